@@ -1,0 +1,18 @@
+"""The steps of the pipeline, one folder a step. Nothing here knows an orchestrator or a screen."""
+
+import os
+
+# No tool that a step uses reports anything to anyone, and none asks a hub. Set before any of them is imported.
+OPT_OUTS = {
+    "DO_NOT_TRACK": "true",
+    "DVC_NO_ANALYTICS": "1",
+    "GX_ANALYTICS_ENABLED": "false",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false",
+    "TOKENIZERS_PARALLELISM": "false",  # threads are set explicitly; a forked tokenizer would otherwise warn
+}
+for name, value in OPT_OUTS.items():
+    os.environ.setdefault(name, value)

@@ -1,0 +1,155 @@
+"""The command line that all steps share: named inputs and outputs, `--params`, `--set`, `--summary`.
+
+A step's `__main__.py` declares its `Command` and calls `main`. What happens around every step stands here and nowhere
+else: parameters are checked before any work, outputs appear whole or not at all (the steps write through
+`components.files`), the summary is written last, MLflow is told, a failure ends with one clear line.
+"""
+
+import argparse
+import ctypes
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from components.errors import StepError
+from components.files import write_json
+from components.params import PARAMS_FILE, Params, load_params
+from components.tracking import Tracker, track
+
+Paths = dict[str, Any]  # a Path, a list of Paths or None, by argument name
+Run = Callable[[Paths, Paths, Params, Tracker], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One named argument of a step. `type` is Path for data; anything else is an option (`--seed`)."""
+
+    name: str
+    help: str
+    required: bool = True
+    many: bool = False
+    type: Callable[[str], Any] = Path
+    default: Any = None
+    choices: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Command:
+    """A step as a command: its name, its arguments, and the sections of params.yaml that it reads.
+
+    `run(inputs, outputs, params, tracker)` does the work and returns the summary, a JSON object whose numbers are
+    facts of the data (no times): equal inputs give an equal summary. `inputs` also holds the options.
+    """
+
+    step: str
+    description: str
+    run: Run
+    inputs: tuple[Argument, ...] = ()
+    outputs: tuple[Argument, ...] = ()
+    sections: tuple[str, ...] = field(default=())
+
+
+def main(command: Command, argv: list[str] | None = None) -> None:
+    """Run a step from the command line and exit: 0 done, 1 refused or failed, 2 wrong arguments."""
+    _die_with_parent()
+    arguments = _parser(command).parse_args(argv)
+    sys.exit(execute(command, arguments))
+
+
+def execute(command: Command, arguments: argparse.Namespace) -> int:
+    """Run a step with parsed arguments; returns the exit status."""
+    started, cpu = time.monotonic(), time.process_time()
+    given = vars(arguments)
+    inputs = {a.name: given[a.name] for a in command.inputs}
+    outputs = {a.name: given[a.name] for a in command.outputs}
+    try:
+        params = load_params(arguments.params, arguments.set)
+        _check_inputs(command, inputs)
+        dependencies = [str(p) for a in command.inputs if a.type is Path for p in _as_list(inputs[a.name])]
+        with track(command.step, only(params, command.sections), dependencies) as tracker:
+            summary = command.run(inputs, outputs, params, tracker)
+            seconds, cpu_seconds = time.monotonic() - started, time.process_time() - cpu
+            tracker.metrics(_numbers(summary) | {"seconds": seconds, "cpu_seconds": cpu_seconds})
+            if arguments.summary:
+                write_json(arguments.summary, summary)
+    except StepError as error:
+        print(f"error: {command.step}: {error}", file=sys.stderr, flush=True)
+        return 1
+    except Exception as error:  # noqa: BLE001 - the last line must be clear whatever went wrong
+        traceback.print_exc()
+        print(f"error: {command.step}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        return 1
+    print(f"{command.step}: done in {seconds:.1f} s", flush=True)
+    return 0
+
+
+def only(params: Params, sections: tuple[str, ...]) -> dict[str, Any]:
+    """The sections that a step may read, for MLflow."""
+    return {name: value for name, value in params.model_dump(mode="json").items() if name in sections}
+
+
+def _parser(command: Command) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"python -m components.{command.step}",
+        description=command.description,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    for a in command.inputs + command.outputs:
+        kwargs: dict[str, Any] = {"help": a.help, "required": a.required, "type": a.type, "default": a.default}
+        if a.choices:
+            kwargs["choices"] = a.choices
+        if a.many:
+            kwargs["nargs"] = "+"
+        kwargs["metavar"] = ("DIR" if a.type is Path else "VALUE") if not a.choices else None
+        parser.add_argument(f"--{a.name.replace('_', '-')}", dest=a.name, **kwargs)
+    parser.add_argument("--params", type=Path, default=PARAMS_FILE, metavar="FILE", help="parameters")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override one parameter; repeatable"
+    )
+    parser.add_argument("--summary", type=Path, metavar="FILE", help="where to write the summary (JSON)")
+    return parser
+
+
+def _check_inputs(command: Command, inputs: Mapping[str, Any]) -> None:
+    for a in command.inputs:
+        if a.type is Path:
+            for path in _as_list(inputs[a.name]):
+                if not path.exists():
+                    raise StepError(f"--{a.name.replace('_', '-')}: {path} does not exist")
+
+
+def _as_list(value: Any) -> list[Path]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list) else [value]
+
+
+def _numbers(summary: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """The summary's numbers as flat metric names: `dropped.length`."""
+    flat: dict[str, float] = {}
+    for key, value in summary.items():
+        name = "".join(c if c.isalnum() or c in "_-./ " else "_" for c in f"{prefix}{key}")
+        if isinstance(value, Mapping):
+            flat |= _numbers(value, f"{name}.")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            flat[name] = float(value)
+    return flat
+
+
+def _die_with_parent() -> None:
+    """On Linux, end this step when DVC ends, however DVC ends: a killed run leaves nothing behind."""
+    if sys.platform == "linux" and os.environ.get("DVC_STAGE"):
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM, 0, 0, 0)
+
+
+def read_summary(path: Path) -> dict[str, Any]:
+    """A summary that a step wrote."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))

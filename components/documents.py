@@ -1,0 +1,237 @@
+"""The Document: the one kind of row that flows from source to tokens, and its Parquet reading and writing.
+
+A document set is a directory of `part-00000.parquet` shards with the schema DOCUMENT. Shards are read and written a
+batch at a time, so memory stays bounded whatever the size of the set. What a step drops goes to a ledger (schema
+LEDGER): rows in = rows kept + rows in the ledger, always.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components.errors import StepError
+from components.files import atomic_file
+
+KINDS = ("web", "prose", "code", "textbook", "exercise")
+
+DOCUMENT = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),  # sha256 of the text, first 32 hex digits
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),  # one of KINDS
+        pa.field("source", pa.string(), nullable=False),  # URL, path or dotted name
+        pa.field("license", pa.string(), nullable=False),  # SPDX identifier, or "unknown"
+        pa.field("created_by", pa.string(), nullable=False),  # reader, crawler, or teacher and prompt id
+        pa.field("educational_value", pa.float32()),  # 0 to 5; null until scored
+        pa.field("quality", pa.float32()),  # 0 to 1; null until scored
+        pa.field("metadata", pa.string(), nullable=False),  # a JSON object
+    ]
+)
+
+LEDGER = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("step", pa.string(), nullable=False),
+        pa.field("rule", pa.string(), nullable=False),
+        pa.field("value", pa.float64()),  # the figure that failed the rule
+        pa.field("threshold", pa.float64()),
+        pa.field("detail", pa.string(), nullable=False),  # what a person needs to understand the verdict
+        pa.field("source", pa.string(), nullable=False),
+    ]
+)
+
+ROWS_PER_GROUP = 2_048  # bounds the memory of a reader; about 4 MB of text
+
+
+def document_id(text: str) -> str:
+    """Content hash of a text: equal texts have equal ids, whatever their source."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+@dataclass(slots=True)
+class Document:
+    """One row. `id` follows from `text` unless given."""
+
+    text: str
+    kind: str
+    source: str
+    license: str
+    created_by: str
+    educational_value: float | None = None
+    quality: float | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    id: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"kind {self.kind!r} is not one of {', '.join(KINDS)} (document from {self.source})")
+        self.id = self.id or document_id(self.text)
+
+    def row(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "text": self.text,
+            "kind": self.kind,
+            "source": self.source,
+            "license": self.license,
+            "created_by": self.created_by,
+            "educational_value": self.educational_value,
+            "quality": self.quality,
+            "metadata": json.dumps(self.metadata, sort_keys=True, ensure_ascii=False),
+        }
+
+
+@dataclass(slots=True, frozen=True)
+class Drop:
+    """One ledger row: the document, the rule that it failed and the figure that failed it."""
+
+    id: str
+    step: str
+    rule: str
+    value: float | None
+    threshold: float | None
+    detail: str
+    source: str
+
+    def row(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in LEDGER.names}
+
+
+class DocumentWriter:
+    """Writes documents to `directory` as shards of at most `rows_per_shard` rows. Use as a context manager."""
+
+    def __init__(self, directory: Path, rows_per_shard: int = 20_000) -> None:
+        self.directory = Path(directory)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.rows_per_shard = rows_per_shard
+        self.rows = 0
+        self._buffer: list[dict[str, Any]] = []
+        self._shard: pq.ParquetWriter | None = None
+        self._rows_in_shard = 0
+        self._shards = 0
+
+    def write(self, document: Document) -> None:
+        self._buffer.append(document.row())
+        self.rows += 1
+        if len(self._buffer) >= min(ROWS_PER_GROUP, self.rows_per_shard - self._rows_in_shard):
+            self._flush()
+
+    def write_table(self, table: pa.Table) -> None:
+        """Write a table that already has the schema DOCUMENT; it keeps the order of earlier `write` calls."""
+        self._flush()
+        table = table.cast(DOCUMENT)
+        self.rows += table.num_rows
+        offset = 0
+        while offset < table.num_rows:
+            size = min(ROWS_PER_GROUP, self.rows_per_shard - self._rows_in_shard, table.num_rows - offset)
+            self._append(table.slice(offset, size))
+            offset += size
+
+    def __enter__(self) -> "DocumentWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._flush()
+        if not self._shards:
+            self._append(DOCUMENT.empty_table())  # an empty set is still a readable set
+        self._close_shard()
+
+    def _flush(self) -> None:
+        if self._buffer:
+            self._append(pa.Table.from_pylist(self._buffer, schema=DOCUMENT))
+            self._buffer = []
+
+    def _append(self, table: pa.Table) -> None:
+        if self._shard is None:
+            path = self.directory / f"part-{self._shards:05d}.parquet"
+            self._shard = pq.ParquetWriter(path, DOCUMENT, compression="zstd")
+            self._shards += 1
+        self._shard.write_table(table)
+        self._rows_in_shard += table.num_rows
+        if self._rows_in_shard >= self.rows_per_shard:
+            self._close_shard()
+
+    def _close_shard(self) -> None:
+        if self._shard is not None:
+            self._shard.close()
+            self._shard = None
+            self._rows_in_shard = 0
+
+
+def shards(directory: Path) -> list[Path]:
+    """The shards of a document set in order.
+
+    Raises:
+        StepError: the directory is missing, holds no shard, or a shard does not have the schema DOCUMENT.
+    """
+    directory = Path(directory)
+    paths = sorted(directory.glob("part-*.parquet"))
+    if not paths:
+        state = "has no part-*.parquet" if directory.is_dir() else "does not exist"
+        raise StepError(f"{directory} {state}; expected a document set, as components.ingestion writes it")
+    for path in paths:
+        check_schema(path)
+    return paths
+
+
+def check_schema(path: Path) -> None:
+    """Refuse a Parquet file that is not a shard of documents, naming the columns that differ."""
+    try:
+        found = pq.read_schema(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise StepError(f"{path} is not a readable Parquet file ({error}); run the step that wrote it again") from error
+    wrong = [
+        f"{want.name}: expected {want.type}, found {found.field(want.name).type if want.name in found.names else 'no such column'}"
+        for want in DOCUMENT
+        if want.name not in found.names or found.field(want.name).type != want.type
+    ]
+    if wrong:
+        raise StepError(f"{path} does not have the document schema ({'; '.join(wrong)})")
+
+
+def read_batches(
+    directory: Path, columns: list[str] | None = None, batch_size: int = ROWS_PER_GROUP
+) -> Iterator[pa.RecordBatch]:
+    """Stream a document set shard by shard, in order."""
+    for path in shards(directory):
+        with pq.ParquetFile(path) as file:
+            yield from file.iter_batches(batch_size=batch_size, columns=columns)
+
+
+def read_documents(directory: Path) -> Iterator[Document]:
+    """Stream a document set as Document objects, in order."""
+    for batch in read_batches(directory):
+        for row in batch.to_pylist():
+            yield Document(**{**row, "metadata": json.loads(row["metadata"])})
+
+
+def count_documents(directory: Path) -> int:
+    """Rows of a document set, from the Parquet footers alone."""
+    return sum(pq.read_metadata(path).num_rows for path in shards(directory))
+
+
+def write_ledger(path: Path, drops: Iterable[Drop]) -> int:
+    """Write a ledger atomically and return its number of rows."""
+    rows = 0
+    with atomic_file(path) as partial, pq.ParquetWriter(partial, LEDGER, compression="zstd") as writer:
+        buffer: list[dict[str, Any]] = []
+        for drop in drops:
+            buffer.append(drop.row())
+            rows += 1
+            if len(buffer) == ROWS_PER_GROUP:
+                writer.write_table(pa.Table.from_pylist(buffer, schema=LEDGER))
+                buffer = []
+        writer.write_table(pa.Table.from_pylist(buffer, schema=LEDGER))
+    return rows
+
+
+def check_balance(step: str, rows_in: int, kept: int, dropped: int) -> None:
+    """Hold the law of the ledger. A breach is a defect of the step, never of the data."""
+    if rows_in != kept + dropped:
+        raise AssertionError(f"{step}: {rows_in} rows in, but {kept} kept + {dropped} in the ledger")

@@ -1,0 +1,77 @@
+"""Map a function over shards: in this process, in threads, in processes or on a Ray cluster, by one setting.
+
+Results come back in the order of the items whatever the engine and however many workers there are, so that equal
+inputs give equal outputs.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from itertools import islice
+from multiprocessing import get_context
+from typing import Any, TypeVar
+
+from components.params import EngineParams
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def workers(params: EngineParams) -> int:
+    """Number of workers: as set, or one for each core that this process may use."""
+    if params.workers:
+        return params.workers
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def map_shards(function: Callable[[Item], Result], items: Iterable[Item], params: EngineParams) -> Iterator[Result]:
+    """Yield `function(item)` for each item, in order. At most two items a worker are under way at once.
+
+    With processes and Ray, `function` must be importable (not a lambda or closure) and items must pickle. The first
+    exception of `function` is raised here; what has not started is cancelled.
+    """
+    items = list(items)
+    count = min(workers(params), len(items))
+    if params.kind == "serial" or count <= 1:
+        yield from map(function, items)
+    elif params.kind == "ray":
+        yield from _map_ray(function, items, params)
+    else:
+        yield from _map_executor(function, items, params.kind, count)
+
+
+def _map_executor(function: Callable[[Item], Result], items: list[Item], kind: str, count: int) -> Iterator[Result]:
+    pool: Executor
+    if kind == "threads":
+        pool = ThreadPoolExecutor(count)
+    else:
+        # A server forked before any thread exists: fork alone deadlocks beside the threads of pyarrow and MLflow.
+        pool = ProcessPoolExecutor(count, mp_context=get_context("forkserver" if os.name == "posix" else "spawn"))
+    waiting = iter(items)
+    try:
+        under_way: list[Future[Result]] = [pool.submit(function, item) for item in islice(waiting, 2 * count)]
+        while under_way:
+            yield under_way.pop(0).result()
+            under_way += [pool.submit(function, item) for item in islice(waiting, 1)]
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _map_ray(function: Callable[[Item], Result], items: list[Item], params: EngineParams) -> Iterator[Result]:
+    import ray
+
+    started_here = not ray.is_initialized()
+    if started_here:
+        local: dict[str, Any] = {} if params.ray_address else {"num_cpus": workers(params), "include_dashboard": False}
+        ray.init(address=params.ray_address or None, log_to_driver=False, logging_level="ERROR", **local)
+    try:
+        remote = ray.remote(function)
+        limit = 2 * workers(params)
+        waiting = iter(items)
+        under_way = [remote.remote(item) for item in islice(waiting, limit)]
+        while under_way:
+            yield ray.get(under_way.pop(0))
+            under_way += [remote.remote(item) for item in islice(waiting, 1)]
+    finally:
+        if started_here:
+            ray.shutdown()

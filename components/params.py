@@ -1,0 +1,377 @@
+"""Typed parameters: every knob of params.yaml with its default, range and help. One model a step.
+
+The same models check a run before any work, document params.yaml and generate the panel's launch form. Unknown keys
+are refused with the nearest known one; values out of range are refused with the allowed range.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from components.errors import StepError
+
+PARAMS_FILE = Path("params.yaml")
+PROFILES = Path("profiles")
+
+PositiveInt = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+
+class EngineParams(Section):
+    """How a step maps work over shards. Never changes a result, so no stage depends on it."""
+
+    kind: Literal["serial", "threads", "processes", "ray"] = Field("processes", description="What runs the shards")
+    workers: int = Field(0, ge=0, le=4096, description="Workers; 0 means one a core")
+    ray_address: str = Field("", description="Address of a Ray cluster; empty starts a local one")
+
+
+class Source(Section):
+    """One place to read documents from."""
+
+    path: str = Field(
+        min_length=1,
+        description="`python` for the running interpreter's own library and language reference, or a file or folder of "
+        "txt, md, rst, py, jsonl, jsonl.gz or parquet; relative paths start at the project's folder",
+    )
+    kind: Literal["auto", "web", "prose", "code", "textbook"] = Field(
+        "auto", description="Kind of the documents; auto: code for .py, else prose, or the row's own"
+    )
+    license: str = Field("unknown", description="SPDX identifier of what lies there, where the rows name none")
+
+
+class IngestionParams(Section):
+    sources: list[Source] = Field([Source(path="python", license="PSF-2.0")], min_length=1, description="Where text comes from")
+    max_document_chars: int = Field(
+        200_000, ge=1_000, le=50_000_000, description="A longer text is quarantined: it is a dump, not a document"
+    )
+
+
+class ValidationParams(Section):
+    min_documents: int = Field(50, ge=1, description="Fewer documents than this fail the gate")
+    min_megabytes: float = Field(0.05, ge=0, description="Less text than this fails the gate (MB of UTF-8)")
+    max_duplicate_fraction: Fraction = Field(0.5, description="More exact duplicates among raw documents fail the gate")
+    max_invalid_fraction: Fraction = Field(0.0, description="Share of rows that may break a row rule")
+    min_tokens: int = Field(20_000, ge=1, description="Fewer training tokens than this fail the gate")
+    min_bytes_per_token: float = Field(1.2, ge=1, le=20, description="A tokenizer that compresses less fails the gate")
+
+
+class CurationParams(Section):
+    min_chars: int = Field(80, ge=0, description="A shorter document teaches nothing")
+    max_chars: int = Field(20_000, ge=100, description="A longer document is a table or a dump")
+    min_alpha_fraction: Fraction = Field(0.5, description="Letters among non-blank characters, at least (prose)")
+    min_alpha_fraction_code: Fraction = Field(0.4, description="Letters among non-blank characters, at least (code)")
+    max_line_chars: int = Field(400, ge=80, description="A longer line is data, not text")
+    max_duplicate_line_fraction: Fraction = Field(0.3, description="Gopher: share of lines that repeat earlier ones, at most")
+
+
+class SynthesisParams(Section):
+    chapters: int = Field(900, ge=1, le=1_000_000, description="Textbook chapters to write")
+    exercises: int = Field(24_000, ge=10, le=50_000_000, description="Practice exercises to keep, after verification")
+    exam_examples: int = Field(100, ge=10, le=100_000, description="Held-out examples a task of the exam")
+    exam_fraction: float = Field(
+        0.1, gt=0, le=0.5, description="Share of all questions, by hash, that belong to the exam and never to training"
+    )
+    max_gzip_ratio: float = Field(8.0, ge=1, description="Diversity gate: textbooks that compress better are templates")
+
+
+class TokenizationParams(Section):
+    vocab_size: int = Field(2048, ge=300, le=200_000, description="Size of the byte-level BPE vocabulary")
+    tokenizer: str = Field("", description="Folder of an existing tokenizer to take instead of training one")
+    validation_fraction: float = Field(0.02, gt=0, le=0.5, description="Share of documents, by hash, held out for loss")
+    epochs: dict[Literal["web", "prose", "code", "textbook", "exercise"], Annotated[float, Field(ge=0, le=16)]] = Field(
+        {"web": 1, "prose": 1, "code": 1, "textbook": 1, "exercise": 1},
+        description="Passes over each kind; a fraction takes that share of its documents",
+    )
+
+
+class ModelShape(Section):
+    """Shape of a Phi, in the names of the Hugging Face configuration."""
+
+    hidden_size: int = Field(ge=8, le=65_536, description="Width of the residual stream")
+    intermediate_size: int = Field(ge=8, le=262_144, description="Width of the feed-forward layer")
+    num_hidden_layers: int = Field(ge=1, le=512, description="Blocks")
+    num_attention_heads: int = Field(ge=1, le=1024, description="Attention heads a block")
+    partial_rotary_factor: float = Field(0.5, gt=0, le=1, description="Share of each head that carries the position")
+    initializer_range: float = Field(0.02, gt=0, le=1, description="Standard deviation of initial weights")
+    layer_norm_eps: float = Field(1e-5, gt=0, le=1e-2, description="Epsilon of LayerNorm")
+    rope_theta: float = Field(10_000.0, gt=1, description="Base of the rotary frequencies")
+
+    @property
+    def head_dim(self) -> int:
+        return self.hidden_size // self.num_attention_heads
+
+    @property
+    def rotary_dims(self) -> int:
+        """Dimensions of a head that carry the position, as transformers counts them."""
+        return int(self.head_dim * self.partial_rotary_factor)
+
+    @model_validator(mode="after")
+    def _shape_is_possible(self) -> "ModelShape":
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads {self.num_attention_heads}"
+            )
+        if self.rotary_dims < 2 or self.rotary_dims % 2:
+            raise ValueError(
+                f"partial_rotary_factor {self.partial_rotary_factor} of head_dim {self.head_dim} gives "
+                f"{self.rotary_dims} rotary dimensions; an even number of at least 2 is needed"
+            )
+        return self
+
+
+class ModelParams(Section):
+    """One model of the pair: its shape and its own budget. What both share stands in `training`."""
+
+    model: ModelShape
+    tokens: int = Field(ge=1, description="Training tokens")
+    learning_rate: float = Field(gt=0, le=1, description="Peak learning rate")
+
+
+SMALL = ModelParams(
+    model=ModelShape(hidden_size=128, intermediate_size=512, num_hidden_layers=3, num_attention_heads=4, partial_rotary_factor=0.5),
+    tokens=2_000_000,
+    learning_rate=4e-3,
+)
+LARGE = ModelParams(
+    model=ModelShape(hidden_size=160, intermediate_size=640, num_hidden_layers=4, num_attention_heads=4, partial_rotary_factor=0.4),
+    tokens=1_500_000,
+    learning_rate=3e-3,
+)
+
+
+class TrainingParams(Section):
+    context_length: int = Field(256, ge=8, le=1_048_576, description="Tokens a sequence; also the model's positions")
+    batch_tokens: int = Field(8_192, ge=8, description="Tokens an optimizer step; a multiple of context_length")
+    micro_batch_tokens: int = Field(4_096, ge=8, description="Tokens a forward pass; divides batch_tokens")
+    optimizer: Literal["adamw"] = Field("adamw", description="Optimizer")
+    beta1: float = Field(0.9, ge=0, lt=1, description="AdamW: decay of the first moment")
+    beta2: float = Field(0.95, ge=0, lt=1, description="AdamW: decay of the second moment")
+    weight_decay: float = Field(0.1, ge=0, le=1, description="On matrices only, never on norms and biases")
+    warmup_fraction: Fraction = Field(0.05, description="Share of the steps in which the learning rate rises")
+    decay_fraction: Fraction = Field(0.4, description="Share of the steps in which it falls (warm-up, stable, decay)")
+    final_lr_fraction: Fraction = Field(0.05, description="Learning rate at the end, as a share of the peak")
+    gradient_clip: float = Field(1.0, ge=0, description="Largest gradient norm; 0 switches clipping off")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="Of activations; weights stay in float32. auto: bfloat16 where the processor has it"
+    )
+    threads: int = Field(2, ge=1, le=1024, description="CPU threads; fixed, since another number gives other bits")
+    validations: int = Field(10, ge=1, le=10_000, description="Validations over the run, evenly spaced; the last at its end")
+    validation_tokens: int = Field(65_536, ge=8, description="Held-out tokens a validation, at most")
+
+    @model_validator(mode="after")
+    def _batches_divide(self) -> "TrainingParams":
+        for name, value, unit in (
+            ("micro_batch_tokens", self.micro_batch_tokens, self.context_length),
+            ("batch_tokens", self.batch_tokens, self.micro_batch_tokens),
+        ):
+            if value % unit:
+                raise ValueError(f"{name} {value} is not a multiple of {unit} (context_length, then micro_batch_tokens)")
+        if self.warmup_fraction + self.decay_fraction > 1:
+            raise ValueError("warmup_fraction + decay_fraction is over 1; the schedule has no room for both")
+        return self
+
+
+class TransferParams(Section):
+    operator: Literal["exact"] = Field("exact", description="How knowledge is carried into the larger model")
+    free_std: float = Field(0.02, ge=0, le=1, description="Standard deviation of the entries that exactness leaves free")
+    proof_tokens: int = Field(4_096, ge=16, description="Held-out tokens on which source and target are compared")
+    max_relative_error: float = Field(1e-5, gt=0, description="Relative logit error above which exact growth fails the run")
+
+
+class BenchmarkingParams(Section):
+    suite: str = Field("exam", description="Tasks to run")
+    limit: int = Field(0, ge=0, description="Examples a task, at most; 0 means all")
+    batch_size: int = Field(64, ge=1, description="Sequences scored at once; never changes a score")
+    threads: int = Field(2, ge=1, le=1024, description="CPU threads")
+
+
+class ReportingParams(Section):
+    registered_model: str = Field("phiforge", pattern=r"^[\w.-]+$", description="Name in the MLflow model registry")
+    max_loss_over_control: float = Field(
+        0.0, ge=-10, le=10, description="Gate: the larger model is promoted if its loss is at most the control's plus this"
+    )
+
+
+class Params(Section):
+    """Everything that a run can be asked to do differently."""
+
+    seed: int = Field(1, ge=0, le=2**31 - 1, description="Seed of everything that draws")
+    engine: EngineParams = EngineParams()
+    ingestion: IngestionParams = IngestionParams()
+    validation: ValidationParams = ValidationParams()
+    curation: CurationParams = CurationParams()
+    synthesis: SynthesisParams = SynthesisParams()
+    tokenization: TokenizationParams = TokenizationParams()
+    small: ModelParams = SMALL
+    large: ModelParams = LARGE
+    training: TrainingParams = TrainingParams()
+    transfer: TransferParams = TransferParams()
+    benchmarking: BenchmarkingParams = BenchmarkingParams()
+    reporting: ReportingParams = ReportingParams()
+
+
+def load_params(
+    path: Path = PARAMS_FILE, overrides: Iterable[str] | Mapping[str, Any] = (), profile: str | None = None
+) -> Params:
+    """Read params.yaml, lay a profile and overrides over it, and check everything.
+
+    Args:
+        path: a YAML file with the sections of `Params`; missing keys take their defaults.
+        overrides: `section.key=value` strings (values in YAML), or a mapping of dotted keys to values.
+        profile: name of an overlay in profiles/.
+
+    Raises:
+        StepError: the file cannot be read, or a key or value is refused; the message names each one.
+    """
+    values = read_yaml(path)
+    if profile:
+        overlay = PROFILES / f"{profile}.yaml"
+        if not overlay.is_file():
+            known = ", ".join(sorted(p.stem for p in PROFILES.glob("*.yaml"))) or "none"
+            raise StepError(f"profile {profile!r} is not there; profiles/ has: {known}")
+        values = merge(values, read_yaml(overlay))
+    origin = f"{path}" + (" with overrides" if overrides else "")
+    for key, value in parse_overrides(overrides).items():
+        set_dotted(values, key, value)
+    return check_params(values, origin)
+
+
+def check_params(values: Mapping[str, Any], origin: str = "parameters") -> Params:
+    """Validate a nested mapping of parameters.
+
+    Raises:
+        StepError: with one line a refused key.
+    """
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        lines = [_explain(item) for item in error.errors()]
+        raise StepError(f"{origin}: " + "; ".join(lines)) from None
+
+
+def parse_overrides(overrides: Iterable[str] | Mapping[str, Any]) -> dict[str, Any]:
+    """`["a.b=1"]` or `{"a.b": 1}` as a dict of dotted keys. Values of strings are read as YAML."""
+    if isinstance(overrides, Mapping):
+        return dict(overrides)
+    parsed = {}
+    for item in overrides:
+        key, equals, value = item.partition("=")
+        if not equals or not key.strip():
+            raise StepError(f"override {item!r} is not of the form section.key=value")
+        parsed[key.strip()] = _yaml().load(value) if value.strip() else ""
+    return parsed
+
+
+def set_dotted(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set `values["a"]["b"]` for the key `a.b`, in place; unknown keys are left to `check_params`."""
+    *parents, last = key.split(".")
+    node = values
+    for parent in parents:
+        child = node.get(parent)
+        if not isinstance(child, dict):
+            child = node[parent] = {}
+        node = child
+    node[last] = value
+
+
+def merge(base: dict[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of `base` with `overlay` laid over it, key by key."""
+    merged = dict(base)
+    for key, value in overlay.items():
+        old = merged.get(key)
+        merged[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, Mapping) else value
+    return merged
+
+
+def flatten(values: Mapping[str, Any] | BaseModel, prefix: str = "") -> dict[str, Any]:
+    """Nested parameters as dotted keys; lists stay values."""
+    if isinstance(values, BaseModel):
+        values = values.model_dump()
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML mapping from a file.
+
+    Raises:
+        StepError: missing, unreadable, not YAML or not a mapping.
+    """
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        values = _yaml().load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StepError(f"{path} is not there; run from the project's folder or name another with --params") from None
+    except (OSError, UnicodeDecodeError, YAMLError) as error:
+        raise StepError(f"{path} cannot be read as YAML: {error}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise StepError(f"{path} holds a {type(values).__name__}; expected sections such as `training:`")
+    return values
+
+
+def _yaml() -> Any:
+    from ruamel.yaml import YAML
+
+    return YAML(typ="safe")
+
+
+def known_keys() -> list[str]:
+    """Every dotted key that params.yaml may have."""
+    return sorted(flatten(Params()))
+
+
+def _explain(item: Mapping[str, Any]) -> str:
+    """One pydantic error as a sentence: which key, what was given, what is allowed, the nearest known key."""
+    key = ".".join(str(part) for part in item["loc"] if part != "[key]")
+    given = item.get("input")
+    if item["type"] == "extra_forbidden":
+        candidates = known_keys() + sorted(Params.model_fields)
+        nearest = difflib.get_close_matches(key, candidates, n=1, cutoff=0.3)
+        leaf = key.rpartition(".")[2]
+        same_leaf = difflib.get_close_matches(leaf, [k.rpartition(".")[2] for k in candidates], n=1, cutoff=0.75)
+        if same_leaf and (not nearest or nearest[0].rpartition(".")[2] != same_leaf[0]):
+            nearest = [k for k in candidates if k.rpartition(".")[2] == same_leaf[0]][:1] or nearest
+        hint = f"; the nearest known key is {nearest[0]!r}" if nearest else ""
+        return f"unknown key {key!r}{hint}"
+    if item["type"] == "value_error":
+        return f"{key}: {item['ctx']['error']}"
+    allowed = describe_range(key)
+    message = item["msg"][0].lower() + item["msg"][1:]
+    return f"{key} = {given!r}: {message}" + (f" (allowed: {allowed})" if allowed else "")
+
+
+def describe_range(key: str) -> str:
+    """The allowed range of a dotted key in words, or an empty string."""
+    model: Any = Params
+    field = None
+    for part in key.split("."):
+        fields = getattr(model, "model_fields", {})
+        if part not in fields:
+            break
+        field = fields[part]
+        model = field.annotation
+    if field is None:
+        return ""
+    words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+    bounds = [
+        f"{word} {getattr(rule, name):,}"
+        for rule in field.metadata
+        for name, word in words.items()
+        if getattr(rule, name, None) is not None
+    ]
+    return " and ".join(bounds)

@@ -1,0 +1,42 @@
+"""What a running step says of its progress: one line of `key=value` pairs on standard output.
+
+Whoever started the step (a terminal, DVC, a Prefect flow, the panel) sees the same lines, so there is one channel and
+no file to clean up. `parse` is the inverse of `format_progress`.
+"""
+
+import re
+import time
+
+PREFIX = "progress"
+_PAIR = re.compile(r"(\w+)=(\S+)")
+
+
+def format_progress(done: int, total: int, **figures: float) -> str:
+    """`progress done=3 total=10 loss=2.301`: figures in order, four significant digits."""
+    pairs = [f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in figures.items()]
+    return " ".join([PREFIX, f"done={done}", f"total={total}", *pairs])
+
+
+def parse(line: str) -> dict[str, float] | None:
+    """The figures of a progress line, or None for any other line."""
+    if not line.startswith(PREFIX + " "):
+        return None
+    try:
+        figures = {name: float(value) for name, value in _PAIR.findall(line)}
+    except ValueError:
+        return None
+    return figures if {"done", "total"} <= figures.keys() else None
+
+
+class Progress:
+    """Prints a progress line at most every `every` seconds, and always for the last unit of work."""
+
+    def __init__(self, total: int, every: float = 1.0) -> None:
+        self.total, self.every = total, every
+        self._last = 0.0
+
+    def update(self, done: int, **figures: float) -> None:
+        now = time.monotonic()
+        if done >= self.total or now - self._last >= self.every:
+            self._last = now
+            print(format_progress(done, self.total, **figures), flush=True)

@@ -1,0 +1,182 @@
+"""What a step tells MLflow: one run a step, with parameters, metrics, datasets and models.
+
+A step is tracked when DVC runs it or when MLFLOW_TRACKING_URI is set; a step called by hand otherwise leaves no trace.
+A Prefect flow hands its parent run over in PHIFORGE_PARENT_RUN_ID; plain `dvc repro` has none, and the step's run then
+stands alone, tagged `pipeline.source = dvc repro`. The client is imported when the first word is said to it, since
+that costs two seconds of CPU.
+
+Tags of a step's run, which lead to everything else: `stage`, `git.commit`, `dvc.deps` and `dvc.outs` (JSON, path to
+md5; the flow adds the outputs, which DVC hashes after the step has ended), `prefect.flow_run_id`.
+"""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from components.params import flatten
+
+PARENT = "PHIFORGE_PARENT_RUN_ID"
+FLOW_RUN = "PHIFORGE_FLOW_RUN_ID"
+EXPERIMENT = "phiforge"
+
+
+def project_home(root: Path | None = None) -> Path:
+    """The project's main folder, also from inside one of its git worktrees (where `.git` is a file)."""
+    root = Path(root or Path.cwd()).resolve()
+    git = root / ".git"
+    if git.is_file():
+        common = Path(git.read_text(encoding="utf-8").removeprefix("gitdir:").strip()).parent.parent
+        return common.parent
+    return root
+
+
+def tracking_uri(root: Path | None = None) -> str:
+    """MLFLOW_TRACKING_URI, or SQLite in the project's main folder, which all its workspaces share."""
+    given = os.environ.get("MLFLOW_TRACKING_URI")
+    return given or f"sqlite:///{project_home(root) / 'mlflow.db'}"
+
+
+def git_commit(root: Path | None = None) -> str:
+    """HEAD of the checkout, or an empty string outside one."""
+    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
+def lock_hashes(root: Path, paths: list[str]) -> dict[str, str]:
+    """md5 of those `paths` that dvc.lock knows as outputs of a stage."""
+    lock = Path(root) / "dvc.lock"
+    if not lock.is_file():
+        return {}
+    from ruamel.yaml import YAML
+
+    stages = (YAML(typ="safe").load(lock.read_text(encoding="utf-8")) or {}).get("stages", {})
+    known = {out["path"]: out.get("md5", "") for stage in stages.values() for out in stage.get("outs", [])}
+    return {path: known[path] for path in paths if path in known}
+
+
+class Tracker:
+    """The run of one step. The base class says nothing to anyone; `MlflowTracker` does."""
+
+    def params(self, values: Mapping[str, Any]) -> None: ...
+
+    def metrics(self, values: Mapping[str, float], step: int | None = None) -> None: ...
+
+    def tags(self, values: Mapping[str, str]) -> None: ...
+
+    def artifact(self, path: Path, folder: str = "") -> None: ...
+
+    def dataset(self, path: str, context: str) -> None: ...
+
+    def model(self, checkpoint: Path, name: str, metadata: Mapping[str, Any]) -> None: ...
+
+
+class MlflowTracker(Tracker):
+    """Speaks to MLflow. Metrics are buffered: one write a second to SQLite is enough."""
+
+    def __init__(self, stage: str, root: Path) -> None:
+        self.stage, self.root = stage, root
+        self._mlflow: Any = None
+
+    def _client(self) -> Any:
+        if self._mlflow is None:
+            # Model logging asks for these; the defaults try to reach a hub or write to the home folder.
+            os.environ.setdefault("HF_HUB_OFFLINE", "1")
+            import mlflow
+
+            mlflow.set_tracking_uri(tracking_uri(self.root))
+            if not os.environ.get("MLFLOW_TRACKING_URI"):
+                ensure_experiment(mlflow, project_home(self.root))
+            mlflow.set_experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT))
+            tags = {"stage": self.stage, "git.commit": git_commit(self.root)}
+            if flow_run := os.environ.get(FLOW_RUN):
+                tags["prefect.flow_run_id"] = flow_run
+            else:
+                tags["pipeline.source"] = "dvc repro" if os.environ.get("DVC_STAGE") else "command line"
+            mlflow.start_run(run_name=self.stage, parent_run_id=os.environ.get(PARENT) or None, tags=tags)
+            self._mlflow = mlflow
+        return self._mlflow
+
+    def params(self, values: Mapping[str, Any]) -> None:
+        self._client().log_params(dict(values))
+
+    def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
+        self._client().log_metrics({k: float(v) for k, v in values.items()}, step=step, synchronous=False)
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        self._client().set_tags(dict(values))
+
+    def artifact(self, path: Path, folder: str = "") -> None:
+        log = self._client().log_artifacts if Path(path).is_dir() else self._client().log_artifact
+        log(str(path), folder or None)
+
+    def dataset(self, path: str, context: str) -> None:
+        """Log a dataset by DVC's digest, reading none of its data."""
+        digest = lock_hashes(self.root, [path]).get(path)
+        if digest is None:
+            return
+        from mlflow.data.dataset_source_registry import resolve_dataset_source
+        from mlflow.data.meta_dataset import MetaDataset
+
+        source = resolve_dataset_source(str(self.root / path))
+        self._client().log_input(MetaDataset(source=source, name=path, digest=digest[:36]), context=context)
+
+    def model(self, checkpoint: Path, name: str, metadata: Mapping[str, Any]) -> None:
+        """Log a checkpoint so that `mlflow.pyfunc.load_model` generates text from it."""
+        wrapper = Path(__file__).parent / "phi" / "pyfunc_model.py"
+        self._client().pyfunc.log_model(
+            name=name,
+            python_model=str(wrapper),
+            artifacts={"checkpoint": str(checkpoint)},
+            code_paths=None,
+            pip_requirements=["torch", "transformers", "safetensors", "pandas"],
+            metadata=dict(metadata),
+        )
+
+    def end(self, status: str) -> None:
+        if self._mlflow is not None:
+            self._mlflow.flush_async_logging() if hasattr(self._mlflow, "flush_async_logging") else None
+            self._mlflow.end_run(status)
+
+
+def ensure_experiment(mlflow: Any, home: Path) -> None:
+    """Make the embedded experiment, whose artifacts lie in the project's main folder, not in a workspace."""
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
+    if mlflow.get_experiment_by_name(name) is None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            mlflow.create_experiment(name, artifact_location=(home / "mlartifacts").as_uri())
+        except MlflowException:
+            if mlflow.get_experiment_by_name(name) is None:  # else another step made it in the meantime
+                raise
+
+
+@contextmanager
+def track(step: str, params: Mapping[str, Any], dependencies: list[str]) -> Iterator[Tracker]:
+    """The tracker of a step. Its run is FINISHED when the block ends, FAILED when it raises.
+
+    Args:
+        step: name of the step; the run is named after DVC's stage where there is one.
+        params: the sections that the step may read, as a nested mapping.
+        dependencies: paths that the step reads, relative to the project.
+    """
+    if not (os.environ.get("DVC_STAGE") or os.environ.get("MLFLOW_TRACKING_URI")):
+        yield Tracker()
+        return
+    root = Path.cwd()
+    stage = os.environ.get("DVC_STAGE", step).rpartition(":")[2] or step
+    tracker = MlflowTracker(stage, root)
+    try:
+        yield tracker
+        tracker.params(flatten(params))
+        tracker.tags({"dvc.deps": json.dumps(lock_hashes(root, dependencies), sort_keys=True)})
+        for path in dependencies:
+            tracker.dataset(path, context=step)
+    except BaseException as error:
+        tracker.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        raise
+    tracker.end("FINISHED")
