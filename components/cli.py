@@ -14,7 +14,8 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,8 @@ class Command:
     run: Run
     inputs: tuple[Argument, ...] = ()
     outputs: tuple[Argument, ...] = ()
-    sections: tuple[str, ...] = field(default=())
+    sections: tuple[str, ...] = ()
+    tracked: bool = True  # False for a step that runs every time and so says nothing new
 
 
 def main(command: Command, argv: list[str] | None = None) -> None:
@@ -73,7 +75,8 @@ def execute(command: Command, arguments: argparse.Namespace) -> int:
         params = load_params(arguments.params, arguments.set)
         _check_inputs(command, inputs)
         dependencies = [str(p) for a in command.inputs if a.type is Path for p in _as_list(inputs[a.name])]
-        with track(command.step, only(params, command.sections), dependencies) as tracker:
+        sections = only(params, command.sections)
+        with track(command.step, sections, dependencies) if command.tracked else nullcontext(Tracker()) as tracker:
             summary = command.run(inputs, outputs, params, tracker)
             seconds, cpu_seconds = time.monotonic() - started, time.process_time() - cpu
             tracker.metrics(_numbers(summary) | {"seconds": seconds, "cpu_seconds": cpu_seconds})

@@ -47,7 +47,9 @@ class Source(Section):
 
 
 class IngestionParams(Section):
-    sources: list[Source] = Field([Source(path="python", license="PSF-2.0")], min_length=1, description="Where text comes from")
+    sources: list[Source] = Field(
+        [Source(path="python", license="PSF-2.0")], min_length=1, description="Where text comes from"
+    )
     max_document_chars: int = Field(
         200_000, ge=1_000, le=50_000_000, description="A longer text is quarantined: it is a dump, not a document"
     )
@@ -68,7 +70,9 @@ class CurationParams(Section):
     min_alpha_fraction: Fraction = Field(0.5, description="Letters among non-blank characters, at least (prose)")
     min_alpha_fraction_code: Fraction = Field(0.4, description="Letters among non-blank characters, at least (code)")
     max_line_chars: int = Field(400, ge=80, description="A longer line is data, not text")
-    max_duplicate_line_fraction: Fraction = Field(0.3, description="Gopher: share of lines that repeat earlier ones, at most")
+    max_duplicate_line_fraction: Fraction = Field(
+        0.3, description="Gopher: share of lines that repeat earlier ones, at most"
+    )
 
 
 class SynthesisParams(Section):
@@ -135,12 +139,16 @@ class ModelParams(Section):
 
 
 SMALL = ModelParams(
-    model=ModelShape(hidden_size=128, intermediate_size=512, num_hidden_layers=3, num_attention_heads=4, partial_rotary_factor=0.5),
+    model=ModelShape(
+        hidden_size=128, intermediate_size=512, num_hidden_layers=3, num_attention_heads=4, partial_rotary_factor=0.5
+    ),
     tokens=2_000_000,
     learning_rate=4e-3,
 )
 LARGE = ModelParams(
-    model=ModelShape(hidden_size=160, intermediate_size=640, num_hidden_layers=4, num_attention_heads=4, partial_rotary_factor=0.4),
+    model=ModelShape(
+        hidden_size=160, intermediate_size=640, num_hidden_layers=4, num_attention_heads=4, partial_rotary_factor=0.4
+    ),
     tokens=1_500_000,
     learning_rate=3e-3,
 )
@@ -162,7 +170,9 @@ class TrainingParams(Section):
         "auto", description="Of activations; weights stay in float32. auto: bfloat16 where the processor has it"
     )
     threads: int = Field(2, ge=1, le=1024, description="CPU threads; fixed, since another number gives other bits")
-    validations: int = Field(10, ge=1, le=10_000, description="Validations over the run, evenly spaced; the last at its end")
+    validations: int = Field(
+        10, ge=1, le=10_000, description="Validations over the run, evenly spaced; the last at its end"
+    )
     validation_tokens: int = Field(65_536, ge=8, description="Held-out tokens a validation, at most")
 
     @model_validator(mode="after")
@@ -172,7 +182,9 @@ class TrainingParams(Section):
             ("batch_tokens", self.batch_tokens, self.micro_batch_tokens),
         ):
             if value % unit:
-                raise ValueError(f"{name} {value} is not a multiple of {unit} (context_length, then micro_batch_tokens)")
+                raise ValueError(
+                    f"{name} {value} is not a multiple of {unit} (context_length, then micro_batch_tokens)"
+                )
         if self.warmup_fraction + self.decay_fraction > 1:
             raise ValueError("warmup_fraction + decay_fraction is over 1; the schedule has no room for both")
         return self
@@ -180,9 +192,13 @@ class TrainingParams(Section):
 
 class TransferParams(Section):
     operator: Literal["exact"] = Field("exact", description="How knowledge is carried into the larger model")
-    free_std: float = Field(0.02, ge=0, le=1, description="Standard deviation of the entries that exactness leaves free")
+    free_std: float = Field(
+        0.02, ge=0, le=1, description="Standard deviation of the entries that exactness leaves free"
+    )
     proof_tokens: int = Field(4_096, ge=16, description="Held-out tokens on which source and target are compared")
-    max_relative_error: float = Field(1e-5, gt=0, description="Relative logit error above which exact growth fails the run")
+    max_relative_error: float = Field(
+        1e-5, gt=0, description="Relative logit error above which exact growth fails the run"
+    )
 
 
 class BenchmarkingParams(Section):
@@ -195,7 +211,10 @@ class BenchmarkingParams(Section):
 class ReportingParams(Section):
     registered_model: str = Field("phiforge", pattern=r"^[\w.-]+$", description="Name in the MLflow model registry")
     max_loss_over_control: float = Field(
-        0.0, ge=-10, le=10, description="Gate: the larger model is promoted if its loss is at most the control's plus this"
+        0.0,
+        ge=-10,
+        le=10,
+        description="Gate: the larger model is promoted if its loss is at most the control's plus this",
     )
 
 

@@ -13,7 +13,9 @@ _PAIR = re.compile(r"(\w+)=(\S+)")
 
 def format_progress(done: int, total: int, **figures: float) -> str:
     """`progress done=3 total=10 loss=2.301`: figures in order, four significant digits."""
-    pairs = [f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in figures.items()]
+    pairs = [
+        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in figures.items()
+    ]
     return " ".join([PREFIX, f"done={done}", f"total={total}", *pairs])
 
 

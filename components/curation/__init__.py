@@ -1,0 +1,1 @@
+"""Curation: what teaches stays, the rest goes to the ledger."""

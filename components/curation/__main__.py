@@ -1,0 +1,27 @@
+"""`python -m components.curation`: keep what teaches, drop the rest into the ledger."""
+
+from typing import Any
+
+from components.cli import Argument, Command, main
+
+
+def run(*arguments: Any) -> dict[str, Any]:
+    from components.curation import curate
+
+    return curate.run(*arguments)
+
+
+COMMAND = Command(
+    step="curation",
+    description="Normalise, filter and deduplicate documents; every drop goes to the ledger with its rule and figure.",
+    run=run,
+    inputs=(Argument("documents", "directory of raw documents"),),
+    outputs=(
+        Argument("output", "directory for the curated documents"),
+        Argument("ledger", "Parquet file for what was dropped"),
+    ),
+    sections=("curation",),
+)
+
+if __name__ == "__main__":
+    main(COMMAND)

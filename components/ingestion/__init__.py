@@ -1,0 +1,1 @@
+"""Ingestion: from files and the Python library to documents."""

@@ -1,0 +1,113 @@
+"""Ingestion: from the sources of params.yaml to raw documents.
+
+Small files are read in batches by the engine, large ones are streamed one after the other, so memory stays bounded.
+The order of the documents follows the order of sources and file names, whatever the engine.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from components.documents import Document, DocumentWriter
+from components.engine import map_shards
+from components.errors import StepError
+from components.files import atomic_directory
+from components.ingestion.inventory import SourceFile, list_files
+from components.ingestion.readers import read_file
+from components.params import Params
+from components.progress import Progress
+from components.tracking import Tracker
+
+BATCH_BYTES = 1_000_000  # of small files that one worker reads at a time
+LARGE_FILE_BYTES = 16_000_000  # a larger file is streamed here rather than returned by a worker
+NAMED_IN_SUMMARY = 20
+
+
+def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker: Tracker) -> dict[str, Any]:
+    batches = _batches(params)
+    progress = Progress(len(batches))
+    counts: Counter[str] = Counter()
+    quarantined: list[dict[str, Any]] = []
+    with atomic_directory(outputs["output"]) as output:
+        with DocumentWriter(output) as writer:
+            for done, items in enumerate(_read(batches, params), start=1):
+                for item in items:
+                    if isinstance(item, dict):
+                        quarantined.append(item)
+                        continue
+                    writer.write(item)
+                    counts[f"documents.{item.kind}"] += 1
+                    counts[f"bytes.{item.kind}"] += len(item.text.encode())
+                progress.update(done, documents=writer.rows)
+        if not writer.rows:
+            reasons = "; ".join(f"{q['file']}: {q['reason']}" for q in quarantined[:3])
+            raise StepError(f"no document could be read from the sources, {len(quarantined)} quarantined ({reasons})")
+        _write_quarantine(output / "quarantine.jsonl", quarantined)
+    for entry in quarantined[:NAMED_IN_SUMMARY]:
+        print(f"quarantined: {entry['file']}" + (f":{entry['line']}" if entry["line"] else "") + f": {entry['reason']}")
+    return _summary(writer.rows, counts, quarantined)
+
+
+def _batches(params: Params) -> list[list[SourceFile]]:
+    """Files grouped into units of work: several small ones, or one large one."""
+
+    batches: list[list[SourceFile]] = []
+    size = 0
+    for source in params.ingestion.sources:
+        for file in list_files(source)[0]:
+            alone = file.size >= LARGE_FILE_BYTES
+            if not batches or alone or size + file.size > BATCH_BYTES:
+                batches.append([])
+                size = 0
+            batches[-1].append(file)
+            size += BATCH_BYTES if alone else file.size
+    if not batches:
+        raise StepError(
+            "ingestion.sources hold no readable file; expected txt, md, rst, py, jsonl, jsonl.gz or parquet"
+        )
+    return batches
+
+
+def _read(batches: list[list[SourceFile]], params: Params) -> Iterator[list[Any] | Iterator[Any]]:
+    """Documents and quarantine rows of each batch, in order."""
+
+    read = partial(read_batch, max_chars=params.ingestion.max_document_chars)
+    for alone, group in groupby(batches, key=lambda batch: batch[0].size >= LARGE_FILE_BYTES):
+        if alone:
+            yield from (_stream(batch, params.ingestion.max_document_chars) for batch in group)
+        else:
+            yield from map_shards(read, list(group), params.engine)
+
+
+def _stream(batch: list[SourceFile], max_chars: int) -> Iterator[Document | dict[str, Any]]:
+    for file in batch:
+        for item in read_file(file.path, file.name, file.source, max_chars):
+            yield item if isinstance(item, Document) else item.row()
+
+
+def read_batch(batch: list[SourceFile], max_chars: int) -> list[Document | dict[str, Any]]:
+    """Everything of one batch of files: documents, and quarantine rows as dicts."""
+    return list(_stream(batch, max_chars))
+
+
+def _write_quarantine(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.write_text(
+        "".join(json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in rows), encoding="utf-8"
+    )
+
+
+def _summary(documents: int, counts: Counter[str], quarantined: list[dict[str, Any]]) -> dict[str, Any]:
+    summary: dict[str, Any] = {"documents": documents, "megabytes": 0.0, "quarantined": len(quarantined)}
+    for name, count in sorted(counts.items()):
+        unit, kind = name.split(".")
+        if unit == "bytes":
+            summary["megabytes"] += count / 1e6
+        else:
+            summary[f"documents_{kind}"] = count
+    summary["megabytes"] = round(summary["megabytes"], 3)
+    summary["quarantined_first"] = quarantined[:NAMED_IN_SUMMARY]
+    return summary

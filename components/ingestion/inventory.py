@@ -1,0 +1,122 @@
+"""What the configured sources hold now: every file with its size and time, and the Python version.
+
+DVC cannot see files that params.yaml merely names. This list is cheap to make, is made at every run, and is what the
+`ingest` stage depends on: new text, changed text or another Python gives another list, and only then is read again.
+"""
+
+import json
+import os
+import platform
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.cli import Argument, Command, main
+from components.errors import StepError
+from components.files import write_json
+from components.ingestion.python_library import LIBRARY, library_files
+from components.ingestion.readers import reader_of
+from components.params import Params, Source
+from components.tracking import Tracker, project_home
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file to read: where it is, how its documents name it, and the source that it belongs to."""
+
+    path: Path
+    name: str  # relative to the source, with forward slashes
+    source: Source
+    size: int
+
+
+def source_root(source: Source) -> Path:
+    """The folder or file of a source; relative paths start at the project's main folder, not at a workspace."""
+    return LIBRARY if source.path == "python" else (project_home() / Path(source.path).expanduser())
+
+
+def list_files(source: Source) -> tuple[list[SourceFile], Counter[str]]:
+    """The readable files of a source in a fixed order, and a count of what no reader takes, by suffix.
+
+    Raises:
+        StepError: the source does not exist or cannot be listed.
+    """
+    root = source_root(source)
+    if source.path == "python":
+        return [
+            SourceFile(p, p.relative_to(root).as_posix(), source, p.stat().st_size) for p in library_files()
+        ], Counter()
+    if not root.exists():
+        raise StepError(
+            f"ingestion.sources: {source.path!r} does not exist (looked for {root}); correct it in params.yaml"
+        )
+    if root.is_file():
+        paths = [root]
+        root = root.parent
+    else:
+        paths = sorted(_walk(root))
+    files, ignored = [], Counter()
+    for path in paths:
+        if reader_of(path) is None:
+            ignored[path.suffix.lower() or "(none)"] += 1
+        else:
+            files.append(SourceFile(path, path.relative_to(root).as_posix(), source, path.stat().st_size))
+    return files, ignored
+
+
+def _walk(root: Path) -> list[Path]:
+    def refuse(error: OSError) -> None:
+        raise StepError(f"ingestion.sources: {error.filename} cannot be listed ({error.strerror})")
+
+    found = []
+    for folder, subfolders, names in os.walk(root, onerror=refuse):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        found += [Path(folder, name) for name in names if not name.startswith(".") and Path(folder, name).is_file()]
+    return found
+
+
+def take(params: Params) -> dict[str, Any]:
+    """The inventory of all sources as JSON: for the Python library its version, else every file with size and time."""
+    sources = []
+    for source in params.ingestion.sources:
+        files, ignored = list_files(source)
+        entry: dict[str, Any] = {"path": source.path, "files": len(files), "bytes": sum(file.size for file in files)}
+        if source.path == "python":
+            entry["python"] = f"{platform.python_implementation()} {platform.python_version()}"
+        else:
+            entry["ignored"] = dict(sorted(ignored.items()))
+            entry["listing"] = [[file.name, file.size, file.path.stat().st_mtime_ns] for file in files]
+        sources.append(entry)
+    if not any(entry["files"] for entry in sources):
+        named = ", ".join(repr(entry["path"]) for entry in sources)
+        raise StepError(
+            f"ingestion.sources: no readable file in {named}; expected txt, md, rst, py, jsonl, jsonl.gz or parquet"
+        )
+    return {"sources": sources}
+
+
+def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker: Tracker) -> dict[str, Any]:
+    inventory = take(params)
+    write_json(outputs["output"], inventory)
+    for entry in inventory["sources"]:
+        print(f"{entry['path']}: {entry['files']:,} files, {entry['bytes'] / 1e6:.1f} MB" + _ignored(entry))
+    return {entry["path"]: {"files": entry["files"], "bytes": entry["bytes"]} for entry in inventory["sources"]}
+
+
+def _ignored(entry: dict[str, Any]) -> str:
+    ignored = entry.get("ignored")
+    return f"; not read, by suffix: {json.dumps(ignored)}" if ignored else ""
+
+
+COMMAND = Command(
+    step="ingestion.inventory",
+    description="List what the sources of params.yaml hold now, so that a changed source is read again.",
+    run=run,
+    outputs=(Argument("output", "where to write the list (JSON file)"),),
+    sections=("ingestion",),
+    tracked=False,
+)
+
+if __name__ == "__main__":
+    main(COMMAND)

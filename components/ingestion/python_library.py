@@ -1,0 +1,128 @@
+"""The running Python's own library as documents: the default corpus, real, licensed and on every machine.
+
+Functions and classes become `code` documents with their docstrings, module documentation and the language reference
+(`pydoc_data.topics`) become `prose`. Every line of a module lands in at most one code document. Tests are left out.
+"""
+
+import ast
+import platform
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+from components.documents import Document
+
+LIBRARY = Path(sysconfig.get_path("stdlib"))
+CREATED_BY = "python-library/1"
+LICENSE = "PSF-2.0"
+LEFT_OUT = frozenset({"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__", "pydoc_data"})
+MAX_CLASS_CHARS = 6_000  # a longer class is read method by method
+
+
+def library_files() -> list[Path]:
+    """The library's own Python files in a fixed order, and the language reference last."""
+    files = [path for path in LIBRARY.rglob("*.py") if not LEFT_OUT.intersection(path.relative_to(LIBRARY).parts)]
+    topics = LIBRARY / "pydoc_data" / "topics.py"
+    return sorted(files) + ([topics] if topics.is_file() else [])
+
+
+def read_module(path: Path) -> Iterator[Document]:
+    """Documents of one library file.
+
+    Raises:
+        SyntaxError, UnicodeDecodeError, ValueError: the file is no Python source of this version.
+    """
+    relative = path.relative_to(LIBRARY)
+    if relative.as_posix() == "pydoc_data/topics.py":
+        yield from _topics(path)
+        return
+    module = ".".join(relative.with_suffix("").parts).removesuffix(".__init__")
+    yield from module_documents(path.read_text(encoding="utf-8"), module, LICENSE)
+
+
+def module_documents(text: str, module: str, license: str) -> Iterator[Document]:
+    """Split a module's source into documents: its documentation, each definition, and the statements between."""
+    tree = ast.parse(text)
+    lines = text.splitlines(keepends=True)
+
+    def document(source_text: str, name: str, kind: str, line: int, has_docstring: bool) -> Document:
+        return Document(
+            text=source_text,
+            kind=kind,
+            source=f"python:{name}",
+            license=license,
+            created_by=CREATED_BY,
+            metadata={"line": line, "docstring": has_docstring, "python": platform.python_version()},
+        )
+
+    docstring = ast.get_docstring(tree)
+    if docstring:
+        yield document(f"{module}\n\n{docstring}\n", module, "prose", 1, True)
+    covered = [False] * len(lines)
+    if docstring:
+        _cover(covered, tree.body[0])
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            _cover(covered, node)
+            for part, name in _definition(node, lines):
+                yield document(
+                    part,
+                    f"{module}.{name}",
+                    "code",
+                    _first_line(node),
+                    ast.get_docstring(node, clean=False) is not None,
+                )
+    rest = "".join(line for line, done in zip(lines, covered, strict=True) if not done).strip()
+    if rest:
+        yield document(f"# module {module}\n{rest}\n", module, "code", 1, False)
+
+
+def _definition(node: ast.AST, lines: list[str]) -> Iterator[tuple[str, str]]:
+    """The source of a definition; a long class as its head and then each method."""
+    source = _lines_of(node, lines)
+    if not isinstance(node, ast.ClassDef) or len(source) <= MAX_CLASS_CHARS:
+        yield source.rstrip() + "\n", node.name
+        return
+    methods = [n for n in node.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)]
+    inside = set()
+    for method in methods:
+        inside.update(range(_first_line(method), method.end_lineno + 1))
+    head = "".join(lines[i - 1] for i in range(_first_line(node), node.end_lineno + 1) if i not in inside)
+    yield head.rstrip() + "\n", node.name
+    for method in methods:
+        yield _dedent(_lines_of(method, lines)), f"{node.name}.{method.name}"
+
+
+def _dedent(source: str) -> str:
+    """Like textwrap.dedent, but by the first line's indent: docstrings and strings may start further left."""
+    lines = source.splitlines()
+    indent = len(lines[0]) - len(lines[0].lstrip())
+    return "\n".join(line[indent:] if not line[:indent].strip() else line for line in lines) + "\n"
+
+
+def _first_line(node: ast.AST) -> int:
+    return min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
+
+
+def _lines_of(node: ast.AST, lines: list[str]) -> str:
+    return "".join(lines[_first_line(node) - 1 : node.end_lineno])
+
+
+def _cover(covered: list[bool], node: ast.AST) -> None:
+    first = _first_line(node) - 1
+    covered[first : node.end_lineno] = [True] * (node.end_lineno - first)
+
+
+def _topics(path: Path) -> Iterator[Document]:
+    """The language reference: a module that assigns one dict of texts, read without importing it."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict):
+            for name, text in ast.literal_eval(node.value).items():
+                yield Document(
+                    text=text.strip() + "\n",
+                    kind="prose",
+                    source=f"python:pydoc_data.topics.{name}",
+                    license=LICENSE,
+                    created_by=CREATED_BY,
+                    metadata={"python": platform.python_version(), "docstring": True},
+                )

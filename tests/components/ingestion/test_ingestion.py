@@ -1,0 +1,161 @@
+"""Ingestion: every readable row becomes a document, every unreadable one is named."""
+
+import ast
+import gzip
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from components.documents import read_documents
+from components.errors import StepError
+from components.ingestion import ingest
+from components.ingestion.inventory import take
+from components.ingestion.python_library import library_files, module_documents, read_module
+from components.params import EngineParams, IngestionParams, Params, Source
+from components.tracking import Tracker
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with blanks in its name, with one file of each kind and several broken ones."""
+    root = tmp_path / "my texts"
+    (root / "sub").mkdir(parents=True)
+    (root / "a.txt").write_text("plain text\n")
+    (root / "b.md").write_text("\ufeff# Title\n", encoding="utf-8")
+    (root / "sub" / "c.rst").write_text("Title\n=====\n")
+    (root / "d.py").write_text("def f():\n    return 1\n")
+    rows = [
+        {"text": "row one", "url": "https://example.org/1", "license": "MIT", "year": 1999},
+        {"text": "row two", "kind": "web"},
+    ]
+    (root / "e.jsonl").write_text(
+        "\n".join([json.dumps(rows[0]), "{no json", "[1]", '{"text": 3}', "", json.dumps(rows[1])])
+    )
+    (root / "f.jsonl.gz").write_bytes(gzip.compress(b'{"text": "zipped"}\n'))
+    pq.write_table(pa.table({"text": ["parquet row", None], "n": [1, 2]}), root / "g.parquet")
+    (root / "latin1.txt").write_bytes("caf\xe9".encode("latin-1"))
+    (root / "binary.txt").write_bytes(b"a\x00b")
+    (root / "empty.txt").write_text("")
+    (root / "torn.jsonl.gz").write_bytes(gzip.compress(b'{"text": "' + bytes(range(48, 90)) * 999 + b'"}\n')[:-40])
+    (root / "torn.parquet").write_bytes(b"PAR1")
+    pq.write_table(pa.table({"body": ["x"]}), root / "other.parquet")
+    (root / "image.png").write_bytes(b"png")
+    (root / ".hidden.txt").write_text("hidden")
+    return root
+
+
+def params(*sources: Source, kind: str = "serial", **knobs: int) -> Params:
+    return Params(ingestion=IngestionParams(sources=list(sources), **knobs), engine=EngineParams(kind=kind, workers=2))
+
+
+def ingested(tmp_path: Path, given: Params) -> tuple[dict, list, list]:
+    summary = ingest.run({}, {"output": tmp_path / "raw"}, given, Tracker())
+    quarantine = [json.loads(line) for line in (tmp_path / "raw" / "quarantine.jsonl").read_text().splitlines()]
+    return summary, list(read_documents(tmp_path / "raw")), quarantine
+
+
+def test_every_readable_row_becomes_a_document(folder: Path, tmp_path: Path) -> None:
+    _, documents, _ = ingested(tmp_path, params(Source(path=str(folder), license="CC-BY-4.0")))
+    by_text = {document.text: document for document in documents}
+    assert set(by_text) == {
+        "plain text\n", "# Title\n", "Title\n=====\n", "def f():\n    return 1\n", "row one", "row two", "zipped", "parquet row",
+    }  # fmt: skip
+    assert by_text["row one"].source == "https://example.org/1"
+    assert (by_text["row one"].license, by_text["zipped"].license) == ("MIT", "CC-BY-4.0")
+    assert by_text["row one"].metadata == {"url": "https://example.org/1", "year": 1999}
+    assert (by_text["row two"].kind, by_text["def f():\n    return 1\n"].kind, by_text["zipped"].kind) == (
+        "web",
+        "code",
+        "prose",
+    )
+    assert by_text["Title\n=====\n"].source == "sub/c.rst"
+
+
+def test_every_unreadable_row_is_named(folder: Path, tmp_path: Path) -> None:
+    summary, _, quarantine = ingested(tmp_path, params(Source(path=str(folder))))
+    named = {(entry["file"], entry["line"]): entry["reason"] for entry in quarantine}
+    assert set(named) == {
+        ("e.jsonl", 2), ("e.jsonl", 3), ("e.jsonl", 4), ("g.parquet", 2), ("latin1.txt", 0), ("binary.txt", 0),
+        ("empty.txt", 0), ("torn.jsonl.gz", 0), ("torn.parquet", 0), ("other.parquet", 0),
+    }  # fmt: skip
+    assert "not UTF-8" in named["latin1.txt", 0]
+    assert "not JSON" in named["e.jsonl", 2]
+    assert "its columns: body" in named["other.parquet", 0]
+    assert summary["quarantined"] == len(quarantine) == 10
+
+
+@pytest.mark.parametrize("kind", ["threads", "processes"])
+def test_the_engine_changes_nothing(folder: Path, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest, "BATCH_BYTES", 100)  # many units of work
+    ingest.run({}, {"output": tmp_path / "one"}, params(Source(path=str(folder))), Tracker())
+    ingest.run({}, {"output": tmp_path / "two"}, params(Source(path=str(folder)), kind=kind), Tracker())
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+
+
+def test_large_files_are_streamed(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, expected, _ = ingested(tmp_path, params(Source(path=str(folder))))
+    monkeypatch.setattr(ingest, "LARGE_FILE_BYTES", 1)
+    assert ingested(tmp_path, params(Source(path=str(folder))))[1] == expected
+
+
+def test_too_long_a_text_is_quarantined(tmp_path: Path) -> None:
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t" / "long.txt").write_text("x" * 1001)
+    (tmp_path / "t" / "short.txt").write_text("x")
+    _, documents, quarantine = ingested(tmp_path, params(Source(path=str(tmp_path / "t")), max_document_chars=1000))
+    assert [document.source for document in documents] == ["short.txt"]
+    assert "1,001 characters" in quarantine[0]["reason"]
+
+
+def test_nothing_readable_stops_the_run_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t" / "empty.txt").write_text("")
+    with pytest.raises(StepError, match=r"no document could be read .* 1 quarantined \(empty.txt: is empty\)"):
+        ingested(tmp_path, params(Source(path=str(tmp_path / "t"))))
+    assert not (tmp_path / "raw").exists()
+
+
+def test_a_missing_source_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StepError, match="'nowhere' does not exist"):
+        take(params(Source(path="nowhere")))
+
+
+def test_the_inventory_sees_new_text(folder: Path) -> None:
+    given = params(Source(path=str(folder)))
+    before = take(given)
+    assert before["sources"][0]["ignored"] == {".png": 1}
+    assert take(given) == before
+    (folder / "new.txt").write_text("new")
+    assert take(given) != before
+
+
+def test_a_module_is_split_without_loss_or_overlap() -> None:
+    source = '"""Doc."""\nimport os\n\n@deco\ndef f(x):\n    """F."""\n    return x\n\nX = 1\n\nclass A:\n    def m(self):\n        pass\n'
+    documents = list(module_documents(source, "pkg.mod", "MIT"))
+    assert [(d.kind, d.source) for d in documents] == [
+        ("prose", "python:pkg.mod"), ("code", "python:pkg.mod.f"), ("code", "python:pkg.mod.A"), ("code", "python:pkg.mod"),
+    ]  # fmt: skip
+    assert documents[1].text.startswith("@deco\ndef f")
+    assert documents[3].text == "# module pkg.mod\nimport os\n\n\nX = 1\n"
+
+
+def test_long_classes_are_read_method_by_method() -> None:
+    body = "".join(f"    def m{i}(self):\n        return {'1 + ' * 100}1\n\n" for i in range(20))
+    documents = list(module_documents(f"class A:\n    x = 1\n\n{body}", "m", "MIT"))
+    assert [d.source for d in documents][:2] == ["python:m.A", "python:m.A.m0"]
+    assert all(ast.parse(d.text) for d in documents)
+
+
+def test_the_library_of_this_python_is_real_text() -> None:
+    files = library_files()
+    assert sum(path.stat().st_size for path in files) > 8_000_000
+    topics = list(read_module(files[-1]))
+    assert len(topics) > 50
+    assert all(d.kind == "prose" and d.license == "PSF-2.0" for d in topics)
+    assert any(
+        "python:json.decoder" in d.source for path in files if path.parent.name == "json" for d in read_module(path)
+    )

@@ -1,0 +1,80 @@
+"""What happens around every step: checks first, one clear last line, the summary last."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.cli import Argument, Command, main
+from components.errors import StepError
+
+
+def command(work: Any) -> Command:
+    return Command(
+        step="demo",
+        description="A step for tests.",
+        run=work,
+        inputs=(Argument("documents", "in", many=True), Argument("seed", "option", required=False, type=int)),
+        outputs=(Argument("output", "out"),),
+        sections=("seed",),
+    )
+
+
+def call(work: Any, tmp_path: Path, *more: str) -> int:
+    (tmp_path / "in").mkdir(exist_ok=True)
+    argv = [
+        "--documents",
+        str(tmp_path / "in"),
+        "--output",
+        str(tmp_path / "out"),
+        "--params",
+        str(tmp_path / "params.yaml"),
+    ]
+    (tmp_path / "params.yaml").write_text("seed: 3\n")
+    with pytest.raises(SystemExit) as ended:
+        main(command(work), [*argv, *more])
+    return ended.value.code
+
+
+def test_the_step_gets_paths_options_and_typed_parameters(tmp_path: Path) -> None:
+    seen: dict[str, Any] = {}
+
+    def work(inputs, outputs, params, tracker):
+        seen.update(inputs=inputs, outputs=outputs, seed=params.seed)
+        return {"rows": 2, "by": {"kind": 1.5}}
+
+    assert call(work, tmp_path, "--seed", "9", "--set", "seed=4", "--summary", str(tmp_path / "s.json")) == 0
+    assert seen["inputs"] == {"documents": [tmp_path / "in"], "seed": 9}
+    assert seen["outputs"] == {"output": tmp_path / "out"}
+    assert seen["seed"] == 4
+    assert json.loads((tmp_path / "s.json").read_text()) == {"rows": 2, "by": {"kind": 1.5}}
+
+
+def test_a_refusal_is_one_last_line_and_no_traceback(tmp_path: Path, capsys) -> None:
+    def work(*_: Any) -> dict[str, Any]:
+        raise StepError("the corpus is empty; name another")
+
+    assert call(work, tmp_path, "--summary", str(tmp_path / "s.json")) == 1
+    assert capsys.readouterr().err == "error: demo: the corpus is empty; name another\n"
+    assert not (tmp_path / "s.json").exists()
+
+
+def test_a_defect_shows_its_traceback_and_ends_with_one_line(tmp_path: Path, capsys) -> None:
+    assert call(lambda *_: {}["x"], tmp_path) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("Traceback")
+    assert lines[-1] == "error: demo: KeyError: 'x'"
+
+
+def test_bad_parameters_are_refused_before_any_work(tmp_path: Path, capsys) -> None:
+    assert call(lambda *_: pytest.fail("ran"), tmp_path, "--set", "sed=1") == 1
+    assert "unknown key 'sed'; the nearest known key is 'seed'" in capsys.readouterr().err
+
+
+def test_a_missing_input_is_named(tmp_path: Path, capsys) -> None:
+    (tmp_path / "params.yaml").write_text("")
+    with pytest.raises(SystemExit) as ended:
+        main(command(None), ["--documents", "nowhere", "--output", "o", "--params", str(tmp_path / "params.yaml")])
+    assert ended.value.code == 1
+    assert "--documents: nowhere does not exist" in capsys.readouterr().err

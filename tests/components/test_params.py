@@ -1,0 +1,102 @@
+"""params.yaml and its models: one truth, refused with a sentence where it is broken."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.errors import StepError
+from components.params import Params, check_params, flatten, known_keys, load_params, merge, parse_overrides, set_dotted
+
+
+def test_params_file_equals_the_defaults(root: Path) -> None:
+    assert load_params(root / "params.yaml") == Params()
+
+
+def test_params_file_spells_every_knob(root: Path) -> None:
+    text = (root / "params.yaml").read_text()
+    assert [key for key in known_keys() if key.rpartition(".")[2] + ":" not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("trainin.context_length=8", ["unknown key 'trainin'", "'training'"]),
+        ("training.batch_token=8", ["unknown key 'training.batch_token'", "'training.batch_tokens'"]),
+        ("learning_rate=0.1", ["unknown key 'learning_rate'", "learning_rate'"]),
+        ("large.learning_rate=5", ["large.learning_rate = 5", "more than 0 and at most 1"]),
+        ("curation.min_chars=-1", ["curation.min_chars = -1", "at least 0"]),
+        ("seed=abc", ["seed = 'abc'", "integer"]),
+        ("large.model.num_attention_heads=3", ["large.model", "hidden_size", "not a multiple"]),
+        ("training.batch_tokens=9000", ["batch_tokens 9000 is not a multiple"]),
+        ("training.precision=float8", ["training.precision = 'float8'", "bfloat16"]),
+        ("large.learning_rate=.nan", ["large.learning_rate"]),
+    ],
+)
+def test_refusals_name_key_range_and_nearest_key(root: Path, override: str, words: list[str]) -> None:
+    with pytest.raises(StepError) as error:
+        load_params(root / "params.yaml", [override])
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_all_refusals_are_reported_at_once(root: Path) -> None:
+    with pytest.raises(StepError, match=r"curation\.max_chars = 1.*unknown key 'a'"):
+        load_params(root / "params.yaml", {"a": 1, "curation.max_chars": 1})
+
+
+def test_override_without_equals_sign() -> None:
+    with pytest.raises(StepError, match="not of the form"):
+        parse_overrides(["seed"])
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "is not there"),
+        ("- a\n- b\n", "holds a list"),
+        ("a: [", "cannot be read as YAML"),
+        (b"\xff\xfe\x00", "cannot be read"),
+    ],
+)
+def test_unreadable_files(tmp_path: Path, content: str | bytes | None, words: str) -> None:
+    path = tmp_path / "params.yaml"
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(StepError, match=words):
+        load_params(path)
+
+
+def test_values_of_overrides_are_yaml(root: Path) -> None:
+    params = load_params(
+        root / "params.yaml", ["large.learning_rate=3e-3", 'ingestion.sources=[{path: "a b"}]', "seed=7"]
+    )
+    assert (params.large.learning_rate, params.ingestion.sources[0].path, params.seed) == (0.003, "a b", 7)
+
+
+def test_unknown_profile_names_the_known_ones(root: Path) -> None:
+    with pytest.raises(StepError, match="profile 'phi-9' is not there"):
+        load_params(root / "params.yaml", profile="phi-9")
+
+
+leaves = st.one_of(st.integers(), st.booleans(), st.text(max_size=5))
+trees = st.recursive(
+    leaves, lambda inner: st.dictionaries(st.text("abc", min_size=1, max_size=2), inner, max_size=3), max_leaves=8
+)
+mappings = st.dictionaries(st.text("abc", min_size=1, max_size=2), trees, max_size=3)
+
+
+@given(mappings, mappings)
+def test_merge_lays_the_overlay_over_the_base(base: dict, overlay: dict) -> None:
+    merged = merge(base, overlay)
+    assert merge(merged, overlay) == merged
+    assert merge(base, {}) == base
+    assert merge({}, overlay) == overlay
+
+
+def test_flatten_and_set_dotted_are_inverse() -> None:
+    nested: dict = {}
+    for key, value in flatten(Params()).items():
+        set_dotted(nested, key, value)
+    assert check_params(nested) == Params()

@@ -1,0 +1,35 @@
+"""Fixtures that every test may use."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# A shared machine stalls now and then; a slow example is no failure.
+settings.register_profile("phiforge", deadline=None)
+settings.load_profile("phiforge")
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The project's folder."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real corpora and benchmark data, where the machine has them; tests that need them skip elsewhere."""
+    folder = Path(os.environ.get("PHIFORGE_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip("no shared data: set PHIFORGE_DATA to a folder with corpora/ and benchmarks/")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _untracked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps called by a test say nothing to MLflow unless the test asks for it."""
+    for name in ("MLFLOW_TRACKING_URI", "DVC_STAGE", "PHIFORGE_PARENT_RUN_ID", "PHIFORGE_FLOW_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)

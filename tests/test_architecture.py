@@ -1,0 +1,120 @@
+"""The house's rules: who imports whom, what dvc.yaml says of a step, how fast a step starts."""
+
+import ast
+import importlib
+import os
+import resource
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from components.params import Params
+
+ROOT = Path(__file__).parent.parent
+STEPS = sorted(path.parent.name for path in (ROOT / "components").glob("*/__main__.py"))
+STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
+ORCHESTRATORS = {"prefect", "dvc", "streamlit", "flows", "ui"}
+
+
+def imports_of(path: Path) -> set[str]:
+    """Dotted names that a file imports, also inside its functions."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module)
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def python_files(folder: str) -> list[Path]:
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", python_files("components"), ids=lambda p: str(p.relative_to(ROOT)))
+def test_components_know_no_orchestrator_and_no_other_step(path: Path) -> None:
+    names = imports_of(path)
+    assert not {name for name in names if name.partition(".")[0] in ORCHESTRATORS}
+    parts = path.relative_to(ROOT / "components").parts
+    own = {parts[0], "phi"} if len(parts) > 1 else set()
+    if parts[0] == "phi":
+        own = {"phi"}
+    others = {
+        name.split(".")[1] for name in names if name.startswith("components.") and name.split(".")[1] in {*STEPS, "phi"}
+    }
+    assert others <= own, f"{path.name} reaches into {others - own}"
+
+
+@pytest.mark.parametrize("path", python_files("flows") + python_files("ui"), ids=lambda p: str(p.relative_to(ROOT)))
+def test_flows_and_ui_import_no_step(path: Path) -> None:
+    names = imports_of(path)
+    reached = {name.split(".")[1] for name in names if name.startswith("components.")} & {*STEPS, "phi"}
+    assert not reached
+    if path.is_relative_to(ROOT / "flows"):
+        assert not {name for name in names if name.partition(".")[0] in {"ui", "streamlit"}}
+    else:
+        flows = {name for name in names if name.startswith("flows.") and not name.startswith("flows.client")}
+        assert not flows, "the panel reads through flows.client"
+
+
+def commands_of(stage: dict) -> list[str]:
+    command = stage["cmd"]
+    return shlex.split(command)
+
+
+def models_of(stage: dict) -> list[str]:
+    return stage.get("matrix", {}).get("model", [""])
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_declares_what_its_step_reads(name: str) -> None:
+    """The sections that a step reads are params of its stage, and every path on its command line is declared."""
+    stage = STAGES[name]
+    words = commands_of(stage)
+    module = importlib.import_module(
+        words[2] if "." in words[2].removeprefix("components.") else words[2] + ".__main__"
+    )
+    declared = {param.partition(".")[0] for param in stage["params"]}
+    sections = set(module.COMMAND.sections)
+    if "--model" in words and words[2] == "components.training":
+        sections = (sections - {"small", "large"}) | {words[words.index("--model") + 1]}
+    if "--target" in words:
+        sections = (sections - {"small", "large"}) | {words[words.index("--target") + 1]}
+    assert declared == sections - {"engine"}
+    paths = {word for word in words if word.split("/")[0] in {"data", "models", "reports"}}
+    metrics = {
+        next(iter(m)) if isinstance(m, dict) else m for key in ("outs", "metrics", "plots") for m in stage.get(key, [])
+    }
+    known = set(stage["deps"]) | metrics
+    assert {path for path in paths if not any(path == k or path.startswith(k + "/") for k in known)} == set()
+    folder = "components/" + words[2].split(".")[1]
+    assert folder in stage["deps"], "a change of the step's code must run it again"
+
+
+def test_every_stage_has_its_policy() -> None:
+    for name, stage in STAGES.items():
+        assert {"retries", "timeout_s"} <= stage["meta"].keys(), name
+
+
+def test_every_section_is_read_by_a_stage() -> None:
+    read = {param.partition(".")[0] for stage in STAGES.values() for param in stage["params"]}
+    assert read == set(Params.model_fields) - {"engine"}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_starts_light(step: str) -> None:
+    """Help, and with it every import before the work, costs under 1.5 s of CPU."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    command = [sys.executable, "-m", f"components.{step}", "--help"]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)  # compiles the bytecode
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.5
+    for option in ("--params", "--set", "--summary"):
+        assert option in done.stdout
