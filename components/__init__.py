@@ -2,13 +2,14 @@
 
 import os
 
-# No tool that a step uses reports anything to anyone, and none asks a hub. Set before any of them is imported.
+# No tool that a step uses reports anything to anyone. Set before any of them is imported.
 OPT_OUTS = {
     "DO_NOT_TRACK": "true",
     "DVC_NO_ANALYTICS": "1",
     "GX_ANALYTICS_ENABLED": "false",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",  # a stage's log is about the stage
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "RAY_USAGE_STATS_ENABLED": "0",
     "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false",

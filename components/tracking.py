@@ -12,6 +12,7 @@ md5; the flow adds the outputs, which DVC hashes after the step has ended), `pre
 import json
 import os
 import subprocess
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,9 +89,7 @@ class MlflowTracker(Tracker):
             import mlflow
 
             mlflow.set_tracking_uri(tracking_uri(self.root))
-            if not os.environ.get("MLFLOW_TRACKING_URI"):
-                ensure_experiment(mlflow, project_home(self.root))
-            mlflow.set_experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT))
+            mlflow.set_experiment(experiment_id=ensure_experiment(mlflow.MlflowClient()))
             tags = {"stage": self.stage, "git.commit": git_commit(self.root)}
             if flow_run := os.environ.get(FLOW_RUN):
                 tags["prefect.flow_run_id"] = flow_run
@@ -121,7 +120,9 @@ class MlflowTracker(Tracker):
         from mlflow.data.dataset_source_registry import resolve_dataset_source
         from mlflow.data.meta_dataset import MetaDataset
 
-        source = resolve_dataset_source(str(self.root / path))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # two of MLflow's own source types claim any local path
+            source = resolve_dataset_source(str(self.root / path))
         self._client().log_input(MetaDataset(source=source, name=path, digest=digest[:36]), context=context)
 
     def model(self, checkpoint: Path, name: str, metadata: Mapping[str, Any]) -> None:
@@ -138,21 +139,29 @@ class MlflowTracker(Tracker):
 
     def end(self, status: str) -> None:
         if self._mlflow is not None:
-            self._mlflow.flush_async_logging() if hasattr(self._mlflow, "flush_async_logging") else None
+            self._mlflow.flush_async_logging()
             self._mlflow.end_run(status)
 
 
-def ensure_experiment(mlflow: Any, home: Path) -> None:
-    """Make the embedded experiment, whose artifacts lie in the project's main folder, not in a workspace."""
-    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
-    if mlflow.get_experiment_by_name(name) is None:
-        from mlflow.exceptions import MlflowException
+def ensure_experiment(client: Any) -> str:
+    """Id of the experiment, made if need be. With SQLite its artifacts lie beside the database, not in the workspace
+    that happens to run first."""
+    from mlflow.exceptions import MlflowException
 
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
+    uri = client.tracking_uri
+    location = None
+    if uri.startswith("sqlite:///"):
+        location = (Path(uri.removeprefix("sqlite:///")).resolve().parent / "mlartifacts").as_uri()
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
         try:
-            mlflow.create_experiment(name, artifact_location=(home / "mlartifacts").as_uri())
+            return client.create_experiment(name, artifact_location=location)
         except MlflowException:
-            if mlflow.get_experiment_by_name(name) is None:  # else another step made it in the meantime
+            experiment = client.get_experiment_by_name(name)
+            if experiment is None:  # else another step made it in the meantime
                 raise
+    return experiment.experiment_id
 
 
 @contextmanager

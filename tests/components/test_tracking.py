@@ -1,0 +1,101 @@
+"""What a step tells MLflow, and how a reader gets from a run to everything else."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from components.tracking import lock_hashes, project_home, track, tracking_uri
+
+LOCK = """\
+schema: '2.0'
+stages:
+  ingest:
+    cmd: x
+    outs:
+    - path: data/raw
+      hash: md5
+      md5: 0123456789abcdef0123456789abcdef.dir
+"""
+
+
+def git(folder: Path, *words: str) -> None:
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A repository in a folder with a blank in its name."""
+    folder = tmp_path / "my project"
+    (folder / "data" / "raw").mkdir(parents=True)
+    (folder / "dvc.lock").write_text(LOCK)
+    git(folder, "init", "-q")
+    git(folder, "add", "dvc.lock")
+    git(folder, "commit", "-qm", "start")
+    return folder
+
+
+def test_a_workspace_shares_the_main_folders_database(project: Path) -> None:
+    git(project, "worktree", "add", "-q", "--detach", "workspaces/w 1")
+    assert project_home(project / "workspaces" / "w 1") == project_home(project) == project
+    assert tracking_uri(project / "workspaces" / "w 1") == f"sqlite:///{project}/mlflow.db"
+
+
+def test_hashes_come_from_the_lock(project: Path) -> None:
+    assert lock_hashes(project, ["data/raw", "data/unknown"]) == {"data/raw": "0123456789abcdef0123456789abcdef.dir"}
+    assert lock_hashes(project / "data", ["data/raw"]) == {}
+
+
+def test_a_step_outside_dvc_leaves_no_trace(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+    with track("curation", {"seed": 1}, ["data/raw"]) as tracker:
+        tracker.metrics({"loss": 1.0})
+    assert not (project / "mlflow.db").exists()
+
+
+def test_a_step_inside_dvc_is_a_run_with_leads(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mlflow
+
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("DVC_STAGE", "curate")
+    with track("curation", {"curation": {"min_chars": 5}}, ["data/raw"]) as tracker:
+        tracker.metrics({"loss": 2.0}, step=1)
+        tracker.metrics({"loss": 1.0}, step=2)
+        tracker.artifact(project / "dvc.lock")
+    with pytest.raises(ValueError, match="could not convert"), track("curation", {}, []) as tracker:
+        tracker.metrics({"loss": "broken"})
+    assert (project / "mlflow.db").is_file()
+    client = mlflow.MlflowClient(tracking_uri())
+    experiment = client.get_experiment_by_name("phiforge")
+    failed, run = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"])
+    assert (failed.info.status, run.info.status) == ("FAILED", "FINISHED")
+    assert run.data.params == {"curation.min_chars": "5"}
+    assert [m.value for m in client.get_metric_history(run.info.run_id, "loss")] == [2.0, 1.0]
+    tags = run.data.tags
+    assert (tags["stage"], tags["pipeline.source"], len(tags["git.commit"])) == ("curate", "dvc repro", 40)
+    assert json.loads(tags["dvc.deps"]) == {"data/raw": "0123456789abcdef0123456789abcdef.dir"}
+    assert run.inputs.dataset_inputs[0].dataset.digest == "0123456789abcdef0123456789abcdef.dir"
+    assert [item.path for item in client.list_artifacts(run.info.run_id)] == ["dvc.lock"]
+    assert str(project / "mlartifacts").replace(" ", "%20") in run.info.artifact_uri
+
+
+def test_a_flows_stages_are_children_of_its_run(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mlflow
+
+    monkeypatch.chdir(project)
+    uri = f"sqlite:///{project}/other.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    client = mlflow.MlflowClient(uri)
+    parent = client.create_run(client.create_experiment("phiforge"), run_name="flow")
+    monkeypatch.setenv("PHIFORGE_PARENT_RUN_ID", parent.info.run_id)
+    monkeypatch.setenv("PHIFORGE_FLOW_RUN_ID", "flow-7")
+    monkeypatch.setenv("DVC_STAGE", "benchmark@small")
+    with track("benchmarking", {}, []) as tracker:
+        tracker.metrics({"exam.accuracy": 0.5})
+    (child,) = client.search_runs([parent.info.experiment_id], "tags.stage = 'benchmark@small'")
+    assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert child.data.tags["prefect.flow_run_id"] == "flow-7"
+    assert child.info.run_name == "benchmark@small"
+    assert client.get_run(parent.info.run_id).info.status == "RUNNING"
