@@ -1,0 +1,167 @@
+"""Draw questions until each task has its share, verify every one, and account for every one.
+
+Each draft ends in exactly one place: kept for training, kept for the exam, or in the ledger with the rule that turned
+it away. rows drawn = training + exam + ledger.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from random import Random
+
+from components.documents import Drop
+from components.synthesis.drafts import Draft, form_fault, is_held_out, normalise, question_hash
+from components.synthesis.execution import evaluate
+from components.synthesis.generators import Lexicon, Task
+
+STEP = "synthesis"
+VERSION = "1"
+BLOCK, EXECUTED_BLOCK = 32, 1_024  # executed drafts are verified in one process for many
+PATIENCE = 400  # so many drafts in a row that were all asked before: the space is exhausted
+
+
+@dataclass
+class Pool:
+    """The questions of one run.
+
+    Attributes:
+        training: drafts by task, in the order drawn.
+        exam: drafts by task.
+        drops: the ledger.
+        drawn: number of drafts drawn.
+        exhausted: tasks whose space ended before their share was full.
+    """
+
+    training: dict[str, list[Draft]] = field(default_factory=dict)
+    exam: dict[str, list[Draft]] = field(default_factory=dict)
+    drops: list[Drop] = field(default_factory=list)
+    drawn: int = 0
+    exhausted: list[str] = field(default_factory=list)
+
+    def rules(self) -> dict[str, int]:
+        """Ledger rows by rule."""
+        return dict(sorted(Counter(drop.rule for drop in self.drops).items()))
+
+
+def created_by(generator: str) -> str:
+    """Who wrote a document: never a model's name."""
+    return f"procedural/{VERSION}:{generator}"
+
+
+def child_rng(seed: int, *names: object) -> Random:
+    """A random generator of its own for a named part, so that one part never shifts another's draws."""
+    digest = hashlib.sha256(repr((seed, *names)).encode()).digest()
+    return Random(int.from_bytes(digest[:8], "big"))
+
+
+def shares(total: int, tasks: Mapping[str, Task]) -> dict[str, int]:
+    """Split `total` over the tasks by weight; the parts add up exactly."""
+    weight = sum(task.weight for task in tasks.values())
+    split, given, passed = {}, 0, 0.0
+    for name, task in tasks.items():
+        passed += task.weight
+        split[name] = round(total * passed / weight) - given
+        given += split[name]
+    return split
+
+
+class Collector:
+    """Fills a pool task by task. Where a small space cannot give its share, the others give more."""
+
+    def __init__(
+        self, tasks: Mapping[str, Task], lexicon: Lexicon, seed: int, exam_examples: int, exam_fraction: float
+    ):
+        self.tasks, self.lexicon = tasks, lexicon
+        self.exam_examples, self.exam_fraction = exam_examples, exam_fraction
+        self.pool = Pool(training={name: [] for name in tasks}, exam={name: [] for name in tasks})
+        self._streams = {name: task.generate(child_rng(seed, "task", name), lexicon) for name, task in tasks.items()}
+        self._seen: set[str] = set()
+
+    def collect(self, total: int) -> Pool:
+        """Draw until `total` training questions are kept, or until no task has more."""
+        open_tasks = dict(self.tasks)
+        missing = total
+        while missing > 0 and open_tasks:
+            for name, share in shares(missing, open_tasks).items():
+                if not self._fill(name, len(self.pool.training[name]) + share):
+                    del open_tasks[name]
+                    self.pool.exhausted.append(name)
+            missing = total - sum(map(len, self.pool.training.values()))
+        return self.pool
+
+    def _fill(self, name: str, quota: int) -> bool:
+        """Draw until the task has `quota` training questions and its exam; False if its space ended before."""
+        training, exam = self.pool.training[name], self.pool.exam[name]
+        stale, block_size = 0, EXECUTED_BLOCK if self.tasks[name].executed else BLOCK
+        while len(training) < quota or len(exam) < self.exam_examples:
+            missing = max(quota - len(training), 8 * (self.exam_examples - len(exam)), 1)
+            block = list(islice(self._streams[name], min(block_size, missing)))
+            if not block or stale >= PATIENCE:
+                self.pool.drawn += len(block)
+                self._drop_all(name, block, "task_exhausted")
+                return len(training) >= quota
+            fresh = self._admit(name, block, quota)
+            stale = 0 if fresh else stale + len(block)
+        return True
+
+    def _admit(self, name: str, block: list[Draft], quota: int) -> int:
+        """Place each draft of a block; returns how many were new."""
+        self.pool.drawn += len(block)
+        fresh = []
+        for draft in block:
+            question = normalise(draft.question)
+            if question in self._seen:
+                self._drop(name, draft, "duplicate_question", "asked before, in this or another task")
+            else:
+                self._seen.add(question)
+                fresh.append(draft)
+        for draft, fault in zip(fresh, self._faults(name, fresh), strict=True):
+            held_out = is_held_out(name, draft, self.exam_fraction)
+            side, room = (self.pool.exam[name], self.exam_examples) if held_out else (self.pool.training[name], quota)
+            if fault:
+                self._drop(name, draft, "verification", fault)
+            elif len(side) >= room:
+                rule = "exam_full" if held_out else "share_full"
+                self._drop(name, draft, rule, "verified, but its side has all it takes", len(side), room)
+            else:
+                side.append(draft)
+        return len(fresh)
+
+    def _faults(self, name: str, drafts: list[Draft]) -> Iterator[str]:
+        """For each draft what is wrong with it, or an empty string: form, then the answer by the independent route."""
+        task = self.tasks[name]
+        solved = [task.solve(draft.question, self.lexicon) for draft in drafts]
+        if task.executed:
+            solved = [value if fine else f"no value ({value})" for fine, value in evaluate([(e, ()) for e in solved])]
+        for draft, value in zip(drafts, solved, strict=True):
+            fault = form_fault(draft)
+            if not fault and value != draft.answer:
+                fault = f"the generator answers {draft.answer!r}, the recomputation {value!r}"
+            yield fault
+
+    def _drop_all(self, name: str, drafts: list[Draft], rule: str) -> None:
+        for draft in drafts:
+            self._drop(name, draft, rule, "")
+
+    def _drop(
+        self,
+        name: str,
+        draft: Draft,
+        rule: str,
+        detail: str,
+        value: float | None = None,
+        threshold: float | None = None,
+    ) -> None:
+        self.pool.drops.append(
+            Drop(
+                id=question_hash(draft.question),
+                step=STEP,
+                rule=rule,
+                value=value,
+                threshold=threshold,
+                detail=f"{draft.question} [{detail}]" if detail else draft.question,
+                source=created_by(name),
+            )
+        )

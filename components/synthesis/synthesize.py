@@ -1,0 +1,139 @@
+"""The step: plan chapters, draw and verify questions, hold the exam back, write textbooks, exercises and the ledger."""
+
+from collections.abc import Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from components.documents import DocumentWriter, check_balance, write_ledger
+from components.errors import StepError
+from components.files import atomic_directory
+from components.params import SynthesisParams
+from components.progress import Progress
+from components.synthesis.chapters import plan, questions_needed, reserve, write_chapters, write_exercises
+from components.synthesis.curriculum import load_curriculum, load_lexicon
+from components.synthesis.diversity import Diversity
+from components.synthesis.drafts import Draft, is_held_out, normalise
+from components.synthesis.exam import write_exam
+from components.synthesis.generators import all_tasks
+from components.synthesis.library import LibraryChapters
+from components.synthesis.questions import STEP, Collector
+
+LIBRARY_SHARE = 0.4  # of the chapters, where the seeds hold enough functions
+
+
+def synthesize(
+    seeds: Path, output: Path, exam: Path | None, ledger: Path, params: SynthesisParams, seed: int
+) -> dict[str, Any]:
+    """Write a document set of textbooks and exercises to `output`, the exam to `exam`, what was dropped to `ledger`.
+
+    Returns:
+        The summary: counts of questions and documents, the ledger by rule, diversity figures.
+
+    Raises:
+        StepError: the seeds are no document set, or the texts are too repetitive.
+    """
+    lexicon, curriculum, tasks = load_lexicon(), load_curriculum(), all_tasks()
+    library = LibraryChapters(seed)
+    library_chapters = list(library.write(seeds, int(params.chapters * LIBRARY_SHARE)))
+    jobs = plan(curriculum, params.chapters - len(library_chapters))
+    needed = questions_needed(jobs)
+    collector = Collector(tasks, lexicon, seed, params.exam_examples, params.exam_fraction)
+    pool = collector.collect(params.exercises + sum(needed.values()))
+    reserved = reserve(pool.training, needed)
+    check_split(pool.training, reserved, pool.exam, params.exam_fraction)
+    kept = sum(len(d) for side in (pool.training, reserved, pool.exam) for d in side.values())
+    drops = [*pool.drops, *library.drops]
+    check_balance(STEP, pool.drawn + library.drawn, kept + library.passed, len(drops))
+
+    documents = chain(
+        library_chapters, write_chapters(jobs, reserved, curriculum, seed), write_exercises(pool.training, seed)
+    )
+    with atomic_directory(output) as partial:
+        written = _write(partial, documents, params.chapters + params.exercises // 10)
+        _check_diversity(written["gzip_ratio"], params.max_gzip_ratio)
+    answered = {name: [*pool.training[name], *reserved[name]] for name in tasks}
+    about = write_exam(exam, tasks, pool.exam, answered, seed) if exam else None
+    write_ledger(ledger, drops)
+    return {
+        "documents": written["documents"],
+        "megabytes": written["megabytes"],
+        "tasks": len(tasks),
+        "topics": len(curriculum.topics),
+        "questions": {
+            "drawn": pool.drawn + library.drawn,
+            "exercises": _count(pool.training),
+            "chapters": _count(reserved),
+            "library": library.passed,
+            "exam": _count(pool.exam),
+            "ledger": len(drops),
+        },
+        "ledger": _rules(drops),
+        "exam_tasks": len(about["tasks"]) if about else 0,
+        "exhausted_tasks": len(set(pool.exhausted)),
+        "diversity": {"gzip_ratio": written["gzip_ratio"]} | written["diversity"],
+    }
+
+
+def check_split(
+    training: Mapping[str, list[Draft]],
+    reserved: Mapping[str, list[Draft]],
+    exam: Mapping[str, list[Draft]],
+    fraction: float,
+) -> None:
+    """Hold the law of the split: no question twice, none of the exam in training, each on the side of its hash."""
+    taught = [(task, draft) for side in (training, reserved) for task, drafts in side.items() for draft in drafts]
+    asked = [(task, draft) for task, drafts in exam.items() for draft in drafts]
+    questions = [normalise(draft.question) for _, draft in (*taught, *asked)]
+    if len(set(questions)) != len(questions):
+        raise AssertionError(f"{len(questions) - len(set(questions))} questions stand twice in training and exam")
+    wrong = [draft.question for task, draft in taught if is_held_out(task, draft, fraction)]
+    wrong += [draft.question for task, draft in asked if not is_held_out(task, draft, fraction)]
+    if wrong:
+        raise AssertionError(f"{len(wrong)} questions are on the wrong side of the split, such as {wrong[0]!r}")
+
+
+def _write(directory: Path, documents: Any, expected: int) -> dict[str, Any]:
+    together, by_kind = Diversity(), {"textbook": Diversity(), "exercise": Diversity()}
+    counts = dict.fromkeys(by_kind, 0)
+    progress = Progress(expected)
+    with DocumentWriter(directory) as writer:
+        for document in documents:
+            writer.write(document)
+            together.add(document.text)
+            by_kind[document.kind].add(document.text)
+            counts[document.kind] += 1
+            progress.update(min(writer.rows, expected - 1))
+    progress.update(expected)
+    return {
+        "documents": counts,
+        "megabytes": {kind: round(measured.bytes / 1e6, 3) for kind, measured in by_kind.items()},
+        "gzip_ratio": round(together.gzip_ratio(), 3),
+        "diversity": {
+            kind: {
+                "gzip_ratio": round(m.gzip_ratio(), 3),
+                "distinct_2": round(m.distinct(2), 4),
+                "distinct_3": round(m.distinct(3), 4),
+            }
+            for kind, m in by_kind.items()
+        },
+    }
+
+
+def _check_diversity(ratio: float, limit: float) -> None:
+    if ratio > limit:
+        raise StepError(
+            f"the texts compress {ratio:.2f} times, more than synthesis.max_gzip_ratio {limit:g}: they are too alike; "
+            "ask for fewer chapters and exercises, widen curriculum.yaml and lexicon.yaml, or raise the limit"
+        )
+
+
+def _count(side: Mapping[str, list[Draft]]) -> int:
+    return sum(map(len, side.values()))
+
+
+def _rules(drops: list[Any]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for drop in drops:
+        counts[drop.rule] = counts.get(drop.rule, 0) + 1
+    return dict(sorted(counts.items()))
