@@ -82,7 +82,7 @@ class SynthesisParams(Section):
     exam_fraction: float = Field(
         0.1, gt=0, le=0.5, description="Share of all questions, by hash, that belong to the exam and never to training"
     )
-    max_gzip_ratio: float = Field(8.0, ge=1, description="Diversity gate: textbooks that compress better are templates")
+    max_gzip_ratio: float = Field(6.0, ge=1, description="Diversity gate: textbooks that compress better are templates")
 
 
 class TokenizationParams(Section):
@@ -244,16 +244,17 @@ def load_params(
     Args:
         path: a YAML file with the sections of `Params`; missing keys take their defaults.
         overrides: `section.key=value` strings (values in YAML), or a mapping of dotted keys to values.
-        profile: name of an overlay in profiles/.
+        profile: name of an overlay in profiles/, beside `path`.
 
     Raises:
         StepError: the file cannot be read, or a key or value is refused; the message names each one.
     """
     values = read_yaml(path)
     if profile:
-        overlay = PROFILES / f"{profile}.yaml"
+        folder = Path(path).parent / PROFILES
+        overlay = folder / f"{profile}.yaml"
         if not overlay.is_file():
-            known = ", ".join(sorted(p.stem for p in PROFILES.glob("*.yaml"))) or "none"
+            known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml"))) or "none"
             raise StepError(f"profile {profile!r} is not there; profiles/ has: {known}")
         values = merge(values, read_yaml(overlay))
     origin = f"{path}" + (" with overrides" if overrides else "")
