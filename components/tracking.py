@@ -18,11 +18,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from components.files import sha256_file
 from components.params import flatten
 
 PARENT = "PHIFORGE_PARENT_RUN_ID"
 FLOW_RUN = "PHIFORGE_FLOW_RUN_ID"
 EXPERIMENT = "phiforge"
+WEIGHTS = "weights_sha256"  # tag of a logged model and of a registered version: hash of model.safetensors
 
 
 def project_home(root: Path | None = None) -> Path:
@@ -59,6 +61,11 @@ def lock_hashes(root: Path, paths: list[str]) -> dict[str, str]:
     return {path: known[path] for path in paths if path in known}
 
 
+def weights_sha256(checkpoint: Path) -> str:
+    """Hex SHA-256 of a checkpoint's weights."""
+    return sha256_file(Path(checkpoint) / "model.safetensors")
+
+
 class Tracker:
     """The run of one step. The base class says nothing to anyone; `MlflowTracker` does."""
 
@@ -74,6 +81,8 @@ class Tracker:
 
     def model(self, checkpoint: Path, name: str, metadata: Mapping[str, Any]) -> None: ...
 
+    def register(self, checkpoint: Path, name: str, alias: str, tags: Mapping[str, str]) -> None: ...
+
 
 class MlflowTracker(Tracker):
     """Speaks to MLflow. Metrics are buffered: one write a second to SQLite is enough."""
@@ -86,6 +95,7 @@ class MlflowTracker(Tracker):
         if self._mlflow is None:
             # Model logging asks for these; the defaults try to reach a hub or write to the home folder.
             os.environ.setdefault("HF_HUB_OFFLINE", "1")
+            os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
             import mlflow
 
             mlflow.set_tracking_uri(tracking_uri(self.root))
@@ -126,7 +136,10 @@ class MlflowTracker(Tracker):
         self._client().log_input(MetaDataset(source=source, name=path, digest=digest[:36]), context=context)
 
     def model(self, checkpoint: Path, name: str, metadata: Mapping[str, Any]) -> None:
-        """Log a checkpoint so that `mlflow.pyfunc.load_model` generates text from it."""
+        """Log a checkpoint so that `mlflow.pyfunc.load_model` generates text from it.
+
+        The logged model is tagged with the hash of its weights, by which `register` finds it.
+        """
         wrapper = Path(__file__).parent / "phi" / "pyfunc_model.py"
         self._client().pyfunc.log_model(
             name=name,
@@ -135,7 +148,40 @@ class MlflowTracker(Tracker):
             code_paths=None,
             pip_requirements=["torch", "transformers", "safetensors", "pandas"],
             metadata=dict(metadata),
+            tags={WEIGHTS: weights_sha256(checkpoint)},
         )
+
+    def register(self, checkpoint: Path, name: str, alias: str, tags: Mapping[str, str]) -> None:
+        """Give the version of the registered model `name` that holds these weights the alias `alias`, and no other.
+
+        Weights that have a version already are not registered a second time, and weights that an earlier step logged
+        are not stored a second time.
+        """
+        client = self._client().MlflowClient()
+        digest = weights_sha256(checkpoint)
+        found = client.search_model_versions(f"name = '{name}' and tags.{WEIGHTS} = '{digest}'")
+        version = found[0].version if found else self._new_version(client, checkpoint, name, digest)
+        for key, value in tags.items():
+            client.set_model_version_tag(name, version, key, value)
+        for other in client.get_model_version(name, version).aliases:
+            if other != alias:
+                client.delete_registered_model_alias(name, other)
+        client.set_registered_model_alias(name, alias, version)
+
+    def _new_version(self, client: Any, checkpoint: Path, name: str, digest: str) -> str:
+        """Register the logged model that holds these weights, logging it first if no step has (a cached training
+        whose run was deleted, a checkpoint from elsewhere)."""
+        uri = self._logged(client, digest)
+        if uri is None:
+            self.model(checkpoint, name, {})
+            uri = self._logged(client, digest)
+        return self._client().register_model(uri, name, tags={WEIGHTS: digest}).version
+
+    def _logged(self, client: Any, digest: str) -> str | None:
+        """Address of a completely logged model with these weights; one that failed half-way also has an entry."""
+        experiments = [self._client().active_run().info.experiment_id]
+        found = client.search_logged_models(experiments, f"tags.{WEIGHTS} = '{digest}'")
+        return next((m.model_uri for m in found if m.status.value == "READY"), None)
 
     def end(self, status: str) -> None:
         if self._mlflow is not None:

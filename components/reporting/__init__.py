@@ -1,0 +1,1 @@
+"""Reporting: what the steps measured, brought together and judged."""

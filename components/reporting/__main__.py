@@ -1,0 +1,32 @@
+"""`python -m components.reporting`: leaderboard, convergence figure, model card; the registry's entry behind a gate."""
+
+from typing import Any
+
+from components.cli import Argument, Command, main
+
+
+def run(*arguments: Any) -> dict[str, Any]:
+    from components.reporting import report
+
+    return report.run(*arguments)
+
+
+COMMAND = Command(
+    step="reporting",
+    description="Bring scores, losses and the transfer's proof together in a leaderboard, a figure, a page and a model "
+    "card, and judge whether the larger model is promoted. A model is named after its scores directory, its "
+    "train_NAME.json and its NAME.csv.",
+    run=run,
+    inputs=(
+        Argument("scores", "scores directories of components.benchmarking, one a model", many=True),
+        Argument("training", "summaries of components.training (train_NAME.json)", required=False, many=True),
+        Argument("curves", "curves of components.training (NAME.csv)", required=False, many=True),
+        Argument("transfer", "transfer.json of components.transfer", required=False),
+        Argument("model", "checkpoint directory of the model to describe and to register", required=False),
+    ),
+    outputs=(Argument("output", "directory for leaderboard, figure, page and model card"),),
+    sections=("reporting",),
+)
+
+if __name__ == "__main__":
+    main(COMMAND)

@@ -1,0 +1,156 @@
+"""What growth was worth: the grown model against the control, and the gate that judges it.
+
+The comparison follows what "G_stack" (arXiv 2405.15319) and "When is Warmstarting Effective" (arXiv 2605.13405) ask
+for: cost is stated twice, *sunk* (the small model is taken as given) and *inclusive* (its training is paid for too),
+and the loss is read at the ends of equal schedules. A loss in mid-schedule has not had its learning-rate decay yet,
+so tokens and FLOPs to the control's loss are upper bounds: the same model with its schedule ended there does better.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from components.reporting.evidence import Case, Curve, Evidence
+
+SMALL, LARGE, CONTROL = "small", "large", "control"
+PROOF = (
+    "operator",
+    "max_absolute_logit_difference",
+    "max_relative_logit_difference",
+    "kl",
+    "source_loss",
+    "target_loss",
+    "loss_delta",
+    "proof_tokens",
+)
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Whether the larger model is promoted, and why, in one sentence."""
+
+    passed: bool
+    reason: str
+
+
+def judge(case: Case, max_loss_over_control: float) -> Gate:
+    """The gate: the larger model's validation loss is at most the control's plus `max_loss_over_control`.
+
+    Without both losses nothing is promoted.
+    """
+    large, control = _loss(case, LARGE), _loss(case, CONTROL)
+    if large is None or control is None:
+        missing = " and ".join(n for n, loss in ((LARGE, large), (CONTROL, control)) if loss is None)
+        return Gate(False, f"not judged: no training summary of {missing}")
+    passed = large <= control + max_loss_over_control
+    allowed = f" {max_loss_over_control:+g}" if max_loss_over_control else ""
+    verb = "at most" if passed else "over"
+    return Gate(passed, f"the large model's validation loss {large:.4f} is {verb} the control's {control:.4f}{allowed}")
+
+
+def compare(case: Case) -> dict[str, Any] | None:
+    """The transfer's proof and what it saved; None where there is neither a proof nor a pair to compare.
+
+    Figures that the evidence does not give are None. Losses are in nats a token.
+    """
+    large, control, small = (case.model(name) for name in (LARGE, CONTROL, SMALL))
+    if case.transfer is None and (large is None or control is None):
+        return None
+    result: dict[str, Any] = {key: (case.transfer or {}).get(key) for key in PROOF}
+    result["grown_start_loss"] = large.curve.loss[0] if large and large.curve else None
+    large_loss, control_loss = _loss(case, LARGE), _loss(case, CONTROL)
+    both = large_loss is not None and control_loss is not None
+    result["loss_advantage_over_control"] = control_loss - large_loss if both else None
+    return result | _savings(large, control, small)
+
+
+def first_crossing(x: Sequence[float], loss: Sequence[float], target: float) -> tuple[float | None, str]:
+    """Where a curve first comes down to `target`, and how that was found.
+
+    Returns:
+        (x, method): method is `start` (the first point is there already), `interpolated` (linearly between the two
+        recorded points around the crossing) or `not reached` (x is None).
+    """
+    if loss[0] <= target:
+        return x[0], "start"
+    for i in range(1, len(loss)):
+        if loss[i] <= target:
+            share = (loss[i - 1] - target) / (loss[i - 1] - loss[i])
+            return x[i - 1] + share * (x[i] - x[i - 1]), "interpolated"
+    return None, "not reached"
+
+
+def interpolate(x: Sequence[float], y: Sequence[float], at: float) -> float | None:
+    """Linear interpolation of y at `at`; None outside the range of x, which rises."""
+    if not x[0] <= at <= x[-1]:
+        return None
+    i = bisect_left(x, at)
+    if x[i] == at:
+        return y[i]
+    share = (at - x[i - 1]) / (x[i] - x[i - 1])
+    return y[i - 1] + share * (y[i] - y[i - 1])
+
+
+def total_flops(model: Evidence | None) -> float | None:
+    """Training FLOPs of a model: of its summary, else of its curve's last row."""
+    if model is None:
+        return None
+    if model.training and model.training.get("flops") is not None:
+        return model.training["flops"]
+    return model.curve.flops[-1] if model.curve else None
+
+
+def _savings(large: Evidence | None, control: Evidence | None, small: Evidence | None) -> dict[str, Any]:
+    """Tokens and FLOPs at which the grown model had the control's final loss, as shares of the control's."""
+    small_flops, control_flops = total_flops(small), total_flops(control)
+    curves = large is not None and control is not None and large.curve is not None and control.curve is not None
+    result: dict[str, Any] = {"tokens_to_control_loss": None, "tokens_to_control_loss_method": None}
+    result["share_of_control_tokens"] = None
+    to_loss = None
+    if curves:
+        target = control.curve.loss[-1]
+        tokens, method = first_crossing(large.curve.tokens, large.curve.loss, target)
+        to_loss, _ = first_crossing(large.curve.flops, large.curve.loss, target)
+        result["tokens_to_control_loss"] = tokens
+        result["tokens_to_control_loss_method"] = method
+        result["share_of_control_tokens"] = _share(tokens, control.curve.tokens[-1])
+    accounts = {"sunk": 0.0, "inclusive": small_flops}
+    result["flops"] = {"small": small_flops, "control": control_flops} | {
+        name: _account(large, control_flops, to_loss, sunk) for name, sunk in accounts.items()
+    }
+    if curves:
+        for name, sunk in accounts.items():
+            result["flops"][name]["loss_advantage_at_control_flops"] = _advantage(large.curve, control.curve, sunk)
+    return result
+
+
+def _account(
+    large: Evidence | None, control_flops: float | None, to_loss: float | None, sunk: float | None
+) -> dict[str, Any]:
+    """One way to count the grown model's FLOPs: its own plus `sunk`, which is None where it is not known."""
+    own = total_flops(large)
+    reached = None if to_loss is None or sunk is None else to_loss + sunk
+    return {
+        "total": None if own is None or sunk is None else own + sunk,
+        "to_control_loss": reached,
+        "share_of_control_flops": _share(reached, control_flops),
+        "loss_advantage_at_control_flops": None,
+    }
+
+
+def _advantage(large: Curve, control: Curve, sunk: float | None) -> float | None:
+    """Control's final loss minus the grown model's where it has spent as many FLOPs; None if it never has."""
+    if sunk is None:
+        return None
+    loss = interpolate(large.flops, large.loss, control.flops[-1] - sunk)
+    return None if loss is None else control.loss[-1] - loss
+
+
+def _share(part: float | None, whole: float | None) -> float | None:
+    return None if part is None or not whole else part / whole
+
+
+def _loss(case: Case, name: str) -> float | None:
+    model = case.model(name)
+    return model.training["validation_loss"] if model and model.training else None

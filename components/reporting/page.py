@@ -1,0 +1,62 @@
+"""The report as one HTML page that needs nothing beside it: no network, no script, the figure inside."""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+from components.reporting.evidence import Case
+from components.reporting.leaderboard import headline, tables
+
+TEMPLATE = "page.html.j2"
+
+
+def html_page(case: Case, board: dict[str, Any], figure: Path | None, places: list[tuple[str, str]]) -> str:
+    """The page.
+
+    Args:
+        case: the evidence.
+        board: the leaderboard.
+        figure: PNG to put inside, if there is one.
+        places: (what, where) of the things to look at next.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    image = base64.b64encode(figure.read_bytes()).decode() if figure else ""
+    found = tables(case, board)
+    return environment.get_template(TEMPLATE).render(
+        headline=headline(board),
+        gate=board["gate"],
+        cards=_cards(board),
+        models=found[0],
+        tables=found[1:],
+        image=image,
+        places=places,
+    )
+
+
+def _cards(board: dict[str, Any]) -> list[dict[str, str]]:
+    """The few figures to see first, one box each."""
+    transfer = board["transfer"] or {}
+    cards = []
+    advantage = transfer.get("loss_advantage_over_control")
+    if advantage is not None:
+        side = "below" if advantage >= 0 else "above"
+        cards.append({"value": f"{abs(advantage):.3f}", "label": f"nats a token {side} the control at the same tokens"})
+    if transfer.get("share_of_control_tokens") is not None:
+        value = f"{transfer['share_of_control_tokens']:.0%}"
+        cards.append({"value": value, "label": "of the control's tokens to the control's final loss"})
+    included = (transfer.get("flops") or {}).get("inclusive", {}).get("share_of_control_flops")
+    if included is not None:
+        cards.append({"value": f"{included:.0%}", "label": "of the control's FLOPs to it, the small model's included"})
+    if transfer.get("max_relative_logit_difference") is not None:
+        value = f"{transfer['max_relative_logit_difference']:.0e}"
+        cards.append({"value": value, "label": "largest relative logit difference when grown"})
+    return cards

@@ -1,0 +1,101 @@
+"""A workspace with what the earlier steps write, in small: two models and a control."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SMALL_FLOPS, LARGE_FLOPS = 9e5, 3e6  # a token
+
+
+def accuracy(value: float, n: int = 100, chance: float = 0.25) -> dict[str, Any]:
+    return {"acc": {"value": value, "stderr": (value * (1 - value) / n) ** 0.5, "n": n}, "chance": chance}
+
+
+def put_json(path: Path, value: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value), encoding="utf-8")
+    return path
+
+
+def put_curve(path: Path, tokens: int, flops: float, losses: list[float]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["step", "tokens", "flops", "loss", "learning_rate", "gradient_norm", "validation_loss"])
+        for i, loss in enumerate(losses):
+            seen = tokens * i // (len(losses) - 1)
+            writer.writerow([i * 10, seen, seen * flops, loss + 0.01, 1e-3, 1.0, loss])
+    return path
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder, made the current one, with reports/ and models/ as the pipeline writes them.
+
+    The control ends at 3.20; the grown model passes it halfway between its second and third validation.
+    """
+    monkeypatch.chdir(tmp_path)
+    runs = {
+        "small": (2_000_000, SMALL_FLOPS, [7.6, 5.0, 4.0, 3.5, 3.3]),
+        "large": (1_500_000, LARGE_FLOPS, [3.3, 3.25, 3.15, 3.0, 2.9]),
+        "control": (1_500_000, LARGE_FLOPS, [7.6, 4.5, 3.8, 3.4, 3.2]),
+    }
+    exam = {"small": (0.3, 0.4), "large": (0.5, 0.6), "control": (0.4, 0.26)}
+    for name, (tokens, flops, losses) in runs.items():
+        put_curve(tmp_path / f"reports/curves/{name}.csv", tokens, flops, losses)
+        put_json(
+            tmp_path / f"reports/train_{name}.json",
+            {
+                "parameters": 600_000 if name == "small" else 1_400_000,
+                "tokens": tokens,
+                "steps": 40,
+                "flops": tokens * flops,
+                "loss": losses[-1] + 0.01,
+                "validation_loss": losses[-1],
+                "bits_per_byte": losses[-1] / 2.5,
+            },
+        )
+        first, second = exam[name]
+        put_json(
+            tmp_path / f"reports/scores/{name}/scores.json",
+            {
+                "tasks": {"addition": accuracy(first), "analogy": accuracy(second, 50)},
+                "categories": {"reasoning": accuracy((first + second) / 2)},
+            },
+        )
+    put_json(
+        tmp_path / "models/grown/transfer.json",
+        {
+            "operator": "exact",
+            "seed": 1,
+            "max_absolute_logit_difference": 3e-6,
+            "max_relative_logit_difference": 4e-7,
+            "kl": 1e-12,
+            "source_loss": 3.3,
+            "target_loss": 3.3000001,
+            "loss_delta": 1e-7,
+            "proof_tokens": 4096,
+        },
+    )
+    model = tmp_path / "models/large"
+    put_json(model / "config.json", {"model_type": "phi", "hidden_size": 160, "num_hidden_layers": 4})
+    put_json(model / "lineage.json", {"seed": 1, "step": 40, "tokens_fingerprint": "abc", "initial": "def"})
+    (model / "model.safetensors").write_bytes(b"weights")
+    return tmp_path
+
+
+@pytest.fixture
+def arguments(workspace: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The inputs and outputs of the report stage in the workspace, as dvc.yaml gives them."""
+    names = ("small", "large", "control")
+    inputs = {
+        "scores": [Path(f"reports/scores/{n}") for n in names],
+        "training": [Path(f"reports/train_{n}.json") for n in names],
+        "curves": [Path(f"reports/curves/{n}.csv") for n in names],
+        "transfer": Path("models/grown/transfer.json"),
+        "model": Path("models/large"),
+    }
+    return inputs, {"output": Path("reports/final")}

@@ -1,0 +1,159 @@
+"""What the step reads: good files come through unchanged, bad ones are refused by file and key."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.errors import StepError
+from components.reporting.evidence import Accuracy, mean_accuracy, read_case, read_curve, read_scores, read_training
+
+SCORES = Path("reports/scores/large/scores.json")
+
+
+def edit(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    change(content)
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def test_models_are_named_after_their_files_in_order(arguments: Any) -> None:
+    case = read_case(**arguments[0])
+    assert [m.name for m in case.models] == ["small", "large", "control"]
+    assert all(m.scores and m.training and m.curve for m in case.models)
+    assert case.subject == "large"
+    assert case.config["hidden_size"] == 160
+
+
+def test_scores_alone_are_enough(arguments: Any) -> None:
+    case = read_case(arguments[0]["scores"][:1])
+    assert [m.name for m in case.models] == ["small"]
+    assert case.models[0].training is None
+
+
+def test_a_model_named_twice_is_refused(workspace: Path) -> None:
+    copy = workspace / "elsewhere/large"
+    copy.mkdir(parents=True)
+    (copy / "scores.json").write_bytes(SCORES.read_bytes())
+    with pytest.raises(StepError, match=r"--scores: .*both name the model 'large'"):
+        read_case([SCORES.parent, copy])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.pop("tasks"), "`tasks` is missing"),
+        (lambda s: s.update(tasks=[]), "`tasks` is a list"),
+        (lambda s: s.update(tasks={}), "`tasks` is empty"),
+        (lambda s: s.update(categories=3), "`categories` is a int"),
+        (lambda s: s["tasks"].update(addition={"chance": 0.5}), "`tasks.addition` has no accuracy"),
+        (lambda s: s["tasks"].update(addition=0.5), "`tasks.addition` has no accuracy"),
+        (lambda s: s["tasks"]["addition"]["acc"].update(value="0.5"), "`tasks.addition.acc.value` is '0.5'"),
+        (lambda s: s["tasks"]["addition"]["acc"].update(value=50), "not a percentage"),
+        (lambda s: s["tasks"]["addition"]["acc"].update(value=True), "`tasks.addition.acc.value` is True"),
+        (lambda s: s["tasks"]["addition"]["acc"].update(stderr=-0.1), "`tasks.addition.acc.stderr` is -0.1"),
+        (lambda s: s["tasks"]["addition"]["acc"].update(n="many"), "`tasks.addition.acc.n` is 'many'"),
+        (lambda s: s["tasks"]["addition"].update(chance="guess"), "`tasks.addition.chance` is 'guess'"),
+    ],
+)
+def test_malformed_scores_name_file_and_key(
+    workspace: Path, change: Callable[[dict[str, Any]], Any], message: str
+) -> None:
+    edit(SCORES, change)
+    with pytest.raises(StepError) as error:
+        read_scores(SCORES.parent)
+    assert str(SCORES) in str(error.value)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b'{"tasks": {"a": {"acc": {"value": NaN}}}}'])
+def test_what_is_no_json_object_is_refused(workspace: Path, content: bytes) -> None:
+    SCORES.write_bytes(content)
+    with pytest.raises(StepError, match=r"scores\.json"):
+        read_scores(SCORES.parent)
+
+
+def test_missing_scores_are_refused(workspace: Path) -> None:
+    SCORES.unlink()
+    with pytest.raises(StepError, match=r"scores\.json is not there"):
+        read_scores(SCORES.parent)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.pop("validation_loss"), "`validation_loss` is missing"),
+        (lambda s: s.update(validation_loss=None), "`validation_loss` is None"),
+        (lambda s: s.update(flops="much"), "`flops` is 'much'"),
+    ],
+)
+def test_malformed_training_summaries_name_file_and_key(
+    workspace: Path, change: Callable[[dict[str, Any]], Any], message: str
+) -> None:
+    path = Path("reports/train_large.json")
+    edit(path, change)
+    with pytest.raises(StepError) as error:
+        read_training(path)
+    assert str(path) in str(error.value)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("tokens,flops\n1,2\n", "column 'validation_loss' is missing"),
+        ("", "column 'tokens' is missing"),
+        ("tokens,flops,validation_loss\n", "no row has a validation_loss"),
+        ("tokens,flops,validation_loss\n0,0,\n", "no row has a validation_loss"),
+        ("tokens,flops,validation_loss\n0,0,3\nten,1,2\n", "line 3: tokens is 'ten'"),
+        ("tokens,flops,validation_loss\n0,0,nan\n", "line 2: validation_loss is 'nan'"),
+        ("tokens,flops,validation_loss\n0,,3\n", "line 2: flops is ''"),
+        ("tokens,flops,validation_loss\n0,0,3\n5,5,2\n5,5,2\n", "tokens go from 5 to 5"),
+        ("tokens,flops,validation_loss\n0,9,3\n5,5,2\n", "must rise"),
+    ],
+)
+def test_malformed_curves_name_the_line(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "large.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(StepError) as error:
+        read_curve(path)
+    assert str(path) in str(error.value)
+    assert message in str(error.value)
+
+
+def test_rows_between_validations_are_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("step,tokens,flops,validation_loss\n0,0,0,3\n1,5,50,\n2,10,100,2\n", encoding="utf-8")
+    curve = read_curve(path)
+    assert (curve.tokens, curve.flops, curve.loss) == ((0, 10), (0, 100), (3, 2))
+
+
+@pytest.mark.parametrize("content", ["{}", '{"operator": 3}', '{"operator": "exact", "kl": "none"}'])
+def test_a_malformed_proof_is_refused(arguments: Any, content: str) -> None:
+    arguments[0]["transfer"].write_text(content, encoding="utf-8")
+    with pytest.raises(StepError, match=r"transfer\.json: `(operator|kl)`"):
+        read_case(**arguments[0])
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 0.5), st.integers(1, 1000)), min_size=1, max_size=20))
+def test_the_mean_is_plain_and_its_error_that_of_independent_tasks(parts: list[tuple[float, float, int]]) -> None:
+    mean = mean_accuracy([Accuracy(value, stderr, n, 0.5) for value, stderr, n in parts])
+    assert mean.value == pytest.approx(sum(p[0] for p in parts) / len(parts))
+    assert mean.stderr == pytest.approx(math.sqrt(sum(p[1] ** 2 for p in parts)) / len(parts))
+    assert mean.n == sum(p[2] for p in parts)
+    assert mean.chance == 0.5
+
+
+def test_what_one_part_does_not_say_the_mean_does_not_claim() -> None:
+    mean = mean_accuracy([Accuracy(0.5, 0.1, 10, 0.25), Accuracy(0.7)])
+    assert (mean.stderr, mean.n, mean.chance, mean.above_chance) == (None, None, None, None)
+
+
+def test_above_chance_takes_two_standard_errors() -> None:
+    assert Accuracy(0.46, 0.1, 10, 0.25).above_chance
+    assert Accuracy(0.44, 0.1, 10, 0.25).above_chance is not True

@@ -1,0 +1,228 @@
+"""The whole step: figures equal the inputs, equal inputs give equal bytes, the registry follows the gate."""
+
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.errors import StepError
+from components.params import Params, check_params
+from components.reporting import report
+from components.reporting.leaderboard import headline, markdown_table, quantity
+from components.tracking import Tracker
+
+FILES = {"leaderboard.json", "leaderboard.md", "convergence.png", "index.html", "model_card.md"}
+
+
+class Recorder(Tracker):
+    """Keeps what a step says."""
+
+    def __init__(self) -> None:
+        self.registered: list[tuple[Path, str, str, dict[str, str]]] = []
+        self.artifacts: list[Path] = []
+
+    def artifact(self, path: Path, folder: str = "") -> None:
+        self.artifacts.append(path)
+
+    def register(self, checkpoint: Path, name: str, alias: str, tags: Any) -> None:
+        self.registered.append((checkpoint, name, alias, dict(tags)))
+
+
+def write(arguments: Any, params: Params | None = None) -> tuple[dict[str, Any], dict[str, Any], Recorder]:
+    recorder = Recorder()
+    summary = report.run(*arguments, params or Params(), recorder)
+    board = json.loads((arguments[1]["output"] / "leaderboard.json").read_text(encoding="utf-8"))
+    return summary, board, recorder
+
+
+def test_figures_are_the_inputs(arguments: Any) -> None:
+    summary, board, _ = write(arguments)
+    assert {p.name for p in arguments[1]["output"].iterdir()} == FILES
+    for row in board["models"]:
+        trained = json.loads(Path(f"reports/train_{row['name']}.json").read_text(encoding="utf-8"))
+        for key in ("parameters", "tokens", "flops", "validation_loss", "bits_per_byte"):
+            assert row[key] == trained[key]
+        scores = json.loads(Path(f"reports/scores/{row['name']}/scores.json").read_text(encoding="utf-8"))
+        for part in ("tasks", "categories"):
+            assert set(row[part]) == set(scores[part])
+            for name, found in row[part].items():
+                given = scores[part][name]
+                assert {k: found[k] for k in ("value", "stderr", "n")} == given["acc"]
+                assert found["chance"] == given["chance"]
+        values = [task["acc"]["value"] for task in scores["tasks"].values()]
+        assert row["exam_accuracy"] == pytest.approx(sum(values) / len(values))
+        assert summary[f"{row['name']}_validation_loss"] == row["validation_loss"]
+        assert summary[f"{row['name']}_exam_accuracy"] == row["exam_accuracy"]
+    proof = json.loads(Path("models/grown/transfer.json").read_text(encoding="utf-8"))
+    assert {k: v for k, v in board["transfer"].items() if k in proof} == {k: v for k, v in proof.items() if k != "seed"}
+    assert board["transfer"]["tokens_to_control_loss"] == pytest.approx(562_500)
+    assert all(isinstance(v, int | float) for v in summary.values())
+
+
+def test_equal_inputs_give_equal_bytes(arguments: Any) -> None:
+    inputs, _ = arguments
+    first, _, _ = write((inputs, {"output": Path("reports/final")}))
+    before = {p.name: p.read_bytes() for p in Path("reports/final").iterdir()}
+    second, _, _ = write((inputs, {"output": Path("reports/final")}))
+    assert {p.name: p.read_bytes() for p in Path("reports/final").iterdir()} == before
+    assert json.dumps(first) == json.dumps(second)
+
+
+def test_only_scores_are_needed(arguments: Any) -> None:
+    inputs = {"scores": arguments[0]["scores"][:1], "training": None, "curves": None, "transfer": None, "model": None}
+    summary, board, recorder = write((inputs, arguments[1]))
+    assert {p.name for p in arguments[1]["output"].iterdir()} == {"leaderboard.json", "leaderboard.md", "index.html"}
+    assert board["transfer"] is None
+    assert not board["gate"]["passed"]
+    assert summary["gate_passed"] == 0
+    assert recorder.registered == []
+
+
+def test_more_models_than_three_have_their_rows(arguments: Any) -> None:
+    inputs, outputs = arguments
+    extra = Path("reports/scores/other")
+    extra.mkdir()
+    scores = {"tasks": {"only_here": {"exact_match": {"value": 0.1, "stderr": 0.01, "n": 9}}}}
+    (extra / "scores.json").write_text(json.dumps(scores), encoding="utf-8")
+    inputs["scores"].append(extra)
+    _, board, _ = write((inputs, outputs))
+    assert [row["name"] for row in board["models"]] == ["small", "large", "control", "other"]
+    assert board["models"][-1]["validation_loss"] is None
+    text = (outputs["output"] / "leaderboard.md").read_text(encoding="utf-8")
+    assert re.search(r"\| only_here +\| +9 \| +- \| +- \| +- \| +- \| +0\.100 ± 0\.010 \|", text)
+
+
+def test_the_gate_decides_the_alias(arguments: Any) -> None:
+    _, board, recorder = write(arguments)
+    checkpoint, name, alias, tags = recorder.registered[0]
+    assert (checkpoint, name, alias) == (Path("models/large"), "phiforge", "champion")
+    assert tags["validation_loss"] == "2.9"
+    strict = check_params({"reporting": {"max_loss_over_control": -1, "registered_model": "house"}})
+    summary, board, recorder = write(arguments, strict)
+    assert not board["gate"]["passed"]
+    assert summary["gate_passed"] == 0
+    assert recorder.registered[0][1:3] == ("house", "candidate")
+
+
+def test_a_checkpoint_without_weights_is_refused_before_anything_is_written(arguments: Any) -> None:
+    Path("models/large/model.safetensors").unlink()
+    with pytest.raises(StepError, match=r"models/large has no model\.safetensors"):
+        write(arguments)
+    assert not arguments[1]["output"].exists()
+
+
+def test_malformed_input_leaves_the_old_report(arguments: Any) -> None:
+    write(arguments)
+    before = {p.name: p.read_bytes() for p in arguments[1]["output"].iterdir()}
+    Path("reports/scores/control/scores.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(StepError, match=r"reports/scores/control/scores\.json: `tasks` is missing"):
+        write(arguments)
+    assert {p.name: p.read_bytes() for p in arguments[1]["output"].iterdir()} == before
+
+
+class _Links(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.sources: list[str] = []
+        self.tags: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.tags.add(tag)
+        self.sources += [value for key, value in attrs if key in ("src", "href", "srcset")]
+
+
+def test_the_page_needs_nothing_beside_it(arguments: Any) -> None:
+    write(arguments)
+    page = (arguments[1]["output"] / "index.html").read_text(encoding="utf-8")
+    parsed = _Links()
+    parsed.feed(page)
+    assert parsed.sources
+    assert all(source.startswith("data:image/png;base64,") for source in parsed.sources)
+    assert not parsed.tags & {"script", "link", "iframe"}
+    assert "url(" not in page
+    assert "@import" not in page
+    assert str(Path.cwd()) not in page
+
+
+def test_names_from_files_are_escaped_in_the_page_and_in_markdown(arguments: Any) -> None:
+    scores = {"tasks": {"<b>|x": {"acc": {"value": 0.5, "stderr": 0.1, "n": 4}}}}
+    Path("reports/scores/large/scores.json").write_text(json.dumps(scores), encoding="utf-8")
+    write(arguments)
+    output = arguments[1]["output"]
+    assert "&lt;b&gt;|x" in (output / "index.html").read_text(encoding="utf-8")
+    assert "<b>\\|x" in (output / "leaderboard.md").read_text(encoding="utf-8")
+
+
+def test_the_card_has_front_matter_figures_and_limits(arguments: Any) -> None:
+    from ruamel.yaml import YAML
+
+    write(arguments)
+    card = (arguments[1]["output"] / "model_card.md").read_text(encoding="utf-8")
+    head, _, body = card.removeprefix("---\n").partition("\n---\n")
+    front = YAML(typ="safe").load(head)
+    assert front["library_name"] == "transformers"
+    results = front["model-index"][0]["results"]
+    assert {r["dataset"]["name"]: r["metrics"][0]["value"] for r in results} == {
+        "held-out exam: addition": 0.5,
+        "held-out exam: analogy": 0.6,
+    }
+    assert "demonstration model" in body
+    assert "## Limits" in body
+    assert "2.9000" in body
+    assert "grown from the small model (exact)" in body
+
+
+def test_the_card_counts_the_training_data_where_the_lineage_does(arguments: Any) -> None:
+    lineage = {"seed": 1, "by_kind": {"code": {"documents": 12, "tokens": 3400, "bytes": 9000}}}
+    Path("models/large/lineage.json").write_text(json.dumps(lineage), encoding="utf-8")
+    write(arguments)
+    card = (arguments[1]["output"] / "model_card.md").read_text(encoding="utf-8")
+    assert re.search(r"\| code +\| +12 \| +3\.40 k \| +9\.00 k \|", card)
+
+
+def test_the_headline_says_when_growth_loses(arguments: Any) -> None:
+    board = write(arguments)[1]
+    assert "below the control" in headline(board)
+    board["transfer"]["loss_advantage_over_control"] = -0.25
+    assert "did not pay" in headline(board)
+    assert "0.250" in headline(board)
+    board["transfer"] = None
+    assert "3 models" in headline(board)
+
+
+def test_counts_have_units() -> None:
+    assert [quantity(v) for v in (None, 7, 1234, 1.5e6, 2.78e9, 1.4e12)] == [
+        "-",
+        "7",
+        "1.23 k",
+        "1.50 M",
+        "2.78 B",
+        "1.40 T",
+    ]
+
+
+def test_markdown_tables_are_aligned() -> None:
+    assert markdown_table(["a", "figure"], [["long name", "1"]]) == (
+        "| a         | figure |\n| --------- | -----: |\n| long name |      1 |"
+    )
+
+
+def test_the_command_line_of_the_stage(workspace: Path, root: Path) -> None:
+    """As dvc.yaml calls it, from another folder than the project's."""
+    stage = __import__("ruamel.yaml").yaml.YAML(typ="safe").load((root / "dvc.yaml").read_text())["stages"]["report"]
+    command = stage["cmd"].split()
+    done = subprocess.run(
+        [sys.executable, *command[1:], "--params", str(root / "params.yaml")],
+        env={"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin", "HOME": str(workspace)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(Path("reports/report.json").read_text(encoding="utf-8"))["gate_passed"] == 1
+    assert {p.name for p in Path("reports/final").iterdir()} == FILES

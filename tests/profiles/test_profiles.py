@@ -1,0 +1,59 @@
+"""Every profile loads, and its pair can grow."""
+
+from pathlib import Path
+
+import pytest
+
+from components.params import PROFILES, Params, flatten, load_params, read_yaml
+
+NAMES = sorted(path.stem for path in (Path(__file__).parents[2] / PROFILES).glob("*.yaml"))
+
+
+@pytest.fixture(autouse=True)
+def _in_project(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+
+
+def test_the_profiles_are_there() -> None:
+    assert {"laptop", "phi-1.5", "phi-2"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_profile_loads_and_says_what_it_says(name: str) -> None:
+    values = flatten(load_params(profile=name))
+    for key, value in flatten(read_yaml(PROFILES / f"{name}.yaml")).items():
+        assert values[key] == value
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_pair_of_a_profile_can_grow(name: str) -> None:
+    params = load_params(profile=name)
+    small, large = params.small.model, params.large.model
+    assert small.rotary_dims == large.rotary_dims
+    assert small.rope_theta == large.rope_theta
+    assert small.layer_norm_eps == large.layer_norm_eps
+    for axis in ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "head_dim"):
+        assert getattr(large, axis) >= getattr(small, axis), axis
+
+
+def test_laptop_is_the_defaults() -> None:
+    assert load_params(profile="laptop") == Params()
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "layers", "width", "heads", "feed_forward", "rotary", "tokens"),
+    [
+        ("phi-1.5", "large", 24, 2048, 32, 8192, 32, 150e9),
+        ("phi-2", "small", 24, 2048, 32, 8192, 32, 150e9),
+        ("phi-2", "large", 32, 2560, 32, 10240, 32, 1.4e12),
+    ],
+)
+def test_the_published_shapes(
+    name: str, part: str, layers: int, width: int, heads: int, feed_forward: int, rotary: int, tokens: float
+) -> None:
+    params = load_params(profile=name)
+    model = getattr(params, part)
+    shape = model.model
+    assert (shape.num_hidden_layers, shape.hidden_size, shape.num_attention_heads) == (layers, width, heads)
+    assert (shape.intermediate_size, shape.rotary_dims, model.tokens) == (feed_forward, rotary, tokens)
+    assert (params.tokenization.vocab_size, params.training.context_length) == (51_200, 2048)
