@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from components.reporting.comparison import Gate
+from components.reporting.comparison import CONTROL, LARGE, Gate
 from components.reporting.evidence import Accuracy, Case, Evidence
 
 TRAINED = ("parameters", "tokens", "steps", "flops", "validation_loss", "bits_per_byte")
@@ -94,21 +94,27 @@ def verdict(board: dict[str, Any]) -> str:
 
 
 def headline(board: dict[str, Any]) -> str:
-    """What the run showed, in two sentences at most; says so where growth lost."""
+    """What the run showed, in two sentences at most; says so where growth lost, and counts the small model in."""
     transfer = board["transfer"]
     advantage = transfer and transfer["loss_advantage_over_control"]
     if advantage is None:
         return f"{len(board['models'])} models scored; no grown model and control to compare."
+    seen = {row["name"]: row["tokens"] for row in board["models"]}
+    budget = "saw the same tokens" if seen[LARGE] == seen[CONTROL] else f"saw {quantity(seen[CONTROL])} tokens"
     if advantage <= 0:
         return (
             f"Growth did not pay in this run: the grown model ends {-advantage:.3f} nats a token above the control, "
-            "which started at random and saw the same tokens."
+            f"which started at random and {budget}."
         )
-    text = f"The grown model ends {advantage:.3f} nats a token below the control, which saw the same tokens."
+    text = f"The grown model ends {advantage:.3f} nats a token below the control, which started at random and {budget}."
     share = transfer["share_of_control_tokens"]
-    if share is not None:
-        text += f" It had the control's final loss after {share:.0%} of the control's tokens."
-    return text
+    if share is None:
+        return text
+    text += f" It had the control's final loss after {share:.0%} of the control's tokens"
+    included = transfer["flops"]["inclusive"]["share_of_control_flops"]
+    if included is not None:
+        text += f"; the small model's training counted in, after {included:.0%} of the control's FLOPs"
+    return text + "."
 
 
 def _models_table(board: dict[str, Any]) -> dict[str, Any]:
