@@ -1,0 +1,235 @@
+"""The tokens directory: memory-mapped shards of token ids, with a manifest and an index of documents.
+
+    manifest.json                    what lies here: counts, hashes, fingerprint
+    tokenizer/                       the tokenizer that made the ids, as transformers reads it
+    train/shard-00000.bin ...        ids, little-endian uint16 or uint32, one stream cut into files
+    train/documents.parquet          one row a document of the stream: where it starts, how long it is, what it was
+    validation/...                   the same for the held-out documents
+
+A document may run over the border of two shards; a reader never notices. Each document ends with the end-of-text
+token, so `length` counts it. A document that is passed over twice has two rows.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components.errors import StepError
+from components.files import write_json
+
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+INDEX = "documents.parquet"
+TOKENIZER = "tokenizer"
+SPLITS = ("train", "validation")
+DTYPES = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4")}
+
+DOCUMENTS = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("start", pa.int64(), nullable=False),  # position of its first token in the split's stream
+        pa.field("length", pa.int64(), nullable=False),  # tokens, the end-of-text token included
+        pa.field("bytes", pa.int64(), nullable=False),  # of UTF-8 text
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a tokens directory says of itself. Reads as attributes and as a mapping.
+
+    `splits[name]` holds `tokens`, `documents`, `distinct_documents`, `bytes`, `documents_sha256`, `shards` (list of
+    file, tokens, sha256) and `by_kind` (documents, distinct_documents, tokens, bytes a kind). Tokens include one
+    end-of-text token a document. `fingerprint` is the hash of all the rest, and so of every shard.
+    """
+
+    format_version: int
+    dtype: str
+    vocab_size: int
+    eos_token_id: int
+    tokenizer_sha256: str
+    splits: dict[str, dict[str, Any]]
+    fingerprint: str = ""
+
+    def __getitem__(self, key: str) -> Any:
+        return getattr(self, key)
+
+    def keys(self) -> list[str]:
+        return [field.name for field in fields(self)]
+
+    def compute_fingerprint(self) -> str:
+        """Hex SHA-256 of the manifest's content without the fingerprint itself."""
+        content = {key: value for key, value in asdict(self).items() if key != "fingerprint"}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def write(self, directory: Path) -> None:
+        write_json(Path(directory) / MANIFEST, asdict(self))
+
+    @classmethod
+    def read(cls, directory: Path) -> "Manifest":
+        """The manifest of a tokens directory.
+
+        Raises:
+            StepError: missing, not a manifest, of another format version, or changed after it was written.
+        """
+        path = Path(directory) / MANIFEST
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            manifest = cls(**values)
+        except FileNotFoundError:
+            raise StepError(
+                f"{path} is not there; expected a tokens directory, as `python -m components.tokenization` writes it"
+            ) from None
+        except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
+            raise StepError(f"{path} is not the manifest of a tokens directory ({error}); tokenize again") from error
+        if manifest.format_version != FORMAT_VERSION:
+            raise StepError(
+                f"{path} has format version {manifest.format_version}; this code reads {FORMAT_VERSION}: tokenize again"
+            )
+        if manifest.dtype not in DTYPES or set(manifest.splits) != set(SPLITS):
+            raise StepError(
+                f"{path} names dtype {manifest.dtype!r} and splits {sorted(manifest.splits)}; "
+                f"expected one of {', '.join(DTYPES)} and {', '.join(SPLITS)}: tokenize again"
+            )
+        if manifest.fingerprint != manifest.compute_fingerprint():
+            raise StepError(f"{path} was changed after it was written (its fingerprint differs); tokenize again")
+        return manifest
+
+
+class TokenSplit:
+    """One stream of tokens, read by position. `len(split)` is its number of tokens."""
+
+    def __init__(self, directory: Path, name: str, manifest: Manifest) -> None:
+        self.directory, self.name = Path(directory), name
+        self.counts = manifest.splits[name]
+        self.dtype = DTYPES[manifest.dtype]
+        lengths = [shard["tokens"] for shard in self.counts["shards"]]
+        self._borders = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+        self._check_files()
+
+    def __len__(self) -> int:
+        return int(self.counts["tokens"])
+
+    def read(self, start: int, length: int) -> np.ndarray:
+        """Tokens [start, start + length) as a new int64 array of shape (length,).
+
+        Raises:
+            IndexError: the range is not within the stream.
+        """
+        if start < 0 or length < 0 or start + length > len(self):
+            raise IndexError(f"tokens {start} to {start + length} of {self.name}, which has {len(self)}")
+        tokens = np.empty(length, dtype=np.int64)
+        shard = int(np.searchsorted(self._borders, start, side="right")) - 1
+        done = 0
+        while done < length:
+            offset = start + done - int(self._borders[shard])
+            part = self._maps[shard][offset : offset + length - done]
+            tokens[done : done + len(part)] = part
+            done += len(part)
+            shard += 1
+        return tokens
+
+    @cached_property
+    def documents(self) -> pa.Table:
+        """One row a document in stream order, schema DOCUMENTS.
+
+        Raises:
+            StepError: the index does not cover the stream without gaps.
+        """
+        table = pq.read_table(self.directory / INDEX, schema=DOCUMENTS)
+        starts, lengths = table["start"].to_numpy(), table["length"].to_numpy()
+        ends = np.cumsum(lengths)
+        if (lengths < 1).any() or not np.array_equal(starts, ends - lengths) or int(lengths.sum()) != len(self):
+            raise StepError(f"{self.directory / INDEX} does not cover the {len(self):,} tokens of {self.name} in order")
+        return table
+
+    def locate(self, position: int) -> dict[str, Any]:
+        """The row of the document that holds the token at `position`."""
+        if not 0 <= position < len(self):
+            raise IndexError(f"token {position} of {self.name}, which has {len(self)}")
+        row = int(np.searchsorted(self._starts, position, side="right")) - 1
+        return self.documents.slice(row, 1).to_pylist()[0]
+
+    @cached_property
+    def _starts(self) -> np.ndarray:
+        return self.documents["start"].to_numpy()
+
+    @cached_property
+    def _maps(self) -> list[np.ndarray]:
+        return [np.memmap(self.directory / s["file"], dtype=self.dtype, mode="r") for s in self.counts["shards"]]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A data loader's worker gets the paths and maps the files itself; a pickled map would carry the tokens along.
+        return {key: value for key, value in self.__dict__.items() if key not in ("_maps", "documents", "_starts")}
+
+    def _check_files(self) -> None:
+        """Sizes against the manifest: what a copy that stopped half-way, or a foreign file, would change."""
+        for shard in self.counts["shards"]:
+            path = self.directory / shard["file"]
+            expected = shard["tokens"] * self.dtype.itemsize
+            found = path.stat().st_size if path.is_file() else None
+            if found != expected:
+                state = "is not there" if found is None else f"has {found:,} bytes"
+                raise StepError(f"{path} {state}; the manifest says {expected:,} bytes: fetch or tokenize again")
+        if int(self._borders[-1]) != len(self):
+            raise StepError(
+                f"the shards of {self.directory} hold {int(self._borders[-1]):,} tokens; the manifest says {len(self):,}"
+            )
+        self._check_index()
+
+    def _check_index(self) -> None:
+        path = self.directory / INDEX
+        try:
+            metadata = pq.read_metadata(path)
+        except FileNotFoundError:
+            raise StepError(f"{path} is not there; fetch or tokenize again") from None
+        except (pa.ArrowInvalid, OSError) as error:
+            raise StepError(f"{path} is not a readable Parquet file ({error}); fetch or tokenize again") from error
+        missing = [name for name in DOCUMENTS.names if name not in metadata.schema.to_arrow_schema().names]
+        if missing or metadata.num_rows != self.counts["documents"]:
+            raise StepError(
+                f"{path} has {metadata.num_rows:,} rows and lacks {missing or 'no column'}; the manifest says "
+                f"{self.counts['documents']:,} documents: tokenize again"
+            )
+
+
+class Tokens:
+    """A tokens directory. Opening it checks the manifest and the size of every file, and reads no token."""
+
+    def __init__(self, directory: Path, manifest: Manifest, splits: dict[str, TokenSplit]) -> None:
+        self.directory, self.manifest, self._splits = directory, manifest, splits
+
+    @classmethod
+    def open(cls, directory: Path) -> "Tokens":
+        """Open a tokens directory.
+
+        Raises:
+            StepError: something is missing, foreign or truncated; the message names the file.
+        """
+        directory = Path(directory)
+        manifest = Manifest.read(directory)
+        if not (directory / TOKENIZER / "tokenizer.json").is_file():
+            raise StepError(f"{directory / TOKENIZER} has no tokenizer.json; fetch or tokenize again")
+        try:
+            splits = {name: TokenSplit(directory / name, name, manifest) for name in SPLITS}
+        except (KeyError, TypeError) as error:
+            raise StepError(f"{directory / MANIFEST} lacks {error}; tokenize again") from error
+        return cls(directory, manifest, splits)
+
+    def split(self, name: str) -> TokenSplit:
+        if name not in self._splits:
+            raise StepError(f"{self.directory} has no split {name!r}; it has {', '.join(self._splits)}")
+        return self._splits[name]
+
+    @property
+    def tokenizer_dir(self) -> Path:
+        return self.directory / TOKENIZER
