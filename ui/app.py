@@ -1,0 +1,27 @@
+"""The panel's entry: `streamlit run ui/app.py` from the project's folder. `make up` starts it with its servers."""
+
+import sys
+from pathlib import Path
+
+import streamlit as st
+
+ROOT = Path(__file__).resolve().parents[1]
+if str(ROOT) not in sys.path:  # Streamlit puts this file's folder first, and the packages stand beside it
+    sys.path.insert(0, str(ROOT))
+
+import components  # noqa: E402, F401 - sets the opt-outs of telemetry before any tool is imported
+from ui import parts  # noqa: E402
+
+PAGES = Path(__file__).parent / "pages_"
+
+st.set_page_config(page_title="Phiforge", page_icon=str(parts.ASSETS / "icon.png"), layout="wide")
+st.logo(str(parts.ASSETS / "logo.svg"), size="large")
+parts.style()
+st.navigation(
+    [
+        st.Page(PAGES / "launch.py", title="Launch", icon=":material/rocket_launch:", default=True),
+        st.Page(PAGES / "runs.py", title="Runs", icon=":material/timeline:"),
+        st.Page(PAGES / "compare.py", title="Compare", icon=":material/compare_arrows:"),
+    ],
+    position="top",
+).run()

@@ -1,0 +1,172 @@
+"""The launch form as data: which fields typed parameters have, and what a person's changes amount to.
+
+Nothing here draws. `fields` walks a pydantic model and says for each parameter which widget suits it; what no simple
+widget suits (lists, open dictionaries, unions) is edited as YAML. Keys are dotted, as in params.yaml.
+"""
+
+import io
+import json
+import math
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from components.errors import StepError
+from components.params import Params, check_params, describe_range, merge, set_dotted
+
+Kind = Literal["integer", "number", "choice", "switch", "text", "yaml"]
+
+
+@dataclass(frozen=True)
+class Field:
+    """One parameter and the widget that suits it. `group` is the path of the model around it."""
+
+    key: str
+    group: str
+    kind: Kind
+    description: str
+    choices: tuple[Any, ...] = ()
+    allowed: str = ""  # its range in words
+
+    @property
+    def name(self) -> str:
+        return self.key.rpartition(".")[2]
+
+    @property
+    def section(self) -> str:
+        """The part of params.yaml it stands in; parameters outside any section are `general`."""
+        return self.key.partition(".")[0] if "." in self.key else "general"
+
+
+def fields(model: type[BaseModel] = Params, prefix: str = "") -> list[Field]:
+    """Every parameter of a model and of the models inside it, in the order of their declaration."""
+    return list(_walk(model, prefix))
+
+
+def _walk(model: type[BaseModel], prefix: str) -> Iterator[Field]:
+    for name, info in model.model_fields.items():
+        key = f"{prefix}{name}"
+        annotation = _bare(info.annotation)
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield from _walk(annotation, f"{key}.")
+        elif keys := _literal_keys(annotation):
+            value_type = _bare(typing.get_args(annotation)[1])
+            for item in keys:
+                yield _field(f"{key}.{item}", key, value_type, info)
+        else:
+            yield _field(key, prefix.rstrip("."), annotation, info)
+
+
+def _field(key: str, group: str, annotation: Any, info: FieldInfo) -> Field:
+    kind, choices = _kind(annotation)
+    return Field(key, group, kind, info.description or "", choices, describe_range(key))
+
+
+def _kind(annotation: Any) -> tuple[Kind, tuple[Any, ...]]:
+    if typing.get_origin(annotation) is Literal:
+        return "choice", typing.get_args(annotation)
+    simple: dict[Any, Kind] = {bool: "switch", int: "integer", float: "number", str: "text"}
+    return simple.get(annotation, "yaml"), ()
+
+
+def _literal_keys(annotation: Any) -> tuple[Any, ...]:
+    """The keys of a dictionary that can only have certain ones, or nothing."""
+    if typing.get_origin(annotation) is not dict:
+        return ()
+    key_type, value_type = typing.get_args(annotation)
+    if typing.get_origin(key_type) is not Literal or _kind(_bare(value_type))[0] == "yaml":
+        return ()
+    return typing.get_args(key_type)
+
+
+def _bare(annotation: Any) -> Any:
+    """The type without Annotated; a union stays what it is."""
+    while typing.get_origin(annotation) is typing.Annotated:
+        annotation = typing.get_args(annotation)[0]
+    return annotation
+
+
+def lookup(values: Mapping[str, Any], key: str) -> Any:
+    """`values["a"]["b"]` for `a.b`, or None where there is nothing."""
+    node: Any = values
+    for part in key.split("."):
+        if not isinstance(node, Mapping) or part not in node:
+            return None
+        node = node[part]
+    return node
+
+
+def differences(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Dotted key to (default, chosen) of every override that changes something."""
+    return {key: (lookup(base, key), value) for key, value in overrides.items() if not same(lookup(base, key), value)}
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two values mean the same to params.yaml: 1 and 1.0 do, 1 and True do not."""
+    return one == other and isinstance(one, bool) == isinstance(other, bool)
+
+
+def check(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> str:
+    """Why the parameters would be refused, in the words of the run itself; empty when they are fine."""
+    values = merge({}, json.loads(json.dumps(base)))
+    for key, value in overrides.items():
+        set_dotted(values, key, value)
+    try:
+        check_params(values)
+    except StepError as error:
+        return str(error)
+    return ""
+
+
+def step(value: float, whole: bool) -> float:
+    """A click's worth for a number: about a tenth of it; for powers of two an eighth."""
+    if whole:
+        size = abs(int(value))
+        if size >= 8 and size & (size - 1) == 0:
+            return size // 8
+        return 10 ** max(0, int(math.log10(size)) - 1) if size else 1
+    if not value:
+        return 0.01
+    return 10.0 ** (math.floor(math.log10(abs(value))) - 1)
+
+
+def to_yaml(value: Any) -> str:
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    yaml.default_flow_style = False
+    yaml.indent(sequence=4, offset=2)
+    stream = io.StringIO()
+    yaml.dump(value, stream)
+    return stream.getvalue().removesuffix("...\n").strip()
+
+
+def from_yaml(text: str) -> Any:
+    """The value of a YAML text.
+
+    Raises:
+        StepError: it is not YAML; the message says where.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        return YAML(typ="safe").load(text)
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+        raise StepError(f"not YAML: {getattr(error, 'problem', None) or error}{where}") from None
+
+
+def parse_link(text: str) -> dict[str, Any]:
+    """Overrides from a page address; a broken one is no change."""
+    try:
+        values = json.loads(text)
+    except ValueError:
+        return {}
+    known = {field.key for field in fields()}
+    return {key: value for key, value in values.items() if key in known} if isinstance(values, dict) else {}

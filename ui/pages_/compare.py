@@ -1,0 +1,175 @@
+"""Compare: chosen runs side by side. Only the parameters that differ, validation losses overlaid, the exam."""
+
+from collections.abc import Mapping
+
+import streamlit as st
+
+from components.errors import StepError
+from flows.client import Record, Score, parameters, scores
+from ui import charts, parts, services
+
+Stages = Mapping[str, Mapping[str, Record]]  # by the id of the run, then by stage
+
+
+def pick(parents: list[Record]) -> list[Record]:
+    """The runs to compare, kept in the page's address."""
+    by_id = {parent.id: parent for parent in parents}
+    if "compare_runs" not in st.session_state:
+        linked = [key for key in st.query_params.get("runs", "").split(",") if key in by_id]
+        st.session_state["compare_runs"] = linked or list(by_id)[:2]
+    chosen = st.multiselect(
+        "Runs",
+        list(by_id),
+        format_func=lambda key: f"{by_id[key].name} · {parts.ago(by_id[key].started)}",
+        key="compare_runs",
+        placeholder="Choose two or more runs",
+        persist_state="session",
+    )
+    if ",".join(chosen) != st.query_params.get("runs", ""):
+        st.query_params["runs"] = ",".join(chosen)
+    return [by_id[key] for key in chosen]
+
+
+def titles(chosen: list[Record]) -> dict[str, str]:
+    """A distinct name a run: its own, with its id where two runs share one."""
+    names = [record.name for record in chosen]
+    return {r.id: r.name if names.count(r.name) == 1 else f"{r.name} {r.id[:4]}" for r in chosen}
+
+
+def swatch(place: int) -> str:
+    return f'<span class="pf-swatch" style="background:{charts.PALETTE[place % len(charts.PALETTE)]}"></span>'
+
+
+def header(chosen: list[Record], names: Mapping[str, str]) -> list[str]:
+    return [swatch(place) + parts.escape(names[record.id]) for place, record in enumerate(chosen)]
+
+
+def differing_parameters(chosen: list[Record], stages: Stages, names: Mapping[str, str]) -> None:
+    values = [parameters(record, stages[record.id]) for record in chosen]
+    keys = sorted({key for run in values for key in run})
+    # A run that failed early has not said what its later stages would have read: no difference, only unknown.
+    differing = [key for key in keys if len({run[key] for run in values if key in run}) > 1]
+    parts.label(f"Parameters that differ · {len(differing)} of {len(keys)}")
+    if not differing:
+        st.caption("These runs had the same parameters." if keys else "These runs logged no parameters.")
+        return
+    rows = [
+        [f"<code>{parts.escape(key)}</code>", *(parts.escape(run.get(key, "unknown")) for run in values)]
+        for key in differing
+    ]
+    parts.table(["", *header(chosen, names)], rows)
+
+
+def losses(chosen: list[Record], stages: Stages, names: Mapping[str, str]) -> None:
+    curves = [
+        (names[record.id], curve)
+        for record in chosen
+        for curve in services.curves(stages[record.id])
+        if curve.figure == "validation_loss"
+    ]
+    parts.label("Validation loss")
+    if not curves:
+        parts.empty("No curves", "None of these runs has trained a model yet.")
+        return
+    trained = list(dict.fromkeys(curve.stage for _, curve in curves))
+    shown = st.pills(
+        "Stages", trained, selection_mode="multi", default=trained, key="compare_stages", label_visibility="collapsed"
+    )
+    kept = [(name, curve) for name, curve in curves if curve.stage in (shown or trained)]
+    # The colours follow the chosen runs, also where one of them has no curve.
+    st.plotly_chart(
+        charts.overlay(kept, list(names.values())),
+        key="compare_loss",
+        config={"displaylogo": False, "displayModeBar": False},
+    )
+    finals(chosen, stages, names, trained)
+
+
+def finals(chosen: list[Record], stages: Stages, names: Mapping[str, str], trained: list[str]) -> None:
+    """The last validation loss of each trained model, run by run."""
+    rows = []
+    for stage in trained:
+        values = [stages[record.id].get(stage) for record in chosen]
+        losses = [record.metrics.get("validation_loss") if record else None for record in values]
+        known = [loss for loss in losses if loss is not None]
+        cells = [
+            "-" if loss is None else f"<b>{loss:.4f}</b>" if loss == min(known) and len(known) > 1 else f"{loss:.4f}"
+            for loss in losses
+        ]
+        rows.append([parts.escape(stage), *cells])
+    parts.table(["Last validation loss", *header(chosen, names)], rows, "pf-numbers")
+
+
+def exam(chosen: list[Record], stages: Stages, names: Mapping[str, str]) -> None:
+    """Figures of the exam with standard errors: a row a category or task, a column a run and model."""
+    by_run = {r.id: scores(stages[r.id]) for r in chosen}
+    everything = [score for found in by_run.values() for score in found]
+    parts.label("Exam")
+    if not everything:
+        parts.empty("No scores", "None of these runs has benchmarked a model yet.")
+        return
+    with st.container(horizontal=True):
+        groups = [g for g in ("categories", "tasks") if any(s.group == g for s in everything)]
+        group = st.segmented_control(
+            "Rows", groups, default=groups[0], required=True, key="compare_group", label_visibility="collapsed"
+        )
+        metrics = list(dict.fromkeys(s.metric for s in everything if s.group == group))
+        metric = metrics[0]
+        if len(metrics) > 1:
+            metric = st.segmented_control(
+                "Figure", metrics, default=metrics[0], required=True, key="compare_metric", label_visibility="collapsed"
+            )
+    models = list(dict.fromkeys(s.model for s in everything))
+    columns = [
+        (record, model) for record in chosen for model in models if any(s.model == model for s in by_run[record.id])
+    ]
+    found = {
+        (run, s.model, s.name): s
+        for run, of_run in by_run.items()
+        for s in of_run
+        if (s.group, s.metric) == (group, metric)
+    }
+    place = {record.id: i for i, record in enumerate(chosen)}
+    head = [
+        f"{swatch(place[record.id])}{parts.escape(names[record.id])}<br><b>{parts.escape(model)}</b>"
+        for record, model in columns
+    ]
+    rows = []
+    for name in dict.fromkeys(s.name for s in everything if s.group == group):
+        row = [found.get((record.id, model, name)) for record, model in columns]
+        best = max((s.value for s in row if s), default=0.0)
+        rows.append([parts.escape(name), *(cell(s, best) for s in row)])
+    parts.table([metric.replace("_", " "), *head], rows, "pf-numbers")
+    st.caption(
+        "± is one standard error. The highest figure of a row is bold; a gap under two standard errors says little."
+    )
+
+
+def cell(score: Score | None, best: float) -> str:
+    if score is None:
+        return "-"
+    value = f"<b>{score.value:.3f}</b>" if score.value == best else f"{score.value:.3f}"
+    return value + (f" <small>± {score.stderr:.3f}</small>" if score.stderr is not None else "")
+
+
+def page() -> None:
+    parts.heading("Compare", "Runs side by side: what was different, how they learnt, what they know.")
+    try:
+        parents = services.records().parents()
+        if not parents:
+            parts.empty("Nothing to compare yet", "Runs appear here once MLflow has a record of them.")
+            return
+        chosen = pick(parents)
+        if not chosen:
+            parts.empty("No runs chosen", "Choose two or more runs above.")
+            return
+        names = titles(chosen)
+        stages = {record.id: services.stage_records(record) for record in chosen}
+        differing_parameters(chosen, stages, names)
+        losses(chosen, stages, names)
+        exam(chosen, stages, names)
+    except StepError as error:
+        st.error(str(error))
+
+
+page()

@@ -1,0 +1,229 @@
+"""Launch: choose a profile, change parameters, see what the run will be, start it."""
+
+import json
+from typing import Any
+
+import streamlit as st
+
+from components.errors import StepError
+from flows.client import launch_command
+from ui import forms, parts, services
+
+state = st.session_state
+CHANGED = "launch_overrides"  # dotted key -> chosen value; the form's only truth
+DRAFTS = "launch_drafts"  # dotted key -> YAML text that does not parse yet
+FORM = "launch_form"  # counts up when values change from outside, so that widgets take them over
+
+
+def begin() -> None:
+    """Take the state from the page's address on the first visit, so that a reload or a link loses nothing."""
+    if CHANGED in state:
+        return
+    state[CHANGED] = forms.parse_link(st.query_params.get("overrides", "{}"))
+    state[DRAFTS], state[FORM] = {}, 0
+    state["launch_profile"] = st.query_params.get("profile", "")
+
+
+def remember() -> None:
+    """Write the state into the page's address."""
+    address = {}
+    if state[CHANGED]:
+        address["overrides"] = json.dumps(state[CHANGED], ensure_ascii=False)
+    if state["launch_profile"]:
+        address["profile"] = state["launch_profile"]
+    if address != st.query_params.to_dict():
+        st.query_params.from_dict(address)
+
+
+def choose(key: str, value: Any, default: Any) -> None:
+    if forms.same(value, default):
+        state[CHANGED].pop(key, None)
+    else:
+        state[CHANGED][key] = value
+
+
+def undo(keys: list[str]) -> None:
+    for key in keys:
+        state[CHANGED].pop(key, None)
+        state[DRAFTS].pop(key, None)
+    state[FORM] += 1
+
+
+def take_text(key: str, widget: str, default: Any) -> None:
+    """A YAML field was edited: take its value, or keep the text until it parses."""
+    try:
+        choose(key, forms.from_yaml(state[widget]), default)
+        state[DRAFTS].pop(key, None)
+    except StepError:
+        state[DRAFTS][key] = state[widget]
+
+
+def take(key: str, widget: str, default: Any) -> None:
+    """Another field was edited; an emptied one goes back to its default."""
+    value = state[widget]
+    choose(key, default if value is None else value, default)
+
+
+def draw(field: forms.Field, base: dict[str, Any], problem: str) -> None:
+    """One parameter: its widget, what it means, and what its default was if it is changed."""
+    default = forms.lookup(base, field.key)
+    value = state[CHANGED].get(field.key, default)
+    changed = field.key in state[CHANGED] or field.key in state[DRAFTS]
+    refused = bool(problem) and (f"{field.key} " in problem or f"{field.key}:" in problem)
+    mark = "refused" if refused else "changed" if changed else "plain"
+    with st.container(key=f"pf-field-{mark}-{field.key.replace('.', '-')}", gap=None):
+        widget(field, value, default)
+        note = field.description
+        if field.group.count(".") and field.group.endswith(".epochs"):
+            note = ""
+        if changed:
+            st.markdown(f":orange[**default {parts.number(default)}**] {note}".strip())
+        elif note:
+            st.caption(note)
+
+
+def widget(field: forms.Field, value: Any, default: Any) -> None:
+    key = f"{state[FORM]}:{field.key}"
+    text = field.name.replace("_", " ")
+    tip = f"`{field.key}`" + (f": {field.allowed}" if field.allowed else "")
+    common = {"key": key, "help": tip, "on_change": take, "args": (field.key, key, default)}
+    if field.kind == "yaml":
+        common["on_change"] = take_text
+        state.setdefault(key, state[DRAFTS].get(field.key, forms.to_yaml(value)))
+        several = isinstance(default, list | dict)
+        st.text_area(f"{text} (YAML)", height=120, **common) if several else st.text_input(text, **common)
+        return
+    if field.kind == "number":
+        value = float(value)
+    state.setdefault(key, value)
+    if field.kind == "choice":
+        st.selectbox(text, field.choices, **common)
+    elif field.kind == "switch":
+        st.toggle(text, **common)
+    elif field.kind == "text":
+        st.text_input(text, **common)
+    else:
+        whole = field.kind == "integer"
+        step = forms.step(default or 0, whole)
+        # No bounds here: a browser would drop what is out of range without a word. The check below says why.
+        st.number_input(text, step=int(step) if whole else step, format="%d" if whole else "%.12g", **common)
+
+
+def form(base: dict[str, Any], changed: dict[str, Any], problem: str) -> None:
+    """The chosen section's parameters, or whatever the search finds."""
+    everything = forms.fields()
+    count = {s: sum(f.key in changed for f in everything if f.section == s) for s in services.sections()}
+    query = st.text_input(
+        "Find a parameter",
+        placeholder="Find a parameter in any section",
+        label_visibility="collapsed",
+        key="launch_query",
+        type="search",
+    )
+    section = st.pills(
+        "Section",
+        services.sections(),
+        default="general",
+        format_func=lambda s: f"{s} · {count[s]}" if count[s] else s,
+        key="launch_section",
+        label_visibility="collapsed",
+        persist_state="session",
+        wrap=True,
+    )
+    words = query.lower().replace(" ", "_").split()
+    if words:
+        shown = [
+            f for f in everything if all(w in f.key.lower() or query.lower() in f.description.lower() for w in words)
+        ]
+    else:
+        shown = [f for f in everything if f.section == (section or "general")]
+    if not shown:
+        parts.empty("No parameter matches", f"Nothing is called or described as {query!r}.")
+    for group in dict.fromkeys(f.group for f in shown):
+        members = [f for f in shown if f.group == group]
+        title = (group or "general") if words else group.partition(".")[2]
+        if title:
+            parts.label(title)
+        with st.grid(2, min_column_width=250, gap="medium"):
+            for field in members:
+                draw(field, base, problem)
+
+
+def summary(base: dict[str, Any], changed: dict[str, tuple[Any, Any]], problem: str) -> None:
+    """What the run will be: changes, the check's verdict, the command, the button."""
+    parts.label(f"{len(changed)} changed" if changed else "Changes")
+    if not changed:
+        st.caption("Every parameter is at its default. Change one and it is listed here.")
+    for key, (default, value) in changed.items():
+        with st.container(
+            horizontal=True, vertical_alignment="center", gap="small", key=f"pf-change-{key.replace('.', '-')}"
+        ):
+            st.html(
+                f'<div class="pf-change"><code>{parts.escape(key)}</code><div><s>{parts.escape(parts.number(default))}</s>'
+                f"<b>{parts.escape(parts.number(value))}</b></div></div>"
+            )
+            st.button(
+                "", icon=":material/undo:", key=f"undo {key}", help="Back to the default", on_click=undo, args=([key],),
+                type="tertiary",
+            )  # fmt: skip
+    if len(changed) > 1:
+        st.button("Back to all defaults", on_click=undo, args=(list(state[CHANGED]),), key="undo all")
+    for key, text in state[DRAFTS].items():
+        try:
+            forms.from_yaml(text)
+        except StepError as error:
+            problem = f"{key}: {error}"
+    if problem:
+        st.error(problem)
+    parts.label("Command")
+    st.code(launch_command(state[CHANGED], state["launch_profile"]), language="bash", wrap_lines=True)
+    if st.button("Start the run", type="primary", disabled=bool(problem), width="stretch", key="launch_start"):
+        start()
+
+
+def start() -> None:
+    """Create the flow run and say where to watch it."""
+    try:
+        listening = services.runs().ready()
+        run = services.runs().launch(state[CHANGED], state["launch_profile"])
+    except StepError as error:
+        st.error(str(error))
+        return
+    state["launched"] = (run.id, run.name, listening)
+    st.switch_page("pages_/runs.py", query_params={"run": run.id})
+
+
+def page() -> None:
+    begin()
+    parts.heading(
+        "Launch", "Start the pipeline with these parameters. What stays at its default comes from params.yaml."
+    )
+    form_side, run_side = st.columns([2, 1], gap="large")
+    with run_side, st.container(key="pf-summary", border=True):
+        profiles = services.profiles()
+        if state["launch_profile"] not in profiles:
+            state["launch_profile"] = ""
+        st.selectbox(
+            "Profile",
+            ["", *profiles],
+            format_func=lambda name: name or "params.yaml as it is",
+            key="launch_profile",
+            persist_state="session",
+            on_change=lambda: state.update({FORM: state[FORM] + 1}),
+        )
+    try:
+        base = services.defaults(state["launch_profile"])
+    except StepError as error:
+        st.error(str(error))
+        return
+    changed = forms.differences(base, state[CHANGED])
+    state[CHANGED] = {key: value for key, (_, value) in changed.items()}
+    problem = forms.check(base, state[CHANGED])
+    with form_side:
+        form(base, changed, problem)
+    with run_side, st.container(key="pf-summary-rest", border=True):
+        summary(base, changed, problem)
+    remember()
+
+
+page()

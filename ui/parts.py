@@ -1,0 +1,209 @@
+"""Pieces of pages that Streamlit has no element for, as HTML. Every text that comes from outside is escaped here."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from flows.client import FlowRun, StageRun
+
+ASSETS = Path(__file__).parent / "assets"
+TONES = {
+    "COMPLETED": "good",
+    "RUNNING": "live",
+    "FAILED": "bad",
+    "CRASHED": "bad",
+    "CANCELLED": "quiet",
+    "CANCELLING": "warn",
+    "PENDING": "wait",
+    "SCHEDULED": "wait",
+    "PAUSED": "warn",
+}
+
+
+def style() -> None:
+    """The panel's own style sheet; colours follow the theme."""
+    st.html(ASSETS / "style.css")
+
+
+def heading(title: str, subtitle: str = "") -> None:
+    st.html(f'<div class="pf-head"><h1>{escape(title)}</h1><p>{escape(subtitle)}</p></div>')
+
+
+def label(text: str) -> None:
+    """A small heading over a block."""
+    st.html(f'<div class="pf-label">{escape(text)}</div>')
+
+
+def empty(title: str, text: str) -> None:
+    """What stands where there is nothing to show yet."""
+    st.html(f'<div class="pf-empty"><b>{escape(title)}</b><p>{escape(text)}</p></div>')
+
+
+def tone(kind: str, state: str = "") -> str:
+    """The colour class of a state: Cached is a quiet kind of completed, Late a warning."""
+    if state == "Cached":
+        return "cached"
+    if state == "Late":
+        return "warn"
+    return TONES.get(kind, "idle")
+
+
+def badge(text: str, tone_name: str) -> str:
+    return f'<span class="pf-badge pf-{tone_name}"><i></i>{escape(text)}</span>'
+
+
+def duration(seconds: float) -> str:
+    """`0.4 s`, `42 s`, `3 m 05 s`, `2 h 14 m`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} m {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} m"
+
+
+def ago(moment: datetime | None, now: datetime | None = None) -> str:
+    """`just now`, `12 min ago`, `3 h ago`, then the date."""
+    if moment is None:
+        return "not started"
+    seconds = ((now or datetime.now(UTC)) - moment).total_seconds()
+    if seconds < 45:
+        return "just now"
+    if seconds < 3600:
+        return f"{max(1, round(seconds / 60))} min ago"
+    if seconds < 86_400:
+        return f"{round(seconds / 3600)} h ago"
+    return moment.astimezone().strftime("%d %b %Y, %H:%M")
+
+
+def clock(moment: datetime | None) -> str:
+    return moment.astimezone().strftime("%d %b %Y, %H:%M:%S") if moment else ""
+
+
+def number(value: Any) -> str:
+    """A figure for people: thousands separated, at most four significant digits after a point."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value if isinstance(value, str) else compact(value)
+    if float(value).is_integer() and abs(value) < 1e15:
+        return f"{int(value):,}" if abs(value) >= 10_000 else str(int(value))
+    return f"{value:.4g}"
+
+
+def compact(value: Any) -> str:
+    """Any parameter on one line."""
+    import json
+
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def big(value: float) -> str:
+    """`41.2k`, `1.5M`."""
+    for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:.3g}"
+
+
+def changes(overrides: Mapping[str, Any], profile: str | None, most: int = 3) -> str:
+    """What a run was asked to do differently, on one line."""
+    words = [f"profile {profile}"] if profile else []
+    words += [f"{key.rpartition('.')[2]} {number(value)}" for key, value in overrides.items()]
+    if not words:
+        return "defaults"
+    return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
+
+
+def run_row(run: FlowRun) -> str:
+    """A run in the list of runs."""
+    when = ago(run.started or run.created)
+    took = f" · {duration(run.seconds)}" if run.started else ""
+    return (
+        f'<div class="pf-run"><div><b>{escape(run.name)}</b>{badge(run.state, tone(run.kind, run.state))}</div>'
+        f'<div class="pf-dim"><span>{escape(changes(run.overrides, run.profile))}</span>'
+        f'<span title="{escape(clock(run.started))}">{escape(when + took)}</span></div></div>'
+    )
+
+
+def stage_list(stages: Iterable[tuple[StageRun, Mapping[str, float] | None]], descriptions: Mapping[str, str]) -> str:
+    """The stages of a run with outcome, seconds and, where one runs, its progress bar."""
+    rows = [_stage(stage, figures, descriptions.get(stage.name, "")) for stage, figures in stages]
+    return f'<ol class="pf-stages">{"".join(rows)}</ol>'
+
+
+def _stage(stage: StageRun, figures: Mapping[str, float] | None, description: str) -> str:
+    mood = tone(stage.kind, stage.state)
+    took = duration(stage.seconds) if stage.kind and stage.kind != "PENDING" else ""
+    tries = f'<span class="pf-dim">try {stage.attempts}</span>' if stage.attempts > 1 else ""
+    below = ""
+    if stage.running and figures:
+        below = _bar(figures)
+    elif mood == "bad" and stage.message:
+        below = f'<div class="pf-message">{escape(stage.message[:400])}</div>'
+    return (
+        f'<li class="pf-{mood}" title="{escape(description)}"><i></i><div class="pf-stage"><div>'
+        f'<span class="pf-name">{escape(stage.name)}</span>{tries}<span class="pf-state">{escape(stage.state)}</span>'
+        f'<span class="pf-time">{took}</span></div>{below}</div></li>'
+    )
+
+
+def _bar(figures: Mapping[str, float]) -> str:
+    share = min(max(figures["done"] / figures["total"], 0.0), 1.0) if figures["total"] else 0.0
+    words = [f"{number(figures['done'])} / {number(figures['total'])}"]
+    words += [f"{name.replace('_', ' ')} {big(value)}" for name, value in figures.items() if name not in BAR_ENDS]
+    return (
+        f'<div class="pf-bar" role="progressbar" aria-valuenow="{share:.0%}"><div style="width:{share:.1%}"></div></div>'
+        f'<div class="pf-figures"><b>{share:.0%}</b>{"".join(f"<span>{escape(word)}</span>" for word in words)}</div>'
+    )
+
+
+BAR_ENDS = ("done", "total")
+
+
+def facts(pairs: Iterable[tuple[str, str]]) -> None:
+    """Short named facts in a row; empty ones are left out. The second of a pair is HTML."""
+    cells = "".join(f"<div><dt>{escape(name)}</dt><dd>{value}</dd></div>" for name, value in pairs if value)
+    st.html(f'<dl class="pf-facts">{cells}</dl>')
+
+
+def link(text: str, address: str) -> str:
+    """A link that opens beside the panel; only http(s) addresses become one."""
+    if not address.startswith(("http://", "https://")):
+        return escape(text)
+    return f'<a href="{escape(address)}" target="_blank" rel="noopener">{escape(text)}</a>'
+
+
+def mono(text: str, most: int = 12) -> str:
+    """An identifier, shortened; the whole stands in its tooltip."""
+    short = text if len(text) <= most else f"{text[:most]}…"
+    return f'<code title="{escape(text)}">{escape(short)}</code>'
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], css: str = "") -> None:
+    """A table whose cells are HTML; the first column is the row's name."""
+    head = "".join(f"<th>{cell}</th>" for cell in header)
+    body = "".join(
+        "<tr>" + f"<th scope='row'>{row[0]}</th>" + "".join(f"<td>{cell}</td>" for cell in row[1:]) + "</tr>"
+        for row in rows
+    )
+    st.html(
+        f'<div class="pf-scroll"><table class="pf-table {css}"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def log_block(lines: Iterable[tuple[datetime, int, str, str]]) -> str:
+    """Log lines (time, level, stage, text), the newest last."""
+    rows = []
+    for time, level, stage, text in lines:
+        mood = "bad" if level >= 40 else "warn" if level >= 30 else ""
+        rows.append(
+            f'<div class="{mood}"><time>{time.astimezone():%H:%M:%S}</time><span>{escape(stage)}</span>'
+            f"<p>{escape(text)}</p></div>"
+        )
+    return f'<div class="pf-log"><div>{"".join(rows)}</div></div>'

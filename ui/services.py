@@ -1,0 +1,69 @@
+"""The clients that all pages share, and what is read through them.
+
+One client a process. Reads are kept for about a second, so that several open tabs cost one question.
+"""
+
+from typing import Any
+
+import streamlit as st
+
+from components.params import PROFILES, Params, load_params
+from flows.client import Curve, Record, Records, Runs, pipeline_stages, project_root
+
+
+@st.cache_resource
+def runs() -> Runs:
+    """The Prefect server's runs."""
+    return Runs()
+
+
+@st.cache_resource
+def records() -> Records:
+    """MLflow's records."""
+    return Records()
+
+
+def defaults(profile: str | None) -> dict[str, Any]:
+    """params.yaml as it is now, with a profile laid over it, as nested plain values."""
+    return load_params(project_root() / "params.yaml", profile=profile).model_dump(mode="json")
+
+
+def profiles() -> list[str]:
+    return sorted(path.stem for path in PROFILES.glob("*.yaml"))
+
+
+def sections() -> list[str]:
+    return [
+        "general",
+        *(name for name, info in Params.model_fields.items() if hasattr(info.annotation, "model_fields")),
+    ]
+
+
+@st.cache_data(ttl=30, show_spinner=False)
+def stages() -> dict[str, str]:
+    """Stage names in the order in which they run, with descriptions."""
+    return pipeline_stages(project_root())
+
+
+def stage_records(parent: Record | None, flow_run_id: str = "") -> dict[str, Record]:
+    """MLflow's records of a run's stages, in the pipeline's order; of a cached stage, the record of its maker."""
+    found = records().stages(parent, runs().outputs(flow_run_id) if flow_run_id and parent is None else None)
+    order = list(stages())
+    return dict(sorted(found.items(), key=lambda item: order.index(item[0]) if item[0] in order else len(order)))
+
+
+def curves(stages_of_run: dict[str, Record]) -> list[Curve]:
+    """Loss curves of all training stages of a run."""
+    return [
+        curve for record in stages_of_run.values() for curve in (_ended_curves if record.ended else _curves)(record)
+    ]
+
+
+def _curves(record: Record) -> list[Curve]:
+    return records().curves(record)
+
+
+@st.cache_data(max_entries=500, show_spinner=False, hash_funcs={Record: lambda record: record.id})
+def _ended_curves(record: Record) -> list[Curve]:
+    """The curves of a run that has ended, which never change."""
+    return _curves(record)
