@@ -1,0 +1,27 @@
+"""`python -m components.validation`: the gate of one asset."""
+
+from typing import Any
+
+from components.cli import Argument, Command, main
+
+
+def run(*arguments: Any) -> dict[str, Any]:
+    from components.validation import validate
+
+    return validate.run(*arguments)
+
+
+COMMAND = Command(
+    step="validation",
+    description="Check an asset against its suite of expectations; write the results and a page, and stop if one fails.",
+    run=run,
+    inputs=(
+        Argument("asset", "what the input is", type=str, choices=("raw", "curated", "textbooks", "tokens")),
+        Argument("input", "directory of the asset"),
+    ),
+    outputs=(Argument("output", "directory for results.json and index.html"),),
+    sections=("validation",),
+)
+
+if __name__ == "__main__":
+    main(COMMAND)

@@ -1,0 +1,177 @@
+"""What is expected of each asset, as data. Nothing here computes; the names are Great Expectations' own.
+
+An asset is checked as tables: of documents `rows` (each document, a batch at a time), `shards` (one row a Parquet
+file) and `facts` (one row for the whole set); of tokens `shards` (one row a token file), `splits` (one row each for
+train and validation) and `facts`. What only holds over the whole (uniqueness, counts, means) stands in `facts`, since
+a batch cannot know it.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from components.documents import KINDS, ROWS_PER_GROUP
+from components.params import ValidationParams
+
+ASSETS = ("raw", "curated", "textbooks", "tokens")
+MAX_REPLACEMENT_FRACTION = 0.01  # of a text's characters; a text decoded with the wrong encoding has far more
+TEACHERS = r"^(procedural|api|local|cached)/[^:\s]+:\S+"  # who wrote a textbook, its version, the prompt or generator
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One expectation on one table.
+
+    `expectation` is the name of a class of `great_expectations.expectations`, `arguments` are its arguments. `mostly`
+    is the share of rows that must comply, over all batches together. `meaning` completes the sentence "expected:".
+    """
+
+    table: str
+    expectation: str
+    arguments: dict[str, Any]
+    meaning: str
+    mostly: float = 1.0
+    parameter: str = ""  # the parameter to turn, where there is one
+    columns: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        names = (self.arguments.get(key) for key in ("column", "column_A", "column_B"))
+        object.__setattr__(self, "columns", tuple(name for name in names if name))
+
+
+def suite(asset: str, params: ValidationParams) -> list[Rule]:
+    """The rules of an asset, in the order in which they are shown."""
+    if asset == "tokens":
+        return _tokens(params)
+    rules = [*_identity(), *_provenance(), *_content(params), *_document_shards()]
+    if asset == "raw":
+        return [*rules, _kinds(KINDS), *_size(params), _duplicates(params.max_duplicate_fraction, "raw")]
+    if asset == "curated":
+        return [*rules, _kinds(KINDS), *_size(params), _duplicates(0.0, "curated")]
+    return [
+        *rules,
+        _kinds(("textbook", "exercise")),
+        _matches("created_by", TEACHERS, "teacher, version and generator, e.g. procedural/1:exercises"),
+        _at_least("facts", "documents", 1, "documents in the set"),
+        _duplicates(0.0, "textbooks"),
+    ]
+
+
+def _identity() -> list[Rule]:
+    return [
+        _matches("id", r"^[0-9a-f]{32}$", "32 hexadecimal digits"),
+        _equal("rows", "id", "content_hash", "the id is the hash of the text"),
+    ]
+
+
+def _provenance() -> list[Rule]:
+    return [
+        *(_matches(name, r"\S", "not blank") for name in ("source", "license", "created_by")),
+        _in_set("rows", "metadata_type", ["object"], "metadata is a JSON object"),
+        _between("rows", "educational_value", 0, 5, "0 to 5, or null until scored"),
+        _between("rows", "quality", 0, 1, "0 to 1, or null until scored"),
+    ]
+
+
+def _content(params: ValidationParams) -> list[Rule]:
+    """What a user's corpus may break here and there: a blank text, a file decoded with the wrong encoding."""
+    tolerant = {"mostly": 1.0 - params.max_invalid_fraction, "parameter": "validation.max_invalid_fraction"}
+    return [
+        Rule(
+            "rows",
+            "ExpectColumnValueLengthsToBeBetween",
+            {"column": "text", "min_value": 1},
+            "text is not empty",
+            **tolerant,
+        ),
+        Rule(
+            "rows",
+            "ExpectColumnValuesToNotMatchRegex",
+            {"column": "text", "regex": r"\A\s+\Z"},
+            "text is not only blanks",
+            **tolerant,
+        ),
+        Rule(
+            "rows",
+            "ExpectColumnValuesToBeBetween",
+            {"column": "replacement_fraction", "max_value": MAX_REPLACEMENT_FRACTION},
+            f"at most {MAX_REPLACEMENT_FRACTION:.0%} of a text's characters are U+FFFD, the mark of a wrong encoding",
+            **tolerant,
+        ),
+    ]
+
+
+def _document_shards() -> list[Rule]:
+    return [
+        _equal("shards", "rows", "rows_in_footer", "every row that the Parquet footer counts can be read"),
+        _between("shards", "largest_row_group", 0, ROWS_PER_GROUP, f"at most {ROWS_PER_GROUP:,} rows a row group"),
+    ]
+
+
+def _size(params: ValidationParams) -> list[Rule]:
+    return [
+        _at_least("facts", "documents", params.min_documents, "documents in the set", "validation.min_documents"),
+        _at_least("facts", "megabytes", params.min_megabytes, "MB of UTF-8 in the set", "validation.min_megabytes"),
+    ]
+
+
+def _duplicates(limit: float, asset: str) -> Rule:
+    meaning = f"at most {limit:.2%} of ids seen before" if limit else "ids are unique over all shards"
+    parameter = "validation.max_duplicate_fraction" if asset == "raw" else ""
+    return _between("facts", "duplicate_fraction", None, limit, meaning, parameter)
+
+
+def _kinds(kinds: tuple[str, ...]) -> Rule:
+    return _in_set("rows", "kind", list(kinds), f"one of {', '.join(kinds)}")
+
+
+def _tokens(params: ValidationParams) -> list[Rule]:
+    return [
+        _equal("shards", "size_bytes", "expected_bytes", "the file is as long as the manifest says"),
+        _equal("shards", "sha256", "expected_sha256", "the file has the hash of the manifest"),
+        Rule(
+            "shards",
+            "ExpectColumnPairValuesAToBeGreaterThanB",
+            {"column_A": "vocab_size", "column_B": "largest_id"},
+            "every id is in the vocabulary",
+        ),
+        _equal("splits", "tokens", "expected_tokens", "the shards hold the tokens that the manifest counts"),
+        _equal("splits", "eos_tokens", "documents", "one end-of-text token a document"),
+        _equal("splits", "documents_ended", "documents", "every document ends with an end-of-text token"),
+        _equal("splits", "documents", "expected_documents", "documents.parquet lists the documents of the manifest"),
+        _equal("splits", "document_bytes", "expected_document_bytes", "documents.parquet has the manifest's bytes"),
+        _between("splits", "gaps", None, 0, "each document starts where the one before it ends"),
+        _at_least("splits", "documents", 1, "documents in the split"),
+        _at_least("facts", "train_tokens", params.min_tokens, "training tokens", "validation.min_tokens"),
+        _at_least(
+            "facts",
+            "bytes_per_token",
+            params.min_bytes_per_token,
+            "bytes of training text a token",
+            "validation.min_bytes_per_token",
+        ),
+        _between("facts", "shared_documents", None, 0, "no document is in both train and validation"),
+    ]
+
+
+def _matches(column: str, regex: str, meaning: str) -> Rule:
+    return Rule("rows", "ExpectColumnValuesToMatchRegex", {"column": column, "regex": regex}, meaning)
+
+
+def _in_set(table: str, column: str, values: list[str], meaning: str) -> Rule:
+    return Rule(table, "ExpectColumnValuesToBeInSet", {"column": column, "value_set": values}, meaning)
+
+
+def _equal(table: str, first: str, second: str, meaning: str) -> Rule:
+    return Rule(table, "ExpectColumnPairValuesToBeEqual", {"column_A": first, "column_B": second}, meaning)
+
+
+def _between(
+    table: str, column: str, low: float | None, high: float | None, meaning: str, parameter: str = ""
+) -> Rule:
+    arguments = {"column": column, "min_value": low, "max_value": high}
+    arguments = {name: value for name, value in arguments.items() if value is not None}
+    return Rule(table, "ExpectColumnValuesToBeBetween", arguments, meaning, parameter=parameter)
+
+
+def _at_least(table: str, column: str, low: float, meaning: str, parameter: str = "") -> Rule:
+    return _between(table, column, low, None, f"at least {low:,} {meaning}", parameter)
