@@ -1,0 +1,34 @@
+"""`python -m components.benchmarking`: score a checkpoint on a suite of multiple-choice tasks."""
+
+from typing import Any
+
+from components.cli import Argument, Command, Paths, main
+from components.params import Params
+from components.tracking import Tracker
+
+
+def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
+    from components.benchmarking.benchmark import benchmark, check_limit
+
+    given = params.benchmarking
+    limit = given.limit if inputs["limit"] is None else check_limit(inputs["limit"])
+    suite = inputs["suite"] or given.suite
+    return benchmark(inputs["checkpoint"], suite, inputs["data_dir"], limit, outputs["output"], given)
+
+
+COMMAND = Command(
+    step="benchmarking",
+    description="Score a checkpoint on a suite of tasks; write scores with standard errors and every example's record.",
+    run=run,
+    inputs=(
+        Argument("checkpoint", "Hugging Face checkpoint of a Phi"),
+        Argument("suite", "suite of tasks, instead of benchmarking.suite", required=False, type=str),
+        Argument("data_dir", "folder of the suite's data; for `exam`, what synthesis wrote", required=False),
+        Argument("limit", "examples a task, instead of benchmarking.limit; 0 means all", required=False, type=int),
+    ),
+    outputs=(Argument("output", "where scores.json and examples.parquet go"),),
+    sections=("benchmarking",),
+)
+
+if __name__ == "__main__":
+    main(COMMAND)

@@ -1,0 +1,49 @@
+"""Open a checkpoint for scoring, and say which one it is."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from components.benchmarking.scorer import ChoiceScorer
+from components.errors import StepError
+from components.files import sha256_file
+from components.phi.checkpoint import load, load_tokenizer, read_lineage
+
+
+def open_scorer(directory: Path, batch_size: int) -> ChoiceScorer:
+    """A ChoiceScorer over the checkpoint's model, activations in float32.
+
+    Raises:
+        StepError: a file of the checkpoint is missing or broken, or tokenizer and model do not fit together.
+    """
+    model = load(directory).eval()
+    tokenizer = load_tokenizer(directory)
+    if tokenizer.get_vocab_size() > model.config.vocab_size:
+        raise StepError(
+            f"{directory}: the tokenizer has {tokenizer.get_vocab_size()} tokens, the model {model.config.vocab_size}; "
+            "the checkpoint holds the tokenizer of another model"
+        )
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return ChoiceScorer(
+        model.hidden,
+        model.head,
+        tokenizer,
+        eos_token_id=model.config.eos_token_id,
+        max_length=model.config.max_position_embeddings,
+        batch_size=batch_size,
+    )
+
+
+def describe(directory: Path) -> dict[str, Any]:
+    """What identifies a checkpoint: the hashes of weights and tokenizer, and what its lineage says of its making."""
+    directory = Path(directory)
+    known = read_lineage(directory)
+    hashes = [sha256_file(path) for path in sorted(directory.glob("*.safetensors"))]
+    return {
+        "weights_sha256": hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest(),
+        "tokenizer_sha256": sha256_file(directory / "tokenizer.json"),
+        "step": known.get("step"),
+        "training_tokens": known.get("training_tokens"),
+        "tokens_fingerprint": known.get("tokens_fingerprint"),
+    }

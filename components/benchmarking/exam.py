@@ -1,0 +1,116 @@
+"""Read the exam that components.synthesis wrote: tasks of multiple-choice rows, each row checked."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.errors import StepError
+from components.files import sha256_file
+
+FORMAT_VERSION = 1
+FIELDS = {"id": str, "question": str, "choices": list, "answer": int, "category": str}
+
+
+@dataclass(frozen=True, slots=True)
+class TaskData:
+    """One task: its rows in order, and how it is to be asked.
+
+    Attributes:
+        name: of the task; file name without suffix.
+        category: what the macro averages group by.
+        rows: dicts with id, question, choices and answer (index of the right choice).
+        prompt: Jinja template of the context, over a row's fields.
+        delimiter: stands between context and choice.
+        chance: expected accuracy of guessing.
+        majority: accuracy of the choice that was most often right in training.
+        sha256: of the task's file.
+    """
+
+    name: str
+    category: str
+    rows: tuple[dict[str, Any], ...]
+    prompt: str
+    delimiter: str
+    chance: float
+    majority: float
+    sha256: str
+
+
+def load_exam(directory: Path | None) -> list[TaskData]:
+    """Read exam.json and the file of each task that it names.
+
+    Raises:
+        StepError: no directory given, a file missing, or a row malformed; names the file and the line.
+    """
+    if directory is None:
+        raise StepError("suite 'exam' needs --data-dir: the folder that components.synthesis wrote with --exam")
+    path = Path(directory) / "exam.json"
+    about = _object(path)
+    if about.get("format_version") != FORMAT_VERSION:
+        raise StepError(
+            f"{path}: format_version is {about.get('format_version')!r}; expected {FORMAT_VERSION}; "
+            "write the exam again with components.synthesis"
+        )
+    tasks = about.get("tasks")
+    if not isinstance(tasks, dict) or not tasks:
+        raise StepError(f"{path}: `tasks` is empty or no object; write the exam again with components.synthesis")
+    return [_task(Path(directory), name, tasks[name], about, path) for name in sorted(tasks)]
+
+
+def _task(directory: Path, name: str, entry: Any, about: dict[str, Any], origin: Path) -> TaskData:
+    file = directory / f"{name}.jsonl"
+    try:
+        category, chance, majority = str(entry["category"]), float(entry["chance"]), float(entry["majority"])
+        prompt, delimiter = str(about["prompt"]), str(about["target_delimiter"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise StepError(
+            f"{origin}: task {name!r}: {error!r}; write the exam again with components.synthesis"
+        ) from error
+    if not file.is_file():
+        raise StepError(f"{file} is not there, though {origin} names the task; write the exam again")
+    rows = []
+    with open(file, encoding="utf-8") as lines:
+        try:
+            for number, line in enumerate(lines, 1):
+                rows.append(_row(line, f"{file}, line {number}"))
+        except UnicodeDecodeError as error:
+            raise StepError(f"{file}, after line {len(rows)}: not UTF-8 ({error}); write the exam again") from error
+    if not rows:
+        raise StepError(f"{file} holds no row; write the exam again with more synthesis.exam_examples")
+    return TaskData(name, category, tuple(rows), prompt, delimiter, chance, majority, sha256_file(file))
+
+
+def _row(line: str, where: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise StepError(f"{where}: no JSON ({error}); expected an object with {', '.join(FIELDS)}") from error
+    if not isinstance(row, dict):
+        raise StepError(f"{where}: a {type(row).__name__}; expected an object with {', '.join(FIELDS)}")
+    for field, kind in FIELDS.items():
+        if not isinstance(row.get(field), kind) or isinstance(row[field], bool):
+            given = repr(row[field]) if field in row else "missing"
+            raise StepError(f"{where}: `{field}` is {given}; expected a {kind.__name__}")
+    choices = row["choices"]
+    if len(choices) < 2 or not all(isinstance(choice, str) and choice for choice in choices):
+        raise StepError(f"{where}: `choices` is {choices!r}; expected at least two non-empty strings")
+    if len(set(choices)) != len(choices):
+        raise StepError(f"{where}: `choices` {choices!r} holds a choice twice")
+    if not 0 <= row["answer"] < len(choices):
+        raise StepError(f"{where}: `answer` is {row['answer']}; expected an index from 0 to {len(choices) - 1}")
+    return row
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StepError(
+            f"{path} is not there; --data-dir must be what components.synthesis wrote with --exam"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise StepError(f"{path} cannot be read as JSON: {error}; write the exam again") from error
+    if not isinstance(content, dict):
+        raise StepError(f"{path} holds a {type(content).__name__}; expected a JSON object")
+    return content
