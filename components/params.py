@@ -204,8 +204,8 @@ class TransferParams(Section):
 class BenchmarkingParams(Section):
     suite: str = Field("exam", description="Tasks to run")
     limit: int = Field(0, ge=0, description="Examples a task, at most; 0 means all")
-    batch_size: int = Field(64, ge=1, description="Sequences scored at once; never changes a score")
-    threads: int = Field(2, ge=1, le=1024, description="CPU threads")
+    batch_size: int = Field(32, ge=1, description="Sequences scored at once; never changes a score")
+    threads: int = Field(1, ge=1, le=1024, description="CPU threads; small models gain nothing from more")
 
 
 class ReportingParams(Section):
