@@ -9,6 +9,7 @@ Tags of a step's run, which lead to everything else: `stage`, `git.commit`, `dvc
 md5; the flow adds the outputs, which DVC hashes after the step has ended), `prefect.flow_run_id`.
 """
 
+import hashlib
 import json
 import os
 import subprocess
@@ -24,7 +25,7 @@ from components.params import flatten
 PARENT = "PHIFORGE_PARENT_RUN_ID"
 FLOW_RUN = "PHIFORGE_FLOW_RUN_ID"
 EXPERIMENT = "phiforge"
-WEIGHTS = "weights_sha256"  # tag of a logged model and of a registered version: hash of model.safetensors
+WEIGHTS = "weights_sha256"  # tag of a logged model and of a registered version: hash of the weights
 
 
 def project_home(root: Path | None = None) -> Path:
@@ -62,8 +63,9 @@ def lock_hashes(root: Path, paths: list[str]) -> dict[str, str]:
 
 
 def weights_sha256(checkpoint: Path) -> str:
-    """Hex SHA-256 of a checkpoint's weights."""
-    return sha256_file(Path(checkpoint) / "model.safetensors")
+    """Hex SHA-256 of a checkpoint's weights: of the one safetensors file, or of the hashes of several."""
+    hashes = [sha256_file(path) for path in sorted(Path(checkpoint).glob("*.safetensors"))]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 class Tracker:

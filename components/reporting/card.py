@@ -4,7 +4,7 @@ from io import StringIO
 from typing import Any
 
 from components.reporting.evidence import Case, Evidence
-from components.reporting.leaderboard import (
+from components.reporting.tables import (
     decimal,
     markdown_table,
     quantity,

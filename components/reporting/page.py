@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from components.reporting.evidence import Case
-from components.reporting.leaderboard import headline, tables
+from components.reporting.tables import headline, tables
 
 TEMPLATE = "page.html.j2"
 

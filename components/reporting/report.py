@@ -4,19 +4,19 @@ from pathlib import Path
 from typing import Any
 
 from components.cli import Paths
-from components.errors import StepError
 from components.files import atomic_directory, write_json
 from components.params import Params
 from components.reporting.card import model_card
 from components.reporting.comparison import Gate, compare, judge
-from components.reporting.evidence import Case, read_case
+from components.reporting.evidence import Case
 from components.reporting.figure import draw
-from components.reporting.leaderboard import leaderboard, markdown, summary
+from components.reporting.leaderboard import leaderboard, summary
 from components.reporting.page import html_page
+from components.reporting.reading import read_case
+from components.reporting.tables import markdown
 from components.tracking import Tracker
 
 PROMOTED, WAITING = "champion", "candidate"
-WEIGHTS_FILE = "model.safetensors"
 
 
 def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
@@ -31,8 +31,6 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
         StepError: an input is missing or malformed.
     """
     settings, checkpoint = params.reporting, inputs.get("model")
-    if checkpoint and not (checkpoint / WEIGHTS_FILE).is_file():
-        raise StepError(f"--model {checkpoint} has no {WEIGHTS_FILE}; expected a checkpoint of components.training")
     case = read_case(inputs["scores"], inputs.get("training"), inputs.get("curves"), inputs.get("transfer"), checkpoint)
     gate = judge(case, settings.max_loss_over_control)
     board = leaderboard(case, compare(case), gate)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.reporting.comparison import compare, first_crossing, interpolate, judge
-from components.reporting.evidence import Case, Curve, Evidence
+from components.reporting.comparison import compare, exam_differences, first_crossing, interpolate, judge
+from components.reporting.evidence import Accuracy, Case, Curve, Evidence, Scores
 
 
 def model(name: str, loss: float, curve: Curve | None = None, flops: float | None = None) -> Evidence:
@@ -129,3 +129,31 @@ def test_inclusive_is_never_cheaper_than_sunk(drop: float, small_flops: float) -
     flops = compare(Case(models))["flops"]
     assert flops["inclusive"]["share_of_control_flops"] >= flops["sunk"]["share_of_control_flops"]
     assert math.isclose(flops["inclusive"]["total"] - flops["sunk"]["total"], small_flops, abs_tol=1e-6)
+
+
+def scored(name: str, examples: dict[tuple[str, str], float] | None) -> Evidence:
+    return Evidence(name, scores=Scores(Accuracy(0.5), {"t": Accuracy(0.5)}, {}, examples=examples))
+
+
+def test_differences_are_paired_and_tasks_weigh_equally() -> None:
+    large = {("a", str(i)): float(i % 2 == 0) for i in range(8)} | {("b", "0"): 1.0, ("b", "1"): 1.0, ("c", "0"): 1.0}
+    control = {("a", str(i)): float(i % 4 == 0) for i in range(8)} | {("b", "0"): 0.0, ("b", "1"): 1.0}
+    (found,) = exam_differences(Case((scored("large", large), scored("control", control), scored("other", None))))
+    # Task a: differences 0,0,1,0,0,0,1,0; task b: 1,0; task c has no pair.
+    assert (found["of"], found["against"], found["n"]) == ("large", "control", 10)
+    assert found["value"] == pytest.approx((0.25 + 0.5) / 2)
+    variance_a, variance_b = 1.5 / 7 / 8, 0.5 / 1 / 2
+    assert found["stderr"] == pytest.approx(math.sqrt(variance_a + variance_b) / 2)
+
+
+def test_a_model_against_its_equal_differs_by_nothing() -> None:
+    same = {("a", str(i)): float(i % 3 == 0) for i in range(20)}
+    (found,) = exam_differences(Case((scored("large", same), scored("control", dict(same)))))
+    assert (found["value"], found["stderr"]) == (0.0, 0.0)
+
+
+def test_no_examples_no_differences() -> None:
+    assert exam_differences(Case((scored("large", None), scored("control", {("a", "0"): 1.0})))) == []
+    assert exam_differences(Case((scored("large", {("a", "0"): 1.0}), scored("control", {("b", "0"): 1.0})))) == []
+    (single,) = exam_differences(Case((scored("large", {("a", "0"): 1.0}), scored("control", {("a", "0"): 0.0}))))
+    assert single["stderr"] is None

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.reporting.evidence import Case, Curve, Evidence, read_case
+from components.reporting.evidence import Case, Curve, Evidence
 from components.reporting.figure import draw, flops_unit, spread, tokens_unit, visible_range
+from components.reporting.reading import read_case
 
 
 def test_equal_curves_give_equal_bytes_whatever_the_users_style(arguments: Any, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from components.errors import StepError
 from components.params import Params, check_params
 from components.reporting import report
-from components.reporting.leaderboard import headline, markdown_table, quantity
+from components.reporting.tables import headline, markdown_table, quantity
 from components.tracking import Tracker
 
 FILES = {"leaderboard.json", "leaderboard.md", "convergence.png", "index.html", "model_card.md"}
@@ -94,7 +94,7 @@ def test_more_models_than_three_have_their_rows(arguments: Any) -> None:
     assert [row["name"] for row in board["models"]] == ["small", "large", "control", "other"]
     assert board["models"][-1]["validation_loss"] is None
     text = (outputs["output"] / "leaderboard.md").read_text(encoding="utf-8")
-    assert re.search(r"\| only_here +\| +9 \| +- \| +- \| +- \| +- \| +0\.100 ± 0\.010 \|", text)
+    assert re.search(r"\| only_here +\| +9 \| +- \| +- \| +- \| +- \| +- \| +0\.100 ± 0\.010 \|", text)
 
 
 def test_the_gate_decides_the_alias(arguments: Any) -> None:

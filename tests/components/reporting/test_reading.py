@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.errors import StepError
-from components.reporting.evidence import Accuracy, mean_accuracy, read_case, read_curve, read_scores, read_training
+from components.reporting.evidence import Accuracy, mean_accuracy
+from components.reporting.reading import read_case, read_curve, read_scores, read_training
+from components.tracking import weights_sha256
 
 SCORES = Path("reports/scores/large/scores.json")
 
@@ -151,9 +153,56 @@ def test_the_mean_is_plain_and_its_error_that_of_independent_tasks(parts: list[t
 
 def test_what_one_part_does_not_say_the_mean_does_not_claim() -> None:
     mean = mean_accuracy([Accuracy(0.5, 0.1, 10, 0.25), Accuracy(0.7)])
-    assert (mean.stderr, mean.n, mean.chance, mean.above_chance) == (None, None, None, None)
+    assert (mean.stderr, mean.n, mean.chance, mean.above_baselines) == (None, None, None, None)
 
 
-def test_above_chance_takes_two_standard_errors() -> None:
-    assert Accuracy(0.46, 0.1, 10, 0.25).above_chance
-    assert Accuracy(0.44, 0.1, 10, 0.25).above_chance is not True
+def test_above_the_baselines_takes_two_standard_errors_over_the_higher() -> None:
+    assert Accuracy(0.46, 0.1, 10, 0.25).above_baselines
+    assert not Accuracy(0.44, 0.1, 10, 0.25).above_baselines
+    assert not Accuracy(0.46, 0.1, 10, 0.25, majority=0.3).above_baselines
+
+
+def test_scores_hold_both_baselines_bits_and_examples(workspace: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def as_benchmarking_writes(scores: dict[str, Any]) -> None:
+        for task in scores["tasks"].values():
+            task |= {"chance": {"value": 0.25, "stderr": 0, "n": 9}, "majority": {"value": 0.3, "stderr": 0, "n": 9}}
+            task["bits_per_byte"] = {"value": 2.0, "stderr": 0.1, "n": 9}
+        scores["checkpoint"] = {"weights_sha256": "ab"}
+
+    edit(SCORES, as_benchmarking_writes)
+    rows = [{"task": "addition", "id": "q1", "acc": 1.0, "question": "?"}]
+    pq.write_table(pa.Table.from_pylist(rows), SCORES.parent / "examples.parquet")
+    scores = read_scores(SCORES.parent)
+    assert (scores.overall.chance, scores.overall.majority, scores.bits_per_byte) == (0.25, 0.3, 2.0)
+    assert scores.weights == "ab"
+    assert scores.examples == {("addition", "q1"): 1.0}
+
+
+@pytest.mark.parametrize("rows", [None, [{"task": "a"}], [{"task": "a", "id": "b", "acc": 1.0}] * 2])
+def test_malformed_examples_are_refused(workspace: Path, rows: Any) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = SCORES.parent / "examples.parquet"
+    if rows is None:
+        path.write_text("no parquet", encoding="utf-8")
+    else:
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    with pytest.raises(StepError, match=r"examples\.parquet"):
+        read_scores(SCORES.parent)
+
+
+def test_figures_of_different_weights_are_refused(arguments: Any) -> None:
+    case = read_case(**arguments[0])
+    assert case.models
+    edit(Path("reports/train_large.json"), lambda s: s.update(checkpoint_sha256="0" * 64))
+    with pytest.raises(StepError, match=r"models/large is of other weights .* than reports/train_large\.json"):
+        read_case(**arguments[0])
+    edit(Path("reports/train_large.json"), lambda s: s.update(checkpoint_sha256=weights_sha256(Path("models/large"))))
+    read_case(**arguments[0])
+    edit(SCORES, lambda s: s.update(checkpoint={"weights_sha256": "1" * 64}))
+    with pytest.raises(StepError, match=r"reports/scores/large/scores\.json is of other weights"):
+        read_case(**arguments[0])

@@ -1,0 +1,232 @@
+"""The leaderboard in words and tables, for Markdown and HTML alike."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from components.reporting.comparison import CONTROL, LARGE
+from components.reporting.evidence import Accuracy, Case
+
+DASH = "-"
+
+
+def tables(case: Case, board: dict[str, Any]) -> list[dict[str, Any]]:
+    """The leaderboard as tables of text for Markdown and HTML: `title`, `note`, `header`, `rows`; empty ones left out."""
+    found = [
+        _models_table(board),
+        _differences_table(board),
+        _accuracy_table("Exam by category", case, "categories"),
+        _accuracy_table("Exam by task", case, "tasks"),
+        _proof_table(board["transfer"]),
+        _savings_table(board["transfer"]),
+    ]
+    return [table for table in found if table["rows"]]
+
+
+def markdown(case: Case, board: dict[str, Any], title: str = "Leaderboard") -> str:
+    """The leaderboard as GitHub Markdown."""
+    parts = [f"# {title}", verdict(board)]
+    for table in tables(case, board):
+        parts += [f"## {table['title']}", markdown_table(table["header"], table["rows"]), table["note"]]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table whose first column is text and whose others are figures, aligned in the source too."""
+    cells = [[cell.replace("|", "\\|") for cell in line] for line in [header, *rows]]
+    widths = [max(3, *(len(line[i]) for line in cells)) for i in range(len(header))]
+    rule = ["-" * widths[0]] + ["-" * (w - 1) + ":" for w in widths[1:]]
+    cells.insert(1, rule)
+    padded = (
+        [line[0].ljust(widths[0])] + [c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True)] for line in cells
+    )
+    return "\n".join(f"| {' | '.join(line)} |" for line in padded)
+
+
+def verdict(board: dict[str, Any]) -> str:
+    """The gate's verdict in one line."""
+    gate = board["gate"]
+    return f"**Gate: {'passed' if gate['passed'] else 'not passed'}** - {gate['reason']}."
+
+
+def headline(board: dict[str, Any]) -> str:
+    """What the run showed, in two sentences at most; says so where growth lost, and counts the small model in."""
+    transfer = board["transfer"]
+    advantage = transfer and transfer["loss_advantage_over_control"]
+    if advantage is None:
+        return f"{len(board['models'])} models scored; no grown model and control to compare."
+    seen = {row["name"]: row["tokens"] for row in board["models"]}
+    budget = "saw the same tokens" if seen[LARGE] == seen[CONTROL] else f"saw {quantity(seen[CONTROL])} tokens"
+    if advantage <= 0:
+        return (
+            f"Growth did not pay in this run: the grown model ends {-advantage:.3f} nats a token above the control, "
+            f"which started at random and {budget}."
+        )
+    text = f"The grown model ends {advantage:.3f} nats a token below the control, which started at random and {budget}."
+    share = transfer["share_of_control_tokens"]
+    if share is None:
+        return text
+    text += f" It had the control's final loss after {share:.0%} of the control's tokens"
+    included = transfer["flops"]["inclusive"]["share_of_control_flops"]
+    if included is not None:
+        text += f"; the small model's training counted in, after {included:.0%} of the control's FLOPs"
+    return text + "."
+
+
+def _models_table(board: dict[str, Any]) -> dict[str, Any]:
+    header = [
+        "model",
+        "parameters",
+        "tokens",
+        "training FLOPs",
+        "validation loss",
+        "bits/byte",
+        "exam accuracy",
+        "chance",
+        "majority",
+    ]
+    rows = [
+        [
+            row["name"],
+            quantity(row["parameters"]),
+            quantity(row["tokens"]),
+            scientific(row["flops"]),
+            decimal(row["validation_loss"], 4),
+            decimal(row["bits_per_byte"], 4),
+            with_error(row["exam_accuracy"], row["exam_stderr"]),
+            decimal(row["chance"], 3),
+            decimal(row["majority"], 3),
+        ]
+        for row in board["models"]
+    ]
+    note = (
+        "Loss in nats a token on held-out documents. Exam accuracy is the plain mean over tasks, ± one standard error; "
+        "chance is what guessing reaches, majority what the choice that was right most often in training reaches."
+    )
+    return {"title": "Models", "note": note, "header": header, "rows": rows}
+
+
+def _accuracy_table(title: str, case: Case, part: str) -> dict[str, Any]:
+    """Accuracies of all scored models side by side; the models may have been asked different tasks."""
+    scored = [(m.name, getattr(m.scores, part)) for m in case.models if m.scores]
+    names = sorted({name for _, found in scored for name in found})
+    rows = []
+    for name in names:
+        found = [accuracies.get(name) for _, accuracies in scored]
+        known = [a for a in found if a]
+        sizes = _alike([a.n for a in known], str)
+        baselines = [_alike([getattr(a, key) for a in known], _short) for key in ("chance", "majority")]
+        rows.append([name, sizes, *baselines, *(_accuracy_cell(a) for a in found)])
+    header = [title.split()[-1], "n", "chance", "majority", *(n for n, _ in scored)]
+    note = (
+        "Accuracy ± one standard error. Chance: guessing. Majority: always the choice that was right most often in "
+        "training. * more than two standard errors above both."
+    )
+    return {"title": title, "note": note, "header": header, "rows": rows}
+
+
+def _alike(values: Sequence[float | None], show: Callable[[Any], str]) -> str:
+    """What the models share; several values where they were asked different questions."""
+    return "/".join(show(value) for value in sorted({v for v in values if v is not None})) or DASH
+
+
+def _differences_table(board: dict[str, Any]) -> dict[str, Any]:
+    """Paired differences of the exam's accuracy."""
+    rows = [
+        [f"{pair['of']} minus {pair['against']}", signed_with_error(pair["value"], pair["stderr"]), str(pair["n"])]
+        for pair in board["exam_differences"]
+    ]
+    note = "Accuracy on the same questions, tasks weighing equally, ± the standard error of the paired difference."
+    return {"title": "Exam: differences", "note": note, "header": ["pair", "difference", "questions"], "rows": rows}
+
+
+def _accuracy_cell(accuracy: Accuracy | None) -> str:
+    if accuracy is None:
+        return DASH
+    return with_error(accuracy.value, accuracy.stderr) + (" *" if accuracy.above_baselines else "")
+
+
+def _proof_table(transfer: dict[str, Any] | None) -> dict[str, Any]:
+    """Source and grown model on the same held-out tokens, before any further training."""
+    found = transfer or {}
+    figures = [
+        ("operator", found.get("operator"), str),
+        ("tokens compared", found.get("proof_tokens"), "{:,}".format),
+        ("largest logit difference, relative", found.get("max_relative_logit_difference"), scientific),
+        ("largest logit difference, absolute", found.get("max_absolute_logit_difference"), scientific),
+        ("KL divergence (nats a token)", found.get("kl"), scientific),
+        ("loss of the source", found.get("source_loss"), lambda v: decimal(v, 6)),
+        ("loss of the grown model", found.get("target_loss"), lambda v: decimal(v, 6)),
+        ("difference of the losses", found.get("loss_delta"), scientific),
+    ]
+    rows = [[name, show(value)] for name, value, show in figures if value is not None]
+    note = "The grown model against the small one it was grown from, before any further training."
+    return {"title": "Knowledge transfer: the proof", "note": note, "header": ["figure", "value"], "rows": rows}
+
+
+def _savings_table(transfer: dict[str, Any] | None) -> dict[str, Any]:
+    """What the transfer saved against the control, cost counted both ways."""
+    found = transfer or {}
+    rows = [
+        [name, show(value)]
+        for name, value, show in (
+            ("validation loss at the grown start", found.get("grown_start_loss"), lambda v: decimal(v, 4)),
+            ("final loss, control minus grown", found.get("loss_advantage_over_control"), lambda v: f"{v:+.4f}"),
+            ("tokens to the control's final loss", found.get("tokens_to_control_loss"), quantity),
+            ("… as a share of the control's tokens", found.get("share_of_control_tokens"), percent),
+        )
+        if value is not None
+    ]
+    if found.get("tokens_to_control_loss_method") == "not reached":
+        rows.append(["tokens to the control's final loss", "not reached"])
+    for account, words in (("sunk", "small model sunk"), ("inclusive", "small model included")):
+        figures = found.get("flops", {}).get(account, {})
+        for key, name, show in (
+            ("share_of_control_flops", "FLOPs to the control's final loss, share of the control's", percent),
+            ("loss_advantage_at_control_flops", "loss at the control's FLOPs, control minus grown", "{:+.4f}".format),
+        ):
+            if figures.get(key) is not None:
+                rows.append([f"{name} ({words})", show(figures[key])])
+    note = (
+        "Sunk: the small model is taken as given. Included: its training is paid for too. Losses in mid-schedule have "
+        "not had their learning-rate decay, so tokens and FLOPs to the control's loss are upper bounds; crossings are "
+        "interpolated linearly between validations. No arm here continues the small model instead."
+        if rows
+        else ""
+    )
+    return {"title": "Knowledge transfer: what it saved", "note": note, "header": ["figure", "value"], "rows": rows}
+
+
+def decimal(value: float | None, digits: int) -> str:
+    return DASH if value is None else f"{value:.{digits}f}"
+
+
+def scientific(value: float | None) -> str:
+    return DASH if value is None else f"{value:.2e}"
+
+
+def percent(value: float | None) -> str:
+    return DASH if value is None else f"{value:.1%}"
+
+
+def quantity(value: float | None) -> str:
+    """A count in its unit: 950, 1.42 k, 3.41 M, 1.40 T."""
+    if value is None:
+        return DASH
+    for unit, name in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= unit:
+            return f"{value / unit:.2f} {name}"
+    return f"{value:.0f}"
+
+
+def with_error(value: float | None, stderr: float | None) -> str:
+    if value is None:
+        return DASH
+    return f"{value:.3f}" + ("" if stderr is None else f" ± {stderr:.3f}")
+
+
+def signed_with_error(value: float, stderr: float | None) -> str:
+    return f"{value:+.3f}" + ("" if stderr is None else f" ± {stderr:.3f}")
+
+
+def _short(value: float) -> str:
+    return f"{value:.3f}"
