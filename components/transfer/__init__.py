@@ -1,0 +1,1 @@
+"""Knowledge transfer: a larger Phi that starts with what a smaller one knows."""
