@@ -1,1 +1,1 @@
-"""Prefect flows over the pipeline of dvc.yaml."""
+"""Orchestration: Prefect tasks from dvc.yaml, isolated workspaces, MLflow lineage, the services of `make up`."""

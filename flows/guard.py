@@ -1,0 +1,79 @@
+"""Runs a Python module so that it ends when its parent ends, however the parent ends.
+
+    python -P guard.py [--tree] PARENT_PID MODULE [ARGUMENT ...]
+
+On Linux the kernel sends SIGTERM when the parent is gone, kill -9 included. With `--tree` this process answers SIGTERM
+by stopping everything below it, first asking, then killing: a stage, its shell and its workers go within two seconds.
+Elsewhere only the `--tree` half works. The module runs inside this process, so nothing is paid for the guard.
+"""
+
+import ctypes
+import os
+import runpy
+import signal
+import sys
+import time
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+GRACE = 1.2  # seconds between asking and killing
+
+
+def die_with_parent(parent: int) -> None:
+    """Ask the kernel for SIGTERM at the parent's end; exit at once if it has ended already."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent:
+        sys.exit(143)
+
+
+def stop_tree_on_sigterm() -> None:
+    """Answer SIGTERM by ending every descendant, then this process."""
+    import psutil  # imported now: a signal handler must not
+
+    if sys.platform == "linux":  # orphans of a shell that died stay our descendants
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    me = psutil.Process()
+
+    def descendants() -> list[psutil.Process]:
+        alive = []
+        for process in me.children(recursive=True):
+            try:
+                if process.status() != psutil.STATUS_ZOMBIE:
+                    alive.append(process)
+            except psutil.NoSuchProcess:
+                continue
+        return alive
+
+    def send(number: int) -> None:
+        for process in descendants():
+            try:
+                process.send_signal(number)
+            except psutil.NoSuchProcess:
+                continue
+
+    def stop(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        send(signal.SIGTERM)
+        deadline = time.monotonic() + GRACE
+        while descendants() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        send(signal.SIGKILL)
+        os._exit(143)
+
+    signal.signal(signal.SIGTERM, stop)
+
+
+def main() -> None:
+    arguments = sys.argv[1:]
+    tree = arguments[0] == "--tree"
+    parent, module, *rest = arguments[1:] if tree else arguments
+    if tree:
+        stop_tree_on_sigterm()
+    die_with_parent(int(parent))
+    sys.argv = [module, *rest]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""The MLflow side of a pipeline run: a parent run, and the tags that lead from it to DVC, git and Prefect and back.
+
+The parent is created when the first stage really runs, since MLflow's client costs two seconds of CPU that a cached
+run should not pay. The stages' steps open their own child runs (components.tracking); this module adds to those what
+only exists afterwards: the hashes that DVC computes when a stage has ended.
+"""
+
+import json
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from components.tracking import FLOW_RUN, PARENT, ensure_experiment, git_commit
+from flows.locks import exclusive
+from flows.settings import lock_file, mlflow_uri
+
+TAG_LIMIT = 5000  # characters that MLflow keeps of a tag
+PARAM_LIMIT = 6000
+
+
+class Lineage:
+    """The MLflow parent run of one flow run."""
+
+    def __init__(self, home: Path, root: Path, flow_run_id: str, name: str) -> None:
+        self.home, self.root, self.flow_run_id, self.name = Path(home), Path(root), flow_run_id, name
+        self.run_id = ""
+        self.facts: dict[str, Any] = {}  # overrides, profile, workspace: logged when the run is created
+        self._client: Any = None
+        self._lock = threading.Lock()
+
+    def environment(self) -> dict[str, str]:
+        """What a stage's process needs to find the parent; creates it when it is the first."""
+        self.ensure()
+        return {PARENT: self.run_id, FLOW_RUN: self.flow_run_id, "MLFLOW_TRACKING_URI": mlflow_uri(self.home)}
+
+    def ensure(self) -> str:
+        """The parent's run id."""
+        with self._lock:
+            if not self.run_id:
+                # The first client to touch a new database creates its tables; two at once would collide.
+                with exclusive(lock_file(self.home, "mlflow")):
+                    self._create()
+        return self.run_id
+
+    def _create(self) -> None:
+        self._client = client(self.home)
+        experiment_id = ensure_experiment(self._client)
+        tags = {
+            "pipeline.source": "prefect",
+            "prefect.flow_run_id": self.flow_run_id,
+            "prefect.flow_run_name": self.name,
+            "git.commit": git_commit(self.root),
+            "mlflow.source.git.commit": git_commit(self.root),
+            "mlflow.source.name": "flows/pipeline.py",
+        }
+        for name in ("workspace", "profile"):
+            if self.facts.get(name):
+                tags[name] = str(self.facts[name])
+        run = self._client.create_run(experiment_id, run_name=self.name, tags=tags)
+        self.run_id = run.info.run_id
+        for key, value in self.facts.get("overrides", {}).items():
+            self._client.log_param(self.run_id, key, str(value)[:PARAM_LIMIT])
+
+    def stage_ran(self, stage: str, outs: Mapping[str, str]) -> None:
+        """Tag the stage's run with the hashes of its outputs, which DVC computed after the step had ended."""
+        if not self.run_id:
+            return  # only stages that are not tracked have run so far
+        hashes = json.dumps(dict(outs), sort_keys=True)[:TAG_LIMIT]
+        for run in self._children(f"tags.stage = '{stage}'"):
+            self._client.set_tag(run.info.run_id, "dvc.outs", hashes)
+
+    def finish(self, status: str, outcomes: Mapping[str, Mapping[str, str]], metrics: Mapping[str, float]) -> None:
+        """Close the parent, and children that a killed step left open.
+
+        Args:
+            status: FINISHED, FAILED or KILLED.
+            outcomes: the hashes of every stage that is up to date, whether it ran now or earlier.
+            metrics: the report's numbers.
+        """
+        if not self.run_id:
+            return
+        for stage, outs in outcomes.items():
+            hashes = json.dumps(dict(outs), sort_keys=True)[:TAG_LIMIT]
+            self._client.set_tag(self.run_id, f"dvc.{stage.replace('@', '/')}", hashes)  # MLflow refuses an @
+        for name, value in metrics.items():
+            self._client.log_metric(self.run_id, name, value)
+        close(self._client, self.run_id, status)
+
+    def close_child(self, stage: str, status: str) -> None:
+        """End the run of a stage whose step could not."""
+        if self.run_id:
+            for run in self._children(f"tags.stage = '{stage}' and attributes.status = 'RUNNING'"):
+                self._client.set_terminated(run.info.run_id, status)
+
+    def _children(self, condition: str) -> list[Any]:
+        return children(self._client, self.run_id, condition)
+
+
+def client(home: Path) -> Any:
+    """MLflow's client of a project."""
+    import logging
+
+    for noisy in ("alembic", "mlflow"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=mlflow_uri(home))
+
+
+def children(mlflow_client: Any, parent: str, condition: str) -> list[Any]:
+    """The child runs of a parent that meet a condition in MLflow's search language."""
+    experiment = mlflow_client.get_run(parent).info.experiment_id
+    return list(mlflow_client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent}' and {condition}"))
+
+
+def close(mlflow_client: Any, parent: str, status: str) -> None:
+    """End a parent and those children that still count as running."""
+    for run in children(mlflow_client, parent, "attributes.status = 'RUNNING'"):
+        mlflow_client.set_terminated(run.info.run_id, "KILLED" if status == "FINISHED" else status)
+    mlflow_client.set_terminated(parent, status)
+
+
+def close_lost(home: Path, run_id: str, status: str = "KILLED") -> None:
+    """End the MLflow run of a flow run that could not do so itself; one that has ended stays as it is."""
+    mlflow_client = client(home)
+    if mlflow_client.get_run(run_id).info.status == "RUNNING":
+        close(mlflow_client, run_id, status)
+
+
+def numbers(values: Any, prefix: str = "") -> dict[str, float]:
+    """The numbers of a nested summary as flat MLflow metric names."""
+    flat: dict[str, float] = {}
+    for key, value in values.items():
+        name = "".join(c if c.isalnum() or c in "_-./ " else "_" for c in f"{prefix}{key}")
+        if isinstance(value, Mapping):
+            flat |= numbers(value, f"{name}.")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            flat[name] = float(value)
+    return flat

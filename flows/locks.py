@@ -1,0 +1,54 @@
+"""Locks between runs. A kernel lock on a file is free the moment its holder is gone, crashed or not."""
+
+import fcntl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+POLL = 0.1  # seconds between tries: a blocked flock could not be left when the run is cancelled
+
+
+class Cancelled(Exception):
+    """The run was stopped while it waited for a lock."""
+
+
+@contextmanager
+def exclusive(
+    path: Path, on_wait: Callable[[], None] | None = None, stopped: threading.Event | None = None
+) -> Iterator[None]:
+    """Hold the lock of `path` during the block.
+
+    Args:
+        path: the lock's file; made when missing, never removed.
+        on_wait: called once if another process holds it.
+        stopped: gives the wait up when set.
+
+    Raises:
+        Cancelled: `stopped` was set before the lock was free.
+    """
+    with open(path, "a") as file:
+        waited = False
+        while not _try(file):
+            if stopped is not None and stopped.is_set():
+                raise Cancelled(f"stopped while waiting for {path.stem}")
+            if not waited and on_wait:
+                on_wait()
+            waited = True
+            time.sleep(POLL)
+        yield  # closing the file frees the lock
+
+
+def is_free(path: Path) -> bool:
+    """Whether nobody holds the lock now."""
+    with open(path, "a") as file:
+        return _try(file)
+
+
+def _try(file: object) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,355 @@
+"""The Prefect flow: one task a stage of dvc.yaml, each after the stages that it depends on.
+
+- DVC decides what has to run and keeps what came of it; Prefect's own cache is off. A stage that DVC skips ends in the
+  state `Cached`, one that ran in `Completed`.
+- `meta:` of a stage sets retries, timeout and `limit`: stages with the same limit share a device and run one at a time,
+  across all runs on the machine.
+- A run with overrides or a profile works in a workspace of its own, any other in the main tree.
+- After a failure, what depends on the stage is not run; the rest ends first, then the flow fails with the stage's name
+  and its last lines.
+"""
+
+import contextlib
+import json
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flows import settings  # before Prefect, which reads its settings from the environment
+
+settings.configure(settings.project_root())
+
+from prefect import Task, flow, get_client, get_run_logger, task  # noqa: E402
+from prefect.artifacts import create_markdown_artifact, create_table_artifact  # noqa: E402
+from prefect.cache_policies import NO_CACHE  # noqa: E402
+from prefect.futures import PrefectFuture  # noqa: E402
+from prefect.runtime import flow_run as this_flow_run  # noqa: E402
+from prefect.states import Completed, Crashed, State  # noqa: E402
+from prefect.task_runners import ThreadPoolTaskRunner  # noqa: E402
+
+from components.errors import StepError  # noqa: E402
+from components.params import PARAMS_FILE, load_params  # noqa: E402
+from flows import events, records  # noqa: E402
+from flows.graph import Stage, load_graph, locked_outputs  # noqa: E402
+from flows.lineage import Lineage, close_lost, numbers  # noqa: E402
+from flows.locks import Cancelled, exclusive  # noqa: E402
+from flows.stages import Outcome, StageFailed, StageRunner, StageStopped  # noqa: E402
+from flows.workspace import Workspace, experiment_exists, prune, save_experiment, workspace  # noqa: E402
+
+FLOW = "pipeline"
+REPORT = Path("reports/report.json")
+LEADERBOARD = Path("reports/final/leaderboard.md")
+
+
+class PipelineFailed(Exception):
+    """At least one stage failed; the message names it and shows its last lines."""
+
+
+@dataclass
+class PipelineRun:
+    """One run of the pipeline in one checkout: what it works with and what has come of it."""
+
+    home: Path
+    place: Workspace
+    stages: list[Stage]
+    runner: StageRunner
+    lineage: Lineage
+    log: Callable[[str], None]
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    failures: dict[str, Exception] = field(default_factory=dict)
+
+    def count(self, *kinds: str) -> int:
+        return sum(outcome.kind in kinds for outcome in self.outcomes.values())
+
+    @property
+    def sentence(self) -> str:
+        """What came of the stages, in words."""
+        ran, total = self.count("ran"), len(self.stages)
+        if ran == 0 and len(self.outcomes) == total:
+            return f"all {total} stages were cached"
+        return f"{ran} of {total} stages ran, {self.count('cached', 'restored')} cached"
+
+
+def mark_lost(_flow: Any, flow_run: Any, state: State) -> None:
+    """Close the MLflow run of a flow run that crashed or was cancelled; Prefect calls this, in its runner if need be."""
+    home = settings.project_root()
+    for flow_run_id, record in records.all_of(home):
+        if flow_run_id == str(flow_run.id):
+            if record.get("mlflow"):
+                close_lost(home, record["mlflow"])
+            records.remove(home, flow_run_id)
+
+
+@flow(
+    name=FLOW,
+    description="Raw text to a benchmarked pair of models: the stages of dvc.yaml.",
+    task_runner=ThreadPoolTaskRunner(max_workers=settings.concurrent_stages()),
+    on_crashed=[mark_lost],
+    on_cancellation=[mark_lost],
+)
+def pipeline(overrides: dict[str, Any] = {}, profile: str | None = None) -> State:  # noqa: B006 - never changed; Prefect shows it
+    """Bring every stage up to date.
+
+    Args:
+        overrides: dotted keys of params.yaml to values, such as {"seed": 2}; checked before any work.
+        profile: name of an overlay in profiles/.
+
+    Raises:
+        StepError: a parameter, the pipeline's definition or the repository is refused.
+        PipelineFailed: a stage failed.
+    """
+    home, logger = settings.project_root(), get_run_logger()
+
+    def say(text: str) -> None:
+        logger.warning(text) if "untracked" in text or "failed" in text else logger.info(text)
+        events.emit("note", text=text)
+
+    load_params(home / PARAMS_FILE, overrides, profile)
+    close_what_was_lost(home, say)
+    flow_run_id = this_flow_run.id
+    records.write(home, flow_run_id)
+    with workspace(home, overrides, profile, say) as place:
+        lineage = Lineage(home, place.root, flow_run_id, this_flow_run.name)
+        lineage.facts = {"overrides": overrides, "profile": profile, "workspace": place.key}
+        runner = StageRunner(place.root, settings.stage_environment(home))
+        run = PipelineRun(home, place, load_graph(place.root), runner, lineage, say)
+        with closing(run):
+            events.emit("graph", names=tuple(stage.name for stage in run.stages))
+            run_stages(run)
+            if run.failures:
+                raise PipelineFailed(failure_text(run))
+            finish_workspace(run)
+    return Completed(message=run.sentence)
+
+
+@contextlib.contextmanager
+def closing(run: PipelineRun) -> Iterator[None]:
+    """End the run whole: no process of it is left, the artifacts are written, MLflow's runs are closed."""
+    status = "FAILED"
+    try:
+        yield
+        status = "FINISHED"
+    except Exception:
+        raise
+    except BaseException:  # Ctrl-C, a cancellation: stop first, then let Prefect deal with it
+        status = "KILLED"
+        run.runner.stop()
+        events.emit("stopped")
+        raise
+    finally:
+        run.runner.stop()
+        with lasting_signals():
+            if status != "KILLED":
+                write_artifacts(run)
+            metrics = report_numbers(run.place.root) if status == "FINISHED" else {}
+            run.lineage.finish(status, {name: outcome.outs for name, outcome in run.outcomes.items()}, metrics)
+            records.remove(run.home, run.lineage.flow_run_id)
+
+
+@contextlib.contextmanager
+def lasting_signals() -> Iterator[None]:
+    """Let a second Ctrl-C not cut the closing short."""
+    import signal
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def run_stages(run: PipelineRun) -> None:
+    """Submit each stage when those that it depends on are done, as many at once as the task runner has threads."""
+    waiting = {stage.name: stage for stage in run.stages}
+    futures: dict[str, PrefectFuture] = {}
+    running: dict[str, Stage] = {}
+    done: queue.Queue[str] = queue.Queue()
+    while True:
+        for stage in ready(run, waiting, running):
+            running[stage.name] = waiting.pop(stage.name)
+            futures[stage.name] = stage_task(run, stage).submit(wait_for=[futures[name] for name in stage.deps])
+            threading.Thread(target=report_end, args=(futures[stage.name], stage.name, done), daemon=True).start()
+        if not running:
+            return
+        name = done.get()
+        del running[name]
+        state = futures[name].state
+        if not state.is_completed():
+            run.failures.setdefault(name, RuntimeError(f"stage {name}: {state.message or state.name}"))
+
+
+def ready(run: PipelineRun, waiting: Mapping[str, Stage], running: Mapping[str, Stage]) -> list[Stage]:
+    """The stages that may start now."""
+    chosen: list[Stage] = []
+    for stage in waiting.values():
+        now = [*running.values(), *chosen]
+        if len(now) >= settings.concurrent_stages():
+            break
+        # The lock would make it wait as well, but in a thread that another stage could use.
+        excluded = stage.limit and any(stage.limit == other.limit for other in now)
+        if not excluded and all(name in run.outcomes for name in stage.deps):
+            chosen.append(stage)
+    return chosen
+
+
+def report_end(future: PrefectFuture, name: str, done: "queue.Queue[str]") -> None:
+    """Put a stage's name into the queue when its task has ended, retries included."""
+    try:
+        future.wait()
+    finally:
+        done.put(name)
+
+
+def stage_task(run: PipelineRun, stage: Stage) -> Task:
+    """The Prefect task of a stage, with the policy of its `meta:`.
+
+    Its timeout is not Prefect's, which would leave the stage's process behind: the runner stops the process itself.
+    """
+
+    def work() -> State:
+        return bring_up_to_date(run, stage)
+
+    def retry(_task: Any, _task_run: Any, _state: State) -> bool:
+        error = run.failures.get(stage.name)
+        again = isinstance(error, StageFailed) and not error.permanent and not run.runner.stopped.is_set()
+        if again:
+            events.emit("retry", stage.name, error.reason)
+        return again
+
+    built = task(work, name=stage.name, description=stage.description or None)
+    return built.with_options(
+        task_run_name=stage.name,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+        retries=stage.retries,
+        retry_delay_seconds=stage.retry_delay_s,
+        retry_condition_fn=retry,
+    )
+
+
+def bring_up_to_date(run: PipelineRun, stage: Stage) -> State:
+    """The body of a stage's task: skip, restore or run it, and say which as the task's state."""
+    logger, started = get_run_logger(), time.monotonic()
+    run.failures.pop(stage.name, None)
+    events.emit("started", stage.name)
+    try:
+        if run.runner.current(stage):
+            outs = locked_outputs(run.place.root, stage.name)
+            outcome = Outcome(stage.name, "cached", time.monotonic() - started, outs)
+        else:
+            outcome = run_limited(run, stage, logger)
+    except (StageFailed, StageStopped, Cancelled, StepError) as error:
+        run.failures[stage.name] = error
+        stopped = isinstance(error, StageStopped | Cancelled)
+        events.emit("stopped" if stopped else "failed", stage.name, str(error), time.monotonic() - started)
+        if not stopped:
+            run.lineage.close_child(stage.name, "FAILED")
+        raise
+    run.outcomes[stage.name] = outcome
+    events.emit(outcome.kind, stage.name, seconds=outcome.seconds)
+    if outcome.kind == "ran":
+        run.lineage.stage_ran(stage.name, outcome.outs)
+        return Completed(message=f"ran in {outcome.seconds:.1f} s")
+    return Completed(name="Cached", message="restored" if outcome.kind == "restored" else "nothing changed")
+
+
+def run_limited(run: PipelineRun, stage: Stage, logger: Any) -> Outcome:
+    """Run a stage, alone on the device that its limit names."""
+
+    def line(text: str) -> None:
+        logger.info(text)
+        events.emit("line", stage.name, text)
+
+    def run_now() -> Outcome:
+        return run.runner.run(stage, line, environment_of(run, stage))
+
+    if not stage.limit:
+        return run_now()
+    lock = settings.lock_file(run.home, f"limit-{stage.limit}")
+    wait = f"waiting for {stage.limit}: a stage of another run has it"
+    with exclusive(lock, lambda: line(wait), run.runner.stopped):
+        return run_now()
+
+
+def environment_of(run: PipelineRun, stage: Stage) -> Mapping[str, str]:
+    """Variables of a stage's process: where its MLflow run belongs."""
+    if stage.always_changed:
+        # It runs each time, mostly to find nothing new: no reason to import MLflow, here or there.
+        return {settings.UNTRACKED: "off"}
+    new = not run.lineage.run_id
+    variables = run.lineage.environment()
+    if new:
+        records.write(run.home, run.lineage.flow_run_id, mlflow=run.lineage.run_id)
+        with get_client(sync_client=True) as client:
+            client.update_flow_run_labels(run.lineage.flow_run_id, {"mlflow.run_id": run.lineage.run_id})
+    return variables
+
+
+def write_artifacts(run: PipelineRun) -> None:
+    """The table of stages, the result table, and the way to the MLflow run."""
+    create_table_artifact(key="stages", table=stage_table(run), description=run.sentence)
+    leaderboard = run.place.root / LEADERBOARD
+    if leaderboard.is_file() and not run.failures:
+        create_markdown_artifact(key="results", markdown=leaderboard.read_text(encoding="utf-8"))
+    if run.lineage.run_id:
+        uri = settings.mlflow_uri(run.home)
+        text = f"MLflow run `{run.lineage.run_id}` in experiment `phiforge` at `{uri}`"
+        create_markdown_artifact(key="mlflow", markdown=text)
+
+
+def stage_table(run: PipelineRun) -> list[dict[str, str]]:
+    """One row a stage: outcome, seconds, and the hashes of its outputs."""
+    rows = []
+    for stage in run.stages:
+        outcome = run.outcomes.get(stage.name)
+        kind = outcome.kind if outcome else ("failed" if stage.name in run.failures else "not run")
+        hashes = "  ".join(f"{path} {md5[:12]}" for path, md5 in (outcome.outs if outcome else {}).items())
+        seconds = f"{outcome.seconds:.1f}" if outcome else ""
+        rows.append({"stage": stage.name, "outcome": kind, "seconds": seconds, "outputs": hashes})
+    return rows
+
+
+def failure_text(run: PipelineRun) -> str:
+    """The failed stages with their last lines, and what was not run because of them."""
+    texts = [str(error) for error in run.failures.values()]
+    missing = [s.name for s in run.stages if s.name not in run.outcomes and s.name not in run.failures]
+    if missing:
+        texts.insert(0, f"not run because of it: {', '.join(missing)}")
+    return "\n".join(texts)
+
+
+def finish_workspace(run: PipelineRun) -> None:
+    """List a workspace's run among DVC's experiments, and let old workspaces go."""
+    if not run.place.key:
+        return
+    if run.count("ran", "restored") or not experiment_exists(run.home, run.place):
+        save_experiment(run.home, run.place, run.log)
+    for key in prune(run.home, settings.kept_workspaces()):
+        run.log(f"removed workspace {key}: the {settings.kept_workspaces()} most recently used are kept")
+
+
+def report_numbers(root: Path) -> dict[str, float]:
+    """The numbers of reports/report.json, or none while there is no report."""
+    path = root / REPORT
+    return numbers(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def close_what_was_lost(home: Path, say: Callable[[str], None]) -> None:
+    """Close the Prefect and MLflow runs of processes that were killed."""
+    from prefect.exceptions import ObjectNotFound
+
+    for flow_run_id, record in records.lost(home):
+        say(f"flow run {flow_run_id} was killed; what it had finished is kept")
+        if record.get("mlflow"):
+            close_lost(home, record["mlflow"])
+        with get_client(sync_client=True) as client, contextlib.suppress(ObjectNotFound):
+            if client.read_flow_run(flow_run_id).state.is_running():
+                client.set_flow_run_state(flow_run_id, Crashed(message="its process was killed"), force=True)
+        records.remove(home, flow_run_id)

@@ -1,0 +1,59 @@
+"""Child processes that never outlive their run: started under the guard, in a group of their own, stopped for sure."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+GUARD = Path(__file__).with_name("guard.py")
+
+
+def guarded(module: str, *arguments: str, tree: bool = False) -> list[str]:
+    """The command that runs `python -m module arguments` under the guard of this process."""
+    flags = ["--tree"] if tree else []
+    return [sys.executable, "-P", str(GUARD), *flags, str(os.getpid()), module, *arguments]
+
+
+def start(command: list[str], **options: Any) -> subprocess.Popen:
+    """Start a command in a session of its own: a terminal's Ctrl-C reaches us alone, and we stop our children."""
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, **options)
+
+
+def stop(process: subprocess.Popen, grace: float) -> None:
+    """Ask a process to end, and kill its group after `grace` seconds. Returns when the process is gone."""
+    if process.poll() is None:
+        signal_group(process, signal.SIGTERM, alone=True)
+        try:
+            process.wait(grace)
+        except subprocess.TimeoutExpired:
+            pass
+    signal_group(process, signal.SIGKILL)  # also whoever of the group its leader left behind
+    process.wait()
+
+
+def signal_group(process: subprocess.Popen, number: int, alone: bool = False) -> None:
+    """Send a signal to a child, or to its whole group; one that is gone already needs none."""
+    try:
+        os.kill(process.pid, number) if alone else os.killpg(process.pid, number)
+    except ProcessLookupError:
+        return
+
+
+def tail(path: Path, lines: int = 15) -> str:
+    """The last lines of a log, or an empty string."""
+    if not path.is_file():
+        return ""
+    return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+
+
+def wait_until(ready: Any, seconds: float, pause: float = 0.1) -> bool:
+    """Call `ready` until it is true or `seconds` have passed."""
+    deadline = time.monotonic() + seconds
+    while not ready():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(pause)
+    return True

@@ -1,0 +1,56 @@
+"""Which runs are under way, so that the next one can tell of those that a kill left open.
+
+A killed process cannot close its Prefect flow run and its MLflow run. Each run leaves a record of its process while it
+works; whoever starts next closes what records of dead processes name.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from components.files import atomic_file
+from flows.settings import state_folder
+
+
+def write(home: Path, flow_run_id: str, **facts: Any) -> None:
+    """Note that this process works on a flow run."""
+    import psutil
+
+    record = {"pid": os.getpid(), "started": psutil.Process().create_time(), **facts}
+    with atomic_file(_folder(home) / f"{flow_run_id}.json") as partial:
+        partial.write_text(json.dumps(record), encoding="utf-8")
+
+
+def remove(home: Path, flow_run_id: str) -> None:
+    """Note that a flow run has ended."""
+    (_folder(home) / f"{flow_run_id}.json").unlink(missing_ok=True)
+
+
+def all_of(home: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Flow runs that have not said that they ended, and their records."""
+    for path in sorted(_folder(home).glob("*.json")):
+        yield path.stem, json.loads(path.read_text(encoding="utf-8"))
+
+
+def lost(home: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Flow runs whose process is gone, and what their records say."""
+    for flow_run_id, record in all_of(home):
+        if not _alive(record):
+            yield flow_run_id, record
+
+
+def _alive(record: dict[str, Any]) -> bool:
+    import psutil
+
+    try:
+        return abs(psutil.Process(record["pid"]).create_time() - record["started"]) < 1
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _folder(home: Path) -> Path:
+    folder = state_folder(home) / "runs"
+    folder.mkdir(exist_ok=True)
+    return folder

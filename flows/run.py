@@ -1,0 +1,92 @@
+"""`make run`: the whole pipeline on the terminal, `python -m flows.run [--set section.key=value] [--profile NAME]`.
+
+Shows the stages live where there is a terminal and plain lines elsewhere, ends with the result and where to look next.
+Exit status: 0 done, 1 failed or refused, 130 stopped by Ctrl-C, 143 by SIGTERM.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from components.errors import StepError
+from components.params import PARAMS_FILE, load_params, parse_overrides
+from flows import events, settings
+from flows.screen import Screen, closing_screen
+from flows.server import connect
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the pipeline from the command line; returns the exit status."""
+    arguments = _parser().parse_args(argv)
+    root = settings.project_root()
+    signal.signal(signal.SIGTERM, _terminate)
+    started = time.monotonic()
+    screen = Screen()
+    try:
+        overrides = parse_overrides(arguments.set)
+        load_params(root / PARAMS_FILE, overrides, arguments.profile)
+        settings.configure(root)
+        # Prefect reads its settings when it is imported. The terminal is ours; its logs still go to its server.
+        os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+        server = connect(root)
+        with screen, events.listen(screen.on_event):
+            state = _run(server, overrides, arguments.profile)
+        failure = _failure(state)
+    except KeyboardInterrupt:
+        print("\nStopped. What had finished is kept; run again to go on from there.", file=sys.stderr)
+        return 130
+    except StepError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    finally:
+        # What is left is Prefect sending its last logs; a signal then needs no words.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if failure:
+        print(f"error: {failure}", file=sys.stderr)
+        return 1
+    closing_screen(root, screen, time.monotonic() - started)
+    return 0
+
+
+def _run(server: Any, overrides: dict[str, Any], profile: str | None) -> Any:
+    from flows.pipeline import pipeline  # a second or two, in which the server starts
+
+    if server is not None:
+        server.wait()
+    return pipeline(overrides=overrides, profile=profile, return_state=True)
+
+
+def _failure(state: Any) -> str:
+    """What went wrong, in the words of the error that the flow ended with, or an empty string."""
+    if state.is_completed():
+        return ""
+    error = state.result(raise_on_failure=False)
+    return str(error) if isinstance(error, BaseException) else (state.message or state.name)
+
+
+def _terminate(*_: object) -> None:
+    sys.exit(143)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m flows.run", description="Raw text to a benchmarked pair of models."
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SECTION.KEY=VALUE",
+        help="override one parameter for this run, which then works in a workspace of its own; repeatable",
+    )
+    parser.add_argument("--profile", metavar="NAME", help="lay profiles/NAME.yaml over params.yaml for this run")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

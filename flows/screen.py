@@ -1,0 +1,248 @@
+"""What `make run` shows: the stages while they run, then the result and where to look next."""
+
+import json
+import shlex
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from components.progress import parse
+from flows.events import Event
+from flows.settings import mlflow_uri
+
+LEADERBOARD = Path("reports/final/leaderboard.json")
+MARKS = {
+    "ran": ("done", "green"),
+    "cached": ("cached", "blue"),
+    "restored": ("restored", "blue"),
+    "failed": ("failed", "red"),
+}
+ENDED = (*MARKS, "stopped")
+
+
+@dataclass
+class Row:
+    """What is known of one stage."""
+
+    state: str = "waiting"  # waiting, running, or the kind of event that ended it
+    since: float = 0.0
+    seconds: float = 0.0
+    progress: dict[str, float] = field(default_factory=dict)
+    note: str = ""
+
+    def elapsed(self) -> float:
+        return time.monotonic() - self.since if self.state == "running" else self.seconds
+
+
+class Screen:
+    """A live list of stages on a terminal, a line an event elsewhere."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(highlight=False)
+        self.rows: dict[str, Row] = {}
+        self._spinner = Spinner("dots")
+        self._lock = threading.Lock()
+        self._started = time.monotonic()
+        self._live: Live | None = None
+
+    def __enter__(self) -> "Screen":
+        if self.console.is_terminal:
+            self._live = Live(self, console=self.console, refresh_per_second=8, transient=False)
+            self._live.start()
+        else:
+            self.console.print("Starting")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def __rich__(self) -> Any:
+        with self._lock:
+            if not self.rows:
+                self._spinner.text = f" starting  {time.monotonic() - self._started:.0f} s"
+                return self._spinner
+            return self._table()
+
+    def on_event(self, event: Event) -> None:
+        """Take note of what a run says; any thread may call this."""
+        with self._lock:
+            self._note(event)
+        if self._live is None:
+            self._print(event)
+        elif event.kind == "note":
+            self._live.console.print(Text(event.text, style="yellow" if "untracked" in event.text else "dim"))
+
+    def _note(self, event: Event) -> None:
+        if event.kind == "graph":
+            self.rows = {name: Row() for name in event.names}
+        row = self.rows.get(event.stage)
+        if row is None:
+            return
+        if event.kind == "started":
+            row.state, row.since, row.progress = "running", time.monotonic(), {}
+        elif event.kind == "line":
+            figures = parse(event.text.strip())
+            row.progress = figures or row.progress
+            row.note = event.text.strip() if event.text.startswith("waiting for") else ("" if figures else row.note)
+        elif event.kind == "retry":
+            row.note = f"{event.text}; trying again"
+        elif event.kind in ENDED:
+            row.state, row.seconds, row.note = event.kind, event.seconds, ""
+
+    def _print(self, event: Event) -> None:
+        plain = {
+            "note": event.text,
+            "started": "",  # said when it ends, or with its first progress
+            "line": "",
+            "retry": f"{event.stage}: {event.text}; trying again",
+        }
+        if event.kind in MARKS:
+            plain[event.kind] = f"{event.stage}: {MARKS[event.kind][0]} ({event.seconds:.1f} s)"
+        if event.kind == "line" and (figures := parse(event.text.strip())):
+            plain["line"] = f"{event.stage}: {figures_text(figures)}" if _tenth(figures) else ""
+        elif event.kind == "line" and event.text.startswith("> "):
+            plain["line"] = f"{event.stage}: started"
+        if text := plain.get(event.kind):
+            self.console.print(Text(text), soft_wrap=True)
+
+    def _table(self) -> Any:
+        table = Table.grid(padding=(0, 2))
+        for name, row in self.rows.items():
+            mark, style = MARKS.get(row.state, (row.state, "dim"))
+            state = self._spinner_for(row) if row.state == "running" else Text(mark, style=style)
+            seconds = f"{row.elapsed():.1f} s" if row.state != "waiting" else ""
+            dim = "dim" if row.state in ("waiting", "stopped") else ""
+            table.add_row(Text(name, style=dim), state, Text(seconds, justify="right"), _progress(row))
+        return Group(table)
+
+    def _spinner_for(self, _: Row) -> Spinner:
+        self._spinner.text = " running"
+        return self._spinner
+
+
+def _progress(row: Row) -> Any:
+    """A bar with figures for a running stage that says how far it is."""
+    if row.state != "running" or not row.progress:
+        return Text(row.note, style="yellow")
+    grid = Table.grid(padding=(0, 1))
+    bar = ProgressBar(total=max(row.progress["total"], 1), completed=row.progress["done"], width=24)
+    grid.add_row(bar, Text(figures_text(row.progress)))
+    return grid
+
+
+def figures_text(figures: dict[str, float]) -> str:
+    """`37%  loss 2.31  41,200 tokens/s` of a progress line."""
+    words = [f"{100 * figures['done'] / max(figures['total'], 1):.0f}%"]
+    for name, value in figures.items():
+        if name in ("done", "total"):
+            continue
+        if name.endswith(("_s", "_per_second")):
+            unit = name.removesuffix("_per_second").removesuffix("_s")
+            words.append(f"{value:,.0f} {unit}/s")
+        else:
+            words.append(f"{name.replace('_', ' ')} {value:.4g}")
+    return "  ".join(words)
+
+
+def _tenth(figures: dict[str, float]) -> bool:
+    """Whether a plain log should show this figure: about ten lines a stage."""
+    total = max(figures["total"], 1)
+    return figures["done"] >= total or int(10 * figures["done"] / total) > int(10 * (figures["done"] - 1) / total)
+
+
+def closing_screen(root: Path, screen: Screen, seconds: float) -> None:
+    """The result, wall time a stage, and where to look next."""
+    console = screen.console
+    if screen.rows and all(row.state in ("cached", "restored") for row in screen.rows.values()):
+        console.print(f"\nEverything was cached: {len(screen.rows)} stages, nothing to do ({seconds:.1f} s).")
+    else:
+        console.print()
+        console.print(_times(screen.rows, seconds))
+    if tables := result_tables(root):
+        for table in tables:
+            console.print()
+            console.print(table)
+    console.print()
+    for what, how in next_steps(root):
+        console.print(Text(f"{what:<22}{how}"), soft_wrap=True)
+
+
+def _times(rows: dict[str, Row], seconds: float) -> Table:
+    table = Table(title="Wall time", title_justify="left", box=None, padding=(0, 2))
+    table.add_column("stage")
+    table.add_column("outcome")
+    table.add_column("seconds", justify="right")
+    for name, row in rows.items():
+        table.add_row(name, MARKS.get(row.state, (row.state, ""))[0], f"{row.seconds:.1f}")
+    table.add_row("in all", "", f"{seconds:.1f}")
+    return table
+
+
+def result_tables(root: Path) -> list[Table]:
+    """Tables of reports/final/leaderboard.json; none while there is no report."""
+    path = root / LEADERBOARD
+    if not path.is_file():
+        return []
+    report = json.loads(path.read_text(encoding="utf-8"))
+    tables = []
+    if models := report.get("models"):
+        tables.append(_models(models))
+    if transfer := report.get("transfer"):
+        tables.append(_transfer(transfer))
+    return tables
+
+
+def _models(models: list[dict[str, Any]]) -> Table:
+    table = Table(title="Models", title_justify="left", box=None, padding=(0, 2))
+    headings = ("model", "parameters", "tokens", "validation loss", "bits a byte", "exam accuracy (standard error)")
+    for place, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if place else "left")
+    for model in models:
+        accuracy = _figure(model.get("exam_accuracy"), ".3f")
+        if model.get("exam_stderr") is not None:
+            accuracy += f" ({_figure(model['exam_stderr'], '.3f')})"
+        table.add_row(
+            str(model.get("name", "")),
+            _figure(model.get("parameters"), ","),
+            _figure(model.get("tokens"), ","),
+            _figure(model.get("validation_loss"), ".4f"),
+            _figure(model.get("bits_per_byte"), ".4f"),
+            accuracy,
+        )
+    return table
+
+
+def _transfer(transfer: dict[str, Any]) -> Table:
+    table = Table(title="Knowledge transfer", title_justify="left", box=None, padding=(0, 2), show_header=False)
+    for name, value in transfer.items():
+        if isinstance(value, str | int | float) and not isinstance(value, bool):
+            table.add_row(name.replace("_", " "), _figure(value, ".4g") if isinstance(value, float) else str(value))
+    return table
+
+
+def _figure(value: Any, form: str) -> str:
+    return format(value, form) if isinstance(value, int | float) else "-"
+
+
+def next_steps(root: Path) -> list[tuple[str, str]]:
+    """Places to look next, as commands that can be copied."""
+    steps = [("Where to look next", "")]
+    if (root / "reports/final/index.html").is_file():
+        steps.append(("  the report", "reports/final/index.html"))
+    steps += [
+        ("  panel and services", "make up"),
+        ("  curves and models", f"mlflow ui --backend-store-uri {shlex.quote(mlflow_uri(root))}"),
+        ("  metrics", "dvc metrics show; dvc metrics diff; dvc plots show"),
+        ("  another run", "make run ARGS='--set seed=2'; dvc exp show"),
+    ]
+    return steps

@@ -1,0 +1,104 @@
+"""Where a project keeps what its runs leave behind, and the environment that all its tools share.
+
+Defaults are embedded: Prefect's and MLflow's SQLite lie in the project's folder, nothing listens beyond 127.0.0.1 and
+no tool reports anything to anyone. Whatever is already set in the environment wins, so that Postgres, S3 and servers
+are a matter of variables. Import this module before Prefect: Prefect reads its settings when it is imported.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import components  # noqa: F401 - sets the opt-outs of telemetry in this process and so in its children
+
+HOME = "PHIFORGE_HOME"  # the project's folder, for processes that start elsewhere (a worker's flow runs)
+CONCURRENT = "PHIFORGE_CONCURRENT_STAGES"
+KEEP = "PHIFORGE_KEEP_WORKSPACES"
+UNTRACKED = "PHIFORGE_TRACKING"  # `off`: the stage's step leaves no MLflow run
+
+# Prefect's background services that only matter to schedules, workers and automations. The embedded server lives as
+# long as one run and needs none of them.
+IDLE_SERVICES = (
+    "SCHEDULER",
+    "LATE_RUNS",
+    "FOREMAN",
+    "CANCELLATION_CLEANUP",
+    "PAUSE_EXPIRATIONS",
+    "TRIGGERS",
+    "REPOSSESSOR",
+)
+
+
+def project_root() -> Path:
+    """The project's main folder: PHIFORGE_HOME, or the folder that holds this package."""
+    return Path(os.environ.get(HOME) or Path(__file__).parents[1]).resolve()
+
+
+def state_folder(root: Path) -> Path:
+    """`.phiforge`: databases, locks, logs and records of running things. Safe to delete when nothing runs."""
+    folder = Path(root) / ".phiforge"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def lock_file(root: Path, name: str) -> Path:
+    """The file of a lock that all runs of a project share."""
+    folder = state_folder(root) / "locks"
+    folder.mkdir(exist_ok=True)
+    return folder / f"{name}.lock"
+
+
+def log_file(root: Path, name: str) -> Path:
+    """Where a background process writes what it says."""
+    folder = state_folder(root) / "logs"
+    folder.mkdir(exist_ok=True)
+    return folder / f"{name}.log"
+
+
+def mlflow_uri(root: Path) -> str:
+    """MLFLOW_TRACKING_URI, or SQLite in the project's folder."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path(root) / 'mlflow.db'}"
+
+
+def defaults(root: Path) -> dict[str, str]:
+    """The embedded environment. Each entry gives way to one that is already set."""
+    return {
+        HOME: str(root),
+        "PREFECT_HOME": str(state_folder(root) / "prefect"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+        "MLFLOW_TRACKING_URI": mlflow_uri(root),
+    }
+
+
+def configure(root: Path) -> None:
+    """Set the embedded environment in this process, and so in every process that it starts."""
+    for name, value in defaults(root).items():
+        os.environ.setdefault(name, value)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # without bytecode each process compiles its imports anew
+    binaries = str(Path(sys.executable).parent)
+    path = os.environ.get("PATH", "")
+    if path.split(os.pathsep)[0] != binaries:
+        os.environ["PATH"] = binaries + os.pathsep + path  # dvc.yaml says `python`: this one
+
+
+def stage_environment(root: Path) -> dict[str, str]:
+    """What a stage's process gets, beside what its run adds."""
+    environment = dict(os.environ)
+    for name in ("DVC_ROOT", "DVC_STAGE", "GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE", "PYTHONDONTWRITEBYTECODE"):
+        environment.pop(name, None)  # of whatever started us, a git hook for one
+    environment |= {"MLFLOW_TRACKING_URI": mlflow_uri(root), "PYTHONUNBUFFERED": "1"}
+    bash = Path("/bin/bash")
+    if bash.exists():
+        environment["SHELL"] = str(bash)  # it replaces itself by the command; dash would stay as a parent
+    return environment
+
+
+def concurrent_stages() -> int:
+    """How many stages of one run may run at once."""
+    return max(1, int(os.environ.get(CONCURRENT, "2")))
+
+
+def kept_workspaces() -> int:
+    """How many workspaces are kept; the least recently used go."""
+    return max(1, int(os.environ.get(KEEP, "10")))

@@ -1,0 +1,197 @@
+"""Runs one stage as `dvc repro --single-item STAGE` in a guarded child, and says what came of it.
+
+The cache is DVC's alone: a stage that DVC would skip is told apart before any process is started, and one whose result
+DVC's run cache knows is only checked out. What a stage prints goes to the caller line by line.
+"""
+
+import re
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flows import graph, processes
+
+GRACE = 1.6  # seconds from asking a stage to stop until its group is killed; the guard below it takes less
+TAIL = 15  # lines of a failed stage that its error shows
+
+# What DVC itself says around a stage; the rest is the stage's own.
+_DVC_SAYS = re.compile(
+    r"^(Running stage '|> |Stage '.*' (didn't change|is cached)|(Updating|Generating) lock file|To track the changes with git"
+    r"|\tgit add|To enable auto staging|\tdvc config core\.autostage|Use `dvc push`|ERROR: failed to reproduce|$)"
+)
+# What of it nobody needs to read in a log.
+_NOISE = re.compile(
+    r"^(\s*$|(Updating|Generating) lock file|To track the changes with git|\tgit add|To enable auto staging|\tdvc config"
+    r"|Use `dvc push`)"
+)
+_SKIPPED = re.compile(r"^Stage '.*' didn't change, skipping")
+_RESTORED = re.compile(r"^Stage '.*' is cached - skipping run")
+_STARTED = re.compile(r"^> ")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a stage. `kind`: ran, cached (nothing changed) or restored (from DVC's run cache)."""
+
+    stage: str
+    kind: str
+    seconds: float
+    outs: dict[str, str] = field(default_factory=dict)  # path: md5
+
+
+class StageFailed(Exception):
+    """A stage did not end well. `permanent`: trying again cannot help."""
+
+    def __init__(self, stage: str, message: str, lines: list[str], permanent: bool) -> None:
+        self.stage, self.reason, self.lines, self.permanent = stage, message, lines, permanent
+        super().__init__("\n".join([f"stage {stage}: {message}", *lines]))
+
+
+class StageStopped(Exception):
+    """A stage was stopped with its run."""
+
+
+class StageRunner:
+    """Runs the stages of one checkout. `stop` ends all that run, from any thread, and lets none start again."""
+
+    def __init__(self, root: Path, environment: Mapping[str, str]) -> None:
+        self.root, self.environment = Path(root), dict(environment)
+        self.stopped = threading.Event()
+        self._children: set[subprocess.Popen] = set()
+        self._lock = threading.Lock()
+
+    def current(self, stage: graph.Stage) -> bool:
+        """Whether DVC would skip the stage."""
+        return graph.is_current(self.root, stage.name)
+
+    def run(self, stage: graph.Stage, on_line: Callable[[str], None], environment: Mapping[str, str]) -> Outcome:
+        """Bring a stage up to date.
+
+        Args:
+            stage: what to run.
+            on_line: gets every line that the stage and DVC print, from this thread.
+            environment: variables for this stage, over those of the run.
+
+        Raises:
+            StageFailed: with the stage's last lines.
+            StageStopped: `stop` was called.
+        """
+        before, started = graph.locked_outputs(self.root, stage.name), time.monotonic()
+        lines: deque[str] = deque(maxlen=2000)
+        child = self._start(stage, environment)
+        timer = _Timeout(child, stage.timeout_s)
+        try:
+            for line in child.stdout:
+                line = line.rstrip("\n")
+                lines.append(line)
+                if not _NOISE.match(line):
+                    on_line(line)
+            status = child.wait()
+        finally:
+            timer.cancel()
+            processes.stop(child, GRACE)
+            with self._lock:
+                self._children.discard(child)
+        if self.stopped.is_set():
+            raise StageStopped(f"stage {stage.name} was stopped with its run")
+        if timer.expired:
+            message = f"stopped after {stage.timeout_s:g} s, the timeout_s in its meta"
+            raise StageFailed(stage.name, message, own_lines(lines)[-TAIL:], permanent=True)
+        if status != 0:
+            raise failure(stage.name, status, list(lines))
+        outs = graph.locked_outputs(self.root, stage.name)
+        kind = _kind(lines)
+        if kind == "ran" and stage.always_changed and outs and outs == before:
+            kind = "cached"  # it had to look, and found nothing new
+        return Outcome(stage.name, kind, time.monotonic() - started, outs)
+
+    def stop(self) -> None:
+        """End every stage that runs: within two seconds no process of theirs is left."""
+        self.stopped.set()
+        with self._lock:
+            children = list(self._children)
+        for child in children:
+            processes.signal_group(child, processes.signal.SIGTERM, alone=True)
+        deadline = time.monotonic() + GRACE
+        while any(child.poll() is None for child in children) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        for child in children:
+            processes.signal_group(child, processes.signal.SIGKILL)
+
+    def _start(self, stage: graph.Stage, environment: Mapping[str, str]) -> subprocess.Popen:
+        command = processes.guarded("dvc", "--wait-for-lock", "repro", "--single-item", stage.name, tree=True)
+        with self._lock:
+            if self.stopped.is_set():
+                raise StageStopped(f"stage {stage.name} was not started: its run was stopped")
+            child = processes.start(
+                command,
+                cwd=self.root,
+                env=self.environment | dict(environment),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                bufsize=1,
+            )
+            self._children.add(child)
+        return child
+
+
+class _Timeout:
+    """Stops a child after some seconds."""
+
+    def __init__(self, child: subprocess.Popen, seconds: float | None) -> None:
+        self.expired = False
+        self._child = child
+        self._timer = threading.Timer(seconds or 0, self._expire)
+        self._timer.daemon = True
+        if seconds:
+            self._timer.start()
+
+    def _expire(self) -> None:
+        self.expired = True
+        processes.stop(self._child, GRACE)
+
+    def cancel(self) -> None:
+        self._timer.cancel()
+
+
+def own_lines(lines: deque[str] | list[str]) -> list[str]:
+    """The lines that a stage itself printed, without DVC's and blank ones."""
+    return [line for line in lines if not _DVC_SAYS.match(line.rstrip())]
+
+
+def failure(stage: str, status: int, lines: list[str]) -> StageFailed:
+    """What a non-zero exit means.
+
+    A step that explains itself in its last line (`error: <step>: ...`, no traceback) would say the same again. So
+    would DVC if it refused before the command started. Everything else, a killed step above all, may be tried again.
+    """
+    own = own_lines(lines)
+    if not any(_STARTED.match(line) for line in lines):
+        said = [line for line in lines if line.strip()][-TAIL:]
+        busy = any("Unable to acquire lock" in line or "is busy" in line for line in said)
+        return StageFailed(stage, f"DVC refused to run it (exit status {status})", said, permanent=not busy)
+    traceback = any(line.startswith("Traceback (most recent call last)") for line in own)
+    explained = bool(own) and own[-1].startswith("error: ") and not traceback
+    reasons = re.findall(r"exited with (-?\d+)", "\n".join(line for line in lines if line.startswith("ERROR:")))
+    status = int(reasons[-1]) if reasons else status
+    message = f"killed by signal {-status}" if status < 0 else f"failed with exit status {status}"
+    return StageFailed(stage, message, own[-TAIL:], permanent=explained)
+
+
+def _kind(lines: deque[str]) -> str:
+    # The first lines are DVC's, before the command can say anything of its own.
+    for line in lines:
+        if _SKIPPED.match(line):
+            return "cached"
+        if _RESTORED.match(line):
+            return "restored"
+        if _STARTED.match(line):
+            break
+    return "ran"

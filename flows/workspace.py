@@ -1,0 +1,267 @@
+"""Isolated checkouts for runs with parameters of their own.
+
+A workspace is a git worktree of the source tree as it stands now, uncommitted changes of tracked files included. It
+is named by what determines its results, (source tree, overrides, profile), so that an equal run comes back to it and
+finds its work done. It shares DVC's cache and the local remote with the main tree, whose files it never touches.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.errors import StepError
+from components.files import atomic_file
+from components.params import merge, parse_overrides, read_yaml, set_dotted
+from flows.locks import exclusive, is_free
+from flows.settings import lock_file, stage_environment, state_folder
+
+FOLDER = "workspaces"
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where a run works. `key` is empty for the main tree."""
+
+    root: Path
+    key: str = ""
+
+    @property
+    def experiment(self) -> str:
+        """The name under which `dvc exp show` lists the run."""
+        return f"run-{self.key}"
+
+
+@contextmanager
+def workspace(
+    root: Path, overrides: Mapping[str, Any], profile: str | None, say: Say, stopped: Any = None
+) -> Iterator[Workspace]:
+    """The checkout for a run, held for it alone until the block ends; an equal run waits.
+
+    Args:
+        root: the main tree.
+        overrides: dotted keys of params.yaml to values.
+        profile: name of an overlay in profiles/.
+        say: gets remarks, such as untracked files that the workspace lacks.
+        stopped: an event that ends the wait.
+
+    Raises:
+        StepError: no git repository, or git refuses.
+    """
+    if not overrides and not profile:
+        with exclusive(
+            lock_file(root, "main-tree"), lambda: say("another run works in this folder; waiting for it"), stopped
+        ):
+            yield Workspace(root)
+        return
+    tree = source_tree(root)
+    key = workspace_key(tree, overrides, profile)
+    with exclusive(
+        lock_file(root, f"workspace-{key}"),
+        lambda: say(f"an equal run works in workspace {key}; waiting for it"),
+        stopped,
+    ):
+        place = Workspace(root / FOLDER / key, key)
+        _prepare(root, place, tree, overrides, profile, say)
+        yield place
+        os.utime(lock_file(root, f"workspace-{key}"))
+
+
+def workspace_key(tree: str, overrides: Mapping[str, Any], profile: str | None) -> str:
+    """Twelve hex digits that name (source tree, overrides, profile)."""
+    identity = json.dumps([tree, sorted(overrides.items()), profile], sort_keys=True, default=str)
+    return hashlib.sha256(identity.encode()).hexdigest()[:12]
+
+
+def source_tree(root: Path) -> str:
+    """Git's hash of the tracked files as they are now.
+
+    Raises:
+        StepError: the folder is no git repository, or has no commit yet.
+    """
+    with exclusive(lock_file(root, "git")):
+        try:
+            git(root, "rev-parse", "--verify", "--quiet", "HEAD")
+        except StepError:
+            raise StepError(
+                f"{root} has no git commit; a run with its own parameters works in a copy that git makes. Commit first"
+            ) from None
+        revision = git(root, "stash", "create") or "HEAD"
+        return git(root, "rev-parse", f"{revision}^{{tree}}")
+
+
+def untracked_files(root: Path) -> list[str]:
+    """Files that git neither tracks nor ignores: a workspace lacks them."""
+    listed = git(root, "ls-files", "--others", "--exclude-standard").splitlines()
+    return [path for path in listed if path != "dvc.lock"]
+
+
+def prune(root: Path, keep: int) -> list[str]:
+    """Remove the least recently used workspaces beyond `keep`; those in use stay. Returns the removed keys."""
+    folder = root / FOLDER
+    if not folder.is_dir():
+        return []
+    keys = [path.name for path in folder.iterdir() if path.is_dir()]
+    keys.sort(
+        key=lambda key: lock_file(root, f"workspace-{key}").stat().st_mtime if _lock_exists(root, key) else 0,
+        reverse=True,
+    )
+    removed = []
+    for key in keys[keep:]:
+        lock = lock_file(root, f"workspace-{key}")
+        if not is_free(lock):
+            continue
+        with exclusive(lock), exclusive(lock_file(root, "git")):
+            _remove(root, folder / key)
+        removed.append(key)
+    return removed
+
+
+def save_experiment(root: Path, place: Workspace, say: Say) -> None:
+    """Record a workspace's state as a DVC experiment, which `dvc exp show` in the main tree lists.
+
+    Parallel savings break each other's git references, hence the lock. A failure costs the listing, not the run:
+    it is said, with DVC's text.
+    """
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "exp", "save", "--force", "--name", place.experiment]
+    with exclusive(lock_file(root, "experiments")):
+        done = subprocess.run(
+            command,
+            cwd=place.root,
+            env=stage_environment(root) | _identity(root),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if done.returncode != 0:
+        say(f"dvc exp save failed, so `dvc exp show` lacks this run: {(done.stderr or done.stdout).strip()}")
+    else:
+        say(f"saved as DVC experiment {place.experiment}; compare with: dvc exp show")
+
+
+def experiment_exists(root: Path, place: Workspace) -> bool:
+    """Whether the workspace's experiment is listed already."""
+    return place.experiment in git(root, "for-each-ref", "--format=%(refname:lstrip=-1)", "refs/exps").splitlines()
+
+
+def git(root: Path, *arguments: str) -> str:
+    """Run git in a folder and return what it printed, stripped.
+
+    Raises:
+        StepError: git failed; with its own words.
+    """
+    environment = stage_environment(root) | _identity(root)
+    # Hooks are for people's commits; DVC's own post-checkout hook would fill each new workspace with data.
+    command = ["git", "-c", "core.hooksPath=/dev/null", *arguments]
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise StepError(f"git {arguments[0]} failed in {root}: {(done.stderr or done.stdout).strip()}")
+    return done.stdout.strip()
+
+
+def _prepare(
+    root: Path, place: Workspace, tree: str, overrides: Mapping[str, Any], profile: str | None, say: Say
+) -> None:
+    ready = state_folder(root) / FOLDER / f"{place.key}.json"
+    with exclusive(lock_file(root, "git")):
+        if place.root.is_dir() and ready.is_file():
+            git(place.root, "reset", "--soft", git(root, "rev-parse", "HEAD"))  # experiments hang on the present commit
+            return
+        _remove(root, place.root)  # of a run that was killed while making it
+        git(root, "worktree", "add", "--no-checkout", "--detach", "--force", str(place.root), "HEAD")
+        git(place.root, "read-tree", "--reset", "-u", tree)
+    if missing := untracked_files(root):
+        shown = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
+        say(f"untracked files are not in workspace {place.key} (git add them if the run needs them): {shown}")
+    _share_cache(root, place.root)
+    write_params(place.root / "params.yaml", overlay(root, profile), overrides)
+    ready.parent.mkdir(exist_ok=True)
+    with atomic_file(ready) as partial:
+        record = {"tree": tree, "overrides": dict(overrides), "profile": profile, "created": time.time()}
+        partial.write_text(json.dumps(record, indent=2, default=str), encoding="utf-8")
+
+
+def overlay(root: Path, profile: str | None) -> dict[str, Any]:
+    """The values of a profile, or none."""
+    return read_yaml(root / "profiles" / f"{profile}.yaml") if profile else {}
+
+
+def write_params(path: Path, profile: Mapping[str, Any], overrides: Mapping[str, Any]) -> None:
+    """Lay a profile and overrides over a params.yaml, keeping its comments and order."""
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 4096
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    values = yaml.load(path.read_text(encoding="utf-8")) or {}
+    changed = merge({}, profile)
+    for key, value in parse_overrides(overrides).items():
+        set_dotted(changed, key, value)
+    _update(values, changed)
+    with atomic_file(path) as partial, open(partial, "w", encoding="utf-8") as file:
+        yaml.dump(values, file)
+
+
+def _update(values: Any, changes: Mapping[str, Any]) -> None:
+    """Lay changes over a commented mapping in place, key by key."""
+    for key, value in changes.items():
+        if isinstance(value, Mapping) and isinstance(values.get(key), Mapping):
+            _update(values[key], value)
+        else:
+            values[key] = value
+
+
+def _share_cache(root: Path, workspace_root: Path) -> None:
+    from configobj import ConfigObj  # DVC's own format and parser: paths may hold blanks and quotes
+
+    main, local = (ConfigObj(str(root / ".dvc" / name), encoding="utf-8") for name in ("config", "config.local"))
+    for section, values in main.items() + local.items():
+        url = values.get("url", "")
+        # A relative remote is relative to .dvc, and would point into the workspace.
+        if section.strip("'").startswith("remote ") and url.startswith("."):
+            local[section] = dict(values) | {"url": str((root / ".dvc" / url).resolve())}
+    local["cache"] = dict(local.get("cache", {})) | {"dir": str(_main_cache(root)), "type": "hardlink,copy"}
+    local.filename = str(workspace_root / ".dvc" / "config.local")
+    local.write()
+
+
+def _main_cache(root: Path) -> Path:
+    from dvc.repo import Repo
+
+    with Repo(str(root)) as repo:
+        return Path(repo.cache.local.path).parents[1]  # without files/md5
+
+
+def _remove(root: Path, folder: Path) -> None:
+    if folder.exists():
+        try:
+            git(root, "worktree", "remove", "--force", str(folder))
+        except StepError:
+            shutil.rmtree(folder)  # git does not know it: its making was interrupted
+    git(root, "worktree", "prune")
+
+
+def _lock_exists(root: Path, key: str) -> bool:
+    return (state_folder(root) / "locks" / f"workspace-{key}.lock").exists()
+
+
+def _identity(root: Path) -> dict[str, str]:
+    """Git wants an author for a stash and an experiment; a fresh machine may have none."""
+    asked = subprocess.run(["git", "config", "user.email"], cwd=root, capture_output=True, check=False)
+    if asked.returncode == 0 or os.environ.get("GIT_COMMITTER_EMAIL"):
+        return {}
+    return {
+        f"GIT_{role}_{what}": value
+        for role in ("AUTHOR", "COMMITTER")
+        for what, value in (("NAME", "Phiforge"), ("EMAIL", "phiforge@localhost"))
+    }

@@ -1,0 +1,116 @@
+"""A project of four stages in a temporary git and DVC repository: the flow's tests need no real step.
+
+inventory (always changed) -> prepare -> train (slow, says its progress) -> report; prepare -> check
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+STEP = '''
+"""A toy step: copies its inputs to its output, as slowly as params.yaml asks."""
+import os, sys, time
+from pathlib import Path
+from ruamel.yaml import YAML
+
+name, output, *inputs = sys.argv[1:]
+params = YAML(typ="safe").load(Path("params.yaml").read_text())
+with open(Path(os.environ["TOY_TRACE"]) / f"{name}.starts", "a") as file:
+    file.write(f"{os.getpid()}\\n")
+flag = Path(os.environ["TOY_TRACE"]) / f"{name}.fail"
+if flag.exists():
+    for line in range(30):
+        print(f"line {line} of {name}", flush=True)
+    print(flag.read_text().strip(), file=sys.stderr, flush=True)
+    if flag.read_text().startswith("once"):
+        flag.unlink()
+    sys.exit(1)
+if name == "train":
+    slow = Path(os.environ["TOY_TRACE"]) / "slow"
+    total = 600 if slow.exists() else 2
+    for done in range(1, total + 1):
+        time.sleep(0.1)
+        print(f"progress done={done} total={total} loss={4 / done:.3f} tokens_s=1000", flush=True)
+text = f"{name} seed={params['seed']}\\n" + "".join(Path(path).read_text() for path in inputs)
+Path(output).parent.mkdir(parents=True, exist_ok=True)
+Path(output).write_text(text)
+print(f"{name}: done", flush=True)
+'''
+
+PIPELINE = """
+stages:
+  inventory:
+    cmd: python step.py inventory data/inventory.txt
+    deps: [step.py]
+    outs: [data/inventory.txt]
+    always_changed: true
+  prepare:
+    cmd: python step.py prepare data/prepared.txt data/inventory.txt
+    deps: [step.py, data/inventory.txt]
+    params: [curation.min_chars]
+    outs: [data/prepared.txt]
+    meta: {retries: 1, retry_delay_s: 0}
+  train:
+    cmd: python step.py train models/model.txt data/prepared.txt
+    deps: [step.py, data/prepared.txt]
+    params: [seed]
+    outs: [models/model.txt]
+    meta: {retries: 0, timeout_s: 300, limit: device}
+  check:
+    cmd: python step.py check reports/check.txt data/prepared.txt
+    deps: [step.py, data/prepared.txt]
+    outs: [reports/check.txt]
+  report:
+    cmd: python step.py report reports/report.txt models/model.txt reports/check.txt
+    deps: [step.py, models/model.txt, reports/check.txt]
+    outs: [reports/report.txt]
+"""
+
+PARAMS = """# The toy's knobs.
+seed: 1 # Seed of everything
+curation:
+  min_chars: 80 # A shorter document teaches nothing
+"""
+
+
+def make_project(root: Path) -> Path:
+    """A committed toy project in `root`."""
+    root.mkdir(parents=True)
+    (root / "step.py").write_text(STEP)
+    (root / "dvc.yaml").write_text(PIPELINE)
+    (root / "params.yaml").write_text(PARAMS)
+    ignored = "/data/\n/models/\n/reports/\n/workspaces/\n/.phiforge/\n/mlflow.db*\n/mlartifacts/\n/trace/\n"
+    (root / ".gitignore").write_text(ignored)
+    (root / ".dvcignore").write_text("/workspaces\n/.phiforge\n/trace\n")
+    (root / "profiles").mkdir()
+    (root / "profiles" / "tiny.yaml").write_text("curation:\n  min_chars: 5\n")
+    (root / ".dvc").mkdir()
+    (root / ".dvc" / "config").write_text("[core]\n    analytics = false\n    autostage = false\n")
+    (root / ".dvc" / ".gitignore").write_text("/config.local\n/tmp\n/cache\n")
+    (root / "trace").mkdir()
+    git(root, "init", "--quiet", "--initial-branch=main")
+    git(root, "add", "--all")
+    git(root, "commit", "--quiet", "--message", "toy")
+    return root
+
+
+def git(root: Path, *arguments: str) -> str:
+    identity = ["-c", "user.name=Toy", "-c", "user.email=toy@example.invalid"]
+    return subprocess.run(["git", *identity, *arguments], cwd=root, check=True, capture_output=True, text=True).stdout
+
+
+def starts(root: Path, stage: str) -> int:
+    """How often the command of a stage was started."""
+    file = root / "trace" / f"{stage}.starts"
+    return len(file.read_text().split()) if file.exists() else 0
+
+
+def dvc(root: Path, *arguments: str) -> str:
+    """Run the dvc command in a project."""
+    environment = os.environ | {"TOY_TRACE": str(root / "trace")}
+    environment["PATH"] = str(Path(sys.executable).parent) + os.pathsep + environment["PATH"]
+    command = [sys.executable, "-m", "dvc", *arguments]
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
