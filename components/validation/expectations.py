@@ -1,0 +1,66 @@
+"""Great Expectations, held in one place: rules become suites, data frames become batches, results become outcomes."""
+
+import logging
+import warnings
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from components.validation.outcome import EXAMPLES, Outcome
+from components.validation.suites import Rule
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Validator:
+    """Checks the tables of one asset, in memory: nothing is written to disk and nothing is reported to anyone."""
+
+    def __init__(self) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import great_expectations as gx
+            from great_expectations.data_context.types.base import ProgressBarsConfig
+
+        # A failed metric is logged with its traceback; it comes back in the result as well, where it is reported.
+        logging.getLogger("great_expectations").setLevel(logging.CRITICAL)
+        self._gx = gx
+        self._context = gx.get_context(mode="ephemeral")
+        self._context.variables.progress_bars = ProgressBarsConfig(globally=False)
+        self._source = self._context.data_sources.add_pandas("memory")
+
+    def check(
+        self, table: str, rules: list[Rule], batches: Iterable["pd.DataFrame"], where: tuple[str, ...] = ()
+    ) -> list[Outcome]:
+        """Validate the batches of a table against its rules.
+
+        Args:
+            table: its name.
+            rules: all of this table.
+            batches: data frames; none of them is kept.
+            where: columns that tell where an example comes from.
+
+        Returns:
+            One outcome a rule, in the order of `rules`, with counts summed and examples gathered over the batches.
+        """
+        suite = self._context.suites.add(self._gx.ExpectationSuite(name=table))
+        outcomes = []
+        for number, rule in enumerate(rules):
+            expectation = self._build(rule, number)
+            suite.add_expectation(expectation)
+            outcomes.append(Outcome(rule, expectation.expectation_type))
+        definition = self._source.add_dataframe_asset(table).add_batch_definition_whole_dataframe("batch")
+        result_format = {"result_format": "SUMMARY", "partial_unexpected_count": EXAMPLES}
+        if where:
+            result_format["unexpected_index_column_names"] = list(where)
+        for frame in batches:
+            if len(frame):
+                batch = definition.get_batch({"dataframe": frame})
+                for result in batch.validate(suite, result_format=result_format).results:
+                    outcomes[result.expectation_config.meta["rule"]].add(result, where)
+        return outcomes
+
+    def _build(self, rule: Rule, number: int):
+        arguments = {**rule.arguments, "meta": {"rule": number}}
+        if rule.mostly < 1:
+            arguments["mostly"] = rule.mostly
+        return getattr(self._gx.expectations, rule.expectation)(**arguments)

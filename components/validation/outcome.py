@@ -1,0 +1,115 @@
+"""What became of each rule, gathered over the batches of its table."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from components.validation.suites import Rule
+
+EXAMPLES = 3
+MAX_EXAMPLE_CHARS = 120
+
+
+@dataclass
+class Outcome:
+    """One rule with its counts. `checked` are the rows that have a value, `rows` all rows of the table."""
+
+    rule: Rule
+    name: str  # of the expectation, in Great Expectations' own spelling
+    rows: int = 0
+    checked: int = 0
+    unexpected: int = 0
+    examples: list[Any] = field(default_factory=list)
+    error: str = ""  # what the expectation itself raised: the check is broken, the data unknown
+
+    def add(self, result: Any, where: tuple[str, ...]) -> None:
+        """Count one validation result of Great Expectations."""
+        raised = exception_message(result.exception_info)
+        if raised:
+            self.error = self.error or raised
+            return
+        found: Mapping[str, Any] = result.result
+        self.rows += found["element_count"]
+        self.checked += found["element_count"] - (found.get("missing_count") or 0)
+        self.unexpected += found["unexpected_count"]
+        values = found.get("partial_unexpected_list") or []
+        places = found.get("partial_unexpected_index_list") or []
+        for position, value in enumerate(values[: EXAMPLES - len(self.examples)]):
+            place = places[position] if position < len(places) else {}
+            named = {name: plain(place[name]) for name in where if name in place}
+            self.examples.append({"value": plain(value), **named})
+
+    @property
+    def state(self) -> str:
+        """passed, failed, or error."""
+        if self.error:
+            return "error"
+        # Judged over all batches: a batch alone may exceed the tolerated share.
+        return "failed" if self.unexpected > (1 - self.rule.mostly) * self.checked * (1 + 1e-9) else "passed"
+
+    @property
+    def column(self) -> str:
+        return ", ".join(self.rule.columns)
+
+    @property
+    def percent(self) -> float:
+        """Unexpected rows of those checked, in percent."""
+        return 100 * self.unexpected / self.checked if self.checked else 0.0
+
+    def sentence(self) -> str:
+        """`text: expect_… - 3 of 20,431 rows (0.01%), e.g. [...] (expected: …)`."""
+        if self.error:
+            return f"{self.column}: {self.name} could not be evaluated, which says nothing of the data: {self.error}"
+        values = [example["value"] for example in self.examples]
+        turn = f"; see {self.rule.parameter}" if self.rule.parameter else ""
+        return (
+            f"{self.column}: {self.name} - {self.unexpected:,} of {self.checked:,} rows ({format_percent(self.percent)}), "
+            f"e.g. {values} (expected: {self.rule.meaning}{turn})"
+        )
+
+    def record(self) -> dict[str, Any]:
+        """The outcome as a JSON object."""
+        return {
+            "table": self.rule.table,
+            "column": self.column,
+            "expectation": self.name,
+            "arguments": self.rule.arguments,
+            "meaning": self.rule.meaning,
+            "mostly": round(self.rule.mostly, 9),
+            "parameter": self.rule.parameter,
+            "state": self.state,
+            "rows": self.rows,
+            "checked": self.checked,
+            "unexpected": self.unexpected,
+            "unexpected_percent": round(self.percent, 6),
+            "examples": self.examples,
+            "error": self.error,
+        }
+
+
+def exception_message(info: Mapping[str, Any] | None) -> str:
+    """What an expectation raised, or nothing. The record is flat, or has one entry a metric."""
+    info = info or {}
+    records = [info] if "raised_exception" in info else [value for value in info.values() if isinstance(value, Mapping)]
+    messages = [str(r.get("exception_message") or "no message") for r in records if r.get("raised_exception")]
+    return " ".join(messages[0].split())[:400] if messages else ""
+
+
+def format_percent(percent: float) -> str:
+    """Two decimals, and never 0.00% for something that is there."""
+    return "<0.01%" if 0 < percent < 0.005 else f"{percent:.2f}%"
+
+
+def plain(value: Any) -> Any:
+    """A cell as JSON: numpy scalars unwrapped, pairs as lists, not-a-number as null, long texts cut."""
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float):
+        return round(value, 6) if math.isfinite(value) else None
+    if value is None or isinstance(value, int | bool):
+        return value
+    text = str(value)
+    return text if len(text) <= MAX_EXAMPLE_CHARS else text[: MAX_EXAMPLE_CHARS - 1] + "…"

@@ -1,0 +1,63 @@
+"""The results as one HTML page that needs nothing beside it: no network and no script."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from components.validation.outcome import format_percent
+
+TEMPLATE = "page.html.j2"
+TITLES = {
+    "rows": ("Each document", "documents"),
+    "splits": ("Train and validation", "splits"),
+    "shards": ("Each file", "files"),
+    "facts": ("The whole", "values"),
+}
+WORST_FIRST = {"error": 0, "failed": 1, "passed": 2}
+
+
+def html_page(results: dict[str, Any]) -> str:
+    """The page of one gate's results."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"number": number, "percent": format_percent, "shown": shown, "words": words}
+    found = results["expectations"]
+    sections = [
+        {"title": title, "unit": unit, "rows": sorted(rows, key=lambda row: WORST_FIRST[row["state"]])}
+        for table, (title, unit) in TITLES.items()
+        if (rows := [row for row in found if row["table"] == table])
+    ]
+    return environment.get_template(TEMPLATE).render(
+        results=results,
+        bad=[row for row in found if row["state"] != "passed"],
+        sections=sections,
+        shards=results["shards"],
+        shard_columns=[name for name in (results["shards"] or [{}])[0] if not name.startswith("expected_")],
+    )
+
+
+def number(value: Any) -> str:
+    """Thousands separated; fractions with at most four decimals; anything else as it is."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.4f}".rstrip("0").rstrip(".")
+    return "-" if value is None else str(value)
+
+
+def shown(value: Any) -> str:
+    """An example such that an empty text and a blank are seen."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def words(name: str) -> str:
+    """`mean_characters` as `mean characters`."""
+    return name.replace("_", " ")

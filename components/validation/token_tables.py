@@ -1,0 +1,152 @@
+"""The tables of a tokens directory: its files, its two splits, and the facts of the whole.
+
+Read from the files themselves, not through the reader that training uses: a gate that shares the reader's checks would
+stop at the first of them instead of saying all that is wrong. Memory is bounded by CHUNK and by the document index.
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components.errors import StepError
+from components.files import sha256_file
+from components.progress import Progress
+from components.tokens import DTYPES, INDEX, SPLITS, Manifest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CHUNK = 1 << 22  # tokens looked at once
+MISSING = "no such file"
+
+
+@dataclass
+class TokenTables:
+    """The tables of the tokens in `directory`."""
+
+    directory: Path
+    manifest: Manifest = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Raises StepError when there is no manifest, or it was changed after it was written."""
+        self.manifest = Manifest.read(self.directory)
+
+    def shards(self) -> "pd.DataFrame":
+        """One row a token file: size, hash, largest id, end-of-text tokens, each beside what the manifest says."""
+        import pandas as pd
+
+        return pd.DataFrame(self._shards)
+
+    def splits(self) -> "pd.DataFrame":
+        """One row each for train and validation: tokens, documents and bytes, beside what the manifest says."""
+        import pandas as pd
+
+        return pd.DataFrame([self._split(name) for name in SPLITS])
+
+    def facts(self) -> dict[str, Any]:
+        """Tokens, documents, bytes a token, documents that are in both splits."""
+        train, held_out = (self.manifest.splits[name] for name in SPLITS)
+        return {
+            "vocab_size": self.manifest.vocab_size,
+            "train_tokens": train["tokens"],
+            "train_documents": train["documents"],
+            "validation_tokens": held_out["tokens"],
+            "validation_documents": held_out["documents"],
+            "bytes_per_token": round(train["bytes"] / train["tokens"], 4) if train["tokens"] else 0.0,
+            "shared_documents": len(self._shared),
+        }
+
+    def examples(self, column: str) -> list[str]:
+        """Three cases behind a fact: documents that are in both splits."""
+        return self._shared[:3] if column == "shared_documents" else []
+
+    @cached_property
+    def _shards(self) -> list[dict[str, Any]]:
+        itemsize = DTYPES[self.manifest.dtype].itemsize
+        named = [(name, shard) for name in SPLITS for shard in self.manifest.splits[name]["shards"]]
+        progress = Progress(len(named))
+        rows = []
+        for done, (split, shard) in enumerate(named, start=1):
+            path = self.directory / split / shard["file"]
+            there = path.is_file()
+            largest, eos = self._scan(path) if there else (0, 0)
+            rows.append(
+                {
+                    "file": f"{split}/{shard['file']}",
+                    "tokens": path.stat().st_size // itemsize if there else 0,
+                    "size_bytes": path.stat().st_size if there else 0,
+                    "expected_bytes": shard["tokens"] * itemsize,
+                    "sha256": sha256_file(path) if there else MISSING,
+                    "expected_sha256": shard["sha256"],
+                    "largest_id": largest,
+                    "vocab_size": self.manifest.vocab_size,
+                    "eos_tokens": eos,
+                }
+            )
+            progress.update(done)
+        return rows
+
+    def _scan(self, path: Path) -> tuple[int, int]:
+        """Largest id and number of end-of-text tokens of a file."""
+        largest = eos = 0
+        tokens = self._map(path)
+        for start in range(0, len(tokens), CHUNK):
+            part = tokens[start : start + CHUNK]
+            largest = max(largest, int(part.max()))
+            eos += int(np.count_nonzero(part == self.manifest.eos_token_id))
+        return largest, eos
+
+    def _map(self, path: Path) -> np.ndarray:
+        """The whole tokens of a file, mapped; a byte too many is left to the rule of sizes."""
+        dtype = DTYPES[self.manifest.dtype]
+        length = path.stat().st_size // dtype.itemsize if path.is_file() else 0
+        return np.memmap(path, dtype, "r", shape=(length,)) if length else np.zeros(0, dtype)
+
+    def _split(self, name: str) -> dict[str, Any]:
+        counts, index = self.manifest.splits[name], self._index(name)
+        starts, lengths = index["start"].to_numpy(), index["length"].to_numpy()
+        ends = starts + lengths
+        before = np.concatenate([np.zeros(1, np.int64), ends[:-1]])
+        files = [row for row in self._shards if row["file"].startswith(f"{name}/")]
+        return {
+            "split": name,
+            "tokens": sum(row["tokens"] for row in files),
+            "expected_tokens": counts["tokens"],
+            "documents": index.num_rows,
+            "expected_documents": counts["documents"],
+            "document_bytes": int(index["bytes"].to_numpy().sum()),
+            "expected_document_bytes": counts["bytes"],
+            "eos_tokens": sum(row["eos_tokens"] for row in files),
+            "documents_ended": self._ended(files, ends),
+            "gaps": int(np.count_nonzero(starts != before[: len(starts)])),
+        }
+
+    def _ended(self, files: list[dict[str, Any]], ends: np.ndarray) -> int:
+        """Documents whose last token is the end-of-text token."""
+        ended = offset = 0
+        for row in files:
+            tokens = self._map(self.directory / row["file"])
+            inside = ends[(ends > offset) & (ends <= offset + len(tokens))] - 1 - offset
+            ended += int(np.count_nonzero(tokens[inside] == self.manifest.eos_token_id))
+            offset += len(tokens)
+        return ended
+
+    def _index(self, name: str) -> pa.Table:
+        path = self.directory / name / INDEX
+        try:
+            return pq.read_table(path, columns=["id", "start", "length", "bytes"])
+        except (pa.ArrowInvalid, OSError, KeyError) as error:
+            raise StepError(f"{path} cannot be read as the index of documents ({error}); tokenize again") from error
+
+    @cached_property
+    def _shared(self) -> list[str]:
+        held_out = set(self._index("validation")["id"].to_pylist())
+        shared: set[str] = set()
+        for batch in self._index("train").select(["id"]).to_batches():
+            shared.update(held_out.intersection(batch["id"].to_pylist()))
+        return sorted(shared)
