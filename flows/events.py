@@ -13,7 +13,7 @@ Kind = Literal["graph", "note", "started", "line", "cached", "restored", "ran", 
 
 @dataclass(frozen=True)
 class Event:
-    """`stage` is empty for what concerns the whole run; `names` lists the stages of a `graph`."""
+    """`stage` is empty for what concerns the whole run; A `graph` lists the stages in `names` and where they run in `text`."""
 
     kind: Kind
     stage: str = ""

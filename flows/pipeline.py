@@ -118,7 +118,7 @@ def pipeline(overrides: dict[str, Any] = {}, profile: str | None = None) -> Stat
         runner = StageRunner(place.root, settings.stage_environment(home))
         run = PipelineRun(home, place, load_graph(place.root), runner, lineage, say)
         with closing(run):
-            events.emit("graph", names=tuple(stage.name for stage in run.stages))
+            events.emit("graph", text=str(place.root), names=tuple(stage.name for stage in run.stages))
             run_stages(run)
             if run.failures:
                 raise PipelineFailed(failure_text(run))

@@ -1,5 +1,6 @@
 """Child processes that never outlive their run: started under the guard, in a group of their own, stopped for sure."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -26,10 +27,8 @@ def stop(process: subprocess.Popen, grace: float) -> None:
     """Ask a process to end, and kill its group after `grace` seconds. Returns when the process is gone."""
     if process.poll() is None:
         signal_group(process, signal.SIGTERM, alone=True)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(grace)
-        except subprocess.TimeoutExpired:
-            pass
     signal_group(process, signal.SIGKILL)  # also whoever of the group its leader left behind
     process.wait()
 

@@ -49,6 +49,7 @@ class Screen:
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(highlight=False)
         self.rows: dict[str, Row] = {}
+        self.place = Path()  # where the run works: the main tree or its workspace
         self._spinner = Spinner("dots")
         self._lock = threading.Lock()
         self._started = time.monotonic()
@@ -84,7 +85,7 @@ class Screen:
 
     def _note(self, event: Event) -> None:
         if event.kind == "graph":
-            self.rows = {name: Row() for name in event.names}
+            self.rows, self.place = {name: Row() for name in event.names}, Path(event.text)
         row = self.rows.get(event.stage)
         if row is None:
             return
@@ -168,12 +169,11 @@ def closing_screen(root: Path, screen: Screen, seconds: float) -> None:
     else:
         console.print()
         console.print(_times(screen.rows, seconds))
-    if tables := result_tables(root):
-        for table in tables:
-            console.print()
-            console.print(table)
+    for table in result_tables(screen.place):
+        console.print()
+        console.print(table)
     console.print()
-    for what, how in next_steps(root):
+    for what, how in next_steps(root, screen.place):
         console.print(Text(f"{what:<22}{how}"), soft_wrap=True)
 
 
@@ -188,9 +188,9 @@ def _times(rows: dict[str, Row], seconds: float) -> Table:
     return table
 
 
-def result_tables(root: Path) -> list[Table]:
+def result_tables(place: Path) -> list[Table]:
     """Tables of reports/final/leaderboard.json; none while there is no report."""
-    path = root / LEADERBOARD
+    path = place / LEADERBOARD
     if not path.is_file():
         return []
     report = json.loads(path.read_text(encoding="utf-8"))
@@ -234,11 +234,12 @@ def _figure(value: Any, form: str) -> str:
     return format(value, form) if isinstance(value, int | float) else "-"
 
 
-def next_steps(root: Path) -> list[tuple[str, str]]:
+def next_steps(root: Path, place: Path) -> list[tuple[str, str]]:
     """Places to look next, as commands that can be copied."""
     steps = [("Where to look next", "")]
-    if (root / "reports/final/index.html").is_file():
-        steps.append(("  the report", "reports/final/index.html"))
+    report = place / "reports/final/index.html"
+    if report.is_file():
+        steps.append(("  the report", str(report.relative_to(root))))
     steps += [
         ("  panel and services", "make up"),
         ("  curves and models", f"mlflow ui --backend-store-uri {shlex.quote(mlflow_uri(root))}"),

@@ -1,0 +1,270 @@
+"""`make up`: Prefect server and worker, MLflow and the panel together on 127.0.0.1, `python -m flows.up`.
+
+A taken port is named before anything starts. Each service is waited for until it is healthy; the worker starts when
+the server has its deployments. All stop together: on Ctrl-C or SIGTERM (exit status 0), or when one of them dies (1).
+What each says lies in .phiforge/logs.
+"""
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from components.errors import StepError
+from flows import processes, settings
+from flows.server import answers, free_port, note_api, port_taken
+
+HOST = "127.0.0.1"
+HEALTHY_S = 180  # a first start migrates two databases
+GENTLE_S = {"worker": 20, "prefect": 15}  # the server writes the last states of runs from a queue in memory
+STOP_ORDER = ("panel", "worker", "mlflow", "prefect")
+
+
+@dataclass
+class Service:
+    """A process of the platform: how it starts, where it says that it is healthy, and where people find it."""
+
+    name: str
+    command: list[str]
+    health: str
+    address: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen | None = None
+
+    def start(self, root: Path) -> None:
+        with open(settings.log_file(root, self.name), "w", encoding="utf-8") as log:
+            self.process = processes.start(
+                self.command, cwd=root, env=os.environ | self.environment, stdout=log, stderr=subprocess.STDOUT
+            )
+
+    @property
+    def dead(self) -> bool:
+        return self.process is not None and self.process.poll() is not None
+
+
+class Stopped(Exception):
+    """Someone asked for the end."""
+
+
+class Platform:
+    """The services of one project."""
+
+    def __init__(self, root: Path, ports: Mapping[str, int], worker_limit: int) -> None:
+        self.root, self.ports = root, dict(ports)
+        self.api = f"http://{HOST}:{ports['prefect']}/api"
+        self.services = {s.name: s for s in services(root, self.ports, self.api, worker_limit)}
+        self.asked_to_stop = threading.Event()
+
+    def check_ports(self) -> None:
+        """Refuse to start when a port is taken.
+
+        Raises:
+            StepError: names each port, its service and the option that moves it.
+        """
+        taken = [f"{name}: port {port} of {HOST} is taken" for name, port in self.ports.items() if port_taken(port)]
+        if taken:
+            options = ", ".join(f"--{name}-port" for name, port in self.ports.items() if port_taken(port))
+            raise StepError("; ".join(taken) + f". Stop what uses it, or choose another with {options}")
+
+    def start(self) -> None:
+        """Start everything and return when all are healthy.
+
+        Raises:
+            StepError: a service died or did not become healthy; with its last words.
+            Stopped: asked to stop meanwhile.
+        """
+        for name in self.services:
+            if name != "worker":
+                self.services[name].start(self.root)
+        self._wait_for("prefect")
+        note_api(self.root, self.api)
+        self._deploy()
+        self.services["worker"].start(self.root)
+        for name in self.services:
+            self._wait_for(name)
+
+    def watch(self) -> None:
+        """Return never: raise Stopped when asked to, or StepError when a service dies."""
+        while True:
+            self._check()
+            time.sleep(0.2)
+
+    def stop(self) -> None:
+        """Stop all services, those first that others do not need; nothing is left running."""
+        note_api(self.root, None)
+        if worker := self.services["worker"].process:
+            stop_flow_runs(worker)
+        for name in STOP_ORDER:
+            service = self.services.get(name)
+            if service and service.process:
+                processes.stop(service.process, GENTLE_S.get(name, 5))
+
+    def _wait_for(self, name: str) -> None:
+        service = self.services[name]
+
+        def healthy() -> bool:
+            self._check()
+            return answers(service.health)
+
+        if not processes.wait_until(healthy, HEALTHY_S, pause=0.2):
+            raise StepError(f"{name} did not become healthy within {HEALTHY_S} s; {self._last_words(name)}")
+
+    def _check(self) -> None:
+        if self.asked_to_stop.is_set():
+            raise Stopped
+        for service in self.services.values():
+            if service.dead:
+                status = service.process.returncode
+                raise StepError(f"{service.name} ended with status {status}; {self._last_words(service.name)}")
+
+    def _last_words(self, name: str) -> str:
+        log = settings.log_file(self.root, name)
+        return f"its log {log} ends with:\n{processes.tail(log)}"
+
+    def _deploy(self) -> None:
+        log = settings.log_file(self.root, "deploy")
+        with open(log, "w", encoding="utf-8") as file:
+            child = processes.start(
+                processes.guarded("flows.deploy", tree=True),
+                cwd=self.root,
+                env=os.environ | {"PREFECT_API_URL": self.api, "PYTHONPATH": _code()},
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            while child.poll() is None:
+                self._check()
+                time.sleep(0.1)
+        finally:
+            processes.stop(child, 2)
+        if child.returncode != 0:
+            raise StepError(f"the deployments of prefect.yaml were refused; {self._last_words('deploy')}")
+
+
+def services(root: Path, ports: Mapping[str, int], api: str, worker_limit: int) -> list[Service]:
+    """The services of a project; the panel only where it is installed."""
+    at = {name: f"http://{HOST}:{port}" for name, port in ports.items()}
+    worker_port = free_port()
+    found = [
+        Service(
+            "prefect",
+            processes.guarded("prefect", "server", "start", "--host", HOST, "--port", str(ports["prefect"])),
+            f"{api}/health",
+            at["prefect"],
+            {"PREFECT_API_URL": api, "PREFECT_UI_API_URL": api, "PREFECT_SERVER_LOGGING_LEVEL": "WARNING"},
+        ),
+        Service(
+            "mlflow",
+            processes.guarded(
+                "mlflow", "server", "--host", HOST, "--port", str(ports["mlflow"]), "--workers", "1",
+                "--backend-store-uri", settings.mlflow_uri(root),
+                "--default-artifact-root", (root / "mlartifacts").as_uri(),
+            ),
+            f"{at['mlflow']}/health",
+            at["mlflow"],
+            # Each job worker holds 270 MB, and nothing here gives them work.
+            {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        ),
+        Service(
+            "worker",
+            processes.guarded(
+                "prefect", "worker", "start", "--pool", "local", "--limit", str(worker_limit), "--with-healthcheck"
+            ),
+            f"http://{HOST}:{worker_port}/health",
+            environment={
+                "PREFECT_API_URL": api,
+                "PREFECT_WORKER_WEBSERVER_PORT": str(worker_port),
+                "PREFECT_WORKER_QUERY_SECONDS": "2",
+            },
+        ),
+    ]  # fmt: skip
+    if "panel" in ports:
+        command = processes.guarded(
+            "streamlit", "run", str(root / "ui" / "app.py"), "--server.address", HOST,
+            "--server.port", str(ports["panel"]), "--server.headless", "true",
+            "--browser.gatherUsageStats", "false",
+        )  # fmt: skip
+        health = f"{at['panel']}/_stcore/health"
+        found.append(Service("panel", command, health, at["panel"], {"PREFECT_API_URL": api, "PYTHONPATH": _code()}))
+    return found
+
+
+def stop_flow_runs(worker: subprocess.Popen) -> None:
+    """Stop the runs that a worker has started and let them say so while the server still listens."""
+    import psutil
+
+    try:
+        runs = psutil.Process(worker.pid).children(recursive=False)
+    except psutil.NoSuchProcess:
+        return
+    for run in runs:
+        run.terminate()
+    psutil.wait_procs(runs, timeout=15)
+
+
+def _code() -> str:
+    """Where this package lies, for processes that are started under the guard."""
+    return str(Path(__file__).parents[1])
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the platform until it is stopped; returns the exit status."""
+    arguments = _parser().parse_args(argv)
+    root = settings.project_root()
+    settings.configure(root)
+    ports = {"prefect": arguments.prefect_port, "mlflow": arguments.mlflow_port, "panel": arguments.panel_port}
+    if not (root / "ui" / "app.py").is_file():
+        del ports["panel"]
+    platform = Platform(root, ports, arguments.worker_limit)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: platform.asked_to_stop.set())
+    try:
+        platform.check_ports()
+        print("Starting Prefect, MLflow and the panel", flush=True)
+        platform.start()
+        print(addresses(platform), flush=True)
+        platform.watch()
+    except Stopped:
+        print("\nStopping", flush=True)
+        return 0
+    except StepError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return 1
+    finally:
+        platform.stop()
+        print("All stopped", flush=True)
+
+
+def addresses(platform: Platform) -> str:
+    """Where everything is, and how to use and stop it."""
+    names = {"panel": "panel", "prefect": "Prefect", "mlflow": "MLflow"}
+    lines = [f"  {names[name]:<8} {service.address}" for name, service in platform.services.items() if service.address]
+    api = "" if platform.ports["prefect"] == 4200 else f"PREFECT_API_URL={platform.api} "
+    prefect = "prefect" if shutil.which("prefect") else ".venv/bin/prefect"
+    return "\n".join(
+        ["Up:", *sorted(lines), f"Start a run: {api}{prefect} deployment run pipeline/local", "Stop all with Ctrl-C."]
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m flows.up",
+        description="Prefect, MLflow and the panel on 127.0.0.1.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--prefect-port", type=int, default=4200, help="port of the Prefect server")
+    parser.add_argument("--mlflow-port", type=int, default=5000, help="port of MLflow")
+    parser.add_argument("--panel-port", type=int, default=8501, help="port of the panel")
+    parser.add_argument("--worker-limit", type=int, default=2, help="flow runs at once")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
