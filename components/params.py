@@ -59,7 +59,10 @@ class ValidationParams(Section):
     min_documents: int = Field(50, ge=1, description="Fewer documents than this fail the gate")
     min_megabytes: float = Field(0.05, ge=0, description="Less text than this fails the gate (MB of UTF-8)")
     max_duplicate_fraction: Fraction = Field(0.5, description="More exact duplicates among raw documents fail the gate")
-    max_invalid_fraction: Fraction = Field(0.0, description="Share of rows that may break a row rule")
+    max_invalid_fraction: Fraction = Field(
+        0.01,
+        description="Share of texts that may be blank or wrongly decoded; ids, kinds and provenance must hold always",
+    )
     min_tokens: int = Field(20_000, ge=1, description="Fewer training tokens than this fail the gate")
     min_bytes_per_token: float = Field(1.2, ge=1, le=20, description="A tokenizer that compresses less fails the gate")
 

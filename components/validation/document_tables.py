@@ -40,7 +40,7 @@ class Shard:
     characters: int = 0
 
     def row(self) -> dict[str, Any]:
-        mean = round(self.characters / self.rows, 2) if self.rows else None
+        mean = round(self.characters / self.rows, 2) if self.rows else 0.0
         return {**vars(self), "mean_characters": mean}
 
 

@@ -14,7 +14,7 @@ from components.params import ValidationParams
 
 ASSETS = ("raw", "curated", "textbooks", "tokens")
 MAX_REPLACEMENT_FRACTION = 0.01  # of a text's characters; a text decoded with the wrong encoding has far more
-TEACHERS = r"^(procedural|api|local|cached)/[^:\s]+:\S+"  # who wrote a textbook, its version, the prompt or generator
+TEACHERS = r"^(?:procedural|api|local|cached)/[^:\s]+:\S+"  # who wrote a textbook, its version, the prompt or generator
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from components.files import atomic_directory, write_json
 from components.params import Params
 from components.tracking import Tracker
 from components.validation.document_tables import WHERE, DocumentTables
-from components.validation.outcome import Outcome
+from components.validation.outcome import EXAMPLES, Outcome
 from components.validation.page import html_page
 from components.validation.suites import Rule, suite
 from components.validation.token_tables import TokenTables
@@ -59,8 +59,8 @@ def _whole(validator: "Validator", tables: Any, rules: list[Rule]) -> list[Outco
     facts = validator.check("facts", _of(rules, "facts"), [pd.DataFrame([tables.facts()])])
     for outcome in facts:
         if outcome.state == "failed" and outcome.examples:
-            cases = tables.examples(outcome.column)
-            outcome.examples += [{"value": case} for case in cases]
+            cases = [{"value": case} for case in tables.examples(outcome.column)]
+            outcome.examples = (outcome.examples + cases)[:EXAMPLES]  # the figure itself, then what is behind it
     return outcomes + facts
 
 
