@@ -1,17 +1,34 @@
 """A workspace with what the earlier steps write, in small: two models and a control."""
 
 import csv
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 SMALL_FLOPS, LARGE_FLOPS = 9e5, 3e6  # a token
 
 
-def accuracy(value: float, n: int = 100, chance: float = 0.25) -> dict[str, Any]:
-    return {"acc": {"value": value, "stderr": (value * (1 - value) / n) ** 0.5, "n": n}, "chance": chance}
+def task_scores(value: float, n: int = 100) -> dict[str, Any]:
+    """A task's or category's figures, as components.benchmarking writes them."""
+    figures = {"acc": value, "acc_norm": value, "bits_per_byte": 2 - value, "chance": 0.25, "majority": 0.26}
+    errors = {"acc": (value * (1 - value) / n) ** 0.5, "acc_norm": 0.05, "bits_per_byte": 0.1}
+    return {name: {"value": v, "stderr": errors.get(name, 0.0), "n": n} for name, v in figures.items()}
+
+
+def examples(name: str, tasks: dict[str, tuple[float, int]]) -> pa.Table:
+    """Right and wrong answers that give the tasks' accuracies; the models differ in which they get right."""
+    rows = []
+    for task, (value, n) in tasks.items():
+        right = round(value * n)
+        for i in range(n):
+            turned = (i + len(name)) % n
+            rows.append({"task": task, "id": f"{task}-{i}", "acc": float(turned < right), "question": "?"})
+    return pa.Table.from_pylist(rows)
 
 
 def put_json(path: Path, value: Any) -> Path:
@@ -44,6 +61,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "control": (1_500_000, LARGE_FLOPS, [7.6, 4.5, 3.8, 3.4, 3.2]),
     }
     exam = {"small": (0.3, 0.4), "large": (0.5, 0.6), "control": (0.4, 0.26)}
+    digests = {name: hashlib.sha256(f"weights of {name}".encode()).hexdigest() for name in runs}
     for name, (tokens, flops, losses) in runs.items():
         put_curve(tmp_path / f"reports/curves/{name}.csv", tokens, flops, losses)
         put_json(
@@ -56,16 +74,20 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
                 "loss": losses[-1] + 0.01,
                 "validation_loss": losses[-1],
                 "bits_per_byte": losses[-1] / 2.5,
+                "checkpoint_sha256": digests[name],
             },
         )
         first, second = exam[name]
-        put_json(
-            tmp_path / f"reports/scores/{name}/scores.json",
-            {
-                "tasks": {"addition": accuracy(first), "analogy": accuracy(second, 50)},
-                "categories": {"reasoning": accuracy((first + second) / 2)},
-            },
-        )
+        scores = {
+            "suite": "exam",
+            "tasks": {"addition": task_scores(first), "analogy": task_scores(second, 50)},
+            "categories": {"reasoning": task_scores((first + second) / 2, 150)},
+            "overall": task_scores((first + second) / 2, 150),
+            "checkpoint": {"weights_sha256": digests[name]},
+        }
+        put_json(tmp_path / f"reports/scores/{name}/scores.json", scores)
+        table = examples(name, {"addition": (first, 100), "analogy": (second, 50)})
+        pq.write_table(table, tmp_path / f"reports/scores/{name}/examples.parquet")
     put_json(
         tmp_path / "models/grown/transfer.json",
         {
@@ -83,7 +105,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     model = tmp_path / "models/large"
     put_json(model / "config.json", {"model_type": "phi", "hidden_size": 160, "num_hidden_layers": 4})
     put_json(model / "lineage.json", {"seed": 1, "step": 40, "tokens_fingerprint": "abc", "initial": "def"})
-    (model / "model.safetensors").write_bytes(b"weights")
+    (model / "model.safetensors").write_bytes(b"weights of large")
     return tmp_path
 
 

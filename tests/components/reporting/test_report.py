@@ -45,7 +45,7 @@ def test_figures_are_the_inputs(arguments: Any) -> None:
     assert {p.name for p in arguments[1]["output"].iterdir()} == FILES
     for row in board["models"]:
         trained = json.loads(Path(f"reports/train_{row['name']}.json").read_text(encoding="utf-8"))
-        for key in ("parameters", "tokens", "flops", "validation_loss", "bits_per_byte"):
+        for key in ("parameters", "tokens", "flops", "validation_loss", "bits_per_byte", "checkpoint_sha256"):
             assert row[key] == trained[key]
         scores = json.loads(Path(f"reports/scores/{row['name']}/scores.json").read_text(encoding="utf-8"))
         for part in ("tasks", "categories"):
@@ -53,11 +53,16 @@ def test_figures_are_the_inputs(arguments: Any) -> None:
             for name, found in row[part].items():
                 given = scores[part][name]
                 assert {k: found[k] for k in ("value", "stderr", "n")} == given["acc"]
-                assert found["chance"] == given["chance"]
+                assert (found["chance"], found["majority"]) == (given["chance"]["value"], given["majority"]["value"])
         values = [task["acc"]["value"] for task in scores["tasks"].values()]
         assert row["exam_accuracy"] == pytest.approx(sum(values) / len(values))
         assert summary[f"{row['name']}_validation_loss"] == row["validation_loss"]
         assert summary[f"{row['name']}_exam_accuracy"] == row["exam_accuracy"]
+    by_hand = {row["name"]: row["exam_accuracy"] for row in board["models"]}
+    for pair in board["exam_differences"]:
+        assert (pair["of"], pair["n"]) == ("large", 150)
+        assert pair["value"] == pytest.approx(by_hand["large"] - by_hand[pair["against"]])
+    assert summary["exam_difference_over_control"] == board["exam_differences"][1]["value"]
     proof = json.loads(Path("models/grown/transfer.json").read_text(encoding="utf-8"))
     assert {k: v for k, v in board["transfer"].items() if k in proof} == {k: v for k, v in proof.items() if k != "seed"}
     assert board["transfer"]["tokens_to_control_loss"] == pytest.approx(562_500)
