@@ -1,0 +1,24 @@
+"""`python -m components.tokenization`: documents to a tokenizer and token shards, held-out documents apart."""
+
+from typing import Any
+
+from components.cli import Argument, Command, main
+
+
+def run(*arguments: Any) -> dict[str, Any]:
+    from components.tokenization import tokenize
+
+    return tokenize.run(*arguments)
+
+
+COMMAND = Command(
+    step="tokenization",
+    description="Train a byte-level BPE tokenizer, or take an existing one, and write the token shards.",
+    run=run,
+    inputs=(Argument("documents", "directories of documents; a document that several hold counts once", many=True),),
+    outputs=(Argument("output", "directory for the tokens"),),
+    sections=("seed", "tokenization"),
+)
+
+if __name__ == "__main__":
+    main(COMMAND)

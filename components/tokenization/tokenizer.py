@@ -1,0 +1,170 @@
+"""The tokenizer: a byte-level BPE trained on the corpus, or an existing one taken from a folder.
+
+The trained one splits text as GPT-4's does (words with their leading blank, runs of punctuation, line ends, blanks),
+but every digit stands alone, so that a small model sees numbers column by column. Bytes are the alphabet: any text
+comes back as it went in, and no token is unknown. Text that spells a special token is encoded as ordinary text.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from components.errors import StepError
+from components.files import sha256_file, write_json
+
+END_OF_TEXT = "<|endoftext|>"
+PATTERN = (
+    r"'(?i:[sdmt]|ll|ve|re)"  # English contractions
+    r"|[^\r\n\p{L}\p{N}]?\p{L}+"  # a word with the blank or sign before it
+    r"|\p{N}"  # one digit
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*"  # punctuation, with the line end after it
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"  # line ends; blanks but the last, which belongs to what follows
+)
+FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+)
+
+
+@contextmanager
+def all_cores() -> Iterator[None]:
+    """Let the tokenizers library use every core that this process may use. The result never depends on their number."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    wanted = {"TOKENIZERS_PARALLELISM": "true", "RAYON_NUM_THREADS": str(cores)}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def train(texts: Iterable[str], vocab_size: int, directory: Path) -> None:
+    """Train a byte-level BPE of at most `vocab_size` entries and write it to `directory`.
+
+    Entry 0 is the end-of-text token, entries 1 to 256 are the bytes. A merge needs a pair that occurs twice, so a small
+    corpus gives fewer entries. Equal texts in equal order give equal bytes.
+    """
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(PATTERN), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        min_frequency=2,
+        special_tokens=[END_OF_TEXT],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    directory.mkdir(parents=True)
+    tokenizer.save(str(directory / "tokenizer.json"))
+    _write_config(directory, {"tokenizer_class": "PreTrainedTokenizerFast"}, END_OF_TEXT)
+
+
+def take(folder: Path, directory: Path) -> None:
+    """Copy an existing tokenizer into `directory`, as transformers reads it.
+
+    Raises:
+        StepError: the folder holds no readable fast tokenizer.
+    """
+    folder = Path(folder)
+    if not (folder / "tokenizer.json").is_file():
+        raise StepError(
+            f"tokenization.tokenizer: {folder} has no tokenizer.json; expected the folder of a fast tokenizer, as "
+            "transformers' save_pretrained writes it"
+        )
+    directory.mkdir(parents=True)
+    for name in FILES:
+        if (folder / name).is_file():
+            shutil.copyfile(folder / name, directory / name)
+    tokenizer = _load(directory / "tokenizer.json", folder)
+    if tokenizer.truncation or tokenizer.padding:  # else every text would silently be cut or filled up
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        tokenizer.save(str(directory / "tokenizer.json"))
+    config = _read_config(directory, folder)
+    _write_config(directory, config, _end_of_text(tokenizer, config, folder))
+
+
+class Encoder:
+    """The tokenizer of a directory: texts to ids."""
+
+    def __init__(self, directory: Path) -> None:
+        path = directory / "tokenizer.json"
+        self._tokenizer = _load(path, directory)
+        self._tokenizer.encode_special_tokens = True  # "<|endoftext|>" within a text is text
+        config = _read_config(directory, directory)
+        self.eos_token_id: int = self._tokenizer.token_to_id(_content(config["eos_token"]))
+        self.vocab_size = max(self._tokenizer.get_vocab(with_added_tokens=True).values()) + 1
+        self.sha256 = sha256_file(path)
+
+    def encode(self, texts: list[str]) -> list[list[int]]:
+        """The ids of each text, without any special token."""
+        return [e.ids for e in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+
+    def decode(self, ids: list[int]) -> str:
+        return self._tokenizer.decode(ids, skip_special_tokens=False)
+
+
+def _load(path: Path, origin: Path) -> Any:
+    from tokenizers import Tokenizer
+
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing narrower
+        raise StepError(
+            f"{origin / path.name} is not a tokenizer that the tokenizers library reads: {error}"
+        ) from error
+
+
+def _read_config(directory: Path, origin: Path) -> dict[str, Any]:
+    path = directory / "tokenizer_config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise StepError(f"{origin / path.name} is not JSON ({error})") from error
+    if not isinstance(config, dict):
+        raise StepError(f"{origin / path.name} holds a {type(config).__name__}; expected a JSON object")
+    return config
+
+
+def _write_config(directory: Path, config: dict[str, Any], eos: str) -> None:
+    """tokenizer_config.json with the end-of-text token in every role that has no token of its own."""
+    roles = {role: config.get(role) or eos for role in ("bos_token", "eos_token", "pad_token", "unk_token")}
+    defaults = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
+    write_json(directory / "tokenizer_config.json", defaults | config | roles)
+
+
+def _end_of_text(tokenizer: Any, config: dict[str, Any], folder: Path) -> str:
+    """The token that ends a text: the configured one, or `<|endoftext|>`."""
+    names = [_content(config["eos_token"])] if config.get("eos_token") else [END_OF_TEXT]
+    if tokenizer.token_to_id(names[0]) is None:
+        raise StepError(
+            f"tokenization.tokenizer: {folder} has no end-of-text token ({names[0]!r} is not in its vocabulary); name "
+            "one as eos_token in its tokenizer_config.json"
+        )
+    return names[0]
+
+
+def _content(token: Any) -> str:
+    """A token as tokenizer_config.json names it: plain, or as an object with its flags."""
+    return token["content"] if isinstance(token, dict) else str(token)
