@@ -25,6 +25,7 @@ PROOF = (
     "target_loss",
     "loss_delta",
     "proof_tokens",
+    "proof_on",
 )
 
 

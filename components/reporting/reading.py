@@ -7,7 +7,7 @@ figure that silently went missing would look like one that nobody measured.
 import csv
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -50,9 +50,12 @@ def read_case(
     subject = model.name if model and model.name in names else "large"
     for found in models:
         _same_weights(found, scores_by, training_by, model if found.name == subject else None)
+    proof = read_transfer(transfer) if transfer else None
+    if proof:
+        _grown_from(proof, transfer, training_by, models)
     return Case(
         models=models,
-        transfer=read_transfer(transfer) if transfer else None,
+        transfer=proof,
         subject=subject,
         lineage=_optional_object(model / "lineage.json") if model else {},
         config=read_object(model / "config.json") if model else {},
@@ -168,7 +171,9 @@ def read_transfer(path: Path) -> dict[str, Any]:
         raise StepError(f"{path}: `operator` is {content.get('operator')!r}; expected the name of a growth operator")
     for key in ("max_absolute_logit_difference", "max_relative_logit_difference", "kl", "source_loss", "target_loss"):
         number(path, content, key, required=False)
-    number(path, content, "loss_delta", required=False)
+    for key in ("loss_delta", "proof_tokens"):
+        number(path, content, key, required=False)
+    _text(path, content, "source_sha256")
     return content
 
 
@@ -289,6 +294,18 @@ def _text(path: Path, content: Any, key: str) -> str | None:
 def _check_checkpoint(directory: Path) -> None:
     if not any(Path(directory).glob("*.safetensors")):
         raise StepError(f"--model {directory} has no model.safetensors; expected a checkpoint of components.training")
+
+
+def _grown_from(proof: Mapping[str, Any], path: Path, training: Mapping[str, Path], models: Sequence[Evidence]) -> None:
+    """Refuse the proof of a growth from another small model: its cost would be counted in wrongly."""
+    small = next((m for m in models if m.name == "small" and m.training), None)
+    trained = small.training.get("checkpoint_sha256") if small else None
+    source = proof.get("source_sha256")
+    if trained and source and trained != source:
+        raise StepError(
+            f"{path} is of a growth from other weights ({source[:12]}) than {training['small']} trained "
+            f"({trained[:12]}); run the growth again"
+        )
 
 
 def _same_weights(

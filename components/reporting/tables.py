@@ -151,6 +151,7 @@ def _proof_table(transfer: dict[str, Any] | None) -> dict[str, Any]:
     figures = [
         ("operator", found.get("operator"), str),
         ("tokens compared", found.get("proof_tokens"), "{:,}".format),
+        ("compared on", found.get("proof_on"), str),
         ("largest logit difference, relative", found.get("max_relative_logit_difference"), scientific),
         ("largest logit difference, absolute", found.get("max_absolute_logit_difference"), scientific),
         ("KL divergence (nats a token)", found.get("kl"), scientific),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from components.errors import StepError
 from components.params import PROFILES, Params, flatten, load_params, read_yaml
 
 NAMES = sorted(path.stem for path in (Path(__file__).parents[2] / PROFILES).glob("*.yaml"))
@@ -27,13 +28,28 @@ def test_a_profile_loads_and_says_what_it_says(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_pair_of_a_profile_can_grow(name: str) -> None:
+    from components.phi.model import PhiConfig
+    from components.transfer.shapes import check_growth, read_target
+
     params = load_params(profile=name)
-    small, large = params.small.model, params.large.model
+    vocabulary, positions = params.tokenization.vocab_size, params.training.context_length
+    small = PhiConfig.from_shape(params.small.model, vocabulary, positions)
+    large = read_target("large", params, small)
+    check_growth(small, large)
     assert small.rotary_dims == large.rotary_dims
-    assert small.rope_theta == large.rope_theta
-    assert small.layer_norm_eps == large.layer_norm_eps
-    for axis in ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "head_dim"):
-        assert getattr(large, axis) >= getattr(small, axis), axis
+    assert large.hidden_size > small.hidden_size
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_growing_backwards_would_be_refused(name: str) -> None:
+    """So that the test above says something."""
+    from components.phi.model import PhiConfig
+    from components.transfer.shapes import check_growth
+
+    params = load_params(profile=name)
+    small, large = (PhiConfig.from_shape(p.model, 51_200, 2048) for p in (params.small, params.large))
+    with pytest.raises(StepError, match="cannot grow"):
+        check_growth(large, small)
 
 
 def test_laptop_is_the_defaults() -> None:

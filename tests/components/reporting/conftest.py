@@ -100,6 +100,9 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "target_loss": 3.3000001,
             "loss_delta": 1e-7,
             "proof_tokens": 4096,
+            "proof_on": "held-out tokens",
+            "source_sha256": digests["small"],
+            "depth_map": [{"source": 0, "identity": False}],
         },
     )
     model = tmp_path / "models/large"

@@ -202,3 +202,9 @@ def test_figures_of_different_weights_are_refused(arguments: Any) -> None:
     edit(SCORES, lambda s: s["checkpoint"].update(weights_sha256="1" * 64))
     with pytest.raises(StepError, match=r"reports/scores/large/scores\.json is of other weights \(111111111111\)"):
         read_case(**arguments[0])
+
+
+def test_a_growth_from_another_small_model_is_refused(arguments: Any) -> None:
+    edit(arguments[0]["transfer"], lambda s: s.update(source_sha256="2" * 64))
+    with pytest.raises(StepError, match=r"transfer\.json is of a growth from other weights \(222222222222\)"):
+        read_case(**arguments[0])

@@ -64,7 +64,9 @@ def test_figures_are_the_inputs(arguments: Any) -> None:
         assert pair["value"] == pytest.approx(by_hand["large"] - by_hand[pair["against"]])
     assert summary["exam_difference_over_control"] == board["exam_differences"][1]["value"]
     proof = json.loads(Path("models/grown/transfer.json").read_text(encoding="utf-8"))
-    assert {k: v for k, v in board["transfer"].items() if k in proof} == {k: v for k, v in proof.items() if k != "seed"}
+    assert {k: v for k, v in board["transfer"].items() if k in proof} == {
+        k: v for k, v in proof.items() if k not in ("seed", "source_sha256", "depth_map")
+    }
     assert board["transfer"]["tokens_to_control_loss"] == pytest.approx(562_500)
     assert all(isinstance(v, int | float) for v in summary.values())
 
