@@ -318,11 +318,10 @@ def stage_table(run: PipelineRun) -> list[dict[str, str]]:
 
 def failure_text(run: PipelineRun) -> str:
     """The failed stages with their last lines, and what was not run because of them."""
-    texts = [str(error) for error in run.failures.values()]
+    failed = ", ".join(run.failures)
     missing = [s.name for s in run.stages if s.name not in run.outcomes and s.name not in run.failures]
-    if missing:
-        texts.insert(0, f"not run because of it: {', '.join(missing)}")
-    return "\n".join(texts)
+    head = f"failed: {failed}" + (f"; so not run: {', '.join(missing)}" if missing else "")
+    return "\n".join([head, *(str(error) for error in run.failures.values())])
 
 
 def finish_workspace(run: PipelineRun) -> None:

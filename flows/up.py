@@ -227,6 +227,10 @@ def main(argv: list[str] | None = None) -> int:
         signal.signal(number, lambda *_: platform.asked_to_stop.set())
     try:
         platform.check_ports()
+    except StepError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return 1
+    try:
         print("Starting Prefect, MLflow and the panel", flush=True)
         platform.start()
         print(addresses(platform), flush=True)
