@@ -87,6 +87,7 @@ def write_state(
         write_json(folder / "generation_config.json", {"bos_token_id": eos, "eos_token_id": eos, "pad_token_id": eos})
         contiguous = {name: tensor.detach().to("cpu", torch.float32).contiguous() for name, tensor in state.items()}
         save_file(contiguous, folder / WEIGHTS, metadata={"format": "pt"})
+        (folder / WEIGHTS).chmod(0o644)  # safetensors makes it readable by its owner alone
         if tokenizer_dir is not None:
             copy_tokenizer(tokenizer_dir, folder)
         write_json(folder / "lineage.json", dict(lineage))

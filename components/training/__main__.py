@@ -1,0 +1,36 @@
+"""`python -m components.training`: train the model of a section of params.yaml on a tokens directory."""
+
+from typing import Any
+
+from components.cli import Argument, Command, main
+
+
+def run(*arguments: Any) -> dict[str, Any]:
+    from components.phi import machine
+
+    machine.prepare(arguments[2].training.threads)
+    from components.training import train
+
+    return train.run(*arguments)
+
+
+COMMAND = Command(
+    step="training",
+    description="Train the Phi of a section of params.yaml on token shards.",
+    run=run,
+    inputs=(
+        Argument(
+            "model", "section of params.yaml with the model's shape and budget", type=str, choices=("small", "large")
+        ),
+        Argument("tokens", "tokens directory of components.tokenization"),
+        Argument("initial", "checkpoint to start from; without it a random start", required=False),
+    ),
+    outputs=(
+        Argument("output", "directory for the checkpoint"),
+        Argument("curves", "CSV for one row a validation", required=False),
+    ),
+    sections=("seed", "small", "large", "training"),
+)
+
+if __name__ == "__main__":
+    main(COMMAND)
