@@ -51,7 +51,7 @@ def suite(asset: str, params: ValidationParams) -> list[Rule]:
         *rules,
         _kinds(("textbook", "exercise")),
         _matches("created_by", TEACHERS, "teacher, version and generator, e.g. procedural/1:exercises"),
-        _at_least("facts", "documents", 1, "documents in the set"),
+        _between("facts", "documents", 1, None, "the set is not empty"),
         _duplicates(0.0, "textbooks"),
     ]
 
@@ -139,8 +139,9 @@ def _tokens(params: ValidationParams) -> list[Rule]:
         _equal("splits", "documents_ended", "documents", "every document ends with an end-of-text token"),
         _equal("splits", "documents", "expected_documents", "documents.parquet lists the documents of the manifest"),
         _equal("splits", "document_bytes", "expected_document_bytes", "documents.parquet has the manifest's bytes"),
+        _equal("splits", "index_sha256", "expected_index_sha256", "documents.parquet has the hash of the manifest"),
         _between("splits", "gaps", None, 0, "each document starts where the one before it ends"),
-        _at_least("splits", "documents", 1, "documents in the split"),
+        _between("splits", "documents", 1, None, "the split is not empty"),
         _at_least("facts", "train_tokens", params.min_tokens, "training tokens", "validation.min_tokens"),
         _at_least(
             "facts",

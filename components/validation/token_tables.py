@@ -123,6 +123,8 @@ class TokenTables:
             "expected_document_bytes": counts["bytes"],
             "eos_tokens": sum(row["eos_tokens"] for row in files),
             "documents_ended": self._ended(files, ends),
+            "index_sha256": sha256_file(self.directory / name / INDEX),
+            "expected_index_sha256": counts["documents_sha256"],
             "gaps": int(np.count_nonzero(starts != before[: len(starts)])),
         }
 
