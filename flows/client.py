@@ -11,7 +11,7 @@ import json
 import os
 import shlex
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -40,6 +40,7 @@ __all__ = [
     "scores",
 ]
 
+MLFLOW_PAGES = "PHIFORGE_MLFLOW_PAGES"  # where MLflow's pages are, when its records are read from the file itself
 FLOW = "pipeline"
 DEPLOYMENT = "pipeline/local"
 DEFAULT_API = "http://127.0.0.1:4200/api"
@@ -141,9 +142,9 @@ class Score:
     """One figure of the exam with its standard error (None where the stage logged none)."""
 
     model: str
-    group: str  # "tasks" or "categories"
-    name: str
-    metric: str
+    group: str  # "overall", "categories" or "tasks"
+    name: str  # empty for overall
+    metric: str  # as in scores.json: acc, acc_norm, bits_per_byte
     value: float
     stderr: float | None
     n: int | None
@@ -349,9 +350,10 @@ class Runs:
     @cached_property
     def _open_client(self) -> Any:
         # Not get_client(): without a configured address that one would start a server of its own.
+        import httpx
         from prefect.client.orchestration import SyncPrefectClient
 
-        return SyncPrefectClient(self.api, httpx_settings={"timeout": 10.0})
+        return SyncPrefectClient(self.api, httpx_settings={"timeout": httpx.Timeout(10.0, connect=3.0)})
 
     @contextmanager
     def _client(self) -> Iterator[Any]:
@@ -388,12 +390,12 @@ class Records:
 
     @property
     def address(self) -> str:
-        """Where MLflow's own pages are; empty for a file, which has none."""
-        return self.uri if self.uri.startswith("http") else ""
+        """Where MLflow's own pages are, or empty: a file has none, unless a server of it is named."""
+        return self.uri if self.uri.startswith("http") else os.environ.get(MLFLOW_PAGES, "")
 
     def link(self, record: Record) -> str:
         """Page of a run in MLflow's interface, or an empty string."""
-        return f"{self.address}/#/experiments/{record.experiment}/runs/{record.id}" if self.address else ""
+        return f"{self.address.rstrip('/')}/#/experiments/{record.experiment}/runs/{record.id}" if self.address else ""
 
     def parents(self, limit: int = 100) -> list[Record]:
         """Runs of the whole pipeline, newest first: those of flow runs, not those of single stages."""
@@ -437,23 +439,39 @@ class Records:
 
     def curves(self, record: Record, figures: tuple[str, ...] = ("loss", "validation_loss")) -> list[Curve]:
         """Histories of a stage's figures; only those with more than one point make a curve."""
-        tokens = dict(self._history(record, "tokens")) if "tokens" in record.metrics else {}
+        at = self._tokens(record)
         curves = []
         for figure in figures:
             points = self._history(record, figure) if figure in record.metrics else []
             if len(points) < 2:
                 continue
-            in_tokens = bool(tokens) and all(step in tokens for step, _ in points)
-            x = tuple(tokens[step] if in_tokens else float(step) for step, _ in points)
-            y = tuple(value for _, value in points)
-            curves.append(Curve(record.stage, figure, x, y, "tokens" if in_tokens else "steps"))
+            x = tuple(at(step) for step, _ in points)
+            known = all(place is not None for place in x)
+            if not known:
+                x = tuple(float(step) for step, _ in points)
+            curves.append(Curve(record.stage, figure, x, tuple(y for _, y in points), "tokens" if known else "steps"))
         return curves
 
+    def _tokens(self, record: Record) -> Callable[[int], float | None]:
+        """Training tokens seen at an optimizer step: as logged, or by the size of a batch once that is known."""
+        logged = dict(self._history(record, "tokens")) if "tokens" in record.metrics else {}
+        batch = record.params.get("training.batch_tokens", "")
+        if len(logged) > 1:
+            return logged.get
+        return lambda step: step * float(batch) if batch.isdecimal() else None
+
     def _history(self, record: Record, figure: str) -> list[tuple[int, float]]:
-        """(step, value), by step; of a step that was logged twice, the last value."""
+        """(step, value), by step.
+
+        Of a step that was logged twice the first value counts: a step's summary, logged at its end, comes without a
+        step and so stands at 0 as well.
+        """
         with self._errors():
             history = self._client.get_metric_history(record.id, figure)
-        return sorted({m.step: m.value for m in sorted(history, key=lambda m: m.timestamp)}.items())
+        first: dict[int, float] = {}
+        for metric in sorted(history, key=lambda m: m.timestamp):
+            first.setdefault(metric.step, metric.value)
+        return sorted(first.items())
 
     def _search(self, condition: str, limit: int) -> list[Record]:
         if self._absent():
@@ -506,29 +524,44 @@ def parameters(parent: Record | None, stages: Mapping[str, Record]) -> dict[str,
 
 
 def scores(stages: Mapping[str, Record]) -> list[Score]:
-    """Exam figures of a run's benchmark stages, from the metrics `<group>.<name>.<metric>.{value,stderr,n}`."""
-    found = []
+    """Exam figures of a run's benchmark stages, from their metrics.
+
+    Two forms are read: figures with their standard error, `categories.<name>.<metric>.{value,stderr,n}` (likewise
+    `tasks` and `overall.<metric>`), and the plain accuracies of a step's summary, `<suite>.categories.<name>`.
+    """
+    found: list[Score] = []
     for stage, record in stages.items():
         base, _, model = stage.partition("@")
-        if base != "benchmark":
-            continue
-        for key, value in sorted(record.metrics.items()):
-            parts = key.split(".")
-            if len(parts) < 4 or parts[-1] != "value" or parts[0] not in ("tasks", "categories"):
-                continue
-            stem = key.removesuffix(".value")
-            n = record.metrics.get(f"{stem}.n")
-            found.append(
-                Score(
-                    model=model or stage,
-                    group=parts[0],
-                    name=".".join(parts[1:-2]),
-                    metric=parts[-2],
-                    value=value,
-                    stderr=record.metrics.get(f"{stem}.stderr"),
-                    n=None if n is None else int(n),
-                )
-            )
+        if base == "benchmark":
+            figures = _figures(model or stage, record.metrics)
+            found += figures or _plain_figures(model or stage, record.metrics)
+    return found
+
+
+def _figures(model: str, metrics: Mapping[str, float]) -> list[Score]:
+    found = []
+    for key, value in sorted(metrics.items()):
+        stem, _, last = key.rpartition(".")
+        group, _, rest = stem.partition(".")
+        name, _, metric = rest.rpartition(".")
+        if last == "value" and group in ("overall", "categories", "tasks"):
+            n = metrics.get(f"{stem}.n")
+            stderr = metrics.get(f"{stem}.stderr")
+            found.append(Score(model, group, name, metric, value, stderr, None if n is None else int(n)))
+    return found
+
+
+def _plain_figures(model: str, metrics: Mapping[str, float]) -> list[Score]:
+    found = []
+    for key, value in sorted(metrics.items()):
+        suite, _, rest = key.partition(".")
+        group, _, name = rest.partition(".")
+        if rest == "accuracy":
+            n = metrics.get(f"{suite}.examples")
+            stderr = metrics.get(f"{suite}.stderr")
+            found.append(Score(model, "overall", "", "acc", value, stderr, None if n is None else int(n)))
+        elif group in ("categories", "tasks") and name:
+            found.append(Score(model, group, name, "acc", value, None, None))
     return found
 
 

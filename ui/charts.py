@@ -13,6 +13,7 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 def losses(curves: Sequence[Curve]) -> go.Figure:
     """Loss of one run: a colour a stage, training loss thin, validation loss thick with its points marked."""
     stages = list(dict.fromkeys(curve.stage for curve in curves))
+    validated = {curve.stage for curve in curves if curve.figure == "validation_loss"}
     figure = go.Figure()
     for curve in sorted(curves, key=lambda c: c.figure != "loss"):
         colour = PALETTE[stages.index(curve.stage) % len(PALETTE)]
@@ -21,13 +22,15 @@ def losses(curves: Sequence[Curve]) -> go.Figure:
             x=curve.x,
             y=curve.y,
             name=f"{curve.stage} {'validation' if held_out else 'training'}",
+            legendgroup=curve.stage,  # one entry a stage; a click hides both its lines
+            showlegend=held_out or curve.stage not in validated,
             mode="lines+markers" if held_out else "lines",
-            line={"color": colour, "width": 2.4 if held_out else 1},
+            line={"color": colour, "width": 2.4 if held_out else 1.2},
             marker={"size": 6},
-            opacity=1 if held_out else 0.45,
+            opacity=1 if held_out else 0.5,
             hovertemplate="%{y:.4f} at %{x:,.0f}",
         )
-    return _finish(figure, curves)
+    return _finish(figure, curves, 400)
 
 
 def overlay(curves: Sequence[tuple[str, Curve]], runs: Sequence[str]) -> go.Figure:
@@ -53,14 +56,14 @@ def overlay(curves: Sequence[tuple[str, Curve]], runs: Sequence[str]) -> go.Figu
             marker={"size": 5},
             hovertemplate="%{y:.4f} at %{x:,.0f}",
         )
-    return _finish(figure, [curve for _, curve in curves])
+    return _finish(figure, [curve for _, curve in curves], 380)
 
 
-def _finish(figure: go.Figure, curves: Sequence[Curve]) -> go.Figure:
+def _finish(figure: go.Figure, curves: Sequence[Curve], height: int) -> go.Figure:
     units = {curve.unit for curve in curves}
     unit = "training tokens" if units == {"tokens"} else "optimizer steps" if units == {"steps"} else "tokens or steps"
     figure.update_layout(
-        height=340,
+        height=height,
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
         hovermode="x unified",
         legend={"orientation": "h", "y": -0.22, "x": 0, "title": None},

@@ -21,6 +21,9 @@ from components.params import Params, check_params, describe_range, merge, set_d
 Kind = Literal["integer", "number", "choice", "switch", "text", "yaml"]
 
 
+GENERAL = ("engine",)  # sections that are shown together with what stands outside of any
+
+
 @dataclass(frozen=True)
 class Field:
     """One parameter and the widget that suits it. `group` is the path of the model around it."""
@@ -38,13 +41,24 @@ class Field:
 
     @property
     def section(self) -> str:
-        """The part of params.yaml it stands in; parameters outside any section are `general`."""
-        return self.key.partition(".")[0] if "." in self.key else "general"
+        """The part of params.yaml it stands in; what no result depends on, or all of them, is `general`."""
+        first, dot, _ = self.key.partition(".")
+        return first if dot and first not in GENERAL else "general"
 
 
 def fields(model: type[BaseModel] = Params, prefix: str = "") -> list[Field]:
     """Every parameter of a model and of the models inside it, in the order of their declaration."""
     return list(_walk(model, prefix))
+
+
+def sections() -> dict[str, str]:
+    """The form's sections in the order of params.yaml, with what their models say of them."""
+    found = dict.fromkeys((field.section for field in fields()), "")
+    for name in found:
+        annotation = Params.model_fields[name].annotation if name in Params.model_fields else None
+        # A model without a docstring of its own shows its parent's, which says nothing of the section.
+        found[name] = (annotation.__dict__.get("__doc__") or "").strip().partition("\n")[0] if annotation else ""
+    return found
 
 
 def _walk(model: type[BaseModel], prefix: str) -> Iterator[Field]:

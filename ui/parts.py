@@ -113,7 +113,7 @@ def big(value: float) -> str:
 def changes(overrides: Mapping[str, Any], profile: str | None, most: int = 3) -> str:
     """What a run was asked to do differently, on one line."""
     words = [f"profile {profile}"] if profile else []
-    words += [f"{key.rpartition('.')[2]} {number(value)}" for key, value in overrides.items()]
+    words += [f"{key} {number(value)}" for key, value in overrides.items()]
     if not words:
         return "defaults"
     return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
@@ -130,13 +130,22 @@ def run_row(run: FlowRun) -> str:
     )
 
 
-def stage_list(stages: Iterable[tuple[StageRun, Mapping[str, float] | None]], descriptions: Mapping[str, str]) -> str:
-    """The stages of a run with outcome, seconds and, where one runs, its progress bar."""
-    rows = [_stage(stage, figures, descriptions.get(stage.name, "")) for stage, figures in stages]
+def stage_list(
+    stages: Iterable[tuple[StageRun, Mapping[str, float] | None]], descriptions: Mapping[str, str], active: bool
+) -> str:
+    """The stages of a run with outcome, seconds and, where one runs, its progress bar.
+
+    Args:
+        stages: each stage with the figures of its last progress line.
+        descriptions: by stage name, for the tooltips.
+        active: whether the run may still start those that wait.
+    """
+    rows = [_stage(stage, figures, descriptions.get(stage.name, ""), active) for stage, figures in stages]
     return f'<ol class="pf-stages">{"".join(rows)}</ol>'
 
 
-def _stage(stage: StageRun, figures: Mapping[str, float] | None, description: str) -> str:
+def _stage(stage: StageRun, figures: Mapping[str, float] | None, description: str, active: bool) -> str:
+    state = stage.state if stage.kind or active else "Not run"
     mood = tone(stage.kind, stage.state)
     took = duration(stage.seconds) if stage.kind and stage.kind != "PENDING" else ""
     tries = f'<span class="pf-dim">try {stage.attempts}</span>' if stage.attempts > 1 else ""
@@ -147,7 +156,7 @@ def _stage(stage: StageRun, figures: Mapping[str, float] | None, description: st
         below = f'<div class="pf-message">{escape(stage.message[:400])}</div>'
     return (
         f'<li class="pf-{mood}" title="{escape(description)}"><i></i><div class="pf-stage"><div>'
-        f'<span class="pf-name">{escape(stage.name)}</span>{tries}<span class="pf-state">{escape(stage.state)}</span>'
+        f'<span class="pf-name">{escape(stage.name)}</span>{tries}<span class="pf-state">{escape(state)}</span>'
         f'<span class="pf-time">{took}</span></div>{below}</div></li>'
     )
 

@@ -1,13 +1,14 @@
 """The clients that all pages share, and what is read through them.
 
-One client a process. Reads are kept for about a second, so that several open tabs cost one question.
+One client a process. What may change is asked each time; what has ended is kept.
 """
 
 from typing import Any
 
 import streamlit as st
 
-from components.params import PROFILES, Params, load_params
+from components.errors import StepError
+from components.params import PROFILES, load_params
 from flows.client import Curve, Record, Records, Runs, pipeline_stages, project_root
 
 
@@ -32,11 +33,13 @@ def profiles() -> list[str]:
     return sorted(path.stem for path in PROFILES.glob("*.yaml"))
 
 
-def sections() -> list[str]:
-    return [
-        "general",
-        *(name for name, info in Params.model_fields.items() if hasattr(info.annotation, "model_fields")),
-    ]
+@st.cache_data(ttl=5, show_spinner=False)
+def launch_trouble() -> tuple[str, bool]:
+    """Why a run cannot be launched now, or empty; and whether anything listens for runs."""
+    try:
+        return "", runs().ready()
+    except StepError as error:
+        return str(error), False
 
 
 @st.cache_data(ttl=30, show_spinner=False)

@@ -401,7 +401,7 @@ class History:
             for name in names:
                 n = 200 if group == "categories" else 100
                 value = min(0.95, 0.34 + lift + random.Random(name + model).uniform(-0.08, 0.2))
-                stem = f"{group}.{name}.accuracy"
+                stem = f"{group}.{name}.acc"
                 figures = {"value": value, "stderr": math.sqrt(value * (1 - value) / n), "n": n}
                 metrics += [Metric(f"{stem}.{key}", figure, _ms(began), 0) for key, figure in figures.items()]
         return metrics

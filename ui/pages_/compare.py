@@ -8,6 +8,8 @@ from components.errors import StepError
 from flows.client import Record, Score, parameters, scores
 from ui import charts, parts, services
 
+METRICS = {"acc": "accuracy", "acc_norm": "accuracy by length", "bits_per_byte": "bits a byte"}
+LOWER = {"bits_per_byte"}  # figures of which less is better
 Stages = Mapping[str, Mapping[str, Record]]  # by the id of the run, then by stage
 
 
@@ -16,7 +18,8 @@ def pick(parents: list[Record]) -> list[Record]:
     by_id = {parent.id: parent for parent in parents}
     if "compare_runs" not in st.session_state:
         linked = [key for key in st.query_params.get("runs", "").split(",") if key in by_id]
-        st.session_state["compare_runs"] = linked or list(by_id)[:2]
+        finished = [key for key in by_id if by_id[key].status == "FINISHED"]
+        st.session_state["compare_runs"] = linked or (finished if len(finished) > 1 else list(by_id))[:2]
     chosen = st.multiselect(
         "Runs",
         list(by_id),
@@ -48,13 +51,20 @@ def differing_parameters(chosen: list[Record], stages: Stages, names: Mapping[st
     values = [parameters(record, stages[record.id]) for record in chosen]
     keys = sorted({key for run in values for key in run})
     # A run that failed early has not said what its later stages would have read: no difference, only unknown.
-    differing = [key for key in keys if len({run[key] for run in values if key in run}) > 1]
+    # What a run was asked to change is one all the same, whether or not another run has said its value.
+    asked = {key for record in chosen for key in record.params}
+    differing = [
+        key
+        for key in keys
+        if len({run[key] for run in values if key in run}) > 1
+        or (key in asked and any(key not in run for run in values))
+    ]
     parts.label(f"Parameters that differ · {len(differing)} of {len(keys)}")
     if not differing:
         st.caption("These runs had the same parameters." if keys else "These runs logged no parameters.")
         return
     rows = [
-        [f"<code>{parts.escape(key)}</code>", *(parts.escape(run.get(key, "unknown")) for run in values)]
+        [f"<code>{parts.escape(key)}</code>", *(parts.escape(run.get(key, "default")) for run in values)]
         for key in differing
     ]
     parts.table(["", *header(chosen, names)], rows)
@@ -93,7 +103,11 @@ def finals(chosen: list[Record], stages: Stages, names: Mapping[str, str], train
         losses = [record.metrics.get("validation_loss") if record else None for record in values]
         known = [loss for loss in losses if loss is not None]
         cells = [
-            "-" if loss is None else f"<b>{loss:.4f}</b>" if loss == min(known) and len(known) > 1 else f"{loss:.4f}"
+            "-"
+            if loss is None
+            else f"<b>{loss:.4f}</b>"
+            if [loss] == [k for k in known if k == min(known)] and len(known) > 1
+            else f"{loss:.4f}"
             for loss in losses
         ]
         rows.append([parts.escape(stage), *cells])
@@ -102,54 +116,62 @@ def finals(chosen: list[Record], stages: Stages, names: Mapping[str, str], train
 
 def exam(chosen: list[Record], stages: Stages, names: Mapping[str, str]) -> None:
     """Figures of the exam with standard errors: a row a category or task, a column a run and model."""
-    by_run = {r.id: scores(stages[r.id]) for r in chosen}
+    by_run = {r.id: [s for s in scores(stages[r.id]) if s.metric in METRICS] for r in chosen}
     everything = [score for found in by_run.values() for score in found]
     parts.label("Exam")
     if not everything:
         parts.empty("No scores", "None of these runs has benchmarked a model yet.")
         return
-    with st.container(horizontal=True):
-        groups = [g for g in ("categories", "tasks") if any(s.group == g for s in everything)]
-        group = st.segmented_control(
-            "Rows", groups, default=groups[0], required=True, key="compare_group", label_visibility="collapsed"
-        )
-        metrics = list(dict.fromkeys(s.metric for s in everything if s.group == group))
-        metric = metrics[0]
-        if len(metrics) > 1:
-            metric = st.segmented_control(
-                "Figure", metrics, default=metrics[0], required=True, key="compare_metric", label_visibility="collapsed"
-            )
-    models = list(dict.fromkeys(s.model for s in everything))
+    group, metric = exam_choice(everything)
     columns = [
-        (record, model) for record in chosen for model in models if any(s.model == model for s in by_run[record.id])
+        (record, model)
+        for record in chosen
+        for model in dict.fromkeys(s.model for s in everything)
+        if any(s.model == model for s in by_run[record.id])
     ]
-    found = {
-        (run, s.model, s.name): s
-        for run, of_run in by_run.items()
-        for s in of_run
-        if (s.group, s.metric) == (group, metric)
-    }
     place = {record.id: i for i, record in enumerate(chosen)}
-    head = [
-        f"{swatch(place[record.id])}{parts.escape(names[record.id])}<br><b>{parts.escape(model)}</b>"
-        for record, model in columns
-    ]
+    head = [f"{swatch(place[r.id])}{parts.escape(names[r.id])}<br><b>{parts.escape(model)}</b>" for r, model in columns]
+    found = {(run, s.model, s.group, s.name): s for run, of_run in by_run.items() for s in of_run if s.metric == metric}
     rows = []
-    for name in dict.fromkeys(s.name for s in everything if s.group == group):
-        row = [found.get((record.id, model, name)) for record, model in columns]
-        best = max((s.value for s in row if s), default=0.0)
-        rows.append([parts.escape(name), *(cell(s, best) for s in row)])
-    parts.table([metric.replace("_", " "), *head], rows, "pf-numbers")
+    for of_group, name in dict.fromkeys((s.group, s.name) for s in everything if s.group in ("overall", group)):
+        row = [found.get((record.id, model, of_group, name)) for record, model in columns]
+        if any(row):
+            rows.append([parts.escape(name.replace("_", " ")) or "<b>all tasks</b>", *cells(row, metric)])
+    parts.table([METRICS[metric], *head], rows, "pf-numbers")
+    better = "lowest" if metric in LOWER else "highest"
     st.caption(
-        "± is one standard error. The highest figure of a row is bold; a gap under two standard errors says little."
+        f"± is one standard error. The {better} figure of a row is bold; a gap under two standard errors says little."
     )
 
 
-def cell(score: Score | None, best: float) -> str:
-    if score is None:
-        return "-"
-    value = f"<b>{score.value:.3f}</b>" if score.value == best else f"{score.value:.3f}"
-    return value + (f" <small>± {score.stderr:.3f}</small>" if score.stderr is not None else "")
+def exam_choice(everything: list[Score]) -> tuple[str, str]:
+    """Rows (categories or tasks) and figure, as a person chose them."""
+    options = {"label_visibility": "collapsed", "required": True}
+    groups = [g for g in ("categories", "tasks") if any(s.group == g for s in everything)]
+    metrics = [m for m in METRICS if any(s.metric == m for s in everything)]
+    with st.container(horizontal=True):
+        group = (
+            st.segmented_control("Rows", groups, default=groups[0], key="compare_group", **options) if groups else ""
+        )
+        metric = metrics[0]
+        if len(metrics) > 1:
+            metric = st.segmented_control(
+                "Figure", metrics, default=metric, format_func=METRICS.get, key="compare_metric", **options
+            )
+    return group, metric
+
+
+def cells(row: list[Score | None], metric: str) -> list[str]:
+    """Figures with their standard errors, the best in bold where there is a choice."""
+    known = [score.value for score in row if score]
+    best = (min if metric in LOWER else max)(known) if len(known) > 1 else None
+    texts = []
+    for score in row:
+        text = f"{score.value:.3f}" if score else "-"
+        if score and score.value == best:
+            text = f"<b>{text}</b>"
+        texts.append(text + (f" <small>± {score.stderr:.3f}</small>" if score and score.stderr is not None else ""))
+    return texts
 
 
 def page() -> None:

@@ -12,6 +12,7 @@ from ui import forms, parts, services
 state = st.session_state
 CHANGED = "launch_overrides"  # dotted key -> chosen value; the form's only truth
 DRAFTS = "launch_drafts"  # dotted key -> YAML text that does not parse yet
+FIRST = "training"  # the section that is open while nothing is changed
 FORM = "launch_form"  # counts up when values change from outside, so that widgets take them over
 
 
@@ -69,7 +70,7 @@ def draw(field: forms.Field, base: dict[str, Any], problem: str) -> None:
     default = forms.lookup(base, field.key)
     value = state[CHANGED].get(field.key, default)
     changed = field.key in state[CHANGED] or field.key in state[DRAFTS]
-    refused = bool(problem) and (f"{field.key} " in problem or f"{field.key}:" in problem)
+    refused = named(field, problem)
     mark = "refused" if refused else "changed" if changed else "plain"
     with st.container(key=f"pf-field-{mark}-{field.key.replace('.', '-')}", gap=None):
         widget(field, value, default)
@@ -77,9 +78,15 @@ def draw(field: forms.Field, base: dict[str, Any], problem: str) -> None:
         if field.group.count(".") and field.group.endswith(".epochs"):
             note = ""
         if changed:
-            st.markdown(f":orange[**default {parts.number(default)}**] {note}".strip())
+            st.caption(f":orange[**default {parts.number(default)}**]" + (f" · {note}" if note else ""))
         elif note:
             st.caption(note)
+
+
+def named(field: forms.Field, problem: str) -> bool:
+    """Whether the check's message speaks of a field, by its key or, where fields disagree, by its section and name."""
+    rules = f"{field.group}: " in problem and field.group
+    return any(f"{field.key}{end}" in problem for end in (" ", ":")) or bool(rules and f"{field.name} " in problem)
 
 
 def widget(field: forms.Field, value: Any, default: Any) -> None:
@@ -111,8 +118,8 @@ def widget(field: forms.Field, value: Any, default: Any) -> None:
 
 def form(base: dict[str, Any], changed: dict[str, Any], problem: str) -> None:
     """The chosen section's parameters, or whatever the search finds."""
-    everything = forms.fields()
-    count = {s: sum(f.key in changed for f in everything if f.section == s) for s in services.sections()}
+    everything, sections = forms.fields(), forms.sections()
+    count = {s: sum(f.key in changed for f in everything if f.section == s) for s in sections}
     query = st.text_input(
         "Find a parameter",
         placeholder="Find a parameter in any section",
@@ -122,8 +129,8 @@ def form(base: dict[str, Any], changed: dict[str, Any], problem: str) -> None:
     )
     section = st.pills(
         "Section",
-        services.sections(),
-        default="general",
+        list(sections),
+        default=next((s for s in sections if count[s]), FIRST),
         format_func=lambda s: f"{s} · {count[s]}" if count[s] else s,
         key="launch_section",
         label_visibility="collapsed",
@@ -136,12 +143,15 @@ def form(base: dict[str, Any], changed: dict[str, Any], problem: str) -> None:
             f for f in everything if all(w in f.key.lower() or query.lower() in f.description.lower() for w in words)
         ]
     else:
-        shown = [f for f in everything if f.section == (section or "general")]
+        section = section or FIRST
+        shown = [f for f in everything if f.section == section]
+        if sections[section]:
+            st.caption(sections[section])
     if not shown:
         parts.empty("No parameter matches", f"Nothing is called or described as {query!r}.")
     for group in dict.fromkeys(f.group for f in shown):
         members = [f for f in shown if f.group == group]
-        title = (group or "general") if words else group.partition(".")[2]
+        title = group if words else group.removeprefix(shown[0].section).strip(".")
         if title:
             parts.label(title)
         with st.grid(2, min_column_width=250, gap="medium"):
@@ -177,6 +187,11 @@ def summary(base: dict[str, Any], changed: dict[str, tuple[Any, Any]], problem: 
         st.error(problem)
     parts.label("Command")
     st.code(launch_command(state[CHANGED], state["launch_profile"]), language="bash", wrap_lines=True)
+    trouble, listening = services.launch_trouble()
+    if trouble:
+        st.error(trouble)
+    elif not listening:
+        st.warning("Nothing listens for runs now, so a run waits until something does. `make up` starts a worker.")
     if st.button("Start the run", type="primary", disabled=bool(problem), width="stretch", key="launch_start"):
         start()
 
@@ -184,12 +199,11 @@ def summary(base: dict[str, Any], changed: dict[str, tuple[Any, Any]], problem: 
 def start() -> None:
     """Create the flow run and say where to watch it."""
     try:
-        listening = services.runs().ready()
         run = services.runs().launch(state[CHANGED], state["launch_profile"])
     except StepError as error:
+        services.launch_trouble.clear()
         st.error(str(error))
         return
-    state["launched"] = (run.id, run.name, listening)
     st.switch_page("pages_/runs.py", query_params={"run": run.id})
 
 

@@ -36,7 +36,7 @@ def run_list() -> None:
     if not chosen_run():
         choose(runs[0].id)
         st.rerun()
-    with st.container(key="pf-run-list", height=760, border=False, gap="xxsmall"):
+    with st.container(key="pf-run-list", gap="xxsmall"):
         for run in runs:
             mark = "chosen" if run.id == chosen_run() else "plain"
             with st.container(key=f"pf-row-{mark}-{run.id}", gap=None):
@@ -79,15 +79,19 @@ def live(run_id: str, was_active: bool) -> None:
     header(run, record)
     left, right = st.columns([5, 6], gap="large")
     with left:
-        stage_panel(stages, figures)
+        stage_panel(run, stages, figures)
     with right:
-        parts.label("Loss")
+        parts.label("Loss · validation thick, training thin")
         if curves:
             st.plotly_chart(
                 charts.losses(curves), key="runs_loss", config={"displaylogo": False, "displayModeBar": False}
             )
         else:
-            parts.empty("No curve yet", trouble or "The first validation of a training stage draws it.")
+            ended = "No stage of this run trained a model."
+            later = "The first validation of a training stage draws it."
+            parts.empty(
+                "No curve" if trouble or not run.active else "No curve yet", trouble or (later if run.active else ended)
+            )
     log_panel(run, stages)
 
 
@@ -111,9 +115,8 @@ def header(run: FlowRun, record: Record | None) -> None:
             again(run)
         if run.active and st.button("Cancel", icon=":material/stop_circle:", key="runs_cancel"):
             confirm_cancel(run.id, run.name)
-    launched = st.session_state.get("launched")
-    if launched and launched[0] == run.id and run.kind in ("SCHEDULED", "PENDING") and not launched[2]:
-        st.warning("Nothing listens for new runs, so this one waits. `make up` starts the worker.")
+    if run.kind == "SCHEDULED" and services.launch_trouble() == ("", False):
+        st.warning("Nothing listens for runs now, so this one waits. `make up` starts a worker.")
     if run.message and run.kind in ("FAILED", "CRASHED"):
         st.error(run.message[:1500])
     pages = services.runs().address
@@ -160,11 +163,11 @@ def confirm_cancel(run_id: str, name: str) -> None:
         st.rerun()
 
 
-def stage_panel(stages: list[StageRun], figures: Mapping[str, dict[str, float] | None]) -> None:
+def stage_panel(run: FlowRun, stages: list[StageRun], figures: Mapping[str, dict[str, float] | None]) -> None:
     done = sum(stage.kind == "COMPLETED" for stage in stages)
     cached = sum(stage.state == "Cached" for stage in stages)
     parts.label(f"Stages · {done} of {len(stages)} done" + (f", {cached} cached" if cached else ""))
-    st.html(parts.stage_list([(stage, figures.get(stage.name)) for stage in stages], services.stages()))
+    st.html(parts.stage_list([(stage, figures.get(stage.name)) for stage in stages], services.stages(), run.active))
 
 
 def log_panel(run: FlowRun, stages: list[StageRun]) -> None:
@@ -186,7 +189,8 @@ def log_panel(run: FlowRun, stages: list[StageRun]) -> None:
         st.error(str(error))
         return
     if not lines:
-        parts.empty("Nothing logged yet", "Lines appear here as the stages print them.")
+        later, ended = "Lines appear here as the stages print them.", "Stages that are cached print nothing."
+        parts.empty("Nothing logged" + (" yet" if run.active else ""), later if run.active else ended)
         return
     st.html(parts.log_block((line.time, line.level, names.get(line.task_run_id, "flow"), line.text) for line in lines))
 
