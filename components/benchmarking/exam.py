@@ -91,7 +91,7 @@ def _row(line: str, where: str) -> dict[str, Any]:
     for field, kind in FIELDS.items():
         if not isinstance(row.get(field), kind) or isinstance(row[field], bool):
             given = repr(row[field]) if field in row else "missing"
-            raise StepError(f"{where}: `{field}` is {given}; expected a {kind.__name__}")
+            raise StepError(f"{where}: `{field}` is {given}; expected a value of type {kind.__name__}")
     choices = row["choices"]
     if len(choices) < 2 or not all(isinstance(choice, str) and choice for choice in choices):
         raise StepError(f"{where}: `choices` is {choices!r}; expected at least two non-empty strings")

@@ -103,21 +103,28 @@ def solve_size(question: str, lexicon: Lexicon) -> str:
 
 
 def fits(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
-    """Whether one thing fits into another: yes under a third of its size, no over twice its size."""
-    holders = ("cup", "shoe", "car", "bus", "house", "train", "castle")
-    things = lexicon["sizes"]
-    forms = ("Does {a} fit into {b}?", "Can you put {a} into {b}?")
-    cases = [(a, b, things[a] < things[b]) for a in things for b in holders if not 1 / 3 < things[a] / things[b] < 2]
-    for (a, b, yes), form in shuffled(rng, product(cases, forms)):
+    """Whether a thing fits into another: yes under a third of its size, no over twice its size; as often yes as no."""
+    things, holders = lexicon["sizes"], lexicon["holders"]
+    forms = ("Does {a} fit into {b}?", "Can you put {a} into {b}?", "Is there room for {a} in {b}?")
+    cases = [(a, b) for a in things for b in holders if a != b and not 1 / 3 < things[a] / holders[b] < 2]
+    smaller = [(a, b, True) for a, b in cases if things[a] < holders[b]]
+    bigger = [(a, b, False) for a, b in cases if things[a] > holders[b]]
+    count = min(len(smaller), len(bigger))
+    balanced = rng.sample(smaller, count) + rng.sample(bigger, count)
+    for (a, b, yes), form in shuffled(rng, product(balanced, forms)):
         answer, wrong = ("yes", "no") if yes else ("no", "yes")
         reason = f"{_article(a).capitalize()} is {'much smaller' if yes else 'bigger'} than {_article(b)}."
         yield Draft(form.format(a=_article(a), b=_article(b)), answer, (wrong,), reason, key=f"{a} {b}")
 
 
 def solve_fits(question: str, lexicon: Lexicon) -> str:
-    order = sorted(lexicon["sizes"], key=lexicon["sizes"].__getitem__)
-    a, b = re.search(r" an? (\w+)(?: fit)? into an? (\w+)\?", question).groups()
-    return "yes" if order.index(a) < order.index(b) else "no"
+    thing, holder = re.search(r" an? (\w+)(?: fit into| into| in) an? ([\w ]+)\?", question).groups()
+    order = sorted(
+        [(size, "thing", name) for name, size in lexicon["sizes"].items()]
+        + [(size, "holder", name) for name, size in lexicon["holders"].items()]
+    )
+    places = {(kind, name): place for place, (_, kind, name) in enumerate(order)}
+    return "yes" if places["thing", thing] < places["holder", holder] else "no"
 
 
 USE_FORMS = (

@@ -61,7 +61,7 @@ def legs(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
         reason = f"{first.capitalize()}: {m} x {table[first]} legs." + (
             f" {second.capitalize()}: {n} x {table[second]}." if n else ""
         )
-        spread = (2, 4, 6, 1)
+        spread = (2, 4, 6, 8)
         verb = "does" if m == 1 and not n else "do"
         text = f"How many legs {verb} {group} have{' together' if n else ''}?"
         yield Draft(text, str(total), near(rng, total, spread=spread), f"{reason} That makes {total}.", key=group)

@@ -112,16 +112,18 @@ def solve_parity(question: str, lexicon: Lexicon) -> str:
 
 
 def common_divisor(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
-    """Greatest common divisor of two numbers up to 40."""
+    """Greatest common divisor of two numbers up to 40, coprime pairs thinned out."""
     forms = (
         "What is the greatest common divisor of {a} and {b}?",
         "What is the largest number that divides {a} and {b}?",
         "gcd({a}, {b}) =",
     )
-    for a, b, form in shuffled(rng, product(range(2, 41), range(2, 41), forms)):
-        x, y = a, b
-        while y:
-            x, y = y, x % y
+    pairs = {(a, b): _euclid(a, b) for a in range(2, 41) for b in range(2, 41)}
+    coprime = [pair for pair, x in pairs.items() if x == 1]
+    even = sum(x == 2 for x in pairs.values())
+    for pair in rng.sample(coprime, len(coprime) - even):  # else "1" would be right more often than not
+        del pairs[pair]
+    for ((a, b), x), form in shuffled(rng, product(pairs.items(), forms)):
         wrong = [n for n in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, min(a, b)) if n != x and n <= min(a, b)]
         wrong = list(dict.fromkeys(wrong))
         if len(wrong) < 3:
@@ -129,6 +131,12 @@ def common_divisor(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
         reason = f"{a} = {x} x {a // x} and {b} = {x} x {b // x}, and {a // x} and {b // x} share no divisor but 1."
         key = f"{min(a, b)} {max(a, b)}"
         yield Draft(form.format(a=a, b=b), str(x), tuple(map(str, rng.sample(wrong, 3))), reason, key=key)
+
+
+def _euclid(a: int, b: int) -> int:
+    while b:
+        a, b = b, a % b
+    return a
 
 
 def solve_common_divisor(question: str, lexicon: Lexicon) -> str:

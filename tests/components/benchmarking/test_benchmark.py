@@ -1,0 +1,108 @@
+"""The step as a whole: the contract of scores.json, determinism, statistics and the command line."""
+
+import json
+import math
+
+import pyarrow.parquet as pq
+import pytest
+
+from components.benchmarking.__main__ import COMMAND
+from components.benchmarking.aggregate import bits_per_byte, macro, mean
+from components.benchmarking.benchmark import benchmark
+from components.cli import _parser as parser
+from components.cli import execute
+from components.params import BenchmarkingParams
+
+PARAMS = BenchmarkingParams(threads=1)
+
+
+@pytest.fixture
+def scored(checkpoint, exam, tmp_path):
+    summary = benchmark(checkpoint, "exam", exam, 0, tmp_path / "scores", PARAMS)
+    return summary, json.loads((tmp_path / "scores" / "scores.json").read_text()), tmp_path / "scores"
+
+
+def test_every_score_has_value_stderr_and_n(scored):
+    summary, scores, _ = scored
+    assert set(scores["tasks"]) == {"addition", "opposite", "sorting"}
+    for entry in (*scores["tasks"].values(), *scores["categories"].values(), scores["overall"]):
+        assert set(entry) == {"acc", "acc_norm", "bits_per_byte", "chance", "majority"}
+        assert all(set(figure) == {"value", "stderr", "n"} for figure in entry.values())
+    assert scores["tasks"]["addition"]["acc"]["n"] == 12
+    assert scores["checkpoint"]["step"] == 7
+    assert summary["exam"]["accuracy"] == round(scores["overall"]["acc"]["value"], 6)
+    assert summary["exam"]["examples"] == 22
+
+
+def test_macro_averages_are_plain_means_of_tasks(scored):
+    _, scores, _ = scored
+    tasks = scores["tasks"]
+    values = [tasks[name]["acc"]["value"] for name in ("addition", "sorting")]
+    assert scores["categories"]["math"]["acc"]["value"] == pytest.approx(sum(values) / 2)
+    assert scores["overall"]["acc"]["value"] == pytest.approx(sum(t["acc"]["value"] for t in tasks.values()) / 3)
+
+
+def test_examples_explain_the_scores(scored, exam):
+    _, scores, directory = scored
+    rows = pq.read_table(directory / "examples.parquet").to_pylist()
+    assert len(rows) == 22
+    for row in rows:
+        assert row["predicted"] == max(range(len(row["choices"])), key=row["log_probabilities"].__getitem__)
+        assert row["acc"] == float(row["predicted"] == row["answer"])
+        gold = row["log_probabilities"][row["answer"]]
+        assert row["bits_per_byte"] == pytest.approx(bits_per_byte(gold, row["choices"][row["answer"]]))
+    accuracy = [row["acc"] for row in rows if row["task"] == "addition"]
+    assert scores["tasks"]["addition"]["acc"]["value"] == pytest.approx(sum(accuracy) / 12)
+    lines = (exam / "addition.jsonl").read_text(encoding="utf-8").splitlines()
+    asked = [json.loads(line)["id"] for line in lines]
+    assert [row["id"] for row in rows if row["task"] == "addition"] == asked
+
+
+def test_equal_inputs_give_equal_bytes(scored, checkpoint, exam, tmp_path):
+    summary, _, directory = scored
+    assert benchmark(checkpoint, "exam", exam, 0, tmp_path / "again", PARAMS) == summary
+    for name in ("scores.json", "examples.parquet"):
+        assert (directory / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+def test_a_limit_takes_the_first_examples(checkpoint, exam, tmp_path):
+    summary = benchmark(checkpoint, "exam", exam, 2, tmp_path / "scores", PARAMS)
+    assert summary["exam"]["examples"] == 6
+
+
+def test_a_model_that_knows_scores_one(exam, tmp_path, monkeypatch):
+    """The gold answer's log-probability is the highest: every accuracy must be 1, whatever the scorer."""
+    from components.benchmarking import checkpoint
+    from components.benchmarking.exam import load_exam
+    from components.benchmarking.scorer import ChoiceScorer
+
+    gold = {
+        f"Question: {r['question']}\nAnswer:": f" {r['choices'][r['answer']]}" for d in load_exam(exam) for r in d.rows
+    }
+
+    class Oracle(ChoiceScorer):
+        def loglikelihood(self, requests, disable_tqdm=False):
+            return [(-1.0, True) if gold[r.args[0]] == r.args[1] else (-50.0, False) for r in requests]
+
+    monkeypatch.setattr(checkpoint, "open_scorer", lambda *_: Oracle(None, None, None, 0, 8, 8))
+    monkeypatch.setattr(checkpoint, "describe", lambda _: {})
+    summary = benchmark(tmp_path, "exam", exam, 0, tmp_path / "scores", PARAMS)
+    assert set(summary["exam"]["tasks"].values()) == {1.0}
+    assert summary["exam"]["stderr"] == 0
+
+
+def test_mean_and_macro():
+    assert mean([1.0, 0.0, 1.0, 0.0]) == {"value": 0.5, "stderr": pytest.approx(math.sqrt(1 / 3 / 4)), "n": 4}
+    assert mean([1.0]) == {"value": 1.0, "stderr": 0.0, "n": 1}
+    parts = [{"value": 0.2, "stderr": 0.03, "n": 10}, {"value": 0.6, "stderr": 0.04, "n": 30}]
+    assert macro(parts) == {"value": pytest.approx(0.4), "stderr": pytest.approx(0.025), "n": 40}
+    assert bits_per_byte(-math.log(2) * 8, "four") == pytest.approx(2)
+
+
+def test_command_line(checkpoint, exam, tmp_path, capsys):
+    given = ["--checkpoint", str(checkpoint), "--data-dir", str(exam), "--output", str(tmp_path / "s")]
+    assert execute(COMMAND, parser(COMMAND).parse_args([*given, "--limit", "1"])) == 0
+    assert execute(COMMAND, parser(COMMAND).parse_args([*given, "--limit", "-1"])) == 1
+    assert "--limit is -1; expected a number of examples" in capsys.readouterr().err.splitlines()[-1]
+    assert execute(COMMAND, parser(COMMAND).parse_args([*given, "--suite", "phi3"])) == 1
+    assert "suite 'phi3' is unknown" in capsys.readouterr().err.splitlines()[-1]

@@ -1,0 +1,82 @@
+"""The exam's files: read whole, or refused with the file and the line."""
+
+import json
+
+import pytest
+
+from components.benchmarking.suites import load_suite
+from components.errors import StepError
+
+GOOD = {"id": "1", "question": "What?", "choices": ["a", "b"], "answer": 0, "category": "math"}
+
+
+def test_tasks_come_in_order_of_their_names(exam):
+    suite = load_suite("exam", exam)
+    assert [data.name for data in suite] == ["addition", "opposite", "sorting"]
+    assert suite[0].category == "math"
+    assert suite[0].chance == 0.3
+    assert len(suite[0].rows) == 12
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{broken", "addition.jsonl, line 13: no JSON"),
+        ("[1]", "line 13: a list; expected an object with id"),
+        (json.dumps({**GOOD, "question": 3}), "line 13: `question` is 3; expected a value of type str"),
+        (json.dumps({k: v for k, v in GOOD.items() if k != "choices"}), "line 13: `choices` is missing"),
+        (json.dumps({**GOOD, "choices": ["a"]}), "expected at least two non-empty strings"),
+        (json.dumps({**GOOD, "choices": ["a", ""]}), "expected at least two non-empty strings"),
+        (json.dumps({**GOOD, "choices": ["a", "a"]}), "holds a choice twice"),
+        (json.dumps({**GOOD, "answer": 2}), "`answer` is 2; expected an index from 0 to 1"),
+        (json.dumps({**GOOD, "answer": True}), "`answer` is True; expected a value of type int"),
+    ],
+)
+def test_a_malformed_row_is_named(exam, line, message):
+    with open(exam / "addition.jsonl", "a", encoding="utf-8") as file:
+        file.write(line + "\n")
+    with pytest.raises(StepError, match=message):
+        load_suite("exam", exam)
+
+
+def test_bytes_that_are_no_text_are_refused(exam):
+    (exam / "sorting.jsonl").write_bytes(b"\xff\xfe\n")
+    with pytest.raises(StepError, match="not UTF-8"):
+        load_suite("exam", exam)
+
+
+def test_an_empty_task_is_refused(exam):
+    (exam / "sorting.jsonl").write_text("")
+    with pytest.raises(StepError, match=r"sorting.jsonl holds no row"):
+        load_suite("exam", exam)
+
+
+def test_a_missing_task_file_is_named(exam):
+    (exam / "sorting.jsonl").unlink()
+    with pytest.raises(StepError, match=r"sorting.jsonl is not there, though .*exam.json names the task"):
+        load_suite("exam", exam)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "cannot be read as JSON"),
+        ("[]", "holds a list"),
+        ('{"format_version": 9}', "format_version is 9; expected 1"),
+        ('{"format_version": 1, "tasks": {}}', "`tasks` is empty"),
+        ('{"format_version": 1, "tasks": {"addition": {}}}', "task 'addition': KeyError"),
+    ],
+)
+def test_a_broken_description_is_refused(exam, content, message):
+    (exam / "exam.json").write_text(content)
+    with pytest.raises(StepError, match=message):
+        load_suite("exam", exam)
+
+
+def test_unknown_suites_and_missing_folders_are_named(tmp_path):
+    with pytest.raises(StepError, match="suite 'exams' is unknown; known suites: exam; did you mean 'exam'"):
+        load_suite("exams", None)
+    with pytest.raises(StepError, match="needs --data-dir"):
+        load_suite("exam", None)
+    with pytest.raises(StepError, match=r"exam.json is not there; --data-dir must be"):
+        load_suite("exam", tmp_path)

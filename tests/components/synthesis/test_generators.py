@@ -1,0 +1,107 @@
+"""Every generator: well-formed, reproducible, confirmed by its solver; the solver refuses a wrong answer."""
+
+import re
+from collections import Counter
+from itertools import islice
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.synthesis.drafts import Draft, form_fault, is_held_out, normalise, question_hash
+from components.synthesis.execution import evaluate
+from components.synthesis.generators import CATEGORIES, all_tasks
+
+TASKS = all_tasks()
+SAMPLE = 300
+
+
+def solved(task, drafts, lexicon):
+    answers = [task.solve(draft.question, lexicon) for draft in drafts]
+    return [value for _, value in evaluate([(e, ()) for e in answers])] if task.executed else answers
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_answers_are_confirmed_by_the_independent_route(name, lexicon):
+    task = TASKS[name]
+    drafts = list(islice(task.generate(Random(7), lexicon), SAMPLE))
+    wrong = [d for d, value in zip(drafts, solved(task, drafts, lexicon), strict=True) if value != d.answer]
+    assert len(drafts) >= 150
+    assert len(wrong) <= SAMPLE // 100  # an invented verb may happen to be a real irregular one
+    assert sum(bool(form_fault(draft)) for draft in drafts) <= SAMPLE // 100
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_solver_never_confirms_a_distractor(name, lexicon):
+    task = TASKS[name]
+    drafts = list(islice(task.generate(Random(8), lexicon), 60))
+    assert all(v not in d.distractors for d, v in zip(drafts, solved(task, drafts, lexicon), strict=True))
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_equal_seeds_give_equal_drafts(name, lexicon):
+    first, second = (list(islice(TASKS[name].generate(Random(3), lexicon), 40)) for _ in range(2))
+    assert first == second
+    assert first != list(islice(TASKS[name].generate(Random(4), lexicon), 40))
+
+
+def test_every_category_has_a_task():
+    assert {task.category for task in TASKS.values()} == set(CATEGORIES)
+
+
+@pytest.mark.parametrize("name", ["parity", "fits", "knowledge", "syllogism", "false_belief"])
+def test_answers_are_balanced(name, lexicon):
+    counts = Counter(draft.answer for draft in islice(TASKS[name].generate(Random(1), lexicon), 600))
+    (_, most), *_ = counts.most_common(1)
+    assert most < 0.7 * 600
+
+
+def test_enumerated_spaces_hold_no_question_twice(lexicon):
+    for name in ("addition", "parity", "weekday", "object_use", "planets"):
+        questions = [draft.question for draft in TASKS[name].generate(Random(1), lexicon)]
+        assert len(set(questions)) == len(questions), name
+
+
+def test_reworded_instances_stay_on_one_side_of_the_split(lexicon):
+    sides: dict[frozenset, set[bool]] = {}
+    for draft in TASKS["addition"].generate(Random(1), lexicon):
+        instance = frozenset(Counter(re.findall(r"\d+", draft.question)).items())
+        sides.setdefault(instance, set()).add(is_held_out("addition", draft, 0.1))
+    assert all(len(side) == 1 for side in sides.values())
+    assert 0.05 < sum(side == {True} for side in sides.values()) / len(sides) < 0.15
+
+
+@given(st.floats(0.01, 0.5), st.text(min_size=1))
+def test_a_larger_fraction_only_adds_to_the_exam(fraction, question):
+    draft = Draft(question, "a", ("b",), "")
+    assert is_held_out("t", draft, fraction) <= is_held_out("t", draft, min(1.0, 2 * fraction))
+
+
+@given(st.text())
+def test_hash_ignores_spacing_only(question):
+    assert question_hash(f"  {question}\n") == question_hash(question)
+    assert normalise(normalise(question)) == normalise(question)
+
+
+@pytest.mark.parametrize(
+    ("draft", "fault"),
+    [
+        (Draft("q", "a", (), ""), "no distractor"),
+        (Draft("q", "a", ("a",), ""), "two equal choices"),
+        (Draft("q", "a", ("b", "b"), ""), "two equal choices"),
+        (Draft("q", "a ", ("b",), ""), "an empty or padded choice"),
+        (Draft("q\n\nr", "a", ("b",), ""), "the question is empty or holds a blank line"),
+        (Draft("q", "a", ("b",), ""), ""),
+    ],
+)
+def test_form_faults(draft, fault):
+    assert form_fault(draft) == fault
+
+
+def test_beliefs_follow_what_was_seen(lexicon):
+    solve = TASKS["false_belief"].solve
+    story = "Ana puts the key in the box. Ana {}. Ben moves the key to the jar. Where will {} look for the key?"
+    assert solve(story.format("leaves", "Ana"), lexicon) == "box"
+    assert solve(story.format("leaves", "Ben"), lexicon) == "jar"
+    assert solve(story.format("stays and watches", "Ana"), lexicon) == "jar"

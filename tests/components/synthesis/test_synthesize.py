@@ -1,0 +1,194 @@
+"""The step as a whole: its laws on real output, and what it does with bad input."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from components.cli import _parser as parser
+from components.cli import execute
+from components.documents import count_documents, read_documents
+from components.errors import StepError
+from components.params import SynthesisParams
+from components.synthesis import synthesize as step
+from components.synthesis.__main__ import COMMAND
+from components.synthesis.drafts import Draft, question_hash
+from components.synthesis.exam import majority_accuracy
+from components.synthesis.generators import Task, all_tasks
+from components.synthesis.questions import Collector, shares
+
+PARAMS = SynthesisParams(chapters=60, exercises=640, exam_examples=10, max_gzip_ratio=8.0)
+QUESTION = re.compile(r"^Question: (.*)\nAnswer: (.*)$", re.M)
+
+
+def run(seeds: Path, root: Path, params: SynthesisParams = PARAMS, seed: int = 1) -> dict:
+    return step.synthesize(seeds, root / "textbooks", root / "exam", root / "ledger.parquet", params, seed)
+
+
+@pytest.fixture(scope="module")
+def made(seeds, tmp_path_factory):
+    root = tmp_path_factory.mktemp("made")
+    return root, run(seeds, root)
+
+
+def exam_rows(root: Path) -> list[dict]:
+    return [json.loads(line) for path in sorted((root / "exam").glob("*.jsonl")) for line in path.open()]
+
+
+def test_every_question_drawn_is_accounted_for(made):
+    root, summary = made
+    questions = summary["questions"]
+    kept = questions["exercises"] + questions["chapters"] + questions["library"] + questions["exam"]
+    assert questions["drawn"] == kept + questions["ledger"]
+    assert questions["ledger"] == pq.read_metadata(root / "ledger.parquet").num_rows == sum(summary["ledger"].values())
+    assert questions["exercises"] >= 640
+    assert count_documents(root / "textbooks") == sum(summary["documents"].values())
+    assert summary["documents"]["textbook"] == 60
+
+
+def test_no_question_of_the_exam_is_taught(made):
+    root, _ = made
+    taught = [h for d in read_documents(root / "textbooks") for h in d.metadata["questions"]]
+    asked = [row["id"] for row in exam_rows(root)]
+    assert len(set(taught)) == len(taught)
+    assert len(set(asked)) == len(asked)
+    assert not set(taught) & set(asked)
+    text = "\n".join(d.text for d in read_documents(root / "textbooks"))
+    assert not [row["question"] for row in exam_rows(root) if f"Question: {row['question']}\n" in text]
+
+
+def test_exercises_have_the_surface_of_the_exam(made):
+    root, _ = made
+    about = json.loads((root / "exam" / "exam.json").read_text())
+    assert about["prompt"] == "Question: {{question}}\nAnswer:"
+    for document in read_documents(root / "textbooks"):
+        if document.kind == "exercise":
+            pairs = QUESTION.findall(document.text)
+            assert [question_hash(question) for question, _ in pairs] == document.metadata["questions"]
+            assert document.metadata["verification"]["passed"] == len(pairs) <= 12
+
+
+def test_exam_rows_are_complete(made):
+    root, summary = made
+    about = json.loads((root / "exam" / "exam.json").read_text())["tasks"]
+    rows = exam_rows(root)
+    assert len(about) == summary["exam_tasks"] == len(all_tasks())
+    for row in rows:
+        assert row["category"] == about[row["task"]]["category"]
+        assert len(set(row["choices"])) == len(row["choices"]) >= 2
+        assert 0 <= row["answer"] < len(row["choices"])
+    positions = [row["answer"] / (len(row["choices"]) - 1) for row in rows]
+    assert 0.4 < sum(positions) / len(positions) < 0.6  # the right choice stands anywhere
+
+
+def test_provenance_of_every_document(made):
+    root, _ = made
+    for document in read_documents(root / "textbooks"):
+        assert document.created_by.startswith("procedural/")
+        assert document.license in ("CC0-1.0", "PSF-2.0")
+        assert {"questions", "seed", "verification"} <= document.metadata.keys()
+
+
+def test_equal_seeds_give_equal_bytes_and_other_seeds_others(made, seeds, tmp_path):
+    root, summary = made
+    assert run(seeds, tmp_path / "again") == summary
+    files = sorted(p.relative_to(root) for p in root.rglob("*") if p.is_file())
+    assert files
+    for file in files:
+        assert (root / file).read_bytes() == (tmp_path / "again" / file).read_bytes(), file
+    run(seeds, tmp_path / "other", seed=2)
+    ledger = "ledger.parquet"
+    assert (root / ledger).read_bytes() != (tmp_path / "other" / ledger).read_bytes()
+
+
+def test_a_generator_that_errs_is_caught(seeds, lexicon):
+    honest = all_tasks()["addition"]
+
+    def wrong(rng, lexicon):
+        for number, draft in enumerate(honest.generate(rng, lexicon)):
+            if number % 3:
+                yield draft
+            else:
+                yield replace(draft, answer=draft.distractors[0], distractors=(draft.answer,))
+
+    collector = Collector({"addition": replace(honest, generate=wrong)}, lexicon, 1, 10, 0.1)
+    pool = collector.collect(200)
+    assert len(pool.training["addition"]) == 200
+    refused = [drop for drop in pool.drops if drop.rule == "verification"]
+    assert len(refused) > 80
+    assert "the recomputation" in refused[0].detail
+    assert all(eval_sum(d) == d.answer for d in (*pool.training["addition"], *pool.exam["addition"]))
+
+
+def eval_sum(draft: Draft) -> str:
+    return str(sum(map(int, re.findall(r"\d+", draft.question))))
+
+
+def test_a_small_space_ends_and_the_others_give_more(lexicon):
+    def three(rng, lexicon):
+        for n in range(3):
+            yield Draft(f"Say {n}.", str(n), ("x",), "")
+
+    tasks = {
+        "three": Task("three", "math", three, lambda q, _: re.search(r"\d", q).group()),
+        "addition": all_tasks()["addition"],
+    }
+    collector = Collector(tasks, lexicon, 1, 5, 0.1)
+    pool = collector.collect(100)
+    assert "three" in pool.exhausted
+    assert sum(map(len, pool.training.values())) == 100
+    kept = sum(len(d) for side in (pool.training, pool.exam) for d in side.values())
+    assert pool.drawn == kept + len(pool.drops)
+
+
+def test_an_endless_generator_of_one_question_ends(lexicon):
+    def same(rng, lexicon):
+        while True:
+            yield Draft("Say 1.", "1", ("2",), "")
+
+    collector = Collector({"same": Task("same", "math", same, lambda q, _: "1")}, lexicon, 1, 5, 0.1)
+    pool = collector.collect(50)
+    assert sum(map(len, (*pool.training.values(), *pool.exam.values()))) == 1
+    assert pool.drawn == 1 + len(pool.drops)
+
+
+def test_shares_add_up():
+    tasks = all_tasks()
+    assert sum(shares(1003, tasks).values()) == 1003
+    assert sum(shares(3, tasks).values()) == 3
+
+
+def test_majority_shares_ties():
+    rows = [{"choices": ["a", "b"], "answer": 0}, {"choices": ["a", "c"], "answer": 1}]
+    assert majority_accuracy(rows, {"a": 5, "b": 1}) == 0.5
+    assert majority_accuracy(rows, {}) == 0.5
+
+
+def test_repetitive_text_is_refused_and_leaves_nothing(seeds, tmp_path):
+    with pytest.raises(StepError, match=r"compress .* more than synthesis.max_gzip_ratio 2"):
+        run(seeds, tmp_path, PARAMS.model_copy(update={"max_gzip_ratio": 2.0}))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_seeds_without_functions_still_give_textbooks(tmp_path):
+    from components.documents import DocumentWriter
+
+    with DocumentWriter(tmp_path / "seeds"):
+        pass
+    summary = run(tmp_path / "seeds", tmp_path / "out")
+    assert summary["documents"]["textbook"] == 60
+    assert summary["questions"]["library"] == 0
+
+
+def test_command_line(seeds, tmp_path, capsys):
+    arguments = ["--seeds", str(seeds), "--output", str(tmp_path / "t"), "--ledger", str(tmp_path / "l.parquet")]
+    small = [f"--set=synthesis.{k}={v}" for k, v in (("chapters", 5), ("exercises", 50), ("exam_examples", 10))]
+    given = parser(COMMAND).parse_args([*arguments, *small, "--summary", str(tmp_path / "s.json")])
+    assert execute(COMMAND, given) == 0
+    assert json.loads((tmp_path / "s.json").read_text())["exam_tasks"] == 0
+    given = parser(COMMAND).parse_args(["--seeds", str(tmp_path), *arguments[2:]])
+    assert execute(COMMAND, given) == 1
+    assert "has no part-*.parquet" in capsys.readouterr().err.strip().splitlines()[-1]
