@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 
 
-def prepare(threads: int) -> None:
-    """Set the number of CPU threads, the waiting of idle ones, and the allocator. Safe to call again.
+def prepare(threads: int | None = None) -> None:
+    """Set the number of CPU threads (None leaves it), the waiting of idle ones, and the allocator. Safe to call again.
 
     - The number of threads is fixed, since the sum of a matrix product depends on how it was shared out.
     - Idle threads sleep. They spin by default, which took a training on busy cores down to a seventh of its speed.
@@ -31,7 +31,7 @@ def prepare(threads: int) -> None:
             mallopt(M_TOP_PAD, 256 * 2**20)
     import torch
 
-    if torch.get_num_threads() != threads:
+    if threads and torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
 
 

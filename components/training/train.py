@@ -50,7 +50,7 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     if outputs.get("curves"):
         curve.write(outputs["curves"])
     summary = summarize(model, settings, steps, loader, held_out, curve)
-    summary["checkpoint_sha256"] = sha256_file(outputs["output"] / checkpoint.WEIGHTS)
+    summary["checkpoint_sha256"] = checkpoint.weights_sha256(outputs["output"])
     tracker.model(outputs["output"], "model", summary)
     return summary
 
@@ -221,11 +221,7 @@ def lineage_of(
         "by_kind": tokens.manifest.splits["train"]["by_kind"],
         "params": {name: section.model_dump(mode="json"), "training": params.training.model_dump(mode="json")},
         "torch": torch.__version__,
-        "initial": None if initial is None else initial_of(initial),
+        "initial": None
+        if initial is None
+        else {"weights_sha256": checkpoint.weights_sha256(initial), "lineage": checkpoint.read_lineage(initial)},
     }
-
-
-def initial_of(directory: Path) -> dict[str, Any]:
-    """Hash and lineage of the checkpoint that a training began with."""
-    hashes = [sha256_file(path) for path in sorted(directory.glob("*.safetensors"))]
-    return {"weights_sha256": hashes[0] if len(hashes) == 1 else hashes, "lineage": checkpoint.read_lineage(directory)}

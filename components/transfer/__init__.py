@@ -1,1 +1,1 @@
-"""Knowledge transfer: a larger Phi that starts with what a smaller one knows."""
+"""Carry a trained Phi's knowledge into a larger shape."""

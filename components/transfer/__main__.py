@@ -6,6 +6,9 @@ from components.cli import Argument, Command, main
 
 
 def run(*arguments: Any) -> dict[str, Any]:
+    from components.phi import machine
+
+    machine.prepare()
     from components.transfer import transfer
 
     return transfer.run(*arguments)
@@ -13,16 +16,14 @@ def run(*arguments: Any) -> dict[str, Any]:
 
 COMMAND = Command(
     step="transfer",
-    description="Carry a smaller Phi's knowledge into a larger shape, and measure that its function is preserved.",
+    description="Grow a Phi into a larger shape that computes the same function, and measure that it does.",
     run=run,
     inputs=(
-        Argument("source", "checkpoint of the smaller Phi"),
-        Argument("target", "section of params.yaml with the larger shape, or a Hugging Face config.json", type=str),
-        Argument(
-            "operator", "how knowledge is carried over", type=str, choices=("exact",), default="exact", required=False
-        ),
-        Argument("tokens", "tokens directory whose held-out part proves the growth", required=False),
-        Argument("seed", "seed of the free entries; else params' seed", type=int, required=False),
+        Argument("source", "checkpoint to grow"),
+        Argument("target", "section of params.yaml (small, large) or a Hugging Face config.json", type=str),
+        Argument("operator", "how to grow; without it transfer.operator", required=False, type=str, choices=("exact",)),
+        Argument("seed", "seed of the entries that are free; without it params.yaml's", required=False, type=int),
+        Argument("tokens", "tokens directory; its held-out tokens are the proof's (else random ones)", required=False),
     ),
     outputs=(Argument("output", "directory for the grown checkpoint"),),
     sections=("seed", "small", "large", "transfer"),

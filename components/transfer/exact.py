@@ -1,142 +1,154 @@
-"""Exact growth of a Phi: any width, head size, head count, feed-forward width and depth at least the source's.
+"""Exact growth of a Phi: the larger model computes the smaller one's logits.
 
-The grown model computes the source's function. Every statement below follows from two facts of the Phi block: the
-residual stream is written only by linear maps with bias (embedding, dense, fc2), and read only through a LayerNorm.
+Why it works. The residual stream is written by the embedding and by `dense` and `fc2`, and read only through LayerNorm.
 
-- **Residual width d to D**, after LEMON (Wang et al. 2023, arXiv 2310.07999), average expansion: each new coordinate
-  carries the mean of the old ones, so the mean is unchanged and the variance shrinks by d/D. Writing everything times
-  sqrt(D/d) restores the variance, so that the same LayerNorm epsilon is right (the variance gauge); the gains take the
-  factor back. The normalised new coordinates are exactly zero, so the columns that read them are free.
-- **Head size**: the old dimensions of a head stay in place, rotary ones first; queries take sqrt(K/k), since the scores
-  are divided by sqrt(head size). New query rows are free, new key rows zero, new value rows free with zero columns in
-  dense. New heads likewise.
-- **Feed-forward width**: new rows of fc1 are free, their columns in fc2 zero.
-- **Depth**: a new block is a copy of its neighbour whose dense and fc2 are zero, weights *and biases*: attention and
-  feed-forward vanish together and the block is the identity.
+- width d -> D: a new coordinate of the residual stream carries c times the mean of the old ones, an old one c times
+  itself. The mean stays in place, the variance becomes c^2 (d / D) of what it was, so with
+  c = sqrt(D eps' / (d eps)) and gains times sqrt(d / D) every old coordinate leaves LayerNorm as before and every new
+  one as 0. What reads the new coordinates is therefore free (LEMON, arXiv 2310.07999, with the variance instead of
+  the epsilon adjusted: epsilon is part of the published shapes).
+- head_dim k -> K: rotary dimensions keep their places, new ones come after the old. Softmax divides by sqrt(K), so
+  queries, weight and bias, grow by sqrt(K / k). New keys are 0, so that new queries are free; columns of `dense`
+  that read new values are 0, so that new values are free. New heads likewise.
+- feed-forward: columns of `fc2` that read new units are 0, so that new units are free.
+- depth: an inserted block has `dense` and `fc2` of 0, biases too, and so adds nothing (LLaMA-Pro, arXiv 2401.02415,
+  which zeroes no biases and has none).
+- vocabulary: a new token's logit is NEW_TOKEN_LOGIT, whatever the input.
 
-Free entries are drawn from a seeded generator, so that no two new units are equal and all come alive in training.
-Everything is computed in float64 and cast once, at the end.
+Of each pair that makes a product 0 one side is not 0, so gradients reach everything after a step or two.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from components.phi.checkpoint import State
 from components.phi.model import PhiConfig
+from components.transfer.shapes import depth_map
+
+NEW_TOKEN_LOGIT = -30.0  # a share of 1e-13 of the probability, against a logit of 0
+FINAL = "model.final_layernorm"
 
 
-def depth_map(source_layers: int, target_layers: int) -> list[tuple[int, bool]]:
-    """For each target block its source block, and whether it is a new identity block; new ones evenly spread."""
-    sources = [layer * source_layers // target_layers for layer in range(target_layers)]
-    return [(source, index > 0 and sources[index - 1] == source) for index, source in enumerate(sources)]
-
-
-def grow(state: State, source: PhiConfig, target: PhiConfig, seed: int, free_std: float) -> State:
-    """The grown weights, float64, in Hugging Face's names.
+def grow(source: PhiConfig, state: Mapping[str, Tensor], target: PhiConfig, seed: int, free_std: float) -> State:
+    """Weights of `target` that compute what `state` computes, in Hugging Face's names and float64.
 
     Args:
-        state: the source's weights in Hugging Face's names.
-        source, target: the shapes; `components.transfer.shapes.check_growth` has accepted them.
-        seed: of the free entries.
-        free_std: their standard deviation.
+        source, state: shape and weights to grow.
+        target: a shape that `check_growth` has accepted.
+        seed: of the free entries, which are drawn from N(0, free_std^2).
     """
-    return dict(_grown(state, source, target, Growth(source, target, seed, free_std)))
+    growth = Growth(source, target, free_std, torch.Generator().manual_seed(seed))
+    wide = {name: tensor.to(torch.float64) for name, tensor in state.items()}
+    grown: State = {"model.embed_tokens.weight": growth.embedding(wide["model.embed_tokens.weight"])}
+    for layer, (origin, inserted) in enumerate(depth_map(source.num_hidden_layers, target.num_hidden_layers)):
+        prefix = f"model.layers.{origin}."
+        block = {name.removeprefix(prefix): tensor for name, tensor in wide.items() if name.startswith(prefix)}
+        block = growth.block(block)
+        if inserted:
+            silence(block)
+        grown |= {f"model.layers.{layer}.{name}": tensor for name, tensor in block.items()}
+    norm = {"weight": wide[f"{FINAL}.weight"], "bias": wide[f"{FINAL}.bias"]}
+    grown |= {f"{FINAL}.{name}": tensor for name, tensor in growth.norm(norm["weight"], norm["bias"]).items()}
+    grown |= growth.head(wide["lm_head.weight"], wide["lm_head.bias"])
+    return grown
 
 
-def _grown(state: State, source: PhiConfig, target: PhiConfig, growth: "Growth") -> Iterator[tuple[str, Tensor]]:
-    embed = growth.free(target.vocab_size, target.hidden_size)
-    embed[: source.vocab_size] = growth.written(state["model.embed_tokens.weight"].double().T).T
-    yield "model.embed_tokens.weight", embed
-    for layer, (old, is_new) in enumerate(depth_map(source.num_hidden_layers, target.num_hidden_layers)):
-        block = {
-            name.removeprefix(f"model.layers.{old}."): tensor.double()
-            for name, tensor in state.items()
-            if name.startswith(f"model.layers.{old}.")
-        }
-        for name, tensor in growth.block(block, identity=is_new):
-            yield f"model.layers.{layer}.{name}", tensor
-    for name, tensor in growth.norm({k: state[f"model.final_layernorm.{k}"].double() for k in ("weight", "bias")}):
-        yield f"model.final_layernorm.{name}", tensor
-    head = growth.free(target.vocab_size, target.hidden_size)
-    head[: source.vocab_size] = growth.read(state["lm_head.weight"].double())
-    bias = torch.zeros(target.vocab_size, dtype=torch.float64)
-    bias[: source.vocab_size] = state["lm_head.bias"].double()
-    yield "lm_head.weight", head
-    yield "lm_head.bias", bias
+def silence(block: State) -> None:
+    """Make a block the identity, in place."""
+    for name in ("self_attn.dense", "mlp.fc2"):
+        for part in ("weight", "bias"):
+            block[f"{name}.{part}"] = torch.zeros_like(block[f"{name}.{part}"])
 
 
+@dataclass
 class Growth:
-    """The maps of one growth; each method is one line of the construction in this module's docstring."""
+    """Grows single tensors from one shape to another. `scale` is c of the module's docstring."""
 
-    def __init__(self, source: PhiConfig, target: PhiConfig, seed: int, free_std: float) -> None:
-        self.source, self.target, self.free_std = source, target, free_std
-        self.generator = torch.Generator().manual_seed(seed)
-        self.gauge = math.sqrt(target.hidden_size / source.hidden_size)
+    source: PhiConfig
+    target: PhiConfig
+    free_std: float
+    generator: torch.Generator
+    scale: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        wider = self.target.hidden_size / self.source.hidden_size
+        self.scale = math.sqrt(wider * self.target.layer_norm_eps / self.source.layer_norm_eps)
 
     def free(self, *shape: int) -> Tensor:
-        """Entries that exactness leaves free."""
-        return torch.randn(shape, generator=self.generator, dtype=torch.float64) * self.free_std
+        return torch.randn(*shape, generator=self.generator).to(torch.float64) * self.free_std
 
     def written(self, rows: Tensor) -> Tensor:
-        """What writes the residual stream, (d, ...) to (D, ...): new rows are the mean of the old ones; all times the gauge."""
-        extra = self.target.hidden_size - self.source.hidden_size
-        mean = rows.mean(0, keepdim=True).expand(extra, *rows.shape[1:])
-        return torch.cat([rows, mean]) * self.gauge
+        """Widen what is written to the residual stream: its coordinates are the first dimension of `rows`."""
+        new = self.target.hidden_size - self.source.hidden_size
+        mean = rows.mean(0, keepdim=True)
+        return self.scale * torch.cat([rows, mean.expand(new, *rows.shape[1:])])
 
-    def read(self, matrix: Tensor) -> Tensor:
-        """What reads the normalised stream, (n, d) to (n, D): the new columns are free."""
-        extra = self.target.hidden_size - self.source.hidden_size
-        return torch.cat([matrix, self.free(matrix.shape[0], extra)], dim=1)
+    def reading(self, weight: Tensor) -> Tensor:
+        """Widen a matrix (outputs, d) that reads from LayerNorm; its new columns meet zeros and are free."""
+        new = self.target.hidden_size - self.source.hidden_size
+        return torch.cat([weight, self.free(len(weight), new)], 1)
 
-    def norm(self, norm: State) -> Iterator[tuple[str, Tensor]]:
-        extra = self.target.hidden_size - self.source.hidden_size
-        ones, zeros = torch.ones(extra, dtype=torch.float64), torch.zeros(extra, dtype=torch.float64)
-        yield "weight", torch.cat([norm["weight"] / self.gauge, ones])
-        yield "bias", torch.cat([norm["bias"], zeros])
+    def norm(self, weight: Tensor, bias: Tensor) -> State:
+        shrunk = math.sqrt(self.source.hidden_size / self.target.hidden_size)
+        new = self.target.hidden_size - self.source.hidden_size
+        ones, zeros = torch.ones(new, dtype=torch.float64), torch.zeros(new, dtype=torch.float64)
+        return {"weight": shrunk * torch.cat([weight, ones]), "bias": torch.cat([bias, zeros])}
 
-    def block(self, block: State, identity: bool) -> Iterator[tuple[str, Tensor]]:
-        """One block; as an identity block its two outputs are zero."""
-        norm = {kind: block[f"input_layernorm.{kind}"] for kind in ("weight", "bias")}
-        for kind, tensor in self.norm(norm):
-            yield f"input_layernorm.{kind}", tensor
-        rescale = math.sqrt(self.target.head_dim / self.source.head_dim)
-        for name, scale, new in (("q_proj", rescale, "free"), ("k_proj", 1.0, "zero"), ("v_proj", 1.0, "free")):
-            weight, bias = block[f"self_attn.{name}.weight"] * scale, block[f"self_attn.{name}.bias"] * scale
-            yield f"self_attn.{name}.weight", self._heads(self.read(weight), new)
-            yield f"self_attn.{name}.bias", self._heads(bias[:, None], "zero")[:, 0]
-        # Columns of dense belong to value dimensions: lay them out as rows, grow with zeros, turn back.
-        dense = self._heads(block["self_attn.dense.weight"].T, "none").T
-        yield from self._output("self_attn.dense", dense, block["self_attn.dense.bias"], identity)
-        extra = self.target.intermediate_size - self.source.intermediate_size
-        fc1 = self.read(block["mlp.fc1.weight"])
-        yield "mlp.fc1.weight", torch.cat([fc1, self.free(extra, self.target.hidden_size)])
-        yield "mlp.fc1.bias", torch.cat([block["mlp.fc1.bias"], torch.zeros(extra, dtype=torch.float64)])
-        fc2 = torch.cat(
-            [block["mlp.fc2.weight"], torch.zeros(self.source.hidden_size, extra, dtype=torch.float64)], dim=1
-        )
-        yield from self._output("mlp.fc2", fc2, block["mlp.fc2.bias"], identity)
+    def embedding(self, weight: Tensor) -> Tensor:
+        """(v, d) -> (V, D); the rows of new tokens are free."""
+        grown = self.written(weight.T).T
+        return torch.cat([grown, self.free(self.target.vocab_size - len(weight), self.target.hidden_size)])
 
-    def _output(self, name: str, weight: Tensor, bias: Tensor, identity: bool) -> Iterator[tuple[str, Tensor]]:
-        keep = 0.0 if identity else 1.0
-        yield f"{name}.weight", self.written(weight) * keep
-        yield f"{name}.bias", self.written(bias) * keep
+    def head(self, weight: Tensor, bias: Tensor) -> State:
+        """(v, d) -> (V, D); new tokens have a constant logit."""
+        new = self.target.vocab_size - len(weight)
+        silent = torch.zeros(new, self.target.hidden_size, dtype=torch.float64)
+        constant = torch.full((new,), NEW_TOKEN_LOGIT, dtype=torch.float64)
+        return {
+            "lm_head.weight": torch.cat([self.reading(weight), silent]),
+            "lm_head.bias": torch.cat([bias, constant]),
+        }
 
-    def _heads(self, rows: Tensor, new: str) -> Tensor:
-        """Rows of (heads x head size), grown in both: old dimensions stay at the front of their head.
+    def block(self, block: State) -> State:
+        """All tensors of a block, by their names inside it."""
+        grown = {
+            f"input_layernorm.{name}": tensor
+            for name, tensor in self.norm(block["input_layernorm.weight"], block["input_layernorm.bias"]).items()
+        }
+        return grown | self.attention(block) | self.feed_forward(block)
 
-        Args:
-            new: `free` draws the new rows, `zero` keeps those of old heads zero and draws those of new heads (keys: a
-                new head must not attend evenly for ever), `none` makes all new rows zero.
-        """
-        old_heads, old_size = self.source.num_attention_heads, self.source.head_dim
-        heads, size, columns = self.target.num_attention_heads, self.target.head_dim, rows.shape[1]
-        grown = torch.zeros(heads, size, columns, dtype=torch.float64)
-        if new == "free":
-            grown[:] = self.free(heads, size, columns)
-        elif new == "zero" and heads > old_heads and columns > 1:
-            grown[old_heads:] = self.free(heads - old_heads, size, columns)
-        grown[:old_heads, :old_size] = rows.view(old_heads, old_size, columns)
-        return grown.view(heads * size, columns)
+    def attention(self, block: State) -> State:
+        grown: State = {}
+        sharper = math.sqrt(self.target.head_dim / self.source.head_dim)
+        for part, factor, silent in (("q_proj", sharper, False), ("k_proj", 1.0, True), ("v_proj", 1.0, False)):
+            weight = self.reading(factor * block[f"self_attn.{part}.weight"])
+            grown[f"self_attn.{part}.weight"] = self.headed(weight, silent)
+            bias = factor * block[f"self_attn.{part}.bias"]
+            grown[f"self_attn.{part}.bias"] = self.headed(bias[:, None], silent=True)[:, 0]
+        dense = self.headed(block["self_attn.dense.weight"].T, silent=True).T  # its columns belong to the heads
+        grown["self_attn.dense.weight"] = self.written(dense)
+        grown["self_attn.dense.bias"] = self.written(block["self_attn.dense.bias"])
+        return grown
+
+    def headed(self, rows: Tensor, silent: bool) -> Tensor:
+        """(h * k, n) -> (H * K, n): each head keeps its rows at its beginning, new rows and heads are free or 0."""
+        old, new, width = self.source, self.target, rows.shape[1]
+        shape = (new.num_attention_heads, new.head_dim, width)
+        grown = torch.zeros(shape, dtype=torch.float64) if silent else self.free(*shape)
+        grown[: old.num_attention_heads, : old.head_dim] = rows.view(old.num_attention_heads, old.head_dim, width)
+        return grown.view(-1, width)
+
+    def feed_forward(self, block: State) -> State:
+        new = self.target.intermediate_size - self.source.intermediate_size
+        fc1 = torch.cat([self.reading(block["mlp.fc1.weight"]), self.free(new, self.target.hidden_size)])
+        zeros = torch.zeros(self.source.hidden_size, new, dtype=torch.float64)
+        return {
+            "mlp.fc1.weight": fc1,
+            "mlp.fc1.bias": torch.cat([block["mlp.fc1.bias"], torch.zeros(new, dtype=torch.float64)]),
+            "mlp.fc2.weight": self.written(torch.cat([block["mlp.fc2.weight"], zeros], 1)),
+            "mlp.fc2.bias": self.written(block["mlp.fc2.bias"]),
+        }

@@ -1,57 +1,77 @@
-"""Proof of a growth: source and target on the same held-out tokens, in float64."""
+"""Measure how far two models' functions are apart, in float64."""
 
-import math
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from components.errors import StepError
 from components.phi.model import Phi
 from components.tokens import Tokens
 
-BATCH = 8  # sequences at once
 
+@dataclass(frozen=True)
+class Difference:
+    """How a target's logits differ from a source's over some sequences.
 
-def proof_sequences(tokens: Path | None, vocab_size: int, positions: int, count: int, seed: int) -> tuple[Tensor, str]:
-    """At least two and about `count` tokens as (N, T + 1): held-out ones, or random ids where no tokens are given."""
-    if tokens is None:
-        length = min(positions, count)
-        rows = max(1, count // length)
-        generator = torch.Generator().manual_seed(seed)
-        return torch.randint(vocab_size, (rows, length + 1), generator=generator), "random ids"
-    split = Tokens.open(tokens).split("validation")
-    length = max(1, min(positions, count, len(split) - 1))
-    rows = max(1, min(count, len(split) - 1) // length)
-    return torch.stack([torch.from_numpy(split.read(i * length, length + 1)) for i in range(rows)]), "held-out tokens"
+    Attributes:
+        absolute: largest difference of a logit.
+        relative: largest over positions of (largest difference of a logit) / (largest magnitude of a source logit).
+        kl: mean of KL(source || target), in nats a position.
+        source_loss, target_loss: mean cross-entropy of the tokens that follow, in nats.
+    """
+
+    absolute: float
+    relative: float
+    kl: float
+    source_loss: float
+    target_loss: float
 
 
 @torch.no_grad()
-def compare(source: Phi, target: Phi, sequences: Tensor) -> dict[str, Any]:
-    """How far the target's logits are from the source's, over the source's vocabulary.
+def compare(source: Phi, target: Phi, rows: Tensor) -> Difference:
+    """Run both models over `rows` (B, T + 1), a row at a time. Logits of tokens that the source has not are left out
+    of the differences and of KL; the target's loss counts them."""
+    vocabulary, positions = source.config.vocab_size, rows.shape[0] * (rows.shape[1] - 1)
+    absolute = relative = kl = source_loss = target_loss = 0.0
+    for row in rows:
+        inputs, following = row[None, :-1], row[1:]
+        s, t = source(inputs)[0], target(inputs)[0]
+        apart = (t[:, :vocabulary] - s).abs().amax(-1)
+        absolute = max(absolute, float(apart.max()))
+        relative = max(relative, float((apart / s.abs().amax(-1)).max()))
+        log_p, log_q = s.log_softmax(-1), t[:, :vocabulary].log_softmax(-1)
+        kl += float((log_p.exp() * (log_p - log_q)).sum())
+        source_loss += float(F.cross_entropy(s, following, reduction="sum"))
+        target_loss += float(F.cross_entropy(t, following, reduction="sum"))
+    # KL is never negative; what is left of it at equality is rounding of either sign.
+    return Difference(absolute, relative, max(0.0, kl / positions), source_loss / positions, target_loss / positions)
 
-    Returns:
-        max_absolute_logit_difference, max_relative_logit_difference (over the largest logit), kl (nats a token, from
-        source to target), source_loss, target_loss and loss_delta (nats a token), proof_tokens.
+
+def proof_rows(tokens: Tokens | None, wanted: int, positions: int, vocabulary: int, seed: int) -> Tensor:
+    """Token sequences (B, T + 1) to compare on, about `wanted` tokens with T <= positions.
+
+    Held-out sequences, evenly spread over the validation split; without tokens random ones.
+
+    Raises:
+        StepError: the tokens have ids beyond the source's vocabulary, or fewer than two are held out.
     """
-    largest_difference = largest_logit = divergence = source_loss = target_loss = 0.0
-    vocabulary = source.config.vocab_size
-    for rows in sequences.split(BATCH):
-        inputs, targets = rows[:, :-1], rows[:, 1:].reshape(-1)
-        ours, theirs = (model(inputs).double().flatten(0, 1) for model in (source, target))
-        largest_difference = max(largest_difference, (ours - theirs[:, :vocabulary]).abs().max().item())
-        largest_logit = max(largest_logit, ours.abs().max().item())
-        log_p, log_q = ours.log_softmax(-1), theirs.log_softmax(-1)
-        divergence += (log_p.exp() * (log_p - theirs[:, :vocabulary].log_softmax(-1))).sum().item()
-        source_loss += torch.nn.functional.nll_loss(log_p, targets, reduction="sum").item()
-        target_loss += torch.nn.functional.nll_loss(log_q, targets, reduction="sum").item()
-    count = sequences.shape[0] * (sequences.shape[1] - 1)
-    return {
-        "max_absolute_logit_difference": largest_difference,
-        "max_relative_logit_difference": largest_difference / largest_logit if largest_logit else math.inf,
-        "kl": divergence / count,
-        "source_loss": source_loss / count,
-        "target_loss": target_loss / count,
-        "loss_delta": (target_loss - source_loss) / count,
-        "proof_tokens": count,
-    }
+    if tokens is None:
+        length = min(positions, wanted)
+        generator = torch.Generator().manual_seed(seed)
+        return torch.randint(vocabulary, (max(1, wanted // length), length + 1), generator=generator)
+    if tokens.manifest.vocab_size > vocabulary:
+        raise StepError(
+            f"--tokens {tokens.directory} has a vocabulary of {tokens.manifest.vocab_size:,}, the source one of "
+            f"{vocabulary:,}; name the tokens that the source was trained on"
+        )
+    split = tokens.split("validation")
+    length = min(positions, wanted, len(split) - 1)
+    if length < 1:
+        raise StepError(f"--tokens {tokens.directory} holds out {len(split)} tokens; the proof needs at least 2")
+    available = (len(split) - 1) // length
+    count = min(available, max(1, wanted // length))
+    starts = np.arange(count) * available // count * length
+    return torch.from_numpy(np.stack([split.read(int(start), length + 1) for start in starts]))

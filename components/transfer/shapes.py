@@ -1,64 +1,53 @@
-"""Which shape can grow into which, and why not."""
-
-import json
-from pathlib import Path
-from typing import Any
+"""Which shapes a Phi can grow into, and where its blocks go."""
 
 from components.errors import StepError
-from components.params import Params
 from components.phi.model import PhiConfig
 
-
-def read_target(target: str, params: Params, source: PhiConfig) -> PhiConfig:
-    """The target's shape: a section of params.yaml (with the source's vocabulary and positions) or a config.json.
-
-    Raises:
-        StepError: neither a section with a model nor a readable configuration.
-    """
-    section: Any = getattr(params, target, None)
-    shape = getattr(section, "model", None)
-    if shape is not None:
-        return PhiConfig.from_shape(shape, source.vocab_size, source.max_position_embeddings, source.eos_token_id)
-    path = Path(target)
-    if not path.is_file():
-        sections = ", ".join(name for name in type(params).model_fields if hasattr(getattr(params, name), "model"))
-        raise StepError(f"--target {target!r} is neither a section with a model ({sections}) nor a config.json")
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise StepError(f"--target {path} is not JSON ({error})") from error
-    return PhiConfig.from_hf(values, str(path))
+SIZES = {
+    "hidden_size": "wide",
+    "intermediate_size": "wide in the feed-forward layer",
+    "num_hidden_layers": "deep",
+    "num_attention_heads": "rich in heads",
+    "head_dim": "wide in each head",
+    "vocab_size": "large in vocabulary",
+    "max_position_embeddings": "long in positions",
+}
 
 
 def check_growth(source: PhiConfig, target: PhiConfig) -> None:
-    """Refuse a growth that cannot preserve the function.
+    """Refuse a target that the source's function cannot be carried into exactly.
 
     Raises:
-        StepError: names every reason.
+        StepError: the target is smaller somewhere, or turns positions otherwise; every reason is named.
     """
     reasons = [
-        f"{name} shrinks from {getattr(source, name)} to {getattr(target, name)}"
-        for name in (
-            "hidden_size",
-            "intermediate_size",
-            "num_hidden_layers",
-            "num_attention_heads",
-            "head_dim",
-            "vocab_size",
-            "max_position_embeddings",
-        )
+        f"{name} {getattr(target, name)} is below the source's {getattr(source, name)}: the target must be at least as {word}"
+        for name, word in SIZES.items()
         if getattr(target, name) < getattr(source, name)
     ]
     if target.rotary_dims != source.rotary_dims:
-        wanted = source.rotary_dims / target.head_dim
         reasons.append(
-            f"rotary dimensions differ, {source.rotary_dims} and {target.rotary_dims}, so every frequency would change: "
-            f"set partial_rotary_factor to {wanted:.4g}"
+            f"{target.rotary_dims} rotary dimensions a head ({target.partial_rotary_factor} of {target.head_dim}) differ "
+            f"from the source's {source.rotary_dims}, which changes every frequency: set partial_rotary_factor to "
+            f"{source.rotary_dims / target.head_dim:g}"
         )
-    reasons += [
-        f"{name} differs, {getattr(source, name)} and {getattr(target, name)}"
-        for name in ("rope_theta", "layer_norm_eps")
-        if getattr(source, name) != getattr(target, name)
-    ]
+    if target.rope_theta != source.rope_theta:
+        reasons.append(
+            f"rope_theta {target.rope_theta:g} differs from the source's {source.rope_theta:g}, which changes every frequency"
+        )
     if reasons:
-        raise StepError("this source cannot grow into this target: " + "; ".join(reasons))
+        raise StepError("the source cannot grow into this target: " + "; ".join(reasons))
+
+
+def depth_map(source: int, target: int) -> list[tuple[int, bool]]:
+    """For each of the target's blocks the source block that it is made from, and whether it is an inserted one.
+
+    The new blocks are spread evenly: 24 -> 32 has one after every third. Each is made from the block before it.
+    """
+    new = target - source
+    blocks = []
+    for layer in range(source):
+        blocks.append((layer, False))
+        inserted = (layer + 1) * new // source - layer * new // source
+        blocks += [(layer, True)] * inserted
+    return blocks

@@ -1,79 +1,126 @@
-"""The growth of one checkpoint: check the shapes, grow, write, prove, and refuse what is not exact."""
+"""Grow a checkpoint, prove that its function is preserved, write the grown checkpoint with its proof."""
 
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from components.cli import Paths
 from components.errors import StepError
-from components.files import sha256_file
 from components.params import Params
-from components.phi.checkpoint import WEIGHTS, from_state, read_config, read_lineage, read_state, write_state
+from components.phi import checkpoint
+from components.phi.checkpoint import State
 from components.phi.model import PhiConfig
+from components.tokens import Tokens
 from components.tracking import Tracker
-from components.transfer.exact import depth_map, grow
-from components.transfer.proof import compare, proof_sequences
-from components.transfer.shapes import check_growth, read_target
+from components.transfer import exact
+from components.transfer.proof import Difference, compare, proof_rows
+from components.transfer.shapes import check_growth, depth_map
+
+OPERATORS = {"exact": exact.grow}
+SECTIONS = ("small", "large")
 
 
-def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker: Tracker) -> dict[str, Any]:
-    directory: Path = inputs["source"]
-    seed = params.seed if inputs["seed"] is None else inputs["seed"]
-    source = read_config(directory)
+def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
+    """Write the grown checkpoint and, beside it, transfer.json.
+
+    Returns:
+        transfer.json's figures, without shapes and depth map.
+
+    Raises:
+        StepError: an impossible shape, a broken checkpoint, or a function that is not preserved.
+    """
+    settings = params.transfer
+    operator = inputs.get("operator") or settings.operator
+    seed = params.seed if inputs.get("seed") is None else inputs["seed"]
+    tokens = Tokens.open(inputs["tokens"]) if inputs.get("tokens") else None
+    source = checkpoint.read_config(inputs["source"])
     target = read_target(inputs["target"], params, source)
     check_growth(source, target)
-    state = read_state(directory, source)
-    grown = {
-        name: tensor.float() for name, tensor in grow(state, source, target, seed, params.transfer.free_std).items()
+    state = checkpoint.read_state(inputs["source"], source)
+    grown = OPERATORS[operator](source, state, target, seed, settings.free_std)
+    positions = source.max_position_embeddings
+    rows = proof_rows(tokens, settings.proof_tokens, positions, source.vocab_size, seed)
+    record = describe(source, target, operator, seed) | prove(source, state, target, grown, rows)
+    record |= {
+        "proof_on": "held-out tokens" if tokens else "random tokens",
+        "source_sha256": checkpoint.weights_sha256(inputs["source"]),
+        "free_std": settings.free_std,
     }
-    proof = _prove(state, source, grown, target, inputs["tokens"], params, seed)
-    _refuse_inexact(proof, params.transfer.max_relative_error)
-    record = {
-        "operator": inputs["operator"],
-        "seed": seed,
-        "source": str(directory),
-        "source_sha256": sha256_file(directory / WEIGHTS) if (directory / WEIGHTS).is_file() else None,
-        "depth_map": [
-            {"source": old, "identity": new}
-            for old, new in depth_map(source.num_hidden_layers, target.num_hidden_layers)
-        ],
-        **proof,
-    }
-    lineage = {"step": "transfer", "operator": inputs["operator"], "seed": seed, "initial": str(directory)}
-    lineage |= {key: value for key, value in read_lineage(directory).items() if key not in lineage}
-    write_state(target, grown, outputs["output"], directory, lineage, extra={"transfer.json": record})
-    print(
-        f"grew {sum(t.numel() for t in state.values()):,} into {sum(t.numel() for t in grown.values()):,} parameters; "
-        f"relative logit difference {proof['max_relative_logit_difference']:.2e}, loss {proof['target_loss']:.4f}"
-    )
-    return {
-        "source_parameters": sum(t.numel() for t in state.values()),
-        "target_parameters": sum(t.numel() for t in grown.values()),
-        **{name: value for name, value in proof.items() if name != "proof_on"},
-    }
-
-
-def _prove(
-    state: dict[str, torch.Tensor],
-    source: PhiConfig,
-    grown: dict[str, torch.Tensor],
-    target: PhiConfig,
-    tokens: Path | None,
-    params: Params,
-    seed: int,
-) -> dict[str, Any]:
-    """Compare what will be written (float32 weights) with the source, both computed in float64."""
-    sequences, kind = proof_sequences(
-        tokens, source.vocab_size, source.max_position_embeddings, params.transfer.proof_tokens, seed
-    )
-    models = (from_state(source, state, torch.float64).eval(), from_state(target, grown, torch.float64).eval())
-    return {**compare(*models, sequences), "proof_on": kind}
-
-
-def _refuse_inexact(proof: dict[str, Any], bound: float) -> None:
-    error = proof["max_relative_logit_difference"]
-    if not error <= bound:  # also NaN
+    if not record["max_relative_logit_difference"] <= settings.max_relative_error:
         raise StepError(
-            f"exact growth gave a relative logit difference of {error:.3g}, above transfer.max_relative_error {bound:g}; "
-            "nothing was written"
+            f"the grown model's logits differ from the source's by {record['max_relative_logit_difference']:.2e} of their "
+            f"size, more than transfer.max_relative_error {settings.max_relative_error:g}; nothing was written"
         )
+    lineage = {
+        "step": "transfer",
+        "operator": operator,
+        "seed": seed,
+        "tokens_fingerprint": tokens.manifest.fingerprint if tokens else None,
+        "training_tokens": 0,
+        "initial": {"weights_sha256": record["source_sha256"], "lineage": checkpoint.read_lineage(inputs["source"])},
+    }
+    stored = {name: tensor.float() for name, tensor in grown.items()}
+    tokenizer = tokenizer_of(inputs["source"], tokens)
+    checkpoint.write_state(target, stored, outputs["output"], tokenizer, lineage, {"transfer.json": record})
+    tracker.artifact(outputs["output"] / "transfer.json")
+    return {key: value for key, value in record.items() if isinstance(value, int | float | str)}
+
+
+def read_target(target: str, params: Params, source: PhiConfig) -> PhiConfig:
+    """The target's shape: a section of params.yaml (vocabulary and positions stay) or a config.json.
+
+    Raises:
+        StepError: neither.
+    """
+    if target in SECTIONS:
+        shape = getattr(params, target).model
+        return PhiConfig.from_shape(shape, source.vocab_size, source.max_position_embeddings, source.eos_token_id)
+    if not Path(target).exists():
+        raise StepError(f"--target {target} is neither a section of params.yaml ({', '.join(SECTIONS)}) nor a file")
+    return checkpoint.read_config(Path(target))
+
+
+def describe(source: PhiConfig, target: PhiConfig, operator: str, seed: int) -> dict[str, Any]:
+    """What was done: operator, seed, shapes, and for each block of the target the source block it was made from."""
+    blocks = depth_map(source.num_hidden_layers, target.num_hidden_layers)
+    return {
+        "operator": operator,
+        "seed": seed,
+        "source_config": source.to_hf(),
+        "target_config": target.to_hf(),
+        "source_parameters": parameters_of(source),
+        "parameters": parameters_of(target),
+        "depth_map": [origin for origin, _ in blocks],
+        "inserted_blocks": [layer for layer, (_, inserted) in enumerate(blocks) if inserted],
+    }
+
+
+def prove(source: PhiConfig, state: State, target: PhiConfig, grown: State, rows: torch.Tensor) -> dict[str, Any]:
+    """Compare source and grown model over `rows` in float64: the grown weights as they are stored (float32), and
+    before that rounding, which shows the operator's own error."""
+    small = checkpoint.from_state(source, state, torch.float64)
+    stored = {name: tensor.float() for name, tensor in grown.items()}
+    found: Difference = compare(small, checkpoint.from_state(target, stored, torch.float64), rows)
+    unrounded = compare(small, checkpoint.from_state(target, grown, torch.float64), rows)
+    return {
+        "max_absolute_logit_difference": found.absolute,
+        "max_relative_logit_difference": found.relative,
+        "max_relative_logit_difference_float64": unrounded.relative,
+        "kl": found.kl,
+        "source_loss": found.source_loss,
+        "target_loss": found.target_loss,
+        "loss_delta": found.target_loss - found.source_loss,
+        "proof_tokens": rows.shape[0] * (rows.shape[1] - 1),
+    }
+
+
+def parameters_of(config: PhiConfig) -> int:
+    return sum(torch.Size(shape).numel() for shape in checkpoint.state_shapes(config).values())
+
+
+def tokenizer_of(source: Path, tokens: Tokens | None) -> Path | None:
+    """Where the grown checkpoint's tokenizer comes from: the source, else the tokens."""
+    if (Path(source) / "tokenizer.json").is_file():
+        return Path(source)
+    return tokens.tokenizer_dir if tokens else None
