@@ -23,7 +23,12 @@ from components.progress import Progress
 if TYPE_CHECKING:
     import pandas as pd
 
+BATCH_ROWS = (
+    16_384  # rows judged at once, at most: a call of Great Expectations costs about 0.1 s whatever their number
+)
+BATCH_BYTES = 32_000_000  # of documents judged at once, about: bounds memory where they are long
 WHERE = ("id", "source")  # the columns by which a person finds a row again
+BAD_CHARACTERS = ("\ufffd", "\x00")
 _TEXT_COLUMNS = [column.name for column in DOCUMENT if column.type == pa.string()]
 _JSON_TYPES = {dict: "object", list: "array", str: "string", bool: "boolean", int: "number", float: "number"}
 
@@ -55,8 +60,8 @@ class DocumentTables:
     _kinds: Counter[str] = field(default_factory=Counter)
 
     def rows(self) -> Iterator["pd.DataFrame"]:
-        """Documents in order, at most ROWS_PER_GROUP at a time, with the columns content_hash, metadata_type and
-        replacement_fraction added.
+        """Documents in order, at most BATCH_ROWS at a time, with the columns content_hash, metadata_type and
+        bad_character_fraction added.
 
         Raises:
             StepError: the directory holds no document set, or a shard cannot be read to its end.
@@ -99,14 +104,15 @@ class DocumentTables:
         most = sorted(self._repeated.items(), key=lambda item: (-item[1], item[0]))[:3]
         return [f"{name} ({count + 1} times)" for name, count in most]
 
-    def _measure(self, batch: pa.RecordBatch) -> "pd.DataFrame":
+    def _measure(self, batch: pa.Table) -> "pd.DataFrame":
         """Add the computed columns to a batch, and its figures to the statistics."""
         # A null is not a value that expectations look at, so it becomes the empty text, which they refuse.
         table = pa.table(
             {name: pc.fill_null(batch[name], "") if name in _TEXT_COLUMNS else batch[name] for name in DOCUMENT.names}
         )
         characters = pc.utf8_length(table["text"])
-        marks = pc.divide(pc.cast(pc.count_substring(table["text"], "\ufffd"), pa.float64()), _at_least_one(characters))
+        bad = pc.add(*(pc.count_substring(table["text"], mark) for mark in BAD_CHARACTERS))
+        share = pc.divide(pc.cast(bad, pa.float64()), pc.cast(pc.max_element_wise(characters, 1), pa.float64()))
         texts, ids = table["text"].to_pylist(), table["id"].to_pylist()
         shard = self._shards[-1]
         shard.rows += table.num_rows
@@ -118,7 +124,7 @@ class DocumentTables:
         rows["text"] = texts
         rows["content_hash"] = [document_id(text) for text in texts]
         rows["metadata_type"] = [_json_type(value) for value in table["metadata"].to_pylist()]
-        rows["replacement_fraction"] = marks.to_numpy()
+        rows["bad_character_fraction"] = share.to_numpy()
         return rows
 
     def _count(self, ids: list[str]) -> None:
@@ -129,20 +135,29 @@ class DocumentTables:
             self._seen.add(digest)
 
 
-def _batches(path: Path, file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
-    """Row group by row group; a row group above the contract's size is read in pieces."""
+def _batches(path: Path, file: pq.ParquetFile) -> Iterator[pa.Table]:
+    """Row groups of a shard, joined up to BATCH_ROWS or BATCH_BYTES; a row group above the contract's size is read in
+    pieces."""
+    parts: list[pa.RecordBatch] = []
     for group in range(file.num_row_groups):
-        try:
-            yield from file.iter_batches(ROWS_PER_GROUP, row_groups=[group], columns=DOCUMENT.names)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise StepError(
-                f"{path}: row group {group} of {file.num_row_groups} cannot be read ({error}); "
-                "run the step that wrote it again"
-            ) from error
+        for part in _row_group(path, file, group):
+            parts.append(part)
+            full = sum(p.num_rows for p in parts) + ROWS_PER_GROUP > BATCH_ROWS
+            if full or sum(p.nbytes for p in parts) > BATCH_BYTES:
+                yield pa.Table.from_batches(parts)
+                parts = []
+    if parts:
+        yield pa.Table.from_batches(parts)
 
 
-def _at_least_one(lengths: pa.ChunkedArray) -> pa.ChunkedArray:
-    return pc.max_element_wise(lengths, pa.scalar(1, lengths.type))
+def _row_group(path: Path, file: pq.ParquetFile, group: int) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from file.iter_batches(ROWS_PER_GROUP, row_groups=[group], columns=DOCUMENT.names)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise StepError(
+            f"{path}: row group {group} of {file.num_row_groups} cannot be read ({error}); "
+            "run the step that wrote it again"
+        ) from error
 
 
 def _json_type(text: str) -> str:

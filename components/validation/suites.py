@@ -13,7 +13,7 @@ from components.documents import KINDS, ROWS_PER_GROUP
 from components.params import ValidationParams
 
 ASSETS = ("raw", "curated", "textbooks", "tokens")
-MAX_REPLACEMENT_FRACTION = 0.01  # of a text's characters; a text decoded with the wrong encoding has far more
+MAX_BAD_CHARACTERS = 0.01  # of a text's characters; a text decoded with the wrong encoding has far more
 TEACHERS = r"^(?:procedural|api|local|cached)/[^:\s]+:\S+"  # who wrote a textbook, its version, the prompt or generator
 
 
@@ -93,8 +93,8 @@ def _content(params: ValidationParams) -> list[Rule]:
         Rule(
             "rows",
             "ExpectColumnValuesToBeBetween",
-            {"column": "replacement_fraction", "max_value": MAX_REPLACEMENT_FRACTION},
-            f"at most {MAX_REPLACEMENT_FRACTION:.0%} of a text's characters are U+FFFD, the mark of a wrong encoding",
+            {"column": "bad_character_fraction", "max_value": MAX_BAD_CHARACTERS},
+            f"at most {MAX_BAD_CHARACTERS:.0%} of a text's characters are U+FFFD or NUL, the marks of a wrong encoding",
             **tolerant,
         ),
     ]
@@ -142,6 +142,9 @@ def _tokens(params: ValidationParams) -> list[Rule]:
         _equal("splits", "index_sha256", "expected_index_sha256", "documents.parquet has the hash of the manifest"),
         _between("splits", "gaps", None, 0, "each document starts where the one before it ends"),
         _between("splits", "documents", 1, None, "the split is not empty"),
+        _equal(
+            "facts", "tokenizer_sha256", "expected_tokenizer_sha256", "the tokenizer is the one that made the tokens"
+        ),
         _at_least("facts", "train_tokens", params.min_tokens, "training tokens", "validation.min_tokens"),
         _at_least(
             "facts",

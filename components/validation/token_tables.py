@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from components.errors import StepError
 from components.files import sha256_file
 from components.progress import Progress
-from components.tokens import DTYPES, INDEX, SPLITS, Manifest
+from components.tokens import DTYPES, INDEX, SPLITS, TOKENIZER, Manifest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,6 +50,7 @@ class TokenTables:
 
     def facts(self) -> dict[str, Any]:
         """Tokens, documents, bytes a token, documents that are in both splits."""
+        tokenizer = self.directory / TOKENIZER / "tokenizer.json"
         train, held_out = (self.manifest.splits[name] for name in SPLITS)
         return {
             "vocab_size": self.manifest.vocab_size,
@@ -59,6 +60,8 @@ class TokenTables:
             "validation_documents": held_out["documents"],
             "bytes_per_token": round(train["bytes"] / train["tokens"], 4) if train["tokens"] else 0.0,
             "shared_documents": len(self._shared),
+            "tokenizer_sha256": sha256_file(tokenizer) if tokenizer.is_file() else MISSING,
+            "expected_tokenizer_sha256": self.manifest.tokenizer_sha256,
         }
 
     def examples(self, column: str) -> list[str]:

@@ -94,5 +94,5 @@ def summary(results: dict[str, Any]) -> dict[str, Any]:
         "expectations": results["counts"],
         "unexpected_rows": sum(found["unexpected"] for found in results["expectations"] if found["table"] == "rows"),
         "shards": len(results["shards"]),
-        **results["facts"],
+        **{name: value for name, value in results["facts"].items() if not isinstance(value, str)},
     }

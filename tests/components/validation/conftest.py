@@ -85,8 +85,11 @@ def write_tokens(directory: Path, streams: dict[str, list[list[int]]], ids: dict
             "documents_sha256": sha256_file(folder / "documents.parquet"),
             "shards": shards,
         }
-    manifest = Manifest(1, "uint16", 50, 0, "", splits)
-    Manifest(1, "uint16", 50, 0, "", splits, manifest.compute_fingerprint()).write(directory)
+    (directory / "tokenizer").mkdir()
+    tokenizer = directory / "tokenizer" / "tokenizer.json"
+    tokenizer.write_text("{}", encoding="utf-8")
+    manifest = Manifest(1, "uint16", 50, 0, sha256_file(tokenizer), splits)
+    Manifest(1, "uint16", 50, 0, manifest.tokenizer_sha256, splits, manifest.compute_fingerprint()).write(directory)
     return directory
 
 

@@ -60,13 +60,13 @@ def dirty(rows: list[dict[str, Any]], texts: list[str]) -> list[dict[str, Any]]:
 def test_a_slightly_dirty_corpus_passes_and_a_dirty_one_fails(
     gate: Any, documents: Any, good_rows: Any, results: Any
 ) -> None:
-    texts = ["", " \n ", "\ufffd" * 10]
+    texts = ["", " \n ", "\ufffd\x00" * 5]
     source = documents(made=dirty(good_rows(), texts))
     summary = gate("raw", source, max_invalid_fraction=0.01)  # each is one row of 120
     assert summary["unexpected_rows"] == 3
     with pytest.raises(StepError):
         gate("raw", source, max_invalid_fraction=0.008)
-    assert failed(results, "raw") == ["text", "text", "replacement_fraction"]
+    assert failed(results, "raw") == ["text", "text", "bad_character_fraction"]
 
 
 def test_the_share_is_judged_over_all_batches(gate: Any, documents: Any, good_rows: Any) -> None:

@@ -96,6 +96,13 @@ def test_a_changed_index_is_found(gate: Any, tokens: Path, results: Any) -> None
     assert failed(results) == {"gaps", "documents_ended, documents", "index_sha256, expected_index_sha256"}
 
 
+def test_another_tokenizer_is_found(gate: Any, tokens: Path, results: Any) -> None:
+    (tokens / "tokenizer" / "tokenizer.json").write_text("[]", encoding="utf-8")
+    with pytest.raises(StepError, match="the tokenizer is the one that made the tokens"):
+        gate("tokens", tokens)
+    assert failed(results) == {"tokenizer_sha256, expected_tokenizer_sha256"}
+
+
 def test_what_is_no_tokens_directory_is_refused(gate: Any, tokens: Path, tmp_path: Path) -> None:
     with pytest.raises(StepError, match=r"manifest\.json is not there"):
         gate("tokens", tmp_path)
