@@ -63,6 +63,7 @@ def synthesize(
         "questions": {
             "drawn": pool.drawn + library.drawn,
             "exercises": _count(pool.training),
+            "missing": max(0, params.exercises - _count(pool.training)),  # more than the curriculum's tasks hold
             "chapters": _count(reserved),
             "library": library.passed,
             "exam": _count(pool.exam),

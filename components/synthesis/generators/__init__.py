@@ -30,7 +30,8 @@ class Task:
         generate: yields drafts.
         solve: answers a question from its text alone. For an executed task: gives the expression to evaluate.
         executed: the answer is what a Python process prints for the expression.
-        weight: share of the exercises, relative to the other tasks.
+        weight: share of the exercises, relative to the other tasks; more for what a model of a million parameters can
+            learn from a few thousand examples, less for what it cannot.
     """
 
     id: str

@@ -158,8 +158,8 @@ def code_conditions(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
 
 
 TASKS = (
-    Task("code_lists", "code", code_lists, expression_of, executed=True),
-    Task("code_strings", "code", code_strings, expression_of, executed=True),
-    Task("code_numbers", "code", code_numbers, expression_of, executed=True),
-    Task("code_conditions", "code", code_conditions, expression_of, executed=True),
+    Task("code_lists", "code", code_lists, expression_of, executed=True, weight=0.7),
+    Task("code_strings", "code", code_strings, expression_of, executed=True, weight=0.7),
+    Task("code_numbers", "code", code_numbers, expression_of, executed=True, weight=0.7),
+    Task("code_conditions", "code", code_conditions, expression_of, executed=True, weight=1.5),
 )

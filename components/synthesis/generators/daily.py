@@ -185,9 +185,9 @@ def solve_object_place(question: str, lexicon: Lexicon) -> str:
 
 TASKS = (
     Task("weekday", "commonsense", weekday, solve_weekday),
-    Task("clock", "commonsense", clock, solve_clock),
-    Task("size", "commonsense", size, solve_size, weight=1.5),
-    Task("fits", "commonsense", fits, solve_fits, weight=0.7),
+    Task("clock", "commonsense", clock, solve_clock, weight=0.7),
+    Task("size", "commonsense", size, solve_size, weight=2),
+    Task("fits", "commonsense", fits, solve_fits),
     Task("object_use", "commonsense", object_use, solve_object_use),
     Task("object_place", "commonsense", object_place, solve_object_place),
 )

@@ -133,7 +133,7 @@ def _enumerate(premises: tuple[tuple[str, int, int], ...], a: int, c: int) -> st
 
 
 TASKS = (
-    Task("ordering", "reasoning", ordering, solve_ordering, weight=1.5),
-    Task("odd_one_out", "reasoning", odd_one_out, solve_odd_one_out),
-    Task("syllogism", "reasoning", syllogism, solve_syllogism),
+    Task("ordering", "reasoning", ordering, solve_ordering, weight=0.7),
+    Task("odd_one_out", "reasoning", odd_one_out, solve_odd_one_out, weight=1.5),
+    Task("syllogism", "reasoning", syllogism, solve_syllogism, weight=0.7),
 )

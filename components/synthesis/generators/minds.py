@@ -92,5 +92,5 @@ def solve_knowledge(question: str, lexicon: Lexicon) -> str:
 
 TASKS = (
     Task("false_belief", "theory of mind", false_belief, solve_false_belief, weight=1.5),
-    Task("knowledge", "theory of mind", knowledge, solve_knowledge),
+    Task("knowledge", "theory of mind", knowledge, solve_knowledge, weight=2),
 )

@@ -128,7 +128,7 @@ def solve_planets(question: str, lexicon: Lexicon) -> str:
 
 TASKS = (
     Task("state_of_matter", "science", state_of_matter, solve_state_of_matter),
-    Task("legs", "science", legs, solve_legs),
+    Task("legs", "science", legs, solve_legs, weight=0.7),
     Task("animal_class", "science", animal_class, solve_animal_class),
-    Task("planets", "science", planets, solve_planets, weight=0.7),
+    Task("planets", "science", planets, solve_planets),
 )

@@ -184,11 +184,11 @@ def solve_letter_count(question: str, lexicon: Lexicon) -> str:
 
 
 TASKS = (
-    Task("addition", "math", addition, solve_addition, weight=1.5),
-    Task("word_problem", "math", word_problem, solve_word_problem, weight=1.5),
-    Task("largest", "math", largest, solve_largest),
-    Task("parity", "math", parity, solve_parity, weight=0.7),
-    Task("common_divisor", "math", common_divisor, solve_common_divisor),
-    Task("sequence", "math", sequence, solve_sequence),
-    Task("letter_count", "math", letter_count, solve_letter_count),
+    Task("addition", "math", addition, solve_addition, weight=0.7),
+    Task("word_problem", "math", word_problem, solve_word_problem, weight=0.7),
+    Task("largest", "math", largest, solve_largest, weight=1.5),
+    Task("parity", "math", parity, solve_parity, weight=2),
+    Task("common_divisor", "math", common_divisor, solve_common_divisor, weight=0.7),
+    Task("sequence", "math", sequence, solve_sequence, weight=0.7),
+    Task("letter_count", "math", letter_count, solve_letter_count, weight=0.7),
 )

@@ -199,10 +199,10 @@ def solve_opposite(question: str, lexicon: Lexicon) -> str:
 
 
 TASKS = (
-    Task("plural", "language", plural, solve_plural),
-    Task("past_tense", "language", past_tense, solve_past_tense),
-    Task("article", "language", article, solve_article, weight=0.7),
-    Task("backward", "language", backward, solve_backward),
+    Task("plural", "language", plural, solve_plural, weight=1.5),
+    Task("past_tense", "language", past_tense, solve_past_tense, weight=1.5),
+    Task("article", "language", article, solve_article, weight=2),
+    Task("backward", "language", backward, solve_backward, weight=0.7),
     Task("alphabetical", "language", alphabetical, solve_alphabetical),
     Task("opposite", "language", opposite, solve_opposite),
 )

@@ -45,6 +45,7 @@ def test_every_question_drawn_is_accounted_for(made):
     assert questions["drawn"] == kept + questions["ledger"]
     assert questions["ledger"] == pq.read_metadata(root / "ledger.parquet").num_rows == sum(summary["ledger"].values())
     assert questions["exercises"] >= 640
+    assert questions["missing"] == 0
     assert count_documents(root / "textbooks") == sum(summary["documents"].values())
     assert summary["documents"]["textbook"] == 60
 
