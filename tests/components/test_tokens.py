@@ -1,0 +1,131 @@
+"""The tokens directory: reads cross shard borders unseen, every token leads to its document, damage is named."""
+
+import json
+import pickle
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.errors import StepError
+from components.tokens import DOCUMENTS, Manifest, Tokens
+
+SHARDS = (10, 1, 7, 3)
+LENGTHS = (4, 1, 9, 2, 5)
+STREAM = np.arange(sum(SHARDS)) + 100
+
+
+def write_split(folder: Path, dtype: str) -> dict[str, Any]:
+    folder.mkdir(parents=True)
+    borders = np.cumsum((0, *SHARDS))
+    shards = []
+    for number, (start, stop) in enumerate(pairwise(borders)):
+        name = f"shard-{number:05d}.bin"
+        STREAM[start:stop].astype(dtype).tofile(folder / name)
+        shards.append({"file": name, "tokens": int(stop - start), "sha256": ""})
+    starts = np.cumsum((0, *LENGTHS))[:-1]
+    columns = [list("abcde"), ["code"] * 5, [f"s{n}" for n in range(5)], starts, LENGTHS, [1] * 5]
+    pq.write_table(pa.table(columns, schema=DOCUMENTS), folder / "documents.parquet")
+    return {"tokens": len(STREAM), "documents": 5, "bytes": 5, "shards": shards, "by_kind": {}}
+
+
+def write_tokens(directory: Path, dtype: str = "uint16", version: int = 1) -> Path:
+    splits = {
+        name: write_split(directory / name, "<u2" if dtype == "uint16" else "<u4") for name in ("train", "validation")
+    }
+    (directory / "tokenizer").mkdir()
+    (directory / "tokenizer" / "tokenizer.json").write_text("{}")
+    unsigned = Manifest(version, dtype, 200, 0, "", splits)
+    Manifest(version, dtype, 200, 0, "", splits, unsigned.compute_fingerprint()).write(directory)
+    return directory
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return write_tokens(tmp_path / "tokens")
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return Tokens.open(write_tokens(tmp_path_factory.mktemp("tokens") / "t", "uint32")).split("train")
+
+
+@given(st.data())
+def test_a_read_equals_the_slice_of_the_stream(split: Any, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(STREAM)))
+    length = data.draw(st.integers(0, len(STREAM) - start))
+    read = split.read(start, length)
+    assert read.dtype == np.int64
+    assert np.array_equal(read, STREAM[start : start + length])
+
+
+@given(st.integers(0, sum(LENGTHS) - 1))
+def test_every_token_leads_to_the_document_that_holds_it(split: Any, position: int) -> None:
+    row = split.locate(position)
+    assert row["start"] <= position < row["start"] + row["length"]
+
+
+@pytest.mark.parametrize("call", [lambda s: s.read(-1, 2), lambda s: s.read(20, 2), lambda s: s.locate(21)])
+def test_positions_outside_the_stream_are_refused(split: Any, call: Any) -> None:
+    with pytest.raises(IndexError, match="of train, which has 21"):
+        call(split)
+
+
+def test_a_split_travels_to_another_process_without_its_tokens(split: Any) -> None:
+    split.read(0, 5)
+    copy = pickle.loads(pickle.dumps(split))  # noqa: S301 - made here
+    assert "_maps" not in copy.__dict__
+    assert np.array_equal(copy.read(0, 21), STREAM)
+
+
+def test_the_manifest_reads_as_attributes_and_as_a_mapping(directory: Path) -> None:
+    tokens = Tokens.open(directory)
+    assert tokens.manifest["vocab_size"] == tokens.manifest.vocab_size == dict(tokens.manifest)["vocab_size"] == 200
+    assert tokens.tokenizer_dir == directory / "tokenizer"
+    with pytest.raises(StepError, match="no split 'test'; it has train, validation"):
+        tokens.split("test")
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def edit(path: Path, **values: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+DAMAGE = [
+    (lambda d: (d / "manifest.json").unlink(), r"manifest\.json is not there; expected a tokens directory"),
+    (lambda d: (d / "manifest.json").write_text("{"), r"manifest\.json is not the manifest"),
+    (lambda d: (d / "manifest.json").write_text('{"rows": 3}'), r"manifest\.json is not the manifest"),
+    (lambda d: (d / "manifest.json").write_text("[]"), r"manifest\.json is not the manifest"),
+    (lambda d: edit(d / "manifest.json", vocab_size=9), "was changed after it was written"),
+    (lambda d: edit(d / "manifest.json", format_version=2), "format version 2; this code reads 1"),
+    (lambda d: cut(d / "train" / "shard-00002.bin"), r"shard-00002\.bin has 13 bytes; the manifest says 14 bytes"),
+    (lambda d: (d / "validation" / "shard-00000.bin").unlink(), r"validation/shard-00000\.bin is not there"),
+    (lambda d: (d / "train" / "documents.parquet").unlink(), r"train/documents\.parquet is not there"),
+    (lambda d: cut(d / "train" / "documents.parquet"), "is not a readable Parquet file"),
+    (lambda d: pq.write_table(pa.table({"id": ["a"]}), d / "train" / "documents.parquet"), "has 1 rows and lacks"),
+    (lambda d: (d / "tokenizer" / "tokenizer.json").unlink(), r"has no tokenizer\.json"),
+]
+
+
+@pytest.mark.parametrize(("harm", "message"), DAMAGE)
+def test_damage_is_named_when_the_directory_is_opened(directory: Path, harm: Any, message: str) -> None:
+    harm(directory)
+    with pytest.raises(StepError, match=message):
+        Tokens.open(directory)
+
+
+def test_an_index_with_a_gap_is_refused(directory: Path) -> None:
+    path = directory / "train" / "documents.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.set_column(3, DOCUMENTS.field("start"), pa.array([0, 4, 6, 14, 16])), path)
+    with pytest.raises(StepError, match="does not cover the 21 tokens of train in order"):
+        Tokens.open(directory).split("train").locate(3)

@@ -1,0 +1,130 @@
+"""The tokenizer: lossless, deterministic, read by transformers; an existing one is taken or refused."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from components.documents import Document
+from components.errors import StepError
+from components.tokenization import tokenizer
+from components.tokenization.tokenizer import END_OF_TEXT, Encoder
+
+
+@pytest.fixture(scope="module")
+def encoder(trained: Path) -> Encoder:
+    return Encoder(trained)
+
+
+def test_end_of_text_is_entry_0_and_the_size_is_as_asked(encoder: Encoder) -> None:
+    assert encoder.eos_token_id == 0
+    assert encoder.vocab_size == 300
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+@example("a\r\n\tb  c\n\n\n  d \u00a0 \U0001f600 e\u0301 123 it's IT'S")
+@example(f"a text that spells {END_OF_TEXT} itself")
+def test_any_text_comes_back_and_never_holds_end_of_text(encoder: Encoder, text: str) -> None:
+    (ids,) = encoder.encode([text])
+    assert encoder.eos_token_id not in ids
+    assert encoder.decode(ids) == text
+
+
+def test_digits_stand_alone(encoder: Encoder) -> None:
+    (ids,) = encoder.encode(["1234"])
+    assert [encoder.decode([token]) for token in ids] == ["1", "2", "3", "4"]
+
+
+def test_training_is_deterministic_whatever_the_number_of_threads(
+    trained: Path, made: Callable[[int], list[Document]], tmp_path: Path
+) -> None:
+    with tokenizer.all_cores():
+        tokenizer.train((document.text for document in made(120)), 300, tmp_path / "again")
+    for path in trained.iterdir():
+        assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
+
+
+def test_transformers_reads_it_and_gives_the_same_ids(trained: Path, encoder: Encoder) -> None:
+    from transformers import AutoTokenizer
+
+    theirs = AutoTokenizer.from_pretrained(trained)
+    text = "Item 12: the value of a list.\n    def f(x): return x"
+    assert theirs(text)["input_ids"] == encoder.encode([text])[0]
+    assert theirs.decode(encoder.encode([text])[0]) == text
+    assert theirs.eos_token_id == theirs.bos_token_id == theirs.unk_token_id == theirs.pad_token_id == 0
+
+
+def test_an_existing_tokenizer_is_taken_whole(trained: Path, tmp_path: Path) -> None:
+    tokenizer.take(trained, tmp_path / "taken")
+    assert {path.name for path in (tmp_path / "taken").iterdir()} == {"tokenizer.json", "tokenizer_config.json"}
+    assert Encoder(tmp_path / "taken").sha256 == Encoder(trained).sha256
+
+
+def test_an_existing_tokenizer_never_cuts_or_fills_a_text(trained: Path, tmp_path: Path) -> None:
+    from tokenizers import Tokenizer
+
+    shutil.copytree(trained, tmp_path / "cutting")
+    cutting = Tokenizer.from_file(str(trained / "tokenizer.json"))
+    cutting.enable_truncation(4)
+    cutting.enable_padding(length=4)
+    cutting.save(str(tmp_path / "cutting" / "tokenizer.json"))
+    tokenizer.take(tmp_path / "cutting", tmp_path / "taken")
+    text = "the value of a list is read by the function"
+    assert Encoder(tmp_path / "taken").encode([text, ""]) == Encoder(trained).encode([text, ""])
+
+
+def test_the_configured_end_of_text_token_is_kept(trained: Path, tmp_path: Path) -> None:
+    folder = changed(trained, tmp_path, {"eos_token": {"content": "the", "special": True}})
+    with pytest.raises(StepError, match=r"has no end-of-text token \('the' is not in its vocabulary\)"):
+        tokenizer.take(folder, tmp_path / "taken")
+    folder = changed(trained, tmp_path, {"eos_token": "a"})
+    tokenizer.take(folder, tmp_path / "kept")
+    assert Encoder(tmp_path / "kept").eos_token_id != 0
+
+
+def test_a_tokenizer_without_end_of_text_is_refused(trained: Path, tmp_path: Path) -> None:
+    folder = changed(trained, tmp_path, None)
+    whole = (folder / "tokenizer.json").read_text(encoding="utf-8")
+    (folder / "tokenizer.json").write_text(whole.replace(END_OF_TEXT, "<pad>"), encoding="utf-8")
+    with pytest.raises(StepError, match=r"has no end-of-text token .* name one as eos_token"):
+        tokenizer.take(folder, tmp_path / "taken")
+
+
+def test_folders_that_hold_no_readable_tokenizer_are_refused(trained: Path, tmp_path: Path) -> None:
+    with pytest.raises(StepError, match=r"has no tokenizer\.json"):
+        tokenizer.take(tmp_path, tmp_path / "a")
+    folder = changed(trained, tmp_path, {})
+    (folder / "tokenizer_config.json").write_text("[1]")
+    with pytest.raises(StepError, match="holds a list; expected a JSON object"):
+        tokenizer.take(folder, tmp_path / "b")
+    (folder / "tokenizer.json").write_text("{}")
+    with pytest.raises(StepError, match="is not a tokenizer that the tokenizers library reads"):
+        tokenizer.take(folder, tmp_path / "c")
+
+
+@pytest.mark.parametrize("before", [None, "false"])
+def test_the_environment_is_put_back(monkeypatch: pytest.MonkeyPatch, before: str | None) -> None:
+    if before is None:
+        monkeypatch.delenv("TOKENIZERS_PARALLELISM", raising=False)
+    else:
+        monkeypatch.setenv("TOKENIZERS_PARALLELISM", before)
+    with tokenizer.all_cores():
+        assert os.environ["TOKENIZERS_PARALLELISM"] == "true"
+    assert os.environ.get("TOKENIZERS_PARALLELISM") == before
+
+
+def changed(trained: Path, folder: Path, config: dict[str, Any] | None) -> Path:
+    """A copy with another tokenizer_config.json, or none."""
+    shutil.copytree(trained, folder / "changed", dirs_exist_ok=True)
+    path = folder / "changed" / "tokenizer_config.json"
+    if config is None:
+        path.unlink()
+    else:
+        path.write_text(json.dumps(json.loads(path.read_text()) | config))
+    return folder / "changed"
