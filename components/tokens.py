@@ -12,6 +12,7 @@ token, so `length` counts it. A document that is passed over twice has two rows.
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -61,7 +62,15 @@ class Manifest:
     fingerprint: str = ""
 
     def __getitem__(self, key: str) -> Any:
+        if key not in self.keys():
+            raise KeyError(key)
         return getattr(self, key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def __len__(self) -> int:
+        return len(self.keys())
 
     def keys(self) -> list[str]:
         return [field.name for field in fields(self)]
@@ -85,19 +94,23 @@ class Manifest:
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
             manifest = cls(**values)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise StepError(
                 f"{path} is not there; expected a tokens directory, as `python -m components.tokenization` writes it"
             ) from None
-        except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
+        except (OSError, json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
             raise StepError(f"{path} is not the manifest of a tokens directory ({error}); tokenize again") from error
         if manifest.format_version != FORMAT_VERSION:
             raise StepError(
                 f"{path} has format version {manifest.format_version}; this code reads {FORMAT_VERSION}: tokenize again"
             )
-        if manifest.dtype not in DTYPES or set(manifest.splits) != set(SPLITS):
+        if (
+            str(manifest.dtype) not in DTYPES
+            or not isinstance(manifest.splits, dict)
+            or {*manifest.splits} != {*SPLITS}
+        ):
             raise StepError(
-                f"{path} names dtype {manifest.dtype!r} and splits {sorted(manifest.splits)}; "
+                f"{path} names dtype {manifest.dtype!r} and splits {', '.join(manifest.splits or ['none'])}; "
                 f"expected one of {', '.join(DTYPES)} and {', '.join(SPLITS)}: tokenize again"
             )
         if manifest.fingerprint != manifest.compute_fingerprint():

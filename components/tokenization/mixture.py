@@ -54,12 +54,14 @@ def read_corpus(directories: list[Path]) -> Corpus:
     """Read ids, kinds, sources and sizes of all document sets, in order.
 
     Raises:
-        StepError: a directory holds no document set, a kind is unknown, or there is no document at all.
+        StepError: a directory holds no document set, a value is missing, a kind is unknown, or there is no document
+            at all.
     """
     ids, sources, kinds, sizes, first = [], [], [], [], []
     seen: set[str] = set()
     for directory in directories:
         for batch in read_batches(directory, columns=["id", "text", "kind", "source"]):
+            _check_nulls(batch, directory)
             ids.append(batch["id"])
             sources.append(batch["source"])
             kinds.append(_kind_codes(batch["kind"], directory))
@@ -105,6 +107,15 @@ def uniform(ids: Iterable[str], purpose: str) -> np.ndarray:
     key = hashlib.blake2b(purpose.encode(), digest_size=32).digest()
     digests = b"".join(hashlib.blake2b(name.encode(), digest_size=8, key=key).digest() for name in ids)
     return (np.frombuffer(digests, dtype="<u8") >> np.uint64(11)) * 2.0**-53
+
+
+def _check_nulls(batch: pa.RecordBatch, directory: Path) -> None:
+    for name in batch.schema.names:
+        if batch[name].null_count:
+            raise StepError(
+                f"{directory} has {batch[name].null_count:,} documents without {name}; every document needs one: write "
+                "the set with components.documents.DocumentWriter"
+            )
 
 
 def _kind_codes(kinds: pa.Array, directory: Path) -> np.ndarray:

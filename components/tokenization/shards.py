@@ -24,7 +24,7 @@ from components.tokens import DOCUMENTS, INDEX
 
 SHARD_TOKENS = 64 * 2**20  # tokens a shard, at most
 BATCH_BYTES = 1_000_000  # of text encoded at once: the library's own objects take some fifty times that
-GATHER_DOCUMENTS = 4_096  # documents copied, and index rows written, at once
+GATHER_DOCUMENTS = 4_096  # index rows written at once
 
 
 @dataclass(frozen=True)
@@ -87,14 +87,15 @@ def write_split(directory: Path, order: np.ndarray, corpus: Corpus, spooled: Spo
         order: int64 (documents of the stream,), rows of the corpus in stream order.
     """
     directory.mkdir(parents=True)
-    ids = np.memmap(spooled.path, dtype=spooled.dtype, mode="r")
+    ids = np.asarray(np.memmap(spooled.path, dtype=spooled.dtype, mode="r"))  # a plain view slices ten times faster
     writer = ShardWriter(directory)
     with pq.ParquetWriter(directory / INDEX, DOCUMENTS, compression="zstd") as index:
         for offset in range(0, len(order), GATHER_DOCUMENTS):
             rows = order[offset : offset + GATHER_DOCUMENTS]
             index.write_table(_index_rows(rows, writer.tokens, corpus, spooled))
             ends = spooled.start[rows] + spooled.length[rows]
-            writer.write(np.concatenate([ids[a:b] for a, b in zip(spooled.start[rows], ends, strict=True)]))
+            for start, end in zip(spooled.start[rows].tolist(), ends.tolist(), strict=True):
+                writer.write(ids[start:end])
     writer.close()
     counts = _counts(order, corpus, spooled) | {
         "shards": writer.shards,

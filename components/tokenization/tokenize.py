@@ -1,7 +1,6 @@
 """Tokenization: read the corpus, plan the mixture, get a tokenizer, write the streams and the manifest."""
 
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +41,7 @@ def _make_tokenizer(directories: list[Path], corpus: Corpus, mixture: Mixture, p
         tokenizer.take(Path(params.tokenization.tokenizer), output)
         return 0
     sample = _sample(corpus, mixture)
+    print(f"training a tokenizer on {corpus.bytes[sample].sum() / 1e6:.1f} MB of text", flush=True)
     tokenizer.train((text for _, text in shards.texts(directories, sample)), params.tokenization.vocab_size, output)
     return int(corpus.bytes[sample].sum())
 
@@ -80,10 +80,12 @@ def _write(directories: list[Path], corpus: Corpus, mixture: Mixture, encoder: E
 
 
 def _lossy(directories: list[Path], corpus: Corpus, mixture: Mixture, encoder: Encoder) -> int:
-    """How many of the first documents an existing tokenizer does not give back as they were."""
+    """How many of ROUND_TRIPS documents, chosen by hash, an existing tokenizer does not give back as they were."""
+    rows = mixture.rows
+    numbers = uniform(corpus.ids.take(rows).to_pylist(), "round trip")
     wanted = np.zeros(len(corpus), dtype=bool)
-    wanted[mixture.rows] = True
-    originals = [text for _, text in islice(shards.texts(directories, wanted), ROUND_TRIPS)]
+    wanted[rows[np.argsort(numbers)[:ROUND_TRIPS]]] = True
+    originals = [text for _, text in shards.texts(directories, wanted)]
     lost = sum(encoder.decode(ids) != text for text, ids in _encoded(encoder, originals))
     if lost:
         print(f"note: the tokenizer does not give back {lost} of {len(originals)} documents as they were", flush=True)

@@ -101,7 +101,8 @@ def take(folder: Path, directory: Path) -> None:
         tokenizer.no_truncation()
         tokenizer.no_padding()
         tokenizer.save(str(directory / "tokenizer.json"))
-    config = _read_config(directory, folder)
+    # Older folders name their special tokens in a file of their own.
+    config = _read_config(directory, folder, "special_tokens_map.json") | _read_config(directory, folder)
     _write_config(directory, config, _end_of_text(tokenizer, config, folder))
 
 
@@ -136,8 +137,8 @@ def _load(path: Path, origin: Path) -> Any:
         ) from error
 
 
-def _read_config(directory: Path, origin: Path) -> dict[str, Any]:
-    path = directory / "tokenizer_config.json"
+def _read_config(directory: Path, origin: Path, name: str = "tokenizer_config.json") -> dict[str, Any]:
+    path = directory / name
     try:
         config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
