@@ -169,6 +169,7 @@ class MlflowTracker(Tracker):
             if other != alias:
                 client.delete_registered_model_alias(name, other)
         client.set_registered_model_alias(name, alias, version)
+        print(f"registry: version {version} of {name} is its {alias}", flush=True)
 
     def _new_version(self, client: Any, checkpoint: Path, name: str, digest: str) -> str:
         """Register the logged model that holds these weights, logging it first if no step has (a cached training

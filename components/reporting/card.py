@@ -113,6 +113,7 @@ def _training(case: Case, model: Evidence) -> list[list[str]]:
     trained, lineage = model.training or {}, case.lineage
     rows = [
         ["tokens", quantity(trained.get("tokens"))],
+        ["passes over the training tokens", decimal(trained.get("epochs"), 2)],
         ["optimizer steps", quantity(trained.get("steps"))],
         ["training FLOPs", scientific(trained.get("flops"))],
         ["validation loss (nats a token)", decimal(trained.get("validation_loss"), 4)],
@@ -145,4 +146,5 @@ def _data(case: Case) -> list[str]:
         [kind, quantity(found.get("documents")), quantity(found.get("tokens")), quantity(found.get("bytes"))]
         for kind, found in sorted(kinds.items())
     ]
-    return ["## Training data", markdown_table(["kind", "documents", "tokens", "bytes"], rows)]
+    text = "What the training split holds. The model saw as many tokens of it as the table above says, in random order."
+    return ["## Training data", markdown_table(["kind", "documents", "tokens", "bytes"], rows), text]

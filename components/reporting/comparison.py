@@ -20,6 +20,7 @@ PROOF = (
     "operator",
     "max_absolute_logit_difference",
     "max_relative_logit_difference",
+    "max_relative_logit_difference_float64",
     "kl",
     "source_loss",
     "target_loss",

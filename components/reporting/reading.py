@@ -124,7 +124,7 @@ def read_training(path: Path) -> dict[str, Any]:
     """
     content = read_object(path)
     number(path, content, "validation_loss")
-    for key in ("parameters", "tokens", "steps", "flops", "loss", "bits_per_byte"):
+    for key in ("parameters", "tokens", "steps", "flops", "loss", "bits_per_byte", "epochs"):
         number(path, content, key, required=False)
     _text(path, content, "checkpoint_sha256")
     return content
@@ -171,7 +171,7 @@ def read_transfer(path: Path) -> dict[str, Any]:
         raise StepError(f"{path}: `operator` is {content.get('operator')!r}; expected the name of a growth operator")
     for key in ("max_absolute_logit_difference", "max_relative_logit_difference", "kl", "source_loss", "target_loss"):
         number(path, content, key, required=False)
-    for key in ("loss_delta", "proof_tokens"):
+    for key in ("loss_delta", "proof_tokens", "max_relative_logit_difference_float64"):
         number(path, content, key, required=False)
     _text(path, content, "source_sha256")
     return content

@@ -36,12 +36,12 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     board = leaderboard(case, compare(case), gate)
     with atomic_directory(outputs["output"]) as folder:
         write_report(folder, case, board, settings.registered_model, _places(inputs, outputs["output"]))
+    print(f"gate {'passed' if gate.passed else 'not passed'}: {gate.reason}", flush=True)
     tracker.artifact(outputs["output"], "report")
     tracker.tags({"gate": "passed" if gate.passed else "not passed", "gate.reason": gate.reason})
     if checkpoint:
         alias = PROMOTED if gate.passed else WAITING
         tracker.register(checkpoint, settings.registered_model, alias, version_tags(case, gate))
-        print(f"registry: {settings.registered_model}@{alias}: {gate.reason}", flush=True)
     return summary(board)
 
 

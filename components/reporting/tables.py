@@ -13,11 +13,11 @@ def tables(case: Case, board: dict[str, Any]) -> list[dict[str, Any]]:
     """The leaderboard as tables of text for Markdown and HTML: `title`, `note`, `header`, `rows`; empty ones left out."""
     found = [
         _models_table(board),
+        _savings_table(board["transfer"]),
+        _proof_table(board["transfer"]),
         _differences_table(board),
         _accuracy_table("Exam by category", case, "categories"),
         _accuracy_table("Exam by task", case, "tasks"),
-        _proof_table(board["transfer"]),
-        _savings_table(board["transfer"]),
     ]
     return [table for table in found if table["rows"]]
 
@@ -65,10 +65,13 @@ def headline(board: dict[str, Any]) -> str:
     share = transfer["share_of_control_tokens"]
     if share is None:
         return text
-    text += f" It had the control's final loss after {share:.0%} of the control's tokens"
+    if transfer["tokens_to_control_loss_method"] == "start":
+        text += " It was at or below the control's final loss when it started"
+    else:
+        text += f" It had the control's final loss after {share:.0%} of the control's tokens"
     included = transfer["flops"]["inclusive"]["share_of_control_flops"]
     if included is not None:
-        text += f"; the small model's training counted in, after {included:.0%} of the control's FLOPs"
+        text += f"; with the small model's training counted in, after {included:.0%} of the control's FLOPs"
     return text + "."
 
 
@@ -153,6 +156,7 @@ def _proof_table(transfer: dict[str, Any] | None) -> dict[str, Any]:
         ("tokens compared", found.get("proof_tokens"), "{:,}".format),
         ("compared on", found.get("proof_on"), str),
         ("largest logit difference, relative", found.get("max_relative_logit_difference"), scientific),
+        ("… before rounding to float32", found.get("max_relative_logit_difference_float64"), scientific),
         ("largest logit difference, absolute", found.get("max_absolute_logit_difference"), scientific),
         ("KL divergence (nats a token)", found.get("kl"), scientific),
         ("loss of the source", found.get("source_loss"), lambda v: decimal(v, 6)),

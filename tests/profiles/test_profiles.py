@@ -29,12 +29,12 @@ def test_a_profile_loads_and_says_what_it_says(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_pair_of_a_profile_can_grow(name: str) -> None:
     from components.phi.model import PhiConfig
-    from components.transfer.shapes import check_growth, read_target
+    from components.transfer.shapes import check_growth
 
     params = load_params(profile=name)
     vocabulary, positions = params.tokenization.vocab_size, params.training.context_length
     small = PhiConfig.from_shape(params.small.model, vocabulary, positions)
-    large = read_target("large", params, small)
+    large = PhiConfig.from_shape(params.large.model, vocabulary, positions)
     check_growth(small, large)
     assert small.rotary_dims == large.rotary_dims
     assert large.hidden_size > small.hidden_size

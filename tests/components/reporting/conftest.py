@@ -95,6 +95,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "seed": 1,
             "max_absolute_logit_difference": 3e-6,
             "max_relative_logit_difference": 4e-7,
+            "max_relative_logit_difference_float64": 2e-15,
             "kl": 1e-12,
             "source_loss": 3.3,
             "target_loss": 3.3000001,
@@ -102,7 +103,8 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "proof_tokens": 4096,
             "proof_on": "held-out tokens",
             "source_sha256": digests["small"],
-            "depth_map": [{"source": 0, "identity": False}],
+            "depth_map": [0, 1, 2, 2],
+            "inserted_blocks": [3],
         },
     )
     model = tmp_path / "models/large"

@@ -65,7 +65,7 @@ def test_figures_are_the_inputs(arguments: Any) -> None:
     assert summary["exam_difference_over_control"] == board["exam_differences"][1]["value"]
     proof = json.loads(Path("models/grown/transfer.json").read_text(encoding="utf-8"))
     assert {k: v for k, v in board["transfer"].items() if k in proof} == {
-        k: v for k, v in proof.items() if k not in ("seed", "source_sha256", "depth_map")
+        k: v for k, v in proof.items() if k not in ("seed", "source_sha256", "depth_map", "inserted_blocks")
     }
     assert board["transfer"]["tokens_to_control_loss"] == pytest.approx(562_500)
     assert all(isinstance(v, int | float) for v in summary.values())
@@ -195,6 +195,10 @@ def test_the_card_counts_the_training_data_where_the_lineage_does(arguments: Any
 def test_the_headline_says_when_growth_loses(arguments: Any) -> None:
     board = write(arguments)[1]
     assert "below the control" in headline(board)
+    assert "after 37% of the control's tokens" in headline(board)
+    assert "after 77% of the control's FLOPs" in headline(board)
+    board["transfer"]["tokens_to_control_loss_method"] = "start"
+    assert "when it started" in headline(board)
     board["transfer"]["loss_advantage_over_control"] = -0.25
     assert "did not pay" in headline(board)
     assert "0.250" in headline(board)
