@@ -93,7 +93,7 @@ class TokenizationParams(Section):
     tokenizer: str = Field("", description="Folder of an existing tokenizer to take instead of training one")
     validation_fraction: float = Field(0.02, gt=0, le=0.5, description="Share of documents, by hash, held out for loss")
     epochs: dict[Literal["web", "prose", "code", "textbook", "exercise"], Annotated[float, Field(ge=0, le=16)]] = Field(
-        {"web": 1, "prose": 1, "code": 1, "textbook": 1, "exercise": 1},
+        {"web": 1, "prose": 0.5, "code": 0.15, "textbook": 1, "exercise": 2},
         description="Passes over each kind; a fraction takes that share of its documents",
     )
 
@@ -159,7 +159,7 @@ LARGE = ModelParams(
 
 class TrainingParams(Section):
     context_length: int = Field(256, ge=8, le=1_048_576, description="Tokens a sequence; also the model's positions")
-    batch_tokens: int = Field(8_192, ge=8, description="Tokens an optimizer step; a multiple of context_length")
+    batch_tokens: int = Field(4_096, ge=8, description="Tokens an optimizer step; a multiple of context_length")
     micro_batch_tokens: int = Field(4_096, ge=8, description="Tokens a forward pass; divides batch_tokens")
     optimizer: Literal["adamw"] = Field("adamw", description="Optimizer")
     beta1: float = Field(0.9, ge=0, lt=1, description="AdamW: decay of the first moment")
