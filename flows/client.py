@@ -453,12 +453,12 @@ class Records:
         return curves
 
     def _tokens(self, record: Record) -> Callable[[int], float | None]:
-        """Training tokens seen at an optimizer step: as logged, or by the size of a batch once that is known."""
-        logged = dict(self._history(record, "tokens")) if "tokens" in record.metrics else {}
-        batch = record.params.get("training.batch_tokens", "")
-        if len(logged) > 1:
-            return logged.get
-        return lambda step: step * float(batch) if batch.isdecimal() else None
+        """Training tokens seen at an optimizer step: all steps have as many, which a stage logs in one way or another."""
+        size = _number(record.params.get("training.batch_tokens"))
+        if size is None and "tokens" in record.metrics:
+            step, tokens = self._history(record, "tokens")[-1]
+            size = tokens / step if step else None
+        return lambda step: None if size is None else step * size
 
     def _history(self, record: Record, figure: str) -> list[tuple[int, float]]:
         """(step, value), by step.
@@ -625,6 +625,10 @@ def _outputs(parent: Record) -> dict[str, dict[str, str]]:
         if name.startswith("dvc.") and value.endswith("}"):  # a longer list of outputs is cut off by MLflow
             found[stage] = json.loads(value)
     return found
+
+
+def _number(text: str | None) -> float | None:
+    return float(text) if text and text.isdecimal() else None
 
 
 def _quoted(text: str) -> str:

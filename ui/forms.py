@@ -153,10 +153,9 @@ def to_yaml(value: Any) -> str:
 
     yaml = YAML()
     yaml.default_flow_style = False
-    yaml.indent(sequence=4, offset=2)
     stream = io.StringIO()
     yaml.dump(value, stream)
-    return stream.getvalue().removesuffix("...\n").strip()
+    return stream.getvalue().removesuffix("...\n").removesuffix("\n")
 
 
 def from_yaml(text: str) -> Any:

@@ -377,10 +377,10 @@ class History:
         tokens, floor = TRAINED[stage]
         noise, steps, metrics = random.Random(f"{stage}{better}"), 60, []
         for place in range(int(steps * share) + 1):
-            at, step = _ms(began) + int(1000 * seconds * place / steps), place * 4
+            at, step = _ms(began) + int(1000 * seconds * place / steps), place * tokens // (steps * 8192)
             loss = loss_at(place / steps, floor - (better if stage == "train_large" else 0), stage == "train_large")
             metrics += [
-                Metric("tokens", tokens * place / steps, at, step),
+                Metric("tokens", step * 8192, at, step),
                 Metric("loss", loss + noise.gauss(0, 0.03), at, step),
                 Metric("learning_rate", 0.004 * min(1, place / 4), at, step),
             ]

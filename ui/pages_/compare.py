@@ -101,15 +101,8 @@ def finals(chosen: list[Record], stages: Stages, names: Mapping[str, str], train
     for stage in trained:
         values = [stages[record.id].get(stage) for record in chosen]
         losses = [record.metrics.get("validation_loss") if record else None for record in values]
-        known = [loss for loss in losses if loss is not None]
-        cells = [
-            "-"
-            if loss is None
-            else f"<b>{loss:.4f}</b>"
-            if [loss] == [k for k in known if k == min(known)] and len(known) > 1
-            else f"{loss:.4f}"
-            for loss in losses
-        ]
+        best = best_of([loss for loss in losses if loss is not None], lower=True)
+        cells = ["-" if loss is None else bold(f"{loss:.4f}", loss == best) for loss in losses]
         rows.append([parts.escape(stage), *cells])
     parts.table(["Last validation loss", *header(chosen, names)], rows, "pf-numbers")
 
@@ -162,16 +155,23 @@ def exam_choice(everything: list[Score]) -> tuple[str, str]:
 
 
 def cells(row: list[Score | None], metric: str) -> list[str]:
-    """Figures with their standard errors, the best in bold where there is a choice."""
-    known = [score.value for score in row if score]
-    best = (min if metric in LOWER else max)(known) if len(known) > 1 else None
+    """Figures with their standard errors, the best in bold."""
+    best = best_of([score.value for score in row if score], metric in LOWER)
     texts = []
     for score in row:
-        text = f"{score.value:.3f}" if score else "-"
-        if score and score.value == best:
-            text = f"<b>{text}</b>"
-        texts.append(text + (f" <small>± {score.stderr:.3f}</small>" if score and score.stderr is not None else ""))
+        error = f" <small>± {score.stderr:.3f}</small>" if score and score.stderr is not None else ""
+        texts.append(bold(f"{score.value:.3f}", score.value == best) + error if score else "-")
     return texts
+
+
+def best_of(values: list[float], lower: bool) -> float | None:
+    """The best of several values, where one is better than the rest."""
+    best = (min if lower else max)(values, default=None)
+    return best if len(values) > 1 and values.count(best) == 1 else None
+
+
+def bold(text: str, strong: bool) -> str:
+    return f"<b>{text}</b>" if strong else text
 
 
 def page() -> None:

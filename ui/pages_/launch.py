@@ -199,7 +199,7 @@ def summary(base: dict[str, Any], changed: dict[str, tuple[Any, Any]], problem: 
 def start() -> None:
     """Create the flow run and say where to watch it."""
     try:
-        run = services.runs().launch(state[CHANGED], state["launch_profile"])
+        run = services.runs().launch(state[CHANGED], state["launch_profile"] or None)
     except StepError as error:
         services.launch_trouble.clear()
         st.error(str(error))

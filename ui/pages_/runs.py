@@ -113,8 +113,10 @@ def header(run: FlowRun, record: Record | None) -> None:
             "Launch again", icon=":material/replay:", key="runs_again", help="The Launch page with these parameters"
         ):
             again(run)
-        if run.active and st.button("Cancel", icon=":material/stop_circle:", key="runs_cancel"):
-            confirm_cancel(run.id, run.name)
+        if run.active and run.kind != "CANCELLING":
+            cancel_control(run)
+    if trouble := st.session_state.pop("runs_trouble", ""):
+        st.error(trouble)
     if run.kind == "SCHEDULED" and services.launch_trouble() == ("", False):
         st.warning("Nothing listens for runs now, so this one waits. `make up` starts a worker.")
     if run.message and run.kind in ("FAILED", "CRASHED"):
@@ -149,18 +151,25 @@ def again(run: FlowRun) -> None:
     st.switch_page("pages_/launch.py", query_params=address | ({"profile": run.profile} if run.profile else {}))
 
 
-@st.dialog("Cancel this run?")
-def confirm_cancel(run_id: str, name: str) -> None:
-    st.write(
-        f"The running stage of **{name}** is stopped. Finished stages stay cached, so a new run goes on from there."
-    )
-    if st.button("Cancel the run", type="primary", key="runs_cancel_sure"):
-        try:
-            services.runs().cancel(run_id)
-        except StepError as error:
-            st.error(str(error))
-            return
-        st.rerun()
+def cancel_control(run: FlowRun) -> None:
+    """A button that asks before it cancels. A popover, since the page's refresh would close a dialog."""
+    with st.popover("Cancel", icon=":material/stop_circle:", key="runs_cancel"):
+        st.write("The running stage is stopped. Finished stages stay cached: a new run goes on from there.")
+        st.button(
+            f"Cancel {run.name}",
+            type="primary",
+            key="runs_cancel_sure",
+            on_click=cancel,
+            args=(run.id,),
+            width="stretch",
+        )
+
+
+def cancel(run_id: str) -> None:
+    try:
+        services.runs().cancel(run_id)
+    except StepError as error:
+        st.session_state["runs_trouble"] = str(error)
 
 
 def stage_panel(run: FlowRun, stages: list[StageRun], figures: Mapping[str, dict[str, float] | None]) -> None:

@@ -1,0 +1,375 @@
+"""The pages without servers: clients of the test's own making stand for Prefect and MLflow."""
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from components.errors import StepError
+from components.params import Params, check_params
+from flows.client import Curve, FlowRun, LogLine, Record, StageRun, Unavailable, launch_command
+from ui import parts, services
+
+DOWN = "No Prefect server answers at http://127.0.0.1:4200. Start the platform with `make up`."
+NOW = datetime.now(UTC)
+
+
+def flow_run(name: str, kind: str = "COMPLETED", **changes: Any) -> FlowRun:
+    values = {"state": kind.title(), "message": "", "overrides": {}, "profile": None} | changes
+    started = NOW - timedelta(minutes=5)
+    return FlowRun(f"id-{name}", name, kind=kind, created=started, started=started, seconds=61.0, **values)
+
+
+class FakeRuns:
+    """Answers as flows.client.Runs does, and notes what it was asked to do."""
+
+    address = "http://127.0.0.1:4200"
+
+    def __init__(self, listening: bool = True) -> None:
+        self.listening = listening
+        self.launched: list[tuple[dict, str | None]] = []
+        self.cancelled: list[str] = []
+        self.all = [
+            flow_run("quiet-falcon", "RUNNING", overrides={"seed": 2}),
+            flow_run("amber-lynx", "FAILED", message="stage curate: failed with exit status 1"),
+        ]
+
+    def ready(self) -> bool:
+        return self.listening
+
+    def launch(self, overrides: Mapping[str, Any], profile: str | None = None) -> FlowRun:
+        self.launched.append((dict(overrides), profile))
+        self.all.insert(0, flow_run("new-run", "SCHEDULED", overrides=dict(overrides), profile=profile))
+        return self.all[0]
+
+    def recent(self, limit: int) -> list[FlowRun]:
+        return self.all
+
+    def get(self, flow_run_id: str) -> FlowRun | None:
+        return next((run for run in self.all if run.id == flow_run_id), None)
+
+    def stages(self, flow_run_id: str, order: Mapping[str, str]) -> list[StageRun]:
+        known = {
+            "ingest": StageRun("ingest", "Cached", "COMPLETED", "nothing changed", 0.2, 1, "t1"),
+            "curate": StageRun("curate", "Completed", "COMPLETED", "", 9.0, 2, "t2"),
+            "train_small": StageRun("train_small", "Running", "RUNNING", "", 30.0, 1, "t3"),
+        }
+        if flow_run_id == "id-amber-lynx":
+            known["curate"] = StageRun("curate", "Failed", "FAILED", "error: <curation>: nothing left", 9.0, 1, "t2")
+        return [known.get(name, StageRun(name)) for name in order]
+
+    def progress(self, stage: StageRun) -> dict[str, float] | None:
+        return {"done": 30.0, "total": 120.0, "loss": 2.5, "tokens_per_second": 21_000.0}
+
+    def logs(self, flow_run_id: str, task_run_id: str = "", limit: int = 200) -> list[LogLine]:
+        lines = [LogLine(NOW, 20, "curate: 40 documents in", "t2"), LogLine(NOW, 40, "a <b>bad</b> line", "t3")]
+        return [line for line in lines if task_run_id in ("", line.task_run_id)]
+
+    def outputs(self, flow_run_id: str) -> dict[str, dict[str, str]]:
+        return {}
+
+    def cancel(self, flow_run_id: str) -> None:
+        self.cancelled.append(flow_run_id)
+
+
+class DeadRuns(FakeRuns):
+    """No server: every question fails."""
+
+    def ready(self) -> bool:
+        raise Unavailable(DOWN)
+
+    recent = launch = get = stages = logs = cancel = lambda self, *_, **__: DeadRuns.ready(self)
+
+
+def record(key: str, params: Mapping[str, Any] = {}, metrics: Mapping[str, float] = {}, **tags: str) -> Record:
+    values = {name: str(value) for name, value in params.items()}
+    return Record(key, tags.get("stage", key), "FINISHED", NOW, "1", tags, values, dict(metrics))
+
+
+class FakeRecords:
+    """Two runs that differ in one parameter."""
+
+    address = ""
+
+    def parents(self) -> list[Record]:
+        return [record("heron"), record("otter", {"training.beta1": 0.8})]
+
+    def parent_of(self, flow_run_id: str) -> Record | None:
+        return record("heron", workspace="36b891b843da")
+
+    def link(self, record: Record) -> str:
+        return ""
+
+    def stages(self, parent: Record | None, outputs: Any = None) -> dict[str, Record]:
+        if parent is None:
+            return {}
+        beta = 0.8 if parent.id == "otter" else 0.9
+        figures = {"categories.logic.acc": {"value": beta - 0.2, "stderr": 0.03, "n": 200.0}}
+        metrics = {f"{stem}.{name}": value for stem, of in figures.items() for name, value in of.items()}
+        return {
+            "train_small": record(
+                f"{parent.id}1",
+                {"training.beta1": beta, "training.beta2": 0.95},
+                {"validation_loss": 2.9},
+                stage="train_small",
+            ),
+            "benchmark@small": record(f"{parent.id}2", {}, metrics, stage="benchmark@small"),
+        }
+
+    def curves(self, record: Record) -> list[Curve]:
+        if record.stage != "train_small":
+            return []
+        return [
+            Curve("train_small", figure, (0.0, 8192.0), (8.0, 2.9), "tokens") for figure in ("loss", "validation_loss")
+        ]
+
+
+Open = Callable[..., AppTest]
+
+
+@pytest.fixture
+def open_page(monkeypatch: pytest.MonkeyPatch, root) -> Iterator[Open]:
+    """Open a page of the panel with given clients and query parameters."""
+
+    def open_it(page: str, runs: Any = None, records: Any = None, **query: str) -> AppTest:
+        monkeypatch.setattr(services, "runs", lambda: runs or FakeRuns())
+        monkeypatch.setattr(services, "records", lambda: records or FakeRecords())
+        at = AppTest.from_file(str(root / "ui" / "app.py"), default_timeout=60)
+        if page != "launch":
+            at.run()  # the pages are known once the first has been shown
+            at.query_params.clear()
+        for name, value in query.items():
+            at.query_params[name] = value
+        if page != "launch":
+            at.switch_page(f"pages_/{page}.py")
+        return settle(at.run())
+
+    st.cache_data.clear()
+    monkeypatch.chdir(root)
+    yield open_it
+    st.cache_data.clear()
+
+
+def settle(at: AppTest) -> AppTest:
+    assert not at.exception, [e.value for e in at.exception]
+    return at
+
+
+def asked(at: AppTest, name: str) -> str:
+    """A parameter of the page's address; AppTest gives it as a list where the page was switched."""
+    value = at.query_params[name]
+    return value if isinstance(value, str) else value[0]
+
+
+def html(at: AppTest) -> str:
+    return "\n".join(element.proto.body for element in at.get("html"))
+
+
+def field(at: AppTest, kind: str, key: str) -> Any:
+    """The widget of a parameter; its key begins with the form's count."""
+    return next(w for w in getattr(at, kind) if w.key and w.key.partition(":")[2] == key)
+
+
+def test_the_form_shows_the_defaults_of_params_yaml(open_page: Open) -> None:
+    at = open_page("launch")
+    assert field(at, "number_input", "training.batch_tokens").value == Params().training.batch_tokens
+    assert field(at, "selectbox", "training.precision").options == ["auto", "float32", "bfloat16"]
+    assert "more than" not in field(at, "number_input", "training.threads").help
+    assert "at least 1 and at most 1,024" in field(at, "number_input", "training.threads").help
+    assert at.code[0].value == "prefect deployment run pipeline/local"
+    assert any("AdamW: decay of the first moment" in caption.value for caption in at.caption)
+
+
+@pytest.mark.parametrize("section", ["general", "ingestion", "tokenization", "small", "large", "reporting"])
+def test_every_section_can_be_opened(open_page: Open, section: str) -> None:
+    at = open_page("launch")
+    settle(at.button_group(key="launch_section").set_value(section).run())
+    shown = [
+        w.key.partition(":")[2]
+        for kind in ("number_input", "selectbox", "text_input", "text_area")
+        for w in getattr(at, kind)
+        if w.key and ":" in w.key
+    ]
+    assert shown
+    assert all(key.startswith(f"{section}.") or section == "general" for key in shown)
+
+
+def test_a_change_is_marked_listed_checked_and_undone(open_page: Open) -> None:
+    at = open_page("launch")
+    settle(field(at, "number_input", "training.beta1").set_value(0.8).run())
+    assert at.code[0].value == launch_command({"training.beta1": 0.8})
+    assert any("default 0.9" in caption.value for caption in at.caption)
+    assert "<s>0.9</s><b>0.8</b>" in html(at)
+    assert not at.error
+    settle(at.button(key="undo training.beta1").click().run())
+    assert field(at, "number_input", "training.beta1").value == 0.9
+    assert at.code[0].value == "prefect deployment run pipeline/local"
+
+
+def test_a_refused_value_shows_the_runs_own_message_and_no_run_starts(open_page: Open) -> None:
+    runs = FakeRuns()
+    at = open_page("launch", runs)
+    settle(field(at, "number_input", "training.batch_tokens").set_value(8191).run())
+    with pytest.raises(StepError) as refused:
+        check_params({"training": {"batch_tokens": 8191}})
+    assert at.error[0].value == str(refused.value)
+    assert at.button(key="launch_start").disabled
+    settle(field(at, "number_input", "training.beta1").set_value(1.5).run())
+    assert "training.beta1 = 1.5" in at.error[0].value
+    assert not runs.launched
+
+
+def test_lists_are_edited_as_yaml(open_page: Open) -> None:
+    at = open_page("launch")
+    settle(at.button_group(key="launch_section").set_value("ingestion").run())
+    area = field(at, "text_area", "ingestion.sources")
+    assert area.value == "- path: python\n  kind: auto\n  license: PSF-2.0"
+    settle(area.set_value("- path: {broken").run())
+    assert at.error[0].value.startswith("ingestion.sources: not YAML")
+    assert at.button(key="launch_start").disabled
+    settle(field(at, "text_area", "ingestion.sources").set_value("- path: my/texts").run())
+    assert not at.error
+    assert at.code[0].value == launch_command({"ingestion.sources": [{"path": "my/texts"}]})
+
+
+def test_search_finds_parameters_of_every_section(open_page: Open) -> None:
+    at = open_page("launch")
+    settle(at.text_input(key="launch_query").set_value("learning rate").run())
+    shown = {w.key.partition(":")[2] for w in at.number_input}
+    assert {"small.learning_rate", "large.learning_rate", "training.final_lr_fraction"} <= shown
+
+
+def test_starting_launches_once_and_opens_the_run(open_page: Open) -> None:
+    runs = FakeRuns()
+    at = open_page("launch", runs)
+    settle(field(at, "number_input", "training.beta1").set_value(0.8).run())
+    settle(at.button(key="launch_start").click().run())
+    assert runs.launched == [({"training.beta1": 0.8}, None)]
+    assert "new-run" in html(at)
+    assert asked(at, "run") == "id-new-run"
+
+
+def test_a_profile_is_the_new_default(open_page: Open) -> None:
+    at = open_page("launch")
+    before = field(at, "number_input", "training.context_length").value
+    settle(at.selectbox(key="launch_profile").set_value("phi-2").run())
+    assert field(at, "number_input", "training.context_length").value != before
+    assert at.code[0].value == "prefect deployment run pipeline/local -p profile=phi-2"
+
+
+def test_the_address_restores_the_form(open_page: Open) -> None:
+    at = open_page("launch", overrides='{"training.beta1": 0.7, "no.such": 1}', profile="laptop")
+    assert field(at, "number_input", "training.beta1").value == 0.7
+    assert at.code[0].value == launch_command({"training.beta1": 0.7}, "laptop")
+
+
+def test_without_a_server_launch_says_what_to_do(open_page: Open) -> None:
+    at = open_page("launch", DeadRuns())
+    assert at.error[0].value == DOWN
+    settle(at.button(key="launch_start").click().run())
+    assert {error.value for error in at.error} == {DOWN}
+
+
+def test_a_run_that_nobody_will_pick_up_is_announced(open_page: Open) -> None:
+    at = open_page("launch", FakeRuns(listening=False))
+    assert "`make up` starts a worker" in at.warning[0].value
+
+
+def test_a_broken_params_yaml_is_a_message(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(profile: str | None) -> dict:
+        raise StepError("params.yaml: unknown key 'sead'; the nearest known key is 'seed'")
+
+    monkeypatch.setattr(services, "defaults", refuse)
+    assert "unknown key 'sead'" in open_page("launch").error[0].value
+
+
+def test_runs_shows_the_latest_run_live(open_page: Open) -> None:
+    at = open_page("runs")
+    page = html(at)
+    assert asked(at, "run") == "id-quiet-falcon"
+    assert "25%" in page
+    assert "loss 2.5" in page
+    assert "try 2" in page
+    assert page.index('pf-name">ingest<') < page.index('pf-name">curate<') < page.index('pf-name">report<')
+    assert "36b891b843da" in page
+    assert len(at.get("plotly_chart")) == 1
+    assert "a &lt;b&gt;bad&lt;/b&gt; line" in page, "log lines are text, never markup"
+
+
+def test_another_run_can_be_opened_and_says_why_it_failed(open_page: Open) -> None:
+    at = open_page("runs")
+    settle(at.button(key="open-id-amber-lynx").click().run())
+    assert asked(at, "run") == "id-amber-lynx"
+    assert "failed with exit status 1" in at.error[0].value
+    assert "error: &lt;curation&gt;: nothing left" in html(at)
+    assert "Not run" in html(at)
+
+
+def test_the_log_can_be_narrowed_to_a_stage(open_page: Open) -> None:
+    at = open_page("runs")
+    settle(at.selectbox(key="runs_stage").set_value("t2").run())
+    assert "curate: 40 documents in" in html(at)
+    assert "&lt;b&gt;bad" not in html(at)
+
+
+def test_launching_again_takes_the_parameters_along(open_page: Open) -> None:
+    at = open_page("runs")
+    settle(at.button(key="runs_again").click().run())
+    assert at.code[0].value == launch_command({"seed": 2})
+
+
+def test_a_run_can_be_cancelled_while_it_works(open_page: Open) -> None:
+    runs = FakeRuns()
+    at = open_page("runs", runs)
+    settle(at.button(key="runs_cancel_sure").click().run())
+    assert runs.cancelled == ["id-quiet-falcon"]
+    settle(at.button(key="open-id-amber-lynx").click().run())
+    assert "runs_cancel_sure" not in {button.key for button in at.button}
+
+
+def test_without_a_server_runs_says_what_to_do(open_page: Open) -> None:
+    at = open_page("runs", DeadRuns())
+    assert [error.value for error in at.error] == [DOWN]
+
+
+def test_an_unknown_run_is_named(open_page: Open) -> None:
+    assert "has no run id-nowhere" in html(open_page("runs", run="id-nowhere"))
+
+
+def test_compare_shows_only_what_differs(open_page: Open) -> None:
+    at = open_page("compare")
+    page = html(at)
+    assert "training.beta1" in page
+    assert "training.beta2" not in page
+    assert "1 of 2" in page
+    assert "0.700</b> <small>± 0.030" in page, "the better score is bold, with its standard error"
+    assert len(at.get("plotly_chart")) == 1
+    assert asked(at, "runs") == "heron,otter"
+
+
+def test_compare_without_runs_or_without_mlflow(open_page: Open) -> None:
+    class Empty(FakeRecords):
+        def parents(self) -> list[Record]:
+            return []
+
+    class Dead(FakeRecords):
+        def parents(self) -> list[Record]:
+            raise Unavailable("MLflow at http://127.0.0.1:5000 does not answer.")
+
+    assert "Nothing to compare yet" in html(open_page("compare", records=Empty()))
+    assert "MLflow at http://127.0.0.1:5000 does not answer." in open_page("compare", records=Dead()).error[0].value
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.04, "0.0 s"), (9.94, "9.9 s"), (9.96, "10 s"), (59.6, "1 m 00 s"), (3599.6, "1 h 00 m")]
+)
+def test_durations_are_short(seconds: float, text: str) -> None:
+    assert parts.duration(seconds) == text
+
+
+def test_only_web_addresses_become_links() -> None:
+    assert parts.link("x", "javascript:alert(1)") == "x"
+    assert 'href="http://127.0.0.1/?a=1&amp;b"' in parts.link("x", "http://127.0.0.1/?a=1&b")
