@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.documents import Document
+from components.documents import KINDS, Document
 from components.errors import StepError
 from components.files import sha256_file
 from components.params import Params, TokenizationParams
@@ -20,7 +20,7 @@ from components.tracking import Tracker
 
 
 def run(sets: list[Path], output: Path, seed: int = 1, **params: Any) -> dict[str, Any]:
-    defaults = {"vocab_size": 300, "validation_fraction": 0.1}
+    defaults = {"vocab_size": 300, "validation_fraction": 0.1, "epochs": dict.fromkeys(KINDS, 1)}
     given = Params(seed=seed, tokenization=TokenizationParams(**defaults | params))
     return tokenize.run({"documents": sets}, {"output": output}, given, Tracker())
 
