@@ -22,7 +22,7 @@ from components.tokenization.mixture import Corpus
 from components.tokenization.tokenizer import Encoder
 from components.tokens import DOCUMENTS, INDEX
 
-SHARD_TOKENS = 64 * 2**20  # tokens a shard, at most
+SHARD_TOKENS = 64_000_000  # tokens a shard, at most
 BATCH_BYTES = 1_000_000  # of text encoded at once: the library's own objects take some fifty times that
 GATHER_DOCUMENTS = 4_096  # index rows written at once
 

@@ -36,9 +36,12 @@ FILES = (
 
 @contextmanager
 def all_cores() -> Iterator[None]:
-    """Let the tokenizers library use every core that this process may use. The result never depends on their number."""
+    """Let the tokenizers library use every core that this process may use, or as many as RAYON_NUM_THREADS says.
+
+    The result never depends on their number.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    wanted = {"TOKENIZERS_PARALLELISM": "true", "RAYON_NUM_THREADS": str(cores)}
+    wanted = {"TOKENIZERS_PARALLELISM": "true", "RAYON_NUM_THREADS": os.environ.get("RAYON_NUM_THREADS") or str(cores)}
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     try:

@@ -1,6 +1,7 @@
-"""Input that other programs wrote: a missing value is named, older folders are read, the manifest is a mapping."""
+"""The edges: a missing value is named, older folders are read, foreign manifests refused, thread limits kept."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -64,3 +65,10 @@ def test_a_file_in_place_of_the_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "tokens").touch()
     with pytest.raises(StepError, match="is not there; expected a tokens directory"):
         Manifest.read(tmp_path / "tokens")
+
+
+def test_a_limit_on_threads_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAYON_NUM_THREADS", "1")
+    with tokenizer.all_cores():
+        assert os.environ["RAYON_NUM_THREADS"] == "1"
+    assert os.environ["RAYON_NUM_THREADS"] == "1"
