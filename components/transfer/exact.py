@@ -8,8 +8,8 @@ Why it works. The residual stream is written by the embedding and by `dense` and
   one as 0. What reads the new coordinates is therefore free (LEMON, arXiv 2310.07999, with the variance instead of
   the epsilon adjusted: epsilon is part of the published shapes).
 - head_dim k -> K: rotary dimensions keep their places, new ones come after the old. Softmax divides by sqrt(K), so
-  queries, weight and bias, grow by sqrt(K / k). New keys are 0, so that new queries are free; columns of `dense`
-  that read new values are 0, so that new values are free. New heads likewise.
+  queries, weight and bias, grow by sqrt(K / k). New keys of an old head are 0, so that its new queries are free;
+  columns of `dense` that read new values are 0, so that new values are free, and all of a new head.
 - feed-forward: columns of `fc2` that read new units are 0, so that new units are free.
 - depth: an inserted block has `dense` and `fc2` of 0, biases too, and so adds nothing (LLaMA-Pro, arXiv 2401.02415,
   which zeroes no biases and has none).
@@ -33,11 +33,12 @@ NEW_TOKEN_LOGIT = -30.0  # a share of 1e-13 of the probability, against a logit 
 FINAL = "model.final_layernorm"
 
 
-def grow(source: PhiConfig, state: Mapping[str, Tensor], target: PhiConfig, seed: int, free_std: float) -> State:
+def grow(state: Mapping[str, Tensor], source: PhiConfig, target: PhiConfig, seed: int, free_std: float) -> State:
     """Weights of `target` that compute what `state` computes, in Hugging Face's names and float64.
 
     Args:
-        source, state: shape and weights to grow.
+        state: weights to grow, in Hugging Face's names.
+        source: their shape.
         target: a shape that `check_growth` has accepted.
         seed: of the free entries, which are drawn from N(0, free_std^2).
     """
@@ -124,23 +125,31 @@ class Growth:
     def attention(self, block: State) -> State:
         grown: State = {}
         sharper = math.sqrt(self.target.head_dim / self.source.head_dim)
-        for part, factor, silent in (("q_proj", sharper, False), ("k_proj", 1.0, True), ("v_proj", 1.0, False)):
-            weight = self.reading(factor * block[f"self_attn.{part}.weight"])
-            grown[f"self_attn.{part}.weight"] = self.headed(weight, silent)
+        for part, factor in (("q_proj", sharper), ("k_proj", 1.0), ("v_proj", 1.0)):
+            weight = self.headed(self.reading(factor * block[f"self_attn.{part}.weight"]), free=True)
+            if part == "k_proj":
+                weight = self.without_new_dimensions(weight)
+            grown[f"self_attn.{part}.weight"] = weight
             bias = factor * block[f"self_attn.{part}.bias"]
-            grown[f"self_attn.{part}.bias"] = self.headed(bias[:, None], silent=True)[:, 0]
-        dense = self.headed(block["self_attn.dense.weight"].T, silent=True).T  # its columns belong to the heads
+            grown[f"self_attn.{part}.bias"] = self.headed(bias[:, None], free=False)[:, 0]
+        dense = self.headed(block["self_attn.dense.weight"].T, free=False).T  # its columns belong to the heads
         grown["self_attn.dense.weight"] = self.written(dense)
         grown["self_attn.dense.bias"] = self.written(block["self_attn.dense.bias"])
         return grown
 
-    def headed(self, rows: Tensor, silent: bool) -> Tensor:
-        """(h * k, n) -> (H * K, n): each head keeps its rows at its beginning, new rows and heads are free or 0."""
+    def headed(self, rows: Tensor, free: bool) -> Tensor:
+        """(h * k, n) -> (H * K, n): each head keeps its rows at its beginning; new rows and heads are free, or 0."""
         old, new, width = self.source, self.target, rows.shape[1]
         shape = (new.num_attention_heads, new.head_dim, width)
-        grown = torch.zeros(shape, dtype=torch.float64) if silent else self.free(*shape)
+        grown = self.free(*shape) if free else torch.zeros(shape, dtype=torch.float64)
         grown[: old.num_attention_heads, : old.head_dim] = rows.view(old.num_attention_heads, old.head_dim, width)
         return grown.view(-1, width)
+
+    def without_new_dimensions(self, rows: Tensor) -> Tensor:
+        """(H * K, n) with the rows beyond k of each old head set to 0."""
+        by_head = rows.view(self.target.num_attention_heads, self.target.head_dim, -1).clone()
+        by_head[: self.source.num_attention_heads, self.source.head_dim :] = 0
+        return by_head.view_as(rows)
 
     def feed_forward(self, block: State) -> State:
         new = self.target.intermediate_size - self.source.intermediate_size

@@ -38,7 +38,7 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     target = read_target(inputs["target"], params, source)
     check_growth(source, target)
     state = checkpoint.read_state(inputs["source"], source)
-    grown = OPERATORS[operator](source, state, target, seed, settings.free_std)
+    grown = OPERATORS[operator](state, source, target, seed, settings.free_std)
     positions = source.max_position_embeddings
     rows = proof_rows(tokens, settings.proof_tokens, positions, source.vocab_size, seed)
     record = describe(source, target, operator, seed) | prove(source, state, target, grown, rows)
@@ -64,6 +64,11 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     tokenizer = tokenizer_of(inputs["source"], tokens)
     checkpoint.write_state(target, stored, outputs["output"], tokenizer, lineage, {"transfer.json": record})
     tracker.artifact(outputs["output"] / "transfer.json")
+    print(
+        f"grew {record['source_parameters']:,} into {record['parameters']:,} parameters; relative logit difference "
+        f"{record['max_relative_logit_difference']:.1e}, loss {record['target_loss']:.4f}",
+        flush=True,
+    )
     return {key: value for key, value in record.items() if isinstance(value, int | float | str)}
 
 
@@ -91,8 +96,7 @@ def describe(source: PhiConfig, target: PhiConfig, operator: str, seed: int) -> 
         "target_config": target.to_hf(),
         "source_parameters": parameters_of(source),
         "parameters": parameters_of(target),
-        "depth_map": [origin for origin, _ in blocks],
-        "inserted_blocks": [layer for layer, (_, inserted) in enumerate(blocks) if inserted],
+        "depth_map": [{"source": origin, "identity": inserted} for origin, inserted in blocks],
     }
 
 

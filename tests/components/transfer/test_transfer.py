@@ -14,9 +14,9 @@ from components.phi.checkpoint import from_state, load, read_config, save, state
 from components.phi.model import Phi, PhiConfig
 from components.tracking import Tracker
 from components.transfer import transfer
-from components.transfer.exact import depth_map, grow
+from components.transfer.exact import NEW_TOKEN_LOGIT, grow
 from components.transfer.proof import compare
-from components.transfer.shapes import check_growth
+from components.transfer.shapes import check_growth, depth_map
 
 
 def config(heads: int, head_dim: int, inner: int, layers: int, rotary: int = 4, vocab: int = 50) -> PhiConfig:
@@ -47,7 +47,7 @@ def pairs(draw: st.DrawFn) -> tuple[PhiConfig, PhiConfig]:
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(pairs(), st.integers(0, 2**31 - 1))
 def test_growth_preserves_the_function(pair: tuple[PhiConfig, PhiConfig], seed: int) -> None:
     source, target = pair
@@ -57,10 +57,12 @@ def test_growth_preserves_the_function(pair: tuple[PhiConfig, PhiConfig], seed: 
     assert {n: tuple(t.shape) for n, t in grown.items()} == state_shapes(target)
     sequences = torch.randint(50, (2, 12), generator=torch.Generator().manual_seed(seed))
     exact = compare(from_state(source, state, torch.float64), from_state(target, grown, torch.float64), sequences)
-    assert exact["max_relative_logit_difference"] <= 1e-12
-    assert abs(exact["kl"]) <= 1e-12
+    assert exact.relative <= 1e-12
+    assert exact.kl <= 1e-12
+    assert abs(exact.target_loss - exact.source_loss) <= 1e-9  # new tokens take a little probability
+    # In float32, with the rounding of the weights and of every product: the source itself is off by as much.
     single = compare(from_state(source, state), from_state(target, grown), sequences)
-    assert single["max_relative_logit_difference"] <= 2e-6
+    assert single.relative <= 2e-6
 
 
 def test_new_units_are_not_copies_and_all_come_alive() -> None:
@@ -83,22 +85,49 @@ def test_new_units_are_not_copies_and_all_come_alive() -> None:
     assert len({tuple(row) for row in before["blocks.0.fc1.weight"].tolist()}) == 24
 
 
+def test_another_epsilon_is_absorbed_by_the_gauge() -> None:
+    from dataclasses import replace
+
+    source, target = config(2, 8, 16, 2), replace(config(2, 10, 24, 3), layer_norm_eps=1e-3)
+    state = random_state(source, 4)
+    tokens = torch.randint(50, (2, 12), generator=torch.Generator().manual_seed(1))
+    grown = from_state(target, grow(state, source, target, 1, 0.1), torch.float64)
+    assert compare(from_state(source, state, torch.float64), grown, tokens).relative <= 1e-12
+
+
+def test_new_tokens_have_a_constant_logit() -> None:
+    source, target = config(2, 8, 16, 2), config(2, 10, 24, 3, vocab=53)
+    grown = from_state(target, grow(random_state(source, 4), source, target, 1, 0.1))
+    logits = grown(torch.randint(53, (2, 12), generator=torch.Generator().manual_seed(1)))
+    assert (logits[..., 50:] == NEW_TOKEN_LOGIT).all()
+
+
+def test_the_shapes_of_phi_1_5_and_phi_2_fit() -> None:
+    phi_1_5 = PhiConfig(51200, 2048, 8192, 24, 32, 2048, partial_rotary_factor=0.5)
+    phi_2 = PhiConfig(51200, 2560, 10240, 32, 32, 2048, partial_rotary_factor=0.4)
+    check_growth(phi_1_5, phi_2)
+    with pytest.raises(StepError, match="cannot grow"):
+        check_growth(phi_2, phi_1_5)
+
+
 def test_depth_map_spreads_new_blocks_evenly() -> None:
     grown = depth_map(24, 32)
     assert [old for old, new in grown if not new] == list(range(24))
-    assert [index for index, (_, new) in enumerate(grown) if new] == [1, 5, 9, 13, 17, 21, 25, 29]
+    assert [index for index, (_, new) in enumerate(grown) if new] == [3, 7, 11, 15, 19, 23, 27, 31]
     assert depth_map(3, 3) == [(0, False), (1, False), (2, False)]
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"hidden_size": 8, "num_attention_heads": 1}, "hidden_size shrinks from 16 to 8"),
-        ({"num_hidden_layers": 1}, "num_hidden_layers shrinks from 2 to 1"),
-        ({"vocab_size": 20}, "vocab_size shrinks from 50 to 20"),
-        ({"partial_rotary_factor": 1.0}, "rotary dimensions differ, 4 and 8"),
-        ({"layer_norm_eps": 1e-6}, "layer_norm_eps differs"),
-        ({"num_attention_heads": 4, "partial_rotary_factor": 1.0}, "head_dim shrinks from 8 to 4"),
+        ({"hidden_size": 8, "num_attention_heads": 1}, "hidden_size 8 is below the source's 16"),
+        ({"num_hidden_layers": 1}, "num_hidden_layers 1 is below the source's 2"),
+        ({"intermediate_size": 15}, "intermediate_size 15 is below the source's 16"),
+        ({"max_position_embeddings": 31}, "max_position_embeddings 31 is below the source's 32"),
+        ({"vocab_size": 20}, "vocab_size 20 is below the source's 50"),
+        ({"partial_rotary_factor": 1.0}, r"8 rotary dimensions a head .* differ from the source's 4"),
+        ({"rope_theta": 500.0}, "rope_theta 500 differs"),
+        ({"num_attention_heads": 4, "partial_rotary_factor": 1.0}, "head_dim 4 is below the source's 8"),
     ],
 )
 def test_impossible_shapes_are_refused_with_the_reason(change: dict, reason: str) -> None:
@@ -141,9 +170,12 @@ def test_a_checkpoint_grows_with_its_proof_beside_it(checkpoint: Path) -> None:
     assert record["max_relative_logit_difference"] == summary["max_relative_logit_difference"] <= 1e-6
     assert record["depth_map"] == [
         {"source": 0, "identity": False},
-        {"source": 0, "identity": True},
         {"source": 1, "identity": False},
+        {"source": 1, "identity": True},
     ]
+    assert record["max_relative_logit_difference_float64"] <= 1e-12
+    assert record["proof_on"] == "random tokens"
+    assert str(checkpoint.parent) not in (folder / "transfer.json").read_text() + (folder / "lineage.json").read_text()
     assert read_config(folder).hidden_size == 20
     tokens = torch.randint(50, (2, 20))
     assert torch.allclose(load(folder)(tokens), load(checkpoint)(tokens), atol=1e-6)
@@ -175,13 +207,13 @@ def test_transformers_computes_the_same_from_the_grown_directory(checkpoint: Pat
 
 
 def test_refusals_write_nothing(checkpoint: Path) -> None:
-    with pytest.raises(StepError, match=r"rotary dimensions differ, 4 and 10.*set partial_rotary_factor to 0.4"):
+    with pytest.raises(StepError, match=r"10 rotary dimensions .* source's 4.*set partial_rotary_factor to 0.4"):
         grown(checkpoint, params(partial_rotary_factor=1.0))
-    with pytest.raises(StepError, match="neither a section with a model"):
+    with pytest.raises(StepError, match=r"neither a section of params\.yaml"):
         grown(checkpoint, params(), target="huge")
     bound = params().model_copy(
         update={"transfer": Params().transfer.model_copy(update={"max_relative_error": 1e-300})}
     )
-    with pytest.raises(StepError, match=r"above transfer\.max_relative_error"):
+    with pytest.raises(StepError, match=r"more than transfer\.max_relative_error"):
         grown(checkpoint, bound)
     assert not (checkpoint.parent / "grown").exists()
