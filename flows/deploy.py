@@ -1,5 +1,6 @@
 """Registers what prefect.yaml says with a Prefect server, and the work pool that it names. Safe to repeat."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -25,9 +26,14 @@ def ensure_pool() -> None:
 
 
 def deploy(root: Path) -> int:
-    """Register the deployments of prefect.yaml, without questions; returns the exit status."""
+    """Register the deployments of prefect.yaml, without questions; returns the exit status.
+
+    PHIFORGE_HOME is hidden from Prefect, which would write its value into the deployment instead of leaving it to each
+    worker.
+    """
+    environment = {name: value for name, value in os.environ.items() if name != settings.HOME}
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
-    return subprocess.run(command, cwd=root, check=False).returncode
+    return subprocess.run(command, cwd=root, env=environment, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -88,13 +88,47 @@ def is_current(root: Path, name: str) -> bool:
 
 def locked_outputs(root: Path, name: str) -> dict[str, str]:
     """Path and md5 of each output of a stage in dvc.lock; empty when it has never run."""
+    return {out["path"]: out.get("md5", "") for out in _read_lock(root).get(name, {}).get("outs", [])}
+
+
+def lock_order(root: Path) -> list[str]:
+    """Names of the stages in dvc.lock, as they stand there."""
+    return list(_read_lock(root))
+
+
+def settle_lock_order(root: Path, before: list[str]) -> None:
+    """Put stages that are new in dvc.lock into the order in which `dvc repro` would have added them.
+
+    Stages that run at once are added as they end; without this, equal runs would leave different files in git.
+
+    Args:
+        root: the checkout.
+        before: the stages that dvc.lock had before the run, in its order; they keep their place.
+    """
+    from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
+    from dvc.utils.serialize import modify_yaml
+
+    with repository(root) as repo, repo.lock:
+        plan = plan_repro(get_active_graph(repo.index.graph), collect_stages(repo, [str(root / "dvc.yaml")]))
+        now = lock_order(root)
+        kept = [name for name in before if name in now]
+        planned = [stage.name for stage in plan if stage.name in now and stage.name not in kept]
+        wanted = [*kept, *planned, *(name for name in now if name not in kept and name not in planned)]
+        if wanted == now:
+            return
+        with modify_yaml(str(root / "dvc.lock"), fs=repo.fs) as lock:
+            stages = lock["stages"]
+            for name in wanted:
+                stages.move_to_end(name)
+
+
+def _read_lock(root: Path) -> dict[str, Any]:
     from ruamel.yaml import YAML
 
     lock = Path(root) / "dvc.lock"
     if not lock.is_file():
         return {}
-    stages = (YAML(typ="safe").load(lock.read_text(encoding="utf-8")) or {}).get("stages", {})
-    return {out["path"]: out.get("md5", "") for out in stages.get(name, {}).get("outs", [])}
+    return (YAML(typ="safe").load(lock.read_text(encoding="utf-8")) or {}).get("stages", {})
 
 
 def _stage(graph: Any, node: Any) -> Stage:

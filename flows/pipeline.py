@@ -34,7 +34,7 @@ from prefect.task_runners import ThreadPoolTaskRunner  # noqa: E402
 from components.errors import StepError  # noqa: E402
 from components.params import PARAMS_FILE, load_params  # noqa: E402
 from flows import events, records  # noqa: E402
-from flows.graph import Stage, load_graph, locked_outputs  # noqa: E402
+from flows.graph import Stage, load_graph, lock_order, locked_outputs, settle_lock_order  # noqa: E402
 from flows.lineage import Lineage, close_lost, numbers  # noqa: E402
 from flows.locks import Cancelled, exclusive  # noqa: E402
 from flows.stages import Outcome, StageFailed, StageRunner, StageStopped  # noqa: E402
@@ -119,7 +119,11 @@ def pipeline(overrides: dict[str, Any] = {}, profile: str | None = None) -> Stat
         run = PipelineRun(home, place, load_graph(place.root), runner, lineage, say)
         with closing(run):
             events.emit("graph", text=str(place.root), names=tuple(stage.name for stage in run.stages))
-            run_stages(run)
+            before = lock_order(place.root)
+            try:
+                run_stages(run)
+            finally:
+                settle_lock_order(place.root, before)
             if run.failures:
                 raise PipelineFailed(failure_text(run))
             finish_workspace(run)

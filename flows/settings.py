@@ -63,7 +63,6 @@ def mlflow_uri(root: Path) -> str:
 def defaults(root: Path) -> dict[str, str]:
     """The embedded environment. Each entry gives way to one that is already set."""
     return {
-        HOME: str(root),
         "PREFECT_HOME": str(state_folder(root) / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",

@@ -180,6 +180,7 @@ def services(root: Path, ports: Mapping[str, int], api: str, worker_limit: int) 
             f"http://{HOST}:{worker_port}/health",
             environment={
                 "PREFECT_API_URL": api,
+                settings.HOME: str(root),
                 "PREFECT_WORKER_WEBSERVER_PORT": str(worker_port),
                 "PREFECT_WORKER_QUERY_SECONDS": "2",
             },

@@ -1,0 +1,101 @@
+"""One Prefect server for the whole session, and toy projects for the flow to run."""
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import psutil
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def _load_toy() -> ModuleType:
+    specification = importlib.util.spec_from_file_location("toy_project", Path(__file__).with_name("toy.py"))
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def toy() -> ModuleType:
+    """The helpers of toy.py."""
+    return _load_toy()
+
+
+@pytest.fixture(scope="session")
+def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a Prefect server that lasts for the session."""
+    patch = pytest.MonkeyPatch()
+    home = tmp_path_factory.mktemp("prefect")
+    patch.setenv("PREFECT_HOME", str(home))
+    patch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    patch.setenv("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    for name in ("PREFECT_API_URL", "PHIFORGE_HOME", "MLFLOW_TRACKING_URI"):
+        patch.delenv(name, raising=False)
+    from prefect.settings import PREFECT_API_URL
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=180):
+        yield PREFECT_API_URL.value()
+    patch.undo()
+
+
+@pytest.fixture
+def project(tmp_path: Path, toy: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A toy project in a folder with a blank in its name; the environment points to it."""
+    root = toy.make_project(tmp_path / "my project")
+    monkeypatch.setenv("PHIFORGE_HOME", str(root))
+    monkeypatch.setenv("TOY_TRACE", str(root / "trace"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root / 'mlflow.db'}")
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent) + os.pathsep + os.environ["PATH"])
+    for name in ("PHIFORGE_CONCURRENT_STAGES", "PHIFORGE_KEEP_WORKSPACES"):
+        monkeypatch.delenv(name, raising=False)
+    return root
+
+
+@pytest.fixture
+def run_flow(project: Path, prefect_api: str) -> Callable[..., object]:
+    """Run the flow in this process; returns Prefect's final state."""
+
+    def run(**parameters: object) -> object:
+        from flows.pipeline import pipeline
+
+        return pipeline(**parameters, return_state=True)
+
+    return run
+
+
+@pytest.fixture
+def command(project: Path, prefect_api: str) -> Iterator[Callable[..., subprocess.Popen]]:
+    """Start `python -m flows.run` as a process of its own; what is left of it at the end is killed."""
+    started: list[subprocess.Popen] = []
+
+    def start(*arguments: str, embedded: bool = False) -> subprocess.Popen:
+        environment = {k: v for k, v in os.environ.items() if k != "PREFECT_API_URL"}
+        if not embedded:
+            environment["PREFECT_API_URL"] = prefect_api
+        process = subprocess.Popen(
+            [sys.executable, "-m", "flows.run", *arguments],
+            cwd=REPOSITORY,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            for child in psutil.Process(process.pid).children(recursive=True):
+                child.kill()
+            process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()

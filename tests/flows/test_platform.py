@@ -1,0 +1,83 @@
+"""`make up` and the files of the platform."""
+
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from flows import server, up
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def test_up_names_a_taken_port_and_starts_nothing(project, capfd):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        free = str(server.free_port())
+        status = up.main(["--prefect-port", free, "--mlflow-port", str(port)])
+    assert status == 1
+    error = capfd.readouterr().err
+    assert f"mlflow: port {port} of 127.0.0.1 is taken" in error
+    assert "--mlflow-port" in error
+    assert not list((project / ".phiforge").glob("logs/*"))
+
+
+def test_up_stops_all_when_one_dies(project, monkeypatch, capfd):
+    from flows import processes
+
+    def fake_services(root, ports, api, limit):
+        sleeper = [sys.executable, "-c", "import time; time.sleep(60)"]
+        broken = [sys.executable, "-c", "import sys; sys.exit('no database')"]
+        return [
+            up.Service("prefect", sleeper, f"{api}/health"),
+            up.Service("mlflow", broken, f"{api}/health"),
+            up.Service("worker", sleeper, f"{api}/health"),
+        ]
+
+    started = []
+    original = processes.start
+    monkeypatch.setattr(up, "services", fake_services)
+    monkeypatch.setattr(processes, "start", lambda *a, **k: started.append(original(*a, **k)) or started[-1])
+    status = up.main(["--prefect-port", str(server.free_port()), "--mlflow-port", str(server.free_port())])
+    assert status == 1
+    assert "mlflow ended with status 1" in capfd.readouterr().err
+    assert [process.poll() is not None for process in started] == [True, True]
+
+
+def test_all_services_listen_on_this_machine_only(project):
+    for service in up.services(project, {"prefect": 1, "mlflow": 2, "panel": 3}, "http://127.0.0.1:1/api", 2):
+        assert "0.0.0.0" not in " ".join(service.command)
+        assert service.health.startswith("http://127.0.0.1:")
+
+
+def test_compose_file_meets_the_schema():
+    command = [
+        sys.executable,
+        "-m",
+        "check_jsonschema",
+        "--builtin-schema",
+        "vendor.compose-spec",
+        "docker-compose.yml",
+    ]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_compose_services_are_checked_and_published_here_only():
+    services = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())["services"]
+    assert {"postgres", "prefect", "worker", "mlflow", "panel"} <= services.keys()
+    for name, service in services.items():
+        assert name == "deploy" or "healthcheck" in service
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
+
+
+@pytest.mark.parametrize("name", ["prefect.yaml", "docker-compose.yml", "docker/Dockerfile", ".ci/run"])
+def test_no_file_names_a_folder_of_a_machine_or_an_index(name):
+    text = (REPOSITORY / name).read_text()
+    assert not re.search(r"/home/|/root/|/work/|/Users/|index-url|pypi", text)

@@ -1,0 +1,71 @@
+"""What the terminal shows."""
+
+import json
+
+from rich.console import Console
+
+from flows import events
+from flows.screen import Screen, closing_screen, figures_text
+
+
+def screen(terminal=False):
+    console = Console(force_terminal=terminal, width=120, record=True, highlight=False)
+    return Screen(console), console
+
+
+def play(target):
+    target.on_event(events.Event("graph", names=("prepare", "train"), text="."))
+    target.on_event(events.Event("started", "prepare"))
+    target.on_event(events.Event("cached", "prepare", seconds=0.1))
+    target.on_event(events.Event("started", "train"))
+    target.on_event(events.Event("line", "train", "progress done=5 total=10 loss=2.31 tokens_per_second=41200"))
+
+
+def test_progress_in_words():
+    figures = {"done": 5, "total": 10, "loss": 2.3125, "tokens_per_second": 41200.0}
+    assert figures_text(figures) == "50%  loss 2.312  41,200 tokens/s"
+
+
+def test_plain_lines_without_a_terminal():
+    target, console = screen()
+    play(target)
+    target.on_event(events.Event("failed", "train", "error: training: no tokens", 2.0))
+    assert console.export_text().splitlines() == [
+        "prepare: cached (0.1 s)",
+        "train: 50%  loss 2.31  41,200 tokens/s",
+        "train: failed (2.0 s)",
+    ]
+
+
+def test_live_list_on_a_terminal():
+    target, console = screen(terminal=True)
+    with target:
+        play(target)
+        console.print(target)
+    text = console.export_text()
+    assert "prepare  cached" in text
+    assert "running" in text
+    assert "50%  loss 2.31" in text
+
+
+def test_closing_screen_shows_results_and_next_steps(tmp_path):
+    report = tmp_path / "reports" / "final" / "leaderboard.json"
+    report.parent.mkdir(parents=True)
+    model = {"name": "small", "parameters": 620000, "validation_loss": 2.5, "exam_accuracy": 0.41, "exam_stderr": 0.02}
+    report.write_text(json.dumps({"models": [model], "transfer": {"operator": "exact", "kl": 1e-12}}))
+    target, console = screen()
+    target.on_event(events.Event("graph", names=("report",), text=str(tmp_path)))
+    target.on_event(events.Event("ran", "report", seconds=3.0))
+    closing_screen(tmp_path, target, 4.0)
+    text = console.export_text()
+    for words in ("620,000", "0.410 (0.020)", "exact", "1e-12", "in all", "make up", "mlflow ui", "dvc metrics"):
+        assert words in text
+
+
+def test_everything_cached_is_said(tmp_path):
+    target, console = screen()
+    target.on_event(events.Event("graph", names=("a", "b"), text=str(tmp_path)))
+    target.on_event(events.Event("cached", "a"))
+    target.on_event(events.Event("restored", "b"))
+    closing_screen(tmp_path, target, 4.0)
+    assert "Everything was cached: 2 stages" in console.export_text()

@@ -1,0 +1,67 @@
+"""The graph, and what is read from the lines of a stage."""
+
+import pytest
+
+from components.errors import StepError
+from flows import graph, settings
+from flows.stages import StageFailed, StageRunner, failure
+
+
+def test_graph_is_that_of_dvc(project):
+    stages = {stage.name: stage for stage in graph.load_graph(project)}
+    assert list(stages) == ["inventory", "prepare", "train", "check", "report"]
+    assert stages["report"].deps == ("check", "train")
+    assert stages["inventory"].always_changed
+    assert (stages["train"].limit, stages["train"].timeout_s, stages["train"].retries) == ("device", 300, 0)
+
+
+def test_each_stage_of_the_project_follows_what_it_needs():
+    seen = set()
+    for stage in graph.load_graph(settings.project_root()):
+        assert set(stage.deps) <= seen
+        seen.add(stage.name)
+
+
+def test_broken_pipeline_is_said_in_words(project):
+    (project / "dvc.yaml").write_text("stages: {a: {cmd: [}}")
+    with pytest.raises(StepError, match="DVC cannot read the pipeline"):
+        graph.load_graph(project)
+
+
+def test_a_stage_past_its_timeout_is_stopped(project, toy):
+    from dataclasses import replace
+
+    toy.dvc(project, "repro", "prepare")
+    (project / "trace" / "slow").touch()
+    stage = next(stage for stage in graph.load_graph(project) if stage.name == "train")
+    runner = StageRunner(project, settings.stage_environment(project))
+    lines = []
+    with pytest.raises(StageFailed, match=r"stopped after 4 s, the timeout_s in its meta") as caught:
+        runner.run(replace(stage, meta={"timeout_s": 4}), lines.append, {})
+    assert caught.value.permanent
+    assert any(line.startswith("progress done=1 ") for line in lines)
+
+
+BEGIN = ["Running stage 'train':", "> python -m components.training"]
+END = ["ERROR: failed to reproduce 'train': failed to run: python, exited with {}"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "permanent", "reason"),
+    [
+        ([*BEGIN, "step 1", "error: training: no tokens", END[0].format(1)], True, "failed with exit status 1"),
+        (
+            [*BEGIN, "Traceback (most recent call last):", "  File", "error: training: OSError", END[0].format(1)],
+            False,
+            "",
+        ),
+        ([*BEGIN, "step 1", END[0].format(-9)], False, "killed by signal 9"),
+        (["ERROR: failed to reproduce 'train': missing data 'source': x"], True, "DVC refused to run it"),
+        (["ERROR: Unable to acquire lock. Most likely another"], False, "DVC refused to run it"),
+    ],
+)
+def test_what_an_exit_means(lines, permanent, reason):
+    error = failure("train", 255, lines)
+    assert error.permanent is permanent
+    assert reason in error.reason
+    assert not any(line.startswith(("Running stage", "> ")) for line in error.lines)

@@ -1,0 +1,79 @@
+"""Workspaces: their key, their parameters, what they share, and that the main tree stays as it is."""
+
+import pytest
+
+from components.errors import StepError
+from flows import workspace as workspaces
+
+
+def enter(root, overrides, profile=None):
+    said = []
+    with workspaces.workspace(root, overrides, profile, said.append) as place:
+        return place, said
+
+
+def test_no_parameters_means_the_main_tree(project):
+    assert enter(project, {})[0] == workspaces.Workspace(project, "")
+
+
+def test_key_is_of_source_overrides_and_profile(project):
+    tree = workspaces.source_tree(project)
+    key = workspaces.workspace_key(tree, {"seed": 2, "curation.min_chars": 5}, None)
+    assert key == workspaces.workspace_key(tree, {"curation.min_chars": 5, "seed": 2}, None)
+    others = [
+        workspaces.workspace_key(tree, {"seed": 2, "curation.min_chars": 5}, "tiny"),
+        workspaces.workspace_key(tree, {"seed": 3, "curation.min_chars": 5}, None),
+        workspaces.workspace_key("0" * 40, {"seed": 2, "curation.min_chars": 5}, None),
+    ]
+    assert len({key, *others}) == 4
+
+
+def test_uncommitted_changes_travel_and_untracked_files_are_named(project, toy):
+    step = project / "step.py"
+    step.write_text(step.read_text() + "# changed\n")
+    (project / "profiles" / "tiny.yaml").write_text("curation: {min_chars: 6}\n")
+    (project / "helper.py").write_text("")
+    before = toy.git(project, "status", "--porcelain")
+    place, said = enter(project, {"seed": 4}, "tiny")
+    assert (place.root / "step.py").read_text().endswith("# changed\n")
+    assert not (place.root / "helper.py").exists()
+    assert "helper.py" in said[0]
+    text = (place.root / "params.yaml").read_text()
+    assert "seed: 4 # Seed of everything" in text
+    assert "min_chars: 6" in text
+    assert "# A shorter document teaches nothing" in text
+    assert toy.git(project, "status", "--porcelain") == before
+    assert "seed: 1" in (project / "params.yaml").read_text()
+
+
+def test_a_half_made_workspace_is_made_anew(project):
+    place, _ = enter(project, {"seed": 2})
+    (project / ".phiforge" / "workspaces" / f"{place.key}.json").unlink()
+    (place.root / "step.py").unlink()
+    again, _ = enter(project, {"seed": 2})
+    assert again == place
+    assert (again.root / "step.py").is_file()
+
+
+def test_the_least_recently_used_go(project, toy):
+    import os
+
+    places = [enter(project, {"seed": seed})[0] for seed in (2, 3, 4)]
+    for age, place in enumerate(reversed(places)):
+        os.utime(project / ".phiforge" / "locks" / f"workspace-{place.key}.lock", (0, 1_000_000 - age))
+    assert workspaces.prune(project, keep=1) == [places[1].key, places[0].key]
+    assert [path.name for path in (project / "workspaces").iterdir()] == [places[2].key]
+    assert toy.git(project, "worktree", "list").count("\n") == 2
+
+
+def test_a_relative_remote_is_that_of_the_main_tree(project, toy):
+    config = project / ".dvc" / "config"
+    config.write_text(config.read_text() + "['remote \"local\"']\n    url = ../.phiforge/remote\n")
+    place, _ = enter(project, {"seed": 2})
+    assert str(project / ".phiforge" / "remote") in toy.dvc(place.root, "config", "remote.local.url")
+
+
+def test_no_commit_is_said_in_words(tmp_path, toy):
+    toy.git(tmp_path, "init", "--quiet")
+    with pytest.raises(StepError, match="has no git commit"):
+        enter(tmp_path, {"seed": 2})
