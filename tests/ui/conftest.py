@@ -28,6 +28,7 @@ from components.progress import format_progress
 from flows.client import FLOW, pipeline_stages
 
 ROOT = Path(__file__).parents[2]
+BATCH = Params().training.batch_tokens
 TRAINED = {"train_small": (2_000_000, 2.9), "train_large": (1_500_000, 2.62), "train_control": (1_500_000, 2.81)}
 READS = {  # sections of params.yaml by stage, as dvc.yaml has them
     "ingest": ["ingestion"],
@@ -377,10 +378,10 @@ class History:
         tokens, floor = TRAINED[stage]
         noise, steps, metrics = random.Random(f"{stage}{better}"), 60, []
         for place in range(int(steps * share) + 1):
-            at, step = _ms(began) + int(1000 * seconds * place / steps), place * tokens // (steps * 8192)
+            at, step = _ms(began) + int(1000 * seconds * place / steps), place * tokens // (steps * BATCH)
             loss = loss_at(place / steps, floor - (better if stage == "train_large" else 0), stage == "train_large")
             metrics += [
-                Metric("tokens", step * 8192, at, step),
+                Metric("tokens", step * BATCH, at, step),
                 Metric("loss", loss + noise.gauss(0, 0.03), at, step),
                 Metric("learning_rate", 0.004 * min(1, place / 4), at, step),
             ]

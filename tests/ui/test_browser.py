@@ -89,6 +89,7 @@ def test_a_person_changes_launches_watches_and_compares(panel: int, platform, ch
         expect(page.get_by_text("1 changed")).to_be_visible()
         expect(page.locator("code", has_text="overrides='{\"training.beta1\": 0.8}'")).to_be_visible()
 
+        expect(page).to_have_url(re.compile("overrides="))
         page.reload()  # nothing is lost
         expect(page.get_by_role("spinbutton", name="beta1")).to_have_value("0.8")
         beta = page.get_by_role("spinbutton", name="beta1")

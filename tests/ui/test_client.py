@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.params import Params
 from flows import client
 from flows.client import Record, Records, Runs, Unavailable
 
@@ -128,7 +129,8 @@ def test_a_run_leads_to_its_record_and_curves(platform) -> None:
     curves = {(c.stage, c.figure): c for c in records.curves(stages["train_large"])}
     validation = curves["train_large", "validation_loss"]
     assert validation.unit == "tokens"
-    assert (validation.x[0], validation.x[-1]) == (0, 1_500_000 // 8192 * 8192)
+    batch = Params().training.batch_tokens
+    assert (validation.x[0], validation.x[-1]) == (0, 1_500_000 // batch * batch)
     assert list(validation.x) == sorted(validation.x)
     assert validation.y[-1] < validation.y[0]
     assert records.curves(stages["tokenize"]) == []
