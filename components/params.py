@@ -93,7 +93,7 @@ class TokenizationParams(Section):
     tokenizer: str = Field("", description="Folder of an existing tokenizer to take instead of training one")
     validation_fraction: float = Field(0.02, gt=0, le=0.5, description="Share of documents, by hash, held out for loss")
     epochs: dict[Literal["web", "prose", "code", "textbook", "exercise"], Annotated[float, Field(ge=0, le=16)]] = Field(
-        {"web": 1, "prose": 0.5, "code": 0.15, "textbook": 1, "exercise": 2},
+        {"web": 1, "prose": 1, "code": 0.3, "textbook": 1, "exercise": 2},
         description="Passes over each kind; a fraction takes that share of its documents",
     )
 
@@ -145,14 +145,14 @@ SMALL = ModelParams(
     model=ModelShape(
         hidden_size=128, intermediate_size=512, num_hidden_layers=3, num_attention_heads=4, partial_rotary_factor=0.5
     ),
-    tokens=2_000_000,
+    tokens=1_800_000,
     learning_rate=4e-3,
 )
 LARGE = ModelParams(
     model=ModelShape(
         hidden_size=160, intermediate_size=640, num_hidden_layers=4, num_attention_heads=4, partial_rotary_factor=0.4
     ),
-    tokens=1_500_000,
+    tokens=1_000_000,
     learning_rate=3e-3,
 )
 
