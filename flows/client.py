@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -225,19 +225,24 @@ class Runs:
         return _flow_run(run)
 
     def recent(self, limit: int = 50) -> list[FlowRun]:
-        """The latest runs, newest first."""
-        from prefect.client.schemas.filters import FlowFilter, FlowFilterName
+        """The latest runs, newest first; those that a schedule plans for later are no runs yet."""
+        from prefect.client.schemas.filters import (
+            FlowFilter,
+            FlowFilterName,
+            FlowRunFilter,
+            FlowRunFilterExpectedStartTime,
+        )
         from prefect.client.schemas.sorting import FlowRunSort
 
+        until = datetime.now(UTC) + timedelta(minutes=1)  # clocks of machines differ a little
         with self._client() as client:
             runs = client.read_flow_runs(
                 flow_filter=FlowFilter(name=FlowFilterName(any_=[FLOW])),
+                flow_run_filter=FlowRunFilter(expected_start_time=FlowRunFilterExpectedStartTime(before_=until)),
                 sort=FlowRunSort.EXPECTED_START_TIME_DESC,
-                limit=min(limit, 200),
+                limit=min(limit, PAGE),
             )
-        now = datetime.now(UTC)
-        # Runs that a schedule only plans for later are no runs yet.
-        return [_flow_run(r) for r in runs if not (r.auto_scheduled and r.expected_start_time > now)]
+        return [_flow_run(run) for run in runs]
 
     def get(self, flow_run_id: str) -> FlowRun | None:
         """One run, or None where the server has none with this id."""

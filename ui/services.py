@@ -49,10 +49,28 @@ def stages() -> dict[str, str]:
 
 
 def stage_records(parent: Record | None, flow_run_id: str = "") -> dict[str, Record]:
-    """MLflow's records of a run's stages, in the pipeline's order; of a cached stage, the record of its maker."""
-    found = records().stages(parent, runs().outputs(flow_run_id) if flow_run_id and parent is None else None)
+    """MLflow's records of a run's stages, in the pipeline's order; of a cached stage, the record of its maker.
+
+    Args:
+        parent: the run's own record; a run whose stages were all cached has none.
+        flow_run_id: where to learn the outputs of such a run.
+    """
+    if parent is None:
+        found = records().stages(None, runs().outputs(flow_run_id))
+    else:
+        found = (_ended_stages if parent.ended else _stages)(parent)
     order = list(stages())
     return dict(sorted(found.items(), key=lambda item: order.index(item[0]) if item[0] in order else len(order)))
+
+
+def _stages(parent: Record) -> dict[str, Record]:
+    return records().stages(parent)
+
+
+@st.cache_data(max_entries=200, show_spinner=False, hash_funcs={Record: lambda record: record.id})
+def _ended_stages(parent: Record) -> dict[str, Record]:
+    """The records of a run that has ended, which never change."""
+    return _stages(parent)
 
 
 def curves(stages_of_run: dict[str, Record]) -> list[Curve]:

@@ -1,6 +1,7 @@
 """flows.client against a real Prefect server and a real MLflow file."""
 
 import shlex
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,21 @@ def test_recent_runs_come_newest_first(platform) -> None:
     assert runs.get(platform.runs["amber-lynx"]) == failed
     assert runs.get("not-an-id") is None
     assert runs.get("00000000-0000-0000-0000-000000000000") is None
+
+
+def test_planned_runs_do_not_crowd_out_those_that_were(platform) -> None:
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.states import Scheduled
+
+    with SyncPrefectClient(platform.api) as prefect:
+        deployment = prefect.read_deployment_by_name(client.DEPLOYMENT)
+        later = Scheduled(scheduled_time=datetime.now(UTC) + timedelta(days=1))
+        planned = [prefect.create_flow_run_from_deployment(deployment.id, state=later) for _ in range(3)]
+        names = {run.name for run in Runs(platform.api).recent(limit=3)}
+        for run in planned:
+            prefect.delete_flow_run(run.id)
+    assert len(names) == 3
+    assert not names & {run.name for run in planned}
 
 
 def test_stages_come_in_the_pipelines_order(platform, root) -> None:
