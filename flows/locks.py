@@ -10,7 +10,7 @@ from pathlib import Path
 POLL = 0.1  # seconds between tries: a blocked flock could not be left when the run is cancelled
 
 
-class Cancelled(Exception):
+class WaitStopped(Exception):
     """The run was stopped while it waited for a lock."""
 
 
@@ -26,13 +26,13 @@ def exclusive(
         stopped: gives the wait up when set.
 
     Raises:
-        Cancelled: `stopped` was set before the lock was free.
+        WaitStopped: `stopped` was set before the lock was free.
     """
     with open(path, "a") as file:
         waited = False
         while not _try(file):
             if stopped is not None and stopped.is_set():
-                raise Cancelled(f"stopped while waiting for {path.stem}")
+                raise WaitStopped(f"stopped while waiting for {path.stem}")
             if not waited and on_wait:
                 on_wait()
             waited = True

@@ -26,9 +26,11 @@ settings.configure(settings.project_root())
 from prefect import Task, flow, get_client, get_run_logger, task  # noqa: E402
 from prefect.artifacts import create_markdown_artifact, create_table_artifact  # noqa: E402
 from prefect.cache_policies import NO_CACHE  # noqa: E402
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId  # noqa: E402
+from prefect.exceptions import ObjectNotFound  # noqa: E402
 from prefect.futures import PrefectFuture  # noqa: E402
 from prefect.runtime import flow_run as this_flow_run  # noqa: E402
-from prefect.states import Completed, Crashed, State  # noqa: E402
+from prefect.states import Cancelled, Completed, Crashed, State  # noqa: E402
 from prefect.task_runners import ThreadPoolTaskRunner  # noqa: E402
 
 from components.errors import StepError  # noqa: E402
@@ -36,7 +38,7 @@ from components.params import PARAMS_FILE, load_params  # noqa: E402
 from flows import events, records  # noqa: E402
 from flows.graph import Stage, load_graph, lock_order, locked_outputs, settle_lock_order  # noqa: E402
 from flows.lineage import Lineage, close_lost, numbers  # noqa: E402
-from flows.locks import Cancelled, exclusive  # noqa: E402
+from flows.locks import WaitStopped, exclusive  # noqa: E402
 from flows.stages import Outcome, StageFailed, StageRunner, StageStopped  # noqa: E402
 from flows.workspace import Workspace, experiment_exists, prune, save_experiment, workspace  # noqa: E402
 
@@ -74,14 +76,12 @@ class PipelineRun:
         return f"{ran} of {total} stages ran, {self.count('cached', 'restored')} cached"
 
 
-def mark_lost(_flow: Any, flow_run: Any, state: State) -> None:
-    """Close the MLflow run of a flow run that crashed or was cancelled; Prefect calls this, in its runner if need be."""
+def mark_lost(flow: Any, flow_run: Any, state: State) -> None:
+    """Close what a crashed or cancelled flow run left open; Prefect calls this by keyword, in its runner if need be."""
     home = settings.project_root()
     for flow_run_id, record in records.all_of(home):
         if flow_run_id == str(flow_run.id):
-            if record.get("mlflow"):
-                close_lost(home, record["mlflow"])
-            records.remove(home, flow_run_id)
+            close_record(home, flow_run_id, record)
 
 
 @flow(
@@ -249,12 +249,14 @@ def bring_up_to_date(run: PipelineRun, stage: Stage) -> State:
             outcome = Outcome(stage.name, "cached", time.monotonic() - started, outs)
         else:
             outcome = run_limited(run, stage, logger)
-    except (StageFailed, StageStopped, Cancelled, StepError) as error:
+    except (StageStopped, WaitStopped) as error:
         run.failures[stage.name] = error
-        stopped = isinstance(error, StageStopped | Cancelled)
-        events.emit("stopped" if stopped else "failed", stage.name, str(error), time.monotonic() - started)
-        if not stopped:
-            run.lineage.close_child(stage.name, "FAILED")
+        events.emit("stopped", stage.name, str(error), time.monotonic() - started)
+        return Cancelled(message=str(error))
+    except (StageFailed, StepError) as error:
+        run.failures[stage.name] = error
+        events.emit("failed", stage.name, str(error), time.monotonic() - started)
+        run.lineage.close_child(stage.name, "FAILED")
         raise
     run.outcomes[stage.name] = outcome
     events.emit(outcome.kind, stage.name, seconds=outcome.seconds)
@@ -346,13 +348,21 @@ def report_numbers(root: Path) -> dict[str, float]:
 
 def close_what_was_lost(home: Path, say: Callable[[str], None]) -> None:
     """Close the Prefect and MLflow runs of processes that were killed."""
-    from prefect.exceptions import ObjectNotFound
-
     for flow_run_id, record in records.lost(home):
         say(f"flow run {flow_run_id} was killed; what it had finished is kept")
-        if record.get("mlflow"):
-            close_lost(home, record["mlflow"])
-        with get_client(sync_client=True) as client, contextlib.suppress(ObjectNotFound):
-            if client.read_flow_run(flow_run_id).state.is_running():
-                client.set_flow_run_state(flow_run_id, Crashed(message="its process was killed"), force=True)
-        records.remove(home, flow_run_id)
+        close_record(home, flow_run_id, record)
+
+
+def close_record(home: Path, flow_run_id: str, record: Mapping[str, Any]) -> None:
+    """End a flow run, its tasks and its MLflow runs where they still count as running; then forget its record."""
+    killed = Crashed(message="its process was killed")
+    with get_client(sync_client=True) as client, contextlib.suppress(ObjectNotFound):
+        if client.read_flow_run(flow_run_id).state.is_running():
+            client.set_flow_run_state(flow_run_id, killed, force=True)
+        of_this_run = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
+        for task_run in client.read_task_runs(flow_run_filter=of_this_run):
+            if task_run.state.is_running():
+                client.set_task_run_state(task_run.id, killed, force=True)
+    if record.get("mlflow"):
+        close_lost(home, record["mlflow"])
+    records.remove(home, flow_run_id)

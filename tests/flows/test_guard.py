@@ -84,7 +84,7 @@ def test_a_stopped_run_gives_up_waiting(tmp_path):
     path = tmp_path / "a.lock"
     with (
         locks.exclusive(path),
-        pytest.raises(locks.Cancelled, match="waiting for a"),
+        pytest.raises(locks.WaitStopped, match="waiting for a"),
         locks.exclusive(path, None, stopped),
     ):
         pass

@@ -125,6 +125,31 @@ def test_a_crash_is_retried_and_the_rest_may_finish(project, run_flow, toy):
     assert (project / "models" / "model.txt").is_file()
 
 
+def test_what_a_killed_run_left_open_is_closed(project, run_flow):
+    """As Prefect's runner calls the hook after a kill: by keyword, in another process than the run's."""
+    from mlflow import MlflowClient
+    from prefect import get_client
+    from prefect.states import Running
+
+    from flows import records
+    from flows.pipeline import mark_lost, pipeline
+
+    state = run_flow()
+    flow_run_id = state.state_details.flow_run_id
+    stage_states(state)
+    mlflow = MlflowClient(tracking_uri=f"sqlite:///{project / 'mlflow.db'}")
+    (parent,) = mlflow.search_runs([mlflow.get_experiment_by_name("phiforge").experiment_id])
+    child = mlflow.create_run(parent.info.experiment_id, tags={"mlflow.parentRunId": parent.info.run_id})
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(flow_run_id, Running(), force=True)
+        mlflow.update_run(parent.info.run_id, status="RUNNING")
+        records.write(project, str(flow_run_id), mlflow=parent.info.run_id)
+        mark_lost(flow=pipeline, flow_run=client.read_flow_run(flow_run_id), state=state)
+        assert client.read_flow_run(flow_run_id).state.is_crashed()
+    assert {mlflow.get_run(run.info.run_id).info.status for run in (parent, child)} == {"KILLED"}
+    assert list(records.all_of(project)) == []
+
+
 @pytest.mark.parametrize(
     ("parameters", "named"),
     [
