@@ -353,7 +353,7 @@ class Phi(nn.Module):
         head, learning = self.head, torch.is_grad_enabled()
         return HeadCrossEntropy.apply(hidden_ND, head.weight, head.bias, targets_BT.flatten(), learning)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def generate(
         self,
         tokens_BT: Tensor,

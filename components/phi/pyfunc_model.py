@@ -37,12 +37,14 @@ class PhiTextGenerator(PythonModel):
 
         Args:
             model_input: a list of prompts, or a table with the column `prompt` (or with one column of text).
-            params: `max_new_tokens` (64), `temperature` (0: greedy), `seed` (0, of sampling).
+            params: `max_new_tokens` (64, at most half the model's positions), `temperature` (0: greedy), `seed` (0, of
+                sampling). A prompt that is too long beside them loses its beginning.
 
         Raises:
             ValueError: the input is neither.
         """
-        settings = {"max_new_tokens": 64, "temperature": 0.0, "seed": 0} | dict(params or {})
+        usual = min(64, self.model.config.max_position_embeddings // 2)
+        settings = {"max_new_tokens": usual, "temperature": 0.0, "seed": 0} | dict(params or {})
         return [self._continue(prompt, settings) for prompt in prompts_of(model_input)]
 
     def _continue(self, prompt: str, settings: dict[str, Any]) -> str:

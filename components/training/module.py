@@ -88,7 +88,7 @@ class PhiTraining(LightningModule):
         documents = list(dict.fromkeys(self.describe(start) for start in batch.starts))
         shown = ", ".join(documents[:5]) + (f" and {len(documents) - 5} more" if len(documents) > 5 else "")
         raise StepError(
-            f"the {what} is {float(value)} at step {self.global_step + 1} of {self.steps}, in a batch that begins in: "
+            f"the {what} is {value.item()} at step {self.global_step + 1} of {self.steps}, in a batch that begins in: "
             f"{shown}; lower the learning rate (now {self.learning_rate:g}) or look at these documents"
         )
 

@@ -2,19 +2,22 @@
 
 import logging
 import math
+import signal
+import sys
 import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from components.cli import Paths
 from components.errors import StepError
 from components.files import sha256_file
 from components.params import ModelParams, Params, TrainingParams
-from components.phi import checkpoint
-from components.phi.machine import activation_dtype
+from components.phi import checkpoint, machine
 from components.phi.model import Phi, PhiConfig
 from components.tokens import Tokens
 from components.tracking import Tracker
@@ -36,6 +39,7 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     """
     section: ModelParams = getattr(params, inputs["model"])
     settings, tokens = params.training, Tokens.open(inputs["tokens"])
+    machine.prepare(settings.threads)
     steps = steps_of(section, settings, inputs["model"])
     loader = open_loader(tokens, settings, steps, params.seed)
     held_out = HeldOut.choose(
@@ -94,7 +98,7 @@ def starting_model(
     Raises:
         StepError: the checkpoint has another shape or another tokenizer than the tokens.
     """
-    dtype, vocabulary = activation_dtype(settings.precision), tokens.manifest.vocab_size
+    dtype, vocabulary = machine.activation_dtype(settings.precision), tokens.manifest.vocab_size
     wanted = PhiConfig.from_shape(section.model, vocabulary, settings.context_length, tokens.manifest.eos_token_id)
     if initial is None:
         return Phi(wanted, dtype).initialize(seed)
@@ -151,19 +155,20 @@ def fit(
         callbacks=callbacks,
     )
     model.train()
-    trainer.fit(module, train_dataloaders=loader)
+    try:
+        trainer.fit(module, train_dataloaders=loader)
+    except SIGTERMException:
+        sys.exit(128 + signal.SIGTERM)  # Lightning's own exception would exit with 0
     if trainer.global_step != steps:
         raise RuntimeError(f"training ended after {trainer.global_step} of {steps} steps")
     model.to("cpu").eval()
 
 
-def quiet_trainer(**arguments: Any) -> Any:
+def quiet_trainer(**arguments: Any) -> Trainer:
     """A Trainer that prints, logs and saves nothing by itself, on the GPU if there is one."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"lightning\..*")
-    from lightning.pytorch import Trainer
-
     return Trainer(
         accelerator="gpu" if torch.cuda.is_available() else "cpu",
         devices=1,

@@ -1,0 +1,174 @@
+"""Checkpoints go to and fro unchanged; anything that is not a sound Phi is refused in a sentence."""
+
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from components.errors import StepError
+from components.phi import checkpoint
+from components.phi.model import Phi, PhiConfig
+
+TINY = PhiConfig(97, 64, 160, 2, 2, 40, partial_rotary_factor=0.5, eos_token_id=3)
+LINEAGE = {"step": "training", "seed": 1}
+
+
+@pytest.fixture
+def saved(lively: Callable[..., Phi], tokenizer_dir: Path, tmp_path: Path) -> Path:
+    checkpoint.save(lively(TINY), tmp_path / "m", tokenizer_dir, LINEAGE)
+    return tmp_path / "m"
+
+
+def rewrite(directory: Path, **tensors: torch.Tensor | None) -> None:
+    """Replace tensors of a checkpoint; None removes one. Dots are written as double underscores."""
+    state = load_file(directory / "model.safetensors")
+    for name, tensor in tensors.items():
+        state.pop(name.replace("__", "."), None)
+        if tensor is not None:
+            state[name.replace("__", ".")] = tensor
+    save_file(state, directory / "model.safetensors")
+
+
+def test_round_trip_is_bitwise(saved: Path, lively: Callable[..., Phi]) -> None:
+    model = checkpoint.load(saved)
+    assert model.config == TINY
+    assert not model.training
+    for a, b in zip(model.parameters(), lively(TINY).parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert checkpoint.read_lineage(saved) == LINEAGE
+    assert checkpoint.load_tokenizer(saved).encode("w4 w0").ids == [5, 1]
+
+
+def test_equal_models_give_equal_bytes(saved: Path, tokenizer_dir: Path, tmp_path: Path) -> None:
+    checkpoint.save(checkpoint.load(saved), tmp_path / "again", tokenizer_dir, LINEAGE)
+    names = {p.name for p in saved.iterdir()}
+    assert names == {p.name for p in (tmp_path / "again").iterdir()} >= {"generation_config.json", "tokenizer.json"}
+    assert all((saved / n).read_bytes() == (tmp_path / "again" / n).read_bytes() for n in names)
+    assert (saved / "model.safetensors").stat().st_mode & 0o044  # others may read it
+
+
+def test_transformers_writes_what_we_read(saved: Path, tmp_path: Path) -> None:
+    """Also in shards, and in bfloat16."""
+    from transformers import AutoModelForCausalLM
+
+    theirs = AutoModelForCausalLM.from_pretrained(saved)
+    theirs.save_pretrained(tmp_path / "shards", max_shard_size="100KB")
+    assert len(list((tmp_path / "shards").glob("*.safetensors"))) > 1
+    for a, b in zip(
+        checkpoint.load(tmp_path / "shards").parameters(), checkpoint.load(saved).parameters(), strict=True
+    ):
+        assert torch.equal(a, b)
+    assert checkpoint.read_config(tmp_path / "shards") == TINY
+    theirs.to(torch.bfloat16).save_pretrained(tmp_path / "half")
+    half = checkpoint.load(tmp_path / "half", torch.bfloat16)
+    assert {p.dtype for p in half.parameters()} == {torch.float32}
+    assert half(torch.zeros(1, 3, dtype=torch.long)).dtype == torch.bfloat16
+    assert checkpoint.load(tmp_path / "half", torch.float64)(torch.zeros(1, 3, dtype=torch.long)).dtype == torch.float64
+    assert len({checkpoint.weights_sha256(tmp_path / name) for name in ("shards", "half", "m")}) == 3
+
+
+def test_rotary_keys_are_read_in_both_dialects() -> None:
+    values = PhiConfig(97, 80, 96, 3, 2, 24, partial_rotary_factor=0.4, rope_theta=5e3).to_hf()
+    flat = {k: v for k, v in values.items() if k != "rope_parameters"}
+    nested = {k: v for k, v in values.items() if k not in ("partial_rotary_factor", "rope_theta")}
+    assert PhiConfig.from_hf(flat) == PhiConfig.from_hf(nested) == PhiConfig.from_hf(values)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model_type": "llama"}, "model_type is 'llama'"),
+        ({"num_key_value_heads": 1}, "num_key_value_heads is 1"),
+        ({"qk_layernorm": True}, "qk_layernorm is true"),
+        ({"tie_word_embeddings": True}, "tie_word_embeddings is true"),
+        ({"hidden_act": "relu"}, 'hidden_act is "relu"'),
+        ({"rope_parameters": {"rope_type": "yarn"}}, 'rope_type is "yarn"'),
+        ({"hidden_size": "64"}, "hidden_size is '64'"),
+        ({"vocab_size": None}, "vocab_size is None"),
+        ({"num_attention_heads": 3, "num_key_value_heads": 3}, "hidden_size 64 is not a multiple"),
+        ({"rope_parameters": {"partial_rotary_factor": 0.04}}, "gives 1 rotary dimensions"),
+    ],
+)
+def test_other_models_are_refused(saved: Path, change: dict, message: str) -> None:
+    path = saved / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(StepError, match=message) as refused:
+        checkpoint.load(saved)
+    assert str(path) in str(refused.value)
+
+
+def test_pickle_is_never_opened(saved: Path) -> None:
+    (saved / "model.safetensors").unlink()
+    with pytest.raises(StepError, match=r"has neither model\.safetensors"):
+        checkpoint.load(saved)
+    (saved / "pytorch_model.bin").write_bytes(pickle.dumps({}))
+    with pytest.raises(StepError, match=r"pytorch_model\.bin, and loading pickle runs its code"):
+        checkpoint.load(saved)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "message"),
+    [
+        ({"lm_head__bias": None}, r"lm_head\.bias is missing"),
+        ({"lm_head__bias": None, "lm_head__weight": None}, r"lm_head\.bias and 1 more are missing"),
+        ({"surplus": torch.zeros(1)}, "surplus is in the weights but not in a Phi"),
+        ({"lm_head__bias": torch.zeros(98)}, r"lm_head\.bias has the shape \(98,\); config\.json asks for \(97,\)"),
+        ({"lm_head__bias": torch.full((97,), torch.nan)}, r"lm_head\.bias has 97 values that are NaN"),
+        ({"lm_head__bias": torch.zeros(97, dtype=torch.int64)}, r"lm_head\.bias holds torch\.int64"),
+    ],
+)
+def test_broken_weights_are_refused(saved: Path, tensors: dict, message: str) -> None:
+    rewrite(saved, **tensors)
+    with pytest.raises(StepError, match=message):
+        checkpoint.load(saved)
+
+
+def test_a_truncated_file_is_refused(saved: Path) -> None:
+    path = saved / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(StepError, match=r"model\.safetensors cannot be read as safetensors"):
+        checkpoint.load(saved)
+
+
+@pytest.mark.parametrize(
+    ("index", "message"),
+    [
+        ({}, "has no weight_map"),
+        ({"weight_map": {"a": "../other.safetensors"}}, "names '../other.safetensors'"),
+        ({"weight_map": {"a": "model.bin"}}, "names 'model.bin'"),
+        ({"weight_map": {"a": "gone.safetensors"}}, "lacks the shard gone.safetensors"),
+    ],
+)
+def test_a_broken_index_is_refused(saved: Path, index: dict, message: str) -> None:
+    (saved / "model.safetensors").unlink()
+    (saved / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(StepError, match=message):
+        checkpoint.load(saved)
+
+
+def test_a_broken_model_is_not_saved(lively: Callable[..., Phi], tokenizer_dir: Path, tmp_path: Path) -> None:
+    model = lively(TINY)
+    with pytest.raises(StepError, match=r"has no tokenizer\.json"):
+        checkpoint.save(model, tmp_path / "out", tmp_path, {})
+    with torch.no_grad():
+        model.head.bias[4] = torch.inf
+    with pytest.raises(StepError, match=r"lm_head\.bias has 1 values that are NaN or infinite"):
+        checkpoint.save(model, tmp_path / "out", tokenizer_dir, {})
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["tokenizer"]
+
+
+def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StepError, match=r"config\.json is not there"):
+        checkpoint.load(tmp_path)
+    (tmp_path / "config.json").write_text("[")
+    with pytest.raises(StepError, match="cannot be read as JSON"):
+        checkpoint.load(tmp_path)
+    with pytest.raises(StepError, match=r"has no tokenizer\.json"):
+        checkpoint.load_tokenizer(tmp_path)
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(StepError, match="cannot be read as a tokenizer"):
+        checkpoint.load_tokenizer(tmp_path)

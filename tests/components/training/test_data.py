@@ -1,0 +1,88 @@
+"""The order of the data is a pure function; batches hold what the stream holds."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.errors import StepError
+from components.tokens import Tokens
+from components.training.data import BatchLoader, HeldOut, SequenceOrder, bytes_of
+
+
+@given(st.integers(1, 3000), st.integers(0, 2**31 - 1), st.integers(0, 10**6))
+def test_an_epoch_is_a_permutation(count: int, seed: int, epoch: int) -> None:
+    order = SequenceOrder(count, seed).at(epoch * count + np.arange(count))
+    assert order.dtype == np.int64
+    assert np.array_equal(np.sort(order), np.arange(count))
+
+
+def test_seeds_and_epochs_differ_and_look_random() -> None:
+    count = 4096
+    one, two, other = (SequenceOrder(count, s).at(e * count + np.arange(count)) for s, e in ((1, 0), (1, 1), (2, 0)))
+    for a, b in ((one, two), (one, other), (one, np.arange(count))):
+        assert (a == b).mean() < 0.005
+        assert abs(np.corrcoef(a, b)[0, 1]) < 0.06
+    assert abs(np.corrcoef(one[:-1], one[1:])[0, 1]) < 0.06
+
+
+def test_any_index_stands_alone() -> None:
+    """Also where a table of the order would not fit into memory."""
+    order = SequenceOrder(7 * 10**11, 5)
+    index = np.array([0, 12, 10**11, 10**13])
+    together = order.at(index)
+    assert together.tolist() == [int(order.at(np.array([i]))[0]) for i in index]
+    assert (together < 7 * 10**11).all()
+
+
+def test_batches_are_the_stream_shifted_by_one(tokens: Path) -> None:
+    split = Tokens.open(tokens).split("train")
+    loader = BatchLoader(split, 32, 4, batches=100, seed=1)
+    stream = split.read(0, len(split))
+    batches = list(loader)
+    assert len(batches) == len(loader) == 100
+    for batch in batches:
+        for start, row, target in zip(batch.starts, batch.tokens, batch.targets, strict=True):
+            assert np.array_equal(row, stream[start : start + 32])
+            assert np.array_equal(target, stream[start + 1 : start + 33])
+    sequences = (len(split) - 1) // 32
+    starts = [start for batch in batches for start in batch.starts]
+    assert sorted(starts[:sequences]) == [32 * i for i in range(sequences)]
+    assert loader.epochs == 400 / sequences > 3
+
+
+def test_a_loader_can_begin_anywhere(tokens: Path) -> None:
+    split = Tokens.open(tokens).split("train")
+    whole = list(BatchLoader(split, 32, 4, batches=50, seed=1))
+    rest = list(BatchLoader(split, 32, 4, batches=50, seed=1, first=37))
+    assert len(rest) == 13
+    assert all(torch.equal(a.tokens, b.tokens) for a, b in zip(whole[37:], rest, strict=True))
+
+
+def test_held_out_sequences_are_spread_over_the_split(tokens: Path) -> None:
+    split = Tokens.open(tokens).split("validation")
+    held_out = HeldOut.choose(split, 32, 256, 128)
+    starts = [start for batch in held_out.batches for start in batch.starts]
+    assert held_out.tokens == 256
+    assert len(starts) == len(set(starts)) == 8
+    assert starts[0] == 0
+    assert starts[-1] == 480  # of 0, 64, 128, ...
+    assert held_out.bytes == pytest.approx(256 * 4)  # the fixture has four bytes a token
+    assert HeldOut.choose(split, 32, 10**9, 128).tokens == (len(split) - 1) // 32 * 32
+    assert HeldOut.choose(split, 32, 8, 128).tokens == 32
+
+
+def test_bytes_follow_the_documents(make_tokens: Callable[..., Path], tmp_path: Path) -> None:
+    split = Tokens.open(make_tokens(tmp_path / "t")).split("train")
+    assert bytes_of(split, np.array([0]), len(split)) == pytest.approx(split.counts["bytes"])
+    assert bytes_of(split, np.array([10, 60]), 20) == pytest.approx(160)
+
+
+def test_a_split_shorter_than_a_sequence_is_refused(make_tokens: Callable[..., Path], tmp_path: Path) -> None:
+    split = Tokens.open(make_tokens(tmp_path / "t", validation=32)).split("validation")
+    with pytest.raises(StepError, match=r"32 tokens; one sequence of training\.context_length 32 needs 33"):
+        HeldOut.choose(split, 32, 64, 64)

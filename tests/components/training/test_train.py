@@ -1,0 +1,204 @@
+"""Training learns, repeats itself bit by bit, and refuses what it cannot work with."""
+
+import csv
+import hashlib
+import json
+import math
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from components.errors import StepError
+from components.phi import checkpoint
+from components.phi.model import Phi
+from components.progress import parse
+from components.training import module as module_file
+from components.training.callbacks import CURVE
+
+Call = Callable[..., dict[str, Any]]
+
+
+def test_a_run_learns_and_leaves_its_records(call: Call, tmp_path: Path, recorder: Any, capsys: Any) -> None:
+    summary = call(tracker=recorder)
+    assert (summary["steps"], summary["tokens"]) == (12, 3072)
+    assert summary["validation_loss"] < summary["first_validation_loss"] - 0.5
+    assert summary["first_validation_loss"] == pytest.approx(math.log(61), abs=0.1)
+    # four bytes a token
+    assert summary["bits_per_byte"] == pytest.approx(summary["validation_loss"] / math.log(2) / 4)
+    weights = (tmp_path / "model" / "model.safetensors").read_bytes()
+    assert summary["checkpoint_sha256"] == hashlib.sha256(weights).hexdigest()
+
+    rows = list(csv.DictReader((tmp_path / "model.csv").open()))
+    assert tuple(rows[0]) == CURVE
+    assert [int(row["step"]) for row in rows] == [0, 4, 8, 12]
+    assert all(math.isfinite(float(value)) for row in rows for value in row.values())
+    assert float(rows[0]["loss"]) == pytest.approx(math.log(61), abs=0.1)
+    assert (
+        int(rows[-1]["flops"])
+        == summary["flops"]
+        == 3072 * checkpoint.read_config(tmp_path / "model").flops_per_token()
+    )
+    assert float(rows[-1]["validation_loss"]) == summary["validation_loss"]
+
+    lineage = checkpoint.read_lineage(tmp_path / "model")
+    assert (lineage["seed"], lineage["training_tokens"], lineage["initial"]) == (3, 3072, None)
+    assert len(lineage["tokens_fingerprint"]) == 64
+    assert str(tmp_path) not in json.dumps([lineage, summary])
+
+    assert [step for step, values in recorder.told if "validation_loss" in values] == [0, 4, 8, 12]
+    assert recorder.models == [(tmp_path / "model", "model")]
+    lines = [line for line in map(parse, capsys.readouterr().out.splitlines()) if line]
+    assert (lines[-1]["done"], lines[-1]["total"]) == (12, 12)
+    assert {"loss", "lr", "tokens_per_second"} <= lines[-1].keys()
+
+
+def test_metrics_are_told_every_twenty_steps(call: Call, settings: dict[str, Any], recorder: Any) -> None:
+    settings["small"]["tokens"] = 45 * 256
+    call(tracker=recorder)
+    told = {step: values for step, values in recorder.told if "gradient_norm" in values}
+    assert sorted(told) == [20, 40]
+    assert told[20].keys() == {"loss", "learning_rate", "gradient_norm", "tokens_per_second"}
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_equal_seeds_give_equal_bytes(call: Call, settings: dict[str, Any], tmp_path: Path, precision: str) -> None:
+    settings["training"] |= {"precision": precision, "threads": 2}
+    settings["small"]["tokens"] = 1000
+    one, two = call("one"), call("two")
+    assert one == two
+    assert all(
+        path.read_bytes() == (tmp_path / "two" / path.name).read_bytes() for path in (tmp_path / "one").iterdir()
+    )
+    assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "two.csv").read_bytes()
+    settings["seed"] += 1
+    assert call("three")["checkpoint_sha256"] != one["checkpoint_sha256"]
+
+
+def test_the_command_gives_the_same_bytes_in_another_process(
+    call: Call, settings: dict[str, Any], tokens: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "params.yaml").write_text(json.dumps(settings))  # JSON is YAML
+    names = {"--tokens": tokens, "--output": tmp_path / "there", "--curves": tmp_path / "there.csv"}
+    words = [str(word) for pair in names.items() for word in pair]
+    files = ["--params", str(tmp_path / "params.yaml"), "--summary", str(tmp_path / "there.json")]
+    command = [sys.executable, "-m", "components.training", "--model", "small", *words, *files]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert json.loads((tmp_path / "there.json").read_text()) == call("here")
+
+
+def test_a_stopped_run_fails_at_once_and_leaves_nothing(settings: dict[str, Any], tokens: Path, tmp_path: Path) -> None:
+    settings["small"]["tokens"] = 10**9
+    (tmp_path / "params.yaml").write_text(json.dumps(settings))
+    words = ["--model", "small", "--tokens", str(tokens), "--output", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "components.training", *words, "--params", str(tmp_path / "params.yaml")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert parse(process.stdout.readline())
+        process.terminate()
+        assert process.wait(60) == 128 + signal.SIGTERM
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["params.yaml"]
+
+
+def test_accumulation_changes_no_more_than_rounding(call: Call, settings: dict[str, Any], tmp_path: Path) -> None:
+    settings["small"]["tokens"] = 1000
+    settings["training"]["micro_batch_tokens"] = 64
+    call("parts")
+    settings["training"]["micro_batch_tokens"] = 256
+    call("whole")
+    parts, whole = (checkpoint.load(tmp_path / name) for name in ("parts", "whole"))
+    for a, b in zip(parts.parameters(), whole.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_a_model_and_its_control_see_the_same_batches(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call("start")
+    seen: list[list[tuple[int, ...]]] = []
+    step = module_file.PhiTraining.training_step
+
+    def spy(self: Any, batch: Any, batch_idx: int) -> torch.Tensor:
+        seen[-1].append(batch.starts)
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(module_file.PhiTraining, "training_step", spy)
+    seen.append([])
+    control = call("control")
+    seen.append([])
+    continued = call("continued", initial=tmp_path / "start")
+    assert seen[0] == seen[1]
+    assert len(seen[0]) == 24
+    assert continued["first_validation_loss"] == json.loads(json.dumps(call("again")))["validation_loss"]
+    assert continued["validation_loss"] < control["validation_loss"]
+    initial = checkpoint.read_lineage(tmp_path / "continued")["initial"]
+    assert initial["weights_sha256"] == checkpoint.weights_sha256(tmp_path / "start")
+    assert initial["lineage"]["training_tokens"] == 3072
+
+
+def test_decay_is_for_matrices_only() -> None:
+    from components.phi.model import PhiConfig
+
+    model = Phi(PhiConfig(10, 16, 16, 1, 2, 8)).initialize(0)
+    decayed, free = module_file.parameter_groups(model, 0.1)
+    assert (decayed["weight_decay"], free["weight_decay"]) == (0.1, 0.0)
+    assert {p.ndim for p in decayed["params"]} == {2}
+    assert {p.ndim for p in free["params"]} == {1}
+    assert len(decayed["params"]) + len(free["params"]) == len(list(model.parameters()))
+
+
+def test_too_few_tokens_are_refused(
+    call: Call, make_tokens: Callable[..., Path], settings: dict[str, Any], tmp_path: Path
+) -> None:
+    few = make_tokens(tmp_path / "few", train=256)
+    with pytest.raises(StepError, match=r"256 training tokens, fewer than one batch of training\.batch_tokens 256"):
+        call(tokens=few)
+    settings["small"]["tokens"] = 255
+    with pytest.raises(StepError, match=r"small\.tokens is 255, less than one batch"):
+        call()
+
+
+def test_another_initial_checkpoint_is_refused(
+    call: Call, make_tokens: Callable[..., Path], settings: dict[str, Any], tmp_path: Path
+) -> None:
+    settings["small"]["tokens"] = 256
+    call("start")
+    with pytest.raises(StepError, match="vocabulary of 61, the tokens one of 70"):
+        call(tokens=make_tokens(tmp_path / "more", vocabulary=70), initial=tmp_path / "start")
+    with pytest.raises(StepError, match="another tokenizer"):
+        call(tokens=make_tokens(tmp_path / "fewer", vocabulary=60), initial=tmp_path / "start")
+    settings["small"]["model"] |= {"hidden_size": 48, "num_hidden_layers": 3}
+    with pytest.raises(StepError, match=r"hidden_size 32 \(expected 48\), num_hidden_layers 2 \(expected 3\)"):
+        call("other", initial=tmp_path / "start")
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_loss_that_is_no_number_stops_the_run(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loss, calls = Phi.loss, []
+
+    def broken(self: Phi, *arguments: Any) -> torch.Tensor:
+        value = loss(self, *arguments)
+        calls.append(torch.is_grad_enabled())
+        return value * torch.nan if calls.count(True) == 4 else value  # the second micro-batch of the second step
+
+    monkeypatch.setattr(Phi, "loss", broken)
+    with pytest.raises(StepError, match=r"loss is nan at step 2 of 12, in a batch that begins in: book/\d+, .*0\.01"):
+        call()
+    assert not (tmp_path / "model").exists()
+    assert not (tmp_path / "model.csv").exists()
+
+
+def test_a_gradient_that_is_no_number_stops_the_run(call: Call, settings: dict[str, Any]) -> None:
+    settings["small"]["learning_rate"] = 1.0
+    settings["training"] |= {"gradient_clip": 0.0, "weight_decay": 0.0, "precision": "float32"}
+    settings["small"]["model"]["initializer_range"] = 1.0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module_file.torch.nn.utils, "clip_grad_norm_", lambda parameters, limit: torch.tensor(torch.inf))
+        with pytest.raises(StepError, match=r"gradient norm is inf at step 1 of 12"):
+            call()
