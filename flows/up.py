@@ -193,7 +193,15 @@ def services(root: Path, ports: Mapping[str, int], api: str, worker_limit: int) 
             "--browser.gatherUsageStats", "false",
         )  # fmt: skip
         health = f"{at['panel']}/_stcore/health"
-        found.append(Service("panel", command, health, at["panel"], {"PREFECT_API_URL": api, "PYTHONPATH": _code()}))
+        found.append(
+            Service(
+                "panel",
+                command,
+                health,
+                at["panel"],
+                {"PREFECT_API_URL": api, "PHIFORGE_MLFLOW_PAGES": at["mlflow"], "PYTHONPATH": _code()},
+            )
+        )
     return found
 
 

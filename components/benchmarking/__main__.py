@@ -8,12 +8,15 @@ from components.tracking import Tracker
 
 
 def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
-    from components.benchmarking.benchmark import benchmark, check_limit
+    from components.benchmarking.benchmark import benchmark, check_limit, tracked_figures
 
     given = params.benchmarking
     limit = given.limit if inputs["limit"] is None else check_limit(inputs["limit"])
     suite = inputs["suite"] or given.suite
-    return benchmark(inputs["checkpoint"], suite, inputs["data_dir"], limit, outputs["output"], given)
+    summary = benchmark(inputs["checkpoint"], suite, inputs["data_dir"], limit, outputs["output"], given)
+    tracker.metrics(tracked_figures(outputs["output"]))
+    tracker.artifact(outputs["output"], "scores")
+    return summary
 
 
 COMMAND = Command(

@@ -1,5 +1,6 @@
 """The step: score a checkpoint on a suite and write the scores and every example's record."""
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -102,6 +103,20 @@ def summarise(suite: str, scores: Mapping[str, Any]) -> dict[str, Any]:
             "categories": {name: rounded(entry["acc"]["value"]) for name, entry in scores["categories"].items()},
             "tasks": {name: rounded(entry["acc"]["value"]) for name, entry in scores["tasks"].items()},
         }
+    }
+
+
+def tracked_figures(output: Path) -> dict[str, float]:
+    """The accuracies of `scores.json` with their standard errors, for MLflow: `categories.math.acc.stderr` and so on."""
+    scores = json.loads((Path(output) / "scores.json").read_text(encoding="utf-8"))
+    entries = {"overall": scores["overall"]}
+    for group_name in ("categories", "tasks"):
+        entries |= {f"{group_name}.{name}": entry for name, entry in scores[group_name].items()}
+    return {
+        f"{name}.acc.{part}": float(entry["acc"][part])
+        for name, entry in entries.items()
+        for part in ("value", "stderr", "n")
+        if entry["acc"][part] is not None
     }
 
 

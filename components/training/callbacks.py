@@ -68,7 +68,7 @@ class Curve(StepCallback):
             "validation_loss": module.validation_loss(self.held_out),
         }
         self.rows.append(row)
-        self.tracker.metrics({"validation_loss": row["validation_loss"]}, step=step)
+        self.tracker.metrics({name: row[name] for name in ("validation_loss", "tokens", "flops")}, step=step)
 
     def write(self, path: Path) -> None:
         """One CSV row a validation; equal runs give equal bytes."""
@@ -103,6 +103,7 @@ class Watch(StepCallback):
                     "learning_rate": rate,
                     "gradient_norm": float(module.gradient_norm),
                     "tokens_per_second": self._speed,
+                    "tokens": step * self.batch_tokens,
                 },
                 step=step,
             )
