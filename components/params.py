@@ -159,8 +159,8 @@ LARGE = ModelParams(
 
 class TrainingParams(Section):
     context_length: int = Field(256, ge=8, le=1_048_576, description="Tokens a sequence; also the model's positions")
-    batch_tokens: int = Field(4_096, ge=8, description="Tokens an optimizer step; a multiple of context_length")
-    micro_batch_tokens: int = Field(4_096, ge=8, description="Tokens a forward pass; divides batch_tokens")
+    batch_tokens: int = Field(2_048, ge=8, description="Tokens an optimizer step; a multiple of context_length")
+    micro_batch_tokens: int = Field(2_048, ge=8, description="Tokens a forward pass; divides batch_tokens")
     optimizer: Literal["adamw"] = Field("adamw", description="Optimizer")
     beta1: float = Field(0.9, ge=0, lt=1, description="AdamW: decay of the first moment")
     beta2: float = Field(0.95, ge=0, lt=1, description="AdamW: decay of the second moment")
