@@ -182,7 +182,7 @@ def run_stages(run: PipelineRun) -> None:
             threading.Thread(target=report_end, args=(futures[stage.name], stage.name, done), daemon=True).start()
         if not running:
             return
-        name = done.get()
+        name = next_end(done)
         del running[name]
         state = futures[name].state
         if not state.is_completed():
@@ -201,6 +201,13 @@ def ready(run: PipelineRun, waiting: Mapping[str, Stage], running: Mapping[str, 
         if not excluded and all(name in run.outcomes for name in stage.deps):
             chosen.append(stage)
     return chosen
+
+
+def next_end(done: "queue.Queue[str]") -> str:
+    """The next stage that ends. Wakes now and then: a signal that another thread received waits for this one to move."""
+    while True:
+        with contextlib.suppress(queue.Empty):
+            return done.get(timeout=0.2)
 
 
 def report_end(future: PrefectFuture, name: str, done: "queue.Queue[str]") -> None:
