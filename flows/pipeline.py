@@ -294,8 +294,7 @@ def run_limited(run: PipelineRun, stage: Stage, logger: Any) -> Outcome:
 def environment_of(run: PipelineRun, stage: Stage) -> Mapping[str, str]:
     """Variables of a stage's process: where its MLflow run belongs."""
     if stage.always_changed:
-        # It runs each time, mostly to find nothing new: no reason to import MLflow, here or there.
-        return {settings.UNTRACKED: "off"}
+        return {}  # it runs each time, mostly to find nothing new: such a step tells MLflow nothing, so neither do we
     new = not run.lineage.run_id
     variables = run.lineage.environment()
     if new:

@@ -14,7 +14,6 @@ import components  # noqa: F401 - sets the opt-outs of telemetry in this process
 HOME = "PHIFORGE_HOME"  # the project's folder, for processes that start elsewhere (a worker's flow runs)
 CONCURRENT = "PHIFORGE_CONCURRENT_STAGES"
 KEEP = "PHIFORGE_KEEP_WORKSPACES"
-UNTRACKED = "PHIFORGE_TRACKING"  # `off`: the stage's step leaves no MLflow run
 
 # Prefect's background services that only matter to schedules, workers and automations. The embedded server lives as
 # long as one run and needs none of them.
