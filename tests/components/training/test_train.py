@@ -63,7 +63,7 @@ def test_metrics_are_told_every_twenty_steps(call: Call, settings: dict[str, Any
     call(tracker=recorder)
     told = {step: values for step, values in recorder.told if "gradient_norm" in values}
     assert sorted(told) == [20, 40]
-    assert told[20].keys() == {"loss", "learning_rate", "gradient_norm", "tokens_per_second"}
+    assert told[20].keys() == {"loss", "learning_rate", "gradient_norm", "tokens_per_second", "tokens"}
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
