@@ -143,15 +143,18 @@ class MlflowTracker(Tracker):
         The logged model is tagged with the hash of its weights, by which `register` finds it.
         """
         wrapper = Path(__file__).parent / "phi" / "pyfunc_model.py"
-        self._client().pyfunc.log_model(
-            name=name,
-            python_model=str(wrapper),
-            artifacts={"checkpoint": str(checkpoint)},
-            code_paths=None,
-            pip_requirements=["torch", "transformers", "safetensors", "pandas"],
-            metadata=dict(metadata),
-            tags={WEIGHTS: weights_sha256(checkpoint)},
-        )
+        client = self._client()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # it asks for type hints; the signature says it already
+            client.pyfunc.log_model(
+                name=name,
+                python_model=str(wrapper),
+                artifacts={"checkpoint": str(checkpoint)},
+                signature=text_signature(checkpoint),
+                pip_requirements=["torch", "transformers", "safetensors", "pandas"],
+                metadata=dict(metadata),
+                tags={WEIGHTS: weights_sha256(checkpoint)},
+            )
 
     def register(self, checkpoint: Path, name: str, alias: str, tags: Mapping[str, str]) -> None:
         """Give the version of the registered model `name` that holds these weights the alias `alias`, and no other.
@@ -190,6 +193,24 @@ class MlflowTracker(Tracker):
         if self._mlflow is not None:
             self._mlflow.flush_async_logging()
             self._mlflow.end_run(status)
+
+
+def text_signature(checkpoint: Path) -> Any:
+    """Prompts in, continuations out, and the parameters of generation; MLflow drops those that no signature names."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
+
+    config = json.loads((Path(checkpoint) / "config.json").read_text(encoding="utf-8"))
+    new_tokens = min(64, config["max_position_embeddings"] // 2)
+    text = Schema([ColSpec("string")])
+    params = ParamSchema(
+        [
+            ParamSpec("max_new_tokens", "long", new_tokens),
+            ParamSpec("temperature", "double", 0.0),
+            ParamSpec("seed", "long", 0),
+        ]
+    )
+    return ModelSignature(inputs=text, outputs=text, params=params)
 
 
 def ensure_experiment(client: Any) -> str:

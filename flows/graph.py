@@ -47,7 +47,7 @@ def repository(root: Path) -> Iterator[Any]:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    logging.getLogger("dvc").setLevel(logging.ERROR)
+    logging.getLogger("dvc").setLevel(logging.CRITICAL)  # at ERROR it still draws its own bars over our screen
     with _dvc:
         try:
             # DVC's own wait for its lock is three seconds, less than a busy machine needs.

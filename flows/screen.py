@@ -197,20 +197,20 @@ def result_tables(place: Path) -> list[Table]:
     tables = []
     if models := report.get("models"):
         tables.append(_models(models))
-    if transfer := report.get("transfer"):
-        tables.append(_transfer(transfer))
+    if report.get("transfer"):
+        tables.append(_transfer(report))
     return tables
 
 
 def _models(models: list[dict[str, Any]]) -> Table:
     table = Table(title="Models", title_justify="left", box=None, padding=(0, 2))
-    headings = ("model", "parameters", "tokens", "validation loss", "bits a byte", "exam accuracy (standard error)")
+    headings = ("model", "parameters", "tokens", "loss", "bits/byte", "exam accuracy")
     for place, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if place else "left")
+        table.add_column(heading, justify="right" if place else "left", no_wrap=True)
     for model in models:
         accuracy = _figure(model.get("exam_accuracy"), ".3f")
         if model.get("exam_stderr") is not None:
-            accuracy += f" ({_figure(model['exam_stderr'], '.3f')})"
+            accuracy += f" ± {_figure(model['exam_stderr'], '.3f')}"
         table.add_row(
             str(model.get("name", "")),
             _figure(model.get("parameters"), ","),
@@ -219,14 +219,37 @@ def _models(models: list[dict[str, Any]]) -> Table:
             _figure(model.get("bits_per_byte"), ".4f"),
             accuracy,
         )
+    guess, majority = (_figure(models[0].get(name), ".3f") for name in ("chance", "majority"))
+    table.caption = (
+        f"loss: held-out, nats a token; exam: ± one standard error, chance {guess}, majority answer {majority}"
+    )
+    table.caption_justify = "left"
     return table
 
 
-def _transfer(transfer: dict[str, Any]) -> Table:
+def _transfer(report: dict[str, Any]) -> Table:
+    """What carrying the small model's knowledge over kept, and what it bought; figures that are missing are left out."""
     table = Table(title="Knowledge transfer", title_justify="left", box=None, padding=(0, 2), show_header=False)
-    for name, value in transfer.items():
-        if isinstance(value, str | int | float) and not isinstance(value, bool):
-            table.add_row(name.replace("_", " "), _figure(value, ".4g") if isinstance(value, float) else str(value))
+    transfer, gate = report["transfer"], report.get("gate") or {}
+    inclusive = (transfer.get("flops") or {}).get("inclusive") or {}
+    rows = [
+        ("preserved: relative logit difference", transfer.get("max_relative_logit_difference"), ".1e"),
+        ("preserved: KL, nats a token", transfer.get("kl"), ".1e"),
+        ("loss of the grown model before training", transfer.get("grown_start_loss"), ".4f"),
+        ("loss below the control's after equal tokens", transfer.get("loss_advantage_over_control"), ".4f"),
+        ("control's loss reached at this share of its tokens", transfer.get("share_of_control_tokens"), ".0%"),
+        ("and of its FLOPs, small model's counted in", inclusive.get("share_of_control_flops"), ".0%"),
+    ]
+    for name, value, form in rows:
+        if value is not None:
+            table.add_row(name, _figure(value, form))
+    for difference in report.get("exam_differences") or []:
+        value = f"{difference['value']:+.3f} ± {difference['stderr']:.3f}"
+        table.add_row(f"exam, {difference['of']} minus {difference['against']}, paired", value)
+    if "passed" in gate:
+        table.add_row(
+            "gate", "passed, promoted in the registry" if gate["passed"] else f"not passed: {gate.get('reason')}"
+        )
     return table
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+import components  # noqa: F401 - sets the environment before any test imports torch
+
 # A shared machine stalls now and then; a slow example is no failure.
 settings.register_profile("phiforge", deadline=None)
 settings.load_profile("phiforge")

@@ -13,16 +13,14 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 
 
 def prepare(threads: int | None = None) -> None:
-    """Set the number of CPU threads (None leaves it), the waiting of idle ones, and the allocator. Safe to call again.
+    """Set the number of CPU threads (None leaves it), and the allocator. Safe to call again.
 
     - The number of threads is fixed, since the sum of a matrix product depends on how it was shared out.
-    - Idle threads sleep. They spin by default, which took a training on busy cores down to a seventh of its speed.
     - Freed blocks stay with the process. glibc hands large ones back to the kernel at every step and pays for their
       pages again at the next: a fifth to a third of the time of a small model's training.
 
-    A variable that the caller's environment has set already stands. Waiting and allocator change speed only.
+    The allocator changes speed only.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if sys.platform == "linux":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
         if mallopt is not None and not os.environ.get("LD_PRELOAD"):  # musl has none; a preloaded allocator knows best

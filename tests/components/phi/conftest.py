@@ -1,9 +1,5 @@
 """Small models whose every tensor matters, and a tokenizer of a few words."""
 
-import os
-
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: idle threads that spin starve the tests beside them
-
 from collections.abc import Callable
 from pathlib import Path
 

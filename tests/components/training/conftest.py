@@ -1,9 +1,5 @@
 """A tokens directory of a few thousand learnable tokens, and parameters that train on it in a second."""
 
-import os
-
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: idle threads that spin starve the tests beside them
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

@@ -1,0 +1,189 @@
+"""The whole pipeline on real text, small: by DVC in one folder, by the Prefect flow in another, from nothing each time.
+
+Both must leave the same dvc.lock, byte for byte: the same data, the same models, the same scores, whichever way and
+whenever they were made.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from ruamel.yaml import YAML
+
+from components.documents import count_documents
+from components.params import set_dotted
+
+pytestmark = pytest.mark.timeout(1500)
+
+SMALL = {
+    "validation.min_tokens": 1000,
+    "synthesis.chapters": 40,
+    "synthesis.exercises": 800,
+    "synthesis.exam_examples": 10,
+    "tokenization.vocab_size": 600,
+    "tokenization.epochs.code": 1,
+    "tokenization.validation_fraction": 0.2,
+    "training.context_length": 64,
+    "training.batch_tokens": 1024,
+    "training.micro_batch_tokens": 512,
+    "training.threads": 1,
+    "training.validations": 3,
+    "training.validation_tokens": 4096,
+    "small.model.hidden_size": 32,
+    "small.model.intermediate_size": 64,
+    "small.model.num_hidden_layers": 1,
+    "small.model.num_attention_heads": 2,
+    "small.tokens": 40_000,
+    "large.model.hidden_size": 40,
+    "large.model.intermediate_size": 80,
+    "large.model.num_hidden_layers": 2,
+    "large.model.num_attention_heads": 2,
+    "large.tokens": 20_000,
+    "transfer.proof_tokens": 512,
+}
+
+
+def environment() -> dict[str, str]:
+    left_out = (
+        "PYTHONDONTWRITEBYTECODE",
+        "PHIFORGE_HOME",
+        "PREFECT_API_URL",
+        "PREFECT_HOME",
+        "MLFLOW_TRACKING_URI",
+        "DVC_STAGE",
+    )
+    kept = {name: value for name, value in os.environ.items() if name not in left_out}
+    return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"}
+
+
+def call(project: Path, *words: str) -> str:
+    """Run `python -m WORDS` in a project; its output if it ends well."""
+    command = [sys.executable, "-m", *words]
+    done = subprocess.run(command, cwd=project, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+def make_project(root: Path, folder: Path) -> Path:
+    """A copy of this project as a repository of its own, with small parameters, in a folder with a blank in its name."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, listed.split("\0")):
+        if (root / name).is_file() and not name.startswith(("tests/", "dvc.lock")):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(root / name, folder / name)
+    # Real text that is the same on every machine: this project's own code and prose.
+    shutil.copytree(folder / "components", folder / "texts" / "code", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(folder / "docs", folder / "texts" / "docs")
+    (folder / "texts" / "broken.txt").write_bytes(b"\xff\xfe not UTF-8")
+    yaml = YAML()
+    params = yaml.load((folder / "params.yaml").read_text())
+    for key, value in SMALL.items():
+        set_dotted(params, key, value)
+    params["ingestion"]["sources"] = [{"path": "texts", "license": "Apache-2.0"}]
+    with open(folder / "params.yaml", "w") as file:
+        yaml.dump(params, file)
+    identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
+    for words in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-qm", "start"]):
+        subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def by_dvc(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    project = make_project(root, tmp_path_factory.mktemp("by dvc"))
+    call(project, "dvc", "repro")
+    return project
+
+
+@pytest.fixture(scope="module")
+def by_flow(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    project = make_project(root, tmp_path_factory.mktemp("by flow"))
+    call(project, "flows.run")
+    return project
+
+
+def test_the_flow_and_dvc_leave_the_same_lock(by_dvc: Path, by_flow: Path) -> None:
+    assert (by_dvc / "dvc.lock").read_text() == (by_flow / "dvc.lock").read_text()
+
+
+def test_a_second_run_finds_everything_cached(by_flow: Path) -> None:
+    before = (by_flow / "dvc.lock").read_bytes()
+    said = call(by_flow, "flows.run")
+    assert "cached" in said
+    assert "training: done" not in said
+    assert (by_flow / "dvc.lock").read_bytes() == before
+
+
+def test_every_ledger_balances(by_dvc: Path) -> None:
+    summary = json.loads((by_dvc / "reports" / "curate.json").read_text())
+    dropped = pq.read_metadata(by_dvc / "data" / "ledger" / "curation.parquet").num_rows
+    assert count_documents(by_dvc / "data" / "raw") == count_documents(by_dvc / "data" / "curated") + dropped
+    assert summary["documents_dropped"] == dropped
+    questions = json.loads((by_dvc / "reports" / "synthesize.json").read_text())["questions"]
+    rejected = pq.read_metadata(by_dvc / "data" / "ledger" / "synthesis.parquet").num_rows
+    assert questions["ledger"] == rejected
+
+
+def test_what_cannot_be_read_is_named(by_dvc: Path) -> None:
+    summary = json.loads((by_dvc / "reports" / "ingest.json").read_text())
+    assert [entry["file"] for entry in summary["quarantined_first"]] == ["broken.txt"]
+
+
+def test_growth_preserved_the_function(by_dvc: Path) -> None:
+    proof = json.loads((by_dvc / "models" / "grown" / "transfer.json").read_text())
+    assert proof["max_relative_logit_difference"] <= 1e-5
+    assert abs(proof["loss_delta"]) <= 1e-6
+
+
+def test_the_report_tells_what_the_stages_measured(by_dvc: Path) -> None:
+    models = json.loads((by_dvc / "reports" / "final" / "leaderboard.json").read_text())["models"]
+    assert [model["name"] for model in models] == ["small", "large", "control"]
+    for model in models:
+        training = json.loads((by_dvc / "reports" / f"train_{model['name']}.json").read_text())
+        scores = json.loads((by_dvc / "reports" / "scores" / model["name"] / "scores.json").read_text())
+        assert model["validation_loss"] == pytest.approx(training["validation_loss"])
+        assert model["exam_accuracy"] == pytest.approx(scores["overall"]["acc"]["value"])
+        assert model["exam_stderr"] == pytest.approx(scores["overall"]["acc"]["stderr"])
+
+
+def test_mlflow_leads_from_a_run_to_hashes_commit_and_flow_run(by_flow: Path) -> None:
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{by_flow}/mlflow.db")
+    experiment = client.get_experiment_by_name("phiforge")
+    (train,) = client.search_runs([experiment.experiment_id], "tags.stage = 'train_large'")
+    parent = client.get_run(train.data.tags["mlflow.parentRunId"])
+    assert parent.data.tags["prefect.flow_run_id"] == train.data.tags["prefect.flow_run_id"]
+    assert len(train.data.tags["git.commit"]) == 40
+    lock = YAML(typ="safe").load((by_flow / "dvc.lock").read_text())
+    locked = {out["path"]: out["md5"] for out in lock["stages"]["train_large"]["outs"]}
+    assert json.loads(train.data.tags["dvc.outs"]) == locked
+    assert train.data.params["large.model.hidden_size"] == "40"
+    losses = client.get_metric_history(train.info.run_id, "validation_loss")
+    assert len(losses) == 4
+    assert {item.dataset.name for item in train.inputs.dataset_inputs} == {"data/tokens", "models/grown"}
+
+
+def test_a_logged_model_generates_text(by_flow: Path) -> None:
+    import mlflow
+
+    mlflow.set_tracking_uri(f"sqlite:///{by_flow}/mlflow.db")
+    model = mlflow.pyfunc.load_model("models:/phiforge/1")
+    (text,) = model.predict(["Question: What is the plural of cat?\nAnswer:"], params={"max_new_tokens": 5})
+    assert isinstance(text, str)
+    (longer,) = model.predict(["Question: What is the plural of cat?\nAnswer:"], params={"max_new_tokens": 20})
+    assert longer.startswith(text[:1])
+
+
+def test_dvc_shows_metrics_and_plots(by_dvc: Path) -> None:
+    metrics = json.loads(call(by_dvc, "dvc", "metrics", "show", "--json"))
+    files = metrics[""]["data"]
+    assert files["reports/train_large.json"]["data"]["validation_loss"] > 0
+    call(by_dvc, "dvc", "plots", "show", "--out", "plots")
+    page = (by_dvc / "plots" / "index.html").read_text()
+    assert "validation_loss" in page
