@@ -183,7 +183,7 @@ def test_a_logged_model_generates_text(by_flow: Path) -> None:
 def test_dvc_shows_metrics_and_plots(by_dvc: Path) -> None:
     metrics = json.loads(call(by_dvc, "dvc", "metrics", "show", "--json"))
     files = metrics[""]["data"]
-    assert files["reports/train_large.json"]["data"]["validation_loss"] > 0
+    assert files["reports/report.json"]["data"]["large_validation_loss"] > 0
     call(by_dvc, "dvc", "plots", "show", "--out", "plots")
     page = (by_dvc / "plots" / "index.html").read_text()
     assert "validation_loss" in page
