@@ -92,6 +92,7 @@ class MlflowTracker(Tracker):
     def __init__(self, stage: str, root: Path) -> None:
         self.stage, self.root = stage, root
         self._mlflow: Any = None
+        self._curves: set[str] = set()  # names of figures that were logged by step
 
     def _client(self) -> Any:
         if self._mlflow is None:
@@ -115,6 +116,11 @@ class MlflowTracker(Tracker):
         self._client().log_params(dict(values))
 
     def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
+        """Log figures. A figure that has a curve gets no point outside it: MLflow would put it at step 0."""
+        if step is None:
+            values = {name: value for name, value in values.items() if name not in self._curves}
+        else:
+            self._curves.update(values)
         self._client().log_metrics({k: float(v) for k, v in values.items()}, step=step, synchronous=False)
 
     def tags(self, values: Mapping[str, str]) -> None:

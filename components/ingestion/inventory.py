@@ -1,9 +1,11 @@
-"""What the configured sources hold now: every file with its size and time, and the Python version.
+"""What the configured sources hold now: every file with its content hash, and the Python version.
 
-DVC cannot see files that params.yaml merely names. This list is cheap to make, is made at every run, and is what the
-`ingest` stage depends on: new text, changed text or another Python gives another list, and only then is read again.
+DVC cannot see files that params.yaml merely names. This list is made at every run, and is what the `ingest` stage
+depends on: new text, changed text or another Python gives another list, and only then is read again. Equal text gives
+an equal list on every machine; a file is hashed again only when its size or time has changed.
 """
 
+import contextlib
 import json
 import os
 import platform
@@ -14,7 +16,7 @@ from typing import Any
 
 from components.cli import Argument, Command, main
 from components.errors import StepError
-from components.files import write_json
+from components.files import sha256_file, write_json
 from components.ingestion.python_library import LIBRARY, library_files
 from components.ingestion.readers import reader_of
 from components.params import Params, Source
@@ -61,8 +63,13 @@ def list_files(source: Source) -> tuple[list[SourceFile], Counter[str]]:
         if reader_of(path) is None:
             ignored[path.suffix.lower() or "(none)"] += 1
         else:
-            files.append(SourceFile(path, path.relative_to(root).as_posix(), source, path.stat().st_size))
+            files.append(SourceFile(path, _readable_name(path.relative_to(root)), source, path.stat().st_size))
     return files, ignored
+
+
+def _readable_name(path: Path) -> str:
+    """A path with forward slashes; bytes of a file name that are no UTF-8 become U+FFFD, since text must hold it."""
+    return os.fsencode(path.as_posix()).decode("utf-8", "replace")
 
 
 def _walk(root: Path) -> list[Path]:
@@ -76,9 +83,38 @@ def _walk(root: Path) -> list[Path]:
     return found
 
 
+class KnownHashes:
+    """Content hashes by path, size and time, kept between runs: hashing gigabytes anew at every run would be felt."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._old: dict[str, str] = {}
+        self._new: dict[str, str] = {}
+        if path.is_file():
+            with contextlib.suppress(json.JSONDecodeError, UnicodeDecodeError):  # a broken cache is an empty one
+                self._old = json.loads(path.read_text(encoding="utf-8"))
+
+    def of(self, file: "SourceFile") -> str:
+        """SHA-256 of the file; of one that cannot be read, the reason, since a reader will quarantine it."""
+        key = f"{file.size} {file.path.stat().st_mtime_ns} {file.path}"
+        if key not in self._old:
+            try:
+                self._new[key] = sha256_file(file.path)
+            except OSError as error:
+                return f"unreadable: {error.strerror}"
+        else:
+            self._new[key] = self._old[key]
+        return self._new[key]
+
+    def save(self) -> None:
+        if self._new != self._old:
+            write_json(self.path, self._new)
+
+
 def take(params: Params) -> dict[str, Any]:
-    """The inventory of all sources as JSON: for the Python library its version, else every file with size and time."""
+    """The inventory of all sources as JSON: for the Python library its version, else every file with its hash."""
     sources = []
+    hashes = KnownHashes(project_home() / ".phiforge" / "source-hashes.json")
     for source in params.ingestion.sources:
         files, ignored = list_files(source)
         entry: dict[str, Any] = {"path": source.path, "files": len(files), "bytes": sum(file.size for file in files)}
@@ -86,8 +122,9 @@ def take(params: Params) -> dict[str, Any]:
             entry["python"] = f"{platform.python_implementation()} {platform.python_version()}"
         else:
             entry["ignored"] = dict(sorted(ignored.items()))
-            entry["listing"] = [[file.name, file.size, file.path.stat().st_mtime_ns] for file in files]
+            entry["listing"] = [[file.name, hashes.of(file)] for file in files]
         sources.append(entry)
+    hashes.save()
     if not any(entry["files"] for entry in sources):
         named = ", ".join(repr(entry["path"]) for entry in sources)
         raise StepError(

@@ -63,6 +63,7 @@ def test_a_step_inside_dvc_is_a_run_with_leads(project: Path, monkeypatch: pytes
     with track("curation", {"curation": {"min_chars": 5}}, ["data/raw"]) as tracker:
         tracker.metrics({"loss": 2.0}, step=1)
         tracker.metrics({"loss": 1.0}, step=2)
+        tracker.metrics({"loss": 1.0, "documents": 3})  # a summary: the curve keeps its two points
         tracker.artifact(project / "dvc.lock")
     with pytest.raises(ValueError, match="could not convert"), track("curation", {}, []) as tracker:
         tracker.metrics({"loss": "broken"})
@@ -73,6 +74,7 @@ def test_a_step_inside_dvc_is_a_run_with_leads(project: Path, monkeypatch: pytes
     assert (failed.info.status, run.info.status) == ("FAILED", "FINISHED")
     assert run.data.params == {"curation.min_chars": "5"}
     assert [m.value for m in client.get_metric_history(run.info.run_id, "loss")] == [2.0, 1.0]
+    assert run.data.metrics["documents"] == 3
     tags = run.data.tags
     assert (tags["stage"], tags["pipeline.source"], len(tags["git.commit"])) == ("curate", "dvc repro", 40)
     assert json.loads(tags["dvc.deps"]) == {"data/raw": "0123456789abcdef0123456789abcdef.dir"}

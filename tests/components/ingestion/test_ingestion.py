@@ -3,6 +3,9 @@
 import ast
 import gzip
 import json
+import os
+import sys
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -124,11 +127,17 @@ def test_a_missing_source_is_named(tmp_path: Path) -> None:
         take(params(Source(path="nowhere")))
 
 
-def test_the_inventory_sees_new_text(folder: Path) -> None:
+def test_the_inventory_sees_new_text(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     given = params(Source(path=str(folder)))
     before = take(given)
     assert before["sources"][0]["ignored"] == {".png": 1}
+    os.utime(folder / "a.txt")  # touched, not changed
     assert take(given) == before
+    (folder / "a.txt").write_text("PLAIN text\n")
+    changed = take(given)
+    assert changed != before
+    before = changed
     (folder / "new.txt").write_text("new")
     assert take(given) != before
 
@@ -159,3 +168,56 @@ def test_the_library_of_this_python_is_real_text() -> None:
     assert any(
         "python:json.decoder" in d.source for path in files if path.parent.name == "json" for d in read_module(path)
     )
+
+
+def test_what_utf8_cannot_hold_is_quarantined_row_by_row(tmp_path: Path) -> None:
+    folder = tmp_path / "t"
+    folder.mkdir()
+    half = ['{"text": "a\\ud800"}', '{"text": "b", "source": "\\udc00"}', '{"text": "c", "note": "\\udc00"}']
+    (folder / "rows.jsonl").write_text("\n".join([*half, '{"text": "whole"}']))
+    _, documents, quarantine = ingested(tmp_path, params(Source(path=str(folder))))
+    assert [document.text for document in documents] == ["whole"]
+    assert [(entry["line"], "surrogate" in entry["reason"]) for entry in quarantine] == [(1, True), (2, True), (3, True)]
+
+
+@pytest.mark.parametrize("line", ["[" * 200_000, '{"text": "t", "n": ' + "9" * 5_000 + "}"])
+def test_a_line_that_breaks_the_json_reader_costs_no_other_line(tmp_path: Path, line: str) -> None:
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t" / "rows.jsonl").write_text(f'{{"text": "before"}}\n{line}\n{{"text": "after"}}\n')
+    _, documents, quarantine = ingested(tmp_path, params(Source(path=str(tmp_path / "t"))))
+    assert [document.text for document in documents] == ["before", "after"]
+    assert [(entry["line"], "is not JSON" in entry["reason"]) for entry in quarantine] == [(2, True)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_a_file_name_that_is_no_utf8_is_read_and_listed(tmp_path: Path) -> None:
+    (tmp_path / "t").mkdir()
+    Path(os.fsdecode(os.fsencode(tmp_path / "t") + b"/caf\xe9.txt")).write_text("a text")
+    given = params(Source(path=str(tmp_path / "t")))
+    assert take(given)["sources"][0]["listing"][0][0] == "caf\ufffd.txt"
+    assert ingested(tmp_path, given)[1][0].source == "caf\ufffd.txt"
+
+
+def test_a_text_file_that_must_be_too_long_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t" / "huge.txt").write_text("x" * 4_004)
+    (tmp_path / "t" / "widest.txt").write_text("\ufeff" + "\U0001f600" * 1_000, encoding="utf-8")
+    read = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail("read") if path.stem == "huge" else read(path))
+    _, documents, quarantine = ingested(tmp_path, params(Source(path=str(tmp_path / "t")), max_document_chars=1000))
+    assert [document.source for document in documents] == ["widest.txt"]
+    assert "4,004 bytes" in quarantine[0]["reason"]
+
+
+def test_a_form_feed_is_no_line_end() -> None:
+    text = "x = 1\n\x0c\ndef f():\n    return 1\n\x0c\ndef g():\n    return 2\n"
+    code = {document.source: document.text for document in module_documents(text, "m", "MIT")}
+    assert (code["python:m.f"], code["python:m.g"]) == ("def f():\n    return 1\n", "def g():\n    return 2\n")
+
+
+def test_metadata_of_a_method_is_its_own() -> None:
+    body = "\n".join(f"        x{i} = {i}" for i in range(600))
+    text = f'class C:\n    """Documented."""\n\n    def f(self):\n{body}\n'
+    head, method = module_documents(text, "m", "MIT")
+    assert (head.metadata["line"], head.metadata["docstring"]) == (1, True)
+    assert (method.metadata["line"], method.metadata["docstring"]) == (4, False)
