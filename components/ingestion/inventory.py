@@ -96,7 +96,7 @@ class KnownHashes:
 
     def of(self, file: "SourceFile") -> str:
         """SHA-256 of the file; of one that cannot be read, the reason, since a reader will quarantine it."""
-        key = f"{file.size} {file.path.stat().st_mtime_ns} {file.path}"
+        key = f"{file.size} {file.path.stat().st_mtime_ns} {str(file.path)!a}"  # a name may be no UTF-8
         if key not in self._old:
             try:
                 self._new[key] = sha256_file(file.path)
@@ -108,7 +108,8 @@ class KnownHashes:
 
     def save(self) -> None:
         if self._new != self._old:
-            write_json(self.path, self._new)
+            with contextlib.suppress(OSError):  # another run saved at this moment: then these files are hashed again
+                write_json(self.path, self._new)
 
 
 def take(params: Params) -> dict[str, Any]:

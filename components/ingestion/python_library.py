@@ -5,6 +5,7 @@ Functions and classes become `code` documents with their docstrings, module docu
 """
 
 import ast
+import io
 import platform
 import sysconfig
 from collections.abc import Iterator
@@ -43,7 +44,7 @@ def read_module(path: Path) -> Iterator[Document]:
 def module_documents(text: str, module: str, license: str) -> Iterator[Document]:
     """Split a module's source into documents: its documentation, each definition, and the statements between."""
     tree = ast.parse(text)
-    lines = text.splitlines(keepends=True)
+    lines = list(io.StringIO(text))  # at line ends only, as ast counts; str.splitlines also cuts at form feeds
 
     def document(source_text: str, name: str, kind: str, line: int, has_docstring: bool) -> Document:
         return Document(
@@ -64,38 +65,33 @@ def module_documents(text: str, module: str, license: str) -> Iterator[Document]
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             _cover(covered, node)
-            for part, name in _definition(node, lines):
-                yield document(
-                    part,
-                    f"{module}.{name}",
-                    "code",
-                    _first_line(node),
-                    ast.get_docstring(node, clean=False) is not None,
-                )
+            for part, name, defined in _definition(node, lines):
+                has_docstring = ast.get_docstring(defined, clean=False) is not None
+                yield document(part, f"{module}.{name}", "code", _first_line(defined), has_docstring)
     rest = "".join(line for line, done in zip(lines, covered, strict=True) if not done).strip()
     if rest:
         yield document(f"# module {module}\n{rest}\n", module, "code", 1, False)
 
 
-def _definition(node: ast.AST, lines: list[str]) -> Iterator[tuple[str, str]]:
-    """The source of a definition; a long class as its head and then each method."""
+def _definition(node: ast.AST, lines: list[str]) -> Iterator[tuple[str, str, ast.AST]]:
+    """Source, name and node of a definition; a long class as its head and then each method."""
     source = _lines_of(node, lines)
     if not isinstance(node, ast.ClassDef) or len(source) <= MAX_CLASS_CHARS:
-        yield source.rstrip() + "\n", node.name
+        yield source.rstrip() + "\n", node.name, node
         return
     methods = [n for n in node.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)]
     inside = set()
     for method in methods:
         inside.update(range(_first_line(method), method.end_lineno + 1))
     head = "".join(lines[i - 1] for i in range(_first_line(node), node.end_lineno + 1) if i not in inside)
-    yield head.rstrip() + "\n", node.name
+    yield head.rstrip() + "\n", node.name, node
     for method in methods:
-        yield _dedent(_lines_of(method, lines)), f"{node.name}.{method.name}"
+        yield _dedent(_lines_of(method, lines)), f"{node.name}.{method.name}", method
 
 
 def _dedent(source: str) -> str:
     """Like textwrap.dedent, but by the first line's indent: docstrings and strings may start further left."""
-    lines = source.splitlines()
+    lines = source.removesuffix("\n").split("\n")
     indent = len(lines[0]) - len(lines[0].lstrip())
     return "\n".join(line[indent:] if not line[:indent].strip() else line for line in lines) + "\n"
 

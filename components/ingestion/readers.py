@@ -32,6 +32,7 @@ Read = Iterator[Document | Quarantined]
 Reader = Callable[[Path, str, Source], Read]
 
 CREATED_BY = "file-reader/1"
+BOM_BYTES, MAX_CHAR_BYTES = 3, 4  # of UTF-8
 
 
 def read_text(path: Path, name: str, source: Source) -> Read:
@@ -42,7 +43,7 @@ def read_text(path: Path, name: str, source: Source) -> Read:
     elif not text.strip():
         yield Quarantined(name, 0, "is empty")
     else:
-        kind = "code" if path.suffix == ".py" else "prose"
+        kind = "code" if path.suffix.lower() == ".py" else "prose"
         yield Document(
             text=text,
             kind=kind if source.kind == "auto" else source.kind,
@@ -61,7 +62,7 @@ def read_jsonl(path: Path, name: str, source: Source) -> Read:
                 continue
             try:
                 row = json.loads(line)
-            except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            except (ValueError, RecursionError) as error:  # also a number of too many digits, and too many brackets
                 yield Quarantined(name, number, f"is not JSON ({error})")
                 continue
             yield row_document(row, name, number, source)
@@ -89,17 +90,13 @@ def row_document(row: Any, name: str, number: int, source: Source) -> Document |
     text = row.get("text")
     if not isinstance(text, str) or not text.strip():
         return Quarantined(name, number, "has no 'text', or an empty one")
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return Quarantined(name, number, "holds half a surrogate pair: broken Unicode")
     kind = row.get("kind") if source.kind == "auto" else source.kind
     extras = {k: v for k, v in row.items() if k not in Document.__slots__ and v is not None}
     metadata = row.get("metadata")
     if isinstance(metadata, str):
         metadata = _object(metadata)
     extras |= metadata if isinstance(metadata, dict) else {}
-    return Document(
+    document = Document(
         text=text,
         kind=kind if kind in KINDS else "prose",
         source=str(row.get("source") or row.get("url") or f"{name}:{number}"),
@@ -107,6 +104,20 @@ def row_document(row: Any, name: str, number: int, source: Source) -> Document |
         created_by=str(row.get("created_by") or CREATED_BY),
         metadata=json.loads(json.dumps(extras, default=str)),
     )
+    if not _is_unicode(document):
+        return Quarantined(name, number, "holds half a surrogate pair: broken Unicode")
+    return document
+
+
+def _is_unicode(document: Document) -> bool:
+    """Whether UTF-8 can hold every text of a document's row."""
+    try:
+        for value in document.row().values():
+            if isinstance(value, str):
+                value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _object(text: str) -> dict[str, Any]:
@@ -147,6 +158,10 @@ def read_file(path: Path, name: str, source: Source, max_chars: int) -> Read:
     import pyarrow as pa
 
     try:
+        if reader is read_text and (size := path.stat().st_size) > BOM_BYTES + MAX_CHAR_BYTES * max_chars:
+            reason = f"{size:,} bytes, more than ingestion.max_document_chars {max_chars:,} characters can take"
+            yield Quarantined(name, 0, reason)  # unread, since it would have to be in memory as a whole
+            return
         for item in reader(path, name, source):
             if isinstance(item, Document) and len(item.text) > max_chars:
                 reason = f"{len(item.text):,} characters, over ingestion.max_document_chars {max_chars:,}"

@@ -5,7 +5,6 @@ import gzip
 import json
 import os
 import sys
-import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,7 +13,7 @@ import pytest
 
 from components.documents import read_documents
 from components.errors import StepError
-from components.ingestion import ingest
+from components.ingestion import ingest, inventory
 from components.ingestion.inventory import take
 from components.ingestion.python_library import library_files, module_documents, read_module
 from components.params import EngineParams, IngestionParams, Params, Source
@@ -177,7 +176,11 @@ def test_what_utf8_cannot_hold_is_quarantined_row_by_row(tmp_path: Path) -> None
     (folder / "rows.jsonl").write_text("\n".join([*half, '{"text": "whole"}']))
     _, documents, quarantine = ingested(tmp_path, params(Source(path=str(folder))))
     assert [document.text for document in documents] == ["whole"]
-    assert [(entry["line"], "surrogate" in entry["reason"]) for entry in quarantine] == [(1, True), (2, True), (3, True)]
+    assert [(entry["line"], "surrogate" in entry["reason"]) for entry in quarantine] == [
+        (1, True),
+        (2, True),
+        (3, True),
+    ]
 
 
 @pytest.mark.parametrize("line", ["[" * 200_000, '{"text": "t", "n": ' + "9" * 5_000 + "}"])
@@ -213,6 +216,17 @@ def test_a_form_feed_is_no_line_end() -> None:
     text = "x = 1\n\x0c\ndef f():\n    return 1\n\x0c\ndef g():\n    return 2\n"
     code = {document.source: document.text for document in module_documents(text, "m", "MIT")}
     assert (code["python:m.f"], code["python:m.g"]) == ("def f():\n    return 1\n", "def g():\n    return 2\n")
+
+
+def test_another_run_may_save_its_hashes_at_the_same_moment(folder: Path, tmp_path: Path, monkeypatch) -> None:
+    def collide(*_: object) -> None:
+        raise FileNotFoundError("another run has renamed it")
+
+    monkeypatch.setattr(inventory, "write_json", collide)
+    hashes = inventory.KnownHashes(tmp_path / "hashes.json")
+    file = inventory.list_files(Source(path=str(folder)))[0][0]
+    assert len(hashes.of(file)) == 64
+    hashes.save()
 
 
 def test_metadata_of_a_method_is_its_own() -> None:
