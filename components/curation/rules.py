@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from components.params import CurationParams
 
 _CONTROL = dict.fromkeys(c for c in range(32) if chr(c) not in "\t\n") | {0x7F: None, 0xFEFF: None}
-_TRAILING = re.compile(r"[ \t]+$", re.MULTILINE)
+_TRAILING = re.compile(r"(?<![ \t])[ \t]+$", re.MULTILINE)  # tried once a run of blanks, not at each of its blanks
 _BLANK_LINES = re.compile(r"\n{4,}")
 
 

@@ -100,6 +100,11 @@ def test_nothing_left_stops_the_run(tmp_path: Path) -> None:
     assert not (tmp_path / "ledger.parquet").exists()
 
 
+def test_a_long_run_of_blanks_takes_no_longer_than_its_length() -> None:
+    text = "a" + " " * 150_000 + "b"  # minutes, if the run is tried again from each of its blanks
+    assert normalise(text + " \t\n") == text + "\n"
+
+
 @given(st.text())
 def test_normalise_is_idempotent(text: str) -> None:
     assert normalise(normalise(text)) == normalise(text)
