@@ -7,7 +7,6 @@ else: parameters are checked before any work, outputs appear whole or not at all
 
 import argparse
 import ctypes
-import json
 import os
 import signal
 import sys
@@ -83,14 +82,22 @@ def execute(command: Command, arguments: argparse.Namespace) -> int:
             if arguments.summary:
                 write_json(arguments.summary, summary)
     except StepError as error:
-        print(f"error: {command.step}: {error}", file=sys.stderr, flush=True)
+        _say_failed(command, str(error))
         return 1
+    except KeyboardInterrupt:
+        _say_failed(command, "interrupted")
+        return 128 + signal.SIGINT
     except Exception as error:  # noqa: BLE001 - the last line must be clear whatever went wrong
         traceback.print_exc()
-        print(f"error: {command.step}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        _say_failed(command, f"{type(error).__name__}: {error}")
         return 1
     print(f"{command.step}: done in {seconds:.1f} s", flush=True)
     return 0
+
+
+def _say_failed(command: Command, reason: str) -> None:
+    """One line, whatever a library put into its message."""
+    print(f"error: {command.step}: {' '.join(reason.split())}", file=sys.stderr, flush=True)
 
 
 def only(params: Params, sections: tuple[str, ...]) -> dict[str, Any]:
@@ -151,8 +158,3 @@ def _die_with_parent() -> None:
     if sys.platform == "linux" and os.environ.get("DVC_STAGE"):
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM, 0, 0, 0)
-
-
-def read_summary(path: Path) -> dict[str, Any]:
-    """A summary that a step wrote."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))

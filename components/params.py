@@ -283,12 +283,17 @@ def parse_overrides(overrides: Iterable[str] | Mapping[str, Any]) -> dict[str, A
     """`["a.b=1"]` or `{"a.b": 1}` as a dict of dotted keys. Values of strings are read as YAML."""
     if isinstance(overrides, Mapping):
         return dict(overrides)
+    from ruamel.yaml.error import YAMLError
+
     parsed = {}
     for item in overrides:
         key, equals, value = item.partition("=")
         if not equals or not key.strip():
             raise StepError(f"override {item!r} is not of the form section.key=value")
-        parsed[key.strip()] = _yaml().load(value) if value.strip() else ""
+        try:
+            parsed[key.strip()] = _yaml().load(value) if value.strip() else ""
+        except YAMLError as error:
+            raise StepError(f"override {item!r}: the value is no YAML ({error}); put it in quotes") from error
     return parsed
 
 

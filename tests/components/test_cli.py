@@ -67,6 +67,22 @@ def test_a_defect_shows_its_traceback_and_ends_with_one_line(tmp_path: Path, cap
     assert lines[-1] == "error: demo: KeyError: 'x'"
 
 
+def test_a_message_of_several_lines_still_ends_in_one(tmp_path: Path, capsys) -> None:
+    def work(*_: Any) -> dict[str, Any]:
+        raise ValueError("first\n  second\n")
+
+    assert call(work, tmp_path) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == "error: demo: ValueError: first second"
+
+
+def test_an_interrupt_is_one_line(tmp_path: Path, capsys) -> None:
+    def work(*_: Any) -> dict[str, Any]:
+        raise KeyboardInterrupt
+
+    assert call(work, tmp_path) == 130
+    assert capsys.readouterr().err == "error: demo: interrupted\n"
+
+
 def test_bad_parameters_are_refused_before_any_work(tmp_path: Path, capsys) -> None:
     assert call(lambda *_: pytest.fail("ran"), tmp_path, "--set", "sed=1") == 1
     assert "unknown key 'sed'; the nearest known key is 'seed'" in capsys.readouterr().err

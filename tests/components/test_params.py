@@ -51,6 +51,11 @@ def test_override_without_equals_sign() -> None:
         parse_overrides(["seed"])
 
 
+def test_override_that_is_no_yaml() -> None:
+    with pytest.raises(StepError, match=r"override 'seed=\[': the value is no YAML"):
+        parse_overrides(["seed=["])
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
