@@ -94,15 +94,21 @@ def make_project(root: Path, folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def by_dvc(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    project = make_project(root, tmp_path_factory.mktemp("by dvc"))
+def template(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project before any run; both ways start from the same bytes."""
+    return make_project(root, tmp_path_factory.mktemp("template"))
+
+
+@pytest.fixture(scope="module")
+def by_dvc(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    project = shutil.copytree(template, tmp_path_factory.mktemp("by dvc") / "project")
     call(project, "dvc", "repro")
     return project
 
 
 @pytest.fixture(scope="module")
-def by_flow(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    project = make_project(root, tmp_path_factory.mktemp("by flow"))
+def by_flow(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    project = shutil.copytree(template, tmp_path_factory.mktemp("by flow") / "project")
     call(project, "flows.run")
     return project
 
