@@ -73,6 +73,7 @@ def execute(command: Command, arguments: argparse.Namespace) -> int:
     try:
         params = load_params(arguments.params, arguments.set)
         _check_inputs(command, inputs)
+        _check_outputs(command, inputs, outputs)
         dependencies = [str(p) for a in command.inputs if a.type is Path for p in _as_list(inputs[a.name])]
         sections = only(params, command.sections)
         with track(command.step, sections, dependencies) if command.tracked else nullcontext(Tracker()) as tracker:
@@ -133,6 +134,18 @@ def _check_inputs(command: Command, inputs: Mapping[str, Any]) -> None:
             for path in _as_list(inputs[a.name]):
                 if not path.exists():
                     raise StepError(f"--{a.name.replace('_', '-')}: {path} does not exist")
+
+
+def _check_outputs(command: Command, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
+    """Refuse an output whose place holds what the run needs: an output replaces whatever stands there."""
+    given = [path for a in command.inputs if a.type is Path for path in _as_list(inputs[a.name])]
+    needed = {Path.cwd(), *Path.cwd().parents}.union(*(path.resolve().parents for path in given))
+    for name, output in outputs.items():
+        if output is not None and output.resolve() in needed:
+            raise StepError(
+                f"--{name.replace('_', '-')}: {output} would be replaced as a whole, and it holds an input or the folder "
+                "that you are in; name a folder of its own"
+            )
 
 
 def _as_list(value: Any) -> list[Path]:

@@ -51,7 +51,7 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
             raise StepError(
                 f"no document of {figures['rows_in']:,} is left; first drops: {_first(drops)}; loosen curation.*"
             )
-        write_ledger(outputs["ledger"], drops)
+    write_ledger(outputs["ledger"], drops)  # last: it may lie in the directory, which is replaced as a whole
     return _summary(writer.rows, drops, figures)
 
 

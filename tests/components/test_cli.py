@@ -75,6 +75,18 @@ def test_a_message_of_several_lines_still_ends_in_one(tmp_path: Path, capsys) ->
     assert capsys.readouterr().err.splitlines()[-1] == "error: demo: ValueError: first second"
 
 
+@pytest.mark.parametrize("output", [".", "..", "holds the input"])
+def test_an_output_never_replaces_what_the_run_needs(tmp_path: Path, monkeypatch, capsys, output: str) -> None:
+    work = tmp_path / "work"
+    (work / "holds the input" / "in").mkdir(parents=True)
+    (work / "params.yaml").write_text("")
+    monkeypatch.chdir(work)
+    with pytest.raises(SystemExit) as ended:
+        main(command(lambda *_: pytest.fail("ran")), ["--documents", "holds the input/in", "--output", output])
+    assert ended.value.code == 1
+    assert f"--output: {output} would be replaced as a whole" in capsys.readouterr().err
+
+
 def test_an_interrupt_is_one_line(tmp_path: Path, capsys) -> None:
     def work(*_: Any) -> dict[str, Any]:
         raise KeyboardInterrupt

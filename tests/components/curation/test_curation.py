@@ -105,6 +105,16 @@ def test_a_long_run_of_blanks_takes_no_longer_than_its_length() -> None:
     assert normalise(text + " \t\n") == text + "\n"
 
 
+def test_the_ledger_may_lie_in_the_directory_of_the_documents(tmp_path: Path) -> None:
+    with DocumentWriter(tmp_path / "raw") as writer:
+        writer.write(document(GOOD))
+        writer.write(document("short"))
+    outputs = {"output": tmp_path / "out", "ledger": tmp_path / "out" / "ledger.parquet"}
+    params = Params(engine=EngineParams(kind="serial"))
+    curate.run({"documents": tmp_path / "raw"}, outputs, params, Tracker())
+    assert pq.read_metadata(outputs["ledger"]).num_rows == 1
+
+
 @given(st.text())
 def test_normalise_is_idempotent(text: str) -> None:
     assert normalise(normalise(text)) == normalise(text)
