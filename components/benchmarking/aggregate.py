@@ -6,26 +6,29 @@ from typing import Any
 
 from components.benchmarking.exam import TaskData
 
+Figure = dict[str, float | int | None]
 
-def figure(value: float, stderr: float, n: int) -> dict[str, float | int]:
-    """One score with its standard error and its number of examples."""
+
+def figure(value: float, stderr: float | None, n: int) -> Figure:
+    """One score with its standard error (None where it is not known) and its number of examples."""
     return {"value": value, "stderr": stderr, "n": n}
 
 
-def mean(values: Sequence[float]) -> dict[str, float | int]:
-    """Mean with the standard error of the sample mean (n - 1); a single value has a standard error of 0."""
+def mean(values: Sequence[float]) -> Figure:
+    """Mean with the standard error of the sample mean (n - 1), which a single value does not have."""
     n = len(values)
     average = math.fsum(values) / n
-    spread = math.sqrt(math.fsum((v - average) ** 2 for v in values) / (n - 1) / n) if n > 1 else 0.0
+    spread = math.sqrt(math.fsum((v - average) ** 2 for v in values) / (n - 1) / n) if n > 1 else None
     return figure(average, spread, n)
 
 
-def macro(figures: Sequence[Mapping[str, float | int]]) -> dict[str, float | int]:
+def macro(figures: Sequence[Mapping[str, float | int | None]]) -> Figure:
     """Plain mean over tasks; its standard error is sqrt(sum of squares) / tasks, tasks being independent."""
     count = len(figures)
+    errors = [f["stderr"] for f in figures]
     return figure(
         math.fsum(f["value"] for f in figures) / count,
-        math.sqrt(math.fsum(f["stderr"] ** 2 for f in figures)) / count,
+        None if None in errors else math.sqrt(math.fsum(error**2 for error in errors)) / count,
         sum(int(f["n"]) for f in figures),
     )
 
@@ -35,7 +38,7 @@ def bits_per_byte(logprob: float, choice: str) -> float:
     return -logprob / math.log(2) / len(choice.encode("utf-8"))
 
 
-def score_task(data: TaskData, records: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float | int]]:
+def score_task(data: TaskData, records: Sequence[Mapping[str, Any]]) -> dict[str, Figure]:
     """Scores of one task from its records: accuracy, accuracy by length-normalised choice, bits per byte of the gold
     answer, and the two baselines that need no model."""
     n = len(records)

@@ -88,8 +88,8 @@ def summarise(suite: str, scores: Mapping[str, Any]) -> dict[str, Any]:
     """Flat figures for `dvc metrics`: six digits, since the rest is the arithmetic of the processor."""
     overall = scores["overall"]
 
-    def rounded(value: float) -> float:
-        return round(value, 6)
+    def rounded(value: float | None) -> float | None:
+        return None if value is None else round(value, 6)
 
     return {
         suite: {
@@ -152,7 +152,8 @@ def _agree(tasks: Mapping[str, Mapping[str, Any]], results: Mapping[str, Mapping
             theirs = results[name][f"{metric},none"], results[name][f"{metric}_stderr,none"]
             ours = scores[metric]["value"], scores[metric]["stderr"]
             for a, b in zip(ours, theirs, strict=True):
-                if isinstance(b, int | float) and b == b and abs(a - b) > 1e-9:
+                known = [isinstance(x, int | float) and x == x for x in (a, b)]  # lm-eval has words for "not known"
+                if known[0] != known[1] or (all(known) and abs(a - b) > 1e-9):
                     raise AssertionError(f"{name}.{metric}: {ours} here, {theirs} in lm-eval")
 
 

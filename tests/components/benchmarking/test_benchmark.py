@@ -93,7 +93,8 @@ def test_a_model_that_knows_scores_one(exam, tmp_path, monkeypatch):
 
 def test_mean_and_macro():
     assert mean([1.0, 0.0, 1.0, 0.0]) == {"value": 0.5, "stderr": pytest.approx(math.sqrt(1 / 3 / 4)), "n": 4}
-    assert mean([1.0]) == {"value": 1.0, "stderr": 0.0, "n": 1}
+    assert mean([1.0]) == {"value": 1.0, "stderr": None, "n": 1}
+    assert macro([mean([1.0]), mean([1.0, 0.0])])["stderr"] is None
     parts = [{"value": 0.2, "stderr": 0.03, "n": 10}, {"value": 0.6, "stderr": 0.04, "n": 30}]
     assert macro(parts) == {"value": pytest.approx(0.4), "stderr": pytest.approx(0.025), "n": 40}
     assert bits_per_byte(-math.log(2) * 8, "four") == pytest.approx(2)
