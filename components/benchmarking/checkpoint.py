@@ -1,6 +1,5 @@
 """Open a checkpoint for scoring, and say which one it is."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ from components.benchmarking.scorer import ChoiceScorer
 from components.errors import StepError
 from components.files import sha256_file
 from components.phi.checkpoint import load, load_tokenizer, read_lineage
+from components.tracking import weights_sha256
 
 
 def open_scorer(directory: Path, batch_size: int) -> ChoiceScorer:
@@ -39,9 +39,8 @@ def describe(directory: Path) -> dict[str, Any]:
     """What identifies a checkpoint: the hashes of weights and tokenizer, and what its lineage says of its making."""
     directory = Path(directory)
     known = read_lineage(directory)
-    hashes = [sha256_file(path) for path in sorted(directory.glob("*.safetensors"))]
     return {
-        "weights_sha256": hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest(),
+        "weights_sha256": weights_sha256(directory),
         "tokenizer_sha256": sha256_file(directory / "tokenizer.json"),
         "step": known.get("step"),
         "training_tokens": known.get("training_tokens"),

@@ -5,7 +5,6 @@
 Reading takes only safetensors, whole or sharded; a checkpoint in pickle is refused, since loading one runs its code.
 """
 
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from components.errors import StepError
-from components.files import atomic_directory, sha256_file, write_json
+from components.files import atomic_directory, write_json
 from components.phi.model import Phi, PhiConfig
 
 if TYPE_CHECKING:
@@ -141,12 +140,6 @@ def read_lineage(directory: Path) -> dict[str, Any]:
     """lineage.json of a checkpoint; empty where a model came from elsewhere and has none."""
     path = Path(directory) / "lineage.json"
     return _read_json(path) if path.is_file() else {}
-
-
-def weights_sha256(directory: Path) -> str:
-    """Hex SHA-256 of a checkpoint's weights; for a sharded one, of its shards' hashes in order of their names."""
-    hashes = [sha256_file(path) for path in sorted(Path(directory).glob("*.safetensors"))]
-    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def read_state(directory: Path, config: PhiConfig) -> State:

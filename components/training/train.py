@@ -20,7 +20,7 @@ from components.params import ModelParams, Params, TrainingParams
 from components.phi import checkpoint, machine
 from components.phi.model import Phi, PhiConfig
 from components.tokens import Tokens
-from components.tracking import Tracker
+from components.tracking import Tracker, weights_sha256
 from components.training.callbacks import Curve, Watch
 from components.training.data import BatchLoader, HeldOut
 from components.training.module import PhiTraining
@@ -54,7 +54,7 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     if outputs.get("curves"):
         curve.write(outputs["curves"])
     summary = summarize(model, settings, steps, loader, held_out, curve)
-    summary["checkpoint_sha256"] = checkpoint.weights_sha256(outputs["output"])
+    summary["checkpoint_sha256"] = weights_sha256(outputs["output"])
     tracker.model(outputs["output"], "model", summary)
     return summary
 
@@ -228,5 +228,5 @@ def lineage_of(
         "torch": torch.__version__,
         "initial": None
         if initial is None
-        else {"weights_sha256": checkpoint.weights_sha256(initial), "lineage": checkpoint.read_lineage(initial)},
+        else {"weights_sha256": weights_sha256(initial), "lineage": checkpoint.read_lineage(initial)},
     }

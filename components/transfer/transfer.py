@@ -12,7 +12,7 @@ from components.phi import checkpoint
 from components.phi.checkpoint import State
 from components.phi.model import PhiConfig
 from components.tokens import Tokens
-from components.tracking import Tracker
+from components.tracking import Tracker, weights_sha256
 from components.transfer import exact
 from components.transfer.proof import Difference, compare, proof_rows
 from components.transfer.shapes import check_growth, depth_map
@@ -32,7 +32,7 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     """
     settings = params.transfer
     operator = inputs.get("operator") or settings.operator
-    seed = params.seed if inputs.get("seed") is None else inputs["seed"]
+    seed = params.seed if inputs.get("seed") is None else check_seed(inputs["seed"])
     tokens = Tokens.open(inputs["tokens"]) if inputs.get("tokens") else None
     source = checkpoint.read_config(inputs["source"])
     target = read_target(inputs["target"], params, source)
@@ -44,7 +44,7 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     record = describe(source, target, operator, seed) | prove(source, state, target, grown, rows)
     record |= {
         "proof_on": "held-out tokens" if tokens else "random tokens",
-        "source_sha256": checkpoint.weights_sha256(inputs["source"]),
+        "source_sha256": weights_sha256(inputs["source"]),
         "free_std": settings.free_std,
     }
     if not record["max_relative_logit_difference"] <= settings.max_relative_error:
@@ -70,6 +70,17 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
         flush=True,
     )
     return {key: value for key, value in record.items() if isinstance(value, int | float | str)}
+
+
+def check_seed(seed: int) -> int:
+    """A seed from the command line, in the range of params.yaml's.
+
+    Raises:
+        StepError: outside it.
+    """
+    if not 0 <= seed < 2**31:
+        raise StepError(f"--seed is {seed}; expected a whole number from 0 to {2**31 - 1:,}")
+    return seed
 
 
 def read_target(target: str, params: Params, source: PhiConfig) -> PhiConfig:

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from components.errors import StepError
 from components.phi import checkpoint
 from components.phi.model import Phi, PhiConfig
+from components.tracking import weights_sha256
 
 TINY = PhiConfig(97, 64, 160, 2, 2, 40, partial_rotary_factor=0.5, eos_token_id=3)
 LINEAGE = {"step": "training", "seed": 1}
@@ -68,7 +69,7 @@ def test_transformers_writes_what_we_read(saved: Path, tmp_path: Path) -> None:
     assert {p.dtype for p in half.parameters()} == {torch.float32}
     assert half(torch.zeros(1, 3, dtype=torch.long)).dtype == torch.bfloat16
     assert checkpoint.load(tmp_path / "half", torch.float64)(torch.zeros(1, 3, dtype=torch.long)).dtype == torch.float64
-    assert len({checkpoint.weights_sha256(tmp_path / name) for name in ("shards", "half", "m")}) == 3
+    assert len({weights_sha256(tmp_path / name) for name in ("shards", "half", "m")}) == 3
 
 
 def test_rotary_keys_are_read_in_both_dialects() -> None:

@@ -18,6 +18,7 @@ from components.errors import StepError
 from components.phi import checkpoint
 from components.phi.model import Phi
 from components.progress import parse
+from components.tracking import weights_sha256
 from components.training import module as module_file
 from components.training.callbacks import CURVE
 
@@ -138,7 +139,7 @@ def test_a_model_and_its_control_see_the_same_batches(
     assert continued["first_validation_loss"] == json.loads(json.dumps(call("again")))["validation_loss"]
     assert continued["validation_loss"] < control["validation_loss"]
     initial = checkpoint.read_lineage(tmp_path / "continued")["initial"]
-    assert initial["weights_sha256"] == checkpoint.weights_sha256(tmp_path / "start")
+    assert initial["weights_sha256"] == weights_sha256(tmp_path / "start")
     assert initial["lineage"]["training_tokens"] == 3072
 
 

@@ -62,7 +62,7 @@ def test_growth_preserves_the_function(pair: tuple[PhiConfig, PhiConfig], seed: 
     assert abs(exact.target_loss - exact.source_loss) <= 1e-9  # new tokens take a little probability
     # In float32, with the rounding of the weights and of every product: the source itself is off by as much.
     single = compare(from_state(source, state), from_state(target, grown), sequences)
-    assert single.relative <= 2e-6
+    assert single.relative <= 1e-5  # a defect shows in the third digit or before
 
 
 def test_new_units_are_not_copies_and_all_come_alive() -> None:
@@ -211,6 +211,9 @@ def test_refusals_write_nothing(checkpoint: Path) -> None:
         grown(checkpoint, params(partial_rotary_factor=1.0))
     with pytest.raises(StepError, match=r"neither a section of params\.yaml"):
         grown(checkpoint, params(), target="huge")
+    for seed in (-1, 2**31):
+        with pytest.raises(StepError, match=rf"--seed is {seed}; expected a whole number from 0"):
+            grown(checkpoint, params(), seed=seed)
     bound = params().model_copy(
         update={"transfer": Params().transfer.model_copy(update={"max_relative_error": 1e-300})}
     )
