@@ -30,7 +30,7 @@ def checkpoint(tmp_path: Path) -> Path:
 def make_checkpoint(path: Path, weights: bytes) -> Path:
     path.mkdir(parents=True)
     (path / "model.safetensors").write_bytes(weights)
-    (path / "config.json").write_text("{}", encoding="utf-8")
+    (path / "config.json").write_text('{"max_position_embeddings": 64}', encoding="utf-8")
     return path
 
 
@@ -41,7 +41,7 @@ def _wrapper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (package / "phi").mkdir(parents=True)
     (package / "phi" / "pyfunc_model.py").write_text(
         "import mlflow\n\nclass Echo(mlflow.pyfunc.PythonModel):\n"
-        "    def predict(self, context, model_input, params=None):\n        return model_input\n\n"
+        "    def predict(self, context, model_input, params=None):\n        return list(model_input.iloc[:, 0])\n\n"
         "mlflow.models.set_model(Echo())\n",
         encoding="utf-8",
     )
