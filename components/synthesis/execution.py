@@ -58,7 +58,7 @@ def _batch(expressions: Sequence[tuple[str, tuple[str, ...]]], seconds: float) -
             capture_output=True,
             text=True,
             timeout=seconds,
-            env={"PYTHONHASHSEED": "0"},
+            env={},
             check=False,
         )
         output, reason = done.stdout, f"the process ended with status {done.returncode}"
