@@ -257,11 +257,22 @@ def track(step: str, params: Mapping[str, Any], dependencies: list[str]) -> Iter
     tracker = MlflowTracker(stage, root)
     try:
         yield tracker
-        tracker.params(flatten(params))
-        tracker.tags({"dvc.deps": json.dumps(lock_hashes(root, dependencies), sort_keys=True)})
-        for path in dependencies:
-            tracker.dataset(path, context=step)
-    except BaseException as error:
-        tracker.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+    except Exception:
+        _log_leads(tracker, root, step, params, dependencies)  # what failed must be found again as well
+        tracker.end("FAILED")
         raise
+    except BaseException:
+        tracker.end("KILLED")
+        raise
+    _log_leads(tracker, root, step, params, dependencies)
     tracker.end("FINISHED")
+
+
+def _log_leads(
+    tracker: MlflowTracker, root: Path, step: str, params: Mapping[str, Any], dependencies: list[str]
+) -> None:
+    """The parameters and the hashes of what was read: the way from a run to all that made it."""
+    tracker.params(flatten(params))
+    tracker.tags({"dvc.deps": json.dumps(lock_hashes(root, dependencies), sort_keys=True)})
+    for path in dependencies:
+        tracker.dataset(path, context=step)

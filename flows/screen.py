@@ -244,7 +244,7 @@ def _transfer(report: dict[str, Any]) -> Table:
         if value is not None:
             table.add_row(name, _figure(value, form))
     for difference in report.get("exam_differences") or []:
-        value = f"{difference['value']:+.3f} ± {difference['stderr']:.3f}"
+        value = f"{difference['value']:+.3f} ± {_figure(difference.get('stderr'), '.3f')}"
         table.add_row(f"exam, {difference['of']} minus {difference['against']}, paired", value)
     if "passed" in gate:
         table.add_row(

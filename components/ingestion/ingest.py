@@ -24,6 +24,7 @@ from components.tracking import Tracker
 
 BATCH_BYTES = 1_000_000  # of small files that one worker reads at a time
 LARGE_FILE_BYTES = 16_000_000  # a larger file is streamed here rather than returned by a worker
+PACKING = 8  # how much larger the text of a compressed file may be than the file
 NAMED_IN_SUMMARY = 20
 
 
@@ -54,12 +55,11 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
 
 def _batches(params: Params) -> list[list[SourceFile]]:
     """Files grouped into units of work: several small ones, or one large one."""
-
     batches: list[list[SourceFile]] = []
     size = 0
     for source in params.ingestion.sources:
         for file in list_files(source)[0]:
-            alone = file.size >= LARGE_FILE_BYTES
+            alone = _is_large(file)
             if not batches or alone or size + file.size > BATCH_BYTES:
                 batches.append([])
                 size = 0
@@ -72,11 +72,16 @@ def _batches(params: Params) -> list[list[SourceFile]]:
     return batches
 
 
+def _is_large(file: SourceFile) -> bool:
+    """Whether a file's text is better streamed than held whole."""
+    packed = file.path.suffix.lower() in (".gz", ".parquet")
+    return file.size * (PACKING if packed else 1) >= LARGE_FILE_BYTES
+
+
 def _read(batches: list[list[SourceFile]], params: Params) -> Iterator[list[Any] | Iterator[Any]]:
     """Documents and quarantine rows of each batch, in order."""
-
     read = partial(read_batch, max_chars=params.ingestion.max_document_chars)
-    for alone, group in groupby(batches, key=lambda batch: batch[0].size >= LARGE_FILE_BYTES):
+    for alone, group in groupby(batches, key=lambda batch: _is_large(batch[0])):
         if alone:
             yield from (_stream(batch, params.ingestion.max_document_chars) for batch in group)
         else:

@@ -65,13 +65,14 @@ def test_a_step_inside_dvc_is_a_run_with_leads(project: Path, monkeypatch: pytes
         tracker.metrics({"loss": 1.0}, step=2)
         tracker.metrics({"loss": 1.0, "documents": 3})  # a summary: the curve keeps its two points
         tracker.artifact(project / "dvc.lock")
-    with pytest.raises(ValueError, match="could not convert"), track("curation", {}, []) as tracker:
+    with pytest.raises(ValueError, match="could not convert"), track("curation", {"seed": 3}, []) as tracker:
         tracker.metrics({"loss": "broken"})
     assert (project / "mlflow.db").is_file()
     client = mlflow.MlflowClient(tracking_uri())
     experiment = client.get_experiment_by_name("phiforge")
     failed, run = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"])
     assert (failed.info.status, run.info.status) == ("FAILED", "FINISHED")
+    assert failed.data.params == {"seed": "3"}
     assert run.data.params == {"curation.min_chars": "5"}
     assert [m.value for m in client.get_metric_history(run.info.run_id, "loss")] == [2.0, 1.0]
     assert run.data.metrics["documents"] == 3
