@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from components.progress import parse
 from flows import graph, processes
 
 GRACE = 1.6  # seconds from asking a stage to stop until its group is killed; the guard below it takes less
@@ -162,8 +163,10 @@ class _Timeout:
 
 
 def own_lines(lines: deque[str] | list[str]) -> list[str]:
-    """The lines that a stage itself printed, without DVC's and blank ones."""
-    return [line for line in lines if not _DVC_SAYS.match(line.rstrip())]
+    """The lines that a stage itself printed, without DVC's and blank ones; of progress lines in a row only the last."""
+    own = [line for line in lines if not _DVC_SAYS.match(line.rstrip())]
+    follows = [*own[1:], ""]
+    return [line for line, after in zip(own, follows, strict=False) if not (parse(line) and parse(after))]
 
 
 def failure(stage: str, status: int, lines: list[str]) -> StageFailed:
@@ -179,6 +182,8 @@ def failure(stage: str, status: int, lines: list[str]) -> StageFailed:
         return StageFailed(stage, f"DVC refused to run it (exit status {status})", said, permanent=not busy)
     traceback = any(line.startswith("Traceback (most recent call last)") for line in own)
     explained = bool(own) and own[-1].startswith("error: ") and not traceback
+    if explained:  # it got as far as it got: its words say why
+        own = [line for line in own if not parse(line)]
     reasons = re.findall(r"exited with (-?\d+)", "\n".join(line for line in lines if line.startswith("ERROR:")))
     status = int(reasons[-1]) if reasons else status
     message = f"killed by signal {-status}" if status < 0 else f"failed with exit status {status}"

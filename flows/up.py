@@ -63,11 +63,18 @@ class Platform:
         self.asked_to_stop = threading.Event()
 
     def check_ports(self) -> None:
-        """Refuse to start when a port is taken.
+        """Refuse to start when a port is taken, asked for twice, or none.
 
         Raises:
             StepError: names each port, its service and the option that moves it.
         """
+        wrong = [name for name, port in self.ports.items() if not 0 < port < 65536]
+        if wrong:
+            said = "; ".join(f"--{name}-port {self.ports[name]}" for name in wrong)
+            raise StepError(f"{said}: expected a port from 1 to 65535")
+        if len(set(self.ports.values())) < len(self.ports):
+            said = ", ".join(f"--{name}-port {port}" for name, port in self.ports.items())
+            raise StepError(f"two services cannot share a port: {said}; choose another for one of them")
         taken = [f"{name}: port {port} of {HOST} is taken" for name, port in self.ports.items() if port_taken(port)]
         if taken:
             options = ", ".join(f"--{name}-port" for name, port in self.ports.items() if port_taken(port))

@@ -28,6 +28,15 @@ def test_up_names_a_taken_port_and_starts_nothing(project, capfd):
     assert not list((project / ".phiforge").glob("logs/*"))
 
 
+@pytest.mark.parametrize(
+    ("ports", "said"), [(("99999", "5000"), "--prefect-port 99999"), (("4200", "4200"), "cannot share a port")]
+)
+def test_up_refuses_ports_that_cannot_be(project, capfd, ports, said):
+    assert up.main(["--prefect-port", ports[0], "--mlflow-port", ports[1]]) == 1
+    assert said in capfd.readouterr().err
+    assert not list((project / ".phiforge").glob("logs/*"))
+
+
 def test_up_stops_all_when_one_dies(project, monkeypatch, capfd):
     from flows import processes
 

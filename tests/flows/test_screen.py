@@ -58,7 +58,16 @@ def test_closing_screen_shows_results_and_next_steps(tmp_path):
     target.on_event(events.Event("ran", "report", seconds=3.0))
     closing_screen(tmp_path, target, 4.0)
     text = console.export_text()
-    for words in ("620,000", "0.410 ± 0.020", "KL, nats a token", "1.0e-12", "in all", "make up", "mlflow ui", "dvc metrics"):
+    for words in (
+        "620,000",
+        "0.410 ± 0.020",
+        "KL, nats a token",
+        "1.0e-12",
+        "in all",
+        "make up",
+        "mlflow ui",
+        "dvc metrics",
+    ):
         assert words in text
 
 

@@ -65,3 +65,11 @@ def test_what_an_exit_means(lines, permanent, reason):
     assert error.permanent is permanent
     assert reason in error.reason
     assert not any(line.startswith(("Running stage", "> ")) for line in error.lines)
+
+
+def test_a_failed_stage_shows_how_far_it_came_in_one_line():
+    progress = ["progress done=1 total=9", "progress done=2 total=9"]
+    killed = failure("train", 255, [*BEGIN, "reading", *progress, END[0].format(-9)])
+    assert killed.lines == ["reading", progress[-1]]
+    explained = failure("train", 255, [*BEGIN, *progress, "error: training: no tokens", END[0].format(1)])
+    assert explained.lines == ["error: training: no tokens"]
