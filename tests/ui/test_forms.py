@@ -68,7 +68,12 @@ def test_fields_carry_help_choices_and_ranges() -> None:
 
 
 def test_only_what_differs_is_a_difference() -> None:
-    overrides = {"seed": 1, "training.beta1": 0.8, "large.tokens": 1_500_000.0, "tokenization.epochs.web": 2.0}
+    overrides = {
+        "seed": 1,
+        "training.beta1": 0.8,
+        "large.tokens": float(Params().large.tokens),
+        "tokenization.epochs.web": 2.0,
+    }
     assert forms.differences(BASE, overrides) == {"training.beta1": (0.9, 0.8), "tokenization.epochs.web": (1.0, 2.0)}
 
 
