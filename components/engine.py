@@ -57,6 +57,10 @@ def _map_executor(function: Callable[[Item], Result], items: list[Item], kind: s
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def _call(function: Callable[[Item], Result], item: Item) -> Result:
+    return function(item)
+
+
 def _map_ray(function: Callable[[Item], Result], items: list[Item], params: EngineParams) -> Iterator[Result]:
     import ray
 
@@ -65,13 +69,14 @@ def _map_ray(function: Callable[[Item], Result], items: list[Item], params: Engi
         local: dict[str, Any] = {} if params.ray_address else {"num_cpus": workers(params), "include_dashboard": False}
         ray.init(address=params.ray_address or None, log_to_driver=False, logging_level="ERROR", **local)
     try:
-        remote = ray.remote(function)
+        remote = ray.remote(_call)  # Ray takes plain functions only, and steps hand over partials
+        shared = ray.put(function)
         limit = 2 * workers(params)
         waiting = iter(items)
-        under_way = [remote.remote(item) for item in islice(waiting, limit)]
+        under_way = [remote.remote(shared, item) for item in islice(waiting, limit)]
         while under_way:
             yield ray.get(under_way.pop(0))
-            under_way += [remote.remote(item) for item in islice(waiting, 1)]
+            under_way += [remote.remote(shared, item) for item in islice(waiting, 1)]
     finally:
         if started_here:
             ray.shutdown()
