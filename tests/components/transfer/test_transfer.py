@@ -47,7 +47,7 @@ def pairs(draw: st.DrawFn) -> tuple[PhiConfig, PhiConfig]:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(pairs(), st.integers(0, 2**31 - 1))
 def test_growth_preserves_the_function(pair: tuple[PhiConfig, PhiConfig], seed: int) -> None:
     source, target = pair
@@ -60,7 +60,8 @@ def test_growth_preserves_the_function(pair: tuple[PhiConfig, PhiConfig], seed: 
     assert exact.relative <= 1e-12
     assert exact.kl <= 1e-12
     assert abs(exact.target_loss - exact.source_loss) <= 1e-9  # new tokens take a little probability
-    # In float32, with the rounding of the weights and of every product: the source itself is off by as much.
+    # In float32 rounding alone stands between them: over 400 random pairs the largest difference was 2.6e-6, and the
+    # source differs from itself in float64 by up to 2.0e-6.
     single = compare(from_state(source, state), from_state(target, grown), sequences)
     assert single.relative <= 1e-5  # a defect shows in the third digit or before
 
