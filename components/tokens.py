@@ -7,7 +7,8 @@
     validation/...                   the same for the held-out documents
 
 A document may run over the border of two shards; a reader never notices. Each document ends with the end-of-text
-token, so `length` counts it. A document that is passed over twice has two rows.
+token, so `length` counts it. A document that is passed over twice has two rows. A stream with a curriculum is written
+phase after phase; the manifest says where each begins.
 """
 
 import hashlib
@@ -20,8 +21,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from components.documents import KINDS
 from components.errors import StepError
 from components.files import write_json
 
@@ -49,8 +52,10 @@ class Manifest:
     """What a tokens directory says of itself. Reads as attributes and as a mapping.
 
     `splits[name]` holds `tokens`, `documents`, `distinct_documents`, `bytes`, `documents_sha256`, `shards` (list of
-    file, tokens, sha256) and `by_kind` (documents, distinct_documents, tokens, bytes a kind). Tokens include one
-    end-of-text token a document. `fingerprint` is the hash of all the rest, and so of every shard.
+    file, tokens, sha256), `by_kind` (documents, distinct_documents, tokens, bytes a kind) and `phases` (list of kinds,
+    tokens, documents in stream order; a split without it is one phase). Tokens include one end-of-text token a
+    document. `vocab_size` is the model's: the tokenizer may have fewer entries, never more. `fingerprint` is the hash
+    of all the rest, and so of every shard.
     """
 
     format_version: int
@@ -138,8 +143,7 @@ class TokenSplit:
         Raises:
             IndexError: the range is not within the stream.
         """
-        if start < 0 or length < 0 or start + length > len(self):
-            raise IndexError(f"tokens {start} to {start + length} of {self.name}, which has {len(self)}")
+        self._check_range(start, length)
         tokens = np.empty(length, dtype=np.int64)
         shard = int(np.searchsorted(self._borders, start, side="right")) - 1
         done = 0
@@ -151,30 +155,95 @@ class TokenSplit:
             shard += 1
         return tokens
 
+    @property
+    def phases(self) -> np.ndarray:
+        """Positions at which the phases of the curriculum begin, and the end of the stream; int64 (phases + 1,)."""
+        lengths = [phase["tokens"] for phase in self.counts.get("phases", [self.counts])]
+        return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+
     @cached_property
     def documents(self) -> pa.Table:
-        """One row a document in stream order, schema DOCUMENTS.
+        """One row a document in stream order, schema DOCUMENTS, all in memory (some 200 bytes a document).
 
         Raises:
             StepError: the index does not cover the stream without gaps.
         """
         table = pq.read_table(self.directory / INDEX, schema=DOCUMENTS)
-        starts, lengths = table["start"].to_numpy(), table["length"].to_numpy()
-        ends = np.cumsum(lengths)
-        if (lengths < 1).any() or not np.array_equal(starts, ends - lengths) or int(lengths.sum()) != len(self):
-            raise StepError(f"{self.directory / INDEX} does not cover the {len(self):,} tokens of {self.name} in order")
+        self._check_cover(table)
         return table
+
+    @cached_property
+    def kinds(self) -> tuple[tuple[str, ...], np.ndarray]:
+        """The names of all kinds, and the number of its kind for each document, int8 (documents,)."""
+        column = pq.read_table(self.directory / INDEX, columns=["kind"])["kind"]
+        codes = pc.index_in(column, value_set=pa.array(KINDS))
+        if codes.null_count:
+            unknown = pc.unique(column.filter(pc.is_null(codes)))[0].as_py()
+            raise StepError(
+                f"{self.directory / INDEX} has documents of kind {unknown!r}; expected one of {', '.join(KINDS)}: "
+                "tokenize again"
+            )
+        return KINDS, codes.to_numpy().astype(np.int8)
+
+    def rows_at(self, positions: np.ndarray) -> np.ndarray:
+        """Row of `documents` that holds each position, int64 of the shape of `positions`.
+
+        Raises:
+            IndexError: a position is not within the stream.
+        """
+        positions = np.asarray(positions)
+        if positions.size and not 0 <= positions.min() <= positions.max() < len(self):
+            raise IndexError(f"tokens {positions.min()} to {positions.max()} of {self.name}, which has {len(self)}")
+        return np.searchsorted(self._starts, positions, side="right") - 1
+
+    def row(self, number: int) -> dict[str, Any]:
+        """One row of `documents`, read from its own row group: nothing else is held in memory."""
+        with pq.ParquetFile(self.directory / INDEX) as file:
+            for group in range(file.num_row_groups):
+                rows = file.metadata.row_group(group).num_rows
+                if 0 <= number < rows:
+                    return file.read_row_group(group).slice(number, 1).to_pylist()[0]
+                number -= rows
+        raise IndexError(f"no such row in {self.directory / INDEX}, or it was cut while in use")
 
     def locate(self, position: int) -> dict[str, Any]:
         """The row of the document that holds the token at `position`."""
         if not 0 <= position < len(self):
             raise IndexError(f"token {position} of {self.name}, which has {len(self)}")
-        row = int(np.searchsorted(self._starts, position, side="right")) - 1
-        return self.documents.slice(row, 1).to_pylist()[0]
+        return self.row(int(self.rows_at(np.array([position]))[0]))
+
+    def trace(self, start: int, length: int) -> list[tuple[int, int, int]]:
+        """Where tokens [start, start + length) come from: (row of `documents`, first token within that document,
+        tokens of it), in stream order; the tokens add up to `length`.
+
+        Raises:
+            IndexError: the range is not within the stream.
+        """
+        self._check_range(start, length)
+        if not length:
+            return []
+        first, last = self.rows_at(np.array([start, start + length - 1])).tolist()
+        begins = self._starts[first : last + 1]
+        ends = np.append(begins[1:], start + length)
+        inside = np.maximum(start - begins, 0)
+        return list(zip(range(first, last + 1), inside.tolist(), (ends - begins - inside).tolist(), strict=True))
 
     @cached_property
     def _starts(self) -> np.ndarray:
-        return self.documents["start"].to_numpy()
+        """First token of each document, int64 (documents,): 8 bytes a document, whatever else the index holds."""
+        table = pq.read_table(self.directory / INDEX, columns=["start", "length"])
+        self._check_cover(table)
+        return table["start"].to_numpy()
+
+    def _check_cover(self, table: pa.Table) -> None:
+        starts, lengths = table["start"].to_numpy(), table["length"].to_numpy()
+        ends = np.cumsum(lengths)
+        if (lengths < 1).any() or not np.array_equal(starts, ends - lengths) or int(lengths.sum()) != len(self):
+            raise StepError(f"{self.directory / INDEX} does not cover the {len(self):,} tokens of {self.name} in order")
+
+    def _check_range(self, start: int, length: int) -> None:
+        if start < 0 or length < 0 or start + length > len(self):
+            raise IndexError(f"tokens {start} to {start + length} of {self.name}, which has {len(self)}")
 
     @cached_property
     def _maps(self) -> list[np.ndarray]:
@@ -182,7 +251,8 @@ class TokenSplit:
 
     def __getstate__(self) -> dict[str, Any]:
         # A data loader's worker gets the paths and maps the files itself; a pickled map would carry the tokens along.
-        return {key: value for key, value in self.__dict__.items() if key not in ("_maps", "documents", "_starts")}
+        cached = ("_maps", "documents", "kinds", "_starts")
+        return {key: value for key, value in self.__dict__.items() if key not in cached}
 
     def _check_files(self) -> None:
         """Sizes against the manifest: what a copy that stopped half-way, or a foreign file, would change."""
@@ -196,6 +266,11 @@ class TokenSplit:
         if int(self._borders[-1]) != len(self):
             raise StepError(
                 f"the shards of {self.directory} hold {int(self._borders[-1]):,} tokens; the manifest says {len(self):,}"
+            )
+        if int(self.phases[-1]) != len(self):
+            raise StepError(
+                f"the phases of {self.directory} add up to {int(self.phases[-1]):,} tokens; the manifest says "
+                f"{len(self):,}: tokenize again"
             )
         self._check_index()
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.errors import StepError
-from components.tokens import DOCUMENTS, Manifest, Tokens
+from components.tokens import DOCUMENTS, Manifest, Tokens, TokenSplit
 
 SHARDS = (10, 1, 7, 3)
 LENGTHS = (4, 1, 9, 2, 5)
@@ -71,16 +71,72 @@ def test_every_token_leads_to_the_document_that_holds_it(split: Any, position: i
     assert row["start"] <= position < row["start"] + row["length"]
 
 
-@pytest.mark.parametrize("call", [lambda s: s.read(-1, 2), lambda s: s.read(20, 2), lambda s: s.locate(21)])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda s: s.read(-1, 2),
+        lambda s: s.read(20, 2),
+        lambda s: s.locate(21),
+        lambda s: s.rows_at(np.array([3, 21])),
+        lambda s: s.trace(20, 2),
+        lambda s: s.row(5),
+    ],
+)
 def test_positions_outside_the_stream_are_refused(split: Any, call: Any) -> None:
-    with pytest.raises(IndexError, match="of train, which has 21"):
+    with pytest.raises(IndexError, match=r"of train, which has 21|no such row in .*train"):
         call(split)
+
+
+@given(st.lists(st.integers(0, sum(LENGTHS) - 1), max_size=40))
+def test_many_positions_are_located_at_once(split: Any, positions: list[int]) -> None:
+    found = split.rows_at(np.array(positions, dtype=np.int64).reshape(-1, 1))
+    assert found.shape == (len(positions), 1)
+    ids = split.documents["id"].to_pylist()
+    assert [ids[row] for row in found[:, 0]] == [split.locate(position)["id"] for position in positions]
+
+
+@given(st.data())
+def test_a_range_leads_to_its_documents(split: Any, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(STREAM)))
+    length = data.draw(st.integers(0, len(STREAM) - start))
+    pieces = split.trace(start, length)
+    starts, lengths = (split.documents[name].to_pylist() for name in ("start", "length"))
+    assert all(tokens > 0 and first + tokens <= lengths[row] for row, first, tokens in pieces)
+    positions = [starts[row] + first + n for row, first, tokens in pieces for n in range(tokens)]
+    assert positions == list(range(start, start + length))
+
+
+def test_kinds_are_numbers_a_document(split: Any) -> None:
+    names, codes = split.kinds
+    assert [names[code] for code in codes] == ["code"] * 5
+
+
+def test_a_split_is_one_phase_unless_the_manifest_says_more(tmp_path: Path, split: Any) -> None:
+    assert split.phases.tolist() == [0, 21]
+    phases = [{"kinds": ["code"], "tokens": 14, "documents": 3}, {"kinds": ["web"], "tokens": 7, "documents": 2}]
+    counts = write_split(tmp_path / "train", "<u2") | {"phases": phases}
+    found = TokenSplit(tmp_path / "train", "train", Manifest(1, "uint16", 200, 0, "", {"train": counts})).phases
+    assert found.dtype == np.int64
+    assert found.tolist() == [0, 14, 21]
+    phases[0]["tokens"] = 13
+    with pytest.raises(StepError, match=r"the phases of .* add up to 20 tokens; the manifest says 21"):
+        TokenSplit(tmp_path / "train", "train", Manifest(1, "uint16", 200, 0, "", {"train": counts}))
+
+
+def test_a_kind_that_nobody_knows_is_named(directory: Path) -> None:
+    path = directory / "train" / "documents.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.set_column(1, DOCUMENTS.field("kind"), pa.array(["code"] * 4 + ["poem"])), path)
+    with pytest.raises(StepError, match="documents of kind 'poem'; expected one of web, prose"):
+        _ = Tokens.open(directory).split("train").kinds
 
 
 def test_a_split_travels_to_another_process_without_its_tokens(split: Any) -> None:
     split.read(0, 5)
+    split.rows_at(np.arange(3))
+    assert len(split.kinds[1]) == len(split.documents)
     copy = pickle.loads(pickle.dumps(split))  # noqa: S301 - made here
-    assert "_maps" not in copy.__dict__
+    assert not {"_maps", "_starts", "kinds", "documents"} & copy.__dict__.keys()
     assert np.array_equal(copy.read(0, 21), STREAM)
 
 
