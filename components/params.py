@@ -7,7 +7,7 @@ are refused with the nearest known one; values out of range are refused with the
 import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -88,14 +88,46 @@ class SynthesisParams(Section):
     max_gzip_ratio: float = Field(6.0, ge=1, description="Diversity gate: textbooks that compress better are templates")
 
 
+Kind = Literal["web", "prose", "code", "textbook", "exercise"]
+
+
 class TokenizationParams(Section):
     vocab_size: int = Field(2048, ge=300, le=200_000, description="Size of the byte-level BPE vocabulary")
     tokenizer: str = Field("", description="Folder of an existing tokenizer to take instead of training one")
-    validation_fraction: float = Field(0.02, gt=0, le=0.5, description="Share of documents, by hash, held out for loss")
-    epochs: dict[Literal["web", "prose", "code", "textbook", "exercise"], Annotated[float, Field(ge=0, le=16)]] = Field(
-        {"web": 1, "prose": 1, "code": 0.3, "textbook": 1, "exercise": 2},
-        description="Passes over each kind; a fraction takes that share of its documents",
+    tokenizer_sha256: str = Field(
+        "",
+        pattern="^([0-9a-f]{64})?$",
+        description="SHA-256 that its tokenizer.json must have; empty takes any, and a later change goes unnoticed",
     )
+    pad_vocab_to_multiple: int = Field(
+        1, ge=1, le=65_536, description="Rounds the model's vocabulary up: 1024 makes CodeGen's 50,295 entries 51,200"
+    )
+    validation_fraction: float = Field(0.02, gt=0, le=0.5, description="Share of documents, by hash, held out for loss")
+    epochs: dict[Kind, Annotated[float, Field(ge=0, le=16)]] = Field(
+        {"web": 1, "prose": 1, "code": 0.3, "textbook": 1, "exercise": 2},
+        description="Passes over each kind, or with weights at most so many; a fraction takes that share of its tokens",
+    )
+    weights: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        {}, description="Share of the tokens that each kind gets, of their sum; empty takes what epochs gives"
+    )
+    curriculum: list[Annotated[list[Kind], Field(min_length=1)]] = Field(
+        [], description="Kinds a phase, one phase after another: [[exercise, textbook], [prose, code, web]]; empty: one"
+    )
+
+    @model_validator(mode="after")
+    def _mixture_is_possible(self) -> "TokenizationParams":
+        unknown = sorted(set(self.weights) - set(get_args(Kind)))
+        if unknown:
+            raise ValueError(f"weights name {', '.join(unknown)}; the kinds are {', '.join(get_args(Kind))}")
+        if self.weights and not sum(self.weights.values()):
+            raise ValueError("weights are all 0; give a kind a share, or leave weights empty")
+        named = [kind for phase in self.curriculum for kind in phase]
+        twice = sorted({kind for kind in named if named.count(kind) > 1})
+        if twice:
+            raise ValueError(f"curriculum names {', '.join(twice)} more than once; each kind belongs to one phase")
+        if self.tokenizer_sha256 and not self.tokenizer:
+            raise ValueError("tokenizer_sha256 is given without tokenizer, the folder whose tokenizer.json it is of")
+        return self
 
 
 class ModelShape(Section):
