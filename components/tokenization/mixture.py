@@ -2,39 +2,71 @@
 
 Everything here follows from hashes of document ids, never from the order in which documents are stored:
 
-- the split and the share of a fractional epoch depend on the id alone, so they stay when the seed, the mixture or the
-  rest of the corpus changes. The held-out documents ignore `epochs`: runs with different mixtures are measured on the
-  same text.
-- the order of training depends on the id, the pass and the seed. Each kind is spread evenly over the whole stream,
-  and all its documents come by once before any comes by again.
+- who is held out depends on the id alone, so the held-out stream stays when the seed, the mixture, the curriculum or
+  the rest of the corpus changes: runs with different mixtures are measured on the same text.
+- a kind with 2.5 passes comes by twice whole and once in part: its documents in the order of their hash, as many as
+  have half of its tokens at most. So a larger share contains a smaller one, and a kind misses its share by less than
+  one document.
+- the order of training depends on the id, the pass and the seed. Within a phase each kind is spread evenly, and all its
+  documents come by once before any comes by again. Phases follow one another.
+
+How often: without weights, `epochs` says how many passes each kind gets. With weights, `epochs` are caps: the stream is
+the longest in which the kinds have exactly the shares of `weights` and none comes by more often than its cap.
+Arithmetic is exact (fractions of the decimal numbers as written), so 0.3 of ten tokens are three.
 """
 
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from fractions import Fraction
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from components.documents import KINDS, read_batches
+from components.documents import KINDS
 from components.errors import StepError
 from components.params import TokenizationParams
+from components.tokenization.corpus import Corpus
 
 
 @dataclass(frozen=True)
-class Corpus:
-    """The rows of all document sets in reading order, without their text: about 200 bytes a row in memory."""
+class Division:
+    """Who may be read: held-out documents, and candidates for training of the kinds that the mixture uses."""
 
-    ids: pa.ChunkedArray
-    sources: pa.ChunkedArray
-    kinds: np.ndarray  # int8 (rows,), index into KINDS
-    bytes: np.ndarray  # int64 (rows,), of UTF-8
-    first: np.ndarray  # bool (rows,), False for an id that an earlier row has
+    held_out: np.ndarray  # bool (rows,)
+    candidates: np.ndarray  # bool (rows,)
 
-    def __len__(self) -> int:
-        return len(self.kinds)
+    @property
+    def needed(self) -> np.ndarray:
+        """The rows whose tokens must be known to plan; bool (rows,)."""
+        return self.held_out | self.candidates
+
+
+@dataclass(frozen=True)
+class Share:
+    """What the training stream takes of one kind."""
+
+    kind: str
+    rows: np.ndarray  # int64, its candidates in the order of their hash
+    passes: Fraction
+    partial: int  # how many of `rows` the last pass takes, when `passes` is no whole number
+
+    @property
+    def distinct(self) -> np.ndarray:
+        """The rows that come by at all."""
+        return self.rows if self.passes >= 1 else self.rows[: self.partial]
+
+    def tokens(self, lengths: np.ndarray) -> int:
+        """Tokens of all its passes; `lengths` is int64 (rows of the corpus,)."""
+        return int(self.passes) * int(lengths[self.rows].sum()) + int(lengths[self.rows[: self.partial]].sum())
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of the training stream: which kinds it holds, and how many documents, in how many tokens."""
+
+    kinds: tuple[str, ...]
+    documents: int
+    tokens: int
 
 
 @dataclass(frozen=True)
@@ -43,95 +75,122 @@ class Mixture:
 
     train: np.ndarray  # int64
     validation: np.ndarray  # int64
-
-    @property
-    def rows(self) -> np.ndarray:
-        """The rows that are needed at all, ascending."""
-        return np.union1d(self.train, self.validation)
+    phases: tuple[Phase, ...]
+    shares: tuple[Share, ...]
+    limited_by: str  # the kind that keeps a weighted stream from being longer; empty without weights
 
 
-def read_corpus(directories: list[Path]) -> Corpus:
-    """Read ids, kinds, sources and sizes of all document sets, in order.
+def divide(corpus: Corpus, params: TokenizationParams) -> Division:
+    """Hold documents out, and find the kinds that can be trained on.
 
     Raises:
-        StepError: a directory holds no document set, a value is missing, a kind is unknown, or there is no document
-            at all.
+        StepError: there are not two documents to split, the mixture leaves nothing to train on, or weights or the
+            curriculum do not fit the corpus.
     """
-    ids, sources, kinds, sizes, first = [], [], [], [], []
-    seen: set[str] = set()
-    for directory in directories:
-        for batch in read_batches(directory, columns=["id", "text", "kind", "source"]):
-            _check_nulls(batch, directory)
-            ids.append(batch["id"])
-            sources.append(batch["source"])
-            kinds.append(_kind_codes(batch["kind"], directory))
-            sizes.append(pc.binary_length(batch["text"]).to_numpy(zero_copy_only=False))
-            fresh = []
-            for name in batch["id"].to_pylist():
-                fresh.append(name not in seen)
-                seen.add(name)
-            first.append(np.array(fresh, dtype=bool))
-    if not seen:
-        raise StepError(f"no document in {', '.join(map(str, directories))}; the steps before dropped everything")
-    return Corpus(
-        ids=pa.chunked_array(ids),
-        sources=pa.chunked_array(sources),
-        kinds=np.concatenate(kinds),
-        bytes=np.concatenate(sizes).astype(np.int64),
-        first=np.concatenate(first),
-    )
-
-
-def plan(corpus: Corpus, params: TokenizationParams, seed: int) -> Mixture:
-    """Split, share out and order the documents as the module's docstring says.
-
-    Raises:
-        StepError: there are not two documents to split, or `epochs` leaves nothing to train on.
-    """
-    ids = corpus.ids.to_pylist()
-    held_out = _held_out(corpus, ids, params.validation_fraction)
-    validation = np.flatnonzero(held_out)
-    validation = validation[np.argsort(uniform((ids[row] for row in validation), "validation order"), kind="stable")]
-    candidates = np.flatnonzero(corpus.first & ~held_out)
-    train = _order(corpus, ids, candidates, params.epochs, seed)
-    if not len(train):
+    held_out = _held_out(corpus, params.validation_fraction)
+    left = corpus.first & ~held_out
+    counts = {kind: int((left & (corpus.kinds == code)).sum()) for code, kind in enumerate(KINDS)}
+    _check_weights(counts, params)
+    used = [code for code, kind in enumerate(KINDS) if counts[kind] and _wanted(kind, params)]
+    if not used:
         raise StepError(
-            f"tokenization.epochs {dict(params.epochs)} leaves none of {len(candidates):,} documents to train on; "
+            f"tokenization.epochs {dict(params.epochs)} leaves none of {int(left.sum()):,} documents to train on; "
             "raise the epochs of a kind that the corpus has"
         )
-    return Mixture(train=train, validation=validation)
+    _check_curriculum([KINDS[code] for code in used], params)
+    return Division(held_out=held_out, candidates=left & np.isin(corpus.kinds, used))
 
 
-def uniform(ids: Iterable[str], purpose: str) -> np.ndarray:
-    """A number in [0, 1) for each id, float64, that depends on the id and the purpose alone."""
-    key = hashlib.blake2b(purpose.encode(), digest_size=32).digest()
-    digests = b"".join(hashlib.blake2b(name.encode(), digest_size=8, key=key).digest() for name in ids)
-    return (np.frombuffer(digests, dtype="<u8") >> np.uint64(11)) * 2.0**-53
+def plan(corpus: Corpus, division: Division, tokens: np.ndarray, params: TokenizationParams, seed: int) -> Mixture:
+    """Share out and order the documents as the module's docstring says.
+
+    Args:
+        tokens: int64 (rows,), of each document with its end-of-text token.
+
+    Raises:
+        StepError: the shares are so small that a phase, or the whole stream, has no document.
+    """
+    taken, limited_by = shares(corpus, division, tokens, params)
+    validation = np.flatnonzero(division.held_out)
+    validation = validation[np.argsort(uniform(corpus.keys[validation], "validation order"), kind="stable")]
+    orders, phases = [], []
+    for names in params.curriculum or [list(KINDS)]:
+        here = [share for share in taken if share.kind in names]
+        order = _order(corpus, here, seed)
+        present = tuple(share.kind for share in here if len(share.distinct))
+        if not len(order):
+            _refuse_empty(names, len(phases), params)
+        orders.append(order)
+        phases.append(Phase(kinds=present, documents=len(order), tokens=int(tokens[order].sum())))
+    return Mixture(np.concatenate(orders), validation, tuple(phases), tuple(taken), limited_by)
 
 
-def _check_nulls(batch: pa.RecordBatch, directory: Path) -> None:
-    for name in batch.schema.names:
-        if batch[name].null_count:
-            raise StepError(
-                f"{directory} has {batch[name].null_count:,} documents without {name}; every document needs one: write "
-                "the set with components.documents.DocumentWriter"
-            )
+def shares(
+    corpus: Corpus, division: Division, tokens: np.ndarray, params: TokenizationParams
+) -> tuple[list[Share], str]:
+    """What each kind gives to the training stream, and which kind limits it (with weights; else an empty string)."""
+    rows_of = {kind: np.flatnonzero(division.candidates & (corpus.kinds == code)) for code, kind in enumerate(KINDS)}
+    sizes = {kind: int(tokens[rows].sum()) for kind, rows in rows_of.items() if len(rows)}
+    passes, limited_by = passes_of(sizes, params)
+    taken = []
+    for kind in sizes:
+        rows = rows_of[kind]
+        rows = rows[np.argsort(uniform(corpus.keys[rows], "share"), kind="stable")]
+        budget = int((passes[kind] % 1) * sizes[kind])
+        partial = int(np.searchsorted(np.cumsum(tokens[rows]), budget, side="right"))
+        taken.append(Share(kind, rows, passes[kind], partial))
+    return taken, limited_by
 
 
-def _kind_codes(kinds: pa.Array, directory: Path) -> np.ndarray:
-    codes = pc.index_in(kinds, value_set=pa.array(KINDS))
-    if codes.null_count:
-        unknown = pc.unique(kinds.filter(codes.is_null())).to_pylist()
-        raise StepError(f"{directory} has documents of kind {unknown[0]!r}; expected one of {', '.join(KINDS)}")
-    return codes.to_numpy(zero_copy_only=False).astype(np.int8)
+def passes_of(tokens: Mapping[str, int], params: TokenizationParams) -> tuple[dict[str, Fraction], str]:
+    """Passes over each kind: as `epochs` says, or the most that give the shares of `weights`; and the kind that limits.
+
+    With caps c, tokens n and shares w the stream has T = min(c * n / w) tokens, and kind k gets w * T / n passes.
+    """
+    caps = {kind: _fraction(params.epochs.get(kind, 1.0)) for kind in tokens}
+    if not params.weights:
+        return caps, ""
+    weights = {kind: _fraction(params.weights[kind]) for kind in tokens}
+    total = sum(weights.values())
+    lengths = {kind: caps[kind] * tokens[kind] * total / weights[kind] for kind in tokens}
+    limited_by = min(lengths, key=lambda kind: lengths[kind])
+    length = lengths[limited_by]
+    return {kind: weights[kind] * length / (total * tokens[kind]) for kind in tokens}, limited_by
 
 
-def _held_out(corpus: Corpus, ids: list[str], fraction: float) -> np.ndarray:
+def uniform(keys: np.ndarray, purpose: str) -> np.ndarray:
+    """A number in [0, 1) for each key, float64, that depends on the key and the purpose alone.
+
+    Args:
+        keys: uint64 (rows, 2), hashes already; so the finaliser of SplitMix64 (Steele, Lea and Flood, 2014) is enough.
+    """
+    salt = np.frombuffer(hashlib.blake2b(purpose.encode(), digest_size=16).digest(), dtype="<u8")
+    mixed = _mix(_mix(keys[:, 0] ^ salt[0]) ^ keys[:, 1] ^ salt[1])
+    return (mixed >> np.uint64(11)) * 2.0**-53
+
+
+def _mix(x: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        x = x + np.uint64(0x9E3779B97F4A7C15)
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return x ^ (x >> np.uint64(31))
+
+
+def _fraction(value: float) -> Fraction:
+    return Fraction(str(value))  # the decimal number that a person wrote, not the nearest double
+
+
+def _wanted(kind: str, params: TokenizationParams) -> bool:
+    return params.epochs.get(kind, 1.0) > 0 and (not params.weights or params.weights.get(kind, 0) > 0)
+
+
+def _held_out(corpus: Corpus, fraction: float) -> np.ndarray:
     """True for held-out rows: the given share by hash, at least one document and not all of them."""
     count = int(corpus.first.sum())
     if count < 2:
         raise StepError(f"{count} document cannot be split into train and validation; at least 2 are needed")
-    numbers = uniform(ids, "split")
+    numbers = uniform(corpus.keys, "split")
     numbers[~corpus.first] = np.inf
     held_out = numbers < fraction
     if not held_out.any():
@@ -141,27 +200,60 @@ def _held_out(corpus: Corpus, ids: list[str], fraction: float) -> np.ndarray:
     return held_out
 
 
-def _order(
-    corpus: Corpus, ids: list[str], candidates: np.ndarray, epochs: Mapping[str, float], seed: int
-) -> np.ndarray:
-    """Training rows in stream order.
+def _check_weights(counts: Mapping[str, int], params: TokenizationParams) -> None:
+    """Every kind with a weight must be there, and its cap must let it be read."""
+    for kind, weight in params.weights.items():
+        if weight and not counts[kind]:
+            has = ", ".join(f"{count:,} of {name}" for name, count in counts.items() if count)
+            raise StepError(
+                f"tokenization.weights gives {kind} a share of {weight:g}, but there is no document of that kind to "
+                f"train on (there are {has}); take it out of the weights or add such text"
+            )
+        if weight and not params.epochs.get(kind, 1.0):
+            raise StepError(
+                f"tokenization.weights gives {kind} a share of {weight:g}, but tokenization.epochs.{kind} is 0, and "
+                "epochs are the caps of weights; raise it or take the kind out of the weights"
+            )
 
-    Pass p of a kind with E epochs covers the stretch [p/E, min(p+1, E)/E) of the stream, at random places within it,
-    so its density is the same everywhere.
+
+def _check_curriculum(used: Iterable[str], params: TokenizationParams) -> None:
+    """Each kind that is trained on belongs to a phase, and each phase has such a kind."""
+    if not params.curriculum:
+        return
+    used = set(used)
+    without = [kind for kind in KINDS if kind in used and not any(kind in phase for phase in params.curriculum)]
+    if without:
+        raise StepError(
+            f"tokenization.curriculum has no phase for {', '.join(without)}, of which there are documents to train on; "
+            f"name it in a phase or set tokenization.epochs.{without[0]} to 0"
+        )
+    for number, names in enumerate(params.curriculum):
+        if not used & set(names):
+            _refuse_empty(names, number, params)
+
+
+def _refuse_empty(names: list[str], number: int, params: TokenizationParams) -> None:
+    given = "tokenization.weights and epochs" if params.weights else "tokenization.epochs"
+    where = f"phase {number + 1} of tokenization.curriculum ({', '.join(names)})" if params.curriculum else "the stream"
+    raise StepError(
+        f"{where} has no document to train on: the corpus has none of these kinds, or {given} give them less than one "
+        "document; add such text, raise its share or leave the phase out"
+    )
+
+
+def _order(corpus: Corpus, taken: list[Share], seed: int) -> np.ndarray:
+    """Rows of one phase in stream order.
+
+    Pass p of a kind with E passes covers the stretch [p/E, min(p+1, E)/E) of the phase, at random places within it, so
+    its density is the same everywhere.
     """
-    rows, places = [], []
-    shares = uniform((ids[row] for row in candidates), "share")
-    for code, kind in enumerate(KINDS):
-        total = float(epochs.get(kind, 1.0))
-        of_kind = corpus.kinds[candidates] == code
-        done = 0
-        while done < total:
-            width = min(1.0, total - done)
-            chosen = candidates[of_kind & (shares < width)]
-            numbers = uniform((ids[row] for row in chosen), f"order {seed} {done}")
+    rows, places = [np.empty(0, dtype=np.int64)], [np.empty(0)]
+    for share in taken:
+        total, whole = float(share.passes), int(share.passes)
+        for number in range(whole + 1):
+            width = 1.0 if number < whole else total - whole
+            chosen = share.rows if number < whole else share.rows[: share.partial]
+            numbers = uniform(corpus.keys[chosen], f"order {seed} {number}")
             rows.append(chosen)
-            places.append((done + numbers * width) / total)
-            done += 1
-    if not rows:
-        return np.empty(0, dtype=np.int64)
+            places.append((number + numbers * width) / max(total, 1e-300))
     return np.concatenate(rows)[np.argsort(np.concatenate(places), kind="stable")]

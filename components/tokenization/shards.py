@@ -1,12 +1,14 @@
-"""Writing the streams: every document is encoded once, in stored order, then copied to its places.
+"""Writing the streams: the spooled documents are copied to their places, shard by shard.
 
-Reading Parquet in shuffled order would decompress a row group for every document. So the ids are first spooled to
-one file in stored order; the streams, with every pass of a document, are then gathered from its memory map.
+Reading Parquet in shuffled order would decompress a row group for every document, so the ids lie in a spool, and each
+shard is gathered from it by a worker of its own, a window at a time: the documents of a window are read in the order in
+which they lie, then written in the order of the stream. A worker holds one window, whatever the size of the corpus.
 """
 
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,163 +16,154 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.documents import KINDS, read_batches
-from components.errors import StepError
+from components.documents import KINDS
+from components.engine import map_shards
 from components.files import sha256_file
+from components.params import EngineParams
 from components.progress import Progress
-from components.tokenization.mixture import Corpus
-from components.tokenization.tokenizer import Encoder
+from components.tokenization.corpus import Corpus
+from components.tokenization.encode import Spool
+from components.tokenization.mixture import Phase
 from components.tokens import DOCUMENTS, INDEX
 
 SHARD_TOKENS = 64_000_000  # tokens a shard, at most
-BATCH_BYTES = 1_000_000  # of text encoded at once: the library's own objects take some fifty times that
-GATHER_DOCUMENTS = 4_096  # index rows written at once
+WINDOW_TOKENS = 8_000_000  # tokens gathered at once, or one document that is longer
+INDEX_ROWS = 4_096  # rows of the index written at once, and of its row groups
 
 
 @dataclass(frozen=True)
-class Spool:
-    """Encoded documents in one file: document `row` of the corpus lies at [start[row], start[row] + length[row])."""
+class Shard:
+    """One file of a stream: the stretches of the spool that it holds, in order."""
 
     path: Path
-    dtype: np.dtype
-    start: np.ndarray  # int64 (rows,)
-    length: np.ndarray  # int64 (rows,), with the end-of-text token; 0 for a row that is not needed
+    start: np.ndarray  # int64 (documents,), in the spool's concatenation
+    length: np.ndarray  # int64 (documents,), in tokens; the first and the last document may be cut by the border
+
+    @property
+    def tokens(self) -> int:
+        return int(self.length.sum())
 
 
-def texts(directories: list[Path], wanted: np.ndarray) -> Iterator[tuple[int, str]]:
-    """The (row, text) of the wanted rows of all document sets, streamed in reading order.
-
-    Args:
-        wanted: bool (rows,).
-    """
-    row = 0
-    for directory in directories:
-        for batch in read_batches(directory, columns=["text"]):
-            mask = wanted[row : row + batch.num_rows]
-            if mask.any():
-                chosen = batch["text"].filter(pa.array(mask)).to_pylist()
-                yield from zip((np.flatnonzero(mask) + row).tolist(), chosen, strict=True)
-            row += batch.num_rows
-
-
-def spool(
-    directories: list[Path], corpus: Corpus, rows: np.ndarray, encoder: Encoder, dtype: np.dtype, path: Path
-) -> Spool:
-    """Encode the given rows once, each followed by the end-of-text token.
-
-    Raises:
-        StepError: the tokenizer gives its end-of-text token, or an id outside its vocabulary, within a text.
-    """
-    wanted = np.zeros(len(corpus), dtype=bool)
-    wanted[rows] = True
-    length = np.zeros(len(corpus), dtype=np.int64)
-    progress = Progress(int(corpus.bytes[wanted].sum()))
-    encoded_bytes = tokens = 0
-    with open(path, "wb") as file:
-        for batch_rows, batch in _batches(texts(directories, wanted), corpus):
-            for row, ids in zip(batch_rows, encoder.encode(batch), strict=True):
-                array = np.array([*ids, encoder.eos_token_id], dtype=np.int64)
-                _check_ids(array, row, corpus, encoder)
-                array.astype(dtype).tofile(file)
-                length[row] = len(array)
-            encoded_bytes += int(corpus.bytes[batch_rows].sum())
-            tokens += int(length[batch_rows].sum())
-            progress.update(encoded_bytes, tokens=tokens)
-    start = np.cumsum(length) - length
-    return Spool(path=path, dtype=dtype, start=start, length=length)
-
-
-def write_split(directory: Path, order: np.ndarray, corpus: Corpus, spooled: Spool) -> dict[str, Any]:
+def write_split(
+    directory: Path,
+    order: np.ndarray,
+    phases: tuple[Phase, ...],
+    corpus: Corpus,
+    spooled: Spool,
+    engine: EngineParams,
+) -> dict[str, Any]:
     """Write one stream with its index of documents; returns its part of the manifest.
 
     Args:
         order: int64 (documents of the stream,), rows of the corpus in stream order.
     """
     directory.mkdir(parents=True)
-    ids = np.asarray(np.memmap(spooled.path, dtype=spooled.dtype, mode="r"))  # a plain view slices ten times faster
-    writer = ShardWriter(directory)
-    with pq.ParquetWriter(directory / INDEX, DOCUMENTS, compression="zstd") as index:
-        for offset in range(0, len(order), GATHER_DOCUMENTS):
-            rows = order[offset : offset + GATHER_DOCUMENTS]
-            index.write_table(_index_rows(rows, writer.tokens, corpus, spooled))
-            ends = spooled.start[rows] + spooled.length[rows]
-            for start, end in zip(spooled.start[rows].tolist(), ends.tolist(), strict=True):
-                writer.write(ids[start:end])
-    writer.close()
+    shards = _write_shards(list(_shards(directory.resolve(), order, spooled)), spooled, engine)
+    _write_index(directory / INDEX, order, corpus, spooled)
     counts = _counts(order, corpus, spooled) | {
-        "shards": writer.shards,
+        "shards": shards,
+        "phases": [{"kinds": [*p.kinds], "tokens": p.tokens, "documents": p.documents} for p in phases],
         "documents_sha256": sha256_file(directory / INDEX),
     }
-    _check_counts(counts, writer.tokens)
+    _check_counts(counts)
     return counts
 
 
-class ShardWriter:
-    """Cuts one stream of ids into files of at most SHARD_TOKENS, hashing what it writes."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.shards: list[dict[str, Any]] = []
-        self.tokens = 0
-        self._file: Any = None
-
-    def write(self, ids: np.ndarray) -> None:
-        while len(ids):
-            if self._file is None:
-                self._open()
-            part = ids[: SHARD_TOKENS - self.shards[-1]["tokens"]]
-            self._file.write(part.data)
-            self._hash.update(part.data)
-            self.shards[-1]["tokens"] += len(part)
-            self.tokens += len(part)
-            ids = ids[len(part) :]
-            if self.shards[-1]["tokens"] == SHARD_TOKENS:
-                self.close()
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-            self.shards[-1]["sha256"] = self._hash.hexdigest()
-
-    def _open(self) -> None:
-        name = f"shard-{len(self.shards):05d}.bin"
-        self._file = open(self.directory / name, "wb")  # noqa: SIM115 - closed when the shard is full
-        self._hash = hashlib.sha256()
-        self.shards.append({"file": name, "tokens": 0, "sha256": ""})
+def write_shard(shard: Shard, paths: tuple[Path, ...], borders: np.ndarray, dtype: np.dtype) -> str:
+    """Gather one shard from the spool's files and write it; returns its hex SHA-256."""
+    digest = hashlib.sha256()
+    with open(shard.path, "wb") as file:
+        for first, last in _windows(shard.length):
+            window = _gather(shard.start[first:last], shard.length[first:last], paths, borders, dtype)
+            file.write(window.data)
+            digest.update(window.data)
+    return digest.hexdigest()
 
 
-def _batches(rows: Iterator[tuple[int, str]], corpus: Corpus) -> Iterator[tuple[list[int], list[str]]]:
-    """Groups of about BATCH_BYTES of text."""
-    numbers: list[int] = []
-    batch: list[str] = []
-    size = 0
-    for row, text in rows:
-        numbers.append(row)
-        batch.append(text)
-        size += int(corpus.bytes[row])
-        if size >= BATCH_BYTES:
-            yield numbers, batch
-            numbers, batch, size = [], [], 0
-    if batch:
-        yield numbers, batch
+def _shards(directory: Path, order: np.ndarray, spooled: Spool) -> Iterator[Shard]:
+    """Cut the stream into shards of SHARD_TOKENS."""
+    length = spooled.length[order]
+    ends = np.cumsum(length)
+    total = int(ends[-1]) if len(ends) else 0
+    for number, begin in enumerate(range(0, total, SHARD_TOKENS)):
+        end = min(begin + SHARD_TOKENS, total)
+        first = int(np.searchsorted(ends, begin, side="right"))
+        last = int(np.searchsorted(ends, end, side="left")) + 1
+        start, pieces = spooled.start[order[first:last]], length[first:last].copy()
+        pieces[-1] -= int(ends[last - 1]) - end
+        skipped = begin - int(ends[first] - length[first])
+        start[0] += skipped
+        pieces[0] -= skipped
+        yield Shard(directory / f"shard-{number:05d}.bin", start, pieces)
 
 
-def _check_ids(ids: np.ndarray, row: int, corpus: Corpus, encoder: Encoder) -> None:
-    if (ids == encoder.eos_token_id).sum() != 1 or ids.max() >= encoder.vocab_size:
-        raise StepError(
-            f"the tokenizer gives its end-of-text token {encoder.eos_token_id}, or an id beyond its vocabulary of "
-            f"{encoder.vocab_size}, within document {corpus.ids[row].as_py()} ({corpus.sources[row].as_py()}); "
-            "mark its end-of-text token as special"
-        )
+def _write_shards(shards: list[Shard], spooled: Spool, engine: EngineParams) -> list[dict[str, Any]]:
+    """Write the shards side by side; returns what the manifest says of them."""
+    function = partial(write_shard, paths=spooled.paths, borders=spooled.borders, dtype=spooled.dtype)
+    written = []
+    progress = Progress(len(shards))
+    for shard, digest in zip(shards, map_shards(function, shards, engine), strict=True):
+        written.append({"file": shard.path.name, "tokens": shard.tokens, "sha256": digest})
+        progress.update(len(written), tokens=sum(row["tokens"] for row in written))
+    return written
+
+
+def _windows(length: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Runs of documents [first, last) of at most WINDOW_TOKENS, or of a single longer document."""
+    ends = np.cumsum(length)
+    first = 0
+    while first < len(length):
+        limit = ends[first] - length[first] + WINDOW_TOKENS
+        last = max(first + 1, int(np.searchsorted(ends, limit, side="right")))
+        yield first, last
+        first = last
+
+
+def _gather(
+    start: np.ndarray, length: np.ndarray, paths: tuple[Path, ...], borders: np.ndarray, dtype: np.dtype
+) -> np.ndarray:
+    """Stretches of the spool, one behind the other; read in the order in which they lie, each file opened once."""
+    window = np.empty(int(length.sum()), dtype=dtype)
+    places = np.cumsum(length) - length
+    order = np.argsort(start, kind="stable")
+    files = np.searchsorted(borders, start[order], side="right") - 1
+    for run in np.split(order, np.flatnonzero(np.diff(files)) + 1):
+        number = int(np.searchsorted(borders, start[run[0]], side="right")) - 1
+        offsets = ((start[run] - borders[number]) * dtype.itemsize).tolist()
+        target = memoryview(window).cast("B")
+        # Plain reads: what a map has touched would count, and stay, as this process's memory.
+        with open(paths[number], "rb", buffering=0) as file:
+            begins, sizes = (places[run] * dtype.itemsize).tolist(), (length[run] * dtype.itemsize).tolist()
+            for offset, begin, size in zip(offsets, begins, sizes, strict=True):
+                file.seek(offset)
+                _read_into(file, target[begin : begin + size])
+    return window
+
+
+def _read_into(file: Any, target: memoryview) -> None:
+    """Fill `target`: one system call may read less than it was asked for."""
+    while target:
+        read = file.readinto(target)
+        if not read:
+            raise AssertionError(f"{file.name} ends {len(target)} bytes early")
+        target = target[read:]
+
+
+def _write_index(path: Path, order: np.ndarray, corpus: Corpus, spooled: Spool) -> None:
+    first_token = 0
+    with pq.ParquetWriter(path, DOCUMENTS, compression="zstd") as index:
+        for offset in range(0, len(order), INDEX_ROWS):
+            rows = order[offset : offset + INDEX_ROWS]
+            index.write_table(_index_rows(rows, first_token, corpus, spooled))
+            first_token += int(spooled.length[rows].sum())
 
 
 def _index_rows(rows: np.ndarray, first_token: int, corpus: Corpus, spooled: Spool) -> pa.Table:
     length = spooled.length[rows]
     columns = {
-        "id": corpus.ids.take(pa.array(rows)),
+        "id": corpus.ids.take(pa.array(rows)).cast(pa.string()),
         "kind": pa.array(KINDS).take(pa.array(corpus.kinds[rows])),
-        "source": corpus.sources.take(pa.array(rows)),
+        "source": corpus.sources.take(pa.array(rows)).cast(pa.string()),
         "start": first_token + np.cumsum(length) - length,
         "length": length,
         "bytes": corpus.bytes[rows],
@@ -198,11 +191,13 @@ def _counts(order: np.ndarray, corpus: Corpus, spooled: Spool) -> dict[str, Any]
     return count(order, distinct) | {"by_kind": by_kind}
 
 
-def _check_counts(counts: dict[str, Any], written: int) -> None:
-    """The law of the manifest: kinds add up to the split, shards add up to the split."""
+def _check_counts(counts: dict[str, Any]) -> None:
+    """The law of the manifest: kinds, shards and phases each add up to the split."""
     for figure in ("documents", "distinct_documents", "tokens", "bytes"):
         total = sum(kind[figure] for kind in counts["by_kind"].values())
         if total != counts[figure]:
             raise AssertionError(f"{figure}: the kinds add up to {total}, the split has {counts[figure]}")
-    if not counts["tokens"] == written == sum(shard["tokens"] for shard in counts["shards"]):
-        raise AssertionError(f"{written} tokens written, {counts['tokens']} counted, shards {counts['shards']}")
+    for pieces in ("shards", "phases"):
+        total = sum(piece["tokens"] for piece in counts[pieces])
+        if total != counts["tokens"]:
+            raise AssertionError(f"{total} tokens in {pieces}, {counts['tokens']} in the split: {counts[pieces]}")

@@ -1,75 +1,134 @@
-"""Tokenization: read the corpus, plan the mixture, get a tokenizer, write the streams and the manifest."""
+"""Tokenization: read the corpus, get a tokenizer, encode, plan the mixture, write the streams and the manifest.
 
+Shares of tokens are exact, so the tokens of every document that may be needed are counted before anything is planned.
+"""
+
+import errno
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from components.documents import KINDS, check_balance
+from components.errors import StepError
 from components.files import atomic_directory
 from components.params import Params
-from components.tokenization import shards, tokenizer
-from components.tokenization.mixture import Corpus, Mixture, plan, read_corpus, uniform
+from components.tokenization import tokenizer
+from components.tokenization.corpus import Corpus, read_corpus, texts
+from components.tokenization.encode import Spool, spool
+from components.tokenization.mixture import Division, Mixture, Phase, divide, plan, shares, uniform
+from components.tokenization.shards import write_split
 from components.tokenization.tokenizer import Encoder
 from components.tokens import DTYPES, FORMAT_VERSION, MANIFEST, TOKENIZER, Manifest, Tokens
 from components.tracking import Tracker
 
 SAMPLE_BYTES = 20_000_000  # of text that the tokenizer is trained on; more changes few merges
 ROUND_TRIPS = 200  # documents on which an existing tokenizer must give the text back
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker: Tracker) -> dict[str, Any]:
-    directories = inputs["documents"]
-    corpus = read_corpus(directories)
-    mixture = plan(corpus, params.tokenization, params.seed)
-    with atomic_directory(outputs["output"]) as output, tokenizer.all_cores():
-        sample_bytes = _make_tokenizer(directories, corpus, mixture, params, output / TOKENIZER)
+    settings, place = params.tokenization, outputs["output"]
+    with _disk_full_is_said(place), atomic_directory(place) as output:
+        scratch = output / "scratch"
+        scratch.mkdir()
+        corpus = read_corpus(inputs["documents"], scratch / "names.arrow")
+        division = divide(corpus, settings)
+        sample_bytes = _make_tokenizer(corpus, division, params, output / TOKENIZER)
         encoder = Encoder(output / TOKENIZER)
-        lossy = _lossy(directories, corpus, mixture, encoder) if params.tokenization.tokenizer else 0
-        manifest = _write(directories, corpus, mixture, encoder, output)
+        lossy = _lossy(corpus, division, encoder) if settings.tokenizer else 0
+        dtype = "uint16" if encoder.vocab_size <= 2**16 else "uint32"
+        spooled = spool(corpus, division.needed, output / TOKENIZER, DTYPES[dtype], scratch, params.engine)
+        mixture = plan(corpus, division, spooled.length, settings, params.seed)
+        vocab_size = _padded(encoder.vocab_size, settings.pad_vocab_to_multiple)
+        manifest = _write(corpus, mixture, spooled, encoder, dtype, vocab_size, params, output)
+        shutil.rmtree(scratch)
         Tokens.open(output)  # what was written can be read
-    tracker.artifact(outputs["output"] / MANIFEST)
-    summary = _summary(corpus, mixture, manifest) | {"tokenizer_sample_bytes": sample_bytes, "lossy_documents": lossy}
-    _note_vocabulary(manifest, params)
-    return summary
+    tracker.artifact(place / MANIFEST)
+    _note_vocabulary(encoder, params)
+    _note_mixture(mixture, spooled)
+    return _summary(corpus, mixture, spooled, manifest) | {
+        "tokenizer_vocab_size": encoder.vocab_size,
+        "tokenizer_sha256": encoder.sha256,
+        "tokenizer_sample_bytes": sample_bytes,
+        "lossy_documents": lossy,
+    }
 
 
-def _make_tokenizer(directories: list[Path], corpus: Corpus, mixture: Mixture, params: Params, output: Path) -> int:
+@contextmanager
+def _disk_full_is_said(place: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        free = shutil.disk_usage(place.parent).free
+        raise StepError(
+            f"there was no room to write {place} ({error.strerror}; {free / 1e6:,.0f} MB are free now); nothing of it is "
+            "left: it needs about as much room again as the finished tokens, and a limit on the size of files counts too"
+        ) from error
+
+
+def _padded(entries: int, multiple: int) -> int:
+    return -(-entries // multiple) * multiple
+
+
+def _make_tokenizer(corpus: Corpus, division: Division, params: Params, output: Path) -> int:
     """Take the tokenizer that is named, or train one; returns the bytes of text that it was trained on."""
-    if params.tokenization.tokenizer:
-        tokenizer.take(Path(params.tokenization.tokenizer), output)
+    settings = params.tokenization
+    if settings.tokenizer:
+        tokenizer.take(Path(settings.tokenizer), output, settings.tokenizer_sha256)
         return 0
-    sample = _sample(corpus, mixture)
+    sample = _sample(corpus, division, params)
     print(f"training a tokenizer on {corpus.bytes[sample].sum() / 1e6:.1f} MB of text", flush=True)
-    tokenizer.train((text for _, text in shards.texts(directories, sample)), params.tokenization.vocab_size, output)
+    with tokenizer.all_cores():
+        tokenizer.train((text for _, text in texts(corpus, sample)), settings.vocab_size, output)
     return int(corpus.bytes[sample].sum())
 
 
-def _sample(corpus: Corpus, mixture: Mixture) -> np.ndarray:
-    """Training documents for the tokenizer, by hash up to SAMPLE_BYTES; bool (rows,). Held-out text is never seen."""
-    rows = np.unique(mixture.train)
-    share = SAMPLE_BYTES / max(1, int(corpus.bytes[rows].sum()))
-    ids = corpus.ids.take(rows).to_pylist()
-    chosen = rows[uniform(ids, "tokenizer sample") < share] if share < 1 else rows
+def _sample(corpus: Corpus, division: Division, params: Params) -> np.ndarray:
+    """Training documents for the tokenizer, by hash up to SAMPLE_BYTES; bool (rows,). Held-out text is never seen.
+
+    The kinds stand in it as they would in the stream if every byte were a token: tokens are not known yet.
+    """
+    taken, _ = shares(corpus, division, corpus.bytes, params.tokenization)
+    rows = np.concatenate([share.distinct for share in taken])
+    rows = rows if len(rows) else np.flatnonzero(division.candidates)
+    share = SAMPLE_BYTES / int(corpus.bytes[rows].sum())
+    chosen = rows[uniform(corpus.keys[rows], "tokenizer sample") < share] if share < 1 else rows
     mask = np.zeros(len(corpus), dtype=bool)
     mask[chosen if len(chosen) else rows[:1]] = True
     return mask
 
 
-def _write(directories: list[Path], corpus: Corpus, mixture: Mixture, encoder: Encoder, output: Path) -> Manifest:
+def _write(
+    corpus: Corpus,
+    mixture: Mixture,
+    spooled: Spool,
+    encoder: Encoder,
+    dtype: str,
+    vocab_size: int,
+    params: Params,
+    output: Path,
+) -> Manifest:
     """Write both streams and the manifest."""
-    name = "uint16" if encoder.vocab_size <= 2**16 else "uint32"
-    spooled = shards.spool(directories, corpus, mixture.rows, encoder, DTYPES[name], output / "spool.bin")
+    kinds = tuple(KINDS[code] for code in np.unique(corpus.kinds[mixture.validation]))
+    tokens = int(spooled.length[mixture.validation].sum())
+    held_out = (Phase(kinds, len(mixture.validation), tokens),)
     splits = {
-        split: shards.write_split(output / split, order, corpus, spooled)
-        for split, order in (("train", mixture.train), ("validation", mixture.validation))
+        split: write_split(output / split, order, phases, corpus, spooled, params.engine)
+        for split, order, phases in (
+            ("train", mixture.train, mixture.phases),
+            ("validation", mixture.validation, held_out),
+        )
     }
-    spooled.path.unlink()
     content: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
-        "dtype": name,
-        "vocab_size": encoder.vocab_size,
+        "dtype": dtype,
+        "vocab_size": vocab_size,
         "eos_token_id": encoder.eos_token_id,
         "tokenizer_sha256": encoder.sha256,
         "splits": splits,
@@ -79,54 +138,64 @@ def _write(directories: list[Path], corpus: Corpus, mixture: Mixture, encoder: E
     return manifest
 
 
-def _lossy(directories: list[Path], corpus: Corpus, mixture: Mixture, encoder: Encoder) -> int:
+def _lossy(corpus: Corpus, division: Division, encoder: Encoder) -> int:
     """How many of ROUND_TRIPS documents, chosen by hash, an existing tokenizer does not give back as they were."""
-    rows = mixture.rows
-    numbers = uniform(corpus.ids.take(rows).to_pylist(), "round trip")
+    rows = np.flatnonzero(division.needed)
     wanted = np.zeros(len(corpus), dtype=bool)
-    wanted[rows[np.argsort(numbers)[:ROUND_TRIPS]]] = True
-    originals = [text for _, text in shards.texts(directories, wanted)]
-    lost = sum(encoder.decode(ids) != text for text, ids in _encoded(encoder, originals))
+    wanted[rows[np.argsort(uniform(corpus.keys[rows], "round trip"))[:ROUND_TRIPS]]] = True
+    originals = [text for _, text in texts(corpus, wanted)]
+    lost = sum(encoder.decode(ids) != text for text, ids in zip(originals, encoder.encode(originals), strict=True))
     if lost:
         print(f"note: the tokenizer does not give back {lost} of {len(originals)} documents as they were", flush=True)
     return lost
 
 
-def _encoded(encoder: Encoder, originals: list[str]) -> Iterator[tuple[str, list[int]]]:
-    yield from zip(originals, encoder.encode(originals), strict=True)
-
-
-def _note_vocabulary(manifest: Manifest, params: Params) -> None:
+def _note_vocabulary(encoder: Encoder, params: Params) -> None:
     asked = params.tokenization.vocab_size
-    if not params.tokenization.tokenizer and manifest.vocab_size < asked:
+    if not params.tokenization.tokenizer and encoder.vocab_size < asked:
         print(
-            f"note: the text supports {manifest.vocab_size:,} vocabulary entries, not the {asked:,} of "
+            f"note: the text supports {encoder.vocab_size:,} vocabulary entries, not the {asked:,} of "
             "tokenization.vocab_size: every pair of tokens that occurs twice is merged",
             flush=True,
         )
 
 
-def _summary(corpus: Corpus, mixture: Mixture, manifest: Manifest) -> dict[str, Any]:
+def _note_mixture(mixture: Mixture, spooled: Spool) -> None:
+    """What each kind gets, and which one keeps a weighted stream from being longer."""
+    total = int(spooled.length[mixture.train].sum())
+    parts = [
+        f"{share.kind} {share.tokens(spooled.length) / total:.1%} in {float(share.passes):.3g} passes"
+        for share in mixture.shares
+    ]
+    limit = f"; it ends where the cap of {mixture.limited_by} is reached" if mixture.limited_by else ""
+    print(f"mixture: {total:,} tokens, {', '.join(parts)}{limit}", flush=True)
+
+
+def _summary(corpus: Corpus, mixture: Mixture, spooled: Spool, manifest: Manifest) -> dict[str, Any]:
     """Counts by split and kind. Rows read = duplicates + left out + distinct documents of both splits."""
     splits = manifest.splits
     distinct = {name: split["distinct_documents"] for name, split in splits.items()}
     duplicates = int((~corpus.first).sum())
-    used = np.isin(np.arange(len(corpus)), mixture.rows)
+    used = np.zeros(len(corpus), dtype=bool)
+    used[mixture.train] = used[mixture.validation] = True
     left_out = int((corpus.first & ~used).sum())
     check_balance("tokenization", len(corpus), sum(distinct.values()), duplicates + left_out)
     train = splits["train"]
     text_tokens = train["tokens"] - train["documents"]
     figures = ("documents", "distinct_documents", "tokens", "bytes")
     return {
-        "vocab_size": manifest.vocab_size,
+        "vocab_size": manifest.vocab_size,  # the model's; the tokenizer may have fewer entries
         "bytes_per_token": round(train["bytes"] / max(1, text_tokens), 4),  # without the end-of-text tokens
         "documents_read": len(corpus),
         "duplicates": duplicates,
-        "left_out": left_out,  # by epochs below 1
+        "left_out": left_out,  # by epochs, weights and fractions of a pass
         **{name: {figure: split[figure] for figure in figures} for name, split in splits.items()},
         "by_kind": {
             kind: {name: split["by_kind"][kind] for name, split in splits.items() if kind in split["by_kind"]}
             for kind in KINDS
             if any(kind in split["by_kind"] for split in splits.values())
         },
+        "passes": {share.kind: round(float(share.passes), 6) for share in mixture.shares},
+        "limited_by": mixture.limited_by,
+        "phases": train["phases"],
     }

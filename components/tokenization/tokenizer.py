@@ -16,6 +16,7 @@ from typing import Any
 from components.errors import StepError
 from components.files import sha256_file, write_json
 
+MAX_VOCAB_SIZE = 2**20  # far beyond any tokenizer in use; ids always fit into uint32
 END_OF_TEXT = "<|endoftext|>"
 PATTERN = (
     r"'(?i:[sdmt]|ll|ve|re)"  # English contractions
@@ -41,7 +42,20 @@ def all_cores() -> Iterator[None]:
     The result never depends on their number.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    wanted = {"TOKENIZERS_PARALLELISM": "true", "RAYON_NUM_THREADS": os.environ.get("RAYON_NUM_THREADS") or str(cores)}
+    threads = os.environ.get("RAYON_NUM_THREADS") or str(cores)
+    with _environment({"TOKENIZERS_PARALLELISM": "true", "RAYON_NUM_THREADS": threads}):
+        yield
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Keep the tokenizers library to the thread that calls it: one of several workers."""
+    with _environment({"TOKENIZERS_PARALLELISM": "false"}):
+        yield
+
+
+@contextmanager
+def _environment(wanted: dict[str, str]) -> Iterator[None]:
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     try:
@@ -49,7 +63,7 @@ def all_cores() -> Iterator[None]:
     finally:
         for name, value in before.items():
             if value is None:
-                del os.environ[name]
+                os.environ.pop(name, None)
             else:
                 os.environ[name] = value
 
@@ -83,17 +97,26 @@ def train(texts: Iterable[str], vocab_size: int, directory: Path) -> None:
     _write_config(directory, {"tokenizer_class": "PreTrainedTokenizerFast"}, END_OF_TEXT)
 
 
-def take(folder: Path, directory: Path) -> None:
+def take(folder: Path, directory: Path, sha256: str = "") -> None:
     """Copy an existing tokenizer into `directory`, as transformers reads it.
 
+    Args:
+        sha256: what the folder's tokenizer.json must hash to; empty takes any.
+
     Raises:
-        StepError: the folder holds no readable fast tokenizer.
+        StepError: the folder holds no readable fast tokenizer, or another than the one that was pinned.
     """
     folder = Path(folder)
     if not (folder / "tokenizer.json").is_file():
         raise StepError(
             f"tokenization.tokenizer: {folder} has no tokenizer.json; expected the folder of a fast tokenizer, as "
             "transformers' save_pretrained writes it"
+        )
+    found = sha256_file(folder / "tokenizer.json")
+    if sha256 and found != sha256:
+        raise StepError(
+            f"{folder / 'tokenizer.json'} has the SHA-256 {found}; tokenization.tokenizer_sha256 is {sha256}: bring the "
+            "pinned tokenizer back, or pin this one"
         )
     directory.mkdir(parents=True)
     for name in FILES:
@@ -119,6 +142,11 @@ class Encoder:
         config = _read_config(directory, directory)
         self.eos_token_id: int = self._tokenizer.token_to_id(_content(config["eos_token"]))
         self.vocab_size = max(self._tokenizer.get_vocab(with_added_tokens=True).values()) + 1
+        if self.vocab_size > MAX_VOCAB_SIZE:
+            raise StepError(
+                f"the tokenizer's highest id is {self.vocab_size - 1:,}, so a model would need {self.vocab_size:,} rows in "
+                f"its embedding; at most {MAX_VOCAB_SIZE:,} are possible: number its entries without gaps"
+            )
         self.sha256 = sha256_file(path)
 
     def encode(self, texts: list[str]) -> list[list[int]]:

@@ -14,7 +14,7 @@ import pytest
 from components.documents import DOCUMENT, Document
 from components.errors import StepError
 from components.tokenization import tokenizer
-from components.tokenization.mixture import read_corpus
+from components.tokenization.corpus import read_corpus
 from components.tokenization.tokenizer import Encoder
 from components.tokens import DTYPES, Manifest
 
@@ -26,7 +26,20 @@ def test_a_missing_value_is_named(made: Callable[[int], list[Document]], tmp_pat
     nullable = pa.schema([field.with_nullable(True) for field in DOCUMENT])
     pq.write_table(pa.Table.from_pylist(rows, schema=nullable), tmp_path / "part-00000.parquet")
     with pytest.raises(StepError, match=f"has 1 documents without {column}"):
-        read_corpus([tmp_path])
+        read_corpus([tmp_path], tmp_path / "names.arrow")
+
+
+def test_an_unknown_kind_is_named(tmp_path: Path) -> None:
+    row = {name: "x" for name in DOCUMENT.names} | {"kind": "poem", "educational_value": None, "quality": None}
+    pq.write_table(pa.Table.from_pylist([row], schema=DOCUMENT), tmp_path / "part-00000.parquet")
+    with pytest.raises(StepError, match="documents of kind 'poem'; expected one of web, prose"):
+        read_corpus([tmp_path], tmp_path / "names.arrow")
+
+
+def test_an_empty_text_is_named(made: Callable[[int], list[Document]], write_set: Any, tmp_path: Path) -> None:
+    documents = [*made(3), Document("", "prose", "a/blank/page", "MIT", "test")]
+    with pytest.raises(StepError, match=r"has 1 documents with an empty text \(first: \w{32} from a/blank/page\)"):
+        read_corpus([write_set(documents)], tmp_path / "names.arrow")
 
 
 def test_a_token_named_only_in_the_older_file_is_found(trained: Path, tmp_path: Path) -> None:

@@ -12,16 +12,17 @@ import pytest
 from components.documents import KINDS, Document
 from components.errors import StepError
 from components.files import sha256_file
-from components.params import Params, TokenizationParams
-from components.tokenization import shards, tokenize
+from components.params import EngineParams, Params, TokenizationParams
+from components.tokenization import encode, shards, tokenize
 from components.tokenization.tokenizer import Encoder
 from components.tokens import Tokens, TokenSplit
 from components.tracking import Tracker
 
 
-def run(sets: list[Path], output: Path, seed: int = 1, **params: Any) -> dict[str, Any]:
+def run(sets: list[Path], output: Path, engine: str = "threads", seed: int = 1, **params: Any) -> dict[str, Any]:
     defaults = {"vocab_size": 300, "validation_fraction": 0.1, "epochs": dict.fromkeys(KINDS, 1)}
-    given = Params(seed=seed, tokenization=TokenizationParams(**defaults | params))
+    tokenization = TokenizationParams(**defaults | params)
+    given = Params(seed=seed, tokenization=tokenization, engine=EngineParams(kind=engine, workers=2))
     return tokenize.run({"documents": sets}, {"output": output}, given, Tracker())
 
 
@@ -96,9 +97,12 @@ def test_small_shards_hold_the_same_stream(
     done: Any, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shards, "SHARD_TOKENS", 257)
-    monkeypatch.setattr(shards, "GATHER_DOCUMENTS", 7)
-    monkeypatch.setattr(shards, "BATCH_BYTES", 500)
-    run([corpus], tmp_path / "cut", epochs={"prose": 1, "code": 2.5, "textbook": 0.5})
+    monkeypatch.setattr(shards, "WINDOW_TOKENS", 61)
+    monkeypatch.setattr(shards, "INDEX_ROWS", 7)
+    monkeypatch.setattr(encode, "BATCH_BYTES", 500)
+    monkeypatch.setattr(encode, "PART_BYTES", 2_000)
+    monkeypatch.setattr(encode, "ROWS_AT_ONCE", 5)
+    run([corpus], tmp_path / "cut", "serial", epochs={"prose": 1, "code": 2.5, "textbook": 0.5})
     whole, cut = Tokens.open(done[1]).split("train"), Tokens.open(tmp_path / "cut").split("train")
     sizes = [shard["tokens"] for shard in cut.counts["shards"]]
     assert len(sizes) > 3

@@ -1,0 +1,164 @@
+"""What is known of the documents without their text: where they lie, their kinds, their sizes, a hash of their ids.
+
+Memory grows by numbers alone, 33 bytes a document. Ids and sources, which only the index of the streams needs, go to a
+file that is mapped, so the system may drop them from memory at any time.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from components.documents import KINDS, ROWS_PER_GROUP, shards
+from components.errors import StepError
+
+COLUMNS = ["id", "text", "kind", "source"]
+NAMES = pa.schema([pa.field("id", pa.large_string()), pa.field("source", pa.large_string())])
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    """A part of a Parquet file that can be read alone; `first` is the corpus' number of its first row."""
+
+    path: Path
+    number: int
+    first: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The rows of all document sets in reading order, without their text."""
+
+    ids: pa.ChunkedArray
+    sources: pa.ChunkedArray
+    keys: np.ndarray  # uint64 (rows, 2), hash of the id
+    kinds: np.ndarray  # int8 (rows,), index into KINDS
+    bytes: np.ndarray  # int64 (rows,), of UTF-8
+    first: np.ndarray  # bool (rows,), False for an id that an earlier row has
+    groups: tuple[RowGroup, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.kinds)
+
+
+def read_corpus(directories: list[Path], names: Path) -> Corpus:
+    """Read ids, kinds, sources and sizes of all document sets, in order.
+
+    Args:
+        names: file for ids and sources; it must stay while the corpus is in use.
+
+    Raises:
+        StepError: a directory holds no document set, a value is missing, a text is empty, a kind is unknown, or there
+            is no document at all.
+    """
+    keys, kinds, sizes = [], [], []
+    groups: list[RowGroup] = []
+    with _names_file(names) as write:
+        for directory in directories:
+            for path in shards(directory):
+                with pq.ParquetFile(path) as file:
+                    groups += _groups(path, file.metadata, groups[-1].first + groups[-1].rows if groups else 0)
+                    for batch in file.iter_batches(batch_size=ROWS_PER_GROUP, columns=COLUMNS):
+                        size = _sizes(batch, path)
+                        keys.append(keys_of(batch["id"].to_pylist()))
+                        kinds.append(_kind_codes(batch["kind"], path))
+                        sizes.append(size)
+                        write(batch)
+    if not sum(map(len, sizes)):
+        raise StepError(f"no document in {', '.join(map(str, directories))}; the steps before dropped everything")
+    table = pa.ipc.open_file(pa.memory_map(str(names))).read_all()
+    all_keys = np.concatenate(keys)
+    return Corpus(
+        ids=table["id"],
+        sources=table["source"],
+        keys=all_keys,
+        kinds=np.concatenate(kinds),
+        bytes=np.concatenate(sizes),
+        first=first_of(all_keys),
+        groups=tuple(groups),
+    )
+
+
+def keys_of(ids: Iterable[str]) -> np.ndarray:
+    """A 128-bit hash of each id, uint64 (ids, 2)."""
+    digests = b"".join(hashlib.blake2b(name.encode(), digest_size=16).digest() for name in ids)
+    return np.frombuffer(digests, dtype="<u8").reshape(-1, 2)
+
+
+def first_of(keys: np.ndarray) -> np.ndarray:
+    """True where a key stands for the first time; bool (rows,). Sorting takes 16 bytes a row for a while."""
+    order = np.lexsort((keys[:, 1], keys[:, 0]))  # stable: of equal keys the earliest row comes first
+    again = np.zeros(len(keys), dtype=bool)
+    again[1:] = (keys[order[1:]] == keys[order[:-1]]).all(axis=1)
+    first = np.empty(len(keys), dtype=bool)
+    first[order] = ~again
+    return first
+
+
+def texts(corpus: Corpus, wanted: np.ndarray) -> Iterator[tuple[int, str]]:
+    """The (row, text) of the wanted rows, streamed in reading order.
+
+    Args:
+        wanted: bool (rows,).
+    """
+    for group in corpus.groups:
+        mask = wanted[group.first : group.first + group.rows]
+        if mask.any():
+            with pq.ParquetFile(group.path) as file:
+                row = group.first
+                for batch in file.iter_batches(row_groups=[group.number], columns=["text"]):
+                    here = wanted[row : row + batch.num_rows]
+                    chosen = batch["text"].filter(pa.array(here)).to_pylist()
+                    yield from zip((np.flatnonzero(here) + row).tolist(), chosen, strict=True)
+                    row += batch.num_rows
+
+
+@contextmanager
+def _names_file(path: Path) -> Iterator[Any]:
+    """A function that appends a batch's ids and sources to an Arrow file."""
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, NAMES) as writer:
+        yield lambda batch: writer.write_batch(
+            pa.record_batch([batch[name].cast(pa.large_string()) for name in NAMES.names], schema=NAMES)
+        )
+
+
+def _groups(path: Path, metadata: pq.FileMetaData, first: int) -> Iterator[RowGroup]:
+    for number in range(metadata.num_row_groups):
+        rows = metadata.row_group(number).num_rows
+        yield RowGroup(path.resolve(), number, first, rows)
+        first += rows
+
+
+def _sizes(batch: pa.RecordBatch, path: Path) -> np.ndarray:
+    """Bytes of each text, int64 (rows,), after every value was found to be there."""
+    for name in COLUMNS:
+        if batch[name].null_count:
+            raise StepError(
+                f"{path} has {batch[name].null_count:,} documents without {name}; every document needs one: write "
+                "the set with components.documents.DocumentWriter"
+            )
+    sizes = pc.binary_length(batch["text"]).to_numpy(zero_copy_only=False).astype(np.int64)
+    empty = np.flatnonzero(sizes == 0)
+    if len(empty):
+        row = int(empty[0])
+        raise StepError(
+            f"{path} has {len(empty):,} documents with an empty text (first: {batch['id'][row]} from "
+            f"{batch['source'][row]}); there is nothing to learn from them: drop them in curation"
+        )
+    return sizes
+
+
+def _kind_codes(kinds: pa.Array, path: Path) -> np.ndarray:
+    codes = pc.index_in(kinds, value_set=pa.array(KINDS))
+    if codes.null_count:
+        unknown = pc.unique(kinds.filter(codes.is_null())).to_pylist()
+        raise StepError(f"{path} has documents of kind {unknown[0]!r}; expected one of {', '.join(KINDS)}")
+    return codes.to_numpy(zero_copy_only=False).astype(np.int8)
