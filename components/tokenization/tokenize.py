@@ -43,7 +43,7 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
         dtype = "uint16" if encoder.vocab_size <= 2**16 else "uint32"
         spooled = spool(corpus, division.needed, output / TOKENIZER, DTYPES[dtype], scratch, params.engine)
         mixture = plan(corpus, division, spooled.length, settings, params.seed)
-        vocab_size = _padded(encoder.vocab_size, settings.pad_vocab_to_multiple)
+        vocab_size = padded(encoder.vocab_size, settings.pad_vocab_to_multiple)
         manifest = _write(corpus, mixture, spooled, encoder, dtype, vocab_size, params, output)
         shutil.rmtree(scratch)
         Tokens.open(output)  # what was written can be read
@@ -72,7 +72,8 @@ def _disk_full_is_said(place: Path) -> Iterator[None]:
         ) from error
 
 
-def _padded(entries: int, multiple: int) -> int:
+def padded(entries: int, multiple: int) -> int:
+    """The model's vocabulary: the tokenizer's entries, rounded up."""
     return -(-entries // multiple) * multiple
 
 
