@@ -93,7 +93,7 @@ def train(texts: Iterable[str], vocab_size: int, directory: Path) -> None:
     )
     tokenizer.train_from_iterator(texts, trainer)
     directory.mkdir(parents=True)
-    tokenizer.save(str(directory / "tokenizer.json"))
+    _save(tokenizer, directory / "tokenizer.json")
     _write_config(directory, {"tokenizer_class": "PreTrainedTokenizerFast"}, END_OF_TEXT)
 
 
@@ -126,7 +126,7 @@ def take(folder: Path, directory: Path, sha256: str = "") -> None:
     if tokenizer.truncation or tokenizer.padding:  # else every text would silently be cut or filled up
         tokenizer.no_truncation()
         tokenizer.no_padding()
-        tokenizer.save(str(directory / "tokenizer.json"))
+        _save(tokenizer, directory / "tokenizer.json")
     # Older folders name their special tokens in a file of their own.
     config = _read_config(directory, folder, "special_tokens_map.json") | _read_config(directory, folder)
     _write_config(directory, config, _end_of_text(tokenizer, config, folder))
@@ -155,6 +155,11 @@ class Encoder:
 
     def decode(self, ids: list[int]) -> str:
         return self._tokenizer.decode(ids, skip_special_tokens=False)
+
+
+def _save(tokenizer: Any, path: Path) -> None:
+    # What the library's own `save` raises on a full disk is a plain Exception.
+    path.write_text(tokenizer.to_str(pretty=True), encoding="utf-8")
 
 
 def _load(path: Path, origin: Path) -> Any:

@@ -1,7 +1,11 @@
 """Tokenization as a whole: each document comes out as it went in, the figures add up, equal inputs give equal bytes."""
 
+import errno
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -111,6 +115,49 @@ def test_small_shards_hold_the_same_stream(
     assert whole.documents.equals(cut.documents)
 
 
+@pytest.mark.parametrize("engine", ["serial", "processes"])
+def test_every_engine_gives_the_same_bytes(
+    done: Any, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    monkeypatch.setattr(encode, "PART_BYTES", 2_000)  # several parts, so that several processes work
+    summary, output = done
+    assert run([corpus], tmp_path / "again", engine, epochs={"prose": 1, "code": 2.5, "textbook": 0.5}) == summary
+    names = sorted(p.relative_to(output) for p in output.rglob("*") if p.is_file())
+    assert names == sorted(p.relative_to(tmp_path / "again") for p in (tmp_path / "again").rglob("*") if p.is_file())
+    assert all((output / name).read_bytes() == (tmp_path / "again" / name).read_bytes() for name in names)
+
+
+def test_weights_and_curriculum_hold_in_what_is_written(corpus: Path, tmp_path: Path, capsys: Any) -> None:
+    weights = {"prose": 0.5, "code": 0.3, "textbook": 0.2}
+    curriculum = [["textbook"], ["code", "prose"]]
+    summary = run([corpus], tmp_path / "tokens", weights=weights, curriculum=curriculum, epochs={"prose": 1.5})
+    split = Tokens.open(tmp_path / "tokens").split("train")
+    table, longest = split.documents, int(split.documents["length"].to_numpy().max())
+    for kind, share in weights.items():
+        got = split.counts["by_kind"][kind]["tokens"]
+        assert abs(got - share * len(split)) < 2 * longest  # its own document, and what the others lack of theirs
+    assert summary["passes"][summary["limited_by"]] == {"prose": 1.5}.get(summary["limited_by"], 1)
+    assert f"it ends where the cap of {summary['limited_by']} is reached" in capsys.readouterr().out
+    names, codes = split.kinds
+    for number, kinds in enumerate(curriculum):
+        begin, end = split.phases[number], split.phases[number + 1]
+        rows = split.rows_at(np.arange(begin, end))
+        assert {names[code] for code in codes[rows]} == set(kinds)
+        assert split.counts["phases"][number]["documents"] == len(set(rows.tolist()))
+        assert table["start"][int(rows[0])].as_py() == begin
+    assert split.phases[-1] == len(split)
+
+
+def test_the_held_out_stream_is_the_same_whatever_the_mixture(
+    done: Any, corpus: Path, trained: Path, tmp_path: Path
+) -> None:
+    given = {"tokenizer": str(trained)}
+    run([corpus], tmp_path / "one", **given)
+    run([corpus], tmp_path / "two", seed=7, weights={"code": 1, "prose": 3}, curriculum=[["code"], ["prose"]], **given)
+    for path in sorted((tmp_path / "one" / "validation").iterdir()):
+        assert path.read_bytes() == (tmp_path / "two" / "validation" / path.name).read_bytes()
+
+
 def test_a_document_that_two_sets_hold_counts_once(made: Any, write_set: Any, tmp_path: Path) -> None:
     documents = made(60)
     twins = [Document(d.text, "textbook", "elsewhere", "MIT", "test") for d in documents[:10]]
@@ -176,6 +223,96 @@ def test_an_end_of_text_token_that_texts_contain_is_refused_and_nothing_is_left(
         run([corpus], tmp_path / "tokens", tokenizer=str(tmp_path / "odd"))
     assert [path.name for path in tmp_path.iterdir() if "tokens" in path.name] == ["tokens"]
     assert (tmp_path / "tokens" / "old").exists()
+
+
+def test_a_pinned_tokenizer_that_changed_is_refused(corpus: Path, trained: Path, tmp_path: Path) -> None:
+    pin = sha256_file(trained / "tokenizer.json")
+    summary = run([corpus], tmp_path / "tokens", tokenizer=str(trained), tokenizer_sha256=pin)
+    assert summary["tokenizer_sha256"] == pin
+    with pytest.raises(StepError, match=rf"has the SHA-256 {pin}; tokenization\.tokenizer_sha256 is {'0' * 64}"):
+        run([corpus], tmp_path / "other", tokenizer=str(trained), tokenizer_sha256="0" * 64)
+
+
+def test_a_vocabulary_beyond_every_model_is_refused(corpus: Path, trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained, tmp_path / "sparse")
+    path = tmp_path / "sparse" / "tokenizer.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["model"]["vocab"]["zz"] = 2_000_000_000
+    path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(StepError, match=r"highest id is 2,000,000,000, so a model would need .* at most 1,048,576"):
+        run([corpus], tmp_path / "tokens", tokenizer=str(tmp_path / "sparse"))
+
+
+LIMITED = """
+import resource, sys, traceback
+from pathlib import Path
+from components.errors import StepError
+from components.params import EngineParams, Params, TokenizationParams
+from components.tokenization import tokenize
+from components.tracking import Tracker
+
+if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)
+    params = Params(tokenization=TokenizationParams(vocab_size=300), engine=EngineParams(kind=sys.argv[4], workers=2))
+    try:
+        tokenize.run({"documents": [Path(sys.argv[1])]}, {"output": Path(sys.argv[2])}, params, Tracker())
+    except StepError as error:
+        print(error, *traceback.format_exception(error))
+"""
+
+
+@pytest.mark.parametrize(
+    ("limit", "engine", "where"),
+    [
+        (500, "serial", "_names_file"),
+        (7_500, "serial", "_save"),
+        (50_000, "serial", "encode_part"),
+        (50_000, "threads", "encode_part"),
+        (50_000, "processes", "encode_part"),
+    ],
+)
+def test_a_full_disk_is_said_and_nothing_half_written_is_left(
+    made: Any, write_set: Any, root: Path, tmp_path: Path, limit: int, engine: str, where: str
+) -> None:
+    """A limit on the size of files fails a write as a full disk does."""
+    documents = [Document(f"{n} " + d.text * 100, d.kind, d.source, "MIT", "test") for n, d in enumerate(made(60))]
+    (tmp_path / "script.py").write_text(LIMITED)
+    (tmp_path / "tokens").mkdir()
+    (tmp_path / "tokens" / "old").touch()
+    command = [sys.executable, tmp_path / "script.py", write_set(documents), tmp_path / "tokens", str(limit), engine]
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert f"there was no room to write {tmp_path / 'tokens'}" in done.stdout, done.stdout + done.stderr
+    assert f"in {where}\n" in done.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["script.py", "tokens"]
+    assert [path.name for path in (tmp_path / "tokens").iterdir()] == ["old"]
+
+
+@pytest.mark.parametrize("where", ["write_shard", "_write_index"])
+def test_a_disk_that_fills_up_while_the_streams_are_written_is_said(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shards, where, full)
+    with pytest.raises(
+        StepError, match=r"no room to write .*tokens \(No space left on device; [\d,]+ MB are free now\)"
+    ):
+        run([corpus], tmp_path / "tokens")
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_failure_of_the_disk_stays_what_it_is(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(shards, "write_shard", broken)
+    with pytest.raises(OSError, match="Input/output error"):
+        run([corpus], tmp_path / "tokens")
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_empty_corpus_is_refused(write_set: Any, tmp_path: Path) -> None:
