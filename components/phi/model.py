@@ -5,26 +5,35 @@ Notable:
 - rotary positions on the first dimensions of each head only (half of 64 in Phi-1.5, 0.4 of 80 in Phi-2)
 - biases everywhere, untied head with a bias, tanh GELU ("gelu_new"), no dropout
 - weights stay in float32; activations run in `Phi.dtype`, to which each layer casts its weights
-- attention by matmul and softmax or by PyTorch's fused kernel, whichever is faster for the shape and the device
+- attention by matmul and softmax or by PyTorch's fused kernel, whichever is faster for the shape and the device; with
+  documents packed into one sequence by FlexAttention on CUDA, which skips the blocks that see nothing of each other
 - cross-entropy a chunk of tokens at a time, in float32, so that no float32 copy of all logits ever exists
+- `hidden` goes on from a cache of keys and values; what is built on that (generation) stands in generation.py
 
-Shapes in names and comments: B sequences, T positions, D hidden size, H heads, K head_dim, R rotary dims, F
-feed-forward width, V vocabulary.
+Shapes in names and comments: B sequences, T positions, S positions with those of the cache, D hidden size, H heads,
+K head_dim, R rotary dims, F feed-forward width, V vocabulary, N = B * T.
 """
 
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
+from torch.utils.checkpoint import checkpoint
 
 from components.errors import StepError
 from components.params import ModelShape
+from components.phi.generation import KVCache, generate
+
+Rotary = tuple[Tensor, Tensor]
+Mask = Tensor | BlockMask | None  # added to the scores; FlexAttention's blocks; or plainly causal
 
 IGNORE = -100  # a target that counts for nothing, as in PyTorch and transformers
 
@@ -201,20 +210,24 @@ class Block(nn.Module):
         self.fc1 = Linear(width, config.intermediate_size)
         self.fc2 = Linear(config.intermediate_size, width)
 
-    def forward(self, x_BTD: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
+    def forward(
+        self, x_BTD: Tensor, rotary: Rotary, mask: Mask = None, cache: KVCache | None = None, layer: int = 0
+    ) -> Tensor:
         h_BTD = self.norm(x_BTD)
         feed_forward = self.fc2(F.gelu(self.fc1(h_BTD), approximate="tanh"))
-        return x_BTD + self.dense(self.attention(h_BTD, rotary)) + feed_forward
+        return x_BTD + self.dense(self.attention(h_BTD, rotary, mask, cache, layer)) + feed_forward
 
-    def attention(self, h_BTD: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
-        """Causal self-attention before its output projection, (B, T, D) -> (B, T, D)."""
+    def attention(self, h_BTD: Tensor, rotary: Rotary, mask: Mask, cache: KVCache | None, layer: int) -> Tensor:
+        """Self-attention before its output projection, (B, T, D) -> (B, T, D)."""
         heads, head_dim = self.config.num_attention_heads, self.config.head_dim
         batch, length, width = h_BTD.shape
         # split, not slices: the backward of a slice allocates and zeroes a tensor as large as the whole
         qk, v = self.qkv(h_BTD).view(batch, length, 3, heads, head_dim).split((2, 1), dim=2)
         q, k = rotate(qk, rotary).transpose(1, 3).unbind(2)  # each (B, H, T, K)
-        out = causal_attention(q, k, v.squeeze(2).transpose(1, 2))
-        return out.transpose(1, 2).reshape(batch, length, width)
+        v = v.squeeze(2).transpose(1, 2)
+        if cache is not None:
+            k, v = cache.extend(layer, k, v)  # each (B, H, S, K)
+        return attend(q, k, v, mask).transpose(1, 2).reshape(batch, length, width)
 
 
 def rotary_table(config: PhiConfig, positions: int) -> tuple[Tensor, Tensor]:
@@ -225,30 +238,65 @@ def rotary_table(config: PhiConfig, positions: int) -> tuple[Tensor, Tensor]:
     return angles.cos(), angles.sin()
 
 
-def rotate(qk: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
+def rotate(qk: Tensor, rotary: Rotary) -> Tensor:
     """Turn the first R dimensions of queries and keys (B, T, 2, H, K) by their positions (RoFormer, half-split)."""
-    cos, sin = rotary  # (T, 1, 1, R / 2)
+    cos, sin = rotary  # (1 or B, T, 1, 1, R / 2)
     half = cos.shape[-1]
     first, second, rest = qk.split((half, half, qk.shape[-1] - 2 * half), dim=-1)
     return torch.cat((first * cos - second * sin, second * cos + first * sin, rest), dim=-1)
 
 
-def causal_attention(q: Tensor, k: Tensor, v: Tensor, method: str = "auto") -> Tensor:
-    """softmax(q k^T / sqrt(K)) v under a causal mask; q, k, v are (B, H, T, K).
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Mask = None, method: str = "auto") -> Tensor:
+    """softmax(q k^T / sqrt(K) + mask) v for queries (B, H, T, K), keys and values (B, H, S, K).
 
     Args:
-        method: "matmul", "sdpa" (PyTorch's fused kernel), or "auto": on a CPU with bfloat16 and T <= 512 the fused
+        mask: (1 or B, 1, T, S), or FlexAttention's. None is causal where T == S, and no mask at all for a single query.
+        method: "matmul", "sdpa" (PyTorch's fused kernel), or "auto": on a CPU with bfloat16 and S <= 512 the fused
             kernel is the slower one, elsewhere the faster.
     """
-    length = q.shape[-2]
+    if isinstance(mask, BlockMask):
+        return _flex_attention()(q, k, v, block_mask=mask)
+    causal = mask is None and q.shape[-2] > 1
     if method == "auto":
-        method = "matmul" if q.device.type == "cpu" and q.dtype == torch.bfloat16 and length <= 512 else "sdpa"
+        method = "matmul" if q.device.type == "cpu" and q.dtype == torch.bfloat16 and k.shape[-2] <= 512 else "sdpa"
     if method == "sdpa":
-        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal)
     # The mask is added, not filled in: adding costs nothing in the backward pass.
-    mask = torch.full((length, length), -math.inf, dtype=q.dtype, device=q.device).triu(1)
-    scores = torch.baddbmm(mask, q.flatten(0, 1), k.flatten(0, 1).transpose(1, 2), alpha=q.shape[-1] ** -0.5)
-    return (scores.softmax(-1) @ v.flatten(0, 1)).view_as(v)
+    flat_q, flat_k, scale = q.flatten(0, 1), k.flatten(0, 1).transpose(1, 2), q.shape[-1] ** -0.5
+    if causal:
+        above = torch.full((q.shape[-2], k.shape[-2]), -math.inf, dtype=q.dtype, device=q.device).triu(1)
+        scores = torch.baddbmm(above, flat_q, flat_k, alpha=scale)
+    else:
+        scores = (flat_q * scale) @ flat_k
+        scores = scores if mask is None else (scores.view(*q.shape[:-1], -1) + mask).flatten(0, 1)
+    return (scores.softmax(-1) @ v.flatten(0, 1)).view_as(q)
+
+
+def document_mask(documents_BT: Tensor, dtype: torch.dtype) -> Mask:
+    """Causal attention within documents: position t sees s <= t where both have the same document number."""
+    if documents_BT.device.type == "cuda":
+        return block_mask(documents_BT)
+    seen = (documents_BT[:, :, None] == documents_BT[:, None, :]).tril()
+    return torch.zeros_like(seen, dtype=dtype).masked_fill_(~seen, -math.inf)[:, None]
+
+
+def block_mask(documents_BT: Tensor) -> BlockMask:
+    """The same for FlexAttention."""
+
+    def seen(b: Tensor, h: Tensor, q: Tensor, k: Tensor) -> Tensor:
+        return (q >= k) & (documents_BT[b, q] == documents_BT[b, k])
+
+    batch, length = documents_BT.shape
+    return create_block_mask(seen, batch, None, length, length, device=documents_BT.device)
+
+
+@lru_cache(maxsize=1)
+def _compiled_flex_attention() -> Any:
+    return torch.compile(flex_attention, dynamic=False)  # uncompiled it would hold all scores
+
+
+def _flex_attention() -> Any:
+    return flex_attention if torch.compiler.is_compiling() else _compiled_flex_attention()
 
 
 class HeadCrossEntropy(torch.autograd.Function):
@@ -256,29 +304,33 @@ class HeadCrossEntropy(torch.autograd.Function):
 
     Each chunk's gradient is taken with its loss, so all logits of a batch never exist at once: as fast as the plain
     way at a vocabulary of 2,048, and gigabytes smaller at 51,200 (the idea of Wijmans et al., "Cut Your Losses in
-    Large-Vocabulary Language Models", without its filtering).
+    Large-Vocabulary Language Models", without its filtering). The head's gradients are summed over the chunks in
+    float32, also where its weights are handed in as bfloat16.
+
+    The value is the cross-entropy; the gradient is that of cross-entropy + z_loss * mean(logsumexp(logits)^2).
     """
 
-    CHUNK = 512  # tokens
-
     @staticmethod
-    def forward(ctx: Any, x_ND: Tensor, weight_VD: Tensor, bias_V: Tensor, targets_N: Tensor, learning: bool) -> Tensor:
-        wide = torch.float64 if x_ND.dtype == torch.float64 else torch.float32
-        w, b = weight_VD.to(x_ND.dtype), bias_V.to(x_ND.dtype)
-        count = (targets_N != IGNORE).sum().clamp(min=1)
+    def forward(
+        ctx: Any, x_ND: Tensor, weight_VD: Tensor, bias_V: Tensor, targets_N: Tensor, learning: bool, z_loss: float
+    ) -> Tensor:
+        wide, w, b = _head(x_ND, weight_VD, bias_V)
+        count = (targets_N != IGNORE).sum()
         total = torch.zeros((), dtype=wide, device=x_ND.device)
         if learning:
-            dx, dw, db = torch.empty_like(x_ND), torch.zeros_like(weight_VD), torch.zeros_like(bias_V)
-        for start in range(0, len(x_ND), HeadCrossEntropy.CHUNK):
-            part = slice(start, start + HeadCrossEntropy.CHUNK)
+            dx, dw, db = torch.empty_like(x_ND), torch.zeros_like(w, dtype=wide), torch.zeros_like(b, dtype=wide)
+        for part in chunks(x_ND):
             x, targets = x_ND[part], targets_N[part]
-            log_p = F.linear(x, w, b).to(wide).log_softmax(-1)
+            logits = F.linear(x, w, b).to(wide)
+            log_p = logits.log_softmax(-1)
             total += F.nll_loss(log_p, targets, ignore_index=IGNORE, reduction="sum")
             if learning:
-                counts = targets != IGNORE
-                d_logits = log_p.exp_()  # softmax minus one at the target, over the number of targets
-                d_logits[torch.arange(len(x), device=x.device), targets.clamp(min=0)] -= 1
-                d_logits *= (counts / count).to(wide)[:, None]
+                chosen, share = targets.clamp(min=0)[:, None], ((targets != IGNORE) / count).to(wide)[:, None]
+                pull = share
+                if z_loss:  # d lse^2 = 2 lse softmax
+                    lse = logits.gather(1, chosen) - log_p.gather(1, chosen)
+                    pull = share * (1 + 2 * z_loss * lse)
+                d_logits = log_p.exp_().mul_(pull).scatter_add_(1, chosen, -share)
                 db += d_logits.sum(0)
                 narrow = d_logits.to(x.dtype)
                 dx[part] = narrow @ w
@@ -291,7 +343,19 @@ class HeadCrossEntropy(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (upstream,) = gradients
-        return *(saved * upstream.to(saved.dtype) for saved in ctx.saved_tensors), None, None
+        return *(saved * upstream.to(saved.dtype) for saved in ctx.saved_tensors), None, None, None
+
+
+def chunks(x_ND: Tensor) -> list[slice]:
+    """Slices of tokens whose logits are held at once: few where caches are small, more where kernels must be filled."""
+    size = 512 if x_ND.device.type == "cpu" else 4096
+    return [slice(start, start + size) for start in range(0, len(x_ND), size)]
+
+
+def _head(x_ND: Tensor, weight_VD: Tensor, bias_V: Tensor) -> tuple[torch.dtype, Tensor, Tensor]:
+    """The dtype to sum in, and the head's weights in the activations' dtype."""
+    wide = torch.float64 if x_ND.dtype == torch.float64 else torch.float32
+    return wide, weight_VD.to(x_ND.dtype), bias_V.to(x_ND.dtype)
 
 
 class Phi(nn.Module):
@@ -300,12 +364,14 @@ class Phi(nn.Module):
     Attributes:
         config: its shape.
         dtype: of the activations.
+        recompute: keep only each block's input for the backward pass and compute the block anew there: far less
+            memory for a third more time; equal bits.
     """
 
-    def __init__(self, config: PhiConfig, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, config: PhiConfig, dtype: torch.dtype = torch.float32, recompute: bool = False) -> None:
         super().__init__()
         self.config = config.checked()
-        self.dtype = dtype
+        self.dtype, self.recompute = dtype, recompute
         self.embed = nn.Embedding(config.vocab_size, config.hidden_size, _weight=torch.empty(_table_shape(config)))
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
         self.final_norm = LayerNorm(config.hidden_size, config.layer_norm_eps)
@@ -323,82 +389,123 @@ class Phi(nn.Module):
                 parameter.normal_(0.0, self.config.initializer_range, generator=generator)
             else:
                 parameter.fill_(1.0 if name.endswith("norm.weight") else 0.0)
+        for buffer, values in zip((self.cos, self.sin), rotary_table(self.config, len(self.cos)), strict=True):
+            buffer.copy_(values)  # a model made on the meta device has none yet
         return self
 
-    def hidden(self, tokens_BT: Tensor) -> Tensor:
+    def hidden(self, tokens_BT: Tensor, documents_BT: Tensor | None = None, cache: KVCache | None = None) -> Tensor:
         """Final hidden states (B, T, D), from which the head reads.
 
+        Args:
+            documents_BT: a number of the document of each position; attention stays within a document. Positions count
+                on over the sequence: rotary attention knows only distances, so a document gives the same wherever it
+                stands.
+            cache: keys and values of what came before, which `tokens_BT` goes on from; it is extended by them.
+
         Raises:
-            StepError: more positions than the model has.
+            StepError: no tokens, more positions than the model has, or (looked at on a CPU only) an id that is none.
         """
+        self._check(tokens_BT, cache)
+        rotary, mask = self._surroundings(tokens_BT, documents_BT, cache)
+        x_BTD = self.embed(tokens_BT).to(self.dtype)
+        recompute = self.recompute and torch.is_grad_enabled()
+        for layer, block in enumerate(self.blocks):
+            if recompute:  # no dropout, so no random state to keep
+                x_BTD = checkpoint(block, x_BTD, rotary, mask, use_reentrant=False, preserve_rng_state=False)
+            else:
+                x_BTD = block(x_BTD, rotary, mask, cache, layer)
+        if cache is not None:
+            cache.length += tokens_BT.shape[1]
+        return self.final_norm(x_BTD)
+
+    def _surroundings(
+        self, tokens_BT: Tensor, documents_BT: Tensor | None, cache: KVCache | None
+    ) -> tuple[Rotary, Mask]:
+        """What all blocks share: rotary angles and the attention mask."""
         length = tokens_BT.shape[1]
+        if cache is None:
+            positions, mask = slice(length), None
+            if documents_BT is not None:
+                mask = document_mask(documents_BT, self.dtype)
+        elif documents_BT is None:
+            positions, mask = cache.positions(length), cache.mask(length, self.dtype, tokens_BT.device)
+        else:
+            raise StepError("documents and a cache were given; a cache holds one document a sequence")
+        cos, sin = (table[positions][..., None, None, :].to(self.dtype) for table in (self.cos, self.sin))
+        return (cos, sin), mask
+
+    def _check(self, tokens_BT: Tensor, cache: KVCache | None) -> None:
+        length = tokens_BT.shape[1] + (cache.length if cache else 0)
         if length > self.config.max_position_embeddings:
             raise StepError(
                 f"a sequence of {length} tokens is longer than the model's "
                 f"{self.config.max_position_embeddings} positions; shorten it"
             )
-        cos, sin = (table[:length, None, None, :].to(self.dtype) for table in (self.cos, self.sin))
-        x_BTD = self.embed(tokens_BT).to(self.dtype)
-        for block in self.blocks:
-            x_BTD = block(x_BTD, (cos, sin))
-        return self.final_norm(x_BTD)
+        if not tokens_BT.numel():
+            raise StepError(f"the batch is empty: {tokens_BT.shape[0]} sequences of {tokens_BT.shape[1]} tokens")
+        if _cheap_to_look_at(tokens_BT):
+            self._check_ids(tokens_BT, "token")
+
+    def _check_ids(self, ids: Tensor, what: str) -> None:
+        low, high = (int(bound) for bound in ids.aminmax())
+        if low < 0 or high >= self.config.vocab_size:
+            bad = low if low < 0 else high
+            raise StepError(
+                f"the {what} id {bad} is none of the model's, 0 to {self.config.vocab_size - 1}; "
+                "tokenize with the tokenizer that the model was made for"
+            )
 
     def forward(self, tokens_BT: Tensor) -> Tensor:
         """Logits (B, T, V) of the next token, in `dtype`, for token ids (B, T)."""
         return self.head(self.hidden(tokens_BT))
 
-    def loss(self, tokens_BT: Tensor, targets_BT: Tensor) -> Tensor:
-        """Mean cross-entropy in nats a target, float32 (float64 for a float64 model). Targets of -100 count not."""
-        hidden_ND = self.hidden(tokens_BT).flatten(0, 1)
-        head, learning = self.head, torch.is_grad_enabled()
-        return HeadCrossEntropy.apply(hidden_ND, head.weight, head.bias, targets_BT.flatten(), learning)
-
-    @torch.no_grad()
-    def generate(
-        self,
-        tokens_BT: Tensor,
-        max_new_tokens: int,
-        temperature: float = 0.0,
-        top_k: int = 0,
-        seed: int = 0,
-        stop_at_eos: bool = True,
+    def loss(
+        self, tokens_BT: Tensor, targets_BT: Tensor, documents_BT: Tensor | None = None, z_loss: float = 0.0
     ) -> Tensor:
-        """Continue prompts of equal length, (B, T) -> (B, T + n) with n <= max_new_tokens.
-
-        Beyond the model's positions the window slides. A sequence that has ended is filled with the end token.
+        """Mean cross-entropy in nats a target, float32 (float64 for a float64 model). Targets of -100 count not.
 
         Args:
-            temperature: 0 takes the likeliest token; else tokens are drawn from softmax(logits / temperature).
-            top_k: draw only from the k likeliest tokens; 0 means all.
+            documents_BT: as for `hidden`.
+            z_loss: weight of mean(logsumexp(logits)^2), which keeps logits from drifting (PaLM, section 5). It enters
+                the gradient only, so that the value is the same figure with and without it.
+
+        Raises:
+            StepError: as `hidden`; no target counts (on a GPU, where looking would wait, the loss is then NaN).
         """
-        generator = torch.Generator(device=tokens_BT.device).manual_seed(seed)
-        eos = self.config.eos_token_id
-        ended = torch.zeros(len(tokens_BT), dtype=torch.bool, device=tokens_BT.device)
-        for _ in range(max_new_tokens):
-            window = tokens_BT[:, -self.config.max_position_embeddings :]
-            logits = self.head(self.hidden(window)[:, -1]).float()
-            following = choose(logits, temperature, top_k, generator)
-            if stop_at_eos:
-                following = following.masked_fill(ended, eos)
-                ended = ended | (following == eos)
-            tokens_BT = torch.cat((tokens_BT, following[:, None]), dim=1)
-            if ended.all():
-                break
-        return tokens_BT
+        if _cheap_to_look_at(targets_BT):
+            counted = targets_BT[targets_BT != IGNORE]
+            if not counted.numel():
+                raise StepError(f"none of the {targets_BT.numel()} targets of a batch counts; leave the batch out")
+            self._check_ids(counted, "target")
+        hidden_ND = self.hidden(tokens_BT, documents_BT).flatten(0, 1)
+        head, learning = self.head, torch.is_grad_enabled()
+        return HeadCrossEntropy.apply(hidden_ND, head.weight, head.bias, targets_BT.flatten(), learning, z_loss)
+
+    @torch.no_grad()
+    def token_losses(self, tokens_BT: Tensor, targets_BT: Tensor, documents_BT: Tensor | None = None) -> Tensor:
+        """Cross-entropy of each target in nats, (B, T) in float32, without gradient; 0 where a target is -100."""
+        hidden_ND = self.hidden(tokens_BT, documents_BT).flatten(0, 1)
+        wide, w, b = _head(hidden_ND, self.head.weight, self.head.bias)
+        targets_N = targets_BT.flatten()
+        losses = [
+            F.cross_entropy(
+                F.linear(hidden_ND[part], w, b).to(wide), targets_N[part], ignore_index=IGNORE, reduction="none"
+            )
+            for part in chunks(hidden_ND)
+        ]
+        return torch.cat(losses).view_as(targets_BT).float()
+
+    def generate(self, tokens_BT: Tensor, max_new_tokens: int, **choices: Any) -> Tensor:
+        """Continue prompts, (B, T) -> (B, T + n): see `components.phi.generation.generate`."""
+        return generate(self, tokens_BT, max_new_tokens, **choices)
 
     def parameter_count(self) -> int:
         return sum(parameter.numel() for parameter in self.parameters())
 
 
-def choose(logits_BV: Tensor, temperature: float, top_k: int, generator: torch.Generator) -> Tensor:
-    """The next token of each sequence, (B, V) -> (B,): greedy at temperature 0, else sampled."""
-    if temperature <= 0:
-        return logits_BV.argmax(-1)
-    scaled = logits_BV / temperature
-    if 0 < top_k < scaled.shape[-1]:
-        kth = scaled.topk(top_k).values[:, -1:]
-        scaled = scaled.masked_fill(scaled < kth, -math.inf)
-    return torch.multinomial(scaled.softmax(-1), 1, generator=generator).squeeze(1)
+def _cheap_to_look_at(values: Tensor) -> bool:
+    """Whether values can be looked at without waiting for a device or breaking a compiled graph."""
+    return values.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def _table_shape(config: PhiConfig) -> tuple[int, int]:

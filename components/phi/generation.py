@@ -1,0 +1,200 @@
+"""Text from a Phi: a cache of keys and values, the choice of the next token, and the loop around them."""
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from components.errors import StepError
+
+if TYPE_CHECKING:
+    from components.phi.model import Phi
+
+ROOM = 64  # positions that a full cache grows by at least
+
+
+class KVCache:
+    """Keys and values of positions that a model has seen, so that they need not be computed again.
+
+    Made empty; `Phi.hidden(tokens, cache=cache)` extends it. Sequences of unequal length are padded on the left: row b
+    begins at index `starts[b]`, what stands before is never seen, and its positions count from there.
+
+    Attributes:
+        length: positions held, padding included.
+        starts: (B,) first index of each row that is not padding; None where no row is padded.
+        layers: keys and values (B, H, room, K) of each block, of which the first `length` positions are in use.
+    """
+
+    def __init__(self, starts: Tensor | None = None, room: int = 0) -> None:
+        """`room` is the number of positions to make place for at once; the cache grows beyond it by itself."""
+        self.length, self.starts, self.room = 0, starts, room
+        self.layers: list[tuple[Tensor, Tensor]] = []
+
+    def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Append one block's keys and values (B, H, T, K); returns all of them, (B, H, length + T, K).
+
+        `length` is for the model to move on, once every block has appended.
+        """
+        end = self.length + keys.shape[2]
+        if layer == len(self.layers):
+            self.layers.append(self._empty(keys, max(end, self.room)))
+        if end > self.layers[layer][0].shape[2]:
+            grown = self._empty(keys, max(end + ROOM, end * 3 // 2))
+            for old, new in zip(self.layers[layer], grown, strict=True):
+                new[:, :, : self.length] = old[:, :, : self.length]
+            self.layers[layer] = grown
+        for held, added in zip(self.layers[layer], (keys, values), strict=True):
+            held[:, :, self.length : end] = added
+        all_keys, all_values = (held[:, :, :end] for held in self.layers[layer])
+        return all_keys, all_values
+
+    @staticmethod
+    def _empty(like: Tensor, room: int) -> tuple[Tensor, Tensor]:
+        batch, heads, _, width = like.shape
+        shape = (batch, heads, room, width)
+        return like.new_zeros(shape), like.new_zeros(shape)
+
+    def select(self, rows: Tensor) -> "KVCache":
+        """A cache of its own whose row i is this one's row `rows[i]`; (n,) indices, repeated or left out at will."""
+        other = KVCache(None if self.starts is None else self.starts[rows], self.room)
+        other.length = self.length
+        other.layers = [
+            (keys[:, :, : self.length][rows], values[:, :, : self.length][rows]) for keys, values in self.layers
+        ]
+        return other
+
+    def repeat(self, times: int) -> "KVCache":
+        """A cache of its own with each row `times` times in a row: one prefix, several continuations."""
+        batch = len(self.layers[0][0]) if self.layers else 0
+        device = self.layers[0][0].device if self.layers else None
+        return self.select(torch.arange(batch, device=device).repeat_interleave(times))
+
+    def truncate(self, length: int) -> None:
+        """Forget the positions from index `length` on.
+
+        Raises:
+            StepError: fewer are held.
+        """
+        if not 0 <= length <= self.length:
+            raise StepError(f"a cache of {self.length} positions cannot be cut to {length}")
+        self.length = length
+
+    def positions(self, count: int) -> Tensor | slice:
+        """Where the next `count` tokens stand, as an index into a table by position: (B, count), or (count,) for all."""
+        if self.starts is None:
+            return slice(self.length, self.length + count)
+        indices = torch.arange(self.length, self.length + count, device=self.starts.device)
+        return (indices - self.starts[:, None]).clamp(min=0)
+
+    def mask(self, count: int, dtype: torch.dtype, device: torch.device) -> Tensor | None:
+        """What the next `count` tokens see, (1 or B, 1, count, length + count), to be added to the scores.
+
+        None where attention's own causality says the same.
+        """
+        if self.starts is None and (count == 1 or self.length == 0):
+            return None
+        keys = torch.arange(self.length + count, device=device)
+        queries = keys[self.length :, None]
+        seen = (keys <= queries)[None]
+        if self.starts is not None:
+            # Padding sees itself, since a softmax over nothing is NaN, and NaN would spread through the values.
+            seen = (seen & (keys >= self.starts[:, None, None])) | (keys == queries)
+        return torch.zeros_like(seen, dtype=dtype).masked_fill_(~seen, -math.inf)[:, None]
+
+
+@torch.no_grad()
+def generate(
+    model: "Phi",
+    tokens_BT: Tensor,
+    max_new_tokens: int,
+    *,
+    lengths_B: Tensor | None = None,
+    temperature: float = 0.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    seed: int = 0,
+    stop_at_eos: bool = True,
+    use_cache: bool = True,
+) -> Tensor:
+    """Continue prompts, (B, T) -> (B, T + n) with n <= max_new_tokens.
+
+    A sequence that has ended is filled with the end token. Beyond the model's positions the window slides: the last
+    tokens that fit are computed anew for each token, since everything in a cache would stand one position further left.
+
+    Args:
+        tokens_BT: prompts; shorter ones are padded on the left with anything.
+        lengths_B: tokens of each prompt without padding, at least 1; None where no prompt is padded.
+        temperature: 0 takes the likeliest token; else tokens are drawn from softmax(logits / temperature).
+        top_k: draw only from the k likeliest tokens; 0 means all.
+        top_p: draw only from the likeliest tokens that together reach this probability (nucleus sampling).
+        seed: of the draws; row b has its own stream of seed + b, whatever stands in the other rows.
+        use_cache: False computes every position anew for each token; slow, and the same text.
+
+    Raises:
+        StepError: an impossible argument, or what `Phi.hidden` refuses.
+    """
+    starts = _check_prompts(tokens_BT, lengths_B, max_new_tokens, temperature, top_k, top_p)
+    draws = [torch.Generator().manual_seed(seed + row) for row in range(len(tokens_BT))]
+    eos, ended = model.config.eos_token_id, torch.zeros(len(tokens_BT), dtype=torch.bool, device=tokens_BT.device)
+    cache = KVCache(starts, min(tokens_BT.shape[1] + max_new_tokens, model.config.max_position_embeddings))
+    for _ in range(max_new_tokens):
+        logits_BV = model.head(_last_states(model, tokens_BT, starts, cache if use_cache else None))
+        following = choose(logits_BV, temperature, top_k, top_p, draws)
+        if stop_at_eos:
+            following = following.masked_fill(ended, eos)
+            ended = ended | (following == eos)
+        tokens_BT = torch.cat((tokens_BT, following[:, None]), dim=1)
+        if ended.all():
+            break
+    return tokens_BT
+
+
+def _last_states(model: "Phi", tokens_BT: Tensor, starts: Tensor | None, cache: KVCache | None) -> Tensor:
+    """Final hidden states (B, D) of the last tokens."""
+    beyond = tokens_BT.shape[1] - model.config.max_position_embeddings
+    if beyond > 0:
+        tokens_BT, cache = tokens_BT[:, beyond:], None
+        starts = None if starts is None else (starts - beyond).clamp(min=0)
+    if cache is None:
+        cache = KVCache(starts, tokens_BT.shape[1])
+    return model.hidden(tokens_BT[:, cache.length :], cache=cache)[:, -1]
+
+
+def _check_prompts(
+    tokens_BT: Tensor, lengths_B: Tensor | None, max_new_tokens: int, temperature: float, top_k: int, top_p: float
+) -> Tensor | None:
+    """Where each prompt starts, or None where none is padded."""
+    for name, value, fine in (
+        ("max_new_tokens", max_new_tokens, max_new_tokens >= 0),
+        ("temperature", temperature, temperature >= 0),
+        ("top_k", top_k, top_k >= 0),
+        ("top_p", top_p, 0 < top_p <= 1),
+    ):
+        if not fine:
+            raise StepError(f"{name} is {value}; expected {'over 0, at most 1' if name == 'top_p' else 'at least 0'}")
+    if lengths_B is None:
+        return None
+    length = tokens_BT.shape[1]
+    if lengths_B.shape != tokens_BT.shape[:1] or int(lengths_B.min()) < 1 or int(lengths_B.max()) > length:
+        raise StepError(
+            f"prompt lengths are {lengths_B.tolist()}; expected one of 1 to {length} for each of {len(tokens_BT)} prompts"
+        )
+    return None if bool((lengths_B == length).all()) else length - lengths_B.to(tokens_BT.device)
+
+
+def choose(logits_BV: Tensor, temperature: float, top_k: int, top_p: float, draws: list[torch.Generator]) -> Tensor:
+    """The next token of each sequence, (B, V) -> (B,): greedy at temperature 0, else one draw from each generator."""
+    if temperature <= 0:
+        return logits_BV.argmax(-1)
+    p_BV = (logits_BV.double() / temperature).softmax(-1)  # float64, since 51,200 of them are summed up
+    if top_k or top_p < 1:
+        sorted_p, order = p_BV.sort(dim=-1, descending=True, stable=True)
+        keep = sorted_p.cumsum(-1) - sorted_p < top_p
+        if top_k:
+            keep[:, top_k:] = False
+        p_BV = p_BV * torch.zeros_like(keep).scatter(1, order, keep)
+    # Summed in the vocabulary's order: rounding of a probability then moves a border by that much and no more.
+    reached = p_BV.cumsum(-1)
+    uniform = torch.stack([torch.rand(1, generator=draw, dtype=torch.float64) for draw in draws]).to(reached.device)
+    return (reached <= uniform * reached[:, -1:]).sum(-1).clamp(max=p_BV.shape[-1] - 1)

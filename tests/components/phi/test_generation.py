@@ -1,0 +1,180 @@
+"""Generation with a cache is generation without one; a row of a batch is that row alone."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components.errors import StepError
+from components.phi.generation import KVCache, choose
+from components.phi.model import Phi, PhiConfig
+
+TINY = PhiConfig(97, 64, 160, 2, 2, 40, partial_rotary_factor=0.5)
+Lively = Callable[..., Phi]
+
+
+def left_padded(lengths: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Random prompts of these lengths (B, T), padded on the left with ones, and the lengths (B,)."""
+    tokens = torch.randint(1, 97, (len(lengths), max(lengths)))
+    for row, length in enumerate(lengths):
+        tokens[row, : max(lengths) - length] = 1
+    return tokens, torch.tensor(lengths)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("lengths", [[6, 6, 6], [9, 1, 4], [1]])
+@pytest.mark.parametrize("temperature", [0.0, 2.0])
+def test_a_cache_changes_no_token(lively: Lively, dtype: torch.dtype, lengths: list[int], temperature: float) -> None:
+    model = lively(TINY, dtype=dtype)
+    tokens, lengths_B = left_padded(lengths)
+    with_cache, without = (
+        model.generate(
+            tokens, 40, lengths_B=lengths_B, temperature=temperature, stop_at_eos=False, use_cache=use_cache
+        )  # also beyond the positions
+        for use_cache in (True, False)
+    )
+    assert with_cache.shape == (len(lengths), max(lengths) + 40)
+    assert torch.equal(with_cache, without)
+
+
+@settings(max_examples=25, deadline=None)
+@given(pieces=st.lists(st.integers(1, 8), min_size=1, max_size=5), seed=st.integers(0, 99))
+def test_states_do_not_depend_on_how_a_sequence_was_cut(pieces: list[int], seed: int) -> None:
+    model = Phi(TINY, torch.float64).double().initialize(seed)
+    tokens = torch.randint(97, (2, sum(pieces)), generator=torch.Generator().manual_seed(seed))
+    cache = KVCache()
+    with torch.no_grad():
+        states = torch.cat([model.hidden(part, cache=cache) for part in tokens.split(pieces, 1)], 1)
+        torch.testing.assert_close(states, model.hidden(tokens))
+    assert cache.length == sum(pieces)
+
+
+@pytest.mark.parametrize("sampling", [{}, {"temperature": 1.5, "top_k": 20, "top_p": 0.9, "seed": 5}])
+def test_a_row_of_a_batch_is_that_row_alone(lively: Lively, sampling: dict) -> None:
+    model = lively(TINY)
+    lengths = [12, 3, 38, 7]
+    tokens, lengths_B = left_padded(lengths)
+    together = model.generate(tokens, 30, lengths_B=lengths_B, **sampling)
+    for row, length in enumerate(lengths):
+        own = sampling | ({"seed": sampling["seed"] + row} if sampling else {})
+        alone = model.generate(tokens[row : row + 1, 38 - length :], 30, **own)[0, length:].tolist()
+        in_batch = together[row, 38:].tolist()
+        assert in_batch[: len(alone)] == alone
+        assert set(in_batch[len(alone) :]) <= {0}
+
+
+def test_one_prefix_serves_several_continuations(lively: Lively) -> None:
+    """As scoring needs it: contexts of unequal length, each with several choices."""
+    model = lively(TINY, dtype=torch.float64)
+    lengths = [10, 4]
+    tokens, lengths_B = left_padded(lengths)
+    choices = torch.randint(97, (2, 3, 5))
+    with torch.no_grad():
+        cache = KVCache(10 - lengths_B)
+        model.hidden(tokens, cache=cache)
+        states = model.hidden(choices.flatten(0, 1), cache=cache.repeat(3)).view(2, 3, 5, -1)
+        for row, length in enumerate(lengths):
+            for choice in range(3):
+                whole = torch.cat((tokens[row, 10 - length :], choices[row, choice]))[None]
+                torch.testing.assert_close(states[row, choice], model.hidden(whole)[0, length:])
+        assert cache.length == 10  # the shared prefix is as it was
+        first = model.hidden(choices[:, 0], cache=cache)
+        cache.truncate(10)
+        second = model.hidden(choices[:, 1], cache=cache)
+        torch.testing.assert_close(first, states[:, 0])
+        torch.testing.assert_close(second, states[:, 1])
+        picked = cache.select(torch.tensor([1]))
+        torch.testing.assert_close(
+            model.hidden(choices[1:, 2], cache=picked), model.hidden(choices[:, 2], cache=cache)[1:]
+        )
+
+
+def test_the_window_slides_and_stops_at_the_end(lively: Lively) -> None:
+    model = lively(TINY)
+    prompt = torch.randint(1, 97, (2, 38))
+    continued = model.generate(prompt, 10, stop_at_eos=False)
+    assert continued.shape == (2, 48)
+    window = continued[:, 7:47]  # the last 40 before the last token
+    assert torch.equal(continued[:, -1], model(window)[:, -1].argmax(-1))
+    with torch.no_grad():
+        model.head.bias[TINY.eos_token_id] += 1e6
+    assert model.generate(prompt, 10)[:, 38:].tolist() == [[0], [0]]
+
+
+def test_a_prompt_longer_than_the_positions_keeps_its_end(lively: Lively) -> None:
+    model = lively(TINY)
+    prompt = torch.randint(1, 97, (1, 55))
+    assert torch.equal(model.generate(prompt, 3)[:, 55:], model.generate(prompt[:, -40:], 3)[:, 40:])
+
+
+def test_greedy_text_equals_transformers_also_in_a_padded_batch(lively: Lively, tmp_path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    from components.phi import checkpoint
+
+    model = lively(TINY)
+    checkpoint.save(model, tmp_path / "m", None, {})
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "m")
+    tokens, lengths_B = left_padded([9, 2, 5])
+    mask = torch.arange(9) >= 9 - lengths_B[:, None]
+    expected = theirs.generate(tokens, attention_mask=mask.long(), max_new_tokens=20, do_sample=False)
+    assert model.generate(tokens, 20, lengths_B=lengths_B).tolist() == expected.tolist()
+
+
+def test_sampling_is_a_function_of_the_seed(lively: Lively) -> None:
+    model = lively(TINY)
+    prompt = torch.randint(1, 97, (1, 5))
+    one, same, other = (model.generate(prompt, 15, temperature=3.0, seed=s).tolist() for s in (1, 1, 2))
+    assert one == same != other
+
+
+def drawn(
+    logits: torch.Tensor, count: int, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0
+) -> torch.Tensor:
+    """How often each token is drawn."""
+    draws = [torch.Generator().manual_seed(seed) for seed in range(count)]
+    chosen = choose(logits.repeat(count, 1), temperature, top_k, top_p, draws)
+    return torch.bincount(chosen, minlength=len(logits)) / count
+
+
+def test_tokens_are_drawn_with_their_probabilities() -> None:
+    logits = torch.tensor([0.0, 3.0, 1.0, 2.0, -torch.inf])
+    torch.testing.assert_close(drawn(logits, 4000), logits.softmax(-1), atol=0.03, rtol=0)
+    torch.testing.assert_close(drawn(logits, 4000, 2.0), (logits / 2).softmax(-1), atol=0.03, rtol=0)
+
+
+def test_draws_keep_to_the_likeliest() -> None:
+    logits = torch.arange(10.0)
+    assert drawn(logits, 500, 5.0, top_k=3).nonzero().flatten().tolist() == [7, 8, 9]
+    assert drawn(torch.tensor([0.5, 0.3, 0.15, 0.05]).log(), 500, top_p=0.75).nonzero().flatten().tolist() == [0, 1]
+    assert drawn(torch.tensor([0.5, 0.3, 0.15, 0.05]).log(), 50, top_p=0.1)[0] == 1
+    assert choose(logits.repeat(3, 1), 0.0, 0, 1.0, []).tolist() == [9, 9, 9]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"temperature": -1.0}, "temperature is -1.0; expected at least 0"),
+        ({"top_p": 0.0}, "top_p is 0.0; expected over 0, at most 1"),
+        ({"top_k": -1}, "top_k is -1"),
+        ({"lengths_B": torch.tensor([0])}, r"prompt lengths are \[0\]; expected one of 1 to 4 for each of 1 prompts"),
+        ({"lengths_B": torch.tensor([1, 1])}, "for each of 1 prompts"),
+    ],
+)
+def test_impossible_wishes_are_refused(arguments: dict, message: str) -> None:
+    with pytest.raises(StepError, match=message):
+        Phi(TINY).initialize(1).generate(torch.ones(1, 4, dtype=torch.long), 5, **arguments)
+
+
+def test_a_cache_is_not_mixed_with_documents_nor_cut_longer() -> None:
+    model, tokens = Phi(TINY).initialize(1), torch.ones(1, 4, dtype=torch.long)
+    with pytest.raises(StepError, match="documents and a cache"):
+        model.hidden(tokens, tokens, KVCache())
+    with pytest.raises(StepError, match="a cache of 0 positions cannot be cut to 3"):
+        KVCache().truncate(3)
+    cache = KVCache()
+    model.hidden(tokens, cache=cache)
+    with pytest.raises(StepError, match="a sequence of 41 tokens"):
+        model.hidden(torch.ones(1, 37, dtype=torch.long), cache=cache)
