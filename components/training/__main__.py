@@ -28,6 +28,7 @@ COMMAND = Command(
     outputs=(
         Argument("output", "directory for the checkpoint"),
         Argument("curves", "CSV for one row a validation", required=False),
+        Argument("state", "where a run keeps its state for resuming; by default .phiforge/training", required=False),
     ),
     sections=("seed", "small", "large", "training"),
 )

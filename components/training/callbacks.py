@@ -1,23 +1,22 @@
-"""What watches a training run: validations for the curve, progress for the screen, metrics for MLflow."""
+"""What happens beside the steps of a run: validations for the curve, states to resume from."""
 
 import csv
 import math
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, Trainer
 
 from components.files import atomic_file
-from components.progress import Progress
 from components.tracking import Tracker
-from components.training.data import Batch, HeldOut
+from components.training.data import Batch, HeldOut, HeldOutLoss
 from components.training.module import PhiTraining
+from components.training.resume import Due, State, StateFolder, random_state, restore_random_state
 from components.training.schedule import learning_rate_factor, validation_steps
+from components.training.sharding import whole
 
-CURVE = ("step", "tokens", "flops", "loss", "learning_rate", "gradient_norm", "validation_loss")
-TRACK_EVERY = 20  # steps; each call to MLflow costs milliseconds
+CURVE = ("step", "tokens", "flops", "loss", "learning_rate", "gradient_norm", "validation_loss", "bits_per_byte")
 
 
 class StepCallback(Callback):
@@ -30,7 +29,7 @@ class StepCallback(Callback):
     ) -> None:
         if trainer.global_step > self._last:
             self._last = trainer.global_step
-            self.on_step(trainer, module, trainer.global_step)
+            self.on_step(trainer, module, module.step)
 
     def on_step(self, trainer: Trainer, module: PhiTraining, step: int) -> None:
         raise NotImplementedError
@@ -38,7 +37,14 @@ class StepCallback(Callback):
 
 class Curve(StepCallback):
     """Measures the held-out loss at evenly spaced steps and keeps a row for each, with the training loss since the row
-    before. Row 0 is the start: its loss and gradient norm are those of the first step, taken before any update."""
+    before. Row 0 is the start: its loss and gradient norm are those of the first step, taken before any update.
+
+    Attributes:
+        rows: one a validation, with the columns CURVE.
+        last: the last validation, by kind of document.
+    """
+
+    last: HeldOutLoss
 
     def __init__(self, held_out: HeldOut, tracker: Tracker, batch_tokens: int, flops_per_token: int) -> None:
         self.held_out, self.tracker = held_out, tracker
@@ -47,7 +53,10 @@ class Curve(StepCallback):
 
     def on_train_start(self, trainer: Trainer, module: PhiTraining) -> None:
         self.steps = set(validation_steps(module.steps, module.settings.validations))
-        self._measure(module, 0)
+        for row in self.rows:  # of an interrupted run: its own run in MLflow ended early
+            self._tell(row)
+        if not self.rows:
+            self._measure(module, 0)
 
     def on_step(self, trainer: Trainer, module: PhiTraining, step: int) -> None:
         if step == 1:
@@ -57,6 +66,7 @@ class Curve(StepCallback):
             self._measure(module, step)
 
     def _measure(self, module: PhiTraining, step: int) -> None:
+        self.last = module.validate_on(self.held_out)
         tokens = step * self.batch_tokens
         row = {
             "step": step,
@@ -65,10 +75,24 @@ class Curve(StepCallback):
             "loss": module.mean_loss() if step else math.nan,
             "learning_rate": learning_rate(module, max(step, 1)),
             "gradient_norm": float(module.gradient_norm),
-            "validation_loss": module.validation_loss(self.held_out),
+            "validation_loss": self.last.loss,
+            "bits_per_byte": self.last.bits_per_byte,
         }
         self.rows.append(row)
-        self.tracker.metrics({name: row[name] for name in ("validation_loss", "tokens", "flops")}, step=step)
+        self._tell(row)
+        by_kind = {
+            f"{figure}.{kind}": figures[figure]
+            for kind, figures in self.last.by_kind().items()
+            for figure in ("validation_loss", "bits_per_byte")
+        }
+        self.tracker.metrics(by_kind, step=step)
+
+    def _tell(self, row: dict[str, float]) -> None:
+        """The row by step, and its loss by tokens and by FLOPs: MLflow draws curves over whole steps only."""
+        step = int(row["step"])
+        self.tracker.metrics({k: row[k] for k in ("validation_loss", "bits_per_byte", "tokens", "flops")}, step=step)
+        for axis, place in (("tokens", row["tokens"]), ("gigaflops", row["flops"] // 10**9)):
+            self.tracker.metrics({f"validation_loss_by_{axis}": row["validation_loss"]}, step=int(place))
 
     def write(self, path: Path) -> None:
         """One CSV row a validation; equal runs give equal bytes."""
@@ -78,67 +102,71 @@ class Curve(StepCallback):
             writer.writerows(self.rows)
 
 
-class Watch(StepCallback):
-    """Tells the screen and MLflow how it goes: loss, learning rate, gradient norm, tokens a second."""
+class KeepState(StepCallback):
+    """Keeps the state of the run by time and by steps, and takes up the one that an interrupted run has left.
 
-    def __init__(self, tracker: Tracker, batch_tokens: int) -> None:
-        self.tracker, self.batch_tokens = tracker, batch_tokens
+    Must stand last among the callbacks: what the others did at a step belongs to the state after it. Of several devices'
+    processes the first writes, and all gather.
 
-    def on_train_start(self, trainer: Trainer, module: PhiTraining) -> None:
-        self.screen = Bar(module.steps) if sys.stdout.isatty() else Progress(module.steps)
-        self._told, self._since = 0, time.monotonic()
-        self._speed = 0.0
+    Args:
+        folder: where states are written; None in the processes that only gather.
+        found: the state to take up.
+    """
+
+    def __init__(self, curve: Curve, folder: StateFolder | None, found: State | None, due: Due) -> None:
+        self.curve, self.folder, self.found, self.due = curve, folder, found, due
+
+    def on_fit_start(self, trainer: Trainer, module: PhiTraining) -> None:
+        """Before the curve's start; the optimizer is made by then, the weights came with the model."""
+        if self.found is not None:
+            restore(self.found, module, self.curve)
+            self.found = None
 
     def on_step(self, trainer: Trainer, module: PhiTraining, step: int) -> None:
-        now = time.monotonic()
-        if step % TRACK_EVERY == 0 or step == module.steps or now - self._since > 1.0:
-            self._speed = (step - self._told) * self.batch_tokens / max(now - self._since, 1e-9)
-            self._told, self._since = step, now
-        loss, rate = float(module.last_loss), learning_rate(module, step)
-        self.screen.update(step, loss=loss, lr=rate, tokens_per_second=self._speed)
-        if step % TRACK_EVERY == 0:
-            self.tracker.metrics(
-                {
-                    "loss": loss,
-                    "learning_rate": rate,
-                    "gradient_norm": float(module.gradient_norm),
-                    "tokens_per_second": self._speed,
-                    "tokens": step * self.batch_tokens,
-                },
-                step=step,
-            )
-
-    def on_train_end(self, trainer: Trainer, module: PhiTraining) -> None:
-        if isinstance(self.screen, Bar):
-            self.screen.close()
-
-    def on_exception(self, trainer: Trainer, module: PhiTraining, exception: BaseException) -> None:
-        self.on_train_end(trainer, module)
+        due = self.due.now(step) or trainer.received_sigterm
+        if trainer.world_size > 1:
+            due = trainer.strategy.reduce_boolean_decision(due, all=False)
+        if not due or step == module.steps:
+            return
+        state = capture(module, self.curve)
+        if self.folder is not None:
+            try:
+                self.folder.save(state)
+            except OSError as error:  # the run itself is well: it goes on, and an earlier state still serves
+                print(f"note: the state after step {step} was not kept: {error}; free some space", flush=True)
+        self.due.done()
 
 
-class Bar:
-    """A progress bar for a person at a terminal, with the same figures as the progress lines."""
+def capture(module: PhiTraining, curve: Curve) -> State:
+    """Everything that the rest of the run depends on. With sharded weights all ranks must call."""
+    tensors = {f"model.{name}": whole(p) for name, p in module.model.named_parameters()}
+    tensors |= {f"optimizer.{name}": value for name, value in module.optimizer.tensors().items()}
+    values: dict[str, Any] = {"rows": curve.rows, "spikes": list(module.spikes.window)}
+    values["losses"] = [float(loss) for loss in module.losses]
+    values["gradient_norm"] = float(module.gradient_norm)
+    if module.average is not None:
+        tensors |= {f"average.{name}": whole(value) for name, value in module.average.tensors.items()}
+        values["average_updates"] = module.average.updates
+    return State(module.step, values, tensors | random_state())
 
-    def __init__(self, total: int) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = (
-            TextColumn("steps"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[said]}"),
-        )
-        self._bar = Progress(*columns)
-        self._task = self._bar.add_task("steps", total=total, said="")
-        self._bar.start()
+def restore(state: State, module: PhiTraining, curve: Curve) -> None:
+    """Take up a state, but for the model's weights, which the model was made with (`starting_weights`)."""
+    module.optimizer.load_tensors(named(state, "optimizer"))
+    values = state.values
+    module.losses = [torch.tensor(loss, device=module.device) for loss in values["losses"]]
+    module.gradient_norm = torch.tensor(values["gradient_norm"])
+    module.spikes.window.extend(values["spikes"])
+    curve.rows = [dict(row) for row in values["rows"]]
+    if module.average is not None:
+        module.average.load(named(state, "average"), values["average_updates"])
+    restore_random_state(state.tensors)
 
-    def update(self, done: int, loss: float, lr: float, tokens_per_second: float) -> None:
-        said = f"loss {loss:.3f}  lr {lr:.1e}  {tokens_per_second:,.0f} tokens/s"
-        self._bar.update(self._task, completed=done, said=said)
 
-    def close(self) -> None:
-        self._bar.stop()
+def named(state: State, group: str) -> dict[str, Any]:
+    """The tensors of a state that belong to a group, by their names within it."""
+    prefix = f"{group}."
+    return {name.removeprefix(prefix): value for name, value in state.tensors.items() if name.startswith(prefix)}
 
 
 def learning_rate(module: PhiTraining, step: int) -> float:

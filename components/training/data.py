@@ -1,11 +1,13 @@
 """Sequences of a token stream in an order that is a pure function of (seed, epoch, index).
 
 Nothing but an index says where a run stands, so any step can be reached without walking there, and two models that
-share seed and tokens see the same batches.
+share seed and tokens see the same batches. Phases of the stream (a curriculum) follow one another in every epoch; within
+a phase the sequences are shuffled.
 """
 
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -54,23 +56,57 @@ def _mix(x: np.ndarray) -> np.ndarray:
         return x ^ (x >> np.uint64(31))
 
 
+class PhasedOrder:
+    """Sequence numbers of the whole run: each epoch passes over every sequence once, phase after phase.
+
+    Args:
+        borders: sequence numbers at which phases begin, and the end; int64 (phases + 1,), ascending from 0.
+    """
+
+    def __init__(self, borders: np.ndarray, seed: int) -> None:
+        self.borders = np.unique(np.asarray(borders, dtype=np.int64))  # a phase shorter than a sequence is none
+        self.count = int(self.borders[-1])
+        self._orders = [SequenceOrder(int(n), seed + i) for i, n in enumerate(np.diff(self.borders))]
+
+    def at(self, index: np.ndarray) -> np.ndarray:
+        """Sequence numbers, int64, at the positions `index` of the endless run: epoch = index // count."""
+        epoch, place = np.divmod(np.asarray(index, dtype=np.int64), self.count)
+        phase = np.searchsorted(self.borders, place, side="right") - 1
+        numbers = np.empty_like(place)
+        for i, order in enumerate(self._orders):
+            here = phase == i
+            first = self.borders[i]
+            numbers[here] = first + order.at(epoch[here] * order.count + place[here] - first)
+        return numbers
+
+
 @dataclass(frozen=True)
 class Batch:
-    """Tokens and their targets, both int64 (B, T); `starts` are the sequences' positions in the stream."""
+    """Tokens and their targets, both int64 (B, T).
+
+    Attributes:
+        starts: positions in the stream where sequences begin, of all devices' parts of the micro-batch.
+        documents: which document each token belongs to, int64 (B, T); None where attention is not to know.
+    """
 
     tokens: Tensor
     targets: Tensor
     starts: tuple[int, ...]
+    documents: Tensor | None = None
 
     def to(self, device: torch.device | str) -> "Batch":
-        return Batch(self.tokens.to(device), self.targets.to(device), self.starts)
+        documents = None if self.documents is None else self.documents.to(device)
+        return Batch(self.tokens.to(device), self.targets.to(device), self.starts, documents)
 
 
-def read_batch(split: TokenSplit, sequences: np.ndarray, length: int) -> Batch:
+def read_batch(split: TokenSplit, sequences: np.ndarray, length: int, documents: bool = False) -> Batch:
     """Sequences by number: number i covers tokens [i * length, (i + 1) * length], targets shifted by one."""
     starts = tuple(int(number) * length for number in sequences)
     rows = torch.from_numpy(np.stack([split.read(start, length + 1) for start in starts]))
-    return Batch(rows[:, :-1].contiguous(), rows[:, 1:].contiguous(), starts)
+    numbers = None
+    if documents:
+        numbers = torch.from_numpy(split.rows_at(np.add.outer(np.array(starts), np.arange(length))))
+    return Batch(rows[:, :-1].contiguous(), rows[:, 1:].contiguous(), starts, numbers)
 
 
 class BatchLoader:
@@ -79,39 +115,80 @@ class BatchLoader:
     Args:
         split: the training tokens, cut into `(len - 1) // length` sequences.
         length: tokens a sequence.
-        sequences: sequences a micro-batch.
+        sequences: sequences a micro-batch of one device.
         batches: micro-batches of the run; where they exceed an epoch the next epoch's order follows.
+        devices: devices that share each micro-batch number: each reads its own `sequences` of `sequences * devices`.
+        documents: give each batch the document of every token.
+
+    Attributes:
         first: micro-batch to begin with.
+        rank: which of the devices this one is.
     """
 
-    def __init__(self, split: TokenSplit, length: int, sequences: int, batches: int, seed: int, first: int = 0) -> None:
+    def __init__(
+        self,
+        split: TokenSplit,
+        length: int,
+        sequences: int,
+        batches: int,
+        seed: int,
+        first: int = 0,
+        devices: int = 1,
+        documents: bool = False,
+    ) -> None:
         self.split, self.length, self.sequences, self.batches, self.first = split, length, sequences, batches, first
-        self.order = SequenceOrder((len(split) - 1) // length, seed)
+        self.devices, self.rank, self.documents = devices, 0, documents
+        self.order = PhasedOrder(sequence_borders(split, length), seed)
 
     def __len__(self) -> int:
         return self.batches - self.first
 
     def __iter__(self) -> Iterator[Batch]:
         for number in range(self.first, self.batches):
-            index = np.arange(number * self.sequences, (number + 1) * self.sequences)
-            yield read_batch(self.split, self.order.at(index), self.length)
+            everyone = self.numbers(number)
+            mine = everyone[self.rank * self.sequences : (self.rank + 1) * self.sequences]
+            batch = read_batch(self.split, mine, self.length, self.documents)
+            yield replace(batch, starts=tuple(int(n) * self.length for n in everyone))
+
+    def numbers(self, batch: int) -> np.ndarray:
+        """Sequence numbers of a micro-batch, of all devices; int64 (sequences * devices,)."""
+        together = self.sequences * self.devices
+        return self.order.at(np.arange(batch * together, (batch + 1) * together))
 
     @property
     def epochs(self) -> float:
         """Passes over the data that the run makes."""
-        return self.batches * self.sequences / self.order.count
+        return self.batches * self.sequences * self.devices / self.order.count
+
+
+def sequence_borders(split: TokenSplit, length: int) -> np.ndarray:
+    """Phases of a stream in whole sequences, int64 (phases + 1,). A sequence across a border belongs to the later."""
+    borders = split.phases // length
+    borders[-1] = (len(split) - 1) // length
+    return np.minimum(borders, borders[-1])
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Validation sequences, evenly spread over the held-out stream, and the UTF-8 bytes that their targets stand for."""
+    """Validation sequences, evenly spread over the held-out stream.
+
+    Attributes:
+        kinds: names of the kinds of documents among the targets.
+        codes: of each batch, the index into `kinds` of every target's document, int64 (B, T).
+        tokens: targets of each kind, int64 (kinds,).
+        bytes: of UTF-8 that each kind's targets stand for, float64 (kinds,).
+    """
 
     batches: tuple[Batch, ...]
-    tokens: int
-    bytes: float
+    kinds: tuple[str, ...]
+    codes: tuple[Tensor, ...]
+    tokens: np.ndarray
+    bytes: np.ndarray
 
     @classmethod
-    def choose(cls, split: TokenSplit, length: int, tokens: int, micro_batch_tokens: int) -> "HeldOut":
+    def choose(
+        cls, split: TokenSplit, length: int, tokens: int, micro_batch_tokens: int, documents: bool = False
+    ) -> "HeldOut":
         """Take up to `tokens` held-out tokens as whole sequences of `length`.
 
         Raises:
@@ -126,14 +203,54 @@ class HeldOut:
         count = min(available, max(1, tokens // length))
         numbers = np.arange(count) * available // count
         group = max(1, micro_batch_tokens // length)
-        batches = tuple(read_batch(split, numbers[i : i + group], length) for i in range(0, count, group))
-        return cls(batches, count * length, bytes_of(split, numbers * length + 1, length))
+        groups = [numbers[i : i + group] for i in range(0, count, group)]
+        batches = tuple(read_batch(split, group, length, documents) for group in groups)
+        rows = [split.rows_at(np.add.outer(group * length + 1, np.arange(length))) for group in groups]
+        names, of_row = split.kinds
+        of_row = np.asarray(of_row)
+        present = np.unique(np.concatenate([of_row[r].ravel() for r in rows]))
+        codes = [np.searchsorted(present, of_row[r]) for r in rows]
+        share = split.documents["bytes"].to_numpy() / split.documents["length"].to_numpy()  # bytes a token of each row
+        flat = np.concatenate([c.ravel() for c in codes])
+        weights = np.concatenate([share[r].ravel() for r in rows])
+        return cls(
+            batches,
+            tuple(names[i] for i in present),
+            tuple(torch.from_numpy(c) for c in codes),
+            np.bincount(flat, minlength=len(present)),
+            np.bincount(flat, weights=weights, minlength=len(present)),
+        )
 
 
-def bytes_of(split: TokenSplit, starts: np.ndarray, length: int) -> float:
-    """UTF-8 bytes behind the tokens [start, start + length) for each start. A document that is covered in part counts
-    in proportion to its tokens."""
-    sizes = split.documents["bytes"].to_numpy()
-    borders = np.append(split.documents["start"].to_numpy(), len(split))
-    total = np.append(0, np.cumsum(sizes))
-    return float((np.interp(starts + length, borders, total) - np.interp(starts, borders, total)).sum())
+@dataclass(frozen=True)
+class HeldOutLoss:
+    """Cross-entropy over held-out text: in all, and of each kind of document.
+
+    Attributes:
+        nats: summed over the targets of each kind, float64 (kinds,).
+    """
+
+    held_out: HeldOut
+    nats: np.ndarray
+
+    @property
+    def loss(self) -> float:
+        """Nats a token."""
+        return float(self.nats.sum() / self.held_out.tokens.sum())
+
+    @property
+    def bits_per_byte(self) -> float:
+        """Comparable over tokenizers."""
+        return float(self.nats.sum() / math.log(2) / self.held_out.bytes.sum())
+
+    def by_kind(self) -> dict[str, dict[str, float]]:
+        """Tokens, nats a token and bits a byte of each kind."""
+        rows = zip(self.held_out.kinds, self.nats, self.held_out.tokens, self.held_out.bytes, strict=True)
+        return {
+            kind: {
+                "tokens": int(tokens),
+                "validation_loss": float(nats / tokens),
+                "bits_per_byte": float(nats / math.log(2) / size),
+            }
+            for kind, nats, tokens, size in rows
+        }

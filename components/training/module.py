@@ -1,28 +1,39 @@
-"""The training step as a LightningModule: loss, optimizer, schedule, clipping, and a stop at the first NaN."""
+"""The training step as a LightningModule: loss, optimizer, schedule, clipping, averaging, and a stop at the first NaN."""
 
 import signal
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from components.errors import StepError
 from components.params import TrainingParams
 from components.phi.model import Phi
-from components.training.data import Batch, HeldOut
+from components.training.averaging import WeightAverage
+from components.training.data import Batch, HeldOut, HeldOutLoss
+from components.training.optimizers import PhiOptimizer
 from components.training.schedule import learning_rate_factor
+from components.training.sharding import reshard, shard, whole
+from components.training.spikes import SpikeDetector
 
 
 class PhiTraining(LightningModule):
     """Trains a Phi for a fixed number of optimizer steps.
 
     Attributes:
+        first_step: optimizer steps that were taken before this process, by an interrupted one.
         gradient_norm: before clipping, of the last optimizer step.
-        last_loss: of the last micro-batch.
-        losses: of the micro-batches since the last `mean_loss`.
+        step_loss: of the last optimizer step, over all its micro-batches and devices, in nats a token.
+        losses: of the steps since the last `mean_loss`, float32 scalars.
+        average: of the weights, if asked for.
     """
+
+    optimizer: PhiOptimizer
 
     def __init__(
         self,
@@ -31,70 +42,111 @@ class PhiTraining(LightningModule):
         learning_rate: float,
         steps: int,
         describe: Callable[[int], str],
+        first_step: int = 0,
     ) -> None:
         """`describe` names the document at a position of the training stream, for the message of a failed step."""
         super().__init__()
         self.model, self.settings, self.learning_rate, self.steps = model, settings, learning_rate, steps
-        self.describe = describe
-        self.gradient_norm = self.last_loss = torch.zeros(())
+        self.describe, self.first_step = describe, first_step
+        self.gradient_norm = self.step_loss = torch.zeros(())
         self.losses: list[Tensor] = []
+        self.average: WeightAverage | None = None
+        self.spikes = SpikeDetector(settings.spike_sigmas)
+        self._micro: list[tuple[Tensor, tuple[int, ...]]] = []  # loss and stream positions of the step's micro-batches
+        self._loss: Callable[..., Tensor] | None = None
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps taken since the run began, also by processes before this one."""
+        return self.first_step + self.trainer.global_step
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         return batch.to(device)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        loss = self.model.loss(batch.tokens, batch.targets)
-        self._check_finite(loss, "loss", batch)
-        self.last_loss = loss.detach()
-        self.losses.append(self.last_loss)
-        self.last_batch = batch
-        return loss
+    def configure_model(self) -> None:
+        """Share the weights out over the devices, where the strategy is to, and compile, where asked. Called anew by some
+        strategies."""
+        if self._loss is None:
+            if self.device_mesh is not None:
+                shard(self.model, self.device_mesh["data_parallel"])
+            loss = self.model.loss
+            self._loss = torch.compile(loss, dynamic=False) if self.settings.compile else loss
 
     def configure_optimizers(self) -> dict[str, Any]:
-        settings = self.settings
-        groups = parameter_groups(self.model, settings.weight_decay)
-        optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, betas=(settings.beta1, settings.beta2), fused=True)
+        self.optimizer = PhiOptimizer(self.model, self.settings, self.learning_rate)
+        if self.settings.ema_decay:
+            self.average = WeightAverage(self.model, self.settings.ema_decay)
         schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: learning_rate_factor(step, self.steps, settings)
+            self.optimizer, lambda step: learning_rate_factor(self.first_step + step, self.steps, self.settings)
         )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return {"optimizer": self.optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        assert self._loss is not None  # Lightning configures the model first
+        loss = self._loss(batch.tokens, batch.targets, batch.documents, self.settings.z_loss)
+        self._micro.append((loss.detach(), batch.starts))
+        return loss
 
     def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *unused: Any, **ignored: Any) -> None:
-        """Clip to `gradient_clip` and remember the norm, which is measured even where clipping is off."""
-        limit = self.settings.gradient_clip or torch.inf
-        self.gradient_norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
-        self._check_finite(self.gradient_norm, "gradient norm", self.last_batch)
+        """Once a step, when its gradients are whole: check the loss, clip, check the norm, look for a spike."""
+        losses = torch.stack([loss for loss, _ in self._micro])
+        if self.trainer.world_size > 1:
+            losses = self.trainer.strategy.reduce(losses, reduce_op="mean")
+        self.step_loss = losses.mean()
+        self._check_finite(self.step_loss, "loss", [not ok for ok in losses.isfinite().tolist()])
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.gradient_clip or torch.inf)
+        self.gradient_norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
+        self._check_finite(self.gradient_norm, "gradient norm", [True] * len(losses))
+        if spike := self.spikes.look(float(self.step_loss)):
+            self.optimizer.skip = self.settings.spike_action == "skip"
+            done = "its update is left out" if self.optimizer.skip else "it is trained on"
+            print(f"note: step {self.step + 1} is a spike: {spike}; {done}; documents: {self._documents()}", flush=True)
+        self.losses.append(self.step_loss)
+        self._micro.clear()
+
+    def optimizer_step(self, *arguments: Any, **named: Any) -> None:
+        super().optimizer_step(*arguments, **named)
+        if self.average is not None:
+            self.average.update()
 
     @torch.no_grad()
-    def validation_loss(self, held_out: HeldOut) -> float:
-        """Mean cross-entropy over the held-out tokens, in nats a token."""
-        total = 0.0
-        for batch in held_out.batches:
-            if self._trainer is not None and self._trainer.received_sigterm:
-                raise SystemExit(128 + signal.SIGTERM)  # Lightning itself looks only between training batches
-            on_device = batch.to(self.device)
-            total += float(self.model.loss(on_device.tokens, on_device.targets)) * batch.tokens.numel()
-        return total / held_out.tokens
+    def validate_on(self, held_out: HeldOut) -> HeldOutLoss:
+        """Cross-entropy over the held-out tokens, of the averaged weights where an average is kept."""
+        nats = np.zeros(len(held_out.kinds))
+        with self.average.applied() if self.average is not None else nullcontext():
+            for batch, codes in zip(held_out.batches, held_out.codes, strict=True):
+                if self._trainer is not None and self._trainer.received_sigterm:
+                    raise SystemExit(128 + signal.SIGTERM)  # Lightning itself looks only between training batches
+                here = batch.to(self.device)
+                losses = self.model.token_losses(here.tokens, here.targets, here.documents).double().cpu()
+                nats += np.bincount(codes.numpy().ravel(), weights=losses.numpy().ravel(), minlength=len(nats))
+            reshard(self.model)
+        return HeldOutLoss(held_out, nats)
+
+    def trained(self) -> Phi:
+        """The model whole on the CPU, with the averaged weights where an average is kept. Of sharded weights all ranks
+        must call."""
+        tensors = dict(self.model.named_parameters()) if self.average is None else self.average.tensors
+        model = Phi(self.model.config, self.model.dtype)
+        model.load_state_dict({name: whole(tensor) for name, tensor in tensors.items()}, assign=True)
+        return model.eval()
 
     def mean_loss(self) -> float:
-        """Mean training loss since the last call, in nats a token."""
+        """Mean training loss a step since the last call, in nats a token."""
         mean = float(torch.stack(self.losses).mean())
         self.losses.clear()
         return mean
 
-    def _check_finite(self, value: Tensor, what: str, batch: Batch) -> None:
+    def _check_finite(self, value: Tensor, what: str, guilty: list[bool]) -> None:
         if torch.isfinite(value):
             return
-        documents = list(dict.fromkeys(self.describe(start) for start in batch.starts))
-        shown = ", ".join(documents[:5]) + (f" and {len(documents) - 5} more" if len(documents) > 5 else "")
         raise StepError(
-            f"the {what} is {value.item()} at step {self.global_step + 1} of {self.steps}, in a batch that begins in: "
-            f"{shown}; lower the learning rate (now {self.learning_rate:g}) or look at these documents"
+            f"the {what} is {value.item()} at step {self.step + 1} of {self.steps}, in a batch that begins in: "
+            f"{self._documents(guilty)}; lower the learning rate (now {self.learning_rate:g}) or look at these documents"
         )
 
-
-def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Matrices decay, the embedding among them; gains and biases do not."""
-    matrices = [p for p in model.parameters() if p.ndim >= 2]
-    vectors = [p for p in model.parameters() if p.ndim < 2]
-    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    def _documents(self, chosen: list[bool] | None = None) -> str:
+        """The documents in which the sequences of this step, or of the chosen micro-batches of it, begin."""
+        starts = [start for i, (_, starts) in enumerate(self._micro) if chosen is None or chosen[i] for start in starts]
+        documents = list(dict.fromkeys(self.describe(start) for start in starts))
+        return ", ".join(documents[:5]) + (f" and {len(documents) - 5} more" if len(documents) > 5 else "")

@@ -1,4 +1,7 @@
-"""Learning rate as a pure function of the step: warm-up, stable, decay (WSD; MiniCPM, arXiv 2404.06395)."""
+"""Learning rate as a pure function of the step: warm-up, then stable and decay (WSD; MiniCPM, arXiv 2404.06395), or
+cosine (SGDR without restarts, arXiv 1608.03983)."""
+
+import math
 
 from components.params import TrainingParams
 
@@ -6,8 +9,9 @@ from components.params import TrainingParams
 def learning_rate_factor(step: int, steps: int, settings: TrainingParams) -> float:
     """Share of the peak learning rate at a step.
 
-    Rises linearly over the first `warmup_fraction` of the steps, stays at 1, then falls linearly over the last
-    `decay_fraction`, so that the last step has exactly `final_lr_fraction`.
+    Rises linearly over the first `warmup_fraction` of the steps, and ends with exactly `final_lr_fraction` at the last.
+    Between, `wsd` stays at 1 and falls linearly over the last `decay_fraction`; `cosine` falls along half a cosine all
+    the way.
 
     Args:
         step: 0 for the first optimizer step, up to steps - 1; a later one counts as the last.
@@ -15,12 +19,14 @@ def learning_rate_factor(step: int, steps: int, settings: TrainingParams) -> flo
     """
     step = min(step, steps - 1)
     warmup = round(settings.warmup_fraction * steps)
-    decay = round(settings.decay_fraction * steps)
+    decay = steps - warmup if settings.schedule == "cosine" else round(settings.decay_fraction * steps)
     if step < warmup:
         return (step + 1) / (warmup + 1)
     if step < steps - decay:
         return 1.0
     fallen = (step - (steps - decay) + 1) / decay
+    if settings.schedule == "cosine":
+        fallen = (1 - math.cos(math.pi * fallen)) / 2
     return 1.0 + fallen * (settings.final_lr_fraction - 1.0)
 
 

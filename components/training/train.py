@@ -1,16 +1,17 @@
-"""Train a Phi: check what was given, run Lightning's loop, write checkpoint, curve and summary."""
+"""Train a Phi: check what was given, take up where an interrupted run stood, run Lightning's loop, write checkpoint,
+curve and summary."""
 
-import logging
 import math
+import os
 import signal
 import sys
-import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from components.cli import Paths
@@ -20,19 +21,27 @@ from components.params import ModelParams, Params, TrainingParams
 from components.phi import checkpoint, machine
 from components.phi.model import Phi, PhiConfig
 from components.tokens import Tokens
-from components.tracking import Tracker, weights_sha256
-from components.training.callbacks import Curve, Watch
+from components.tracking import Tracker, project_home, weights_sha256
+from components.training.callbacks import Curve, KeepState, named
 from components.training.data import BatchLoader, HeldOut
 from components.training.module import PhiTraining
+from components.training.resume import Due, State, StateFolder, read_state, run_key
+from components.training.trainer import quiet_trainer, rank
+from components.training.watch import Watch, matmul_ceiling
+
+STATES = Path(".phiforge") / "training"  # in the project's main folder
+FOUND = "PHIFORGE_TRAINING_STATE"  # tells the processes of the other devices which state the first one takes up
 
 
 def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
     """Train the model of a section and write its checkpoint and, if asked, its curve.
 
-    Equal inputs, parameters and threads give equal bytes on one machine.
+    Equal inputs, parameters and threads give equal bytes on one machine, however often the run was interrupted. With
+    several devices this runs once in each one's process; all but the first exit when the model is trained.
 
     Returns:
-        parameters, tokens, steps, epochs, FLOPs, losses in nats a token, bits a byte, hash of the weights.
+        parameters, tokens, steps, epochs, FLOPs, losses in nats a token, bits a byte, the same by kind of document,
+        hash of the weights.
 
     Raises:
         StepError: tokens, parameters and initial checkpoint do not fit together, or the loss became NaN.
@@ -43,20 +52,43 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     steps = steps_of(section, settings, inputs["model"])
     loader = open_loader(tokens, settings, steps, params.seed)
     held_out = HeldOut.choose(
-        tokens.split("validation"), settings.context_length, settings.validation_tokens, settings.micro_batch_tokens
+        tokens.split("validation"),
+        settings.context_length,
+        settings.validation_tokens,
+        settings.micro_batch_tokens,
+        settings.document_mask,
     )
     initial = inputs.get("initial")
     model = starting_model(section, settings, tokens, params.seed, initial)
     curve = Curve(held_out, tracker, settings.batch_tokens, model.config.flops_per_token())
-    fit(model, section, settings, tokens, steps, loader, [curve, Watch(tracker, settings.batch_tokens)])
-    lineage = lineage_of(inputs["model"], section, params, tokens, steps, model.config, initial)
-    checkpoint.save(model, outputs["output"], tokens.tokenizer_dir, lineage)
-    if outputs.get("curves"):
-        curve.write(outputs["curves"])
-    summary = summarize(model, settings, steps, loader, held_out, curve)
+    base = outputs.get("state") or project_home() / STATES
+    with resumable(base, run_key(facts_of(section, params, tokens, model, initial))) as (folder, found):
+        model = fit(model, section, settings, tokens, steps, loader, curve, tracker, folder, found)
+        if rank():
+            sys.exit(0)  # the first device's process does the rest
+        lineage = lineage_of(inputs["model"], section, params, tokens, steps, model.config, initial)
+        save(model, outputs, tokens, lineage, curve)
+    summary = summarize(model, settings, steps, loader, curve)
     summary["checkpoint_sha256"] = weights_sha256(outputs["output"])
     tracker.model(outputs["output"], "model", summary)
     return summary
+
+
+def save(model: Phi, outputs: Paths, tokens: Tokens, lineage: dict[str, Any], curve: Curve) -> None:
+    """Write the checkpoint and, if asked, the curve.
+
+    Raises:
+        StepError: the disk does not take them; the run's last state is kept, and a restart goes on from it.
+    """
+    try:
+        checkpoint.save(model, outputs["output"], tokens.tokenizer_dir, lineage)
+        if outputs.get("curves"):
+            curve.write(outputs["curves"])
+    except OSError as error:
+        raise StepError(
+            f"the trained model could not be written to {outputs['output']}: {error.strerror or error}; make room and start "
+            "the run again: it goes on from its last state"
+        ) from error
 
 
 def steps_of(section: ModelParams, settings: TrainingParams, name: str) -> int:
@@ -85,9 +117,20 @@ def open_loader(tokens: Tokens, settings: TrainingParams, steps: int, seed: int)
             f"{tokens.directory} has {len(split):,} training tokens, fewer than one batch of training.batch_tokens "
             f"{settings.batch_tokens:,} needs; give more text or lower batch_tokens"
         )
-    micro_batches = steps * (settings.batch_tokens // settings.micro_batch_tokens)
-    sequences = settings.micro_batch_tokens // settings.context_length
-    return BatchLoader(split, settings.context_length, sequences, micro_batches, seed)
+    return BatchLoader(
+        split,
+        settings.context_length,
+        settings.micro_batch_tokens // settings.context_length,
+        steps * micro_batches_of(settings),
+        seed,
+        devices=settings.devices,
+        documents=settings.document_mask,
+    )
+
+
+def micro_batches_of(settings: TrainingParams) -> int:
+    """Forward passes of each device in an optimizer step."""
+    return settings.batch_tokens // (settings.micro_batch_tokens * settings.devices)
 
 
 def starting_model(
@@ -137,6 +180,46 @@ def check_tokenizer(initial: Path, tokens: Tokens) -> None:
         )
 
 
+def facts_of(section: ModelParams, params: Params, tokens: Tokens, model: Phi, initial: Path | None) -> dict[str, Any]:
+    """All that the result depends on: runs that agree in it can take up each other's states."""
+    free = {"checkpoint_minutes", "checkpoint_steps"}
+    return {
+        "section": section.model_dump(mode="json"),
+        "training": params.training.model_dump(mode="json", exclude=free),
+        "seed": params.seed,
+        "tokens": tokens.manifest.fingerprint,
+        "initial": None if initial is None else weights_sha256(initial),
+        "model": asdict(model.config),
+        "activations": str(model.dtype),
+        "device": torch.cuda.get_device_name()
+        if torch.cuda.is_available()
+        else torch.backends.cpu.get_cpu_capability(),
+    }
+
+
+@contextmanager
+def resumable(base: Path, key: str) -> Iterator[tuple[StateFolder | None, State | None]]:
+    """The folder for a run's states and the last one in it. The states go when the block ends well.
+
+    In the processes of further devices: no folder, and the state that the first process has found.
+    """
+    if rank():
+        path = os.environ.get(FOUND)
+        yield None, read_state(Path(path)) if path else None
+        return
+    folder = StateFolder(base, key)
+    try:
+        found = folder.latest()
+        if found is not None:
+            os.environ[FOUND] = str(folder.path_of(found.step))
+            print(f"going on after step {found.step}, from the state that an interrupted run has left", flush=True)
+        yield folder, found
+        folder.clear()
+    finally:
+        os.environ.pop(FOUND, None)
+        folder.close()
+
+
 def fit(
     model: Phi,
     section: ModelParams,
@@ -144,50 +227,44 @@ def fit(
     tokens: Tokens,
     steps: int,
     loader: BatchLoader,
-    callbacks: list[Any],
-) -> None:
-    """Run Lightning's Trainer over the loader, quietly: what is said and kept is this step's own affair."""
+    curve: Curve,
+    tracker: Tracker,
+    folder: StateFolder | None = None,
+    found: State | None = None,
+) -> Phi:
+    """Train `model`, from its start or from the state `found`; returns it trained, on the CPU."""
     split = tokens.split("train")
-    module = PhiTraining(model, settings, section.learning_rate, steps, lambda start: split.locate(start)["source"])
-    trainer = quiet_trainer(
-        max_epochs=1,
-        accumulate_grad_batches=settings.batch_tokens // settings.micro_batch_tokens,
-        callbacks=callbacks,
+    first = 0 if found is None else found.step
+    if found is not None:
+        model.load_state_dict(named(found, "model"))
+    loader.first, loader.rank = first * micro_batches_of(settings), rank()
+    module = PhiTraining(
+        model, settings, section.learning_rate, steps, lambda start: split.locate(start)["source"], first
     )
+    flops = model.config.flops_per_token()
+    callbacks: list[Any] = [curve]
+    if not rank():
+        ceiling = settings.devices * matmul_ceiling("cuda" if torch.cuda.is_available() else "cpu", model.dtype)
+        callbacks.append(Watch(tracker, settings.batch_tokens, flops, ceiling))
+    due = Due(settings.checkpoint_minutes, settings.checkpoint_steps)
+    callbacks.append(KeepState(curve, folder, found, due))
+    trainer = quiet_trainer(settings, accumulate_grad_batches=micro_batches_of(settings), callbacks=callbacks)
     model.train()
+    model.recompute = settings.recompute
+    if settings.compile and not torch.cuda.is_available():
+        torch.use_deterministic_algorithms(True)  # else compiled sums over threads change from run to run
     try:
         trainer.fit(module, train_dataloaders=loader)
     except SIGTERMException:
         sys.exit(128 + signal.SIGTERM)  # Lightning's own exception would exit with 0
-    if trainer.global_step != steps:
-        raise RuntimeError(f"training ended after {trainer.global_step} of {steps} steps")
-    model.to("cpu").eval()
+    if module.step != steps:
+        raise RuntimeError(f"training ended after {module.step} of {steps} steps")
+    return module.trained()
 
 
-def quiet_trainer(**arguments: Any) -> Trainer:
-    """A Trainer that prints, logs and saves nothing by itself, on the GPU if there is one."""
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module=r"lightning\..*")
-    return Trainer(
-        accelerator="gpu" if torch.cuda.is_available() else "cpu",
-        devices=1,
-        precision="32-true",  # of the weights; the model casts its activations itself
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        **arguments,
-    )
-
-
-def summarize(
-    model: Phi, settings: TrainingParams, steps: int, loader: BatchLoader, held_out: HeldOut, curve: Curve
-) -> dict[str, Any]:
+def summarize(model: Phi, settings: TrainingParams, steps: int, loader: BatchLoader, curve: Curve) -> dict[str, Any]:
     """The run in figures that do not depend on how fast it was."""
     last = curve.rows[-1]
-    nats = last["validation_loss"]
     return {
         "parameters": model.parameter_count(),
         "tokens": steps * settings.batch_tokens,
@@ -196,9 +273,10 @@ def summarize(
         "flops": last["flops"],
         "loss": last["loss"],
         "first_validation_loss": curve.rows[0]["validation_loss"],
-        "validation_loss": nats,
-        "validation_tokens": held_out.tokens,
-        "bits_per_byte": nats * held_out.tokens / math.log(2) / held_out.bytes,
+        "validation_loss": last["validation_loss"],
+        "validation_tokens": int(curve.held_out.tokens.sum()),
+        "bits_per_byte": last["bits_per_byte"],
+        "by_kind": curve.last.by_kind(),
         "activations": str(model.dtype).removeprefix("torch."),
     }
 

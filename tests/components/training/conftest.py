@@ -33,14 +33,14 @@ class Recorder(Tracker):
         self.models.append((checkpoint, name))
 
 
-def write_split(directory: Path, documents: list[np.ndarray]) -> dict[str, Any]:
+def write_split(directory: Path, documents: list[np.ndarray], kinds: tuple[str, ...]) -> dict[str, Any]:
     directory.mkdir(parents=True)
     stream, lengths = np.concatenate(documents).astype("<u2"), np.array([len(d) for d in documents])
     stream.tofile(directory / "shard-00000.bin")
     names = [f"book/{i}" for i in range(len(documents))]
     columns = {
         "id": names,
-        "kind": ["prose"] * len(names),
+        "kind": [kinds[i % len(kinds)] for i in range(len(names))],
         "source": names,
         "start": np.cumsum(lengths) - lengths,
         "length": lengths,
@@ -52,16 +52,22 @@ def write_split(directory: Path, documents: list[np.ndarray]) -> dict[str, Any]:
     return counts | {
         "documents_sha256": sha256_file(directory / "documents.parquet"),
         "shards": [shard],
-        "by_kind": {"prose": counts},
+        "by_kind": {kind: counts for kind in kinds},
     }
 
 
 @pytest.fixture(scope="session")
 def make_tokens() -> Callable[..., Path]:
-    """make_tokens(directory, train=4000, validation=600, vocabulary=61): documents of 50 ids, each a walk of a fixed
-    stride with the end token behind it; four bytes a token."""
+    """make_tokens(directory, train=4000, validation=600, vocabulary=61, kinds=("prose",)): documents of 50 ids, each a walk
+    of a fixed stride with the end token behind it; four bytes a token; the kinds take turns."""
 
-    def make(directory: Path, train: int = 4000, validation: int = 600, vocabulary: int = VOCABULARY) -> Path:
+    def make(
+        directory: Path,
+        train: int = 4000,
+        validation: int = 600,
+        vocabulary: int = VOCABULARY,
+        kinds: tuple[str, ...] = ("prose",),
+    ) -> Path:
         from tokenizers import Tokenizer, models
 
         def documents(count: int, seed: int) -> list[np.ndarray]:
@@ -72,8 +78,8 @@ def make_tokens() -> Callable[..., Path]:
             return [*stream[: count // 50], *([stream[-1][: count % 50]] if count % 50 else [])]
 
         splits = {
-            "train": write_split(directory / "train", documents(train, 1)),
-            "validation": write_split(directory / "validation", documents(validation, 2)),
+            "train": write_split(directory / "train", documents(train, 1), kinds),
+            "validation": write_split(directory / "validation", documents(validation, 2), kinds),
         }
         (directory / "tokenizer").mkdir()
         path = directory / "tokenizer" / "tokenizer.json"
@@ -123,7 +129,7 @@ def call(tokens: Path, tmp_path: Path, settings: dict[str, Any]) -> Callable[...
 
     def make(name: str = "model", **given: Any) -> dict[str, Any]:
         inputs = {"model": "small", "tokens": given.get("tokens", tokens), "initial": given.get("initial")}
-        outputs = {"output": tmp_path / name, "curves": tmp_path / f"{name}.csv"}
+        outputs = {"output": tmp_path / name, "curves": tmp_path / f"{name}.csv", "state": tmp_path / "states"}
         return train.run(inputs, outputs, Params.model_validate(settings), given.get("tracker", Tracker()))
 
     return make

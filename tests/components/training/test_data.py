@@ -1,5 +1,6 @@
 """The order of the data is a pure function; batches hold what the stream holds."""
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from components.errors import StepError
 from components.tokens import Tokens
-from components.training.data import BatchLoader, HeldOut, SequenceOrder, bytes_of
+from components.training.data import BatchLoader, HeldOut, HeldOutLoss, PhasedOrder, SequenceOrder
 
 
 @given(st.integers(1, 3000), st.integers(0, 2**31 - 1), st.integers(0, 10**6))
@@ -67,19 +68,71 @@ def test_held_out_sequences_are_spread_over_the_split(tokens: Path) -> None:
     split = Tokens.open(tokens).split("validation")
     held_out = HeldOut.choose(split, 32, 256, 128)
     starts = [start for batch in held_out.batches for start in batch.starts]
-    assert held_out.tokens == 256
+    assert held_out.tokens.tolist() == [256]
+    assert held_out.kinds == ("prose",)
     assert len(starts) == len(set(starts)) == 8
     assert starts[0] == 0
     assert starts[-1] == 480  # of 0, 64, 128, ...
-    assert held_out.bytes == pytest.approx(256 * 4)  # the fixture has four bytes a token
-    assert HeldOut.choose(split, 32, 10**9, 128).tokens == (len(split) - 1) // 32 * 32
-    assert HeldOut.choose(split, 32, 8, 128).tokens == 32
+    assert held_out.bytes.tolist() == pytest.approx([256 * 4])  # the fixture has four bytes a token
+    assert HeldOut.choose(split, 32, 10**9, 128).tokens.sum() == (len(split) - 1) // 32 * 32
+    assert HeldOut.choose(split, 32, 8, 128).tokens.sum() == 32
 
 
-def test_bytes_follow_the_documents(make_tokens: Callable[..., Path], tmp_path: Path) -> None:
-    split = Tokens.open(make_tokens(tmp_path / "t")).split("train")
-    assert bytes_of(split, np.array([0]), len(split)) == pytest.approx(split.counts["bytes"])
-    assert bytes_of(split, np.array([10, 60]), 20) == pytest.approx(160)
+def test_held_out_losses_are_accounted_by_kind(make_tokens: Callable[..., Path], tmp_path: Path) -> None:
+    """Every target counts for the document that it lies in, not for the one before it."""
+    split = Tokens.open(make_tokens(tmp_path / "t", kinds=("prose", "code", "code"))).split("validation")
+    held_out = HeldOut.choose(split, 32, 10**9, 64)
+    kinds = dict(zip(held_out.kinds, range(2), strict=True))
+    expected = {"prose": 0, "code": 0}
+    for batch, codes in zip(held_out.batches, held_out.codes, strict=True):
+        for row, start in enumerate(batch.starts):
+            for column in range(32):
+                kind = split.locate(start + 1 + column)["kind"]
+                assert int(codes[row, column]) == kinds[kind]
+                expected[kind] += 1
+    assert {k: int(held_out.tokens[i]) for k, i in kinds.items()} == expected
+    assert held_out.bytes.tolist() == pytest.approx([4.0 * expected[kind] for kind in held_out.kinds])
+    loss = HeldOutLoss(held_out, np.array([2.0, 3.0]) * held_out.tokens)
+    assert loss.loss == pytest.approx((2 * held_out.tokens[0] + 3 * held_out.tokens[1]) / held_out.tokens.sum())
+    by_kind = loss.by_kind()
+    assert by_kind[held_out.kinds[1]]["validation_loss"] == pytest.approx(3)
+    assert by_kind[held_out.kinds[1]]["bits_per_byte"] == pytest.approx(3 / np.log(2) / 4)
+    assert sum(figures["tokens"] for figures in by_kind.values()) == held_out.tokens.sum()
+
+
+@given(st.lists(st.integers(1, 200), min_size=1, max_size=4), st.integers(0, 1000), st.integers(0, 5))
+def test_phases_follow_one_another_in_every_epoch(sizes: list[int], seed: int, epoch: int) -> None:
+    borders = np.concatenate([[0], np.cumsum(sizes)])
+    order = PhasedOrder(borders, seed)
+    numbers = order.at(epoch * order.count + np.arange(order.count))
+    for first, end in itertools.pairwise(borders):
+        assert np.array_equal(np.sort(numbers[first:end]), np.arange(first, end))
+    if len(sizes) == 1:
+        assert np.array_equal(numbers, SequenceOrder(sizes[0], seed).at(epoch * sizes[0] + np.arange(sizes[0])))
+
+
+@given(st.integers(1, 4), st.integers(1, 3))
+def test_devices_share_each_batch_without_gap_or_overlap(devices: int, sequences: int) -> None:
+    class Stream:  # 1,000 tokens that are their own positions
+        phases = np.array([0, 500, 1000])
+
+        def __len__(self) -> int:
+            return 1000
+
+        def read(self, start: int, length: int) -> np.ndarray:
+            return np.arange(start, start + length)
+
+    whole = list(BatchLoader(Stream(), 8, sequences * devices, 6, seed=2))
+    parts = []
+    for rank in range(devices):
+        loader = BatchLoader(Stream(), 8, sequences, 6, seed=2, devices=devices)
+        loader.rank = rank
+        parts.append(list(loader))
+        assert loader.epochs == BatchLoader(Stream(), 8, sequences * devices, 6, seed=2).epochs
+    for number, batch in enumerate(whole):
+        together = torch.cat([part[number].tokens for part in parts])
+        assert torch.equal(together, batch.tokens)
+        assert all(part[number].starts == batch.starts for part in parts)
 
 
 def test_a_split_shorter_than_a_sequence_is_refused(make_tokens: Callable[..., Path], tmp_path: Path) -> None:

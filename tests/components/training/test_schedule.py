@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +21,15 @@ def test_corners() -> None:
     falls = [a - b for a, b in pairwise(factors[59:])]
     assert max(falls) - min(falls) < 1e-12
     assert learning_rate_factor(1000, 100, WSD) == factors[99]
+
+
+def test_cosine_falls_all_the_way_to_its_end() -> None:
+    settings = TrainingParams(schedule="cosine", warmup_fraction=0.1, final_lr_fraction=0.1)
+    factors = [learning_rate_factor(step, 100, settings) for step in range(100)]
+    assert factors[:10] == sorted(factors[:10])
+    assert factors[10:] == sorted(factors[10:], reverse=True)
+    assert factors[54] == pytest.approx(0.55, abs=1e-9)  # half-way between the peak and a tenth of it
+    assert factors[99] == pytest.approx(0.1)
 
 
 @given(st.integers(1, 500), st.floats(0, 0.5, allow_nan=False), st.floats(0, 0.5, allow_nan=False), st.floats(0, 1))

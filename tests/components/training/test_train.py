@@ -64,7 +64,9 @@ def test_metrics_are_told_every_twenty_steps(call: Call, settings: dict[str, Any
     call(tracker=recorder)
     told = {step: values for step, values in recorder.told if "gradient_norm" in values}
     assert sorted(told) == [20, 40]
-    assert told[20].keys() == {"loss", "learning_rate", "gradient_norm", "tokens_per_second", "tokens"}
+    speeds = {"tokens_per_second", "utilisation"}
+    assert told[20].keys() == {"loss", "learning_rate", "gradient_norm", "tokens", "flops", *speeds}
+    assert all(told[20][name] > 0 for name in speeds)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -109,7 +111,8 @@ def test_a_stopped_run_fails_at_once_and_leaves_nothing(settings: dict[str, Any]
 
 def test_accumulation_changes_no_more_than_rounding(call: Call, settings: dict[str, Any], tmp_path: Path) -> None:
     settings["small"]["tokens"] = 1000
-    settings["training"]["micro_batch_tokens"] = 64
+    # Muon orthogonalises in bfloat16, which turns a rounding of the gradient into one of 1e-3 of the update.
+    settings["training"] |= {"micro_batch_tokens": 64, "optimizer": "adamw"}
     call("parts")
     settings["training"]["micro_batch_tokens"] = 256
     call("whole")
@@ -141,17 +144,6 @@ def test_a_model_and_its_control_see_the_same_batches(
     initial = checkpoint.read_lineage(tmp_path / "continued")["initial"]
     assert initial["weights_sha256"] == weights_sha256(tmp_path / "start")
     assert initial["lineage"]["training_tokens"] == 3072
-
-
-def test_decay_is_for_matrices_only() -> None:
-    from components.phi.model import PhiConfig
-
-    model = Phi(PhiConfig(10, 16, 16, 1, 2, 8)).initialize(0)
-    decayed, free = module_file.parameter_groups(model, 0.1)
-    assert (decayed["weight_decay"], free["weight_decay"]) == (0.1, 0.0)
-    assert {p.ndim for p in decayed["params"]} == {2}
-    assert {p.ndim for p in free["params"]} == {1}
-    assert len(decayed["params"]) + len(free["params"]) == len(list(model.parameters()))
 
 
 def test_too_few_tokens_are_refused(

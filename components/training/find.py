@@ -1,0 +1,35 @@
+"""`python -m components.training.find --what learning-rate|batch-size`: measure what to set before a long run.
+
+Neither writes a checkpoint; both print a table and the setting to use.
+"""
+
+from typing import Any
+
+from components.cli import Argument, Command, main
+
+
+def run(*arguments: Any) -> dict[str, Any]:
+    from components.phi import machine
+
+    machine.prepare(arguments[2].training.threads)
+    from components.training import finders
+
+    return finders.run(*arguments)
+
+
+COMMAND = Command(
+    step="training.find",
+    description="Find a learning rate or a micro-batch size for the model of a section of params.yaml.",
+    run=run,
+    inputs=(
+        Argument("what", "what to find", type=str, choices=("learning-rate", "batch-size")),
+        Argument("model", "section of params.yaml with the model's shape", type=str, choices=("small", "large")),
+        Argument("tokens", "tokens directory of components.tokenization"),
+        Argument("initial", "checkpoint to start from; without it a random start", required=False),
+    ),
+    sections=("seed", "small", "large", "training"),
+    tracked=False,
+)
+
+if __name__ == "__main__":
+    main(COMMAND)

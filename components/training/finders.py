@@ -1,0 +1,182 @@
+"""Finders: a learning rate by a range test, a micro-batch by throughput within the memory that is there."""
+
+import itertools
+import math
+import resource
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from components.cli import Paths
+from components.errors import StepError
+from components.params import ModelParams, Params, TrainingParams
+from components.phi.model import Phi
+from components.tokens import Tokens
+from components.tracking import Tracker
+from components.training.data import BatchLoader
+from components.training.optimizers import PhiOptimizer
+from components.training.train import open_loader, starting_model
+
+LOWEST, HIGHEST = 1e-5, 1.0  # learning rates of the range test
+SMOOTHING = 0.9  # of its losses, an exponential average
+DIVERGED = 1.5  # times the best smoothed loss, and the test ends
+RANGE_STEPS = 120
+REPEATS = 3  # timed steps a micro-batch size
+ENOUGH = 0.95  # of the best throughput: the smallest micro-batch that reaches it is taken
+MEMORY_SHARE = 0.8  # of what is available
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A micro-batch size: tokens a second over whole steps, and the bytes that the step needed at its peak."""
+
+    micro_batch_tokens: int
+    tokens_per_second: float
+    peak_bytes: int
+
+
+def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
+    """Find what is asked for, say it, and return it as a summary.
+
+    Raises:
+        StepError: as training itself does for the same model and tokens.
+    """
+    section: ModelParams = getattr(params, inputs["model"])
+    tokens = Tokens.open(inputs["tokens"])
+    model = starting_model(section, params.training, tokens, params.seed, inputs.get("initial"))
+    model.to("cuda" if torch.cuda.is_available() else "cpu").train()
+    if inputs["what"] == "learning-rate":
+        loader = open_loader(tokens, params.training, RANGE_STEPS, params.seed)
+        curve = learning_rate_range(model, params.training, loader)
+        rate = steepest(curve)
+        for lr, loss in curve[:: max(1, len(curve) // 20)]:
+            print(f"  learning rate {lr:9.2e}   loss {loss:7.4f}")
+        print(f"{inputs['model']}.learning_rate={rate:.2g} is where the loss falls fastest; a sweep around it pays")
+        return {"learning_rate": rate, "curve": curve}
+    trials = batch_sizes(model, params.training, tokens, params.seed)
+    chosen = best(trials)
+    for trial in trials:
+        mebibytes = trial.peak_bytes / 2**20
+        print(
+            f"  {trial.micro_batch_tokens:9,} tokens   {trial.tokens_per_second:11,.0f} tokens/s   {mebibytes:9,.0f} MiB"
+        )
+    print(f"training.micro_batch_tokens={chosen} is the smallest within 5% of the best throughput")
+    return {"micro_batch_tokens": chosen, "trials": [asdict(trial) for trial in trials]}
+
+
+def learning_rate_range(model: Phi, settings: TrainingParams, loader: BatchLoader) -> list[tuple[float, float]]:
+    """Learning rates, rising by a constant factor from step to step, and the smoothed loss at each (Smith, "Cyclical
+    Learning Rates for Training Neural Networks", arXiv 1506.01186). Ends where the loss diverges; spends the model."""
+    optimizer = PhiOptimizer(model, settings, LOWEST)
+    ratios = [group["lr"] / LOWEST for group in optimizer.param_groups]
+    curve: list[tuple[float, float]] = []
+    average, device = 0.0, next(model.parameters()).device
+    batches = iter(loader)
+    for step in range(RANGE_STEPS):
+        rate = LOWEST * (HIGHEST / LOWEST) ** (step / (RANGE_STEPS - 1))
+        for group, ratio in zip(optimizer.param_groups, ratios, strict=True):
+            group["lr"] = rate * ratio
+        micro_batches = len(loader) // RANGE_STEPS
+        losses = []
+        for _ in range(micro_batches):
+            batch = next(batches).to(device)
+            loss = model.loss(batch.tokens, batch.targets, batch.documents, settings.z_loss)
+            (loss / micro_batches).backward()
+            losses.append(float(loss.detach()))
+        torch.nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip or torch.inf)
+        optimizer.step()
+        optimizer.zero_grad()
+        average = SMOOTHING * average + (1 - SMOOTHING) * sum(losses) / micro_batches
+        smoothed = average / (1 - SMOOTHING ** (step + 1))
+        if not math.isfinite(smoothed) or (curve and smoothed > DIVERGED * min(loss for _, loss in curve)):
+            break
+        curve.append((rate, smoothed))
+    return curve
+
+
+def steepest(curve: list[tuple[float, float]]) -> float:
+    """The learning rate at which the loss falls fastest over its logarithm.
+
+    Raises:
+        StepError: the loss falls nowhere, so there is nothing to choose.
+    """
+    falls = [(b[1] - a[1], a[0]) for a, b in itertools.pairwise(curve)]
+    if not falls or min(falls)[0] >= 0:
+        raise StepError(
+            f"the loss fell at no learning rate from {LOWEST:g} to {HIGHEST:g}; look at the tokens and at the initial weights"
+        )
+    return min(falls)[1]
+
+
+def batch_sizes(model: Phi, settings: TrainingParams, tokens: Tokens, seed: int) -> list[Trial]:
+    """Measure micro-batches of one sequence, two, four, ... as long as the next is sure to fit into memory and a step's
+    tokens hold it."""
+    optimizer = PhiOptimizer(model, settings, LOWEST)
+    limit = MEMORY_SHARE * available_memory()
+    per_device = settings.batch_tokens // settings.devices
+    trials: list[Trial] = []
+    size = settings.context_length
+    while size <= per_device and not (trials and predicted(trials) > limit):
+        loader = BatchLoader(
+            tokens.split("train"), settings.context_length, size // settings.context_length, REPEATS + 1, seed
+        )
+        trials.append(measure(model, optimizer, loader, settings, size))
+        size *= 2
+    return trials
+
+
+def predicted(trials: list[Trial]) -> float:
+    """Bytes at the peak of the next trial, twice the size of the last: memory grows linearly with the tokens."""
+    if len(trials) == 1:
+        return 2.0 * trials[0].peak_bytes
+    return trials[-1].peak_bytes + 2.0 * (trials[-1].peak_bytes - trials[-2].peak_bytes)
+
+
+def measure(model: Phi, optimizer: PhiOptimizer, loader: BatchLoader, settings: TrainingParams, size: int) -> Trial:
+    """Time whole steps of one micro-batch each; the first, which allocates, doesn't count. A learning rate of 1e-5
+    hardly moves the weights."""
+    device = next(model.parameters()).device
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    seconds = []
+    for batch in loader:
+        started = time.perf_counter()
+        here = batch.to(device)
+        model.loss(here.tokens, here.targets, here.documents, settings.z_loss).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - started)
+    return Trial(size, size / sorted(seconds[1:])[REPEATS // 2], peak_memory(device))
+
+
+def best(trials: list[Trial]) -> int:
+    """Tokens of the smallest micro-batch within five per cent of the best throughput."""
+    fastest = max(trial.tokens_per_second for trial in trials)
+    return next(t.micro_batch_tokens for t in trials if t.tokens_per_second >= ENOUGH * fastest)
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes: of the GPU since the last reset, or of this process since it began."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated()
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def available_memory() -> float:
+    """Bytes that this process could use at its peak, all that it has now included; a container's limit counts."""
+    if torch.cuda.is_available():
+        free, _ = torch.cuda.mem_get_info()
+        return free + torch.cuda.memory_reserved()
+    import psutil
+
+    available = psutil.virtual_memory().available + psutil.Process().memory_info().rss
+    limit = Path("/sys/fs/cgroup/memory.max")
+    text = limit.read_text().strip() if limit.is_file() else "max"
+    return min(available, math.inf if text == "max" else int(text))

@@ -1,0 +1,138 @@
+"""One optimizer for the whole model: AdamW, or Muon for the blocks' matrices with AdamW for the rest.
+
+Two optimizers would force Lightning into manual optimization, without its clipping and accumulation; so both stand
+behind one, and the learning-rate schedule sees the union of their parameter groups.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+from components.params import TrainingParams
+from components.training.sharding import placed, whole
+
+BLOCK = re.compile(r"blocks\.\d+\.")
+FUSED = "qkv.weight"  # queries, keys and values, one above the other
+Tensors = dict[str, Tensor]
+
+
+class PhiOptimizer(torch.optim.Optimizer):
+    """AdamW (Loshchilov and Hutter, arXiv 1711.05101) and, if asked, Muon (Jordan et al., 2024), both PyTorch's own.
+
+    Muon orthogonalises the update of each matrix of the blocks; queries, keys and values count as three matrices, though
+    the model stores them as one. Its updates are scaled to the root mean square of AdamW's (arXiv 2502.16982), so one
+    learning rate serves both. Weight decay applies to matrices, the embedding among them, not to gains and biases.
+
+    Attributes:
+        skip: set within the closure of a step, it makes that step leave the weights and the optimizer's state as they
+            were. Cleared by every step.
+    """
+
+    def __init__(self, model: nn.Module, settings: TrainingParams, learning_rate: float) -> None:
+        named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        muon = [n for n, p in named.items() if settings.optimizer == "muon" and p.ndim == 2 and BLOCK.match(n)]
+        matrices = [n for n, p in named.items() if p.ndim >= 2 and n not in muon]
+        vectors = [n for n, p in named.items() if p.ndim < 2]
+        decay = settings.weight_decay
+        others = learning_rate * (settings.adamw_lr_ratio if muon else 1.0)
+        groups = [(muon, learning_rate, decay), (matrices, others, decay), (vectors, others, 0.0)]
+        groups = [group for group in groups if group[0]]
+        super().__init__(
+            [{"params": [named[n] for n in names], "lr": lr, "weight_decay": wd} for names, lr, wd in groups], {}
+        )
+        self.skip = False
+        self._named = named
+        adamw = [group for group in self.param_groups if not muon or group is not self.param_groups[0]]
+        self._adamw = torch.optim.AdamW(
+            [dict(group) for group in adamw], betas=(settings.beta1, settings.beta2), eps=settings.adam_eps, fused=True
+        )
+        self._inner: list[tuple[torch.optim.Optimizer, list[dict[str, Any]]]] = [(self._adamw, adamw)]
+        self._parts = {name: _Parts(named[name], 3 if name.endswith(FUSED) else 1) for name in muon}
+        if muon:
+            self._muon = torch.optim.Muon(
+                [part for parts in self._parts.values() for part in parts.parts],
+                lr=learning_rate,
+                weight_decay=decay,
+                momentum=settings.muon_momentum,
+                adjust_lr_fn="match_rms_adamw",
+            )
+            self._inner.append((self._muon, self.param_groups[:1]))
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        """Run `closure`, which computes gradients, then update the weights, unless it has set `skip`."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        if not self.skip:
+            for parts in self._parts.values():
+                parts.take_gradient()
+            for optimizer, groups in self._inner:
+                for mine, theirs in zip(groups, optimizer.param_groups, strict=True):
+                    theirs["lr"] = mine["lr"]
+                optimizer.step()
+            for parts in self._parts.values():
+                parts.give_back()
+        self.skip = False
+        return loss
+
+    def tensors(self) -> Tensors:
+        """The state as `NAME.KEY` to tensor, on the CPU and whole, also where it is sharded (then all ranks must call).
+
+        NAME is the parameter's; the part of a fused matrix is NAME/0, NAME/1, ...
+        """
+        return {
+            f"{name}.{key}": whole(value)
+            for name, optimizer, parameter in self._members()
+            for key, value in sorted(optimizer.state[parameter].items())
+        }
+
+    @torch.no_grad()
+    def load_tensors(self, tensors: Tensors) -> None:
+        """Take up a state that `tensors` gave, of the same model and settings."""
+        for name, optimizer, parameter in self._members():
+            keys = [key.removeprefix(f"{name}.") for key in tensors if key.rpartition(".")[0] == name]
+            optimizer.state[parameter] = {key: _placed_state(tensors[f"{name}.{key}"], key, parameter) for key in keys}
+
+    def _members(self) -> Iterable[tuple[str, torch.optim.Optimizer, Tensor]]:
+        for name, parameter in self._named.items():
+            if name not in self._parts:
+                yield name, self._adamw, parameter
+                continue
+            for number, part in enumerate(self._parts[name].parts):
+                yield f"{name}/{number}", self._muon, part
+
+
+class _Parts:
+    """The matrices that Muon sees of one parameter: views of it, or, of a sharded one, whole copies on each rank."""
+
+    def __init__(self, parameter: Tensor, count: int) -> None:
+        self.parameter = parameter
+        data = parameter.detach()
+        self.copy = data.full_tensor().clone() if isinstance(data, DTensor) else None
+        self.parts = [nn.Parameter(part) for part in (data if self.copy is None else self.copy).chunk(count)]
+
+    def take_gradient(self) -> None:
+        gradient = self.parameter.grad
+        if isinstance(gradient, DTensor):
+            gradient = gradient.full_tensor()
+        gradients = [None] * len(self.parts) if gradient is None else gradient.chunk(len(self.parts))
+        for part, slice_ in zip(self.parts, gradients, strict=True):
+            part.grad = slice_
+
+    def give_back(self) -> None:
+        if isinstance(self.parameter, DTensor):
+            assert self.copy is not None
+            self.parameter.detach().copy_(placed(self.copy, self.parameter))
+        for part in self.parts:
+            part.grad = None
+
+
+def _placed_state(value: Tensor, key: str, parameter: Tensor) -> Tensor:
+    """A loaded state tensor where the optimizer expects it: beside its parameter, sharded as it is."""
+    return value.clone().to(parameter.device) if key == "step" else placed(value, parameter)

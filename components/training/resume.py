@@ -1,0 +1,191 @@
+"""The state of a running training on disk, from which a killed run goes on to the same bits.
+
+    .phiforge/training/<key>/          one folder a run, in the project's main folder
+        lock                           held by the process that writes here
+        step-00000200/tensors.safetensors, state.json
+        step-00000400/...
+
+The key is a hash of all that the result depends on, so a state is found again by whoever starts the same run, and only
+by them. The folder is no output of the stage: DVC deletes those before it starts a stage again. A state is written
+beside its place, flushed to the disk and renamed; the two latest are kept; the folder goes when the run has ended.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from components.files import atomic_directory, write_json
+
+TENSORS, STATE = "tensors.safetensors", "state.json"
+FORMAT_VERSION = 1
+KEPT = 2  # states; the one before the last serves if the last was torn by a failing disk
+CODE = ("components/phi", "components/training", "components/tokens.py", "components/params.py")
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a run stood after `step` optimizer steps: tensors by name, and everything else as JSON."""
+
+    step: int
+    values: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+
+def run_key(facts: Mapping[str, Any]) -> str:
+    """Name of a run's folder: a hash of `facts`, of the code that trains and of the torch that runs it."""
+    root = Path(__file__).parent.parent.parent
+    digest = hashlib.sha256(json.dumps(dict(facts), sort_keys=True).encode())
+    for part in CODE:
+        for path in sorted((root / part).rglob("*.py")) or [root / part]:
+            digest.update(path.name.encode() + path.read_bytes())
+    digest.update(torch.__version__.encode())
+    return digest.hexdigest()[:20]
+
+
+class StateFolder:
+    """The states of one run. While open it holds the folder's lock, which the system releases however we end."""
+
+    def __init__(self, base: Path, key: str) -> None:
+        self.directory, self._lock = _lock_first_free(base, key)
+
+    def latest(self) -> State | None:
+        """The last state that can be read whole; a torn one is passed over with a word."""
+        for path in sorted(self.directory.glob("step-*"), reverse=True):
+            try:
+                return read_state(path)
+            except (OSError, ValueError, KeyError, SafetensorError) as error:
+                print(
+                    f"note: {path.name} of the interrupted run cannot be read ({error}); going back to the one before"
+                )
+        return None
+
+    def save(self, state: State) -> None:
+        """Write a state, whole or not at all, and drop those before the last two.
+
+        Raises:
+            OSError: the disk is full or failing; the states before are as they were.
+        """
+        write_state(state, self.path_of(state.step))
+        for old in sorted(self.directory.glob("step-*"))[:-KEPT]:
+            shutil.rmtree(old, ignore_errors=True)
+
+    def path_of(self, step: int) -> Path:
+        return self.directory / f"step-{step:08d}"
+
+    def clear(self) -> None:
+        """The run has ended well: its states have no use any more."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def close(self) -> None:
+        os.close(self._lock)
+
+
+def write_state(state: State, directory: Path) -> None:
+    """Write a state's folder, flushed to the disk before it has its name."""
+    with atomic_directory(directory) as folder:
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()}
+        save_file(tensors, folder / TENSORS)
+        content = {"format_version": FORMAT_VERSION, "step": state.step, "crc32": _crc32(folder / TENSORS)}
+        write_json(folder / STATE, content | {"values": state.values})
+        for path in (folder / TENSORS, folder / STATE, folder):
+            _flush(path)
+    _flush(directory.parent)
+
+
+def read_state(directory: Path) -> State:
+    """Read a state's folder.
+
+    Raises:
+        OSError, ValueError, KeyError, SafetensorError: it is torn or foreign.
+    """
+    content = json.loads((directory / STATE).read_text(encoding="utf-8"))
+    if content["format_version"] != FORMAT_VERSION:
+        raise ValueError(f"format version {content['format_version']}, expected {FORMAT_VERSION}")
+    if (found := _crc32(directory / TENSORS)) != content["crc32"]:
+        raise ValueError(f"checksum {found:08x} of the tensors, expected {content['crc32']:08x}")
+    with safe_open(directory / TENSORS, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    return State(content["step"], content["values"], tensors)
+
+
+def random_state() -> dict[str, Tensor]:
+    """States of torch's generators. Training a Phi draws nothing from them; whoever adds dropout is safe all the same."""
+    states = {"random.cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states |= {f"random.cuda{i}": value for i, value in enumerate(torch.cuda.get_rng_state_all())}
+    return states
+
+
+def restore_random_state(tensors: Mapping[str, Tensor]) -> None:
+    torch.set_rng_state(tensors["random.cpu"])
+    for number in range(torch.cuda.device_count()):
+        if f"random.cuda{number}" in tensors:
+            torch.cuda.set_rng_state(tensors[f"random.cuda{number}"], number)
+
+
+def _lock_first_free(base: Path, key: str) -> tuple[Path, int]:
+    """The run's folder, or, while another process trains the same run, one of its own beside it."""
+    for number in range(1, 1000):
+        directory = base / (key if number == 1 else f"{key}-{number}")
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            continue
+        if _is_file_of(directory / "lock", lock):  # else its last owner has just cleared the folder
+            return directory, lock
+        os.close(lock)
+    raise RuntimeError(f"{base} has 1,000 locked folders of the run {key}")
+
+
+def _is_file_of(path: Path, handle: int) -> bool:
+    try:
+        return path.stat().st_ino == os.fstat(handle).st_ino
+    except FileNotFoundError:
+        return False
+
+
+def _crc32(path: Path) -> int:
+    value = 0
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            value = zlib.crc32(block, value)
+    return value
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class Due:
+    """When the next state is to be kept: by minutes, by steps, or by both."""
+
+    def __init__(self, minutes: float, steps: int) -> None:
+        self.seconds, self.steps = minutes * 60, steps
+        self._last = time.monotonic()
+
+    def now(self, step: int) -> bool:
+        by_time = self.seconds > 0 and time.monotonic() - self._last >= self.seconds
+        return by_time or (self.steps > 0 and step % self.steps == 0)
+
+    def done(self) -> None:
+        self._last = time.monotonic()

@@ -1,0 +1,30 @@
+"""Loss spikes: a step whose loss stands far above those before it."""
+
+import math
+from collections import deque
+
+WINDOW = 128  # steps that a loss is compared with
+ENOUGH = 64  # steps before anything is called a spike
+
+
+class SpikeDetector:
+    """Compares each loss with the mean and the standard deviation of the last 128 (as OLMo 2's training does to skip
+    steps, arXiv 2501.00656). A spike itself doesn't enter the window, so a second one is still seen.
+
+    Args:
+        sigmas: deviations above the mean from which a loss is a spike; 0 looks for none.
+    """
+
+    def __init__(self, sigmas: float) -> None:
+        self.sigmas = sigmas
+        self.window: deque[float] = deque(maxlen=WINDOW)
+
+    def look(self, loss: float) -> str | None:
+        """Take a step's loss; says in words why it is a spike, or None."""
+        if self.sigmas and len(self.window) >= ENOUGH:
+            mean = math.fsum(self.window) / len(self.window)
+            deviation = math.sqrt(math.fsum((x - mean) ** 2 for x in self.window) / (len(self.window) - 1))
+            if loss > mean + self.sigmas * deviation:
+                return f"loss {loss:.3f} against {mean:.3f} ± {deviation:.3f} over {len(self.window)} steps"
+        self.window.append(loss)
+        return None

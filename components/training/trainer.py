@@ -1,0 +1,59 @@
+"""Lightning's Trainer, set up to say and to keep nothing by itself, on one device or on several."""
+
+import logging
+import os
+import warnings
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Strategy
+
+from components.errors import StepError
+from components.params import TrainingParams
+
+
+def quiet_trainer(settings: TrainingParams, **arguments: Any) -> Trainer:
+    """A Trainer that prints, logs and saves nothing by itself, on GPUs if there are any, else on processes of the CPU.
+
+    Raises:
+        StepError: fewer GPUs than `training.devices`.
+    """
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"lightning\..*")
+    gpus = torch.cuda.device_count()
+    if 0 < gpus < settings.devices:
+        raise StepError(
+            f"training.devices is {settings.devices}, and this machine has {gpus} GPUs; ask for at most that"
+        )
+    return Trainer(
+        accelerator="gpu" if gpus else "cpu",
+        devices=settings.devices,
+        strategy=strategy_of(settings, "nccl" if gpus else "gloo"),
+        max_epochs=1,
+        precision="32-true",  # of the weights; the model casts its activations itself
+        use_distributed_sampler=False,  # the loader knows its device's part
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        **arguments,
+    )
+
+
+def strategy_of(settings: TrainingParams, backend: str) -> Strategy | str:
+    """How the devices work together: nothing to do for one, else DDP or FSDP2."""
+    if settings.devices == 1:
+        return "auto"
+    if settings.strategy == "ddp":
+        return DDPStrategy(process_group_backend=backend)
+    return ModelParallelStrategy(
+        data_parallel_size=settings.devices, tensor_parallel_size=1, process_group_backend=backend
+    )
+
+
+def rank() -> int:
+    """Number of this process among the devices' processes: 0 in the one that was started, which starts the others."""
+    return int(os.environ.get("LOCAL_RANK", "0"))

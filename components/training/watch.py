@@ -1,0 +1,102 @@
+"""What the screen and MLflow hear of a running training: loss, learning rate, throughput, utilisation."""
+
+import sys
+import time
+
+import torch
+from lightning.pytorch import Trainer
+
+from components.progress import Progress
+from components.tracking import Tracker
+from components.training.callbacks import StepCallback, learning_rate
+from components.training.module import PhiTraining
+
+TRACK_EVERY = 20  # steps; each call to MLflow costs milliseconds
+
+
+class Watch(StepCallback):
+    """Tells the screen and MLflow how it goes.
+
+    Args:
+        batch_tokens: tokens of an optimizer step.
+        flops_per_token: of the model, forward and backward.
+        ceiling: FLOP/s of matrix products that all devices reach together, against which utilisation is stated.
+    """
+
+    def __init__(self, tracker: Tracker, batch_tokens: int, flops_per_token: int, ceiling: float) -> None:
+        self.tracker, self.batch_tokens = tracker, batch_tokens
+        self.flops_per_token, self.ceiling = flops_per_token, ceiling
+
+    def on_train_start(self, trainer: Trainer, module: PhiTraining) -> None:
+        self.screen = Bar(module.steps) if sys.stdout.isatty() else Progress(module.steps)
+        self._told, self._since = module.first_step, time.monotonic()
+        self._speed = 0.0
+
+    def on_step(self, trainer: Trainer, module: PhiTraining, step: int) -> None:
+        now = time.monotonic()
+        if step % TRACK_EVERY == 0 or step == module.steps or now - self._since > 1.0:
+            self._speed = (step - self._told) * self.batch_tokens / max(now - self._since, 1e-9)
+            self._told, self._since = step, now
+        loss, rate = float(module.step_loss), learning_rate(module, step)
+        self.screen.update(step, loss=loss, lr=rate, tokens_per_second=self._speed)
+        if step % TRACK_EVERY == 0:
+            tokens = step * self.batch_tokens
+            figures = {
+                "loss": loss,
+                "learning_rate": rate,
+                "gradient_norm": float(module.gradient_norm),
+                "tokens_per_second": self._speed,
+                "utilisation": self._speed * self.flops_per_token / self.ceiling,
+                "tokens": tokens,
+                "flops": tokens * self.flops_per_token,
+            }
+            self.tracker.metrics(figures, step=step)
+
+    def on_train_end(self, trainer: Trainer, module: PhiTraining) -> None:
+        if isinstance(self.screen, Bar):
+            self.screen.close()
+
+    def on_exception(self, trainer: Trainer, module: PhiTraining, exception: BaseException) -> None:
+        if hasattr(self, "screen"):
+            self.on_train_end(trainer, module)
+
+
+class Bar:
+    """A progress bar for a person at a terminal, with the same figures as the progress lines."""
+
+    def __init__(self, total: int) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (
+            TextColumn("steps"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[said]}"),
+        )
+        self._bar = Progress(*columns)
+        self._task = self._bar.add_task("steps", total=total, said="")
+        self._bar.start()
+
+    def update(self, done: int, loss: float, lr: float, tokens_per_second: float) -> None:
+        said = f"loss {loss:.3f}  lr {lr:.1e}  {tokens_per_second:,.0f} tokens/s"
+        self._bar.update(self._task, completed=done, said=said)
+
+    def close(self) -> None:
+        self._bar.stop()
+
+
+def matmul_ceiling(device: torch.device | str, dtype: torch.dtype, seconds: float = 0.2) -> float:
+    """FLOP/s that large matrix products reach on this device with the threads that are set: the best of several.
+
+    Args:
+        seconds: to measure for; the device's published peak is never reached, and on a shared machine less still.
+    """
+    size = 4096 if torch.device(device).type == "cuda" else 1024
+    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    best, until = 0.0, time.monotonic() + seconds
+    while best == 0.0 or time.monotonic() < until:
+        started = time.monotonic()
+        (a @ b)[0, 0].item()  # reading a value waits for the device
+        best = max(best, 2 * size**3 / (time.monotonic() - started))
+    return best

@@ -1,0 +1,80 @@
+"""Finders give a setting that the training takes, and keep within the memory."""
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.errors import StepError
+from components.params import Params
+from components.tracking import Tracker
+from components.training import finders
+from components.training.finders import Trial, best, predicted, steepest
+
+Find = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def find(tokens: Path, settings: dict[str, Any]) -> Find:
+    def make(what: str) -> dict[str, Any]:
+        inputs = {"what": what, "model": "small", "tokens": tokens}
+        return finders.run(inputs, {}, Params.model_validate(settings), Tracker())
+
+    return make
+
+
+def test_the_range_test_finds_a_rate_at_which_the_model_learns(find: Find, capsys: Any) -> None:
+    found = find("learning-rate")
+    rates = [rate for rate, _ in found["curve"]]
+    assert rates == sorted(rates)
+    assert rates[0] == finders.LOWEST
+    assert found["learning_rate"] in rates
+    assert 1e-4 < found["learning_rate"] < 0.3
+    assert min(loss for _, loss in found["curve"]) < math.log(61) - 0.3
+    assert "small.learning_rate=" in capsys.readouterr().out
+
+
+def test_micro_batches_are_tried_up_to_a_steps_tokens(find: Find, settings: dict[str, Any]) -> None:
+    found = find("batch-size")
+    assert [trial["micro_batch_tokens"] for trial in found["trials"]] == [32, 64, 128, 256]
+    assert found["micro_batch_tokens"] in (32, 64, 128, 256)
+    assert all(trial["tokens_per_second"] > 0 and trial["peak_bytes"] > 0 for trial in found["trials"])
+
+
+def test_memory_ends_the_search(find: Find, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linear memory of 1 GB and 10 MB a token, and 5 GB: 256 tokens would need 3.56 GB, more than 80% of 4.4."""
+    monkeypatch.setattr(finders, "available_memory", lambda: 4.4e9)
+    monkeypatch.setattr(
+        finders, "measure", lambda model, optimizer, loader, settings, size: Trial(size, 1.0, int(1e9 + 1e7 * size))
+    )
+    assert [trial["micro_batch_tokens"] for trial in find("batch-size")["trials"]] == [32, 64, 128]
+
+
+def test_predictions_are_linear() -> None:
+    assert predicted([Trial(32, 1, 100)]) == 200
+    assert predicted([Trial(32, 1, 1032), Trial(64, 1, 1064)]) == 1128
+
+
+def test_the_smallest_of_equals_is_chosen() -> None:
+    assert best([Trial(1, 10, 0), Trial(2, 96, 0), Trial(4, 100, 0), Trial(8, 97, 0)]) == 2
+
+
+def test_a_loss_that_never_falls_is_said() -> None:
+    assert steepest([(1e-3, 4.0), (1e-2, 3.0), (1e-1, 2.9)]) == 1e-3
+    with pytest.raises(StepError, match="fell at no learning rate"):
+        steepest([(1e-3, 4.0), (1e-2, 4.1)])
+
+
+def test_the_command(settings: dict[str, Any], tokens: Path, tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text(json.dumps(settings))
+    words = ["--what", "batch-size", "--model", "small", "--tokens", str(tokens)]
+    files = ["--params", str(tmp_path / "params.yaml"), "--summary", str(tmp_path / "found.json")]
+    command = [sys.executable, "-m", "components.training.find", *words, *files]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "training.micro_batch_tokens=" in done.stdout
+    assert json.loads((tmp_path / "found.json").read_text())["micro_batch_tokens"] >= 32

@@ -1,0 +1,99 @@
+"""One optimizer of two: which weights each gets, that Muon sees whole matrices, that a state comes back."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from components.params import TrainingParams
+from components.phi.model import Phi, PhiConfig
+from components.training.optimizers import PhiOptimizer
+
+CONFIG = PhiConfig(10, 16, 24, 2, 2, 8)
+
+
+def make(seed: int = 0, **settings: Any) -> tuple[Phi, PhiOptimizer]:
+    model = Phi(CONFIG).initialize(seed)
+    return model, PhiOptimizer(model, TrainingParams(**settings), 0.01)
+
+
+def learn(model: Phi, optimizer: PhiOptimizer, steps: int, seed: int = 0) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    for _ in range(steps):
+        tokens = torch.randint(0, 10, (2, 9), generator=draw)
+        model.loss(tokens[:, :-1], tokens[:, 1:]).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def names(model: Phi, group: dict[str, Any]) -> set[str]:
+    of = {id(p): name for name, p in model.named_parameters()}
+    return {of[id(p)] for p in group["params"]}
+
+
+def test_muon_takes_the_matrices_of_the_blocks_and_adamw_the_rest() -> None:
+    model, optimizer = make(optimizer="muon", weight_decay=0.1, adamw_lr_ratio=0.5)
+    blocks, matrices, vectors = optimizer.param_groups
+    kinds = ("qkv", "dense", "fc1", "fc2")
+    assert names(model, blocks) == {f"blocks.{i}.{kind}.weight" for i in range(2) for kind in kinds}
+    assert names(model, matrices) == {"embed.weight", "head.weight"}
+    assert {p.ndim for p in vectors["params"]} == {1}
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(model.parameters()))
+    assert [group["lr"] for group in optimizer.param_groups] == [0.01, 0.005, 0.005]
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.1, 0.0]
+
+
+def test_adamw_is_pytorchs() -> None:
+    model, optimizer = make(optimizer="adamw", weight_decay=0.1)
+    other = Phi(CONFIG).initialize(0)
+    groups = [{"params": [p for p in other.parameters() if (p.ndim >= 2) == big]} for big in (True, False)]
+    groups[1]["weight_decay"] = 0.0
+    peer = torch.optim.AdamW(groups, lr=0.01, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
+    learn(model, optimizer, 5)
+    learn(other, peer, 5)  # type: ignore[arg-type]
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
+
+
+def test_muon_orthogonalises_queries_keys_and_values_apart() -> None:
+    """The update of each of the three is what Muon gives for that matrix alone."""
+    model, optimizer = make(optimizer="muon")
+    before = model.blocks[0].qkv.weight.detach().clone()
+    alone = [torch.nn.Parameter(part.clone()) for part in before.chunk(3)]
+    peer = torch.optim.Muon(alone, lr=0.01, weight_decay=0.1, momentum=0.95, adjust_lr_fn="match_rms_adamw")
+    tokens = torch.randint(0, 10, (2, 9), generator=torch.Generator().manual_seed(0))
+    model.loss(tokens[:, :-1], tokens[:, 1:]).backward()
+    for part, gradient in zip(alone, model.blocks[0].qkv.weight.grad.chunk(3), strict=True):
+        part.grad = gradient.clone()
+    peer.step()
+    optimizer.step()
+    assert torch.equal(model.blocks[0].qkv.weight, torch.cat(list(alone)))
+    assert not torch.equal(model.blocks[0].qkv.weight, before)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_state_comes_back_to_the_bit(optimizer: str) -> None:
+    model, first = make(optimizer=optimizer)
+    learn(model, first, 3)
+    tensors = {name: value.clone() for name, value in first.tensors().items()}
+    weights = {name: p.detach().clone() for name, p in model.named_parameters()}
+    learn(model, first, 3, seed=1)
+    again, second = make(seed=5, optimizer=optimizer)
+    again.load_state_dict(weights, strict=False)
+    second.load_tensors(tensors)
+    learn(again, second, 3, seed=1)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+    assert first.tensors().keys() == second.tensors().keys()
+
+
+def test_a_skipped_step_leaves_weights_and_state_as_they_were() -> None:
+    model, optimizer = make(optimizer="muon")
+    learn(model, optimizer, 2)
+    weights = [p.detach().clone() for p in model.parameters()]
+    state = {name: value.clone() for name, value in optimizer.tensors().items()}
+    model.loss(torch.ones(1, 4, dtype=torch.long), torch.ones(1, 4, dtype=torch.long)).backward()
+    optimizer.skip = True
+    optimizer.step()
+    assert all(torch.equal(a, b) for a, b in zip(weights, model.parameters(), strict=True))
+    assert all(torch.equal(value, state[name]) for name, value in optimizer.tensors().items())
+    optimizer.step()
+    assert not torch.equal(weights[0], next(iter(model.parameters())))

@@ -1,0 +1,235 @@
+"""A run that is killed and started again ends with the bits of one that was not."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from components.errors import StepError
+from components.training import resume
+from components.training.resume import State, StateFolder, read_state, run_key, write_state
+
+Call = Callable[..., dict[str, Any]]
+
+# Runs the step's command, and kills itself with no warning where the environment says so: after an optimizer step, or
+# within the writing of a state, or within that of the final checkpoint.
+KILLED = """
+import os, signal, sys
+from components.training.__main__ import COMMAND
+from components.cli import main
+from components.training import callbacks, resume, train
+
+where, _, number = os.environ["KILL"].partition(":")
+die = lambda: os.kill(os.getpid(), signal.SIGKILL)
+
+def at(function, when):
+    def wrapped(*arguments, **named):
+        if when(arguments):
+            die()
+        return function(*arguments, **named)
+    return wrapped
+
+if where == "step":
+    on_step = callbacks.KeepState.on_step
+    def killed(self, trainer, module, step):
+        if step == int(number):
+            die()
+        on_step(self, trainer, module, step)
+    callbacks.KeepState.on_step = killed
+elif where == "saving":  # the tensors are written, their description is not
+    resume.write_json = at(resume.write_json, lambda a: a[1]["step"] == int(number))
+elif where == "naming":  # all is written, and has no name yet
+    resume._flush = at(resume._flush, lambda a: str(a[0]).endswith(".partial") and f"{int(number):08d}" in str(a[0]))
+elif where == "checkpoint":
+    train.checkpoint.save = at(train.checkpoint.save, lambda a: True)
+main(COMMAND, sys.argv[1:])
+"""
+
+
+@pytest.fixture
+def command(settings: dict[str, Any], tokens: Path, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """command(name, kill="step:3") trains into tmp_path/name in a process of its own, killed where asked."""
+
+    def run(name: str, kill: str = "") -> subprocess.CompletedProcess[str]:
+        (tmp_path / "params.yaml").write_text(json.dumps(settings))
+        words = ["--model", "small", "--tokens", str(tokens), "--params", str(tmp_path / "params.yaml")]
+        words += ["--output", str(tmp_path / name), "--curves", str(tmp_path / f"{name}.csv")]
+        words += ["--summary", str(tmp_path / f"{name}.json"), "--state", str(tmp_path / "states")]
+        done = subprocess.run(
+            [sys.executable, "-c", KILLED, *words], env=os.environ | {"KILL": kill}, capture_output=True, text=True
+        )
+        assert done.returncode == (-signal.SIGKILL if kill else 0), done.stderr
+        return done
+
+    return run
+
+
+def outputs(tmp_path: Path, name: str) -> dict[str, bytes]:
+    files = [*(tmp_path / name).iterdir(), tmp_path / f"{name}.csv", tmp_path / f"{name}.json"]
+    return {path.suffix if path.stem == name else path.name: path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize("optimizer", ["muon", pytest.param("adamw", marks=pytest.mark.slow)])
+def test_killed_anywhere_the_result_is_the_undisturbed_one(
+    command: Any, call: Call, settings: dict[str, Any], tmp_path: Path, optimizer: str
+) -> None:
+    """Killed six times on the way: before any state, after steps, within two kinds of half-written states, at the end."""
+    settings["training"] |= {"optimizer": optimizer, "checkpoint_steps": 3, "ema_decay": 0.9, "precision": "bfloat16"}
+    expected = command("undisturbed")
+    assert not list((tmp_path / "states").glob("*"))  # a run that has ended leaves none
+    said = []
+    for kill in ("step:2", "step:5", "saving:6", "naming:6", "step:11", "checkpoint:"):
+        said.append(command("killed", kill).stdout)
+        assert not (tmp_path / "killed").exists()
+    said.append(command("killed").stdout)
+    went_on = [int(text.split("going on after step ")[1].split(",")[0]) if "going on" in text else 0 for text in said]
+    assert went_on == [0, 0, 3, 3, 3, 9, 9]
+    assert outputs(tmp_path, "killed") == outputs(tmp_path, "undisturbed")
+    assert not list((tmp_path / "states").glob("*"))
+    assert "going on" not in expected.stdout
+
+
+def test_a_state_belongs_to_one_run_only(call: Call, settings: dict[str, Any], tmp_path: Path) -> None:
+    """Other parameters, another seed, another start: each begins anew."""
+    settings["training"]["checkpoint_steps"] = 2
+    keys = set()
+    save = StateFolder.save
+
+    def spy(self: StateFolder, state: State) -> None:
+        keys.add(self.directory.name)
+        save(self, state)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StateFolder, "save", spy)
+        call("one")
+        settings["training"]["checkpoint_steps"] = 4  # how often states are kept changes no result
+        call("two")
+        assert len(keys) == 1
+        settings["seed"] += 1
+        call("three")
+        settings["small"]["learning_rate"] *= 2
+        call("four")
+        call("five", initial=tmp_path / "one")
+    assert len(keys) == 4
+
+
+def test_the_key_depends_on_every_fact() -> None:
+    assert run_key({"a": 1, "b": 2}) == run_key({"b": 2, "a": 1}) != run_key({"a": 1, "b": 3})
+
+
+def state(step: int) -> State:
+    return State(step, {"rows": [{"loss": 0.1 + 0.2}], "none": [float("nan")]}, {"x": torch.randn(5, 3)})
+
+
+@pytest.mark.parametrize("damage", ["cut", "bit", "no tensors", "no state", "empty state", "version"])
+def test_a_torn_state_is_passed_over(tmp_path: Path, damage: str, capsys: Any) -> None:
+    folder = StateFolder(tmp_path, "run")
+    good, torn = state(100), state(200)
+    folder.save(good)
+    folder.save(torn)
+    path = folder.path_of(200)
+    weights, description = path / resume.TENSORS, path / resume.STATE
+    if damage == "cut":
+        os.truncate(weights, weights.stat().st_size - 7)
+    elif damage == "bit":
+        content = bytearray(weights.read_bytes())
+        content[-1] ^= 1
+        weights.write_bytes(content)
+    elif damage == "no tensors":
+        weights.unlink()
+    elif damage == "no state":
+        description.unlink()
+    elif damage == "empty state":
+        description.write_text("")
+    else:
+        description.write_text(description.read_text().replace('"format_version": 1', '"format_version": 9'))
+    found = folder.latest()
+    assert found is not None
+    assert found.step == 100
+    assert torch.equal(found.tensors["x"], good.tensors["x"])
+    assert found.values["rows"] == good.values["rows"]
+    assert "step-00000200 of the interrupted run cannot be read" in capsys.readouterr().out
+    folder.close()
+
+
+def test_the_last_two_states_are_kept_and_none_after_the_end(tmp_path: Path) -> None:
+    folder = StateFolder(tmp_path, "run")
+    assert folder.latest() is None
+    for step in (1, 2, 10, 11):
+        folder.save(state(step))
+    assert sorted(p.name for p in folder.directory.glob("step-*")) == ["step-00000010", "step-00000011"]
+    folder.clear()
+    folder.close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_two_runs_at_once_never_share_a_folder(tmp_path: Path) -> None:
+    one, two = StateFolder(tmp_path, "run"), StateFolder(tmp_path, "run")
+    assert one.directory != two.directory
+    one.save(state(1))
+    assert two.latest() is None
+    one.close()
+    three = StateFolder(tmp_path, "run")
+    assert three.directory == one.directory
+    assert three.latest() is not None
+    two.close()
+    three.close()
+
+
+def test_a_full_disk_while_keeping_a_state_stops_nothing(
+    call: Call, settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    settings["training"]["checkpoint_steps"] = 3
+    expected = call("free")
+    written = []
+
+    def full(value: State, directory: Path) -> None:
+        written.append(value.step)
+        if value.step > 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write_state(value, directory)
+
+    monkeypatch.setattr(resume, "write_state", full)
+    assert call("full") == expected
+    assert written == [3, 6, 9]
+    assert "the state after step 6 was not kept: [Errno 28] No space left on device" in capsys.readouterr().out
+
+
+def test_a_full_disk_at_the_end_is_said_and_nothing_is_lost(
+    call: Call, settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    from components.phi import checkpoint
+
+    settings["training"]["checkpoint_steps"] = 3
+    expected = call("free")
+    save_file = checkpoint.save_file
+
+    def full(*arguments: Any, **named: Any) -> None:
+        save_file(*arguments, **named)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save_file", full)
+        with pytest.raises(StepError, match=r"could not be written to .*: No space left on device; make room"):
+            call("full")
+    assert not (tmp_path / "full").exists()
+    assert call("full") == expected
+    assert "going on after step 9" in capsys.readouterr().out
+
+
+def test_a_state_reads_back_as_it_was(tmp_path: Path) -> None:
+    before = state(7)
+    write_state(before, tmp_path / "s")
+    after = read_state(tmp_path / "s")
+    assert after.step == 7
+    assert after.values["rows"] == before.values["rows"]
+    assert after.values["none"][0] != after.values["none"][0]
+    assert torch.equal(after.tensors["x"], before.tensors["x"])
