@@ -229,47 +229,78 @@ SMALL = ModelParams(
         hidden_size=128, intermediate_size=512, num_hidden_layers=3, num_attention_heads=4, partial_rotary_factor=0.5
     ),
     tokens=1_800_000,
-    learning_rate=4e-3,
+    learning_rate=1e-2,
 )
 LARGE = ModelParams(
     model=ModelShape(
         hidden_size=160, intermediate_size=640, num_hidden_layers=4, num_attention_heads=4, partial_rotary_factor=0.4
     ),
     tokens=1_000_000,
-    learning_rate=3e-3,
+    learning_rate=8e-3,
 )
 
 
 class TrainingParams(Section):
     context_length: int = Field(256, ge=8, le=1_048_576, description="Tokens a sequence; also the model's positions")
-    batch_tokens: int = Field(2_048, ge=8, description="Tokens an optimizer step; a multiple of context_length")
-    micro_batch_tokens: int = Field(2_048, ge=8, description="Tokens a forward pass; divides batch_tokens")
-    optimizer: Literal["adamw"] = Field("adamw", description="Optimizer")
+    batch_tokens: int = Field(2_048, ge=8, description="Tokens an optimizer step, over all devices")
+    micro_batch_tokens: int = Field(
+        2_048, ge=8, description="Tokens a forward pass of one device; batch_tokens is a multiple of it times devices"
+    )
+    document_mask: bool = Field(False, description="Attention sees its own document only, not what is packed before it")
+    optimizer: Literal["adamw", "muon"] = Field(
+        "muon", description="muon: Muon for the blocks' matrices, AdamW for embedding, head, norms and biases"
+    )
+    adamw_lr_ratio: float = Field(
+        1.0, gt=0, le=1000, description="With muon: learning rate of AdamW's part, as a share of the model's"
+    )
+    muon_momentum: float = Field(0.95, ge=0, lt=1, description="Muon: Nesterov momentum")
     beta1: float = Field(0.9, ge=0, lt=1, description="AdamW: decay of the first moment")
     beta2: float = Field(0.95, ge=0, lt=1, description="AdamW: decay of the second moment")
+    adam_eps: float = Field(1e-8, gt=0, le=1e-2, description="AdamW: term that keeps the division finite")
     weight_decay: float = Field(0.1, ge=0, le=1, description="On matrices only, never on norms and biases")
+    schedule: Literal["wsd", "cosine"] = Field("wsd", description="Learning rate after its warm-up")
     warmup_fraction: Fraction = Field(0.05, description="Share of the steps in which the learning rate rises")
-    decay_fraction: Fraction = Field(0.4, description="Share of the steps in which it falls (warm-up, stable, decay)")
+    decay_fraction: Fraction = Field(0.4, description="wsd: share of the steps in which the learning rate falls")
     final_lr_fraction: Fraction = Field(0.05, description="Learning rate at the end, as a share of the peak")
     gradient_clip: float = Field(1.0, ge=0, description="Largest gradient norm; 0 switches clipping off")
+    z_loss: float = Field(0.0, ge=0, le=1, description="Weight of the squared log-normaliser in the loss (PaLM: 1e-4)")
+    ema_decay: float = Field(
+        0.0, ge=0, lt=1, description="Validate and keep a moving average of the weights with this decay; 0: the weights"
+    )
+    spike_sigmas: float = Field(
+        6.0, ge=0, description="A loss this many deviations over the last 128 steps is a spike; 0 looks for none"
+    )
+    spike_action: Literal["report", "skip"] = Field(
+        "report", description="What happens at a spike: it is reported, or its update is left out as well"
+    )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="Of activations; weights stay in float32. auto: bfloat16 where the processor has it"
     )
+    compile: bool = Field(False, description="Compile the model (torch.compile); pays on a GPU and in long runs")
+    recompute: bool = Field(False, description="Recompute activations in the backward pass: less memory, a third slower")
     threads: int = Field(2, ge=1, le=1024, description="CPU threads; fixed, since another number gives other bits")
+    devices: int = Field(1, ge=1, le=4096, description="GPUs, or processes where there is no GPU")
+    strategy: Literal["ddp", "fsdp2"] = Field(
+        "ddp", description="Over several devices: ddp holds the model on each, fsdp2 shares it out"
+    )
     validations: int = Field(
         10, ge=1, le=10_000, description="Validations over the run, evenly spaced; the last at its end"
     )
     validation_tokens: int = Field(65_536, ge=8, description="Held-out tokens a validation, at most")
+    checkpoint_minutes: float = Field(
+        1.0, ge=0, description="Minutes between states for resuming; 0 keeps none by time"
+    )
+    checkpoint_steps: int = Field(0, ge=0, description="Steps between states for resuming; 0 keeps none by step")
 
     @model_validator(mode="after")
     def _batches_divide(self) -> "TrainingParams":
         for name, value, unit in (
             ("micro_batch_tokens", self.micro_batch_tokens, self.context_length),
-            ("batch_tokens", self.batch_tokens, self.micro_batch_tokens),
+            ("batch_tokens", self.batch_tokens, self.micro_batch_tokens * self.devices),
         ):
             if value % unit:
                 raise ValueError(
-                    f"{name} {value} is not a multiple of {unit} (context_length, then micro_batch_tokens)"
+                    f"{name} {value} is not a multiple of {unit} (context_length, then micro_batch_tokens times devices)"
                 )
         if self.warmup_fraction + self.decay_fraction > 1:
             raise ValueError("warmup_fraction + decay_fraction is over 1; the schedule has no room for both")
