@@ -53,6 +53,11 @@ def test_a_run_learns_and_leaves_its_records(call: Call, tmp_path: Path, recorde
     assert str(tmp_path) not in json.dumps([lineage, summary])
 
     assert [step for step, values in recorder.told if "validation_loss" in values] == [0, 4, 8, 12]
+    by_tokens = [step for step, values in recorder.told if "validation_loss_by_tokens" in values]
+    assert by_tokens == [0, 1024, 2048, 3072]
+    assert sum("validation_loss_by_gigaflops" in values for _, values in recorder.told) == 4
+    assert [step for step, values in recorder.told if "bits_per_byte.prose" in values] == [0, 4, 8, 12]
+    assert summary["by_kind"]["prose"]["validation_loss"] == pytest.approx(summary["validation_loss"])
     assert recorder.models == [(tmp_path / "model", "model")]
     lines = [line for line in map(parse, capsys.readouterr().out.splitlines()) if line]
     assert (lines[-1]["done"], lines[-1]["total"]) == (12, 12)
@@ -144,6 +149,41 @@ def test_a_model_and_its_control_see_the_same_batches(
     initial = checkpoint.read_lineage(tmp_path / "continued")["initial"]
     assert initial["weights_sha256"] == weights_sha256(tmp_path / "start")
     assert initial["lineage"]["training_tokens"] == 3072
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"document_mask": True},
+        {"z_loss": 0.01},
+        {"ema_decay": 0.5},
+        {"schedule": "cosine"},
+        {"optimizer": "adamw"},
+        {"recompute": True},
+        pytest.param({"compile": True}, marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
+def test_options_change_the_training_and_it_still_learns(
+    call: Call, settings: dict[str, Any], option: dict[str, Any]
+) -> None:
+    settings["small"]["tokens"] = 40 * 256
+    plain = call("plain")
+    settings["training"] |= option
+    other = call("other")
+    assert other["validation_loss"] < other["first_validation_loss"] - 0.5
+    same_bits = "recompute" in option
+    assert (other["checkpoint_sha256"] == plain["checkpoint_sha256"]) == same_bits
+    if "compile" in option:
+        assert other["validation_loss"] == pytest.approx(plain["validation_loss"], abs=0.05)
+
+
+def test_the_average_is_what_is_validated_and_kept(call: Call, settings: dict[str, Any], tmp_path: Path) -> None:
+    settings["training"] |= {"ema_decay": 0.5, "validation_tokens": 10**6}
+    summary = call()
+    settings["training"]["ema_decay"] = 0.0
+    again = call("again", initial=tmp_path / "model")
+    assert again["first_validation_loss"] == pytest.approx(summary["validation_loss"], abs=1e-6)
 
 
 def test_too_few_tokens_are_refused(
