@@ -1,0 +1,33 @@
+"""What a screen or a script may ask of runs: start, read, cancel. Prefect and MLflow answer through their own clients.
+
+Everything is handed out as plain frozen values. Nothing here knows a screen. The libraries are imported on first use,
+since MLflow's costs two seconds of CPU.
+
+- `Runs` speaks to the Prefect server: flow runs, their stages (one task run a stage, named after DVC's stage), logs.
+- `Records` speaks to MLflow: a parent run a flow run (tag `prefect.flow_run_id`), a child run a stage (tag `stage`).
+"""
+
+from flows.client.records import Records, parameters, scores
+from flows.client.runs import DEPLOYMENT, FLOW, Runs, launch_command, launch_parameters, pipeline_stages
+from flows.client.values import Curve, FlowRun, LogLine, Record, Score, StageRun, Unavailable
+from flows.settings import project_root
+
+__all__ = [
+    "DEPLOYMENT",
+    "FLOW",
+    "Curve",
+    "FlowRun",
+    "LogLine",
+    "Record",
+    "Records",
+    "Runs",
+    "Score",
+    "StageRun",
+    "Unavailable",
+    "launch_command",
+    "launch_parameters",
+    "parameters",
+    "pipeline_stages",
+    "project_root",
+    "scores",
+]

@@ -1,0 +1,292 @@
+"""Flow runs on a Prefect server: start, read, cancel, and the command that starts the same run by hand."""
+
+import json
+import os
+import shlex
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from components import progress
+from flows.client.values import REMEDY, FlowRun, LogLine, StageRun, Unavailable
+
+FLOW = "pipeline"
+DEPLOYMENT = "pipeline/local"
+DEFAULT_API = "http://127.0.0.1:4200/api"
+ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+PAGE, PAGES = 200, 5  # lines the server gives at once, and how many such pages are read for a tail
+
+
+def launch_parameters(overrides: Mapping[str, Any], profile: str | None) -> dict[str, Any]:
+    """The flow's parameters for a run; what is left at its default is left out."""
+    given: dict[str, Any] = {}
+    if overrides:
+        given["overrides"] = dict(overrides)
+    if profile:
+        given["profile"] = profile
+    return given
+
+
+def launch_command(overrides: Mapping[str, Any], profile: str | None = None) -> str:
+    """The shell command that starts the same run as `Runs.launch`."""
+    words = ["prefect", "deployment", "run", DEPLOYMENT]
+    for key, value in launch_parameters(overrides, profile).items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        words += ["-p", f"{key}={text}"]
+    # Quote after the `=`, as a person would write it.
+    return " ".join(
+        f"{name}={shlex.quote(value)}" if equals else name
+        for name, equals, value in (word.partition("=") for word in words)
+    )
+
+
+def pipeline_stages(root: Path) -> dict[str, str]:
+    """Names of the project's stages in the order in which they run, with their descriptions.
+
+    Raises:
+        StepError: dvc.yaml is missing or broken.
+    """
+    from flows.graph import load_graph
+
+    return {stage.name: stage.description for stage in load_graph(root)}
+
+
+class Runs:
+    """Flow runs of the pipeline on a Prefect server. Every method raises Unavailable when the server does not answer.
+
+    Args:
+        api: address of the server's API; else PREFECT_API_URL, Prefect's own settings, or the local default.
+    """
+
+    def __init__(self, api: str | None = None) -> None:
+        self._given = api
+
+    @cached_property
+    def api(self) -> str:
+        if given := self._given or os.environ.get("PREFECT_API_URL"):
+            return given
+        from prefect.settings import PREFECT_API_URL
+
+        return PREFECT_API_URL.value() or DEFAULT_API
+
+    @property
+    def address(self) -> str:
+        """Where Prefect's own pages are."""
+        return self.api.removesuffix("/").removesuffix("/api")
+
+    def ready(self) -> bool:
+        """Whether something listens for new runs of the deployment.
+
+        Raises:
+            Unavailable: no server, or no such deployment on it.
+        """
+        return str(getattr(self._deployment().status, "value", "")) == "READY"
+
+    def launch(self, overrides: Mapping[str, Any], profile: str | None = None) -> FlowRun:
+        """Start the deployment; the parameters must have passed `components.params.check_params`."""
+        deployment = self._deployment()
+        with self._client() as client:
+            run = client.create_flow_run_from_deployment(
+                deployment.id, parameters=launch_parameters(overrides, profile)
+            )
+        return _flow_run(run)
+
+    def recent(self, limit: int = 50) -> list[FlowRun]:
+        """The latest runs, newest first; those that a schedule plans for later are no runs yet."""
+        from prefect.client.schemas.filters import (
+            FlowFilter,
+            FlowFilterName,
+            FlowRunFilter,
+            FlowRunFilterExpectedStartTime,
+        )
+        from prefect.client.schemas.sorting import FlowRunSort
+
+        until = datetime.now(UTC) + timedelta(minutes=1)  # clocks of machines differ a little
+        with self._client() as client:
+            runs = client.read_flow_runs(
+                flow_filter=FlowFilter(name=FlowFilterName(any_=[FLOW])),
+                flow_run_filter=FlowRunFilter(expected_start_time=FlowRunFilterExpectedStartTime(before_=until)),
+                sort=FlowRunSort.EXPECTED_START_TIME_DESC,
+                limit=min(limit, PAGE),
+            )
+        return [_flow_run(run) for run in runs]
+
+    def get(self, flow_run_id: str) -> FlowRun | None:
+        """One run, or None where the server has none with this id."""
+        from uuid import UUID
+
+        from prefect.exceptions import ObjectNotFound
+
+        try:
+            key = UUID(flow_run_id)
+        except ValueError:
+            return None
+        try:
+            with self._client() as client:
+                return _flow_run(client.read_flow_run(key))
+        except ObjectNotFound:
+            return None
+
+    def stages(self, flow_run_id: str, order: Mapping[str, str] | None = None) -> list[StageRun]:
+        """The stages of a run: those of `order` first, in its order, then any other task of the run."""
+        from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+        from prefect.client.schemas.sorting import TaskRunSort
+
+        with self._client() as client:
+            found = client.read_task_runs(
+                flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id])),
+                sort=TaskRunSort.EXPECTED_START_TIME_ASC,
+                limit=200,
+            )
+        by_name = {run.name: _stage_run(run) for run in found}  # the latest of a name wins
+        names = [*(order or {}), *(name for name in by_name if name not in (order or {}))]
+        return [by_name.get(name, StageRun(name)) for name in names]
+
+    def progress(self, stage: StageRun) -> dict[str, float] | None:
+        """Figures of the last progress line that a stage printed (`done`, `total`, `loss` ...), or None."""
+        for line in self._page({"task_run_id": [stage.task_run_id]}, 0, 50):
+            if figures := progress.parse(line.text.strip()):
+                return figures
+        return None
+
+    def logs(self, flow_run_id: str, task_run_id: str = "", limit: int = 200) -> list[LogLine]:
+        """The last lines of a run, or of one of its stages, oldest first, without progress lines."""
+        keys = {"task_run_id": [task_run_id]} if task_run_id else {"flow_run_id": [flow_run_id]}
+        lines: list[LogLine] = []
+        # Progress lines are left out here: the server's text search fails on a SQLite older than 3.44.
+        for page in range(PAGES):
+            found = self._page(keys, page * PAGE, PAGE)
+            lines += [line for line in found if progress.parse(line.text.strip()) is None]
+            if len(lines) >= limit or len(found) < PAGE:
+                break
+        return lines[:limit][::-1]
+
+    def outputs(self, flow_run_id: str) -> dict[str, dict[str, str]]:
+        """Stage to path to the start of its md5, from the table that a run leaves when it ends; else empty."""
+        from prefect.client.schemas.filters import (
+            ArtifactFilter,
+            ArtifactFilterFlowRunId,
+            ArtifactFilterKey,
+        )
+
+        wanted = ArtifactFilter(
+            flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_id]), key=ArtifactFilterKey(any_=["stages"])
+        )
+        with self._client() as client:
+            found = client.read_artifacts(artifact_filter=wanted, limit=1)
+        table = json.loads(found[0].data) if found and isinstance(found[0].data, str) else []
+        stages = {}
+        for row in table:
+            pairs = (item.rpartition(" ") for item in row.get("outputs", "").split("  ") if item)
+            stages[row["stage"]] = {path: md5 for path, _, md5 in pairs}
+        return stages
+
+    def cancel(self, flow_run_id: str) -> None:
+        """Ask for a run to be cancelled; a run that has not started yet is cancelled at once."""
+        from uuid import UUID
+
+        from prefect.states import Cancelled, Cancelling
+
+        with self._client() as client:
+            kind = client.read_flow_run(UUID(flow_run_id)).state.type.value
+            if kind in ENDED:
+                return
+            state = Cancelling() if kind in {"RUNNING", "PENDING", "CANCELLING"} else Cancelled()
+            client.set_flow_run_state(UUID(flow_run_id), state)
+
+    def _page(self, keys: Mapping[str, list[str]], offset: int, limit: int) -> list[LogLine]:
+        """Log lines, newest first."""
+        from prefect.client.schemas.filters import LogFilter
+        from prefect.client.schemas.sorting import LogSort
+
+        wanted = LogFilter.model_validate({name: {"any_": ids} for name, ids in keys.items()})
+        with self._client() as client:
+            lines = client.read_logs(wanted, limit=limit, offset=offset, sort=LogSort.TIMESTAMP_DESC)
+        return [LogLine(log.timestamp, log.level, log.message, str(log.task_run_id or "")) for log in lines]
+
+    def _deployment(self) -> Any:
+        from prefect.exceptions import ObjectNotFound
+
+        try:
+            with self._client() as client:
+                return client.read_deployment_by_name(DEPLOYMENT)
+        except ObjectNotFound:
+            raise Unavailable(
+                f"The Prefect server at {self.address} has no deployment {DEPLOYMENT!r}. `make up` registers it."
+            ) from None
+
+    @cached_property
+    def _lock(self) -> threading.Lock:
+        return threading.Lock()
+
+    @cached_property
+    def _open_client(self) -> Any:
+        # Not get_client(): without a configured address that one would start a server of its own.
+        import httpx
+        from prefect.client.orchestration import SyncPrefectClient
+
+        return SyncPrefectClient(self.api, httpx_settings={"timeout": httpx.Timeout(10.0, connect=3.0)})
+
+    @contextmanager
+    def _client(self) -> Iterator[Any]:
+        """Prefect's client, kept open (a new one costs a TLS context), with transport errors in words."""
+        import httpx
+        from prefect.exceptions import ObjectNotFound
+
+        with self._lock:
+            client = self._open_client
+        try:
+            yield client
+        except ObjectNotFound:
+            raise
+        except httpx.HTTPStatusError as error:
+            detail = error.response.text.strip()[:300]
+            raise Unavailable(
+                f"The Prefect server at {self.address} refused: {error.response.status_code} {detail}"
+            ) from error
+        except httpx.HTTPError as error:
+            raise Unavailable(
+                f"No Prefect server answers at {self.address}. {REMEDY.format(variable='PREFECT_API_URL')}"
+            ) from error
+
+
+def _flow_run(run: Any) -> FlowRun:
+    state = run.state
+    given = run.parameters or {}
+    overrides = given.get("overrides")
+    return FlowRun(
+        id=str(run.id),
+        name=run.name,
+        state=state.name if state else "Pending",
+        kind=state.type.value if state else "PENDING",
+        message=(state.message or "") if state else "",
+        created=run.created,
+        started=run.start_time,
+        seconds=_seconds(run),
+        overrides=dict(overrides) if isinstance(overrides, Mapping) else {},
+        profile=given.get("profile") or None,
+    )
+
+
+def _stage_run(run: Any) -> StageRun:
+    state = run.state
+    return StageRun(
+        name=run.name,
+        state=state.name if state else "Pending",
+        kind=state.type.value if state else "PENDING",
+        message=(state.message or "") if state else "",
+        seconds=_seconds(run),
+        attempts=run.run_count,
+        task_run_id=str(run.id),
+    )
+
+
+def _seconds(run: Any) -> float:
+    """Seconds from start to end, or until now; retries and the waits between them count."""
+    if run.start_time is None:
+        return 0.0
+    return max(((run.end_time or datetime.now(UTC)) - run.start_time).total_seconds(), 0.0)

@@ -1,0 +1,109 @@
+"""What is known of a run, as plain frozen values: a caller needs neither library, and a test neither server."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from components.errors import StepError
+
+REMEDY = "Start the platform with `make up`, or set {variable} to where it runs."
+ACTIVE = {"SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING"}  # state types that may still change
+
+
+class Unavailable(StepError):
+    """A server does not answer or refuses; the message names its address and the remedy."""
+
+
+@dataclass(frozen=True)
+class FlowRun:
+    """One run of the pipeline. `state` is what Prefect shows (`Late`, `Cached`), `kind` its type (`SCHEDULED`)."""
+
+    id: str
+    name: str
+    state: str
+    kind: str
+    message: str
+    created: datetime | None
+    started: datetime | None
+    seconds: float
+    overrides: dict[str, Any]
+    profile: str | None
+
+    @property
+    def active(self) -> bool:
+        return self.kind in ACTIVE
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """One stage of a run; without a task run it waits (`state` Waiting, `kind` empty)."""
+
+    name: str
+    state: str = "Waiting"
+    kind: str = ""
+    message: str = ""
+    seconds: float = 0.0
+    attempts: int = 0
+    task_run_id: str = ""
+
+    @property
+    def running(self) -> bool:
+        return self.kind == "RUNNING"
+
+
+@dataclass(frozen=True)
+class LogLine:
+    time: datetime
+    level: int  # as in the standard library: 20 information, 30 warning, 40 error
+    text: str
+    task_run_id: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """One MLflow run: a pipeline's (parent) or a stage's (child)."""
+
+    id: str
+    name: str
+    status: str
+    started: datetime | None
+    experiment: str
+    tags: dict[str, str] = field(repr=False)
+    params: dict[str, str] = field(repr=False)
+    metrics: dict[str, float] = field(repr=False)
+
+    @property
+    def ended(self) -> bool:
+        return self.status not in ("RUNNING", "SCHEDULED")
+
+    @property
+    def stage(self) -> str:
+        return self.tags.get("stage", "")
+
+    @property
+    def flow_run_id(self) -> str:
+        return self.tags.get("prefect.flow_run_id", "")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A figure over training: x in tokens where the stage logged tokens, else in optimizer steps."""
+
+    stage: str
+    figure: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    unit: str  # "tokens" or "steps"
+
+
+@dataclass(frozen=True)
+class Score:
+    """One figure of the exam with its standard error (None where the stage logged none)."""
+
+    model: str
+    group: str  # "overall", "categories" or "tasks"
+    name: str  # empty for overall
+    metric: str  # as in scores.json: acc, acc_norm, bits_per_byte
+    value: float
+    stderr: float | None
+    n: int | None
