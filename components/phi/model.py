@@ -321,20 +321,15 @@ class HeadCrossEntropy(torch.autograd.Function):
             dx, dw, db = torch.empty_like(x_ND), torch.zeros_like(w, dtype=wide), torch.zeros_like(b, dtype=wide)
         for part in chunks(x_ND):
             x, targets = x_ND[part], targets_N[part]
-            logits = F.linear(x, w, b).to(wide)
-            log_p = logits.log_softmax(-1)
-            total += F.nll_loss(log_p, targets, ignore_index=IGNORE, reduction="sum")
+            share = ((targets != IGNORE) / count).to(wide)[:, None]
+            loss, d_logits = _chunk_loss(F.linear(x, w, b), targets, share, learning, z_loss)
+            total += loss
             if learning:
-                chosen, share = targets.clamp(min=0)[:, None], ((targets != IGNORE) / count).to(wide)[:, None]
-                pull = share
-                if z_loss:  # d lse^2 = 2 lse softmax
-                    lse = logits.gather(1, chosen) - log_p.gather(1, chosen)
-                    pull = share * (1 + 2 * z_loss * lse)
-                d_logits = log_p.exp_().mul_(pull).scatter_add_(1, chosen, -share)
                 db += d_logits.sum(0)
-                narrow = d_logits.to(x.dtype)
-                dx[part] = narrow @ w
-                dw += narrow.T @ x
+                d_logits = d_logits.to(x.dtype)
+                dx[part] = d_logits @ w
+                dw += d_logits.T @ x
+            del d_logits
         if learning:
             ctx.save_for_backward(dx, dw, db)
         return total / count
@@ -346,10 +341,29 @@ class HeadCrossEntropy(torch.autograd.Function):
         return *(saved * upstream.to(saved.dtype) for saved in ctx.saved_tensors), None, None, None
 
 
+def chunk_tokens(device: str) -> int:
+    """Tokens whose logits are held at once: few where caches are small, more where kernels must be filled."""
+    return 512 if device == "cpu" else 4096
+
+
 def chunks(x_ND: Tensor) -> list[slice]:
-    """Slices of tokens whose logits are held at once: few where caches are small, more where kernels must be filled."""
-    size = 512 if x_ND.device.type == "cpu" else 4096
+    size = chunk_tokens(x_ND.device.type)
     return [slice(start, start + size) for start in range(0, len(x_ND), size)]
+
+
+def _chunk_loss(
+    logits: Tensor, targets: Tensor, share: Tensor, learning: bool, z_loss: float
+) -> tuple[Tensor, Tensor | None]:
+    """Sum of the cross-entropies of a chunk, and the gradient of the objective with respect to its logits."""
+    log_p = logits.log_softmax(-1, dtype=share.dtype)
+    loss = F.nll_loss(log_p, targets, ignore_index=IGNORE, reduction="sum")
+    if not learning:
+        return loss, None
+    chosen, pull = targets.clamp(min=0)[:, None], share
+    if z_loss:  # d lse^2 = 2 lse softmax
+        lse = logits.gather(1, chosen).to(share.dtype) - log_p.gather(1, chosen)
+        pull = share * (1 + 2 * z_loss * lse)
+    return loss, log_p.exp_().mul_(pull).scatter_add_(1, chosen, -share)
 
 
 def _head(x_ND: Tensor, weight_VD: Tensor, bias_V: Tensor) -> tuple[torch.dtype, Tensor, Tensor]:

@@ -73,3 +73,51 @@ def test_the_published_shapes(
     assert (shape.num_hidden_layers, shape.hidden_size, shape.num_attention_heads) == (layers, width, heads)
     assert (shape.intermediate_size, shape.rotary_dims, model.tokens) == (feed_forward, rotary, tokens)
     assert (params.tokenization.vocab_size, params.training.context_length) == (51_200, 2048)
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "parameters", "published"),
+    [
+        ("phi-1.5", "small", 356_794_368, 0.35e9),
+        ("phi-1.5", "large", 1_418_270_720, 1.42e9),
+        ("phi-2", "small", 1_418_270_720, 1.42e9),
+        ("phi-2", "large", 2_779_683_840, 2.78e9),
+        ("laptop", "small", None, None),
+        ("laptop", "large", None, None),
+    ],
+)
+def test_every_model_of_every_profile_can_be_made_and_has_its_size(
+    name: str, part: str, parameters: int | None, published: float | None
+) -> None:
+    """On the meta device, where weights take no memory."""
+    import torch
+
+    from components.phi.checkpoint import state_shapes
+    from components.phi.model import Phi, PhiConfig
+
+    params = load_params(profile=name)
+    config = PhiConfig.from_shape(
+        getattr(params, part).model, params.tokenization.vocab_size, params.training.context_length
+    )
+    with torch.device("meta"):
+        model = Phi(config, torch.bfloat16)
+    assert all(p.is_meta for p in model.parameters())
+    assert model.parameter_count() == sum(torch.Size(shape).numel() for shape in state_shapes(config).values())
+    if parameters and published:
+        assert model.parameter_count() == parameters
+        assert parameters == pytest.approx(published, rel=0.03 if published < 1e9 else 0.005)
+
+
+@pytest.mark.parametrize(("name", "gigabytes"), [("phi-1.5", 54), ("phi-2", 74)])
+def test_the_published_models_fit_an_accelerator_of_80_gb(name: str, gigabytes: int) -> None:
+    """With a tenth to spare, and as the profile's comment says."""
+    import torch
+
+    from components.phi.memory import estimate
+    from components.phi.model import PhiConfig
+
+    params = load_params(profile=name)
+    config = PhiConfig.from_shape(params.large.model, params.tokenization.vocab_size, params.training.context_length)
+    memory = estimate(config, params.training, torch.bfloat16, "cuda")
+    assert memory.total / 1e9 == pytest.approx(gigabytes, abs=0.6)
+    assert memory.total < 0.9 * 79 * 2**30

@@ -1,0 +1,124 @@
+"""How much memory training a Phi takes on each device, from its shape and settings alone."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+import torch
+
+from components.params import TrainingParams
+from components.phi.model import PhiConfig, chunk_tokens
+
+MASTER = 4  # bytes: weights, gradients, moments and averages are float32
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes on one device at the peak of a training step, by what holds them.
+
+    Attributes:
+        weights: in float32.
+        gradients: in float32; twice with DDP, which gathers them in buckets.
+        optimizer: AdamW's two moments; with Muon one for the blocks' matrices.
+        average: the moving average of the weights.
+        casts: weights in the activations' dtype, which the backward pass reads; with FSDP2 what is gathered at once.
+        activations: what the forward pass keeps for the backward pass.
+        temporary: the larger of what is held only for a moment: in the head one chunk's logits, its weight in the
+            activations' dtype and its gradient before it is added; or what one block's backward pass has under way.
+    """
+
+    weights: int
+    gradients: int
+    optimizer: int
+    average: int
+    casts: int
+    activations: int
+    temporary: int
+
+    @property
+    def total(self) -> int:
+        return sum(bytes_ for _, bytes_ in self.parts())
+
+    def parts(self) -> Iterator[tuple[str, int]]:
+        for field in fields(self):
+            yield field.name, getattr(self, field.name)
+
+    def __str__(self) -> str:
+        """`41.3 GB: weights 11.1, gradients 11.1, ...`, largest first; what is nothing stays out."""
+        unit, name = (1e9, "GB") if self.total >= 1e9 else (1e6, "MB")
+        ordered = sorted(self.parts(), key=lambda part: -part[1])
+        return f"{self.total / unit:.1f} {name}: " + ", ".join(f"{n} {b / unit:.1f}" for n, b in ordered if b)
+
+
+def estimate(config: PhiConfig, settings: TrainingParams, dtype: torch.dtype, device: str = "cpu") -> Memory:
+    """Memory that a training step takes at its peak on one device.
+
+    What torch itself, its kernels' work space and the allocator's gaps take is not in it: leave a tenth free for them.
+    Compiled models keep somewhat less.
+
+    Args:
+        dtype: of the activations.
+        device: "cpu" or "cuda", which differ in how attention and the head are computed.
+    """
+    narrow = dtype.itemsize
+    matrices, others = _block_matrices(config), _block_vectors(config)
+    tables = 2 * config.vocab_size * config.hidden_size + config.vocab_size + 2 * config.hidden_size
+    parameters = config.num_hidden_layers * (matrices + others) + tables
+    moments = 2 * parameters - (config.num_hidden_layers * matrices if settings.optimizer == "muon" else 0)
+    sharded = settings.strategy == "fsdp2" and settings.devices > 1
+    share = settings.devices if sharded else 1
+    buckets = 2 if settings.devices > 1 and not sharded else 1
+
+    tokens, layers = settings.micro_batch_tokens, config.num_hidden_layers
+    block = tokens * _kept_by_block(config, settings.context_length, narrow, device)
+    kept = layers * (tokens * config.hidden_size * narrow if settings.recompute else block)
+    under_way = tokens * narrow * (2 * config.intermediate_size + 3 * config.hidden_size)
+    under_way += block if settings.recompute else 0
+    ends = tokens * (2 * config.hidden_size * narrow + 8)  # around the last norm, and the token ids
+    mask = tokens * settings.context_length * narrow if settings.document_mask and device == "cpu" else 0
+
+    if sharded:  # this block and the next are gathered, and all that is outside of blocks
+        casts = narrow * (2 * matrices + tables)
+    elif dtype == torch.float32:
+        casts = 0
+    else:
+        casts = narrow * matrices * (1 if settings.recompute else layers)
+    return Memory(
+        weights=MASTER * parameters // share,
+        gradients=MASTER * parameters * buckets // share,
+        optimizer=MASTER * moments // share,
+        average=MASTER * parameters // share if settings.ema_decay else 0,
+        casts=casts,
+        activations=kept + ends + mask,
+        temporary=max(under_way, _head(config, tokens, narrow, device)),
+    )
+
+
+def _block_matrices(config: PhiConfig) -> int:
+    return 4 * config.hidden_size**2 + 2 * config.hidden_size * config.intermediate_size
+
+
+def _block_vectors(config: PhiConfig) -> int:
+    """Parameters of a block's biases and its norm."""
+    return 7 * config.hidden_size + config.intermediate_size
+
+
+def _kept_by_block(config: PhiConfig, length: int, narrow: int, device: str) -> int:
+    """Bytes a token that a block keeps for its backward pass.
+
+    Its input, the normed input, the two ends of the GELU, what goes into the output projection; then queries, keys and
+    values. The fused kernels keep these once rotated and once as they came (values are a part of that), and a sum a
+    head; attention by matrix products keeps them once, and every score.
+    """
+    width, heads = config.hidden_size, config.num_attention_heads
+    common = 3 * width + 2 * config.intermediate_size
+    if device == "cpu" and narrow == 2 and length <= 512:
+        return narrow * (common + 3 * width + heads * length)
+    return narrow * (common + 5 * width) + MASTER * heads
+
+
+def _head(config: PhiConfig, tokens: int, narrow: int, device: str) -> int:
+    """Bytes that the head holds at its peak: in a chunk, or where its gradient is scaled and added."""
+    cast = narrow if narrow < MASTER else 0
+    table = config.vocab_size * config.hidden_size
+    logits = min(tokens, chunk_tokens(device)) * config.vocab_size * (cast + 2 * MASTER)
+    return max(logits + table * (cast + MASTER), 2 * MASTER * table)
