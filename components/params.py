@@ -267,6 +267,12 @@ class TrainingParams(Section):
     ema_decay: float = Field(
         0.0, ge=0, lt=1, description="Validate and keep a moving average of the weights with this decay; 0: the weights"
     )
+    carried_freeze_fraction: Fraction = Field(
+        0.0, description="After growth: share of the steps in which entries that the source had stay as they are"
+    )
+    carried_warmup_fraction: Fraction = Field(
+        0.0, description="After growth: share of the steps, after those, in which their learning rate rises to the rest's"
+    )
     spike_sigmas: float = Field(
         6.0, ge=0, description="A loss this many deviations over the last 128 steps is a spike; 0 looks for none"
     )
@@ -308,14 +314,35 @@ class TrainingParams(Section):
 
 
 class TransferParams(Section):
-    operator: Literal["exact"] = Field("exact", description="How knowledge is carried into the larger model")
+    operator: Literal["exact", "hyperclone", "tile", "tile_heads", "fpi", "aki", "random"] = Field(
+        "exact", description="How knowledge is carried into the larger model; docs/knowledge-transfer.md"
+    )
+    depth_map: Literal["auto", "identity", "round", "interpose", "stack", "solar", "half"] = Field(
+        "auto", description="Which source block each block is made from; auto: the operator's own"
+    )
+    residual: Literal["mean_pad", "zero_pad"] = Field(
+        "mean_pad", description="exact: new residual coordinates carry the mean of the old, or 0 in a centred stream"
+    )
+    new_units: Literal["random", "copies"] = Field(
+        "random", description="exact: new heads, head dimensions and units are drawn, or copy old ones"
+    )
     free_std: float = Field(
         0.02, ge=0, le=1, description="Standard deviation of the entries that exactness leaves free"
     )
+    noise: float = Field(
+        0.05, ge=0, le=1, description="Noise that copies part by, as a share of the weights; the function stays"
+    )
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="Of the weights as stored; growth itself is computed in float64"
+    )
+    grow_optimizer: bool = Field(
+        False, description="Grow the optimizer's state too, which training keeps with the source when asked"
+    )
     proof_tokens: int = Field(4_096, ge=16, description="Held-out tokens on which source and target are compared")
     max_relative_error: float = Field(
-        1e-5, gt=0, description="Relative logit error above which exact growth fails the run"
+        1e-6, gt=0, description="Relative logit error, in Euclidean norm, above which exact growth fails the run"
     )
+    threads: int = Field(2, ge=1, le=1024, description="CPU threads; fixed, since another number gives other bits")
 
 
 class BenchmarkingParams(Section):

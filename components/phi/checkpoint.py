@@ -2,12 +2,16 @@
 
     config.json  model.safetensors  generation_config.json  tokenizer.json ...  lineage.json
 
-Reading takes only safetensors, whole or sharded; a checkpoint in pickle is refused, since loading one runs its code.
+or, in shards, model-00001-of-00002.safetensors, ... and model.safetensors.index.json. Reading takes only safetensors; a
+checkpoint in pickle is refused, since loading one runs its code. Reading and writing hold one tensor, or one shard of
+another dtype, beside the model.
 """
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +44,8 @@ BLOCK_KEYS = {  # ours -> Hugging Face's; q, k and v are split from our fused ma
     "fc1": "mlp.fc1",
     "fc2": "mlp.fc2",
 }
+IGNORED = ".rotary_emb.inv_freq"  # a buffer that early releases of transformers stored; the configuration says it all
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}  # that a file may hold
 State = dict[str, Tensor]
 
 
@@ -54,21 +60,34 @@ def load(directory: Path, dtype: torch.dtype | None = None) -> Phi:
         StepError: as `read_config` and `read_state`.
     """
     config = read_config(directory)
-    dtype = dtype or torch.float32
-    return from_state(config, read_state(directory, config), dtype).eval()
+    model = _empty(config, dtype or torch.float32)
+    places = to_state(model)
+    for name, tensor in read_tensors(directory, config):
+        places[name].copy_(tensor)
+    return model.eval()
 
 
-def save(model: Phi, directory: Path, tokenizer_dir: Path | None, lineage: Mapping[str, Any]) -> None:
+def save(
+    model: Phi,
+    directory: Path,
+    tokenizer_dir: Path | None,
+    lineage: Mapping[str, Any],
+    dtype: torch.dtype = torch.float32,
+    max_shard_bytes: int | None = None,
+) -> None:
     """Write a checkpoint directory, whole or not at all; equal arguments give equal bytes.
 
     Args:
         tokenizer_dir: where the tokenizer's files lie; None leaves them out.
         lineage: what the model came from, for lineage.json.
+        dtype: of the stored weights.
+        max_shard_bytes: largest file of weights, unless one tensor is larger; None writes one file.
 
     Raises:
-        StepError: a weight is not finite, or `tokenizer_dir` has no tokenizer.json.
+        StepError: a weight is not finite, before or after its rounding to `dtype`; or `tokenizer_dir` has no
+            tokenizer.json.
     """
-    write_state(model.config, to_state(model), directory, tokenizer_dir, lineage)
+    write_state(model.config, to_state(model), directory, tokenizer_dir, lineage, None, dtype, max_shard_bytes)
 
 
 def write_state(
@@ -78,21 +97,67 @@ def write_state(
     tokenizer_dir: Path | None,
     lineage: Mapping[str, Any],
     extra: Mapping[str, Any] | None = None,
+    dtype: torch.dtype = torch.float32,
+    max_shard_bytes: int | None = None,
 ) -> None:
     """As `save`, from weights in Hugging Face's names, with `extra` JSON files by name."""
     check_state(config, state, "the model to save")
     with atomic_directory(directory) as folder:
-        write_json(folder / "config.json", config.to_hf())
+        write_json(folder / "config.json", config.to_hf(_name_of(dtype)))
         eos = config.eos_token_id
         write_json(folder / "generation_config.json", {"bos_token_id": eos, "eos_token_id": eos, "pad_token_id": eos})
-        contiguous = {name: tensor.detach().to("cpu", torch.float32).contiguous() for name, tensor in state.items()}
-        save_file(contiguous, folder / WEIGHTS, metadata={"format": "pt"})
-        (folder / WEIGHTS).chmod(0o644)  # safetensors makes it readable by its owner alone
+        write_weights(state, folder, dtype, max_shard_bytes)
         if tokenizer_dir is not None:
             copy_tokenizer(tokenizer_dir, folder)
         write_json(folder / "lineage.json", dict(lineage))
         for name, value in (extra or {}).items():
             write_json(folder / name, value)
+
+
+def write_weights(state: State, folder: Path, dtype: torch.dtype, max_shard_bytes: int | None) -> None:
+    """Write weights into a folder, in one file or in shards with their index, named as transformers names them.
+
+    Raises:
+        StepError: a weight is too large for `dtype`.
+    """
+    shards = _shards(state, dtype, max_shard_bytes)
+    names = [WEIGHTS]
+    if len(shards) > 1:
+        names = [f"model-{i:05}-of-{len(shards):05}.safetensors" for i in range(1, len(shards) + 1)]
+    for name, keys in zip(names, shards, strict=True):
+        save_file({key: _stored(key, state[key], dtype) for key in keys}, folder / name, metadata={"format": "pt"})
+        (folder / name).chmod(0o644)  # safetensors makes it readable by its owner alone
+    if len(shards) > 1:
+        count = sum(tensor.numel() for tensor in state.values())
+        weight_map = {key: name for name, keys in zip(names, shards, strict=True) for key in keys}
+        totals = {"total_parameters": count, "total_size": count * dtype.itemsize}
+        write_json(folder / INDEX, {"metadata": totals, "weight_map": weight_map})
+
+
+def _shards(state: State, dtype: torch.dtype, max_shard_bytes: int | None) -> list[list[str]]:
+    """Names of the tensors of each file, in their order, none larger than asked unless by one tensor."""
+    shards: list[list[str]] = [[]]
+    size = 0
+    for key, tensor in state.items():
+        more = tensor.numel() * dtype.itemsize
+        if max_shard_bytes is not None and shards[-1] and size + more > max_shard_bytes:
+            shards.append([])
+            size = 0
+        shards[-1].append(key)
+        size += more
+    return shards
+
+
+def _stored(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    stored = tensor.detach().to("cpu", dtype).contiguous()
+    if dtype == torch.float16 and not torch.isfinite(stored).all():
+        largest = float(tensor.abs().max())
+        raise StepError(f"{name} has the value {largest:g}, too large for float16 (65504); store bfloat16 or float32")
+    return stored
+
+
+def _name_of(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def copy_tokenizer(source: Path, target: Path) -> None:
@@ -128,12 +193,32 @@ def load_tokenizer(directory: Path) -> "Tokenizer":
 def read_config(directory: Path) -> PhiConfig:
     """The configuration of a checkpoint, or of a config.json named directly.
 
+    Where config.json leaves the end-of-text token open, as that of Phi-1.5 does, it is the one of the generation
+    configuration or of the tokenizer beside it.
+
     Raises:
         StepError: missing, not JSON, not a Phi.
     """
     path = Path(directory)
     path = path / "config.json" if path.is_dir() else path
-    return PhiConfig.from_hf(_read_json(path), origin=str(path))
+    values = _read_json(path)
+    config = PhiConfig.from_hf(values, origin=str(path))
+    if values.get("eos_token_id") is None:
+        config = replace(config, eos_token_id=_end_of_text(path.parent))
+    return config
+
+
+def _end_of_text(folder: Path) -> int:
+    """The end-of-text token by the files beside config.json; 0 where none says."""
+    generation = folder / "generation_config.json"
+    eos = _read_json(generation).get("eos_token_id") if generation.is_file() else None
+    if isinstance(eos, list):
+        eos = eos[0] if eos else None
+    if eos is None and all((folder / name).is_file() for name in ("tokenizer_config.json", "tokenizer.json")):
+        named = _read_json(folder / "tokenizer_config.json").get("eos_token")
+        named = named.get("content") if isinstance(named, dict) else named
+        eos = load_tokenizer(folder).token_to_id(named) if named else None
+    return eos or 0
 
 
 def read_lineage(directory: Path) -> dict[str, Any]:
@@ -149,16 +234,34 @@ def read_state(directory: Path, config: PhiConfig) -> State:
         StepError: no safetensors (pickle is refused), a broken or missing file, a tensor that is missing, unknown, of
             another shape, not floating point or not finite.
     """
-    directory = Path(directory)
-    state: State = {}
-    for path in _weight_files(directory):
-        try:
-            with safe_open(path, framework="pt") as file:
-                state |= {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        except (SafetensorError, OSError) as error:
-            raise StepError(f"{path} cannot be read as safetensors: {error}; copy the checkpoint again") from error
-    check_state(config, state, str(directory))
-    return state
+    return dict(read_tensors(directory, config))
+
+
+def read_tensors(directory: Path, config: PhiConfig) -> Iterator[tuple[str, Tensor]]:
+    """As `read_state`, a tensor at a time; what is missing or unknown is found before the first."""
+    files = _weight_files(Path(directory))
+    expected, origin = state_shapes(config), str(directory)
+    _check_names(expected, [name for path in files for name in _names(path)], origin)
+    for path in files:
+        with _open(path) as file:
+            for name in _names(path):
+                tensor = file.get_tensor(name)
+                _check_tensor(name, tensor, expected[name], origin)
+                yield name, tensor
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[Any]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except (SafetensorError, OSError) as error:
+        raise StepError(f"{path} cannot be read as safetensors: {error}; copy the checkpoint again") from error
+
+
+def _names(path: Path) -> list[str]:
+    with _open(path) as file:
+        return [name for name in file.keys() if not name.endswith(IGNORED)]  # noqa: SIM118 - not a mapping
 
 
 def _weight_files(directory: Path) -> list[Path]:
@@ -192,20 +295,27 @@ def check_state(config: PhiConfig, state: Mapping[str, Tensor], origin: str) -> 
         StepError: a tensor is missing, unknown, of another shape, not floating point or not finite.
     """
     expected = state_shapes(config)
-    if missing := sorted(expected.keys() - state.keys()):
-        raise StepError(f"{origin}: {_first(missing)} missing from the weights; config.json asks for {len(expected)}")
-    if extra := sorted(state.keys() - expected.keys()):
-        raise StepError(f"{origin}: {_first(extra)} in the weights but not in a Phi of this config.json")
+    _check_names(expected, state, origin)
     for name, tensor in state.items():
-        if tuple(tensor.shape) != expected[name]:
-            raise StepError(
-                f"{origin}: {name} has the shape {tuple(tensor.shape)}; config.json asks for {expected[name]}"
-            )
-        if not tensor.is_floating_point():
-            raise StepError(f"{origin}: {name} holds {tensor.dtype}; expected float32, float16 or bfloat16")
-        if not torch.isfinite(tensor).all():
-            bad = int((~torch.isfinite(tensor)).sum())
-            raise StepError(f"{origin}: {name} has {bad} values that are NaN or infinite; the model is broken")
+        _check_tensor(name, tensor, expected[name], origin)
+
+
+def _check_names(expected: Mapping[str, Any], found: Iterable[str], origin: str) -> None:
+    found = set(found)
+    if missing := sorted(expected.keys() - found):
+        raise StepError(f"{origin}: {_first(missing)} missing from the weights; config.json asks for {len(expected)}")
+    if extra := sorted(found - expected.keys()):
+        raise StepError(f"{origin}: {_first(extra)} in the weights but not in a Phi of this config.json")
+
+
+def _check_tensor(name: str, tensor: Tensor, expected: tuple[int, ...], origin: str) -> None:
+    if tuple(tensor.shape) != expected:
+        raise StepError(f"{origin}: {name} has the shape {tuple(tensor.shape)}; config.json asks for {expected}")
+    if not tensor.is_floating_point():
+        raise StepError(f"{origin}: {name} holds {tensor.dtype}; expected float32, float16 or bfloat16")
+    if not torch.isfinite(tensor).all():
+        bad = int((~torch.isfinite(tensor)).sum())
+        raise StepError(f"{origin}: {name} has {bad} values that are NaN or infinite; the model is broken")
 
 
 def _first(names: list[str]) -> str:
@@ -256,20 +366,15 @@ def from_state(config: PhiConfig, state: Mapping[str, Tensor], dtype: torch.dtyp
     Args:
         dtype: of the activations; weights become float32, for float64 float64.
     """
-    held = torch.float64 if dtype == torch.float64 else torch.float32
-    ours = {"embed.weight": state["model.embed_tokens.weight"]}
-    for part in ("weight", "bias"):
-        for layer in range(config.num_hidden_layers):
-            prefix = f"model.layers.{layer}"
-            split = [state[f"{prefix}.self_attn.{name}_proj.{part}"] for name in "qkv"]
-            ours[f"blocks.{layer}.qkv.{part}"] = torch.cat(split)
-            for name, theirs in BLOCK_KEYS.items():
-                ours[f"blocks.{layer}.{name}.{part}"] = state[f"{prefix}.{theirs}.{part}"]
-        ours[f"final_norm.{part}"] = state[f"model.final_layernorm.{part}"]
-        ours[f"head.{part}"] = state[f"lm_head.{part}"]
-    model = Phi(config, dtype).to(held)
-    model.load_state_dict(ours)
+    model = _empty(config, dtype)
+    for name, place in to_state(model).items():
+        place.copy_(state[name])
     return model
+
+
+def _empty(config: PhiConfig, dtype: torch.dtype) -> Phi:
+    """A model whose weights are still to be filled in."""
+    return Phi(config, dtype).to(torch.float64 if dtype == torch.float64 else torch.float32)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

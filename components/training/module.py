@@ -1,7 +1,7 @@
 """The training step as a LightningModule: loss, optimizer, schedule, clipping, averaging, and a stop at the first NaN."""
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -15,6 +15,7 @@ from components.errors import StepError
 from components.params import TrainingParams
 from components.phi.model import Phi
 from components.training.averaging import WeightAverage
+from components.training.carried import CarriedEntries, carried_factor
 from components.training.data import Batch, HeldOut, HeldOutLoss
 from components.training.optimizers import PhiOptimizer
 from components.training.schedule import learning_rate_factor
@@ -43,14 +44,21 @@ class PhiTraining(LightningModule):
         steps: int,
         describe: Callable[[int], str],
         first_step: int = 0,
+        carried: Mapping[str, Tensor] | None = None,
     ) -> None:
-        """`describe` names the document at a position of the training stream, for the message of a failed step."""
+        """
+        Args:
+            describe: names the document at a position of the training stream, for the message of a failed step.
+            carried: entries that growth carried over, where they are trained apart (`carried.py`).
+        """
         super().__init__()
         self.model, self.settings, self.learning_rate, self.steps = model, settings, learning_rate, steps
         self.describe, self.first_step = describe, first_step
         self.gradient_norm = self.step_loss = torch.zeros(())
         self.losses: list[Tensor] = []
         self.average: WeightAverage | None = None
+        self.carried: CarriedEntries | None = None
+        self._carried = carried
         self.spikes = SpikeDetector(settings.spike_sigmas)
         self._micro: list[tuple[Tensor, tuple[int, ...]]] = []  # loss and stream positions of the step's micro-batches
         self._loss: Callable[..., Tensor] | None = None
@@ -74,6 +82,8 @@ class PhiTraining(LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         self.optimizer = PhiOptimizer(self.model, self.settings, self.learning_rate)
+        if self._carried is not None:
+            self.carried = CarriedEntries(self.model, self._carried)
         if self.settings.ema_decay:
             self.average = WeightAverage(self.model, self.settings.ema_decay)
         schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -105,7 +115,12 @@ class PhiTraining(LightningModule):
         self._micro.clear()
 
     def optimizer_step(self, *arguments: Any, **named: Any) -> None:
+        factor = 1.0 if self.carried is None else carried_factor(self.step, self.steps, self.settings)
+        if self.carried is not None and factor < 1:
+            self.carried.remember()
         super().optimizer_step(*arguments, **named)
+        if self.carried is not None and factor < 1:
+            self.carried.scale(factor)
         if self.average is not None:
             self.average.update()
 

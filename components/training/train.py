@@ -5,7 +5,7 @@ import math
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -23,6 +23,7 @@ from components.phi.model import Phi, PhiConfig
 from components.tokens import Tokens
 from components.tracking import Tracker, project_home, weights_sha256
 from components.training.callbacks import Curve, KeepState, named
+from components.training.carried import read_carried
 from components.training.data import BatchLoader, HeldOut
 from components.training.module import PhiTraining
 from components.training.resume import Due, State, StateFolder, read_state, run_key
@@ -60,10 +61,12 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     )
     initial = inputs.get("initial")
     model = starting_model(section, settings, tokens, params.seed, initial)
+    apart = settings.carried_freeze_fraction or settings.carried_warmup_fraction
+    carried = read_carried(initial, model) if initial is not None and apart else None
     curve = Curve(held_out, tracker, settings.batch_tokens, model.config.flops_per_token())
     base = outputs.get("state") or project_home() / STATES
     with resumable(base, run_key(facts_of(section, params, tokens, model, initial))) as (folder, found):
-        model = fit(model, section, settings, tokens, steps, loader, curve, tracker, folder, found)
+        model = fit(model, section, settings, tokens, steps, loader, curve, tracker, folder, found, carried)
         if rank():
             sys.exit(0)  # the first device's process does the rest
         lineage = lineage_of(inputs["model"], section, params, tokens, steps, model.config, initial)
@@ -231,6 +234,7 @@ def fit(
     tracker: Tracker,
     folder: StateFolder | None = None,
     found: State | None = None,
+    carried: Mapping[str, torch.Tensor] | None = None,
 ) -> Phi:
     """Train `model`, from its start or from the state `found`; returns it trained, on the CPU."""
     split = tokens.split("train")
@@ -239,7 +243,7 @@ def fit(
         model.load_state_dict(named(found, "model"))
     loader.first, loader.rank = first * micro_batches_of(settings), rank()
     module = PhiTraining(
-        model, settings, section.learning_rate, steps, lambda start: split.locate(start)["source"], first
+        model, settings, section.learning_rate, steps, lambda start: split.locate(start)["source"], first, carried
     )
     flops = model.config.flops_per_token()
     callbacks: list[Any] = [curve]

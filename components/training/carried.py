@@ -1,0 +1,91 @@
+"""Training a grown model: what its source carried over may stay, or follow slowly, while what is new learns.
+
+Growth writes `new_parameters.safetensors` beside the weights: of every tensor, which rows and which columns are new, in
+Hugging Face's names. An entry of a matrix is carried over where neither its row nor its column is new.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from components.errors import StepError
+from components.params import TrainingParams
+from components.phi.checkpoint import our_names
+from components.phi.model import Phi
+from components.training.sharding import placed
+
+NEW_PARAMETERS = "new_parameters.safetensors"
+
+
+def carried_factor(step: int, steps: int, settings: TrainingParams) -> float:
+    """Share of the learning rate that carried-over entries are trained with at a step (0 the first).
+
+    0 over the first `carried_freeze_fraction` of the steps, then rising linearly to 1 over `carried_warmup_fraction`.
+    """
+    frozen = round(settings.carried_freeze_fraction * steps)
+    rising = round(settings.carried_warmup_fraction * steps)
+    if step < frozen:
+        return 0.0
+    return min(1.0, (step - frozen + 1) / (rising + 1))
+
+
+class CarriedEntries:
+    """Scales what an optimizer step does to the entries that came from the source, whatever the optimizer is.
+
+    Args:
+        carried: bool of each parameter's shape, by our names; a parameter without one is new.
+    """
+
+    def __init__(self, model: nn.Module, carried: Mapping[str, Tensor]) -> None:
+        self.model = model
+        self.carried = {name: placed(carried[name], p) for name, p in model.named_parameters() if name in carried}
+        self._before: dict[str, Tensor] = {}
+
+    @torch.no_grad()
+    def remember(self) -> None:
+        """Call before the optimizer's step."""
+        self._before = {name: p.detach().clone() for name, p in self.model.named_parameters() if name in self.carried}
+
+    @torch.no_grad()
+    def scale(self, factor: float) -> None:
+        """Call after the step: carried-over entries keep `factor` of their change."""
+        for name, parameter in self.model.named_parameters():
+            if name in self.carried:
+                scaled = torch.lerp(self._before[name], parameter, factor)
+                parameter.copy_(torch.where(self.carried[name], scaled, parameter))
+        self._before = {}
+
+
+def read_carried(initial: Path, model: Phi) -> dict[str, Tensor]:
+    """Which entries of each parameter of a grown model are carried over: bool of its shape, by our names.
+
+    Raises:
+        StepError: the checkpoint was not grown, or the file doesn't fit its weights.
+    """
+    path = initial / NEW_PARAMETERS
+    if not path.is_file():
+        raise StepError(
+            f"training.carried_freeze_fraction and carried_warmup_fraction need {path}, which growth writes; start from a "
+            "grown checkpoint or set both to 0"
+        )
+    try:
+        masks = load_file(path)
+        by_hf = {name.removesuffix(".rows"): _carried(masks, name) for name in masks if name.endswith(".rows")}
+        carried = our_names(model.config, by_hf)
+    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+        raise StepError(f"{path} is not what growth writes ({error}); grow the checkpoint again") from error
+    for name, parameter in model.named_parameters():
+        if carried[name].shape != parameter.shape:
+            found, expected = tuple(carried[name].shape), tuple(parameter.shape)
+            raise StepError(f"{path} has the shape {found} for {name}, expected {expected}; grow the checkpoint again")
+    return carried
+
+
+def _carried(masks: Mapping[str, Tensor], name: str) -> Tensor:
+    rows = ~masks[name]
+    columns = masks.get(f"{name.removesuffix('.rows')}.columns")
+    return rows if columns is None else rows[:, None] & ~columns[None, :]

@@ -1,0 +1,83 @@
+"""Entries that growth carried over can stay or follow slowly."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from components.errors import StepError
+from components.params import TrainingParams
+from components.phi import checkpoint
+from components.phi.checkpoint import to_state
+from components.training.carried import NEW_PARAMETERS, CarriedEntries, carried_factor, read_carried
+
+
+def write_masks(directory: Path) -> dict[str, torch.Tensor]:
+    """Every second row is new, and the last quarter of the columns. Returns what is carried over, by Hugging Face's names."""
+    state = to_state(checkpoint.load(directory))
+    masks, carried = {}, {}
+    for name, tensor in state.items():
+        rows = torch.arange(tensor.shape[0]) % 2 == 1
+        masks[f"{name}.rows"] = rows
+        carried[name] = ~rows
+        if tensor.ndim == 2:
+            columns = torch.arange(tensor.shape[1]) >= tensor.shape[1] * 3 // 4
+            masks[f"{name}.columns"] = columns
+            carried[name] = ~rows[:, None] & ~columns[None, :]
+    save_file(masks, directory / NEW_PARAMETERS)
+    return carried
+
+
+def test_the_factor_is_zero_then_rises_to_one() -> None:
+    settings = TrainingParams(carried_freeze_fraction=0.2, carried_warmup_fraction=0.3)
+    factors = [carried_factor(step, 10, settings) for step in range(10)]
+    assert factors == [0, 0, 0.25, 0.5, 0.75, 1, 1, 1, 1, 1]
+    assert [carried_factor(step, 10, TrainingParams()) for step in range(10)] == [1.0] * 10
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_frozen_entries_stay_and_new_ones_learn(
+    call: Any, settings: dict[str, Any], tmp_path: Path, optimizer: str
+) -> None:
+    call("grown")
+    carried = write_masks(tmp_path / "grown")
+    settings["training"] |= {"optimizer": optimizer, "carried_freeze_fraction": 1.0}
+    call("trained", initial=tmp_path / "grown")
+    before, after = (to_state(checkpoint.load(tmp_path / name)) for name in ("grown", "trained"))
+    for name, old in carried.items():
+        same = before[name] == after[name]
+        assert same[old].all()
+        assert same[~old].float().mean() < 0.2, name
+    settings["training"]["carried_freeze_fraction"] = 0.0
+    settings["training"]["carried_warmup_fraction"] = 0.5
+    call("rising", initial=tmp_path / "grown")
+    assert not torch.equal(to_state(checkpoint.load(tmp_path / "rising"))["lm_head.weight"], after["lm_head.weight"])
+
+
+def test_a_share_of_the_change_is_kept() -> None:
+    model = torch.nn.Linear(2, 2, bias=False)
+    start = model.weight.detach().clone()
+    entries = CarriedEntries(model, {"weight": torch.tensor([[True, False], [False, True]])})
+    entries.remember()
+    with torch.no_grad():
+        model.weight += 1
+    entries.scale(0.25)
+    torch.testing.assert_close(model.weight - start, torch.tensor([[0.25, 1.0], [1.0, 0.25]]))
+
+
+def test_a_checkpoint_that_was_not_grown_is_refused(call: Any, settings: dict[str, Any], tmp_path: Path) -> None:
+    call("plain")
+    settings["training"]["carried_freeze_fraction"] = 0.5
+    with pytest.raises(StepError, match=r"need .*new_parameters\.safetensors, which growth writes"):
+        call("other", initial=tmp_path / "plain")
+    write_masks(tmp_path / "plain")
+    model = checkpoint.load(tmp_path / "plain")
+    masks = {f"{name}.rows": torch.zeros(3, dtype=torch.bool) for name in to_state(model)}
+    save_file(masks, tmp_path / "plain" / NEW_PARAMETERS)
+    with pytest.raises(StepError, match=r"has the shape \(3,\) for embed\.weight"):
+        read_carried(tmp_path / "plain", model)
+    (tmp_path / "plain" / NEW_PARAMETERS).write_bytes(b"no tensors")
+    with pytest.raises(StepError, match="is not what growth writes"):
+        read_carried(tmp_path / "plain", model)
