@@ -372,6 +372,22 @@ def from_state(config: PhiConfig, state: Mapping[str, Tensor], dtype: torch.dtyp
     return model
 
 
+def our_names(config: PhiConfig, state: Mapping[str, Tensor]) -> State:
+    """Tensors named as Hugging Face names weights, by our names: those of q, k and v are joined."""
+    ours = {"embed.weight": state["model.embed_tokens.weight"]}
+    for part in ("weight", "bias"):
+        for layer in range(config.num_hidden_layers):
+            prefix = f"model.layers.{layer}"
+            ours[f"blocks.{layer}.qkv.{part}"] = torch.cat(
+                [state[f"{prefix}.self_attn.{x}_proj.{part}"] for x in "qkv"]
+            )
+            for name, theirs in BLOCK_KEYS.items():
+                ours[f"blocks.{layer}.{name}.{part}"] = state[f"{prefix}.{theirs}.{part}"]
+        ours[f"final_norm.{part}"] = state[f"model.final_layernorm.{part}"]
+        ours[f"head.{part}"] = state[f"lm_head.{part}"]
+    return ours
+
+
 def _empty(config: PhiConfig, dtype: torch.dtype) -> Phi:
     """A model whose weights are still to be filled in."""
     return Phi(config, dtype).to(torch.float64 if dtype == torch.float64 else torch.float32)

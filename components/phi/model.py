@@ -122,8 +122,8 @@ class PhiConfig:
             )
         return self
 
-    def to_hf(self) -> dict[str, Any]:
-        """A config.json that transformers 4 and 5, vLLM and llama.cpp's converter read as a Phi."""
+    def to_hf(self, dtype: str = "float32") -> dict[str, Any]:
+        """A config.json that transformers 4 and 5, vLLM and llama.cpp's converter read as a Phi of stored `dtype`."""
         values = asdict(self)
         rope = {key: values[key] for key in ("partial_rotary_factor", "rope_theta")}
         return values | {
@@ -139,8 +139,9 @@ class PhiConfig:
             "use_cache": True,
             "rope_parameters": rope | {"rope_type": "default"},
             "bos_token_id": self.eos_token_id,
-            "dtype": "float32",
-            "torch_dtype": "float32",
+            "n_inner": self.intermediate_size,  # vLLM's name for it
+            "dtype": dtype,
+            "torch_dtype": dtype,
         }
 
     def matmul_parameters(self) -> int:
