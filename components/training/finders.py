@@ -2,11 +2,8 @@
 
 import itertools
 import math
-import resource
-import sys
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +14,7 @@ from components.params import ModelParams, Params, TrainingParams
 from components.phi.model import Phi
 from components.tokens import Tokens
 from components.tracking import Tracker
+from components.training.capacity import available_memory, peak_memory
 from components.training.data import BatchLoader
 from components.training.optimizers import PhiOptimizer
 from components.training.train import open_loader, starting_model
@@ -159,24 +157,3 @@ def best(trials: list[Trial]) -> int:
     """Tokens of the smallest micro-batch within five per cent of the best throughput."""
     fastest = max(trial.tokens_per_second for trial in trials)
     return next(t.micro_batch_tokens for t in trials if t.tokens_per_second >= ENOUGH * fastest)
-
-
-def peak_memory(device: torch.device) -> int:
-    """Bytes: of the GPU since the last reset, or of this process since it began."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated()
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def available_memory() -> float:
-    """Bytes that this process could use at its peak, all that it has now included; a container's limit counts."""
-    if torch.cuda.is_available():
-        free, _ = torch.cuda.mem_get_info()
-        return free + torch.cuda.memory_reserved()
-    import psutil
-
-    available = psutil.virtual_memory().available + psutil.Process().memory_info().rss
-    limit = Path("/sys/fs/cgroup/memory.max")
-    text = limit.read_text().strip() if limit.is_file() else "max"
-    return min(available, math.inf if text == "max" else int(text))

@@ -23,6 +23,7 @@ from components.phi.model import Phi, PhiConfig
 from components.tokens import Tokens
 from components.tracking import Tracker, project_home, weights_sha256
 from components.training.callbacks import Curve, KeepState, named
+from components.training.capacity import check_fits
 from components.training.carried import read_carried
 from components.training.data import BatchLoader, HeldOut
 from components.training.module import PhiTraining
@@ -61,6 +62,7 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     )
     initial = inputs.get("initial")
     model = starting_model(section, settings, tokens, params.seed, initial)
+    print(f"memory a device, estimated: {check_fits(model, settings)}", flush=True)
     apart = settings.carried_freeze_fraction or settings.carried_warmup_fraction
     carried = read_carried(initial, model) if initial is not None and apart else None
     curve = Curve(held_out, tracker, settings.batch_tokens, model.config.flops_per_token())

@@ -13,7 +13,7 @@ import pytest
 from components.errors import StepError
 from components.params import Params
 from components.tracking import Tracker
-from components.training import finders
+from components.training import capacity, finders
 from components.training.finders import Trial, best, predicted, steepest
 
 Find = Callable[..., dict[str, Any]]
@@ -78,3 +78,13 @@ def test_the_command(settings: dict[str, Any], tokens: Path, tmp_path: Path) -> 
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "training.micro_batch_tokens=" in done.stdout
     assert json.loads((tmp_path / "found.json").read_text())["micro_batch_tokens"] >= 32
+
+
+def test_a_model_that_cannot_fit_is_refused_before_it_trains(
+    call: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    call()
+    assert "memory a device, estimated: " in capsys.readouterr().out
+    monkeypatch.setattr(capacity, "available_memory", lambda: 1e5)
+    with pytest.raises(StepError, match=r"training would take .* MB: .*, and 0\.0 GB are there; lower training\.micro"):
+        call("other")
