@@ -267,7 +267,8 @@ def main() -> None:
         size, rows = sum(len(t.as_py().encode()) for b in batches for t in b), sum(map(len, batches))
         del batches
         show(compare(documents, tokenizer, given.workers, given.repeats), size, rows)
-        show_memory(directory, tokenizer, given.memory, given.workers)
+        if given.memory:
+            show_memory(directory, tokenizer, given.memory, given.workers)
 
 
 if __name__ == "__main__":
