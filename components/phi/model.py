@@ -149,6 +149,12 @@ class PhiConfig:
         block = 4 * self.hidden_size**2 + 2 * self.hidden_size * self.intermediate_size
         return self.num_hidden_layers * block + self.vocab_size * self.hidden_size
 
+    def parameter_count(self) -> int:
+        """All weights, as `Phi.parameter_count` counts them, without making a model."""
+        width, inner = self.hidden_size, self.intermediate_size
+        vectors = self.num_hidden_layers * (7 * width + inner) + 2 * width + self.vocab_size
+        return self.matmul_parameters() + self.vocab_size * width + vectors
+
     def flops_per_token(self) -> int:
         """Training FLOPs a token, forward and backward: `6 N + 12 L D T` (PaLM, appendix B; no causal discount)."""
         attention = 12 * self.num_hidden_layers * self.hidden_size * self.max_position_embeddings
@@ -308,12 +314,21 @@ class HeadCrossEntropy(torch.autograd.Function):
     Large-Vocabulary Language Models", without its filtering). The head's gradients are summed over the chunks in
     float32, also where its weights are handed in as bfloat16.
 
-    The value is the cross-entropy; the gradient is that of cross-entropy + z_loss * mean(logsumexp(logits)^2).
+    The value is the cross-entropy; the gradient is that of
+    (1 - weight) * cross-entropy + weight * KL(teacher || model) + z_loss * mean(logsumexp(logits)^2),
+    weight being the teacher's, 0 without one.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, x_ND: Tensor, weight_VD: Tensor, bias_V: Tensor, targets_N: Tensor, learning: bool, z_loss: float
+        ctx: Any,
+        x_ND: Tensor,
+        weight_VD: Tensor,
+        bias_V: Tensor,
+        targets_N: Tensor,
+        learning: bool,
+        z_loss: float,
+        soft: "SoftTargets | None" = None,
     ) -> Tensor:
         wide, w, b = _head(x_ND, weight_VD, bias_V)
         count = (targets_N != IGNORE).sum()
@@ -323,7 +338,7 @@ class HeadCrossEntropy(torch.autograd.Function):
         for part in chunks(x_ND):
             x, targets = x_ND[part], targets_N[part]
             share = ((targets != IGNORE) / count).to(wide)[:, None]
-            loss, d_logits = _chunk_loss(F.linear(x, w, b), targets, share, learning, z_loss)
+            loss, d_logits = _chunk_loss(F.linear(x, w, b), targets, share, learning, z_loss, soft and soft.chunk(part))
             total += loss
             if learning:
                 db += d_logits.sum(0)
@@ -339,7 +354,23 @@ class HeadCrossEntropy(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (upstream,) = gradients
-        return *(saved * upstream.to(saved.dtype) for saved in ctx.saved_tensors), None, None, None
+        return *(saved * upstream.to(saved.dtype) for saved in ctx.saved_tensors), None, None, None, None
+
+
+@dataclass(frozen=True)
+class SoftTargets:
+    """What a teacher says of each next token, as the hidden states (N, D') that its head reads, and its weight."""
+
+    hidden_ND: Tensor
+    head: "Linear"
+    weight: float
+
+    def chunk(self, part: slice) -> "SoftTargets":
+        return SoftTargets(self.hidden_ND[part], self.head, self.weight)
+
+    def probabilities(self, dtype: torch.dtype) -> Tensor:
+        """(N, V)."""
+        return self.head(self.hidden_ND).softmax(-1, dtype=dtype)
 
 
 def chunk_tokens(device: str) -> int:
@@ -353,7 +384,7 @@ def chunks(x_ND: Tensor) -> list[slice]:
 
 
 def _chunk_loss(
-    logits: Tensor, targets: Tensor, share: Tensor, learning: bool, z_loss: float
+    logits: Tensor, targets: Tensor, share: Tensor, learning: bool, z_loss: float, soft: SoftTargets | None
 ) -> tuple[Tensor, Tensor | None]:
     """Sum of the cross-entropies of a chunk, and the gradient of the objective with respect to its logits."""
     log_p = logits.log_softmax(-1, dtype=share.dtype)
@@ -364,7 +395,11 @@ def _chunk_loss(
     if z_loss:  # d lse^2 = 2 lse softmax
         lse = logits.gather(1, chosen).to(share.dtype) - log_p.gather(1, chosen)
         pull = share * (1 + 2 * z_loss * lse)
-    return loss, log_p.exp_().mul_(pull).scatter_add_(1, chosen, -share)
+    d_logits = log_p.exp_().mul_(pull)
+    if soft is None:
+        return loss, d_logits.scatter_add_(1, chosen, -share)
+    d_logits.scatter_add_(1, chosen, -share * (1 - soft.weight))
+    return loss, d_logits.sub_(soft.probabilities(share.dtype).mul_(share * soft.weight))
 
 
 def _head(x_ND: Tensor, weight_VD: Tensor, bias_V: Tensor) -> tuple[torch.dtype, Tensor, Tensor]:
@@ -475,7 +510,13 @@ class Phi(nn.Module):
         return self.head(self.hidden(tokens_BT))
 
     def loss(
-        self, tokens_BT: Tensor, targets_BT: Tensor, documents_BT: Tensor | None = None, z_loss: float = 0.0
+        self,
+        tokens_BT: Tensor,
+        targets_BT: Tensor,
+        documents_BT: Tensor | None = None,
+        z_loss: float = 0.0,
+        teacher: "Phi | None" = None,
+        teacher_weight: float = 0.0,
     ) -> Tensor:
         """Mean cross-entropy in nats a target, float32 (float64 for a float64 model). Targets of -100 count not.
 
@@ -483,6 +524,9 @@ class Phi(nn.Module):
             documents_BT: as for `hidden`.
             z_loss: weight of mean(logsumexp(logits)^2), which keeps logits from drifting (PaLM, section 5). It enters
                 the gradient only, so that the value is the same figure with and without it.
+            teacher: a model of the same vocabulary whose next-token distributions are learned too (knowledge distillation
+                with the forward KL divergence; Hinton et al., arXiv 1503.02531, at temperature 1).
+            teacher_weight: of that divergence; the cross-entropy has the rest. Enters the gradient only.
 
         Raises:
             StepError: as `hidden`; no target counts (on a GPU, where looking would wait, the loss is then NaN).
@@ -493,8 +537,12 @@ class Phi(nn.Module):
                 raise StepError(f"none of the {targets_BT.numel()} targets of a batch counts; leave the batch out")
             self._check_ids(counted, "target")
         hidden_ND = self.hidden(tokens_BT, documents_BT).flatten(0, 1)
-        head, learning = self.head, torch.is_grad_enabled()
-        return HeadCrossEntropy.apply(hidden_ND, head.weight, head.bias, targets_BT.flatten(), learning, z_loss)
+        head, learning, soft = self.head, torch.is_grad_enabled(), None
+        if teacher is not None and teacher_weight and learning:
+            with torch.no_grad():
+                said_ND = teacher.hidden(tokens_BT, documents_BT).flatten(0, 1)
+            soft = SoftTargets(said_ND, teacher.head, teacher_weight)
+        return HeadCrossEntropy.apply(hidden_ND, head.weight, head.bias, targets_BT.flatten(), learning, z_loss, soft)
 
     @torch.no_grad()
     def token_losses(self, tokens_BT: Tensor, targets_BT: Tensor, documents_BT: Tensor | None = None) -> Tensor:

@@ -259,3 +259,22 @@ def test_published_shapes_have_their_published_size() -> None:
     sizes = [sum(torch.Size(s).numel() for s in checkpoint.state_shapes(c).values()) for c in (phi_1_5, phi_2)]
     assert sizes == [1_418_270_720, 2_779_683_840]
     assert phi_1_5.rotary_dims == phi_2.rotary_dims == 32
+
+
+def test_a_teacher_pulls_by_the_forward_divergence(lively: Callable[..., Phi]) -> None:
+    """The gradient is that of (1 - w) * cross-entropy + w * KL(teacher || model), and the value the cross-entropy."""
+    model = lively(PhiConfig(13, 16, 24, 1, 2, 8), dtype=torch.float64)
+    teacher = lively(PhiConfig(13, 8, 16, 2, 2, 8), seed=1, dtype=torch.float64)
+    tokens = torch.randint(0, 13, (2, 8), generator=torch.Generator().manual_seed(2))
+    targets = tokens.roll(-1, 1)
+    targets[0, 3] = IGNORE
+    counted = targets.flatten() != IGNORE
+    log_p = model(tokens).flatten(0, 1)[counted].log_softmax(-1)
+    log_q = teacher(tokens).flatten(0, 1)[counted].log_softmax(-1).detach()
+    plain = F.nll_loss(log_p, targets.flatten()[counted])
+    objective = 0.7 * plain + 0.3 * F.kl_div(log_p, log_q, log_target=True, reduction="batchmean")
+    expected = torch.autograd.grad(objective, list(model.parameters()))
+    ours = model.loss(tokens, targets, teacher=teacher, teacher_weight=0.3)
+    torch.testing.assert_close(ours, plain)
+    torch.testing.assert_close(torch.autograd.grad(ours, list(model.parameters())), expected)
+    assert all(parameter.grad is None for parameter in teacher.parameters())
