@@ -1,0 +1,58 @@
+"""The programs' temporary folder: how full it is, and emptying it whatever a program left there."""
+
+import os
+import shutil
+import stat
+from collections.abc import Mapping
+from typing import Any
+
+
+def exceeds(folder: str, limits: Mapping[str, Any]) -> bool:
+    """Whether there is more in the folder than `folder_bytes` or `folder_entries`. For folders that nothing else bounds."""
+    size = entries = 0
+    pending = [folder]
+    while pending:
+        try:
+            with os.scandir(pending.pop()) as found:
+                for entry in found:
+                    entries += 1
+                    about = entry.stat(follow_symlinks=False)
+                    size += about.st_blocks * 512
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(entry.path)
+        except OSError:
+            continue  # gone meanwhile, or too deep to name: what is deeper counts when it is emptied
+        if size > limits["folder_bytes"] or entries > limits["folder_entries"]:
+            return True
+    return False
+
+
+def empty(folder: str) -> None:
+    """Delete what is in the folder: links as links, folders of any depth, whatever their permissions.
+
+    What stands in a folder is moved up before the folder is deleted, so that no path ever grows long and nothing here
+    recurses. No process of the program is left that could race with this.
+    """
+    number = 0
+    while names := os.listdir(folder):
+        for name in names:
+            path = os.path.join(folder, name)
+            if not stat.S_ISDIR(os.lstat(path).st_mode):
+                os.unlink(path)
+                continue
+            os.chmod(path, 0o700)
+            for inner in os.listdir(path):
+                below = os.path.join(path, inner)
+                if stat.S_ISDIR(os.lstat(below).st_mode):
+                    os.chmod(below, 0o700)  # moving a folder writes its `..`
+                    number += 1
+                    os.rename(below, os.path.join(folder, f".emptied-{os.getpid()}-{number}"))
+                else:
+                    os.unlink(below)
+            os.rmdir(path)
+
+
+def remove(folder: str) -> None:
+    """Delete the folder itself."""
+    empty(folder)
+    shutil.rmtree(folder)

@@ -1,0 +1,86 @@
+"""Take away from a process, for good, all that a program does not need. Called in each child before it runs foreign code.
+
+The order matters: identifiers and capabilities go while there is still the privilege to change them, no_new_privs comes
+before Landlock and seccomp, which need it, and seccomp last, since it refuses what all the others call.
+"""
+
+import os
+import resource
+from dataclasses import dataclass
+
+from components.sandbox import kernel, landlock
+from components.sandbox.seccomp import Template, install
+
+
+@dataclass(frozen=True)
+class Confinement:
+    """What the server found on this machine. None or False: that layer is missing or left out.
+
+    Attributes:
+        users: user and group ids of the program and of the tests, for a server that may change them.
+        own_users: nobody else on the machine has these ids, so that threads can be counted by user.
+        rules: Landlock's ruleset, an open file.
+        capabilities: whether there are any to drop (root, or the namespace's own root).
+    """
+
+    folder: str
+    users: tuple[int, int] | None = None
+    own_users: bool = False
+    rules: int | None = None
+    filter: Template | None = None
+    limits: bool = True
+    capabilities: bool = False
+
+
+def confine(given: Confinement, limits: dict[str, float], keep: tuple[int, ...], tests: bool) -> None:
+    """Confine this process; `keep` are the open files that stay, besides 0, 1 and 2."""
+    os.setsid()
+    os.chdir(given.folder)
+    os.umask(0)  # the program's and the tests' process have different users and share the folder
+    if given.limits:
+        _limit(limits, count_threads=given.own_users)
+    if given.users is not None:
+        user = given.users[1 if tests else 0]
+        os.setgroups([])
+        os.setresgid(given.users[0], given.users[0], given.users[0])
+        os.setresuid(user, user, user)
+    if given.capabilities:
+        kernel.drop_capabilities()
+    if kernel.LINUX:
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, 9)
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+        kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+    if given.rules is not None:
+        landlock.restrict(given.rules)
+    close_all_but({0, 1, 2, *keep})
+    if given.filter is not None:
+        install(given.filter.of(os.getpid()))
+
+
+def _limit(limits: dict[str, float], count_threads: bool) -> None:
+    cpu = int(limits["cpu_seconds"]) + 2  # the server looks more closely; this is for when it cannot
+    wanted = {
+        "AS": limits["memory_bytes"],
+        "CPU": cpu,
+        "FSIZE": limits["file_bytes"],
+        "NOFILE": limits["open_files"],
+        "STACK": 8 << 20,
+        **dict.fromkeys(("CORE", "MEMLOCK", "MSGQUEUE", "RTPRIO", "NICE"), 0),
+    }
+    if count_threads:
+        wanted["NPROC"] = limits["threads"]
+    for name, value in wanted.items():
+        kind = getattr(resource, f"RLIMIT_{name}", None)
+        if kind is not None:
+            hard = resource.getrlimit(kind)[1]
+            least = int(value) if hard == resource.RLIM_INFINITY else min(int(value), hard)
+            resource.setrlimit(kind, (least, least))
+
+
+def close_all_but(keep: set[int]) -> None:
+    """Close every other open file, so that nothing of the server's or its parent's is at hand."""
+    last = -1
+    for descriptor in [*sorted(keep), 1 << 20]:
+        if last + 1 < descriptor:  # an empty range would mean all
+            os.closerange(last + 1, descriptor)
+        last = descriptor

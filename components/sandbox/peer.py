@@ -1,0 +1,219 @@
+"""Two processes that ask each other: the tests' process asks the program to call its functions, and may be called back.
+
+A message is a length (4 bytes) and JSON. `["ask", operation, operands, table]` is answered by
+`["give", value, changes, table]` or `["raise", class, arguments, changes, table]`; before it answers, the other side
+may ask in turn. What a side lends stands in its list `lent`; the other side names it by its place there.
+"""
+
+import json
+import operator
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from components.sandbox.values import Decoder, Encoder, Token, Unlendable, Unreadable
+
+MESSAGE_BYTES = 64 << 20
+
+
+class Ended(BaseException):
+    """The other side is gone. No test can catch it by accident: it is no Exception."""
+
+
+# Exceptions that keep their class on the way. StopIteration and its like would end a loop of the tests instead of failing
+# them, SystemExit would end the tests.
+_LOOP_ENDS = {"StopIteration", "StopAsyncIteration"}
+_EXCEPTIONS = {
+    name: kind
+    for name, kind in vars(__import__("builtins")).items()
+    if isinstance(kind, type) and issubclass(kind, Exception) and name not in _LOOP_ENDS
+}
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Whatever is wrong with a message, it is Unreadable. Lack of memory is what it is."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise Unreadable(f"{type(error).__name__}: {error}") from error
+
+
+class Peer:
+    """One end. `perform(operation, operands)` does what the other side asks; `may_lend(value)` says what may be asked for.
+
+    `reference` is the class of what stands for the other side's objects: made with (peer, place).
+    """
+
+    def __init__(
+        self,
+        descriptor: int,
+        perform: Callable[[str, list[Any]], Any],
+        may_lend: Callable[[Any], bool],
+        reference: Callable[["Peer", int], Any],
+    ) -> None:
+        self._descriptor = descriptor
+        self._perform, self._may_lend, self._reference = perform, may_lend, reference
+        self.lent: list[Any] = []
+        self._places: dict[int, int] = {}
+        self._borrowed: dict[int, Any] = {}
+        self._classes: dict[int, type[Exception]] = {}
+        self._lock = threading.RLock()  # one question at a time, whichever thread asks
+
+    def ask(self, operation: str, *operands: Any) -> Any:
+        """What the other side answers. Raises what it raised, and Ended when it is gone."""
+        with self._lock:
+            encoder = Encoder(self._refer)
+            tokens = [encoder.encode(operand) for operand in operands]
+            self._send(["ask", operation, tokens, encoder.table])
+            while True:
+                message = self._receive()
+                if message[0] != "ask":
+                    return self._answered(message, encoder.objects)
+                self._answer(message)
+
+    def serve(self) -> None:
+        """Answer until the other side is gone."""
+        while True:
+            message = self._receive()
+            with self._lock:
+                self._answer(message)
+
+    def _answered(self, message: list[Any], objects: list[Any]) -> Any:
+        with _reading():
+            kind, *rest, changes, table = message
+            decoder = Decoder(table, self._resolve, objects)
+            decoder.update(changes)
+            if kind == "give":
+                return decoder.decode(rest[0])
+            if kind != "raise":
+                raise ValueError(f"{kind!r} is no answer")
+            error = self._exception(rest[0], [decoder.decode(token) for token in rest[1]])
+        raise error
+
+    def _answer(self, message: list[Any]) -> None:
+        with _reading():
+            kind, operation, tokens, table = message
+            if kind != "ask":
+                raise ValueError(f"{kind!r} is no question")
+            decoder = Decoder(table, self._resolve)
+            operands = [decoder.decode(token) for token in tokens]
+        encoder = Encoder(self._refer, decoder.objects)
+        try:
+            answer = ["give", encoder.encode(self._perform(operation, operands))]
+        except (Ended, Unreadable):
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the other side's caller is to see it
+            answer = ["raise", self._refer_exception(type(error)), self._arguments(error, encoder)]
+        changes = []
+        for place, value in enumerate(decoder.objects):
+            contents = encoder.contents(value)
+            if contents != table[place]:
+                changes.append([place, contents])
+        self._send([*answer, changes, encoder.table])
+
+    def _refer(self, value: Any) -> Token:
+        if isinstance(value, Reference):
+            return ["yours", value._place]
+        if isinstance(value, type) and issubclass(value, BaseException):
+            return ["exception", self._refer_exception(value)]
+        if not self._may_lend(value):
+            raise Unlendable(f"an object of type {type(value).__name__} cannot be handed over")
+        return ["mine", self._lend(value)]
+
+    def _lend(self, value: Any) -> int:
+        place = self._places.get(id(value))
+        if place is None:
+            place = self._places[id(value)] = len(self.lent)
+            self.lent.append(value)
+        return place
+
+    def _resolve(self, token: Token) -> Any:
+        tag, content = token
+        if tag == "exception":
+            return self._class(content)
+        place = operator.index(content)
+        if tag == "mine":
+            if place not in self._borrowed:
+                self._borrowed[place] = self._reference(self, place)
+            return self._borrowed[place]
+        if tag == "yours" and 0 <= place < len(self.lent):
+            return self.lent[place]
+        raise ValueError(f"no reference {token!r}")
+
+    def _refer_exception(self, kind: type[BaseException]) -> Token:
+        """[name of the nearest builtin, own name, place]; the last two only for a class that is no builtin."""
+        if _EXCEPTIONS.get(kind.__name__) is kind:
+            return [kind.__name__]
+        base = next((k.__name__ for k in kind.__mro__ if _EXCEPTIONS.get(k.__name__) is k), "Exception")
+        return [base, kind.__name__, self._lend(kind)]
+
+    def _class(self, token: Token) -> type[Exception]:
+        base, *own = token
+        if not own:
+            return _EXCEPTIONS[base]
+        name, place = own
+        if place not in self._classes:
+            self._classes[place] = type(str(name), (_EXCEPTIONS[base],), {})
+        return self._classes[place]
+
+    @staticmethod
+    def _arguments(error: BaseException, encoder: Encoder) -> list[Token]:
+        try:
+            return [encoder.encode(argument) for argument in error.args]
+        except Exception:  # noqa: BLE001 - an argument that cannot travel; its text can
+            return [str(error)[:1000]]
+
+    def _exception(self, token: Token, arguments: list[Any]) -> Exception:
+        kind = self._class(token)
+        try:
+            return kind(*arguments)
+        except TypeError:
+            return _EXCEPTIONS["RuntimeError"](f"{kind.__name__}: {arguments}")
+
+    def _send(self, message: list[Any]) -> None:
+        data = json.dumps(message).encode()
+        if len(data) > MESSAGE_BYTES:
+            raise Unlendable(f"a value of {len(data)} bytes as JSON is too large to hand over")
+        rest = memoryview(len(data).to_bytes(4, "little") + data)
+        try:
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise Ended from error
+
+    def _receive(self) -> list[Any]:
+        length = int.from_bytes(self._read(4), "little")
+        with _reading():
+            if length > MESSAGE_BYTES:
+                raise ValueError(f"a message of {length} bytes")
+            message = json.loads(self._read(length))
+            if not isinstance(message, list) or not message:
+                raise ValueError("no message")
+            return message
+
+    def _read(self, length: int) -> bytes:
+        data = bytearray()
+        while len(data) < length:
+            try:
+                part = os.read(self._descriptor, min(length - len(data), 1 << 20))
+            except ConnectionResetError as error:
+                raise Ended from error
+            if not part:
+                raise Ended
+            data += part
+        return bytes(data)
+
+
+class Reference:
+    """What both sides' stand-ins have in common: the peer that lent the object, and its place there."""
+
+    __slots__ = ("_peer", "_place")
+
+    def __init__(self, peer: Peer, place: int) -> None:
+        object.__setattr__(self, "_peer", peer)
+        object.__setattr__(self, "_place", place)
