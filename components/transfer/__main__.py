@@ -1,17 +1,24 @@
 """`python -m components.transfer`: grow a checkpoint into a larger shape and prove what was preserved."""
 
-from typing import Any
+from typing import Any, get_args
 
-from components.cli import Argument, Command, main
+from components.cli import Argument, Command, Paths, main
+from components.params import Params, TransferParams
+from components.tracking import Tracker
 
 
-def run(*arguments: Any) -> dict[str, Any]:
+def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
     from components.phi import machine
 
-    machine.prepare()
+    machine.prepare(params.transfer.threads)
     from components.transfer import transfer
 
-    return transfer.run(*arguments)
+    return transfer.run(inputs, outputs, params, tracker)
+
+
+def names_of(setting: str) -> tuple[str, ...]:
+    """What `transfer.<setting>` may be."""
+    return get_args(TransferParams.model_fields[setting].annotation)
 
 
 COMMAND = Command(
@@ -21,7 +28,20 @@ COMMAND = Command(
     inputs=(
         Argument("source", "checkpoint to grow"),
         Argument("target", "section of params.yaml (small, large) or a Hugging Face config.json", type=str),
-        Argument("operator", "how to grow; without it transfer.operator", required=False, type=str, choices=("exact",)),
+        Argument(
+            "operator",
+            "how to grow; without it transfer.operator",
+            required=False,
+            type=str,
+            choices=names_of("operator"),
+        ),
+        Argument(
+            "depth_map",
+            "which source block each block is made from; without it transfer.depth_map",
+            required=False,
+            type=str,
+            choices=names_of("depth_map"),
+        ),
         Argument("seed", "seed of the entries that are free; without it params.yaml's", required=False, type=int),
         Argument("tokens", "tokens directory; its held-out tokens are the proof's (else random ones)", required=False),
     ),

@@ -1,163 +1,133 @@
-"""Exact growth of a Phi: the larger model computes the smaller one's logits.
+"""Exact growth of a Phi: the larger model computes the smaller one's logits, for any shape at least as large.
 
 Why it works. The residual stream is written by the embedding and by `dense` and `fc2`, and read only through LayerNorm.
 
-- width d -> D: a new coordinate of the residual stream carries c times the mean of the old ones, an old one c times
-  itself. The mean stays in place, the variance becomes c^2 (d / D) of what it was, so with
+- width d -> D, `mean_pad`: a new coordinate of the residual stream carries c times the mean of the old ones, an old one
+  c times itself. The mean stays in place, the variance becomes c^2 (d / D) of what it was, so with
   c = sqrt(D eps' / (d eps)) and gains times sqrt(d / D) every old coordinate leaves LayerNorm as before and every new
   one as 0. What reads the new coordinates is therefore free (LEMON, arXiv 2310.07999, with the variance instead of
-  the epsilon adjusted: epsilon is part of the published shapes).
+  the epsilon adjusted: epsilon is part of the published shapes). `zero_pad`: LayerNorm takes the mean off anyway, so
+  everything that is written may be centred first; then the mean is 0 and new coordinates are written as 0.
 - head_dim k -> K: rotary dimensions keep their places, new ones come after the old. Softmax divides by sqrt(K), so
   queries, weight and bias, grow by sqrt(K / k). New keys of an old head are 0, so that its new queries are free;
   columns of `dense` that read new values are 0, so that new values are free, and all of a new head.
 - feed-forward: columns of `fc2` that read new units are 0, so that new units are free.
 - depth: an inserted block has `dense` and `fc2` of 0, biases too, and so adds nothing (LLaMA-Pro, arXiv 2401.02415,
-  which zeroes no biases and has none).
+  which zeroes no biases and has none). All else in it is used by nothing yet and takes noise, so that neighbours which
+  were made from one block are no twins.
 - vocabulary: a new token's logit is NEW_TOKEN_LOGIT, whatever the input.
 
 Of each pair that makes a product 0 one side is not 0, so gradients reach everything after a step or two.
+
+With `new_units: copies` new queries, values, units and heads copy old ones instead of being drawn, and what reads the
+copies of one activation shares its old weight among them in unequal parts. Noise that sums to 0 over the copies of one
+activation is added to what reads them: the function stays, and their gradients differ from the first step on. Two equal
+halves would stay equal for ever.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from components.phi.checkpoint import State
 from components.phi.model import PhiConfig
-from components.transfer.shapes import depth_map
+from components.transfer.depth import Layer
+from components.transfer.maps import CONSTANT, FREE, MEAN, ZERO, Axis, Plan, axis, extended
+from components.transfer.options import Options
+from components.transfer.plan import Axes, build, headed, vocabulary
 
-NEW_TOKEN_LOGIT = -30.0  # a share of 1e-13 of the probability, against a logit of 0
-FINAL = "model.final_layernorm"
+UNEVEN = (0.3, 0.7)  # shares of copies are drawn between these before they are made to sum to 1
 
 
-def grow(state: Mapping[str, Tensor], source: PhiConfig, target: PhiConfig, seed: int, free_std: float) -> State:
-    """Weights of `target` that compute what `state` computes, in Hugging Face's names and float64.
+def plan(source: PhiConfig, target: PhiConfig, layers: list[Layer], options: Options) -> Plan:
+    """Maps of all tensors of `target`, a shape that `check_growth` has accepted."""
+    grow = _with_copies if options.new_units == "copies" else _with_free_units
+    axes = Axes(
+        **_residual(source, target, options.residual), **vocabulary(source, target), **grow(source, target, options)
+    )
+    return build(axes, layers, noise="null")
 
-    Args:
-        state: weights to grow, in Hugging Face's names.
-        source: their shape.
-        target: a shape that `check_growth` has accepted.
-        seed: of the free entries, which are drawn from N(0, free_std^2).
+
+def _residual(source: PhiConfig, target: PhiConfig, padding: str) -> dict[str, Axis]:
+    """Axes of the residual stream and of LayerNorm."""
+    d, wide = source.hidden_size, target.hidden_size
+    scale = math.sqrt(wide / d * target.layer_norm_eps / source.layer_norm_eps)  # c of the module's docstring
+    zero_pad = padding == "zero_pad"
+    written = extended(d, wide, ZERO if zero_pad else MEAN, scale)
+    if zero_pad:
+        written = Axis(written.source, written.scale, d, centred=True)
+    return {
+        "written": written,
+        "read": extended(d, wide, FREE),
+        "gain": extended(d, wide, CONSTANT, math.sqrt(d / wide)),
+        "shift": extended(d, wide, ZERO),
+    }
+
+
+def _with_free_units(source: PhiConfig, target: PhiConfig, options: Options) -> dict[str, Axis]:
+    """Axes of heads and of the feed-forward layer whose new coordinates are drawn, or 0 where they meet drawn ones."""
+    h, k, heads, dims = source.num_attention_heads, source.head_dim, target.num_attention_heads, target.head_dim
+    f, inner = source.intermediate_size, target.intermediate_size
+
+    def of(new_heads: int, new_dims: int) -> Axis:
+        return headed(extended(h, heads, new_heads).source, extended(k, dims, new_dims).source, source)
+
+    return {
+        "query": of(FREE, FREE).times(math.sqrt(dims / k)),
+        "key": of(FREE, ZERO),
+        "value": of(FREE, FREE),
+        "attended": of(ZERO, ZERO),
+        "inner": extended(f, inner, FREE),
+        "activated": extended(f, inner, ZERO),
+    }
+
+
+def _with_copies(source: PhiConfig, target: PhiConfig, options: Options) -> dict[str, Axis]:
+    """Axes of heads and of the feed-forward layer whose new coordinates copy old ones.
+
+    A rotary dimension has its frequency by its place and cannot be copied to another; where a head is rotary as a whole,
+    its new queries are drawn and its new keys 0.
     """
-    growth = Growth(source, target, free_std, torch.Generator().manual_seed(seed))
-    wide = {name: tensor.to(torch.float64) for name, tensor in state.items()}
-    grown: State = {"model.embed_tokens.weight": growth.embedding(wide["model.embed_tokens.weight"])}
-    for layer, (origin, inserted) in enumerate(depth_map(source.num_hidden_layers, target.num_hidden_layers)):
-        prefix = f"model.layers.{origin}."
-        block = {name.removeprefix(prefix): tensor for name, tensor in wide.items() if name.startswith(prefix)}
-        block = growth.block(block)
-        if inserted:
-            silence(block)
-        grown |= {f"model.layers.{layer}.{name}": tensor for name, tensor in block.items()}
-    norm = {"weight": wide[f"{FINAL}.weight"], "bias": wide[f"{FINAL}.bias"]}
-    grown |= {f"{FINAL}.{name}": tensor for name, tensor in growth.norm(norm["weight"], norm["bias"]).items()}
-    grown |= growth.head(wide["lm_head.weight"], wide["lm_head.bias"])
-    return grown
+    generator = torch.Generator().manual_seed(options.seed)
+    h, k, rotary = source.num_attention_heads, source.head_dim, source.rotary_dims
+    heads = _cycled(0, h, target.num_attention_heads)
+    values = _cycled(0, k, target.head_dim)
+    plain = _cycled(rotary, k, target.head_dim)
+    query, key = plain, plain
+    if rotary == k:
+        query, key = (extended(k, target.head_dim, code).source for code in (FREE, ZERO))
+    sharing = headed(_cycled(0, h, target.num_attention_heads), key, source)
+    inner = axis(_cycled(0, source.intermediate_size, target.intermediate_size), source.intermediate_size)
+    return {
+        "query": headed(heads, query, source).times(math.sqrt(target.head_dim / k)),
+        "key": _shared_in_heads(sharing, target, generator),
+        "value": headed(heads, values, source),
+        "attended": _shared(headed(heads, values, source), generator),
+        "inner": inner,
+        "activated": _shared(inner, generator),
+    }
 
 
-def silence(block: State) -> None:
-    """Make a block the identity, in place."""
-    for name in ("self_attn.dense", "mlp.fc2"):
-        for part in ("weight", "bias"):
-            block[f"{name}.{part}"] = torch.zeros_like(block[f"{name}.{part}"])
+def _cycled(first: int, size: int, wanted: int) -> Tensor:
+    """0 ... size - 1, then first ... size - 1 over and over, up to `wanted`."""
+    period = max(1, size - first)
+    return torch.cat([torch.arange(size), first + torch.arange(wanted - size) % period])
 
 
-@dataclass
-class Growth:
-    """Grows single tensors from one shape to another. `scale` is c of the module's docstring."""
+def _shared(whole: Axis, generator: torch.Generator) -> Axis:
+    """The axis with each source coordinate's weight shared among its copies, unevenly, in parts that sum to 1."""
+    low, high = UNEVEN
+    drawn = low + (high - low) * torch.rand(len(whole), generator=generator, dtype=torch.float64)
+    drawn[~whole.copied] = 1
+    where = whole.source.clamp(min=0)
+    totals = torch.zeros(whole.size, dtype=torch.float64).index_add_(0, where[whole.copied], drawn[whole.copied])
+    return whole.times(torch.where(whole.copied, drawn / totals[where], 1.0))
 
-    source: PhiConfig
-    target: PhiConfig
-    free_std: float
-    generator: torch.Generator
-    scale: float = field(init=False)
 
-    def __post_init__(self) -> None:
-        wider = self.target.hidden_size / self.source.hidden_size
-        self.scale = math.sqrt(wider * self.target.layer_norm_eps / self.source.layer_norm_eps)
-
-    def free(self, *shape: int) -> Tensor:
-        return torch.randn(*shape, generator=self.generator).to(torch.float64) * self.free_std
-
-    def written(self, rows: Tensor) -> Tensor:
-        """Widen what is written to the residual stream: its coordinates are the first dimension of `rows`."""
-        new = self.target.hidden_size - self.source.hidden_size
-        mean = rows.mean(0, keepdim=True)
-        return self.scale * torch.cat([rows, mean.expand(new, *rows.shape[1:])])
-
-    def reading(self, weight: Tensor) -> Tensor:
-        """Widen a matrix (outputs, d) that reads from LayerNorm; its new columns meet zeros and are free."""
-        new = self.target.hidden_size - self.source.hidden_size
-        return torch.cat([weight, self.free(len(weight), new)], 1)
-
-    def norm(self, weight: Tensor, bias: Tensor) -> State:
-        shrunk = math.sqrt(self.source.hidden_size / self.target.hidden_size)
-        new = self.target.hidden_size - self.source.hidden_size
-        ones, zeros = torch.ones(new, dtype=torch.float64), torch.zeros(new, dtype=torch.float64)
-        return {"weight": shrunk * torch.cat([weight, ones]), "bias": torch.cat([bias, zeros])}
-
-    def embedding(self, weight: Tensor) -> Tensor:
-        """(v, d) -> (V, D); the rows of new tokens are free."""
-        grown = self.written(weight.T).T
-        return torch.cat([grown, self.free(self.target.vocab_size - len(weight), self.target.hidden_size)])
-
-    def head(self, weight: Tensor, bias: Tensor) -> State:
-        """(v, d) -> (V, D); new tokens have a constant logit."""
-        new = self.target.vocab_size - len(weight)
-        silent = torch.zeros(new, self.target.hidden_size, dtype=torch.float64)
-        constant = torch.full((new,), NEW_TOKEN_LOGIT, dtype=torch.float64)
-        return {
-            "lm_head.weight": torch.cat([self.reading(weight), silent]),
-            "lm_head.bias": torch.cat([bias, constant]),
-        }
-
-    def block(self, block: State) -> State:
-        """All tensors of a block, by their names inside it."""
-        grown = {
-            f"input_layernorm.{name}": tensor
-            for name, tensor in self.norm(block["input_layernorm.weight"], block["input_layernorm.bias"]).items()
-        }
-        return grown | self.attention(block) | self.feed_forward(block)
-
-    def attention(self, block: State) -> State:
-        grown: State = {}
-        sharper = math.sqrt(self.target.head_dim / self.source.head_dim)
-        for part, factor in (("q_proj", sharper), ("k_proj", 1.0), ("v_proj", 1.0)):
-            weight = self.headed(self.reading(factor * block[f"self_attn.{part}.weight"]), free=True)
-            if part == "k_proj":
-                weight = self.without_new_dimensions(weight)
-            grown[f"self_attn.{part}.weight"] = weight
-            bias = factor * block[f"self_attn.{part}.bias"]
-            grown[f"self_attn.{part}.bias"] = self.headed(bias[:, None], free=False)[:, 0]
-        dense = self.headed(block["self_attn.dense.weight"].T, free=False).T  # its columns belong to the heads
-        grown["self_attn.dense.weight"] = self.written(dense)
-        grown["self_attn.dense.bias"] = self.written(block["self_attn.dense.bias"])
-        return grown
-
-    def headed(self, rows: Tensor, free: bool) -> Tensor:
-        """(h * k, n) -> (H * K, n): each head keeps its rows at its beginning; new rows and heads are free, or 0."""
-        old, new, width = self.source, self.target, rows.shape[1]
-        shape = (new.num_attention_heads, new.head_dim, width)
-        grown = self.free(*shape) if free else torch.zeros(shape, dtype=torch.float64)
-        grown[: old.num_attention_heads, : old.head_dim] = rows.view(old.num_attention_heads, old.head_dim, width)
-        return grown.view(-1, width)
-
-    def without_new_dimensions(self, rows: Tensor) -> Tensor:
-        """(H * K, n) with the rows beyond k of each old head set to 0."""
-        by_head = rows.view(self.target.num_attention_heads, self.target.head_dim, -1).clone()
-        by_head[: self.source.num_attention_heads, self.source.head_dim :] = 0
-        return by_head.view_as(rows)
-
-    def feed_forward(self, block: State) -> State:
-        new = self.target.intermediate_size - self.source.intermediate_size
-        fc1 = torch.cat([self.reading(block["mlp.fc1.weight"]), self.free(new, self.target.hidden_size)])
-        zeros = torch.zeros(self.source.hidden_size, new, dtype=torch.float64)
-        return {
-            "mlp.fc1.weight": fc1,
-            "mlp.fc1.bias": torch.cat([block["mlp.fc1.bias"], torch.zeros(new, dtype=torch.float64)]),
-            "mlp.fc2.weight": self.written(torch.cat([block["mlp.fc2.weight"], zeros], 1)),
-            "mlp.fc2.bias": self.written(block["mlp.fc2.bias"]),
-        }
+def _shared_in_heads(whole: Axis, target: PhiConfig, generator: torch.Generator) -> Axis:
+    """As `_shared`, in each head by itself: a copied head attends as its original."""
+    parts = [
+        _shared(whole.among(start, start + target.head_dim), generator)
+        for start in range(0, len(whole), target.head_dim)
+    ]
+    return Axis(whole.source, torch.cat([part.scale for part in parts]), whole.size)

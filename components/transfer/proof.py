@@ -1,5 +1,7 @@
-"""Measure how far two models' functions are apart, in float64."""
+"""Measure how far two models' functions are apart."""
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,8 +10,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from components.errors import StepError
-from components.phi.model import Phi
 from components.tokens import Tokens
+from components.transfer.streamed import LOGITS, StreamedPhi
+
+SCORES = 2**26  # attention scores that are held at once, of one block: 512 MB in float64
 
 
 @dataclass(frozen=True)
@@ -17,37 +21,91 @@ class Difference:
     """How a target's logits differ from a source's over some sequences.
 
     Attributes:
+        relative_norm: Euclidean norm of all differences over that of all source logits.
         absolute: largest difference of a logit.
         relative: largest over positions of (largest difference of a logit) / (largest magnitude of a source logit).
+            One position whose logits happen to be small, or whose LayerNorm divides by little, decides it.
         kl: mean of KL(source || target), in nats a position.
         source_loss, target_loss: mean cross-entropy of the tokens that follow, in nats.
     """
 
+    relative_norm: float
     absolute: float
     relative: float
     kl: float
     source_loss: float
     target_loss: float
 
+    def record(self) -> dict[str, float]:
+        """As figures of transfer.json."""
+        return {
+            "relative_logit_error": self.relative_norm,
+            "max_absolute_logit_difference": self.absolute,
+            "max_relative_logit_difference": self.relative,
+            "kl": self.kl,
+            "source_loss": self.source_loss,
+            "target_loss": self.target_loss,
+            "loss_delta": self.target_loss - self.source_loss,
+        }
+
+
+@dataclass
+class _Sums:
+    """What `Difference` is made of, over the positions so far."""
+
+    positions: int = 0
+    apart: float = 0.0
+    size: float = 0.0
+    absolute: float = 0.0
+    relative: float = 0.0
+    kl: float = 0.0
+    source_loss: float = 0.0
+    target_loss: float = 0.0
+
+    def add(self, s: Tensor, t: Tensor, following: Tensor) -> None:
+        """Logits (n, v) of the source and (n, V) of the target, and the tokens that followed. Sums are in float64."""
+        s, t = s.to(torch.float64), t.to(torch.float64)
+        known = t[:, : s.shape[1]]  # the source knows no others
+        apart = (known - s).abs()
+        log_p, log_q = s.log_softmax(-1), known.log_softmax(-1)
+        self.positions += len(following)
+        self.apart += float(apart.square().sum())
+        self.size += float(s.square().sum())
+        self.absolute = max(self.absolute, float(apart.max()))
+        self.relative = max(self.relative, float((apart.amax(-1) / s.abs().amax(-1)).max()))
+        self.kl += float((log_p.exp() * (log_p - log_q)).sum())
+        self.source_loss += float(F.cross_entropy(s, following, reduction="sum"))
+        self.target_loss += float(F.cross_entropy(t, following, reduction="sum"))
+
+    def difference(self) -> Difference:
+        # KL is never negative; what is left of it at equality is rounding of either sign.
+        kl = max(0.0, self.kl / self.positions)
+        losses = self.source_loss / self.positions, self.target_loss / self.positions
+        return Difference(math.sqrt(self.apart / self.size), self.absolute, self.relative, kl, *losses)
+
 
 @torch.no_grad()
-def compare(source: Phi, target: Phi, rows: Tensor) -> Difference:
-    """Run both models over `rows` (B, T + 1), a row at a time. Logits of tokens that the source has not are left out
-    of the differences and of KL; the target's loss counts them."""
-    vocabulary, positions = source.config.vocab_size, rows.shape[0] * (rows.shape[1] - 1)
-    absolute = relative = kl = source_loss = target_loss = 0.0
-    for row in rows:
-        inputs, following = row[None, :-1], row[1:]
-        s, t = source(inputs)[0], target(inputs)[0]
-        apart = (t[:, :vocabulary] - s).abs().amax(-1)
-        absolute = max(absolute, float(apart.max()))
-        relative = max(relative, float((apart / s.abs().amax(-1)).max()))
-        log_p, log_q = s.log_softmax(-1), t[:, :vocabulary].log_softmax(-1)
-        kl += float((log_p.exp() * (log_p - log_q)).sum())
-        source_loss += float(F.cross_entropy(s, following, reduction="sum"))
-        target_loss += float(F.cross_entropy(t, following, reduction="sum"))
-    # KL is never negative; what is left of it at equality is rounding of either sign.
-    return Difference(absolute, relative, max(0.0, kl / positions), source_loss / positions, target_loss / positions)
+def compare(source: StreamedPhi, target: StreamedPhi, rows: Tensor) -> Difference:
+    """Run both models over `rows` (B, T + 1). Logits of tokens that the source has not are left out of the differences
+    and of KL; the target's loss counts them.
+
+    Each model's weights are read once, or as often as its attention scores fill the memory that they may take.
+    """
+    sums = _Sums()
+    length = rows.shape[1] - 1
+    at_once = max(1, SCORES // (target.config.num_attention_heads * length**2))
+    for start in range(0, len(rows), at_once):
+        part = rows[start : start + at_once]
+        step = max(1, LOGITS // target.config.vocab_size)
+        pairs = zip(_logits(source, part, step), _logits(target, part, step), strict=True)
+        following = part[:, 1:].flatten().split(step)
+        for (s, t), tokens in zip(pairs, following, strict=True):
+            sums.add(s, t, tokens)
+    return sums.difference()
+
+
+def _logits(model: StreamedPhi, rows: Tensor, step: int) -> Iterator[Tensor]:
+    return model.logits(model.hidden(rows[:, :-1]).flatten(0, 1), step)
 
 
 def proof_rows(tokens: Tokens | None, wanted: int, positions: int, vocabulary: int, seed: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Which shapes a Phi can grow into, and where its blocks go."""
+"""Which shapes a Phi can grow into."""
 
 from components.errors import StepError
 from components.phi.model import PhiConfig
@@ -15,7 +15,7 @@ SIZES = {
 
 
 def check_growth(source: PhiConfig, target: PhiConfig) -> None:
-    """Refuse a target that the source's function cannot be carried into exactly.
+    """Refuse a target that the source cannot be carried into.
 
     Raises:
         StepError: the target is smaller somewhere, or turns positions otherwise; every reason is named.
@@ -39,15 +39,13 @@ def check_growth(source: PhiConfig, target: PhiConfig) -> None:
         raise StepError("the source cannot grow into this target: " + "; ".join(reasons))
 
 
-def depth_map(source: int, target: int) -> list[tuple[int, bool]]:
-    """For each of the target's blocks the source block that it is made from, and whether it is an inserted one.
+def check_vocabulary(source: PhiConfig, target: PhiConfig) -> None:
+    """Refuse a vocabulary that the source's tokens do not fit into.
 
-    The new blocks are spread evenly: 24 -> 32 has one after every third. Each is made from the block before it.
+    Raises:
+        StepError: the target's vocabulary is the smaller one.
     """
-    new = target - source
-    blocks = []
-    for layer in range(source):
-        blocks.append((layer, False))
-        inserted = (layer + 1) * new // source - layer * new // source
-        blocks += [(layer, True)] * inserted
-    return blocks
+    if target.vocab_size < source.vocab_size:
+        raise StepError(
+            f"the target's vocab_size {target.vocab_size} is below the source's {source.vocab_size}: their tokens differ"
+        )

@@ -1,0 +1,69 @@
+"""A grown checkpoint's weights, made a tensor at a time from the source's: in memory, or onto the disk."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from components.errors import StepError
+from components.transfer.maps import Plan, TensorMap, grown, grown_chunks
+from components.transfer.operators import Growth
+from components.transfer.weights import TensorSpec, write_weights
+
+
+class GrownWeights(Mapping[str, Tensor]):
+    """The target's weights by name, before they are rounded for storage: each is made, in float64, when it is asked for."""
+
+    def __init__(self, growth: Growth, source: Mapping[str, Tensor]) -> None:
+        """`source`: the source's weights, in Hugging Face's names and any dtype."""
+        self.growth, self.source = growth, source
+
+    def __getitem__(self, name: str) -> Tensor:
+        how = self.growth.plan[name]
+        return grown(name, how, stacked(how, self.source), self.growth.draws)
+
+    def chunks(self, name: str) -> Iterator[Tensor]:
+        """The same, a few rows at a time."""
+        how = self.growth.plan[name]
+        return grown_chunks(name, how, stacked(how, self.source), self.growth.draws)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.growth.plan)
+
+    def __len__(self) -> int:
+        return len(self.growth.plan)
+
+
+def stacked(how: TensorMap, source: Mapping[str, Tensor]) -> Tensor:
+    """The source tensors of a map, stacked along their rows; for one that reads none something to index."""
+    if not how.sources:
+        return torch.zeros(1) if how.columns is None else torch.zeros(1, 1)
+    tensors = [source[name] for name in how.sources]
+    return tensors[0] if len(tensors) == 1 else torch.cat(tensors)
+
+
+def write_grown(weights: GrownWeights, directory: Path, dtype: torch.dtype, shard: int) -> None:
+    """Write the target's weights into a checkpoint's directory, rounded once.
+
+    Raises:
+        StepError: a weight is beyond what `dtype` can hold.
+    """
+    specs = specs_of(weights.growth.plan, dtype)
+    coming = ((name, _rounded(name, weights.chunks(name), dtype)) for name in specs)
+    write_weights(directory, specs, coming, shard)
+
+
+def specs_of(plan: Plan, dtype: torch.dtype) -> dict[str, TensorSpec]:
+    return {name: TensorSpec(how.shape, dtype) for name, how in plan.items()}
+
+
+def _rounded(name: str, chunks: Iterable[Tensor], dtype: torch.dtype) -> Iterator[Tensor]:
+    for chunk in chunks:
+        narrow = chunk.to(dtype)
+        if not torch.stack(narrow.aminmax()).isfinite().all():
+            raise StepError(
+                f"{name} has grown to {float(chunk.abs().max()):.3g}, more than {str(dtype).removeprefix('torch.')} holds; "
+                "set transfer.dtype to float32"
+            )
+        yield narrow

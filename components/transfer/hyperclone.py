@@ -1,0 +1,56 @@
+"""HyperCloning (Samragh et al., arXiv 2409.12903): whole copies of the residual stream, of heads and of units.
+
+Every coordinate is copied equally often, so LayerNorm sees the same mean and variance, and what reads n copies of an
+activation has the old weights divided by n: the function is preserved, at whole factors only. head_dim stays, so rotary
+positions do. With noise, what reads copies differs among them while its sum over them stays (the paper's paired noise,
+there at 10 dB below the weights: `transfer.noise` 0.32); without, copies stay copies for ever, as Phi has no dropout.
+"""
+
+import math
+
+import torch
+
+from components.phi.model import PhiConfig
+from components.transfer.depth import Layer
+from components.transfer.maps import Axis, Plan, axis
+from components.transfer.options import Options
+from components.transfer.plan import Axes, build, headed, vocabulary
+
+
+def reasons(source: PhiConfig, target: PhiConfig) -> list[str]:
+    """Why `target` is no whole multiple of `source`; empty if it is."""
+    found = [
+        f"{name} {getattr(target, name)} is no whole multiple of the source's {getattr(source, name)}"
+        for name in ("hidden_size", "intermediate_size")
+        if getattr(target, name) % getattr(source, name)
+    ]
+    if target.head_dim != source.head_dim:
+        found.append(f"head_dim {target.head_dim} is not the source's {source.head_dim}")
+    return found
+
+
+def plan(source: PhiConfig, target: PhiConfig, layers: list[Layer], options: Options) -> Plan:
+    """Maps of all tensors of `target`."""
+    width = _repeated(source.hidden_size, target.hidden_size)
+    units = _repeated(source.intermediate_size, target.intermediate_size)
+    heads = _repeated(source.num_attention_heads, target.num_attention_heads).source
+    head = headed(heads, torch.arange(source.head_dim), source)
+    times = target.hidden_size // source.hidden_size
+    axes = Axes(
+        written=width.times(math.sqrt(target.layer_norm_eps / source.layer_norm_eps)),
+        read=width.times(1 / times),
+        gain=width,
+        shift=width,
+        query=head,
+        key=head,
+        value=head,
+        attended=head.times(1 / times),
+        inner=units,
+        activated=units.times(source.intermediate_size / target.intermediate_size),
+        **vocabulary(source, target),
+    )
+    return build(axes, layers, noise="null")
+
+
+def _repeated(size: int, wanted: int) -> Axis:
+    return axis(torch.arange(wanted) % size, size)

@@ -1,0 +1,240 @@
+"""How one tensor grows, as data: an affine map that is a product of a map of its rows and a map of its columns.
+
+Each coordinate of a grown axis is a source coordinate times a factor, or the mean of all source coordinates, or 0, or
+free (drawn), or a constant. All operators of this step are written in these terms, so one function evaluates them a few
+rows at a time, one grows the optimizer's moments with them, and one says which entries are new.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+FREE, ZERO, MEAN, CONSTANT = -1, -2, -3, -4  # what a grown coordinate may be besides a source coordinate
+CHUNK = 2**22  # entries that are computed at once: 32 MB in float64
+Noise = Literal["none", "null", "any"]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """How one axis grows.
+
+    Attributes:
+        source: (N,) for each grown coordinate the source coordinate that it copies, or one of the codes above. From
+            `size` on they are coordinates of a second tensor, stacked below the first.
+        scale: (N,) float64 factor of what is copied; the value itself where the code is CONSTANT.
+        size: coordinates of the source axis.
+        centred: the mean over the source coordinates is taken off first.
+    """
+
+    source: Tensor
+    scale: Tensor
+    size: int
+    centred: bool = False
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def times(self, factor: float | Tensor) -> "Axis":
+        """The axis with all its factors multiplied; constants too."""
+        return replace(self, scale=self.scale * factor)
+
+    def silent(self) -> "Axis":
+        """The axis with zeros for its free coordinates: biases are never drawn."""
+        return replace(self, source=torch.where(self.source == FREE, ZERO, self.source))
+
+    def among(self, start: int, stop: int) -> "Axis":
+        """Some of its coordinates."""
+        return replace(self, source=self.source[start:stop], scale=self.scale[start:stop])
+
+    @cached_property
+    def copied(self) -> Tensor:
+        """(N,) whether a coordinate is a source coordinate's."""
+        return self.source >= 0
+
+    @cached_property
+    def copies(self) -> Tensor:
+        """(n,) how many grown coordinates copy each source coordinate."""
+        return torch.bincount(self.source[self.copied], minlength=self.size)
+
+    @cached_property
+    def is_new(self) -> Tensor:
+        """(N,) whether a coordinate is none of the source's own: any but the first copy of each."""
+        new = torch.ones(len(self), dtype=torch.bool)
+        seen: set[int] = set()
+        for position, coordinate in enumerate(self.source.tolist()):
+            if 0 <= coordinate < self.size and coordinate not in seen:
+                new[position] = False
+                seen.add(coordinate)
+        return new
+
+
+def axis(source: Tensor | list[int], size: int, scale: float = 1.0) -> Axis:
+    """An axis of these source coordinates and codes, all with one factor."""
+    source = torch.as_tensor(source, dtype=torch.int64)
+    return Axis(source, torch.full((len(source),), scale, dtype=torch.float64), size)
+
+
+def extended(size: int, wanted: int, code: int, scale: float = 1.0) -> Axis:
+    """The source's coordinates in place, then new ones of one `code`, up to `wanted`."""
+    return axis(torch.cat([torch.arange(size), torch.full((wanted - size,), code)]), size, scale)
+
+
+@dataclass(frozen=True)
+class TensorMap:
+    """How one tensor of the target is made.
+
+    Attributes:
+        sources: tensors of the source, which are stacked along their rows before they are mapped.
+        rows, columns: the maps of its axes; a vector has rows only.
+        gain: factor of the whole; 0 makes it silent.
+        noise: what `Options.noise` adds: nothing; noise in the null space of what the columns read, so that copies part
+            from each other while the function stays; or noise anywhere, where what is computed is not used yet.
+        new: all entries are new to the model, whatever they copy (a block that the source has not).
+    """
+
+    sources: tuple[str, ...]
+    rows: Axis
+    columns: Axis | None = None
+    gain: float = 1.0
+    noise: Noise = "none"
+    new: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.rows),) if self.columns is None else (len(self.rows), len(self.columns))
+
+
+Plan = dict[str, TensorMap]  # by Hugging Face's names of the target's tensors
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What is drawn: the standard deviation of free entries, and that of noise as a share of the weights'."""
+
+    seed: int
+    free_std: float
+    noise: float
+
+    def generator(self, name: str) -> torch.Generator:
+        """A generator of the tensor's own, so that tensors can be made in any order."""
+        digest = hashlib.sha256(f"{self.seed}:{name}".encode()).digest()
+        return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+def grown(name: str, how: TensorMap, source: Tensor, draws: Draws) -> Tensor:
+    """The target's tensor `name` whole, in float64; see `grown_chunks`."""
+    return torch.cat(list(grown_chunks(name, how, source, draws)))
+
+
+def grown_chunks(name: str, how: TensorMap, source: Tensor, draws: Draws) -> Iterator[Tensor]:
+    """The target's tensor `name` in float64, a few rows at a time, from top to bottom.
+
+    Args:
+        source: the tensors of `how.sources`, stacked along their rows, in any dtype.
+    """
+    generator = draws.generator(name)
+    if how.columns is None:
+        yield _vector(how, source.to(torch.float64))
+        return
+    row_mean = None
+    if how.rows.centred or bool((how.rows.source == MEAN).any()):
+        row_mean = source.to(torch.float64).mean(0)
+    noise = _NoiseOf(how, source, draws.noise) if _is_noisy(how) and draws.noise else None
+    step = max(1, CHUNK // len(how.columns))
+    for start in range(0, len(how.rows), step):
+        rows = how.rows.among(start, start + step)
+        chunk = _copied_rows(rows, source, row_mean)
+        chunk = how.gain * rows.scale[:, None] * _columns(how.columns, chunk)
+        if noise is not None:
+            chunk += noise.draw(rows, generator)
+        _fill(chunk, rows, how.columns, draws.free_std, generator)
+        yield chunk
+
+
+def _is_noisy(how: TensorMap) -> bool:
+    """Whether there is room for noise: none in what is silent, and none in the null space of what has no copies."""
+    assert how.columns is not None
+    if how.noise == "null":
+        return bool((how.columns.copies > 1).any())
+    return how.noise == "any" and how.gain != 0
+
+
+def _vector(how: TensorMap, source: Tensor) -> Tensor:
+    rows = how.rows
+    values = source[rows.source.clamp(min=0)]
+    mean = source.mean()
+    if rows.centred:
+        values = values - mean
+    values = torch.where(rows.source == MEAN, mean, values)
+    values = torch.where(rows.copied | (rows.source == MEAN), how.gain * values, 0.0)
+    return torch.where(rows.source == CONSTANT, rows.scale, rows.scale * values)
+
+
+def _copied_rows(rows: Axis, source: Tensor, mean: Tensor | None) -> Tensor:
+    """Rows of the source in the order of the target, float64; what copies none is 0."""
+    chunk = source[rows.source.clamp(min=0)].to(torch.float64)
+    if mean is not None:
+        if rows.centred:
+            chunk -= mean
+        chunk[rows.source == MEAN] = mean
+    chunk[~(rows.copied | (rows.source == MEAN))] = 0
+    return chunk
+
+
+def _columns(columns: Axis, chunk: Tensor) -> Tensor:
+    mean = chunk.mean(1, keepdim=True)
+    if columns.centred:
+        chunk = chunk - mean
+    wide = chunk[:, columns.source.clamp(min=0)]
+    means = columns.source == MEAN
+    if means.any():
+        wide[:, means] = mean
+    wide *= columns.scale
+    wide[:, ~(columns.copied | means)] = 0
+    return wide
+
+
+def _fill(chunk: Tensor, rows: Axis, columns: Axis, std: float, generator: torch.Generator) -> None:
+    """Draw the free entries, in place: free columns of rows that are not zero, and free rows but for zero columns."""
+    free_columns, free_rows = columns.source == FREE, rows.source == FREE
+    if std and free_columns.any() and not free_rows.all():
+        chunk[:, free_columns] = _normal(len(rows), int(free_columns.sum()), std, generator)
+    if std and free_rows.any():
+        drawn = _normal(int(free_rows.sum()), len(columns), std, generator)
+        drawn[:, columns.source == ZERO] = 0
+        chunk[free_rows] = drawn
+    chunk[rows.source == ZERO] = 0
+
+
+def _normal(rows: int, columns: int, std: float, generator: torch.Generator) -> Tensor:
+    return torch.randn(rows, columns, generator=generator).to(torch.float64) * std
+
+
+class _NoiseOf:
+    """Noise for the entries that a map copies, with a standard deviation relative to theirs."""
+
+    def __init__(self, how: TensorMap, source: Tensor, relative: float) -> None:
+        assert how.columns is not None
+        self.columns, self.anywhere = how.columns, how.noise == "any"
+        factor = (
+            how.rows.scale[how.rows.copied].square().mean() * self.columns.scale[self.columns.copied].square().mean()
+        )
+        size = source.to(torch.float64).square().mean()
+        self.std = relative * float((size * factor).sqrt()) * how.gain
+
+    def draw(self, rows: Axis, generator: torch.Generator) -> Tensor:
+        """Noise (rows, columns). In the null space: it sums to 0 over all columns that read the same activation."""
+        columns = self.columns
+        noise = _normal(len(rows), len(columns), self.std, generator)
+        noise[:, ~columns.copied] = 0
+        noise[~rows.copied] = 0
+        if not self.anywhere:
+            groups = torch.where(columns.copied, columns.source, 0)
+            sums = torch.zeros(len(rows), columns.size, dtype=torch.float64).index_add_(1, groups, noise)
+            noise -= (sums / columns.copies.clamp(min=1))[:, groups] * columns.copied
+        return noise

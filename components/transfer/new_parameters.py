@@ -1,0 +1,60 @@
+"""Which entries of a grown checkpoint are new: `state/new_parameters.safetensors` in its directory.
+
+For every tensor NAME of the checkpoint, in Hugging Face's names, the file holds
+
+    NAME.rows      bool (rows,)      for a vector: its entries
+    NAME.columns   bool (columns,)   of matrices only
+
+Entry (i, j) of a matrix is new if `rows[i] or columns[j]`, an entry of a vector if `rows[i]`. Old is what the source's
+own entry became, scaled or not; of several copies the first one. All rows of a tensor of an inserted block are new. That
+is all a trainer needs to freeze what is old or to warm the learning rate of what is new up by itself, and it takes
+kilobytes where a mask of every entry would take a byte a parameter. The metadata are {"format": FORMAT}.
+
+It lies in a folder of its own, since some loaders take every safetensors file beside config.json for weights.
+"""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from components.transfer.maps import Plan, TensorMap
+
+NEW_PARAMETERS = "state/new_parameters.safetensors"  # in a checkpoint's directory
+FORMAT = "phiforge-new-parameters-1"
+
+
+def new_parameters(plan: Plan) -> dict[str, Tensor]:
+    """The file's tensors."""
+    masks: dict[str, Tensor] = {}
+    for name, how in plan.items():
+        masks[f"{name}.rows"] = torch.ones(len(how.rows), dtype=torch.bool) if how.new else how.rows.is_new.clone()
+        if how.columns is not None:
+            masks[f"{name}.columns"] = how.columns.is_new.clone()
+    return masks
+
+
+def is_new(how: TensorMap) -> Tensor:
+    """Bool of the tensor's shape."""
+    rows = torch.ones(len(how.rows), dtype=torch.bool) if how.new else how.rows.is_new
+    return rows if how.columns is None else rows[:, None] | how.columns.is_new[None, :]
+
+
+def count_new(plan: Plan) -> int:
+    """How many of the target's parameters are new."""
+    total = 0
+    for how in plan.values():
+        old = 0 if how.new else int((~how.rows.is_new).sum())
+        if how.columns is not None:
+            old *= int((~how.columns.is_new).sum())
+        total += torch.Size(how.shape).numel() - old
+    return total
+
+
+def write_new_parameters(plan: Plan, directory: Path) -> None:
+    """Write the file into a checkpoint's directory."""
+    path = directory / NEW_PARAMETERS
+    path.parent.mkdir(exist_ok=True)
+    save_file(new_parameters(plan), path, metadata={"format": FORMAT})
+    path.chmod(0o644)  # safetensors makes it readable by its owner alone

@@ -1,0 +1,89 @@
+"""The operators by name: how each makes its plan, what it needs of the shapes, whether it preserves the function."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from components.errors import StepError
+from components.phi.model import PhiConfig
+from components.transfer import bert2bert, exact, hyperclone, initial, tile
+from components.transfer.depth import DEPTH_MAPS, Layer
+from components.transfer.maps import Draws, Plan
+from components.transfer.options import Options
+from components.transfer.shapes import check_growth, check_vocabulary
+
+MakePlan = Callable[[PhiConfig, PhiConfig, list[Layer], Options], Plan]
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One way to grow.
+
+    Attributes:
+        plan: (source, target, depth map, options) -> maps of all tensors.
+        depth_map: the one that belongs to it, for `transfer.depth_map: auto`.
+        exact: it preserves the function in width; with the depth map `identity` as a whole.
+        reads: it reads the source at all.
+        reasons: what it needs of the shapes beyond a target that is nowhere smaller.
+    """
+
+    plan: MakePlan
+    depth_map: str
+    exact: bool = False
+    reads: bool = True
+    reasons: Callable[[PhiConfig, PhiConfig], list[str]] = lambda source, target: []
+
+
+OPERATORS = {
+    "exact": Operator(exact.plan, "identity", exact=True),
+    "hyperclone": Operator(hyperclone.plan, "identity", exact=True, reasons=hyperclone.reasons),
+    "tile": Operator(tile.plan, "round"),
+    "tile_heads": Operator(tile.plan_heads, "round"),
+    "fpi": Operator(bert2bert.plan_fpi, "stack"),
+    "aki": Operator(bert2bert.plan_aki, "stack"),
+    "random": Operator(initial.plan, "identity", reads=False),
+}
+
+
+@dataclass(frozen=True)
+class Growth:
+    """A growth as data: everything but the source's values.
+
+    Attributes:
+        operator, depth_map: by name.
+        layers: the depth map; empty for the operator that reads nothing.
+        plan: the map of every tensor of the target.
+        draws: what its free entries and its noise are drawn from.
+        preserves: the target computes the source's function.
+    """
+
+    operator: str
+    depth_map: str
+    layers: list[Layer]
+    plan: Plan
+    draws: Draws
+    preserves: bool
+
+
+def growth(source: PhiConfig, target: PhiConfig, operator: str, depth_map: str, options: Options) -> Growth:
+    """Plan a growth; `depth_map` may be `auto`.
+
+    Raises:
+        StepError: the operator cannot grow the source into this target; every reason is named.
+    """
+    chosen = OPERATORS[operator]
+    if not chosen.reads:
+        check_vocabulary(source, target)
+        free = Options(seed=options.seed, free_std=target.initializer_range)
+        return Growth(operator, "none", [], chosen.plan(source, target, [], free), free.draws(), False)
+    check_growth(source, target)
+    if reasons := chosen.reasons(source, target):
+        raise StepError(
+            f"the operator {operator} cannot grow the source into this target: {'; '.join(reasons)}; use exact"
+        )
+    name = chosen.depth_map if depth_map == "auto" else depth_map
+    layers = DEPTH_MAPS[name](source.num_hidden_layers, target.num_hidden_layers)
+    preserves = chosen.exact and not any(layer.new and layer.gain for layer in layers)
+    # A map that leaves blocks out or reorders them preserves nothing either.
+    preserves = preserves and [layer.source for layer in layers if layer.gain] == list(range(source.num_hidden_layers))
+    draws = options.draws()
+    return Growth(operator, name, layers, chosen.plan(source, target, layers, options), draws, preserves)

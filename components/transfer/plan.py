@@ -1,0 +1,128 @@
+"""From the axes of a Phi to the map of every tensor: which axis each tensor's rows and columns are."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+from components.phi.model import PhiConfig
+from components.transfer.depth import Layer
+from components.transfer.maps import CONSTANT, FREE, ZERO, Axis, Noise, Plan, TensorMap, axis
+
+EMBEDDING, HEAD, FINAL_NORM = "model.embed_tokens", "lm_head", "model.final_layernorm"
+NEW_TOKEN_LOGIT = -30.0  # a share of 1e-13 of the probability, against a logit of 0
+
+
+@dataclass(frozen=True)
+class Axes:
+    """How each axis of a Phi grows. Sizes of the target are in capitals, of the source in small letters.
+
+    Attributes:
+        written: (D) residual stream, as the embedding, `dense` and `fc2` write it.
+        read: (D) outputs of LayerNorm, as q, k, v, `fc1` and the head read them.
+        gain, shift: (D) LayerNorm's own weight and bias.
+        query, key, value: (H * K) rows of q, k and v; `attended`: columns of `dense`.
+        inner: (F) rows of `fc1`; `activated`: columns of `fc2`.
+        embedded, predicted: (V) rows of the embedding and of the head; `prior`: the head's bias.
+    """
+
+    written: Axis
+    read: Axis
+    gain: Axis
+    shift: Axis
+    query: Axis
+    key: Axis
+    value: Axis
+    attended: Axis
+    inner: Axis
+    activated: Axis
+    embedded: Axis
+    predicted: Axis
+    prior: Axis
+
+    def changed(self, **axes: Axis) -> "Axes":
+        return replace(self, **axes)
+
+    def all_silent(self) -> "Axes":
+        """The axes of biases: zeros where weights would be drawn."""
+        return Axes(**{field.name: getattr(self, field.name).silent() for field in fields(self)})
+
+
+def build(axes: Axes, layers: list[Layer], noise: Noise = "none", upper: Axes | None = None) -> Plan:
+    """The map of every tensor of the target.
+
+    Args:
+        axes: how the axes grow.
+        layers: the depth map.
+        noise: of the matrices of blocks and head; blocks that add nothing have noise anywhere, if any at all.
+        upper: axes of a block's outputs whose coordinates from n on are those of the next source block (AKI).
+    """
+    plan: Plan = {f"{EMBEDDING}.weight": TensorMap((f"{EMBEDDING}.weight",), axes.embedded, axes.written)}
+    last = max(layer.source for layer in layers)
+    for number, layer in enumerate(layers):
+        prefixes = [f"model.layers.{layer.source}"]
+        if upper is not None:
+            prefixes.append(f"model.layers.{min(layer.source + 1, last)}")
+        block = _block(upper or axes, axes, prefixes, layer, noise)
+        plan |= {f"model.layers.{number}.{name}": how for name, how in block.items()}
+    plan[f"{FINAL_NORM}.weight"] = TensorMap((f"{FINAL_NORM}.weight",), axes.gain)
+    plan[f"{FINAL_NORM}.bias"] = TensorMap((f"{FINAL_NORM}.bias",), axes.shift)
+    plan[f"{HEAD}.weight"] = TensorMap((f"{HEAD}.weight",), axes.predicted, axes.read, noise=noise)
+    plan[f"{HEAD}.bias"] = TensorMap((f"{HEAD}.bias",), axes.prior)
+    return plan
+
+
+def _block(rows: Axes, columns: Axes, prefixes: list[str], layer: Layer, noise: Noise) -> Plan:
+    """The maps of one block, by names inside it. What writes to the residual stream bears the layer's gain."""
+    silent = rows.all_silent()
+    matrices = {
+        "self_attn.q_proj": (rows.query, silent.query, columns.read, 1.0),
+        "self_attn.k_proj": (rows.key, silent.key, columns.read, 1.0),
+        "self_attn.v_proj": (rows.value, silent.value, columns.read, 1.0),
+        "self_attn.dense": (rows.written, silent.written, columns.attended, layer.gain),
+        "mlp.fc1": (rows.inner, silent.inner, columns.read, 1.0),
+        "mlp.fc2": (rows.written, silent.written, columns.activated, layer.gain),
+    }
+    if noise != "none" and layer.gain == 0:
+        noise = "any"
+    plan: Plan = {}
+
+    def add(name: str, axis: Axis, columns: Axis | None = None, gain: float = 1.0, noise: Noise = "none") -> None:
+        sources = tuple(f"{prefix}.{name}" for prefix in prefixes)
+        plan[name] = TensorMap(sources, axis, columns, gain, noise, layer.new)
+
+    add("input_layernorm.weight", rows.gain)
+    add("input_layernorm.bias", rows.shift)
+    for name, (weight, bias, read, gain) in matrices.items():
+        add(f"{name}.weight", weight, read, gain, noise)
+        add(f"{name}.bias", bias, None, gain)
+    return plan
+
+
+def headed(heads: Tensor, dims: Tensor, source: PhiConfig) -> Axis:
+    """(H * K) an axis of heads, from the source head of each head (H) and the source dimension of each dimension (K).
+
+    Codes stay codes; that of the head comes before that of the dimension.
+    """
+    head, dim = heads[:, None].expand(-1, len(dims)), dims[None, :].expand(len(heads), -1)
+    both = torch.where(head < 0, head, torch.where(dim < 0, dim, head * source.head_dim + dim))
+    return axis(both.reshape(-1), source.hidden_size)
+
+
+def vocabulary(source: PhiConfig, target: PhiConfig) -> dict[str, Axis]:
+    """Embedding, head and its bias for the tokens of the source and new ones.
+
+    A new token's embedding is free; its logit is NEW_TOKEN_LOGIT, whatever the input.
+    """
+    old, new = torch.arange(source.vocab_size), target.vocab_size - source.vocab_size
+    embedded = axis(torch.cat([old, torch.full((new,), FREE)]), source.vocab_size)
+    predicted = axis(torch.cat([old, torch.full((new,), ZERO)]), source.vocab_size)
+    prior = axis(torch.cat([old, torch.full((new,), CONSTANT)]), source.vocab_size)
+    prior.scale[source.vocab_size :] = NEW_TOKEN_LOGIT
+    return {"embedded": embedded, "predicted": predicted, "prior": prior}
+
+
+def names_read(plan: Mapping[str, TensorMap]) -> set[str]:
+    """Names of the source tensors that a plan reads."""
+    return {name for how in plan.values() for name in how.sources}

@@ -1,0 +1,74 @@
+"""The proof: a model that is evaluated a block at a time, and figures that mean what they say."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from components.phi.checkpoint import from_state
+from components.transfer import proof
+from components.transfer.proof import compare, proof_rows
+from components.transfer.streamed import StreamedPhi
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_a_streamed_model_computes_what_a_whole_one_does(
+    config: Callable, random_state: Callable, dtype: torch.dtype
+) -> None:
+    shape = config(2, 8, 16, 3)
+    state = random_state(shape, 1)
+    held = {name: tensor.to(dtype) for name, tensor in state.items()}
+    tokens = torch.randint(50, (3, 9), generator=torch.Generator().manual_seed(2))
+    whole, streamed = from_state(shape, held, dtype), StreamedPhi(shape, state, dtype)
+    hidden = streamed.hidden(tokens)
+    with torch.no_grad():
+        assert torch.equal(hidden, whole.hidden(tokens))
+        parts = list(streamed.logits(hidden.flatten(0, 1), 4))
+        assert [len(part) for part in parts] == [4] * 6 + [3]
+        torch.testing.assert_close(torch.cat(parts).view(3, 9, 50), whole(tokens))
+
+
+def test_a_streamed_model_holds_one_block_at_a_time(config: Callable, random_state: Callable) -> None:
+    shape = config(2, 8, 16, 3)
+    state, alive = random_state(shape, 1), []
+    model = StreamedPhi(shape, state, torch.float64)
+    for block in model._model.blocks:
+        block.register_forward_pre_hook(  # after the streamed model's own, which brings the weights
+            lambda *_: alive.append(sum(p.numel() for p in model._model.parameters() if not p.is_meta))
+        )
+    model.hidden(torch.zeros(1, 4, dtype=torch.int64))
+    assert alive == [sum(tensor.numel() for name, tensor in state.items() if ".layers.1." in name)] * 3
+    assert all(parameter.is_meta for parameter in model._model.parameters())
+
+
+@pytest.mark.parametrize("scores", [1, 2**26])
+def test_figures_by_hand(
+    config: Callable, random_state: Callable, monkeypatch: pytest.MonkeyPatch, scores: int
+) -> None:
+    monkeypatch.setattr(proof, "SCORES", scores)
+    monkeypatch.setattr(proof, "LOGITS", 50 * 5)
+    shape, larger = config(2, 8, 16, 1), config(2, 8, 16, 1, vocab=52)
+    first, second = random_state(shape, 1), random_state(larger, 2)
+    rows = torch.randint(50, (3, 8), generator=torch.Generator().manual_seed(2))
+    found = compare(StreamedPhi(shape, first, torch.float64), StreamedPhi(larger, second, torch.float64), rows)
+    with torch.no_grad():
+        s, t = (
+            from_state(shape, first, torch.float64)(rows[:, :-1]),
+            from_state(larger, second, torch.float64)(rows[:, :-1]),
+        )
+    known = t[..., :50]
+    assert found.absolute == pytest.approx(float((known - s).abs().max()))
+    assert found.relative == pytest.approx(float(((known - s).abs().amax(-1) / s.abs().amax(-1)).max()))
+    assert found.relative_norm == pytest.approx(float((known - s).norm() / s.norm()))
+    kl = F.kl_div(known.log_softmax(-1), s.log_softmax(-1), log_target=True, reduction="none").sum(-1).mean()
+    assert found.kl == pytest.approx(float(kl))
+    assert found.source_loss == pytest.approx(float(F.cross_entropy(s.flatten(0, 1), rows[:, 1:].flatten())))
+    assert found.target_loss == pytest.approx(float(F.cross_entropy(t.flatten(0, 1), rows[:, 1:].flatten())))
+
+
+def test_random_tokens_where_none_are_given() -> None:
+    rows = proof_rows(None, 100, 32, 50, seed=3)
+    assert rows.shape == (3, 33)
+    assert 0 <= rows.min() <= rows.max() < 50
+    assert torch.equal(rows, proof_rows(None, 100, 32, 50, seed=3))
