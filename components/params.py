@@ -100,7 +100,10 @@ class TeacherParams(Section):
     structured: Literal["json_schema", "json_object", "none"] = Field(
         "json_schema", description="How the endpoint is asked for exercises as JSON; none: by the prompt alone"
     )
-    request: dict[str, Any] = Field({}, description="Further fields of each request, as the endpoint names them")
+    request: dict[str, Any] = Field(
+        {}, description="Further fields of each request, as the endpoint names them; null leaves one of ours out"
+    )
+    license: str = Field("unknown", min_length=1, description="SPDX identifier of what the model writes")
     concurrency: int = Field(64, ge=1, le=4096, description="Requests at once, at most; adapts to what is borne")
     timeout_s: float = Field(300.0, gt=0, description="Longest wait for one answer; shorter once latencies are known")
     patience_s: float = Field(
@@ -266,6 +269,12 @@ class TrainingParams(Section):
     z_loss: float = Field(0.0, ge=0, le=1, description="Weight of the squared log-normaliser in the loss (PaLM: 1e-4)")
     ema_decay: float = Field(
         0.0, ge=0, lt=1, description="Validate and keep a moving average of the weights with this decay; 0: the weights"
+    )
+    distillation_weight: Fraction = Field(
+        0.0, description="With --teacher: first weight of the divergence from the teacher; the cross-entropy has the rest"
+    )
+    distillation_fraction: float = Field(
+        0.5, gt=0, le=1, description="With --teacher: share of the steps over which that weight falls to zero"
     )
     carried_freeze_fraction: Fraction = Field(
         0.0, description="After growth: share of the steps in which entries that the source had stay as they are"

@@ -363,7 +363,7 @@ class SoftTargets:
 
     hidden_ND: Tensor
     head: "Linear"
-    weight: float
+    weight: float | Tensor
 
     def chunk(self, part: slice) -> "SoftTargets":
         return SoftTargets(self.hidden_ND[part], self.head, self.weight)
@@ -516,7 +516,7 @@ class Phi(nn.Module):
         documents_BT: Tensor | None = None,
         z_loss: float = 0.0,
         teacher: "Phi | None" = None,
-        teacher_weight: float = 0.0,
+        teacher_weight: float | Tensor = 0.0,
     ) -> Tensor:
         """Mean cross-entropy in nats a target, float32 (float64 for a float64 model). Targets of -100 count not.
 
@@ -538,7 +538,7 @@ class Phi(nn.Module):
             self._check_ids(counted, "target")
         hidden_ND = self.hidden(tokens_BT, documents_BT).flatten(0, 1)
         head, learning, soft = self.head, torch.is_grad_enabled(), None
-        if teacher is not None and teacher_weight and learning:
+        if teacher is not None and learning:
             with torch.no_grad():
                 said_ND = teacher.hidden(tokens_BT, documents_BT).flatten(0, 1)
             soft = SoftTargets(said_ND, teacher.head, teacher_weight)

@@ -24,6 +24,7 @@ COMMAND = Command(
         ),
         Argument("tokens", "tokens directory of components.tokenization"),
         Argument("initial", "checkpoint to start from; without it a random start", required=False),
+        Argument("teacher", "checkpoint to follow, where training.distillation_weight is over 0", required=False),
     ),
     outputs=(
         Argument("output", "directory for the checkpoint"),

@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, Trainer
 
 from components.files import atomic_file
 from components.tracking import Tracker
+from components.training.cost import Cost
 from components.training.data import Batch, HeldOut, HeldOutLoss
 from components.training.module import PhiTraining
 from components.training.resume import Due, State, StateFolder, random_state, restore_random_state
@@ -46,9 +47,8 @@ class Curve(StepCallback):
 
     last: HeldOutLoss
 
-    def __init__(self, held_out: HeldOut, tracker: Tracker, batch_tokens: int, flops_per_token: int) -> None:
-        self.held_out, self.tracker = held_out, tracker
-        self.batch_tokens, self.flops_per_token = batch_tokens, flops_per_token
+    def __init__(self, held_out: HeldOut, tracker: Tracker, cost: Cost) -> None:
+        self.held_out, self.tracker, self.cost = held_out, tracker, cost
         self.rows: list[dict[str, float]] = []
 
     def on_train_start(self, trainer: Trainer, module: PhiTraining) -> None:
@@ -67,11 +67,10 @@ class Curve(StepCallback):
 
     def _measure(self, module: PhiTraining, step: int) -> None:
         self.last = module.validate_on(self.held_out)
-        tokens = step * self.batch_tokens
         row = {
             "step": step,
-            "tokens": tokens,
-            "flops": tokens * self.flops_per_token,
+            "tokens": self.cost.tokens(step),
+            "flops": self.cost.flops(step),
             "loss": module.mean_loss() if step else math.nan,
             "learning_rate": learning_rate(module, max(step, 1)),
             "gradient_norm": float(module.gradient_norm),

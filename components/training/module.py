@@ -17,6 +17,7 @@ from components.phi.model import Phi
 from components.training.averaging import WeightAverage
 from components.training.carried import CarriedEntries, carried_factor
 from components.training.data import Batch, HeldOut, HeldOutLoss
+from components.training.distillation import teacher_weight
 from components.training.optimizers import PhiOptimizer
 from components.training.schedule import learning_rate_factor
 from components.training.sharding import reshard, shard, whole
@@ -45,11 +46,13 @@ class PhiTraining(LightningModule):
         describe: Callable[[int], str],
         first_step: int = 0,
         carried: Mapping[str, Tensor] | None = None,
+        teacher: Phi | None = None,
     ) -> None:
         """
         Args:
             describe: names the document at a position of the training stream, for the message of a failed step.
             carried: entries that growth carried over, where they are trained apart (`carried.py`).
+            teacher: a model to follow in the first part of the run (`distillation.py`).
         """
         super().__init__()
         self.model, self.settings, self.learning_rate, self.steps = model, settings, learning_rate, steps
@@ -59,6 +62,9 @@ class PhiTraining(LightningModule):
         self.average: WeightAverage | None = None
         self.carried: CarriedEntries | None = None
         self._carried = carried
+        self._teacher = (
+            teacher,
+        )  # in a tuple, so that it is no part of this module: nothing of it is trained or saved
         self.spikes = SpikeDetector(settings.spike_sigmas)
         self._micro: list[tuple[Tensor, tuple[int, ...]]] = []  # loss and stream positions of the step's micro-batches
         self._loss: Callable[..., Tensor] | None = None
@@ -82,6 +88,8 @@ class PhiTraining(LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         self.optimizer = PhiOptimizer(self.model, self.settings, self.learning_rate)
+        if self._teacher[0] is not None:
+            self._teacher[0].to(self.device)
         if self._carried is not None:
             self.carried = CarriedEntries(self.model, self._carried)
         if self.settings.ema_decay:
@@ -93,7 +101,15 @@ class PhiTraining(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         assert self._loss is not None  # Lightning configures the model first
-        loss = self._loss(batch.tokens, batch.targets, batch.documents, self.settings.z_loss)
+        weight = teacher_weight(self.step, self.steps, self.settings)
+        loss = self._loss(
+            batch.tokens,
+            batch.targets,
+            batch.documents,
+            self.settings.z_loss,
+            self._teacher[0] if weight else None,
+            torch.tensor(weight) if self.settings.compile else weight,  # a compiled function is compiled for each float
+        )
         self._micro.append((loss.detach(), batch.starts))
         return loss
 

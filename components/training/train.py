@@ -25,7 +25,9 @@ from components.tracking import Tracker, project_home, weights_sha256
 from components.training.callbacks import Curve, KeepState, named
 from components.training.capacity import check_fits
 from components.training.carried import read_carried
+from components.training.cost import Cost
 from components.training.data import BatchLoader, HeldOut
+from components.training.distillation import forward_flops, read_teacher, taught_steps
 from components.training.module import PhiTraining
 from components.training.resume import Due, State, StateFolder, read_state, run_key
 from components.training.trainer import quiet_trainer, rank
@@ -65,13 +67,18 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     print(f"memory a device, estimated: {check_fits(model, settings)}", flush=True)
     apart = settings.carried_freeze_fraction or settings.carried_warmup_fraction
     carried = read_carried(initial, model) if initial is not None and apart else None
-    curve = Curve(held_out, tracker, settings.batch_tokens, model.config.flops_per_token())
+    taught_by = inputs.get("teacher") if settings.distillation_weight else None
+    teacher = read_teacher(taught_by, model, settings)
+    cost = Cost(
+        settings.batch_tokens, model.config.flops_per_token(), forward_flops(teacher), taught_steps(steps, settings)
+    )
+    curve = Curve(held_out, tracker, cost)
     base = outputs.get("state") or project_home() / STATES
-    with resumable(base, run_key(facts_of(section, params, tokens, model, initial))) as (folder, found):
-        model = fit(model, section, settings, tokens, steps, loader, curve, tracker, folder, found, carried)
+    with resumable(base, run_key(facts_of(section, params, tokens, model, initial, taught_by))) as (folder, found):
+        model = fit(model, section, settings, tokens, steps, loader, curve, tracker, folder, found, carried, teacher)
         if rank():
             sys.exit(0)  # the first device's process does the rest
-        lineage = lineage_of(inputs["model"], section, params, tokens, steps, model.config, initial)
+        lineage = lineage_of(inputs["model"], section, params, tokens, steps, cost, initial, taught_by)
         save(model, outputs, tokens, lineage, curve)
     summary = summarize(model, settings, steps, loader, curve)
     summary["checkpoint_sha256"] = weights_sha256(outputs["output"])
@@ -185,7 +192,9 @@ def check_tokenizer(initial: Path, tokens: Tokens) -> None:
         )
 
 
-def facts_of(section: ModelParams, params: Params, tokens: Tokens, model: Phi, initial: Path | None) -> dict[str, Any]:
+def facts_of(
+    section: ModelParams, params: Params, tokens: Tokens, model: Phi, initial: Path | None, teacher: Path | None
+) -> dict[str, Any]:
     """All that the result depends on: runs that agree in it can take up each other's states."""
     free = {"checkpoint_minutes", "checkpoint_steps"}
     return {
@@ -194,6 +203,7 @@ def facts_of(section: ModelParams, params: Params, tokens: Tokens, model: Phi, i
         "seed": params.seed,
         "tokens": tokens.manifest.fingerprint,
         "initial": None if initial is None else weights_sha256(initial),
+        "teacher": None if teacher is None else weights_sha256(teacher),
         "model": asdict(model.config),
         "activations": str(model.dtype),
         "device": torch.cuda.get_device_name()
@@ -237,6 +247,7 @@ def fit(
     folder: StateFolder | None = None,
     found: State | None = None,
     carried: Mapping[str, torch.Tensor] | None = None,
+    teacher: Phi | None = None,
 ) -> Phi:
     """Train `model`, from its start or from the state `found`; returns it trained, on the CPU."""
     split = tokens.split("train")
@@ -245,13 +256,19 @@ def fit(
         model.load_state_dict(named(found, "model"))
     loader.first, loader.rank = first * micro_batches_of(settings), rank()
     module = PhiTraining(
-        model, settings, section.learning_rate, steps, lambda start: split.locate(start)["source"], first, carried
+        model,
+        settings,
+        section.learning_rate,
+        steps,
+        lambda start: split.locate(start)["source"],
+        first,
+        carried,
+        teacher,
     )
-    flops = model.config.flops_per_token()
     callbacks: list[Any] = [curve]
     if not rank():
         ceiling = settings.devices * matmul_ceiling("cuda" if torch.cuda.is_available() else "cpu", model.dtype)
-        callbacks.append(Watch(tracker, settings.batch_tokens, flops, ceiling))
+        callbacks.append(Watch(tracker, curve.cost, ceiling))
     due = Due(settings.checkpoint_minutes, settings.checkpoint_steps)
     callbacks.append(KeepState(curve, folder, found, due))
     trainer = quiet_trainer(settings, accumulate_grad_batches=micro_batches_of(settings), callbacks=callbacks)
@@ -293,24 +310,30 @@ def lineage_of(
     params: Params,
     tokens: Tokens,
     steps: int,
-    config: PhiConfig,
+    cost: Cost,
     initial: Path | None,
+    teacher: Path | None,
 ) -> dict[str, Any]:
-    """What the checkpoint came from: data, settings, seed, and the lineage of its start."""
-    trained = steps * params.training.batch_tokens
+    """What the checkpoint came from: data, settings, seed, and the lineage of its start and of its teacher."""
     return {
         "step": "training",
         "model": name,
         "seed": params.seed,
         "steps": steps,
-        "training_tokens": trained,
-        "flops": trained * config.flops_per_token(),
+        "training_tokens": cost.tokens(steps),
+        "flops": cost.flops(steps),
         "tokens_fingerprint": tokens.manifest.fingerprint,
         "tokenizer_sha256": tokens.manifest.tokenizer_sha256,
         "by_kind": tokens.manifest.splits["train"]["by_kind"],
         "params": {name: section.model_dump(mode="json"), "training": params.training.model_dump(mode="json")},
         "torch": torch.__version__,
-        "initial": None
-        if initial is None
-        else {"weights_sha256": weights_sha256(initial), "lineage": checkpoint.read_lineage(initial)},
+        "initial": _origin(initial),
+        "teacher": _origin(teacher),
     }
+
+
+def _origin(directory: Path | None) -> dict[str, Any] | None:
+    """A checkpoint that this one came from: its weights and its own lineage."""
+    if directory is None:
+        return None
+    return {"weights_sha256": weights_sha256(directory), "lineage": checkpoint.read_lineage(directory)}

@@ -9,6 +9,7 @@ from lightning.pytorch import Trainer
 from components.progress import Progress
 from components.tracking import Tracker
 from components.training.callbacks import StepCallback, learning_rate
+from components.training.cost import Cost
 from components.training.module import PhiTraining
 
 TRACK_EVERY = 20  # steps; each call to MLflow costs milliseconds
@@ -18,14 +19,12 @@ class Watch(StepCallback):
     """Tells the screen and MLflow how it goes.
 
     Args:
-        batch_tokens: tokens of an optimizer step.
-        flops_per_token: of the model, forward and backward.
+        cost: tokens and FLOPs by the step.
         ceiling: FLOP/s of matrix products that all devices reach together, against which utilisation is stated.
     """
 
-    def __init__(self, tracker: Tracker, batch_tokens: int, flops_per_token: int, ceiling: float) -> None:
-        self.tracker, self.batch_tokens = tracker, batch_tokens
-        self.flops_per_token, self.ceiling = flops_per_token, ceiling
+    def __init__(self, tracker: Tracker, cost: Cost, ceiling: float) -> None:
+        self.tracker, self.cost, self.ceiling = tracker, cost, ceiling
 
     def on_train_start(self, trainer: Trainer, module: PhiTraining) -> None:
         self.screen = Bar(module.steps) if sys.stdout.isatty() else Progress(module.steps)
@@ -35,20 +34,19 @@ class Watch(StepCallback):
     def on_step(self, trainer: Trainer, module: PhiTraining, step: int) -> None:
         now = time.monotonic()
         if step % TRACK_EVERY == 0 or step == module.steps or now - self._since > 1.0:
-            self._speed = (step - self._told) * self.batch_tokens / max(now - self._since, 1e-9)
+            self._speed = self.cost.tokens(step - self._told) / max(now - self._since, 1e-9)
             self._told, self._since = step, now
         loss, rate = float(module.step_loss), learning_rate(module, step)
         self.screen.update(step, loss=loss, lr=rate, tokens_per_second=self._speed)
         if step % TRACK_EVERY == 0:
-            tokens = step * self.batch_tokens
             figures = {
                 "loss": loss,
                 "learning_rate": rate,
                 "gradient_norm": float(module.gradient_norm),
                 "tokens_per_second": self._speed,
-                "utilisation": self._speed * self.flops_per_token / self.ceiling,
-                "tokens": tokens,
-                "flops": tokens * self.flops_per_token,
+                "utilisation": self._speed * self.cost.flops_per_token / self.ceiling,
+                "tokens": self.cost.tokens(step),
+                "flops": self.cost.flops(step),
             }
             self.tracker.metrics(figures, step=step)
 

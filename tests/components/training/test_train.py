@@ -92,7 +92,12 @@ def test_the_command_gives_the_same_bytes_in_another_process(
     call: Call, settings: dict[str, Any], tokens: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "params.yaml").write_text(json.dumps(settings))  # JSON is YAML
-    names = {"--tokens": tokens, "--output": tmp_path / "there", "--curves": tmp_path / "there.csv"}
+    names = {
+        "--tokens": tokens,
+        "--state": tmp_path / "states",
+        "--output": tmp_path / "there",
+        "--curves": tmp_path / "there.csv",
+    }
     words = [str(word) for pair in names.items() for word in pair]
     files = ["--params", str(tmp_path / "params.yaml"), "--summary", str(tmp_path / "there.json")]
     command = [sys.executable, "-m", "components.training", "--model", "small", *words, *files]
@@ -101,17 +106,21 @@ def test_the_command_gives_the_same_bytes_in_another_process(
     assert json.loads((tmp_path / "there.json").read_text()) == call("here")
 
 
-def test_a_stopped_run_fails_at_once_and_leaves_nothing(settings: dict[str, Any], tokens: Path, tmp_path: Path) -> None:
+def test_a_stopped_run_fails_at_once_and_leaves_no_output(
+    settings: dict[str, Any], tokens: Path, tmp_path: Path
+) -> None:
     settings["small"]["tokens"] = 10**9
     (tmp_path / "params.yaml").write_text(json.dumps(settings))
     words = ["--model", "small", "--tokens", str(tokens), "--output", str(tmp_path / "out")]
+    words += ["--state", str(tmp_path / "states")]
     command = [sys.executable, "-m", "components.training", *words, "--params", str(tmp_path / "params.yaml")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
-        assert parse(process.stdout.readline())
+        next(line for line in process.stdout if parse(line))
         process.terminate()
         assert process.wait(60) == 128 + signal.SIGTERM
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["params.yaml"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["params.yaml", "states"]
+    assert list((tmp_path / "states").glob("*/step-*/state.json"))  # a restart goes on from where it was stopped
 
 
 def test_accumulation_changes_no_more_than_rounding(call: Call, settings: dict[str, Any], tmp_path: Path) -> None:

@@ -1,0 +1,28 @@
+"""What a training has cost after a number of steps."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Tokens and FLOPs by the step.
+
+    Attributes:
+        batch_tokens: tokens of an optimizer step.
+        flops_per_token: of the model, forward and backward.
+        teacher_flops_per_token: of a teacher's forward pass.
+        taught_steps: first steps that ask the teacher.
+    """
+
+    batch_tokens: int
+    flops_per_token: int
+    teacher_flops_per_token: int = 0
+    taught_steps: int = 0
+
+    def tokens(self, step: int) -> int:
+        return step * self.batch_tokens
+
+    def flops(self, step: int) -> int:
+        """All of it: what the teacher costs is part of the training."""
+        teacher = min(step, self.taught_steps) * self.teacher_flops_per_token
+        return self.batch_tokens * (step * self.flops_per_token + teacher)
