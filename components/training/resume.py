@@ -31,6 +31,7 @@ from components.files import atomic_directory, write_json
 
 TENSORS, STATE = "tensors.safetensors", "state.json"
 FORMAT_VERSION = 1
+ABANDONED = 14 * 86400  # seconds after which a run that nobody has taken up again loses its states
 KEPT = 2  # states; the one before the last serves if the last was torn by a failing disk
 CODE = ("components/phi", "components/training", "components/tokens.py", "components/params.py")
 
@@ -60,6 +61,7 @@ class StateFolder:
 
     def __init__(self, base: Path, key: str) -> None:
         self.directory, self._lock = _lock_first_free(base, key)
+        _drop_abandoned(base)
 
     def latest(self) -> State | None:
         """The last state that can be read whole; a torn one is passed over with a word."""
@@ -151,6 +153,22 @@ def _lock_first_free(base: Path, key: str) -> tuple[Path, int]:
             return directory, lock
         os.close(lock)
     raise RuntimeError(f"{base} has 1,000 locked folders of the run {key}")
+
+
+def _drop_abandoned(base: Path) -> None:
+    """Remove the states of runs that nobody holds and nobody has taken up for two weeks."""
+    for directory in base.iterdir():
+        path = directory / "lock"
+        if not path.is_file() or time.time() - directory.stat().st_mtime < ABANDONED:
+            continue
+        lock = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(directory, ignore_errors=True)
+        except OSError:
+            pass  # it runs, and keeps its states seldom
+        finally:
+            os.close(lock)
 
 
 def _is_file_of(path: Path, handle: int) -> bool:

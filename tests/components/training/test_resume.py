@@ -184,6 +184,19 @@ def test_two_runs_at_once_never_share_a_folder(tmp_path: Path) -> None:
     three.close()
 
 
+def test_states_that_nobody_takes_up_are_dropped_in_the_end(tmp_path: Path) -> None:
+    old, recent, running = (StateFolder(tmp_path, name) for name in ("old", "recent", "running"))
+    for folder in (old, recent, running):
+        folder.save(state(1))
+    for folder in (old, running):
+        os.utime(folder.directory, (0, 0))
+    old.close()
+    recent.close()
+    StateFolder(tmp_path, "new").close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "recent", "running"]
+    running.close()
+
+
 def test_a_full_disk_while_keeping_a_state_stops_nothing(
     call: Call, settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
