@@ -72,6 +72,31 @@ def test_transformers_writes_what_we_read(saved: Path, tmp_path: Path) -> None:
     assert len({weights_sha256(tmp_path / name) for name in ("shards", "half", "m")}) == 3
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_shards_hold_what_one_file_holds(lively: Callable[..., Phi], tmp_path: Path, dtype: torch.dtype) -> None:
+    model = lively(TINY)
+    limit = 30_000
+    checkpoint.save(model, tmp_path / "whole", None, {}, dtype)
+    checkpoint.save(model, tmp_path / "shards", None, {}, dtype, limit)
+    files = sorted((tmp_path / "shards").glob("model-*.safetensors"))
+    assert [f.name for f in files] == [f"model-{i:05}-of-{len(files):05}.safetensors" for i in range(1, len(files) + 1)]
+    largest = max(torch.Size(shape).numel() for shape in checkpoint.state_shapes(TINY).values()) * dtype.itemsize
+    for path in files:
+        assert sum(t.nbytes for t in load_file(path).values()) <= max(limit, largest)
+    assert json.loads((tmp_path / "shards" / "config.json").read_text())["dtype"] == str(dtype).split(".")[1]
+    whole, shards = (checkpoint.load(tmp_path / name) for name in ("whole", "shards"))
+    for a, b, c in zip(model.parameters(), whole.parameters(), shards.parameters(), strict=True):
+        assert torch.equal(a.to(dtype).float(), b)
+        assert torch.equal(b, c)
+
+
+def test_our_names_are_those_of_the_model(lively: Callable[..., Phi]) -> None:
+    model = lively(TINY)
+    ours = checkpoint.our_names(TINY, checkpoint.to_state(model))
+    assert ours.keys() == dict(model.named_parameters()).keys()
+    assert all(torch.equal(ours[name], parameter) for name, parameter in model.named_parameters())
+
+
 def test_rotary_keys_are_read_in_both_dialects() -> None:
     values = PhiConfig(97, 80, 96, 3, 2, 24, partial_rotary_factor=0.4, rope_theta=5e3).to_hf()
     flat = {k: v for k, v in values.items() if k != "rope_parameters"}
@@ -160,6 +185,15 @@ def test_a_broken_model_is_not_saved(lively: Callable[..., Phi], tokenizer_dir: 
     with pytest.raises(StepError, match=r"lm_head\.bias has 1 values that are NaN or infinite"):
         checkpoint.save(model, tmp_path / "out", tokenizer_dir, {})
     assert sorted(p.name for p in tmp_path.iterdir()) == ["tokenizer"]
+
+
+def test_weights_that_float16_cannot_hold_are_not_saved(lively: Callable[..., Phi], tmp_path: Path) -> None:
+    model = lively(TINY)
+    with torch.no_grad():
+        model.head.bias[4] = -7e4
+    with pytest.raises(StepError, match=r"lm_head\.bias has the value 70000, too large for float16 \(65504\)"):
+        checkpoint.save(model, tmp_path / "out", None, {}, torch.float16)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:

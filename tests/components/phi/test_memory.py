@@ -44,9 +44,9 @@ def allocated_by_a_step(config: PhiConfig, dtype: torch.dtype, asked: TrainingPa
 @pytest.mark.parametrize(
     ("config", "dtype", "length", "tokens", "document_mask"),
     [
-        (PhiConfig(2048, 128, 512, 4, 4, 256), torch.bfloat16, 256, 2048, False),  # attention by matrix products
-        (PhiConfig(2048, 128, 512, 4, 4, 1024), torch.bfloat16, 1024, 2048, True),  # PyTorch's kernel, with a mask
-        (PhiConfig(1000, 256, 512, 3, 4, 256), torch.float32, 256, 2048, False),  # no casts
+        (PhiConfig(2048, 128, 512, 4, 4, 256), torch.bfloat16, 256, 1024, False),  # attention by matrix products
+        (PhiConfig(2048, 128, 512, 4, 4, 1024), torch.bfloat16, 1024, 1024, True),  # PyTorch's kernel, with a mask
+        (PhiConfig(1000, 128, 256, 3, 4, 256), torch.float32, 256, 1024, False),  # no casts
         (PhiConfig(20000, 64, 256, 2, 2, 128), torch.bfloat16, 128, 512, False),  # the head is all there is
     ],
 )

@@ -1,6 +1,7 @@
 """The model computes what transformers' Phi computes, and keeps its own promises."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -278,3 +279,20 @@ def test_a_teacher_pulls_by_the_forward_divergence(lively: Callable[..., Phi]) -
     torch.testing.assert_close(ours, plain)
     torch.testing.assert_close(torch.autograd.grad(ours, list(model.parameters())), expected)
     assert all(parameter.grad is None for parameter in teacher.parameters())
+
+
+@pytest.mark.slow
+def test_a_compiled_loss_is_one_graph_with_the_same_gradients() -> None:
+    """bfloat16 activations over float32 weights, with documents, z-loss and recomputed blocks."""
+    tokens = torch.randint(97, (4, 41))
+    documents = torch.arange(40).expand(4, -1) // 15
+    model = Phi(replace(TINY, num_hidden_layers=1), torch.bfloat16, recompute=True).initialize(1)
+    arguments = (tokens[:, :-1], tokens[:, 1:], documents, 1e-4)
+    values, gradients = [], []
+    for loss in (model.loss, torch.compile(model.loss, fullgraph=True)):
+        model.zero_grad()
+        values.append(loss(*arguments))
+        values[-1].backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
+    assert abs(values[0].item() - values[1].item()) < 0.01
+    assert F.cosine_similarity(*gradients, dim=0) > 0.999

@@ -1,0 +1,45 @@
+"""`python -m components.phi`: export a checkpoint for transformers, vLLM and llama.cpp's converter."""
+
+from typing import Any
+
+from components.cli import Argument, Command, main
+
+
+def run(*arguments: Any) -> dict[str, Any]:
+    from components.phi import export
+
+    return export.run(*arguments)
+
+
+def megabytes(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError(text)
+    return value
+
+
+COMMAND = Command(
+    step="phi",
+    description="Export a checkpoint as a folder that transformers, vLLM and llama.cpp's converter take.",
+    run=run,
+    inputs=(
+        Argument("checkpoint", "checkpoint to export"),
+        Argument(
+            "dtype",
+            "of the stored weights",
+            required=False,
+            type=str,
+            default="float32",
+            choices=("float32", "bfloat16", "float16"),
+        ),
+        Argument(
+            "max_shard_size", "megabytes a file of weights, at most", required=False, type=megabytes, default=5000
+        ),
+        Argument("license", "SPDX name for the model card, where you know it", required=False, type=str),
+    ),
+    outputs=(Argument("output", "directory for the exported model"),),
+    tracked=False,
+)
+
+if __name__ == "__main__":
+    main(COMMAND)

@@ -1,0 +1,170 @@
+"""The model card of an exported checkpoint: what the model is, what it was trained on, how to use it, and with what."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from components.phi.model import PhiConfig
+
+# Splits of text into words that llama.cpp has, by the pattern in tokenizer.json: two ways to write Qwen2's.
+LLAMA_CPP_SPLITS = {
+    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+": "qwen2",
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+": "qwen2",
+}
+SHAPE = (
+    ("blocks", "num_hidden_layers"),
+    ("width", "hidden_size"),
+    ("feed-forward width", "intermediate_size"),
+    ("attention heads", "num_attention_heads"),
+    ("positions", "max_position_embeddings"),
+    ("vocabulary", "vocab_size"),
+)
+
+
+def model_card(
+    config: PhiConfig, lineage: Mapping[str, Any], pre_tokenizer: Any, dtype: str, license: str | None
+) -> str:
+    """The card as Markdown, with the front matter of the Hugging Face hub.
+
+    Args:
+        lineage: of the checkpoint; what it does not say stays out.
+        pre_tokenizer: of tokenizer.json, for what llama.cpp makes of it.
+        dtype: of the stored weights.
+        license: SPDX name, or None.
+    """
+    front = {"library_name": "transformers", "pipeline_tag": "text-generation", "tags": ["phi"]}
+    if license:
+        front["license"] = license
+    lines = ["---", *(f"{key}: {json.dumps(value)}" for key, value in sorted(front.items())), "---", ""]
+    lines += ["# A Phi language model", "", *_about(config, dtype, license), ""]
+    lines += ["## Training", "", *_training(lineage), ""]
+    lines += ["## Use", "", *_use(config), "", "### llama.cpp", "", *_llama_cpp(config, pre_tokenizer), ""]
+    return "\n".join(lines)
+
+
+def _about(config: PhiConfig, dtype: str, license: str | None) -> list[str]:
+    values = config.to_hf()
+    lines = [
+        "A decoder-only transformer of the Phi architecture: attention and feed-forward in parallel behind one LayerNorm, "
+        "rotary positions on a part of each head, an untied output head. Pre-trained only: it continues text, has had no "
+        "instruction tuning and no safety training, and writes false things with ease.",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| parameters | {config.parameter_count():,} |",
+        *(f"| {label} | {values[key]:,} |" for label, key in SHAPE),
+        f"| rotary dimensions a head | {config.rotary_dims} of {config.head_dim} |",
+        f"| stored as | {dtype} |",
+    ]
+    if not license:
+        lines += ["", "No license is stated here; what the model was trained on decides what may be done with it."]
+    return lines
+
+
+def _training(lineage: Mapping[str, Any]) -> list[str]:
+    """Figures of the checkpoint's own training and of what it started from, and its data by kind."""
+    lines: list[str] = []
+    chain: Any = lineage
+    while isinstance(chain, Mapping) and chain:
+        lines.append(f"- {_stage(chain)}")
+        chain = (chain.get("initial") or {}).get("lineage")
+    if not lines:
+        return ["The checkpoint came without a lineage; nothing is known here of its training."]
+    by_kind = lineage.get("by_kind") or ((lineage.get("initial") or {}).get("lineage") or {}).get("by_kind") or {}
+    if by_kind:
+        lines += ["", "| training data | documents | tokens |", "|---|---:|---:|"]
+        lines += [f"| {kind} | {row['documents']:,} | {row['tokens']:,} |" for kind, row in sorted(by_kind.items())]
+    return lines
+
+
+def _stage(lineage: Mapping[str, Any]) -> str:
+    """One step of the lineage, in a line."""
+    if lineage.get("step") == "transfer":
+        return f"grown from a smaller checkpoint, operator `{lineage.get('operator')}`"
+    facts = []
+    for key, words in (
+        ("training_tokens", "{:,} tokens"),
+        ("steps", "{:,} steps"),
+        ("flops", "{:.3g} training FLOPs"),
+        ("validation_loss", "validation loss {:.4f} nats a token"),
+        ("seed", "seed {}"),
+    ):
+        if isinstance(value := lineage.get(key), int | float):
+            facts.append(words.format(value))
+    start = "a checkpoint" if lineage.get("initial") else "random weights"
+    return f"trained from {start}" + (f": {', '.join(facts)}" if facts else "")
+
+
+def _use(config: PhiConfig) -> list[str]:
+    return f"""\
+```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("FOLDER")
+model = AutoModelForCausalLM.from_pretrained("FOLDER")
+inputs = tokenizer("def add(a, b):", return_tensors="pt")
+print(tokenizer.decode(model.generate(**inputs, max_new_tokens=32)[0]))
+```
+
+Prompt and answer together have {config.max_position_embeddings:,} positions. As a server with OpenAI's interface
+(`/v1/completions`, and `/v1/chat/completions` through a template that writes a question and `Answer:`):
+
+```sh
+transformers serve FOLDER --host 127.0.0.1 --port 8000   # pip install "transformers[serving]"
+vllm serve FOLDER --max-model-len {config.max_position_embeddings}
+```""".splitlines()
+
+
+def _llama_cpp(config: PhiConfig, pre_tokenizer: Any) -> list[str]:
+    problems = llama_cpp_problems(config)
+    if problems:
+        return ["Its converter (`Phi2Model`) cannot take this shape:", "", *(f"- {problem}" for problem in problems)]
+    split = llama_cpp_split(pre_tokenizer)
+    if split == "gpt-2":
+        known = "splits text as GPT-2's"
+    elif split:
+        known = f"splits text as its `{split}`"
+    else:
+        return [
+            "The shape converts. The tokenizer splits text in a way that is not among those known here; see "
+            "`get_vocab_base_pre` in the converter before trusting the converted model's tokens."
+        ]
+    return f"""\
+The converter knows tokenizers by a hash of what they make of a sample, and stops at one that it has not seen
+("BPE pre-tokenizer was not recognized"). This one {known}, so name that, from llama.cpp's folder:
+
+```sh
+python - FOLDER --outfile model.gguf <<'END'
+import runpy, sys
+sys.path.insert(0, "gguf-py")
+from conversion.base import TextModel
+TextModel.get_vocab_base_pre = lambda self, tokenizer: "{split}"
+sys.argv[0] = "convert_hf_to_gguf.py"
+runpy.run_path(sys.argv[0], run_name="__main__")
+END
+```""".splitlines()
+
+
+def llama_cpp_problems(config: PhiConfig) -> list[str]:
+    """What llama.cpp's converter takes for granted of a Phi, and this one is not."""
+    problems = []
+    if config.intermediate_size != 4 * config.hidden_size:
+        problems.append(
+            f"it takes the feed-forward width to be 4 times the width; here it is {config.intermediate_size:,} for "
+            f"{config.hidden_size:,}"
+        )
+    if config.rope_theta != 10_000:
+        problems.append(f"it takes the base of the rotary frequencies to be 10,000; here it is {config.rope_theta:,g}")
+    return problems
+
+
+def llama_cpp_split(pre_tokenizer: Any) -> str | None:
+    """llama.cpp's name for how a byte-level tokenizer splits text, or None where it is not known."""
+    parts = pre_tokenizer.get("pretokenizers", [pre_tokenizer]) if isinstance(pre_tokenizer, Mapping) else []
+    patterns = [part.get("pattern", {}).get("Regex") for part in parts if part.get("type") == "Split"]
+    byte_level = [part for part in parts if part.get("type") == "ByteLevel"]
+    if len(parts) == 1 and byte_level and byte_level[0].get("use_regex", True):
+        return "gpt-2"
+    if len(parts) == 2 and byte_level and not byte_level[0].get("use_regex", True) and patterns:
+        return LLAMA_CPP_SPLITS.get(patterns[0])
+    return None

@@ -1,0 +1,103 @@
+"""Export a checkpoint: a folder that AutoModelForCausalLM, `transformers serve`, vLLM and llama.cpp's converter take.
+
+config.json  generation_config.json  model.safetensors, or its shards and their index
+tokenizer.json  tokenizer_config.json (with a chat template) ...  README.md (model card)  lineage.json
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from components.errors import StepError
+from components.files import atomic_directory, write_json
+from components.phi import checkpoint
+from components.phi.card import model_card
+from components.phi.model import PhiConfig
+
+NEW_TOKENS = 256  # that a caller gets who asks for no number, where the model has the positions
+# Chat as the questions of the exercises look; a model without instruction tuning knows no other turns.
+CHAT_TEMPLATE = (
+    "{%- for message in messages -%}"
+    "{%- if message['role'] == 'user' -%}{{ 'Question: ' + message['content'] + '\\nAnswer:' }}"
+    "{%- elif message['role'] == 'assistant' -%}{{ ' ' + message['content'] + '\\n\\n' }}"
+    "{%- else -%}{{ message['content'] + '\\n\\n' }}{%- endif -%}"
+    "{%- endfor -%}"
+)
+
+
+def run(inputs: dict[str, Any], outputs: dict[str, Path], params: Any, tracker: Any) -> dict[str, Any]:
+    """The command `components.phi`: see `export`."""
+    return export(
+        inputs["checkpoint"], outputs["output"], inputs["dtype"], inputs["max_shard_size"] * 10**6, inputs["license"]
+    )
+
+
+def export(
+    source: Path, output: Path, dtype: str = "float32", max_shard_bytes: int | None = None, license: str | None = None
+) -> dict[str, Any]:
+    """Write the exported folder, whole or not at all; returns what is in it.
+
+    Args:
+        source: a checkpoint with its tokenizer.
+        dtype: of the stored weights; "float32", "bfloat16" or "float16".
+        max_shard_bytes: largest file of weights; None writes one.
+        license: SPDX name for the model card; None where it is not known.
+
+    Raises:
+        StepError: what `components.phi.checkpoint` refuses, weights too large for float16, no tokenizer, or a tokenizer
+            with more entries than the model.
+    """
+    config = checkpoint.read_config(source)
+    tokenizer = checkpoint.load_tokenizer(source)
+    highest = max(tokenizer.get_vocab(with_added_tokens=True).values())
+    if highest >= config.vocab_size:
+        raise StepError(
+            f"{source}: the tokenizer's highest id is {highest}, the model has {config.vocab_size} entries; the checkpoint "
+            "holds the tokenizer of another model"
+        )
+    state, lineage = checkpoint.read_state(source, config), checkpoint.read_lineage(source)
+    with atomic_directory(output) as folder:
+        write_json(folder / "config.json", config.to_hf(dtype))
+        write_json(folder / "generation_config.json", generation_config(config))
+        checkpoint.write_weights(state, folder, checkpoint.DTYPES[dtype], max_shard_bytes)
+        checkpoint.copy_tokenizer(source, folder)
+        write_json(folder / "tokenizer_config.json", tokenizer_config(folder, config, tokenizer))
+        write_json(folder / "lineage.json", lineage)
+        split = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8")).get("pre_tokenizer")
+        card = model_card(config, lineage, split, dtype, license)
+        (folder / "README.md").write_text(card, encoding="utf-8")
+        files = sorted(path.name for path in folder.iterdir())
+        weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    parameters = sum(tensor.numel() for tensor in state.values())
+    return {"parameters": parameters, "dtype": dtype, "weights_bytes": weights, "files": files}
+
+
+def generation_config(config: PhiConfig) -> dict[str, Any]:
+    """Greedy text of a bounded length: half of a small model's positions, at most."""
+    eos = config.eos_token_id
+    return {
+        "bos_token_id": eos,
+        "eos_token_id": eos,
+        "pad_token_id": eos,
+        "do_sample": False,
+        "max_new_tokens": min(NEW_TOKENS, config.max_position_embeddings // 2),
+    }
+
+
+def tokenizer_config(folder: Path, config: PhiConfig, tokenizer: Any) -> Mapping[str, Any]:
+    """tokenizer_config.json with every role filled, the model's length and a chat template, where it has none."""
+    path = folder / "tokenizer_config.json"
+    values = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    end = tokenizer.id_to_token(config.eos_token_id)
+    if end is None:
+        raise StepError(f"the model ends a text with token {config.eos_token_id}, which its tokenizer does not have")
+    filled: dict[str, Any] = {
+        f"{role}_token": values.get(f"{role}_token") or end for role in ("eos", "bos", "pad", "unk")
+    }
+    filled["tokenizer_class"] = values.get("tokenizer_class") or "PreTrainedTokenizerFast"
+    filled["model_input_names"] = ["input_ids", "attention_mask"]  # generate() refuses token types
+    filled["model_max_length"] = config.max_position_embeddings
+    if not values.get("chat_template") and not (folder / "chat_template.jinja").is_file():
+        filled["chat_template"] = CHAT_TEMPLATE
+    return values | filled
