@@ -6,24 +6,36 @@ import stat
 from collections.abc import Mapping
 from typing import Any
 
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
 
 def exceeds(folder: str, limits: Mapping[str, Any]) -> bool:
-    """Whether there is more in the folder than `folder_bytes` or `folder_entries`. For folders that nothing else bounds."""
+    """Whether there is more in the folder than `folder_bytes` or `folder_entries`. For folders that nothing else bounds.
+
+    Folders are opened by their parents, since a path may be longer than the system allows.
+    """
     size = entries = 0
-    pending = [folder]
-    while pending:
-        try:
-            with os.scandir(pending.pop()) as found:
-                for entry in found:
-                    entries += 1
-                    about = entry.stat(follow_symlinks=False)
-                    size += about.st_blocks * 512
-                    if entry.is_dir(follow_symlinks=False):
-                        pending.append(entry.path)
-        except OSError:
-            continue  # gone meanwhile, or too deep to name: what is deeper counts when it is emptied
-        if size > limits["folder_bytes"] or entries > limits["folder_entries"]:
-            return True
+    pending = [os.open(folder, _FOLDER)]
+    try:
+        while pending:
+            handle = pending.pop()
+            try:
+                with os.scandir(handle) as found:
+                    for entry in found:
+                        entries += 1
+                        about = entry.stat(follow_symlinks=False)
+                        size += about.st_blocks * 512
+                        if size > limits["folder_bytes"] or entries > limits["folder_entries"]:
+                            return True
+                        if stat.S_ISDIR(about.st_mode):
+                            pending.append(os.open(entry.name, _FOLDER, dir_fd=handle))
+            except OSError:
+                continue  # gone meanwhile, or not to be opened: then it was counted, and nobody else goes there either
+            finally:
+                os.close(handle)
+    finally:
+        for handle in pending:
+            os.close(handle)
     return False
 
 

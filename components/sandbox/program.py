@@ -5,6 +5,7 @@ answers: what the right ones are is in the tests' process, and so is the verdict
 """
 
 import atexit
+import errno
 import io
 import json
 import linecache
@@ -65,8 +66,8 @@ def classify(error: BaseException) -> str:
     """The outcome that an exception means."""
     if isinstance(error, MemoryError):
         return "memory"
-    if isinstance(error, OSError) and error.errno in (1, 13):  # EPERM, EACCES
-        return "forbidden"
+    if isinstance(error, OSError):
+        return _OUTCOMES.get(error.errno, "failed")
     return "failed"
 
 
@@ -86,6 +87,11 @@ def describe(error: BaseException) -> str:
     return line.rstrip(": ") + where
 
 
+_OUTCOMES = {
+    **dict.fromkeys((errno.EPERM, errno.EACCES, errno.EROFS), "forbidden"),
+    **dict.fromkeys((errno.EFBIG, errno.ENOSPC, errno.EDQUOT), "output"),
+    errno.ENOMEM: "memory",
+}
 _SPACE: dict[str, Any] = {}
 
 
