@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -65,12 +66,15 @@ class Axis:
     def is_new(self) -> Tensor:
         """(N,) whether a coordinate is none of the source's own: any but the first copy of each."""
         new = torch.ones(len(self), dtype=torch.bool)
-        seen: set[int] = set()
-        for position, coordinate in enumerate(self.source.tolist()):
-            if 0 <= coordinate < self.size and coordinate not in seen:
-                new[position] = False
-                seen.add(coordinate)
+        coordinates, first = np.unique(self.source.numpy(), return_index=True)
+        new[torch.from_numpy(first[(coordinates >= 0) & (coordinates < self.size)])] = False
         return new
+
+    @cached_property
+    def in_place(self) -> bool:
+        """Whether the source's coordinates stand first, in their order, and all else is new."""
+        first, rest = self.source[: self.size], self.source[self.size :]
+        return torch.equal(first, torch.arange(self.size)) and not (rest >= 0).any()
 
 
 def axis(source: Tensor | list[int], size: int, scale: float = 1.0) -> Axis:
@@ -187,15 +191,18 @@ def _copied_rows(rows: Axis, source: Tensor, mean: Tensor | None) -> Tensor:
 
 
 def _columns(columns: Axis, chunk: Tensor) -> Tensor:
-    mean = chunk.mean(1, keepdim=True)
-    if columns.centred:
-        chunk = chunk - mean
-    wide = chunk[:, columns.source.clamp(min=0)]
     means = columns.source == MEAN
-    if means.any():
-        wide[:, means] = mean
-    wide *= columns.scale
-    wide[:, ~(columns.copied | means)] = 0
+    mean = chunk.mean(1, keepdim=True) if columns.centred or means.any() else None
+    if mean is not None and columns.centred:
+        chunk = chunk - mean
+    if columns.in_place:  # most are; copying columns one by one takes several times as long
+        wide = torch.zeros(len(chunk), len(columns), dtype=torch.float64)
+        wide[:, : columns.size] = chunk * columns.scale[: columns.size]
+    else:
+        wide = chunk[:, columns.source.clamp(min=0)]
+        wide *= columns.scale * columns.copied
+    if mean is not None and means.any():
+        wide[:, means] = mean * columns.scale[means]
     return wide
 
 

@@ -4,7 +4,8 @@ The modules are those of `components.phi.model`, made without values; hooks brin
 take them away after. So a model is evaluated in the memory of one block, the embedding or the head, and activations.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from components.phi.checkpoint import BLOCK_KEYS
-from components.phi.model import Phi, PhiConfig, rotary_table
+from components.phi.model import Phi, PhiConfig
 
 LOGITS = 2**24  # logits that are held at once: 128 MB in float64
 
@@ -27,18 +28,36 @@ class StreamedPhi:
 
     def __init__(self, config: PhiConfig, weights: Mapping[str, Tensor], dtype: torch.dtype) -> None:
         self.config, self.dtype, self._weights = config, dtype, weights
-        with torch.device("meta"):
-            self._model = Phi(config, dtype).eval().requires_grad_(False)
-        cos, sin = rotary_table(config, config.max_position_embeddings)
-        self._model.cos, self._model.sin = cos, sin
-        self._hook(self._model.embed, lambda: {"weight": self._read("model.embed_tokens.weight")})
-        self._hook(self._model.final_norm, lambda: self._pair("model.final_layernorm"))
-        for number, block in enumerate(self._model.blocks):
-            self._hook(block, lambda number=number: self._block(f"model.layers.{number}"))
+        # One block stands for all, and neither it nor a vocabulary has values until they are needed.
+        model = Phi(replace(config, num_hidden_layers=1, vocab_size=1), dtype).eval().requires_grad_(False)
+        rotary = model.cos, model.sin
+        self._model = model.to("meta")
+        model.cos, model.sin = rotary
+        model.config = config
+        block = model.blocks[0]
+        model.blocks = nn.ModuleList([block] * config.num_hidden_layers)
+        self._layers = iter(())  # numbers of the blocks that are still to run
+        self._hook(model.embed, self._begin)
+        self._hook(block, lambda: self._block(f"model.layers.{next(self._layers)}"))
+        self._hook(model.final_norm, lambda: self._pair("model.final_layernorm"))
 
-    def _hook(self, module: nn.Module, weights: Any) -> None:
-        module.register_forward_pre_hook(lambda module, _: module.load_state_dict(weights(), assign=True) and None)
-        module.register_forward_hook(lambda module, *_: module.to("meta") and None)
+    def _hook(self, module: nn.Module, weights: Callable[[], dict[str, Tensor]]) -> None:
+        """Bring a module's weights before it runs, and take them away after."""
+
+        def bring(module: nn.Module, _: Any) -> None:
+            for name, tensor in weights().items():
+                owner, _, part = name.rpartition(".")
+                setattr(module.get_submodule(owner), part, nn.Parameter(tensor, requires_grad=False))
+
+        def take(module: nn.Module, *_: Any) -> None:
+            module.to("meta")
+
+        module.register_forward_pre_hook(bring)
+        module.register_forward_hook(take)
+
+    def _begin(self) -> dict[str, Tensor]:
+        self._layers = iter(range(self.config.num_hidden_layers))
+        return {"weight": self._read("model.embed_tokens.weight")}
 
     def _read(self, name: str) -> Tensor:
         return self._weights[name].to(self.dtype)

@@ -1,0 +1,306 @@
+"""Growth of the real pair: a checkpoint of Phi-1.5's shape into one of Phi-2's, with random weights of the real sizes.
+
+    python -m bench.growth [--scale 1.0] [--layers 24 32] [--dtype bfloat16] [--proof-tokens 64] [--float64] [--peer]
+
+A source of 1.42 billion random weights (norms and biases too, so that nothing cancels by chance) is written to a
+temporary folder, a tensor at a time, and grown by `exact` into 2.78 billion, in a process of its own. Reported:
+
+- growth and proof in seconds of wall clock and CPU, their peak memory in two figures: what the process allocated
+  (anonymous pages), and all that was resident, which counts the pages of the source's file that the kernel lent
+- the error, as the step itself proves it: what is on the disk computed in float32; with --float64 also the growth before
+  it was rounded
+- for comparison the speed at which this disk takes the same bytes, and with --peer what a script takes that does the
+  same with transformers in memory: both models loaded, old entries copied to their places, `save_pretrained`
+
+--scale shrinks all widths and the vocabulary (0.25: 86 times fewer weights a block's matrix is not needed: 16), --layers
+the depths. The real sizes take some 10 GB of disk in bfloat16, 17 GB in float32.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.common import ROOT, BenchError, Report, Row, machine, parser
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from components.phi.model import PhiConfig
+
+MODULE = "bench.growth"
+PHI_1_5 = {"vocab": 51_200, "width": 2048, "inner": 8192, "layers": 24, "heads": 32, "rotary_factor": 0.5}
+PHI_2 = {"vocab": 51_200, "width": 2560, "inner": 10_240, "layers": 32, "heads": 32, "rotary_factor": 0.4}
+STD = 0.02
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a child does, in a folder that holds `source` and takes `grown`."""
+
+    role: str  # source, ours, disk or peer
+    folder: str
+    scale: float
+    layers: tuple[int, int]
+    dtype: str
+    proof_tokens: int
+    float64: bool
+    threads: int
+
+    @property
+    def source(self) -> Path:
+        return Path(self.folder) / "source"
+
+    @property
+    def grown(self) -> Path:
+        return Path(self.folder) / "grown"
+
+    def configs(self) -> "tuple[PhiConfig, PhiConfig]":
+        """The pair of shapes; --scale takes heads away, so that head_dim and rotary dimensions stay the real ones."""
+        from components.phi.model import PhiConfig
+
+        def config(shape: dict[str, Any], layers: int) -> PhiConfig:
+            heads = max(1, round(shape["heads"] * self.scale))
+            width = shape["width"] // shape["heads"] * heads
+            inner, vocab = max(8, round(shape["inner"] * self.scale)), max(64, round(shape["vocab"] * self.scale))
+            return PhiConfig(vocab, width, inner, layers, heads, 2048, partial_rotary_factor=shape["rotary_factor"])
+
+        return config(PHI_1_5, self.layers[0]), config(PHI_2, self.layers[1])
+
+
+def main() -> int:
+    arguments = _arguments()
+    if arguments.child:
+        work = Work(**json.loads(arguments.child))
+        print(json.dumps(ROLES[work.role](replace(work, layers=tuple(work.layers)))))
+        return 0
+    with tempfile.TemporaryDirectory(dir=arguments.folder, prefix="growth-") as folder:
+        work = Work(
+            "source",
+            folder,
+            arguments.scale,
+            tuple(arguments.layers),
+            arguments.dtype,
+            arguments.proof_tokens,
+            arguments.float64,
+            arguments.threads,
+        )
+        rows = {role: _child(replace(work, role=role)) for role in ("source", "disk", "ours")}
+        if arguments.peer:
+            rows["peer"] = _child(replace(work, role="peer"))
+    return _report(rows, work).finish(arguments)
+
+
+def _arguments() -> Any:
+    options = parser(__doc__ or "")
+    options.add_argument("--scale", type=float, default=1.0, help="share of heads, widths and vocabulary (default 1)")
+    options.add_argument("--layers", type=int, nargs=2, default=(24, 32), help="depths (default 24 32)")
+    options.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16", help="of both checkpoints")
+    options.add_argument("--proof-tokens", type=int, default=64, help="tokens of the proof (default %(default)s)")
+    options.add_argument("--float64", action="store_true", help="prove the growth before rounding in float64, too")
+    options.add_argument("--peer", action="store_true", help="also do it with transformers in memory")
+    options.add_argument("--folder", type=Path, help="where the temporary folder is made")
+    return options.parse_args()
+
+
+def _child(work: Work) -> Row:
+    print(f"  {work.role} ...", file=sys.stderr, flush=True)
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(work.threads)}
+    command = [sys.executable, "-m", MODULE, "--child", json.dumps(asdict(work))]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BenchError(f"{work.role} ended with {done.returncode}: {done.stderr[-2000:]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+class Phase:
+    """Wall clock, CPU and peak memory of a piece of work."""
+
+    def __init__(self) -> None:
+        self.row: Row = {}
+        self._done = threading.Event()
+        self._anonymous = 0.0
+
+    @contextlib.contextmanager
+    def measured(self) -> Iterator[None]:
+        with contextlib.suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
+        before = _memory()
+        watcher = threading.Thread(target=self._watch, daemon=True)
+        watcher.start()
+        wall, cpu = time.perf_counter(), time.process_time()
+        yield
+        self.row = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
+        self._done.set()
+        watcher.join()
+        self.row |= {"before_mb": before["RssAnon"], "anonymous_mb": self._anonymous, "resident_mb": _memory()["VmHWM"]}
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.02):
+            self._anonymous = max(self._anonymous, _memory()["RssAnon"])
+
+
+def _memory() -> dict[str, float]:
+    """Figures of /proc/self/status, in MB; zeros where there is none."""
+    found = {"RssAnon": 0.0, "VmHWM": 0.0}
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name in found:
+                found[name] = int(value.split()[0]) / 1e3
+    return found
+
+
+def write_source(work: Work) -> Row:
+    """Random weights of the source's shape."""
+    import torch
+
+    from components.files import write_json
+    from components.phi.checkpoint import state_shapes
+    from components.transfer.weights import DTYPES, TensorSpec, write_weights
+
+    torch.set_num_threads(work.threads)
+    config, dtype = work.configs()[0], DTYPES[work.dtype]
+    specs = {name: TensorSpec(shape, dtype) for name, shape in state_shapes(config).items()}
+    generator = torch.Generator().manual_seed(1)
+
+    def chunks(name: str, shape: tuple[int, ...]) -> "Iterator[Tensor]":
+        rows = max(1, 2**22 // max(1, torch.Size(shape[1:]).numel()))
+        for start in range(0, shape[0], rows):
+            size = (min(rows, shape[0] - start), *shape[1:])
+            yield (1.0 if "layernorm.weight" in name else 0.0) + STD * torch.randn(size, generator=generator)
+
+    work.source.mkdir()
+    phase = Phase()
+    with phase.measured():
+        write_weights(work.source, specs, ((name, chunks(name, spec.shape)) for name, spec in specs.items()))
+    write_json(work.source / "config.json", config.to_hf() | {"dtype": work.dtype, "torch_dtype": work.dtype})
+    return phase.row | {"parameters": sum(torch.Size(spec.shape).numel() for spec in specs.values())}
+
+
+def grow(work: Work) -> Row:
+    """What the step does: grow onto the disk, then prove."""
+    import torch
+
+    from components.params import TransferParams
+    from components.phi import machine as our_machine
+    from components.transfer import transfer
+    from components.transfer.operators import growth
+    from components.transfer.options import Options
+    from components.transfer.proof import compare, proof_rows
+    from components.transfer.streamed import StreamedPhi
+    from components.transfer.weights import CheckpointWeights
+
+    our_machine.prepare(work.threads)
+    source, target = work.configs()
+    settings = TransferParams(dtype=work.dtype)
+    planned = growth(source, target, "exact", "auto", Options.of(settings, 1))
+    pair = transfer.Pair(source, CheckpointWeights(work.source, source), target, planned)
+    rows = proof_rows(None, work.proof_tokens, source.max_position_embeddings, source.vocab_size, 1)
+    work.grown.mkdir()
+    growing, proving = Phase(), Phase()
+    with growing.measured():
+        transfer.write_checkpoint(pair, work.grown, settings, work.source, None)
+    with proving.measured():
+        proof = transfer.prove(pair, work.grown, rows, work.dtype)
+    if work.float64:
+        models = StreamedPhi(source, pair.weights, torch.float64), StreamedPhi(target, pair.grown, torch.float64)
+        proof["float64"] = compare(*models, rows).record()
+    size = sum(path.stat().st_size for path in work.grown.glob("*.safetensors"))
+    return {
+        "grow": growing.row,
+        "prove": proving.row,
+        "proof": proof,
+        "parameters": transfer.parameters_of(target),
+        "bytes": size,
+    }
+
+
+def write_bytes(work: Work) -> Row:
+    """How fast the disk takes as many bytes, handed over as growth hands them over."""
+    from components.transfer import transfer
+    from components.transfer.weights import DTYPES
+
+    left = transfer.parameters_of(work.configs()[1]) * DTYPES[work.dtype].itemsize
+    block = os.urandom(2**23)
+    phase, path = Phase(), Path(work.folder) / "bytes"
+    with phase.measured(), open(path, "wb") as file:
+        while left > 0:
+            left -= file.write(block[: min(left, len(block))])
+    path.unlink()
+    return phase.row
+
+
+def grow_in_memory(work: Work) -> Row:
+    """The same entries moved by a script around transformers: no proof, no free entries but the target's own."""
+    import torch
+    import transformers
+
+    torch.set_num_threads(work.threads)
+    transformers.utils.logging.disable_progress_bar()
+    source, target = (transformers.PhiConfig(**config.to_hf()) for config in work.configs())
+    phase = Phase()
+    with phase.measured(), torch.no_grad():
+        dtype = getattr(torch, work.dtype)
+        small = transformers.PhiForCausalLM.from_pretrained(work.source, dtype=dtype)
+        large = transformers.PhiForCausalLM._from_config(target, dtype=dtype)
+        theirs = large.state_dict()
+        every = target.num_hidden_layers / source.num_hidden_layers
+        places = {int(layer * every): layer for layer in range(source.num_hidden_layers)}
+        for name, tensor in small.state_dict().items():
+            for place, layer in places.items():
+                if f".layers.{layer}." in name:
+                    name = name.replace(f".layers.{layer}.", f".layers.{place}.")
+                    break
+            theirs[name][tuple(slice(size) for size in tensor.shape)] = tensor
+        large.save_pretrained(Path(work.folder) / "peer")
+    return phase.row
+
+
+ROLES = {"source": write_source, "ours": grow, "disk": write_bytes, "peer": grow_in_memory}
+
+
+def _report(rows: dict[str, Row], work: Work) -> Report:
+    ours, disk = rows["ours"], rows["disk"]
+    settings = machine(work.threads) | {"scale": work.scale, "layers": "-".join(map(str, work.layers))}
+    report = Report("Growth of Phi-1.5's shape into Phi-2's", settings | {"stored": work.dtype}, measurements=rows)
+    parts = {"growth, disk to disk": ours["grow"], "proof": ours["prove"], "as many bytes to this disk": disk}
+    if "peer" in rows:
+        parts["with transformers in memory"] = rows["peer"]
+    keys = ("seconds", "cpu_seconds", "anonymous_mb", "resident_mb")
+    columns = ["", "seconds", "CPU seconds", "peak allocated, MB", "peak resident, MB"]
+    caption = f"{rows['source']['parameters']:,} into {ours['parameters']:,} parameters, {ours['bytes'] / 1e9:.2f} GB"
+    report.table(caption, columns, [[name, *(row[key] for key in keys)] for name, row in parts.items()])
+    figures = (
+        "relative_logit_error",
+        "max_relative_logit_difference",
+        "max_absolute_logit_difference",
+        "kl",
+        "loss_delta",
+    )
+    report.table(
+        f"Error over {work.proof_tokens} tokens",
+        ["", "norm", "largest, relative", "largest", "KL", "loss"],
+        [[name, *(f"{found[key]:.1e}" for key in figures)] for name, found in ours["proof"].items()],
+    )
+    error = ours["proof"]["construction"]["relative_logit_error"]
+    report.target("relative logit error in float32, before storage is rounded to less", error, 1e-6, at_least=False)
+    both = (rows["source"]["parameters"] + ours["parameters"]) * (2 if work.dtype == "bfloat16" else 4) / 1e6
+    peak = max(ours[phase]["anonymous_mb"] for phase in ("grow", "prove"))
+    report.target("peak allocated, as a share of the two checkpoints", peak / both, 1.0, at_least=False)
+    if "peer" in rows:
+        times = rows["peer"]["anonymous_mb"] / ours["grow"]["anonymous_mb"]
+        report.target("memory of the script in memory, times ours", times, 1.0)
+    return report
+
+
+if __name__ == "__main__":
+    sys.exit(main())
