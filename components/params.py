@@ -276,6 +276,9 @@ class TrainingParams(Section):
     distillation_fraction: float = Field(
         0.5, gt=0, le=1, description="With --teacher: share of the steps over which that weight falls to zero"
     )
+    keep_optimizer: bool = Field(
+        False, description="Keep the optimizer's state with the checkpoint, and take it up from a start that has one"
+    )
     carried_freeze_fraction: Fraction = Field(
         0.0, description="After growth: share of the steps in which entries that the source had stay as they are"
     )

@@ -110,16 +110,26 @@ class KeepState(StepCallback):
     Args:
         folder: where states are written; None in the processes that only gather.
         found: the state to take up.
+        optimizer: state of the optimizer that a fresh run begins with, where its start has kept one.
     """
 
-    def __init__(self, curve: Curve, folder: StateFolder | None, found: State | None, due: Due) -> None:
-        self.curve, self.folder, self.found, self.due = curve, folder, found, due
+    def __init__(
+        self,
+        curve: Curve,
+        folder: StateFolder | None,
+        found: State | None,
+        due: Due,
+        optimizer: dict[str, torch.Tensor] | None = None,
+    ) -> None:
+        self.curve, self.folder, self.found, self.due, self.optimizer = curve, folder, found, due, optimizer
 
     def on_fit_start(self, trainer: Trainer, module: PhiTraining) -> None:
         """Before the curve's start; the optimizer is made by then, the weights came with the model."""
         if self.found is not None:
             restore(self.found, module, self.curve)
-            self.found = None
+        elif self.optimizer is not None:
+            module.optimizer.load_tensors(self.optimizer)
+        self.found = self.optimizer = None
 
     def on_step(self, trainer: Trainer, module: PhiTraining, step: int) -> None:
         due = self.due.now(step) or trainer.received_sigterm

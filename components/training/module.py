@@ -154,13 +154,13 @@ class PhiTraining(LightningModule):
             reshard(self.model)
         return HeldOutLoss(held_out, nats)
 
-    def trained(self) -> Phi:
-        """The model whole on the CPU, with the averaged weights where an average is kept. Of sharded weights all ranks
-        must call."""
+    def trained(self) -> tuple[Phi, dict[str, Tensor]]:
+        """The model whole on the CPU, with the averaged weights where an average is kept; and the optimizer's state, where
+        it is to be kept. Of sharded weights all ranks must call."""
         tensors = dict(self.model.named_parameters()) if self.average is None else self.average.tensors
         model = Phi(self.model.config, self.model.dtype)
         model.load_state_dict({name: whole(tensor) for name, tensor in tensors.items()}, assign=True)
-        return model.eval()
+        return model.eval(), self.optimizer.tensors() if self.settings.keep_optimizer else {}
 
     def mean_loss(self) -> float:
         """Mean training loss a step since the last call, in nats a token."""

@@ -13,10 +13,12 @@ from typing import Any
 
 import torch
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
 from components.cli import Paths
 from components.errors import StepError
-from components.files import sha256_file
+from components.files import atomic_directory, sha256_file
 from components.params import ModelParams, Params, TrainingParams
 from components.phi import checkpoint, machine
 from components.phi.model import Phi, PhiConfig
@@ -33,6 +35,7 @@ from components.training.resume import Due, State, StateFolder, read_state, run_
 from components.training.trainer import quiet_trainer, rank
 from components.training.watch import Watch, matmul_ceiling
 
+OPTIMIZER = Path("state") / "optimizer.safetensors"  # in a checkpoint's directory, where it is kept
 STATES = Path(".phiforge") / "training"  # in the project's main folder
 FOUND = "PHIFORGE_TRAINING_STATE"  # tells the processes of the other devices which state the first one takes up
 
@@ -69,31 +72,45 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     carried = read_carried(initial, model) if initial is not None and apart else None
     taught_by = inputs.get("teacher") if settings.distillation_weight else None
     teacher = read_teacher(taught_by, model, settings)
+    start = read_optimizer(initial, settings)
     cost = Cost(
         settings.batch_tokens, model.config.flops_per_token(), forward_flops(teacher), taught_steps(steps, settings)
     )
     curve = Curve(held_out, tracker, cost)
     base = outputs.get("state") or project_home() / STATES
     with resumable(base, run_key(facts_of(section, params, tokens, model, initial, taught_by))) as (folder, found):
-        model = fit(model, section, settings, tokens, steps, loader, curve, tracker, folder, found, carried, teacher)
+        model, optimizer = fit(
+            model, section, settings, tokens, steps, loader, curve, tracker, folder, found, carried, teacher, start
+        )
         if rank():
             sys.exit(0)  # the first device's process does the rest
         lineage = lineage_of(inputs["model"], section, params, tokens, steps, cost, initial, taught_by)
-        save(model, outputs, tokens, lineage, curve)
+        save(model, optimizer, outputs, tokens, lineage, curve)
     summary = summarize(model, settings, steps, loader, curve)
     summary["checkpoint_sha256"] = weights_sha256(outputs["output"])
     tracker.model(outputs["output"], "model", summary)
     return summary
 
 
-def save(model: Phi, outputs: Paths, tokens: Tokens, lineage: dict[str, Any], curve: Curve) -> None:
-    """Write the checkpoint and, if asked, the curve.
+def save(
+    model: Phi,
+    optimizer: dict[str, torch.Tensor],
+    outputs: Paths,
+    tokens: Tokens,
+    lineage: dict[str, Any],
+    curve: Curve,
+) -> None:
+    """Write the checkpoint, with the optimizer's state if there is one, and, if asked, the curve.
 
     Raises:
         StepError: the disk does not take them; the run's last state is kept, and a restart goes on from it.
     """
     try:
-        checkpoint.save(model, outputs["output"], tokens.tokenizer_dir, lineage)
+        with atomic_directory(outputs["output"]) as folder:
+            checkpoint.save(model, folder, tokens.tokenizer_dir, lineage)
+            if optimizer:
+                (folder / OPTIMIZER).parent.mkdir()
+                save_file(optimizer, folder / OPTIMIZER)
         if outputs.get("curves"):
             curve.write(outputs["curves"])
     except OSError as error:
@@ -192,6 +209,21 @@ def check_tokenizer(initial: Path, tokens: Tokens) -> None:
         )
 
 
+def read_optimizer(initial: Path | None, settings: TrainingParams) -> dict[str, torch.Tensor] | None:
+    """The optimizer's state beside a start, where it has kept one and `keep_optimizer` asks for it.
+
+    Raises:
+        StepError: it cannot be read.
+    """
+    path = None if initial is None else initial / OPTIMIZER
+    if path is None or not settings.keep_optimizer or not path.is_file():
+        return None
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise StepError(f"{path} cannot be read ({error}); copy the checkpoint again, or remove the file") from error
+
+
 def facts_of(
     section: ModelParams, params: Params, tokens: Tokens, model: Phi, initial: Path | None, teacher: Path | None
 ) -> dict[str, Any]:
@@ -248,8 +280,9 @@ def fit(
     found: State | None = None,
     carried: Mapping[str, torch.Tensor] | None = None,
     teacher: Phi | None = None,
-) -> Phi:
-    """Train `model`, from its start or from the state `found`; returns it trained, on the CPU."""
+    optimizer: dict[str, torch.Tensor] | None = None,
+) -> tuple[Phi, dict[str, torch.Tensor]]:
+    """Train `model`, from its start or from the state `found`; returns it trained, with what is kept of the optimizer."""
     split = tokens.split("train")
     first = 0 if found is None else found.step
     if found is not None:
@@ -270,7 +303,7 @@ def fit(
         ceiling = settings.devices * matmul_ceiling("cuda" if torch.cuda.is_available() else "cpu", model.dtype)
         callbacks.append(Watch(tracker, curve.cost, ceiling))
     due = Due(settings.checkpoint_minutes, settings.checkpoint_steps)
-    callbacks.append(KeepState(curve, folder, found, due))
+    callbacks.append(KeepState(curve, folder, found, due, optimizer))
     trainer = quiet_trainer(settings, accumulate_grad_batches=micro_batches_of(settings), callbacks=callbacks)
     model.train()
     model.recompute = settings.recompute

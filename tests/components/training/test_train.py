@@ -244,3 +244,23 @@ def test_a_gradient_that_is_no_number_stops_the_run(call: Call, settings: dict[s
         patch.setattr(module_file.torch.nn.utils, "clip_grad_norm_", lambda parameters, limit: torch.tensor(torch.inf))
         with pytest.raises(StepError, match=r"gradient norm is inf at step 1 of 12"):
             call()
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_the_optimizers_state_is_kept_and_taken_up(
+    call: Call, settings: dict[str, Any], tmp_path: Path, optimizer: str
+) -> None:
+    from safetensors.torch import load_file
+
+    settings["training"] |= {"optimizer": optimizer, "keep_optimizer": True}
+    call("kept")
+    state = load_file(tmp_path / "kept" / "state" / "optimizer.safetensors")
+    assert {name.rpartition(".")[2] for name in state} <= {"exp_avg", "exp_avg_sq", "momentum_buffer", "step"}
+    assert float(state["embed.weight.step"]) == 12
+    warm = call("warm", initial=tmp_path / "kept")
+    assert float(load_file(tmp_path / "warm" / "state" / "optimizer.safetensors")["embed.weight.step"]) == 24
+    (tmp_path / "kept" / "state" / "optimizer.safetensors").unlink()
+    assert call("cold", initial=tmp_path / "kept")["checkpoint_sha256"] != warm["checkpoint_sha256"]
+    (tmp_path / "kept" / "state" / "optimizer.safetensors").write_bytes(b"torn")
+    with pytest.raises(StepError, match=r"optimizer\.safetensors cannot be read"):
+        call("torn", initial=tmp_path / "kept")
