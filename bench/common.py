@@ -1,20 +1,21 @@
-"""What the benchmarks share: variants measured in turn in processes of their own, medians, tables, JSON.
+"""What the benchmarks share: contenders in processes of their own that take steps in turn, medians, tables, JSON.
 
-A benchmark names its variants; each round runs every variant once, one after the other, so that all suffer alike from
-whatever else the machine does, and medians over the rounds count. Each measurement is a fresh process: an allocator or
-an environment variable belongs to one variant only, and no variant warms another's caches.
+Each contender is a process, so that an allocator or an environment variable belongs to it alone. They take their steps
+in turn, one process at a time, so that all suffer alike from whatever else the machine does; medians over the rounds
+count.
 """
 
 import argparse
-import itertools
+import contextlib
 import json
 import os
 import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ LONGEST = 1800  # seconds a measurement may take; the first compilation of a mod
 
 # glibc's allocator keeps what is freed, as components.phi.machine sets it within the process.
 KEEPING = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1), "MALLOC_TOP_PAD_": str(256 * 2**20)}
+
+RATE = {"wall": "tokens_per_second", "cpu": "tokens_per_cpu_second"}
+GATE = "BENCH_GATE"  # file descriptors on which a child waits and answers
 
 Row = dict[str, Any]
 
@@ -71,66 +75,149 @@ def allocator(name: str) -> dict[str, str]:
     return dict(KEEPING)
 
 
-def measure(module: str, spec: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> Row:
-    """Run `python -m MODULE --child SPEC` and return the JSON object that is its last line.
+@dataclass
+class Contender:
+    """A process that takes steps when it is told to: what to measure, and the environment it is started with."""
+
+    spec: Mapping[str, Any]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def lockstep(module: str, contenders: Mapping[str, Contender], rounds: int, settle: int = 0) -> dict[str, Row]:
+    """Measure contenders step by step in turn: each takes one step, then the next one, round after round.
+
+    Whatever else the machine does meets all of them alike, and the ratio of two contenders in one round is little
+    disturbed. Each runs as `python -m MODULE --child SPEC`, calls `Steps.border` between its steps, and prints a JSON
+    object as its last line.
 
     Args:
-        environment: set for this process in addition to what this one has, from which allocator settings are removed.
+        settle: rounds before those that count: caches fill, compilation happens.
+
+    Returns:
+        for each name the child's JSON with `steps`, a list of [wall seconds, CPU seconds] a round.
 
     Raises:
-        BenchError: it failed or said nothing.
+        BenchError: a child failed; the message has the end of what it said.
     """
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_") and k != "LD_PRELOAD"}
-    clean |= {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"} | dict(environment or {})
-    command = [sys.executable, "-m", module, "--child", json.dumps(dict(spec))]
-    done = subprocess.run(command, cwd=ROOT, env=clean, capture_output=True, text=True, timeout=LONGEST, check=False)
-    lines = [line for line in done.stdout.splitlines() if line.strip()]
-    if done.returncode or not lines:
-        said = "\n".join((done.stderr or done.stdout).strip().splitlines()[-8:])
-        raise BenchError(f"{module} {dict(spec)} ended with {done.returncode}: {said}")
-    return json.loads(lines[-1])
-
-
-def interleave(names: Sequence[str], once: Callable[[str], Row], rounds: int) -> dict[str, list[Row]]:
-    """Measure each name once a round, in turn, and tell on stderr how far it is."""
-    rows: dict[str, list[Row]] = {name: [] for name in names}
-    for number in range(rounds):
-        for name in names:
+    running: dict[str, _Child] = {}
+    try:
+        for name, contender in contenders.items():
             started = time.monotonic()
-            rows[name].append(once(name))
-            print(
-                f"  round {number + 1}/{rounds} {name}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True
-            )
-    return rows
+            running[name] = _Child(module, contender)
+            running[name].wait_for_border()
+            _tell(f"  {name}: started in {time.monotonic() - started:.0f} s")
+        for number in range(settle + rounds):
+            for child in running.values():
+                child.step()
+            if number == settle - 1:
+                _tell(f"  settled; {rounds} rounds")
+        return {name: child.finish(settle, rounds) for name, child in running.items()}
+    finally:
+        for child in running.values():
+            child.stop()
 
 
-def median(rows: Iterable[Row], key: str) -> float:
-    return statistics.median(row[key] for row in rows)
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
-class Stamps:
-    """Wall and CPU time at the borders of steps."""
+class _Child:
+    """The parent's end of a contender."""
+
+    def __init__(self, module: str, contender: Contender) -> None:
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_") and k != "LD_PRELOAD"}
+        clean |= {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"} | dict(contender.environment)
+        self.command = [sys.executable, "-m", module, "--child", json.dumps(dict(contender.spec))]
+        read_go, self.go = os.pipe()
+        self.border, write_border = os.pipe()
+        clean[GATE] = f"{read_go},{write_border}"
+        self.out, self.err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - closed by `stop`
+        self.process = subprocess.Popen(
+            self.command, cwd=ROOT, env=clean, stdout=self.out, stderr=self.err, pass_fds=(read_go, write_border)
+        )
+        os.close(read_go)
+        os.close(write_border)
+
+    def wait_for_border(self) -> None:
+        if not os.read(self.border, 1):
+            self._fail()
+
+    def step(self) -> None:
+        try:
+            os.write(self.go, b".")
+        except BrokenPipeError:
+            self._fail()
+        self.wait_for_border()
+
+    def finish(self, settle: int, rounds: int) -> Row:
+        """Let it run to its end and read its result."""
+        os.close(self.go)
+        self.go = -1
+        if self.process.wait(timeout=LONGEST):
+            self._fail()
+        row = json.loads(_text(self.out)[-1])
+        row["steps"] = row["steps"][settle : settle + rounds]
+        return row
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        for descriptor in (self.go, self.border):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self.go = self.border = -1
+        self.out.close()
+        self.err.close()
+
+    def _fail(self) -> None:
+        status = self.process.wait(timeout=60)
+        said = "\n".join((_text(self.err) or _text(self.out))[-8:])
+        raise BenchError(f"{' '.join(self.command[1:])} ended with {status}: {said}")
+
+
+def _text(file: Any) -> list[str]:
+    file.seek(0)
+    return [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+
+
+class Steps:
+    """The child's end: call `border` before each step and after the last. Without a parent nothing waits."""
 
     def __init__(self) -> None:
-        self.wall: list[float] = []
-        self.cpu: list[float] = []
+        gate = os.environ.get(GATE)
+        self._go, self._border = map(int, gate.split(",")) if gate else (-1, -1)
+        self.seconds: list[tuple[float, float]] = []
+        self._since: tuple[float, float] | None = None
 
-    def stamp(self) -> None:
-        self.wall.append(time.perf_counter())
-        self.cpu.append(time.process_time())
+    def border(self) -> None:
+        now = time.perf_counter(), time.process_time()
+        if self._since is not None:
+            self.seconds.append((now[0] - self._since[0], now[1] - self._since[1]))
+        if self._border >= 0:
+            with contextlib.suppress(BrokenPipeError):
+                os.write(self._border, b".")
+            os.read(self._go, 1)  # empty when the parent has seen enough: go on without it
+        self._since = time.perf_counter(), time.process_time()
 
-    def row(self, skip: int, tokens: int) -> Row:
-        """Medians a step after the first `skip`: wall and CPU milliseconds, tokens a second of each."""
-        medians = {}
-        for name, stamps in (("wall", self.wall[skip:]), ("cpu", self.cpu[skip:])):
-            medians[name] = statistics.median(b - a for a, b in itertools.pairwise(stamps))
-        return {
-            "wall_ms": 1e3 * medians["wall"],
-            "cpu_ms": 1e3 * medians["cpu"],
-            "tokens_per_second": tokens / medians["wall"],
-            "tokens_per_cpu_second": tokens / medians["cpu"],
-            "peak_mb": peak_megabytes(),
-        }
+    def row(self) -> Row:
+        return {"steps": self.seconds, "peak_mb": peak_megabytes()}
+
+
+def rates(rows: Mapping[str, Row], tokens: int) -> None:
+    """Add medians a step to each row: wall and CPU milliseconds, tokens a second of each."""
+    for row in rows.values():
+        for clock, name in enumerate(("wall", "cpu")):
+            seconds = statistics.median(step[clock] for step in row["steps"])
+            row[f"{name}_ms"] = 1e3 * seconds
+            row[RATE[name]] = tokens / seconds
+
+
+def times_faster(rows: Mapping[str, Row], fast: str, slow: str, by: str) -> float:
+    """How many times as fast: the median over the rounds of the ratio of two steps that were neighbours in time."""
+    clock = tuple(RATE).index(by)
+    pairs = zip(rows[fast]["steps"], rows[slow]["steps"], strict=True)
+    return statistics.median(b[clock] / a[clock] for a, b in pairs)
 
 
 def peak_megabytes() -> float:
@@ -219,11 +306,13 @@ def markdown_table(columns: list[str], rows: list[list[str]]) -> list[str]:
     return ["| " + " | ".join(line) + " |" for line in (columns, border, *rows)]
 
 
-def parser(description: str, threads: int = 2, rounds: int = 3) -> argparse.ArgumentParser:
+def parser(description: str, threads: int = 2, rounds: int = 20) -> argparse.ArgumentParser:
     """The options that every benchmark has."""
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--threads", type=int, default=threads, help="CPU threads of every process (default %(default)s)")
-    made.add_argument("--rounds", type=int, default=rounds, help="times each variant is measured (default %(default)s)")
+    made.add_argument(
+        "--rounds", type=int, default=rounds, help="steps of each contender that count (default %(default)s)"
+    )
     made.add_argument("--json", type=Path, help="also write everything measured to this file")
     made.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
     made.add_argument("--strict", action="store_true", help="exit with 1 if a target is missed")

@@ -1,6 +1,6 @@
 """Training speed on the CPU: ours beside transformers' Trainer and litgpt's model, same shapes, weights, tokens, threads.
 
-    python -m bench.training_speed [--sizes 1.3M 10M] [--threads 2] [--rounds 3] [--by wall]
+    python -m bench.training_speed [--sizes 1.3M 10M] [--threads 2] [--rounds 20] [--by wall]
 
 Each system takes real steps with AdamW (forward, backward, clipping, update) on the same batches from the same weights:
 
@@ -11,7 +11,7 @@ Each system takes real steps with AdamW (forward, backward, clipping, update) on
 - `ours`: what `python -m components.training` runs, Lightning and callbacks and all; with torch.compile, and with its
   default optimizer (Muon), too
 
-The grid is measured once, then the best of each system and ours are measured in turn, `--rounds` times; medians count.
+The grid is measured first, then the best of each system beside ours: one step each in turn, `--rounds` times.
 That the work is equal is checked: as many parameters, the same loss at the first step and, within rounding, after the
 last. Weights are float32 throughout: weights in bfloat16 without a float32 copy lose quality, and are not counted.
 """
@@ -26,12 +26,25 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.common import Report, Row, Stamps, allocator, interleave, machine, measure, median, missing_peer, parser
+from bench.common import (
+    RATE,
+    Contender,
+    Report,
+    Row,
+    Steps,
+    allocator,
+    lockstep,
+    machine,
+    missing_peer,
+    parser,
+    rates,
+    times_faster,
+)
 
 MODULE = "bench.training_speed"
 LEARNING_RATE = 1e-3
 SETTLE = 4  # steps that are not counted: caches fill, compilation happens
-RATE = {"wall": "tokens_per_second", "cpu": "tokens_per_cpu_second"}
+GRID_ROUNDS = 6
 
 
 @dataclass(frozen=True)
@@ -60,7 +73,6 @@ AS_IT_COMES = Variant("trainer", dtype="float32")
 def main() -> int:
     options = parser(__doc__)
     options.add_argument("--sizes", nargs="+", default=["1.3M", "10M"], help="models (default %(default)s)")
-    options.add_argument("--steps", type=int, default=16, help="steps that count (default %(default)s)")
     options.add_argument("--sequences", type=int, default=8, help="sequences a step (default %(default)s)")
     options.add_argument("--by", choices=("wall", "cpu"), default="wall", help="what ratios and the grid go by")
     options.add_argument("--grid", choices=("full", "none"), default="full", help="none: take settings that did well")
@@ -84,48 +96,51 @@ def compare(size: str, folder: Path, arguments: Any, report: Report) -> Row:
     from bench.corpus import random_tokens
     from bench.models import SIZES
 
-    length, batch = SIZES[size].positions, arguments.sequences * SIZES[size].positions
-    steps = SETTLE + arguments.steps
-    tokens = random_tokens(folder / size, SIZES[size].vocabulary, (steps + 1) * batch + 1, validation=4 * length)
-    common = {"size": size, "tokens": str(tokens), "steps": steps, "threads": arguments.threads}
-    common["sequences"] = arguments.sequences
+    batch = arguments.sequences * SIZES[size].positions
+    longest = SETTLE + max(arguments.rounds, GRID_ROUNDS) + 2
+    tokens = random_tokens(folder / size, SIZES[size].vocabulary, (longest + 1) * batch, validation=2 * batch)
+    common = {"size": size, "tokens": str(tokens), "threads": arguments.threads, "sequences": arguments.sequences}
 
-    def once(variant: Variant) -> Row:
-        environment = {} if variant.system == "ours" else allocator(variant.allocator)
-        return measure(MODULE, common | {"variant": asdict(variant)}, environment)
+    def run(variants: dict[str, Variant], rounds: int) -> dict[str, Row]:
+        spec = common | {"steps": SETTLE + rounds + 1}
+        started = {name: Contender(spec | {"variant": asdict(v)}, environment(v)) for name, v in variants.items()}
+        rows = lockstep(MODULE, started, rounds, SETTLE)
+        rates(rows, batch)
+        return rows
 
     systems = ["trainer"] + ([] if missing_peer("litgpt") else ["litgpt"])
-    tried = {system: best_of(system, once, arguments) for system in systems}
-    named = contenders({system: rows[0][0] for system, rows in tried.items()})
-    rows = interleave(list(named), lambda name: once(named[name]), arguments.rounds)
+    tried = {system: best_of(system, run, arguments) for system in systems}
+    named = contenders({system: found[0][0] for system, found in tried.items()})
+    rows = run(named, arguments.rounds)
     check_equal_work(rows)
     write(size, named, rows, arguments.by, report)
     grid = {system: [{"variant": str(v)} | row for v, row in found] for system, found in tried.items()}
-    return {"grid": grid, "rounds": rows, "variants": {name: str(v) for name, v in named.items()}}
+    return {"grid": grid, "contenders": rows, "variants": {name: str(v) for name, v in named.items()}}
 
 
-def best_of(system: str, once: Any, arguments: Any) -> list[tuple[Variant, Row]]:
+def environment(variant: Variant) -> dict[str, str]:
+    """Ours is started as it is and sets its allocator itself."""
+    return {} if variant.system == "ours" else allocator(variant.allocator)
+
+
+def best_of(system: str, run: Any, arguments: Any) -> list[tuple[Variant, Row]]:
     """All settings of a system, fastest first: the grid with one allocator, then the fastest with the others."""
     if arguments.grid == "none":
-        return [(Variant(system, compile=system == "litgpt", allocator="jemalloc"), {})]
+        return [(Variant(system, compile=system == "litgpt", allocator="keeping"), {})]
     attentions = ("sdpa", "eager") if system == "trainer" else ("sdpa",)
     grid = [
         Variant(system, dtype, compiled, attention, "keeping")
         for dtype, compiled, attention in itertools.product(("float32", "autocast"), (False, True), attentions)
     ]
 
-    def rate(pair: tuple[Variant, Row]) -> float:
-        return -pair[1][RATE[arguments.by]]
+    def trial(variants: list[Variant]) -> list[tuple[Variant, Row]]:
+        rows = run({str(v): v for v in variants}, GRID_ROUNDS)
+        return sorted(((v, rows[str(v)]) for v in variants), key=lambda pair: -pair[1][RATE[arguments.by]])
 
-    def trial(variant: Variant) -> tuple[Variant, Row]:
-        row = once(variant)
-        print(f"  {system}: {variant}: {row[RATE[arguments.by]]:,.0f}", file=sys.stderr, flush=True)
-        return variant, row
-
-    found = sorted(map(trial, grid), key=rate)
+    found = trial(grid)
     best = asdict(found[0][0])
-    others = [Variant(**best | {"allocator": name}) for name in ("jemalloc", "default")]
-    return sorted([*found, *map(trial, others)], key=rate)
+    again = trial([Variant(**best | {"allocator": name}) for name in ("keeping", "jemalloc", "default")])
+    return [*again, *found[1:]]
 
 
 def contenders(best: dict[str, Variant]) -> dict[str, Variant]:
@@ -140,31 +155,29 @@ def contenders(best: dict[str, Variant]) -> dict[str, Variant]:
     return named
 
 
-def check_equal_work(rows: dict[str, list[Row]]) -> None:
+def check_equal_work(rows: dict[str, Row]) -> None:
     """Raise AssertionError unless all have trained the same model on the same tokens."""
-    first = {name: found[0] for name, found in rows.items()}
-    assert len({row["parameters"] for row in first.values()}) == 1, {n: r["parameters"] for n, r in first.items()}
+    assert len({row["parameters"] for row in rows.values()}) == 1, {n: r["parameters"] for n, r in rows.items()}
     for key in ("first_loss", "last_loss"):
-        losses = {name: row[key] for name, row in first.items() if key == "first_loss" or "Muon" not in name}
+        losses = {name: row[key] for name, row in rows.items() if key == "first_loss" or "Muon" not in name}
         assert max(losses.values()) - min(losses.values()) < 0.05, (key, losses)
-    for name, row in first.items():
+    for name, row in rows.items():
         assert row["last_loss"] < row["first_loss"], (name, row)
 
 
-def write(size: str, named: dict[str, Variant], rows: dict[str, list[Row]], by: str, report: Report) -> None:
-    rate = {name: median(found, RATE[by]) for name, found in rows.items()}
-    ours = max(rate["ours"], rate["ours, compiled"])
+def write(size: str, named: dict[str, Variant], rows: dict[str, Row], by: str, report: Report) -> None:
+    ours = min(("ours", "ours, compiled"), key=lambda name: -rows[name][RATE[by]])
     table = [
         [
             name,
             str(named[name]),
-            *(median(found, key) for key in ("tokens_per_second", "tokens_per_cpu_second", "wall_ms", "cpu_ms")),
-            round(median(found, "peak_mb")),
-            rate["ours"] / rate[name],
-            ours / rate[name],
-            found[0]["last_loss"],
+            *(row[key] for key in ("tokens_per_second", "tokens_per_cpu_second", "wall_ms", "cpu_ms")),
+            round(row["peak_mb"]),
+            times_faster(rows, "ours", name, by),
+            times_faster(rows, ours, name, by),
+            row["last_loss"],
         ]
-        for name, found in rows.items()
+        for name, row in rows.items()
     ]
     columns = [
         "",
@@ -178,13 +191,16 @@ def write(size: str, named: dict[str, Variant], rows: dict[str, list[Row]], by: 
         "ours, best is x",
         "loss",
     ]
-    report.table(f"{size}: {rows['ours'][0]['parameters']:,} parameters", columns, table)
-    transformers = max(rate["transformers, best"], rate["transformers, best, bare loop"])
-    report.target(f"{size}: ours over transformers as it comes", ours / rate["transformers, as it comes"], 2.7)
-    report.target(f"{size}: ours over transformers' best", ours / transformers, 1.2)
-    report.target(
-        f"{size}: ours over litgpt's best", ours / rate["litgpt, best"] if "litgpt, best" in rate else None, 1.15
-    )
+    report.table(f"{size}: {rows['ours']['parameters']:,} parameters", columns, table)
+
+    def over(*names: str) -> float | None:
+        known = [times_faster(rows, ours, name, by) for name in names if name in rows]
+        return min(known) if known else None
+
+    report.target(f"{size}: ours over transformers as it comes", over("transformers, as it comes"), 2.7)
+    best = over("transformers, best", "transformers, best, bare loop")
+    report.target(f"{size}: ours over transformers' best", best, 1.2)
+    report.target(f"{size}: ours over litgpt's best", over("litgpt, best"), 1.15)
 
 
 def child(spec: Row) -> Row:
@@ -199,9 +215,8 @@ def child(spec: Row) -> Row:
     torch.set_num_threads(spec["threads"])
     run = {"ours": run_ours, "trainer": run_trainer}.get(variant.system, run_loop)
     with contextlib.redirect_stdout(sys.stderr):  # the last line of stdout is the result
-        stamps, losses, parameters = run(variant, spec)
-    row = stamps.row(SETTLE, spec["sequences"] * _positions(spec))
-    return row | {"first_loss": losses[0], "last_loss": losses[-1], "parameters": parameters}
+        steps, losses, parameters = run(variant, spec)
+    return steps.row() | {"first_loss": losses[0], "last_loss": losses[-1], "parameters": parameters}
 
 
 def _positions(spec: Row) -> int:
@@ -210,16 +225,23 @@ def _positions(spec: Row) -> int:
     return SIZES[spec["size"]].positions
 
 
-def loader_of(spec: Row) -> Any:
-    """Our loader over the tokens; every system gets its batches, in its order."""
+def loader_of(spec: Row, steps: Steps | None = None) -> Any:
+    """Our loader over the tokens, with a border before each batch; every system gets its batches, in its order."""
     from components.tokens import Tokens
-    from components.training.data import BatchLoader
+    from components.training.data import Batch, BatchLoader
+
+    class Bordered(BatchLoader):
+        def __iter__(self) -> Iterator[Batch]:
+            for batch in super().__iter__():
+                if steps is not None:
+                    steps.border()
+                yield batch
 
     split = Tokens.open(Path(spec["tokens"])).split("train")
-    return BatchLoader(split, _positions(spec), spec["sequences"], spec["steps"], seed=1)
+    return Bordered(split, _positions(spec), spec["sequences"], spec["steps"], seed=1)
 
 
-def run_ours(variant: Variant, spec: Row) -> tuple[Stamps, list[float], int]:
+def run_ours(variant: Variant, spec: Row) -> tuple[Steps, list[float], int]:
     """As `python -m components.training` does it, with a validation before and after the steps that count."""
     import torch
 
@@ -234,12 +256,8 @@ def run_ours(variant: Variant, spec: Row) -> tuple[Stamps, list[float], int]:
 
     size = SIZES[spec["size"]]
     batch = spec["sequences"] * size.positions
-    plain = {
-        "beta2": 0.999,
-        "weight_decay": 0.0,
-        "warmup_fraction": 0.0,
-        "decay_fraction": 0.0,
-    }  # as Trainer's defaults
+    # As Trainer's defaults, at a constant learning rate.
+    plain = {"beta2": 0.999, "weight_decay": 0.0, "warmup_fraction": 0.0, "decay_fraction": 0.0}
     settings = TrainingParams(
         context_length=size.positions,
         batch_tokens=batch,
@@ -255,24 +273,15 @@ def run_ours(variant: Variant, spec: Row) -> tuple[Stamps, list[float], int]:
     tokens = Tokens.open(Path(spec["tokens"]))
     precision = "float32" if variant.dtype == "float32" else "bfloat16"
     model = ours(size, ours_machine.activation_dtype(precision))
-    loader = loader_of(spec)
-    stamps = Stamps()
-    loader.__class__ = type(
-        "Stamped", (type(loader),), {"__iter__": lambda self: _stamped(type(self).__mro__[1], self, stamps)}
-    )
+    steps = Steps()
+    loader = loader_of(spec, steps)
     held_out = HeldOut.choose(tokens.split("validation"), size.positions, size.positions, batch)
     curve = Curve(held_out, Tracker(), batch, model.config.flops_per_token())
     first = float(model.loss(*_first_batch(spec)))
     trained = train.fit(model, section, settings, tokens, spec["steps"], loader, curve, Tracker())
     with torch.no_grad():
         last = float(trained.loss(*_last_batch(spec)))
-    return stamps, [first, last], parameters(trained)
-
-
-def _stamped(loader: type, instance: Any, stamps: Stamps) -> Iterator[Any]:
-    for batch in loader.__iter__(instance):
-        stamps.stamp()
-        yield batch
+    return steps, [first, last], parameters(trained)
 
 
 def _first_batch(spec: Row) -> tuple[Any, Any]:
@@ -285,7 +294,7 @@ def _last_batch(spec: Row) -> tuple[Any, Any]:
     return batch.tokens, batch.targets
 
 
-def run_loop(variant: Variant, spec: Row) -> tuple[Stamps, list[float], int]:
+def run_loop(variant: Variant, spec: Row) -> tuple[Steps, list[float], int]:
     """A bare loop: autocast, fused AdamW, clipping, nothing else."""
     import torch
 
@@ -297,12 +306,11 @@ def run_loop(variant: Variant, spec: Row) -> tuple[Stamps, list[float], int]:
     step = torch.compile(model, dynamic=False) if variant.compile else model
     loss_of = loss_function(variant.system, step)
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.0, fused=True)
-    stamps = Stamps()
+    steps = Steps()
     cast = torch.autocast("cpu", torch.bfloat16, enabled=variant.dtype == "autocast")
     with cast:
         losses = [float(loss_of(*_first_batch(spec)))]
-    for batch in loader_of(spec):
-        stamps.stamp()
+    for batch in loader_of(spec, steps):
         with cast:
             loss = loss_of(batch.tokens, batch.targets)
         loss.backward()
@@ -312,10 +320,10 @@ def run_loop(variant: Variant, spec: Row) -> tuple[Stamps, list[float], int]:
         loss.item()
     with torch.no_grad(), cast:
         losses.append(float(loss_of(*_last_batch(spec))))
-    return stamps, losses, parameters(model)
+    return steps, losses, parameters(model)
 
 
-def run_trainer(variant: Variant, spec: Row) -> tuple[Stamps, list[float], int]:
+def run_trainer(variant: Variant, spec: Row) -> tuple[Steps, list[float], int]:
     """transformers' Trainer; but for the learning rate and the number of steps, what is not named is its default."""
     import torch
 
@@ -325,11 +333,11 @@ def run_trainer(variant: Variant, spec: Row) -> tuple[Stamps, list[float], int]:
     add_peers()  # accelerate, which Trainer needs
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
-    stamps = Stamps()
+    steps = Steps()
 
     class Stamp(TrainerCallback):
         def on_step_begin(self, *unused: Any, **ignored: Any) -> None:
-            stamps.stamp()
+            steps.border()
 
     model = transformers_model(SIZES[spec["size"]], variant.attention)
     cast = torch.autocast("cpu", torch.bfloat16, enabled=variant.dtype == "autocast")
@@ -356,7 +364,7 @@ def run_trainer(variant: Variant, spec: Row) -> tuple[Stamps, list[float], int]:
         trainer.train()
     with torch.no_grad(), cast:
         last = float(loss_function("transformers", model)(*_last_batch(spec)))
-    return stamps, [first, last], parameters(model)
+    return steps, [first, last], parameters(model)
 
 
 class InOrder:
