@@ -1,0 +1,150 @@
+"""The shape of a Phi, and its config.json in the dialects of those who read and write it. No torch."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from components.errors import StepError
+from components.params import ModelShape
+
+
+@dataclass(frozen=True)
+class PhiConfig:
+    """Shape of a Phi, in the names of the Hugging Face configuration."""
+
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    max_position_embeddings: int
+    partial_rotary_factor: float = 0.5
+    initializer_range: float = 0.02
+    layer_norm_eps: float = 1e-5
+    rope_theta: float = 10_000.0
+    eos_token_id: int = 0
+
+    @property
+    def head_dim(self) -> int:
+        return self.hidden_size // self.num_attention_heads
+
+    @property
+    def rotary_dims(self) -> int:
+        """Dimensions of a head that carry the position, as transformers counts them."""
+        return int(self.head_dim * self.partial_rotary_factor)
+
+    @classmethod
+    def from_shape(cls, shape: ModelShape, vocab_size: int, positions: int, eos_token_id: int = 0) -> "PhiConfig":
+        """The configuration of a `params.yaml` shape for a vocabulary and a number of positions."""
+        return cls(
+            **shape.model_dump(), vocab_size=vocab_size, max_position_embeddings=positions, eos_token_id=eos_token_id
+        )
+
+    @classmethod
+    def from_hf(cls, values: Mapping[str, Any], origin: str = "config.json") -> "PhiConfig":
+        """Read a Hugging Face config.json, with `rope_parameters` (transformers 5) or flat rotary keys (4.x).
+
+        Dropout probabilities are ignored: Phi's pre-training and its evaluation use none.
+
+        Raises:
+            StepError: not a Phi, an option of transformers' Phi that the published models do not use, a missing or
+                impossible value; the message names the key and `origin`.
+        """
+        _refuse_unsupported(values, origin)
+        rope = values.get("rope_parameters") or {}
+        eos = values.get("eos_token_id")
+        fields = {
+            "partial_rotary_factor": rope.get("partial_rotary_factor", values.get("partial_rotary_factor", 0.5)),
+            "rope_theta": rope.get("rope_theta", values.get("rope_theta", 10_000.0)),
+            "initializer_range": values.get("initializer_range", 0.02),
+            "layer_norm_eps": values.get("layer_norm_eps", 1e-5),
+            "eos_token_id": (eos[0] if isinstance(eos, list) and eos else eos) or 0,
+        }
+        for key in (
+            "vocab_size",
+            "hidden_size",
+            "intermediate_size",
+            "num_hidden_layers",
+            "num_attention_heads",
+            "max_position_embeddings",
+        ):
+            value = values.get(key)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise StepError(f"{origin}: {key} is {value!r}; a Phi needs a whole number of at least 1")
+            fields[key] = value
+        return cls(**fields).checked(origin)
+
+    def checked(self, origin: str = "configuration") -> "PhiConfig":
+        """This configuration, if a Phi of it can exist.
+
+        Raises:
+            StepError: heads that do not divide the width, or an odd or zero number of rotary dimensions.
+        """
+        if self.hidden_size % self.num_attention_heads:
+            raise StepError(
+                f"{origin}: hidden_size {self.hidden_size} is not a multiple of num_attention_heads "
+                f"{self.num_attention_heads}"
+            )
+        if self.rotary_dims < 2 or self.rotary_dims % 2 or self.rotary_dims > self.head_dim:
+            raise StepError(
+                f"{origin}: partial_rotary_factor {self.partial_rotary_factor} of head_dim {self.head_dim} gives "
+                f"{self.rotary_dims} rotary dimensions; an even number from 2 to {self.head_dim} is needed"
+            )
+        return self
+
+    def to_hf(self, dtype: str = "float32") -> dict[str, Any]:
+        """A config.json that transformers 4 and 5, vLLM and llama.cpp's converter read as a Phi of stored `dtype`."""
+        values = asdict(self)
+        rope = {key: values[key] for key in ("partial_rotary_factor", "rope_theta")}
+        return values | {
+            "architectures": ["PhiForCausalLM"],
+            "model_type": "phi",
+            "num_key_value_heads": self.num_attention_heads,
+            "hidden_act": "gelu_new",
+            "attention_dropout": 0.0,
+            "embd_pdrop": 0.0,
+            "resid_pdrop": 0.0,
+            "qk_layernorm": False,
+            "tie_word_embeddings": False,
+            "use_cache": True,
+            "rope_parameters": rope | {"rope_type": "default"},
+            "bos_token_id": self.eos_token_id,
+            "n_inner": self.intermediate_size,  # vLLM's name for it
+            "dtype": dtype,
+            "torch_dtype": dtype,
+        }
+
+    def matmul_parameters(self) -> int:
+        """Weights that take part in matrix products: all but embedding, norms and biases; the head counts."""
+        block = 4 * self.hidden_size**2 + 2 * self.hidden_size * self.intermediate_size
+        return self.num_hidden_layers * block + self.vocab_size * self.hidden_size
+
+    def parameter_count(self) -> int:
+        """All weights, as `Phi.parameter_count` counts them, without making a model."""
+        width, inner = self.hidden_size, self.intermediate_size
+        vectors = self.num_hidden_layers * (7 * width + inner) + 2 * width + self.vocab_size
+        return self.matmul_parameters() + self.vocab_size * width + vectors
+
+    def flops_per_token(self) -> int:
+        """Training FLOPs a token, forward and backward: `6 N + 12 L D T` (PaLM, appendix B; no causal discount)."""
+        attention = 12 * self.num_hidden_layers * self.hidden_size * self.max_position_embeddings
+        return 6 * self.matmul_parameters() + attention
+
+
+def _refuse_unsupported(values: Mapping[str, Any], origin: str) -> None:
+    if values.get("model_type") != "phi":
+        raise StepError(f"{origin}: model_type is {values.get('model_type')!r}; only 'phi' is read")
+    heads = values.get("num_attention_heads")
+    rope = values.get("rope_parameters") or {}
+    allowed = {
+        "num_key_value_heads": (values.get("num_key_value_heads"), (None, heads)),
+        "qk_layernorm": (values.get("qk_layernorm"), (None, False)),
+        "tie_word_embeddings": (values.get("tie_word_embeddings"), (None, False)),
+        "hidden_act": (values.get("hidden_act"), (None, "gelu_new")),
+        "rope_scaling": (values.get("rope_scaling"), (None,)),
+        "rope_parameters.rope_type": (rope.get("rope_type"), (None, "default")),
+    }
+    for key, (given, fine) in allowed.items():
+        if given not in fine:
+            raise StepError(f"{origin}: {key} is {json.dumps(given)}; Phi-1.5 and Phi-2 have {json.dumps(fine[-1])}")
