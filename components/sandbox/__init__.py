@@ -1,6 +1,18 @@
 """Run Python code that nobody has read, such as a model's completions, and say whether it passed its tests."""
 
-from components.sandbox.sandbox import Sandbox
-from components.sandbox.types import Job, Limits, Outcome, Verdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from components.sandbox.sandbox import Sandbox
+    from components.sandbox.types import Job, Limits, Outcome, Verdict
 
 __all__ = ["Job", "Limits", "Outcome", "Sandbox", "Verdict"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: the server's process, of which every program is a copy, needs none of it."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from components.sandbox import sandbox, types
+
+    return getattr(sandbox if name == "Sandbox" else types, name)

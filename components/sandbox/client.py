@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +19,21 @@ _ROOT = Path(__file__).parent.parent.parent
 _START = f"import sys; sys.path.insert(0, {str(_ROOT)!r}); from components.sandbox.server import main; main()"
 _PATIENCE = 30.0  # seconds beyond a program's wall time until the server itself counts as stuck
 _PASSED, _PROGRAM_ENDED, _NOT_CONFINED = 42, 44, 70  # as in the server's modules, which are not imported here
+
+
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
+
+
+def readable_paths() -> list[str]:
+    """What a program needs to read: the standard library, shared libraries, time zones, devices."""
+    library = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), sysconfig.get_config_var("LIBDIR")}
+    library |= {os.path.join(sys.base_prefix, "lib"), sysconfig.get_config_var("DESTSHARED")}
+    shared = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache", "/usr/share/zoneinfo")
+    paths = {os.path.realpath(path) for path in (*library, *shared) if path and os.path.exists(path)}
+    # A link such as /lib -> usr/lib is needed under both names; a path below another comes with it.
+    paths |= {path for path in shared if os.path.exists(path)}
+    inner = {path for path in paths for other in paths if path != other and path.startswith(other.rstrip("/") + "/")}
+    return sorted(paths - inner) + list(_DEVICES)
 
 
 class Server:
@@ -48,6 +64,7 @@ class Server:
                 )
             self._control.settimeout(_PATIENCE)
             setup = {"missing": self._missing, "folder": self._folder, "limits": asdict(self._limits)}
+            setup["readable"] = readable_paths()
             self._control.send(json.dumps(setup).encode())
             answer = self._receive()
             if answer is None:

@@ -1,7 +1,6 @@
 """The programs' temporary folder: how full it is, and emptying it whatever a program left there."""
 
 import os
-import shutil
 import stat
 from collections.abc import Mapping
 from typing import Any
@@ -67,4 +66,4 @@ def empty(folder: str) -> None:
 def remove(folder: str) -> None:
     """Delete the folder itself."""
     empty(folder)
-    shutil.rmtree(folder)
+    os.rmdir(folder)

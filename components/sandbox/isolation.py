@@ -6,14 +6,13 @@ before Landlock and seccomp, which need it, and seccomp last, since it refuses w
 
 import os
 import resource
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from components.sandbox import kernel, landlock
 from components.sandbox.seccomp import Template, install
 
 
-@dataclass(frozen=True)
-class Confinement:
+class Confinement(NamedTuple):
     """What the server found on this machine. None or False: that layer is missing or left out.
 
     Attributes:

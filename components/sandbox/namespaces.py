@@ -8,34 +8,21 @@ ends everything else.
 
 import os
 import signal
-import sys
-import sysconfig
-from pathlib import Path
+from collections.abc import Sequence
 
 from components.sandbox import kernel
 
 FOLDER = "/tmp"
-_DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 _SPACES = (
     kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
     | kernel.CLONE_NEWCGROUP
 )  # fmt: skip
 
 
-def readable_paths() -> list[str]:
-    """What a program needs to read: the standard library, shared libraries, time zones, devices."""
-    library = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), sysconfig.get_config_var("LIBDIR")}
-    library |= {os.path.join(sys.base_prefix, "lib"), sysconfig.get_config_var("DESTSHARED")}
-    shared = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache", "/usr/share/zoneinfo")
-    paths = {os.path.realpath(path) for path in (*library, *shared) if path and os.path.exists(path)}
-    # A link such as /lib -> usr/lib is needed under both names; a path below another comes with it.
-    paths |= {path for path in shared if os.path.exists(path)}
-    inner = {path for path in paths for other in paths if path != other and path.startswith(other.rstrip("/") + "/")}
-    return sorted(paths - inner) + list(_DEVICES)
-
-
-def enter(folder_bytes: int, folder_entries: int) -> None:
+def enter(readable: Sequence[str], folder_bytes: int, folder_entries: int) -> None:
     """Move this process into namespaces of its own and a new root; returns in the first process of the new table.
+
+    Of the old root only what is `readable` is there.
 
     The calling process stays outside, waits for that one and ends as it ended.
 
@@ -47,10 +34,10 @@ def enter(folder_bytes: int, folder_entries: int) -> None:
     else:
         user, group = os.geteuid(), os.getegid()
         kernel.unshare(_SPACES | kernel.CLONE_NEWUSER)
-        Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
-        Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
-    _new_root(folder_bytes, folder_entries)
+        for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
+            with open(f"/proc/self/{name}", "w") as file:
+                file.write(text)
+    _new_root(readable, folder_bytes, folder_entries)
     child = os.fork()
     if child:
         _wait_as(child)
@@ -64,11 +51,11 @@ def _wait_as(child: int) -> None:
     os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
 
 
-def _new_root(folder_bytes: int, folder_entries: int) -> None:
+def _new_root(readable: Sequence[str], folder_bytes: int, folder_entries: int) -> None:
     kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
     root = "/tmp"
     # Names are resolved before the new file system covers them.
-    sources = {path: os.open(path, os.O_PATH) for path in readable_paths()}
+    sources = {path: os.open(path, os.O_PATH) for path in readable}
     kernel.mount("none", root, "tmpfs", kernel.MS_NOSUID, "mode=755,size=1m")
     for path, source in sources.items():
         _show(source, path, root + path)
@@ -90,9 +77,9 @@ def _show(source: int, path: str, target: str) -> None:
     if os.path.isdir(described):
         os.makedirs(target, exist_ok=True)
     else:
-        Path(target).touch()
+        os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
     kernel.mount(described, target, None, kernel.MS_BIND | kernel.MS_REC)
-    if path in _DEVICES:
+    if path.startswith("/dev/"):
         return
     # Inside a user namespace the flags that the outer mount has must be kept.
     kept = os.statvfs(target).f_flag & (os.ST_NOEXEC | os.ST_NODEV | os.ST_NOATIME | os.ST_NODIRATIME)

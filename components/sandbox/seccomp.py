@@ -12,7 +12,7 @@ older kernel (ENOSYS) so that the C library falls back. Calls that are only safe
 
 import errno
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from components.sandbox import kernel, syscalls
 
@@ -24,8 +24,7 @@ _X32 = 0x40000000
 Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, operand
 
 
-@dataclass(frozen=True)
-class Condition:
+class Condition(NamedTuple):
     """Argument `index`, of which `mask` is looked at, is one of `values`. `wide` looks at all 64 bits (a pointer)."""
 
     index: int

@@ -19,18 +19,17 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from components.sandbox import checker, folders, kernel, landlock, namespaces, program
 from components.sandbox.isolation import Confinement, confine
 from components.sandbox.seccomp import Template
 
+# What small programs import most. Each module more costs every program a little, since a fork copies page tables:
+# hashlib alone (with OpenSSL) a third of a fork. What is not here is imported when a program asks for it.
 _MODULES = """
-    abc argparse array ast base64 binascii bisect calendar cmath collections collections.abc contextlib copy csv
-    dataclasses datetime decimal enum fractions functools hashlib heapq inspect io itertools json keyword math numbers
-    operator os pprint queue random re statistics string struct sys tempfile textwrap threading time traceback types
-    typing unicodedata unittest uuid warnings weakref zlib
+    abc bisect cmath collections collections.abc contextlib copy datetime decimal enum fractions functools heapq itertools
+    json math operator os random re string struct sys threading time types typing unicodedata
 """
 _OWN_USERS = 2_000_000_000  # ids from here on belong to nobody: a pair for each server, by its process id
 _NOBODY = 65534
@@ -47,7 +46,7 @@ def main() -> None:
     os.environ.clear()
     missing = dict(setup["missing"])
     try:
-        confinement, report = _prepare(missing, setup["folder"], setup["limits"])
+        confinement, report = _prepare(missing, setup)
     except _Unavailable as error:
         control.send(json.dumps({"unavailable": error.layer, "reason": str(error)}).encode())
         return
@@ -69,11 +68,12 @@ class _Unavailable(Exception):
         self.layer = layer
 
 
-def _prepare(missing: dict[str, str], folder: str, limits: dict[str, Any]) -> tuple[Confinement, dict[str, Any]]:
+def _prepare(missing: dict[str, str], setup: dict[str, Any]) -> tuple[Confinement, dict[str, Any]]:
     """Import, enter the namespaces, make the ruleset and the filter; `missing` gains the layers that are not to be had."""
     for module in _MODULES.split():
         __import__(module)
     root = os.geteuid() == 0
+    folder, readable, limits = setup["folder"], setup["readable"], setup["limits"]
     users, own = (None, False) if "user" in missing else _users()
     if root and users is None:
         missing.setdefault("user", "root may not take another user's id here")
@@ -86,13 +86,13 @@ def _prepare(missing: dict[str, str], folder: str, limits: dict[str, Any]) -> tu
         _prefer_to_be_killed()
     if "namespaces" not in missing:
         try:
-            namespaces.enter(limits["folder_bytes"], limits["folder_entries"])
+            namespaces.enter(readable, limits["folder_bytes"], limits["folder_entries"])
         except OSError as error:
             raise _Unavailable("namespaces", error) from error
         folder = namespaces.FOLDER
     elif kernel.LINUX:
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
-    rules = landlock.ruleset(abi, namespaces.readable_paths(), [folder]) if "landlock" not in missing else None
+    rules = landlock.ruleset(abi, readable, [folder]) if "landlock" not in missing else None
     confinement = Confinement(
         folder=folder,
         users=users,
@@ -134,14 +134,14 @@ def _prefer_to_be_killed() -> None:
         return  # no /proc, or not ours to write: only who is killed first is left to chance
 
 
-@dataclass
 class _Child:
     """A process that the server started; `status` is its exit status (negative: a signal) once it has ended."""
 
-    pid: int
-    handle: int  # readable when the process has ended
-    status: int | None = None
-    cpu: float = 0.0
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.handle = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1  # readable when the process has ended
+        self.status: int | None = None
+        self.cpu = 0.0
 
     def look(self, block: bool = False) -> bool:
         """Whether it has ended."""
@@ -218,8 +218,7 @@ class Server:
     def _fork(self, work: Callable[[], None], stdin: int, stdout: int, keep: tuple[int, ...], tests: bool) -> _Child:
         pid = os.fork()
         if pid:
-            handle = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1
-            return _Child(pid, handle)
+            return _Child(pid)
         try:
             for descriptor, place in ((stdin, 0), (stdout, 1), (self._null, 2)):
                 os.dup2(descriptor, place)

