@@ -132,17 +132,20 @@ class KeepState(StepCallback):
         self.found = self.optimizer = None
 
     def on_step(self, trainer: Trainer, module: PhiTraining, step: int) -> None:
-        due = self.due.now(step) or trainer.received_sigterm
+        due = self.due.now(step)
         if trainer.world_size > 1:
             due = trainer.strategy.reduce_boolean_decision(due, all=False)
-        if not due or step == module.steps:
-            return
+        if due and step < module.steps:
+            self.keep(module)
+
+    def keep(self, module: PhiTraining) -> None:
+        """Keep the state after the last step that is done."""
         state = capture(module, self.curve)
         if self.folder is not None:
             try:
                 self.folder.save(state)
             except OSError as error:  # the run itself is well: it goes on, and an earlier state still serves
-                print(f"note: the state after step {step} was not kept: {error}; free some space", flush=True)
+                print(f"note: the state after step {state.step} was not kept: {error}; free some space", flush=True)
         self.due.done()
 
 

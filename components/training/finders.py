@@ -17,7 +17,8 @@ from components.tracking import Tracker
 from components.training.capacity import available_memory, peak_memory
 from components.training.data import BatchLoader
 from components.training.optimizers import PhiOptimizer
-from components.training.train import open_loader, starting_model
+from components.training.start import starting_model
+from components.training.train import open_loader
 
 LOWEST, HIGHEST = 1e-5, 1.0  # learning rates of the range test
 SMOOTHING = 0.9  # of its losses, an exponential average

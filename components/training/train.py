@@ -5,7 +5,7 @@ import math
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -13,29 +13,28 @@ from typing import Any
 
 import torch
 from lightning.pytorch.utilities.exceptions import SIGTERMException
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from components.cli import Paths
 from components.errors import StepError
-from components.files import atomic_directory, sha256_file
+from components.files import atomic_directory
 from components.params import ModelParams, Params, TrainingParams
 from components.phi import checkpoint, machine
-from components.phi.model import Phi, PhiConfig
+from components.phi.model import Phi
 from components.tokens import Tokens
 from components.tracking import Tracker, project_home, weights_sha256
 from components.training.callbacks import Curve, KeepState, named
 from components.training.capacity import check_fits
-from components.training.carried import read_carried
 from components.training.cost import Cost
 from components.training.data import BatchLoader, HeldOut
-from components.training.distillation import forward_flops, read_teacher, taught_steps
+from components.training.distillation import forward_flops, taught_steps
 from components.training.module import PhiTraining
+from components.training.records import lineage_of, summarize
 from components.training.resume import Due, State, StateFolder, read_state, run_key
+from components.training.start import OPTIMIZER, Start, open_start
 from components.training.trainer import quiet_trainer, rank
 from components.training.watch import Watch, matmul_ceiling
 
-OPTIMIZER = Path("state") / "optimizer.safetensors"  # in a checkpoint's directory, where it is kept
 STATES = Path(".phiforge") / "training"  # in the project's main folder
 FOUND = "PHIFORGE_TRAINING_STATE"  # tells the processes of the other devices which state the first one takes up
 
@@ -65,26 +64,15 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
         settings.micro_batch_tokens,
         settings.document_mask,
     )
-    initial = inputs.get("initial")
-    model = starting_model(section, settings, tokens, params.seed, initial)
-    print(f"memory a device, estimated: {check_fits(model, settings)}", flush=True)
-    apart = settings.carried_freeze_fraction or settings.carried_warmup_fraction
-    carried = read_carried(initial, model) if initial is not None and apart else None
-    taught_by = inputs.get("teacher") if settings.distillation_weight else None
-    teacher = read_teacher(taught_by, model, settings)
-    start = read_optimizer(initial, settings)
-    cost = Cost(
-        settings.batch_tokens, model.config.flops_per_token(), forward_flops(teacher), taught_steps(steps, settings)
-    )
-    curve = Curve(held_out, tracker, cost)
+    start = open_start(section, settings, tokens, params.seed, inputs.get("initial"), inputs.get("teacher"))
+    print(f"memory a device, estimated: {check_fits(start.model, settings)}", flush=True)
+    curve = Curve(held_out, tracker, cost_of(start, settings, steps))
     base = outputs.get("state") or project_home() / STATES
-    with resumable(base, run_key(facts_of(section, params, tokens, model, initial, taught_by))) as (folder, found):
-        model, optimizer = fit(
-            model, section, settings, tokens, steps, loader, curve, tracker, folder, found, carried, teacher, start
-        )
+    with resumable(base, run_key(facts_of(section, params, tokens, start))) as (folder, found):
+        model, optimizer = fit(start, section, settings, tokens, steps, loader, curve, tracker, folder, found)
         if rank():
             sys.exit(0)  # the first device's process does the rest
-        lineage = lineage_of(inputs["model"], section, params, tokens, steps, cost, initial, taught_by)
+        lineage = lineage_of(inputs["model"], section, params, tokens, steps, curve.cost, start)
         save(model, optimizer, outputs, tokens, lineage, curve)
     summary = summarize(model, settings, steps, loader, curve)
     summary["checkpoint_sha256"] = weights_sha256(outputs["output"])
@@ -162,71 +150,13 @@ def micro_batches_of(settings: TrainingParams) -> int:
     return settings.batch_tokens // (settings.micro_batch_tokens * settings.devices)
 
 
-def starting_model(
-    section: ModelParams, settings: TrainingParams, tokens: Tokens, seed: int, initial: Path | None
-) -> Phi:
-    """A model of the section's shape with random weights, or with those of a checkpoint.
-
-    Raises:
-        StepError: the checkpoint has another shape or another tokenizer than the tokens.
-    """
-    dtype, vocabulary = machine.activation_dtype(settings.precision), tokens.manifest.vocab_size
-    wanted = PhiConfig.from_shape(section.model, vocabulary, settings.context_length, tokens.manifest.eos_token_id)
-    if initial is None:
-        return Phi(wanted, dtype).initialize(seed)
-    found = checkpoint.read_config(initial)
-    if found.vocab_size < vocabulary:
-        raise StepError(
-            f"--initial {initial} has a vocabulary of {found.vocab_size:,}, the tokens one of {vocabulary:,}; "
-            "tokenize with the tokenizer of the checkpoint"
-        )
-    free = {"vocab_size", "initializer_range"}  # a padded vocabulary is fine, and nothing is drawn
-    differing = [
-        f"{key} {value} (expected {getattr(wanted, key)})"
-        for key, value in asdict(found).items()
-        if key not in free and value != getattr(wanted, key)
-    ]
-    if differing:
-        raise StepError(f"--initial {initial} is another model than this section's: {', '.join(differing)}")
-    check_tokenizer(initial, tokens)
-    return checkpoint.load(initial, dtype)
+def cost_of(start: Start, settings: TrainingParams, steps: int) -> Cost:
+    """Tokens and FLOPs by the step, those of asking a teacher included."""
+    flops = start.model.config.flops_per_token()
+    return Cost(settings.batch_tokens, flops, forward_flops(start.teacher), taught_steps(steps, settings))
 
 
-def check_tokenizer(initial: Path, tokens: Tokens) -> None:
-    """Refuse to go on with ids that mean other text than they did.
-
-    Raises:
-        StepError: the checkpoint's tokenizer assigns other ids than the one that made the tokens.
-    """
-    theirs, ours = initial / "tokenizer.json", tokens.tokenizer_dir / "tokenizer.json"
-    if not theirs.is_file() or sha256_file(theirs) == sha256_file(ours):
-        return
-    vocabularies = [checkpoint.load_tokenizer(path.parent).get_vocab() for path in (theirs, ours)]
-    if vocabularies[0] != vocabularies[1]:
-        raise StepError(
-            f"--initial {initial} has another tokenizer than {tokens.directory}: its token ids mean other text; "
-            "tokenize with the tokenizer of the checkpoint"
-        )
-
-
-def read_optimizer(initial: Path | None, settings: TrainingParams) -> dict[str, torch.Tensor] | None:
-    """The optimizer's state beside a start, where it has kept one and `keep_optimizer` asks for it.
-
-    Raises:
-        StepError: it cannot be read.
-    """
-    path = None if initial is None else initial / OPTIMIZER
-    if path is None or not settings.keep_optimizer or not path.is_file():
-        return None
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise StepError(f"{path} cannot be read ({error}); copy the checkpoint again, or remove the file") from error
-
-
-def facts_of(
-    section: ModelParams, params: Params, tokens: Tokens, model: Phi, initial: Path | None, teacher: Path | None
-) -> dict[str, Any]:
+def facts_of(section: ModelParams, params: Params, tokens: Tokens, start: Start) -> dict[str, Any]:
     """All that the result depends on: runs that agree in it can take up each other's states."""
     free = {"checkpoint_minutes", "checkpoint_steps"}
     return {
@@ -234,10 +164,10 @@ def facts_of(
         "training": params.training.model_dump(mode="json", exclude=free),
         "seed": params.seed,
         "tokens": tokens.manifest.fingerprint,
-        "initial": None if initial is None else weights_sha256(initial),
-        "teacher": None if teacher is None else weights_sha256(teacher),
-        "model": asdict(model.config),
-        "activations": str(model.dtype),
+        "initial": None if start.initial is None else weights_sha256(start.initial),
+        "teacher": None if start.taught_by is None else weights_sha256(start.taught_by),
+        "model": asdict(start.model.config),
+        "activations": str(start.model.dtype),
         "device": torch.cuda.get_device_name()
         if torch.cuda.is_available()
         else torch.backends.cpu.get_cpu_capability(),
@@ -268,7 +198,7 @@ def resumable(base: Path, key: str) -> Iterator[tuple[StateFolder | None, State 
 
 
 def fit(
-    model: Phi,
+    start: Start,
     section: ModelParams,
     settings: TrainingParams,
     tokens: Tokens,
@@ -278,11 +208,9 @@ def fit(
     tracker: Tracker,
     folder: StateFolder | None = None,
     found: State | None = None,
-    carried: Mapping[str, torch.Tensor] | None = None,
-    teacher: Phi | None = None,
-    optimizer: dict[str, torch.Tensor] | None = None,
 ) -> tuple[Phi, dict[str, torch.Tensor]]:
-    """Train `model`, from its start or from the state `found`; returns it trained, with what is kept of the optimizer."""
+    """Train a model from its start, or from the state `found`; returns it trained, with what is kept of the optimizer."""
+    model = start.model
     split = tokens.split("train")
     first = 0 if found is None else found.step
     if found is not None:
@@ -293,17 +221,18 @@ def fit(
         settings,
         section.learning_rate,
         steps,
-        lambda start: split.locate(start)["source"],
-        first,
-        carried,
-        teacher,
+        describe=lambda position: split.locate(position)["source"],
+        first_step=first,
+        carried=start.carried,
+        teacher=start.teacher,
     )
     callbacks: list[Any] = [curve]
     if not rank():
         ceiling = settings.devices * matmul_ceiling("cuda" if torch.cuda.is_available() else "cpu", model.dtype)
         callbacks.append(Watch(tracker, curve.cost, ceiling))
     due = Due(settings.checkpoint_minutes, settings.checkpoint_steps)
-    callbacks.append(KeepState(curve, folder, found, due, optimizer))
+    states = KeepState(curve, folder, found, due, start.optimizer)
+    callbacks.append(states)
     trainer = quiet_trainer(settings, accumulate_grad_batches=micro_batches_of(settings), callbacks=callbacks)
     model.train()
     model.recompute = settings.recompute
@@ -311,62 +240,9 @@ def fit(
         torch.use_deterministic_algorithms(True)  # else compiled sums over threads change from run to run
     try:
         trainer.fit(module, train_dataloaders=loader)
-    except SIGTERMException:
+    except SIGTERMException:  # raised between two batches, when all callbacks are done
+        states.keep(module)
         sys.exit(128 + signal.SIGTERM)  # Lightning's own exception would exit with 0
     if module.step != steps:
         raise RuntimeError(f"training ended after {module.step} of {steps} steps")
     return module.trained()
-
-
-def summarize(model: Phi, settings: TrainingParams, steps: int, loader: BatchLoader, curve: Curve) -> dict[str, Any]:
-    """The run in figures that do not depend on how fast it was."""
-    last = curve.rows[-1]
-    return {
-        "parameters": model.parameter_count(),
-        "tokens": steps * settings.batch_tokens,
-        "steps": steps,
-        "epochs": round(loader.epochs, 4),
-        "flops": last["flops"],
-        "loss": last["loss"],
-        "first_validation_loss": curve.rows[0]["validation_loss"],
-        "validation_loss": last["validation_loss"],
-        "validation_tokens": int(curve.held_out.tokens.sum()),
-        "bits_per_byte": last["bits_per_byte"],
-        "by_kind": curve.last.by_kind(),
-        "activations": str(model.dtype).removeprefix("torch."),
-    }
-
-
-def lineage_of(
-    name: str,
-    section: ModelParams,
-    params: Params,
-    tokens: Tokens,
-    steps: int,
-    cost: Cost,
-    initial: Path | None,
-    teacher: Path | None,
-) -> dict[str, Any]:
-    """What the checkpoint came from: data, settings, seed, and the lineage of its start and of its teacher."""
-    return {
-        "step": "training",
-        "model": name,
-        "seed": params.seed,
-        "steps": steps,
-        "training_tokens": cost.tokens(steps),
-        "flops": cost.flops(steps),
-        "tokens_fingerprint": tokens.manifest.fingerprint,
-        "tokenizer_sha256": tokens.manifest.tokenizer_sha256,
-        "by_kind": tokens.manifest.splits["train"]["by_kind"],
-        "params": {name: section.model_dump(mode="json"), "training": params.training.model_dump(mode="json")},
-        "torch": torch.__version__,
-        "initial": _origin(initial),
-        "teacher": _origin(teacher),
-    }
-
-
-def _origin(directory: Path | None) -> dict[str, Any] | None:
-    """A checkpoint that this one came from: its weights and its own lineage."""
-    if directory is None:
-        return None
-    return {"weights_sha256": weights_sha256(directory), "lineage": checkpoint.read_lineage(directory)}

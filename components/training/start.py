@@ -1,0 +1,127 @@
+"""What a training starts from: random weights, or a checkpoint that fits the tokens."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from components.errors import StepError
+from components.files import sha256_file
+from components.params import ModelParams, TrainingParams
+from components.phi import checkpoint, machine
+from components.phi.model import Phi, PhiConfig
+from components.tokens import Tokens
+from components.training.carried import read_carried
+from components.training.distillation import read_teacher
+
+OPTIMIZER = Path("state") / "optimizer.safetensors"  # in a checkpoint's directory, where it is kept
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a training begins with.
+
+    Attributes:
+        model: random or loaded.
+        initial: the checkpoint that it was loaded from.
+        carried: which of its entries growth carried over, where those are trained apart.
+        optimizer: the state that the checkpoint has kept, where it is taken up.
+        teacher, taught_by: a model to follow, and its checkpoint.
+    """
+
+    model: Phi
+    initial: Path | None = None
+    carried: dict[str, torch.Tensor] | None = None
+    optimizer: dict[str, torch.Tensor] | None = None
+    teacher: Phi | None = None
+    taught_by: Path | None = None
+
+
+def open_start(
+    section: ModelParams,
+    settings: TrainingParams,
+    tokens: Tokens,
+    seed: int,
+    initial: Path | None,
+    teacher: Path | None,
+) -> Start:
+    """Read all that a training of this section begins with.
+
+    Raises:
+        StepError: something is missing, or doesn't fit the tokens or the section.
+    """
+    model = starting_model(section, settings, tokens, seed, initial)
+    apart = settings.carried_freeze_fraction or settings.carried_warmup_fraction
+    taught_by = teacher if settings.distillation_weight else None
+    return Start(
+        model,
+        initial,
+        carried=read_carried(initial, model) if initial is not None and apart else None,
+        optimizer=read_optimizer(initial, settings),
+        teacher=read_teacher(taught_by, model, settings),
+        taught_by=taught_by,
+    )
+
+
+def starting_model(
+    section: ModelParams, settings: TrainingParams, tokens: Tokens, seed: int, initial: Path | None
+) -> Phi:
+    """A model of the section's shape with random weights, or with those of a checkpoint.
+
+    Raises:
+        StepError: the checkpoint has another shape or another tokenizer than the tokens.
+    """
+    dtype, vocabulary = machine.activation_dtype(settings.precision), tokens.manifest.vocab_size
+    wanted = PhiConfig.from_shape(section.model, vocabulary, settings.context_length, tokens.manifest.eos_token_id)
+    if initial is None:
+        return Phi(wanted, dtype).initialize(seed)
+    found = checkpoint.read_config(initial)
+    if found.vocab_size < vocabulary:
+        raise StepError(
+            f"--initial {initial} has a vocabulary of {found.vocab_size:,}, the tokens one of {vocabulary:,}; "
+            "tokenize with the tokenizer of the checkpoint"
+        )
+    free = {"vocab_size", "initializer_range"}  # a padded vocabulary is fine, and nothing is drawn
+    differing = [
+        f"{key} {value} (expected {getattr(wanted, key)})"
+        for key, value in asdict(found).items()
+        if key not in free and value != getattr(wanted, key)
+    ]
+    if differing:
+        raise StepError(f"--initial {initial} is another model than this section's: {', '.join(differing)}")
+    check_tokenizer(initial, tokens)
+    return checkpoint.load(initial, dtype)
+
+
+def check_tokenizer(initial: Path, tokens: Tokens) -> None:
+    """Refuse to go on with ids that mean other text than they did.
+
+    Raises:
+        StepError: the checkpoint's tokenizer assigns other ids than the one that made the tokens.
+    """
+    theirs, ours = initial / "tokenizer.json", tokens.tokenizer_dir / "tokenizer.json"
+    if not theirs.is_file() or sha256_file(theirs) == sha256_file(ours):
+        return
+    vocabularies = [checkpoint.load_tokenizer(path.parent).get_vocab() for path in (theirs, ours)]
+    if vocabularies[0] != vocabularies[1]:
+        raise StepError(
+            f"--initial {initial} has another tokenizer than {tokens.directory}: its token ids mean other text; "
+            "tokenize with the tokenizer of the checkpoint"
+        )
+
+
+def read_optimizer(initial: Path | None, settings: TrainingParams) -> dict[str, torch.Tensor] | None:
+    """The optimizer's state beside a start, where it has kept one and `keep_optimizer` asks for it.
+
+    Raises:
+        StepError: it cannot be read.
+    """
+    path = None if initial is None else initial / OPTIMIZER
+    if path is None or not settings.keep_optimizer or not path.is_file():
+        return None
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise StepError(f"{path} cannot be read ({error}); copy the checkpoint again, or remove the file") from error
