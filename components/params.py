@@ -231,14 +231,14 @@ SMALL = ModelParams(
     model=ModelShape(
         hidden_size=128, intermediate_size=512, num_hidden_layers=3, num_attention_heads=4, partial_rotary_factor=0.5
     ),
-    tokens=1_800_000,
+    tokens=1_500_000,
     learning_rate=1e-2,
 )
 LARGE = ModelParams(
     model=ModelShape(
         hidden_size=160, intermediate_size=640, num_hidden_layers=4, num_attention_heads=4, partial_rotary_factor=0.4
     ),
-    tokens=1_000_000,
+    tokens=900_000,
     learning_rate=8e-3,
 )
 
@@ -256,14 +256,14 @@ class TrainingParams(Section):
     adamw_lr_ratio: float = Field(
         1.0, gt=0, le=1000, description="With muon: learning rate of AdamW's part, as a share of the model's"
     )
-    muon_momentum: float = Field(0.95, ge=0, lt=1, description="Muon: Nesterov momentum")
+    muon_momentum: float = Field(0.9, ge=0, lt=1, description="Muon: Nesterov momentum")
     beta1: float = Field(0.9, ge=0, lt=1, description="AdamW: decay of the first moment")
     beta2: float = Field(0.95, ge=0, lt=1, description="AdamW: decay of the second moment")
     adam_eps: float = Field(1e-8, gt=0, le=1e-2, description="AdamW: term that keeps the division finite")
     weight_decay: float = Field(0.1, ge=0, le=1, description="On matrices only, never on norms and biases")
     schedule: Literal["wsd", "cosine"] = Field("wsd", description="Learning rate after its warm-up")
     warmup_fraction: Fraction = Field(0.05, description="Share of the steps in which the learning rate rises")
-    decay_fraction: Fraction = Field(0.4, description="wsd: share of the steps in which the learning rate falls")
+    decay_fraction: Fraction = Field(0.6, description="wsd: share of the steps in which the learning rate falls")
     final_lr_fraction: Fraction = Field(0.05, description="Learning rate at the end, as a share of the peak")
     gradient_clip: float = Field(1.0, ge=0, description="Largest gradient norm; 0 switches clipping off")
     z_loss: float = Field(0.0, ge=0, le=1, description="Weight of the squared log-normaliser in the loss (PaLM: 1e-4)")
@@ -304,7 +304,7 @@ class TrainingParams(Section):
     validations: int = Field(
         10, ge=1, le=10_000, description="Validations over the run, evenly spaced; the last at its end"
     )
-    validation_tokens: int = Field(65_536, ge=8, description="Held-out tokens a validation, at most")
+    validation_tokens: int = Field(32_768, ge=8, description="Held-out tokens a validation, at most")
     checkpoint_minutes: float = Field(
         1.0, ge=0, description="Minutes between states for resuming; 0 keeps none by time"
     )

@@ -56,10 +56,10 @@ def test_adamw_is_pytorchs() -> None:
 
 def test_muon_orthogonalises_queries_keys_and_values_apart() -> None:
     """The update of each of the three is what Muon gives for that matrix alone."""
-    model, optimizer = make(optimizer="muon")
+    model, optimizer = make(optimizer="muon", muon_momentum=0.8)
     before = model.blocks[0].qkv.weight.detach().clone()
     alone = [torch.nn.Parameter(part.clone()) for part in before.chunk(3)]
-    peer = torch.optim.Muon(alone, lr=0.01, weight_decay=0.1, momentum=0.95, adjust_lr_fn="match_rms_adamw")
+    peer = torch.optim.Muon(alone, lr=0.01, weight_decay=0.1, momentum=0.8, adjust_lr_fn="match_rms_adamw")
     tokens = torch.randint(0, 10, (2, 9), generator=torch.Generator().manual_seed(0))
     model.loss(tokens[:, :-1], tokens[:, 1:]).backward()
     for part, gradient in zip(alone, model.blocks[0].qkv.weight.grad.chunk(3), strict=True):
