@@ -3,7 +3,7 @@
 The verdict is this process' exit status, which the program cannot touch. Three rules keep the program from passing by
 what its objects do instead of by what they are:
 
-* A name means what the tests defined, then a builtin, then a standard module, and only then something of the program
+* A name means what the tests defined, then a builtin, then (`math.floor`) a standard module, and only then something of the program
   (unless the job names it), so that a program cannot redefine `abs` or `math` under its tests.
 * A comparison or calculation between a program's object and a plain value happens here, on the plain value that the
   object is (`class Score(int)`); an object that is none, equals nothing. So no `__eq__` of the program ever sees what
@@ -11,6 +11,7 @@ what its objects do instead of by what they are:
 * Membership is decided here, over the program's iterator.
 """
 
+import ast
 import builtins
 import json
 import operator
@@ -18,7 +19,7 @@ import os
 import sys
 import types
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 from components.sandbox.peer import Ended, Peer, Reference
 from components.sandbox.program import PASSED, PROGRAM_ENDED, REPORTED, classify, describe, next_of
@@ -27,7 +28,7 @@ from components.sandbox.values import Unreadable
 
 def run_tests(source: bytes, names: list[str], channel: int, result: int) -> None:
     """Run the tests and end the process: PASSED, PROGRAM_ENDED, or REPORTED with the reason in the file `result`."""
-    peer = Peer(channel, _perform, _may_lend, Remote)
+    peer = _Judge(channel, result)
     status = REPORTED
     try:
         greeting = peer._receive()
@@ -35,13 +36,11 @@ def run_tests(source: bytes, names: list[str], channel: int, result: int) -> Non
             _, outcome, error = greeting
             _report(result, str(outcome), str(error))
         else:
-            space = Names(peer, frozenset(map(str, greeting[1])), frozenset(names))
-            _execute(source, space)
+            tree = ast.parse(source.decode("utf-8", "surrogatepass"), "<tests>")
+            _execute(tree, Names(peer, frozenset(map(str, greeting[1])), frozenset(names), _bases(tree)))
             status = PASSED
-    except Ended:
-        status = PROGRAM_ENDED
-    except Unreadable as error:
-        _report(result, "failed", f"the program's answer could not be read: {error}")
+    except (Ended, Unreadable) as error:
+        peer.give_up(error)
     except SystemExit as end:  # unittest.main ends so
         status = REPORTED if end.code else PASSED
         _report(result, "failed", f"the tests ended with status {end.code}")
@@ -50,28 +49,53 @@ def run_tests(source: bytes, names: list[str], channel: int, result: int) -> Non
     os._exit(status)
 
 
+class _Judge(Peer):
+    """The tests' end. When nothing can be asked any more, it ends the process: no `except` of the tests hides that."""
+
+    def __init__(self, channel: int, result: int) -> None:
+        super().__init__(channel, _perform, _may_lend, Remote)
+        self._result = result
+
+    def ask(self, operation: str, *operands: Any) -> Any:
+        try:
+            return super().ask(operation, *operands)
+        except (Ended, Unreadable) as error:
+            self.give_up(error)
+
+    def give_up(self, error: BaseException) -> NoReturn:
+        if isinstance(error, Ended):
+            os._exit(PROGRAM_ENDED)
+        _report(self._result, "failed", f"the program's answer could not be read: {error}")
+        os._exit(REPORTED)
+
+
+def _bases(tree: ast.AST) -> frozenset[str]:
+    """Names of which the tests take attributes, as in `math.floor`: only such a name can mean a module."""
+    attributes = (node.value for node in ast.walk(tree) if isinstance(node, ast.Attribute))
+    return frozenset(value.id for value in attributes if isinstance(value, ast.Name))
+
+
 class Names(dict[str, Any]):
     """The tests' global names; what they lack is asked of the program."""
 
-    def __init__(self, peer: Peer, program: frozenset[str], wanted: frozenset[str]) -> None:
+    def __init__(self, peer: Peer, program: frozenset[str], wanted: frozenset[str], bases: frozenset[str]) -> None:
         super().__init__(__name__="__main__", __builtins__=builtins)
-        self._peer, self._program, self._wanted = peer, program, wanted
+        self._peer, self._program, self._wanted, self._bases = peer, program, wanted, bases
 
     def __missing__(self, name: str) -> Any:
         if name in self._program and name not in self._wanted:
             if hasattr(builtins, name):
                 raise KeyError(name)
-            if name in sys.stdlib_module_names:
+            if name in self._bases and name in sys.stdlib_module_names:
                 return __import__(name)
         if name in self._program:
             return self._peer.ask("name", name)
         raise KeyError(name)
 
 
-def _execute(source: bytes, space: Names) -> None:
+def _execute(tree: ast.Module, space: Names) -> None:
     sys.modules["__main__"] = _Module(space)
-    text = source.decode("utf-8", "surrogatepass")
-    exec(compile(text, "<tests>", "exec", dont_inherit=True), space)
+    exec(compile(tree, "<tests>", "exec", dont_inherit=True), space)
     _run_test_cases(space)
 
 
