@@ -132,7 +132,8 @@ class Draws:
 
 def grown(name: str, how: TensorMap, source: Tensor, draws: Draws) -> Tensor:
     """The target's tensor `name` whole, in float64; see `grown_chunks`."""
-    return torch.cat(list(grown_chunks(name, how, source, draws)))
+    chunks = list(grown_chunks(name, how, source, draws))
+    return chunks[0] if len(chunks) == 1 else torch.cat(chunks)
 
 
 def grown_chunks(name: str, how: TensorMap, source: Tensor, draws: Draws) -> Iterator[Tensor]:

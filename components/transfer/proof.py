@@ -1,7 +1,7 @@
 """Measure how far two models' functions are apart."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,24 +84,25 @@ class _Sums:
         return Difference(math.sqrt(self.apart / self.size), self.absolute, self.relative, kl, *losses)
 
 
-@torch.no_grad()
-def compare(source: StreamedPhi, target: StreamedPhi, rows: Tensor) -> Difference:
-    """Run both models over `rows` (B, T + 1). Logits of tokens that the source has not are left out of the differences
-    and of KL; the target's loss counts them.
+def compare(source: StreamedPhi, targets: Mapping[str, StreamedPhi], rows: Tensor) -> dict[str, Difference]:
+    """Run a source and some targets over `rows` (B, T + 1). Logits of tokens that the source has not are left out of the
+    differences and of KL; a target's loss counts them.
 
-    Each model's weights are read once, or as often as its attention scores fill the memory that they may take.
+    Each model's blocks are read once, or as often as attention scores fill the memory that they may take.
     """
-    sums = _Sums()
+    models = [source, *targets.values()]
+    sums = [_Sums() for _ in targets]
     length = rows.shape[1] - 1
-    at_once = max(1, SCORES // (target.config.num_attention_heads * length**2))
-    for start in range(0, len(rows), at_once):
-        part = rows[start : start + at_once]
-        step = max(1, LOGITS // target.config.vocab_size)
-        pairs = zip(_logits(source, part, step), _logits(target, part, step), strict=True)
+    at_once = max(1, SCORES // (max(model.config.num_attention_heads for model in models) * length**2))
+    step = max(1, LOGITS // max(model.config.vocab_size for model in models))
+    for part in rows.split(at_once):
         following = part[:, 1:].flatten().split(step)
-        for (s, t), tokens in zip(pairs, following, strict=True):
-            sums.add(s, t, tokens)
-    return sums.difference()
+        for (s, *others), tokens in zip(
+            zip(*(_logits(m, part, step) for m in models), strict=True), following, strict=True
+        ):
+            for total, t in zip(sums, others, strict=True):
+                total.add(s, t, tokens)
+    return {name: total.difference() for name, total in zip(targets, sums, strict=True)}
 
 
 def _logits(model: StreamedPhi, rows: Tensor, step: int) -> Iterator[Tensor]:

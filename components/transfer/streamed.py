@@ -1,7 +1,7 @@
 """A Phi that is never in memory as a whole: each block's weights are there only while the block runs.
 
 The modules are those of `components.phi.model`, made without values; hooks bring a block's weights before it runs and
-take them away after. So a model is evaluated in the memory of one block, the embedding or the head, and activations.
+take them away after. So a model is evaluated in the memory of one block and of activations; of embedding and head only rows are there.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +16,7 @@ from components.phi.checkpoint import BLOCK_KEYS
 from components.phi.model import Phi, PhiConfig
 
 LOGITS = 2**24  # logits that are held at once: 128 MB in float64
+ROWS = 2048  # of embedding and head that are held at once
 
 
 class StreamedPhi:
@@ -34,10 +35,10 @@ class StreamedPhi:
         self._model = model.to("meta")
         model.cos, model.sin = rotary
         model.config = config
+        model.embed = _Embedding(self)
         block = model.blocks[0]
         model.blocks = nn.ModuleList([block] * config.num_hidden_layers)
-        self._layers = iter(())  # numbers of the blocks that are still to run
-        self._hook(model.embed, self._begin)
+        self._layers: Iterator[int] = iter(())  # numbers of the blocks that are still to run
         self._hook(block, lambda: self._block(f"model.layers.{next(self._layers)}"))
         self._hook(model.final_norm, lambda: self._pair("model.final_layernorm"))
 
@@ -55,10 +56,6 @@ class StreamedPhi:
         module.register_forward_pre_hook(bring)
         module.register_forward_hook(take)
 
-    def _begin(self) -> dict[str, Tensor]:
-        self._layers = iter(range(self.config.num_hidden_layers))
-        return {"weight": self._read("model.embed_tokens.weight")}
-
     def _read(self, name: str) -> Tensor:
         return self._weights[name].to(self.dtype)
 
@@ -72,14 +69,42 @@ class StreamedPhi:
             state |= {f"{ours}.{part}": self._read(f"{prefix}.{theirs}.{part}") for ours, theirs in BLOCK_KEYS.items()}
         return state
 
+    def rows(self, name: str) -> Iterator[tuple[slice, Tensor]]:
+        """A matrix's rows, some at a time: which, and their values."""
+        start = 0
+        chunks = getattr(self._weights, "chunks", None)  # of weights that are made when they are asked for
+        for chunk in chunks(name) if chunks else self._weights[name].split(ROWS):
+            yield slice(start, start + len(chunk)), chunk.to(self.dtype)
+            start += len(chunk)
+
     @torch.no_grad()
     def hidden(self, tokens_BT: Tensor) -> Tensor:
         """Final hidden states (B, T, D)."""
+        self._layers = iter(range(self.config.num_hidden_layers))
         return self._model.hidden(tokens_BT)
 
     @torch.no_grad()
     def logits(self, hidden_ND: Tensor, step: int) -> Iterator[Tensor]:
         """Logits (n, V) of the next token, `step` positions at a time."""
-        head = self._pair("lm_head")
-        for start in range(0, len(hidden_ND), step):
-            yield F.linear(hidden_ND[start : start + step], head["weight"], head["bias"])
+        bias = self._read("lm_head.bias")
+        for part in hidden_ND.split(step):
+            logits = torch.empty(len(part), self.config.vocab_size, dtype=self.dtype)
+            for rows, weight in self.rows("lm_head.weight"):
+                logits[:, rows] = F.linear(part, weight, bias[rows])
+            yield logits
+
+
+class _Embedding(nn.Module):
+    """Looks tokens up in rows that pass by."""
+
+    def __init__(self, model: StreamedPhi) -> None:
+        super().__init__()
+        self._model = model
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        known, places = tokens.unique(return_inverse=True)
+        table = torch.empty(len(known), self._model.config.hidden_size, dtype=self._model.dtype)
+        for rows, values in self._model.rows("model.embed_tokens.weight"):
+            here = (known >= rows.start) & (known < rows.stop)
+            table[here] = values[known[here] - rows.start]
+        return table[places]

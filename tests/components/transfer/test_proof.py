@@ -50,7 +50,10 @@ def test_figures_by_hand(
     shape, larger = config(2, 8, 16, 1), config(2, 8, 16, 1, vocab=52)
     first, second = random_state(shape, 1), random_state(larger, 2)
     rows = torch.randint(50, (3, 8), generator=torch.Generator().manual_seed(2))
-    found = compare(StreamedPhi(shape, first, torch.float64), StreamedPhi(larger, second, torch.float64), rows)
+    source, target = StreamedPhi(shape, first, torch.float64), StreamedPhi(larger, second, torch.float64)
+    differences = compare(source, {"itself": source, "other": target}, rows)
+    assert differences["itself"].absolute == differences["itself"].kl == 0
+    found = differences["other"]
     with torch.no_grad():
         s, t = (
             from_state(shape, first, torch.float64)(rows[:, :-1]),

@@ -167,6 +167,6 @@ def test_a_growth_that_lost_the_function_is_refused(
     from components.transfer import exact
 
     monkeypatch.setattr(exact.math, "sqrt", lambda value: value**0.5 * (1 + 1e-9))
-    with pytest.raises(StepError, match=r"logits \(construction, in float64\) differ .* more than 1e-12"):
+    with pytest.raises(StepError, match=r"differ from the source's by .* in float64, more than 1e-12; nothing"):
         run()
     assert not (checkpoint.parent / "grown").exists()

@@ -84,15 +84,22 @@ def test_narrow_storage_is_measured_apart_from_the_construction(
     assert {str(tensor.dtype) for tensor in weights.values()} == {f"torch.{dtype}"}
 
 
-def test_of_a_large_model_the_proof_is_in_float32(
+def test_of_a_large_model_float64_sees_few_tokens(
     checkpoint: Path, run: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transfer, "FLOAT64_PARAMETERS", 1)
+    monkeypatch.setattr(transfer, "SMALL", 1)
+    monkeypatch.setattr(transfer, "EXACT_TOKENS", 5)
     monkeypatch.setattr(transfer, "SHARD_BYTES", 3_000)
     summary = run()
-    assert set(summary["proof"]) == {"construction", "stored"}
-    assert summary["proof_precision"] == "float32"
+    assert {name: found["tokens"] for name, found in summary["proof"].items()} == {
+        "construction": 5,
+        "stored": 5,
+        "rounding": 5,
+        "float32": 4096,
+    }
+    assert (summary["proof_precision"], summary["proof_tokens"]) == ("float32", 4096)
     assert summary["relative_logit_error"] <= 1e-6
+    assert summary["proof"]["construction"]["relative_logit_error"] <= 1e-12
     assert len(list((checkpoint.parent / "grown").glob("model-*.safetensors"))) > 1
     tokens = torch.randint(50, (2, 20))
     assert torch.allclose(load(checkpoint.parent / "grown")(tokens), load(checkpoint)(tokens), atol=1e-6)
@@ -114,7 +121,7 @@ def test_round_trip_through_transformers_at_the_widths_of_phi_1_5_and_phi_2(
     tmp_path: Path, params: Callable, monkeypatch: pytest.MonkeyPatch, vocabulary: int, layers: tuple[int, int]
 ) -> None:
     """Written by transformers, grown, read by transformers: the same logits. All weights are non-trivial."""
-    monkeypatch.setattr(transfer, "FLOAT64_PARAMETERS", 1)  # the precision that models of this width are proven in
+    monkeypatch.setattr(transfer, "SMALL", 1)  # as of models of this width and more layers
     transformers = pytest.importorskip("transformers")
     torch.manual_seed(1)
     small = transformers.PhiConfig(
