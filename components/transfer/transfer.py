@@ -23,7 +23,7 @@ from components.transfer.operators import Growth, growth
 from components.transfer.options import Options
 from components.transfer.proof import compare, proof_rows
 from components.transfer.streamed import StreamedPhi
-from components.transfer.weights import DTYPES, SHARD_BYTES, CheckpointWeights
+from components.transfer.weights import SHARD_BYTES, CheckpointWeights
 
 SECTIONS = ("small", "large")
 SMALL = 200_000_000  # parameters of the target; beyond, float64 sees few tokens
@@ -111,11 +111,10 @@ def read_target(target: str, params: Params, source: PhiConfig) -> PhiConfig:
 
 def write_checkpoint(pair: Pair, folder: Path, settings: TransferParams, source: Path, tokenizer: Path | None) -> None:
     """Everything of a checkpoint but its records: configuration, weights, mask of new entries, optimizer, tokenizer."""
-    config = pair.target.to_hf() | {"dtype": settings.dtype, "torch_dtype": settings.dtype}
-    write_json(folder / "config.json", config)
+    write_json(folder / "config.json", pair.target.to_hf(settings.dtype))
     eos = pair.target.eos_token_id
     write_json(folder / "generation_config.json", {"bos_token_id": eos, "eos_token_id": eos, "pad_token_id": eos})
-    write_grown(pair.grown, folder, DTYPES[settings.dtype], SHARD_BYTES)
+    write_grown(pair.grown, folder, checkpoint.DTYPES[settings.dtype], SHARD_BYTES)
     write_new_parameters(pair.growth.plan, folder)
     if settings.grow_optimizer and pair.growth.layers:
         write_grown_state(source / OPTIMIZER, folder, pair.growth.plan, pair.source, pair.target)

@@ -5,23 +5,20 @@ Nothing is held: what is in memory at any time is the tensor that is being read 
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from components.errors import StepError
 from components.files import write_json
-from components.phi.checkpoint import INDEX, WEIGHTS, state_shapes
+from components.phi.checkpoint import IGNORED, INDEX, WEIGHTS, state_shapes
+from components.phi.checkpoint import _open as opened
 from components.phi.checkpoint import _weight_files as weight_files
 from components.phi.model import PhiConfig
 
 SHARD_BYTES = 5 * 10**9  # transformers' usual size of a shard
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
 CODES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16", torch.float64: "F64", torch.bool: "BOOL"}
 FLOATING = {"F64", "F32", "F16", "BF16"}
 HEAD = "lm_head.weight"
@@ -45,8 +42,10 @@ class TensorFiles(Mapping[str, Tensor]):
         self.dtypes: dict[str, str] = {}
         self._files: dict[str, Path] = {}
         for path in paths:
-            with _opened(path) as file:
+            with opened(path) as file:
                 for name in file.keys():  # noqa: SIM118 - not a mapping
+                    if name.endswith(IGNORED):
+                        continue
                     part = file.get_slice(name)
                     self._files[name], self.dtypes[name] = path, part.get_dtype()
                     self.shapes[name] = tuple(part.get_shape())
@@ -57,7 +56,7 @@ class TensorFiles(Mapping[str, Tensor]):
         Raises:
             StepError: it cannot be read.
         """
-        with _opened(self._files[name]) as file:
+        with opened(self._files[name]) as file:  # anew for each tensor: its pages in memory go when the tensor does
             return file.get_tensor(name)
 
     def __iter__(self) -> Iterator[str]:
@@ -65,16 +64,6 @@ class TensorFiles(Mapping[str, Tensor]):
 
     def __len__(self) -> int:
         return len(self._files)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """A safetensors file, open anew for each tensor: its pages in memory go when the tensor does."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            yield file
-    except (SafetensorError, OSError) as error:
-        raise StepError(f"{path} cannot be read as safetensors: {error}; copy the checkpoint again") from error
 
 
 class CheckpointWeights(TensorFiles):
