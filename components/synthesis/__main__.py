@@ -11,7 +11,14 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     from components.synthesis.synthesize import synthesize
 
     return synthesize(
-        inputs["seeds"], outputs["output"], outputs["exam"], outputs["ledger"], params.synthesis, params.seed
+        inputs["seeds"],
+        outputs["output"],
+        outputs["exam"],
+        outputs["ledger"],
+        params.synthesis,
+        params.seed,
+        plan=outputs["plan"],
+        tracker=tracker,
     )
 
 
@@ -23,6 +30,7 @@ COMMAND = Command(
     outputs=(
         Argument("output", "where the document set of textbooks and exercises goes"),
         Argument("exam", "where the held-out exam goes", required=False),
+        Argument("plan", "where the table of jobs goes (Parquet)", required=False),
         Argument("ledger", "where the ledger goes (Parquet)"),
     ),
     sections=("seed", "synthesis"),

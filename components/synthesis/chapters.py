@@ -1,18 +1,16 @@
 """Textbook chapters about the curriculum's topics, and documents of exercises.
 
-A plan comes first: a table of jobs (topic, format, audience, number), each with an id that follows from its fields. A
-chapter is then a function of its job, the questions reserved for it and the run's seed.
+A chapter is a function of its job in the plan, the questions reserved for it and the run's seed.
 """
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import product
 from random import Random
 
 from components.documents import Document
 from components.synthesis.curriculum import Curriculum, Topic
 from components.synthesis.drafts import Draft, question_hash
+from components.synthesis.plan import Job
 from components.synthesis.questions import child_rng, created_by
 
 LICENSE = "CC0-1.0"
@@ -21,43 +19,19 @@ EXAMPLES = {"tutorial": 3, "faq": 4, "table": 6, "worked": 3, "dialogue": 3, "ex
 EXERCISES_PER_DOCUMENT = (8, 12)
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One chapter to write."""
-
-    topic: Topic
-    format: str
-    audience: str
-    number: int
-
-    @property
-    def id(self) -> str:
-        fields = f"{self.topic.id}/{self.format}/{self.audience}/{self.number}"
-        return hashlib.sha256(fields.encode()).hexdigest()[:12]
-
-
-def plan(curriculum: Curriculum, chapters: int) -> list[Job]:
-    """The table of jobs: all topics in turn, through formats and audiences, until `chapters` are planned."""
-    variants = list(product(curriculum.formats, sorted(curriculum.audiences)))
-    jobs: list[Job] = []
-    number = 0
-    while len(jobs) < chapters:
-        # A stride that is coprime to the number of variants gives each topic another format and audience each round.
-        for index, topic in enumerate(curriculum.topics):
-            form, audience = variants[(number * 7 + index * 5) % len(variants)]
-            jobs.append(Job(topic, form, audience, number))
-        number += 1
-    return jobs[:chapters]
-
-
-def questions_needed(jobs: Sequence[Job]) -> dict[str, int]:
+def questions_needed(jobs: Sequence[Job], curriculum: Curriculum) -> dict[str, int]:
     """How many questions of each task the planned chapters want."""
+    topics = {topic.id: topic for topic in curriculum.topics}
     needed: dict[str, int] = {}
     for job in jobs:
-        for index in range(EXAMPLES[job.format]):
-            task = job.topic.tasks[index % len(job.topic.tasks)]
+        for task in _tasks_of(job, topics[job.topic]):
             needed[task] = needed.get(task, 0) + 1
     return needed
+
+
+def _tasks_of(job: Job, topic: Topic) -> list[str]:
+    """The task of each worked example of a chapter: the topic's tasks in turn."""
+    return [topic.tasks[index % len(topic.tasks)] for index in range(EXAMPLES[job.format])] if topic.tasks else []
 
 
 def reserve(training: Mapping[str, list[Draft]], needed: Mapping[str, int]) -> dict[str, list[Draft]]:
@@ -74,22 +48,20 @@ def write_chapters(
 ) -> Iterator[Document]:
     """One textbook document a job. Questions are used once; a topic whose reserve is spent gets prose alone."""
     stock = {task: list(drafts) for task, drafts in reserved.items()}
+    topics = {topic.id: topic for topic in curriculum.topics}
     for job in jobs:
-        examples = []
-        for index in range(EXAMPLES[job.format]):
-            drafts = stock.get(job.topic.tasks[index % len(job.topic.tasks)])
-            if drafts:
-                examples.append(drafts.pop())
+        topic = topics[job.topic]
+        examples = [drafts.pop() for task in _tasks_of(job, topic) if (drafts := stock.get(task))]
         rng = child_rng(seed, "chapter", job.id)
         yield Document(
-            text=render(job, examples, curriculum, rng),
+            text=render(job, topic, examples, curriculum, rng),
             kind="textbook",
-            source=f"curriculum/{job.topic.subject}/{job.topic.id}",
+            source=f"curriculum/{topic.subject}/{topic.id}",
             license=LICENSE,
             created_by=created_by(f"chapter-{job.format}"),
             metadata={
                 "audience": job.audience,
-                "category": job.topic.category,
+                "category": topic.category,
                 "curriculum": curriculum.version,
                 "format": job.format,
                 "job": job.id,
@@ -100,11 +72,11 @@ def write_chapters(
         )
 
 
-def render(job: Job, examples: Sequence[Draft], curriculum: Curriculum, rng: Random) -> str:
+def render(job: Job, topic: Topic, examples: Sequence[Draft], curriculum: Curriculum, rng: Random) -> str:
     """The text of a chapter."""
-    title = job.topic.title
-    opening = rng.choice(curriculum.audiences[job.audience]).format(title=title, Title=_capital(title))
-    points = rng.sample(job.topic.points, rng.randint(min(3, len(job.topic.points)), len(job.topic.points)))
+    title = topic.title
+    opening = rng.choice(curriculum.audiences[job.audience].openings).format(title=title, Title=_capital(title))
+    points = rng.sample(topic.points, rng.randint(min(3, len(topic.points)), len(topic.points)))
     split = rng.randint(1, len(points))
     parts = [f"# {_heading(title, job.format, rng)}", opening, " ".join(points[:split])]
     parts += FORMATS[job.format](examples, rng)
@@ -185,7 +157,12 @@ FORMATS = {
 
 def exercise_text(draft: Draft) -> str:
     """A question with its answer, in the surface of the exam."""
-    return f"{PROMPT.format(question=draft.question)} {draft.answer}"
+    return exercise_pair(draft.question, draft.answer)
+
+
+def exercise_pair(question: str, answer: str) -> str:
+    """A question and its answer, in the surface of the exam."""
+    return f"{PROMPT.format(question=question)} {answer}"
 
 
 def write_exercises(training: Mapping[str, list[Draft]], seed: int) -> Iterator[Document]:

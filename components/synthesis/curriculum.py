@@ -1,5 +1,7 @@
 """The curriculum: topics with stable ids, what each builds on, and the sentences and tasks that teach it."""
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -11,19 +13,29 @@ from components.synthesis.generators import CATEGORIES, Lexicon, all_tasks
 
 CURRICULUM = Path(__file__).with_name("curriculum.yaml")
 LEXICON = Path(__file__).with_name("lexicon.yaml")
+FORMATS = ("tutorial", "faq", "table", "worked", "dialogue", "exercises")  # what chapters and prompts know
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic: `points` are its prose, `tasks` the generators of its worked examples."""
+    """One topic: `points` are its prose, `tasks` the generators of its worked examples (none: prose alone)."""
 
     id: str
     title: str
     subject: str
+    subject_title: str
     category: str
     tasks: tuple[str, ...]
     points: tuple[str, ...]
     prerequisites: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Whom a chapter is for: `reader` in words, `openings` as sentences with {title} or {Title}."""
+
+    reader: str
+    openings: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +44,11 @@ class Curriculum:
 
     version: int
     topics: tuple[Topic, ...]
-    audiences: dict[str, tuple[str, ...]]
+    audiences: dict[str, Audience]
     formats: tuple[str, ...]
+
+    def topic(self, id: str) -> Topic:
+        return next(topic for topic in self.topics if topic.id == id)
 
 
 def load_lexicon(path: Path = LEXICON) -> Lexicon:
@@ -41,59 +56,94 @@ def load_lexicon(path: Path = LEXICON) -> Lexicon:
     return read_yaml(path)
 
 
-def load_curriculum(path: Path = CURRICULUM) -> Curriculum:
+def load_curriculum(path: Path = CURRICULUM, added: Path | None = None) -> Curriculum:
     """Read and check a curriculum.
 
+    Args:
+        added: a second file whose subjects, topics and audiences are added. A subject that both have gets the topics of
+            both; formats, if the second names any, are those of the second alone.
+
     Raises:
-        StepError: a field is missing, an id stands twice, a prerequisite or task is unknown, or prerequisites form a
-            cycle; the message names the topic.
+        StepError: a field is missing or unknown, an id stands twice, a prerequisite, task, format or category is
+            unknown, or prerequisites form a cycle; the message names the topic.
     """
+    curriculum = _read(path)
+    if added is not None:
+        curriculum = _joined(curriculum, _read(added, whole=False))
+    _check(curriculum, added or path)
+    return curriculum
+
+
+def _read(path: Path, whole: bool = True) -> Curriculum:
     values = read_yaml(path)
+    allowed = {"version", "audiences", "formats", "subjects"}
+    if unknown := sorted(set(values) - allowed):
+        raise StepError(f"{path}: unknown field {unknown[0]!r}; a curriculum has {', '.join(sorted(allowed))}")
     try:
-        topics = tuple(_topic(subject, topic) for subject in values["subjects"] for topic in subject["topics"])
-        audiences = {name: tuple(openings) for name, openings in values["audiences"].items()}
-        curriculum = Curriculum(values["version"], topics, audiences, tuple(values["formats"]))
-    except (KeyError, TypeError, AttributeError) as error:
+        subjects = values["subjects"] if whole else values.get("subjects") or []
+        topics = tuple(_topic(subject, topic) for subject in subjects for topic in subject["topics"])
+        named = values["audiences"] if whole else values.get("audiences") or {}
+        audiences = {name: Audience(value["reader"], tuple(value["openings"])) for name, value in named.items()}
+        formats = tuple(values["formats"] if whole else values.get("formats") or ())
+        return Curriculum(int(values.get("version", 0)), topics, audiences, formats)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise StepError(
             f"{path}: field {error} is missing or has the wrong form; compare with {CURRICULUM.name}"
         ) from error
-    _check(curriculum, path)
-    return curriculum
 
 
 def _topic(subject: dict[str, Any], topic: dict[str, Any]) -> Topic:
     return Topic(
-        id=topic["id"],
+        id=str(topic["id"]),
         title=topic["title"],
-        subject=subject["id"],
+        subject=str(subject["id"]),
+        subject_title=subject["title"],
         category=subject["category"],
-        tasks=tuple(topic["tasks"]),
+        tasks=tuple(topic.get("tasks") or ()),
         points=tuple(topic["points"]),
-        prerequisites=tuple(topic.get("prerequisites", ())),
+        prerequisites=tuple(topic.get("prerequisites") or ()),
+    )
+
+
+def _joined(first: Curriculum, second: Curriculum) -> Curriculum:
+    return Curriculum(
+        first.version,
+        (*first.topics, *second.topics),
+        first.audiences | second.audiences,
+        second.formats or first.formats,
     )
 
 
 def _check(curriculum: Curriculum, path: Path) -> None:
-    ids = [topic.id for topic in curriculum.topics]
+    ids = Counter(topic.id for topic in curriculum.topics)
     if not ids:
         raise StepError(f"{path} has no topic")
+    if not curriculum.audiences or not all(audience.openings for audience in curriculum.audiences.values()):
+        raise StepError(f"{path}: there must be an audience, and each needs an opening")
+    _known("format", curriculum.formats, FORMATS, str(path))
+    if not curriculum.formats:
+        raise StepError(f"{path} names no format; known are {', '.join(FORMATS)}")
     known_tasks = all_tasks()
     for topic in curriculum.topics:
-        if ids.count(topic.id) > 1:
-            raise StepError(
-                f"{path}: topic id {topic.id!r} stands twice; ids must be unique, provenance refers to them"
-            )
-        if topic.category not in CATEGORIES:
-            raise StepError(f"{path}: category {topic.category!r} is none of {', '.join(CATEGORIES)}")
+        where = f"{path}: topic {topic.id!r}"
+        if ids[topic.id] > 1:
+            raise StepError(f"{where} stands twice; ids must be unique, provenance refers to them")
+        _known("category", [topic.category], CATEGORIES, where)
+        _known("task", topic.tasks, known_tasks, where)
         for needed in topic.prerequisites:
             if needed not in ids:
-                raise StepError(f"{path}: topic {topic.id!r} needs {needed!r}, which is no topic")
-        for task in topic.tasks:
-            if task not in known_tasks:
-                raise StepError(f"{path}: topic {topic.id!r} names task {task!r}; known are {', '.join(known_tasks)}")
-        if not topic.tasks or not topic.points:
-            raise StepError(f"{path}: topic {topic.id!r} needs at least one task and one point")
+                raise StepError(f"{where} needs {needed!r}, which is no topic; add that topic or correct the id")
+        if not topic.points:
+            raise StepError(f"{where} needs at least one point")
     try:
         TopologicalSorter({topic.id: topic.prerequisites for topic in curriculum.topics}).prepare()
     except CycleError as error:
-        raise StepError(f"{path}: prerequisites form a cycle: {' -> '.join(error.args[1])}") from error
+        raise StepError(
+            f"{path}: prerequisites form a cycle: {' -> '.join(error.args[1])}; remove one of these arrows"
+        ) from error
+
+
+def _known(what: str, names: Iterable[str], known: Sequence[str] | dict[str, Any], where: str) -> None:
+    for name in names:
+        if name not in known:
+            raise StepError(f"{where} names {what} {name!r}; known are {', '.join(known)}")

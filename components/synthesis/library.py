@@ -11,6 +11,7 @@ import heapq
 import inspect
 import re
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from types import CodeType
 from components.documents import Document, Drop, read_batches
 from components.synthesis.drafts import question_hash
 from components.synthesis.execution import evaluate
+from components.synthesis.plan import Job
 from components.synthesis.questions import STEP, child_rng, created_by
 
 CALLS_PER_CHAPTER = 5
@@ -122,6 +124,11 @@ class Seed:
         return self.source.rpartition(":")[2]
 
     @property
+    def function(self) -> "Function | None":
+        """The function that the text defines, if it is one with a docstring."""
+        return parse_function(self.text)
+
+    @property
     def short_name(self) -> str:
         """The function's name, with its class if it is a method."""
         parts = self.name.split(".")
@@ -147,39 +154,51 @@ def find_seeds(directory: Path, count: int) -> tuple[list[Seed], list[Seed]]:
 
 
 class LibraryChapters:
-    """Writes the chapters and counts its questions: drawn = passed + in the ledger."""
+    """Plans and writes the chapters and counts its questions: drawn = passed + in the ledger."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.drops: list[Drop] = []
         self.drawn = self.passed = 0
+        self._seeds: dict[str, Seed] = {}
+        self._planned: Counter[str] = Counter()
 
-    def write(self, directory: Path, chapters: int) -> Iterator[Document]:
-        """At most `chapters` chapters: two for each function of the allow-list, the rest by reading source."""
+    def plan(self, directory: Path, chapters: int) -> list[Job]:
+        """At most `chapters` jobs: two for each function of the allow-list, the rest by reading source."""
         apis, others = find_seeds(directory, 2 * chapters)
         rounds = [(seed, number) for number in range(2) for seed in apis][: max(chapters // 2, 1)]
-        written = 0
-        for document in self._executed(rounds):
-            yield document
-            written += 1
+        jobs = [self._job(seed, "executed") for seed, _ in rounds]
         for seed in others:
-            if written >= chapters:
-                return
-            document = self._reading(seed)
-            if document is not None:
-                yield document
-                written += 1
+            if len(jobs) >= chapters:
+                break
+            if seed.function is not None:
+                jobs.append(self._job(seed, "reading"))
+        return jobs
 
-    def _executed(self, rounds: Sequence[tuple[Seed, int]]) -> Iterator[Document]:
+    def _job(self, seed: Seed, form: str) -> Job:
+        """The next job about a name; several functions of a corpus may have one name."""
+        number = self._planned[seed.name]
+        self._planned[seed.name] += 1
+        self._seeds[seed.id] = seed
+        return Job("library", seed.name, "code", form, number=number, seed_document=seed.id)
+
+    def write(self, jobs: Sequence[Job]) -> Iterator[Document]:
+        """One chapter a job, in order; a job about calls of which none could be verified gives none."""
+        yield from self._executed([(self._seeds[j.seed_document], j) for j in jobs if j.format == "executed"])
+        for job in jobs:
+            if job.format == "reading":
+                yield self._reading(self._seeds[job.seed_document], job)
+
+    def _executed(self, rounds: Sequence[tuple[Seed, Job]]) -> Iterator[Document]:
         """Chapters with calls that were run, twice, in two processes that hash differently: both must agree."""
         calls = []
-        for seed, number in rounds:
-            rng = child_rng(self.seed, "library", seed.name, number)
+        for seed, job in rounds:
+            rng = child_rng(self.seed, "library", seed.name, job.number)
             calls += [f"{seed.name}({APIS[seed.name](rng)})" for _ in range(CALLS_PER_CHAPTER)]
         jobs = [(call, (call.split(".")[0], call.partition("(")[0].rpartition(".")[0])) for call in calls]
         first, second = evaluate(jobs), evaluate(jobs[::-1])[::-1]
         seen: set[str] = set()
-        for index, (seed, number) in enumerate(rounds):
+        for index, (seed, job) in enumerate(rounds):
             span = range(index * CALLS_PER_CHAPTER, (index + 1) * CALLS_PER_CHAPTER)
             kept = []
             for i in span:
@@ -193,15 +212,14 @@ class LibraryChapters:
                     self.passed += 1
                     kept.append((calls[i], first[i][1]))
             if kept:
-                yield self._document(
-                    seed, "executed", _api_text(seed, kept, number), [c for c, _ in kept], "executed twice"
-                )
+                text = _api_text(seed, kept, job.number)
+                yield self._document(seed, job, text, [c for c, _ in kept], "executed twice")
+            else:
+                self.drops.append(Drop(job.id, STEP, "no_question_left", 0, 1, "no call was verified", seed.source))
 
-    def _reading(self, seed: Seed) -> Document | None:
-        """A chapter that reads a function; None if its source does not compile or offers no question."""
-        function = parse_function(seed.text)
-        if function is None:
-            return None
+    def _reading(self, seed: Seed, job: Job) -> Document:
+        """A chapter that reads a function."""
+        function = seed.function
         rng = child_rng(self.seed, "library", seed.id)
         kept = []
         for question, answer, check in function.questions(seed.short_name):
@@ -212,20 +230,20 @@ class LibraryChapters:
             else:
                 self._drop(question, "verification", f"syntax tree {answer!r}, compiled code {check!r}", seed)
         text = _reading_text(seed, function, kept, rng)
-        return self._document(
-            seed, "reading", text, [f"{seed.name}: {q}" for q, _ in kept], "tree against compiled code"
-        )
+        asked = [f"{seed.name}: {question}" for question, _ in kept]
+        return self._document(seed, job, text, asked, "tree against compiled code")
 
-    def _document(self, seed: Seed, form: str, text: str, questions: list[str], method: str) -> Document:
+    def _document(self, seed: Seed, job: Job, text: str, questions: list[str], method: str) -> Document:
         return Document(
             text=text,
             kind="textbook",
             source=seed.source,
             license=seed.license,  # the chapter quotes the function's documentation
-            created_by=created_by(f"library-{form}"),
+            created_by=created_by(f"library-{job.format}"),
             metadata={
                 "category": "code",
-                "format": form,
+                "format": job.format,
+                "job": job.id,
                 "questions": [question_hash(question) for question in questions],
                 "seed": self.seed,
                 "seed_document": seed.id,
@@ -317,7 +335,7 @@ def _first_paragraph(docstring: str, limit: int = 600) -> str:
 
 
 def _api_text(seed: Seed, calls: Sequence[tuple[str, str]], number: int) -> str:
-    function = parse_function(seed.text)
+    function = seed.function
     about = _first_paragraph(function.docstring) if function else ""
     module = seed.name.rpartition(".")[0]
     if number % 2:

@@ -77,7 +77,7 @@ class Collector:
         self.exam_examples, self.exam_fraction = exam_examples, exam_fraction
         self.pool = Pool(training={name: [] for name in tasks}, exam={name: [] for name in tasks})
         self._streams = {name: task.generate(child_rng(seed, "task", name), lexicon) for name, task in tasks.items()}
-        self._seen: set[str] = set()
+        self.seen: set[str] = set()  # every question drawn, normalised
 
     def collect(self, total: int) -> Pool:
         """Draw until `total` training questions are kept, or until no task has more."""
@@ -112,10 +112,10 @@ class Collector:
         fresh = []
         for draft in block:
             question = normalise(draft.question)
-            if question in self._seen:
+            if question in self.seen:
                 self._drop(name, draft, "duplicate_question", "asked before, in this or another task")
             else:
-                self._seen.add(question)
+                self.seen.add(question)
                 fresh.append(draft)
         for draft, fault in zip(fresh, self._faults(name, fresh), strict=True):
             held_out = is_held_out(name, draft, self.exam_fraction)

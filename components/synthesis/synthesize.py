@@ -10,69 +10,92 @@ from components.errors import StepError
 from components.files import atomic_directory
 from components.params import SynthesisParams
 from components.progress import Progress
-from components.synthesis.chapters import plan, questions_needed, reserve, write_chapters, write_exercises
+from components.synthesis.chapters import reserve, write_exercises
 from components.synthesis.curriculum import load_curriculum, load_lexicon
 from components.synthesis.diversity import Diversity
 from components.synthesis.drafts import Draft, is_held_out, normalise
 from components.synthesis.exam import write_exam
 from components.synthesis.generators import all_tasks
-from components.synthesis.library import LibraryChapters
+from components.synthesis.plan import plan_sha256, plan_table, write_plan
 from components.synthesis.questions import STEP, Collector
+from components.synthesis.teachers import make_teacher
+from components.tracking import project_home
 
-LIBRARY_SHARE = 0.4  # of the chapters, where the seeds hold enough functions
+STATE = ".phiforge/synthesis"  # in the project's main folder, which all its workspaces share
 
 
 def synthesize(
-    seeds: Path, output: Path, exam: Path | None, ledger: Path, params: SynthesisParams, seed: int
+    seeds: Path,
+    output: Path,
+    exam: Path | None,
+    ledger: Path,
+    params: SynthesisParams,
+    seed: int,
+    plan: Path | None = None,
+    state: Path | None = None,
+    tracker: Any = None,
 ) -> dict[str, Any]:
     """Write a document set of textbooks and exercises to `output`, the exam to `exam`, what was dropped to `ledger`.
 
+    Args:
+        plan: where the table of jobs goes (Parquet), before anything is written.
+        state: folder for teachers' answers and usage, which outlive the run; by default in the project's main folder.
+        tracker: is told of every call to a model.
+
     Returns:
-        The summary: counts of questions and documents, the ledger by rule, diversity figures.
+        The summary: the plan's hash, counts of questions and documents, the ledger by rule, diversity and cost.
 
     Raises:
-        StepError: the seeds are no document set, or the texts are too repetitive.
+        StepError: the seeds are no document set, the curriculum is broken, the teacher cannot go on, or the texts are
+            too repetitive.
     """
-    lexicon, curriculum, tasks = load_lexicon(), load_curriculum(), all_tasks()
-    library = LibraryChapters(seed)
-    library_chapters = list(library.write(seeds, int(params.chapters * LIBRARY_SHARE)))
-    jobs = plan(curriculum, params.chapters - len(library_chapters))
-    needed = questions_needed(jobs)
+    lexicon, tasks = load_lexicon(), all_tasks()
+    curriculum = load_curriculum(added=Path(params.curriculum) if params.curriculum else None)
+    teacher = make_teacher(params.teacher, curriculum, lexicon, seed, state or project_home() / STATE, tracker)
+    jobs = teacher.plan(seeds, params.chapters)
+    table = plan_table(jobs, teacher.prompts(jobs))
+    if plan is not None:
+        write_plan(plan, table)
+
+    needed = teacher.needs(jobs)
     collector = Collector(tasks, lexicon, seed, params.exam_examples, params.exam_fraction)
     pool = collector.collect(params.exercises + sum(needed.values()))
     reserved = reserve(pool.training, needed)
     check_split(pool.training, reserved, pool.exam, params.exam_fraction)
-    kept = sum(len(d) for side in (pool.training, reserved, pool.exam) for d in side.values())
-    drops = [*pool.drops, *library.drops]
-    check_balance(STEP, pool.drawn + library.drawn, kept + library.passed, len(drops))
 
-    documents = chain(
-        library_chapters, write_chapters(jobs, reserved, curriculum, seed), write_exercises(pool.training, seed)
-    )
+    chapters = teacher.write(jobs, reserved, collector.seen)
+    documents = chain(chapters, write_exercises(pool.training, seed))
     with atomic_directory(output) as partial:
         written = _write(partial, documents, params.chapters + params.exercises // 10)
         _check_diversity(written["gzip_ratio"], params.max_gzip_ratio)
+    drops = [*pool.drops, *teacher.drops]
+    kept = sum(len(d) for side in (pool.training, reserved, pool.exam) for d in side.values())
+    rejected = _rejected_jobs(drops, {job.id for job in jobs})
+    check_balance(STEP, pool.drawn + teacher.drawn, kept + teacher.passed, len(drops) - rejected)
+    check_balance(STEP, len(jobs), written["chapters"], rejected)
     answered = {name: [*pool.training[name], *reserved[name]] for name in tasks}
     about = write_exam(exam, tasks, pool.exam, answered, seed) if exam else None
     write_ledger(ledger, drops)
     return {
+        "plan": {"jobs": len(jobs), "rejected": rejected, "sha256": plan_sha256(table)},
         "documents": written["documents"],
         "megabytes": written["megabytes"],
         "tasks": len(tasks),
         "topics": len(curriculum.topics),
         "questions": {
-            "drawn": pool.drawn + library.drawn,
+            "drawn": pool.drawn + teacher.drawn,
             "exercises": _count(pool.training),
             "missing": max(0, params.exercises - _count(pool.training)),  # more than the curriculum's tasks hold
             "chapters": _count(reserved),
-            "library": library.passed,
+            "teacher": teacher.passed,
             "exam": _count(pool.exam),
-            "ledger": len(drops),
+            "ledger": len(drops) - rejected,
         },
         "ledger": _rules(drops),
         "exam_tasks": len(about["tasks"]) if about else 0,
         "exhausted_tasks": len(set(pool.exhausted)),
         "diversity": {"gzip_ratio": written["gzip_ratio"]} | written["diversity"],
+        "teacher": {"kind": params.teacher.kind} | teacher.account(),
     }
 
 
@@ -97,6 +120,7 @@ def check_split(
 def _write(directory: Path, documents: Any, expected: int) -> dict[str, Any]:
     together, by_kind = Diversity(), {"textbook": Diversity(), "exercise": Diversity()}
     counts = dict.fromkeys(by_kind, 0)
+    chapters = 0
     progress = Progress(expected)
     with DocumentWriter(directory) as writer:
         for document in documents:
@@ -104,10 +128,12 @@ def _write(directory: Path, documents: Any, expected: int) -> dict[str, Any]:
             together.add(document.text)
             by_kind[document.kind].add(document.text)
             counts[document.kind] += 1
+            chapters += "format" in document.metadata  # else a pack of practice
             progress.update(min(writer.rows, expected - 1))
     progress.update(expected)
     return {
         "documents": counts,
+        "chapters": chapters,
         "megabytes": {kind: round(measured.bytes / 1e6, 3) for kind, measured in by_kind.items()},
         "gzip_ratio": round(together.gzip_ratio(), 3),
         "diversity": {
@@ -131,6 +157,11 @@ def _check_diversity(ratio: float, limit: float) -> None:
 
 def _count(side: Mapping[str, list[Draft]]) -> int:
     return sum(map(len, side.values()))
+
+
+def _rejected_jobs(drops: list[Any], jobs: set[str]) -> int:
+    """How many ledger rows are of jobs; the others are of questions."""
+    return sum(drop.id in jobs for drop in drops)
 
 
 def _rules(drops: list[Any]) -> dict[str, int]:

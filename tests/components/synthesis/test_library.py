@@ -22,13 +22,24 @@ def test_seeds_are_chosen_by_id_whatever_their_order(seeds):
 
 def test_executed_examples_show_what_the_function_gives(seeds):
     writer = LibraryChapters(seed=1)
-    documents = list(writer.write(seeds, 8))
+    documents = list(writer.write(writer.plan(seeds, 8)))
     chapter = next(d for d in documents if "Using textwrap.shorten" in d.text)
     call, _, value = chapter.text.partition(">>> textwrap.shorten")[2].partition("\n")
     assert value.split("\n")[0] == repr(eval(f"shorten{call}", {"shorten": textwrap.shorten}))  # noqa: S307
     assert chapter.license == "PSF-2.0"
     assert chapter.metadata["verification"] == {"method": "executed twice", "passed": 5}
     assert writer.drawn == writer.passed + len(writer.drops)
+
+
+def test_functions_of_one_name_are_jobs_of_their_own(tmp_path):
+    with DocumentWriter(tmp_path / "seeds") as writer:
+        for number in range(3):
+            text = CLAMP.replace("high=9", f"high={number}").replace("nearer", "nearest bound, that is the nearer one")
+            writer.write(Document(text=text, kind="code", source="own.clamp", license="MIT", created_by="test"))
+    chapters = LibraryChapters(seed=1)
+    jobs = chapters.plan(tmp_path / "seeds", 10)
+    assert len({job.id for job in jobs}) == len(jobs) == 3
+    assert [d.metadata["seed_document"] for d in chapters.write(jobs)] == [job.seed_document for job in jobs]
 
 
 def test_a_function_is_read_by_tree_and_by_compiled_code():
@@ -57,14 +68,17 @@ def test_nothing_of_the_corpus_is_executed(tmp_path):
     with DocumentWriter(tmp_path / "seeds") as writer:
         for source, code in (("evil.trap", text), ("python:textwrap.shorten", text.replace("trap", "shorten"))):
             writer.write(Document(text=code, kind="code", source=source, license="MIT", created_by="test"))
-    assert list(LibraryChapters(seed=1).write(tmp_path / "seeds", 10))
+    writer = LibraryChapters(seed=1)
+    assert list(writer.write(writer.plan(tmp_path / "seeds", 10)))
     assert not mark.exists()
 
 
 def test_a_wrong_verdict_goes_to_the_ledger(seeds, monkeypatch):
     monkeypatch.setitem(APIS, "calendar.isleap", lambda rng: "'no year'")
     writer = LibraryChapters(seed=1)
-    documents = list(writer.write(seeds, 8))
+    documents = list(writer.write(writer.plan(seeds, 8)))
     assert not any("calendar.isleap" in document.text for document in documents)
     assert any(drop.rule == "verification" and "isleap" in drop.detail for drop in writer.drops)
-    assert writer.drawn == writer.passed + len(writer.drops)
+    given_up = [drop for drop in writer.drops if drop.rule == "no_question_left"]
+    assert len(given_up) == 2
+    assert writer.drawn == writer.passed + len(writer.drops) - len(given_up)

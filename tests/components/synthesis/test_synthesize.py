@@ -25,7 +25,8 @@ QUESTION = re.compile(r"^Question: (.*)\nAnswer: (.*)$", re.M)
 
 
 def run(seeds: Path, root: Path, params: SynthesisParams = PARAMS, seed: int = 1) -> dict:
-    return step.synthesize(seeds, root / "textbooks", root / "exam", root / "ledger.parquet", params, seed)
+    names = ("textbooks", "exam", "ledger.parquet")
+    return step.synthesize(seeds, *(root / name for name in names), params, seed, plan=root / "plan.parquet")
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +42,25 @@ def exam_rows(root: Path) -> list[dict]:
 def test_every_question_drawn_is_accounted_for(made):
     root, summary = made
     questions = summary["questions"]
-    kept = questions["exercises"] + questions["chapters"] + questions["library"] + questions["exam"]
+    kept = questions["exercises"] + questions["chapters"] + questions["teacher"] + questions["exam"]
     assert questions["drawn"] == kept + questions["ledger"]
     assert questions["ledger"] == pq.read_metadata(root / "ledger.parquet").num_rows == sum(summary["ledger"].values())
     assert questions["exercises"] >= 640
     assert questions["missing"] == 0
     assert count_documents(root / "textbooks") == sum(summary["documents"].values())
     assert summary["documents"]["textbook"] == 60
+
+
+def test_the_plan_names_every_chapter(made):
+    root, summary = made
+    jobs = pq.read_table(root / "plan.parquet").to_pylist()
+    assert len({job["id"] for job in jobs}) == len(jobs) == summary["plan"]["jobs"] == 60
+    written = {d.metadata["job"]: d for d in read_documents(root / "textbooks") if d.kind == "textbook"}
+    assert set(written) == {job["id"] for job in jobs}
+    for job in jobs:
+        metadata = written[job["id"]].metadata
+        assert (metadata["format"], metadata["category"]) == (job["format"], job["category"])
+        assert metadata.get("seed_document", "") == job["seed_document"]
 
 
 def test_no_question_of_the_exam_is_taught(made):
@@ -171,7 +184,7 @@ def test_majority_shares_ties():
 def test_repetitive_text_is_refused_and_leaves_nothing(seeds, tmp_path):
     with pytest.raises(StepError, match=r"compress .* more than synthesis.max_gzip_ratio 2"):
         run(seeds, tmp_path, PARAMS.model_copy(update={"max_gzip_ratio": 2.0}))
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["plan.parquet"]
 
 
 def test_seeds_without_functions_still_give_textbooks(tmp_path):
@@ -181,7 +194,7 @@ def test_seeds_without_functions_still_give_textbooks(tmp_path):
         pass
     summary = run(tmp_path / "seeds", tmp_path / "out")
     assert summary["documents"]["textbook"] == 60
-    assert summary["questions"]["library"] == 0
+    assert summary["questions"]["teacher"] == 0
 
 
 def test_command_line(seeds, tmp_path, capsys):

@@ -1,0 +1,76 @@
+"""A limit on what a plan may cost, held before a request is sent and not after.
+
+What is in flight counts with the most that it can cost: the answer's limit, and half the prompt's bytes as tokens,
+which is twice what English takes. So the limit is never passed, and a little of it may stay unused.
+"""
+
+from dataclasses import dataclass
+
+from components.errors import StepError
+from components.synthesis.calls.request import Reply, Request
+from components.synthesis.calls.store import Spent, Store
+
+
+@dataclass(slots=True)
+class Budget:
+    """What a plan may cost and what it has cost; `tokens` and `money` are 0 where there is no limit."""
+
+    tokens: int
+    money: float
+    store: Store
+    spent_tokens: int = 0
+    spent_money: float = 0.0
+    reserved_tokens: int = 0
+    reserved_money: float = 0.0
+
+    @classmethod
+    def of(cls, store: Store, plan: str, tokens: int, money: float) -> "Budget":
+        spent: Spent = store.spent(plan)
+        return cls(tokens, money, store, spent.tokens, spent.cost or 0.0)
+
+    def reserve(self, request: Request) -> bool:
+        """Set aside the most that a request can cost; False if that would pass a limit."""
+        tokens, money = self._most(request)
+        if self.tokens and self.spent_tokens + self.reserved_tokens + tokens > self.tokens:
+            return False
+        if self.money and self.spent_money + self.reserved_money + money > self.money:
+            return False
+        self.reserved_tokens += tokens
+        self.reserved_money += money
+        return True
+
+    def settle(self, request: Request, reply: Reply | None) -> None:
+        """Replace what was set aside by what came of it; nothing came of a call without a reply.
+
+        Raises:
+            StepError: a limit is set and the endpoint does not say what it used.
+        """
+        tokens, money = self._most(request)
+        self.reserved_tokens -= tokens
+        self.reserved_money -= money
+        if reply is None:
+            return
+        if reply.tokens is None:
+            if self.tokens or self.money:
+                raise StepError(
+                    f"the endpoint names no usage for model {reply.model!r}, so synthesis.teacher.budget_tokens and "
+                    "budget_money cannot be held; set both to 0, or use an endpoint that reports usage"
+                )
+            return
+        self.spent_tokens += reply.tokens
+        self.spent_money += self.store.cost(reply.prompt_tokens, reply.completion_tokens) or 0.0
+
+    def _most(self, request: Request) -> tuple[int, float]:
+        prompt = request.prompt_bytes // 2 + 16 * len(request.messages)
+        parameters = request.parameters
+        answer = int(parameters.get("max_tokens") or parameters.get("max_completion_tokens") or 0)
+        return prompt + answer, self.store.cost(prompt, answer) or 0.0
+
+    def says(self) -> str:
+        """What was spent of which limit, for a person."""
+        parts = []
+        if self.tokens:
+            parts.append(f"{self.spent_tokens:,} of {self.tokens:,} tokens")
+        if self.money:
+            parts.append(f"{self.spent_money:.4g} of {self.money:g} in money")
+        return " and ".join(parts)

@@ -1,0 +1,111 @@
+"""How many requests at once, and how long to wait for one: found from what the endpoint bears.
+
+Additive increase, multiplicative decrease, with two changes that keep a few stray faults from costing throughput. A
+reply that says "too many" slows down its own request only; the limit falls when more than TOLERANCE of the last
+replies were of that kind, at most once for as many replies as are in flight. And the limit doubles each round until it
+falls for the first time, as TCP's slow start does.
+
+The wait for an answer is bounded by PATIENT times the slowest usual latency, once enough latencies are known. A call
+that takes longer than STALLED times that latency no longer counts against the limit, so that the few which hang do
+not hold up the rest.
+"""
+
+from collections import deque
+
+START = 8
+TOLERANCE = 0.1
+DECREASE = 0.7
+WINDOW = 64  # replies that are looked at, at most; at least 8
+PATIENT, STALLED = 5.0, 2.0
+SHORTEST = 1.0  # seconds that any request may take
+KNOWN = 32  # latencies after which they are trusted
+
+
+class Limiter:
+    """Tells whether another request may start. Times are seconds of one monotonic clock."""
+
+    def __init__(self, most: int, timeout: float) -> None:
+        self.most, self.timeout = most, timeout
+        self.limit = float(min(START, most))
+        self.paused_until = 0.0
+        self._started: dict[int, float] = {}
+        self._recent: deque[bool] = deque(maxlen=WINDOW)  # whether the reply was of congestion
+        self._latencies: deque[float] = deque(maxlen=256)
+        self._usual: float | None = None
+        self._slow_start = True
+        self._since_change = self._hold = 0
+        self._number = 0
+
+    def wait(self, now: float) -> float | None:
+        """Seconds until another request may start: 0 now, None when only the end of another one makes room."""
+        if now < self.paused_until:
+            return self.paused_until - now
+        if len(self._started) < self.limit:
+            return 0.0
+        if self._usual is None:
+            return None
+        stalled, first = self._stalled(now)
+        if len(self._started) - min(stalled, max(1.0, self.limit / 4)) < self.limit:
+            return 0.0
+        return first
+
+    def start(self, now: float) -> int:
+        """A request starts; returns its number for `end`."""
+        self._number += 1
+        self._started[self._number] = now
+        return self._number
+
+    def end(self, number: int, now: float, congested: bool, answered: bool, retry_after: float | None = None) -> None:
+        """A request ended: with an answer, of congestion (too many, overloaded, no reply in time), or otherwise."""
+        took = now - self._started.pop(number)
+        self._recent.append(congested)
+        self._since_change += 1
+        if answered:
+            self._learn(took)
+        if congested:
+            self._fall(now, retry_after)
+        else:
+            self._rise()
+
+    def deadline(self) -> float:
+        """Seconds that a request may take."""
+        if self._usual is None:
+            return self.timeout
+        return min(self.timeout, max(SHORTEST, PATIENT * self._usual))
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._started)
+
+    def _rise(self) -> None:
+        step = 1.0 if self._slow_start else 8.0 / self.limit  # twice, or eight more, a round of `limit` replies
+        self.limit = min(float(self.most), self.limit + step)
+
+    def _fall(self, now: float, retry_after: float | None) -> None:
+        share = sum(self._recent) / max(len(self._recent), 8)
+        if share <= TOLERANCE:
+            return
+        if retry_after:
+            self.paused_until = max(self.paused_until, now + retry_after)
+        if self._since_change > self._hold:  # what was in flight at the last fall has come home
+            self._hold = len(self._started)
+            self.limit = max(1.0, self.limit * DECREASE)
+            self._slow_start = False
+            self._since_change = 0
+            self._recent.clear()
+
+    def _learn(self, took: float) -> None:
+        self._latencies.append(took)
+        if len(self._latencies) >= KNOWN and (self._usual is None or self._number % 16 == 0):
+            ordered = sorted(self._latencies)
+            self._usual = ordered[int(0.95 * (len(ordered) - 1))]
+
+    def _stalled(self, now: float) -> tuple[int, float | None]:
+        """How many requests have stalled, and in how many seconds the next one will have."""
+        border = STALLED * self._usual
+        stalled = 0
+        for started in self._started.values():  # in order of their start
+            if now - started < border:
+                return stalled, border - (now - started)
+            stalled += 1
+        return stalled, None

@@ -1,0 +1,96 @@
+"""A request to a model, its reply, and the faults that stand between them."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What one job asks.
+
+    Attributes:
+        job: id of the job.
+        messages: (role, content) pairs.
+        parameters: all that decides the answer besides the messages: endpoint, model, temperature, seed and so on.
+        schema: JSON schema of the answer, or None for free text.
+    """
+
+    job: str
+    messages: tuple[tuple[str, str], ...]
+    parameters: Mapping[str, Any]
+    schema: Mapping[str, Any] | None = None
+
+    @property
+    def prompt_sha256(self) -> str:
+        """Hex SHA-256 of the messages."""
+        return _digest(self.messages)
+
+    @property
+    def key(self) -> str:
+        """Hex SHA-256 of the canonical request: equal requests have equal keys, whatever job asks them."""
+        return _digest([self.messages, dict(self.parameters), self.schema])
+
+    @property
+    def prompt_bytes(self) -> int:
+        return sum(len(content.encode()) for _, content in self.messages)
+
+
+def _digest(value: Any) -> str:
+    canonical = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a model returned. Token counts are the endpoint's own, or None if it names none."""
+
+    text: str
+    model: str
+    finish_reason: str
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+    @property
+    def tokens(self) -> int | None:
+        """Prompt and answer together, or None where either is unknown."""
+        if self.prompt_tokens is None or self.completion_tokens is None:
+            return None
+        return self.prompt_tokens + self.completion_tokens
+
+
+Accept = Callable[[Request, Reply], str]  # why a reply is no answer to its request, or an empty string
+
+
+@dataclass(slots=True)
+class Fault(Exception):
+    """A call that gave no answer.
+
+    Attributes:
+        kind: one of TRANSIENT, CONTENT or REFUSED.
+        detail: what the endpoint said, shortened.
+        retry_after: seconds that the endpoint asks to wait, if it does.
+        reply: what came all the same and may have to be paid.
+    """
+
+    kind: str
+    detail: str
+    retry_after: float | None = None
+    reply: Reply | None = field(default=None)
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.detail}" if self.detail else self.kind
+
+
+# The endpoint's trouble: tried again until its patience ends. Nothing is known against the request.
+TRANSIENT = ("throttled", "server_error", "timeout", "connection", "malformed")
+# The answer's trouble: tried again with another seed, a few times.
+CONTENT = ("truncated", "empty", "filtered", "format")
+# The request's trouble: never tried again.
+REFUSED = ("refused",)
+
+
+class Halt(Exception):
+    """Nothing that is tried later can succeed: a wrong key, no such model. The message is complete in itself."""

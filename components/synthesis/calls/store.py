@@ -1,0 +1,166 @@
+"""Answers and usage on the disk: one SQLite file, in the project's main folder, beside no output of any stage.
+
+An answer stands under the hash of its canonical request, so it is found by every later run that asks the same, in any
+workspace. Failures are never kept as answers. Every call that the endpoint answered, also with something unusable, has
+one row of usage under the plan that paid for it: a sum over them is what the plan has cost over all its resumes, and
+since an answer and its usage are one transaction, nothing is counted twice.
+
+Write-ahead logging makes a commit cost some tens of microseconds; a killed process loses nothing that was committed,
+and a machine that loses power at most the commits of the last CHECKPOINT seconds, never the file.
+"""
+
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.errors import StepError
+from components.synthesis.calls.request import Reply, Request
+
+FORMAT_VERSION = 1
+CHECKPOINT = 5.0  # seconds between flushes to the disk
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS answers (
+    key TEXT PRIMARY KEY, text TEXT NOT NULL, model TEXT NOT NULL, finish_reason TEXT NOT NULL,
+    prompt_tokens INTEGER, completion_tokens INTEGER
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS calls (
+    id INTEGER PRIMARY KEY, plan TEXT NOT NULL, key TEXT NOT NULL, outcome TEXT NOT NULL, model TEXT NOT NULL,
+    prompt_tokens INTEGER, completion_tokens INTEGER, cost REAL, at REAL NOT NULL, seconds REAL NOT NULL
+);
+CREATE INDEX IF NOT EXISTS calls_of_plan ON calls (plan);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What the calls of one plan have cost so far, over all its resumes.
+
+    Attributes:
+        calls: answered calls, usable or not.
+        unknown: those among them whose usage the endpoint did not tell.
+        cost: in the currency of the prices, of the calls whose price and usage are known; None if no price was given.
+    """
+
+    calls: int = 0
+    unusable: int = 0
+    unknown: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: float | None = None
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+
+class Store:
+    """Answers by key, and usage by plan. Use as a context manager, from one thread."""
+
+    def __init__(self, path: Path, prices: tuple[float, float] | None = None) -> None:
+        """Open or make the file.
+
+        Args:
+            prices: of a million prompt tokens and a million answer tokens, if they are known.
+
+        Raises:
+            StepError: the file cannot be opened, is no such store, or is of another version.
+        """
+        self.path, self.prices = Path(path), prices
+        self._flushed = time.monotonic()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(self.path, timeout=60, isolation_level=None)
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if version not in (0, FORMAT_VERSION):
+                raise StepError(
+                    f"{self.path} has format version {version}; this code reads {FORMAT_VERSION}: move the file away, "
+                    "or use the code that wrote it"
+                )
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.executescript(_SCHEMA + f"PRAGMA user_version={FORMAT_VERSION};")
+        except (sqlite3.Error, OSError) as error:
+            raise StepError(
+                f"{self.path} cannot be opened as the store of teachers' answers ({error}); check the disk, or move the "
+                "file away to ask for everything again"
+            ) from error
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
+
+    def has(self, key: str) -> bool:
+        return self._db.execute("SELECT 1 FROM answers WHERE key = ?", (key,)).fetchone() is not None
+
+    def get(self, key: str) -> Reply | None:
+        """The answer to a request, if there is one."""
+        row = self._db.execute(
+            "SELECT text, model, finish_reason, prompt_tokens, completion_tokens FROM answers WHERE key = ?", (key,)
+        ).fetchone()
+        return Reply(*row) if row else None
+
+    def missing(self, requests: Iterable[Request]) -> Iterator[Request]:
+        """Those requests that have no answer yet, each key once."""
+        seen: set[str] = set()
+        for request in requests:
+            key = request.key
+            if key not in seen and not self.has(key):
+                seen.add(key)
+                yield request
+
+    def keep(self, plan: str, request: Request, reply: Reply, seconds: float) -> None:
+        """Keep an answer and what it cost, together or not at all."""
+        self.keep_all(plan, [(request, reply)], seconds)
+
+    def keep_all(self, plan: str, answers: Iterable[tuple[Request, Reply]], seconds: float) -> None:
+        """Keep answers that belong together and what they cost, all or none."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            for request, r in answers:
+                row = (request.key, r.text, r.model, r.finish_reason, r.prompt_tokens, r.completion_tokens)
+                self._db.execute("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?)", row)
+                self._count(plan, request, r, "answered", seconds)
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._flush_when_due()
+
+    def count_unusable(self, plan: str, request: Request, reply: Reply, outcome: str, seconds: float) -> None:
+        """Count a reply that is no answer but may have to be paid; the reply itself is not kept."""
+        self._count(plan, request, reply, outcome, seconds)
+
+    def spent(self, plan: str) -> Spent:
+        """What a plan has cost so far."""
+        row = self._db.execute(
+            "SELECT COUNT(*), COALESCE(SUM(outcome != 'answered'), 0),"
+            " COALESCE(SUM(prompt_tokens IS NULL OR completion_tokens IS NULL), 0),"
+            " COALESCE(SUM(prompt_tokens), 0), COALESCE(SUM(completion_tokens), 0), SUM(cost)"
+            " FROM calls WHERE plan = ?",
+            (plan,),
+        ).fetchone()
+        return Spent(*row)
+
+    def cost(self, prompt_tokens: int | None, completion_tokens: int | None) -> float | None:
+        """Price of a call at the prices given, or None where a price or a count is unknown."""
+        if self.prices is None or prompt_tokens is None or completion_tokens is None:
+            return None
+        return (prompt_tokens * self.prices[0] + completion_tokens * self.prices[1]) / 1e6
+
+    def _count(self, plan: str, request: Request, reply: Reply, outcome: str, seconds: float) -> None:
+        cost = self.cost(reply.prompt_tokens, reply.completion_tokens)
+        row = (plan, request.key, outcome, reply.model, reply.prompt_tokens, reply.completion_tokens, cost)
+        self._db.execute(
+            "INSERT INTO calls (plan, key, outcome, model, prompt_tokens, completion_tokens, cost, at, seconds)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*row, time.time(), seconds),
+        )
+
+    def _flush_when_due(self) -> None:
+        if time.monotonic() - self._flushed >= CHECKPOINT:
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            self._flushed = time.monotonic()

@@ -1,0 +1,73 @@
+"""Prompts: Jinja templates kept as files, rendered from a job; a template's id changes with its text.
+
+An unknown name in a template is an error, not a blank. Nothing that a job brings in is rendered again as a template.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.synthesis.calls.request import Request
+from components.synthesis.curriculum import Curriculum
+from components.synthesis.exercises import SCHEMA
+from components.synthesis.questions import child_rng
+
+if TYPE_CHECKING:
+    from components.synthesis.plan import Job
+
+FOLDER = Path(__file__).with_name("prompts")
+EXERCISES = 8  # asked for in a set
+MIN_WORDS = 150
+EXCERPT_CHARS = 1_200
+
+
+@cache
+def template_id(form: str) -> str:
+    """Name and version of a format's template: eight digits of the hash of it and all that it includes."""
+    digest = hashlib.sha256()
+    for path in [FOLDER / "system.md.j2", *sorted(FOLDER.glob("_*.j2")), FOLDER / f"{form}.md.j2"]:
+        digest.update(path.read_bytes())
+    return f"{form}@{digest.hexdigest()[:8]}"
+
+
+class Prompts:
+    """Renders jobs into requests.
+
+    Args:
+        parameters: what every request has: teacher, endpoint, model, temperature and so on.
+        excerpts: text of the seed documents that jobs name, by id.
+    """
+
+    def __init__(
+        self, curriculum: Curriculum, parameters: Mapping[str, Any], excerpts: Mapping[str, str], seed: int
+    ) -> None:
+        self.curriculum, self.parameters, self.excerpts, self.seed = curriculum, parameters, excerpts, seed
+        self._topics = {topic.id: topic for topic in curriculum.topics}
+
+    @cached_property
+    def _environment(self) -> Any:
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+        return Environment(  # prompts are text: nothing is escaped
+            loader=FileSystemLoader(FOLDER), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        )
+
+    def request(self, job: "Job") -> Request:
+        """The request of a job. Its seed follows from the job's id and the run's seed."""
+        topic = self._topics[job.topic]
+        content = self._environment.get_template(f"{job.format}.md.j2").render(
+            topic=topic,
+            reader=self.curriculum.audiences[job.audience].reader,
+            prerequisites=[self._topics[needed].title for needed in topic.prerequisites],
+            words=list(job.words),
+            excerpt=self.excerpts.get(job.seed_document, "")[:EXCERPT_CHARS],
+            exercises=EXERCISES,
+            min_words=MIN_WORDS,
+        )
+        system = self._environment.get_template("system.md.j2").render()
+        own = {"seed": child_rng(self.seed, "request", job.id).randrange(2**31)}
+        schema = SCHEMA if job.format == "exercises" else None
+        parameters = {k: v for k, v in self.parameters.items() if schema is not None or k != "structured"}
+        return Request(job.id, (("system", system.strip()), ("user", content.strip())), own | parameters, schema)

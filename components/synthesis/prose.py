@@ -1,0 +1,203 @@
+"""Checks of prose that a model wrote: its format, leaks of the prompt, refusals, length, language, sums and code.
+
+None of them proves a text true. They turn away what is surely no chapter, and what a program can find wrong in it: a
+sum that does not add up, code that does not run, an example that does not give what it says.
+"""
+
+import ast
+import doctest
+import re
+from collections.abc import Sequence
+
+from components.synthesis.execution import evaluate_restricted
+from components.synthesis.restricted import fault
+
+MIN_WORDS, MAX_CHARS = 80, 20_000
+MIN_COMMON, MIN_ASCII = 0.2, 0.9
+LEAK_WORDS = 10  # so many words in a row that stand in the prompt as well
+_WORD = re.compile(r"[a-z]+")
+_THINKING = re.compile(r"\A\s*<think>.*?</think>\s*", re.S)
+_FENCED = re.compile(r"\A```(?:markdown|md)?\s*\n(.*?)\n?```\s*\Z", re.S)
+_CODE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```\s*$", re.S | re.M)
+_NUMBER = r"(\d+(?:\.\d+)?)"
+_TIMES, _OVER = "*x\u00d7", "/\u00f7"
+_SUM = re.compile(  # two numbers and a result, not part of a longer calculation
+    rf"(?<![\w.,/*+\-^=])(?<![-+=(){_TIMES}{_OVER}] ){_NUMBER}\s*([-+{_TIMES}{_OVER}])\s*{_NUMBER}\s*=\s*-?{_NUMBER}"
+    rf"(?![\w/*^%]|[.,]\d|\s*[-+{_TIMES}{_OVER}]\s*\d)"
+)
+_REFUSAL = re.compile(
+    r"\b(?:I(?:'m| am) sorry,? but|I can(?:not|'t) (?:help|assist|comply|fulfil|provide)|as an? (?:AI|artificial|large "
+    r"language|language) |I(?:'m| am) unable to|I(?:'m| am) just an AI)",
+    re.I,
+)
+_REMARK = re.compile(
+    r"\A(?:sure|certainly|of course|here(?:'s| is| are)|absolutely)\b|\b(?:let me know if|hope this helps|feel free to "
+    r"ask|the extract above|as requested|you asked me|this prompt|constraint words)",
+    re.I,
+)
+_RAISES = "raises "
+# The most frequent words of English; in running text they make up two fifths of all words.
+COMMON = {
+    "the", "of", "and", "to", "a", "in", "is", "it", "you", "that", "for", "on", "are", "with", "as", "this",
+    "be", "at", "or", "one", "have", "from", "by", "what", "all", "when", "we", "there", "can", "an", "which",
+    "their", "if", "will", "each", "how", "then", "them", "so", "these", "her", "him", "has", "two", "more",
+    "no", "way", "could", "than", "first", "been", "who", "its", "now", "they", "he", "she", "was", "not",
+    "but", "do", "does", "because",
+}  # fmt: skip
+
+
+def clean(text: str) -> str:
+    """The text without a model's thoughts and without a fence around all of it; one line end at its end."""
+    text = _THINKING.sub("", text.replace("\r\n", "\n"))
+    if fenced := _FENCED.match(text.strip()):
+        text = fenced.group(1)
+    return text.strip() + "\n"
+
+
+def format_fault(form: str, text: str) -> str:
+    """How a text fails the format that was asked for, or an empty string."""
+    first, _, body = text.partition("\n")
+    if not re.match(r"#{1,3} \S", first):
+        return "the first line is no heading"
+    paragraphs = [part for part in body.split("\n\n") if part.strip()]
+    questions, answers = len(re.findall(r"^\**Q:", body, re.M)), len(re.findall(r"^\**A:", body, re.M))
+    rows = len(re.findall(r"^\|.*\|\s*$", body, re.M))
+    turns = re.findall(r"^\**([A-Z][\w .]{0,30}):", body, re.M)
+    parts = [len(re.findall(rf"^[#*\s]*{name}\b[^\n]*:", body, re.M)) for name in ("Problem", "Solution", "Answer")]
+    wrong = {
+        "tutorial": len(paragraphs) < 3,
+        "faq": questions < 3 or questions != answers,
+        "table": rows < 5,  # four rows, and the head
+        "worked": min(parts) < 2 or len(set(parts)) > 1,
+        "dialogue": len(turns) < 6 or len(set(turns)) < 2,
+    }
+    return f"the text is not in the format {form}" if wrong[form] else ""
+
+
+def prose_fault(text: str, prompt: str, excerpt: str = "") -> tuple[str, str, float | None, float | None] | None:
+    """The first rule that a text fails: (rule, detail, value, threshold), or None.
+
+    Args:
+        prompt: what the model was asked; a run of LEAK_WORDS words of it in the text is a leak.
+        excerpt: the seed's text inside the prompt; copying it is a rule of its own.
+    """
+    words = _WORD.findall(text.lower())
+    if found := _REFUSAL.search(text):
+        return "refusal", found.group(), None, None
+    if found := _REMARK.search(text.partition("\n")[2]) or _REMARK.search(text):
+        return "prompt_leak", found.group(), None, None
+    if len(words) < MIN_WORDS:
+        return "too_short", f"{len(words)} words", len(words), MIN_WORDS
+    if len(text) > MAX_CHARS:
+        return "too_long", f"{len(text)} characters", len(text), MAX_CHARS
+    told = _CODE.sub("", text)
+    plain = _WORD.findall(told.lower())
+    common = sum(word in COMMON for word in plain) / max(len(plain), 1)
+    ascii_share = sum(c.isascii() for c in told) / max(len(told), 1)
+    if common < MIN_COMMON or ascii_share < MIN_ASCII:
+        return "language", f"{common:.0%} common English words, {ascii_share:.0%} ASCII", common, MIN_COMMON
+    runs = _runs(words)
+    if leaked := runs & _runs(_WORD.findall(prompt.replace(excerpt, " ").lower() if excerpt else prompt.lower())):
+        return "prompt_leak", " ".join(min(leaked)), None, None
+    if excerpt and (copied := runs & _runs(_WORD.findall(excerpt.lower()))) and len(copied) > 5:
+        return "copied_seed", " ".join(min(copied)), len(copied), 5
+    if wrong := wrong_sum(told):
+        return "wrong_sum", wrong, None, None
+    return None
+
+
+def _runs(words: Sequence[str]) -> set[tuple[str, ...]]:
+    return set(zip(*(words[i:] for i in range(LEAK_WORDS)), strict=False))
+
+
+def wrong_sum(text: str) -> str:
+    """The first written calculation of two numbers whose result is wrong by more than rounding, or an empty string."""
+    for found in _SUM.finditer(text):
+        left, operator, right, result = found.groups()
+        a, b, c = float(left), float(right), float(result)
+        if operator in _OVER and b == 0:
+            return found.group()
+        divided = operator in _OVER
+        value = a / b if divided else {"+": a + b, "-": abs(a - b)}.get(operator, a * b)
+        digits = len(result.partition(".")[2])
+        if abs(value - c) > 0.5 * 10**-digits + 1e-9 and not (divided and c == a // b):
+            return found.group()
+    return ""
+
+
+def code_programs(text: str) -> tuple[list[tuple[str, str, str]], str]:
+    """The Python of a text as (program, expression, value that the text shows), and what cannot run, if anything.
+
+    A block of >>> lines gives one program for each line with a value; any other block of Python gives one whose value
+    does not matter (an empty string).
+    """
+    programs: list[tuple[str, str, str]] = []
+    for language, block in _CODE.findall(text):
+        if language not in ("python", "py", "pycon", "") or (not language and ">>>" not in block):
+            continue
+        if ">>>" in block:
+            try:
+                examples = doctest.DocTestParser().get_examples(block)
+            except ValueError as error:
+                return [], f"a session that cannot be read ({error})"
+            before = ""
+            for example in examples:
+                wanted = example.want.rstrip("\n")
+                if example.exc_msg:
+                    programs.append(
+                        (before, example.source.strip(), _RAISES + example.exc_msg.partition(":")[0].strip())
+                    )
+                elif wanted:
+                    programs.append((before, *_shown(example.source.strip(), wanted)))
+                if not wanted or not _is_expression(example.source):
+                    before += example.source
+        else:
+            programs.append((block, "None", ""))
+    for program, expression, wanted in programs:
+        if wanted and not _is_expression(expression):
+            return [], f"a value is shown for {expression!r}, which has none"
+        if wrong := fault(program) or fault(expression, "eval"):
+            return [], wrong
+    return programs, ""
+
+
+def _shown(source: str, wanted: str) -> tuple[str, str]:
+    """(expression, repr of its value); what print shows is compared as a text."""
+    try:
+        node = ast.parse(source, mode="eval").body
+    except (SyntaxError, ValueError):
+        return source, wanted
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print" and not node.keywords:
+        values = ", ".join(ast.unparse(argument) for argument in node.args)
+        return f"' '.join(map(str, [{values}]))", repr(wanted)
+    return source, wanted
+
+
+def _is_expression(source: str) -> bool:
+    try:
+        ast.parse(source.strip(), mode="eval")
+    except (SyntaxError, ValueError):
+        return False
+    return True
+
+
+def code_faults(texts: Sequence[str]) -> list[tuple[str, int]]:
+    """For each text what is wrong with its Python (or an empty string), and how many of its examples were run."""
+    results: list[tuple[str, int]] = []
+    jobs: list[tuple[int, str, str, str]] = []
+    for number, text in enumerate(texts):
+        programs, wrong = code_programs(text)
+        results.append((f"not executable here: {wrong}" if wrong else "", len(programs)))
+        jobs += [(number, *program) for program in programs]
+    values = evaluate_restricted([(program, expression) for _, program, expression, _ in jobs])
+    for (number, _, expression, wanted), (fine, value) in zip(jobs, values, strict=True):
+        if results[number][0]:
+            continue
+        if wanted.startswith(_RAISES):
+            if fine or value != wanted.removeprefix(_RAISES):
+                results[number] = (f"{expression!r} gives {value}, the text says it raises", 0)
+        elif not fine:
+            results[number] = (f"{expression!r} fails: {value}", 0)
+        elif wanted and wanted != value:
+            results[number] = (f"{expression!r} gives {value}, the text says {wanted}", 0)
+    return results

@@ -1,0 +1,80 @@
+"""Teachers: who writes the chapters of a plan. One small interface, three of them.
+
+    procedural     our generators and the corpus' own functions; no network, nothing to pay
+    openai         a model behind any endpoint of that API
+    transformers   a local checkpoint, in this process
+
+The two models share all but the way in which a prompt is answered: prompts, store, verification, provenance.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from components.documents import Document, Drop
+from components.params import TeacherParams
+from components.synthesis.curriculum import Curriculum
+from components.synthesis.drafts import Draft
+from components.synthesis.generators import Lexicon
+from components.synthesis.plan import Job
+
+Questions = Mapping[str, list[Draft]]
+
+
+class Teacher(Protocol):
+    """Plans and writes chapters, and accounts for every question and every job.
+
+    Attributes:
+        drops: the ledger's rows: questions and jobs that came to nothing.
+        drawn, passed: questions of its own, before and after verification (not those that it was given).
+    """
+
+    drops: list[Drop]
+    drawn: int
+    passed: int
+
+    def plan(self, seeds: Path, chapters: int) -> list[Job]:
+        """The jobs of at most `chapters` chapters."""
+        ...
+
+    def prompts(self, jobs: Sequence[Job]) -> dict[str, tuple[str, str]]:
+        """Template and prompt hash by job id, for the jobs that have a prompt."""
+        ...
+
+    def needs(self, jobs: Sequence[Job]) -> dict[str, int]:
+        """How many verified questions of each task the chapters will work through."""
+        ...
+
+    def write(self, jobs: Sequence[Job], given: Questions, taken: set[str]) -> Iterator[Document]:
+        """The chapters, in the order of the jobs.
+
+        Args:
+            given: verified questions by task, as many as `needs` asked for, or fewer.
+            taken: every question that is asked anywhere, exam included, normalised; own ones are added.
+
+        Raises:
+            StepError: the teacher cannot be reached, refuses, or has spent its budget.
+        """
+        ...
+
+    def account(self) -> dict[str, Any]:
+        """What the chapters cost, as facts of the data set; empty if nothing."""
+        ...
+
+
+def make_teacher(
+    params: TeacherParams, curriculum: Curriculum, lexicon: Lexicon, seed: int, state: Path, tracker: Any = None
+) -> Teacher:
+    """The teacher that the parameters name.
+
+    Args:
+        state: folder for answers and usage; it outlives the run.
+        tracker: is told of every call to a model.
+    """
+    if params.kind == "procedural":
+        from components.synthesis.teachers.procedural import ProceduralTeacher
+
+        return ProceduralTeacher(curriculum, seed)
+    from components.synthesis.teachers.model import ModelTeacher
+
+    return ModelTeacher(params, curriculum, lexicon, seed, state, tracker)

@@ -1,0 +1,348 @@
+"""A model as teacher: prompts out, answers in, and nothing kept that does not pass.
+
+All answers are fetched first, into the store; the chapters are then made from the store in the order of the plan. So
+the data set depends on the answers alone, not on when they came or how often the run was interrupted.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+from components.documents import Document, Drop
+from components.errors import StepError
+from components.params import TeacherParams
+from components.progress import Progress
+from components.synthesis.calls.budget import Budget
+from components.synthesis.calls.dispatch import Dispatcher, GivenUp, Policy, Tally
+from components.synthesis.calls.request import Accept, Reply, Request
+from components.synthesis.calls.store import Store
+from components.synthesis.chapters import exercise_pair
+from components.synthesis.curriculum import Curriculum
+from components.synthesis.drafts import normalise, question_hash
+from components.synthesis.exercises import Exercise, read_exercises, verify
+from components.synthesis.generators import Lexicon
+from components.synthesis.plan import Excerpt, Job, plan_chapters, read_excerpts, seeded
+from components.synthesis.prompts import Prompts, template_id
+from components.synthesis.prose import clean, code_faults, format_fault, prose_fault
+from components.synthesis.questions import STEP
+from components.synthesis.teachers import Questions
+
+BLOCK = 256  # chapters that are verified together, in one process
+NAMES = {"openai": "api", "transformers": "local"}
+STORE = "answers.sqlite"
+
+
+class Answers(Protocol):
+    """Has requests answered in a store; returns those that it gave up."""
+
+    def fetch(self, requests: Iterable[Request], accept: Accept) -> list[GivenUp]: ...
+
+
+class ModelTeacher:
+    """See `components.synthesis.teachers.Teacher`."""
+
+    def __init__(
+        self, params: TeacherParams, curriculum: Curriculum, lexicon: Lexicon, seed: int, state: Path, tracker: Any
+    ) -> None:
+        self.params, self.curriculum, self.lexicon, self.seed = params, curriculum, lexicon, seed
+        self.state, self.tracker = state, tracker
+        self.drops: list[Drop] = []
+        self.drawn = self.passed = 0
+        self._excerpts: dict[str, Excerpt] = {}
+        self._used = {"answers": 0, "unknown_usage": 0, "prompt_tokens": 0, "completion_tokens": 0}
+        self._cost: float | None = 0.0
+        self._models: set[str] = set()
+        self._given_up: dict[str, GivenUp] = {}
+
+    def plan(self, seeds: Path, chapters: int) -> list[Job]:
+        self._excerpts = read_excerpts(seeds)
+        return seeded(plan_chapters(self.curriculum, chapters), self._excerpts, self.lexicon, self.seed)
+
+    def prompts(self, jobs: Sequence[Job]) -> dict[str, tuple[str, str]]:
+        render = self._prompts()
+        return {job.id: (template_id(job.format), render.request(job).prompt_sha256) for job in jobs}
+
+    def needs(self, jobs: Sequence[Job]) -> dict[str, int]:
+        return {}
+
+    def write(self, jobs: Sequence[Job], given: Questions, taken: set[str]) -> Iterator[Document]:
+        render = self._prompts()
+        plan = self._plan_key(jobs, render)
+        prices = None if self.params.price_input is None else (self.params.price_input, self.params.price_output)
+        with _locked(self.state / f"{plan}.lock"), Store(self.state / STORE, prices) as store:
+            self._fetch(jobs, render, store, plan)
+            left = iter(jobs)
+            while block := list(islice(left, BLOCK)):
+                requests = [render.request(job) for job in block]
+                answers = [(job, r, store.get(r.key)) for job, r in zip(block, requests, strict=True)]
+                yield from self._chapters(answers, store, taken)
+
+    def account(self) -> dict[str, Any]:
+        """Usage of the answers that the data set rests on; what failed calls cost stands in the store alone."""
+        known = self._used["unknown_usage"] == 0
+        return {
+            "kind": self.params.kind,
+            "model": self.params.model,
+            "returned_models": sorted(self._models),
+            **self._used,
+            "cost": self._cost if known and self.params.price_input is not None else None,
+            "price_source": self.params.price_source,
+        }
+
+    def _prompts(self) -> Prompts:
+        p = self.params
+        parameters = {
+            "teacher": p.kind,
+            "endpoint": re.sub(r"//[^/@]*@", "//", p.endpoint.rstrip("/")),
+            "model": p.model if p.kind == "openai" else Path(p.model).name,
+            "temperature": p.temperature,
+            "top_p": p.top_p,
+            "max_tokens": p.max_tokens,
+            "structured": p.structured,
+        }
+        if p.kind == "transformers":
+            from components.synthesis.teachers.transformers import checkpoint_sha256
+
+            parameters |= {"weights": checkpoint_sha256(Path(p.model)), "batch_size": p.batch_size}
+        excerpts = {id: excerpt.text for id, excerpt in self._excerpts.items()}
+        return Prompts(self.curriculum, parameters | p.request, excerpts, self.seed)
+
+    def _plan_key(self, jobs: Sequence[Job], render: Prompts) -> str:
+        digest = hashlib.sha256(json.dumps(dict(render.parameters), sort_keys=True).encode())
+        for job in jobs:
+            digest.update(render.request(job).key.encode())
+        return digest.hexdigest()[:20]
+
+    def _fetch(self, jobs: Sequence[Job], render: Prompts, store: Store, plan: str) -> None:
+        """Have every job's request answered or given up."""
+        forms = {job.id: job.format for job in jobs}
+
+        def accept(request: Request, reply: Reply) -> str:
+            return _form_fault(forms[request.job], reply.text)
+
+        try:
+            given_up = self._answers(store, plan, len(jobs)).fetch((render.request(job) for job in jobs), accept)
+        finally:
+            self._say_spent(store, plan)
+        self._given_up = {one.job: one for one in given_up}
+
+    def _answers(self, store: Store, plan: str, total: int) -> Answers:
+        budget = Budget.of(store, plan, self.params.budget_tokens, self.params.budget_money)
+        if self.params.kind == "transformers":
+            from components.synthesis.teachers.transformers import LocalAnswers
+
+            return LocalAnswers(self.params, store, plan, budget)
+        return EndpointAnswers(self.params, store, plan, budget, total, self.tracker)
+
+    def _say_spent(self, store: Store, plan: str) -> None:
+        """Tell the log and MLflow what the plan has cost so far, over all its resumes, failed calls included."""
+        spent = store.spent(plan)
+        cost = "" if spent.cost is None else f", {spent.cost:.4g} {self.params.price_source}".rstrip()
+        print(
+            f"teacher: {spent.calls} calls paid so far ({spent.unusable} unusable, {spent.unknown} without usage), "
+            f"{spent.prompt_tokens:,} + {spent.completion_tokens:,} tokens{cost}",
+            flush=True,
+        )
+        if self.tracker is not None:
+            figures = {"calls": spent.calls, "unusable": spent.unusable, "tokens": spent.tokens}
+            figures |= {} if spent.cost is None else {"cost": spent.cost}
+            self.tracker.metrics({f"teacher.spent.{name}": value for name, value in figures.items()})
+
+    def _chapters(
+        self, answers: Sequence[tuple[Job, Request, Reply | None]], store: Store, taken: set[str]
+    ) -> Iterator[Document]:
+        """The chapters of a block that pass; the others go to the ledger."""
+        texts = [clean(reply.text) if reply else "" for _, _, reply in answers]
+        prose = [i for i, (job, _, reply) in enumerate(answers) if reply and job.format != "exercises"]
+        code = dict(zip(prose, code_faults([texts[i] for i in prose]), strict=True))
+        sets = {
+            i: read_exercises(texts[i])[1]
+            for i, (job, _, reply) in enumerate(answers)
+            if reply and job.format == "exercises"
+        }
+        flat = [exercise for exercises in sets.values() for exercise in exercises]
+        faults = iter(verify(flat))
+        verified = {i: [(exercise, next(faults)) for exercise in exercises] for i, exercises in sets.items()}
+        for i, (job, request, reply) in enumerate(answers):
+            if reply is None:
+                self._drop_job(job, *self._why(job))
+                continue
+            self._count(reply, store)
+            made = (
+                self._exercise_set(job, verified[i], taken)
+                if job.format == "exercises"
+                else self._prose(job, request, texts[i], *code[i])
+            )
+            if made is not None:
+                yield self._document(job, request, reply, *made)
+
+    def _prose(
+        self, job: Job, request: Request, text: str, code_fault: str, examples: int
+    ) -> tuple[str, str, list[str], dict[str, Any]] | None:
+        excerpt = self._excerpts[job.seed_document].text if job.seed_document else ""
+        if found := prose_fault(text, _instructions(request), excerpt):
+            rule, detail, value, threshold = found
+            self._drop_job(job, rule, detail, value, threshold)
+            return None
+        if code_fault:
+            self._drop_job(job, "code", code_fault)
+            return None
+        return text, "textbook", [], {"method": "format, language, leaks, sums and code checked", "passed": examples}
+
+    def _exercise_set(
+        self, job: Job, exercises: Sequence[tuple[Exercise, str]], taken: set[str]
+    ) -> tuple[str, str, list[str], dict[str, Any]] | None:
+        kept = []
+        for exercise, fault in exercises:
+            self.drawn += 1
+            question = normalise(exercise.question)
+            if question in taken:
+                self._drop_question(job, exercise, "duplicate_question", "asked before, in training or exam")
+            elif fault:
+                self._drop_question(job, exercise, "verification", fault)
+            else:
+                taken.add(question)
+                self.passed += 1
+                kept.append(exercise)
+        if not kept:
+            self._drop_job(job, "no_question_left", f"none of {len(exercises)} exercises passed", 0, 1)
+            return None
+        text = "\n\n".join(exercise_pair(exercise.question, exercise.answer) for exercise in kept) + "\n"
+        hashes = [question_hash(exercise.question) for exercise in kept]
+        record = {"method": "answers computed by the exercise's program, run twice", "passed": len(kept)}
+        return text, "exercise", hashes, record | {"rejected": len(exercises) - len(kept)}
+
+    def _document(
+        self, job: Job, request: Request, reply: Reply, text: str, kind: str, questions: list[str], record: dict
+    ) -> Document:
+        name = re.sub(r"[:\s]+", "_", request.parameters["model"])
+        usage = {"prompt_tokens": reply.prompt_tokens, "completion_tokens": reply.completion_tokens}
+        hidden = ("endpoint", "model", "teacher")
+        return Document(
+            text=text,
+            kind=kind,
+            source=f"curriculum/{job.subject}/{job.topic}",
+            license=self.params.license,
+            created_by=f"{NAMES[self.params.kind]}/{name}:{template_id(job.format)}",
+            metadata={
+                "audience": job.audience,
+                "category": job.category,
+                "curriculum": self.curriculum.version,
+                "format": job.format,
+                "job": job.id,
+                "questions": questions,
+                "seed": self.seed,
+                "seed_document": job.seed_document,
+                "teacher": {
+                    "kind": self.params.kind,
+                    "model": request.parameters["model"],
+                    "returned_model": reply.model,
+                    "parameters": {k: v for k, v in request.parameters.items() if k not in hidden},
+                    "prompt_sha256": request.prompt_sha256,
+                    "request_sha256": request.key,
+                    "template": template_id(job.format),
+                    "usage": usage,
+                },
+                "verification": record,
+                "words": list(job.words),
+            },
+        )
+
+    def _why(self, job: Job) -> tuple[str, str]:
+        """Rule and detail of a job without an answer."""
+        given_up = self._given_up.get(job.id)
+        if given_up is None:
+            raise AssertionError(f"job {job.id} has neither an answer nor a reason")
+        return f"teacher_{given_up.kind}", given_up.detail
+
+    def _count(self, reply: Reply, store: Store) -> None:
+        self._models.add(reply.model)
+        self._used["answers"] += 1
+        if reply.tokens is None:
+            self._used["unknown_usage"] += 1
+            return
+        self._used["prompt_tokens"] += reply.prompt_tokens
+        self._used["completion_tokens"] += reply.completion_tokens
+        self._cost += store.cost(reply.prompt_tokens, reply.completion_tokens) or 0.0
+
+    def _drop_job(
+        self, job: Job, rule: str, detail: str, value: float | None = None, threshold: float | None = None
+    ) -> None:
+        detail = f"{job.topic}/{job.format}/{job.audience}: {detail}"
+        self.drops.append(Drop(job.id, STEP, rule, value, threshold, detail, f"curriculum/{job.subject}/{job.topic}"))
+
+    def _drop_question(self, job: Job, exercise: Exercise, rule: str, detail: str) -> None:
+        identity = question_hash(exercise.question)
+        text = f"{exercise.question} [{detail}]"
+        self.drops.append(Drop(identity, STEP, rule, None, None, text, f"curriculum/{job.subject}/{job.topic}"))
+
+
+class EndpointAnswers:
+    """Answers from an endpoint, many at once."""
+
+    def __init__(
+        self, params: TeacherParams, store: Store, plan: str, budget: Budget, total: int, tracker: Any
+    ) -> None:
+        self.params, self.store, self.plan, self.budget = params, store, plan, budget
+        self.total, self.tracker = total, tracker
+
+    def fetch(self, requests: Iterable[Request], accept: Accept) -> list[GivenUp]:
+        from components.synthesis.teachers.openai import OpenAIEndpoint
+
+        requests = list(self.store.missing(requests))
+        if not requests:
+            return []  # nothing to ask: the endpoint need not even be there
+        before, progress = self.total - len(requests), Progress(self.total)
+
+        def told(tally: Tally) -> None:
+            progress.update(before + tally.answered + len(tally.given_up), tokens=self.budget.spent_tokens)
+
+        policy = Policy(self.params.concurrency, self.params.attempts, self.params.patience_s, self.params.timeout_s)
+        watch = getattr(self.tracker, "call", None)  # MLflow's traces, where the tracker keeps them
+        endpoint = OpenAIEndpoint(self.params)
+        dispatcher = Dispatcher(endpoint, self.store, self.plan, self.budget, policy, accept, watch, told)
+        return dispatcher.run(requests).given_up
+
+
+def _form_fault(form: str, text: str) -> str:
+    """Why a reply is not of the form that was asked for, so that it is asked for again."""
+    text = clean(text)
+    if form != "exercises":
+        return format_fault(form, text)
+    try:
+        read_exercises(text)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _instructions(request: Request) -> str:
+    """The prompt without the sentences that a chapter may rest on."""
+    return "\n".join(
+        line for _, content in request.messages for line in content.split("\n") if not line.startswith("- ")
+    )
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a plan for this process alone, so that nothing is paid twice; the system lets go however we end."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise StepError(
+            f"another process is having the same plan written ({path} is locked); wait until it has ended"
+        ) from None
+    try:
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,57 @@
+"""The teacher without a model: chapters made of the curriculum's sentences and verified questions, and chapters about
+the corpus' own functions. What it writes is called procedural, never a model's.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from components.documents import Document, Drop
+from components.synthesis.chapters import questions_needed, write_chapters
+from components.synthesis.curriculum import Curriculum
+from components.synthesis.library import LibraryChapters
+from components.synthesis.plan import Job, plan_chapters
+from components.synthesis.teachers import Questions
+
+LIBRARY_SHARE = 0.4  # of the chapters, where the seeds hold enough functions
+
+
+class ProceduralTeacher:
+    """See `components.synthesis.teachers.Teacher`."""
+
+    def __init__(self, curriculum: Curriculum, seed: int) -> None:
+        self.curriculum, self.seed = curriculum, seed
+        self._library = LibraryChapters(seed)
+
+    @property
+    def drops(self) -> list[Drop]:
+        return self._library.drops
+
+    @property
+    def drawn(self) -> int:
+        return self._library.drawn
+
+    @property
+    def passed(self) -> int:
+        return self._library.passed
+
+    def plan(self, seeds: Path, chapters: int) -> list[Job]:
+        library = self._library.plan(seeds, int(chapters * LIBRARY_SHARE))
+        return [*library, *plan_chapters(self.curriculum, chapters - len(library))]
+
+    def prompts(self, jobs: Sequence[Job]) -> dict[str, tuple[str, str]]:
+        return {}
+
+    def needs(self, jobs: Sequence[Job]) -> dict[str, int]:
+        return questions_needed(_own(jobs), self.curriculum)
+
+    def write(self, jobs: Sequence[Job], given: Questions, taken: set[str]) -> Iterator[Document]:
+        yield from self._library.write([job for job in jobs if job.subject == "library"])
+        yield from write_chapters(_own(jobs), given, self.curriculum, self.seed)
+
+    def account(self) -> dict[str, Any]:
+        return {}
+
+
+def _own(jobs: Sequence[Job]) -> list[Job]:
+    return [job for job in jobs if job.subject != "library"]

@@ -1,0 +1,193 @@
+"""Requests against a faulty endpoint: all answered, none twice, tried again where it helps, stopped where it does not."""
+
+import time
+
+import httpx
+import pytest
+
+from components.errors import StepError
+from components.params import TeacherParams
+from components.synthesis.calls.budget import Budget
+from components.synthesis.calls.dispatch import Call, Dispatcher, Policy
+from components.synthesis.calls.request import Request
+from components.synthesis.calls.store import Store
+from components.synthesis.teachers.openai import OpenAIEndpoint, retry_after
+
+POLICY = Policy(concurrency=32, attempts=4, patience=60.0, timeout=3.0)
+
+
+def requests(count: int) -> list[Request]:
+    parameters = {"model": "fake", "max_tokens": 600}
+    return [Request(str(n), (("user", f"Write a tutorial {n}"),), parameters | {"seed": n}) for n in range(count)]
+
+
+def accept(request, reply) -> str:
+    return "" if reply.text.startswith("# ") else "no heading"
+
+
+def dispatch(url, path, asked, policy=POLICY, tokens=0, watch=None, prices=None):
+    params = TeacherParams(kind="openai", endpoint=url, model="fake", api_key_env="PHIFORGE_TEST_KEY")
+    with Store(path / "s.sqlite", prices) as store:
+        budget = Budget.of(store, "plan", tokens, 0)
+        dispatcher = Dispatcher(OpenAIEndpoint(params), store, "plan", budget, policy, accept, watch)
+        try:
+            return dispatcher.run(asked), store.spent("plan")
+        finally:
+            assert budget.reserved_tokens == 0
+            assert dispatcher._limiter.in_flight == 0 or policy.patience < 1
+
+
+def test_every_request_is_answered_once_through_all_faults(serve, tmp_path):
+    served = serve(latency=0.01, faults=0.2, seed=5)
+    asked, calls = requests(150), []
+    tally, spent = dispatch(served.url, tmp_path, asked, watch=calls.append)
+    assert tally.answered == 150
+    assert tally.given_up == []
+    assert set(tally.faults) == {"throttled", "server_error", "timeout", "malformed", "format"}
+    assert set(served.endpoint.answered.values()) == {1}
+    assert spent.calls == 150 + tally.faults["format"]
+    assert spent.unusable == tally.faults["format"]
+    assert sum(call.outcome == "answered" for call in calls) == 150
+    assert all(isinstance(call, Call) and call.end_ns >= call.start_ns for call in calls)
+    with Store(tmp_path / "s.sqlite") as store:
+        assert all(store.get(request.key).text.startswith("# ") for request in asked)
+
+
+def test_what_is_answered_is_never_asked_again(serve, tmp_path):
+    served = serve()
+    dispatch(served.url, tmp_path, requests(20))
+    tally, spent = dispatch(served.url, tmp_path, requests(30))
+    assert tally.answered == 10
+    assert served.endpoint.counts["calls"] == spent.calls == 30
+
+
+@pytest.mark.parametrize(
+    ("mode", "words"),
+    [
+        ("silent", ["none of the first 8 requests", "8 times empty", "returned nothing"]),
+        ("truncated", ["8 times truncated", "raise synthesis.teacher.max_tokens"]),
+        ("refusing", ["8 times refused", "unknown field 'seed'"]),
+    ],
+)
+def test_a_hopeless_model_is_given_up_soon(serve, tmp_path, mode, words):
+    served = serve(mode=mode)
+    with pytest.raises(StepError) as error:
+        dispatch(served.url, tmp_path, requests(500))
+    for word in words:
+        assert word in str(error.value)
+    assert served.endpoint.counts["calls"] < 200
+    with Store(tmp_path / "s.sqlite") as store:
+        assert list(store.missing(requests(500))) == requests(500)  # failures are never kept
+
+
+def test_a_wrong_key_stops_at_once(serve, tmp_path, monkeypatch):
+    monkeypatch.setenv("PHIFORGE_TEST_KEY", "sk-secret")
+    served = serve(mode="unauthorized")
+    with pytest.raises(StepError, match=r"status 401 .*the key in PHIFORGE_TEST_KEY was refused") as error:
+        dispatch(served.url, tmp_path, requests(50))
+    assert "sk-secret" not in str(error.value)
+    assert served.endpoint.counts["calls"] == 0
+    monkeypatch.delenv("PHIFORGE_TEST_KEY")
+    with pytest.raises(StepError, match="PHIFORGE_TEST_KEY is not set"):
+        dispatch(served.url, tmp_path, requests(50))
+
+
+def test_a_key_that_is_refused_later_stops_at_once(serve, tmp_path):
+    served = serve(latency=0.05)
+
+    def revoke(call: Call) -> None:
+        served.endpoint.mode = "unauthorized"
+
+    with pytest.raises(StepError, match="status 401"):
+        dispatch(served.url, tmp_path, requests(500), watch=revoke)
+    assert served.endpoint.counts["calls"] < 200
+
+
+def test_an_endpoint_that_is_not_there_is_said_soon(tmp_path):
+    started = time.monotonic()
+    with pytest.raises(StepError, match=r"nobody answers at http://127\.0\.0\.1:9/v1 .*start the server"):
+        dispatch("http://127.0.0.1:9/v1", tmp_path, requests(3))
+    assert time.monotonic() - started < 60
+
+
+def test_an_endpoint_that_goes_away_ends_the_run_and_keeps_its_answers(serve, tmp_path):
+    served = serve(latency=0.01)
+
+    def away(call: Call) -> None:
+        served.endpoint.mode, served.endpoint.faults = "throttling", 1.0
+
+    policy = Policy(concurrency=8, attempts=4, patience=0.3, timeout=0.5)
+    with pytest.raises(StepError, match=r"answered nothing for 0\.3 s .*answers of this run are kept"):
+        dispatch(served.url, tmp_path, requests(100), policy, watch=away)
+    with Store(tmp_path / "s.sqlite") as store:
+        kept = 100 - len(list(store.missing(requests(100))))
+    assert kept > 0
+    served.endpoint.mode, served.endpoint.faults = "", 0.0
+    tally, _ = dispatch(served.url, tmp_path, requests(100))
+    assert tally.answered == 100 - kept
+
+
+def test_concurrency_adapts_to_what_is_borne(serve, tmp_path):
+    served = serve(latency=0.02, mode="throttling")  # bears sixteen at once
+    tally, _ = dispatch(served.url, tmp_path, requests(200), Policy(200, 4, 60.0, 10.0))
+    assert tally.answered == 200
+    assert served.endpoint.most < 100
+
+
+def test_a_budget_stops_cleanly_and_goes_on_when_raised(serve, tmp_path):
+    served = serve()
+    with pytest.raises(StepError, match=r"the budget of this plan is spent \([\d,]+ of 10,000 tokens"):
+        dispatch(served.url, tmp_path, requests(40), tokens=10_000)
+    with Store(tmp_path / "s.sqlite") as store:
+        first = store.spent("plan")
+    assert 5_000 < first.tokens <= 10_000
+    with pytest.raises(StepError, match="0 answers of this run"):
+        dispatch(served.url, tmp_path, requests(40), tokens=10_000)  # the budget is the plan's, not the run's
+    tally, spent = dispatch(served.url, tmp_path, requests(40), tokens=1_000_000)
+    assert tally.answered == 40 - first.calls
+    assert spent.calls == served.endpoint.counts["calls"] == 40
+
+
+def test_without_usage_nothing_is_guessed(serve, tmp_path):
+    served = serve(mode="no_usage")
+    _, spent = dispatch(served.url, tmp_path, requests(5), prices=(1.0, 1.0))
+    assert (spent.calls, spent.unknown, spent.tokens, spent.cost) == (5, 5, 0, None)
+    with pytest.raises(StepError, match="names no usage"):
+        dispatch(served.url, tmp_path, requests(10), tokens=10_000)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("3", 3.0),
+        ("0.5", 0.5),
+        ("-1", 0.0),
+        ("", None),
+        (None, None),
+        ("soon", None),
+        ("Thu, 01 Jan 1970 00:01:40 GMT", 90.0),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
+    ],
+)
+def test_retry_after_is_a_number_or_a_date(header, seconds):
+    assert retry_after(header, now=10.0) == seconds
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "kind"),
+    [
+        (429, "slow down", "throttled"),
+        (503, "overloaded", "server_error"),
+        (408, "", "server_error"),
+        (400, "context too long", "refused"),
+        (422, "", "refused"),
+        (401, "", "Halt"),
+        (402, "", "Halt"),
+        (404, "no such model", "Halt"),
+        (429, "You exceeded your quota insufficient_quota", "Halt"),
+    ],
+)
+def test_what_a_status_means(status, message, kind):
+    endpoint = OpenAIEndpoint(TeacherParams(kind="openai", endpoint="http://x/v1", model="m"))
+    failure = endpoint._failure(status, httpx.Headers(), message)
+    assert getattr(failure, "kind", type(failure).__name__) == kind

@@ -1,0 +1,183 @@
+"""A model as teacher, through the whole step: provenance, accounting, resume to the same bytes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from components.documents import read_documents
+from components.errors import StepError
+from components.params import SynthesisParams, TeacherParams
+from components.synthesis.calls.store import Store
+from components.synthesis.drafts import normalise
+from components.synthesis.synthesize import synthesize
+from components.synthesis.teachers.model import STORE, _locked
+
+NAMES = ("textbooks", "exam", "ledger.parquet", "plan.parquet")
+
+
+def params(url: str, chapters: int = 60, **teacher: object) -> SynthesisParams:
+    defaults = {"kind": "openai", "endpoint": url, "model": "some/model:8b", "timeout_s": 3.0, "max_tokens": 600}
+    return SynthesisParams(
+        chapters=chapters,
+        exercises=200,
+        exam_examples=10,
+        max_gzip_ratio=20.0,
+        teacher=TeacherParams(**defaults | teacher),
+    )
+
+
+def run(seeds: Path, root: Path, params: SynthesisParams, state: Path) -> dict:
+    output, exam, ledger, plan = (root / name for name in NAMES)
+    return synthesize(seeds, output, exam, ledger, params, 1, plan=plan, state=state)
+
+
+def content(root: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def made(seeds, tmp_path_factory, serve_for_module):
+    """A run against an endpoint without faults."""
+    root = tmp_path_factory.mktemp("made")
+    served = serve_for_module()
+    return root, run(seeds, root / "out", params(served.url), root / "state"), served
+
+
+def test_every_chapter_says_where_it_comes_from(made):
+    root, summary, _ = made
+    plan = {job["id"]: job for job in pq.read_table(root / "out" / "plan.parquet").to_pylist()}
+    chapters = [d for d in read_documents(root / "out" / "textbooks") if "teacher" in d.metadata]
+    assert len(chapters) == summary["plan"]["jobs"] - summary["plan"]["rejected"] > 50
+    for document in chapters:
+        about, job = document.metadata["teacher"], plan[document.metadata["job"]]
+        assert document.created_by == f"api/some/model_8b:{job['template']}"
+        assert document.license == "unknown"
+        assert (about["model"], about["returned_model"]) == ("some/model:8b", "some/model:8b-2026")
+        assert about["prompt_sha256"] == job["prompt_sha256"]
+        assert about["usage"]["prompt_tokens"] == 100
+        assert {"temperature", "top_p", "max_tokens", "seed"} <= about["parameters"].keys()
+        assert document.metadata["seed_document"] == job["seed_document"]
+        assert document.metadata["words"] == job["words"]
+        assert document.metadata["verification"]["method"]
+        assert "127.0.0.1" not in json.dumps(document.metadata)
+
+
+def test_exercises_of_the_model_are_verified_and_accounted_for(made):
+    root, summary, _ = made
+    ledger = pq.read_table(root / "out" / "ledger.parquet").to_pylist()
+    refused = [row for row in ledger if "the program computes" in row["detail"]]
+    sets = [d for d in read_documents(root / "out" / "textbooks") if d.metadata.get("format") == "exercises"]
+    assert sets
+    assert {d.kind for d in sets} == {"exercise"}
+    assert len(refused) == sum(d.metadata["verification"]["rejected"] for d in sets) > 0
+    assert summary["questions"]["teacher"] == sum(len(d.metadata["questions"]) for d in sets)
+    questions = summary["questions"]
+    kept = questions["exercises"] + questions["chapters"] + questions["teacher"] + questions["exam"]
+    assert questions["drawn"] == kept + questions["ledger"]
+
+
+def test_the_cost_is_that_of_the_answers_and_unknown_without_prices(made, seeds, tmp_path):
+    root, summary, served = made
+    assert summary["teacher"]["answers"] == 60
+    assert summary["teacher"]["cost"] is None
+    priced = params(served.url, price_input=1.0, price_output=2.0, price_source="EUR, list of 2026-11-01")
+    again = run(seeds, tmp_path, priced, root / "state")["teacher"]
+    assert again["cost"] == pytest.approx((again["prompt_tokens"] + 2 * again["completion_tokens"]) / 1e6)
+    assert again["price_source"] == "EUR, list of 2026-11-01"
+
+
+def test_faults_and_resumes_come_to_the_same_bytes(made, seeds, tmp_path, serve):
+    """The endpoint fails, the budget ends, the run goes on: nothing is asked twice and the outputs are the same."""
+    root, summary, _ = made
+    served = serve(latency=0.0, faults=0.25, seed=2)
+    for budget in (9_000, 20_000):
+        with pytest.raises(StepError, match="budget of this plan is spent"):
+            run(seeds, tmp_path / "out", params(served.url, budget_tokens=budget), tmp_path / "state")
+        assert [p.name for p in (tmp_path / "out").iterdir()] == ["plan.parquet"]
+    assert run(seeds, tmp_path / "out", params(served.url), tmp_path / "state") == summary
+    assert set(served.endpoint.answered.values()) == {1}
+    for name in ("exam", "ledger.parquet", "plan.parquet"):
+        assert content(tmp_path / "out" / name) == content(root / "out" / name)
+        assert name == "exam" or (tmp_path / "out" / name).read_bytes() == (root / "out" / name).read_bytes()
+    assert rows(tmp_path / "out") == rows(root / "out")
+
+
+def rows(root: Path) -> list[dict]:
+    """The documents without the hash of the request, which holds the endpoint's address."""
+    documents = [document.row() for document in read_documents(root / "textbooks")]
+    for row in documents:
+        metadata = json.loads(row["metadata"])
+        metadata.get("teacher", {}).pop("request_sha256", None)
+        row["metadata"] = metadata
+    return documents
+
+
+def test_a_plan_belongs_to_one_process_at_a_time(tmp_path):
+    with (
+        _locked(tmp_path / "plan.lock"),
+        pytest.raises(StepError, match="another process is having the same plan written"),
+        _locked(tmp_path / "plan.lock"),
+    ):
+        pass
+    with _locked(tmp_path / "plan.lock"):
+        pass
+
+
+def test_no_question_of_a_model_is_one_of_the_exam(made):
+    root, _, _ = made
+    asked = {
+        normalise(json.loads(line)["question"])
+        for path in (root / "out" / "exam").glob("*.jsonl")
+        for line in path.open()
+    }
+    text = "\n".join(d.text for d in read_documents(root / "out" / "textbooks"))
+    assert asked
+    assert not [question for question in asked if f"Question: {question}\n" in text]
+
+
+KILLS = 3
+
+
+def test_three_kills_lose_nothing_and_change_nothing(seeds, tmp_path, serve):
+    """SIGKILL in mid-flight, three times: at most the calls in flight are asked again, the bytes are the same."""
+    served = serve(latency=0.05, faults=0.05, seed=4)
+    state = tmp_path / ".phiforge" / "synthesis" / STORE
+
+    def start(out: Path, *more: str) -> subprocess.Popen:
+        settings = ["kind=openai", f"endpoint={served.url}", "model=fake", "timeout_s=2", "concurrency=8", *more]
+        small = ["chapters=150", "exercises=100", "exam_examples=10", "max_gzip_ratio=20"]
+        command = [sys.executable, "-m", "components.synthesis", "--seeds", str(seeds)]
+        command += ["--output", str(out / "textbooks"), "--ledger", str(out / "ledger.parquet")]
+        command += [f"--set=synthesis.teacher.{s}" for s in settings] + [f"--set=synthesis.{s}" for s in small]
+        (tmp_path / "params.yaml").write_text("{}")
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[4])}
+        return subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
+
+    killed_at = []
+    for kill in range(1, KILLS + 1):
+        process = start(tmp_path / "killed")
+        while served.endpoint.counts["answered"] < 35 * kill:
+            assert process.poll() is None
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        killed_at.append(served.endpoint.counts["answered"])
+    assert start(tmp_path / "killed").wait() == 0
+    again = sum(served.endpoint.answered.values()) - len(served.endpoint.answered)
+    assert len(served.endpoint.answered) == 150
+    assert again <= KILLS * 8 * 1.25  # what was in flight
+    with Store(state) as store:
+        (plan,) = {row[0] for row in store._db.execute("SELECT plan FROM calls")}
+        spent = store.spent(plan)
+        assert store._db.execute("SELECT COUNT(*) FROM answers").fetchone() == (150,)
+    assert spent.calls - spent.unusable == 150
+    state.unlink()
+    assert start(tmp_path / "whole").wait() == 0
+    assert content(tmp_path / "killed") == content(tmp_path / "whole")
