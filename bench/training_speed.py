@@ -21,7 +21,6 @@ import itertools
 import json
 import sys
 import tempfile
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -219,69 +218,36 @@ def child(spec: Row) -> Row:
     return steps.row() | {"first_loss": losses[0], "last_loss": losses[-1], "parameters": parameters}
 
 
-def _positions(spec: Row) -> int:
-    from bench.models import SIZES
-
-    return SIZES[spec["size"]].positions
-
-
 def loader_of(spec: Row, steps: Steps | None = None) -> Any:
     """Our loader over the tokens, with a border before each batch; every system gets its batches, in its order."""
-    from components.tokens import Tokens
-    from components.training.data import Batch, BatchLoader
+    from bench.models import SIZES
+    from bench.ours import bordered, open_loader
 
-    class Bordered(BatchLoader):
-        def __iter__(self) -> Iterator[Batch]:
-            for batch in super().__iter__():
-                if steps is not None:
-                    steps.border()
-                yield batch
-
-    split = Tokens.open(Path(spec["tokens"])).split("train")
-    return Bordered(split, _positions(spec), spec["sequences"], spec["steps"], seed=1)
+    loader = open_loader(Path(spec["tokens"]), SIZES[spec["size"]], spec["sequences"], spec["steps"])
+    return loader if steps is None else bordered(loader, steps.border)
 
 
 def run_ours(variant: Variant, spec: Row) -> tuple[Steps, list[float], int]:
-    """As `python -m components.training` does it, with a validation before and after the steps that count."""
+    """As `python -m components.training` does it, from tokens to checkpoint."""
     import torch
 
     from bench.models import SIZES, ours, parameters
-    from components.params import ModelParams, TrainingParams
-    from components.phi import machine as ours_machine
-    from components.tokens import Tokens
-    from components.tracking import Tracker
-    from components.training import train
-    from components.training.callbacks import Curve
-    from components.training.data import HeldOut
+    from bench.ours import run_training, settings_of
 
     size = SIZES[spec["size"]]
-    batch = spec["sequences"] * size.positions
     # As Trainer's defaults, at a constant learning rate.
     plain = {"beta2": 0.999, "weight_decay": 0.0, "warmup_fraction": 0.0, "decay_fraction": 0.0}
-    settings = TrainingParams(
-        context_length=size.positions,
-        batch_tokens=batch,
-        micro_batch_tokens=batch,
-        optimizer=variant.optimizer,
-        compile=variant.compile,
-        threads=spec["threads"],
-        validations=1,
-        validation_tokens=size.positions,
-        **plain,
-    )
-    section = ModelParams(model=size.shape, tokens=spec["steps"] * batch, learning_rate=LEARNING_RATE)
-    tokens = Tokens.open(Path(spec["tokens"]))
-    precision = "float32" if variant.dtype == "float32" else "bfloat16"
-    model = ours(size, ours_machine.activation_dtype(precision))
+    precision = "float32" if variant.dtype == "float32" else "auto"
+    chosen = {"optimizer": variant.optimizer, "compile": variant.compile, "precision": precision}
+    settings = settings_of(size, spec["sequences"], spec["threads"], **plain, **chosen)
     steps = Steps()
-    loader = loader_of(spec, steps)
-    held_out = HeldOut.choose(tokens.split("validation"), size.positions, size.positions, batch)
-    curve = Curve(held_out, Tracker(), batch, model.config.flops_per_token())
-    first = float(model.loss(*_first_batch(spec)))
-    trained = train.fit(model, section, settings, tokens, spec["steps"], loader, curve, Tracker())
+    trained = run_training(Path(spec["tokens"]), size, settings, spec["steps"], LEARNING_RATE, steps.border)
     with torch.no_grad():
-        last = float(trained.loss(*_last_batch(spec)))
-    return steps, [first, last], parameters(trained)
+        losses = [
+            float(ours(size, trained.dtype).loss(*_first_batch(spec))),
+            float(trained.loss(*_last_batch(spec))),
+        ]
+    return steps, losses, parameters(trained)
 
 
 def _first_batch(spec: Row) -> tuple[Any, Any]:
