@@ -1,5 +1,6 @@
 """Grow a checkpoint, prove what of its function is preserved, write the grown checkpoint with its proof."""
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,7 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     target = read_target(inputs["target"], params, source)
     planned = growth(source, target, operator, depth_map, Options.of(settings, seed))
     pair = Pair(source, CheckpointWeights(inputs["source"], source), target, planned)
+    check_place(inputs["source"], outputs["output"], parameters_of(target) * checkpoint.DTYPES[settings.dtype].itemsize)
     rows = proof_rows(tokens, settings.proof_tokens, source.max_position_embeddings, source.vocab_size, seed)
     with atomic_directory(outputs["output"]) as folder:
         write_checkpoint(pair, folder, settings, Path(inputs["source"]), tokenizer_of(inputs["source"], tokens))
@@ -93,6 +95,23 @@ def check_seed(seed: int) -> int:
     if not 0 <= seed < 2**31:
         raise StepError(f"--seed is {seed}; expected a whole number from 0 to {2**31 - 1:,}")
     return seed
+
+
+def check_place(source: Path, output: Path, needed: int) -> None:
+    """Look at the output's place before any work.
+
+    Raises:
+        StepError: the source lies there, or the disk has not room for `needed` bytes.
+    """
+    source, output = Path(source).resolve(), Path(output).resolve()
+    if source == output:
+        raise StepError(f"--output {output.name} is the source itself; name another folder")
+    place = next(folder for folder in output.parents if folder.is_dir())
+    if (free := shutil.disk_usage(place).free) < needed:
+        raise StepError(
+            f"the grown checkpoint takes {needed / 1e9:.1f} GB and the disk of {output.name} has {free / 1e9:.1f} GB free; "
+            "make room, or set transfer.dtype to bfloat16"
+        )
 
 
 def read_target(target: str, params: Params, source: PhiConfig) -> PhiConfig:

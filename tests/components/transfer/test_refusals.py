@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,6 +13,8 @@ from safetensors.torch import load_file, save_file
 
 from components.errors import StepError
 from components.phi.model import PhiConfig
+from components.tracking import Tracker
+from components.transfer import transfer
 from components.transfer.operators import growth
 from components.transfer.options import Options
 from components.transfer.shapes import check_growth
@@ -170,3 +173,17 @@ def test_a_growth_that_lost_the_function_is_refused(
     with pytest.raises(StepError, match=r"differ from the source's by .* in float64, more than 1e-12; nothing"):
         run()
     assert not (checkpoint.parent / "grown").exists()
+
+
+def test_the_place_is_looked_at_before_any_work(
+    checkpoint: Path, params: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = {"source": checkpoint, "target": "large"}
+    before = {path.name: path.read_bytes() for path in checkpoint.iterdir()}
+    with pytest.raises(StepError, match="--output small is the source itself"):
+        transfer.run(inputs, {"output": checkpoint.parent / "." / "small"}, params(), Tracker())
+    assert {path.name: path.read_bytes() for path in checkpoint.iterdir()} == before
+    monkeypatch.setattr(transfer.shutil, "disk_usage", lambda place: SimpleNamespace(free=1_000))
+    with pytest.raises(StepError, match=r"takes 0\.0 GB and the disk of grown has 0\.0 GB free; make room"):
+        transfer.run(inputs, {"output": checkpoint.parent / "new" / "grown"}, params(), Tracker())
+    assert [path.name for path in checkpoint.parent.iterdir()] == ["small"]
