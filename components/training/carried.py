@@ -1,6 +1,6 @@
 """Training a grown model: what its source carried over may stay, or follow slowly, while what is new learns.
 
-Growth writes `new_parameters.safetensors` beside the weights: of every tensor, which rows and which columns are new, in
+Growth writes `state/new_parameters.safetensors` into the checkpoint: of every tensor, which rows and which columns are new, in
 Hugging Face's names. An entry of a matrix is carried over where neither its row nor its column is new.
 """
 
@@ -18,7 +18,7 @@ from components.phi.checkpoint import our_names
 from components.phi.model import Phi
 from components.training.sharding import placed
 
-NEW_PARAMETERS = "new_parameters.safetensors"
+NEW_PARAMETERS = Path("state") / "new_parameters.safetensors"  # in a grown checkpoint's directory
 
 
 def carried_factor(step: int, steps: int, settings: TrainingParams) -> float:

@@ -26,8 +26,17 @@ def write_masks(directory: Path) -> dict[str, torch.Tensor]:
             columns = torch.arange(tensor.shape[1]) >= tensor.shape[1] * 3 // 4
             masks[f"{name}.columns"] = columns
             carried[name] = ~rows[:, None] & ~columns[None, :]
+    (directory / NEW_PARAMETERS).parent.mkdir()
     save_file(masks, directory / NEW_PARAMETERS)
     return carried
+
+
+def test_files_lie_where_growth_writes_and_reads_them() -> None:
+    from components.training.start import OPTIMIZER
+    from components.transfer import moments, new_parameters
+
+    assert Path(new_parameters.NEW_PARAMETERS) == NEW_PARAMETERS
+    assert Path(moments.OPTIMIZER) == OPTIMIZER
 
 
 def test_the_factor_is_zero_then_rises_to_one() -> None:
