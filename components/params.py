@@ -96,7 +96,9 @@ class TeacherParams(Section):
     )
     temperature: float = Field(0.8, ge=0, le=2, description="0 takes the likeliest token")
     top_p: float = Field(0.95, gt=0, le=1, description="Share of the probability that tokens are drawn from")
-    max_tokens: int = Field(2048, ge=16, le=1_000_000, description="Tokens an answer, at most; a longer one is no answer")
+    max_tokens: int = Field(
+        2048, ge=16, le=1_000_000, description="Tokens an answer, at most; a longer one is no answer"
+    )
     structured: Literal["json_schema", "json_object", "none"] = Field(
         "json_schema", description="How the endpoint is asked for exercises as JSON; none: by the prompt alone"
     )
@@ -120,7 +122,9 @@ class TeacherParams(Section):
     @model_validator(mode="after")
     def _teacher_is_complete(self) -> "TeacherParams":
         if self.kind == "openai" and not self.endpoint.startswith(("http://", "https://")):
-            raise ValueError(f"endpoint {self.endpoint!r} is no address; kind openai needs one such as http://HOST:PORT/v1")
+            raise ValueError(
+                f"endpoint {self.endpoint!r} is no address; kind openai needs one such as http://HOST:PORT/v1"
+            )
         if self.kind != "procedural" and not self.model:
             raise ValueError(f"model is empty; kind {self.kind} needs it")
         if (self.price_input is None) != (self.price_output is None):
@@ -271,7 +275,8 @@ class TrainingParams(Section):
         0.0, ge=0, lt=1, description="Validate and keep a moving average of the weights with this decay; 0: the weights"
     )
     distillation_weight: Fraction = Field(
-        0.0, description="With --teacher: first weight of the divergence from the teacher; the cross-entropy has the rest"
+        0.0,
+        description="With --teacher: first weight of the divergence from the teacher; the cross-entropy has the rest",
     )
     distillation_fraction: float = Field(
         0.5, gt=0, le=1, description="With --teacher: share of the steps over which that weight falls to zero"
@@ -283,7 +288,8 @@ class TrainingParams(Section):
         0.0, description="After growth: share of the steps in which entries that the source had stay as they are"
     )
     carried_warmup_fraction: Fraction = Field(
-        0.0, description="After growth: share of the steps, after those, in which their learning rate rises to the rest's"
+        0.0,
+        description="After growth: share of the steps, after those, in which their learning rate rises to the rest's",
     )
     spike_sigmas: float = Field(
         6.0, ge=0, description="A loss this many deviations over the last 128 steps is a spike; 0 looks for none"
@@ -295,7 +301,9 @@ class TrainingParams(Section):
         "auto", description="Of activations; weights stay in float32. auto: bfloat16 where the processor has it"
     )
     compile: bool = Field(False, description="Compile the model (torch.compile); pays on a GPU and in long runs")
-    recompute: bool = Field(False, description="Recompute activations in the backward pass: less memory, a third slower")
+    recompute: bool = Field(
+        False, description="Recompute activations in the backward pass: less memory, a third slower"
+    )
     threads: int = Field(2, ge=1, le=1024, description="CPU threads; fixed, since another number gives other bits")
     devices: int = Field(1, ge=1, le=4096, description="GPUs, or processes where there is no GPU")
     strategy: Literal["ddp", "fsdp2"] = Field(

@@ -239,11 +239,11 @@ def read_state(directory: Path, config: PhiConfig) -> State:
 
 def read_tensors(directory: Path, config: PhiConfig) -> Iterator[tuple[str, Tensor]]:
     """As `read_state`, a tensor at a time; what is missing or unknown is found before the first."""
-    files = _weight_files(Path(directory))
+    files = weight_files(Path(directory))
     expected, origin = state_shapes(config), str(directory)
     _check_names(expected, [name for path in files for name in _names(path)], origin)
     for path in files:
-        with _open(path) as file:
+        with opened(path) as file:
             for name in _names(path):
                 tensor = file.get_tensor(name)
                 _check_tensor(name, tensor, expected[name], origin)
@@ -251,7 +251,12 @@ def read_tensors(directory: Path, config: PhiConfig) -> Iterator[tuple[str, Tens
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[Any]:
+def opened(path: Path) -> Iterator[Any]:
+    """A safetensors file, open for reading tensors one at a time.
+
+    Raises:
+        StepError: it cannot be read.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             yield file
@@ -260,11 +265,16 @@ def _open(path: Path) -> Iterator[Any]:
 
 
 def _names(path: Path) -> list[str]:
-    with _open(path) as file:
+    with opened(path) as file:
         return [name for name in file.keys() if not name.endswith(IGNORED)]  # noqa: SIM118 - not a mapping
 
 
-def _weight_files(directory: Path) -> list[Path]:
+def weight_files(directory: Path) -> list[Path]:
+    """The safetensors files that hold a checkpoint's weights: one, or the shards that its index names.
+
+    Raises:
+        StepError: none there (pickle is refused), a shard is missing, or the index names anything else.
+    """
     if (directory / WEIGHTS).is_file():
         return [directory / WEIGHTS]
     if (directory / INDEX).is_file():

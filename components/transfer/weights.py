@@ -13,9 +13,7 @@ from torch import Tensor
 
 from components.errors import StepError
 from components.files import write_json
-from components.phi.checkpoint import IGNORED, INDEX, WEIGHTS, state_shapes
-from components.phi.checkpoint import _open as opened
-from components.phi.checkpoint import _weight_files as weight_files
+from components.phi.checkpoint import IGNORED, INDEX, WEIGHTS, opened, state_shapes, weight_files
 from components.phi.model import PhiConfig
 
 SHARD_BYTES = 5 * 10**9  # transformers' usual size of a shard
