@@ -48,8 +48,10 @@ class Server:
     def _start(self) -> None:
         """Start the process; without a layer that it could not get half-way, once more."""
         while True:
-            self._folder = tempfile.mkdtemp(prefix="sandbox-")
-            os.chmod(self._folder, 0o777)  # the programs' users differ from ours
+            self._folder = ""
+            if "namespaces" in self._missing:  # else the folder is in a file system of the server's own
+                self._folder = tempfile.mkdtemp(prefix="sandbox-")
+                os.chmod(self._folder, 0o777)  # the programs' users differ from ours
             self._control, theirs = socket.socketpair(socket.AF_UNIX, getattr(socket, "SOCK_SEQPACKET", 1))
             with theirs:
                 self._process = subprocess.Popen(
@@ -117,7 +119,8 @@ class Server:
                 self._process.kill()
                 self._process.wait()
             self._process = None
-        folders.remove(self._folder)
+        if self._folder:
+            folders.remove(self._folder)
 
     def close(self) -> None:
         if self._null >= 0:

@@ -64,6 +64,9 @@ def empty(folder: str) -> None:
 
 
 def remove(folder: str) -> None:
-    """Delete the folder itself."""
-    empty(folder)
-    os.rmdir(folder)
+    """Delete the folder itself, if it is still there."""
+    try:
+        empty(folder)
+        os.rmdir(folder)
+    except FileNotFoundError:
+        return

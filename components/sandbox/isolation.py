@@ -17,14 +17,15 @@ class Confinement(NamedTuple):
 
     Attributes:
         users: user and group ids of the program and of the tests, for a server that may change them.
-        own_users: nobody else on the machine has these ids, so that threads can be counted by user.
+        threads_beside: how many threads of the same user there may be beside a program's: the kernel counts them by
+            user. 0 where the user is the sandbox's own.
         rules: Landlock's ruleset, an open file.
         capabilities: whether there are any to drop (root, or the namespace's own root).
     """
 
     folder: str
     users: tuple[int, int] | None = None
-    own_users: bool = False
+    threads_beside: int = 0
     rules: int | None = None
     filter: Template | None = None
     limits: bool = True
@@ -37,7 +38,7 @@ def confine(given: Confinement, limits: dict[str, float], keep: tuple[int, ...],
     os.chdir(given.folder)
     os.umask(0)  # the program's and the tests' process have different users and share the folder
     if given.limits:
-        _limit(limits, count_threads=given.own_users)
+        _limit(limits, given.threads_beside)
     if given.users is not None:
         user = given.users[1 if tests else 0]
         os.setgroups([])
@@ -56,7 +57,7 @@ def confine(given: Confinement, limits: dict[str, float], keep: tuple[int, ...],
         install(given.filter.of(os.getpid()))
 
 
-def _limit(limits: dict[str, float], count_threads: bool) -> None:
+def _limit(limits: dict[str, float], threads_beside: int) -> None:
     cpu = int(limits["cpu_seconds"]) + 2  # the server looks more closely; this is for when it cannot
     wanted = {
         "AS": limits["memory_bytes"],
@@ -64,10 +65,9 @@ def _limit(limits: dict[str, float], count_threads: bool) -> None:
         "FSIZE": limits["file_bytes"],
         "NOFILE": limits["open_files"],
         "STACK": 8 << 20,
+        "NPROC": limits["threads"] + threads_beside,
         **dict.fromkeys(("CORE", "MEMLOCK", "MSGQUEUE", "RTPRIO", "NICE"), 0),
     }
-    if count_threads:
-        wanted["NPROC"] = limits["threads"]
     for name, value in wanted.items():
         kind = getattr(resource, f"RLIMIT_{name}", None)
         if kind is not None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from components.sandbox import kernel
 
-FOLDER = "/tmp"
+FOLDER = "/folder"  # of the new root: no interpreter is installed there, as one may be below /tmp
 _SPACES = (
     kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
     | kernel.CLONE_NEWCGROUP
@@ -63,6 +63,8 @@ def _new_root(readable: Sequence[str], folder_bytes: int, folder_entries: int) -
     os.makedirs(root + FOLDER, exist_ok=True)
     options = f"mode=777,size={folder_bytes},nr_inodes={folder_entries + 1}"
     kernel.mount("none", root + FOLDER, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC, options)
+    if not os.path.lexists(root + "/tmp"):
+        os.symlink(FOLDER, root + "/tmp")
     kernel.mount("none", root, None, kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | kernel.MS_NOSUID)
     os.chdir(root)
     kernel.pivot_root(".", ".")

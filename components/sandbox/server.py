@@ -33,6 +33,7 @@ _MODULES = """
 """
 _OWN_USERS = 2_000_000_000  # ids from here on belong to nobody: a pair for each server, by its process id
 _NOBODY = 65534
+_MORE_THREADS = 256  # room for what else the user starts, where a program shares the user with others
 _TICK = 0.01  # seconds between two looks at a program's CPU time, at least
 _FOLDER_TICK = 0.05  # the same for a folder whose size the kernel does not bound
 _GRACE = 1.0  # how long a program that hung up on its tests may take to end
@@ -82,6 +83,7 @@ def _prepare(missing: dict[str, str], setup: dict[str, Any]) -> tuple[Confinemen
         missing.setdefault("landlock", f"ABI {abi}, {landlock.LEAST_ABI} needed" if abi else "not in this kernel")
     if not kernel.has_seccomp() or machine not in ("x86_64", "aarch64"):
         missing.setdefault("seccomp", f"not in this kernel, or not for {machine}")
+    beside = _threads_of(users[0] if users else os.geteuid()) + _MORE_THREADS
     if kernel.LINUX:
         _prefer_to_be_killed()
     if "namespaces" not in missing:
@@ -96,7 +98,7 @@ def _prepare(missing: dict[str, str], setup: dict[str, Any]) -> tuple[Confinemen
     confinement = Confinement(
         folder=folder,
         users=users,
-        own_users=own or (not root and "namespaces" not in missing),
+        threads_beside=0 if own or (not root and "namespaces" not in missing) else beside,
         rules=rules,
         filter=Template(machine) if "seccomp" not in missing else None,
         limits="limits" not in missing,
@@ -123,6 +125,20 @@ def _users() -> tuple[tuple[int, int] | None, bool]:
         if os.waitpid(child, 0)[1] == 0:
             return users, own
     return None, False
+
+
+def _threads_of(user: int) -> int:
+    """How many threads a user has now. Where there is no /proc, so many that the limit never matters."""
+    if not os.path.isdir("/proc/1"):
+        return 1 << 20
+    count = 0
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if os.stat(f"/proc/{name}").st_uid == user:
+                count += len(os.listdir(f"/proc/{name}/task"))
+        except OSError:
+            continue  # ended meanwhile
+    return count
 
 
 def _prefer_to_be_killed() -> None:
@@ -171,6 +187,7 @@ class Server:
         while True:
             message, files, _, _ = socket.recv_fds(self._control, 1 << 16, 8)
             if not message:
+                self._remove_folder()
                 return
             answer = self._job(json.loads(message), list(files))
             self._control.send(json.dumps(answer).encode())
@@ -261,8 +278,14 @@ class Server:
         if self._control.fileno() in events:
             child.end()
             self._leave_nothing()
+            self._remove_folder()
             os._exit(0)
         child.look()
+
+    def _remove_folder(self) -> None:
+        """A caller that was killed cannot. In a file system of our own it goes with that."""
+        if not self._bounded:
+            folders.remove(self._confinement.folder)
 
     def _leave_nothing(self) -> None:
         """End what a program started and hid (it cannot with seccomp), and empty the folder."""

@@ -122,6 +122,8 @@ def fill(source: str, names: dict[str, object]) -> str:
 def test_a_hostile_program_is_held(
     sandbox: Sandbox, around: Surroundings, name: str, source: str, outcomes: set[str]
 ) -> None:
+    if name == "thread_bomb" and "user" in sandbox.report["missing"] and os.geteuid() == 0:
+        pytest.skip("the kernel does not count root's threads")
     before = processes_of(sandbox)
     program = fill(source, around.names())
     if not name.startswith(("nul_", "not_python", "empty")):
@@ -136,8 +138,8 @@ def test_a_hostile_program_is_held(
     assert "\n" not in verdict.error
     around.check()
     assert processes_of(sandbox) == before, "left a process, or ended the server"
-    folder = Path(sandbox._all[0]._folder)
-    assert os.listdir(folder) == []
+    folder = sandbox._all[0]._folder
+    assert not folder or os.listdir(folder) == []
     honest = sandbox.run("def answer(n): return n ** 3", TESTS)
     assert honest.passed, honest
 

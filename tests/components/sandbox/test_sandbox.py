@@ -221,29 +221,32 @@ def test_a_server_that_died_is_replaced() -> None:
         assert sandbox.run("print(1)").passed
 
 
-def test_closing_ends_the_servers_and_removes_the_folders() -> None:
-    sandbox = Sandbox()
+@pytest.mark.parametrize("without", [(), ("namespaces", "user")], ids=["inside", "outside"])
+def test_closing_ends_the_servers_and_removes_the_folders(without: tuple[str, ...]) -> None:
+    sandbox = Sandbox(without=without, allow_unisolated_execution=True)
     list(sandbox.run_many([Job("pass")] * 4, workers=2))
     processes = [psutil.Process(s._process.pid) for s in sandbox._all]
     processes += [p for process in processes for p in process.children(recursive=True)]
-    folders = [Path(s._folder) for s in sandbox._all]
+    folders = [Path(s._folder) for s in sandbox._all if s._folder]
+    assert bool(folders) == bool(without)
     sandbox.close()
     sandbox.close()
     assert not any(p.is_running() for p in processes)
     assert not any(f.exists() for f in folders)
 
 
-def test_a_caller_that_is_killed_leaves_no_process(tmp_path: Path) -> None:
+def test_a_caller_that_is_killed_leaves_nothing() -> None:
     caller = """
 import sys
 from components.sandbox import Sandbox
-sandbox = Sandbox()
-print(sandbox._all[0]._process.pid, flush=True)
+sandbox = Sandbox(without=["namespaces", "user"], allow_unisolated_execution=True)
+print(sandbox._all[0]._process.pid, sandbox._all[0]._folder, flush=True)
 sandbox.run("import time; time.sleep(3600)")
 """
     process = subprocess.Popen([sys.executable, "-c", caller], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    server = psutil.Process(int(process.stdout.readline()))
+    pid, folder = process.stdout.readline().split()
+    server = psutil.Process(int(pid))
     deadline = time.monotonic() + 30
     while len(server.children(recursive=True)) < 1 and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -253,6 +256,7 @@ sandbox.run("import time; time.sleep(3600)")
     process.stdout.close()
     _, alive = psutil.wait_procs(family, timeout=30)
     assert not [p for p in alive if p.status() != psutil.STATUS_ZOMBIE]
+    assert not Path(folder).exists()
 
 
 def test_the_tests_are_nowhere_in_the_programs_memory() -> None:
