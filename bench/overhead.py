@@ -138,7 +138,8 @@ def _by_hand(spec: Row, steps: Steps, lightning: bool) -> None:
         loss = model.loss(batch.tokens, batch.targets)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)
-        assert bool(torch.isfinite(loss)) and bool(torch.isfinite(norm))
+        assert bool(torch.isfinite(loss)), loss  # the module looks at both as well
+        assert bool(torch.isfinite(norm)), norm
         optimizer.step()
         optimizer.zero_grad()
         schedule.step()
