@@ -24,6 +24,7 @@ class Draft:
         distractors: wrong choices, none equal to the answer or to each other.
         reason: why the answer is right, in a sentence or two, for a worked example.
         key: the instance, for the split; empty means the question itself.
+        template: what the question is cut from, with its slots open; its share of all exercises is watched.
     """
 
     question: str
@@ -31,6 +32,7 @@ class Draft:
     distractors: tuple[str, ...]
     reason: str
     key: str = ""
+    template: str = ""
 
 
 def normalise(question: str) -> str:

@@ -33,7 +33,7 @@ def stop(*_):
 signal.signal(signal.SIGALRM, stop)
 modules = {}
 for line in sys.stdin:
-    expression, imports, program, allowed, seconds = json.loads(line)
+    program, expression, imports, allowed, seconds = json.loads(line)
     try:
         signal.setitimer(signal.ITIMER_REAL, seconds)
         scope = {name: modules.setdefault(name, __import__(name)) for name in imports}
@@ -56,11 +56,13 @@ for line in sys.stdin:
 def evaluate(expressions: Sequence[tuple[str, tuple[str, ...]]], seconds: float = SECONDS) -> list[Value]:
     """Evaluate (expression, modules that it needs) pairs.
 
+    Statements may stand before the expression; what follows the last "; " is the expression.
+
     Returns:
         For each, (True, repr of the value) or (False, what went wrong). If the process dies or runs out of time on an
         expression, that one fails and the rest goes on in a new process.
     """
-    return _all([[expression, imports, "", [], seconds] for expression, imports in expressions], seconds)
+    return _all([[*_split(program), imports, [], seconds] for program, imports in expressions], seconds)
 
 
 def evaluate_restricted(programs: Sequence[tuple[str, str]], seconds: float = RESTRICTED_SECONDS) -> list[Value]:
@@ -68,9 +70,14 @@ def evaluate_restricted(programs: Sequence[tuple[str, str]], seconds: float = RE
 
     Each runs twice, in two processes that hash differently; a value that changes is no answer.
     """
-    jobs = [[expression, [], program, BUILTINS, seconds] for program, expression in programs]
+    jobs = [[program, expression, [], BUILTINS, seconds] for program, expression in programs]
     first, second = _all(jobs, SECONDS), _all(jobs[::-1], SECONDS)[::-1]
     return [a if a == b else (False, f"once {a[1]}, then {b[1]}") for a, b in zip(first, second, strict=True)]
+
+
+def _split(program: str) -> tuple[str, str]:
+    statements, _, expression = program.rpartition("; ")
+    return statements, expression
 
 
 def _all(jobs: Sequence[list], seconds: float) -> list[Value]:

@@ -5,6 +5,7 @@ nothing but the text of the question and finds the answer by another route. A dr
 Generators of small spaces go through the whole space in random order; the others draw.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -14,8 +15,9 @@ from components.synthesis.drafts import Draft
 
 Lexicon = dict[str, Any]
 Generator = Callable[[Random, Lexicon], Iterator[Draft]]
-Solver = Callable[[str, Lexicon], str]
+Solver = Callable[[str, Lexicon], str]  # of an executed task: the program, its last statement an expression
 T = TypeVar("T")
+_NUMBERS = re.compile(r"(?<![\w-])-?\d+")
 
 CATEGORIES = ("math", "reasoning", "commonsense", "language", "code", "science", "theory of mind")
 
@@ -28,8 +30,8 @@ class Task:
         id: stable name; file name of its exam.
         category: one of CATEGORIES.
         generate: yields drafts.
-        solve: answers a question from its text alone. For an executed task: gives the expression to evaluate.
-        executed: the answer is what a Python process prints for the expression.
+        solve: answers a question from its text alone. For an executed task: gives the program to run.
+        executed: the answer is what a Python process prints for the program's last expression.
         weight: share of the exercises, relative to the other tasks; more for what a model of a million parameters can
             learn from a few thousand examples, less for what it cannot.
     """
@@ -62,9 +64,50 @@ def others(rng: Random, pool: Sequence[str], right: str, count: int) -> tuple[st
     return tuple(rng.sample([entry for entry in pool if entry != right], count))
 
 
+def ask(
+    rng: Random,
+    forms: Sequence[str],
+    answer: object,
+    wrong: Iterable[object],
+    reason: str,
+    key: str = "",
+    **slots: object,
+) -> Draft:
+    """A draft in one of several wordings, whose slots are filled; the wording is its template."""
+    form = rng.choice(forms)
+    return Draft(form.format(**slots), str(answer), tuple(map(str, wrong)), reason, key, form)
+
+
+def yes_no(truth: bool) -> tuple[str, tuple[str, ...]]:
+    """The answer and its distractor."""
+    return ("yes", ("no",)) if truth else ("no", ("yes",))
+
+
+def numbers_in(question: str) -> list[int]:
+    """The whole numbers of a question, in order; a minus counts only before a digit and after no letter or digit."""
+    return [int(found) for found in _NUMBERS.findall(question)]
+
+
 def all_tasks() -> dict[str, Task]:
     """Every task by id, in a fixed order."""
-    from components.synthesis.generators import code, daily, logic, minds, nature, numbers, words
+    from components.synthesis.generators import (
+        beliefs,
+        code,
+        daily,
+        errands,
+        grammar,
+        logic,
+        measures,
+        minds,
+        nature,
+        numbers,
+        objects,
+        programs,
+        relations,
+        science,
+        words,
+    )
 
     modules = (numbers, logic, daily, words, nature, minds, code)
+    modules += (measures, relations, errands, objects, grammar, science, beliefs, programs)
     return {task.id: task for module in modules for task in module.TASKS}

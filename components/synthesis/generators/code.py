@@ -20,10 +20,11 @@ def expression_of(question: str, lexicon: Lexicon) -> str:
     return next(filter(None, _EXPRESSION.match(question).groups()))
 
 
-def _draft(rng: Random, expression: str, answer: str, wrong: list[str], reason: str) -> Draft:
+def _draft(rng: Random, expression: str, answer: str, wrong: list[str], reason: str, kind: int) -> Draft:
     distinct = [w for w in dict.fromkeys(wrong) if w != answer]
     distractors = tuple(rng.sample(distinct, min(3, len(distinct))))
-    return Draft(rng.choice(FORMS).format(e=expression), answer, distractors, reason, key=expression)
+    form = rng.choice(FORMS)
+    return Draft(form.format(e=expression), answer, distractors, reason, expression, f"{form} [{kind}]")
 
 
 def _show(values: list[int]) -> str:
@@ -63,7 +64,7 @@ def code_lists(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
             (f"{shown}[:{cut}]", _show(values[:cut]), [_show(values[:k]) for k in range(n + 1)], f"It takes the first {cut}."),
             (f"{shown}[::-1]", _show([values[n - 1 - k] for k in range(n)]), swapped, "A step of -1 reverses the list."),
         )[kind]  # fmt: skip
-        yield _draft(rng, expression, answer, wrong, reason)
+        yield _draft(rng, expression, answer, wrong, reason, kind)
 
 
 def code_strings(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
@@ -100,7 +101,7 @@ def code_strings(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
             (f"'{word}'.find('{letter}')", str(at), ["-1", "0", "1", "2", "3", "4"], f"The first {letter} is at {at}." if at >= 0 else "find gives -1 for what is not there."),
         )[kind]  # fmt: skip
         if not begins:  # a word that begins with another would make some reasons odd
-            yield _draft(rng, expression, answer, wrong, reason)
+            yield _draft(rng, expression, answer, wrong, reason, kind)
 
 
 def code_numbers(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
@@ -127,10 +128,10 @@ def code_numbers(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
             wrong = [
                 _show(list(range(x, y))) for x, y in ((low, high + 1), (low + 1, high), (low + 1, high + 1), (0, high))
             ]
-            yield _draft(rng, expression, listed, wrong, reason)
+            yield _draft(rng, expression, listed, wrong, reason, kind)
         else:
             wrong = list(near(rng, value, spread=(1, 2, 3))) + ([str(c)] if kind == 2 else [])
-            yield _draft(rng, expression, str(value), wrong, reason)
+            yield _draft(rng, expression, str(value), wrong, reason, kind)
 
 
 def code_conditions(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
@@ -154,7 +155,7 @@ def code_conditions(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
             answer, wrong = (repr(x), repr(y)) if truth else (repr(y), repr(x))
         else:
             answer, wrong = str(bool(truth)), str(not truth)
-        yield _draft(rng, expression, answer, [wrong], reason)
+        yield _draft(rng, expression, answer, [wrong], reason, kind)
 
 
 TASKS = (

@@ -29,7 +29,7 @@ def weekday(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
         else:
             way = "after" if sign > 0 else "before"
             reason = f"Count the days {way} {DAYS[day]}: {', '.join(DAYS[(day + sign * i) % 7] for i in range(1, count + 1))}."
-        yield Draft(text, answer, others(rng, DAYS, answer, 3), reason, key=f"{day} {sign * count}")
+        yield Draft(text, answer, others(rng, DAYS, answer, 3), reason, f"{day} {sign * count}", form)
 
 
 def solve_weekday(question: str, lexicon: Lexicon) -> str:
@@ -56,7 +56,7 @@ def clock(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
         answer = _time(start + sign * minutes)
         wrong = tuple(_time(start + sign * minutes + shift) for shift in rng.sample((60, -60, 120, -120, 15, 30), 3))
         reason = f"{span.capitalize()} {'later' if sign > 0 else 'earlier'} the clock shows {answer}."
-        yield Draft(form.format(t=_time(start), s=span), answer, wrong, reason, key=f"{start} {sign * minutes}")
+        yield Draft(form.format(t=_time(start), s=span), answer, wrong, reason, f"{start} {sign * minutes}", form)
 
 
 def _time(minutes: int) -> str:
@@ -89,7 +89,7 @@ def size(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
         answer, wrong = (big, little) if word == "bigger" else (little, big)
         text = form.format(w=word, a=_article(a), b=_article(b))
         reason = f"{_article(big).capitalize()} is about {sizes[big]:g} cm long, {_article(little)} about {sizes[little]:g} cm."
-        yield Draft(text, answer, (wrong,), reason, key=f"{big} {little}")
+        yield Draft(text, answer, (wrong,), reason, f"{big} {little}", f"{form} [{word}]")
 
 
 def _article(noun: str) -> str:
@@ -114,7 +114,7 @@ def fits(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
     for (a, b, yes), form in shuffled(rng, product(balanced, forms)):
         answer, wrong = ("yes", "no") if yes else ("no", "yes")
         reason = f"{_article(a).capitalize()} is {'much smaller' if yes else 'bigger'} than {_article(b)}."
-        yield Draft(form.format(a=_article(a), b=_article(b)), answer, (wrong,), reason, key=f"{a} {b}")
+        yield Draft(form.format(a=_article(a), b=_article(b)), answer, (wrong,), reason, f"{a} {b}", form)
 
 
 def solve_fits(question: str, lexicon: Lexicon) -> str:
@@ -143,7 +143,7 @@ def object_use(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
     tools = sorted(set(uses.values()))
     for (purpose, tool), form in shuffled(rng, product(uses.items(), USE_FORMS)):
         reason = f"People use {_use_article(tool)} to {purpose}."
-        yield Draft(form.format(p=purpose), tool, others(rng, tools, tool, 3), reason)
+        yield Draft(form.format(p=purpose), tool, others(rng, tools, tool, 3), reason, template=form)
 
 
 def _use_article(tool: str) -> str:
@@ -171,7 +171,7 @@ def object_place(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
     facts = [(thing, place.split(" ", 1)[1]) for place, things in places.items() for thing in things]
     for (thing, place), form in shuffled(rng, product(facts, PLACE_FORMS)):
         reason = f"{thing[0].upper()}{thing[1:]} belongs to {_article(place)}."
-        yield Draft(form.format(t=thing), place, others(rng, names, place, 3), reason)
+        yield Draft(form.format(t=thing), place, others(rng, names, place, 3), reason, template=form)
 
 
 def solve_object_place(question: str, lexicon: Lexicon) -> str:

@@ -32,7 +32,8 @@ def ordering(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
         wrong = tuple(shuffled(rng, [p for p in people if p != answer]))
         question = f"{facts[0]} {facts[1]} Who is the {scale[2] if top else scale[3]}?"
         reason = f"From {scale[2]} to {scale[3]}: {', '.join(people)}."
-        yield Draft(question, answer, wrong, reason)
+        shape = " ".join(sorted(fact.split()[2] for fact in facts))
+        yield Draft(question, answer, wrong, reason, template=f"{shape} {scale[2] if top else scale[3]}")
 
 
 def solve_ordering(question: str, lexicon: Lexicon) -> str:
@@ -56,8 +57,9 @@ def odd_one_out(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
         inside, outside = rng.sample(groups[home], 3), rng.choice(groups[away])
         listed = shuffled(rng, [*inside, outside])
         reason = f"{inside[0]}, {inside[1]} and {inside[2]} are {home}; {outside} is not."
-        text = rng.choice(forms).format(w=", ".join(listed))
-        yield Draft(text, outside, tuple(inside), reason, key=" ".join(sorted(listed)))
+        form = rng.choice(forms)
+        text = form.format(w=", ".join(listed))
+        yield Draft(text, outside, tuple(inside), reason, " ".join(sorted(listed)), form)
 
 
 def solve_odd_one_out(question: str, lexicon: Lexicon) -> str:
@@ -98,7 +100,7 @@ def syllogism(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
         first, second = rng.choice([f for f in figures if FIGURES[f] == answer])
         text = f"{first} {second} Are all {{a}} {{c}}?".format(a=a, b=b, c=c)
         wrong = tuple(w for w in ("yes", "no", "unknown") if w != answer)
-        yield Draft(text, answer, wrong, why[answer].format(a=a[:-1], b=b[:-1], c=c[:-1]))
+        yield Draft(text, answer, wrong, why[answer].format(a=a[:-1], b=b[:-1], c=c[:-1]), template=f"{first} {second}")
 
 
 def solve_syllogism(question: str, lexicon: Lexicon) -> str:

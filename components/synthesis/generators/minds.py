@@ -33,7 +33,8 @@ def false_belief(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
             story += f"Where will {person} look for the {thing}?"
             reason = f"{person} {'did not see the move' if fooled else 'saw the move'} and thinks of the {answer}."
         wrong = (end if answer == start else start, third)
-        yield Draft(story, answer, wrong if rng.random() < 0.5 else wrong[::-1], reason)
+        shape = f"{'away' if away else 'stays'}, asked for {about}{', comes back' if 'comes back' in story else ''}"
+        yield Draft(story, answer, wrong if rng.random() < 0.5 else wrong[::-1], reason, template=shape)
 
 
 def solve_false_belief(question: str, lexicon: Lexicon) -> str:
@@ -74,7 +75,10 @@ def knowledge(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
             reason = f"{asked} is in the {here} too and sees it."
         else:
             reason = f"{asked} hears of it later." if told else f"{asked} is in the {there} and does not see it."
-        yield Draft(f"{story}Does {asked} know about it?", answer, (wrong,), reason)
+        shape = "together" if with_actor else "told" if told else "apart"
+        yield Draft(
+            f"{story}Does {asked} know about it?", answer, (wrong,), reason, template=f"{shape}: {event.split()[0]}"
+        )
 
 
 def solve_knowledge(question: str, lexicon: Lexicon) -> str:

@@ -28,7 +28,8 @@ def state_of_matter(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
         t = rng.choice(degrees)
         reason = f"{substance.capitalize()} melts at {melting} degrees and boils at {boiling}."
         wrong = tuple(s for s in STATES if s != state)
-        yield Draft(rng.choice(forms).format(t=t, s=substance), state, wrong, reason, key=f"{substance} {t}")
+        form = rng.choice(forms)
+        yield Draft(form.format(t=t, s=substance), state, wrong, reason, f"{substance} {t}", form)
 
 
 def solve_state_of_matter(question: str, lexicon: Lexicon) -> str:
@@ -64,7 +65,8 @@ def legs(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
         spread = (2, 4, 6, 8)
         verb = "does" if m == 1 and not n else "do"
         text = f"How many legs {verb} {group} have{' together' if n else ''}?"
-        yield Draft(text, str(total), near(rng, total, spread=spread), f"{reason} That makes {total}.", key=group)
+        reason += f" That makes {total}."
+        yield Draft(text, str(total), near(rng, total, spread=spread), reason, group, "two kinds" if n else "one kind")
 
 
 def solve_legs(question: str, lexicon: Lexicon) -> str:
@@ -94,7 +96,9 @@ def animal_class(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
         named = f"{'an' if animal[0] in 'aeiou' else 'a'} {animal}"
         article = "an" if kind[0] in "aeiou" else "a"
         reason = f"{named.capitalize()} is {article} {kind}."
-        yield Draft(form.format(a=named, A=named.capitalize()), kind, others(rng, classes, kind, 3), reason)
+        yield Draft(
+            form.format(a=named, A=named.capitalize()), kind, others(rng, classes, kind, 3), reason, template=form
+        )
 
 
 def solve_animal_class(question: str, lexicon: Lexicon) -> str:
@@ -117,7 +121,7 @@ def planets(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
         inner, outer = (a, b) if distances[a] < distances[b] else (b, a)
         answer, wrong = (inner, outer) if way == "closer to" else (outer, inner)
         reason = f"{inner} is {distances[inner]} million km from the Sun, {outer} {distances[outer]} million km."
-        yield Draft(form.format(w=way, a=a, b=b), answer, (wrong,), reason)
+        yield Draft(form.format(w=way, a=a, b=b), answer, (wrong,), reason, template=f"{form} [{way}]")
 
 
 def solve_planets(question: str, lexicon: Lexicon) -> str:

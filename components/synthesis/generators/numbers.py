@@ -25,6 +25,7 @@ def addition(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
             near(rng, a + b),
             _addition_reason(a, b),
             key=f"{min(a, b)} {max(a, b)}",
+            template=form,
         )
 
 
@@ -58,7 +59,9 @@ def word_problem(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
         )[kind]
         verb = "adds to" if sign == "+" else "takes away from"
         reason = f"The story {verb} the {a}: {a} {sign} {b} = {answer}."
-        yield Draft(text, str(answer), near(rng, answer, spread=(1, 2, 3, 4)), reason, key=f"{kind} {a} {b}")
+        yield Draft(
+            text, str(answer), near(rng, answer, spread=(1, 2, 3, 4)), reason, f"{kind} {a} {b}", f"story {kind}"
+        )
 
 
 def solve_word_problem(question: str, lexicon: Lexicon) -> str:
@@ -81,7 +84,9 @@ def largest(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
         wrong = tuple(str(v) for v in values if v != answer)
         order = " < ".join(map(str, sorted(values)))
         key = f"{word} {' '.join(map(str, sorted(values)))}"
-        yield Draft(form.format(w=word, l=listed), str(answer), wrong, f"In order they are {order}.", key=key)
+        yield Draft(
+            form.format(w=word, l=listed), str(answer), wrong, f"In order they are {order}.", key, f"{form} [{word}]"
+        )
 
 
 def solve_largest(question: str, lexicon: Lexicon) -> str:
@@ -103,6 +108,7 @@ def parity(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
             (wrong,),
             f"The last digit, {n % 10}, is {answer}, so {n} is {answer}.",
             key=f"{n}",
+            template=form,
         )
 
 
@@ -130,7 +136,7 @@ def common_divisor(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
             wrong += [n for n in (3, 4, 5) if n != x and n not in wrong]
         reason = f"{a} = {x} x {a // x} and {b} = {x} x {b // x}, and {a // x} and {b // x} share no divisor but 1."
         key = f"{min(a, b)} {max(a, b)}"
-        yield Draft(form.format(a=a, b=b), str(x), tuple(map(str, rng.sample(wrong, 3))), reason, key=key)
+        yield Draft(form.format(a=a, b=b), str(x), tuple(map(str, rng.sample(wrong, 3))), reason, key, form)
 
 
 def _euclid(a: int, b: int) -> int:
@@ -156,7 +162,7 @@ def sequence(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
         reason = f"Each number {way}, so after {terms[3]} comes {terms[4]}."
         answer = terms[4]
         yield Draft(
-            form.format(s=listed), str(answer), near(rng, answer, spread=(1, 2, 3, 5)), reason, key=f"{start} {step}"
+            form.format(s=listed), str(answer), near(rng, answer, spread=(1, 2, 3, 5)), reason, f"{start} {step}", form
         )
 
 
@@ -174,8 +180,9 @@ def letter_count(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
         answer = sum(letter == x for letter in row)
         places = [str(i) for i, letter in enumerate(row, 1) if letter == x]
         reason = f"{x} stands at place {', '.join(places)}." if places else f"{x} does not stand in it."
-        text = rng.choice(forms).format(x=x, s=" ".join(row))
-        yield Draft(text, str(answer), near(rng, answer, spread=(1, 2, 3)), reason, key=f"{x} {''.join(row)}")
+        form = rng.choice(forms)
+        text = form.format(x=x, s=" ".join(row))
+        yield Draft(text, str(answer), near(rng, answer, spread=(1, 2, 3)), reason, f"{x} {''.join(row)}", form)
 
 
 def solve_letter_count(question: str, lexicon: Lexicon) -> str:

@@ -35,14 +35,14 @@ def plural(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
         if kind < 0.15:
             noun, answer = rng.choice(list(irregular.items()))
             wrong = (_plural(noun), _plural(answer))
-            yield Draft(form.format(n=noun), answer, wrong, f"The plural {answer} follows no rule.")
+            yield Draft(form.format(n=noun), answer, wrong, f"The plural {answer} follows no rule.", template=form)
             continue
         noun = rng.choice(nouns) if kind < 0.5 else _invented(rng)
         answer = _plural(noun)
         wrong = {noun + "s", noun + "es", noun[:-1] + "ies"} - {answer}
         why = "after a hissing sound add es" if answer == noun + "es" else "y after a consonant becomes ies"
         why = "add s" if answer == noun + "s" else why
-        yield Draft(form.format(n=noun), answer, tuple(shuffled(rng, sorted(wrong))), f"The rule: {why}.", key=noun)
+        yield Draft(form.format(n=noun), answer, tuple(shuffled(rng, sorted(wrong))), f"The rule: {why}.", noun, form)
 
 
 def solve_plural(question: str, lexicon: Lexicon) -> str:
@@ -71,7 +71,8 @@ def past_tense(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
         form, kind = rng.choice(forms), rng.random()
         if kind < 0.2:
             verb, answer = rng.choice(list(irregular.items()))
-            yield Draft(form.format(v=verb), answer, (_past(verb), verb + "t"), f"The past {answer} follows no rule.")
+            wrong = (_past(verb), verb + "t")
+            yield Draft(form.format(v=verb), answer, wrong, f"The past {answer} follows no rule.", template=form)
             continue
         verb = rng.choice(verbs) if kind < 0.5 else _invented(rng)
         answer = _past(verb)
@@ -84,7 +85,7 @@ def past_tense(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
             why = (
                 "y after a consonant becomes ied" if answer.endswith("ied") else "a short vowel doubles the last letter"
             )
-        yield Draft(form.format(v=verb), answer, tuple(rng.sample(wrong, 3)), f"The rule: {why}.", key=verb)
+        yield Draft(form.format(v=verb), answer, tuple(rng.sample(wrong, 3)), f"The rule: {why}.", verb, form)
 
 
 def solve_past_tense(question: str, lexicon: Lexicon) -> str:
@@ -110,7 +111,7 @@ def article(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
         sound = "vowel" if answer == "an" else "consonant"
         phrase = f"{adjective} {noun}"
         reason = f"{adjective.capitalize()} begins with the sound of a {sound}, so it is {answer} {phrase}."
-        yield Draft(form.format(x=phrase), answer, (wrong,), reason, key=phrase)
+        yield Draft(form.format(x=phrase), answer, (wrong,), reason, phrase, form)
 
 
 def solve_article(question: str, lexicon: Lexicon) -> str:
@@ -140,7 +141,8 @@ def backward(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
         listed = " ".join(letters)
         reason = f"Read from the end: {', '.join(right)}."
         distractors = tuple(rng.sample(sorted(wrong), min(3, len(wrong))))
-        yield Draft(rng.choice(forms).format(s=listed), " ".join(right), distractors, reason, key=listed)
+        form = rng.choice(forms)
+        yield Draft(form.format(s=listed), " ".join(right), distractors, reason, listed, form)
 
 
 def solve_backward(question: str, lexicon: Lexicon) -> str:
@@ -163,8 +165,9 @@ def alphabetical(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
         order = sorted(three)
         answer = order[0] if which == "first" else order[-1]
         wrong = tuple(word for word in three if word != answer)
-        text = rng.choice(forms).format(w=which, l=", ".join(three))
-        yield Draft(text, answer, wrong, f"In order: {', '.join(order)}.", key=f"{which} {' '.join(order)}")
+        form = rng.choice(forms)
+        text = form.format(w=which, l=", ".join(three))
+        yield Draft(text, answer, wrong, f"In order: {', '.join(order)}.", f"{which} {' '.join(order)}", form)
 
 
 def solve_alphabetical(question: str, lexicon: Lexicon) -> str:
@@ -189,7 +192,7 @@ def opposite(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
     for (word, answer), form in shuffled(rng, product(pairs, OPPOSITE_FORMS)):
         wrong = others(rng, [w for w in words if w != word], answer, 3)
         reason = f"{word.capitalize()} and {answer} are opposites."
-        yield Draft(form.format(w=word, W=word.capitalize()), answer, wrong, reason)
+        yield Draft(form.format(w=word, W=word.capitalize()), answer, wrong, reason, template=form)
 
 
 def solve_opposite(question: str, lexicon: Lexicon) -> str:
