@@ -182,15 +182,22 @@ def _text(file: Any) -> list[str]:
 
 
 class Steps:
-    """The child's end: call `border` before each step and after the last. Without a parent nothing waits."""
+    """The child's end: call `border` before each step and after the last. Without a parent nothing waits.
 
-    def __init__(self) -> None:
+    Args:
+        wait: for a device to be done, so that a step's work falls into its time.
+    """
+
+    def __init__(self, wait: Callable[[], Any] | None = None) -> None:
+        self._wait = wait
         gate = os.environ.get(GATE)
         self._go, self._border = map(int, gate.split(",")) if gate else (-1, -1)
         self.seconds: list[tuple[float, float]] = []
         self._since: tuple[float, float] | None = None
 
     def border(self) -> None:
+        if self._wait is not None:
+            self._wait()
         now = time.perf_counter(), time.process_time()
         if self._since is not None:
             self.seconds.append((now[0] - self._since[0], now[1] - self._since[1]))
