@@ -11,10 +11,10 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 export UV_INDEX ?= $(PIP_EXTRA_INDEX_URL)
 
-.PHONY: run test test-slow up setup lock lint clean help
+.PHONY: run test test-slow up setup bench-setup lock lint clean help
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 13
 
 run: setup ## the whole pipeline: raw text to a benchmarked pair of models
 	@$(PY) -m flows.run $(ARGS)
@@ -41,6 +41,14 @@ setup: .venv/installed ## make .venv with the locked dependencies
 	@# pip finds the torch wheel that this machine is configured for; uv then leaves it in place.
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps "$$(grep '^torch==' requirements.lock)"
 	@$(UV) pip install --quiet --python $(PY) --compile-bytecode -r requirements.lock
+	@touch $@
+
+bench-setup: .phiforge/peers/installed ## peers that bench/ measures beside ours, apart from the locked dependencies
+
+# Without their dependencies: litgpt pins an older huggingface-hub, and what its model imports is here already.
+.phiforge/peers/installed: bench/peers.txt .venv/installed
+	@mkdir -p $(@D)
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(@D) -r bench/peers.txt
 	@touch $@
 
 lock: ## resolve pyproject.toml anew into requirements.lock
