@@ -6,7 +6,7 @@ Each call fails with the probability `--faults`, in one of five ways at random: 
 all, a reply cut in the middle, and a whole reply whose content has the wrong form. What it writes is a function of the
 prompt alone, so a data set made with it can be compared byte by byte. `GET /stats` counts what happened, by kind, and
 how many prompts were answered more than once. Modes: `unauthorized`, `no_usage`, `silent` (empty answers),
-`truncated`, `refusing` (400), `throttling` (429 for all beyond 16 at once).
+`truncated`, `refusing` (400), `throttling` (429 for all beyond 16 at once), `same` (one text for each format).
 """
 
 import argparse
@@ -186,7 +186,8 @@ class Endpoint:
         if self.mode == "refusing":
             return await _send(writer, 400, {"error": {"message": "unknown field 'seed'"}})
         prompt = asked["messages"][-1]["content"]
-        content = "{}" if fault == "wrong_form" else "" if self.mode == "silent" else write(prompt)
+        told = prompt.partition("\n")[0] + '"exercises"' * ('"exercises"' in prompt) if self.mode == "same" else prompt
+        content = "{}" if fault == "wrong_form" else "" if self.mode == "silent" else write(told)
         reply = _completion(asked["model"], content, self.mode)
         if fault == "cut":
             return await _send(writer, 200, reply, cut=True)

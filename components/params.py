@@ -143,6 +143,15 @@ class SynthesisParams(Section):
     )
     curriculum: str = Field("", description="YAML file whose subjects and topics are added to the built-in curriculum")
     max_gzip_ratio: float = Field(6.0, ge=1, description="Diversity gate: textbooks that compress better are templates")
+    max_near_duplicates: Fraction = Field(
+        0.01, description="Diversity gate: share of documents that resemble an earlier or a curated one (MinHash, 0.7)"
+    )
+    max_template_share: float = Field(
+        0.05, gt=0, le=1, description="Diversity gate: share of the exercises that one template may have"
+    )
+    min_distinct_3: Fraction = Field(
+        0.1, description="Diversity gate: share of the runs of three words that are distinct, at least"
+    )
     teacher: TeacherParams = TeacherParams()
 
 

@@ -1,8 +1,21 @@
-"""How repetitive a set of texts is. Compression sees templates, which near-duplicate search does not."""
+"""How repetitive a set of texts is, and the gates that it must pass.
+
+Compression sees templates, which near-duplicate search does not; near-duplicate search sees copies that are far apart,
+which compression with its short window does not. So both are measured, and the share of each template as well.
+"""
 
 import re
 import zlib
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from components.documents import read_batches
+from components.errors import StepError
+from components.params import SynthesisParams
+from components.synthesis.drafts import Draft
+from components.synthesis.near_duplicates import NearDuplicates
 
 _WORD = re.compile(r"\w+|[^\w\s]")
 
@@ -43,3 +56,53 @@ def gzip_ratio(texts: Iterable[str]) -> float:
     for text in texts:
         measured.add(text)
     return measured.gzip_ratio()
+
+
+def template_shares(training: Mapping[str, Iterable[Draft]]) -> dict[str, Any]:
+    """How many templates the exercises have, and the share of the most frequent one."""
+    counts = Counter((task, draft.template) for task, drafts in training.items() for draft in drafts)
+    ((task, template), most), *_ = counts.most_common(1) or [(("", ""), 0)]
+    total = max(counts.total(), 1)
+    return {"distinct": len(counts), "largest_share": round(most / total, 5), "largest": f"{task}: {template}"}
+
+
+def near_curated(index: NearDuplicates, seeds: Path) -> int:
+    """How many curated documents resemble one of the texts in the index."""
+    texts = (text for batch in read_batches(seeds, columns=["text"]) for text in batch["text"].to_pylist())
+    return sum(index.find(text) is not None for text in texts)
+
+
+def check_gates(measured: Mapping[str, Any], params: SynthesisParams) -> None:
+    """Refuse texts that are too alike.
+
+    Args:
+        measured: the summary's part `diversity`.
+
+    Raises:
+        StepError: with the first figure that misses its limit, and the remedy.
+    """
+    near, templates = measured["near_duplicates"], measured["templates"]
+    ratio, share = measured["gzip_ratio"], near["share"]
+    distinct = {kind: measured[kind]["distinct_3"] for kind in ("textbook", "exercise") if measured[kind]["distinct_3"]}
+    poorest = min(distinct, key=distinct.__getitem__, default="")
+    remedy = "ask for fewer chapters and exercises, widen the curriculum and lexicon.yaml, or move the limit"
+    if ratio > params.max_gzip_ratio:
+        what = f"the texts compress {ratio:.2f} times, more than synthesis.max_gzip_ratio {params.max_gzip_ratio:g}"
+    elif share > params.max_near_duplicates:
+        what = (
+            f"{share:.2%} of the documents resemble another or a curated one, more than "
+            f"synthesis.max_near_duplicates {params.max_near_duplicates:g}"
+        )
+    elif templates["largest_share"] > params.max_template_share:
+        what = (
+            f"the template {templates['largest']!r} has {templates['largest_share']:.1%} of the exercises, more than "
+            f"synthesis.max_template_share {params.max_template_share:g}"
+        )
+    elif distinct and distinct[poorest] < params.min_distinct_3:
+        what = (
+            f"only {distinct[poorest]:.1%} of the runs of three words of kind {poorest} are distinct, less than "
+            f"synthesis.min_distinct_3 {params.min_distinct_3:g}"
+        )
+    else:
+        return
+    raise StepError(f"{what}: they are too alike; {remedy}")

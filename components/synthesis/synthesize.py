@@ -1,21 +1,21 @@
 """The step: plan chapters, draw and verify questions, hold the exam back, write textbooks, exercises and the ledger."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from components.documents import DocumentWriter, check_balance, write_ledger
-from components.errors import StepError
+from components.documents import Document, DocumentWriter, Drop, check_balance, write_ledger
 from components.files import atomic_directory
 from components.params import SynthesisParams
 from components.progress import Progress
 from components.synthesis.chapters import reserve, write_exercises
 from components.synthesis.curriculum import load_curriculum, load_lexicon
-from components.synthesis.diversity import Diversity
+from components.synthesis.diversity import Diversity, check_gates, near_curated, template_shares
 from components.synthesis.drafts import Draft, is_held_out, normalise
 from components.synthesis.exam import write_exam
 from components.synthesis.generators import all_tasks
+from components.synthesis.near_duplicates import THRESHOLD, NearDuplicates
 from components.synthesis.plan import plan_sha256, plan_table, write_plan
 from components.synthesis.questions import STEP, Collector
 from components.synthesis.teachers import make_teacher
@@ -66,9 +66,10 @@ def synthesize(
     chapters = teacher.write(jobs, reserved, collector.seen)
     documents = chain(chapters, write_exercises(pool.training, seed))
     with atomic_directory(output) as partial:
-        written = _write(partial, documents, params.chapters + params.exercises // 10)
-        _check_diversity(written["gzip_ratio"], params.max_gzip_ratio)
-    drops = [*pool.drops, *teacher.drops]
+        written = _write(partial, documents, seeds, params.chapters + params.exercises // 10)
+        diversity = written["diversity"] | {"templates": template_shares(pool.training)}
+        check_gates(diversity, params)
+    drops = [*pool.drops, *teacher.drops, *written["drops"]]
     kept = sum(len(d) for side in (pool.training, reserved, pool.exam) for d in side.values())
     rejected = _rejected_jobs(drops, {job.id for job in jobs})
     check_balance(STEP, pool.drawn + teacher.drawn, kept + teacher.passed, len(drops) - rejected)
@@ -94,7 +95,7 @@ def synthesize(
         "ledger": _rules(drops),
         "exam_tasks": len(about["tasks"]) if about else 0,
         "exhausted_tasks": len(set(pool.exhausted)),
-        "diversity": {"gzip_ratio": written["gzip_ratio"]} | written["diversity"],
+        "diversity": diversity,
         "teacher": {"kind": params.teacher.kind} | teacher.account(),
     }
 
@@ -117,26 +118,41 @@ def check_split(
         raise AssertionError(f"{len(wrong)} questions are on the wrong side of the split, such as {wrong[0]!r}")
 
 
-def _write(directory: Path, documents: Any, expected: int) -> dict[str, Any]:
+def _write(directory: Path, documents: Iterable[Document], seeds: Path, expected: int) -> dict[str, Any]:
+    """Write the documents and measure them. A model's prose that resembles an earlier document is left out."""
     together, by_kind = Diversity(), {"textbook": Diversity(), "exercise": Diversity()}
+    index, near, drops, chapters = NearDuplicates(), 0, [], 0
     counts = dict.fromkeys(by_kind, 0)
-    chapters = 0
     progress = Progress(expected)
     with DocumentWriter(directory) as writer:
         for document in documents:
+            found = index.add(document.text)
+            if found and document.kind == "textbook" and "teacher" in document.metadata:
+                drops.append(_near_duplicate(document, *found))
+                continue
+            near += found is not None
             writer.write(document)
             together.add(document.text)
             by_kind[document.kind].add(document.text)
             counts[document.kind] += 1
             chapters += "format" in document.metadata  # else a pack of practice
             progress.update(min(writer.rows, expected - 1))
+    curated = near_curated(index, seeds)
     progress.update(expected)
     return {
         "documents": counts,
         "chapters": chapters,
+        "drops": drops,
         "megabytes": {kind: round(measured.bytes / 1e6, 3) for kind, measured in by_kind.items()},
-        "gzip_ratio": round(together.gzip_ratio(), 3),
         "diversity": {
+            "gzip_ratio": round(together.gzip_ratio(), 3),
+            "near_duplicates": {
+                "own": near,
+                "curated": curated,
+                "share": round((near + curated) / max(sum(counts.values()), 1), 5),
+            },
+        }
+        | {
             kind: {
                 "gzip_ratio": round(m.gzip_ratio(), 3),
                 "distinct_2": round(m.distinct(2), 4),
@@ -147,12 +163,9 @@ def _write(directory: Path, documents: Any, expected: int) -> dict[str, Any]:
     }
 
 
-def _check_diversity(ratio: float, limit: float) -> None:
-    if ratio > limit:
-        raise StepError(
-            f"the texts compress {ratio:.2f} times, more than synthesis.max_gzip_ratio {limit:g}: they are too alike; "
-            "ask for fewer chapters and exercises, widen curriculum.yaml and lexicon.yaml, or raise the limit"
-        )
+def _near_duplicate(document: Document, number: int, similarity: float) -> Drop:
+    detail = f"{document.text.partition(chr(10))[0]} resembles document {number} of this set"
+    return Drop(document.metadata["job"], STEP, "near_duplicate", similarity, THRESHOLD, detail, document.source)
 
 
 def _count(side: Mapping[str, list[Draft]]) -> int:

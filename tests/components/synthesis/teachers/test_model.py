@@ -142,6 +142,16 @@ def test_no_question_of_a_model_is_one_of_the_exam(made):
     assert not [question for question in asked if f"Question: {question}\n" in text]
 
 
+def test_a_model_that_repeats_itself_is_kept_once(seeds, tmp_path, serve):
+    summary = run(seeds, tmp_path, params(serve(mode="same").url, chapters=36), tmp_path / "state")
+    rules = summary["ledger"]
+    assert summary["documents"]["textbook"] == 5  # one of each format of prose
+    assert rules["near_duplicate"] + rules.get("no_question_left", 0) == summary["plan"]["rejected"] == 36 - 6
+    assert summary["diversity"]["near_duplicates"]["share"] == 0
+    texts = [d.text for d in read_documents(tmp_path / "textbooks")]
+    assert len(set(texts)) == len(texts)
+
+
 KILLS = 3
 
 
