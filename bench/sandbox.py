@@ -1,6 +1,6 @@
 """The sandbox beside what is in use: programs a second and a core, on the same programs, in the same run.
 
-    python -m bench.sandbox [--programs 200] [--repeats 3] [--data-dir DIR]
+    python -m bench.sandbox [--programs 500] [--repeats 3] [--data-dir DIR]
 
 The peers start one process a program and isolate nothing or little:
 
@@ -176,7 +176,7 @@ def measure(way: Callable[[Sequence[Job]], int], jobs: Sequence[Job]) -> tuple[f
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--programs", type=int, default=200, help="trivial programs (default 200)")
+    parser.add_argument("--programs", type=int, default=500, help="trivial programs (default 500)")
     parser.add_argument("--repeats", type=int, default=3, help="the median of so many counts (default 3)")
     parser.add_argument("--data-dir", type=Path, help="folder with humaneval/ and mbpp/")
     arguments = parser.parse_args()

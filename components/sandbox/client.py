@@ -16,7 +16,11 @@ from components.sandbox import folders
 from components.sandbox.types import Job, Limits, Outcome, Verdict
 
 _ROOT = Path(__file__).parent.parent.parent
-_START = f"import sys; sys.path.insert(0, {str(_ROOT)!r}); from components.sandbox.server import main; main()"
+_START = (
+    f"import sys; sys.path.insert(0, {str(_ROOT)!r}); import components.sandbox.preload; "
+    "from components.sandbox.server import main; main()"
+)
+_ENVIRONMENT = {"PYTHONHASHSEED": "0", "LANG": "C.UTF-8"}
 _PATIENCE = 30.0  # seconds beyond a program's wall time until the server itself counts as stuck
 _PASSED, _PROGRAM_ENDED, _NOT_CONFINED = 42, 44, 70  # as in the server's modules, which are not imported here
 
@@ -55,13 +59,13 @@ class Server:
             self._control, theirs = socket.socketpair(socket.AF_UNIX, getattr(socket, "SOCK_SEQPACKET", 1))
             with theirs:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-S", "-s", "-P", "-B", "-X", "utf8", "-c", _START, str(theirs.fileno())],
+                    [sys.executable, "-S", "-s", "-P", "-X", "utf8", "-c", _START, str(theirs.fileno())],
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
                     cwd="/",
-                    env={"PYTHONHASHSEED": "0", "LANG": "C.UTF-8"},
+                    env=_ENVIRONMENT | {k: v for k, v in os.environ.items() if k == "PYTHONDONTWRITEBYTECODE"},
                     start_new_session=True,
                 )
             self._control.settimeout(_PATIENCE)
@@ -71,7 +75,7 @@ class Server:
             answer = self._receive()
             if answer is None:
                 self.close()
-                raise StepError(f"the sandbox's server did not start with {sys.executable}; try it with -S -s -P -B")
+                raise StepError(f"the sandbox's server did not start with {sys.executable}; try it with -S -s -P")
             if "unavailable" not in answer:
                 self.report: dict[str, Any] = answer
                 return

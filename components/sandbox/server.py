@@ -12,7 +12,6 @@ a limit, and the time that they took.
 import gc
 import json
 import os
-import random
 import select
 import signal
 import socket
@@ -25,12 +24,6 @@ from components.sandbox import checker, folders, kernel, landlock, namespaces, p
 from components.sandbox.isolation import Confinement, confine
 from components.sandbox.seccomp import Template
 
-# What small programs import most. Each module more costs every program a little, since a fork copies page tables:
-# hashlib alone (with OpenSSL) a third of a fork. What is not here is imported when a program asks for it.
-_MODULES = """
-    abc bisect cmath collections collections.abc contextlib copy datetime decimal enum fractions functools heapq itertools
-    json math operator os random re string struct sys threading time types typing unicodedata
-"""
 _OWN_USERS = 2_000_000_000  # ids from here on belong to nobody: a pair for each server, by its process id
 _NOBODY = 65534
 _MORE_THREADS = 256  # room for what else the user starts, where a program shares the user with others
@@ -43,6 +36,7 @@ _NOT_CONFINED = 70  # exit status of a child that could not be confined and so r
 def main() -> None:
     """Set up, say how that went, then do jobs until the caller is gone."""
     control = socket.socket(fileno=int(sys.argv[1]))
+    sys.dont_write_bytecode = True
     setup = json.loads(control.recv(1 << 16))
     os.environ.clear()
     missing = dict(setup["missing"])
@@ -70,9 +64,7 @@ class _Unavailable(Exception):
 
 
 def _prepare(missing: dict[str, str], setup: dict[str, Any]) -> tuple[Confinement, dict[str, Any]]:
-    """Import, enter the namespaces, make the ruleset and the filter; `missing` gains the layers that are not to be had."""
-    for module in _MODULES.split():
-        __import__(module)
+    """Enter the namespaces, make the ruleset and the filter; `missing` gains the layers that are not to be had."""
     root = os.geteuid() == 0
     folder, readable, limits = setup["folder"], setup["readable"], setup["limits"]
     users, own = (None, False) if "user" in missing else _users()
@@ -244,7 +236,6 @@ class Server:
             os._exit(_NOT_CONFINED)
         try:
             gc.enable()
-            random.seed(0)
             for name in [name for name in sys.modules if name.partition(".")[0] == "components"]:
                 del sys.modules[name]  # a program that imports `components` finds nothing
             work()
