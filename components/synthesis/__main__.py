@@ -18,6 +18,7 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
         params.synthesis,
         params.seed,
         plan=outputs["plan"],
+        page=outputs["page"],
         tracker=tracker,
     )
 
@@ -31,6 +32,7 @@ COMMAND = Command(
         Argument("output", "where the document set of textbooks and exercises goes"),
         Argument("exam", "where the held-out exam goes", required=False),
         Argument("plan", "where the table of jobs goes (Parquet)", required=False),
+        Argument("page", "where the page about the textbooks goes (HTML)", required=False),
         Argument("ledger", "where the ledger goes (Parquet)"),
     ),
     sections=("seed", "synthesis"),

@@ -56,7 +56,7 @@ for line in sys.stdin:
 def evaluate(expressions: Sequence[tuple[str, tuple[str, ...]]], seconds: float = SECONDS) -> list[Value]:
     """Evaluate (expression, modules that it needs) pairs.
 
-    Statements may stand before the expression; what follows the last "; " is the expression.
+    Statements may stand before the expression, which is the last line.
 
     Returns:
         For each, (True, repr of the value) or (False, what went wrong). If the process dies or runs out of time on an
@@ -76,7 +76,7 @@ def evaluate_restricted(programs: Sequence[tuple[str, str]], seconds: float = RE
 
 
 def _split(program: str) -> tuple[str, str]:
-    statements, _, expression = program.rpartition("; ")
+    statements, _, expression = program.rpartition("\n")
     return statements, expression
 
 

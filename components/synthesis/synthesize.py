@@ -16,6 +16,7 @@ from components.synthesis.drafts import Draft, is_held_out, normalise
 from components.synthesis.exam import write_exam
 from components.synthesis.generators import all_tasks
 from components.synthesis.near_duplicates import THRESHOLD, NearDuplicates
+from components.synthesis.page import Contents, task_rows, write_page
 from components.synthesis.plan import plan_sha256, plan_table, write_plan
 from components.synthesis.questions import STEP, Collector
 from components.synthesis.teachers import make_teacher
@@ -32,6 +33,7 @@ def synthesize(
     params: SynthesisParams,
     seed: int,
     plan: Path | None = None,
+    page: Path | None = None,
     state: Path | None = None,
     tracker: Any = None,
 ) -> dict[str, Any]:
@@ -39,6 +41,7 @@ def synthesize(
 
     Args:
         plan: where the table of jobs goes (Parquet), before anything is written.
+        page: where the page about the textbooks goes (HTML).
         state: folder for teachers' answers and usage, which outlive the run; by default in the project's main folder.
         tracker: is told of every call to a model.
 
@@ -65,8 +68,9 @@ def synthesize(
 
     chapters = teacher.write(jobs, reserved, collector.seen)
     documents = chain(chapters, write_exercises(pool.training, seed))
+    contents = Contents(curriculum)
     with atomic_directory(output) as partial:
-        written = _write(partial, documents, seeds, params.chapters + params.exercises // 10)
+        written = _write(partial, documents, seeds, contents, params.chapters + params.exercises // 10)
         diversity = written["diversity"] | {"templates": template_shares(pool.training)}
         check_gates(diversity, params)
     drops = [*pool.drops, *teacher.drops, *written["drops"]]
@@ -77,7 +81,7 @@ def synthesize(
     answered = {name: [*pool.training[name], *reserved[name]] for name in tasks}
     about = write_exam(exam, tasks, pool.exam, answered, seed) if exam else None
     write_ledger(ledger, drops)
-    return {
+    summary = {
         "plan": {"jobs": len(jobs), "rejected": rejected, "sha256": plan_sha256(table)},
         "documents": written["documents"],
         "megabytes": written["megabytes"],
@@ -98,6 +102,10 @@ def synthesize(
         "diversity": diversity,
         "teacher": {"kind": params.teacher.kind} | teacher.account(),
     }
+    if page is not None:
+        rows = task_rows(tasks, pool.training, about["tasks"] if about else {}, pool.drops)
+        write_page(page, summary, contents, rows, drops, params)
+    return summary
 
 
 def check_split(
@@ -118,7 +126,9 @@ def check_split(
         raise AssertionError(f"{len(wrong)} questions are on the wrong side of the split, such as {wrong[0]!r}")
 
 
-def _write(directory: Path, documents: Iterable[Document], seeds: Path, expected: int) -> dict[str, Any]:
+def _write(
+    directory: Path, documents: Iterable[Document], seeds: Path, contents: Contents, expected: int
+) -> dict[str, Any]:
     """Write the documents and measure them. A model's prose that resembles an earlier document is left out."""
     together, by_kind = Diversity(), {"textbook": Diversity(), "exercise": Diversity()}
     index, near, drops, chapters = NearDuplicates(), 0, [], 0
@@ -132,6 +142,7 @@ def _write(directory: Path, documents: Iterable[Document], seeds: Path, expected
                 continue
             near += found is not None
             writer.write(document)
+            contents.add(document)
             together.add(document.text)
             by_kind[document.kind].add(document.text)
             counts[document.kind] += 1

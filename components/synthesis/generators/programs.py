@@ -38,13 +38,13 @@ def expression_of(question: str, lexicon: Lexicon) -> str:
 def program_of(question: str, lexicon: Lexicon) -> str:
     """The statements that a question shows, and the name that it asks for."""
     statements, name = filter(None, _PROGRAM.match(question).groups())
-    return f"{statements}; {name}"
+    return f"{statements}\n{name}"
 
 
 def failing_of(question: str, lexicon: Lexicon) -> str:
     """A program whose value is the name of the exception that the expression raises."""
     expression = next(filter(None, _ERROR.match(question).groups()))
-    return f"name = 'none'\ntry:\n    {expression}\nexcept Exception as error:\n    name = type(error).__name__\n; name"
+    return f"name = 'none'\ntry:\n    {expression}\nexcept Exception as error:\n    name = type(error).__name__\nname"
 
 
 def _draft(

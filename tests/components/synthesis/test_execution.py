@@ -35,3 +35,12 @@ def test_each_process_hashes_strings_in_its_own_way() -> None:
     assert (
         len({evaluate([("hash('a')", ())])[0] for _ in range(3)}) > 1
     )  # so the order of a set never passes for a fact
+
+
+def test_statements_may_stand_before_the_expression() -> None:
+    programs = ["x = 3; x += 4\nx", "try:\n    1 / 0\nexcept Exception as e:\n    n = type(e).__name__\nn", "'a; b'"]
+    assert evaluate([(program, ()) for program in programs]) == [
+        (True, "7"),
+        (True, "'ZeroDivisionError'"),
+        (True, "'a; b'"),
+    ]

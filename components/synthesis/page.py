@@ -1,0 +1,189 @@
+"""The textbooks as one HTML page: contents by subject, samples, verification, diversity, cost. No script, no network."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from components.documents import Document, Drop
+from components.files import atomic_file
+from components.params import SynthesisParams
+from components.synthesis.curriculum import Curriculum
+from components.synthesis.drafts import Draft
+from components.synthesis.generators import Task
+
+TEMPLATE = "page.html.j2"
+SAMPLES = 2  # chapters shown a subject
+EXAMPLES = 3  # ledger rows shown a rule
+MAX_SAMPLE = 2_500  # characters
+LIBRARY = "library"
+RULES = {
+    "code": "Python in the text does not run, or does not give what the text says",
+    "copied_seed": "sentences of the seed document were copied",
+    "duplicate_question": "asked before, in training or in the exam",
+    "exam_full": "right, but the exam has all it takes of this task",
+    "language": "not in English",
+    "near_duplicate": "resembles an earlier chapter",
+    "no_question_left": "none of its questions was verified",
+    "prompt_leak": "speaks of the task instead of the subject",
+    "refusal": "the model refused",
+    "share_full": "right, but the task has its share",
+    "task_exhausted": "the task has no new question",
+    "too_long": "longer than a chapter",
+    "too_short": "shorter than a chapter",
+    "verification": "the answer is not what was recomputed or executed",
+    "wrong_sum": "a calculation in the text is wrong",
+}
+
+
+class Contents:
+    """Takes the documents as they are written; keeps counts and a few samples, chosen by id."""
+
+    def __init__(self, curriculum: Curriculum) -> None:
+        self.titles = {topic.subject: topic.subject_title for topic in curriculum.topics} | {
+            LIBRARY: "Python's library"
+        }
+        self.topics = {topic.id: topic.title for topic in curriculum.topics}
+        self.chapters: dict[str, dict[str, Counter[str]]] = {}
+        self.practice: Counter[str] = Counter()
+        self._samples: dict[tuple[str, str], Document] = {}
+
+    def add(self, document: Document) -> None:
+        form = document.metadata.get("format")
+        if form is None:
+            self.practice[document.source.rpartition("/")[2]] += 1
+            self._keep("", "practice", document)
+            return
+        subject, topic = _place(document)
+        self.chapters.setdefault(subject, {}).setdefault(topic, Counter())[form] += 1
+        self._keep(subject, form, document)
+
+    def formats(self, subject: str) -> list[str]:
+        """The formats of a subject's chapters."""
+        return sorted({form for counts in self.chapters[subject].values() for form in counts})
+
+    def samples(self) -> list[tuple[str, list[Document]]]:
+        """(subject, documents): two chapters each, in other formats from subject to subject; then practice."""
+        chosen, turn = [], 0
+        for subject in [subject for subject in self.titles if subject in self.chapters]:
+            forms = sorted(form for place, form in self._samples if place == subject)
+            forms = [forms[(turn + i) % len(forms)] for i in range(min(SAMPLES, len(forms)))]
+            chosen.append((self.titles[subject], [self._samples[subject, form] for form in forms]))
+            turn += SAMPLES
+        if ("", "practice") in self._samples:
+            chosen.append(("Practice", [self._samples["", "practice"]]))
+        return chosen
+
+    def _keep(self, subject: str, form: str, document: Document) -> None:
+        old = self._samples.get((subject, form))
+        if old is None or document.id < old.id:
+            self._samples[subject, form] = document
+
+
+def _place(document: Document) -> tuple[str, str]:
+    """Subject and topic of a chapter; a chapter about the library stands under its module."""
+    parts = document.source.split("/")
+    if parts[0] == "curriculum" and len(parts) == 3:
+        return parts[1], parts[2]
+    return LIBRARY, document.source.rpartition(":")[2].partition(".")[0]
+
+
+def task_rows(
+    tasks: Mapping[str, Task], training: Mapping[str, Sequence[Draft]], exam: Mapping[str, Any], drops: Sequence[Drop]
+) -> list[dict[str, Any]]:
+    """One row a task: exercises, templates, questions of the exam, its baselines, and what failed verification."""
+    failed = Counter(drop.source.rpartition(":")[2] for drop in drops if drop.rule == "verification")
+    return [
+        {
+            "id": name,
+            "category": task.category,
+            "way": "executed" if task.executed else "recomputed",
+            "exercises": len(training[name]),
+            "templates": len({draft.template for draft in training[name]}),
+            "failed": failed[name],
+            "exam": exam.get(name, {}).get("examples", 0),
+            "chance": exam.get(name, {}).get("chance"),
+            "majority": exam.get(name, {}).get("majority"),
+        }
+        for name, task in sorted(tasks.items(), key=lambda item: (item[1].category, item[0]))
+    ]
+
+
+def write_page(
+    path: Path,
+    summary: Mapping[str, Any],
+    contents: Contents,
+    tasks: Sequence[Mapping[str, Any]],
+    drops: Sequence[Drop],
+    params: SynthesisParams,
+) -> None:
+    """Write the page, whole or not at all."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": _number, "percent": lambda value: f"{value:.1%}"}
+    environment.filters["sum_counts"] = lambda counts: counts.total()
+    examples: dict[str, list[Drop]] = {}
+    for drop in drops:
+        examples.setdefault(drop.rule, [])
+        if len(examples[drop.rule]) < EXAMPLES:
+            examples[drop.rule].append(drop)
+    html = environment.get_template(TEMPLATE).render(
+        summary=summary,
+        contents=contents,
+        samples=contents.samples(),
+        max_sample=MAX_SAMPLE,
+        tasks=tasks,
+        rules=[(rule, count, RULES.get(rule, ""), examples[rule]) for rule, count in summary["ledger"].items()],
+        gates=_gates(summary["diversity"], params),
+        params=params,
+    )
+    with atomic_file(path) as partial:
+        partial.write_text(html, encoding="utf-8")
+
+
+def _gates(measured: Mapping[str, Any], params: SynthesisParams) -> list[tuple[str, str, str, str]]:
+    """(figure, value, limit, what it sees)."""
+    near, templates = measured["near_duplicates"], measured["templates"]
+    return [
+        ("Equal questions", "0", "0", "counted over exercises, chapters and exam together; the run stops at one"),
+        (
+            "Compression",
+            f"{measured['gzip_ratio']:.2f} times",
+            f"at most {params.max_gzip_ratio:g}",
+            "one template over and over compresses more than ten times, running prose about three times",
+        ),
+        (
+            "Near-duplicates",
+            f"{near['share']:.2%} ({near['own']} of ours, {near['curated']} of the curated corpus)",
+            f"at most {params.max_near_duplicates:.2%}",
+            "documents that share 0.7 of their runs of five words with another, by MinHash",
+        ),
+        (
+            "Largest template",
+            f"{templates['largest_share']:.2%} ({templates['largest']})",
+            f"at most {params.max_template_share:.2%}",
+            f"share of the exercises; there are {templates['distinct']:,} templates",
+        ),
+        *(
+            (
+                f"Distinct runs of three words, {kind}s",
+                f"{measured[kind]['distinct_3']:.1%}",
+                f"at least {params.min_distinct_3:.1%}",
+                f"of the first 200,000 words; of two words {measured[kind]['distinct_2']:.1%}",
+            )
+            for kind in ("textbook", "exercise")
+        ),
+    ]
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
