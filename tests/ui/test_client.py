@@ -131,7 +131,7 @@ def test_a_run_that_works_is_asked_to_stop(platform) -> None:
 
 
 def test_a_missing_deployment_is_named(platform, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "DEPLOYMENT", "pipeline/elsewhere")
+    monkeypatch.setattr("flows.client.runs.DEPLOYMENT", "pipeline/elsewhere")
     with pytest.raises(Unavailable, match=r"no deployment 'pipeline/elsewhere'.*make up"):
         Runs(platform.api).launch({})
 
