@@ -5,6 +5,9 @@ reply that says "too many" slows down its own request only; the limit falls when
 replies were of that kind, at most once for as many replies as are in flight. And the limit doubles each round until it
 falls for the first time, as TCP's slow start does.
 
+Starts are paced, a little faster than the limit could keep up: else all requests that once began together would also
+end together, and both sides would by turns have nothing and everything to do.
+
 The wait for an answer is bounded by PATIENT times the slowest usual latency, once enough latencies are known. A call
 that takes longer than STALLED times that latency no longer counts against the limit, so that the few which hang do
 not hold up the rest.
@@ -12,13 +15,14 @@ not hold up the rest.
 
 from collections import deque
 
-START = 8
+START = 16
 TOLERANCE = 0.1
 DECREASE = 0.7
 WINDOW = 64  # replies that are looked at, at most; at least 8
 PATIENT, STALLED = 5.0, 2.0
 SHORTEST = 1.0  # seconds that any request may take
 KNOWN = 32  # latencies after which they are trusted
+PACE, BURST = 0.85, 3  # starts come after this share of latency / limit; so many may be made up for at once
 
 
 class Limiter:
@@ -31,7 +35,9 @@ class Limiter:
         self._started: dict[int, float] = {}
         self._recent: deque[bool] = deque(maxlen=WINDOW)  # whether the reply was of congestion
         self._latencies: deque[float] = deque(maxlen=256)
-        self._usual: float | None = None
+        self._usual: float | None = None  # the 95th percentile of the latencies
+        self._interval = 0.0  # seconds between two starts
+        self._next_start = 0.0
         self._slow_start = True
         self._since_change = self._hold = 0
         self._number = 0
@@ -40,6 +46,8 @@ class Limiter:
         """Seconds until another request may start: 0 now, None when only the end of another one makes room."""
         if now < self.paused_until:
             return self.paused_until - now
+        if now < self._next_start:
+            return self._next_start - now
         if len(self._started) < self.limit:
             return 0.0
         if self._usual is None:
@@ -53,6 +61,7 @@ class Limiter:
         """A request starts; returns its number for `end`."""
         self._number += 1
         self._started[self._number] = now
+        self._next_start = max(self._next_start, now - BURST * self._interval) + self._interval
         return self._number
 
     def end(self, number: int, now: float, congested: bool, answered: bool, retry_after: float | None = None) -> None:
@@ -99,6 +108,7 @@ class Limiter:
         if len(self._latencies) >= KNOWN and (self._usual is None or self._number % 16 == 0):
             ordered = sorted(self._latencies)
             self._usual = ordered[int(0.95 * (len(ordered) - 1))]
+            self._interval = PACE * ordered[len(ordered) // 2] / self.limit
 
     def _stalled(self, now: float) -> tuple[int, float | None]:
         """How many requests have stalled, and in how many seconds the next one will have."""
