@@ -125,7 +125,7 @@ def environment(variant: Variant) -> dict[str, str]:
 def best_of(system: str, run: Any, arguments: Any) -> list[tuple[Variant, Row]]:
     """All settings of a system, fastest first: the grid with one allocator, then the fastest with the others."""
     if arguments.grid == "none":
-        return [(Variant(system, compile=system == "litgpt", allocator="keeping"), {})]
+        return [(Variant(system, "autocast", True, "eager" if system == "trainer" else "sdpa", "jemalloc"), {})]
     attentions = ("sdpa", "eager") if system == "trainer" else ("sdpa",)
     grid = [
         Variant(system, dtype, compiled, attention, "keeping")
