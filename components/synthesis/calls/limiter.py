@@ -1,9 +1,9 @@
 """How many requests at once, and how long to wait for one: found from what the endpoint bears.
 
 Additive increase, multiplicative decrease, with two changes that keep a few stray faults from costing throughput. A
-reply that says "too many" slows down its own request only; the limit falls when more than TOLERANCE of the last
-replies were of that kind, at most once for as many replies as are in flight. And the limit doubles each round until it
-falls for the first time, as TCP's slow start does.
+reply that says "too many" slows down its own request only; the limit falls when more than TOLERANCE of the last WINDOW
+replies were of that kind, and at least FEW, at most once for as many replies as are in flight. And the limit doubles
+each round until it falls for the first time, as TCP's slow start does.
 
 Starts are paced, a little faster than the limit could keep up: else all requests that once began together would also
 end together, and both sides would by turns have nothing and everything to do.
@@ -16,11 +16,11 @@ not hold up the rest.
 from collections import deque
 
 START = 16
-TOLERANCE = 0.1
+TOLERANCE, FEW = 0.12, 8
 DECREASE = 0.7
-WINDOW = 64  # replies that are looked at, at most; at least 8
-PATIENT, STALLED = 5.0, 2.0
-SHORTEST = 1.0  # seconds that any request may take
+WINDOW = 128
+PATIENT, STALLED = 4.0, 1.5
+SHORTEST = 0.5  # seconds that any request may take
 KNOWN = 32  # latencies after which they are trusted
 PACE, BURST = 0.85, 3  # starts come after this share of latency / limit; so many may be made up for at once
 
@@ -91,8 +91,7 @@ class Limiter:
         self.limit = min(float(self.most), self.limit + step)
 
     def _fall(self, now: float, retry_after: float | None) -> None:
-        share = sum(self._recent) / max(len(self._recent), 8)
-        if share <= TOLERANCE:
+        if sum(self._recent) < max(FEW, TOLERANCE * len(self._recent)):
             return
         if retry_after:
             self.paused_until = max(self.paused_until, now + retry_after)

@@ -4,10 +4,11 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Request:
     """What one job asks.
 
@@ -28,7 +29,7 @@ class Request:
         """Hex SHA-256 of the messages."""
         return _digest(self.messages)
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Hex SHA-256 of the canonical request: equal requests have equal keys, whatever job asks them."""
         return _digest([self.messages, dict(self.parameters), self.schema])

@@ -112,15 +112,11 @@ class Store:
                 seen.add(key)
                 yield request
 
-    def keep(self, plan: str, request: Request, reply: Reply, seconds: float) -> None:
-        """Keep an answer and what it cost, together or not at all."""
-        self.keep_all(plan, [(request, reply)], seconds)
-
-    def keep_all(self, plan: str, answers: Iterable[tuple[Request, Reply]], seconds: float) -> None:
-        """Keep answers that belong together and what they cost, all or none."""
+    def keep(self, plan: str, answers: Iterable[tuple[Request, Reply, float]]) -> None:
+        """Keep answers, each with the seconds that it took, and what they cost: all or none."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            for request, r in answers:
+            for request, r, seconds in answers:
                 row = (request.key, r.text, r.model, r.finish_reason, r.prompt_tokens, r.completion_tokens)
                 self._db.execute("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?)", row)
                 self._count(plan, request, r, "answered", seconds)

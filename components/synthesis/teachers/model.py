@@ -20,7 +20,7 @@ from components.errors import StepError
 from components.params import TeacherParams
 from components.progress import Progress
 from components.synthesis.calls.budget import Budget
-from components.synthesis.calls.dispatch import Dispatcher, GivenUp, Policy, Tally
+from components.synthesis.calls.dispatch import Call, Dispatcher, GivenUp, Policy, Tally
 from components.synthesis.calls.request import Accept, Reply, Request
 from components.synthesis.calls.store import Store
 from components.synthesis.chapters import exercise_pair
@@ -37,6 +37,7 @@ from components.synthesis.teachers import Questions
 BLOCK = 256  # chapters that are verified together, in one process
 NAMES = {"openai": "api", "transformers": "local"}
 STORE = "answers.sqlite"
+TRACES = 100  # calls of each sort that are shown to the tracker
 
 
 class Answers(Protocol):
@@ -305,10 +306,31 @@ class EndpointAnswers:
             progress.update(before + tally.answered + len(tally.given_up), tokens=self.budget.spent_tokens)
 
         policy = Policy(self.params.concurrency, self.params.attempts, self.params.patience_s, self.params.timeout_s)
-        watch = getattr(self.tracker, "call", None)  # MLflow's traces, where the tracker keeps them
-        endpoint = OpenAIEndpoint(self.params)
-        dispatcher = Dispatcher(endpoint, self.store, self.plan, self.budget, policy, accept, watch, told)
-        return dispatcher.run(requests).given_up
+        endpoint, calls = OpenAIEndpoint(self.params), CallSample()
+        dispatcher = Dispatcher(endpoint, self.store, self.plan, self.budget, policy, accept, calls.add, told)
+        try:
+            return dispatcher.run(requests).given_up
+        finally:
+            if trace := getattr(self.tracker, "call", None):  # where the tracker keeps traces
+                for call in calls:
+                    trace(call)
+
+
+class CallSample:
+    """The first calls that were answered and the first that were not: one trace costs MLflow as much CPU as a dozen
+    calls cost us, so not all are traced, and none before the others have been sent."""
+
+    def __init__(self, most: int = TRACES) -> None:
+        self.most = most
+        self._calls: dict[bool, list[Call]] = {True: [], False: []}
+
+    def add(self, call: Call) -> None:
+        calls = self._calls[call.outcome == "answered"]
+        if len(calls) < self.most:
+            calls.append(call)
+
+    def __iter__(self) -> Iterator[Call]:
+        return iter(sorted((*self._calls[True], *self._calls[False]), key=lambda call: call.start_ns))
 
 
 def _form_fault(form: str, text: str) -> str:

@@ -185,11 +185,11 @@ class LocalAnswers:
                 wrong = accept(request, reply)
                 fault = ("format", wrong) if wrong else None
             if fault is None:
-                kept.append((request, reply))
+                kept.append((request, reply, 0.0))
             else:
                 self.store.count_unusable(self.plan, request, reply, fault[0], 0.0)
                 open_.append((request, GivenUp(request.job, *fault)))
-        self.store.keep_all(self.plan, kept, 0.0)
+        self.store.keep(self.plan, kept)
         self._answered += len(kept)
         return open_
 

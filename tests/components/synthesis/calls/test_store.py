@@ -22,7 +22,7 @@ def reply(prompt: int | None = 10, completion: int | None = 20) -> Reply:
 
 def test_an_answer_is_found_by_an_equal_request_and_no_other(tmp_path):
     with Store(tmp_path / "s.sqlite") as store:
-        store.keep("plan", request(), reply(), 0.1)
+        store.keep("plan", [(request(), reply(), 0.1)])
     with Store(tmp_path / "s.sqlite") as store:
         assert store.get(request().key) == reply()
         assert store.get(Request("other job", *(request().messages,), request().parameters).key) == reply()
@@ -41,9 +41,9 @@ def test_the_key_does_not_depend_on_the_order_of_parameters(parameters):
 def test_usage_adds_up_over_resumes_and_nothing_counts_twice(tmp_path):
     for turn in range(3):
         with Store(tmp_path / "s.sqlite", prices=(1.0, 2.0)) as store:
-            store.keep("plan", request(turn), reply(), 0.1)
+            store.keep("plan", [(request(turn), reply(), 0.1)])
             store.count_unusable("plan", request(turn), reply(10, None), "truncated", 0.1)
-            store.keep("another", request(10 + turn), reply(), 0.1)
+            store.keep("another", [(request(10 + turn), reply(), 0.1)])
             spent = store.spent("plan")
     assert (spent.calls, spent.unusable, spent.unknown) == (6, 3, 3)
     assert (spent.prompt_tokens, spent.completion_tokens) == (60, 60)
@@ -53,14 +53,14 @@ def test_usage_adds_up_over_resumes_and_nothing_counts_twice(tmp_path):
 def test_without_prices_the_cost_is_unknown(tmp_path):
     with Store(tmp_path / "s.sqlite") as store:
         assert store.spent("plan").cost is None
-        store.keep("plan", request(), reply(), 0.1)
+        store.keep("plan", [(request(), reply(), 0.1)])
         assert store.spent("plan").cost is None
 
 
 def test_a_batch_is_kept_whole_or_not_at_all(tmp_path):
     with Store(tmp_path / "s.sqlite") as store:
         with pytest.raises(AttributeError):
-            store.keep_all("plan", [(request(1), reply()), (request(2), None)], 0.0)
+            store.keep("plan", [(request(1), reply(), 0.1), (request(2), None, 0.1)])
         assert store.get(request(1).key) is None
         assert store.spent("plan").calls == 0
 
@@ -88,7 +88,7 @@ def test_a_budget_is_held_before_it_is_spent(tmp_path):
 
 def test_a_budget_goes_on_where_the_last_run_left_it(tmp_path):
     with Store(tmp_path / "s.sqlite", prices=(0.0, 1e6)) as store:
-        store.keep("plan", request(), reply(10, 20), 0.1)
+        store.keep("plan", [(request(), reply(10, 20), 0.1)])
         budget = Budget.of(store, "plan", tokens=0, money=100.0)
         assert budget.spent_money == 20.0
         assert not budget.reserve(request(1))  # 100 answer tokens could cost 100

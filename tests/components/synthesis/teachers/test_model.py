@@ -152,6 +152,31 @@ def test_a_model_that_repeats_itself_is_kept_once(seeds, tmp_path, serve):
     assert len(set(texts)) == len(texts)
 
 
+class Watching:
+    """A tracker that keeps traces."""
+
+    def __init__(self) -> None:
+        self.calls, self.figures = [], {}
+
+    def call(self, call) -> None:
+        self.calls.append(call)
+
+    def metrics(self, values) -> None:
+        self.figures |= values
+
+
+def test_the_tracker_is_told_of_calls_and_of_what_was_spent(seeds, tmp_path, serve):
+    served, tracker = serve(faults=0.3, seed=6, latency=0.01), Watching()
+    settings = params(served.url, chapters=40, price_input=1.0, price_output=1.0)
+    output, exam, ledger, _ = (tmp_path / name for name in NAMES)
+    synthesize(seeds, output, exam, ledger, settings, 1, state=tmp_path / "state", tracker=tracker)
+    assert sum(call.outcome == "answered" for call in tracker.calls) == 40
+    assert {call.outcome for call in tracker.calls} > {"answered", "server_error"}
+    assert tracker.calls == sorted(tracker.calls, key=lambda call: call.start_ns)
+    assert tracker.figures["teacher.spent.calls"] == 40 + tracker.figures["teacher.spent.unusable"]
+    assert tracker.figures["teacher.spent.cost"] > 0
+
+
 KILLS = 3
 
 
