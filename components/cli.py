@@ -18,10 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.errors import StepError
+from components.errors import Diverged, StepError
 from components.files import write_json
 from components.params import PARAMS_FILE, Params, load_params
 from components.tracking import Tracker, track
+
+DIVERGED = 3  # exit status of a training whose loss is no number any more
+WITHIN = "PHIFORGE_WITHIN"  # set where a step runs others as parts of itself: it alone speaks to MLflow
 
 Paths = dict[str, Any]  # a Path, a list of Paths or None, by argument name
 Run = Callable[[Paths, Paths, Params, Tracker], dict[str, Any]]
@@ -58,7 +61,7 @@ class Command:
 
 
 def main(command: Command, argv: list[str] | None = None) -> None:
-    """Run a step from the command line and exit: 0 done, 1 refused or failed, 2 wrong arguments."""
+    """Run a step from the command line and exit: 0 done, 1 refused or failed, 2 wrong arguments, 3 diverged."""
     _die_with_parent()
     arguments = _parser(command).parse_args(argv)
     sys.exit(execute(command, arguments))
@@ -76,7 +79,8 @@ def execute(command: Command, arguments: argparse.Namespace) -> int:
         _check_outputs(command, inputs, outputs)
         dependencies = [str(p) for a in command.inputs if a.type is Path for p in _as_list(inputs[a.name])]
         sections = only(params, command.sections)
-        with track(command.step, sections, dependencies) if command.tracked else nullcontext(Tracker()) as tracker:
+        tracked = command.tracked and WITHIN not in os.environ
+        with track(command.step, sections, dependencies) if tracked else nullcontext(Tracker()) as tracker:
             summary = command.run(inputs, outputs, params, tracker)
             seconds, cpu_seconds = time.monotonic() - started, time.process_time() - cpu
             tracker.metrics(_numbers(summary) | {"seconds": seconds, "cpu_seconds": cpu_seconds})
@@ -84,7 +88,7 @@ def execute(command: Command, arguments: argparse.Namespace) -> int:
                 write_json(arguments.summary, summary)
     except StepError as error:
         _say_failed(command, str(error))
-        return 1
+        return DIVERGED if isinstance(error, Diverged) else 1
     except KeyboardInterrupt:
         _say_failed(command, "interrupted")
         return 128 + signal.SIGINT
@@ -168,6 +172,6 @@ def _numbers(summary: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
 
 def _die_with_parent() -> None:
     """On Linux, end this step when DVC ends, however DVC ends: a killed run leaves nothing behind."""
-    if sys.platform == "linux" and os.environ.get("DVC_STAGE"):
+    if sys.platform == "linux" and (os.environ.get("DVC_STAGE") or os.environ.get(WITHIN)):
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM, 0, 0, 0)

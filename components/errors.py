@@ -7,3 +7,7 @@ what was given, what was expected, where, and the remedy.
 
 class StepError(Exception):
     """Input, parameter or environment that a step cannot work with. The message is complete in itself."""
+
+
+class Diverged(StepError):
+    """A training whose loss or gradient is no number any more. A sweep takes it as a result, not as a failure."""

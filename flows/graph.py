@@ -1,4 +1,4 @@
-"""The stages of dvc.yaml in an order that runs: DVC reads the file, so the graph is DVC's own."""
+"""The stages of a dvc.yaml in an order that runs: DVC reads the file, so the graph is DVC's own."""
 
 import logging
 import threading
@@ -13,9 +13,12 @@ from components.errors import StepError
 _dvc = threading.RLock()  # DVC's Repo is not safe to share between threads
 
 
+PIPELINE_FILE = "dvc.yaml"
+
+
 @dataclass(frozen=True)
 class Stage:
-    """A stage of dvc.yaml: its name, the stages it needs, its outputs' paths, and its `meta:`."""
+    """A stage of a dvc.yaml: its name, the stages it needs, its outputs' paths, its `meta:`, and the file."""
 
     name: str
     deps: tuple[str, ...] = ()
@@ -23,6 +26,12 @@ class Stage:
     always_changed: bool = False
     description: str = ""
     meta: dict[str, Any] = field(default_factory=dict)
+    file: str = PIPELINE_FILE
+
+    @property
+    def address(self) -> str:
+        """The stage's name for DVC's commands, from the project's folder."""
+        return self.name if self.file == PIPELINE_FILE else f"{self.file}:{self.name}"
 
     @property
     def retries(self) -> int:
@@ -57,46 +66,54 @@ def repository(root: Path) -> Iterator[Any]:
             raise StepError(f"DVC cannot read the pipeline in {root}: {error}") from error
 
 
-def load_graph(root: Path) -> list[Stage]:
-    """The stages of a project, each after those it depends on, otherwise in the order of dvc.yaml.
+def load_graph(root: Path, file: str = PIPELINE_FILE) -> list[Stage]:
+    """The stages of a dvc.yaml and those that they need in others, each after those it depends on, otherwise in the order
+    of the files.
+
+    Args:
+        root: the project's folder.
+        file: the dvc.yaml, relative to it.
 
     Raises:
-        StepError: dvc.yaml is missing or broken, or the folder is no DVC project.
+        StepError: the file is missing or broken, or the folder is no DVC project.
     """
     import networkx
 
     with repository(root) as repo:
-        graph = repo.index.graph
+        graph = repo.index.graph  # its edges lead from a stage to what it needs
+        named = {node for node in graph if getattr(node, "name", None)}
+        wanted = {node for node in named if _file_of(repo, node) == file}
+        wanted = wanted.union(*(networkx.descendants(graph, node) for node in wanted)) & named
         order = {stage: place for place, stage in enumerate(repo.index.stages)}
-        # DVC's edges lead from a stage to what it needs.
-        sequence = networkx.lexicographical_topological_sort(graph.reverse(), key=order.__getitem__)
-        stages = [_stage(graph, node) for node in sequence if getattr(node, "name", None)]
+        needed = graph.subgraph(wanted)
+        sequence = networkx.lexicographical_topological_sort(needed.reverse(), key=order.__getitem__)
+        stages = [_stage(repo, needed, node) for node in sequence]
     if not stages:
-        raise StepError(f"{root / 'dvc.yaml'} has no stages; expected at least one")
+        raise StepError(f"{Path(root) / file} has no stages; expected at least one")
     return stages
 
 
-def is_current(root: Path, name: str) -> bool:
+def is_current(root: Path, stage: Stage) -> bool:
     """Whether DVC would skip the stage: nothing that it reads or wrote has changed since dvc.lock.
 
     A stage that is always changed is never current.
     """
     with repository(root) as repo, repo.lock:
-        stage = next(stage for stage in repo.index.stages if getattr(stage, "name", None) == name)
-        return not stage.changed(False, None)
+        nodes = (node for node in repo.index.stages if getattr(node, "name", None) == stage.name)
+        return not next(node for node in nodes if _file_of(repo, node) == stage.file).changed(False, None)
 
 
-def locked_outputs(root: Path, name: str) -> dict[str, str]:
-    """Path and md5 of each output of a stage in dvc.lock; empty when it has never run."""
-    return {out["path"]: out.get("md5", "") for out in _read_lock(root).get(name, {}).get("outs", [])}
+def locked_outputs(root: Path, name: str, file: str = PIPELINE_FILE) -> dict[str, str]:
+    """Path and md5 of each output of a stage in its dvc.lock; empty when it has never run."""
+    return {out["path"]: out.get("md5", "") for out in _read_lock(root, file).get(name, {}).get("outs", [])}
 
 
-def lock_order(root: Path) -> list[str]:
-    """Names of the stages in dvc.lock, as they stand there."""
-    return list(_read_lock(root))
+def lock_order(root: Path, file: str = PIPELINE_FILE) -> list[str]:
+    """Names of the stages in the dvc.lock of a dvc.yaml, as they stand there."""
+    return list(_read_lock(root, file))
 
 
-def settle_lock_order(root: Path, before: list[str]) -> None:
+def settle_lock_order(root: Path, before: list[str], file: str = PIPELINE_FILE) -> None:
     """Put stages that are new in dvc.lock into the order in which `dvc repro` would have added them.
 
     Stages that run at once are added as they end; without this, equal runs would leave different files in git.
@@ -104,39 +121,50 @@ def settle_lock_order(root: Path, before: list[str]) -> None:
     Args:
         root: the checkout.
         before: the stages that dvc.lock had before the run, in its order; they keep their place.
+        file: the dvc.yaml that the dvc.lock belongs to.
     """
     from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
     from dvc.utils.serialize import modify_yaml
 
     with repository(root) as repo, repo.lock:
-        plan = plan_repro(get_active_graph(repo.index.graph), collect_stages(repo, [str(root / "dvc.yaml")]))
-        now = lock_order(root)
+        plan = plan_repro(get_active_graph(repo.index.graph), collect_stages(repo, [str(root / file)]))
+        now = lock_order(root, file)
         kept = [name for name in before if name in now]
-        planned = [stage.name for stage in plan if stage.name in now and stage.name not in kept]
+        ours = [stage.name for stage in plan if _file_of(repo, stage) == file]
+        planned = [name for name in ours if name in now and name not in kept]
         wanted = [*kept, *planned, *(name for name in now if name not in kept and name not in planned)]
         if wanted == now:
             return
-        with modify_yaml(str(root / "dvc.lock"), fs=repo.fs) as lock:
+        with modify_yaml(str(_lock_file(root, file)), fs=repo.fs) as lock:
             stages = lock["stages"]
             for name in wanted:
                 stages.move_to_end(name)
 
 
-def _read_lock(root: Path) -> dict[str, Any]:
+def _lock_file(root: Path, file: str) -> Path:
+    return (Path(root) / file).with_name("dvc.lock")
+
+
+def _read_lock(root: Path, file: str) -> dict[str, Any]:
     from ruamel.yaml import YAML
 
-    lock = Path(root) / "dvc.lock"
+    lock = _lock_file(root, file)
     if not lock.is_file():
         return {}
     return (YAML(typ="safe").load(lock.read_text(encoding="utf-8")) or {}).get("stages", {})
 
 
-def _stage(graph: Any, node: Any) -> Stage:
+def _file_of(repo: Any, node: Any) -> str:
+    return Path(node.path).relative_to(repo.root_dir).as_posix()
+
+
+def _stage(repo: Any, graph: Any, node: Any) -> Stage:
     return Stage(
         name=node.name,
-        deps=tuple(sorted(needed.name for needed in graph.successors(node) if getattr(needed, "name", None))),
+        deps=tuple(sorted(needed.name for needed in graph.successors(node))),
         outs=tuple(out.def_path for out in node.outs),
         always_changed=bool(node.always_changed),
         description=node.desc or "",
         meta=dict(node.meta or {}),
+        file=_file_of(repo, node),
     )

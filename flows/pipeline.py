@@ -1,4 +1,4 @@
-"""The Prefect flow: one task a stage of dvc.yaml, each after the stages that it depends on.
+"""The Prefect flows: one task a stage of a dvc.yaml, each after the stages that it depends on.
 
 - DVC decides what has to run and keeps what came of it; Prefect's own cache is off. A stage that DVC skips ends in the
   state `Cached`, one that ran in `Completed`.
@@ -36,15 +36,12 @@ from prefect.task_runners import ThreadPoolTaskRunner  # noqa: E402
 from components.errors import StepError  # noqa: E402
 from components.params import PARAMS_FILE, load_params  # noqa: E402
 from flows import events, records  # noqa: E402
+from flows.definitions import GROWTH_STUDY, PIPELINE, Definition  # noqa: E402
 from flows.graph import Stage, load_graph, lock_order, locked_outputs, settle_lock_order  # noqa: E402
 from flows.lineage import Lineage, close_lost, numbers  # noqa: E402
 from flows.locks import WaitStopped, exclusive  # noqa: E402
 from flows.stages import Outcome, StageFailed, StageRunner, StageStopped  # noqa: E402
 from flows.workspace import Workspace, experiment_exists, prune, save_experiment, workspace  # noqa: E402
-
-FLOW = "pipeline"
-REPORT = Path("reports/report.json")
-LEADERBOARD = Path("reports/final/leaderboard.md")
 
 
 class PipelineFailed(Exception):
@@ -53,8 +50,9 @@ class PipelineFailed(Exception):
 
 @dataclass
 class PipelineRun:
-    """One run of the pipeline in one checkout: what it works with and what has come of it."""
+    """One run of a definition in one checkout: what it works with and what has come of it."""
 
+    definition: Definition
     home: Path
     place: Workspace
     stages: list[Stage]
@@ -84,15 +82,20 @@ def mark_lost(flow: Any, flow_run: Any, state: State) -> None:
             close_record(home, flow_run_id, record)
 
 
-@flow(
-    name=FLOW,
-    description="Raw text to a benchmarked pair of models: the stages of dvc.yaml.",
-    task_runner=ThreadPoolTaskRunner(max_workers=settings.concurrent_stages()),
-    on_crashed=[mark_lost],
-    on_cancellation=[mark_lost],
-)
+def flow_of(definition: Definition, description: str) -> Callable[[Callable[..., State]], Any]:
+    """The decorator of a definition's flow."""
+    return flow(
+        name=definition.flow,
+        description=description,
+        task_runner=ThreadPoolTaskRunner(max_workers=settings.concurrent_stages()),
+        on_crashed=[mark_lost],
+        on_cancellation=[mark_lost],
+    )
+
+
+@flow_of(PIPELINE, "Raw text to a benchmarked pair of models: the stages of dvc.yaml.")
 def pipeline(overrides: dict[str, Any] = {}, profile: str | None = None) -> State:  # noqa: B006 - never changed; Prefect shows it
-    """Bring every stage up to date.
+    """Bring every stage of the pipeline up to date.
 
     Args:
         overrides: dotted keys of params.yaml to values, such as {"seed": 2}; checked before any work.
@@ -102,6 +105,20 @@ def pipeline(overrides: dict[str, Any] = {}, profile: str | None = None) -> Stat
         StepError: a parameter, the pipeline's definition or the repository is refused.
         PipelineFailed: a stage failed.
     """
+    return bring_all_up_to_date(PIPELINE, overrides, profile)
+
+
+@flow_of(GROWTH_STUDY, "What growing a small model buys: the stages of studies/growth/dvc.yaml and those they need.")
+def growth_study(overrides: dict[str, Any] = {}, profile: str | None = None) -> State:  # noqa: B006
+    """Bring every stage of the growth study up to date; arguments and errors as for the pipeline."""
+    return bring_all_up_to_date(GROWTH_STUDY, overrides, profile)
+
+
+FLOWS = {PIPELINE.flow: pipeline, GROWTH_STUDY.flow: growth_study}
+
+
+def bring_all_up_to_date(definition: Definition, overrides: dict[str, Any], profile: str | None) -> State:
+    """The body of a flow."""
     home, logger = settings.project_root(), get_run_logger()
 
     def say(text: str) -> None:
@@ -116,18 +133,27 @@ def pipeline(overrides: dict[str, Any] = {}, profile: str | None = None) -> Stat
         lineage = Lineage(home, place.root, flow_run_id, this_flow_run.name)
         lineage.facts = {"overrides": overrides, "profile": profile, "workspace": place.key}
         runner = StageRunner(place.root, settings.stage_environment(home))
-        run = PipelineRun(home, place, load_graph(place.root), runner, lineage, say)
+        stages = load_graph(place.root, definition.file)
+        run = PipelineRun(definition, home, place, stages, runner, lineage, say)
         with closing(run):
             events.emit("graph", text=str(place.root), names=tuple(stage.name for stage in run.stages))
-            before = lock_order(place.root)
-            try:
+            with lock_files_in_order(run):
                 run_stages(run)
-            finally:
-                settle_lock_order(place.root, before)
             if run.failures:
                 raise PipelineFailed(failure_text(run))
             finish_workspace(run)
     return Completed(message=run.sentence)
+
+
+@contextlib.contextmanager
+def lock_files_in_order(run: PipelineRun) -> Iterator[None]:
+    """Leave each dvc.lock as `dvc repro` would, whatever the order in which the stages ended."""
+    before = {stage.file: lock_order(run.place.root, stage.file) for stage in run.stages}
+    try:
+        yield
+    finally:
+        for file, order in before.items():
+            settle_lock_order(run.place.root, order, file)
 
 
 @contextlib.contextmanager
@@ -149,7 +175,7 @@ def closing(run: PipelineRun) -> Iterator[None]:
         with lasting_signals():
             if status != "KILLED":
                 write_artifacts(run)
-            metrics = report_numbers(run.place.root) if status == "FINISHED" else {}
+            metrics = report_numbers(run.place.root / run.definition.numbers) if status == "FINISHED" else {}
             run.lineage.finish(status, {name: outcome.outs for name, outcome in run.outcomes.items()}, metrics)
             records.remove(run.home, run.lineage.flow_run_id)
 
@@ -252,7 +278,7 @@ def bring_up_to_date(run: PipelineRun, stage: Stage) -> State:
     events.emit("started", stage.name)
     try:
         if run.runner.current(stage):
-            outs = locked_outputs(run.place.root, stage.name)
+            outs = locked_outputs(run.place.root, stage.name, stage.file)
             outcome = Outcome(stage.name, "cached", time.monotonic() - started, outs)
         else:
             outcome = run_limited(run, stage, logger)
@@ -307,9 +333,9 @@ def environment_of(run: PipelineRun, stage: Stage) -> Mapping[str, str]:
 def write_artifacts(run: PipelineRun) -> None:
     """The table of stages, the result table, and the way to the MLflow run."""
     create_table_artifact(key="stages", table=stage_table(run), description=run.sentence)
-    leaderboard = run.place.root / LEADERBOARD
-    if leaderboard.is_file() and not run.failures:
-        create_markdown_artifact(key="results", markdown=leaderboard.read_text(encoding="utf-8"))
+    result = run.place.root / run.definition.result
+    if result.is_file() and not run.failures:
+        create_markdown_artifact(key="results", markdown=result.read_text(encoding="utf-8"))
     if run.lineage.run_id:
         uri = settings.mlflow_uri(run.home)
         text = f"MLflow run `{run.lineage.run_id}` in experiment `phiforge` at `{uri}`"
@@ -346,9 +372,8 @@ def finish_workspace(run: PipelineRun) -> None:
         run.log(f"removed workspace {key}: the {settings.kept_workspaces()} most recently used are kept")
 
 
-def report_numbers(root: Path) -> dict[str, float]:
-    """The numbers of reports/report.json, or none while there is no report."""
-    path = root / REPORT
+def report_numbers(path: Path) -> dict[str, float]:
+    """The numbers of a result, or none while there is no result."""
     return numbers(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 

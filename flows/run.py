@@ -1,4 +1,5 @@
-"""`make run`: the whole pipeline on the terminal, `python -m flows.run [--set section.key=value] [--profile NAME]`.
+"""`make run`: the whole pipeline on the terminal, `python -m flows.run [--set section.key=value] [--profile NAME]`;
+`make study`: the growth study, `python -m flows.run growth-study`.
 
 Shows the stages live where there is a terminal and plain lines elsewhere, ends with the result and where to look next.
 Exit status: 0 done, 1 failed or refused, 130 stopped by Ctrl-C, 143 by SIGTERM.
@@ -14,6 +15,7 @@ from typing import Any
 from components.errors import StepError
 from components.params import PARAMS_FILE, load_params, parse_overrides
 from flows import events, settings
+from flows.definitions import DEFINITIONS, PIPELINE
 from flows.screen import Screen, closing_screen
 from flows.server import connect
 
@@ -33,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
         server = connect(root)
         with screen, events.listen(screen.on_event):
-            state = _run(server, overrides, arguments.profile)
+            state = _run(server, arguments.flow, overrides, arguments.profile)
         failure = _failure(state)
     except KeyboardInterrupt:
         print("\nStopped. What had finished is kept; run again to go on from there.", file=sys.stderr)
@@ -48,16 +50,16 @@ def main(argv: list[str] | None = None) -> int:
     if failure:
         print(f"error: {failure}", file=sys.stderr)
         return 1
-    closing_screen(root, screen, time.monotonic() - started)
+    closing_screen(root, DEFINITIONS[arguments.flow], screen, time.monotonic() - started)
     return 0
 
 
-def _run(server: Any, overrides: dict[str, Any], profile: str | None) -> Any:
-    from flows.pipeline import pipeline  # a second or two, in which the server starts
+def _run(server: Any, flow: str, overrides: dict[str, Any], profile: str | None) -> Any:
+    from flows.pipeline import FLOWS  # a second or two, in which the server starts
 
     if server is not None:
         server.wait()
-    return pipeline(overrides=overrides, profile=profile, return_state=True)
+    return FLOWS[flow](overrides=overrides, profile=profile, return_state=True)
 
 
 def _failure(state: Any) -> str:
@@ -75,6 +77,14 @@ def _terminate(*_: object) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m flows.run", description="Raw text to a benchmarked pair of models."
+    )
+    parser.add_argument(
+        "flow",
+        nargs="?",
+        choices=tuple(DEFINITIONS),
+        default=PIPELINE.flow,
+        help="; ".join(f"{name}: {definition.title}" for name, definition in DEFINITIONS.items())
+        + " (default %(default)s)",
     )
     parser.add_argument(
         "--set",

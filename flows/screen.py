@@ -10,12 +10,14 @@ from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.markdown import Markdown
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
 from components.progress import parse
+from flows.definitions import PIPELINE, Definition
 from flows.events import Event
 from flows.settings import mlflow_uri
 
@@ -161,7 +163,7 @@ def _tenth(figures: dict[str, float]) -> bool:
     return figures["done"] >= total or int(10 * figures["done"] / total) > int(10 * (figures["done"] - 1) / total)
 
 
-def closing_screen(root: Path, screen: Screen, seconds: float) -> None:
+def closing_screen(root: Path, definition: Definition, screen: Screen, seconds: float) -> None:
     """The result, wall time a stage, and where to look next."""
     console = screen.console
     if screen.rows and all(row.state in ("cached", "restored") for row in screen.rows.values()):
@@ -169,11 +171,13 @@ def closing_screen(root: Path, screen: Screen, seconds: float) -> None:
     else:
         console.print()
         console.print(_times(screen.rows, seconds))
-    for table in result_tables(screen.place):
+    for table in (
+        result_tables(screen.place) if definition == PIPELINE else [result_text(screen.place / definition.result)]
+    ):
         console.print()
         console.print(table)
     console.print()
-    for what, how in next_steps(root, screen.place):
+    for what, how in next_steps(root, screen.place / definition.page):
         console.print(Text(f"{what:<22}{how}"), soft_wrap=True)
 
 
@@ -257,10 +261,14 @@ def _figure(value: Any, form: str) -> str:
     return format(value, form) if isinstance(value, int | float) else "-"
 
 
-def next_steps(root: Path, place: Path) -> list[tuple[str, str]]:
+def result_text(path: Path) -> Markdown | str:
+    """A result that is written as Markdown."""
+    return Markdown(path.read_text(encoding="utf-8")) if path.is_file() else ""
+
+
+def next_steps(root: Path, report: Path) -> list[tuple[str, str]]:
     """Places to look next, as commands that can be copied."""
     steps = [("Where to look next", "")]
-    report = place / "reports/final/index.html"
     if report.is_file():
         steps.append(("  the report", str(report.relative_to(root))))
     steps += [

@@ -67,7 +67,7 @@ class StageRunner:
 
     def current(self, stage: graph.Stage) -> bool:
         """Whether DVC would skip the stage."""
-        return graph.is_current(self.root, stage.name)
+        return graph.is_current(self.root, stage)
 
     def run(self, stage: graph.Stage, on_line: Callable[[str], None], environment: Mapping[str, str]) -> Outcome:
         """Bring a stage up to date.
@@ -81,7 +81,7 @@ class StageRunner:
             StageFailed: with the stage's last lines.
             StageStopped: `stop` was called.
         """
-        before, started = graph.locked_outputs(self.root, stage.name), time.monotonic()
+        before, started = graph.locked_outputs(self.root, stage.name, stage.file), time.monotonic()
         lines: deque[str] = deque(maxlen=2000)
         child = self._start(stage, environment)
         timer = _Timeout(child, stage.timeout_s)
@@ -104,7 +104,7 @@ class StageRunner:
             raise StageFailed(stage.name, message, own_lines(lines)[-TAIL:], permanent=True)
         if status != 0:
             raise failure(stage.name, status, list(lines))
-        outs = graph.locked_outputs(self.root, stage.name)
+        outs = graph.locked_outputs(self.root, stage.name, stage.file)
         kind = _kind(lines)
         if kind == "ran" and stage.always_changed and outs and outs == before:
             kind = "cached"  # it had to look, and found nothing new
@@ -124,7 +124,7 @@ class StageRunner:
             processes.signal_group(child, processes.signal.SIGKILL)
 
     def _start(self, stage: graph.Stage, environment: Mapping[str, str]) -> subprocess.Popen:
-        command = processes.guarded("dvc", "--wait-for-lock", "repro", "--single-item", stage.name, tree=True)
+        command = processes.guarded("dvc", "--wait-for-lock", "repro", "--single-item", stage.address, tree=True)
         with self._lock:
             if self.stopped.is_set():
                 raise StageStopped(f"stage {stage.name} was not started: its run was stopped")

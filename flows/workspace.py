@@ -102,7 +102,7 @@ def source_tree(root: Path) -> str:
 def untracked_files(root: Path) -> list[str]:
     """Files that git neither tracks nor ignores: a workspace lacks them."""
     listed = git(root, "ls-files", "--others", "--exclude-standard").splitlines()
-    return [path for path in listed if path != "dvc.lock"]
+    return [path for path in listed if Path(path).name != "dvc.lock"]
 
 
 def prune(root: Path, keep: int) -> list[str]:

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent.parent
 SHARED = {"sandbox"}  # a package that is no step: it imports none, and any step may import it
 STEPS = sorted({path.parent.name for path in (ROOT / "components").glob("*/__main__.py")} - SHARED)
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
+STUDY = YAML(typ="safe").load((ROOT / "studies" / "growth" / "dvc.yaml").read_text())["stages"]
 ORCHESTRATORS = {"prefect", "dvc", "streamlit", "flows", "ui"}
 
 
@@ -72,15 +73,16 @@ def models_of(stage: dict) -> list[str]:
     return stage.get("matrix", {}).get("model", [""])
 
 
-@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("name", [*STAGES, *STUDY])
 def test_a_stage_declares_what_its_step_reads(name: str) -> None:
     """The sections that a step reads are params of its stage, and every path on its command line is declared."""
-    stage = STAGES[name]
+    stage = (STAGES | STUDY)[name]
     words = commands_of(stage)
     module = importlib.import_module(
         words[2] if "." in words[2].removeprefix("components.") else words[2] + ".__main__"
     )
-    declared = {param.partition(".")[0] for param in stage["params"]}
+    declared = {param.partition(".")[0] for param in stage.get("params", [])}
+    declared |= {word.partition("=")[0] for word in words if word.startswith("seed=")}  # set on the command line
     sections = set(module.COMMAND.sections)
     if "--model" in words and words[2] == "components.training":
         sections = (sections - {"small", "large"}) | {words[words.index("--model") + 1]}
@@ -98,12 +100,13 @@ def test_a_stage_declares_what_its_step_reads(name: str) -> None:
 
 
 def test_every_stage_has_its_policy() -> None:
-    for name, stage in STAGES.items():
+    for name, stage in (STAGES | STUDY).items():
         assert {"retries", "timeout_s"} <= stage["meta"].keys(), name
 
 
 def test_every_section_is_read_by_a_stage() -> None:
-    read = {param.partition(".")[0] for stage in STAGES.values() for param in stage["params"]}
+    stages = (STAGES | STUDY).values()
+    read = {param.partition(".")[0] for stage in stages for param in stage.get("params", [])}
     assert read == set(Params.model_fields) - {"engine"}
 
 

@@ -34,18 +34,18 @@ def profiles() -> list[str]:
 
 
 @st.cache_data(ttl=5, show_spinner=False)
-def launch_trouble() -> tuple[str, bool]:
-    """Why a run cannot be launched now, or empty; and whether anything listens for runs."""
+def launch_trouble(flow: str) -> tuple[str, bool]:
+    """Why a run of a flow cannot be launched now, or empty; and whether anything listens for runs."""
     try:
-        return "", runs().ready()
+        return "", runs().ready(flow)
     except StepError as error:
         return str(error), False
 
 
 @st.cache_data(ttl=30, show_spinner=False)
-def stages() -> dict[str, str]:
-    """Stage names in the order in which they run, with descriptions."""
-    return pipeline_stages(project_root())
+def stages(flow: str = "pipeline") -> dict[str, str]:
+    """Names of a flow's stages in the order in which they run, with descriptions."""
+    return pipeline_stages(project_root(), flow)
 
 
 def stage_records(parent: Record | None, flow_run_id: str = "") -> dict[str, Record]:

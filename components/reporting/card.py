@@ -6,13 +6,13 @@ from typing import Any
 from components.reporting.evidence import Case, Evidence
 from components.reporting.tables import (
     decimal,
-    markdown_table,
     quantity,
     scientific,
     tables,
     verdict,
     with_error,
 )
+from components.tables import markdown_table
 
 SHAPE = (
     ("num_hidden_layers", "blocks"),

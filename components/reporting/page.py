@@ -4,10 +4,11 @@ import base64
 from pathlib import Path
 from typing import Any
 
+from components.pages import render
 from components.reporting.evidence import Case
 from components.reporting.tables import headline, tables
 
-TEMPLATE = "page.html.j2"
+TEMPLATE = Path(__file__).with_name("page.html.j2")
 
 
 def html_page(case: Case, board: dict[str, Any], figure: Path | None, places: list[tuple[str, str]]) -> str:
@@ -19,19 +20,10 @@ def html_page(case: Case, board: dict[str, Any], figure: Path | None, places: li
         figure: PNG to put inside, if there is one.
         places: (what, where) of the things to look at next.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     image = base64.b64encode(figure.read_bytes()).decode() if figure else ""
     found = tables(case, board)
-    return environment.get_template(TEMPLATE).render(
+    return render(
+        TEMPLATE,
         headline=headline(board),
         gate=board["gate"],
         cards=_cards(board),

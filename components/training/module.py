@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
-from components.errors import StepError
+from components.errors import Diverged
 from components.params import TrainingParams
 from components.phi.model import Phi
 from components.training.averaging import WeightAverage
@@ -171,7 +171,7 @@ class PhiTraining(LightningModule):
     def _check_finite(self, value: Tensor, what: str, guilty: list[bool]) -> None:
         if torch.isfinite(value):
             return
-        raise StepError(
+        raise Diverged(
             f"the {what} is {value.item()} at step {self.step + 1} of {self.steps}, in a batch that begins in: "
             f"{self._documents(guilty)}; lower the learning rate (now {self.learning_rate:g}) or look at these documents"
         )

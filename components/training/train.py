@@ -238,6 +238,7 @@ def fit(
     model.recompute = settings.recompute
     if settings.compile and not torch.cuda.is_available():
         torch.use_deterministic_algorithms(True)  # else compiled sums over threads change from run to run
+        torch.utils.deterministic.fill_uninitialized_memory = False  # it would write every new tensor twice
     try:
         trainer.fit(module, train_dataloaders=loader)
     except SIGTERMException:  # raised between two batches, when all callbacks are done

@@ -8,13 +8,11 @@ since MLflow's costs two seconds of CPU.
 """
 
 from flows.client.records import Records, parameters, scores
-from flows.client.runs import DEPLOYMENT, FLOW, Runs, launch_command, launch_parameters, pipeline_stages
+from flows.client.runs import Runs, flow_titles, launch_command, launch_parameters, pipeline_stages
 from flows.client.values import Curve, FlowRun, LogLine, Record, Score, StageRun, Unavailable
 from flows.settings import project_root
 
 __all__ = [
-    "DEPLOYMENT",
-    "FLOW",
     "Curve",
     "FlowRun",
     "LogLine",
@@ -24,6 +22,7 @@ __all__ = [
     "Score",
     "StageRun",
     "Unavailable",
+    "flow_titles",
     "launch_command",
     "launch_parameters",
     "parameters",

@@ -13,9 +13,9 @@ from typing import Any
 
 from components import progress
 from flows.client.values import REMEDY, FlowRun, LogLine, StageRun, Unavailable
+from flows.definitions import DEFINITIONS, PIPELINE
+from flows.graph import load_graph
 
-FLOW = "pipeline"
-DEPLOYMENT = "pipeline/local"
 DEFAULT_API = "http://127.0.0.1:4200/api"
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 PAGE, PAGES = 200, 5  # lines the server gives at once, and how many such pages are read for a tail
@@ -31,9 +31,9 @@ def launch_parameters(overrides: Mapping[str, Any], profile: str | None) -> dict
     return given
 
 
-def launch_command(overrides: Mapping[str, Any], profile: str | None = None) -> str:
+def launch_command(overrides: Mapping[str, Any], profile: str | None = None, flow: str = PIPELINE.flow) -> str:
     """The shell command that starts the same run as `Runs.launch`."""
-    words = ["prefect", "deployment", "run", DEPLOYMENT]
+    words = ["prefect", "deployment", "run", DEFINITIONS[flow].deployment]
     for key, value in launch_parameters(overrides, profile).items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         words += ["-p", f"{key}={text}"]
@@ -44,15 +44,18 @@ def launch_command(overrides: Mapping[str, Any], profile: str | None = None) -> 
     )
 
 
-def pipeline_stages(root: Path) -> dict[str, str]:
-    """Names of the project's stages in the order in which they run, with their descriptions.
+def flow_titles() -> dict[str, str]:
+    """What can be run: names of the flows, with what each is."""
+    return {name: definition.title for name, definition in DEFINITIONS.items()}
+
+
+def pipeline_stages(root: Path, flow: str = PIPELINE.flow) -> dict[str, str]:
+    """Names of a flow's stages in the order in which they run, with their descriptions.
 
     Raises:
-        StepError: dvc.yaml is missing or broken.
+        StepError: its dvc.yaml is missing or broken.
     """
-    from flows.graph import load_graph
-
-    return {stage.name: stage.description for stage in load_graph(root)}
+    return {stage.name: stage.description for stage in load_graph(root, DEFINITIONS[flow].file)}
 
 
 class Runs:
@@ -78,22 +81,22 @@ class Runs:
         """Where Prefect's own pages are."""
         return self.api.removesuffix("/").removesuffix("/api")
 
-    def ready(self) -> bool:
-        """Whether something listens for new runs of the deployment.
+    def ready(self, flow: str = PIPELINE.flow) -> bool:
+        """Whether something listens for new runs of a flow's deployment.
 
         Raises:
             Unavailable: no server, or no such deployment on it.
         """
-        return str(getattr(self._deployment().status, "value", "")) == "READY"
+        return str(getattr(self._deployment(flow).status, "value", "")) == "READY"
 
-    def launch(self, overrides: Mapping[str, Any], profile: str | None = None) -> FlowRun:
-        """Start the deployment; the parameters must have passed `components.params.check_params`."""
-        deployment = self._deployment()
+    def launch(self, overrides: Mapping[str, Any], profile: str | None = None, flow: str = PIPELINE.flow) -> FlowRun:
+        """Start a flow's deployment; the parameters must have passed `components.params.check_params`."""
+        deployment = self._deployment(flow)
         with self._client() as client:
             run = client.create_flow_run_from_deployment(
                 deployment.id, parameters=launch_parameters(overrides, profile)
             )
-        return _flow_run(run)
+        return _flow_run(run, flow)
 
     def recent(self, limit: int = 50) -> list[FlowRun]:
         """The latest runs, newest first; those that a schedule plans for later are no runs yet."""
@@ -108,12 +111,13 @@ class Runs:
         until = datetime.now(UTC) + timedelta(minutes=1)  # clocks of machines differ a little
         with self._client() as client:
             runs = client.read_flow_runs(
-                flow_filter=FlowFilter(name=FlowFilterName(any_=[FLOW])),
+                flow_filter=FlowFilter(name=FlowFilterName(any_=list(DEFINITIONS))),
                 flow_run_filter=FlowRunFilter(expected_start_time=FlowRunFilterExpectedStartTime(before_=until)),
                 sort=FlowRunSort.EXPECTED_START_TIME_DESC,
                 limit=min(limit, PAGE),
             )
-        return [_flow_run(run) for run in runs]
+            names = {flow: client.read_flow(flow).name for flow in {run.flow_id for run in runs}}
+        return [_flow_run(run, names[run.flow_id]) for run in runs]
 
     def get(self, flow_run_id: str) -> FlowRun | None:
         """One run, or None where the server has none with this id."""
@@ -127,7 +131,8 @@ class Runs:
             return None
         try:
             with self._client() as client:
-                return _flow_run(client.read_flow_run(key))
+                run = client.read_flow_run(key)
+                return _flow_run(run, client.read_flow(run.flow_id).name)
         except ObjectNotFound:
             return None
 
@@ -208,15 +213,16 @@ class Runs:
             lines = client.read_logs(wanted, limit=limit, offset=offset, sort=LogSort.TIMESTAMP_DESC)
         return [LogLine(log.timestamp, log.level, log.message, str(log.task_run_id or "")) for log in lines]
 
-    def _deployment(self) -> Any:
+    def _deployment(self, flow: str) -> Any:
         from prefect.exceptions import ObjectNotFound
 
+        name = DEFINITIONS[flow].deployment
         try:
             with self._client() as client:
-                return client.read_deployment_by_name(DEPLOYMENT)
+                return client.read_deployment_by_name(name)
         except ObjectNotFound:
             raise Unavailable(
-                f"The Prefect server at {self.address} has no deployment {DEPLOYMENT!r}. `make up` registers it."
+                f"The Prefect server at {self.address} has no deployment {name!r}. `make up` registers it."
             ) from None
 
     @cached_property
@@ -254,7 +260,7 @@ class Runs:
             ) from error
 
 
-def _flow_run(run: Any) -> FlowRun:
+def _flow_run(run: Any, flow: str) -> FlowRun:
     state = run.state
     given = run.parameters or {}
     overrides = given.get("overrides")
@@ -269,6 +275,7 @@ def _flow_run(run: Any) -> FlowRun:
         seconds=_seconds(run),
         overrides=dict(overrides) if isinstance(overrides, Mapping) else {},
         profile=given.get("profile") or None,
+        flow=flow,
     )
 
 

@@ -16,7 +16,7 @@ class Unavailable(StepError):
 
 @dataclass(frozen=True)
 class FlowRun:
-    """One run of the pipeline. `state` is what Prefect shows (`Late`, `Cached`), `kind` its type (`SCHEDULED`)."""
+    """One run of a flow. `state` is what Prefect shows (`Late`, `Cached`), `kind` its type (`SCHEDULED`)."""
 
     id: str
     name: str
@@ -28,6 +28,7 @@ class FlowRun:
     seconds: float
     overrides: dict[str, Any]
     profile: str | None
+    flow: str = "pipeline"
 
     @property
     def active(self) -> bool:

@@ -45,6 +45,10 @@ SMALL = {
     "large.model.num_attention_heads": 2,
     "large.tokens": 20_000,
     "transfer.proof_tokens": 512,
+    "study.arms": ["scratch", "continued", "exact"],
+    "study.seeds": [1, 2],
+    "study.rates": [1.0],
+    "study.horizons": [1.0],
 }
 
 
@@ -193,3 +197,53 @@ def test_dvc_shows_metrics_and_plots(by_dvc: Path) -> None:
     call(by_dvc, "dvc", "plots", "show", "--out", "plots")
     page = (by_dvc / "plots" / "index.html").read_text()
     assert "validation_loss" in page
+
+
+@pytest.mark.parametrize(("arm", "model"), [("exact", "large"), ("scratch", "control")])
+def test_the_study_measures_what_the_pipeline_does(by_dvc: Path, tmp_path: Path, arm: str, model: str) -> None:
+    """The same training by the study's command: equal to the last digit, exam included."""
+    words = ["--arm", arm, "--rate", "1", "--seed", "1", "--small", "models/small", "--tokens", "data/tokens"]
+    call(by_dvc, "components.study.run", *words, "--exam", "data/exam", "--output", str(tmp_path / "record.json"))
+    record = json.loads((tmp_path / "record.json").read_text())
+    training = json.loads((by_dvc / "reports" / f"train_{model}.json").read_text())
+    for name in ("validation_loss", "tokens", "flops", "parameters"):
+        assert record[name] == training[name]
+    scores = json.loads((by_dvc / "reports" / f"benchmark_{model}.json").read_text())
+    assert record["exam"]["accuracy"] == scores["exam"]["accuracy"]
+    small = json.loads((by_dvc / "reports" / "train_small.json").read_text())
+    assert record["source_flops"] == (small["flops"] if arm == "exact" else 0)
+    assert not list((by_dvc / ".phiforge" / "study").iterdir())  # its checkpoints are gone
+
+
+def test_the_study_refuses_what_does_not_fit(by_dvc: Path, tmp_path: Path) -> None:
+    words = ["components.study.run", "--small", "models/small", "--tokens", "data/tokens", "--exam", "data/exam"]
+    for arguments, sentence in (
+        (["--arm", "exact", "--seed", "2", "--rate", "1"], "was trained with seed 1, this training has 2"),
+        (["--arm", "exact", "--seed", "1"], "give either --rate, for a trial, or --trials"),
+        (["--arm", "exact", "--seed", "1", "--rate", "1", "--horizon", "equal-cost"], "is for scratch and continued"),
+        (["--arm", "exact", "--seed", "1", "--trials", str(tmp_path)], "no record of a training; run the study first"),
+    ):
+        command = [sys.executable, "-m", *words, *arguments, "--output", str(tmp_path / "record.json")]
+        done = subprocess.run(command, cwd=by_dvc, env=environment(), capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        assert sentence in done.stderr.splitlines()[-1]
+        assert not (tmp_path / "record.json").exists()
+
+
+@pytest.mark.slow
+def test_the_growth_study_runs_as_a_flow(by_flow: Path) -> None:
+    """From the command line, twice: the second run finds everything cached; more seeds train only what is new."""
+    said = call(by_flow, "flows.run", "growth-study")
+    result = json.loads((by_flow / "reports" / "study" / "result" / "study.json").read_text())
+    assert [arm["arm"] for arm in result["arms"]] == ["scratch", "continued", "exact"]
+    assert {budget["horizon"] for budget in result["arms"][0]["budgets"]} == {1.0, "equal-cost"}
+    for arm in result["arms"]:
+        assert all(budget["validation_loss"]["n"] == 2 for budget in arm["budgets"])
+    exact = next(arm for arm in result["arms"] if arm["arm"] == "exact")
+    small = json.loads((by_flow / "reports" / "train_small.json").read_text())
+    assert exact["start_loss"]["mean"] == pytest.approx(small["validation_loss"], rel=0.02)
+    assert "Growth study" in said
+    assert "cached" in call(by_flow, "flows.run", "growth-study")
+    lock = (by_flow / "studies" / "growth" / "dvc.lock").read_bytes()
+    call(by_flow, "dvc", "repro", "studies/growth/dvc.yaml")
+    assert (by_flow / "studies" / "growth" / "dvc.lock").read_bytes() == lock

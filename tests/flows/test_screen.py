@@ -5,6 +5,7 @@ import json
 from rich.console import Console
 
 from flows import events
+from flows.definitions import PIPELINE
 from flows.screen import Screen, closing_screen, figures_text
 
 
@@ -56,7 +57,7 @@ def test_closing_screen_shows_results_and_next_steps(tmp_path):
     target, console = screen()
     target.on_event(events.Event("graph", names=("report",), text=str(tmp_path)))
     target.on_event(events.Event("ran", "report", seconds=3.0))
-    closing_screen(tmp_path, target, 4.0)
+    closing_screen(tmp_path, PIPELINE, target, 4.0)
     text = console.export_text()
     for words in (
         "620,000",
@@ -76,5 +77,5 @@ def test_everything_cached_is_said(tmp_path):
     target.on_event(events.Event("graph", names=("a", "b"), text=str(tmp_path)))
     target.on_event(events.Event("cached", "a"))
     target.on_event(events.Event("restored", "b"))
-    closing_screen(tmp_path, target, 4.0)
+    closing_screen(tmp_path, PIPELINE, target, 4.0)
     assert "Everything was cached: 2 stages" in console.export_text()

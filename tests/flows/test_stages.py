@@ -22,6 +22,32 @@ def test_each_stage_of_the_project_follows_what_it_needs():
         seen.add(stage.name)
 
 
+def test_a_definition_beside_the_pipelines_brings_what_it_needs(project, toy):
+    """A second dvc.yaml has its own lock file, its stages their file before their names, and only what they need is run."""
+    folder = project / "studies" / "toy"
+    folder.mkdir(parents=True)
+    (folder / "dvc.yaml").write_text(
+        "stages:\n  weigh:\n    wdir: ../..\n    matrix: {size: [1, 2]}\n"
+        "    cmd: python step.py weigh reports/weigh/${item.size}.txt data/prepared.txt\n"
+        "    deps: [step.py, data/prepared.txt]\n    outs: ['reports/weigh/${item.size}.txt']\n"
+    )
+    stages = graph.load_graph(project, "studies/toy/dvc.yaml")
+    assert [stage.name for stage in stages] == ["inventory", "prepare", "weigh@1", "weigh@2"]
+    assert [stage.address for stage in stages[1:3]] == ["prepare", "studies/toy/dvc.yaml:weigh@1"]
+    assert "weigh@1" not in {stage.name for stage in graph.load_graph(project)}
+    toy.dvc(project, "repro", "studies/toy/dvc.yaml")
+    assert graph.is_current(project, stages[2])
+    assert set(graph.locked_outputs(project, "weigh@1", stages[2].file)) == {"reports/weigh/1.txt"}
+    assert graph.locked_outputs(project, "weigh@1") == {}
+    assert graph.lock_order(project, stages[2].file) == ["weigh@1", "weigh@2"]
+    runner = StageRunner(project, settings.stage_environment(project))
+    (project / "reports" / "weigh" / "1.txt").unlink()
+    assert not graph.is_current(project, stages[2])
+    assert runner.run(stages[2], print, {}).kind in ("ran", "restored")
+    with pytest.raises(StepError, match=r"studies/none/dvc\.yaml has no stages"):
+        graph.load_graph(project, "studies/none/dvc.yaml")
+
+
 def test_broken_pipeline_is_said_in_words(project):
     (project / "dvc.yaml").write_text("stages: {a: {cmd: [}}")
     with pytest.raises(StepError, match="DVC cannot read the pipeline"):

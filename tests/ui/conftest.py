@@ -25,7 +25,7 @@ import pytest
 
 from components.params import Params, flatten
 from components.progress import format_progress
-from flows.client import FLOW, pipeline_stages
+from flows.client import pipeline_stages
 
 ROOT = Path(__file__).parents[2]
 BATCH = Params().training.batch_tokens
@@ -152,7 +152,7 @@ def fill(platform: Platform) -> None:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    @flow(name=FLOW)
+    @flow(name="pipeline")
     def pipeline(overrides: dict[str, Any] = {}, profile: str | None = None) -> None:  # noqa: B006
         """Stands for the real flow."""
 

@@ -67,7 +67,7 @@ def test_planned_runs_do_not_crowd_out_those_that_were(platform) -> None:
     from prefect.states import Scheduled
 
     with SyncPrefectClient(platform.api) as prefect:
-        deployment = prefect.read_deployment_by_name(client.DEPLOYMENT)
+        deployment = prefect.read_deployment_by_name("pipeline/local")
         later = Scheduled(scheduled_time=datetime.now(UTC) + timedelta(days=1))
         planned = [prefect.create_flow_run_from_deployment(deployment.id, state=later) for _ in range(3)]
         names = {run.name for run in Runs(platform.api).recent(limit=3)}
@@ -130,10 +130,19 @@ def test_a_run_that_works_is_asked_to_stop(platform) -> None:
     assert runs.get(run.id).kind == "CANCELLING"
 
 
-def test_a_missing_deployment_is_named(platform, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flows.client.runs.DEPLOYMENT", "pipeline/elsewhere")
-    with pytest.raises(Unavailable, match=r"no deployment 'pipeline/elsewhere'.*make up"):
-        Runs(platform.api).launch({})
+def test_a_missing_deployment_is_named(platform) -> None:
+    with pytest.raises(Unavailable, match=r"no deployment 'growth-study/local'.*make up"):
+        Runs(platform.api).launch({}, flow="growth-study")
+
+
+def test_the_growth_study_is_started_by_its_own_deployment(root) -> None:
+    assert client.launch_command({"study.seeds": [1, 2]}, flow="growth-study") == (
+        "prefect deployment run growth-study/local -p overrides='{\"study.seeds\": [1, 2]}'"
+    )
+    stages = client.pipeline_stages(root, "growth-study")
+    assert {"tokenize", "small@1", "trial@exact-1.0", "run@scratch-1.0-2", "equal_cost@continued-3"} < set(stages)
+    assert list(stages)[-1] == "study"
+    assert "train_large" not in stages
 
 
 def test_a_run_leads_to_its_record_and_curves(platform) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from components.errors import StepError
-from flows.client import launch_command
+from flows.client import flow_titles, launch_command
 from ui import forms, parts, services
 
 state = st.session_state
@@ -23,6 +23,8 @@ def begin() -> None:
     state[CHANGED] = forms.parse_link(st.query_params.get("overrides", "{}"))
     state[DRAFTS], state[FORM] = {}, 0
     state["launch_profile"] = st.query_params.get("profile", "")
+    asked = st.query_params.get("flow", "")
+    state["launch_flow"] = asked if asked in flow_titles() else next(iter(flow_titles()))
 
 
 def remember() -> None:
@@ -32,6 +34,8 @@ def remember() -> None:
         address["overrides"] = json.dumps(state[CHANGED], ensure_ascii=False)
     if state["launch_profile"]:
         address["profile"] = state["launch_profile"]
+    if state["launch_flow"] != next(iter(flow_titles())):
+        address["flow"] = state["launch_flow"]
     if address != st.query_params.to_dict():
         st.query_params.from_dict(address)
 
@@ -186,8 +190,10 @@ def summary(base: dict[str, Any], changed: dict[str, tuple[Any, Any]], problem: 
     if problem:
         st.error(problem)
     parts.label("Command")
-    st.code(launch_command(state[CHANGED], state["launch_profile"]), language="bash", wrap_lines=True)
-    trouble, listening = services.launch_trouble()
+    st.code(
+        launch_command(state[CHANGED], state["launch_profile"], state["launch_flow"]), language="bash", wrap_lines=True
+    )
+    trouble, listening = services.launch_trouble(state["launch_flow"])
     if trouble:
         st.error(trouble)
     elif not listening:
@@ -199,7 +205,7 @@ def summary(base: dict[str, Any], changed: dict[str, tuple[Any, Any]], problem: 
 def start() -> None:
     """Create the flow run and say where to watch it."""
     try:
-        run = services.runs().launch(state[CHANGED], state["launch_profile"] or None)
+        run = services.runs().launch(state[CHANGED], state["launch_profile"] or None, state["launch_flow"])
     except StepError as error:
         services.launch_trouble.clear()
         st.error(str(error))
@@ -209,14 +215,20 @@ def start() -> None:
 
 def page() -> None:
     begin()
-    parts.heading(
-        "Launch", "Start the pipeline with these parameters. What stays at its default comes from params.yaml."
-    )
+    parts.heading("Launch", "Start a run with these parameters. What stays at its default comes from params.yaml.")
     form_side, run_side = st.columns([2, 1], gap="large")
     with run_side, st.container(key="pf-summary", border=True):
         profiles = services.profiles()
         if state["launch_profile"] not in profiles:
             state["launch_profile"] = ""
+        titles = flow_titles()
+        st.selectbox(
+            "What to run",
+            list(titles),
+            format_func=lambda name: titles[name].capitalize(),
+            key="launch_flow",
+            persist_state="session",
+        )
         st.selectbox(
             "Profile",
             ["", *profiles],

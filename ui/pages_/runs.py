@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from components.errors import StepError
-from flows.client import FlowRun, Record, StageRun
+from flows.client import FlowRun, Record, StageRun, flow_titles
 from ui import charts, parts, services
 
 EVERY = 2.0  # seconds between refreshes while something may change
@@ -66,7 +66,7 @@ def live(run_id: str, was_active: bool) -> None:
     runs = services.runs()
     try:
         run = runs.get(run_id)
-        stages = runs.stages(run_id, services.stages())
+        stages = runs.stages(run_id, services.stages(run.flow)) if run else []
         figures = {stage.name: runs.progress(stage) for stage in stages if stage.running}
     except StepError as error:
         st.error(str(error))
@@ -117,7 +117,7 @@ def header(run: FlowRun, record: Record | None) -> None:
             cancel_control(run)
     if trouble := st.session_state.pop("runs_trouble", ""):
         st.error(trouble)
-    if run.kind == "SCHEDULED" and services.launch_trouble() == ("", False):
+    if run.kind == "SCHEDULED" and services.launch_trouble(run.flow) == ("", False):
         st.warning("Nothing listens for runs now, so this one waits. `make up` starts a worker.")
     if run.message and run.kind in ("FAILED", "CRASHED"):
         st.error(run.message[:1500])
@@ -125,6 +125,7 @@ def header(run: FlowRun, record: Record | None) -> None:
     tags = record.tags if record else {}
     parts.facts(
         [
+            ("Runs", parts.escape(flow_titles()[run.flow])),
             ("Started", parts.escape(parts.clock(run.started)) or "not yet"),
             ("Duration", parts.escape(parts.duration(run.seconds)) if run.started else ""),
             ("Changed", parts.escape(parts.changes(run.overrides, run.profile, 6))),
@@ -145,9 +146,13 @@ def mlflow_cell(record: Record | None) -> str:
 def again(run: FlowRun) -> None:
     import json
 
-    for name in ("launch_overrides", "launch_profile"):  # let the Launch page take the state from its address
+    for name in (
+        "launch_overrides",
+        "launch_profile",
+        "launch_flow",
+    ):  # let the Launch page take the state from its address
         st.session_state.pop(name, None)
-    address = {"overrides": json.dumps(run.overrides)} if run.overrides else {}
+    address = {"flow": run.flow} | ({"overrides": json.dumps(run.overrides)} if run.overrides else {})
     st.switch_page("pages_/launch.py", query_params=address | ({"profile": run.profile} if run.profile else {}))
 
 
@@ -176,7 +181,9 @@ def stage_panel(run: FlowRun, stages: list[StageRun], figures: Mapping[str, dict
     done = sum(stage.kind == "COMPLETED" for stage in stages)
     cached = sum(stage.state == "Cached" for stage in stages)
     parts.label(f"Stages · {done} of {len(stages)} done" + (f", {cached} cached" if cached else ""))
-    st.html(parts.stage_list([(stage, figures.get(stage.name)) for stage in stages], services.stages(), run.active))
+    st.html(
+        parts.stage_list([(stage, figures.get(stage.name)) for stage in stages], services.stages(run.flow), run.active)
+    )
 
 
 def log_panel(run: FlowRun, stages: list[StageRun]) -> None:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.figures import flops_unit, spread, tokens_unit
 from components.reporting.evidence import Case, Curve, Evidence
-from components.reporting.figure import draw, flops_unit, spread, tokens_unit, visible_range
+from components.reporting.figure import draw, visible_range
 from components.reporting.reading import read_case
 
 

@@ -13,7 +13,8 @@ import pytest
 from components.errors import StepError
 from components.params import Params, check_params
 from components.reporting import report
-from components.reporting.tables import headline, markdown_table, quantity
+from components.reporting.tables import headline, quantity
+from components.tables import markdown_table
 from components.tracking import Tracker
 
 FILES = {"leaderboard.json", "leaderboard.md", "convergence.png", "index.html", "model_card.md"}

@@ -1,0 +1,28 @@
+"""`python -m components.study`: what the trainings of the growth study show."""
+
+from typing import Any
+
+from components.cli import Argument, Command, Paths, main
+from components.params import Params
+from components.tracking import Tracker
+
+
+def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
+    from components.study.report import report
+
+    return report(inputs, outputs, tracker)
+
+
+COMMAND = Command(
+    step="study",
+    description="Compare the trainings of the growth study: losses, paired differences, cost to a loss, exam.",
+    run=run,
+    inputs=(
+        Argument("trials", "directory of the trials' records"),
+        Argument("runs", "directory of the other records"),
+    ),
+    outputs=(Argument("output", "directory for study.json, study.md, study.csv, the figure and the page"),),
+)
+
+if __name__ == "__main__":
+    main(COMMAND)

@@ -1,0 +1,181 @@
+"""What the records of the study say: final losses, paired differences, cost to a loss, and where growth loses."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from components.errors import StepError
+from components.study.arms import ARMS, CONTINUED, EQUAL_COST, SCRATCH, meaning
+from components.study.record import Record, best_trial
+from components.study.statistics import Interval, interval, reached, speed_up
+
+Budget = tuple[str, float | str]  # an arm and a horizon
+# What every arm is held against, each with the sentence that says what is equal.
+RIVALS: dict[Budget, str] = {
+    (SCRATCH, 1.0): "scratch, same tokens",
+    (SCRATCH, EQUAL_COST): "scratch, also given the small model's FLOPs",
+    (CONTINUED, 1.0): "small trained on, same tokens",
+    (CONTINUED, EQUAL_COST): "small trained on, same added FLOPs",
+}
+
+
+@dataclass(frozen=True)
+class Study:
+    """All records: of the trials, and of the trainings that count, by arm, horizon and seed. Arms of which a training
+    diverged are apart: a mean with it would say nothing."""
+
+    trials: list[Record]
+    runs: dict[Budget, dict[int, Record]]
+    seeds: list[int]
+    diverged: list[str]
+
+    @classmethod
+    def of(cls, trials: Sequence[Record], runs: Sequence[Record]) -> "Study":
+        """Sort the records.
+
+        Raises:
+            StepError: a rival is missing or has diverged, or a training is missing that other seeds have.
+        """
+        diverged = sorted({record.arm for record in runs if record.validation_loss is None})
+        if lost := {SCRATCH, CONTINUED} & {*diverged}:
+            raise StepError(
+                f"a training of arm {lost.pop()!r} diverged, which all are compared with; lower study.rates"
+            )
+        by_budget: dict[Budget, dict[int, Record]] = {}
+        for record in runs:
+            if record.arm not in diverged:
+                by_budget.setdefault((record.arm, record.horizon), {})[record.seed] = record
+        seeds = sorted({record.seed for record in runs})
+        for budget in [*RIVALS, *by_budget]:
+            lacking = [seed for seed in seeds if seed not in by_budget.get(budget, {})]
+            if lacking:
+                arm, horizon = budget
+                raise StepError(
+                    f"no training of arm {arm!r} at horizon {horizon} with seed {lacking[0]}; run the study again"
+                )
+        return cls(list(trials), by_budget, seeds, diverged)
+
+    @property
+    def arms(self) -> list[str]:
+        """Names in the order of ARMS."""
+        return [name for name in ARMS if (name, 1.0) in self.runs]
+
+    def of_arm(self, arm: str) -> list[float | str]:
+        """The horizons of an arm, by rising budget."""
+        horizons = [horizon for name, horizon in self.runs if name == arm]
+        return sorted(horizons, key=lambda horizon: self.runs[arm, horizon][self.seeds[0]].tokens)
+
+    def losses(self, budget: Budget) -> list[float]:
+        """Final losses, a seed each."""
+        return [self.runs[budget][seed].loss for seed in self.seeds]
+
+    def accuracies(self, budget: Budget) -> list[float]:
+        return [(self.runs[budget][seed].exam or {}).get("accuracy", float("nan")) for seed in self.seeds]
+
+
+def analyse(study: Study) -> dict[str, Any]:
+    """The whole result as JSON."""
+    return {
+        "seeds": study.seeds,
+        "diverged": study.diverged,
+        "arms": [describe(study, arm) for arm in study.arms],
+        "differences": [row for arm in study.arms for row in differences(study, arm)],
+        "targets": [target(study, horizon) for horizon in study.of_arm(SCRATCH)],
+    }
+
+
+def describe(study: Study, arm: str) -> dict[str, Any]:
+    """An arm: the learning rates tried, and the end of each of its trainings."""
+    tried = sorted((r for r in study.trials if r.arm == arm), key=lambda r: r.rate)
+    best = best_trial(tried, arm)
+    first = study.runs[arm, 1.0][study.seeds[0]]
+    return {
+        "arm": arm,
+        "meaning": meaning(arm),
+        "parameters": first.parameters,
+        "source_flops": interval([study.runs[arm, 1.0][seed].source_flops for seed in study.seeds]).mean,
+        "start_loss": interval([study.runs[arm, 1.0][seed].curve["loss"][0] for seed in study.seeds]).record(),
+        "learning_rate": best.learning_rate,
+        "trials": [{"learning_rate": r.learning_rate, "validation_loss": r.validation_loss} for r in tried],
+        # The best of all may lie beyond what was tried.
+        "at_the_edge": len(tried) > 1 and best in (tried[0], tried[-1]),
+        "budgets": [budget_of(study, (arm, horizon)) for horizon in study.of_arm(arm)],
+    }
+
+
+def budget_of(study: Study, budget: Budget) -> dict[str, Any]:
+    """One budget of an arm: its cost, and loss and exam over the seeds."""
+    some = study.runs[budget][study.seeds[0]]
+    return {
+        "horizon": budget[1],
+        "tokens": some.tokens,
+        "flops": some.flops,
+        "total_flops": some.total_flops,
+        "validation_loss": interval(study.losses(budget)).record(),
+        "by_seed": study.losses(budget),
+        "exam_accuracy": interval(study.accuracies(budget)).record(),
+    }
+
+
+def differences(study: Study, arm: str) -> list[dict[str, Any]]:
+    """An arm after its whole budget, held against each rival seed by seed; below 0 the arm has the lower loss."""
+    found = []
+    for rival, name in RIVALS.items():
+        if rival == (arm, 1.0):
+            continue
+        loss, exam = (
+            interval([ours - theirs for ours, theirs in zip(of((arm, 1.0)), of(rival), strict=True)])
+            for of in (study.losses, study.accuracies)
+        )
+        row = {"arm": arm, "against": name, "validation_loss": loss.record(), "exam_accuracy": exam.record()}
+        found.append(row | {"loss_verdict": verdict(loss, -1), "exam_verdict": verdict(exam, 1)})
+    return found
+
+
+def verdict(difference: Interval, better: int) -> str:
+    """`better` or `worse` where the interval leaves out 0, else `not told apart`."""
+    if difference.low is None or difference.high is None or difference.low <= 0 <= difference.high:
+        return "not told apart"
+    return "better" if difference.mean * better > 0 else "worse"
+
+
+def target(study: Study, horizon: float | str) -> dict[str, Any]:
+    """Scratch's final loss after one of its budgets, and what each arm pays to come down to it."""
+    scratch = study.runs[SCRATCH, horizon]
+    return {
+        "horizon": horizon,
+        "tokens": scratch[study.seeds[0]].tokens,
+        "validation_loss": interval(study.losses((SCRATCH, horizon))).record(),
+        "arms": [paid(study, arm, horizon) for arm in study.arms if arm != SCRATCH],
+    }
+
+
+def paid(study: Study, arm: str, horizon: float | str) -> dict[str, Any]:
+    """Tokens and FLOPs of an arm to scratch's loss: shares of scratch's, and the speed-up in two accounts.
+
+    `sunk` counts what the arm itself is trained for; `inclusive` the small model's training as well. All by seed; the
+    means are over the seeds that reach it, and None unless all do.
+    """
+    shares, sunk, inclusive, how = [], [], [], []
+    for seed in study.seeds:
+        scratch = study.runs[SCRATCH, horizon][seed]
+        records = [study.runs[arm, h][seed] for h in study.of_arm(arm)]
+        start, source = records[-1].curve["loss"][0], records[-1].source_flops
+        tokens = reached([(r.tokens, r.loss) for r in records], start, scratch.loss)
+        flops = reached([(r.flops, r.loss) for r in records], start, scratch.loss)
+        how.append(tokens.how)
+        shares.append(None if tokens.cost is None else tokens.cost / scratch.tokens)
+        sunk.append(None if flops.cost is None else speed_up(scratch.flops, flops.cost))
+        inclusive.append(None if flops.cost is None else speed_up(scratch.flops, flops.cost + source))
+    return {
+        "arm": arm,
+        "how": how,
+        "share_of_tokens": _mean(shares),
+        "speed_up_sunk": _mean(sunk),
+        "speed_up_inclusive": _mean(inclusive),
+    }
+
+
+def _mean(values: Sequence[float | None]) -> dict[str, Any] | None:
+    known = [value for value in values if value is not None]
+    return interval(known).record() if len(known) == len(values) else None

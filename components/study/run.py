@@ -1,0 +1,55 @@
+"""`python -m components.study.run`: one training of the study, grown, trained and examined by the steps' own commands.
+
+The steps run as processes with parameters written for this training, so that the study measures what a run of the
+pipeline does, and nothing else. Their checkpoints go when the record is written; `--checkpoint` keeps the last one.
+"""
+
+from typing import Any
+
+from components.cli import Argument, Command, Paths, main
+from components.params import Params
+from components.study.arms import ARMS, EQUAL_COST
+from components.tracking import Tracker
+
+
+def horizon(text: str) -> float | str:
+    """A share of large.tokens, or EQUAL_COST."""
+    return text if text == EQUAL_COST else float(text)
+
+
+def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
+    from components.study.training import train_and_examine
+
+    return train_and_examine(inputs, outputs, params, tracker)
+
+
+COMMAND = Command(
+    step="study.run",
+    description="Train one model of the growth study and write its record: curve, losses, cost, exam.",
+    run=run,
+    inputs=(
+        Argument("arm", "how to come by the model", type=str, choices=tuple(ARMS)),
+        Argument("seed", "sets weights and order of the data", type=int),
+        Argument(
+            "horizon",
+            f"budget as a share of large.tokens; {EQUAL_COST}: with the small model's FLOPs as further tokens (scratch), or "
+            "for as many FLOPs as the large model's training takes (continued)",
+            required=False,
+            type=horizon,
+            default=1.0,
+        ),
+        Argument("rate", "learning rate, as a multiple of the section's", required=False, type=float),
+        Argument("trials", "directory of the arm's trials: the best one's learning rate is taken", required=False),
+        Argument("small", "checkpoint of the small model, trained with this seed"),
+        Argument("tokens", "directory of tokens"),
+        Argument("exam", "directory of the exam"),
+    ),
+    outputs=(
+        Argument("output", "where the record goes (JSON)"),
+        Argument("checkpoint", "directory in which to keep the trained model", required=False),
+    ),
+    sections=("small", "large", "training", "transfer", "benchmarking", "study"),
+)
+
+if __name__ == "__main__":
+    main(COMMAND)

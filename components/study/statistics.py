@@ -1,0 +1,76 @@
+"""What the study's figures rest on: paired intervals over seeds, tokens to a loss, speed-up."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Any
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over seeds with its confidence interval (Student's t); `low` and `high` are None for a single seed."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    n: int
+
+    def record(self) -> dict[str, Any]:
+        return {"mean": self.mean, "low": self.low, "high": self.high, "n": self.n}
+
+
+def interval(values: Sequence[float]) -> Interval:
+    """The mean of some values with its interval; of paired differences, the interval of the difference."""
+    if len(values) < 2:
+        return Interval(fmean(values), None, None, len(values))
+    from scipy.stats import t
+
+    half = float(t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
+    mean = fmean(values)
+    return Interval(mean, mean - half, mean + half, len(values))
+
+
+@dataclass(frozen=True)
+class Reached:
+    """Where a series of finished trainings comes down to a loss.
+
+    Attributes:
+        cost: tokens or FLOPs; None where it isn't reached.
+        how: `start` (before any training), `between` (interpolated between two budgets), `at most` (the smallest budget is
+            below it already) or `not reached`.
+    """
+
+    cost: float | None
+    how: str
+
+
+def reached(budgets: Sequence[tuple[float, float]], start_loss: float, target: float) -> Reached:
+    """The cost at which an arm has a loss, from the losses at the ends of its trainings.
+
+    A loss in the middle of a training is no measurement: the learning rate has not come down yet (Hagele et al., arXiv
+    2405.18392). So the loss between two budgets is interpolated, linearly in the logarithm of the cost.
+
+    Args:
+        budgets: (cost, final loss) of each training, by rising cost.
+        start_loss: before the first step, such as a grown model's.
+        target: the loss to come down to.
+    """
+    if start_loss <= target:
+        return Reached(0.0, "start")
+    before: tuple[float, float] | None = None
+    for cost, loss in budgets:
+        if loss <= target:
+            if before is None:
+                return Reached(cost, "at most")
+            share = (before[1] - target) / (before[1] - loss)
+            return Reached(before[0] * (cost / before[0]) ** share, "between")
+        before = (cost, loss)
+    return Reached(None, "not reached")
+
+
+def speed_up(theirs: float, ours: float | None) -> float | None:
+    """How many times cheaper ours is, less one: 1.0 means half the cost. None where ours isn't known or is nothing."""
+    return theirs / ours - 1 if ours else None

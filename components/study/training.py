@@ -1,0 +1,206 @@
+"""One training of the study: which commands make it, and what is written down of it."""
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from components.cli import DIVERGED, WITHIN, Paths
+from components.errors import StepError
+from components.params import Params
+from components.phi import checkpoint
+from components.phi.model import PhiConfig
+from components.study.arms import ARMS, EQUAL_COST, SCRATCH, Arm
+from components.study.record import Record, best_trial, read_records
+from components.tracking import Tracker, project_home
+
+SCRATCH_FOLDERS = Path(".phiforge") / "study"  # in the project's main folder
+GROWTH = ("max_relative_logit_difference", "kl", "loss_delta")
+
+
+def train_and_examine(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
+    """Train the model of an arm and write its record.
+
+    A training that diverges is a result too: its record has no loss. Where the trials hold this very training, their
+    record is taken, since the same command gives the same bytes.
+
+    Raises:
+        StepError: the arguments don't fit together, or a step failed; the step has said why.
+    """
+    arm, seed, horizon = ARMS[inputs["arm"]], inputs["seed"], inputs["horizon"]
+    if (inputs["rate"] is None) == (inputs["trials"] is None):
+        raise StepError("give either --rate, for a trial, or --trials, to take the rate of the best one")
+    rate = inputs["rate"]
+    if rate is None:
+        best = best_trial(read_records([inputs["trials"]]), arm.name)
+        if (best.seed, best.horizon) == (seed, horizon):
+            best.write(outputs["output"])
+            print(f"this is the trial at {best.learning_rate:g}; its record is taken", flush=True)
+            return figures(best)
+        rate = best.rate
+    small = source_of(inputs["small"], seed)
+    budget = tokens_of(arm, horizon, params, inputs["small"], small)
+    settings = params_of(arm, seed, rate, budget, params)
+    with scratch_folder(settings, inputs) as scratch:
+        record = make(arm, rate, horizon, settings, small, inputs, scratch, outputs.get("checkpoint"))
+    record.write(outputs["output"])
+    for tokens, loss in zip(record.curve["tokens"], record.curve["loss"], strict=True):
+        tracker.metrics({"validation_loss": loss}, step=int(tokens) // settings.training.batch_tokens)
+    return figures(record)
+
+
+@contextmanager
+def scratch_folder(params: Params, inputs: Paths) -> Iterator[Path]:
+    """A folder for the checkpoints of one training, gone afterwards. An equal run comes back to the same place, so that
+    what a killed one has left there doesn't stay."""
+    identity = f"{Path.cwd()} {inputs} {params.model_dump_json()}"
+    folder = project_home() / SCRATCH_FOLDERS / hashlib.sha256(identity.encode()).hexdigest()[:16]
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def source_of(small: Path, seed: int) -> dict[str, Any]:
+    """The lineage of the small model.
+
+    Raises:
+        StepError: it was trained with another seed, or isn't ours.
+    """
+    lineage = checkpoint.read_lineage(small)
+    if not lineage or "flops" not in lineage or "training_tokens" not in lineage:
+        raise StepError(
+            f"{small} has no lineage.json that says what its training cost; train it with components.training"
+        )
+    if lineage["seed"] != seed:
+        raise StepError(
+            f"{small} was trained with seed {lineage['seed']}, this training has {seed}; give the one with {seed}"
+        )
+    return lineage
+
+
+def tokens_of(arm: Arm, horizon: float | str, params: Params, path: Path, small: dict[str, Any]) -> int:
+    """Training tokens of an arm.
+
+    Raises:
+        StepError: EQUAL_COST of an arm for which it isn't defined.
+    """
+    if horizon != EQUAL_COST:
+        return round(params.large.tokens * float(horizon))
+    source = checkpoint.read_config(path)
+    large = PhiConfig.from_shape(params.large.model, source.vocab_size, source.max_position_embeddings)
+    whole, flops_small, flops_large = params.large.tokens, source.flops_per_token(), large.flops_per_token()
+    if arm.name == SCRATCH:
+        return whole + round(small["flops"] / flops_large)
+    if arm.continued:
+        return round(whole * flops_large / flops_small)
+    raise StepError(f"--horizon {EQUAL_COST} is for scratch and continued; {arm.name} takes a share of large.tokens")
+
+
+def params_of(arm: Arm, seed: int, rate: float, tokens: int, params: Params) -> Params:
+    """The parameters of one training."""
+    section = getattr(params, arm.section)
+    section = section.model_copy(update={"tokens": tokens, "learning_rate": section.learning_rate * rate})
+    taught = {"distillation_weight": params.study.distillation_weight if arm.taught else 0.0}
+    threads = {"threads": params.study.threads}
+    return params.model_copy(
+        update={
+            "seed": seed,
+            arm.section: section,
+            "training": params.training.model_copy(update=threads | taught),
+            "transfer": params.transfer.model_copy(update=threads),
+            "benchmarking": params.benchmarking.model_copy(update=threads),
+        }
+    )
+
+
+def make(
+    arm: Arm,
+    rate: float,
+    horizon: float | str,
+    params: Params,
+    small: dict[str, Any],
+    inputs: Paths,
+    scratch: Path,
+    model: Path | None,
+) -> Record:
+    """Grow, train (into `model`, if it is to be kept) and examine; returns the record."""
+    file, data = scratch / "params.json", ["--tokens", str(inputs["tokens"])]
+    file.write_text(params.model_dump_json(), encoding="utf-8")  # JSON is YAML
+    growth, start = None, ["--initial", str(inputs["small"])] if arm.continued else []
+    if arm.operator:
+        grown = scratch / "grown"
+        words = ["--source", str(inputs["small"]), "--target", arm.section, "--operator", arm.operator]
+        step("transfer", [*words, *data, "--output", str(grown)], file)
+        proof = json.loads((grown / "transfer.json").read_text(encoding="utf-8"))
+        growth, start = {name: proof[name] for name in GROWTH if name in proof}, ["--initial", str(grown)]
+    start += ["--teacher", str(inputs["small"])] if arm.taught else []
+    model, curve, told = model or scratch / "model", scratch / "curve.csv", scratch / "training.json"
+    words = ["--model", arm.section, *data, *start, "--output", str(model), "--curves", str(curve)]
+    section = getattr(params, arm.section)
+    record: dict[str, Any] = {
+        "arm": arm.name,
+        "seed": params.seed,
+        "rate": rate,
+        "horizon": horizon,
+        "learning_rate": section.learning_rate,
+        "source_flops": small["flops"] if arm.uses_small else 0,
+        "growth": growth,
+    }
+    if step("training", [*words, "--summary", str(told)], file) == DIVERGED:
+        nothing = {
+            "parameters": 0,
+            "tokens": section.tokens,
+            "flops": 0,
+            "validation_loss": None,
+            "bits_per_byte": None,
+        }
+        return Record(**record | nothing, curve={"tokens": [], "flops": [], "loss": []}, exam=None)
+    summary = json.loads(told.read_text(encoding="utf-8"))
+    kept = {name: summary[name] for name in ("parameters", "tokens", "flops", "validation_loss", "bits_per_byte")}
+    words = ["--checkpoint", str(model), "--suite", "exam", "--data-dir", str(inputs["exam"])]
+    step("benchmarking", [*words, "--output", str(scratch / "scores"), "--summary", str(scratch / "exam.json")], file)
+    exam = json.loads((scratch / "exam.json").read_text(encoding="utf-8"))["exam"]
+    exam = {name: exam[name] for name in ("accuracy", "stderr", "chance", "majority", "tasks")}
+    return Record(**record | kept, curve=read_curve(curve), exam=exam)
+
+
+def step(name: str, words: list[str], params: Path) -> int:
+    """Run a step's command, its output ours; returns 0 or DIVERGED.
+
+    Raises:
+        StepError: the step failed.
+    """
+    command = [sys.executable, "-m", f"components.{name}", *words, "--params", str(params)]
+    environment = os.environ | {WITHIN: "study"}
+    status = subprocess.run(command, env=environment, check=False).returncode
+    if status not in (0, DIVERGED):
+        raise StepError(f"{name} ended with status {status}; what it said stands above")
+    return status
+
+
+def read_curve(path: Path) -> dict[str, list[float]]:
+    """The validations of a curve that training wrote."""
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    columns = {"tokens": "tokens", "flops": "flops", "loss": "validation_loss"}
+    return {name: [float(row[column]) for row in rows] for name, column in columns.items()}
+
+
+def figures(record: Record) -> dict[str, Any]:
+    """What the record comes to, flat."""
+    found: dict[str, Any] = {"learning_rate": record.learning_rate, "tokens": record.tokens, "flops": record.flops}
+    if record.validation_loss is not None:
+        found["final_validation_loss"] = record.validation_loss
+    if record.exam:
+        found["exam_accuracy"] = record.exam["accuracy"]
+    return found

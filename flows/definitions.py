@@ -1,0 +1,50 @@
+"""What can be run: each is a dvc.yaml, which a flow of its own brings up to date."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows.graph import PIPELINE_FILE
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A dvc.yaml that a flow runs.
+
+    Attributes:
+        flow: name of the flow, and of its deployment before the slash.
+        title: for people.
+        file: the dvc.yaml, relative to the project's folder.
+        numbers: the JSON file with the result's figures.
+        result: the Markdown file with the result's tables.
+        page: the result as a page.
+    """
+
+    flow: str
+    title: str
+    file: str
+    numbers: Path
+    result: Path
+    page: Path
+
+    @property
+    def deployment(self) -> str:
+        return f"{self.flow}/local"
+
+
+PIPELINE = Definition(
+    "pipeline",
+    "the whole pipeline",
+    PIPELINE_FILE,
+    Path("reports/report.json"),
+    Path("reports/final/leaderboard.md"),
+    Path("reports/final/index.html"),
+)
+GROWTH_STUDY = Definition(
+    "growth-study",
+    "the growth study",
+    "studies/growth/dvc.yaml",
+    Path("reports/study/result.json"),
+    Path("reports/study/result/study.md"),
+    Path("reports/study/result/index.html"),
+)
+DEFINITIONS = {definition.flow: definition for definition in (PIPELINE, GROWTH_STUDY)}

@@ -1,0 +1,130 @@
+"""What the records come to: figures, verdicts, files; and what is refused."""
+
+import json
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.errors import StepError
+from components.study.analysis import Study, analyse
+from components.study.arms import EQUAL_COST
+from components.study.record import Record, best_trial, read_record, read_records
+from components.study.report import report
+from components.study.text import markdown, sentences
+from components.tracking import Tracker
+
+Records = tuple[list[Record], list[Record]]
+
+
+def write(study: Records, folder: Path) -> dict[str, Path]:
+    for kind, records in zip(("trials", "runs"), study, strict=True):
+        for number, record in enumerate(records):
+            record.write(folder / kind / record.arm / f"{number}.json")
+    return {kind: folder / kind for kind in ("trials", "runs")}
+
+
+def test_a_record_comes_back_as_it_was(record: Callable[..., Record], tmp_path: Path) -> None:
+    for written in (record("exact", 2, 0.5), record("continued", 1, EQUAL_COST), record("scratch", loss=None)):
+        written.write(tmp_path / "r.json")
+        assert read_record(tmp_path / "r.json") == written
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"arm": "exact"}', "\x00"])
+def test_what_is_no_record_is_named(text: str, tmp_path: Path) -> None:
+    (tmp_path / "r.json").write_text(text)
+    with pytest.raises(StepError, match=r"r\.json is no record"):
+        read_record(tmp_path / "r.json")
+    with pytest.raises(StepError, match="no record of a training"):
+        read_records([tmp_path / "nothing"])
+
+
+def test_the_best_trial_is_the_lowest_loss_that_did_not_diverge(study: Records, record: Callable[..., Record]) -> None:
+    assert best_trial(study[0], "exact").rate == 1.0
+    with pytest.raises(StepError, match="no trial of arm 'tile'"):
+        best_trial(study[0], "tile")
+    with pytest.raises(StepError, match=r"every trial of arm 'tile' diverged \(learning rates 0.02\)"):
+        best_trial([record("tile", loss=None, learning_rate=0.02)], "tile")
+
+
+def test_figures_and_verdicts(study: Records) -> None:
+    result = analyse(Study.of(*study))
+    arms = {arm["arm"]: arm for arm in result["arms"]}
+    assert arms["exact"]["budgets"][-1]["validation_loss"]["mean"] == pytest.approx(2.9 + 0.01 / 3 + 0.002)
+    assert arms["exact"]["budgets"][-1]["total_flops"] == 2_000 + 1_000
+    assert arms["exact"]["learning_rate"] == 0.01
+    assert not arms["exact"]["at_the_edge"]
+    assert [trial["validation_loss"] for trial in arms["exact"]["trials"]] == [3.3, 3.0, None]
+    verdicts = {row["against"]: row["loss_verdict"] for row in result["differences"] if row["arm"] == "exact"}
+    assert verdicts == {
+        "scratch, same tokens": "better",
+        "scratch, also given the small model's FLOPs": "better",
+        "small trained on, same tokens": "better",
+        "small trained on, same added FLOPs": "worse",
+    }
+    said = " ".join(sentences(result))
+    assert "Higher loss than small trained on, same added FLOPs" in said
+
+
+def test_the_cost_to_scratchs_losses(study: Records) -> None:
+    result = analyse(Study.of(*study))
+    costs = {target["horizon"]: {a["arm"]: a for a in target["arms"]} for target in result["targets"]}
+    at_once = costs[1.0]["exact"]  # starts at 3.2, below scratch's 3.4
+    assert at_once["how"] == ["start"] * 3
+    assert at_once["share_of_tokens"]["mean"] == 0.0
+    assert at_once["speed_up_sunk"] is None  # nothing divides by nothing
+    assert at_once["speed_up_inclusive"]["mean"] == pytest.approx(2_000 / 1_000 - 1)
+    later = costs[EQUAL_COST]["exact"]  # scratch's 3.1 needs some training
+    assert later["how"] == ["at most"] * 3
+    assert later["share_of_tokens"]["mean"] == pytest.approx(500 / 1_500)
+    assert later["speed_up_inclusive"]["mean"] == pytest.approx(3_000 / (1_000 + 1_000) - 1)
+    assert "at once" in markdown(result)
+
+
+def test_a_missing_training_is_named(study: Records) -> None:
+    trials, runs = study
+    with pytest.raises(StepError, match=r"no training of arm 'exact' at horizon 1\.0 with seed 3"):
+        Study.of(trials, [r for r in runs if (r.arm, r.horizon, r.seed) != ("exact", 1.0, 3)])
+    with pytest.raises(StepError, match="no training of arm 'continued' at horizon equal-cost"):
+        Study.of(trials, [r for r in runs if (r.arm, r.horizon) != ("continued", EQUAL_COST)])
+
+
+def test_an_arm_that_diverged_is_left_out_and_said(study: Records, record: Callable[..., Record]) -> None:
+    trials, runs = study
+    more = [record("tile", seed, loss=None if seed == 2 else 3.0) for seed in (1, 2, 3)]
+    result = analyse(Study.of([*trials, record("tile")], [*runs, *more]))
+    assert [arm["arm"] for arm in result["arms"]] == ["scratch", "continued", "exact"]
+    assert "left out: tile" in " ".join(sentences(result))
+    with pytest.raises(StepError, match="'scratch' diverged, which all are compared with"):
+        Study.of(trials, [*runs, record("scratch", 4, loss=None)])
+
+
+class Addresses(HTMLParser):
+    """Whatever a page would load."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [value or "" for name, value in attrs if name in ("src", "href")]
+
+
+def test_the_files_are_whole_equal_and_offline(study: Records, tmp_path: Path) -> None:
+    inputs: dict[str, Any] = write(study, tmp_path)
+    summaries = [report(inputs, {"output": tmp_path / name}, Tracker()) for name in ("a", "b")]
+    names = {"study.json", "study.md", "study.csv", "study.png", "index.html"}
+    assert {path.name for path in (tmp_path / "a").iterdir()} == names
+    for name in names:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    assert summaries[0] == summaries[1]
+    assert summaries[0]["exact"]["tokens"] == 1_000
+    assert "exact@0.5" in summaries[0]
+    assert len((tmp_path / "a" / "study.csv").read_text().splitlines()) == 1 + len(study[1])
+    assert json.loads((tmp_path / "a" / "study.json").read_text())["seeds"] == [1, 2, 3]
+    page = Addresses()
+    page.feed((tmp_path / "a" / "index.html").read_text())
+    assert page.found
+    assert all(address.startswith("data:") for address in page.found)
