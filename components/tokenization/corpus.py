@@ -1,10 +1,11 @@
 """What is known of the documents without their text: where they lie, their kinds, their sizes, a hash of their ids.
 
-Memory grows by numbers alone, 33 bytes a document. Ids and sources, which only the index of the streams needs, go to a
+Memory grows by numbers alone, 49 bytes a document. Ids and sources, which only the index of the streams needs, go to a
 file that is mapped, so the system may drop them from memory at any time.
 """
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from components.documents import KINDS, ROWS_PER_GROUP, shards
 from components.errors import StepError
 
 COLUMNS = ["id", "text", "kind", "source"]
+SEED = "seed_document"  # in a document's metadata: id of the document that it was written from, and may quote
 NAMES = pa.schema([pa.field("id", pa.large_string()), pa.field("source", pa.large_string())])
 
 
@@ -40,6 +42,7 @@ class Corpus:
     ids: pa.ChunkedArray
     sources: pa.ChunkedArray
     keys: np.ndarray  # uint64 (rows, 2), hash of the id
+    origins: np.ndarray  # uint64 (rows, 2), hash of the id of the document that it was written from, else of its own
     kinds: np.ndarray  # int8 (rows,), index into KINDS
     bytes: np.ndarray  # int64 (rows,), of UTF-8
     first: np.ndarray  # bool (rows,), False for an id that an earlier row has
@@ -59,16 +62,18 @@ def read_corpus(directories: list[Path], names: Path) -> Corpus:
         StepError: a directory holds no document set, a value is missing, a text is empty, a kind is unknown, or there
             is no document at all.
     """
-    keys, kinds, sizes = [], [], []
+    keys, origins, kinds, sizes = [], [], [], []
     groups: list[RowGroup] = []
     with _names_file(names) as write:
         for directory in directories:
             for path in shards(directory):
                 with pq.ParquetFile(path) as file:
                     groups += _groups(path, file.metadata, groups[-1].first + groups[-1].rows if groups else 0)
-                    for batch in file.iter_batches(batch_size=ROWS_PER_GROUP, columns=COLUMNS):
+                    for batch in file.iter_batches(batch_size=ROWS_PER_GROUP, columns=[*COLUMNS, "metadata"]):
                         size = _sizes(batch, path)
-                        keys.append(keys_of(batch["id"].to_pylist()))
+                        ids = batch["id"].to_pylist()
+                        keys.append(keys_of(ids))
+                        origins.append(keys_of(_origins(ids, batch["metadata"])))
                         kinds.append(_kind_codes(batch["kind"], path))
                         sizes.append(size)
                         write(batch)
@@ -80,6 +85,7 @@ def read_corpus(directories: list[Path], names: Path) -> Corpus:
         ids=table["id"],
         sources=table["source"],
         keys=all_keys,
+        origins=np.concatenate(origins),
         kinds=np.concatenate(kinds),
         bytes=np.concatenate(sizes),
         first=first_of(all_keys),
@@ -91,6 +97,14 @@ def keys_of(ids: Iterable[str]) -> np.ndarray:
     """A 128-bit hash of each id, uint64 (ids, 2)."""
     digests = b"".join(hashlib.blake2b(name.encode(), digest_size=16).digest() for name in ids)
     return np.frombuffer(digests, dtype="<u8").reshape(-1, 2)
+
+
+def _origins(ids: list[str], metadata: pa.Array) -> list[str]:
+    """The id that stands for each document's origin."""
+    origins = list(ids)
+    for row in np.flatnonzero(pc.fill_null(pc.match_substring(metadata, f'"{SEED}"'), False)).tolist():
+        origins[row] = json.loads(metadata[row].as_py()).get(SEED) or ids[row]
+    return origins
 
 
 def first_of(keys: np.ndarray) -> np.ndarray:

@@ -186,15 +186,16 @@ def _wanted(kind: str, params: TokenizationParams) -> bool:
 
 
 def _held_out(corpus: Corpus, fraction: float) -> np.ndarray:
-    """True for held-out rows: the given share by hash, at least one document and not all of them."""
+    """True for held-out rows: the given share by hash, at least one document and not all of them. A document goes where the
+    one goes that it was written from: it may quote it."""
     count = int(corpus.first.sum())
     if count < 2:
         raise StepError(f"{count} document cannot be split into train and validation; at least 2 are needed")
-    numbers = uniform(corpus.keys, "split")
+    numbers = uniform(corpus.origins, "split")
     numbers[~corpus.first] = np.inf
     held_out = numbers < fraction
     if not held_out.any():
-        held_out[np.argmin(numbers)] = True
+        held_out = numbers == numbers.min()
     if held_out.sum() == count:
         held_out[np.argmax(np.where(corpus.first, numbers, -1))] = False
     return held_out

@@ -28,6 +28,7 @@ def corpus_of(kinds: list[int], names: list[str] | None = None) -> Corpus:
         ids=pa.chunked_array([pa.array(names, pa.string())]),
         sources=pa.chunked_array([pa.array(names, pa.string())]),
         keys=keys,
+        origins=keys,
         kinds=np.array(kinds, dtype=np.int8),
         bytes=np.full(len(kinds), 10),
         first=first_of(keys),

@@ -18,6 +18,7 @@ from components.errors import StepError
 from components.files import sha256_file
 from components.params import EngineParams, Params, TokenizationParams
 from components.tokenization import encode, shards, tokenize
+from components.tokenization.corpus import SEED
 from components.tokenization.tokenizer import Encoder
 from components.tokens import Tokens, TokenSplit
 from components.tracking import Tracker
@@ -156,6 +157,23 @@ def test_the_held_out_stream_is_the_same_whatever_the_mixture(
     run([corpus], tmp_path / "two", seed=7, weights={"code": 1, "prose": 3}, curriculum=[["code"], ["prose"]], **given)
     for path in sorted((tmp_path / "one" / "validation").iterdir()):
         assert path.read_bytes() == (tmp_path / "two" / "validation" / path.name).read_bytes()
+
+
+def test_what_quotes_a_document_is_held_out_with_it(made: Any, write_set: Any, tmp_path: Path) -> None:
+    """A chapter that was written from a document stands in the same stream as that document."""
+    documents = made(60)
+    chapters = [
+        Document(f"On this text: {d.text}", "textbook", f"chapter/{d.source}", "MIT", "test", metadata={SEED: d.id})
+        for d in documents
+    ]
+    run([write_set(documents), write_set(chapters)], tmp_path / "t", validation_fraction=0.3)
+    where = {}
+    for name in ("train", "validation"):
+        split = Tokens.open(tmp_path / "t").split(name)
+        where |= dict.fromkeys(split.documents["id"].to_pylist(), name)
+    assert len(set(where.values())) == 2
+    for document, chapter in zip(documents, chapters, strict=True):
+        assert where[chapter.id] == where[document.id]
 
 
 def test_a_document_that_two_sets_hold_counts_once(made: Any, write_set: Any, tmp_path: Path) -> None:
