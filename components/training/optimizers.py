@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from components.params import TrainingParams
+from components.training.muon import BatchedMuon
 from components.training.sharding import placed, whole
 
 BLOCK = re.compile(r"blocks\.\d+\.")
@@ -53,7 +54,7 @@ class PhiOptimizer(torch.optim.Optimizer):
         self._inner: list[tuple[torch.optim.Optimizer, list[dict[str, Any]]]] = [(self._adamw, adamw)]
         self._parts = {name: _Parts(named[name], 3 if name.endswith(FUSED) else 1) for name in muon}
         if muon:
-            self._muon = torch.optim.Muon(
+            self._muon = BatchedMuon(
                 [part for parts in self._parts.values() for part in parts.parts],
                 lr=learning_rate,
                 weight_decay=decay,

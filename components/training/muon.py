@@ -1,0 +1,63 @@
+"""PyTorch's Muon, the matrices of one shape orthogonalised together: a small model has many small ones, and one batched
+product costs a third of as many single ones."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim._muon import _adjust_lr
+
+AT_ONCE = 2**26  # elements that are orthogonalised together, at most: enough to fill any device
+
+
+class BatchedMuon(torch.optim.Muon):
+    """Muon (Jordan et al., 2024) with the state, the groups and the arithmetic of `torch.optim.Muon`."""
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            weights: list[Tensor] = []
+            gradients: list[Tensor] = []
+            momenta: list[Tensor] = []
+            self._init_group(group, weights, gradients, momenta)
+            if not weights:
+                continue
+            torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
+            updates = torch._foreach_lerp(gradients, momenta, group["momentum"]) if group["nesterov"] else momenta
+            torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+            for places in batches([weight.shape for weight in weights]):
+                together = torch.stack([updates[place].bfloat16() for place in places])
+                together = orthogonalise(together, group["ns_coefficients"], group["ns_steps"], group["eps"])
+                rate = _adjust_lr(group["lr"], group["adjust_lr_fn"], together.shape[1:])
+                changed = [weights[place] for place in places]
+                torch._foreach_add_(changed, list(together.to(changed[0].dtype)), alpha=-rate)
+        return loss
+
+
+def batches(shapes: list[torch.Size]) -> list[list[int]]:
+    """Places of equal shapes, so many at once as AT_ONCE allows, in the order of the shapes' first places."""
+    by_shape: dict[torch.Size, list[int]] = {}
+    for place, shape in enumerate(shapes):
+        by_shape.setdefault(shape, []).append(place)
+    found = []
+    for shape, places in by_shape.items():
+        count = max(1, AT_ONCE // shape.numel())
+        found += [places[start : start + count] for start in range(0, len(places), count)]
+    return found
+
+
+def orthogonalise(x_BMN: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
+    """Each matrix with its singular values brought near 1, by Newton and Schulz's iteration with Muon's quintic."""
+    a, b, c = coefficients
+    tall = x_BMN.shape[1] > x_BMN.shape[2]
+    x = x_BMN.mT if tall else x_BMN
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=eps)
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.mT if tall else x
