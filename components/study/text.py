@@ -143,5 +143,8 @@ def _share(arm: Mapping[str, Any]) -> str:
 
 def _speed_up(arm: Mapping[str, Any], account: str) -> str:
     if arm[account] is None:
-        return "at once" if set(arm["how"]) == {"start"} and account == "speed_up_sunk" else "-"
+        starts = arm["how"].count("start")
+        if not starts or account != "speed_up_sunk":
+            return "-"
+        return "at once" if starts == len(arm["how"]) else f"at once in {starts} of {len(arm['how'])} seeds"
     return ("≥ " if "at most" in arm["how"] else "") + f"{arm[account]['mean']:+.0%}"
