@@ -30,19 +30,19 @@ class FakeRuns:
 
     def __init__(self, listening: bool = True) -> None:
         self.listening = listening
-        self.launched: list[tuple[dict, str | None]] = []
+        self.launched: list[tuple[dict, str | None, str]] = []
         self.cancelled: list[str] = []
         self.all = [
             flow_run("quiet-falcon", "RUNNING", overrides={"seed": 2}),
             flow_run("amber-lynx", "FAILED", message="stage curate: failed with exit status 1"),
         ]
 
-    def ready(self) -> bool:
+    def ready(self, flow: str) -> bool:
         return self.listening
 
-    def launch(self, overrides: Mapping[str, Any], profile: str | None = None) -> FlowRun:
-        self.launched.append((dict(overrides), profile))
-        self.all.insert(0, flow_run("new-run", "SCHEDULED", overrides=dict(overrides), profile=profile))
+    def launch(self, overrides: Mapping[str, Any], profile: str | None, flow: str) -> FlowRun:
+        self.launched.append((dict(overrides), profile, flow))
+        self.all.insert(0, flow_run("new-run", "SCHEDULED", overrides=dict(overrides), profile=profile, flow=flow))
         return self.all[0]
 
     def recent(self, limit: int) -> list[FlowRun]:
@@ -78,10 +78,10 @@ class FakeRuns:
 class DeadRuns(FakeRuns):
     """No server: every question fails."""
 
-    def ready(self) -> bool:
+    def ready(self, flow: str) -> bool:
         raise Unavailable(DOWN)
 
-    recent = launch = get = stages = logs = cancel = lambda self, *_, **__: DeadRuns.ready(self)
+    recent = launch = get = stages = logs = cancel = lambda self, *_, **__: DeadRuns.ready(self, "pipeline")
 
 
 def record(key: str, params: Mapping[str, Any] = {}, metrics: Mapping[str, float] = {}, **tags: str) -> Record:
@@ -242,12 +242,21 @@ def test_search_finds_parameters_of_every_section(open_page: Open) -> None:
     assert {"small.learning_rate", "large.learning_rate", "training.final_lr_fraction"} <= shown
 
 
+def test_the_growth_study_is_launched_by_choice(open_page: Open) -> None:
+    runs = FakeRuns()
+    at = open_page("launch", runs)
+    settle(at.selectbox(key="launch_flow").set_value("growth-study").run())
+    assert at.code[0].value == "prefect deployment run growth-study/local"
+    settle(at.button(key="launch_start").click().run())
+    assert runs.launched == [({}, None, "growth-study")]
+
+
 def test_starting_launches_once_and_opens_the_run(open_page: Open) -> None:
     runs = FakeRuns()
     at = open_page("launch", runs)
     settle(field(at, "number_input", "training.beta1").set_value(0.8).run())
     settle(at.button(key="launch_start").click().run())
-    assert runs.launched == [({"training.beta1": 0.8}, None)]
+    assert runs.launched == [({"training.beta1": 0.8}, None, "pipeline")]
     assert "new-run" in html(at)
     assert asked(at, "run") == "id-new-run"
 
