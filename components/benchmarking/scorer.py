@@ -1,68 +1,110 @@
-"""Log-probabilities of choices, as an lm-eval model.
+"""Log-probabilities and continuations from a checkpoint, as an lm-eval model.
 
 What is notable:
-- choices that differ in their last token only share one forward pass: the input is the context and all of the choice
-  but its last token, and equal inputs are computed once. For choices of one token that is one pass a question.
-- the vocabulary's logits and their log-softmax, in float32, are computed at the continuation's positions only, never at the context's.
-- inputs are sorted by length and padded on the right, where a causal model cannot see the padding.
+- what prompts share is computed once: the few-shot examples of a task, the question of several choices, and inputs that
+  are equal, as those of choices that differ in their last token only (layout.py).
+- the vocabulary's logits and their log-softmax, in float32, are computed at the continuation's positions only, and once
+  a position.
+- rows are sorted by length and padded on the right, where nothing sees the padding; the batch size changes no score.
 - a prompt that is longer than the model's context loses tokens on its left; how many did is counted.
+- generation goes on from the same shared stems with a cache of keys and values; rows that have ended leave the batch.
+- answers go to a journal by content, so that an interrupted run goes on.
 """
 
-from collections.abc import Callable, Sequence
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from lm_eval.api.model import TemplateLM
 from tokenizers import Tokenizer
+from torch import Tensor
 
+from components.benchmarking.journal import Journal
+from components.benchmarking.layout import Batch, Row, Tokens, batches_of, is_plain, rows_of, tokens_of, visible_of
+from components.benchmarking.shared_cache import SharedCache
 from components.errors import StepError
+from components.phi.generation import KVCache, choose
 from components.progress import Progress
 
 Request = tuple[tuple[str, str], list[int], list[int]]  # (context, continuation), their tokens
-Module = Callable[[torch.Tensor], torch.Tensor]
+Module = Callable[..., Tensor]
+LOGITS = 1 << 24  # logits held at once
+MAX_NEW_TOKENS = 256  # where a task does not say, as in lm-eval
 
 
 class ChoiceScorer(TemplateLM):
-    """Scores continuations with any causal model.
+    """Scores continuations with a causal model, and writes them.
 
     Args:
-        hidden: tokens (batch, length), int64, to last hidden states (batch, length, width).
+        hidden: tokens (batch, length), int64, and optionally `cache=`, to last hidden states (batch, length, width).
         head: hidden states (positions, width) to logits (positions, vocabulary); asked at scored positions only.
         tokenizer: turns text into tokens; adds none of its own.
-        eos_token_id: end of text; also the padding, and the context of an empty prompt.
+        eos_token_id: end of text, and the context of an empty prompt; None where the tokenizer has none.
         max_length: tokens that the model can take at once.
-        batch_size: inputs in one forward pass.
+        batch_size: rows in one forward pass.
+        journal: remembers answers; None for a memory of this object only.
     """
 
     def __init__(
-        self, hidden: Module, head: Module, tokenizer: Tokenizer, eos_token_id: int, max_length: int, batch_size: int
+        self,
+        hidden: Module,
+        head: Module,
+        tokenizer: Tokenizer,
+        eos_token_id: int | None,
+        max_length: int,
+        batch_size: int,
+        journal: Journal | None = None,
+        device: str = "cpu",
     ) -> None:
         super().__init__()
         self.hidden, self.head, self.tokenizer = hidden, head, tokenizer
         self.max_length, self.batch_size = max_length, batch_size
+        self.journal = journal or Journal(None, {})
+        self.on = torch.device(device)
         self._eos = eos_token_id
-        self.truncated = 0  # requests whose context was cut on the left
+        self._stem: tuple[Tokens, KVCache | None] = ((), None)
+        self._cut: set[Tokens] = set()
         self.forwarded = 0  # tokens that went through the model, without padding
+        self.empty_completions = 0
+
+    @property
+    def truncated(self) -> int:
+        """Different prompts that were cut on the left so far."""
+        return len(self._cut)
 
     @property
     def eot_token_id(self) -> int:
+        if self._eos is None:
+            raise StepError(
+                "the tokenizer has no end-of-text token, so an empty prompt cannot be scored; name one as eos_token in "
+                "tokenizer_config.json and eos_token_id in config.json"
+            )
         return self._eos
+
+    @property
+    def _padding(self) -> int:
+        return self._eos or 0
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs: Any) -> list[int]:
         return self.tokenizer.encode(string, add_special_tokens=bool(add_special_tokens)).ids
 
+    def _encode_all(self, texts: Sequence[str]) -> dict[str, list[int]]:
+        distinct = list(dict.fromkeys(texts))
+        found = self.tokenizer.encode_batch_fast(distinct, add_special_tokens=False)
+        return dict(zip(distinct, (e.ids for e in found), strict=True))
+
     def loglikelihood(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         """As TemplateLM's, with each distinct text encoded once and all of them in one call of the tokenizer."""
         pairs = [self._split(*request.args) for request in requests]
-        texts = list(dict.fromkeys([c for c, _ in pairs if c] + [c + x for c, x in pairs]))
-        encoded = dict(
-            zip(texts, (e.ids for e in self.tokenizer.encode_batch(texts, add_special_tokens=False)), strict=True)
-        )
+        encoded = self._encode_all([c for c, _ in pairs if c] + [c + x for c, x in pairs])
         ready = []
         for context, continuation in pairs:
             whole = encoded[context + continuation]
             start = encoded[context] if context else []
-            ready.append(((context, continuation), start or [self._eos], whole[len(start) :]))
+            ready.append(((context, continuation), start or [self.eot_token_id], whole[len(start) :]))
         return self._loglikelihood_tokens(ready)
 
     @staticmethod
@@ -73,70 +115,244 @@ class ChoiceScorer(TemplateLM):
 
     def _loglikelihood_tokens(self, requests: Sequence[Request], **kwargs: Any) -> list[tuple[float, bool]]:
         """(log-probability of the continuation, whether it is what greedy decoding gives), in the order asked."""
-        by_input: dict[tuple[int, ...], list[int]] = {}
-        continuations = []
-        for index, (texts, context, continuation) in enumerate(requests):
-            if not continuation:
-                raise StepError(f"the choice {texts[1]!r} has no token of its own after the prompt {texts[0][-60:]!r}")
-            tokens = (context + continuation)[-(self.max_length + 1) :]
-            if len(continuation) > self.max_length:
-                raise StepError(
-                    f"a choice of {len(continuation)} tokens exceeds the context of {self.max_length}: {texts[1][:60]!r}"
-                )
-            self.truncated += len(tokens) < len(context) + len(continuation)
-            by_input.setdefault(tuple(tokens[:-1]), []).append(index)
-            continuations.append(continuation)
+        asked: dict[Tokens, dict[int, list[int]]] = {}  # input: length of the continuation: requests
+        sequences: dict[Tokens, int] = {}
+        for index, request in enumerate(requests):
+            tokens, length = self._input(request)
+            asked.setdefault(tokens, {}).setdefault(length, []).append(index)
+            sequences[tokens] = min(sequences.get(tokens, len(tokens)), len(tokens) - length)
         results: list[tuple[float, bool]] = [(0.0, False)] * len(requests)
-        # Longest first: the first batch shows whether memory suffices.
-        inputs = sorted(by_input, key=lambda tokens: (-len(tokens), tokens))
-        progress = Progress(len(requests))
-        done = 0
-        for start in range(0, len(inputs), self.batch_size):
-            batch = inputs[start : start + self.batch_size]
-            asked = [(row, i) for row, tokens in enumerate(batch) for i in by_input[tokens]]
-            for (_, i), result in zip(asked, self._score(batch, asked, continuations), strict=True):
-                results[i] = result
-                if result[0] != result[0]:
-                    raise StepError(
-                        f"the model gives NaN for the prompt {requests[i][0][0][-60:]!r}; its training has diverged: "
-                        "lower the learning rate and train again"
-                    )
-            done += len(asked)
+        progress, done = Progress(len(requests)), 0
+        for batch in batches_of(rows_of(sequences, self.max_length), self.batch_size):
+            wanted = [
+                (r, b, len(tokens) - length, requests[i][2], i)
+                for r, row in enumerate(batch.rows)
+                for b, tokens in enumerate(row.sequences())
+                for length, indices in asked[tokens].items()
+                for i in indices
+            ]
+            questions = sorted({(r, b, first, tuple(target)) for r, b, first, target, _ in wanted})
+            answers = dict(zip(questions, self._answered(batch, questions), strict=True))
+            for r, b, first, target, i in wanted:
+                results[i] = answers[r, b, first, tuple(target)]
+                if math.isnan(results[i][0]):
+                    raise _diverged(requests[i][0][0])
+            done += len(wanted)
             progress.update(done)
         return results
 
+    def _input(self, request: Request) -> tuple[Tokens, int]:
+        """What goes through the model for a request, cut on the left if need be, and its scored positions."""
+        texts, context, continuation = request
+        if not continuation:
+            raise StepError(f"the choice {texts[1]!r} has no token of its own after the prompt {texts[0][-60:]!r}")
+        if len(continuation) > self.max_length:
+            raise StepError(
+                f"a choice of {len(continuation)} tokens exceeds the context of {self.max_length}: {texts[1][:60]!r}"
+            )
+        whole = (*context, *continuation)
+        tokens = whole[-(self.max_length + 1) : -1]
+        if len(tokens) < len(whole) - 1:
+            self._cut.add(tuple(context))
+        return tokens, len(continuation)
+
+    def _answered(self, batch: Batch, questions: Sequence[tuple[int, int, int, Tokens]]) -> list[tuple[float, bool]]:
+        rows = [[row.trunk, row.branches] for row in batch.rows]
+        key = Journal.key("score", batch.stem, rows, questions)
+        found = self.journal.get(key)
+        if found is None:
+            found = self._score(batch, questions)
+            if not any(math.isnan(logprob) for logprob, _ in found):
+                self.journal.put(key, found)
+        return [(float(logprob), bool(greedy)) for logprob, greedy in found]
+
     @torch.inference_mode()
-    def _score(
-        self, batch: Sequence[tuple[int, ...]], asked: Sequence[tuple[int, int]], continuations: Sequence[list[int]]
-    ) -> list[tuple[float, bool]]:
-        """Score (row of the batch, request) pairs with one forward pass."""
-        longest = max(map(len, batch))
-        tokens = torch.full((len(batch), longest), self._eos, dtype=torch.int64)
-        for row, ids in enumerate(batch):
-            tokens[row, : len(ids)] = torch.tensor(ids)
-        self.forwarded += sum(map(len, batch))
-        states = self.hidden(tokens)
-        rows, positions, targets, sizes = [], [], [], []
-        for row, request in asked:
-            continuation = continuations[request]
-            first = len(batch[row]) - len(continuation)
-            rows += [row] * len(continuation)
-            positions += range(first, first + len(continuation))
-            targets += continuation
-            sizes.append(len(continuation))
-        chosen = self.head(states[rows, positions]).float()  # (continuation tokens, vocabulary)
-        target = torch.tensor(targets, device=chosen.device)
-        greedy = (chosen.argmax(-1) == target).tolist()
-        # Sums in double precision do not depend on how many stand beside each other.
-        logprobs = chosen.log_softmax(-1).gather(-1, target[:, None])[:, 0].double().tolist()
+    def _score(self, batch: Batch, questions: Sequence[tuple[int, int, int, Tokens]]) -> list[tuple[float, bool]]:
+        """Score (row, branch, index of its first scored token's input, targets) with one forward pass."""
+        states = self._states(batch)
+        places: dict[tuple[int, int], int] = {}
+        points, targets = [], []
+        for r, b, first, target in questions:
+            for index, token in enumerate(target, first):
+                place = (r, batch.rows[r].place(b, index) - batch.stem)
+                points.append(places.setdefault(place, len(places)))
+                targets.append(token)
+        rows, columns = (torch.tensor(x, device=self.on) for x in zip(*places, strict=True))
+        logprobs, greedy = self._token_scores(states[rows, columns], points, targets)
         results, at = [], 0
-        for size in sizes:
-            results.append((sum(logprobs[at : at + size]), all(greedy[at : at + size])))
-            at += size
+        for *_, target in questions:
+            end = at + len(target)
+            # Sums in double precision do not depend on how many stand beside each other.
+            results.append((math.fsum(logprobs[at:end]), all(greedy[at:end])))
+            at = end
         return results
 
+    def _states(self, batch: Batch) -> Tensor:
+        """Hidden states (B, T, D) of a batch behind its stem."""
+        tokens = torch.from_numpy(tokens_of(batch, self._padding)).to(self.on)
+        self.forwarded += sum(row.size - batch.stem for row in batch.rows)
+        if is_plain(batch):
+            return self.hidden(tokens)
+        positions, visible = (torch.from_numpy(x).to(self.on) for x in visible_of(batch))
+        cache = SharedCache(self._stem_of(batch), keep=False)
+        cache.expect(positions, visible)
+        return self.hidden(tokens, cache=cache)
+
+    def _stem_of(self, batch: Batch) -> KVCache | None:
+        if not batch.stem:
+            return None
+        if self._stem[0] != batch.stem_tokens:
+            cache = KVCache(room=batch.stem)
+            self.hidden(torch.tensor([batch.stem_tokens], device=self.on), cache=cache)
+            self.forwarded += batch.stem
+            self._stem = batch.stem_tokens, cache
+        return self._stem[1]
+
+    def _token_scores(
+        self, states_PD: Tensor, points: Sequence[int], targets: Sequence[int]
+    ) -> tuple[list[float], list[bool]]:
+        """Log-probability of each target at its point, an index into the states, and whether it is the likeliest."""
+        point_N, target_N = torch.tensor(points, device=self.on), torch.tensor(targets, device=self.on)
+        logprobs = torch.empty(len(points), dtype=torch.float32, device=self.on)
+        greedy = torch.empty(len(points), dtype=torch.bool, device=self.on)
+        at, step = 0, 1
+        while at < len(states_PD):
+            logits = self.head(states_PD[at : at + step]).float()  # (points, vocabulary)
+            here = (point_N >= at) & (point_N < at + step)
+            row, token = point_N[here] - at, target_N[here]
+            logprobs[here] = logits[row, token] - logits.logsumexp(-1)[row]
+            greedy[here] = logits.argmax(-1)[row] == token
+            at, step = at + step, max(1, LOGITS // logits.shape[-1])
+        return logprobs.double().tolist(), greedy.tolist()
+
     def loglikelihood_rolling(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[float]:
-        raise NotImplementedError("no suite of this step asks for rolling log-likelihoods")
+        """Log-probability of whole texts, each read after end of text, in windows that do not overlap where a text is
+        longer than the context, as lm-eval's models do."""
+        encoded = self._encode_all([request.args[0] for request in requests])
+        windows, owners = [], []
+        for i, request in enumerate(requests):
+            tokens = [self.eot_token_id, *encoded[request.args[0]]]
+            for start in range(1, len(tokens), self.max_length):
+                target = tokens[start : start + self.max_length]
+                end = start + len(target)
+                context = tokens[max(0, end - self.max_length - 1) : start]
+                windows.append((("", request.args[0]), context, target))
+                owners.append(i)
+        parts: list[list[float]] = [[] for _ in requests]
+        for i, (logprob, _) in zip(owners, self._loglikelihood_tokens(windows), strict=True):
+            parts[i].append(logprob)
+        return [math.fsum(part) for part in parts]
 
     def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:
-        raise NotImplementedError("no suite of this step generates text")
+        """Continuations up to, and without, the first of each request's `until` strings."""
+        encoded = self._encode_all([request.args[0] for request in requests])
+        kinds: dict[str, tuple[Mapping[str, Any], dict[Tokens, list[int]]]] = {}
+        for i, request in enumerate(requests):
+            choices = _choices(request.args[1])
+            room = max(1, self.max_length - choices["max_gen_toks"], self.max_length // 2)
+            prompt = tuple(encoded[request.args[0]]) or (self.eot_token_id,)
+            if len(prompt) > room:
+                self._cut.add(prompt)
+            kinds.setdefault(repr(choices), (choices, {}))[1].setdefault(prompt[-room:], []).append(i)
+        texts = [""] * len(requests)
+        progress, done = Progress(len(requests)), 0
+        for choices, prompts in kinds.values():
+            rows = [Row(prompt, ((),), len(prompt) - 1) for prompt in prompts]
+            if choices["temperature"]:  # each draw of a prompt is a row of its own
+                rows = [replace(row, draw=i) for row in rows for i in range(len(prompts[row.trunk]))]
+            for batch in batches_of(rows, self.batch_size):
+                for row, text in zip(batch.rows, self._continued(batch, choices), strict=True):
+                    owners = prompts[row.trunk]
+                    for i in owners[row.draw : row.draw + 1] if choices["temperature"] else owners:
+                        texts[i] = text
+                        done += 1
+                progress.update(done)
+        self.empty_completions += sum(not text.strip() for text in texts)
+        return texts
+
+    def _continued(self, batch: Batch, choices: Mapping[str, Any]) -> list[str]:
+        key = Journal.key("generate", batch.stem, [(row.trunk, row.draw) for row in batch.rows], dict(choices))
+        found = self.journal.get(key)
+        if found is None:
+            found = self._generate(batch, choices)
+            self.journal.put(key, found)
+        return found
+
+    @torch.inference_mode()
+    def _generate(self, batch: Batch, choices: Mapping[str, Any]) -> list[str]:
+        until, temperature = choices["until"], choices["temperature"]
+        draws = _draws(batch) if temperature else []
+        cache = SharedCache(self._stem_of(batch), keep=True)
+        positions, visible = (torch.from_numpy(x).to(self.on) for x in visible_of(batch))
+        cache.expect(positions, visible)
+        tokens = torch.from_numpy(tokens_of(batch, self._padding)).to(self.on)
+        self.forwarded += sum(row.size - batch.stem for row in batch.rows)
+        sizes = torch.tensor([row.size for row in batch.rows], device=self.on)
+        states = self.hidden(tokens, cache=cache)
+        states = states[torch.arange(len(batch.rows), device=self.on), sizes - batch.stem - 1]
+        held = torch.arange(cache.length, device=self.on) < sizes[:, None]  # (B, S) where keys are no padding
+        new: list[list[int]] = [[] for _ in batch.rows]
+        rows, position = list(range(len(batch.rows))), sizes  # those still going on
+        most = min(choices["max_gen_toks"], self.max_length - max(row.size for row in batch.rows))
+        for step in range(max(1, most)):
+            logits = self.head(states).float()
+            if not bool(logits.isfinite().all()):
+                raise _diverged(self.tokenizer.decode(list(batch.rows[rows[0]].trunk[-20:])))
+            following = choose(logits, temperature, 0, choices["top_p"], [draws[r] for r in rows] if draws else [])
+            going = []
+            for at, (row, token) in enumerate(zip(rows, following.tolist(), strict=True)):
+                if token == self._eos:
+                    continue
+                new[row].append(token)
+                if not self._stopped(new[row], until):
+                    going.append(at)
+            if not going or step + 1 >= most:
+                break
+            if len(going) < len(rows):
+                index = torch.tensor(going, device=self.on)
+                cache.keep_rows(index)
+                rows = [rows[at] for at in going]
+                following, held, position = following[index], held[index], position[index]
+            held = torch.cat((held, torch.ones_like(held[:, :1])), 1)
+            cache.expect(position[:, None], None if bool(held.all()) else held[:, None, :])
+            self.forwarded += len(rows)
+            states = self.hidden(following[:, None], cache=cache)[:, 0]
+            position = position + 1
+        return [_before(self.tokenizer.decode(tokens), until) for tokens in new]
+
+    def _stopped(self, tokens: Sequence[int], until: Sequence[str]) -> bool:
+        """Whether a stop string has just been completed; only the end is looked at, since the rest was before."""
+        if not until:
+            return False
+        end = self.tokenizer.decode(list(tokens[-(max(map(len, until)) + 4) :]))
+        return any(stop in end for stop in until)
+
+
+def _choices(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What a request says of its generation, with lm-eval's defaults."""
+    until = given.get("until") or []
+    sampling = bool(given.get("do_sample", False))
+    return {
+        "until": [until] if isinstance(until, str) else list(until),
+        "max_gen_toks": int(given.get("max_gen_toks", MAX_NEW_TOKENS)),
+        "temperature": float(given.get("temperature", 1.0)) if sampling else 0.0,
+        "top_p": float(given.get("top_p", 1.0)),
+    }
+
+
+def _draws(batch: Batch) -> list[torch.Generator]:
+    """A generator for each row, by its prompt and the number of the draw: the same whatever it is batched with."""
+    digests = [hashlib.sha256(repr((row.trunk, row.draw)).encode()).digest() for row in batch.rows]
+    return [torch.Generator().manual_seed(int.from_bytes(digest[:6], "big")) for digest in digests]
+
+
+def _before(text: str, until: Sequence[str]) -> str:
+    """A text up to the first of its stop strings."""
+    return text[: min((at for at in map(text.find, until) if at >= 0), default=len(text))]
+
+
+def _diverged(prompt: str) -> StepError:
+    return StepError(
+        f"the model gives NaN for the prompt {prompt[-60:]!r}; its training has diverged: "
+        "lower the learning rate and train again"
+    )

@@ -1,0 +1,66 @@
+"""What the model has answered already, by content: a run that was interrupted, or is asked again, goes on from it.
+
+An entry belongs to one batch. Its key covers all that the answer depends on: the weights, the tokenizer's part in the
+tokens, the dtype, the device, the number of threads, the code that computes (`identity`), and every token of every row in
+the batch. Task definitions and data are in the tokens. So nothing can be taken for something else, and what is read back is to
+the bit what would be computed.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+class Journal:
+    """Answers of one identity, one JSON line each, appended as they come; a torn last line is passed over.
+
+    Args:
+        folder: where journals lie; None remembers nothing.
+        identity: what the answers depend on beside the batch; it names the file.
+    """
+
+    def __init__(self, folder: Path | None, identity: Mapping[str, Any]) -> None:
+        name = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        self.path = None if folder is None else Path(folder) / f"{name}.jsonl"
+        self.reused = 0
+        self._known: dict[str, Any] = {}
+        if self.path is not None and self.path.is_file():
+            for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+                try:
+                    key, answer = json.loads(line)
+                except ValueError:
+                    continue  # a process was killed while it wrote
+                self._known[key] = answer
+
+    @staticmethod
+    def key(*content: Any) -> str:
+        return hashlib.sha256(json.dumps(content, separators=(",", ":")).encode()).hexdigest()
+
+    def get(self, key: str) -> Any | None:
+        answer = self._known.get(key)
+        self.reused += answer is not None
+        return answer
+
+    def put(self, key: str, answer: Any) -> None:
+        if self.path is None:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        line = ("\n" if self._torn() else "") + json.dumps([key, answer], separators=(",", ":")) + "\n"
+        # One write of a whole line: two processes that append do not mix theirs.
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            os.write(descriptor, line.encode())
+        finally:
+            os.close(descriptor)
+        self._known[key] = answer
+
+    def _torn(self) -> bool:
+        """Whether the file ends within a line."""
+        if not self.path.is_file() or not self.path.stat().st_size:
+            return False
+        with open(self.path, "rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) != b"\n"

@@ -1,0 +1,206 @@
+"""How token sequences that begin alike are laid out, so that what they share goes through the model once.
+
+What is to be scored or continued is a set of token sequences. Two kinds of sharing are found by sorting them:
+
+- a row holds sequences that differ only near their end, such as the choices of one question: the trunk that they share,
+  and then one branch after the other. Each token sees the trunk and its own branch (`Row.visible`).
+- rows that begin with the same long prefix, such as the examples of a few-shot prompt, share a stem: it goes through
+  the model alone, once, and the rows go on from its keys and values.
+
+All of this is a pure function of the sequences, so equal requests are batched equally: an interrupted run that goes on
+computes what an undisturbed one would have. No torch.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+Tokens = tuple[int, ...]
+SHORTEST_STEM = 32  # tokens; less is not worth a forward pass of its own
+AREA = 1 << 24  # queries times keys in one batch: 64 MiB of attention mask in float32
+
+
+@dataclass(frozen=True)
+class Row:
+    """Sequences that share a trunk.
+
+    Attributes:
+        trunk: what all begin with, at least one token.
+        branches: what each goes on with, all different; one of them may be empty.
+        fixed: leading tokens whose states nobody asks for: a stem may hold them.
+        draw: which of several draws of a continuation the row is for.
+    """
+
+    trunk: Tokens
+    branches: tuple[Tokens, ...]
+    fixed: int
+    draw: int = 0
+
+    @property
+    def size(self) -> int:
+        return len(self.trunk) + sum(map(len, self.branches))
+
+    def sequences(self) -> list[Tokens]:
+        return [self.trunk + branch for branch in self.branches]
+
+    def starts(self) -> list[int]:
+        """Where each branch begins in the row."""
+        at, found = len(self.trunk), []
+        for branch in self.branches:
+            found.append(at)
+            at += len(branch)
+        return found
+
+    def place(self, branch: int, index: int) -> int:
+        """Where the token `index` of a branch's sequence stands in the row."""
+        trunk = len(self.trunk)
+        return index if index < trunk else self.starts()[branch] + index - trunk
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows that go through the model together, all beginning with the same `stem` tokens."""
+
+    stem: int
+    rows: tuple[Row, ...]
+
+    @property
+    def stem_tokens(self) -> Tokens:
+        return self.rows[0].trunk[: self.stem]
+
+
+def common(a: Sequence[int], b: Sequence[int], limit: int | None = None) -> int:
+    """Length of what two sequences begin with alike, at most `limit`."""
+    most = min(len(a), len(b)) if limit is None else min(len(a), len(b), limit)
+    if a[:most] == b[:most]:
+        return most
+    low, high = 0, most  # alike in the first `low`, not in the first `high`
+    while high - low > 1:
+        middle = (low + high) // 2
+        if a[low:middle] == b[low:middle]:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def rows_of(sequences: dict[Tokens, int], longest: int) -> list[Row]:
+    """Gather sequences into rows of at most `longest` tokens, where that saves tokens.
+
+    Args:
+        sequences: each with the number of its leading tokens whose states nobody asks for.
+    """
+    ordered = sorted(sequences)
+    beside = [0, *(common(a, b) for a, b in pairwise(ordered)), 0]
+    rows: list[Row] = []
+    members: list[Tokens] = []
+    trunk = size = before = 0
+
+    def close() -> None:
+        if members:
+            fixed = min(sequences[m] for m in members)
+            rows.append(Row(members[0][:trunk], tuple(m[trunk:] for m in members), fixed))
+
+    for i, tokens in enumerate(ordered):
+        shared = common(members[0], tokens, trunk) if members else 0
+        # What the row would hold: a shorter trunk makes every branch longer.
+        grown = size + (len(members) - 1) * (trunk - shared) + len(tokens) - shared
+        same_prompt = members and shared > max(sequences[members[0]], sequences[tokens])
+        # Else they may share no more than all prompts of the task do, which is for the stem.
+        if (same_prompt or shared > max(before, beside[i + 1])) and grown < size + len(tokens) and grown <= longest:
+            members.append(tokens)
+            trunk, size = shared, grown
+        else:
+            close()
+            members, trunk, size, before = [tokens], len(tokens), len(tokens), beside[i]
+    close()
+    return rows
+
+
+def batches_of(rows: Sequence[Row], batch_size: int) -> list[Batch]:
+    """Put rows into batches of like lengths, those that share a stem together."""
+    alone: list[Row] = []
+    batches: list[Batch] = []
+    for stem, group in _groups(sorted(rows, key=lambda row: row.trunk)):
+        if len(group) == 1:
+            alone += group
+        else:
+            batches += _cut(stem, group, batch_size)
+    return _cut(0, alone, batch_size) + batches
+
+
+def _groups(rows: Sequence[Row]) -> list[tuple[int, list[Row]]]:
+    """Neighbours in sorted order that share a stem, with its length."""
+    most = [min(len(row.trunk) - 1, row.fixed) for row in rows]
+    beside = [common(a.trunk, b.trunk, min(x, y)) for a, b, x, y in zip(rows, rows[1:], most, most[1:], strict=False)]
+    beside.append(0)
+    groups: list[tuple[int, list[Row]]] = []
+    stem, group = 0, []
+    for i, row in enumerate(rows):
+        if group:
+            shared = common(group[0].trunk, row.trunk, min(stem, most[i]))
+            saves = (len(group) - 1) * (stem - shared) < shared
+            better_later = beside[i] > 2 * shared  # it has far more in common with what follows
+            if shared >= SHORTEST_STEM and saves and not better_later:
+                group.append(row)
+                stem = shared
+                continue
+            groups.append((stem, group))
+        stem, group = most[i], [row]
+    if group:
+        groups.append((stem, group))
+    return groups
+
+
+def _cut(stem: int, rows: Sequence[Row], batch_size: int) -> list[Batch]:
+    """Longest first: the first batch shows whether memory suffices."""
+    batches: list[Batch] = []
+    batch: list[Row] = []
+    for row in sorted(rows, key=lambda r: (-r.size, r.trunk, r.branches, r.draw)):
+        longest = (batch[0] if batch else row).size
+        area = (len(batch) + 1) * (longest - stem) * longest
+        if batch and (len(batch) == batch_size or area > AREA):
+            batches.append(Batch(stem, tuple(batch)))
+            batch = []
+        batch.append(row)
+    if batch:
+        batches.append(Batch(stem, tuple(batch)))
+    return batches
+
+
+def tokens_of(batch: Batch, padding: int) -> np.ndarray:
+    """The batch's tokens behind its stem (B, T), int64, padded on the right."""
+    length = max(row.size for row in batch.rows) - batch.stem
+    tokens = np.full((len(batch.rows), length), padding, dtype=np.int64)
+    for i, row in enumerate(batch.rows):
+        whole = row.trunk[batch.stem :] + tuple(token for branch in row.branches for token in branch)
+        tokens[i, : len(whole)] = whole
+    return tokens
+
+
+def is_plain(batch: Batch) -> bool:
+    """Whether ordinary causal attention says the same as `visible_of`: no stem, and one branch a row."""
+    return not batch.stem and all(len(row.branches) == 1 or not any(row.branches[:-1]) for row in batch.rows)
+
+
+def visible_of(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+    """Positions (B, T) of the batch's tokens, and what each sees, (B, T, stem + T), bool.
+
+    A token sees the stem, the trunk before it and its own branch before it. Padding sees all before it: a softmax over
+    nothing would be NaN.
+    """
+    length = max(row.size for row in batch.rows) - batch.stem
+    positions = np.zeros((len(batch.rows), length), dtype=np.int64)
+    seen = np.tril(np.ones((length, length), dtype=bool))
+    visible = np.ones((len(batch.rows), length, batch.stem + length), dtype=bool)
+    visible[:, :, batch.stem :] = seen
+    for i, row in enumerate(batch.rows):
+        trunk = len(row.trunk) - batch.stem
+        positions[i, :trunk] = np.arange(batch.stem, batch.stem + trunk)
+        for start, branch in zip(row.starts(), row.branches, strict=True):
+            first, end = start - batch.stem, start - batch.stem + len(branch)
+            positions[i, first:end] = np.arange(len(row.trunk), len(row.trunk) + len(branch))
+            visible[i, first:end, batch.stem + trunk : batch.stem + first] = False
+    return positions, visible

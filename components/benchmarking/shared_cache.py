@@ -1,0 +1,52 @@
+"""Keys and values that rows of a batch share, and rows of unequal length that go on from them."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from components.phi.generation import KVCache
+
+
+class SharedCache(KVCache):
+    """A cache that goes on from a stem of one row, and is told what the next tokens see and where they stand.
+
+    Args:
+        stem: cache of a single row; None for no stem. It is not changed.
+        keep: whether the keys and values of further tokens are kept, as generation needs it.
+    """
+
+    def __init__(self, stem: KVCache | None, keep: bool) -> None:
+        super().__init__()
+        self.stem_layers = [] if stem is None else [tuple(t[:, :, : stem.length] for t in pair) for pair in stem.layers]
+        self.keep = keep
+        if keep and stem is not None:
+            self.layers, self.length = list(self.stem_layers), stem.length
+        self._positions: Tensor | None = None
+        self._visible: Tensor | None = None
+
+    def expect(self, positions_BT: Tensor, visible_BTS: Tensor | None) -> None:
+        """Say of the tokens that come next where they stand, and which of all keys each sees (None: all)."""
+        self._positions, self._visible = positions_BT, visible_BTS
+
+    def positions(self, count: int) -> Tensor:
+        return self._positions
+
+    def mask(self, count: int, dtype: torch.dtype, device: torch.device) -> Tensor | None:
+        if self._visible is None:
+            return None
+        empty = torch.zeros(self._visible.shape, dtype=dtype, device=device)
+        return empty.masked_fill_(~self._visible, -math.inf)[:, None]
+
+    def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        if self.keep:
+            return super().extend(layer, keys, values)  # the first growth spreads the stem over the rows
+        if not self.stem_layers:
+            return keys, values
+        batch = keys.shape[0]
+        held_keys, held_values = (held.expand(batch, -1, -1, -1) for held in self.stem_layers[layer])
+        return torch.cat((held_keys, keys), 2), torch.cat((held_values, values), 2)
+
+    def keep_rows(self, rows: Tensor) -> None:
+        """Forget all rows but these."""
+        self.layers = [tuple(held[:, :, : self.length][rows] for held in pair) for pair in self.layers]
