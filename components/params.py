@@ -403,7 +403,7 @@ class StudyParams(Section):
         description="Each sets weights and order of the data, alike for all arms; the first tunes",
     )
     rates: list[Annotated[float, Field(gt=0, le=1000)]] = Field(
-        [0.5, 1.0, 2.0], min_length=1, description="Learning rates that each arm tries, as multiples of its section's"
+        [0.25, 0.5, 1.0, 2.0], min_length=1, description="Learning rates that each arm tries, as multiples of its section's"
     )
     horizons: list[Annotated[float, Field(gt=0, le=1)]] = Field(
         [0.5, 1.0],

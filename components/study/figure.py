@@ -29,7 +29,9 @@ def draw(study: Study, path: Path) -> None:
 
 def visible_range(lines: Sequence[Line]) -> tuple[float, float]:
     """Limits of the loss axis: what lies in the second half of each line, and starts not far above that."""
-    shown = [loss for line in lines for x, loss in zip(line.x, line.y, strict=True) if x >= (line.x[0] + line.x[-1]) / 2]
+    shown = [
+        loss for line in lines for x, loss in zip(line.x, line.y, strict=True) if x >= (line.x[0] + line.x[-1]) / 2
+    ]
     low, high = min(shown), max(shown)
     starts = [line.y[0] for line in lines if line.y[0] <= high + (high - low)]
     high = max([high, *starts])

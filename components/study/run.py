@@ -39,7 +39,7 @@ COMMAND = Command(
             default=1.0,
         ),
         Argument("rate", "learning rate, as a multiple of the section's", required=False, type=float),
-        Argument("trials", "directory of the arm's trials: the best one's learning rate is taken", required=False),
+        Argument("best", "record of the arm's best trial, whose learning rate is taken", required=False),
         Argument("small", "checkpoint of the small model, trained with this seed"),
         Argument("tokens", "directory of tokens"),
         Argument("exam", "directory of the exam"),

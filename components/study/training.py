@@ -18,7 +18,7 @@ from components.params import Params
 from components.phi import checkpoint
 from components.phi.model import PhiConfig
 from components.study.arms import ARMS, EQUAL_COST, SCRATCH, Arm
-from components.study.record import Record, best_trial, read_records
+from components.study.record import Record, read_record
 from components.tracking import Tracker, project_home
 
 SCRATCH_FOLDERS = Path(".phiforge") / "study"  # in the project's main folder
@@ -28,18 +28,20 @@ GROWTH = ("max_relative_logit_difference", "kl", "loss_delta")
 def train_and_examine(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
     """Train the model of an arm and write its record.
 
-    A training that diverges is a result too: its record has no loss. Where the trials hold this very training, their
+    A training that diverges is a result too: its record has no loss. Where the best trial is this very training, its
     record is taken, since the same command gives the same bytes.
 
     Raises:
         StepError: the arguments don't fit together, or a step failed; the step has said why.
     """
     arm, seed, horizon = ARMS[inputs["arm"]], inputs["seed"], inputs["horizon"]
-    if (inputs["rate"] is None) == (inputs["trials"] is None):
-        raise StepError("give either --rate, for a trial, or --trials, to take the rate of the best one")
+    if (inputs["rate"] is None) == (inputs["best"] is None):
+        raise StepError("give either --rate, for a trial, or --best, to take the rate of the best one")
     rate = inputs["rate"]
     if rate is None:
-        best = best_trial(read_records([inputs["trials"]]), arm.name)
+        best = read_record(inputs["best"])
+        if best.arm != arm.name:
+            raise StepError(f"{inputs['best']} is a trial of arm {best.arm!r}; give the best one of {arm.name!r}")
         if (best.seed, best.horizon) == (seed, horizon):
             best.write(outputs["output"])
             print(f"this is the trial at {best.learning_rate:g}; its record is taken", flush=True)

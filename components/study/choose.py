@@ -1,0 +1,31 @@
+"""`python -m components.study.choose`: the best trial of an arm, whose learning rate its other trainings take."""
+
+from typing import Any
+
+from components.cli import Argument, Command, Paths, main
+from components.params import Params
+from components.study.arms import ARMS
+from components.study.record import best_trial, read_records
+from components.tracking import Tracker
+
+
+def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
+    best = best_trial(read_records([inputs["trials"]]), inputs["arm"])
+    best.write(outputs["output"])
+    return {"learning_rate": best.learning_rate, "validation_loss": best.loss}
+
+
+COMMAND = Command(
+    step="study.choose",
+    description="Choose the trial of an arm with the lowest loss.",
+    run=run,
+    inputs=(
+        Argument("arm", "whose trials", type=str, choices=tuple(ARMS)),
+        Argument("trials", "directory of the arm's trials"),
+    ),
+    outputs=(Argument("output", "where the best trial's record goes (JSON)"),),
+    tracked=False,
+)
+
+if __name__ == "__main__":
+    main(COMMAND)
