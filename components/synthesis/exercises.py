@@ -1,7 +1,7 @@
-"""Exercises that a model wrote: read from JSON, and kept only if a process computes the same answer.
+"""Exercises that a model wrote: read from JSON, and kept only if their program computes the same answer.
 
-The model gives with each question a program that computes its answer. What `restricted` lets through is run twice; its
-value, printed, must be the answer. A program that computes nothing proves nothing and is turned away as well.
+The model gives with each question a program that computes its answer. What `restricted` lets through is run in the
+sandbox; its value, printed, must be the answer. A program that computes nothing proves nothing and is turned away as well.
 """
 
 import json
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.synthesis.drafts import normalise
-from components.synthesis.execution import evaluate_restricted
 from components.synthesis.restricted import computes, fault
+from components.synthesis.sandboxed import Programs
 
 FIELDS = ("question", "answer", "code", "expression")
 MAX_QUESTION, MAX_ANSWER = 1_000, 300  # characters
@@ -91,11 +91,11 @@ def form_fault(exercise: Exercise) -> str:
     return ""
 
 
-def verify(exercises: Sequence[Exercise]) -> list[str]:
-    """For each exercise what is wrong with it, or an empty string where the process computed its answer."""
+def verify(exercises: Sequence[Exercise], programs: Programs) -> list[str]:
+    """For each exercise what is wrong with it, or an empty string where its program computed its answer."""
     faults = [form_fault(exercise) for exercise in exercises]
     runnable = [i for i, wrong in enumerate(faults) if not wrong]
-    values = evaluate_restricted([(exercises[i].code, exercises[i].expression.strip()) for i in runnable])
+    values = programs.evaluate([(exercises[i].code, exercises[i].expression.strip()) for i in runnable])
     for i, (fine, value) in zip(runnable, values, strict=True):
         if not fine:
             faults[i] = f"the program gives no value: {value}"

@@ -9,8 +9,8 @@ import doctest
 import re
 from collections.abc import Sequence
 
-from components.synthesis.execution import evaluate_restricted
 from components.synthesis.restricted import fault
+from components.synthesis.sandboxed import Programs
 
 MIN_WORDS, MAX_CHARS = 80, 20_000
 MIN_COMMON, MIN_ASCII = 0.2, 0.9
@@ -181,7 +181,7 @@ def _is_expression(source: str) -> bool:
     return True
 
 
-def code_faults(texts: Sequence[str]) -> list[tuple[str, int]]:
+def code_faults(texts: Sequence[str], sandboxed: Programs) -> list[tuple[str, int]]:
     """For each text what is wrong with its Python (or an empty string), and how many of its examples were run."""
     results: list[tuple[str, int]] = []
     jobs: list[tuple[int, str, str, str]] = []
@@ -189,7 +189,7 @@ def code_faults(texts: Sequence[str]) -> list[tuple[str, int]]:
         programs, wrong = code_programs(text)
         results.append((f"not executable here: {wrong}" if wrong else "", len(programs)))
         jobs += [(number, *program) for program in programs]
-    values = evaluate_restricted([(program, expression) for _, program, expression, _ in jobs])
+    values = sandboxed.evaluate([(program, expression) for _, program, expression, _ in jobs])
     for (number, _, expression, wanted), (fine, value) in zip(jobs, values, strict=True):
         if results[number][0]:
             continue

@@ -2,7 +2,7 @@
 
 Arithmetic, text, lists, dictionaries, loops, conditions, functions of its own and a handful of pure built-ins: enough
 to compute the answer of an exercise, and nothing that reaches a file, a module, an attribute of the interpreter or the
-network. What passes is run by `components.synthesis.execution`, in a process with limits on time and memory.
+network. What passes is run by `components.synthesis.sandboxed`, confined all the same.
 """
 
 import ast

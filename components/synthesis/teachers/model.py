@@ -32,9 +32,10 @@ from components.synthesis.plan import Excerpt, Job, plan_chapters, read_excerpts
 from components.synthesis.prompts import Prompts, template_id
 from components.synthesis.prose import clean, code_faults, format_fault, prose_fault
 from components.synthesis.questions import STEP
+from components.synthesis.sandboxed import Programs
 from components.synthesis.teachers import Questions
 
-BLOCK = 256  # chapters that are verified together, in one process
+BLOCK = 256  # chapters that are verified together
 NAMES = {"openai": "api", "transformers": "local"}
 STORE = "answers.sqlite"
 TRACES = 100  # calls of each sort that are shown to the tracker
@@ -77,13 +78,17 @@ class ModelTeacher:
         render = self._prompts()
         plan = self._plan_key(jobs, render)
         prices = None if self.params.price_input is None else (self.params.price_input, self.params.price_output)
-        with _locked(self.state / f"{plan}.lock"), Store(self.state / STORE, prices) as store:
+        with (
+            Programs() as programs,  # first: what cannot be verified here is not paid for
+            _locked(self.state / f"{plan}.lock"),
+            Store(self.state / STORE, prices) as store,
+        ):
             self._fetch(jobs, render, store, plan)
             left = iter(jobs)
             while block := list(islice(left, BLOCK)):
                 requests = [render.request(job) for job in block]
                 answers = [(job, r, store.get(r.key)) for job, r in zip(block, requests, strict=True)]
-                yield from self._chapters(answers, store, taken)
+                yield from self._chapters(answers, store, taken, programs)
 
     def account(self) -> dict[str, Any]:
         """Usage of the answers that the data set rests on; what failed calls cost stands in the store alone."""
@@ -157,19 +162,23 @@ class ModelTeacher:
             self.tracker.metrics({f"teacher.spent.{name}": value for name, value in figures.items()})
 
     def _chapters(
-        self, answers: Sequence[tuple[Job, Request, Reply | None]], store: Store, taken: set[str]
+        self,
+        answers: Sequence[tuple[Job, Request, Reply | None]],
+        store: Store,
+        taken: set[str],
+        programs: Programs,
     ) -> Iterator[Document]:
         """The chapters of a block that pass; the others go to the ledger."""
         texts = [clean(reply.text) if reply else "" for _, _, reply in answers]
         prose = [i for i, (job, _, reply) in enumerate(answers) if reply and job.format != "exercises"]
-        code = dict(zip(prose, code_faults([texts[i] for i in prose]), strict=True))
+        code = dict(zip(prose, code_faults([texts[i] for i in prose], programs), strict=True))
         sets = {
             i: read_exercises(texts[i])[1]
             for i, (job, _, reply) in enumerate(answers)
             if reply and job.format == "exercises"
         }
         flat = [exercise for exercises in sets.values() for exercise in exercises]
-        faults = iter(verify(flat))
+        faults = iter(verify(flat, programs))
         verified = {i: [(exercise, next(faults)) for exercise in exercises] for i, exercises in sets.items()}
         for i, (job, request, reply) in enumerate(answers):
             if reply is None:
@@ -217,7 +226,7 @@ class ModelTeacher:
             return None
         text = "\n\n".join(exercise_pair(exercise.question, exercise.answer) for exercise in kept) + "\n"
         hashes = [question_hash(exercise.question) for exercise in kept]
-        record = {"method": "answers computed by the exercise's program, run twice", "passed": len(kept)}
+        record = {"method": "answers computed by the exercise's program in the sandbox", "passed": len(kept)}
         return text, "exercise", hashes, record | {"rejected": len(exercises) - len(kept)}
 
     def _document(

@@ -10,6 +10,7 @@ import pytest
 from bench.faulty_endpoint import Endpoint
 from components.documents import Document, DocumentWriter
 from components.synthesis.curriculum import load_lexicon
+from components.synthesis.sandboxed import Programs
 
 SHORTEN = '''def shorten(text, width, **kwargs):
     """Collapse and truncate the given text to fit in the given width.
@@ -54,6 +55,13 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def lexicon() -> dict:
     return load_lexicon()
+
+
+@pytest.fixture(scope="session")
+def programs() -> Iterator[Programs]:
+    """The sandbox of a model's programs."""
+    with Programs() as programs:
+        yield programs
 
 
 class Served:

@@ -1,4 +1,4 @@
-"""Exercises that a model wrote: read strictly, kept only if a process computes the same answer."""
+"""Exercises that a model wrote: read strictly, kept only if their program computes the same answer."""
 
 import json
 
@@ -35,7 +35,7 @@ def test_another_form_is_refused(text, words):
         read_exercises(text)
 
 
-def test_each_exercise_is_computed():
+def test_each_exercise_is_computed(programs):
     code = "def double(n):\n    return 2 * n"
     cases = {
         Exercise("What is three times four?", "12", "", "3 * 4"): "",
@@ -51,7 +51,7 @@ def test_each_exercise_is_computed():
         Exercise("What is the answer to this?", "", "", "0 + 1"): "an answer that is empty",
         Exercise("What is the answer to this?", "1", "", " "): "no expression",
     }
-    for (exercise, wanted), found in zip(cases.items(), verify(list(cases)), strict=True):
+    for (exercise, wanted), found in zip(cases.items(), verify(list(cases), programs), strict=True):
         assert found.startswith(wanted), exercise
         assert bool(found) == bool(wanted), exercise
 

@@ -135,10 +135,10 @@ not Python at all
 """
 
 
-def test_sessions_and_programs_are_run():
-    programs, wrong = code_programs(SESSION)
-    assert (len(programs), wrong) == (4, "")
-    assert code_faults([SESSION]) == [("", 4)]
+def test_sessions_and_programs_are_run(programs):
+    found, wrong = code_programs(SESSION)
+    assert (len(found), wrong) == (4, "")
+    assert code_faults([SESSION], programs) == [("", 4)]
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_sessions_and_programs_are_run():
         ((">>> x = 3", ">>>x = 3"), "a session that cannot be read"),
     ],
 )
-def test_code_that_does_not_do_what_the_text_says_is_found(change, words):
-    ((found, run),) = code_faults([SESSION.replace(*change)])
+def test_code_that_does_not_do_what_the_text_says_is_found(change, words, programs):
+    ((found, run),) = code_faults([SESSION.replace(*change)], programs)
     assert words in found
     assert run == 0 or "not executable" in found
