@@ -1,0 +1,101 @@
+"""On real data, with lm-eval's own prompts: what lm-eval's own HFLM gives, to 1e-4 a choice, and equal metrics."""
+
+import gzip
+import json
+import logging
+import time
+
+import pytest
+
+pytestmark = pytest.mark.slow
+FILES = {  # definition of lm-eval: data, split, shots, changes of the definition that the local files need
+    "piqa/piqa": ("piqa/validation", "validation", 0, {}),
+    "winogrande/default": ("winogrande/validation", "validation", 0, {}),
+    "arc/arc_easy": ("arc_easy/test", "test", 0, {}),
+    "arc/arc_challenge": ("arc_challenge/test", "test", 0, {}),
+    "siqa/siqa": ("siqa/validation", "validation", 0, {}),
+    "openbookqa/openbookqa": ("openbookqa/test", "test", 0, {}),
+    "super_glue/boolq/default": ("boolq/validation", "validation", 0, {"doc_to_target": "{{answer|int}}"}),
+    "mmlu/default/mmlu_anatomy": ("mmlu/test", "test", 5, {}),
+    "mmlu/default/mmlu_astronomy": ("mmlu/test", "test", 5, {}),
+}
+
+
+def rows(path):
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+def build(data, limit):
+    import lm_eval.tasks
+    from datasets import Dataset
+    from lm_eval.api.task import ConfigurableTask
+    from lm_eval.tasks._yaml_loader import load_yaml
+
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    tasks = {}
+    for name, (file, split, shots, changes) in FILES.items():
+        config = load_yaml(f"{lm_eval.tasks.__path__[0]}/{name}.yaml")
+        subject = name.rpartition("mmlu_")[2] if "mmlu" in name else None
+        splits = {split: rows(data / f"{file}.jsonl.gz")}
+        if subject:
+            splits["dev"] = rows(data / "mmlu/dev.jsonl.gz")
+        kept = {
+            key: Dataset.from_list([r for r in found if subject in (None, r.get("subject"))][:limit])
+            for key, found in splits.items()
+        }
+        for key in ("tag", "dataset_path", "dataset_name", "training_split", "validation_split", "test_split"):
+            config.pop(key, None)
+        config |= changes | {"test_split": split, "num_fewshot": shots, "custom_dataset": lambda kept=kept, **_: kept}
+        tasks[config["task"]] = ConfigurableTask(config=config)
+    return tasks
+
+
+def test_log_probabilities_and_metrics_are_those_of_hflm(shared_data, tmp_path):
+    import torch
+    from lm_eval.models.huggingface import HFLM
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+
+    from components.benchmarking.checkpoint import open_scorer
+    from components.benchmarking.tasks import run_tasks
+    from components.phi.checkpoint import save
+    from components.phi.model import Phi, PhiConfig
+
+    torch.set_num_threads(1)
+    data = shared_data / "benchmarks"
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(vocab_size=8192, special_tokens=["<|endoftext|>"], show_progress=False)
+    tokenizer.train_from_iterator((r["question"] for r in rows(data / "mmlu/test.jsonl.gz")[:3000]), trainer)
+    (tmp_path / "t").mkdir()
+    tokenizer.save(str(tmp_path / "t" / "tokenizer.json"))
+    config = PhiConfig(51_200, 256, 1024, 4, 4, 2048, initializer_range=0.05)
+    model = Phi(config).initialize(1)
+    assert model.parameter_count() > 10_000_000
+    save(model, tmp_path / "m", tmp_path / "t", {})
+    limit = 6
+    reference = HFLM(
+        pretrained=AutoModelForCausalLM.from_pretrained(tmp_path / "m"),
+        tokenizer=PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>"),
+        batch_size=8,
+        softmax_dtype="float32",
+    )
+    used = {}
+    found = {}
+    for name, lm in (("hflm", reference), ("ours", open_scorer(tmp_path / "m", 8))):
+        tasks = build(data, limit)
+        before = time.process_time()
+        found[name] = run_tasks(lm, tasks, 0)
+        used[name] = time.process_time() - before
+    worst = 0.0
+    for task, samples in found["hflm"]["samples"].items():
+        for a, b in zip(samples, found["ours"]["samples"][task], strict=True):
+            assert a["prompt_hash"] == b["prompt_hash"]
+            for (p, greedy), (q, ours) in zip(a["filtered_resps"], b["filtered_resps"], strict=True):
+                worst = max(worst, abs(p - q))
+                assert greedy == ours
+        assert found["hflm"]["results"][task] == found["ours"]["results"][task]
+    print(f"\n{len(found['hflm']['samples'])} tasks, largest difference {worst:.2e}, CPU seconds {used}")
+    assert worst < 1e-4
