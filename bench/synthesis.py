@@ -3,16 +3,17 @@
     python -m bench.synthesis [--jobs 6400] [--latency 0.2] [--faults 0.05] [--concurrency 64] [--only NAME]
 
 Exercises: each task draws, verifies and places drafts as the step does (`Collector`), the processes that run programs
-included; drafts a CPU second, averaged over the tasks. Beside it the step as a whole.
+included; drafts a CPU second, averaged over all tasks, none left out. Beside it the step as a whole.
 
 Endpoint: `bench.faulty_endpoint` answers in --latency seconds and fails in --faults of the calls: 429 with Retry-After,
 500, no reply, a torn reply, a reply of the wrong form. Ideal is concurrency / latency answers a second. In turn: our
 dispatcher without faults (what this machine gives, with both ends on it), ours with faults, ours with faults and three
-SIGKILLs, and for comparison a plain client: a semaphore, one timeout, every failure tried again at once, nothing kept.
+SIGKILLs, which must come to the same data, and for comparison a plain client: a semaphore, one timeout, every failure tried again at once, nothing kept.
 """
 
 import argparse
 import asyncio
+import hashlib
 import json
 import os
 import resource
@@ -84,8 +85,9 @@ def dispatch(url: str, store: Path, jobs: int, concurrency: int) -> dict:
         tally = dispatcher.run(requests(jobs))
         seconds, used = time.monotonic() - started, time.process_time() - used
         lost = sum(1 for _ in answers.missing(requests(jobs)))
+        data = hashlib.sha256(repr([answers.get(request.key) for request in requests(jobs)]).encode()).hexdigest()
         spent = answers.spent("bench")
-    counted = {"lost": lost, "answers": spent.calls - spent.unusable, "paid": spent.calls}
+    counted = {"lost": lost, "answers": spent.calls - spent.unusable, "paid": spent.calls, "data": data}
     return counted | {"seconds": seconds, "cpu": used, "faults": dict(tally.faults)}
 
 
@@ -146,16 +148,19 @@ def endpoint(jobs: int, latency: float, faults: float, concurrency: int) -> None
     print(f"endpoint: {jobs:,} jobs, {latency * 1e3:g} ms, {faults:.0%} faults, concurrency {concurrency}")
     print(f"          ideal {ideal:.1f} s, {jobs / ideal:.0f} answers a second")
     cases = (("no faults", 0.0, dispatch), ("faults", faults, dispatch), (f"{KILLS} kills", faults, killed))
+    data = set()
     with tempfile.TemporaryDirectory() as folder:
         for name, share, way in cases:
             with served(latency, share) as url:
                 result = way(url, Path(folder) / f"{name}.sqlite", jobs, concurrency)
                 twice = stats(url)["answered_again"]
+            data.add(result["data"])
             print(
                 f"          ours, {name:9}: {result['seconds']:6.1f} s, {ideal / result['seconds']:6.1%} of ideal, "
                 f"{result['lost']} lost, {result['answers'] - jobs} doubled in the store, {twice} asked again after an "
                 f"answer, {result['paid'] - result['answers']} unusable, {result['cpu']:.1f} CPU s"
             )
+        print(f"          the answers, in the order of the jobs: {'the same bytes' if len(data) == 1 else 'DIFFERENT'}")
         with served(latency, faults) as url:
             seconds = asyncio.run(plain(url, jobs, concurrency))
         print(f"          plain client   : {seconds:6.1f} s, {ideal / seconds:6.1%} of ideal")
