@@ -216,3 +216,47 @@ def test_three_kills_lose_nothing_and_change_nothing(seeds, tmp_path, serve):
     state.unlink()
     assert start(tmp_path / "whole").wait() == 0
     assert content(tmp_path / "killed") == content(tmp_path / "whole")
+
+
+NOBODY = "http://127.0.0.1:9/v1"
+
+
+@pytest.mark.parametrize(
+    ("mode", "words"),
+    [
+        ("away", r"nobody answers at http://127\.0\.0\.1:9/v1 .*start the server"),
+        ("unauthorized", r"status 401 .*PHIFORGE_TEST_KEY"),
+        ("silent", r"none of the first 8 requests .*8 times empty.*returned nothing"),
+        ("no sandbox", r"cannot be isolated here"),
+    ],
+)
+def test_what_cannot_succeed_says_so_and_leaves_nothing(seeds, tmp_path, serve, monkeypatch, mode, words):
+    """One message each; no documents, no exam, no ledger, no answer that is none."""
+    served = serve(mode=mode)
+    if mode == "no sandbox":
+
+        def refuse(*_: object) -> None:
+            raise StepError("generated code cannot be isolated here and is not run: no seccomp")
+
+        monkeypatch.setattr("components.synthesis.sandboxed.Sandbox", refuse)
+    settings = params(NOBODY if mode == "away" else served.url, api_key_env="PHIFORGE_TEST_KEY")
+    with pytest.raises(StepError, match=words):
+        run(seeds, tmp_path / "out", settings, tmp_path / "state")
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["plan.parquet"]
+    if mode != "silent":
+        assert served.endpoint.counts["calls"] == 0
+    if (tmp_path / "state" / STORE).exists():
+        with Store(tmp_path / "state" / STORE) as store:
+            assert store._db.execute("SELECT COUNT(*) FROM answers").fetchone() == (0,)
+
+
+@pytest.mark.parametrize(("needs", "words"), [("b", r"cycle: a -> b -> a|cycle: b -> a -> b"), ("z", "is no topic")])
+def test_a_broken_curriculum_leaves_nothing(seeds, tmp_path, needs, words):
+    topic = "{id: %s, title: t, prerequisites: [%s], points: [p]}"
+    path = tmp_path / "own.yaml"
+    topics = f"{topic % ('a', needs)}, {topic % ('b', 'a')}"
+    path.write_text(f"subjects:\n  - {{id: s, title: S, category: math, topics: [{topics}]}}\n")
+    with pytest.raises(StepError, match=words):
+        run(seeds, tmp_path / "out", SynthesisParams(curriculum=str(path)), tmp_path / "state")
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "state").exists()
