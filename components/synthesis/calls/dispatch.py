@@ -155,7 +155,7 @@ class Dispatcher:
 
     def _commit_when_due(self, pause: float | None) -> float | None:
         """Commit the answers that have waited long enough, or shorten a pause until then. A commit costs as much CPU as
-        a third of a call, so several answers share one."""
+        a third of a call, so several answers share one. Until then an answer counts as in flight: a kill loses it."""
         if not self._fresh:
             return pause
         left = COMMIT_AFTER - (time.monotonic() - self._oldest)
