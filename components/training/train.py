@@ -55,6 +55,7 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     section: ModelParams = getattr(params, inputs["model"])
     settings, tokens = params.training, Tokens.open(inputs["tokens"])
     machine.prepare(settings.threads)
+    check_compilable(settings)
     steps = steps_of(section, settings, inputs["model"])
     loader = open_loader(tokens, settings, steps, params.seed)
     held_out = HeldOut.choose(
@@ -120,6 +121,20 @@ def steps_of(section: ModelParams, settings: TrainingParams, name: str) -> int:
             "raise the one or lower the other"
         )
     return math.ceil(section.tokens / settings.batch_tokens)
+
+
+def check_compilable(settings: TrainingParams) -> None:
+    """Refuse what torch.compile would end with pages of a compiler's output.
+
+    Raises:
+        StepError: PyTorch lies in a folder with a blank in its name, which it doesn't quote for the C++ compiler.
+    """
+    home = str(Path(torch.__file__).parent)
+    if settings.compile and not torch.cuda.is_available() and any(character.isspace() for character in home):
+        raise StepError(
+            f"training.compile is true, and PyTorch lies in {home}: its compiler for CPUs takes no path with a blank; move the "
+            "project to a folder without one, or set training.compile to false"
+        )
 
 
 def open_loader(tokens: Tokens, settings: TrainingParams, steps: int, seed: int) -> BatchLoader:
