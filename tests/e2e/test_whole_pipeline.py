@@ -1,6 +1,6 @@
 """The whole pipeline on real text, small: by DVC in one folder, by the Prefect flow in another, from nothing each time.
 
-Both must leave the same dvc.lock, byte for byte: the same data, the same models, the same scores, whichever way and
+Both must leave the same dvc.lock, hash for hash: the same data, the same models, the same scores, whichever way and
 whenever they were made.
 """
 
@@ -118,7 +118,11 @@ def by_flow(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_flow_and_dvc_leave_the_same_lock(by_dvc: Path, by_flow: Path) -> None:
-    assert (by_dvc / "dvc.lock").read_text() == (by_flow / "dvc.lock").read_text()
+    # Compared by content: where a repository has a second dvc.yaml with many stages, DVC's own order of stages that don't
+    # depend on each other changes from process to process (networkx walks the smaller of two sets).
+    by_dvc_lock, by_flow_lock = (YAML(typ="safe").load((p / "dvc.lock").read_text()) for p in (by_dvc, by_flow))
+    assert by_dvc_lock == by_flow_lock
+    assert sorted((by_dvc / "dvc.lock").read_text()) == sorted((by_flow / "dvc.lock").read_text())
 
 
 def test_a_second_run_finds_everything_cached(by_flow: Path) -> None:
