@@ -34,7 +34,7 @@ FORMAT_VERSION = 1
 ABANDONED = 14 * 86400  # seconds after which a run that nobody has taken up again loses its states
 RUN = re.compile(r"[0-9a-f]{20}(-\d+)?")  # a run's folder
 KEPT = 2  # states; the one before the last serves if the last was torn by a failing disk
-CODE = ("components/phi", "components/training", "components/tokens.py", "components/params.py")
+CODE = ("components/phi", "components/training", "components/tokens.py", "components/params/models.py")
 UNUSED = {"card.py", "export.py", "generation.py", "pyfunc_model.py", "find.py", "finders.py"}  # by a training
 
 

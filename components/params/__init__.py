@@ -1,0 +1,64 @@
+"""Typed parameters: every knob of params.yaml with its default, range and help. One model a section.
+
+The same models check a run before any work, document params.yaml and generate the panel's launch form. Unknown keys
+are refused with the nearest known one; values out of range are refused with the allowed range.
+"""
+
+from components.params.curation import CurationParams
+from components.params.data import EngineParams, IngestionParams, Kind, Source, TokenizationParams, ValidationParams
+from components.params.evaluation import GROWING, Arm, BenchmarkingParams, ReportingParams, StudyParams
+from components.params.load import (
+    PARAMS_FILE,
+    PROFILES,
+    Params,
+    check_params,
+    describe_range,
+    flatten,
+    known_keys,
+    load_params,
+    merge,
+    parse_overrides,
+    read_yaml,
+    set_dotted,
+)
+from components.params.models import LARGE, SMALL, ModelParams, ModelShape, TrainingParams, TransferParams
+from components.params.section import Fraction, PositiveInt, Section
+from components.params.synthesis import SynthesisParams, TeacherParams
+
+__all__ = [
+    "GROWING",
+    "LARGE",
+    "PARAMS_FILE",
+    "PROFILES",
+    "SMALL",
+    "Arm",
+    "BenchmarkingParams",
+    "CurationParams",
+    "EngineParams",
+    "Fraction",
+    "IngestionParams",
+    "Kind",
+    "ModelParams",
+    "ModelShape",
+    "Params",
+    "PositiveInt",
+    "ReportingParams",
+    "Section",
+    "Source",
+    "StudyParams",
+    "SynthesisParams",
+    "TeacherParams",
+    "TokenizationParams",
+    "TrainingParams",
+    "TransferParams",
+    "ValidationParams",
+    "check_params",
+    "describe_range",
+    "flatten",
+    "known_keys",
+    "load_params",
+    "merge",
+    "parse_overrides",
+    "read_yaml",
+    "set_dotted",
+]

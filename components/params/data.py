@@ -1,0 +1,92 @@
+"""Sections of the stages before curation, and of tokenization after it."""
+
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field, model_validator
+
+from components.params.section import Fraction, Section
+
+
+class EngineParams(Section):
+    """How a step maps work over shards. Never changes a result, so no stage depends on it."""
+
+    kind: Literal["serial", "threads", "processes", "ray"] = Field("processes", description="What runs the shards")
+    workers: int = Field(0, ge=0, le=4096, description="Workers; 0 means one a core")
+    ray_address: str = Field("", description="Address of a Ray cluster; empty starts a local one")
+
+
+class Source(Section):
+    """One place to read documents from."""
+
+    path: str = Field(
+        min_length=1,
+        description="`python` for the running interpreter's own library and language reference, or a file or folder of "
+        "txt, md, rst, py, jsonl, jsonl.gz or parquet; relative paths start at the project's folder",
+    )
+    kind: Literal["auto", "web", "prose", "code", "textbook"] = Field(
+        "auto", description="Kind of the documents; auto: code for .py, else prose, or the row's own"
+    )
+    license: str = Field("unknown", description="SPDX identifier of what lies there, where the rows name none")
+
+
+class IngestionParams(Section):
+    sources: list[Source] = Field(
+        [Source(path="python", license="PSF-2.0")], min_length=1, description="Where text comes from"
+    )
+    max_document_chars: int = Field(
+        200_000, ge=1_000, le=50_000_000, description="A longer text is quarantined: it is a dump, not a document"
+    )
+
+
+class ValidationParams(Section):
+    min_documents: int = Field(50, ge=1, description="Fewer documents than this fail the gate")
+    min_megabytes: float = Field(0.05, ge=0, description="Less text than this fails the gate (MB of UTF-8)")
+    max_duplicate_fraction: Fraction = Field(0.5, description="More exact duplicates among raw documents fail the gate")
+    max_invalid_fraction: Fraction = Field(
+        0.01,
+        description="Share of texts that may be blank or wrongly decoded; ids, kinds and provenance must hold always",
+    )
+    min_tokens: int = Field(20_000, ge=1, description="Fewer training tokens than this fail the gate")
+    min_bytes_per_token: float = Field(1.2, ge=1, le=20, description="A tokenizer that compresses less fails the gate")
+
+
+Kind = Literal["web", "prose", "code", "textbook", "exercise"]
+
+
+class TokenizationParams(Section):
+    vocab_size: int = Field(2048, ge=300, le=200_000, description="Size of the byte-level BPE vocabulary")
+    tokenizer: str = Field("", description="Folder of an existing tokenizer to take instead of training one")
+    tokenizer_sha256: str = Field(
+        "",
+        pattern="^([0-9a-f]{64})?$",
+        description="SHA-256 that its tokenizer.json must have; empty takes any, and a later change goes unnoticed",
+    )
+    pad_vocab_to_multiple: int = Field(
+        1, ge=1, le=65_536, description="Rounds the model's vocabulary up: 1024 makes CodeGen's 50,295 entries 51,200"
+    )
+    validation_fraction: float = Field(0.02, gt=0, le=0.5, description="Share of documents, by hash, held out for loss")
+    epochs: dict[Kind, Annotated[float, Field(ge=0, le=16)]] = Field(
+        {"web": 1, "prose": 1, "code": 0.15, "textbook": 1, "exercise": 3},
+        description="Passes over each kind, or with weights at most so many; a fraction takes that share of its tokens",
+    )
+    weights: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        {}, description="Share of the tokens that each kind gets, of their sum; empty takes what epochs gives"
+    )
+    curriculum: list[Annotated[list[Kind], Field(min_length=1)]] = Field(
+        [], description="Kinds a phase, one phase after another: [[exercise, textbook], [prose, code, web]]; empty: one"
+    )
+
+    @model_validator(mode="after")
+    def _mixture_is_possible(self) -> "TokenizationParams":
+        unknown = sorted(set(self.weights) - set(get_args(Kind)))
+        if unknown:
+            raise ValueError(f"weights name {', '.join(unknown)}; the kinds are {', '.join(get_args(Kind))}")
+        if self.weights and not sum(self.weights.values()):
+            raise ValueError("weights are all 0; give a kind a share, or leave weights empty")
+        named = [kind for phase in self.curriculum for kind in phase]
+        twice = sorted({kind for kind in named if named.count(kind) > 1})
+        if twice:
+            raise ValueError(f"curriculum names {', '.join(twice)} more than once; each kind belongs to one phase")
+        if self.tokenizer_sha256 and not self.tokenizer:
+            raise ValueError("tokenizer_sha256 is given without tokenizer, the folder whose tokenizer.json it is of")
+        return self

@@ -1,0 +1,204 @@
+"""All sections as one model, and its reading from params.yaml, profiles and overrides."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, Field, ValidationError
+
+from components.errors import StepError
+from components.params.curation import CurationParams
+from components.params.data import EngineParams, IngestionParams, TokenizationParams, ValidationParams
+from components.params.evaluation import BenchmarkingParams, ReportingParams, StudyParams
+from components.params.models import LARGE, SMALL, ModelParams, TrainingParams, TransferParams
+from components.params.section import Section
+from components.params.synthesis import SynthesisParams
+
+PARAMS_FILE = Path("params.yaml")
+PROFILES = Path("profiles")
+
+
+class Params(Section):
+    """Everything that a run can be asked to do differently."""
+
+    seed: int = Field(1, ge=0, le=2**31 - 1, description="Seed of everything that draws")
+    engine: EngineParams = EngineParams()
+    ingestion: IngestionParams = IngestionParams()
+    validation: ValidationParams = ValidationParams()
+    curation: CurationParams = CurationParams()
+    synthesis: SynthesisParams = SynthesisParams()
+    tokenization: TokenizationParams = TokenizationParams()
+    small: ModelParams = SMALL
+    large: ModelParams = LARGE
+    training: TrainingParams = TrainingParams()
+    transfer: TransferParams = TransferParams()
+    benchmarking: BenchmarkingParams = BenchmarkingParams()
+    reporting: ReportingParams = ReportingParams()
+    study: StudyParams = StudyParams()
+
+
+def load_params(
+    path: Path = PARAMS_FILE, overrides: Iterable[str] | Mapping[str, Any] = (), profile: str | None = None
+) -> Params:
+    """Read params.yaml, lay a profile and overrides over it, and check everything.
+
+    Args:
+        path: a YAML file with the sections of `Params`; missing keys take their defaults.
+        overrides: `section.key=value` strings (values in YAML), or a mapping of dotted keys to values.
+        profile: name of an overlay in profiles/, beside `path`.
+
+    Raises:
+        StepError: the file cannot be read, or a key or value is refused; the message names each one.
+    """
+    values = read_yaml(path)
+    if profile:
+        folder = Path(path).parent / PROFILES
+        overlay = folder / f"{profile}.yaml"
+        if not overlay.is_file():
+            known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml"))) or "none"
+            raise StepError(f"profile {profile!r} is not there; profiles/ has: {known}")
+        values = merge(values, read_yaml(overlay))
+    origin = f"{path}" + (" with overrides" if overrides else "")
+    for key, value in parse_overrides(overrides).items():
+        set_dotted(values, key, value)
+    return check_params(values, origin)
+
+
+def check_params(values: Mapping[str, Any], origin: str = "parameters") -> Params:
+    """Validate a nested mapping of parameters.
+
+    Raises:
+        StepError: with one line a refused key.
+    """
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        lines = [_explain(item) for item in error.errors()]
+        raise StepError(f"{origin}: " + "; ".join(lines)) from None
+
+
+def parse_overrides(overrides: Iterable[str] | Mapping[str, Any]) -> dict[str, Any]:
+    """`["a.b=1"]` or `{"a.b": 1}` as a dict of dotted keys. Values of strings are read as YAML."""
+    if isinstance(overrides, Mapping):
+        return dict(overrides)
+    from ruamel.yaml.error import YAMLError
+
+    parsed = {}
+    for item in overrides:
+        key, equals, value = item.partition("=")
+        if not equals or not key.strip():
+            raise StepError(f"override {item!r} is not of the form section.key=value")
+        try:
+            parsed[key.strip()] = _yaml().load(value) if value.strip() else ""
+        except YAMLError as error:
+            raise StepError(f"override {item!r}: the value is no YAML ({error}); put it in quotes") from error
+    return parsed
+
+
+def set_dotted(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set `values["a"]["b"]` for the key `a.b`, in place; unknown keys are left to `check_params`."""
+    *parents, last = key.split(".")
+    node = values
+    for parent in parents:
+        child = node.get(parent)
+        if not isinstance(child, dict):
+            child = node[parent] = {}
+        node = child
+    node[last] = value
+
+
+def merge(base: dict[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of `base` with `overlay` laid over it, key by key."""
+    merged = dict(base)
+    for key, value in overlay.items():
+        old = merged.get(key)
+        merged[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, Mapping) else value
+    return merged
+
+
+def flatten(values: Mapping[str, Any] | BaseModel, prefix: str = "") -> dict[str, Any]:
+    """Nested parameters as dotted keys; lists stay values."""
+    if isinstance(values, BaseModel):
+        values = values.model_dump()
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML mapping from a file.
+
+    Raises:
+        StepError: missing, unreadable, not YAML or not a mapping.
+    """
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        values = _yaml().load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StepError(f"{path} is not there; run from the project's folder or name another with --params") from None
+    except (OSError, UnicodeDecodeError, YAMLError) as error:
+        raise StepError(f"{path} cannot be read as YAML: {error}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise StepError(f"{path} holds a {type(values).__name__}; expected sections such as `training:`")
+    return values
+
+
+def _yaml() -> Any:
+    from ruamel.yaml import YAML
+
+    return YAML(typ="safe")
+
+
+def known_keys() -> list[str]:
+    """Every dotted key that params.yaml may have."""
+    return sorted(flatten(Params()))
+
+
+def _explain(item: Mapping[str, Any]) -> str:
+    """One pydantic error as a sentence: which key, what was given, what is allowed, the nearest known key."""
+    key = ".".join(str(part) for part in item["loc"] if part != "[key]")
+    given = item.get("input")
+    if item["type"] == "extra_forbidden":
+        candidates = known_keys() + sorted(Params.model_fields)
+        nearest = difflib.get_close_matches(key, candidates, n=1, cutoff=0.3)
+        leaf = key.rpartition(".")[2]
+        same_leaf = difflib.get_close_matches(leaf, [k.rpartition(".")[2] for k in candidates], n=1, cutoff=0.75)
+        if same_leaf and (not nearest or nearest[0].rpartition(".")[2] != same_leaf[0]):
+            nearest = [k for k in candidates if k.rpartition(".")[2] == same_leaf[0]][:1] or nearest
+        hint = f"; the nearest known key is {nearest[0]!r}" if nearest else ""
+        return f"unknown key {key!r}{hint}"
+    if item["type"] == "value_error":
+        return f"{key}: {item['ctx']['error']}"
+    allowed = describe_range(key)
+    message = item["msg"][0].lower() + item["msg"][1:]
+    return f"{key} = {given!r}: {message}" + (f" (allowed: {allowed})" if allowed else "")
+
+
+def describe_range(key: str) -> str:
+    """The allowed range of a dotted key in words, or an empty string."""
+    model: Any = Params
+    field = None
+    for part in key.split("."):
+        fields = getattr(model, "model_fields", {})
+        if part not in fields:
+            break
+        field = fields[part]
+        model = field.annotation
+    if field is None:
+        return ""
+    words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+    bounds = [
+        f"{word} {getattr(rule, name):,}"
+        for rule in field.metadata
+        for name, word in words.items()
+        if getattr(rule, name, None) is not None
+    ]
+    return " and ".join(bounds)
