@@ -4,16 +4,11 @@ Pure functions of one text. Rules on lines and characters follow Gopher (Rae et 
 A1); prose and code have their own thresholds, since web rules destroy code.
 """
 
-import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from components.curation.text import normalise as normalise
 from components.params import CurationParams
-
-_CONTROL = dict.fromkeys(c for c in range(32) if chr(c) not in "\t\n") | {0x7F: None, 0xFEFF: None}
-_TRAILING = re.compile(r"(?<![ \t])[ \t]+$", re.MULTILINE)  # tried once a run of blanks, not at each of its blanks
-_BLANK_LINES = re.compile(r"\n{4,}")
 
 
 @dataclass(frozen=True)
@@ -24,13 +19,6 @@ class Failure:
     value: float
     threshold: float
     detail: str
-
-
-def normalise(text: str) -> str:
-    """NFC, Unix line ends, no control characters, no trailing blanks, at most two empty lines, one final newline."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    text = unicodedata.normalize("NFC", text).translate(_CONTROL)
-    return _BLANK_LINES.sub("\n\n\n", _TRAILING.sub("", text)).strip("\n") + "\n"
 
 
 def first_failure(text: str, kind: str, params: CurationParams) -> Failure | None:
