@@ -1,0 +1,60 @@
+"""Repair of texts: mojibake goes from web text, code stays as it is, and a second repair finds nothing to do."""
+
+# ruff: noqa: RUF001 - the texts are about such characters
+import pytest
+from ftfy.badness import MOJIBAKE_CATEGORIES, is_bad
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from components.curation.text import _may_be_bad, normalise, repair
+from components.documents import KINDS
+
+CHARACTERS = [chr(c) for c in range(0x80, 0x2600) if any(chr(c) in letters for letters in MOJIBAKE_CATEGORIES.values())]
+SUSPECT = st.text(st.sampled_from([*CHARACTERS, "Ã", "Â", "â", "€", "™", "œ", " ", "a", "e", ".", "\n"]), max_size=30)
+
+
+def mojibake(text: str, layers: int = 1) -> str:
+    for _ in range(layers):
+        text = text.encode("utf-8").decode("cp1252", "replace")
+    return text
+
+
+@pytest.mark.parametrize(
+    ("broken", "whole"),
+    [
+        ("The Mona Lisa doesnâ€™t have eyebrows.", "The Mona Lisa doesn’t have eyebrows."),
+        (mojibake("Übergröße: schön & groß"), "Übergröße: schön & groß"),
+        (mojibake("l’humanité – déjà vu", 2), "l’humanité – déjà vu"),
+        ("voted in the \x93Rathaus\x94", "voted in the “Rathaus”"),
+        ("naïve café, “quoted” — and so on…", "naïve café, “quoted” — and so on…"),
+        ("Привет, как дела?", "Привет, как дела?"),
+        ("日本語のテキスト", "日本語のテキスト"),
+        ("fish &amp; chips &lt;b&gt;", "fish &amp; chips &lt;b&gt;"),  # entities are the reader's business
+    ],
+)
+def test_mojibake_of_web_text_is_undone_and_sound_text_stays(broken: str, whole: str) -> None:
+    assert repair(broken, "web") == whole + "\n"
+
+
+def test_only_the_bad_line_is_touched() -> None:
+    assert repair("â€œdoneâ€\x9d\nnaïve ﬁsh ½", "web") == "“done”\nnaïve ﬁsh ½\n"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "web"])
+def test_no_other_kind_is_guessed_at(kind: str) -> None:
+    code = 's = "doesnâ€™t"  # a test of mojibake\r\n\tx = 1  \r\n'
+    assert repair(code, kind) == normalise(code) == 's = "doesnâ€™t"  # a test of mojibake\n\tx = 1\n'
+
+
+@given(st.one_of(st.text(), SUSPECT), st.sampled_from(KINDS))
+@example("Ã\x83Â\x82Ã\x82Â", "web")
+@example("a\x80\x99\r\nÂ \x07", "web")
+def test_a_repair_is_the_last(text: str, kind: str) -> None:
+    once = repair(text, kind)
+    assert repair(once, kind) == once == normalise(once)
+
+
+@given(st.one_of(SUSPECT, st.text(), st.builds(mojibake, st.text(st.characters(exclude_categories=["Cs"])))))
+def test_the_quick_look_misses_no_bad_text(text: str) -> None:
+    if is_bad(text):
+        assert _may_be_bad().search(text)
