@@ -1,8 +1,33 @@
 """Section `curation`: which documents stay."""
 
-from pydantic import Field
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
 
 from components.params.section import Fraction, Section
+
+Language = Annotated[str, Field(pattern="^[a-z]{2,3}$")]  # ISO 639
+
+
+class LanguageParams(Section):
+    keep: list[Language] = Field(["en"], description="ISO 639 codes of the languages that stay; empty keeps all")
+    min_probability: Fraction = Field(0.65, description="Probability of that language, at least, as FineWeb asks")
+    kinds: list[Literal["web", "prose", "textbook"]] = Field(
+        ["web"], description="Kinds that are judged; code never is"
+    )
+    min_chars: int = Field(100, ge=0, description="A shorter text gets no verdict, and stays")
+    among: list[Language] = Field([], description="Languages to decide between; empty: all that the model knows")
+
+    @model_validator(mode="after")
+    def _there_is_a_choice(self) -> "LanguageParams":
+        if len(set(self.among)) == 1:
+            raise ValueError("among names one language, so every text would be in it; name two or more, or none")
+        missing = sorted(set(self.keep) - set(self.among))
+        if self.among and missing:
+            raise ValueError(
+                f"among lacks {', '.join(missing)}, which keep names, so nothing would be found to be in it"
+            )
+        return self
 
 
 class CurationParams(Section):
@@ -14,3 +39,4 @@ class CurationParams(Section):
     max_duplicate_line_fraction: Fraction = Field(
         0.3, description="Gopher: share of lines that repeat earlier ones, at most"
     )
+    language: LanguageParams = LanguageParams()
