@@ -5,58 +5,31 @@ share of equal values estimates the Jaccard similarity with a standard error of 
 bands of four values are compared; at a similarity of 0.7 that misses two in ten thousand pairs.
 """
 
-import re
-import zlib
 from collections.abc import Iterable
 
 import numpy as np
 
+from components.shingles import SHINGLE, shingles
+
 PERMUTATIONS, BANDS = 128, 32
-SHINGLE = 5  # words
 THRESHOLD = 0.7
-_WORD = re.compile(r"\w+")
 _RNG = np.random.default_rng(0x5EED)
 _FACTORS = _RNG.integers(1, 2**63, PERMUTATIONS, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
 _OFFSETS = _RNG.integers(0, 2**63, PERMUTATIONS, dtype=np.uint64)
-_MIX = _RNG.integers(1, 2**63, SHINGLE, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+_RNG.integers(1, 2**63, SHINGLE, dtype=np.uint64)  # keeps the place of the next draws, and so the sketches
 _BAND_MIX = _RNG.integers(1, 2**63, (BANDS, PERMUTATIONS // BANDS), dtype=np.uint64) * np.uint64(2) + np.uint64(1)
 _BLOCK = 4_096  # shingles hashed at once: 4 MB
-_MAX_WORDS = 1_000_000  # of the memory of word hashes
 
 
-class Sketcher:
-    """Sketches of texts; remembers the hashes of words."""
-
-    def __init__(self) -> None:
-        self._words: dict[str, int] = {}
-
-    def sketch(self, text: str) -> np.ndarray:
-        """uint32 (PERMUTATIONS,): equal texts, up to case and punctuation, have equal sketches."""
-        return _minima(self._shingles(text))
-
-    def _shingles(self, text: str) -> np.ndarray:
-        """Distinct hashes of the runs of SHINGLE words, uint64; a shorter text is one run."""
-        known = self._words
-        words = _WORD.findall(text.lower())
-        if len(known) > _MAX_WORDS:
-            known.clear()
-        for word in set(words).difference(known):
-            known[word] = zlib.crc32(word.encode())
-        hashes = np.array([known[word] for word in words] or [0], dtype=np.uint64)
-        if len(hashes) < SHINGLE:
-            hashes = np.resize(hashes, SHINGLE)
-        length = len(hashes) - SHINGLE + 1
-        mixed = np.zeros(length, dtype=np.uint64)
-        for place in range(SHINGLE):
-            mixed += hashes[place : place + length] * _MIX[place]
-        mixed ^= mixed >> np.uint64(29)
-        return np.unique(mixed)
+def sketch(text: str) -> np.ndarray:
+    """uint32 (PERMUTATIONS,): equal texts, up to case and punctuation, have equal sketches."""
+    return _minima(np.unique(shingles([text])[0]))
 
 
-def _minima(shingles: np.ndarray) -> np.ndarray:
+def _minima(hashes: np.ndarray) -> np.ndarray:
     least = np.full(PERMUTATIONS, 2**64 - 1, dtype=np.uint64)
-    for start in range(0, len(shingles), _BLOCK):
-        block = shingles[start : start + _BLOCK, None] * _FACTORS + _OFFSETS
+    for start in range(0, len(hashes), _BLOCK):
+        block = hashes[start : start + _BLOCK, None] * _FACTORS + _OFFSETS
         np.minimum(least, block.min(axis=0), out=least)
     return (least >> np.uint64(32)).astype(np.uint32)
 
@@ -66,7 +39,6 @@ class NearDuplicates:
 
     def __init__(self, threshold: float = THRESHOLD) -> None:
         self.threshold = threshold
-        self._sketcher = Sketcher()
         self._sketches: list[np.ndarray] = []
         self._bands: dict[int, list[int]] = {}
 
@@ -75,22 +47,22 @@ class NearDuplicates:
 
     def add(self, text: str) -> tuple[int, float] | None:
         """Put a text into the index. Returns the most similar earlier text over the threshold, with the similarity."""
-        sketch = self._sketcher.sketch(text)
-        keys = _keys(sketch)
-        found = self._best(sketch, keys)
+        own = sketch(text)
+        keys = _keys(own)
+        found = self._best(own, keys)
         for key in keys:
             self._bands.setdefault(key, []).append(len(self._sketches))
-        self._sketches.append(sketch)
+        self._sketches.append(own)
         return found
 
     def find(self, text: str) -> tuple[int, float] | None:
         """The most similar text of the index over the threshold; the text itself is not put in."""
-        sketch = self._sketcher.sketch(text)
-        return self._best(sketch, _keys(sketch))
+        own = sketch(text)
+        return self._best(own, _keys(own))
 
-    def _best(self, sketch: np.ndarray, keys: Iterable[int]) -> tuple[int, float] | None:
+    def _best(self, own: np.ndarray, keys: Iterable[int]) -> tuple[int, float] | None:
         candidates = {number for key in keys for number in self._bands.get(key, ())}
-        similar = [(float((self._sketches[number] == sketch).mean()), -number) for number in candidates]
+        similar = [(float((self._sketches[number] == own).mean()), -number) for number in candidates]
         similarity, number = max(similar, default=(0.0, 0))
         return (-number, similarity) if similarity >= self.threshold else None
 

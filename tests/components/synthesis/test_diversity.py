@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from components.documents import Document, DocumentWriter
 from components.errors import StepError
 from components.params import SynthesisParams
+from components.shingles import SHINGLE
 from components.synthesis.diversity import Diversity, check_gates, gzip_ratio, near_curated, template_shares
 from components.synthesis.drafts import Draft
-from components.synthesis.near_duplicates import SHINGLE, NearDuplicates, Sketcher
+from components.synthesis.near_duplicates import NearDuplicates, sketch
 
 WORDS = [f"word{n}" for n in range(500)]
 
@@ -34,11 +35,11 @@ def jaccard(a: str, b: str) -> float:
 
 
 def test_sketches_estimate_jaccard():
-    rng, sketcher, errors = random.Random(1), Sketcher(), []
+    rng, errors = random.Random(1), []
     for edits in range(0, 40):
         a = text(rng)
         b = changed(rng, a, edits)
-        errors.append(float((sketcher.sketch(a) == sketcher.sketch(b)).mean()) - jaccard(a, b))
+        errors.append(float((sketch(a) == sketch(b)).mean()) - jaccard(a, b))
     assert np.sqrt(np.mean(np.square(errors))) < 0.06  # the standard error is 0.04
     assert abs(np.mean(errors)) < 0.02
 
