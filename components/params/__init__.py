@@ -4,7 +4,7 @@ The same models check a run before any work, document params.yaml and generate t
 are refused with the nearest known one; values out of range are refused with the allowed range.
 """
 
-from components.params.curation import CurationParams, LanguageParams
+from components.params.curation import CurationParams, DuplicatesParams, LanguageParams
 from components.params.data import EngineParams, IngestionParams, Kind, Source, TokenizationParams, ValidationParams
 from components.params.evaluation import GROWING, Arm, BenchmarkingParams, ReportingParams, StudyParams
 from components.params.load import (
@@ -34,6 +34,7 @@ __all__ = [
     "Arm",
     "BenchmarkingParams",
     "CurationParams",
+    "DuplicatesParams",
     "EngineParams",
     "Fraction",
     "IngestionParams",
