@@ -1,0 +1,198 @@
+"""Which documents stay, which of them stands for each that goes, and how alike the two are.
+
+A document goes only for a document that stays and that it resembles itself: as many as its kind's threshold asks, by
+the Jaccard similarity of the two. Of A ~ B and B ~ C but not A ~ C, A and C stay and B goes for the better one, where
+connected components, as most tools take them, would drop C for an A that it does not resemble. Better is the higher
+score, then the smaller id; so the order of the input decides nothing, and no two documents stay that were compared and
+found alike. Documents of earlier runs are better than all.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from components.curation.duplicates import ids as document_ids
+from components.curation.duplicates.candidates import Candidates, split
+from components.curation.duplicates.index import Index
+from components.curation.duplicates.similarity import ShingleSets, TextsByPosition, estimate
+from components.curation.duplicates.sketches import SketchFiles
+from components.params import DuplicatesParams
+
+_REACH = 8  # once the plain duplicates are gone; see Candidates.pairs
+_ROUNDS = 8  # at most; two or three find all
+_EDGES = 1 << 16  # taken from the arrays at once
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """The verdict on each document, by position.
+
+    Attributes:
+        keeper: int32, the position that stands for it: its own if it stays; from `len(keeper)` on, a document of an
+            earlier run.
+        jaccard: float32, similarity to the keeper: 1 for a text that stays or is the same, an estimate from sketches
+            where the keeper is of an earlier run.
+        size: int32, documents of this run that its keeper stands for, itself among them.
+        ids: uint64 (documents and those of earlier runs, 2), packed.
+    """
+
+    keeper: np.ndarray
+    jaccard: np.ndarray
+    size: np.ndarray
+    ids: np.ndarray
+
+    @property
+    def kept(self) -> np.ndarray:
+        """bool, by position."""
+        return self.keeper == np.arange(len(self.keeper))
+
+    @property
+    def exact(self) -> np.ndarray:
+        """bool, by position: it goes because its keeper has the very same text."""
+        return ~self.kept & (self.ids[self.keeper] == self.ids[: len(self.keeper)]).all(axis=1)
+
+    def cluster(self, positions: np.ndarray) -> list[str]:
+        """The ids of the keepers of documents, which name their clusters."""
+        return document_ids.unpack(self.ids[self.keeper[positions]])
+
+
+def find(
+    sketches: SketchFiles,
+    ids: np.ndarray,
+    kinds: np.ndarray,
+    scores: np.ndarray,
+    texts: TextsByPosition,
+    params: DuplicatesParams,
+    scratch: Path,
+    earlier: Index | None = None,
+) -> Clusters:
+    """Exact and near-duplicates among documents.
+
+    Args:
+        sketches: of all, by position.
+        ids: uint64 (documents, 2), see `ids.pack`.
+        kinds: int8 (documents,): places in `components.documents.KINDS`.
+        scores: float32 (documents,): the higher stays; NaN is below all.
+        texts: called with ascending positions (int64), gives their texts in that order; called a few times.
+        scratch: folder with room for a file of about the size of the duplicates' texts.
+        earlier: documents of earlier runs, which are never dropped.
+
+    Memory: about 250 bytes a document, and 150 MB; the time is linear in the documents.
+    """
+    scores = np.where(np.isnan(scores), -np.inf, scores).astype(np.float32)
+    if earlier is not None:
+        sketches = earlier.after(sketches)
+        ids = np.concatenate([ids, earlier.ids])
+    documents = len(kinds)
+    keeper, first = _same(ids, kinds, scores, documents)
+    ranked = _rank(ids, scores, first, documents)
+    left, right, values = _alike(sketches, ranked, kinds, texts, params, scratch, documents)
+    stands, jaccard = _decide(left, right, values, len(ranked))
+    similarity = np.ones(documents, dtype=np.float32)
+    ranks = np.empty(len(ids), dtype=np.int32)
+    ranks[ranked] = np.arange(len(ranked), dtype=np.int32)
+    own = ranks[keeper]  # the rank of the document with this text
+    keeper = ranked[stands[own]].astype(np.int32)
+    similarity = jaccard[own]
+    size = np.bincount(keeper, minlength=len(ids)).astype(np.int32)[keeper]
+    return Clusters(keeper, similarity, size, ids)
+
+
+def _same(ids: np.ndarray, kinds: np.ndarray, scores: np.ndarray, documents: int) -> tuple[np.ndarray, np.ndarray]:
+    """For each document the best one with its text, an earlier one before all; and which ones are such."""
+    new = np.arange(len(ids)) < documents
+    worse = np.concatenate([-scores, np.zeros(len(ids) - documents, dtype=np.float32)])
+    kind = np.concatenate([kinds, np.zeros(len(ids) - documents, dtype=kinds.dtype)])
+    order = np.lexsort((kind, worse, new, ids[:, 1], ids[:, 0]))
+    fresh = np.append(True, (ids[order[1:]] != ids[order[:-1]]).any(axis=1)) if len(ids) else np.zeros(0, dtype=bool)
+    best = order[fresh].astype(np.int32)
+    keeper = np.empty(len(ids), dtype=np.int32)
+    keeper[order] = best[np.cumsum(fresh) - 1]
+    return keeper[:documents], best
+
+
+def _rank(ids: np.ndarray, scores: np.ndarray, positions: np.ndarray, documents: int) -> np.ndarray:
+    """The positions, best first: those of earlier runs, then by score, then by id."""
+    new = positions >= documents
+    worse = np.where(new, -np.inf, -scores[np.minimum(positions, documents - 1)] if documents else 0.0)
+    return positions[np.lexsort((ids[positions, 1], ids[positions, 0], worse, ~new))]
+
+
+def _thresholds(kinds: np.ndarray, thresholds: Mapping[str, float]) -> np.ndarray:
+    """float32, by position: 2, which nothing reaches, where the kind has none."""
+    from components.documents import KINDS
+
+    return np.array([thresholds.get(kind, 2.0) for kind in KINDS], dtype=np.float32)[kinds]
+
+
+def _alike(
+    sketches: SketchFiles,
+    ranked: np.ndarray,
+    kinds: np.ndarray,
+    texts: TextsByPosition,
+    params: DuplicatesParams,
+    scratch: Path,
+    documents: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs of ranks that are near-duplicates, the better first, sorted by the lesser; and their similarity.
+
+    In rounds: the documents that would stay by the pairs so far are compared among themselves, until nothing is found.
+    """
+    none = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
+    if not params.thresholds or not documents:
+        return none
+    ranks = np.full(sketches.rows, -1, dtype=np.int32)
+    ranks[ranked] = np.arange(len(ranked), dtype=np.int32)
+    fixed = int((ranked >= documents).sum())
+    least = np.concatenate(
+        [np.full(fixed, 2.0, dtype=np.float32), _thresholds(kinds[ranked[fixed:]], params.thresholds)]
+    )
+    candidates = Candidates(sketches, ranks, params.bands, min(params.thresholds.values()))
+    tested, (left, right, values) = np.zeros(0, dtype=np.uint64), none
+    active = np.ones(len(ranked), dtype=bool)
+    with ShingleSets(documents, texts, scratch) as sets:
+        for number in range(_ROUNDS):
+            pairs = candidates.pairs(active, _REACH if number else 1, fixed)
+            pairs = np.setdiff1d(pairs, tested, assume_unique=True)
+            better, lesser = split(pairs)
+            similarity = _measure(ranked[better], ranked[lesser], sets, sketches, documents)
+            alike = similarity >= least[lesser]
+            if number and not alike.any():
+                break
+            tested = np.union1d(tested, pairs)
+            left, right = np.append(left, better[alike]), np.append(right, lesser[alike])
+            values = np.append(values, similarity[alike])
+            order = np.lexsort((left, right))
+            left, right, values = left[order], right[order], values[order]
+            active = _decide(left, right, values, len(ranked))[0] == np.arange(len(ranked))
+    return left, right, values
+
+
+def _measure(
+    left: np.ndarray, right: np.ndarray, sets: ShingleSets, sketches: SketchFiles, documents: int
+) -> np.ndarray:
+    """Similarity of pairs of positions: of texts, or of sketches where the first is of an earlier run."""
+    similarity = np.empty(len(left), dtype=np.float32)
+    known = left < documents
+    similarity[known] = sets.jaccard(left[known], right[known])
+    similarity[~known] = estimate(sketches, left[~known], right[~known])
+    return similarity
+
+
+def _decide(left: np.ndarray, right: np.ndarray, values: np.ndarray, documents: int) -> tuple[np.ndarray, np.ndarray]:
+    """The rank that stands for each rank, and the similarity to it.
+
+    From the best to the least: a document goes if it resembles one that stays, and for the best of those.
+    """
+    stands = np.arange(documents, dtype=np.int32)
+    jaccard = np.ones(documents, dtype=np.float32)
+    for start in range(0, len(left), _EDGES):
+        block = slice(start, start + _EDGES)
+        for better, lesser, value in zip(
+            left[block].tolist(), right[block].tolist(), values[block].tolist(), strict=True
+        ):
+            if stands[lesser] == lesser and stands[better] == better:
+                stands[lesser], jaccard[lesser] = better, value
+    return stands, jaccard

@@ -1,0 +1,107 @@
+"""MinHash sketches of texts, and the files that hold them.
+
+A sketch keeps, of the hashes of a text's shingles, the least value of each of some random permutations; the share of
+equal values of two sketches estimates the Jaccard similarity of their texts (Broder 1997). Computed by rensa, which
+draws the permutations as Fast Similarity Sketching does (Dahlgaard et al. 2017, arXiv 1704.04370).
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from components.errors import StepError
+from components.files import atomic_file
+from components.params import DuplicatesParams
+from components.shingles import shingles
+
+SEED = 42
+_TEXTS = 2_048  # sketched at once
+_ROWS = 8_192  # read at once: 4 MB
+
+
+def sketch(texts: Sequence[str], params: DuplicatesParams) -> np.ndarray:
+    """uint32 (len(texts), permutations): equal texts, up to case and punctuation, have equal sketches."""
+    os.environ.setdefault("RAYON_NUM_THREADS", "1")  # the workers of a step are processes already
+    from rensa import RMinHash
+
+    sketches = np.empty((len(texts), params.permutations), dtype=np.uint32)
+    for start in range(0, len(texts), _TEXTS):
+        runs, starts = shingles(texts[start : start + _TEXTS])
+        matrix = RMinHash.digest_matrix_from_flat_token_hashes(runs, starts, params.permutations, SEED)
+        sketches[start : start + _TEXTS] = matrix.to_rows()
+    return sketches
+
+
+def algorithm(params: DuplicatesParams) -> str:
+    """What two sketches must have in common to be compared."""
+    from rensa import RMinHash
+
+    return f"rensa RMinHash {RMinHash.ALGORITHM_VERSION}, seed {SEED}, {params.permutations} permutations, 5 words"
+
+
+def save_sketches(path: Path, sketches: np.ndarray) -> None:
+    """Write sketches as an .npy file, whatever the name's ending, atomically."""
+    with atomic_file(path) as partial, open(partial, "wb") as file:
+        np.save(file, np.ascontiguousarray(sketches, dtype=np.uint32), allow_pickle=False)
+
+
+class SketchFiles:
+    """Sketches in files, one after another, of which a part is in memory at a time.
+
+    Attributes:
+        rows: sketches in all.
+        permutations: values a sketch.
+
+    Raises:
+        StepError: a file is missing, cut short, or holds something else.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._files = [(Path(path), *_shape(Path(path))) for path in paths]
+        widths = {width for _, rows, width, _ in self._files if rows}
+        if len(widths) > 1:
+            raise StepError(f"sketches of {' and '.join(map(str, sorted(widths)))} permutations cannot be compared")
+        self.permutations = widths.pop() if widths else 0
+        self.rows = sum(rows for _, rows, _, _ in self._files)
+
+    def followed_by(self, others: "SketchFiles") -> "SketchFiles":
+        """These and then others."""
+        return SketchFiles([path for path, *_ in self._files + others._files])
+
+    def chunks(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Position of the first, and sketches; in order."""
+        position = 0
+        for path, rows, width, offset in self._files:
+            with open(path, "rb") as file:
+                file.seek(offset)
+                for done in range(0, rows, _ROWS):
+                    count = min(_ROWS, rows - done)
+                    yield position, np.fromfile(file, dtype=np.uint32, count=count * width).reshape(count, width)
+                    position += count
+
+    def take(self, positions: np.ndarray) -> np.ndarray:
+        """The sketches at ascending positions."""
+        taken = np.empty((len(positions), self.permutations), dtype=np.uint32)
+        for first, sketches in self.chunks():
+            start, end = np.searchsorted(positions, (first, first + len(sketches)))
+            taken[start:end] = sketches[positions[start:end] - first]
+        return taken
+
+
+def _shape(path: Path) -> tuple[int, int, int]:
+    """Rows, columns and where the values start."""
+    try:
+        with open(path, "rb") as file:
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, fortran, dtype = read(file)
+            offset = file.tell()
+    except (OSError, ValueError) as error:
+        raise StepError(f"{path} holds no sketches ({error}); delete it and run the step again") from error
+    if dtype != np.uint32 or fortran or len(shape) != 2:
+        raise StepError(f"{path} holds {dtype} {shape}; expected sketches: uint32 (documents, permutations)")
+    if path.stat().st_size != offset + 4 * shape[0] * shape[1]:
+        raise StepError(f"{path} is cut short; delete it and run the step again")
+    return shape[0], shape[1], offset
