@@ -38,7 +38,6 @@ from components.synthesis.teachers import Questions
 BLOCK = 256  # chapters that are verified together
 NAMES = {"openai": "api", "transformers": "local"}
 STORE = "answers.sqlite"
-TRACES = 100  # calls of each sort that are shown to the tracker
 
 
 class Answers(Protocol):
@@ -315,7 +314,7 @@ class EndpointAnswers:
             progress.update(before + tally.answered + len(tally.given_up), tokens=self.budget.spent_tokens)
 
         policy = Policy(self.params.concurrency, self.params.attempts, self.params.patience_s, self.params.timeout_s)
-        endpoint, calls = OpenAIEndpoint(self.params), CallSample()
+        endpoint, calls = OpenAIEndpoint(self.params), CallSample(self.params.traces)
         dispatcher = Dispatcher(endpoint, self.store, self.plan, self.budget, policy, accept, calls.add, told)
         try:
             return dispatcher.run(requests).given_up
@@ -329,7 +328,7 @@ class CallSample:
     """The first calls that were answered and the first that were not: one trace costs MLflow as much CPU as a dozen
     calls cost us, so not all are traced, and none before the others have been sent."""
 
-    def __init__(self, most: int = TRACES) -> None:
+    def __init__(self, most: int) -> None:
         self.most = most
         self._calls: dict[bool, list[Call]] = {True: [], False: []}
 

@@ -177,6 +177,17 @@ def test_the_tracker_is_told_of_calls_and_of_what_was_spent(seeds, tmp_path, ser
     assert tracker.figures["teacher.spent.cost"] > 0
 
 
+@pytest.mark.parametrize("traces", [0, 3])
+def test_so_many_calls_are_traced_as_asked(seeds, tmp_path, serve, traces) -> None:
+    """The first ones that were answered and the first that were not; what is written hangs on none of it."""
+    served, tracker = serve(faults=0.3, seed=6, latency=0.01), Watching()
+    settings = params(served.url, chapters=40, traces=traces)
+    output, exam, ledger, _ = (tmp_path / name for name in NAMES)
+    synthesize(seeds, output, exam, ledger, settings, 1, state=tmp_path / "state", tracker=tracker)
+    answered = [call for call in tracker.calls if call.outcome == "answered"]
+    assert (len(answered), len(tracker.calls) - len(answered)) == (traces, traces)
+
+
 KILLS = 3
 
 
