@@ -16,8 +16,10 @@ from components.documents import Document, DocumentWriter
 from components.engine import map_shards
 from components.errors import StepError
 from components.files import atomic_directory
-from components.ingestion.inventory import SourceFile, list_files
-from components.ingestion.readers import read_file
+from components.ingestion.files import SourceFile
+from components.ingestion.inventory import list_files
+from components.ingestion.readers import EXPECTED, Limits, read_file
+from components.ingestion.readers.hub import is_hub
 from components.params import Params
 from components.progress import Progress
 from components.tracking import Tracker
@@ -66,16 +68,17 @@ def _batches(params: Params) -> list[list[SourceFile]]:
             batches[-1].append(file)
             size += BATCH_BYTES if alone else file.size
     if not batches:
-        raise StepError(
-            "ingestion.sources hold no readable file; expected txt, md, rst, py, jsonl, jsonl.gz or parquet"
-        )
+        raise StepError(f"ingestion.sources hold no readable file; expected {EXPECTED}")
     return batches
 
 
 def _is_large(file: SourceFile) -> bool:
     """Whether a file's text is better streamed than held whole."""
-    packed = file.path.suffix.lower() in (".gz", ".parquet")
-    return file.size * (PACKING if packed else 1) >= LARGE_FILE_BYTES
+    if is_hub(str(file.location)):
+        return True
+    packed = file.compression or file.suffix == ".parquet"
+    unknown = not file.size and not isinstance(file.location, Path)
+    return unknown or file.size * (PACKING if packed else 1) >= LARGE_FILE_BYTES
 
 
 def _read(batches: list[list[SourceFile]], params: Params) -> Iterator[list[Any] | Iterator[Any]]:
@@ -90,7 +93,7 @@ def _read(batches: list[list[SourceFile]], params: Params) -> Iterator[list[Any]
 
 def _stream(batch: list[SourceFile], max_chars: int) -> Iterator[Document | dict[str, Any]]:
     for file in batch:
-        for item in read_file(file.path, file.name, file.source, max_chars):
+        for item in read_file(file, Limits(max_chars)):
             yield item if isinstance(item, Document) else item.row()
 
 

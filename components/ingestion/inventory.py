@@ -1,8 +1,9 @@
-"""What the configured sources hold now: every file with its content hash, and the Python version.
+"""What the configured sources hold now: every file with its content hash or version, and the Python version.
 
 DVC cannot see files that params.yaml merely names. This list is made at every run, and is what the `ingest` stage
 depends on: new text, changed text or another Python gives another list, and only then is read again. Equal text gives
-an equal list on every machine; a file is hashed again only when its size or time has changed.
+an equal list on every machine; a file is hashed again only when its size or time has changed. A remote file stands here
+with its store's checksum or time, a data set of the hub with its revision; neither is read for that.
 """
 
 import contextlib
@@ -10,27 +11,19 @@ import json
 import os
 import platform
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from components.cli import Argument, Command, main
 from components.errors import StepError
 from components.files import sha256_file, write_json
+from components.ingestion.files import SourceFile
 from components.ingestion.python_library import LIBRARY, library_files
-from components.ingestion.readers import reader_of
+from components.ingestion.readers import EXPECTED, reader_of
+from components.ingestion.readers.hub import is_hub, parse, resolve
+from components.ingestion.remote import is_remote, list_remote
 from components.params import Params, Source
 from components.tracking import Tracker, project_home
-
-
-@dataclass(frozen=True)
-class SourceFile:
-    """One file to read: where it is, how its documents name it, and the source that it belongs to."""
-
-    path: Path
-    name: str  # relative to the source, with forward slashes
-    source: Source
-    size: int
 
 
 def source_root(source: Source) -> Path:
@@ -44,27 +37,45 @@ def list_files(source: Source) -> tuple[list[SourceFile], Counter[str]]:
     Raises:
         StepError: the source does not exist or cannot be listed.
     """
-    root = source_root(source)
     if source.path == "python":
-        return [
-            SourceFile(p, p.relative_to(root).as_posix(), source, p.stat().st_size) for p in library_files()
-        ], Counter()
+        return [_local(path, LIBRARY, source) for path in library_files()], Counter()
+    if is_hub(source.path):
+        return [_dataset(source)], Counter()
+    if is_remote(source.path):
+        found = [SourceFile(url, url, source, size) for url, size, _ in list_remote(source.path)]
+        return _readable(found)
+    root = source_root(source)
     if not root.exists():
         raise StepError(
             f"ingestion.sources: {source.path!r} does not exist (looked for {root}); correct it in params.yaml"
         )
     if root.is_file():
-        paths = [root]
-        root = root.parent
-    else:
-        paths = sorted(_walk(root))
-    files, ignored = [], Counter()
-    for path in paths:
-        if reader_of(path) is None:
-            ignored[path.suffix.lower() or "(none)"] += 1
-        else:
-            files.append(SourceFile(path, _readable_name(path.relative_to(root)), source, path.stat().st_size))
-    return files, ignored
+        return _readable([_local(root, root.parent, source)])
+    return _readable([_local(path, root, source) for path in sorted(_walk(root))])
+
+
+def _local(path: Path, root: Path, source: Source) -> SourceFile:
+    try:
+        size = path.stat().st_size
+    except OSError:
+        size = 0  # it has vanished since it was listed; its reader will say so
+    return SourceFile(path, _readable_name(path.relative_to(root)), source, size)
+
+
+def _dataset(source: Source) -> SourceFile:
+    """A data set as the one file that it is to us; of the hub by its present revision."""
+    found = parse(source)
+    if found.is_local:
+        files = _walk(Path(found.path))
+        return SourceFile(source.path, source.path, source, sum(path.stat().st_size for path in files))
+    location, _ = resolve(source)
+    return SourceFile(location, location.rpartition("@")[0], source, 0)
+
+
+def _readable(files: list[SourceFile]) -> tuple[list[SourceFile], Counter[str]]:
+    """The files that a reader takes, and the endings of the others."""
+    ignored = Counter(file.suffix + file.compression or "(none)" for file in files if reader_of(file.name) is None)
+    return [file for file in files if reader_of(file.name)], ignored
 
 
 def _readable_name(path: Path) -> str:
@@ -96,14 +107,12 @@ class KnownHashes:
 
     def of(self, file: "SourceFile") -> str:
         """SHA-256 of the file; of one that cannot be read, the reason, since a reader will quarantine it."""
-        key = f"{file.size} {file.path.stat().st_mtime_ns} {str(file.path)!a}"  # a name may be no UTF-8
-        if key not in self._old:
-            try:
-                self._new[key] = sha256_file(file.path)
-            except OSError as error:
-                return f"unreadable: {error.strerror}"
-        else:
-            self._new[key] = self._old[key]
+        path = Path(file.location)
+        try:
+            key = f"{file.size} {path.stat().st_mtime_ns} {str(path)!a}"  # a name may be no UTF-8
+            self._new[key] = self._old[key] if key in self._old else sha256_file(path)
+        except OSError as error:
+            return f"unreadable: {error.strerror}"
         return self._new[key]
 
     def save(self) -> None:
@@ -123,15 +132,25 @@ def take(params: Params) -> dict[str, Any]:
             entry["python"] = f"{platform.python_implementation()} {platform.python_version()}"
         else:
             entry["ignored"] = dict(sorted(ignored.items()))
-            entry["listing"] = [[file.name, hashes.of(file)] for file in files]
+            entry["listing"] = _listing(source, files, hashes)
         sources.append(entry)
     hashes.save()
     if not any(entry["files"] for entry in sources):
         named = ", ".join(repr(entry["path"]) for entry in sources)
-        raise StepError(
-            f"ingestion.sources: no readable file in {named}; expected txt, md, rst, py, jsonl, jsonl.gz or parquet"
-        )
+        raise StepError(f"ingestion.sources: no readable file in {named}; expected {EXPECTED}")
     return {"sources": sources}
+
+
+def _listing(source: Source, files: list[SourceFile], hashes: KnownHashes) -> list[list[str]]:
+    """Name and version of each file: its content hash, or what the place where it lies says instead."""
+    if is_hub(source.path) and parse(source).is_local:
+        root = Path(parse(source).path)
+        return [[_readable_name(p.relative_to(root)), hashes.of(_local(p, root, source))] for p in sorted(_walk(root))]
+    if is_hub(source.path):
+        return [[file.name, str(file.location).rpartition("@")[2]] for file in files]
+    if is_remote(source.path):
+        return [[url, version] for url, _, version in list_remote(source.path) if reader_of(url)]
+    return [[file.name, hashes.of(file)] for file in files]
 
 
 def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker: Tracker) -> dict[str, Any]:

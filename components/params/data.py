@@ -20,13 +20,20 @@ class Source(Section):
 
     path: str = Field(
         min_length=1,
-        description="`python` for the running interpreter's own library and language reference, or a file or folder of "
-        "txt, md, rst, py, jsonl, jsonl.gz or parquet; relative paths start at the project's folder",
+        description="`python` for the running interpreter's own library and language reference; a file or folder, or a "
+        "URL of one (s3://, https://), of txt, md, rst, py, jsonl, parquet, html, warc or wet, all but parquet also as gz, "
+        "bz2, xz or zst; or hf://owner/name[/config][:split] of the Hugging Face hub, or hf:///folder of its layout; "
+        "relative paths start at the project's folder",
     )
     kind: Literal["auto", "web", "prose", "code", "textbook"] = Field(
-        "auto", description="Kind of the documents; auto: code for .py, else prose, or the row's own"
+        "auto",
+        description="Kind of the documents; auto: code for .py, web for html, warc and wet, else the row's or prose",
     )
-    license: str = Field("unknown", description="SPDX identifier of what lies there, where the rows name none")
+    license: str = Field("unknown", description="SPDX identifier of what lies there, where the rows or pages name none")
+    text_column: str = Field(
+        "", description="Column or key of rows that holds the text; empty: text, or of a hub data set the likeliest"
+    )
+    split: str = Field("", description="Split of a hub data set whose path names none; empty: train")
 
 
 class IngestionParams(Section):

@@ -1,0 +1,78 @@
+"""A file to read, wherever it lies: on this machine, behind an fsspec URL, or a data set of the Hugging Face hub."""
+
+import bz2
+import gzip
+import io
+import lzma
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from components.params import Source
+
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+BROKEN = (EOFError, zlib.error, lzma.LZMAError, OSError)  # what a file that breaks off raises, whatever packed it
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file to read: where it is, how its documents name it, and the source that it belongs to."""
+
+    location: Path | str  # a string is an fsspec URL, or a data set of the hub (hf://)
+    name: str  # of a local file relative to its source, with forward slashes; else the URL
+    source: Source
+    size: int  # bytes; 0 where it is not known
+
+    @property
+    def suffix(self) -> str:
+        """The ending that says the format, in lower case, without that of a compression: `.jsonl` of `a.jsonl.gz`."""
+        return suffixes(self.name)[0]
+
+    @property
+    def compression(self) -> str:
+        """The ending that says the compression, or an empty string."""
+        return suffixes(self.name)[1]
+
+    @contextmanager
+    def open(self) -> Iterator[BinaryIO]:
+        """The file's bytes, unpacked as they are read.
+
+        Raises:
+            OSError: it is not there (any more), or cannot be read.
+        """
+        with self.open_packed() as packed, unpacked(packed, self.compression) as stream:
+            yield stream
+
+    def open_packed(self) -> BinaryIO:
+        """The file's bytes as they are."""
+        if isinstance(self.location, Path):
+            return self.location.open("rb")
+        from components.ingestion.remote import open_remote
+
+        return open_remote(self.location)
+
+
+def suffixes(name: str) -> tuple[str, str]:
+    """The endings of a file name for its format and its compression, in lower case, each perhaps empty."""
+    path = Path(name.lower())
+    if path.suffix in COMPRESSED:
+        return Path(path.stem).suffix, path.suffix
+    return path.suffix, ""
+
+
+def unpacked(file: BinaryIO, compression: str) -> BinaryIO:
+    """A stream of what a packed file holds. It gives all that can be unpacked before it says that the file breaks off."""
+    if compression == ".gz":
+        return gzip.GzipFile(fileobj=file)
+    if compression == ".bz2":
+        return bz2.BZ2File(file)
+    if compression == ".xz":
+        return lzma.LZMAFile(file)
+    if compression == ".zst":
+        import pyarrow as pa
+
+        return io.BufferedReader(pa.CompressedInputStream(pa.PythonFile(file, "r"), "zstd"))
+    return file

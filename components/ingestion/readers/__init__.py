@@ -1,0 +1,81 @@
+"""Readers: from one file to documents. What cannot be read is quarantined and named, never fatal, never lost.
+
+A reader yields `Document`s and `Quarantined` entries in the order of the file, a row at a time. Each format has a module
+of its own; the libraries that it needs are loaded when the first file of that format is read.
+"""
+
+from importlib import import_module
+
+from components.documents import Document
+from components.ingestion.files import BROKEN, SourceFile, suffixes
+from components.ingestion.python_library import read_module
+from components.ingestion.readers.base import Limits, NotText, Quarantined, Read, Reader, TooLong
+
+__all__ = ["EXPECTED", "Limits", "Quarantined", "Read", "read_file", "reader_of"]
+
+READERS = {  # by a file name's ending: module and function
+    ".txt": "plain.read_text",
+    ".md": "plain.read_text",
+    ".rst": "plain.read_text",
+    ".py": "plain.read_text",
+    ".jsonl": "rows.read_jsonl",
+    ".parquet": "rows.read_parquet",
+    ".html": "html.read_html",
+    ".htm": "html.read_html",
+    ".xhtml": "html.read_html",
+    ".warc": "warc.read_warc",
+    ".wet": "warc.read_warc",
+}
+SEEKABLE = (".parquet",)  # compressed within, and not read from the start
+EXPECTED = "txt, md, rst, py, jsonl, parquet, html, warc or wet (all but parquet also as gz, bz2, xz or zst)"
+RUST_PANIC = "PanicException"  # of fastwarc and resiliparse; not an Exception
+
+
+def reader_of(name: str) -> str | None:
+    """The reader for a file by its name's ending, or None."""
+    suffix, compression = suffixes(name)
+    return READERS.get(suffix) if not (compression and suffix in SEEKABLE) else None
+
+
+def read_file(file: SourceFile, limits: Limits) -> Read:
+    """Read one file; an unreadable one, or one that breaks off, becomes a quarantine entry after what was read."""
+    import pyarrow as pa
+
+    name = file.name
+    try:
+        for item in _reader(file)(file, limits):
+            if isinstance(item, Document) and len(item.text) > limits.max_chars:
+                reason = f"{len(item.text):,} characters, over ingestion.max_document_chars {limits.max_chars:,}"
+                yield Quarantined(item.source, 0, reason)
+            else:
+                yield item
+    except (NotText, TooLong) as error:
+        yield Quarantined(name, 0, str(error))
+    except UnicodeDecodeError as error:
+        yield Quarantined(name, 0, f"is not UTF-8 (byte {error.start}: {error.reason}); convert it")
+    except (SyntaxError, RecursionError) as error:
+        yield Quarantined(name, 0, f"is not Python source: {error}")
+    except (*BROKEN, pa.ArrowException, ValueError) as error:
+        yield Quarantined(name, 0, f"cannot be read to its end: {type(error).__name__}: {error}")
+    except BaseException as error:
+        if type(error).__name__ != RUST_PANIC:
+            raise
+        yield Quarantined(name, 0, f"cannot be read to its end: {error}")
+
+
+def read_library(file: SourceFile, limits: Limits) -> Read:
+    """A file of the Python library, definition by definition."""
+    yield from read_module(file.location)
+
+
+def _reader(file: SourceFile) -> Reader:
+    if file.source.path == "python":
+        return read_library
+    hub = import_module("components.ingestion.readers.hub")
+    if hub.is_hub(str(file.location)):
+        return hub.read_hub
+    found = reader_of(file.name)
+    if found is None:
+        raise LookupError(f"no reader for {file.name}")
+    module, function = found.split(".")
+    return getattr(import_module(f"components.ingestion.readers.{module}"), function)

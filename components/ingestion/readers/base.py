@@ -1,0 +1,72 @@
+"""What every reader takes and gives: a file and limits in, documents and quarantine entries out."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from components.documents import Document
+from components.ingestion.files import SourceFile
+
+BOM_BYTES, MAX_CHAR_BYTES = 3, 4  # of UTF-8
+ESCAPED_CHAR_BYTES = 12  # of JSON: a pair of surrogates, six bytes each
+MAX_ROW_METADATA = 1_000_000  # bytes of a line beside its text
+MAX_PAGE_BYTES = 10_000_000  # of one page's HTML; Common Crawl cuts off at 5 MiB
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """What was not read: the file, the line, row or record (from 1; 0 for the whole file) and the reason."""
+
+    file: str
+    line: int
+    reason: str
+
+    def row(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+Read = Iterator[Document | Quarantined]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a reader holds in memory at once, as follows from the longest document."""
+
+    max_chars: int
+
+    @property
+    def text_bytes(self) -> int:
+        """A longer file of one text is too long a text."""
+        return BOM_BYTES + MAX_CHAR_BYTES * self.max_chars
+
+    @property
+    def line_bytes(self) -> int:
+        """A longer line of JSON holds too long a text, or no document."""
+        return ESCAPED_CHAR_BYTES * self.max_chars + MAX_ROW_METADATA
+
+
+Reader = Callable[[SourceFile, Limits], Read]
+
+
+class TooLong(ValueError):
+    """A file of one document that holds more than a document can."""
+
+
+class NotText(ValueError):
+    """Bytes that no encoding makes a text of."""
+
+
+def read_whole(file: SourceFile, most: int, parameter: str) -> bytes:
+    """All bytes of a file, unpacked; at most `most`, so that neither a huge file nor a bomb of zeros is held.
+
+    Raises:
+        TooLong: it holds more; `parameter` names the limit.
+    """
+    limit = f"more than {parameter} can take"
+    if not file.compression and file.size > most:
+        raise TooLong(f"{file.size:,} bytes, {limit}")  # unread
+    with file.open() as stream:
+        data = stream.read(most + 1)
+    if len(data) > most:
+        raise TooLong(f"over {most:,} bytes, {limit}")
+    return data

@@ -1,0 +1,93 @@
+"""From bytes to text: UTF-8 first, then what the file declares, then what its bytes look like, each strictly."""
+
+import codecs
+import io
+import re
+import tokenize
+from collections.abc import Iterable
+
+from components.ingestion.readers.base import NotText
+
+MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+UTF8 = "utf-8"
+JAPANESE, _ESCAPED = "iso2022_jp", b"\x1b$"  # the one encoding of the web that is no UTF-8 though all bytes are ASCII
+_NO_TEXT = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f]")  # a wrong guess at an encoding shows by these
+_CUT = 3  # bytes of an incomplete character, at most, at the end of what was cut off
+
+
+def decode(data: bytes, declared: Iterable[str] = (), cut_off: bool = False) -> tuple[str, str]:
+    """The text of some bytes, and the name of their encoding.
+
+    Args:
+        declared: encodings that headers or the text itself name, tried before any is guessed.
+        cut_off: whether the last character may be incomplete, and is then left out.
+
+    Raises:
+        NotText: neither UTF-8 nor another encoding fits; names the offset of the first byte that is no UTF-8.
+    """
+    for mark, encoding in MARKS:
+        if data.startswith(mark):
+            try:
+                return data.decode(encoding), encoding.removesuffix("-sig")
+            except UnicodeDecodeError as error:
+                raise NotText(
+                    f"starts as {encoding.removesuffix('-sig')}, but byte {error.start} is not ({error.reason})"
+                ) from error
+    if _ESCAPED in data and (text := _strictly(data, JAPANESE)) is not None:
+        return text, JAPANESE
+    try:
+        return data.decode(UTF8), UTF8
+    except UnicodeDecodeError as error:
+        if cut_off and error.start >= len(data) - _CUT:
+            return data[: error.start].decode(UTF8), UTF8
+        where = f"byte {error.start}: {error.reason}"
+    for encoding in [*declared, _detected(data)]:
+        text = _strictly(data, encoding)
+        if text is not None:
+            return text, codecs.lookup(encoding).name
+    raise NotText(f"is not UTF-8 ({where}), and no other encoding fits; convert it")
+
+
+def decode_python(data: bytes) -> tuple[str, str]:
+    """The text of a Python file in the encoding that it declares (PEP 263), which is UTF-8 otherwise.
+
+    Raises:
+        NotText: its bytes are not in that encoding.
+    """
+    try:
+        encoding = tokenize.detect_encoding(io.BytesIO(data).readline)[0]
+        return data.decode(encoding), encoding.removesuffix("-sig")
+    except UnicodeDecodeError as error:
+        raise NotText(f"is not {error.encoding} (byte {error.start}: {error.reason}); convert it") from error
+    except SyntaxError as error:
+        where = _first_no_utf8(data)
+        raise NotText(f"is not UTF-8 ({where}); convert it" if where else str(error)) from error
+
+
+def _first_no_utf8(data: bytes) -> str:
+    try:
+        data.decode(UTF8)
+    except UnicodeDecodeError as error:
+        return f"byte {error.start}: {error.reason}"
+    return ""
+
+
+def _strictly(data: bytes, encoding: str | None) -> str | None:
+    """The text in an encoding, or None where it is unknown, does not fit, or gives what no text holds."""
+    try:
+        text = data.decode(encoding) if encoding else None
+    except (UnicodeDecodeError, LookupError):
+        return None
+    return None if text is None or _NO_TEXT.search(text) else text
+
+
+def _detected(data: bytes) -> str | None:
+    from resiliparse.parse.encoding import detect_encoding
+
+    return detect_encoding(data, from_html_meta=True)

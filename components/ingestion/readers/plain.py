@@ -1,0 +1,30 @@
+"""A file of one text: txt, md, rst, py."""
+
+from components.documents import Document
+from components.ingestion.files import SourceFile
+from components.ingestion.readers.base import Limits, Quarantined, Read, read_whole
+from components.ingestion.readers.decoding import UTF8, decode, decode_python
+
+CREATED_BY = "file-reader/1"
+
+
+def read_text(file: SourceFile, limits: Limits) -> Read:
+    """A txt, md, rst or py file as one document."""
+    data = read_whole(file, limits.text_bytes, f"ingestion.max_document_chars {limits.max_chars:,} characters")
+    is_code = file.suffix == ".py"
+    if b"\x00" in data and not data.startswith((b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")):
+        yield Quarantined(file.name, 0, f"holds NUL bytes (first: {data.index(0):,}): a binary file, not text")
+        return
+    text, encoding = decode_python(data) if is_code else decode(data)
+    if not text.strip():
+        yield Quarantined(file.name, 0, "is empty")
+        return
+    kind = "code" if is_code else "prose"
+    yield Document(
+        text=text,
+        kind=kind if file.source.kind == "auto" else file.source.kind,
+        source=file.name,
+        license=file.source.license,
+        created_by=CREATED_BY,
+        metadata={} if encoding == UTF8 else {"encoding": encoding},
+    )

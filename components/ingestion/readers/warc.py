@@ -1,0 +1,192 @@
+"""Web archives: WARC (pages as they were fetched) and WET (text that Common Crawl has extracted), by fastwarc.
+
+A record of an archive is unpacked by Python and not by fastwarc, which takes the end of a file in the middle of a packed
+record for the end of the archive. What was read before a break is kept, and the break is named.
+"""
+
+import contextlib
+import io
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from components.documents import Document
+from components.ingestion.files import BROKEN, SourceFile
+from components.ingestion.readers.base import MAX_PAGE_BYTES, Limits, NotText, Quarantined, Read
+from components.ingestion.readers.decoding import decode
+from components.ingestion.readers.html import page_metadata
+from components.ingestion.readers.pages import Refused, read_page, web_encoding
+
+CREATED_BY = "warc-reader/1 resiliparse"
+CREATED_BY_WET = "wet-reader/1"
+HTML = ("text/html", "application/xhtml+xml")
+PLAIN = "text/plain"
+RECORD_END = b"\r\n\r\n"
+FACTS = {"date": "WARC-Date", "record_id": "WARC-Record-ID", "truncated": "WARC-Truncated"}
+_CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
+Record = Any  # fastwarc.warc.WarcRecord, whose import is for those who read archives
+
+
+def read_warc(file: SourceFile, limits: Limits) -> Read:
+    """Each page of an archive as a document of kind web, whose source is its address."""
+    others: Counter[str] = Counter()
+    with file.open() as packed:
+        stream = Whole(packed)
+        for number, record in enumerate(_records(stream), start=1):
+            found = _read_record(record, number, file, others)
+            if found:
+                yield found
+        reason = stream.reason()
+    if others:
+        kinds = ", ".join(f"{count:,} {what}" for what, count in sorted(others.items()))
+        yield Quarantined(file.name, 0, f"records that are no pages: {kinds}")
+    if reason:
+        yield Quarantined(file.name, 0, reason)
+
+
+class Whole:
+    """What fastwarc reads an archive from: a break becomes an end, and is remembered.
+
+    An exception would make fastwarc drop the record before the break as well, since it reads ahead.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._position = 0
+        self._end = b""
+        self._error: Exception | None = None
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            data = self._stream.read1(size) if hasattr(self._stream, "read1") else self._stream.read(size)
+        except BROKEN as error:
+            self._error = error
+            return b""
+        self._position += len(data)
+        self._end = (self._end + data[-len(RECORD_END) :])[-len(RECORD_END) :]
+        return data
+
+    def tell(self) -> int:
+        return self._position
+
+    def close(self) -> None:
+        """The file belongs to whoever has opened it."""
+
+    def fail(self, error: Exception) -> None:
+        """Remember why the archive could not be read on."""
+        self._error = self._error or error
+
+    def reason(self) -> str:
+        """Why the archive is not whole, or an empty string."""
+        where = f"after {self._position:,} bytes of unpacked records"
+        if self._error:
+            return f"breaks off {where} ({type(self._error).__name__}: {self._error}); what came before is kept"
+        if not self._position:
+            return "is empty"
+        return "" if self._end == RECORD_END else f"breaks off {where}, within a record; what came before is kept"
+
+
+def _records(stream: Whole) -> Iterator[Record]:
+    from fastwarc.warc import ArchiveIterator
+
+    try:
+        yield from ArchiveIterator(stream, parse_http=False, stream_detect=False)
+    except OSError as error:
+        stream.fail(error)  # what is no WARC, or not from here on
+
+
+def _read_record(record: Record, number: int, file: SourceFile, others: Counter[str]) -> Document | Quarantined | None:
+    """The document of one record, or why there is none; what is not a page at all is counted in `others`."""
+    from fastwarc.warc import WarcRecordType as Type
+
+    if record.record_type not in (Type.response, Type.resource, Type.conversion):
+        return None  # requests, and descriptions of the crawl
+    url = (record.headers.get("WARC-Target-URI") or "").strip("<>")
+    length = record.content_length
+    if length > MAX_PAGE_BYTES:
+        return Quarantined(file.name, number, f"{url}: a record of {length:,} bytes, over {MAX_PAGE_BYTES:,}")
+    offset = record.stream_pos
+    block = record.reader.read(length)
+    if len(block) < length:
+        return Quarantined(file.name, number, f"{url}: breaks off after {len(block):,} of {length:,} bytes")
+    where = {"file": file.name, "record": number, "offset": offset, "url": url}
+    where |= {name: record.headers.get(header) for name, header in FACTS.items() if record.headers.get(header)}
+    try:
+        body, content_type, charset = _payload(record, block)
+        if content_type in HTML:
+            page = read_page(body, charset)
+            text, license, facts = page.text, page.license, page_metadata(page)
+        elif content_type == PLAIN:
+            text, encoding = decode(body, filter(None, [web_encoding(charset)]), cut_off=True)
+            license, facts = "", {"encoding": encoding}
+        else:
+            others[content_type] += 1
+            return None
+    except (NotText, Refused, *BROKEN) as error:
+        return Quarantined(file.name, number, f"{url}: {error}")
+    if not text.strip():
+        return Quarantined(file.name, number, f"{url}: has no main text in its {len(body):,} bytes")
+    return Document(
+        text=text.strip("\n") + "\n",
+        kind="web" if file.source.kind == "auto" else file.source.kind,
+        source=url or f"{file.name}:{number}",
+        license=license or file.source.license,
+        created_by=CREATED_BY_WET if record.record_type == Type.conversion else CREATED_BY,
+        metadata=where | {"content_type": content_type} | facts,
+    )
+
+
+def _payload(record: Record, block: bytes) -> tuple[bytes, str, str]:
+    """Body, content type and charset of a record: of what it holds, or of the HTTP response that it holds.
+
+    A response that is no page says what it is instead of a content type.
+
+    Raises:
+        OSError: the body is not encoded as its header says.
+    """
+    declared = record.headers.get("Content-Type") or ""
+    if not declared.startswith("application/http"):
+        return block, *_content_type(declared)
+    from fastwarc.warc import HeaderMap
+
+    headers = HeaderMap()
+    body = block[headers.parse(io.BytesIO(block), True) :]
+    if headers.status_code != 200:
+        return body, f"of status {headers.status_code or 'unknown'}", ""
+    content_type, charset = _content_type(_header(headers, b"Content-Type"))
+    if content_type in (*HTML, PLAIN):
+        body = _decoded(body, headers)
+    return body, content_type, charset
+
+
+def _header(headers: Any, name: bytes) -> str:
+    return (headers.get_bytes(name) or b"").decode("latin-1").strip()
+
+
+def _content_type(header: str) -> tuple[str, str]:
+    """`text/html` and `utf-8` of `Text/HTML; charset=UTF-8`."""
+    name, _, rest = header.partition(";")
+    found = _CHARSET.search(rest)
+    return name.strip().lower() or "of no content type", found[1] if found else ""
+
+
+def _decoded(body: bytes, headers: Any) -> bytes:
+    """A body without its transfer and content encoding; crawlers may have taken either off and left the header."""
+    from fastwarc.stream_io import BrotliReader, ChunkedReader
+
+    if _header(headers, b"Transfer-Encoding").lower() == "chunked":
+        with contextlib.suppress(OSError):
+            body = ChunkedReader(io.BytesIO(body)).read(MAX_PAGE_BYTES)
+    encoding = _header(headers, b"Content-Encoding").lower()
+    if encoding == "br":
+        body = BrotliReader(io.BytesIO(body)).read(MAX_PAGE_BYTES + 1)
+    elif encoding in ("gzip", "x-gzip", "deflate") and body.lstrip()[:1] != b"<":
+        unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)  # by the header of gzip or zlib, whichever it is
+        body = unpacker.decompress(body, MAX_PAGE_BYTES + 1)
+        if not unpacker.eof and len(body) <= MAX_PAGE_BYTES:
+            raise OSError(f"its {encoding} body breaks off")
+    if len(body) > MAX_PAGE_BYTES:
+        raise OSError(f"unpacks to over {MAX_PAGE_BYTES:,} bytes")
+    return body
