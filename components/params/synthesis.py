@@ -48,7 +48,10 @@ class TeacherParams(Section):
     price_output: float | None = Field(None, ge=0, description="Price of a million answer tokens; unknown if empty")
     price_source: str = Field("", description="Currency of the prices, where they were read and when")
     traces: int = Field(
-        100, ge=0, le=100_000, description="openai: calls traced in MLflow: the first so many answered, and not answered"
+        100,
+        ge=0,
+        le=100_000,
+        description="openai: calls traced in MLflow: the first so many answered, and not answered",
     )
 
     @model_validator(mode="after")
