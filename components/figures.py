@@ -26,13 +26,14 @@ class Line:
     dashed: bool = False
 
 
-def save(path: Path, panels: int, draw: Callable[[Any], None]) -> None:
-    """Write a row of panels that share their y axis as PNG; equal drawings give equal bytes.
+def save(path: Path, panels: int, draw: Callable[[Any], None], shared: bool = True) -> None:
+    """Write a row of panels as PNG; equal drawings give equal bytes.
 
     Args:
         path: of the PNG.
         panels: how many.
         draw: gets matplotlib's axes.
+        shared: the panels share their y axis.
     """
     import matplotlib
 
@@ -41,7 +42,7 @@ def save(path: Path, panels: int, draw: Callable[[Any], None]) -> None:
 
     # Start from matplotlib's own defaults, so that a user's matplotlibrc changes nothing.
     with matplotlib.rc_context(dict(matplotlib.rcParamsDefault) | _settings()):
-        figure, axes = plt.subplots(1, panels, figsize=SIZE, sharey=True, layout="constrained")
+        figure, axes = plt.subplots(1, panels, figsize=SIZE, sharey=shared, layout="constrained")
         try:
             draw(axes)
             figure.savefig(path, format="png", dpi=DPI, metadata={"Software": None})

@@ -7,7 +7,7 @@ from typing import Any
 from components.errors import StepError
 from components.study.arms import ARMS, CONTINUED, EQUAL_COST, SCRATCH, meaning
 from components.study.record import Record, best_trial
-from components.study.statistics import Interval, interval, reached, speed_up
+from components.study.statistics import interval, reached, speed_up, verdict
 
 Budget = tuple[str, float | str]  # an arm and a horizon
 # What every arm is held against, each with the sentence that says what is equal.
@@ -130,13 +130,6 @@ def differences(study: Study, arm: str) -> list[dict[str, Any]]:
         row = {"arm": arm, "against": name, "validation_loss": loss.record(), "exam_accuracy": exam.record()}
         found.append(row | {"loss_verdict": verdict(loss, -1), "exam_verdict": verdict(exam, 1)})
     return found
-
-
-def verdict(difference: Interval, better: int) -> str:
-    """`better` or `worse` where the interval leaves out 0, else `not told apart`."""
-    if difference.low is None or difference.high is None or difference.low <= 0 <= difference.high:
-        return "not told apart"
-    return "better" if difference.mean * better > 0 else "worse"
 
 
 def target(study: Study, horizon: float | str) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Write what the study shows: tables, figure, page."""
 
-import base64
 import csv
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,14 +7,13 @@ from typing import Any
 
 from components.cli import Paths
 from components.files import atomic_directory, write_json
-from components.pages import render
+from components.study import pages
 from components.study.analysis import Study, analyse
 from components.study.figure import draw
 from components.study.record import Record, read_records
 from components.study.text import markdown, sentences, tables
 from components.tracking import Tracker
 
-TEMPLATE = Path(__file__).with_name("page.html.j2")
 COLUMNS = ("arm", "seed", "horizon", "learning_rate", "parameters", "tokens", "flops", "source_flops", "validation_loss", "bits_per_byte")  # fmt: skip
 
 
@@ -68,11 +66,13 @@ def write_rows(path: Path, records: list[Record]) -> None:
 
 def page(result: Mapping[str, Any], figure: Path) -> str:
     """The result as one HTML page that needs nothing beside it."""
-    return render(
-        TEMPLATE,
-        sentences=[
-            line.removeprefix("- ").replace("**", "") for part in sentences(result) for line in part.splitlines()
-        ],
-        tables=tables(result),
-        image=base64.b64encode(figure.read_bytes()).decode(),
+    return pages.page(
+        "Growth study",
+        "Growth study: what a small model's knowledge is worth to a larger one",
+        sentences(result),
+        tables(result),
+        figure,
+        "Validation loss of each arm against training tokens and against FLOPs",
+        "Means over the seeds. Each line is one training to the end of its decay; what follows the small model at first is "
+        "dashed.",
     )

@@ -27,6 +27,13 @@ def interval(values: Sequence[float]) -> Interval:
     return Interval(found.value, low, high, found.n)
 
 
+def verdict(difference: Interval, better: int) -> str:
+    """`better` or `worse` where the interval leaves out 0, else `not told apart`."""
+    if difference.low is None or difference.high is None or difference.low <= 0 <= difference.high:
+        return "not told apart"
+    return "better" if difference.mean * better > 0 else "worse"
+
+
 @dataclass(frozen=True)
 class Reached:
     """Where a series of finished trainings comes down to a loss.

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from components.study import pages
 from components.study.analysis import RIVALS
 from components.study.arms import CONTINUED, EQUAL_COST, SCRATCH
-from components.tables import markdown_table
+from components.study.pages import Table, with_interval
 
-Table = dict[str, Any]
 HORIZONS = {EQUAL_COST: "equal cost"}
 
 
@@ -24,10 +24,7 @@ def tables(result: Mapping[str, Any]) -> list[Table]:
 
 def markdown(result: Mapping[str, Any]) -> str:
     """The result as GitHub Markdown."""
-    parts = ["# Growth study", *sentences(result)]
-    for table in tables(result):
-        parts += [f"## {table['title']}", markdown_table(table["header"], table["rows"]), table["note"]]
-    return "\n\n".join(parts) + "\n"
+    return pages.markdown("Growth study", sentences(result), tables(result))
 
 
 def sentences(result: Mapping[str, Any]) -> list[str]:
@@ -126,12 +123,6 @@ def rates(result: Mapping[str, Any]) -> Table:
         rows.append([arm["arm"], tried, f"{arm['learning_rate']:g}" + (" (edge)" if arm["at_the_edge"] else "")])
     note = "Each arm's own sweep, with the first seed and the whole budget. At the edge of the sweep a better one may lie beyond."
     return {"title": "Learning rates", "note": note, "header": ["arm", "loss at each", "taken"], "rows": rows}
-
-
-def with_interval(value: Mapping[str, Any], digits: int, sign: bool = False) -> str:
-    """`2.8907 ± 0.0123`."""
-    mean = f"{value['mean']:{'+' if sign else ''}.{digits}f}"
-    return mean if value["low"] is None else f"{mean} ± {(value['high'] - value['low']) / 2:.{digits}f}"
 
 
 def _share(arm: Mapping[str, Any]) -> str:

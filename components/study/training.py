@@ -1,27 +1,19 @@
 """One training of the study: which commands make it, and what is written down of it."""
 
-import csv
-import hashlib
 import json
-import os
-import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from components.cli import DIVERGED, WITHIN, Paths
+from components.cli import DIVERGED, Paths
 from components.errors import StepError
 from components.params import Params
 from components.phi import checkpoint
 from components.phi.model import PhiConfig
 from components.study.arms import ARMS, EQUAL_COST, SCRATCH, Arm
 from components.study.record import Record, read_record
-from components.tracking import Tracker, project_home
+from components.study.steps import read_curve, scratch_folder, step
+from components.tracking import Tracker
 
-SCRATCH_FOLDERS = Path(".phiforge") / "study"  # in the project's main folder
 GROWTH = ("max_relative_logit_difference", "kl", "loss_delta")
 
 
@@ -56,20 +48,6 @@ def train_and_examine(inputs: Paths, outputs: Paths, params: Params, tracker: Tr
     for tokens, loss in zip(record.curve["tokens"], record.curve["loss"], strict=True):
         tracker.metrics({"validation_loss": loss}, step=int(tokens) // settings.training.batch_tokens)
     return figures(record)
-
-
-@contextmanager
-def scratch_folder(params: Params, inputs: Paths) -> Iterator[Path]:
-    """A folder for the checkpoints of one training, gone afterwards. An equal run comes back to the same place, so that
-    what a killed one has left there doesn't stay."""
-    identity = f"{Path.cwd()} {inputs} {params.model_dump_json()}"
-    folder = project_home() / SCRATCH_FOLDERS / hashlib.sha256(identity.encode()).hexdigest()[:16]
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def source_of(small: Path, seed: int) -> dict[str, Any]:
@@ -175,28 +153,6 @@ def make(
     exam = json.loads((scratch / "exam.json").read_text(encoding="utf-8"))["exam"]
     exam = {name: exam[name] for name in ("accuracy", "stderr", "chance", "majority", "tasks")}
     return Record(**record | kept, curve=read_curve(curve), exam=exam)
-
-
-def step(name: str, words: list[str], params: Path) -> int:
-    """Run a step's command, its output ours; returns 0 or DIVERGED.
-
-    Raises:
-        StepError: the step failed.
-    """
-    command = [sys.executable, "-m", f"components.{name}", *words, "--params", str(params)]
-    environment = os.environ | {WITHIN: "study"}
-    status = subprocess.run(command, env=environment, check=False).returncode
-    if status not in (0, DIVERGED):
-        raise StepError(f"{name} ended with status {status}; what it said stands above")
-    return status
-
-
-def read_curve(path: Path) -> dict[str, list[float]]:
-    """The validations of a curve that training wrote."""
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    columns = {"tokens": "tokens", "flops": "flops", "loss": "validation_loss"}
-    return {name: [float(row[column]) for row in rows] for name, column in columns.items()}
 
 
 def figures(record: Record) -> dict[str, Any]:

@@ -1,0 +1,54 @@
+"""The steps' own commands, run as parts of one training of a study: what they need beside them, and what they leave."""
+
+import csv
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from components.cli import DIVERGED, WITHIN, Paths
+from components.errors import StepError
+from components.params import Params
+from components.tracking import project_home
+
+SCRATCH_FOLDERS = Path(".phiforge") / "study"  # in the project's main folder
+
+
+@contextmanager
+def scratch_folder(params: Params, inputs: Paths) -> Iterator[Path]:
+    """A folder for the checkpoints of one training, gone afterwards. An equal run comes back to the same place, so that
+    what a killed one has left there doesn't stay."""
+    identity = f"{Path.cwd()} {inputs} {params.model_dump_json()}"
+    folder = project_home() / SCRATCH_FOLDERS / hashlib.sha256(identity.encode()).hexdigest()[:16]
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def step(name: str, words: list[str], params: Path) -> int:
+    """Run a step's command, its output ours; returns 0 or DIVERGED.
+
+    Raises:
+        StepError: the step failed.
+    """
+    command = [sys.executable, "-m", f"components.{name}", *words, "--params", str(params)]
+    environment = os.environ | {WITHIN: "study"}
+    status = subprocess.run(command, env=environment, check=False).returncode
+    if status not in (0, DIVERGED):
+        raise StepError(f"{name} ended with status {status}; what it said stands above")
+    return status
+
+
+def read_curve(path: Path) -> dict[str, list[float]]:
+    """The validations of a curve that training wrote."""
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    columns = {"tokens": "tokens", "flops": "flops", "loss": "validation_loss"}
+    return {name: [float(row[column]) for row in rows] for name, column in columns.items()}
