@@ -7,10 +7,13 @@ The order of the documents follows the order of sources and file names, whatever
 import json
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+
+from pyarrow import ArrowInvalid
 
 from components.documents import Document, DocumentWriter
 from components.engine import map_shards
@@ -28,31 +31,62 @@ BATCH_BYTES = 1_000_000  # of small files that one worker reads at a time
 LARGE_FILE_BYTES = 16_000_000  # a larger file is streamed here rather than returned by a worker
 PACKING = 8  # how much larger the text of a compressed file may be than the file
 NAMED_IN_SUMMARY = 20
+QUARANTINE = "quarantine.jsonl"
 
 
 def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker: Tracker) -> dict[str, Any]:
     batches = _batches(params)
     progress = Progress(len(batches))
     counts: Counter[str] = Counter()
-    quarantined: list[dict[str, Any]] = []
     with atomic_directory(outputs["output"]) as output:
-        with DocumentWriter(output) as writer:
+        with _said_plainly(), DocumentWriter(output) as writer, Quarantine(output / QUARANTINE) as quarantine:
             for done, items in enumerate(_read(batches, params), start=1):
                 for item in items:
                     if isinstance(item, dict):
-                        quarantined.append(item)
+                        quarantine.write(item)
                         continue
                     writer.write(item)
                     counts[f"documents.{item.kind}"] += 1
                     counts[f"bytes.{item.kind}"] += len(item.text.encode())
                 progress.update(done, documents=writer.rows)
         if not writer.rows:
-            reasons = "; ".join(f"{q['file']}: {q['reason']}" for q in quarantined[:3])
-            raise StepError(f"no document could be read from the sources, {len(quarantined)} quarantined ({reasons})")
-        _write_quarantine(output / "quarantine.jsonl", quarantined)
-    for entry in quarantined[:NAMED_IN_SUMMARY]:
+            reasons = "; ".join(f"{q['file']}: {q['reason']}" for q in quarantine.first[:3])
+            raise StepError(f"no document could be read from the sources, {quarantine.rows} quarantined ({reasons})")
+    for entry in quarantine.first:
         print(f"quarantined: {entry['file']}" + (f":{entry['line']}" if entry["line"] else "") + f": {entry['reason']}")
-    return _summary(writer.rows, counts, quarantined)
+    return _summary(writer.rows, counts, quarantine)
+
+
+@contextmanager
+def _said_plainly() -> Iterator[None]:
+    """Of a shard that cannot be written, the reason (a full disk): closing it then says only that it is closed."""
+    try:
+        yield
+    except ArrowInvalid as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
+
+
+class Quarantine:
+    """What could not be read, as JSON lines, written as it comes: an archive may have millions."""
+
+    def __init__(self, path: Path) -> None:
+        self.rows = 0
+        self.first: list[dict[str, Any]] = []
+        self._file = path.open("w", encoding="utf-8")
+
+    def write(self, row: dict[str, Any]) -> None:
+        self._file.write(json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n")
+        self.rows += 1
+        if self.rows <= NAMED_IN_SUMMARY:
+            self.first.append(row)
+
+    def __enter__(self) -> "Quarantine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
 
 
 def _batches(params: Params) -> list[list[SourceFile]]:
@@ -102,14 +136,8 @@ def read_batch(batch: list[SourceFile], max_chars: int) -> list[Document | dict[
     return list(_stream(batch, max_chars))
 
 
-def _write_quarantine(path: Path, rows: list[dict[str, Any]]) -> None:
-    path.write_text(
-        "".join(json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in rows), encoding="utf-8"
-    )
-
-
-def _summary(documents: int, counts: Counter[str], quarantined: list[dict[str, Any]]) -> dict[str, Any]:
-    summary: dict[str, Any] = {"documents": documents, "megabytes": 0.0, "quarantined": len(quarantined)}
+def _summary(documents: int, counts: Counter[str], quarantine: Quarantine) -> dict[str, Any]:
+    summary: dict[str, Any] = {"documents": documents, "megabytes": 0.0, "quarantined": quarantine.rows}
     for name, count in sorted(counts.items()):
         unit, kind = name.split(".")
         if unit == "bytes":
@@ -117,5 +145,5 @@ def _summary(documents: int, counts: Counter[str], quarantined: list[dict[str, A
         else:
             summary[f"documents_{kind}"] = count
     summary["megabytes"] = round(summary["megabytes"], 3)
-    summary["quarantined_first"] = quarantined[:NAMED_IN_SUMMARY]
+    summary["quarantined_first"] = quarantine.first
     return summary

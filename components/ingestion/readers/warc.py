@@ -5,7 +5,9 @@ record for the end of the archive. What was read before a break is kept, and the
 """
 
 import contextlib
+import gzip
 import io
+import lzma
 import re
 import zlib
 from collections import Counter
@@ -24,6 +26,7 @@ CREATED_BY_WET = "wet-reader/1"
 HTML = ("text/html", "application/xhtml+xml")
 PLAIN = "text/plain"
 RECORD_END = b"\r\n\r\n"
+NEXT_IS_NO_GZIP = "Not a gzipped file"  # said by gzip after a record that is sound
 FACTS = {"date": "WARC-Date", "record_id": "WARC-Record-ID", "truncated": "WARC-Truncated"}
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
 Record = Any  # fastwarc.warc.WarcRecord, whose import is for those who read archives
@@ -34,10 +37,15 @@ def read_warc(file: SourceFile, limits: Limits) -> Read:
     others: Counter[str] = Counter()
     with file.open() as packed:
         stream = Whole(packed)
+        last = None  # held back, since a record's checksum comes after it
         for number, record in enumerate(_records(stream), start=1):
-            found = _read_record(record, number, file, others)
-            if found:
-                yield found
+            if last:
+                yield last
+            last = _read_record(record, number, file, others)
+        if isinstance(last, Document) and stream.is_corrupt:
+            last = Quarantined(file.name, number, f"{last.source}: its packed record is corrupt")
+        if last:
+            yield last
         reason = stream.reason()
     if others:
         kinds = ", ".join(f"{count:,} {what}" for what, count in sorted(others.items()))
@@ -57,12 +65,15 @@ class Whole:
         self._position = 0
         self._end = b""
         self._error: Exception | None = None
+        self.is_corrupt = False  # the last bytes that were unpacked may not be those that were packed
 
     def read(self, size: int = -1) -> bytes:
         try:
             data = self._stream.read1(size) if hasattr(self._stream, "read1") else self._stream.read(size)
         except BROKEN as error:
             self._error = error
+            wrong = isinstance(error, (zlib.error, lzma.LZMAError, gzip.BadGzipFile))
+            self.is_corrupt = wrong and not str(error).startswith(NEXT_IS_NO_GZIP)
             return b""
         self._position += len(data)
         self._end = (self._end + data[-len(RECORD_END) :])[-len(RECORD_END) :]
@@ -102,7 +113,9 @@ def _read_record(record: Record, number: int, file: SourceFile, others: Counter[
     from fastwarc.warc import WarcRecordType as Type
 
     if record.record_type not in (Type.response, Type.resource, Type.conversion):
-        return None  # requests, and descriptions of the crawl
+        if record.record_type not in (Type.request, Type.warcinfo, Type.metadata):
+            others[f"of type {record.headers.get('WARC-Type') or 'unknown'}"] += 1
+        return None
     url = (record.headers.get("WARC-Target-URI") or "").strip("<>")
     length = record.content_length
     if length > MAX_PAGE_BYTES:

@@ -1,0 +1,253 @@
+"""Files of text and of rows: packed or not, broken in every way, never held whole when they are too large."""
+
+import bz2
+import gzip
+import io
+import json
+import lzma
+import random
+import resource
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.ingestion.readers.base import Limits
+from components.ingestion.readers.rows import bounded_lines
+
+PACK: dict[str, Callable[[bytes], bytes]] = {
+    "": bytes,
+    ".gz": gzip.compress,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+    ".zst": lambda data: pa.compress(data, "zstd", asbytes=True),
+}
+ROWS = b"".join(json.dumps({"text": f"row {i} " + "x" * (i % 90)}).encode() + b"\n" for i in range(5_000))
+
+
+@pytest.mark.parametrize("ending", PACK)
+def test_each_compression_is_unpacked(read: Callable, ending: str) -> None:
+    (document,), _ = read(f"a.md{ending}", PACK[ending](b"# Title\n"))
+    assert (document.text, document.source) == ("# Title\n", f"a.md{ending}")
+    documents, quarantined = read(f"b.jsonl{ending}", PACK[ending](ROWS))
+    assert (len(documents), quarantined) == (5_000, [])
+    assert documents[-1].source == f"b.jsonl{ending}:5000"
+
+
+@pytest.mark.parametrize("ending", [".gz", ".bz2", ".xz", ".zst"])
+def test_a_truncated_file_keeps_what_came_before_and_is_named(read: Callable, ending: str) -> None:
+    packed = PACK[ending](ROWS[: len(ROWS) // 2]) + PACK[ending](ROWS[len(ROWS) // 2 :])
+    packed = packed[: len(packed) * 9 // 10]
+    documents, quarantined = read(f"a.jsonl{ending}", packed)
+    assert 2_000 < len(documents) < 5_000
+    assert [document.text for document in documents] == [json.loads(x)["text"] for x in ROWS.splitlines()][
+        : len(documents)
+    ]
+    assert "cannot be read to its end" in quarantined[-1].reason
+    assert read(f"a.txt{ending}", packed)[0] == []
+
+
+def test_two_packed_parts_are_one_file(read: Callable) -> None:
+    assert len(read("a.jsonl.gz", gzip.compress(ROWS) + gzip.compress(ROWS))[0]) == 10_000
+
+
+def test_parquet_is_not_packed_again(read: Callable) -> None:
+    assert read("a.parquet.gz", gzip.compress(b"PAR1")) == ([], [])  # listed by the inventory as not read
+
+
+class Endless(io.RawIOBase):
+    """A line of 200 MB, then a short one, without ever being anywhere."""
+
+    def __init__(self, size: int) -> None:
+        self.left, self.tail = size, b"\nshort\n"
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:
+        data = b"x" * min(self.left, len(buffer)) if self.left else self.tail[: len(buffer)]
+        self.left, self.tail = (self.left - len(data), self.tail) if self.left else (0, self.tail[len(data) :])
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def test_a_line_of_200_megabytes_is_passed_over_without_being_held() -> None:
+    stream = io.BufferedReader(Endless(200_000_000))
+    tracemalloc.start()
+    lines = list(bounded_lines(stream, 1_000_000))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert lines == [200_000_001, b"short\n"]
+    assert peak < 10_000_000
+
+
+@given(st.lists(st.binary(max_size=12)), st.integers(1, 9))
+def test_lines_are_bounded_and_none_is_lost(parts: list[bytes], most: int) -> None:
+    data = b"\n".join(parts)
+    lines = list(bounded_lines(io.BytesIO(data), most))
+    expected = io.BytesIO(data).readlines()
+    assert len(lines) == len(expected)
+    for line, whole in zip(lines, expected, strict=True):
+        assert line in (whole, len(whole))
+        assert (line == whole) == (len(whole) <= most + whole.endswith(b"\n"))
+
+
+def test_a_too_long_line_is_named_and_the_next_is_read(read: Callable) -> None:
+    long = json.dumps({"text": "x" * (Limits(1_000).line_bytes + 1)}).encode()
+    documents, (quarantined,) = read("a.jsonl", long + b'\n{"text": "after"}\n', max_chars=1_000)
+    assert [document.text for document in documents] == ["after"]
+    assert (quarantined.line, f"a line of {len(long) + 1:,} bytes" in quarantined.reason) == (1, True)
+
+
+def test_a_bomb_of_zeros_is_not_unpacked(read: Callable) -> None:
+    data = gzip.compress(b"\0" * 30_000_000)
+    tracemalloc.start()
+    assert "over 4,003 bytes" in read("a.txt.gz", data, max_chars=1_000)[1][0].reason
+    line = read("a.jsonl.gz", data, max_chars=1_000)[1][0]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "a line of 30,000,000 bytes" in line.reason
+    assert peak < 10_000_000
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.py", "a.md.gz"])
+def test_nul_bytes_are_named(read: Callable, name: str) -> None:
+    data = b"text\n\x00more"
+    documents, (quarantined,) = read(name, gzip.compress(data) if name.endswith("gz") else data)
+    assert not documents
+    assert "NUL bytes (first: 5)" in quarantined.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [("a.jsonl", b'{"text": "a\x00b"}'), ("b.jsonl", b'{"text": "caf\xe9"}'), ("c.jsonl", b"\xff\xfe")],
+)
+def test_rows_with_nul_bytes_or_no_utf8_are_named(read: Callable, name: str, line: bytes) -> None:
+    documents, (quarantined,) = read(name, b'{"text": "before"}\n' + line + b'\n{"text": "after"}\n')
+    assert [document.text for document in documents] == ["before", "after"]
+    assert (quarantined.line, "is not JSON" in quarantined.reason) == (2, True)
+
+
+def test_other_encodings_are_found_and_recorded(read: Callable) -> None:
+    text = "Das ist ein schöner Tag für alle, die über Bücher reden möchten. " * 5
+    (document,), _ = read("a.txt", text.encode("cp1252"))
+    assert (document.text, document.metadata) == (text, {"encoding": "cp1252"})
+    (document,), _ = read("b.txt", text.encode("utf-16"))
+    assert (document.text, document.metadata) == (text, {"encoding": "utf-16"})
+    (document,), _ = read("c.py", f"# -*- coding: latin-1 -*-\ns = '{text}'\n".encode("latin-1"))
+    assert text in document.text
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "reason"),
+    [
+        ("a.txt", b"text \xc3\x28\x81\x01", "byte 5: invalid continuation byte"),
+        ("a.py", b"x = 1\ns = '\xe9'\n", "byte 11"),
+        ("b.py", b"# coding: no-such-thing\n", "no-such-thing"),
+        ("a.md", "text".encode("utf-16") + b"x", "byte 10"),
+    ],
+)
+def test_bytes_that_are_no_text_are_named_with_their_offset(
+    read: Callable, name: str, data: bytes, reason: str
+) -> None:
+    documents, (quarantined,) = read(name, data)
+    assert not documents
+    assert reason in quarantined.reason
+
+
+def test_parquet_of_another_schema_is_named(tmp_path: Path, read_path: Callable) -> None:
+    folder = tmp_path / "t"
+    folder.mkdir()
+    pq.write_table(pa.table({"text": [1, 2]}), folder / "a.parquet")
+    pq.write_table(pa.table({"body": ["x"], "text": [b"x"]}), folder / "b.parquet")
+    pq.write_table(pa.table({"body": ["one"], "n": [1]}), folder / "c.parquet")
+    (folder / "d.parquet").write_bytes((folder / "c.parquet").read_bytes()[:-9])
+    documents, quarantined = read_path(str(folder))
+    assert not documents
+    reasons = {entry.file: entry.reason for entry in quarantined}
+    assert reasons["a.parquet"] == "its column 'text' holds int64, not strings"
+    assert reasons["b.parquet"] == "its column 'text' holds binary, not strings"
+    assert reasons["c.parquet"] == "has no column 'text'; its columns: body, n"
+    assert "cannot be read to its end" in reasons["d.parquet"]
+    documents, _ = read_path(str(folder), text_column="body")
+    assert [(document.text, document.metadata) for document in documents] == [("x", {}), ("one", {"n": 1})]
+
+
+def test_the_text_may_stand_under_another_key(read: Callable) -> None:
+    documents, quarantined = read("a.jsonl", b'{"content": "c", "text": "t"}\n{"text": "t"}\n', text_column="content")
+    assert [document.text for document in documents] == ["c"]
+    assert [entry.reason for entry in quarantined] == ["has no 'content', or an empty one"]
+
+
+def test_a_row_leads_back_to_its_line_when_its_source_does_not(read: Callable) -> None:
+    documents, _ = read("a.jsonl", b'{"text": "a"}\n{"text": "b", "url": "https://example.org", "license": "MIT"}\n')
+    assert [document.source for document in documents] == ["a.jsonl:1", "https://example.org"]
+    assert documents[1].metadata == {"url": "https://example.org", "file": "a.jsonl", "line": 2}
+    assert documents[1].license == "MIT"
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.parquet", "a.html", "a.warc.gz", "a.jsonl.zst"])
+def test_a_file_that_vanishes_is_named(read_path: Callable, tmp_path: Path, name: str, monkeypatch) -> None:
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t" / name).write_bytes(b"x")
+    opened = Path.open
+
+    def vanished(path: Path, *arguments: object, **more: object) -> object:
+        path.unlink()
+        return opened(path, *arguments, **more)
+
+    monkeypatch.setattr(Path, "open", vanished)
+    documents, (quarantined,) = read_path(str(tmp_path / "t"))
+    assert not documents
+    assert (quarantined.file, "FileNotFoundError" in quarantined.reason) == (name, True)
+
+
+def test_a_file_that_vanishes_while_it_is_listed_is_named(read_path: Callable, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t" / "a.txt").write_text("a")
+    monkeypatch.setattr("components.ingestion.inventory._walk", lambda root: [root / "a.txt", root / "b.txt"])
+    documents, (quarantined,) = read_path(str(tmp_path / "t"))
+    assert [document.source for document in documents] == ["a.txt"]
+    assert quarantined.file == "b.txt"
+
+
+def test_a_file_that_breaks_in_the_middle_keeps_what_came_before(read: Callable, monkeypatch) -> None:
+    class Failing(io.BytesIO):
+        def readline(self, size: int = -1) -> bytes:
+            if self.tell() > 50_000:
+                raise OSError(5, "Input/output error")
+            return super().readline(size)
+
+    monkeypatch.setattr("components.ingestion.files.SourceFile.open_packed", lambda file: Failing(ROWS))
+    documents, (quarantined,) = read("a.jsonl", ROWS)
+    assert 500 < len(documents) < 5_000
+    assert "Input/output error" in quarantined.reason
+
+
+def test_a_full_disk_leaves_nothing_that_looks_whole(tmp_path: Path) -> None:
+    """In a process of its own, whose files may not grow beyond a few kB."""
+    (tmp_path / "t").mkdir()
+    words = [f"{random.Random(i).random()}" for i in range(20_000)]
+    (tmp_path / "t" / "a.jsonl").write_text("".join(json.dumps({"text": word}) + "\n" for word in words))
+    (tmp_path / "params.yaml").write_text(
+        f"ingestion:\n  sources: [{{path: '{tmp_path / 't'}'}}]\nengine: {{kind: serial}}\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "components.ingestion", "--params", "params.yaml", "--output", "raw"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(Path(__file__).parents[4]), "PHIFORGE_HOME": str(tmp_path), "PATH": ""},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "no room on the disk" in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "raw").exists()
+    assert not list(tmp_path.glob(".raw*"))

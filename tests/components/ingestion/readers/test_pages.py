@@ -1,0 +1,145 @@
+"""Web pages: the main text, its encoding and licence, and pages that are made to break a parser."""
+
+# ruff: noqa: RUF001 - the texts are of several scripts
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from components.ingestion.readers import pages
+from components.ingestion.readers.page_process import DEEPEST, too_deep
+from components.ingestion.readers.pages import PageProcess, read_page, spdx
+
+STORY = (
+    "The water of the river is cold in spring, since it comes from the snow of the mountains. "
+    "In summer it is warm, and the children of the village swim in it every day until the evening comes."
+)
+
+
+def page(body: str, head: str = "") -> str:
+    return (
+        f"<!DOCTYPE html><html><head><title>The river</title>{head}</head><body>"
+        "<nav><ul><li><a href='/'>Home</a></li><li><a href='/shop'>Shop now</a></li></ul></nav>"
+        f"<main><article><h1>The river</h1><p>{body}</p></article></main>"
+        "<footer>Copyright, all rights reserved, cookie settings</footer><script>var x = 'tracked';</script></body></html>"
+    )
+
+
+def test_main_text_without_menu_footer_and_script(read: Callable) -> None:
+    (document,), quarantined = read("a.html", page(STORY).encode(), license="MIT")
+    assert STORY in document.text
+    assert not [word for word in ("Home", "Shop", "cookie", "tracked", "<") if word in document.text]
+    assert (document.kind, document.source, document.license) == ("web", "a.html", "MIT")
+    assert document.created_by == "html-reader/1 resiliparse"
+    assert document.metadata == {"title": "The river", "encoding": "utf-8"}
+    assert not quarantined
+
+
+def test_code_of_a_page_keeps_its_lines_and_indents(read: Callable) -> None:
+    code = "def f(x):\n    if x:\n        return 1\n"
+    (document,), _ = read("a.htm", page(f"{STORY}</p><pre><code>{code}</code></pre><p>{STORY}").encode())
+    assert code.strip() in document.text
+
+
+def test_the_kind_can_be_named(read: Callable) -> None:
+    assert read("a.xhtml", page(STORY).encode(), kind="textbook")[0][0].kind == "textbook"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "head", "text"),
+    [
+        ("utf-8", "", "naïve café"),
+        ("utf-8", '<meta charset="iso-8859-1">', "naïve café"),  # what is UTF-8 is that, whatever it says
+        ("cp1252", '<meta charset="iso-8859-1">', "“naïve” café, as the web means Latin-1"),
+        ("koi8-r", '<meta http-equiv=content-type content="text/html; charset=koi8-r">', "Вода в реке холодная"),
+        ("shift_jis", '<meta charset="shift_jis">', "川の水は春には冷たい。"),
+        ("cp1251", "", "Вода в реке весной холодная, потому что она приходит из снега гор. " * 5),
+        ("utf-16", "", "naïve café"),
+        ("iso2022_jp", "", "川の水は春には冷たい。"),
+    ],
+)
+def test_each_encoding_is_found(read: Callable, encoding: str, head: str, text: str) -> None:
+    (document,), _ = read("a.html", page(f"{text} x", head).encode(encoding))
+    assert text.strip() in document.text
+    assert document.metadata["encoding"] == encoding
+
+
+def test_a_page_cut_off_within_a_character_loses_that_alone(read: Callable) -> None:
+    (document,), _ = read("a.html", f"<article><p>{STORY} caf\u00e9".encode()[:-1])
+    assert document.text.strip().endswith("caf")
+
+
+def test_bytes_of_no_encoding_are_quarantined_with_the_offset(read: Callable) -> None:
+    documents, (quarantined,) = read("a.html", b"<p>text" + bytes(range(128, 256)) * 3 + b"\x01\x02</p>")
+    assert not documents
+    assert "byte 7: invalid start byte" in quarantined.reason
+
+
+def test_a_page_may_name_its_licence(read: Callable) -> None:
+    link = '<link rel="license" href="https://creativecommons.org/licenses/by-sa/4.0/deed.en">'
+    (document,), _ = read("a.html", page(STORY, link).encode(), license="MIT")
+    assert document.license == "CC-BY-SA-4.0"
+    assert document.metadata["license_url"].endswith("deed.en")
+    two = link + '<link rel="license" href="https://creativecommons.org/publicdomain/zero/1.0/">'
+    assert read("a.html", page(STORY, two).encode(), license="MIT")[0][0].license == "MIT"
+    assert spdx("http://creativecommons.org/publicdomain/zero/1.0/") == "CC0-1.0"
+    assert spdx("https://example.org/?https://creativecommons.org/licenses/by/4.0/") == ""
+
+
+@pytest.mark.parametrize("html", ["", "<html><body></body></html>", "<script>1</script>", "<!--"])
+def test_a_page_without_text_is_named(read: Callable, html: str) -> None:
+    documents, (quarantined,) = read("a.html", html.encode())
+    assert not documents
+    assert "has no main text" in quarantined.reason
+
+
+def test_a_million_nested_tags_are_refused_and_the_next_page_is_read(read: Callable) -> None:
+    documents, (quarantined,) = read("bomb.html", b"<div>" * 1_000_000 + b"text")
+    assert not documents
+    assert f"nests tags more than {DEEPEST:,} deep" in quarantined.reason
+    assert STORY in read("a.html", page(STORY).encode())[0][0].text
+
+
+def test_a_page_that_takes_too_long_ends_its_process_alone(read: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "SECONDS", 1)
+    parser = PageProcess()
+    monkeypatch.setattr(pages, "_parser", lambda: parser)
+    assert STORY in read("a.html", page(STORY).encode())[0][0].text
+    attributes = " ".join(f"a{i}=1" for i in range(100_000))  # quadratic in the parser: hours, were it let
+    documents, (quarantined,) = read("bomb.html", f"<div {attributes}>text</div>".encode())
+    assert not documents
+    assert "broke the parser, or took more than 1 s of CPU" in quarantined.reason
+    assert STORY in read("a.html", page(STORY).encode())[0][0].text
+    parser.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not hold a process to its address space")
+def test_a_page_that_takes_too_much_memory_ends_its_process_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "GIGABYTES", 0.15)
+    parser = PageProcess()
+    with pytest.raises(pages.Refused, match="GB of memory"):
+        parser.ask("<p>x" * 2_000_000)
+    assert "river" in parser.ask(page(STORY))["text"]
+    parser.close()
+
+
+def test_a_huge_page_is_not_read(read: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("components.ingestion.readers.html.MAX_PAGE_BYTES", 1_000)
+    documents, (quarantined,) = read("a.html", b" " * 1_001)
+    assert not documents
+    assert quarantined.reason == "1,001 bytes, more than a page can take"
+
+
+def test_ordinary_pages_are_not_deep() -> None:
+    assert not too_deep("<p>one<br>" * 50_000)
+    assert not too_deep("<div><b>x</b></div>" * 50_000)
+    assert too_deep("<i><div>" * 50_000)
+
+
+def test_threads_have_a_parser_each() -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    texts = [f"{STORY} Number {i}." for i in range(60)]
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda text: read_page(page(text).encode()).text, texts))
+    assert all(text in got for text, got in zip(texts, found, strict=True))

@@ -1,0 +1,197 @@
+"""Web archives: pages and extracted text with their address and date; broken archives keep what came before."""
+
+import gzip
+import json
+import os
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.components.ingestion.readers.test_pages import STORY, page
+
+ROOT = Path(__file__).parents[4]
+DATA = Path(os.environ.get("PHIFORGE_DATA", ROOT.parent / "shared" / "data")) / "corpora" / "web"
+ARCHIVE = DATA / "dolma_sample-0000.warc.gz"
+
+
+def record(kind: str, block: bytes, content_type: str, url: str = "https://example.org/", **headers: str) -> bytes:
+    lines = {
+        "WARC-Type": kind,
+        "WARC-Target-URI": url,
+        "WARC-Date": "2024-04-25T16:24:44Z",
+        "WARC-Record-ID": f"<urn:uuid:{zlib.crc32(block):08x}>",
+        "Content-Type": content_type,
+        "Content-Length": str(len(block)),
+    } | headers
+    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    return f"WARC/1.0\r\n{head}\r\n".encode() + block + b"\r\n\r\n"
+
+
+def response(body: bytes, content_type: str = "text/html", url: str = "https://example.org/", **headers: str) -> bytes:
+    lines = {"Content-Type": content_type} | {name.replace("_", "-"): value for name, value in headers.items()}
+    status = lines.pop("status", "200 OK")
+    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    block = f"HTTP/1.1 {status}\r\n{head}\r\n".encode() + body
+    return record("response", block, "application/http; msgtype=response", url)
+
+
+def html(number: int) -> bytes:
+    return page(f"{STORY} Number {number}.").encode()
+
+
+@pytest.mark.parametrize("name", ["a.warc", "a.warc.gz"])
+def test_a_page_comes_with_address_date_and_place(read: Callable, name: str) -> None:
+    info = record("warcinfo", b"software: test", "application/warc-fields")
+    request = record("request", b"GET / HTTP/1.1\r\n\r\n", "application/http; msgtype=request")
+    records = [info, request, response(html(1), "text/html; charset=UTF-8", "https://example.org/1")]
+    data = b"".join(map(gzip.compress, records)) if name.endswith("gz") else b"".join(records)
+    (document,), quarantined = read(name, data, license="CC0-1.0")
+    assert f"{STORY} Number 1." in document.text
+    assert "Home" not in document.text
+    assert (document.kind, document.source, document.license) == ("web", "https://example.org/1", "CC0-1.0")
+    assert document.created_by == "warc-reader/1 resiliparse"
+    offset = len(info + request)
+    expected = {
+        "file": name, "record": 3, "offset": offset, "url": "https://example.org/1", "date": "2024-04-25T16:24:44Z",
+        "content_type": "text/html", "title": "The river", "encoding": "utf-8",
+    }  # fmt: skip
+    assert {key: document.metadata[key] for key in expected} == expected
+    assert document.metadata["record_id"].startswith("<urn:uuid:")
+    assert not quarantined
+
+
+@pytest.mark.parametrize("name", ["a.wet", "a.warc.wet.gz"])
+def test_extracted_text_is_taken_as_it_is(read: Callable, name: str) -> None:
+    text = f"Home\nShop\n{STORY}\n"
+    data = record("conversion", text.encode(), "text/plain", "http://example.org/é", **{"WARC-Truncated": "length"})
+    (document,), _ = read(name, gzip.compress(data) if name.endswith("gz") else data)
+    assert (document.text, document.kind, document.created_by) == (text, "web", "wet-reader/1")
+    assert document.metadata["truncated"] == "length"
+
+
+@pytest.mark.parametrize(
+    ("headers", "encode"),
+    [
+        ({"Content_Encoding": "gzip"}, gzip.compress),
+        ({"Content_Encoding": "deflate"}, zlib.compress),
+        ({"Content_Encoding": "gzip"}, bytes),  # the crawler has taken it off
+        ({"Transfer_Encoding": "chunked"}, lambda body: b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)),
+        ({"Transfer_Encoding": "chunked"}, bytes),
+    ],
+)
+def test_bodies_are_decoded(read: Callable, headers: dict, encode: Callable) -> None:
+    (document,), _ = read("a.warc", response(encode(html(1)), **headers))
+    assert f"{STORY} Number 1." in document.text
+
+
+def test_the_charset_of_the_header_counts(read: Callable) -> None:
+    (document,), _ = read("a.warc", response(page("Вода в реке холодная").encode("koi8-r"), "text/html;charset=koi8-r"))
+    assert "Вода в реке холодная" in document.text
+
+
+def test_what_is_no_page_is_counted_and_named(read: Callable) -> None:
+    data = [
+        response(b"\x89PNG", "image/png"),
+        response(b"\x89PNG", "image/png"),
+        response(html(1), status="404 Not Found"),
+        response(html(2)),
+        response(b"<html></html>", url="https://example.org/empty"),
+        response(b"not gzip", Content_Encoding="gzip", url="https://example.org/bad"),
+        response(gzip.compress(b"\0" * 30_000_000), Content_Encoding="gzip", url="https://example.org/bomb"),
+        response(b"<div>" * 100_000, url="https://example.org/deep"),
+        record("response", b"no http at all", "application/http"),
+        response(html(3)),
+    ]
+    documents, quarantined = read("a.warc", b"".join(data))
+    assert [document.metadata["record"] for document in documents] == [4, 10]
+    reasons = {entry.line: entry.reason for entry in quarantined}
+    assert set(reasons) == {5, 6, 7, 8, 0}
+    assert "https://example.org/empty: has no main text" in reasons[5]
+    assert "https://example.org/bad: " in reasons[6]
+    assert "https://example.org/bomb: unpacks to over" in reasons[7]
+    assert "nests tags" in reasons[8]
+    assert reasons[0] == "records that are no pages: 2 image/png, 1 of status 404, 1 of status unknown"
+
+
+ARCHIVED = [response(html(number), url=f"https://example.org/{number}") for number in range(8)]
+
+
+@pytest.mark.parametrize("share", [0.99, 0.8, 0.47, 0.2])
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_truncated_archive_keeps_its_whole_records(read: Callable, share: float, packed: bool) -> None:
+    parts = [gzip.compress(part) for part in ARCHIVED] if packed else ARCHIVED
+    size = int(sum(map(len, parts)) * share)
+    whole = sum(sum(map(len, parts[: n + 1])) <= size for n in range(len(parts)))
+    documents, quarantined = read("a.warc.gz" if packed else "a.warc", b"".join(parts)[:size])
+    # Of the record that breaks off, all may have been there but its end: then it is whole.
+    assert [f"Number {n}." in document.text for n, document in enumerate(documents)] in (
+        [True] * whole,
+        [True] * (whole + 1),
+    )
+    assert "breaks off" in quarantined[-1].reason
+    assert quarantined[-1].file.startswith("a.warc")
+
+
+@pytest.mark.parametrize("cut", range(1, 40, 3))
+def test_every_cut_in_a_header_is_seen(read: Callable, cut: int) -> None:
+    packed = [gzip.compress(part) for part in ARCHIVED[:2]]
+    documents, quarantined = read("a.warc.gz", packed[0] + packed[1][:cut])
+    assert len(documents) == 1
+    assert "breaks off" in quarantined[-1].reason
+    documents, quarantined = read("a.warc", ARCHIVED[0] + ARCHIVED[1][:cut])
+    assert len(documents) == 1
+    assert "breaks off" in quarantined[-1].reason
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"no archive at all\n" * 50,
+        b"WARC/1.0\r\nContent-Length: -5\r\n\r\n",
+        b"WARC/1.0\r\nWARC-Type: response\r\nContent-Length: 99999999999999\r\n\r\nx",
+        b"\0" * 5_000,
+        b"WARC/1.0\r\n" + b"X-Header: y\r\n" * 100_000,
+    ],
+)
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_what_is_no_archive_is_named(read: Callable, data: bytes, pack: Callable) -> None:
+    documents, quarantined = read("a.warc.gz" if pack is gzip.compress else "a.warc", pack(data))
+    assert not documents
+    assert quarantined
+
+
+def test_rubbish_between_records_ends_the_archive_by_name(read: Callable) -> None:
+    documents, quarantined = read("a.warc", ARCHIVED[0] + b"rubbish\n" * 20 + ARCHIVED[1])
+    assert len(documents) == 1
+    assert "breaks off" in quarantined[-1].reason
+
+
+def test_a_corrupt_byte_costs_what_follows_and_is_named(read: Callable) -> None:
+    parts = [gzip.compress(part) for part in ARCHIVED]
+    broken = bytearray(parts[3])
+    broken[len(broken) // 2] ^= 0xFF
+    documents, quarantined = read("a.warc.gz", b"".join(parts[:3]) + bytes(broken) + b"".join(parts[4:]))
+    assert [document.source for document in documents] == [f"https://example.org/{n}" for n in range(3)]
+    assert "breaks off" in quarantined[-1].reason
+
+
+def test_a_record_whose_checksum_does_not_fit_is_not_taken(read: Callable) -> None:
+    parts = [bytearray(gzip.compress(part)) for part in ARCHIVED]
+    parts[3][-8] ^= 0xFF
+    documents, quarantined = read("a.warc.gz", b"".join(parts))
+    assert [document.source for document in documents] == [f"https://example.org/{n}" for n in range(3)]
+    assert quarantined[0].reason == "https://example.org/3: its packed record is corrupt"
+    assert "CRC check failed" in quarantined[1].reason
+
+
+@pytest.mark.skipif(not ARCHIVE.is_file(), reason="the archive of the development data is not there")
+def test_a_crawl_of_wget(read_path: Callable) -> None:
+    documents, quarantined = read_path(str(ARCHIVE))
+    assert len(documents) == 24
+    assert not quarantined
+    assert all(document.source.startswith(("https://", "metadata://")) for document in documents)
+    assert not any("<div" in document.text for document in documents)
+    assert json.dumps(documents[0].metadata)
