@@ -27,6 +27,7 @@ HTML = ("text/html", "application/xhtml+xml")
 PLAIN = "text/plain"
 RECORD_END = b"\r\n\r\n"
 NEXT_IS_NO_GZIP = "Not a gzipped file"  # said by gzip after a record that is sound
+PROBED = 1 << 20  # bytes
 FACTS = {"date": "WARC-Date", "record_id": "WARC-Record-ID", "truncated": "WARC-Truncated"}
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
 Record = Any  # fastwarc.warc.WarcRecord, whose import is for those who read archives
@@ -86,7 +87,11 @@ class Whole:
         """The file belongs to whoever has opened it."""
 
     def fail(self, error: Exception) -> None:
-        """Remember why the archive could not be read on."""
+        """Remember why fastwarc could not go on; it may be that the file is corrupt, which shows a little later."""
+        position = self._position
+        while self._error is None and self._position < position + PROBED and self.read(1 << 16):
+            continue
+        self._position = position
         self._error = self._error or error
 
     def reason(self) -> str:
