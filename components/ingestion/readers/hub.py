@@ -4,6 +4,7 @@
 
 import os
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,13 +102,29 @@ def read_hub(file: SourceFile, limits: Limits) -> Read:
     about = {"dataset": found.path, "config": found.config, "split": found.split, "revision": found.revision}
     if found.is_local:
         about = {"dataset": file.name, "split": found.split}
-    for number, row in enumerate(rows, start=1):
+    for number, row in enumerate(watched(rows, found, source.path), start=1):
         item = row_document(row, file.name, number, source, license, CREATED_BY)
         if not isinstance(item, Quarantined):
             item.metadata |= {name: fact for name, fact in about.items() if fact} | {"row": number}
             item.metadata.pop("file", None)
             item.metadata.pop("line", None)
         yield item
+
+
+def watched(rows: Iterable[dict[str, Any]], found: Dataset, path: str) -> Iterator[dict[str, Any]]:
+    """The rows; a folder that breaks off is an error of its files, a hub that does is none of the data set.
+
+    Raises:
+        OSError: the former, to be quarantined.
+        StepError: the latter: the run must be started again, rather than go on with a part of the data set.
+    """
+    try:
+        yield from rows
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        if found.is_local:
+            raise OSError(said) from error
+        raise StepError(f"ingestion.sources: {path} cannot be read on ({said}); start again") from error
 
 
 def _stream(found: Dataset, path: str) -> tuple[Any, dict[str, Any]]:

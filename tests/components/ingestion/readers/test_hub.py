@@ -1,0 +1,151 @@
+"""Data sets in the hub's layout, from a folder: split, text column, licence of the card, and no network."""
+
+import json
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from components.documents import read_documents
+from components.errors import StepError
+from components.ingestion import ingest
+from components.ingestion.inventory import take
+from components.ingestion.readers import hub
+from components.params import EngineParams, IngestionParams, Params, Source
+from components.tracking import Tracker
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    root = tmp_path / "a data set"
+    (root / "data").mkdir(parents=True)
+    (root / "README.md").write_text("---\nlicense: cc-by-sa-4.0\nlanguage:\n- en\n---\n# A card, no document\n")
+    schema = pa.schema(
+        {"content": pa.string(), "n": pa.int64()} | dict.fromkeys(("url", "license", "kind"), pa.string())
+    )
+    rows = [{"content": f"train {i}", "n": i} for i in range(2_500)]
+    pq.write_table(pa.Table.from_pylist(rows[:1_500], schema), root / "data" / "train-00000-of-00002.parquet")
+    pq.write_table(pa.Table.from_pylist(rows[1_500:], schema), root / "data" / "train-00001-of-00002.parquet")
+    row = {"content": "test 0", "n": 0, "url": "https://example.org", "license": "MIT", "kind": "web"}
+    pq.write_table(pa.Table.from_pylist([row, row | {"content": ""}]), root / "data" / "test-00000-of-00001.parquet")
+    return root
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        pytest.fail("the network was used")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+def test_all_rows_of_a_split_in_order_with_the_cards_licence(dataset: Path, read_path: Callable) -> None:
+    documents, quarantined = read_path(f"hf://{dataset}")
+    assert [document.text for document in documents] == [f"train {i}" for i in range(2_500)]
+    assert not quarantined
+    last = documents[-1]
+    assert (last.license, last.created_by, last.kind) == ("CC-BY-SA-4.0", "hub-reader/1", "prose")
+    assert last.source == f"hf://{dataset}:2500"
+    assert last.metadata == {"n": 2_499, "dataset": f"hf://{dataset}", "split": "train", "row": 2_500}
+
+
+def test_a_row_comes_before_the_card_and_the_card_after_what_is_said(dataset: Path, read_path: Callable) -> None:
+    (document,), (quarantined,) = read_path(f"hf://{dataset}:test")
+    assert (document.license, document.source, document.kind) == ("MIT", "https://example.org", "web")
+    assert document.metadata["row"] == 1
+    assert (quarantined.line, quarantined.reason) == (2, "has no 'content', or an empty one")
+    assert read_path(f"hf://{dataset}", license="ODbL-1.0")[0][0].license == "ODbL-1.0"
+
+
+def test_the_split_and_the_column_can_be_named_apart(dataset: Path, read_path: Callable) -> None:
+    assert read_path(f"hf://{dataset}", split="test", text_column="license")[0][0].text == "MIT"
+
+
+@pytest.mark.parametrize(
+    ("suffix", "fields", "message"),
+    [
+        (":nope", {}, "Bad split: nope. Available splits"),
+        ("", {"text_column": "body"}, "has no column of strings 'body'; it has content, n, url"),
+        ("", {"text_column": "n"}, "has no column of strings 'n'"),
+    ],
+)
+def test_what_is_not_there_is_named(
+    dataset: Path, read_path: Callable, suffix: str, fields: dict, message: str
+) -> None:
+    with pytest.raises(StepError, match=message):
+        read_path(f"hf://{dataset}{suffix}", **fields)
+
+
+@pytest.mark.parametrize("path", ["hf://", "hf://name-alone", "hf://owner/name/config/more", "hf://./nowhere"])
+def test_a_path_that_names_no_data_set_is_refused(read_path: Callable, path: str) -> None:
+    with pytest.raises(StepError, match=r"names no data set|is no folder"):
+        read_path(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("hf://o/n", ("o/n", None, "train", None)),
+        ("hf://o/n:validation", ("o/n", None, "validation", None)),
+        (
+            "hf://HuggingFaceFW/fineweb-edu/sample-10BT:train",
+            ("HuggingFaceFW/fineweb-edu", "sample-10BT", "train", None),
+        ),
+        ("hf://o/n.x/c_1:s@refs/pr/1", ("o/n.x", "c_1", "s", "refs/pr/1")),
+    ],
+)
+def test_names_of_the_hub(path: str, expected: tuple) -> None:
+    found = hub.parse(Source(path=path))
+    assert (found.path, found.config, found.split, found.revision) == expected
+    assert not found.is_local
+
+
+def test_a_revision_is_read_as_it_was_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    class Api:
+        def dataset_info(self, path: str, revision: str | None) -> object:
+            return type("Info", (), {"sha": "0123abc"})()
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", Api)
+    assert hub.resolve(Source(path="hf://o/n/c", split="test")) == ("hf://o/n/c:test@0123abc", "0123abc")
+    given = Params(ingestion=IngestionParams(sources=[Source(path="hf://o/n/c", split="test")]))
+    assert take(given)["sources"][0]["listing"] == [["hf://o/n/c:test", "0123abc"]]
+
+
+def test_a_data_set_that_breaks_off_is_named(dataset: Path, read_path: Callable) -> None:
+    path = dataset / "data" / "train-00001-of-00002.parquet"
+    pq.write_table(pa.table({"body": ["another schema"]}), path)
+    documents, (quarantined,) = read_path(f"hf://{dataset}")
+    assert len(documents) == 1_500
+    assert "cannot be read to its end" in quarantined.reason
+
+
+def test_a_lost_hub_fails_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lose() -> object:
+        yield {"text": "one"}
+        raise ConnectionError("the hub is gone")
+
+    found = hub.parse(Source(path="hf://o/n"))
+    with pytest.raises(
+        StepError, match=r"hf://o/n cannot be read on \(ConnectionError: the hub is gone\); start again"
+    ):
+        list(hub.watched(lose(), found, "hf://o/n"))
+
+
+def test_the_step_reads_it_and_the_inventory_sees_changes(dataset: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("PHIFORGE_HOME", str(tmp_path))
+    given = Params(
+        ingestion=IngestionParams(sources=[Source(path=f"hf://{dataset}")]), engine=EngineParams(kind="serial")
+    )
+    before = take(given)
+    assert before["sources"][0]["listing"][0][0] == "README.md"
+    summary = ingest.run({}, {"output": tmp_path / "raw"}, given, Tracker())
+    assert (summary["documents"], summary["quarantined"]) == (2_500, 0)
+    assert json.dumps(next(iter(read_documents(tmp_path / "raw"))).metadata)
+    (dataset / "README.md").write_text("---\nlicense: mit\n---\n")
+    assert take(given) != before

@@ -1,0 +1,211 @@
+"""Files behind URLs: listed and streamed, from memory and from a small S3 store on this machine."""
+
+import gzip
+import re
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from components.errors import StepError
+from components.ingestion import ingest, remote
+from components.ingestion.inventory import list_files, take
+from components.params import EngineParams, IngestionParams, Params, Source
+from components.tracking import Tracker
+
+FILES = {
+    "a.txt": b"plain text\n",
+    "sub/b.jsonl.gz": gzip.compress(b'{"text": "row", "url": "https://example.org"}\n'),
+    "sub/image.png": b"png",
+    ".hidden/c.txt": b"hidden",
+}
+
+
+@pytest.fixture
+def memory() -> Iterator[str]:
+    system = fsspec.filesystem("memory")
+    for name, data in FILES.items():
+        system.pipe(f"/bucket/{name}", data)
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"text": [f"parquet {i}" for i in range(3_000)]}), sink)
+    system.pipe("/bucket/c.parquet", sink.getvalue().to_pybytes())
+    yield "memory://bucket"
+    system.rm("/bucket", recursive=True)
+
+
+class Store(BaseHTTPRequestHandler):
+    """What reading needs of S3: ListObjectsV2, HEAD, and GET with a range."""
+
+    requests: list[str]
+
+    def do_GET(self) -> None:
+        url = urlsplit(self.path)
+        name = unquote(url.path).removeprefix("/bucket").lstrip("/")
+        query = parse_qs(url.query)
+        self.requests.append(f"{self.command} {name} {self.headers.get('Range', '')}".strip())
+        if "list-type" in query:
+            prefix = query.get("prefix", [""])[0]
+            found = [
+                f'<Contents><Key>{key}</Key><LastModified>2024-04-25T16:24:44.000Z</LastModified><ETag>"{hash(data)}"</ETag>'
+                f"<Size>{len(data)}</Size><StorageClass>STANDARD</StorageClass></Contents>"
+                for key, data in FILES.items()
+                if key.startswith(prefix)
+            ]
+            body = (
+                '<?xml version="1.0"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>bucket</Name>'
+                f"<KeyCount>{len(found)}</KeyCount><IsTruncated>false</IsTruncated>{''.join(found)}</ListBucketResult>"
+            ).encode()
+            return self._send(200, body, {"Content-Type": "application/xml"})
+        if name not in FILES:
+            return self._send(404, b"", {})
+        data, status, facts = FILES[name], 200, {"ETag": f'"{hash(FILES[name])}"', "Accept-Ranges": "bytes"}
+        if match := re.match(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")):
+            start, end = int(match[1]), int(match[2] or len(data) - 1)
+            facts["Content-Range"] = f"bytes {start}-{min(end, len(data) - 1)}/{len(data)}"
+            data, status = data[start : end + 1], 206
+        return self._send(status, data, facts)
+
+    do_HEAD = do_GET
+
+    def _send(self, status: int, body: bytes, facts: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in {**facts, "Last-Modified": "Thu, 25 Apr 2024 16:24:44 GMT"}.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Store]]:
+    handler = type("OwnStore", (Store,), {"requests": []})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    handler.address = f"http://127.0.0.1:{server.server_port}"
+    yield handler
+    server.shutdown()
+    server.server_close()
+
+
+def test_every_readable_file_by_its_url(memory: str, read_path: Callable) -> None:
+    documents, quarantined = read_path(memory, license="MIT")
+    assert not quarantined
+    texts = {document.source: document.text for document in documents}
+    assert texts["memory:///bucket/a.txt"] == "plain text\n"
+    assert texts["https://example.org"] == "row"
+    assert texts["memory:///bucket/c.parquet:3000"] == "parquet 2999"
+    assert len(texts) == 3_002
+    assert {document.license for document in documents} == {"MIT"}
+    row = next(document for document in documents if document.text == "row")
+    assert row.metadata["file"] == "memory:///bucket/sub/b.jsonl.gz"
+
+
+def test_what_no_reader_takes_is_counted_and_a_change_is_seen(memory: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("PHIFORGE_HOME", str(tmp_path))
+    given = Params(ingestion=IngestionParams(sources=[Source(path=memory)]))
+    before = take(given)
+    assert before["sources"][0]["ignored"] == {".png": 1}
+    assert take(given) == before
+    fsspec.filesystem("memory").pipe("/bucket/a.txt", b"other text\n")
+    assert take(given) != before
+
+
+def test_the_step_reads_them_whatever_the_engine(memory: str, tmp_path: Path) -> None:
+    for kind in ("serial", "threads"):
+        given = Params(
+            ingestion=IngestionParams(sources=[Source(path=memory)]), engine=EngineParams(kind=kind, workers=2)
+        )
+        assert ingest.run({}, {"output": tmp_path / kind}, given, Tracker())["documents"] == 3_002
+    name = "part-00000.parquet"
+    assert (tmp_path / "serial" / name).read_bytes() == (tmp_path / "threads" / name).read_bytes()
+
+
+def test_s3(store: type[Store], read_path: Callable) -> None:
+    documents, quarantined = read_path("s3://bucket")
+    assert {document.source: document.text for document in documents} == {
+        "s3://bucket/a.txt": "plain text\n",
+        "https://example.org": "row",
+    }
+    assert not quarantined
+    assert not [request for request in store.requests if "image.png" in request or "hidden" in request]
+    assert any(request.startswith("GET a.txt bytes=0-") for request in store.requests)
+
+
+def test_a_single_file_by_https(store: type[Store], read_path: Callable) -> None:
+    (document,), _ = read_path(f"{store.address}/bucket/sub/b.jsonl.gz")
+    assert (document.text, document.metadata["file"]) == ("row", f"{store.address}/bucket/sub/b.jsonl.gz")
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("memory://nothing/here", "nothing lies at memory://nothing/here"),
+        ("nosuch://x/y", "nosuch://x/y cannot be listed .*Protocol not known"),
+        ("gs://x/y", "gs://x/y cannot be listed .*install"),
+        ("http://127.0.0.1:9/a.txt", "http://127.0.0.1:9/a.txt cannot be listed"),
+    ],
+)
+def test_what_cannot_be_listed_is_named(url: str, message: str) -> None:
+    with pytest.raises(StepError, match=message):
+        list_files(Source(path=url))
+
+
+def test_a_remote_file_that_vanishes_is_quarantined(memory: str, read_path: Callable, monkeypatch) -> None:
+    listed = remote.list_remote
+
+    def then_remove(url: str) -> list:
+        found = listed(url)
+        fsspec.filesystem("memory").rm("/bucket/a.txt")
+        return found
+
+    monkeypatch.setattr("components.ingestion.inventory.list_remote", then_remove)
+    documents, (quarantined,) = read_path(memory)
+    assert len(documents) == 3_001
+    assert (quarantined.file, "FileNotFoundError" in quarantined.reason) == ("memory:///bucket/a.txt", True)
+
+
+@pytest.mark.parametrize("name", ["a.txt", "sub/b.jsonl.gz", "c.parquet"])
+def test_a_lost_connection_fails_the_run_and_leaves_nothing(
+    memory: str, tmp_path: Path, name: str, monkeypatch
+) -> None:
+    """It says nothing of the file: to go on without it would give a partial output that looks whole."""
+    system = fsspec.filesystem("memory")
+    opened = type(system)._open
+
+    class Lost:
+        def read(self, size: int) -> bytes:
+            raise TimeoutError("no answer")
+
+        def __getattr__(self, attribute: str) -> object:
+            return getattr(self.file, attribute)
+
+    def lost(self: object, path: str, *arguments: object, **more: object) -> object:
+        file = opened(self, path, *arguments, **more)
+        if not path.endswith(name):
+            return file
+        broken = Lost()
+        broken.file = file
+        return broken
+
+    monkeypatch.setattr(type(system), "_open", lost)
+    given = Params(ingestion=IngestionParams(sources=[Source(path=memory)]), engine=EngineParams(kind="serial"))
+    with pytest.raises(StepError, match=r"cannot be read now \(TimeoutError: no answer\); start again"):
+        ingest.run({}, {"output": tmp_path / "raw"}, given, Tracker())
+    assert not (tmp_path / "raw").exists()
