@@ -23,7 +23,7 @@ from components.ingestion.files import SourceFile
 from components.ingestion.inventory import list_files
 from components.ingestion.readers import EXPECTED, Limits, read_file
 from components.ingestion.readers.hub import is_hub
-from components.params import Params
+from components.params import Params, Source
 from components.progress import Progress
 from components.tracking import Tracker
 
@@ -40,14 +40,19 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
     counts: Counter[str] = Counter()
     with atomic_directory(outputs["output"]) as output:
         with _said_plainly(), DocumentWriter(output) as writer, Quarantine(output / QUARANTINE) as quarantine:
-            for done, items in enumerate(_read(batches, params), start=1):
-                for item in items:
+            taken: Counter[int] = Counter()  # documents by source
+            for done, (batch, items) in enumerate(zip(batches, _read(batches, params), strict=True), start=1):
+                source = batch[0].source
+                for item in items if _wants(source, taken) else ():
                     if isinstance(item, dict):
                         quarantine.write(item)
                         continue
                     writer.write(item)
                     counts[f"documents.{item.kind}"] += 1
                     counts[f"bytes.{item.kind}"] += len(item.text.encode())
+                    taken[id(source)] += 1
+                    if not _wants(source, taken):
+                        break
                 progress.update(done, documents=writer.rows)
         if not writer.rows:
             reasons = "; ".join(f"{q['file']}: {q['reason']}" for q in quarantine.first[:3])
@@ -55,6 +60,11 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
     for entry in quarantine.first:
         print(f"quarantined: {entry['file']}" + (f":{entry['line']}" if entry["line"] else "") + f": {entry['reason']}")
     return _summary(writer.rows, counts, quarantine)
+
+
+def _wants(source: Source, taken: Counter[int]) -> bool:
+    """Whether a source's limit leaves room for another document."""
+    return not source.limit or taken[id(source)] < source.limit
 
 
 @contextmanager
@@ -96,7 +106,7 @@ def _batches(params: Params) -> list[list[SourceFile]]:
     for source in params.ingestion.sources:
         for file in list_files(source)[0]:
             alone = _is_large(file)
-            if not batches or alone or size + file.size > BATCH_BYTES:
+            if not batches or alone or batches[-1][0].source is not source or size + file.size > BATCH_BYTES:
                 batches.append([])
                 size = 0
             batches[-1].append(file)
@@ -107,8 +117,8 @@ def _batches(params: Params) -> list[list[SourceFile]]:
 
 
 def _is_large(file: SourceFile) -> bool:
-    """Whether a file's text is better streamed than held whole."""
-    if is_hub(str(file.location)):
+    """Whether a file is better streamed than held whole: for its size, or since not all of it may be wanted."""
+    if file.source.limit or is_hub(str(file.location)):
         return True
     packed = file.compression or file.suffix == ".parquet"
     unknown = not file.size and not isinstance(file.location, Path)

@@ -34,6 +34,7 @@ class Source(Section):
         "", description="Column or key of rows that holds the text; empty: text, or of a hub data set the likeliest"
     )
     split: str = Field("", description="Split of a hub data set whose path names none; empty: train")
+    limit: int = Field(0, ge=0, description="Documents to take, at most, in the order of the source; 0 takes all")
 
 
 class IngestionParams(Section):

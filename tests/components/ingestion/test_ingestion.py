@@ -240,3 +240,23 @@ def test_metadata_of_a_method_is_its_own() -> None:
     head, method = module_documents(text, "m", "MIT")
     assert (head.metadata["line"], head.metadata["docstring"]) == (1, True)
     assert (method.metadata["line"], method.metadata["docstring"]) == (4, False)
+
+
+def test_a_limit_takes_the_first_documents_of_its_source_and_reads_no_further(tmp_path: Path, monkeypatch) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        for i in range(3):
+            rows = "".join(json.dumps({"text": f"{name} {i} {j}"}) + "\n" for j in range(4))
+            (tmp_path / name / f"{i}.jsonl").write_text(rows)
+    opened = Path.open
+
+    def watched(path: Path, *arguments: object, **more: object) -> object:
+        assert path != tmp_path / "one" / "2.jsonl"
+        return opened(path, *arguments, **more)
+
+    monkeypatch.setattr(Path, "open", watched)
+    sources = [Source(path=str(tmp_path / "one"), limit=6), Source(path=str(tmp_path / "two"))]
+    expected = [f"one {i // 4} {i % 4}" for i in range(6)] + [f"two {i // 4} {i % 4}" for i in range(12)]
+    for kind in ("serial", "threads"):
+        _, documents, _ = ingested(tmp_path, params(*sources, kind=kind))
+        assert [document.text for document in documents] == expected

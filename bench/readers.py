@@ -1,0 +1,194 @@
+"""Reading sources: pages of HTML into main text, and each kind of file into documents.
+
+    python -m bench.readers [--archive FILE.warc.gz] [--megabytes 20] [--repeats 3]
+
+The pages are those of the archive, or the topics of the language reference of the running Python, each in a page with a
+menu and a footer. Main text is found by resiliparse alone, as the least that it can cost; by our reader, which also finds the
+encoding, and has a process of its own for the parser, so that no page can break or hang a run; and by trafilatura, where it is
+installed (`pip install trafilatura`; it is no dependency). Then the same text is read as txt, JSON lines, Parquet and WARC by
+the readers as they are.
+
+A rate is of one second of CPU, of this process and the parser's together; contenders take turns, and medians count.
+"""
+
+import argparse
+import gzip
+import html
+import importlib.util
+import json
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from components.ingestion.inventory import list_files
+from components.ingestion.readers import Limits, Quarantined, read_file
+from components.ingestion.readers.pages import PageProcess, read_page
+from components.params import Source
+
+MENU = "<nav><ul>" + "".join(f"<li><a href='/{i}'>Chapter {i}</a></li>" for i in range(40)) + "</ul></nav>"
+FOOTER = "<footer><p>Copyright. <a href='/terms'>Terms</a> <a href='/privacy'>Privacy</a></p></footer>"
+
+
+def reference_pages() -> list[bytes]:
+    """The language reference as web pages."""
+    from pydoc_data.topics import topics
+
+    pages = []
+    for name, text in sorted(topics.items()):
+        body = "".join(f"<p>{html.escape(part)}</p>" for part in text.split("\n\n"))
+        head = f"<html><head><meta charset=utf-8><title>{name}</title></head><body>{MENU}"
+        pages.append(f"{head}<main><h1>{name}</h1>{body}</main>{FOOTER}</body></html>".encode())
+    return pages
+
+
+def archive_pages(path: Path) -> list[bytes]:
+    """The HTML of an archive's pages."""
+    from fastwarc.warc import ArchiveIterator, WarcRecordType
+
+    records = ArchiveIterator(str(path), record_types=WarcRecordType.response, auto_decode="all")
+    return [r.reader.read() for r in records if "html" in (r.http_content_type or "")]
+
+
+def extractors() -> dict[str, Callable[[list[bytes]], int]]:
+    """What each contender does with all pages; returns the characters of text that it found."""
+
+    def ours(pages: list[bytes]) -> int:
+        return sum(len(read_page(page).text) for page in pages)
+
+    def resiliparse(pages: list[bytes]) -> int:
+        from resiliparse.extract.html2text import extract_plain_text
+
+        return sum(
+            len(extract_plain_text(page.decode("utf-8", "replace"), main_content=True, comments=False, post_meta=False))
+            for page in pages
+        )
+
+    def trafilatura(pages: list[bytes]) -> int:
+        from trafilatura import extract
+
+        return sum(len(extract(page, include_comments=False) or "") for page in pages)
+
+    found = {"ours": ours, "resiliparse alone": resiliparse}
+    if importlib.util.find_spec("trafilatura"):
+        found["trafilatura"] = trafilatura
+    return found
+
+
+def cpu() -> float:
+    """Seconds of CPU of this process and of those that it has seen the end of."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def timed(work: Callable[[], int]) -> tuple[float, int]:
+    """CPU seconds of some work, a parser that it has started included, and what it returns."""
+    from components.ingestion.readers import pages
+
+    parser = PageProcess()
+    pages._of_thread.parser = parser
+    start = cpu()
+    result = work()
+    parser.close()
+    return cpu() - start, result
+
+
+def files(folder: Path, pages: list[bytes]) -> dict[str, Path]:
+    """The same pages, or their text, as files of each kind."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    texts = [read_page(page).text for page in pages]
+    rows = "".join(json.dumps({"text": text, "url": f"https://example.org/{i}"}) + "\n" for i, text in enumerate(texts))
+    made = {name: folder / name for name in ("txt", "jsonl", "jsonl.gz", "jsonl.zst", "parquet", "wet.gz", "warc.gz")}
+    made["txt"].mkdir()
+    for i, text in enumerate(texts):
+        (made["txt"] / f"{i}.txt").write_text(text, encoding="utf-8")
+    made = {name: path if name == "txt" else folder / f"a.{name}" for name, path in made.items()}
+    made["jsonl"].write_text(rows, encoding="utf-8")
+    made["jsonl.gz"].write_bytes(gzip.compress(rows.encode(), 6))
+    made["jsonl.zst"].write_bytes(pa.compress(rows.encode(), "zstd", asbytes=True))
+    pq.write_table(pa.table({"text": texts}), made["parquet"], compression="zstd")
+    wet = (record("conversion", text.encode(), "text/plain", i) for i, text in enumerate(texts))
+    made["wet.gz"].write_bytes(b"".join(gzip.compress(one, 6) for one in wet))
+    fetched = (
+        record("response", b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + page, "application/http", i)
+        for i, page in enumerate(pages)
+    )
+    made["warc.gz"].write_bytes(b"".join(gzip.compress(one, 6) for one in fetched))
+    return made
+
+
+def record(kind: str, block: bytes, content_type: str, number: int) -> bytes:
+    lines = {
+        "WARC-Type": kind,
+        "WARC-Target-URI": f"https://example.org/{number}",
+        "WARC-Date": "2024-01-01T00:00:00Z",
+        "WARC-Record-ID": f"<urn:uuid:{number:08x}>",
+        "Content-Type": content_type,
+        "Content-Length": str(len(block)),
+    }
+    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    return f"WARC/1.0\r\n{head}\r\n".encode() + block + b"\r\n\r\n"
+
+
+def read_all(path: Path) -> int:
+    """Bytes of text that the readers find in a file or folder."""
+    size = 0
+    for file in list_files(Source(path=str(path)))[0]:
+        for item in read_file(file, Limits(10_000_000)):
+            if isinstance(item, Quarantined):
+                if "no main text" not in item.reason and "is empty" not in item.reason:
+                    sys.exit(f"{item.file}: {item.reason}")
+                continue
+            size += len(item.text.encode())
+    return size
+
+
+def main() -> int:
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--archive", type=Path, help="a WARC whose pages are read (default: the language reference)")
+    made.add_argument("--megabytes", type=float, default=20, help="of HTML (default %(default)s)")
+    made.add_argument("--repeats", type=int, default=3, help="times that each contender takes its turn (default 3)")
+    made.add_argument("--json", type=Path, help="also write everything measured to this file")
+    arguments = made.parse_args()
+    pages = archive_pages(arguments.archive) if arguments.archive else reference_pages()
+    pages *= max(1, round(arguments.megabytes * 1e6 / sum(map(len, pages))))
+    megabytes = sum(map(len, pages)) / 1e6
+    print(f"{len(pages):,} pages, {megabytes:.1f} MB of HTML\n")
+    measured = {"pages": len(pages), "megabytes": megabytes, "extraction": {}, "readers": {}}
+    contenders = extractors()
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    found = {}
+    for _ in range(arguments.repeats):
+        for name, extract in contenders.items():
+            spent, found[name] = timed(lambda extract=extract: extract(pages))
+            seconds[name].append(spent)
+    print(f"{'main text of HTML':<20}{'pages/CPU s':>12}{'MB/CPU s':>10}{'MB of text':>12}{'ours is':>9}")
+    ours = statistics.median(seconds["ours"])
+    for name in contenders:
+        spent = statistics.median(seconds[name])
+        row = {"pages": len(pages) / spent, "megabytes": megabytes / spent, "characters": found[name]}
+        measured["extraction"][name] = row | {"ours_is_faster": spent / ours}
+        print(
+            f"{name:<20}{row['pages']:>12,.0f}{row['megabytes']:>10.1f}{found[name] / 1e6:>12.2f}{spent / ours:>8.2f}x"
+        )
+    if "trafilatura" not in contenders:
+        print("trafilatura is not installed, and was not measured")
+    print(f"\n{'reader':<20}{'MB of text/CPU s':>17}")
+    with tempfile.TemporaryDirectory() as folder:
+        for name, path in files(Path(folder), pages).items():
+            runs = [timed(lambda path=path: read_all(path)) for _ in range(arguments.repeats)]
+            rate = runs[0][1] / 1e6 / statistics.median(run[0] for run in runs)
+            measured["readers"][name] = rate
+            print(f"{name:<20}{rate:>17.1f}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(measured, indent=2, sort_keys=True) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
