@@ -11,7 +11,7 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 export UV_INDEX ?= $(PIP_EXTRA_INDEX_URL)
 
-.PHONY: run study test test-slow up setup bench-setup lock lint clean help
+.PHONY: run study ablation test test-slow up setup bench-setup lock lint clean help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 13
@@ -21,6 +21,9 @@ run: setup ## the whole pipeline: raw text to a benchmarked pair of models
 
 study: setup ## the growth study: what growing a small model buys, against every fair alternative
 	@$(PY) -m flows.run growth-study $(ARGS)
+
+ablation: setup ## the data ablation: what curation, textbooks and exercises are each worth at equal tokens
+	@$(PY) -m flows.run data-ablation $(ARGS)
 
 test: setup ## all tests but the slow proofs
 	@$(PY) -m pytest -m "not slow" $(ARGS)
@@ -61,4 +64,4 @@ lock: ## resolve pyproject.toml anew into requirements.lock
 	@sed -i.bak -E '/^(nvidia-|cuda-|triton==)/d' requirements.lock && rm requirements.lock.bak
 
 clean: ## remove what runs and set-up made; sources stay
-	rm -rf .venv .phiforge workspaces data models reports mlflow.db mlartifacts dvc.lock studies/growth/dvc.lock .dvc/cache .dvc/tmp
+	rm -rf .venv .phiforge workspaces data models reports mlflow.db mlartifacts dvc.lock studies/growth/dvc.lock studies/data/dvc.lock .dvc/cache .dvc/tmp

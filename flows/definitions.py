@@ -47,4 +47,12 @@ GROWTH_STUDY = Definition(
     Path("reports/study/result/study.md"),
     Path("reports/study/result/index.html"),
 )
-DEFINITIONS = {definition.flow: definition for definition in (PIPELINE, GROWTH_STUDY)}
+DATA_ABLATION = Definition(
+    "data-ablation",
+    "the data ablation",
+    "studies/data/dvc.yaml",
+    Path("reports/ablation/result.json"),
+    Path("reports/ablation/result/ablation.md"),
+    Path("reports/ablation/result/index.html"),
+)
+DEFINITIONS = {definition.flow: definition for definition in (PIPELINE, GROWTH_STUDY, DATA_ABLATION)}

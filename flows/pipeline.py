@@ -36,7 +36,7 @@ from prefect.task_runners import ThreadPoolTaskRunner  # noqa: E402
 from components.errors import StepError  # noqa: E402
 from components.params import PARAMS_FILE, load_params  # noqa: E402
 from flows import events, records  # noqa: E402
-from flows.definitions import GROWTH_STUDY, PIPELINE, Definition  # noqa: E402
+from flows.definitions import DATA_ABLATION, GROWTH_STUDY, PIPELINE, Definition  # noqa: E402
 from flows.graph import Stage, load_graph, lock_order, locked_outputs, settle_lock_order  # noqa: E402
 from flows.lineage import Lineage, close_lost, numbers  # noqa: E402
 from flows.locks import WaitStopped, exclusive  # noqa: E402
@@ -114,7 +114,15 @@ def growth_study(overrides: dict[str, Any] = {}, profile: str | None = None) -> 
     return bring_all_up_to_date(GROWTH_STUDY, overrides, profile)
 
 
-FLOWS = {PIPELINE.flow: pipeline, GROWTH_STUDY.flow: growth_study}
+@flow_of(
+    DATA_ABLATION, "What each ingredient of the data buys: the stages of studies/data/dvc.yaml and those they need."
+)
+def data_ablation(overrides: dict[str, Any] = {}, profile: str | None = None) -> State:  # noqa: B006
+    """Bring every stage of the data ablation up to date; arguments and errors as for the pipeline."""
+    return bring_all_up_to_date(DATA_ABLATION, overrides, profile)
+
+
+FLOWS = {PIPELINE.flow: pipeline, GROWTH_STUDY.flow: growth_study, DATA_ABLATION.flow: data_ablation}
 
 
 def bring_all_up_to_date(definition: Definition, overrides: dict[str, Any], profile: str | None) -> State:

@@ -1,5 +1,6 @@
 """`make run`: the whole pipeline on the terminal, `python -m flows.run [--set section.key=value] [--profile NAME]`;
-`make study`: the growth study, `python -m flows.run growth-study`.
+`make study`: the growth study, `python -m flows.run growth-study`; `make ablation`: the data ablation,
+`python -m flows.run data-ablation`.
 
 Shows the stages live where there is a terminal and plain lines elsewhere, ends with the result and where to look next.
 Exit status: 0 done, 1 failed or refused, 130 stopped by Ctrl-C, 143 by SIGTERM.

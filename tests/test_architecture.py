@@ -18,7 +18,11 @@ ROOT = Path(__file__).parent.parent
 SHARED = {"sandbox"}  # a package that is no step: it imports none, and any step may import it
 STEPS = sorted({path.parent.name for path in (ROOT / "components").glob("*/__main__.py")} - SHARED)
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
-STUDY = YAML(typ="safe").load((ROOT / "studies" / "growth" / "dvc.yaml").read_text())["stages"]
+STUDY = {
+    name: stage
+    for path in sorted((ROOT / "studies").glob("*/dvc.yaml"))
+    for name, stage in YAML(typ="safe").load(path.read_text())["stages"].items()
+}
 ORCHESTRATORS = {"prefect", "dvc", "streamlit", "flows", "ui"}
 
 

@@ -6,7 +6,15 @@ are refused with the nearest known one; values out of range are refused with the
 
 from components.params.curation import CurationParams, DuplicatesParams, LanguageParams
 from components.params.data import EngineParams, IngestionParams, Kind, Source, TokenizationParams, ValidationParams
-from components.params.evaluation import GROWING, Arm, BenchmarkingParams, ReportingParams, StudyParams
+from components.params.evaluation import (
+    GROWING,
+    AblationParams,
+    Arm,
+    BenchmarkingParams,
+    DataArm,
+    ReportingParams,
+    StudyParams,
+)
 from components.params.load import (
     PARAMS_FILE,
     PROFILES,
@@ -31,9 +39,11 @@ __all__ = [
     "PARAMS_FILE",
     "PROFILES",
     "SMALL",
+    "AblationParams",
     "Arm",
     "BenchmarkingParams",
     "CurationParams",
+    "DataArm",
     "DuplicatesParams",
     "EngineParams",
     "Fraction",

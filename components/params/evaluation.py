@@ -1,4 +1,4 @@
-"""Sections of benchmarking, the growth study and the report."""
+"""Sections of benchmarking, the growth study, the data ablation and the report."""
 
 from typing import Annotated, Literal
 
@@ -73,6 +73,32 @@ class StudyParams(Section):
             raise ValueError(f"arms lacks {', '.join(missing)}: everything is compared with scratch and continued")
         if 1.0 not in self.horizons:
             raise ValueError(f"horizons {self.horizons} lacks 1.0, the whole budget: learning rates are tuned there")
+        return self
+
+
+DataArm = Literal["random", "curated", "curated_textbooks", "curated_textbooks_exercises"]
+
+
+class AblationParams(Section):
+    """What the data ablation trains and compares: studies/data/dvc.yaml, docs/data-ablation.md."""
+
+    arms: list[DataArm] = Field(
+        ["random", "curated", "curated_textbooks", "curated_textbooks_exercises"],
+        min_length=2,
+        description="Documents to compare: raw ones at random, curated ones, these with textbooks, and with exercises too",
+    )
+    seeds: list[Annotated[int, Field(ge=0, le=2**31 - 1)]] = Field(
+        [1, 2, 3], min_length=1, description="Each sets weights and order of the data, alike for all arms"
+    )
+    tokens: int = Field(1_500_000, ge=1, description="Training tokens of the small model, the same for each arm")
+    threads: int = Field(1, ge=1, le=1024, description="CPU threads of a training; as many run at once as a run may")
+
+    @model_validator(mode="after")
+    def _nothing_twice(self) -> "AblationParams":
+        for name in ("arms", "seeds"):
+            values = getattr(self, name)
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name} {values} names one of them twice")
         return self
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, ValidationError
 from components.errors import StepError
 from components.params.curation import CurationParams
 from components.params.data import EngineParams, IngestionParams, TokenizationParams, ValidationParams
-from components.params.evaluation import BenchmarkingParams, ReportingParams, StudyParams
+from components.params.evaluation import AblationParams, BenchmarkingParams, ReportingParams, StudyParams
 from components.params.models import LARGE, SMALL, ModelParams, TrainingParams, TransferParams
 from components.params.section import Section
 from components.params.synthesis import SynthesisParams
@@ -36,6 +36,7 @@ class Params(Section):
     benchmarking: BenchmarkingParams = BenchmarkingParams()
     reporting: ReportingParams = ReportingParams()
     study: StudyParams = StudyParams()
+    ablation: AblationParams = AblationParams()
 
 
 def load_params(

@@ -1,0 +1,37 @@
+"""The ablation's figure: loss and exam of each arm, a mark a seed, with the intervals."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from components.figures import BLUE, GREY, RUST, save
+
+PANELS = (("loss", "loss on held-out documents and textbooks (nats a token)", RUST), ("exam", "exam accuracy", BLUE))
+GUESSES = (("majority", "--"), ("chance", ":"))
+
+
+def draw(result: Mapping[str, Any], path: Path) -> None:
+    """Write the figure as PNG."""
+
+    def panels(axes: Any) -> None:
+        for axis, (figure, label, style) in zip(axes, PANELS, strict=True):
+            points(axis, result["arms"], figure, *style)
+            axis.set_ylabel(label)
+        for name, line in GUESSES:
+            axes[1].axhline(result["baselines"][""][name], color=GREY[0], linestyle=line, linewidth=1.2, label=name)
+        axes[1].legend(frameon=False)
+
+    save(path, 2, panels, shared=False)
+
+
+def points(axis: Any, arms: list[dict[str, Any]], figure: str, colour: str, marker: str) -> None:
+    """Means with their intervals, and small marks for the seeds beside them."""
+    for place, arm in enumerate(arms):
+        found, seeds = arm[figure], arm["by_seed"][figure]
+        half = 0.0 if found["low"] is None else found["mean"] - found["low"]
+        axis.errorbar(
+            place, found["mean"], yerr=half, color=colour, marker=marker, markersize=6, capsize=4, linewidth=1.8
+        )
+        axis.plot([place + 0.15] * len(seeds), seeds, linestyle="", marker=".", color=colour, alpha=0.55)
+    axis.set_xticks(range(len(arms)), [arm["arm"].replace("_", "\n+ ") for arm in arms])
+    axis.set_xlim(-0.5, len(arms) - 0.5)

@@ -1,0 +1,76 @@
+"""Write what the ablation shows: tables, figure, page."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from components.cli import Paths
+from components.files import atomic_directory, write_json
+from components.params import Params
+from components.study import pages
+from components.study.ablation.analysis import Ablation, analyse, figures_of, value_of
+from components.study.ablation.figure import draw
+from components.study.ablation.record import read_records
+from components.study.ablation.text import TITLE, markdown, sentences, tables
+from components.tracking import Tracker
+
+COLUMNS = ("arm", "seed", "learning_rate", "parameters", "documents", "tokens", "flops")
+
+
+def report(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
+    """Write ablation.json, ablation.md, ablation.csv (a row a training), ablation.png and index.html.
+
+    Returns:
+        loss and exam of each arm, the paired differences of neighbours, and the exam's baselines.
+
+    Raises:
+        StepError: a record is missing or broken, or the trainings differ in more than their documents and seeds.
+    """
+    ablation = Ablation.of(read_records(inputs["runs"], params.ablation.arms, params.ablation.seeds))
+    result = analyse(ablation)
+    with atomic_directory(outputs["output"]) as folder:
+        write_json(folder / "ablation.json", result)
+        (folder / "ablation.md").write_text(markdown(result), encoding="utf-8")
+        write_rows(folder / "ablation.csv", ablation)
+        draw(result, folder / "ablation.png")
+        (folder / "index.html").write_text(page(result, folder / "ablation.png"), encoding="utf-8")
+    print(markdown(result), flush=True)
+    tracker.artifact(outputs["output"], "data-ablation")
+    return summary(result)
+
+
+def summary(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Flat figures for `dvc metrics`."""
+    found: dict[str, Any] = {"exam": result["baselines"][""], "tokens": result["tokens"]}
+    for arm in result["arms"]:
+        found[arm["arm"]] = {"loss": arm["loss"]["mean"], "exam_accuracy": arm["exam"]["mean"]}
+    for row in result["differences"]:
+        found[f"{row['arm']} minus {row['against']}"] = {
+            "loss": row["loss"]["mean"],
+            "exam_accuracy": row["exam"]["mean"],
+        }
+    return found
+
+
+def write_rows(path: Path, ablation: Ablation) -> None:
+    """One CSV row a training, for those who compute with them."""
+    figures = list(figures_of(ablation))
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*COLUMNS, *figures])
+        for record in (record for records in ablation.runs.values() for record in records):
+            writer.writerow([getattr(record, name) for name in COLUMNS] + [value_of(record, name) for name in figures])
+
+
+def page(result: Mapping[str, Any], figure: Path) -> str:
+    """The result as one HTML page that needs nothing beside it."""
+    return pages.page(
+        TITLE,
+        "Data ablation: the same model and tokens, only the documents vary",
+        sentences(result),
+        tables(result),
+        figure,
+        "Loss and exam accuracy of each arm, with chance and majority",
+        "Means over the seeds with 95% confidence intervals; the small marks are the seeds.",
+    )

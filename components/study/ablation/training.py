@@ -1,0 +1,115 @@
+"""One training of the ablation, and what is written down of it."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from components.cli import DIVERGED, Paths
+from components.params import Params
+from components.phi import checkpoint
+from components.study.ablation.arms import EXERCISE
+from components.study.ablation.record import Record
+from components.study.steps import read_curve, scratch_folder, step
+from components.tokens import Tokens, TokenSplit
+from components.tracking import Tracker
+
+
+def train_and_examine(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
+    """Train the small model on an arm's tokens and write its record. One that diverges has a record without a loss.
+
+    Raises:
+        StepError: the tokens are broken, or a step failed; the step has said why.
+    """
+    settings = params_of(inputs["seed"], params)
+    with scratch_folder(settings, inputs) as scratch:
+        record = make(inputs, settings, scratch, outputs.get("checkpoint"))
+    record.write(outputs["output"])
+    for tokens, loss in zip(record.curve["tokens"], record.curve["loss"], strict=True):
+        tracker.metrics({"validation_loss": loss}, step=int(tokens) // settings.training.batch_tokens)
+    return figures(record)
+
+
+def params_of(seed: int, params: Params) -> Params:
+    """The parameters of one training: the small model's, for the ablation's tokens."""
+    threads = {"threads": params.ablation.threads}
+    return params.model_copy(
+        update={
+            "seed": seed,
+            "small": params.small.model_copy(update={"tokens": params.ablation.tokens}),
+            "training": params.training.model_copy(update=threads),
+            "benchmarking": params.benchmarking.model_copy(update=threads),
+        }
+    )
+
+
+def make(inputs: Paths, params: Params, scratch: Path, model: Path | None) -> Record:
+    """Train (into `model`, if it is to be kept) and examine; returns the record."""
+    file, curve, told = scratch / "params.json", scratch / "curve.csv", scratch / "training.json"
+    file.write_text(params.model_dump_json(), encoding="utf-8")  # JSON is YAML
+    model = model or scratch / "model"
+    record: dict[str, Any] = {
+        "arm": inputs["arm"],
+        "seed": params.seed,
+        "learning_rate": params.small.learning_rate,
+        "documents": Tokens.open(inputs["tokens"]).manifest.splits["train"]["distinct_documents"],
+    }
+    words = ["--model", "small", "--tokens", str(inputs["tokens"]), "--output", str(model), "--curves", str(curve)]
+    if step("training", [*words, "--summary", str(told)], file) == DIVERGED:
+        return Record.diverged(tokens=params.small.tokens, **record)
+    summary = json.loads(told.read_text(encoding="utf-8"))
+    words = ["--checkpoint", str(model), "--suite", "exam", "--data-dir", str(inputs["exam"])]
+    step("benchmarking", [*words, "--output", str(scratch / "scores")], file)
+    return Record(
+        **record,
+        parameters=summary["parameters"],
+        tokens=summary["tokens"],
+        flops=summary["flops"],
+        loss=loss_of_documents(summary["by_kind"]),
+        whole_loss=summary["validation_loss"],
+        losses={kind: found["validation_loss"] for kind, found in summary["by_kind"].items()},
+        curve=read_curve(curve),
+        read=what_was_read(checkpoint.read_lineage(model), Tokens.open(inputs["tokens"]).split("train")),
+        exam=exam_of(json.loads((scratch / "scores" / "scores.json").read_text(encoding="utf-8"))),
+    )
+
+
+def loss_of_documents(by_kind: Mapping[str, Mapping[str, float]]) -> float:
+    """Nats a token over held-out curated documents and textbooks, without exercises: those have the exam's form, which an
+    arm without exercises has never seen."""
+    rows = [found for kind, found in by_kind.items() if kind != EXERCISE] or list(by_kind.values())
+    return sum(row["tokens"] * row["validation_loss"] for row in rows) / sum(row["tokens"] for row in rows)
+
+
+def what_was_read(lineage: Mapping[str, Any], stream: TokenSplit) -> dict[str, dict[str, int]]:
+    """Of each kind: `tokens` that the training has read, and `distinct` ones that its stream holds."""
+    documents = stream.documents.group_by(["id", "kind"]).aggregate([("length", "max")])
+    sizes = documents.group_by("kind").aggregate([("length_max", "sum")])
+    distinct = dict(zip(sizes["kind"].to_pylist(), sizes["length_max_sum"].to_pylist(), strict=True))
+    return {
+        kind: {"tokens": tokens, "distinct": int(distinct[kind])}
+        for kind, tokens in lineage["tokens_read_by_kind"].items()
+    }
+
+
+def exam_of(scores: Mapping[str, Any]) -> dict[str, Any]:
+    """Accuracy, chance and majority of the exam, in all and by category."""
+
+    def three(figures: Mapping[str, Any]) -> dict[str, float]:
+        return {
+            name: figures[metric]["value"]
+            for name, metric in (("accuracy", "acc"), ("chance", "chance"), ("majority", "majority"))
+        }
+
+    categories = {name: three(found) for name, found in scores["categories"].items()}
+    return three(scores["overall"]) | {"examples": scores["overall"]["acc"]["n"], "categories": categories}
+
+
+def figures(record: Record) -> dict[str, Any]:
+    """What the record comes to, flat."""
+    found: dict[str, Any] = {"tokens": record.tokens, "flops": record.flops}
+    if record.loss is not None:
+        found |= {"loss": record.loss, "final_validation_loss": record.whole_loss}
+    if record.exam:
+        found["exam_accuracy"] = record.exam["accuracy"]
+    return found
