@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from components.ingestion import ingest
+from components.params import EngineParams, IngestionParams, Params, Source
+from components.tracking import Tracker
 from tests.components.ingestion.readers.test_pages import STORY, page
 
 ROOT = Path(__file__).parents[4]
@@ -195,3 +198,18 @@ def test_a_crawl_of_wget(read_path: Callable) -> None:
     assert all(document.source.startswith(("https://", "metadata://")) for document in documents)
     assert not any("<div" in document.text for document in documents)
     assert json.dumps(documents[0].metadata)
+
+
+def test_the_engine_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest, "BATCH_BYTES", 1_000)  # many units of work
+    (tmp_path / "t").mkdir()
+    for number in range(6):
+        (tmp_path / "t" / f"{number}.html").write_bytes(html(number) if number % 3 else b"<p>")
+        packed = b"".join(gzip.compress(part) for part in ARCHIVED)
+        (tmp_path / "t" / f"{number}.warc.gz").write_bytes(packed[: len(packed) - 300 * number])
+    for kind in ("serial", "processes"):
+        sources = [Source(path=str(tmp_path / "t"))]
+        given = Params(ingestion=IngestionParams(sources=sources), engine=EngineParams(kind=kind, workers=2))
+        ingest.run({}, {"output": tmp_path / kind}, given, Tracker())
+    for path in (tmp_path / "serial").iterdir():
+        assert path.read_bytes() == (tmp_path / "processes" / path.name).read_bytes()
