@@ -14,9 +14,14 @@ import numpy as np
 from components.curation.duplicates.sketches import SketchFiles
 
 _AT_ONCE = 5  # bands: 40 bytes a document
-_SLOTS = 64  # values of a sketch that stay in memory, a byte of each
-_MARGIN = 0.2  # of the estimate from them: 3.5 standard errors at 0.7
+_SLOTS = 128  # values of a sketch that stay in memory, four bits of each
+_EQUAL_BY_CHANCE = 1 / 16
+_MARGIN = 0.14  # of the estimate from them: 3.3 standard errors at 0.7
+_MOST = 8  # pairs a document and round: the likeliest
+_PENDING = 1 << 22  # pairs before the less likely ones go: 36 MB
 _COMPARED = 1 << 16  # pairs at once: 8 MB
+_LOW = np.uint64(0x1111111111111111)
+_LOWER_HALF = np.uint64(0xFFFFFFFF)
 
 
 class Candidates:
@@ -26,7 +31,7 @@ class Candidates:
         sketches: of all documents, by position.
         ranks: int32 (documents,): rank of each position; -1 for those that take no part.
         bands: cut from each sketch.
-        threshold: pairs that are clearly below are left out, by an estimate from a byte of 64 values
+        threshold: pairs that are clearly below are left out, by an estimate from four bits of 128 values
             (b-bit minwise hashing: Li and König 2010).
     """
 
@@ -34,35 +39,41 @@ class Candidates:
         self._sketches, self._ranks, self._bands = sketches, ranks, bands
         self._rows = sketches.permutations // bands
         self._mix = np.random.default_rng(bands).integers(0, 2**63, self._rows, dtype=np.uint64) * 2 + 1
-        self._least = threshold - _MARGIN
         self._short = self._shorten(int(ranks.max(initial=-1)) + 1)
+        likely = threshold - _MARGIN
+        self._least = _SLOTS * (likely + (1 - likely) * _EQUAL_BY_CHANCE)
 
     def _shorten(self, documents: int) -> np.ndarray:
-        """uint8 (ranks, slots): the lowest bytes of values that are spread over the sketch."""
-        columns = np.linspace(0, self._sketches.permutations - 1, min(_SLOTS, self._sketches.permutations)).astype(int)
-        short = np.empty((documents, len(columns)), dtype=np.uint8)
+        """uint64 (ranks, 8): the lowest four bits of values that are spread over the sketch."""
+        columns = np.arange(_SLOTS) * self._sketches.permutations // _SLOTS
+        short = np.empty((documents, _SLOTS // 2), dtype=np.uint8)
         for first, chunk in self._sketches.chunks():
             ranks = self._ranks[first : first + len(chunk)]
-            short[ranks[ranks >= 0]] = chunk[ranks >= 0][:, columns]  # the cast keeps the lowest byte
-        return short
+            bits = (chunk[ranks >= 0][:, columns] & 15).astype(np.uint8)
+            short[ranks[ranks >= 0]] = bits[:, ::2] << 4 | bits[:, 1::2]
+        return short.view(np.uint64)
 
-    def pairs(self, active: np.ndarray, reach: int, fixed: int) -> np.ndarray:
-        """Pairs among active documents, sorted, each once.
+    def pairs(self, active: np.ndarray, tested: np.ndarray, fixed: int, leaders: int, neighbours: int) -> np.ndarray:
+        """The likeliest pairs among active documents, sorted, each once.
 
         Args:
             active: bool (ranks,).
-            reach: in a group of equal keys, a document is paired with so many of the best, and with so many that come
-                right before it. A group of at most 2 * reach is thus compared in full, and the work stays linear.
+            tested: pairs that are not asked for again, sorted.
             fixed: the first so many ranks belong to earlier runs; two of them are no pair.
+            leaders, neighbours: in a group of equal keys, a document is paired with so many of the best, and with so
+                many that come right before it. A group of at most their sum is thus compared in full, and the work
+                stays linear whatever the sizes of the groups.
         """
-        found = np.zeros(0, dtype=np.uint64)
+        found = np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.uint8)
+        ranks = np.flatnonzero(active).astype(np.uint64)
         for keys in self._keys(active):
-            new = [
-                self._likely(pairs[(pairs & np.uint64(0xFFFFFFFF)) >= np.uint64(fixed)])
-                for pairs in _in_groups(keys, np.flatnonzero(active), reach)
-            ]
-            found = np.union1d(found, np.concatenate([found, *new]))
-        return found
+            pending = [found]
+            for pairs in _in_groups(keys, ranks, leaders, neighbours):
+                pending.append(self._likely(pairs[(pairs & _LOWER_HALF) >= np.uint64(fixed)]))
+                if sum(len(pairs) for pairs, _ in pending[1:]) > _PENDING:
+                    pending = [_likeliest(pending, tested)]
+            found = _likeliest(pending, tested)
+        return np.sort(found[0])
 
     def _keys(self, active: np.ndarray) -> Iterator[np.ndarray]:
         """uint64 (active documents,): the keys of one band after another, by rank."""
@@ -82,23 +93,48 @@ class Candidates:
                     keys[band, into] = mixed
             yield from keys
 
-    def _likely(self, pairs: np.ndarray) -> np.ndarray:
-        """The pairs whose short sketches do not rule the threshold out."""
+    def _likely(self, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The pairs that the short sketches do not rule out, and how many values they have in common."""
         left, right = split(pairs)
-        likely = np.empty(len(pairs), dtype=bool)
+        equal = np.empty(len(pairs), dtype=np.uint8)
         for start in range(0, len(pairs), _COMPARED):
             block = slice(start, start + _COMPARED)
-            equal = (self._short[left[block]] == self._short[right[block]]).sum(axis=1, dtype=np.uint8)
-            likely[block] = equal >= self._least * self._short.shape[1]
-        return pairs[likely]
+            differ = self._short[left[block]] ^ self._short[right[block]]
+            differ |= differ >> np.uint64(1)
+            differ |= differ >> np.uint64(2)
+            equal[block] = _SLOTS - np.bitwise_count(differ & _LOW).sum(axis=1, dtype=np.uint8)
+        return pairs[equal >= self._least], equal[equal >= self._least]
+
+
+def _likeliest(found: list[tuple[np.ndarray, np.ndarray]], tested: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of the pairs of each lesser document the _MOST with the most in common, the better ones of equals."""
+    pairs, first = np.unique(np.concatenate([pairs for pairs, _ in found]), return_index=True)
+    equal = np.concatenate([equal for _, equal in found])[first]
+    new = ~among(pairs, tested)
+    pairs, equal = pairs[new], equal[new]
+    lesser = (pairs & _LOWER_HALF).astype(np.uint32)
+    order = np.lexsort((_SLOTS - equal, lesser))  # stable: of equals the better document first
+    lesser = lesser[order]
+    starts = np.flatnonzero(np.append(True, lesser[1:] != lesser[:-1])) if len(lesser) else np.zeros(0, dtype=np.int64)
+    place = np.arange(len(lesser)) - np.repeat(starts, np.diff(np.append(starts, len(lesser))))
+    order = order[place < _MOST]
+    return pairs[order], equal[order]
+
+
+def among(pairs: np.ndarray, sorted_pairs: np.ndarray) -> np.ndarray:
+    """bool (pairs,): which of them are there."""
+    if not len(sorted_pairs):
+        return np.zeros(len(pairs), dtype=bool)
+    place = np.minimum(np.searchsorted(sorted_pairs, pairs), len(sorted_pairs) - 1)
+    return sorted_pairs[place] == pairs
 
 
 def split(pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The better and the lesser rank of each pair, int64."""
-    return (pairs >> np.uint64(32)).astype(np.int64), (pairs & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    return (pairs >> np.uint64(32)).astype(np.int64), (pairs & _LOWER_HALF).astype(np.int64)
 
 
-def _in_groups(keys: np.ndarray, ranks: np.ndarray, reach: int) -> Iterator[np.ndarray]:
+def _in_groups(keys: np.ndarray, ranks: np.ndarray, leaders: int, neighbours: int) -> Iterator[np.ndarray]:
     """Pairs of ranks with equal keys; `ranks` ascends."""
     if not len(keys):
         return
@@ -113,10 +149,10 @@ def _in_groups(keys: np.ndarray, ranks: np.ndarray, reach: int) -> Iterator[np.n
     fresh = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
     starts = np.repeat(fresh, np.diff(np.append(fresh, len(order))))
     depth = np.arange(len(order)) - starts  # place in the group
-    ranks = ranks[order].astype(np.uint64)
-    for back in range(1, reach + 1):
+    ranks = ranks[order]
+    for back in range(1, neighbours + 1):
         later = np.flatnonzero(depth >= back)
         yield ranks[later - back] << np.uint64(32) | ranks[later]
-    for leader in range(reach):
-        later = np.flatnonzero(depth > reach + leader)
+    for leader in range(leaders):
+        later = np.flatnonzero(depth > neighbours + leader)
         yield ranks[starts[later] + leader] << np.uint64(32) | ranks[later]

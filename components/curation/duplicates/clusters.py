@@ -20,7 +20,8 @@ from components.curation.duplicates.similarity import ShingleSets, TextsByPositi
 from components.curation.duplicates.sketches import SketchFiles
 from components.params import DuplicatesParams
 
-_REACH = 8  # once the plain duplicates are gone; see Candidates.pairs
+_FIRST = {"leaders": 1, "neighbours": 0}  # takes the plain duplicates out, however many there are of one
+_LATER = {"leaders": 8, "neighbours": 8}
 _ROUNDS = 8  # at most; two or three find all
 _EDGES = 1 << 16  # taken from the arrays at once
 
@@ -154,8 +155,7 @@ def _alike(
     active = np.ones(len(ranked), dtype=bool)
     with ShingleSets(documents, texts, scratch) as sets:
         for number in range(_ROUNDS):
-            pairs = candidates.pairs(active, _REACH if number else 1, fixed)
-            pairs = np.setdiff1d(pairs, tested, assume_unique=True)
+            pairs = candidates.pairs(active, tested, fixed, **(_LATER if number else _FIRST))
             better, lesser = split(pairs)
             similarity = _measure(ranked[better], ranked[lesser], sets, sketches, documents)
             alike = similarity >= least[lesser]

@@ -1,0 +1,271 @@
+"""Exact and near-duplicates: ours beside rensa and datasketch end to end, on the same text, in the same run.
+
+    python -m bench.deduplication [--documents 20000] [--repeats 3] [--texts DIR] [--memory-at 1000000 2500000]
+
+The text is functions and docstrings of the running interpreter's library, or with --texts the documents of the jsonl.gz
+files under a folder; to a tenth of them a copy is added in which up to every twelfth word is another. All contenders get the
+documents in one order, best first, and drop what has the text of a better one or a Jaccard similarity of 0.7 to it, of runs
+of five words, by 128 permutations. The peers' runs are made as their examples make them: `re`, `join`, a set of strings. Ours
+includes its files of sketches, on disk. A rate is a CPU second of this process, one thread; contenders take turns, and the
+median counts, after one round that warms up.
+
+The truth is the Jaccard similarity of all pairs, by a sparse product, and the rule that a document goes if one that stays is
+as similar as that. Precision and recall are of the documents dropped; `left` is of the pairs at 0.7 or more how many have
+both documents kept.
+
+--memory-at measures the decision alone, with made-up sketches of so many documents, a fifth of which are near-duplicates, in
+a process of its own.
+"""
+
+import argparse
+import ast
+import gzip
+import hashlib
+import json
+import os
+import random
+import re
+import statistics
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+os.environ["RAYON_NUM_THREADS"] = "1"  # one thread for every contender
+
+import numpy as np
+
+from bench.common import peak_megabytes
+from components.curation.duplicates.clusters import find
+from components.curation.duplicates.ids import pack
+from components.curation.duplicates.sketches import SketchFiles, save_sketches, sketch
+from components.documents import document_id
+from components.params import DuplicatesParams
+
+THRESHOLD, PERMUTATIONS, RUN = 0.7, 128, 5
+SHARD = 20_000
+WORD = re.compile(r"\w+")
+
+
+def corpus(documents: int, folder: Path | None) -> list[str]:
+    """Texts, a tenth of them nearly as another."""
+    rng = random.Random(1)
+    found = list(dict.fromkeys(of_files(folder) if folder else of_library()))
+    rng.shuffle(found)
+    found = found[:documents]
+    copies = []
+    for text in rng.sample(found, len(found) // 10):
+        words = text.split(" ")
+        for _ in range(rng.randrange(1 + len(words) // 12)):
+            words[rng.randrange(len(words))] = rng.choice(("nothing", "other", "1"))
+        copies.append(" ".join(words))
+    found += copies + rng.sample(found, len(found) // 50)  # and a fiftieth exactly
+    return sorted(found, key=document_id)
+
+
+def of_library() -> Iterator[str]:
+    for path in sorted(Path(sysconfig.get_paths()["stdlib"]).rglob("*.py")):
+        if "site-packages" in path.parts:
+            continue
+        source = path.read_text(encoding="utf-8", errors="replace")
+        try:
+            tree = ast.parse(source)
+        except (SyntaxError, ValueError):
+            continue
+        lines = source.splitlines(keepends=True)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                yield from (t for t in (ast.get_docstring(node) or "",) if len(t) >= 100)
+            if isinstance(node, ast.FunctionDef):
+                text = "".join(lines[node.lineno - 1 : node.end_lineno])
+                if len(text) >= 100:
+                    yield text
+
+
+def of_files(folder: Path) -> Iterator[str]:
+    for path in sorted(folder.rglob("*.jsonl.gz")):
+        with gzip.open(path, "rt", encoding="utf-8") as lines:
+            yield from (text for line in lines if len(text := json.loads(line).get("text", "")) >= 100)
+
+
+def ours(texts: list[str]) -> list[bool]:
+    params = DuplicatesParams(permutations=PERMUTATIONS)
+    with tempfile.TemporaryDirectory() as folder:
+        paths = []
+        for start in range(0, len(texts), SHARD):
+            paths.append(Path(folder) / f"{start}.npy")
+            save_sketches(paths[-1], sketch(texts[start : start + SHARD], params))
+        found = find(
+            SketchFiles(paths),
+            pack(map(document_id, texts)),
+            np.ones(len(texts), dtype=np.int8),
+            np.zeros(len(texts), dtype=np.float32),  # so the smallest id stays: the first
+            lambda positions: (texts[position] for position in positions),
+            params,
+            Path(folder),
+        )
+    return found.kept.tolist()
+
+
+def token_sets(texts: list[str]) -> Iterator[tuple[int, set[str]]]:
+    """Of texts that are not exactly as an earlier one, the runs of words."""
+    seen = set()
+    for number, text in enumerate(texts):
+        digest = hashlib.sha256(text.encode()).digest()
+        if digest not in seen:
+            seen.add(digest)
+            words = WORD.findall(text.lower())
+            yield number, {" ".join(words[i : i + RUN]) for i in range(max(1, len(words) - RUN + 1))}
+
+
+def rensa(texts: list[str], bands: int | None = None) -> list[bool]:
+    from rensa import RMinHashDeduplicator
+
+    index = RMinHashDeduplicator(THRESHOLD, PERMUTATIONS, True, bands)
+    kept = [False] * len(texts)
+    block: list[tuple[str, set[str]]] = []
+
+    def flush() -> None:
+        for (number, _), new in zip(block, index.add_pairs(block), strict=True):
+            kept[int(number)] = new
+        block.clear()
+
+    for number, tokens in token_sets(texts):
+        block.append((str(number), tokens))
+        if len(block) == 1_000:
+            flush()
+    flush()
+    return kept
+
+
+def rensa_32(texts: list[str]) -> list[bool]:
+    return rensa(texts, 32)
+
+
+def datasketch(texts: list[str]) -> list[bool]:
+    from datasketch import MinHash, MinHashLSH
+
+    index = MinHashLSH(threshold=THRESHOLD, num_perm=PERMUTATIONS)
+    kept, sketches = [False] * len(texts), {}
+    for number, tokens in token_sets(texts):
+        own = MinHash(num_perm=PERMUTATIONS)
+        own.update_batch([token.encode() for token in tokens])
+        if all(own.jaccard(sketches[other]) < THRESHOLD for other in index.query(own)):
+            index.insert(number, own)
+            sketches[number] = own
+            kept[number] = True
+    return kept
+
+
+def truth(texts: list[str]) -> tuple[np.ndarray, list[bool]]:
+    """Pairs at the threshold, (pairs, 2), the better first; and who stays by the rule."""
+    from scipy.sparse import csr_matrix
+
+    vocabulary: dict[str, int] = {}
+    columns: list[int] = []
+    starts = [0]
+    for text in texts:
+        words = WORD.findall(text.lower())
+        runs = {" ".join(words[i : i + RUN]) for i in range(max(1, len(words) - RUN + 1))}
+        columns += [vocabulary.setdefault(run, len(vocabulary)) for run in runs]
+        starts.append(len(columns))
+    matrix = csr_matrix((np.ones(len(columns), dtype=np.int32), columns, starts), (len(texts), len(vocabulary)))
+    sizes, transposed, pairs = np.diff(starts), matrix.T.tocsc().tocsr(), []
+    for start in range(0, len(texts), 1_000):
+        common = (matrix[start : start + 1_000] @ transposed).tocoo()
+        left, right, both = common.row + start, common.col, common.data
+        alike = (left < right) & (both >= THRESHOLD * (sizes[left] + sizes[right] - both))
+        pairs.append(np.stack([left[alike], right[alike]], axis=1))
+    found = np.concatenate(pairs)
+    stays = [True] * len(texts)
+    for better, lesser in found[np.argsort(found[:, 1], kind="stable")].tolist():
+        stays[lesser] &= not stays[better]
+    return found, stays
+
+
+def decide_alone(documents: int) -> None:
+    """Peak memory and CPU time of the decision over made-up sketches."""
+    words = np.array([f"w{n}" for n in range(5_000)])
+
+    def texts(positions: np.ndarray) -> Iterator[str]:
+        for position in positions.tolist():
+            copy = position % 5 == 4
+            drawn = words[np.random.default_rng(position - 4 * copy).integers(0, len(words), 100)].tolist()
+            yield " ".join([*drawn[:50], "changed", *drawn[51:]] if copy else drawn)
+
+    with tempfile.TemporaryDirectory() as folder:
+        paths = []
+        for start in range(0, documents, SHARD):
+            rng = np.random.default_rng(start)
+            rows = rng.integers(0, 2**32, (min(SHARD, documents - start), PERMUTATIONS), dtype=np.uint32)
+            copies = np.arange(4, len(rows), 5)
+            rows[copies] = rows[copies - 4] ^ (rng.random((len(copies), PERMUTATIONS)) < 0.1)
+            paths.append(Path(folder) / f"{start}.npy")
+            save_sketches(paths[-1], rows)
+        rng, before = np.random.default_rng(0), peak_megabytes()
+        ids = rng.integers(0, 2**64, (documents, 2), dtype=np.uint64)
+        kinds, scores = np.ones(documents, dtype=np.int8), rng.random(documents, dtype=np.float32)
+        began = time.process_time()
+        found = find(SketchFiles(paths), ids, kinds, scores, texts, DuplicatesParams(), Path(folder))
+        seconds = time.process_time() - began
+    print(
+        f"{documents:,} sketches: {peak_megabytes():,.0f} MB at the peak ({before:.0f} before), {seconds:.0f} CPU s, "
+        f"{(~found.kept).sum():,} dropped",
+        flush=True,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--documents", type=int, default=20_000)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--texts", type=Path, help="folder with jsonl.gz files, rows with `text`")
+    parser.add_argument("--memory-at", type=int, nargs="*", default=[], help="numbers of documents")
+    parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.child:
+        decide_alone(given.child)
+        return
+    texts = corpus(given.documents, given.texts)
+    size = sum(len(text.encode()) for text in texts) / 1e6
+    pairs, stays = truth(texts)
+    gone = ~np.array(stays)
+    print(
+        f"{len(texts):,} documents, {size:.1f} MB; {len(pairs):,} pairs at {THRESHOLD} or more, {gone.sum():,} to drop"
+    )
+    ways: dict[str, Callable[[list[str]], list[bool]]] = {
+        "ours": ours,
+        "rensa": rensa,
+        "rensa, 32 bands": rensa_32,
+        "datasketch": datasketch,
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    kept: dict[str, np.ndarray] = {}
+    for way in ways.values():
+        way(texts[:2_000])
+    for _ in range(given.repeats):
+        for name, way in ways.items():
+            began = time.process_time()
+            kept[name] = np.array(way(texts))
+            seconds[name].append(time.process_time() - began)
+    print(f"{'':16} {'docs/s':>8} {'MB/s':>6} {'precision':>9} {'recall':>7} {'left':>7}")
+    medians = {name: statistics.median(spent) for name, spent in seconds.items()}
+    for name, spent in medians.items():
+        dropped = ~kept[name]
+        right = (dropped & gone).sum()
+        left = kept[name][pairs].all(axis=1).mean()
+        print(
+            f"{name:16} {len(texts) / spent:8,.0f} {size / spent:6.1f} {right / dropped.sum():9.4f} "
+            f"{right / gone.sum():7.4f} {left:7.2%}"
+        )
+    for name in list(ways)[1:]:
+        print(f"ours is {medians[name] / medians['ours']:.1f} times as fast as {name}")
+    for documents in given.memory_at:
+        subprocess.run([sys.executable, "-m", "bench.deduplication", "--child", str(documents)], check=True)
+
+
+if __name__ == "__main__":
+    main()
