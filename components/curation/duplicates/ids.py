@@ -1,4 +1,4 @@
-"""Document ids as pairs of numbers: 16 bytes each, sorted and looked up in arrays."""
+"""Document ids as pairs of numbers, 16 bytes each, so that millions are sorted and compared in arrays."""
 
 from collections.abc import Iterable
 
@@ -25,19 +25,3 @@ def _digest(document_id: str) -> bytes:
 def unpack(packed: np.ndarray) -> list[str]:
     """The ids as strings."""
     return [f"{high:016x}{low:016x}" for high, low in np.reshape(packed, (-1, 2)).tolist()]
-
-
-def find(wanted: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """int64 (wanted,): the least place of each in `ids`, or -1."""
-    order = np.lexsort((ids[:, 1], ids[:, 0]))  # stable, so equal ids stay in order
-    keys = _sortable(ids[order])
-    place = np.searchsorted(keys, _sortable(wanted))
-    clipped = np.minimum(place, max(len(ids) - 1, 0))
-    if not len(ids):
-        return np.full(len(wanted), -1)
-    return np.where((ids[order[clipped]] == wanted).all(axis=1) & (place < len(ids)), order[clipped], -1)
-
-
-def _sortable(ids: np.ndarray) -> np.ndarray:
-    """One value an id that numpy compares as the pair: its 16 bytes, most significant first."""
-    return np.ascontiguousarray(ids.astype(">u8")).view("V16").ravel()
