@@ -7,6 +7,7 @@ as each file system's own documentation says (for S3: AWS_ACCESS_KEY_ID, AWS_SEC
 import io
 import re
 from typing import Any, BinaryIO
+from urllib.parse import urlsplit
 
 from components.errors import StepError
 
@@ -29,6 +30,11 @@ def list_remote(url: str) -> list[tuple[str, int, str]]:
     Raises:
         StepError: the scheme is not known, or nothing is there, or it cannot be listed.
     """
+    if urlsplit(url).password:
+        raise StepError(
+            "ingestion.sources: a URL holds a password, which would be written into every document; leave it out, and "
+            "give it in the environment"
+        )
     try:
         from fsspec.core import url_to_fs
 

@@ -159,6 +159,7 @@ def test_a_single_file_by_https(store: type[Store], read_path: Callable) -> None
         ("memory://nothing/here", "nothing lies at memory://nothing/here"),
         ("nosuch://x/y", "nosuch://x/y cannot be listed .*Protocol not known"),
         ("gs://x/y", "gs://x/y cannot be listed .*install"),
+        ("https://me:secret@example.org/a.txt", "^(?!.*secret).*a URL holds a password"),
         ("http://127.0.0.1:9/a.txt", "http://127.0.0.1:9/a.txt cannot be listed"),
     ],
 )
