@@ -50,6 +50,8 @@ SMALL = {
     "study.seeds": [1, 2],
     "study.rates": [1.0],
     "study.horizons": [1.0],
+    "ablation.seeds": [1, 2],
+    "ablation.tokens": 40_000,
 }
 
 
@@ -259,3 +261,43 @@ def test_the_growth_study_runs_as_a_flow(by_flow: Path) -> None:
     lock = (by_flow / "studies" / "growth" / "dvc.lock").read_bytes()
     call(by_flow, "dvc", "repro", "studies/growth/dvc.yaml")
     assert (by_flow / "studies" / "growth" / "dvc.lock").read_bytes() == lock
+
+
+def test_the_last_arm_of_the_data_ablation_is_the_pipelines_small_model(by_dvc: Path, tmp_path: Path) -> None:
+    """The pipeline's own documents, tokenized again: equal to the last digit, exam included."""
+    documents = ["--raw", "data/raw", "--curated", "data/curated", "--textbooks", "data/textbooks"]
+    arm, tokens = "curated_textbooks_exercises", str(tmp_path / "tokens")
+    words = ["--arm", arm, *documents, "--tokens", "data/tokens", "--output", tokens]
+    call(by_dvc, "components.study.ablation.tokens", *words)
+    words = ["--arm", arm, "--seed", "1", "--tokens", tokens, "--exam", "data/exam"]
+    call(by_dvc, "components.study.ablation.run", *words, "--output", str(tmp_path / "record.json"))
+    record = json.loads((tmp_path / "record.json").read_text())
+    training = json.loads((by_dvc / "reports" / "train_small.json").read_text())
+    for name in ("tokens", "flops", "parameters"):
+        assert record[name] == training[name]
+    assert record["whole_loss"] == training["validation_loss"]
+    scores = json.loads((by_dvc / "reports" / "benchmark_small.json").read_text())
+    assert record["exam"]["accuracy"] == pytest.approx(scores["exam"]["accuracy"], abs=1e-6)
+    assert not list((by_dvc / ".phiforge" / "study").iterdir())  # its checkpoints are gone
+
+
+@pytest.mark.slow
+def test_the_data_ablation_runs_as_a_flow(by_flow: Path) -> None:
+    """Twice: the second run finds everything cached, and so does DVC."""
+    said = call(by_flow, "flows.run", "data-ablation")
+    assert "Data ablation" in said
+    result = json.loads((by_flow / "reports" / "ablation" / "result" / "ablation.json").read_text())
+    assert [arm["arm"] for arm in result["arms"]] == [
+        "random",
+        "curated",
+        "curated_textbooks",
+        "curated_textbooks_exercises",
+    ]
+    assert all(arm[figure]["n"] == 2 for arm in result["arms"] for figure in ("loss", "exam"))
+    held_out = {(by_flow / "data" / "ablation" / arm["arm"] / "validation" / "shard-00000.bin").read_bytes()
+                for arm in result["arms"]}  # fmt: skip
+    assert held_out == {(by_flow / "data" / "tokens" / "validation" / "shard-00000.bin").read_bytes()}
+    assert "cached" in call(by_flow, "flows.run", "data-ablation")
+    lock = (by_flow / "studies" / "data" / "dvc.lock").read_bytes()
+    call(by_flow, "dvc", "repro", "studies/data/dvc.yaml")
+    assert (by_flow / "studies" / "data" / "dvc.lock").read_bytes() == lock

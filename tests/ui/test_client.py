@@ -145,6 +145,16 @@ def test_the_growth_study_is_started_by_its_own_deployment(root) -> None:
     assert "train_large" not in stages
 
 
+def test_the_data_ablation_is_started_by_its_own_deployment(root) -> None:
+    assert client.launch_command({"ablation.tokens": 9}, flow="data-ablation") == (
+        "prefect deployment run data-ablation/local -p overrides='{\"ablation.tokens\": 9}'"
+    )
+    stages = client.pipeline_stages(root, "data-ablation")
+    assert {"tokenize", "tokens@random", "train@curated_textbooks_exercises-3"} < set(stages)
+    assert list(stages)[-1] == "ablation"
+    assert not {"train_small", "study"} & set(stages)
+
+
 def test_a_run_leads_to_its_record_and_curves(platform) -> None:
     records = Records(platform.mlflow)
     parent = records.parent_of(platform.runs["patient-heron"])

@@ -247,13 +247,14 @@ def test_search_finds_parameters_of_every_section(open_page: Open) -> None:
     assert {"small.learning_rate", "large.learning_rate", "training.final_lr_fraction"} <= shown
 
 
-def test_the_growth_study_is_launched_by_choice(open_page: Open) -> None:
+@pytest.mark.parametrize("flow", ["growth-study", "data-ablation"])
+def test_a_study_is_launched_by_choice(open_page: Open, flow: str) -> None:
     runs = FakeRuns()
     at = open_page("launch", runs)
-    settle(at.selectbox(key="launch_flow").set_value("growth-study").run())
-    assert at.code[0].value == "prefect deployment run growth-study/local"
+    settle(at.selectbox(key="launch_flow").set_value(flow).run())
+    assert at.code[0].value == f"prefect deployment run {flow}/local"
     settle(at.button(key="launch_start").click().run())
-    assert runs.launched == [({}, None, "growth-study")]
+    assert runs.launched == [({}, None, flow)]
 
 
 def test_starting_launches_once_and_opens_the_run(open_page: Open) -> None:

@@ -1,0 +1,29 @@
+"""What can be run: each definition has its stages, its flow, its deployment, and a target of make."""
+
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from flows.definitions import DEFINITIONS, Definition
+from flows.graph import load_graph
+
+
+@pytest.mark.parametrize("definition", DEFINITIONS.values(), ids=lambda definition: definition.flow)
+def test_each_definition_can_be_run_in_every_way(root: Path, definition: Definition) -> None:
+    from flows.pipeline import FLOWS
+
+    flow = FLOWS[definition.flow]
+    assert flow.name == definition.flow
+    deployments = YAML(typ="safe").load((root / "prefect.yaml").read_text())["deployments"]
+    entrypoints = [entry["entrypoint"] for entry in deployments if entry["name"] == "local"]
+    assert entrypoints.count(f"flows/pipeline.py:{flow.fn.__name__}") == 1
+    words = "flows.run $(ARGS)" if definition.flow == "pipeline" else f"flows.run {definition.flow} $(ARGS)"
+    assert (root / "Makefile").read_text().count(words) == 1
+
+
+@pytest.mark.parametrize("definition", DEFINITIONS.values(), ids=lambda definition: definition.flow)
+def test_a_definition_names_what_its_stages_write(root: Path, definition: Definition) -> None:
+    outs = [Path(out) for stage in load_graph(root, definition.file) for out in stage.outs]
+    for path in (definition.numbers, definition.result, definition.page):
+        assert any(path == out or out in path.parents for out in outs), path
