@@ -4,7 +4,8 @@ HTML comes from strangers and the parser is native code: a page can make it take
 how deep tags are nested, or of how many attributes a tag has), gigabytes, or crash it. None of that can be stopped from
 within a Python process, so it happens in this one, which the kernel ends at its limits.
 
-Each message is a length of eight bytes, big-endian, and so many bytes: a page in UTF-8, and JSON in answer.
+Each message is a length of eight bytes, big-endian, and so many bytes: a page in UTF-8, and JSON in answer. The
+first message says that the process is ready.
 """
 
 import json
@@ -31,6 +32,7 @@ def main(seconds: int, gigabytes: float) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    send({"ready": True})
     while header := sys.stdin.buffer.read(8):
         page = sys.stdin.buffer.read(struct.unpack(">Q", header)[0]).decode("utf-8")
         resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(time.process_time()) + seconds, hard))
@@ -41,9 +43,13 @@ def main(seconds: int, gigabytes: float) -> None:
             # Without alternative texts, code that is shown as a table (as in embedded gists) is left out too.
             text = extract_plain_text(tree, main_content=True, comments=False, post_meta=False)
             answer = {"text": text, "title": tree.title or "", "licenses": _licenses(tree)}
-        data = json.dumps(answer).encode()
-        sys.stdout.buffer.write(struct.pack(">Q", len(data)) + data)
-        sys.stdout.buffer.flush()
+        send(answer)
+
+
+def send(answer: dict[str, object]) -> None:
+    data = json.dumps(answer).encode()
+    sys.stdout.buffer.write(struct.pack(">Q", len(data)) + data)
+    sys.stdout.buffer.flush()
 
 
 def too_deep(page: str) -> bool:

@@ -1,16 +1,19 @@
 """From the bytes of a web page to its main text, by resiliparse, in a process that a page may break."""
 
-import atexit
+import contextlib
 import json
 import re
+import shlex
 import struct
 import subprocess
 import sys
 import threading
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from components.errors import StepError
 from components.ingestion.readers.decoding import decode
 
 SECONDS = 10  # of CPU that one page may take; a page of 100 kB takes a hundredth of one
@@ -84,6 +87,7 @@ class PageProcess:
 
         Raises:
             Refused: the page has ended the process.
+            StepError: the process does not start.
         """
         page = html.encode("utf-8", "replace")
         process = self._running()
@@ -102,15 +106,9 @@ class PageProcess:
             raise
 
     def close(self) -> None:
-        process, self._process = self._process, None
-        if process:
-            process.kill()
-            process.wait()
-            for stream in (process.stdin, process.stdout):
-                try:
-                    stream.close()
-                except OSError:
-                    continue  # what was not sent yet has nobody to read it
+        if self._process:
+            self._process = None
+            self._end()
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
@@ -120,7 +118,21 @@ class PageProcess:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
             )
+            self._end = weakref.finalize(self, _end, self._process)  # with its thread, or at exit
+            try:
+                _message(self._process.stdout)
+            except EOFError:
+                self.close()
+                raise StepError(f"the parser of HTML does not start; `{shlex.join(command)}` shows why") from None
         return self._process
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+    for stream in (process.stdin, process.stdout):
+        with contextlib.suppress(OSError):  # what was not sent yet has nobody to read it
+            stream.close()
 
 
 def _message(stream: BinaryIO) -> bytes:
@@ -137,5 +149,4 @@ _of_thread = threading.local()  # the threads of one process must not talk to on
 def _parser() -> PageProcess:
     if not hasattr(_of_thread, "parser"):
         _of_thread.parser = PageProcess()
-        atexit.register(_of_thread.parser.close)
     return _of_thread.parser

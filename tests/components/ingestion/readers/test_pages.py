@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from components.errors import StepError
 from components.ingestion.readers import pages
 from components.ingestion.readers.page_process import DEEPEST, too_deep
 from components.ingestion.readers.pages import PageProcess, read_page, spdx
@@ -143,3 +144,17 @@ def test_threads_have_a_parser_each() -> None:
     with ThreadPoolExecutor(3) as pool:
         found = list(pool.map(lambda text: read_page(page(text).encode()).text, texts))
     assert all(text in got for text, got in zip(texts, found, strict=True))
+
+
+def test_the_process_ends_with_its_owner() -> None:
+    parser = PageProcess()
+    assert "river" in parser.ask(page(STORY))["text"]
+    process = parser._process
+    del parser
+    assert process.poll() is not None
+
+
+def test_a_parser_that_does_not_start_is_no_fault_of_the_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages.sys, "executable", "/bin/false")
+    with pytest.raises(StepError, match="the parser of HTML does not start; `/bin/false -I"):
+        PageProcess().ask(page(STORY))
