@@ -1,6 +1,5 @@
 """The Jaccard similarity of pairs of documents: exact where the texts are at hand, estimated where only sketches are."""
 
-import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -52,6 +51,7 @@ class ShingleSets:
 
     def _add(self, positions: np.ndarray) -> None:
         done = 0
+        self._file.seek(self._end)
         for block in _blocks(self._texts(positions)):
             runs, starts = shingles(block)
             counts = np.diff(starts)
@@ -67,7 +67,6 @@ class ShingleSets:
             done += len(block)
         if done != len(positions):
             raise AssertionError(f"texts of {len(positions)} documents were asked for, {done} came")
-        self._file.flush()
 
     def _compare(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         held = {position: self._read(position) for position in np.union1d(left, right).tolist()}
@@ -78,7 +77,8 @@ class ShingleSets:
         return both / (self._counts[left] + self._counts[right] - both)
 
     def _read(self, position: int) -> bytes:
-        return os.pread(self._file.fileno(), 4 * int(self._counts[position]), int(self._starts[position]))
+        self._file.seek(int(self._starts[position]))
+        return self._file.read(4 * int(self._counts[position]))
 
     def _tagged(self, positions: np.ndarray, held: dict[int, bytes]) -> np.ndarray:
         """Shingles of the documents, each with the number of its pair in the upper half; sorted."""
