@@ -22,8 +22,8 @@ from components.documents import KINDS
 from components.params import DuplicatesParams
 
 _FIRST = {"leaders": 1, "neighbours": 0}  # takes the plain duplicates out, however many there are of one
-_LATER = {"leaders": 4, "neighbours": 4}
-_ROUNDS = 12  # at most; two or three find all but in crowds of texts that are nearly near-duplicates
+_LATER = {"leaders": 8, "neighbours": 8}
+_ROUNDS = 8  # at most; two or three find all but in crowds of texts that are nearly near-duplicates
 _EDGES = 1 << 16  # taken from the arrays at once
 
 
