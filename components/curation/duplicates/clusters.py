@@ -1,10 +1,10 @@
 """Which documents stay, which of them stands for each that goes, and how alike the two are.
 
 A document goes only for a document that stays and that it resembles itself: as many as its kind's threshold asks, by
-the Jaccard similarity of the two. Of A ~ B and B ~ C but not A ~ C, A and C stay and B goes for the better one, where
-connected components, as most tools take them, would drop C for an A that it does not resemble. Better is the higher
-score, then the smaller id; so the order of the input decides nothing, and no two documents stay that were compared and
-found alike. Documents of earlier runs are better than all.
+the Jaccard similarity of the two. Of A ~ B and B ~ C but not A ~ C, A and C stay and B goes for the better one, or both
+go for a B that is the best; connected components, as most tools take them, would drop C for an A that it does not
+resemble. Better is the higher score, then the smaller id; so the order of the input decides nothing, and no two
+documents stay that were compared and found alike. Documents of earlier runs are better than all.
 """
 
 from collections.abc import Mapping
