@@ -8,6 +8,7 @@ LEDGER): rows in = rows kept + rows in the ledger, always.
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -136,7 +137,11 @@ class DocumentWriter:
     def __enter__(self) -> "DocumentWriter":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
+        if failed:  # nothing more is written, and what closing says of a full disk must not stand for the reason
+            with suppress(pa.ArrowException, OSError, ValueError):
+                self._close_shard()
+            return
         self._flush()
         if not self._shards:
             self._append(DOCUMENT.empty_table())  # an empty set is still a readable set

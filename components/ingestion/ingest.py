@@ -7,13 +7,10 @@ The order of the documents follows the order of sources and file names, whatever
 import json
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
-
-from pyarrow import ArrowInvalid
 
 from components.documents import Document, DocumentWriter
 from components.engine import map_shards
@@ -39,7 +36,7 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
     progress = Progress(len(batches))
     counts: Counter[str] = Counter()
     with atomic_directory(outputs["output"]) as output:
-        with _said_plainly(), DocumentWriter(output) as writer, Quarantine(output / QUARANTINE) as quarantine:
+        with DocumentWriter(output) as writer, Quarantine(output / QUARANTINE) as quarantine:
             taken: Counter[int] = Counter()  # documents by source
             for done, (batch, items) in enumerate(zip(batches, _read(batches, params), strict=True), start=1):
                 source = batch[0].source
@@ -65,17 +62,6 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
 def _wants(source: Source, taken: Counter[int]) -> bool:
     """Whether a source's limit leaves room for another document."""
     return not source.limit or taken[id(source)] < source.limit
-
-
-@contextmanager
-def _said_plainly() -> Iterator[None]:
-    """Of a shard that cannot be written, the reason (a full disk): closing it then says only that it is closed."""
-    try:
-        yield
-    except ArrowInvalid as error:
-        if isinstance(error.__context__, OSError):
-            raise error.__context__ from None
-        raise
 
 
 class Quarantine:
