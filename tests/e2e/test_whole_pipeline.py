@@ -86,7 +86,7 @@ def make_project(root: Path, folder: Path) -> Path:
     # Real text that is the same on every machine: this project's own code and prose.
     shutil.copytree(folder / "components", folder / "texts" / "code", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(folder / "docs", folder / "texts" / "docs")
-    (folder / "texts" / "broken.txt").write_bytes(b"\xff\xfe not UTF-8")
+    (folder / "texts" / "broken.txt").write_bytes(b"\xff\xfe not UTF-16")  # an odd number of bytes
     yaml = YAML()
     params = yaml.load((folder / "params.yaml").read_text())
     for key, value in SMALL.items():

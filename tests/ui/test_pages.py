@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import streamlit as st
+from ruamel.yaml import YAML
 from streamlit.testing.v1 import AppTest
 
 from components.errors import StepError
@@ -231,7 +232,9 @@ def test_lists_are_edited_as_yaml(open_page: Open) -> None:
     at = open_page("launch")
     settle(at.button_group(key="launch_section").set_value("ingestion").run())
     area = field(at, "text_area", "ingestion.sources")
-    assert area.value == "- path: python\n  kind: auto\n  license: PSF-2.0"
+    (source,) = Params().ingestion.sources
+    assert YAML(typ="safe").load(area.value) == [source.model_dump()]
+    assert area.value.startswith("- path: python\n  kind: auto\n  license: PSF-2.0\n")
     settle(area.set_value("- path: {broken").run())
     assert at.error[0].value.startswith("ingestion.sources: not YAML")
     assert at.button(key="launch_start").disabled
