@@ -10,6 +10,7 @@ import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -49,6 +50,12 @@ def shingles(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     parts = [_hash_runs(block) for block in _blocks(texts)]
     counts = np.concatenate([np.zeros(1, dtype=np.int64), *(counts for _, counts in parts)])
     return np.concatenate([np.zeros(0, dtype=np.uint64), *(runs for runs, _ in parts)]), np.cumsum(counts)
+
+
+def shingle_sets(texts: Sequence[str]) -> list[np.ndarray]:
+    """The distinct shingles of each text, uint64, sorted."""
+    runs, starts = shingles(texts)
+    return [np.unique(runs[start:end]) for start, end in pairwise(starts.tolist())]
 
 
 def _blocks(texts: Sequence[str]) -> Iterator[Sequence[str]]:

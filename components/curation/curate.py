@@ -13,7 +13,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from components.curation.rules import first_failure, normalise
+from components.curation.rules import first_failure
+from components.curation.text import normalise
 from components.documents import (
     Document,
     DocumentWriter,

@@ -1,4 +1,4 @@
-"""The rules of curation: normalise a text, then say which rule it fails first, if any.
+"""The rules of curation: which one a normalised text fails first, if any.
 
 Pure functions of one text. Rules on lines and characters follow Gopher (Rae et al. 2021, arXiv 2112.11446, appendix
 A1); prose and code have their own thresholds, since web rules destroy code.
@@ -7,7 +7,6 @@ A1); prose and code have their own thresholds, since web rules destroy code.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from components.curation.text import normalise as normalise
 from components.params import CurationParams
 
 

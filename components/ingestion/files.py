@@ -25,6 +25,7 @@ class SourceFile:
     name: str  # of a local file relative to its source, with forward slashes; else the URL
     source: Source
     size: int  # bytes; 0 where it is not known
+    version: str = ""  # what changes when the file does, where its store says so; else its content must be hashed
 
     @property
     def suffix(self) -> str:
@@ -35,6 +36,10 @@ class SourceFile:
     def compression(self) -> str:
         """The ending that says the compression, or an empty string."""
         return suffixes(self.name)[1]
+
+    def kind_or(self, usual: str) -> str:
+        """The kind of its documents: what its source says, else what is usual for its format."""
+        return usual if self.source.kind == "auto" else self.source.kind
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:

@@ -42,8 +42,9 @@ def list_files(source: Source) -> tuple[list[SourceFile], Counter[str]]:
     if is_hub(source.path):
         return [_dataset(source)], Counter()
     if is_remote(source.path):
-        found = [SourceFile(url, url, source, size) for url, size, _ in list_remote(source.path)]
-        return _readable(found)
+        return _readable(
+            [SourceFile(url, url, source, size, version) for url, size, version in list_remote(source.path)]
+        )
     root = source_root(source)
     if not root.exists():
         raise StepError(
@@ -59,7 +60,7 @@ def _local(path: Path, root: Path, source: Source) -> SourceFile:
         size = path.stat().st_size
     except OSError:
         size = 0  # it has vanished since it was listed; its reader will say so
-    return SourceFile(path, _readable_name(path.relative_to(root)), source, size)
+    return SourceFile(path, _utf8_name(path.relative_to(root)), source, size)
 
 
 def _dataset(source: Source) -> SourceFile:
@@ -68,8 +69,8 @@ def _dataset(source: Source) -> SourceFile:
     if found.is_local:
         files = _walk(Path(found.path))
         return SourceFile(source.path, source.path, source, sum(path.stat().st_size for path in files))
-    location, _ = resolve(source)
-    return SourceFile(location, location.rpartition("@")[0], source, 0)
+    location, revision = resolve(source)
+    return SourceFile(location, location.removesuffix(f"@{revision}"), source, 0, revision)
 
 
 def _readable(files: list[SourceFile]) -> tuple[list[SourceFile], Counter[str]]:
@@ -78,7 +79,7 @@ def _readable(files: list[SourceFile]) -> tuple[list[SourceFile], Counter[str]]:
     return [file for file in files if reader_of(file.name)], ignored
 
 
-def _readable_name(path: Path) -> str:
+def _utf8_name(path: Path) -> str:
     """A path with forward slashes; bytes of a file name that are no UTF-8 become U+FFFD, since text must hold it."""
     return os.fsencode(path.as_posix()).decode("utf-8", "replace")
 
@@ -105,7 +106,7 @@ class KnownHashes:
             with contextlib.suppress(json.JSONDecodeError, UnicodeDecodeError):  # a broken cache is an empty one
                 self._old = json.loads(path.read_text(encoding="utf-8"))
 
-    def of(self, file: "SourceFile") -> str:
+    def of(self, file: SourceFile) -> str:
         """SHA-256 of the file; of one that cannot be read, the reason, since a reader will quarantine it."""
         path = Path(file.location)
         try:
@@ -143,14 +144,10 @@ def take(params: Params) -> dict[str, Any]:
 
 def _listing(source: Source, files: list[SourceFile], hashes: KnownHashes) -> list[list[str]]:
     """Name and version of each file: its content hash, or what the place where it lies says instead."""
-    if is_hub(source.path) and parse(source).is_local:
-        root = Path(parse(source).path)
-        return [[_readable_name(p.relative_to(root)), hashes.of(_local(p, root, source))] for p in sorted(_walk(root))]
-    if is_hub(source.path):
-        return [[file.name, str(file.location).rpartition("@")[2]] for file in files]
-    if is_remote(source.path):
-        return [[url, version] for url, _, version in list_remote(source.path) if reader_of(url)]
-    return [[file.name, hashes.of(file)] for file in files]
+    if is_hub(source.path) and (found := parse(source)).is_local:
+        root = Path(found.path)  # one file to its reader, and many that may change
+        files = [_local(path, root, source) for path in sorted(_walk(root))]
+    return [[file.name, file.version or hashes.of(file)] for file in files]
 
 
 def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker: Tracker) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from components.params.section import Fraction, Section
+from components.params.section import Fraction, Section, refuse_repeats
 
 
 class BenchmarkingParams(Section):
@@ -65,10 +65,7 @@ class StudyParams(Section):
 
     @model_validator(mode="after")
     def _complete(self) -> "StudyParams":
-        for name in ("arms", "seeds", "rates", "horizons"):
-            values = getattr(self, name)
-            if len(set(values)) < len(values):
-                raise ValueError(f"{name} {values} names one of them twice")
+        refuse_repeats(self, "arms", "seeds", "rates", "horizons")
         if missing := [arm for arm in ("scratch", "continued") if arm not in self.arms]:
             raise ValueError(f"arms lacks {', '.join(missing)}: everything is compared with scratch and continued")
         if 1.0 not in self.horizons:
@@ -95,10 +92,7 @@ class AblationParams(Section):
 
     @model_validator(mode="after")
     def _nothing_twice(self) -> "AblationParams":
-        for name in ("arms", "seeds"):
-            values = getattr(self, name)
-            if len(set(values)) < len(values):
-                raise ValueError(f"{name} {values} names one of them twice")
+        refuse_repeats(self, "arms", "seeds")
         return self
 
 

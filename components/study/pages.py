@@ -1,15 +1,43 @@
-"""A study's result for people: Markdown, and one HTML page that needs nothing beside it."""
+"""A study's result for people: a folder with Markdown, figure, and one HTML page that needs nothing beside it."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from components.files import atomic_directory, write_json
 from components.pages import render
 from components.tables import markdown_table
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
 Table = dict[str, Any]  # `title`, `note`, `header`, `rows`
+
+
+def write_result(
+    output: Path,
+    name: str,
+    result: Mapping[str, Any],
+    said: str,
+    write_rows: Callable[[Path], None],
+    draw: Callable[[Path], None],
+    page: Callable[[Path], str],
+) -> None:
+    """Write the folder of a result, as a whole, and print what it says.
+
+    Args:
+        name: of its files: NAME.json, NAME.md, NAME.csv and NAME.png; the page is index.html.
+        said: the result as Markdown.
+        write_rows: writes a CSV row a training.
+        draw: writes the figure.
+        page: the page, given the figure.
+    """
+    with atomic_directory(output) as folder:
+        write_json(folder / f"{name}.json", result)
+        (folder / f"{name}.md").write_text(said, encoding="utf-8")
+        write_rows(folder / f"{name}.csv")
+        draw(folder / f"{name}.png")
+        (folder / "index.html").write_text(page(folder / f"{name}.png"), encoding="utf-8")
+    print(said, flush=True)
 
 
 def markdown(title: str, sentences: Sequence[str], tables: Sequence[Table]) -> str:

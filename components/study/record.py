@@ -1,6 +1,5 @@
 """The record of one training of the study, as it lies on disk."""
 
-import json
 import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -10,6 +9,7 @@ from typing import Any
 from components.errors import StepError
 from components.files import write_json
 from components.study.arms import ARMS, EQUAL_COST
+from components.study.steps import read_fields
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,7 @@ def read_record(path: Path) -> Record:
     Raises:
         StepError: it is none.
     """
-    try:
-        record = Record(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, ValueError, TypeError) as error:
-        raise StepError(f"{path} is no record of the study ({error}); remove it and run the study again") from error
+    record = read_fields(path, Record, "the study")
     if record.arm not in ARMS or not (isinstance(record.horizon, float) or record.horizon == EQUAL_COST):
         raise StepError(
             f"{path} names arm {record.arm!r} and horizon {record.horizon!r}; remove it and run the study again"

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from components.cli import Paths
-from components.files import atomic_directory, write_json
 from components.study import pages
 from components.study.analysis import Study, analyse
 from components.study.figure import draw
@@ -29,13 +28,15 @@ def report(inputs: Paths, outputs: Paths, tracker: Tracker) -> dict[str, Any]:
     trials, runs = read_records([inputs["trials"]]), read_records([inputs["runs"]])
     study = Study.of(trials, runs)
     result = analyse(study)
-    with atomic_directory(outputs["output"]) as folder:
-        write_json(folder / "study.json", result)
-        (folder / "study.md").write_text(markdown(result), encoding="utf-8")
-        write_rows(folder / "study.csv", runs)
-        draw(study, folder / "study.png")
-        (folder / "index.html").write_text(page(result, folder / "study.png"), encoding="utf-8")
-    print(markdown(result), flush=True)
+    pages.write_result(
+        outputs["output"],
+        "study",
+        result,
+        markdown(result),
+        lambda path: write_rows(path, runs),
+        lambda path: draw(study, path),
+        lambda figure: page(result, figure),
+    )
     tracker.artifact(outputs["output"], "growth-study")
     return summary(result)
 

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -9,12 +10,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from components.cli import DIVERGED, WITHIN, Paths
 from components.errors import StepError
 from components.params import Params
 from components.tracking import project_home
 
+Record = TypeVar("Record")
 SCRATCH_FOLDERS = Path(".phiforge") / "study"  # in the project's main folder
 
 
@@ -52,3 +55,19 @@ def read_curve(path: Path) -> dict[str, list[float]]:
         rows = list(csv.DictReader(file))
     columns = {"tokens": "tokens", "flops": "flops", "loss": "validation_loss"}
     return {name: [float(row[column]) for row in rows] for name, column in columns.items()}
+
+
+def read_fields(path: Path, record: type[Record], study: str) -> Record:
+    """A record of a training from JSON with its fields.
+
+    Args:
+        record: the dataclass.
+        study: what the record is of, and what is to be run again, in words.
+
+    Raises:
+        StepError: the file is no such record.
+    """
+    try:
+        return record(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, ValueError, TypeError) as error:
+        raise StepError(f"{path} is no record of {study} ({error}); remove it and run {study} again") from error

@@ -76,8 +76,8 @@ def template_shares(
 
 def near_curated(index: NearDuplicates, seeds: Path) -> int:
     """How many curated documents resemble one of the texts in the index."""
-    texts = (text for batch in read_batches(seeds, columns=["text"]) for text in batch["text"].to_pylist())
-    return sum(index.find(text) is not None for text in texts)
+    batches = (batch["text"].to_pylist() for batch in read_batches(seeds, columns=["text"]))
+    return sum(found is not None for texts in batches for found in index.find(texts))
 
 
 def check_gates(measured: Mapping[str, Any], params: SynthesisParams) -> None:

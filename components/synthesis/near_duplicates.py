@@ -5,11 +5,11 @@ share of equal values estimates the Jaccard similarity with a standard error of 
 bands of four values are compared; at a similarity of 0.7 that misses two in ten thousand pairs.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from components.shingles import SHINGLE, shingles
+from components.shingles import SHINGLE, shingle_sets
 
 PERMUTATIONS, BANDS = 128, 32
 THRESHOLD = 0.7
@@ -21,9 +21,9 @@ _BAND_MIX = _RNG.integers(1, 2**63, (BANDS, PERMUTATIONS // BANDS), dtype=np.uin
 _BLOCK = 4_096  # shingles hashed at once: 4 MB
 
 
-def sketch(text: str) -> np.ndarray:
-    """uint32 (PERMUTATIONS,): equal texts, up to case and punctuation, have equal sketches."""
-    return _minima(np.unique(shingles([text])[0]))
+def sketches(texts: Sequence[str]) -> list[np.ndarray]:
+    """uint32 (PERMUTATIONS,) of each text: equal texts, up to case and punctuation, have equal sketches."""
+    return [_minima(hashes) for hashes in shingle_sets(texts)]
 
 
 def _minima(hashes: np.ndarray) -> np.ndarray:
@@ -47,7 +47,7 @@ class NearDuplicates:
 
     def add(self, text: str) -> tuple[int, float] | None:
         """Put a text into the index. Returns the most similar earlier text over the threshold, with the similarity."""
-        own = sketch(text)
+        (own,) = sketches([text])
         keys = _keys(own)
         found = self._best(own, keys)
         for key in keys:
@@ -55,10 +55,9 @@ class NearDuplicates:
         self._sketches.append(own)
         return found
 
-    def find(self, text: str) -> tuple[int, float] | None:
-        """The most similar text of the index over the threshold; the text itself is not put in."""
-        own = sketch(text)
-        return self._best(own, _keys(own))
+    def find(self, texts: Sequence[str]) -> list[tuple[int, float] | None]:
+        """For each text the most similar one of the index over the threshold; the texts are not put in."""
+        return [self._best(own, _keys(own)) for own in sketches(texts)]
 
     def _best(self, own: np.ndarray, keys: Iterable[int]) -> tuple[int, float] | None:
         candidates = {number for key in keys for number in self._bands.get(key, ())}

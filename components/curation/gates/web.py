@@ -53,6 +53,7 @@ RULES = (  # in the order in which the first failure is looked for
     _most("gopher_quality.max_symbol_word_ratio", "ellipses", 0.1, "ellipses a word"),
     _most("gopher_quality.max_bullet_lines_ratio", "bullet_lines", 0.9, "lines that start with a bullet"),
     _most("gopher_quality.max_ellipsis_lines_ratio", "ellipsis_lines", 0.3, "lines that end in an ellipsis"),
+    # The least, though datatrove, whose names these are, calls it the most.
     _least("gopher_quality.max_non_alpha_words_ratio", "alpha_words", 0.8, "words with a letter"),
     _least("gopher_quality.min_stop_words", "stop_words", 2, "different stop words"),
     _least("fineweb.line_punct_thr", "line_punct", 0.12, "lines that end in terminal punctuation"),
@@ -86,7 +87,7 @@ def figures(texts: Sequence[str]) -> pl.DataFrame:
         _repeated(frame, pl.col("text").str.replace_all(r"\n+", "\n").str.split("\n"), "dup_line"),
         _repeated(
             frame,
-            pl.col("text").str.strip_chars().str.replace_all(r"\n\n+", "\x00").str.split("\x00"),
+            pl.col("text").str.strip_chars().str.replace_all(r"\n\n+", "\n\n").str.split("\n\n"),
             "dup_para",
         ),
         _repeated(frame, pl.col("text").str.split("\n"), "dup", solid=True),

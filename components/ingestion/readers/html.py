@@ -17,7 +17,7 @@ def read_html(file: SourceFile, limits: Limits) -> Read:
         return
     yield Document(
         text=page.text + "\n",
-        kind="web" if file.source.kind == "auto" else file.source.kind,
+        kind=file.kind_or("web"),
         source=file.name,
         license=page.license or file.source.license,
         created_by=CREATED_BY,

@@ -19,10 +19,9 @@ def read_text(file: SourceFile, limits: Limits) -> Read:
     if not text.strip():
         yield Quarantined(file.name, 0, "is empty")
         return
-    kind = "code" if is_code else "prose"
     yield Document(
         text=text,
-        kind=kind if file.source.kind == "auto" else file.source.kind,
+        kind=file.kind_or("code" if is_code else "prose"),
         source=file.name,
         license=file.source.license,
         created_by=CREATED_BY,

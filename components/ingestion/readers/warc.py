@@ -148,7 +148,7 @@ def _read_record(record: Record, number: int, file: SourceFile, others: Counter[
         return Quarantined(file.name, number, f"{url}: has no main text in its {len(body):,} bytes")
     return Document(
         text=text.strip("\n") + "\n",
-        kind="web" if file.source.kind == "auto" else file.source.kind,
+        kind=file.kind_or("web"),
         source=url or f"{file.name}:{number}",
         license=license or file.source.license,
         created_by=CREATED_BY_WET if record.record_type == Type.conversion else CREATED_BY,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import fmean
 from typing import Any
 
 from components.errors import StepError
@@ -111,9 +112,7 @@ def describe(ablation: Ablation, arm: str) -> dict[str, Any]:
     read = {
         kind: {
             "share": sum(r.read.get(kind, {}).get("tokens", 0) for r in records) / sum(r.tokens for r in records),
-            "passes": interval(
-                [r.read[kind]["tokens"] / r.read[kind]["distinct"] for r in records if kind in r.read]
-            ).mean,
+            "passes": fmean(r.read[kind]["tokens"] / r.read[kind]["distinct"] for r in records if kind in r.read),
         }
         for kind in sorted({kind for record in records for kind in record.read})
     }

@@ -12,9 +12,8 @@ Everything but the documents is alike for all arms, and follows `tokenization` o
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from components.documents import DocumentWriter, count_documents, read_batches
 from components.errors import StepError
 from components.files import atomic_directory
 from components.params import Params
-from components.shingles import shingles
+from components.shingles import shingle_sets
 from components.study.ablation.arms import ARMS, RANDOM, Arm
 from components.study.steps import scratch_folder, step
 from components.tokens import TOKENIZER, Manifest, Tokens
@@ -72,10 +71,10 @@ def documents_of(arm: Arm, inputs: Paths, pipeline: Tokens, scratch: Path) -> tu
         return [scratch / "raw"], count_documents(inputs["raw"]) - chosen
     folders = [inputs["curated"]]
     if arm.textbooks:
-        wanted = pa.array(arm.leaves_out, pa.string())
+        left_out = pa.array(arm.leaves_out, pa.string())
         filtered(
             inputs["textbooks"],
-            lambda batch: ~pc.is_in(batch["kind"], wanted).to_numpy(zero_copy_only=False),
+            lambda batch: ~pc.is_in(batch["kind"], left_out).to_numpy(zero_copy_only=False),
             scratch / "textbooks",
         )
         folders.append(scratch / "textbooks")
@@ -125,12 +124,6 @@ class HeldOutKin:
         owners = np.concatenate([self._owners[first[i] : last[i]] for i in hit.tolist()])
         shared = np.bincount(owners, minlength=len(self._sizes))
         return float((shared / (len(own) + self._sizes - shared)).max())
-
-
-def shingle_sets(texts: Sequence[str]) -> list[np.ndarray]:
-    """The distinct shingles of each text, sorted uint64."""
-    runs, starts = shingles(texts)
-    return [np.unique(runs[start:end]) for start, end in pairwise(starts.tolist())]
 
 
 def tokenize(folders: list[Path], tokens: Path, params: Params, scratch: Path) -> dict[str, Any]:

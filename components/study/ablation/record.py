@@ -1,6 +1,5 @@
 """The record of one training of the ablation, as it lies on disk."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 from components.errors import StepError
 from components.files import write_json
 from components.study.ablation.arms import ARMS
+from components.study.steps import read_fields
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,7 @@ def read_record(path: Path) -> Record:
     Raises:
         StepError: it is none.
     """
-    try:
-        record = Record(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, ValueError, TypeError) as error:
-        raise StepError(
-            f"{path} is no record of the ablation ({error}); remove it and run the ablation again"
-        ) from error
+    record = read_fields(path, Record, "the ablation")
     if record.arm not in ARMS:
         raise StepError(f"{path} names arm {record.arm!r}; expected one of {', '.join(ARMS)}: run the ablation again")
     return record

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from components.cli import Paths
-from components.files import atomic_directory, write_json
 from components.params import Params
 from components.study import pages
 from components.study.ablation.analysis import Ablation, analyse, figures_of, value_of
@@ -29,13 +28,15 @@ def report(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> d
     """
     ablation = Ablation.of(read_records(inputs["runs"], params.ablation.arms, params.ablation.seeds))
     result = analyse(ablation)
-    with atomic_directory(outputs["output"]) as folder:
-        write_json(folder / "ablation.json", result)
-        (folder / "ablation.md").write_text(markdown(result), encoding="utf-8")
-        write_rows(folder / "ablation.csv", ablation)
-        draw(result, folder / "ablation.png")
-        (folder / "index.html").write_text(page(result, folder / "ablation.png"), encoding="utf-8")
-    print(markdown(result), flush=True)
+    pages.write_result(
+        outputs["output"],
+        "ablation",
+        result,
+        markdown(result),
+        lambda path: write_rows(path, ablation),
+        lambda path: draw(result, path),
+        lambda figure: page(result, figure),
+    )
     tracker.artifact(outputs["output"], "data-ablation")
     return summary(result)
 

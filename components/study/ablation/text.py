@@ -29,10 +29,9 @@ def markdown(result: Mapping[str, Any]) -> str:
 
 def sentences(result: Mapping[str, Any]) -> list[str]:
     """What each ingredient changes, and which arms answer no better than a guess; a list in Markdown."""
-    words = {"better": "better", "worse": "worse", "not told apart": "not told apart"}
     said = [
         f"- **{row['arm']}** against {row['against']}: loss {with_interval(row['loss'], 4, sign=True)} "
-        f"({words[row['loss']['verdict']]}), exam {with_interval(row['exam'], 3, sign=True)} ({words[row['exam']['verdict']]})."
+        f"({row['loss']['verdict']}), exam {with_interval(row['exam'], 3, sign=True)} ({row['exam']['verdict']})."
         for row in result["differences"]
     ]
     guess = max(result["baselines"][""].values())

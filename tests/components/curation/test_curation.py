@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.curation import curate
-from components.curation.rules import alpha_fraction, duplicate_line_fraction, first_failure, normalise
+from components.curation.rules import alpha_fraction, duplicate_line_fraction, first_failure
+from components.curation.text import normalise
 from components.documents import Document, DocumentWriter, document_id, read_documents
 from components.errors import StepError
 from components.params import CurationParams, EngineParams, Params

@@ -64,3 +64,9 @@ def test_a_rule_holds_at_its_border():
     rules = [rule for rule in web.RULES if rule.name == "gopher_quality.min_doc_words"]
     below, at = web.judge(["word " * 49, "word " * 50], rules)
     assert (below.rule, below.value, at) == ("gopher_quality.min_doc_words", 49, None)
+
+
+def test_only_empty_lines_end_a_paragraph():
+    """A NUL, which normalised text does not hold, ends none."""
+    figures = web.figures(["a\x00a\x00a", "a\n\na\n\n\n\na"])
+    assert figures["dup_para"].to_list() == [0, pytest.approx(2 / 3)]
