@@ -19,7 +19,7 @@ SHARED = {"sandbox"}  # a package that is no step: it imports none, and any step
 STEPS = sorted({path.parent.name for path in (ROOT / "components").glob("*/__main__.py")} - SHARED)
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
 STUDY = {
-    name: stage
+    f"{path.parent.name}/{name}": stage
     for path in sorted((ROOT / "studies").glob("*/dvc.yaml"))
     for name, stage in YAML(typ="safe").load(path.read_text())["stages"].items()
 }
