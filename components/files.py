@@ -1,13 +1,15 @@
 """Outputs that are whole or absent: written beside their place, then renamed into it."""
 
+import errno
 import glob
 import hashlib
 import json
 import os
 import re
 import shutil
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,8 @@ from components.errors import StepError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)  # by a directory that holds something, a file, or a link
 
 
 @contextmanager
@@ -25,20 +29,40 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # With the process id: two runs may write the same place at once, and the later one wins whole.
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = _partial(path)
     shutil.rmtree(partial, ignore_errors=True)
     _drop_orphans(path)
     partial.mkdir()
     try:
         yield partial
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-        os.replace(partial, path)
+        _put(partial, path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _partial(path: Path) -> Path:
+    """Where this thread writes what becomes `path`. Runs, and stages of one run, may write the same place at once; the
+    later one wins whole."""
+    return path.with_name(f".{path.name}.{threading.get_ident()}.{os.getpid()}.partial")
+
+
+def _put(partial: Path, path: Path) -> None:
+    """Rename a directory into its place. What stands there goes by a rename as well, so that others who do the same see
+    nothing half removed."""
+    old = _partial(path.with_name(f"{path.name}.old"))
+    while True:
+        try:
+            os.replace(partial, path)
+            return
+        except OSError as error:
+            if error.errno not in OCCUPIED:
+                raise
+        with suppress(FileNotFoundError):  # another writer has taken it away
+            os.rename(path, old)
+            if old.is_dir() and not old.is_symlink():
+                shutil.rmtree(old)
+            else:
+                old.unlink()
 
 
 def _drop_orphans(path: Path) -> None:
@@ -64,7 +88,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a path to write to; it becomes `path` when the block ends without an exception."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = _partial(path)
     try:
         yield partial
         os.replace(partial, path)

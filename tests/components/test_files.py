@@ -4,6 +4,8 @@ import errno
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,21 @@ def test_a_file_is_written_whole_or_not(tmp_path: Path) -> None:
         (tmp_path / "missing").read_text()
     assert target.read_text().startswith("{")
     assert [path.name for path in target.parent.iterdir()] == ["x.json"]
+
+
+@pytest.mark.parametrize("whole", [atomic_file, atomic_directory])
+def test_threads_that_write_one_place_at_once_all_write_it_whole(whole, tmp_path: Path) -> None:
+    both_write = threading.Barrier(2)
+
+    def write(text: str) -> None:
+        with whole(tmp_path / "out") as partial:
+            (partial / "a" if partial.is_dir() else partial).write_text(text)
+            both_write.wait(10)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, ["one", "two"]))
+    (written,) = tmp_path.iterdir()
+    assert (written / "a" if written.is_dir() else written).read_text() in ("one", "two")
 
 
 def test_what_a_killed_process_left_is_removed_and_a_living_one_keeps_its_own(tmp_path: Path) -> None:
