@@ -48,6 +48,7 @@ LEDGER = pa.schema(
 )
 
 ROWS_PER_GROUP = 2_048  # bounds the memory of a reader; about 4 MB of text
+CHARACTERS_PER_GROUP = 16_000_000  # bounds it too, where documents are long
 
 
 def document_id(text: str) -> str:
@@ -113,14 +114,17 @@ class DocumentWriter:
         self.rows_per_shard = rows_per_shard
         self.rows = 0
         self._buffer: list[dict[str, Any]] = []
+        self._characters = 0
         self._shard: pq.ParquetWriter | None = None
         self._rows_in_shard = 0
         self._shards = 0
 
     def write(self, document: Document) -> None:
         self._buffer.append(document.row())
+        self._characters += len(document.text)
         self.rows += 1
-        if len(self._buffer) >= min(ROWS_PER_GROUP, self.rows_per_shard - self._rows_in_shard):
+        room = min(ROWS_PER_GROUP, self.rows_per_shard - self._rows_in_shard)
+        if len(self._buffer) >= room or self._characters >= CHARACTERS_PER_GROUP:
             self._flush()
 
     def write_table(self, table: pa.Table) -> None:
@@ -150,7 +154,7 @@ class DocumentWriter:
     def _flush(self) -> None:
         if self._buffer:
             self._append(pa.Table.from_pylist(self._buffer, schema=DOCUMENT))
-            self._buffer = []
+            self._buffer, self._characters = [], 0
 
     def _append(self, table: pa.Table) -> None:
         if self._shard is None:
@@ -221,19 +225,49 @@ def count_documents(directory: Path) -> int:
     return sum(pq.read_metadata(path).num_rows for path in shards(directory))
 
 
+class LedgerWriter:
+    """Writes drops to a Parquet file, a batch at a time. Use as a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        self.rows = 0
+        self._writer = pq.ParquetWriter(path, LEDGER, compression="zstd")
+        self._buffer: list[dict[str, Any]] = []
+
+    def write(self, drop: Drop) -> None:
+        self._buffer.append(drop.row())
+        self.rows += 1
+        if len(self._buffer) == ROWS_PER_GROUP:
+            self._flush()
+
+    def __enter__(self) -> "LedgerWriter":
+        return self
+
+    def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
+        if not failed:
+            self._flush()
+            self._writer.close()
+            return
+        with suppress(pa.ArrowException, OSError, ValueError):
+            self._writer.close()
+
+    def _flush(self) -> None:
+        self._writer.write_table(pa.Table.from_pylist(self._buffer, schema=LEDGER))
+        self._buffer = []
+
+
 def write_ledger(path: Path, drops: Iterable[Drop]) -> int:
     """Write a ledger atomically and return its number of rows."""
-    rows = 0
-    with atomic_file(path) as partial, pq.ParquetWriter(partial, LEDGER, compression="zstd") as writer:
-        buffer: list[dict[str, Any]] = []
+    with atomic_file(path) as partial, LedgerWriter(partial) as writer:
         for drop in drops:
-            buffer.append(drop.row())
-            rows += 1
-            if len(buffer) == ROWS_PER_GROUP:
-                writer.write_table(pa.Table.from_pylist(buffer, schema=LEDGER))
-                buffer = []
-        writer.write_table(pa.Table.from_pylist(buffer, schema=LEDGER))
-    return rows
+            writer.write(drop)
+    return writer.rows
+
+
+def read_ledger(path: Path) -> Iterator[Drop]:
+    """Stream a ledger, in order."""
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=ROWS_PER_GROUP):
+            yield from (Drop(**row) for row in batch.to_pylist())
 
 
 def check_balance(step: str, rows_in: int, kept: int, dropped: int) -> None:

@@ -22,10 +22,13 @@ OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)  # by a directory that
 
 
 @contextmanager
-def atomic_directory(path: Path) -> Iterator[Path]:
+def atomic_directory(path: Path, replace: bool = True) -> Iterator[Path]:
     """Yield an empty directory that becomes `path` when the block ends without an exception.
 
     The old directory, if any, is replaced. After an exception nothing is left and `path` is as it was.
+
+    Args:
+        replace: False where an equal directory may have been put there meanwhile, which others may be reading: it stays.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,7 +38,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     partial.mkdir()
     try:
         yield partial
-        _put(partial, path)
+        _put(partial, path, replace)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -46,7 +49,7 @@ def _partial(path: Path) -> Path:
     return path.with_name(f".{path.name}.{threading.get_ident()}.{os.getpid()}.partial")
 
 
-def _put(partial: Path, path: Path) -> None:
+def _put(partial: Path, path: Path, replace: bool) -> None:
     """Rename a directory into its place. What stands there goes by a rename as well, so that others who do the same see
     nothing half removed."""
     old = _partial(path.with_name(f"{path.name}.old"))
@@ -57,6 +60,8 @@ def _put(partial: Path, path: Path) -> None:
         except OSError as error:
             if error.errno not in OCCUPIED:
                 raise
+            if not replace:
+                return
         with suppress(FileNotFoundError):  # another writer has taken it away
             os.rename(path, old)
             if old.is_dir() and not old.is_symlink():

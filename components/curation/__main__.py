@@ -15,10 +15,24 @@ COMMAND = Command(
     step="curation",
     description="Normalise, filter and deduplicate documents; every drop goes to the ledger with its rule and figure.",
     run=run,
-    inputs=(Argument("documents", "directory of raw documents"),),
+    inputs=(
+        Argument("documents", "directory of raw documents"),
+        Argument(
+            "work",
+            "folder of results that later runs take up; .phiforge/curation if not given",
+            required=False,
+            type=str,
+        ),
+    ),
     outputs=(
         Argument("output", "directory for the curated documents", holds="part-*.parquet"),
         Argument("ledger", "Parquet file for what was dropped"),
+        Argument(
+            "index",
+            "directory for an index of what is kept, which later runs name as earlier",
+            required=False,
+            holds="index.json",
+        ),
     ),
     sections=("curation",),
 )

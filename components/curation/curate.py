@@ -1,131 +1,144 @@
-"""Curation: normalise, apply the rules, drop exact duplicates. Every drop stands in the ledger.
+"""Curation: repair, judge by rules, drop duplicates. Every drop stands in the ledger.
 
-Shards are judged by the engine, in parallel and in order; duplicates are found here, over all shards, by the digest of
-the normalised text, so the first document of a text in the order of the sources is the one that stays.
+In phases: row groups are repaired and judged in parallel (`clean`), whose results stay until nobody has used them for
+two weeks, so that a killed run goes on (`work`); then it is decided over all documents which duplicates go; then
+documents and ledger are written, in the order of the sources.
 """
 
 import json
+import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
+import numpy as np
 
-from components.curation.rules import first_failure
-from components.curation.text import normalise
-from components.documents import (
-    Document,
-    DocumentWriter,
-    Drop,
-    check_balance,
-    document_id,
-    shards,
-    write_ledger,
-)
-from components.engine import map_shards
+from components.curation.clean import DROPS, FIGURES, STEP, clean, row_groups
+from components.curation.cleaned import Cleaned
+from components.curation.duplicates.clusters import Clusters, find
+from components.curation.duplicates.index import Index, write_index
+from components.curation.duplicates.sketches import algorithm
+from components.curation.language import check_languages
+from components.curation.work import Work, drop_abandoned
+from components.documents import KINDS, Document, DocumentWriter, Drop, LedgerWriter, check_balance, read_ledger
 from components.errors import StepError
-from components.files import atomic_directory
+from components.files import atomic_directory, atomic_file
 from components.params import CurationParams, Params
 from components.progress import Progress
-from components.tracking import Tracker
+from components.tracking import Tracker, project_home
 
-STEP = "curation"
+WORK = Path(".phiforge") / "curation"  # in the project's main folder
 
 
 def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker: Tracker) -> dict[str, Any]:
-    units = _row_groups(inputs["documents"])
-    drops: list[Drop] = []
+    check_languages(params.curation.language)
+    earlier = _earlier(params.curation)
+    folder = Path(inputs.get("work") or project_home() / WORK)
+    drop_abandoned(folder)
+    units = row_groups(inputs["documents"], params.curation)
+    work = Work(folder, params.engine, Progress(len(units)))
+    documents = Cleaned(work.map("clean", _facts_of_cleaning(params.curation), units, clean))
+    with tempfile.TemporaryDirectory(prefix="scratch-", dir=folder) as scratch:
+        scores = np.zeros(len(documents), dtype=np.float32)
+        clusters = _clusters(documents, scores, params.curation, Path(scratch), earlier)
+        summary = _write(documents, clusters, params.curation, outputs, Path(scratch))
+        if outputs.get("index"):
+            write_index(
+                outputs["index"],
+                documents.sketches,
+                documents.ids,
+                clusters.kept,
+                params.curation.duplicates,
+                earlier,
+            )
+    return summary
+
+
+def _earlier(params: CurationParams) -> Index | None:
+    return Index(Path(params.duplicates.earlier), params.duplicates) if params.duplicates.earlier else None
+
+
+def _facts_of_cleaning(params: CurationParams) -> dict[str, Any]:
+    """What the results of `clean` depend on beside the text."""
+    return params.model_dump(mode="json", exclude={"duplicates"}) | {"sketches": algorithm(params.duplicates)}
+
+
+def _clusters(
+    documents: Cleaned, scores: np.ndarray, params: CurationParams, scratch: Path, earlier: Index | None
+) -> Clusters:
+    kinds, texts = documents.kinds, documents.texts
+    return find(documents.sketches, documents.ids, kinds, scores, texts, params.duplicates, scratch, earlier)
+
+
+def _write(
+    documents: Cleaned, clusters: Clusters, params: CurationParams, outputs: dict[str, Any], scratch: Path
+) -> dict[str, Any]:
+    """Write documents and ledger; returns the summary."""
     figures: Counter[str] = Counter()
+    rules: Counter[str] = Counter()
     with atomic_directory(outputs["output"]) as output:
-        with DocumentWriter(output) as writer:
-            for verdict in _curate(units, params, figures):
+        with DocumentWriter(output) as writer, LedgerWriter(scratch / "ledger.parquet") as ledger:
+            for verdict in _verdicts(documents, clusters, params):
                 if isinstance(verdict, Drop):
-                    drops.append(verdict)
+                    ledger.write(verdict)
+                    rules[verdict.rule] += 1
                 else:
                     writer.write(verdict)
-                    figures[f"kept_{verdict.kind}"] += 1
-                    figures["kept_bytes"] += len(verdict.text.encode())
-        check_balance(STEP, figures["rows_in"], writer.rows, len(drops))
+                    figures[verdict.kind] += 1
+                    figures["bytes"] += len(verdict.text.encode())
+        rows_in = sum(_figures(folder)["documents"] for folder in documents.folders)
+        check_balance(STEP, rows_in, writer.rows, ledger.rows)
         if not writer.rows:
-            raise StepError(
-                f"no document of {figures['rows_in']:,} is left; first drops: {_first(drops)}; loosen curation.*"
-            )
-    write_ledger(outputs["ledger"], drops)  # last: it may lie in the directory, which is replaced as a whole
-    return _summary(writer.rows, drops, figures)
-
-
-def _row_groups(directory: Path) -> list[tuple[Path, int]]:
-    """The units of work: row groups, which bound the memory of a worker whatever the size of a shard."""
-    return [(path, group) for path in shards(directory) for group in range(pq.ParquetFile(path).num_row_groups)]
-
-
-def _curate(units: list[tuple[Path, int]], params: Params, figures: Counter[str]) -> Iterator[Document | Drop]:
-    seen: set[bytes] = set()  # 16 bytes a document: a hundred million fit in a few GB
-    progress = Progress(len(units))
-    judge = partial(judge_row_group, params=params.curation)
-    for done, verdicts in enumerate(map_shards(judge, units, params.engine), start=1):
-        for verdict in verdicts:
-            figures["rows_in"] += 1
-            yield _unless_seen(verdict, seen)
-        progress.update(done, documents=figures["rows_in"])
-
-
-def _unless_seen(verdict: Document | Drop, seen: set[bytes]) -> Document | Drop:
-    if isinstance(verdict, Drop):
-        return verdict
-    digest = bytes.fromhex(verdict.id)
-    if digest in seen:
-        raw_id = verdict.metadata.get("raw_id", verdict.id)
-        return Drop(
-            raw_id,
-            STEP,
-            "exact_duplicate",
-            None,
-            None,
-            f"same normalised text as document {verdict.id}",
-            verdict.source,
-        )
-    seen.add(digest)
-    return verdict
-
-
-def judge_row_group(unit: tuple[Path, int], params: CurationParams) -> list[Document | Drop]:
-    """Normalise and judge the documents of one row group, in order."""
-    path, group = unit
-    return [judge(row, params) for row in pq.ParquetFile(path).read_row_group(group).to_pylist()]
-
-
-def judge(row: dict[str, Any], params: CurationParams) -> Document | Drop:
-    """One raw row as a curated document, or as a drop with the first rule that it fails."""
-    text = normalise(row["text"])
-    failure = first_failure(text, row["kind"], params)
-    if failure:
-        return Drop(row["id"], STEP, failure.rule, failure.value, failure.threshold, failure.detail, row["source"])
-    metadata = json.loads(row["metadata"])
-    new_id = document_id(text)
-    if new_id != row["id"]:
-        metadata["raw_id"] = row["id"]  # leads back to the raw document
-    return Document(**{**row, "id": new_id, "text": text, "metadata": metadata})
-
-
-def _first(drops: list[Drop]) -> str:
-    return "; ".join(f"{drop.source}: {drop.rule}: {drop.detail}" for drop in drops[:3])
-
-
-def _summary(kept: int, drops: list[Drop], figures: Counter[str]) -> dict[str, Any]:
-    rules = Counter(drop.rule for drop in drops)
+            drops = _first(scratch / "ledger.parquet")
+            raise StepError(f"no document of {rows_in:,} is left; first drops: {drops}; loosen curation.*")
+    with atomic_file(outputs["ledger"]) as partial:  # last: it may lie in the directory, which is replaced as a whole
+        shutil.copyfile(scratch / "ledger.parquet", partial)
     return {
-        "documents_in": figures["rows_in"],
-        "documents_kept": kept,
-        "documents_dropped": len(drops),
-        "keep_fraction": round(kept / figures["rows_in"], 4),
-        "kept_megabytes": round(figures["kept_bytes"] / 1e6, 3),
-        "kept": {
-            name.removeprefix("kept_"): n
-            for name, n in sorted(figures.items())
-            if name.startswith("kept_") and name != "kept_bytes"
-        },
+        "documents_in": rows_in,
+        "documents_kept": writer.rows,
+        "documents_dropped": ledger.rows,
+        "keep_fraction": round(writer.rows / rows_in, 4),
+        "kept_megabytes": round(figures["bytes"] / 1e6, 3),
+        "kept": {kind: figures[kind] for kind in sorted(KINDS) if figures[kind]},
         "dropped": dict(sorted(rules.items())),
     }
+
+
+def _verdicts(documents: Cleaned, clusters: Clusters, params: CurationParams) -> Iterator[Document | Drop]:
+    """What becomes of each raw document, in the order of the results; in each, what the rules have dropped comes first."""
+    kept, exact = clusters.kept, clusters.exact
+    for number, start in enumerate(documents.starts[:-1].tolist()):
+        yield from read_ledger(documents.folders[number] / DROPS)
+        rows = documents.rows(number)
+        positions = np.arange(start, start + len(rows))
+        keepers = clusters.cluster(positions)
+        for position, row, keeper in zip(positions.tolist(), rows, keepers, strict=True):
+            row["metadata"] = json.loads(row["metadata"])
+            size = int(clusters.size[position])
+            if kept[position]:
+                if size > 1:
+                    row["metadata"]["cluster_size"] = size
+                yield Document(**row)
+            elif exact[position]:
+                yield _drop(row, "exact_duplicate", None, None, f"same text as document {keeper}, one of {size}")
+            else:
+                threshold = params.duplicates.thresholds[row["kind"]]
+                jaccard = round(float(clusters.jaccard[position]), 4)
+                detail = f"resembles document {keeper}, which stands for {size}"
+                yield _drop(row, "near_duplicate", jaccard, threshold, detail)
+
+
+def _drop(row: dict[str, Any], rule: str, value: float | None, threshold: float | None, detail: str) -> Drop:
+    raw_id = row["metadata"].get("raw_id", row["id"])
+    return Drop(raw_id, STEP, rule, value, threshold, detail, row["source"])
+
+
+def _figures(folder: Path) -> dict[str, int]:
+    return json.loads((folder / FIGURES).read_text(encoding="utf-8"))
+
+
+def _first(ledger: Path) -> str:
+    return "; ".join(f"{drop.source}: {drop.rule}: {drop.detail}" for drop in islice(read_ledger(ledger), 3))

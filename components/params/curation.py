@@ -58,3 +58,5 @@ class CurationParams(Section):
     max_duplicate_line_fraction: Fraction = Field(
         0.3, description="Gopher: share of lines that repeat earlier ones, at most"
     )
+    language: LanguageParams = LanguageParams()
+    duplicates: DuplicatesParams = DuplicatesParams()

@@ -1,7 +1,15 @@
 """Curation: what stays is clean and single, what goes stands in the ledger with its figure."""
 
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
 import tempfile
+import time
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -17,15 +25,32 @@ from components.params import CurationParams, EngineParams, Params
 from components.tracking import Tracker
 
 GOOD = "This is a sentence that teaches a reader something about the world, slowly and clearly, with an example.\n"
+WORDS = [
+    "river",
+    "stone",
+    "window",
+    "garden",
+    "engine",
+    "letter",
+    "market",
+    "harbour",
+    "winter",
+    "number",
+    "planet",
+    "copper",
+]
 
 
-def curated(folder: Path, documents: list[Document], kind: str = "serial") -> tuple[dict, list[Document], list[dict]]:
+def curated(
+    folder: Path, documents: list[Document], kind: str = "serial", workers: int = 2, **sections: Any
+) -> tuple[dict, list[Document], list[dict]]:
     with DocumentWriter(folder / "raw", rows_per_shard=7) as writer:
         for document in documents:
             writer.write(document)
-    params = Params(engine=EngineParams(kind=kind, workers=2))
-    outputs = {"output": folder / "curated", "ledger": folder / "ledger.parquet"}
-    summary = curate.run({"documents": folder / "raw"}, outputs, params, Tracker())
+    params = Params(engine=EngineParams(kind=kind, workers=workers), curation=CurationParams(**sections))
+    outputs = {"output": folder / "curated", "ledger": folder / "ledger.parquet", "index": folder / "index"}
+    inputs = {"documents": folder / "raw", "work": folder / "work"}
+    summary = curate.run(inputs, outputs, params, Tracker())
     return summary, list(read_documents(folder / "curated")), pq.read_table(folder / "ledger.parquet").to_pylist()
 
 
@@ -50,6 +75,12 @@ def test_the_ledger_balances_and_what_stays_is_single(texts: list[str]) -> None:
         assert len({d.id for d in kept}) == len(kept)
         assert all(d.id == document_id(d.text) and d.text == normalise(d.text) for d in kept)
         assert {row["id"] for row in ledger} <= {d.id for d in rows}
+
+
+def essays(count: int, words: int = 60) -> list[str]:
+    """Texts that have nothing in common but their words."""
+    drawn = [random.Random(number).choices(WORDS, k=words) for number in range(count)]
+    return [" ".join(f"{word}{place % 7}" for place, word in enumerate(chosen)) + ".\n" for chosen in drawn]
 
 
 def test_the_first_of_equal_texts_stays(tmp_path: Path) -> None:
@@ -94,6 +125,96 @@ def test_the_engine_changes_nothing(tmp_path: Path) -> None:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
+@pytest.mark.parametrize(("kind", "workers"), [("serial", 1), ("threads", 3), ("processes", 2)])
+def test_a_run_that_was_killed_goes_on_to_the_same_bytes(tmp_path: Path, kind: str, workers: int) -> None:
+    rows = [document(f"{text} {GOOD}", source=str(i)) for i, text in enumerate(essays(60))]
+    curated(tmp_path / "whole", rows)
+    curated(tmp_path / "killed", rows)
+    results = sorted((tmp_path / "killed" / "work").glob("clean-*/*"))
+    assert len(results) == 9
+    left = {path: path.stat().st_ino for path in results[::2]}
+    for path in results[1::2]:  # what a kill leaves: some results, and parts of others
+        path.rename(path.with_name(f".{path.name}.1.999999999.partial"))
+    shutil.rmtree(tmp_path / "killed" / "curated")
+    curated(tmp_path / "killed", rows, kind, workers)
+    for name in ("ledger.parquet", "curated/part-00000.parquet", "index/segment-00000.ids.npy"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes()
+    assert {path: path.stat().st_ino for path in left} == left  # not done again
+    assert not list((tmp_path / "killed" / "work").glob("clean-*/.*"))
+
+
+def test_a_kill_at_any_moment_leaves_nothing_that_looks_whole(tmp_path: Path) -> None:
+    rows = [document(f"{text} {GOOD}", source=str(i)) for i, text in enumerate(essays(200))]
+    with DocumentWriter(tmp_path / "raw", rows_per_shard=5) as writer:
+        for row in rows:
+            writer.write(row)
+    words = ["--documents", "raw", "--output", "out", "--ledger", "ledger.parquet", "--work", "work"]
+    words += ["--set", "engine.kind=processes", "--set", "engine.workers=2"]
+    (tmp_path / "params.yaml").write_text("{}")
+    command = [sys.executable, "-m", "components.curation", *words]
+    environment = os.environ | {"PYTHONPATH": str(Path(curate.__file__).parents[2]), "PHIFORGE_WITHIN": "test"}
+    kills = 0
+    for results in (1, 12, 30):
+        process = subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True)
+        while process.poll() is None and len(list((tmp_path / "work").glob("clean-*/[!.]*"))) < results:
+            time.sleep(0.01)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            kills += 1
+        process.wait()
+        assert not (tmp_path / "out").exists() or not kills
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True)
+    _, kept, _ = curated(tmp_path / "whole", rows)
+    assert kills
+    assert list(read_documents(tmp_path / "out")) == kept
+
+
+def test_more_text_is_the_only_text_that_is_judged(tmp_path: Path) -> None:
+    rows = [document(f"{text} {GOOD}", source=str(i)) for i, text in enumerate(essays(28))]
+    curated(tmp_path, rows[:21])
+    before = {path.name for path in (tmp_path / "work").glob("clean-*/*")}
+    curated(tmp_path, rows)
+    after = {path.name for path in (tmp_path / "work").glob("clean-*/*")}
+    assert before < after
+    assert len(after - before) == 1
+
+
+def test_other_parameters_give_other_results(tmp_path: Path) -> None:
+    rows = [document(f"{text} {GOOD}", source=str(i)) for i, text in enumerate(essays(7))]
+    curated(tmp_path, rows)
+    summary, _, _ = curated(tmp_path, rows, max_line_chars=300)
+    assert summary["documents_kept"] == len(rows)
+    assert len(list((tmp_path / "work").glob("clean-*"))) == 2
+
+
+def test_of_near_duplicates_one_stays_and_stands_for_the_others(tmp_path: Path) -> None:
+    text, other = essays(2, words=120)
+    rows = [document(text), document(text.replace("\n", " indeed\n")), document(text.upper()), document(other)]
+    _, kept, ledger = curated(tmp_path, rows)
+    assert len(kept) == 2
+    (cluster,) = [d for d in kept if "cluster_size" in d.metadata]
+    assert cluster.metadata["cluster_size"] == 3
+    assert cluster.id == min(row.id for row in rows[:3])
+    assert {row["rule"] for row in ledger} == {"near_duplicate"}
+    assert all(row["value"] >= row["threshold"] == 0.7 and cluster.id in row["detail"] for row in ledger)
+
+
+def test_a_later_run_drops_what_an_earlier_one_has_kept(tmp_path: Path) -> None:
+    texts = essays(12, words=120)
+    curated(tmp_path / "a", [document(text) for text in texts[:8]])
+    earlier = {"earlier": str(tmp_path / "a" / "index")}
+    _, kept, ledger = curated(tmp_path / "b", [document(text) for text in texts[4:]], duplicates=earlier)
+    assert {d.text for d in kept} == set(texts[8:])
+    assert {row["rule"] for row in ledger} == {"exact_duplicate"}
+
+
+def test_another_language_goes(tmp_path: Path) -> None:
+    german = "Der Fluss fließt durch das Tal, und am Abend gehen die Kinder nach Hause, weil es dunkel wird. " * 3
+    _, kept, ledger = curated(tmp_path, [document(GOOD, "web"), document(german, "web"), document(german)])
+    assert [(row["rule"], row["detail"][:11]) for row in ledger] == [("language", "language de")]
+    assert {d.metadata.get("language") for d in kept} == {"en", None}
+
+
 def test_nothing_left_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(StepError, match="no document of 1 is left; first drops: s: min_chars: 6 characters"):
         curated(tmp_path, [document("short")])
@@ -112,7 +233,7 @@ def test_the_ledger_may_lie_in_the_directory_of_the_documents(tmp_path: Path) ->
         writer.write(document("short"))
     outputs = {"output": tmp_path / "out", "ledger": tmp_path / "out" / "ledger.parquet"}
     params = Params(engine=EngineParams(kind="serial"))
-    curate.run({"documents": tmp_path / "raw"}, outputs, params, Tracker())
+    curate.run({"documents": tmp_path / "raw", "work": tmp_path / "work"}, outputs, params, Tracker())
     assert pq.read_metadata(outputs["ledger"]).num_rows == 1
 
 

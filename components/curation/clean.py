@@ -1,0 +1,126 @@
+"""The first phase of curation: a row group of raw documents, repaired and judged.
+
+Its result is a folder:
+
+- `documents.parquet`: what passes all rules, as documents
+- `drops.parquet`: what doesn't, as rows of the ledger
+- `sketches.npy`: MinHash sketches of the documents, for deduplication
+- `figures.json`: what was counted
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from components.curation import language
+from components.curation.duplicates.sketches import save_sketches, sketch
+from components.curation.rules import Failure, first_failure
+from components.curation.text import repair
+from components.documents import DOCUMENT, Document, Drop, LedgerWriter, document_id, shards
+from components.files import sha256_file, write_json
+from components.params import CurationParams, LanguageParams
+
+STEP = "curation"
+DOCUMENTS, DROPS, SKETCHES, FIGURES = "documents.parquet", "drops.parquet", "sketches.npy", "figures.json"
+CHARACTERS = 4_000_000  # of text judged at once, at least a document; bounds the memory of a worker
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    """A unit of work: row groups bound the memory of a worker whatever the size of a shard."""
+
+    path: Path
+    number: int
+    params: CurationParams
+
+
+def row_groups(directory: Path, params: CurationParams) -> dict[str, RowGroup]:
+    """The row groups of a document set, in order, each by a name that tells its content."""
+    found = {}
+    for path in shards(directory):
+        sha256 = sha256_file(path)
+        for number in range(pq.read_metadata(path).num_row_groups):
+            name = f"{sha256[:24]}-{number}"
+            while name in found:  # a shard that is there twice is curated twice
+                name += "+"
+            found[name] = RowGroup(path.resolve(), number, params)
+    return found
+
+
+def clean(unit: RowGroup, folder: Path) -> None:
+    """Write the result of a row group into a folder."""
+    figures: Counter[str] = Counter()
+    sketches = [sketch([], unit.params.duplicates)]
+    with (
+        pq.ParquetWriter(folder / DOCUMENTS, DOCUMENT, compression="zstd") as writer,
+        LedgerWriter(folder / DROPS) as ledger,
+    ):
+        for rows in _portions(pq.ParquetFile(unit.path).read_row_group(unit.number)):
+            kept = []
+            for verdict in judge(rows, unit.params):
+                if isinstance(verdict, Drop):
+                    ledger.write(verdict)
+                else:
+                    kept.append(verdict)
+            writer.write_table(pa.Table.from_pylist([document.row() for document in kept], schema=DOCUMENT))
+            sketches.append(sketch([document.text for document in kept], unit.params.duplicates))
+            figures["documents"] += len(rows)
+    save_sketches(folder / SKETCHES, np.concatenate(sketches))
+    write_json(folder / FIGURES, dict(figures))
+
+
+def _portions(table: pa.Table) -> Iterator[Rows]:
+    """The rows, as many at a time as CHARACTERS allows, at least one."""
+    ends = np.cumsum(pc.utf8_length(table["text"]).to_numpy())
+    start = 0
+    while start < table.num_rows:
+        before = ends[start - 1] if start else 0
+        end = max(start + 1, int(np.searchsorted(ends, before + CHARACTERS, side="right")))
+        yield table.slice(start, end - start).to_pylist()
+        start = end
+
+
+def judge(rows: Rows, params: CurationParams) -> Iterator[Document | Drop]:
+    """Each raw row as a document in its new form, or as a drop with the first rule that it fails."""
+    kinds = [row["kind"] for row in rows]
+    texts = [repair(row["text"], row["kind"]) for row in rows]
+    languages = language.verdicts(texts, kinds, params.language)
+    failures = [
+        _foreign(found, params.language) or first_failure(text, kind, params)
+        for text, kind, found in zip(texts, kinds, languages, strict=True)
+    ]
+    for row, text, found, failure in zip(rows, texts, languages, failures, strict=True):
+        if failure:
+            yield Drop(row["id"], STEP, failure.rule, failure.value, failure.threshold, failure.detail, row["source"])
+            continue
+        metadata = json.loads(row["metadata"])
+        if found:
+            metadata["language"] = found[0]
+        new_id = document_id(text)
+        if new_id != row["id"]:
+            metadata["raw_id"] = row["id"]  # leads back to the raw document
+        yield Document(**{**row, "id": new_id, "text": text, "metadata": metadata})
+
+
+def _foreign(found: tuple[str, float] | None, params: LanguageParams) -> Failure | None:
+    """The failure of a text in another language than those that stay."""
+    if not found or not params.keep:
+        return None
+    name, probability = found
+    if name not in params.keep:
+        detail = f"language {name} ({probability:.2f}); {', '.join(params.keep)} stay"
+        return Failure("language", probability, params.min_probability, detail)
+    if probability < params.min_probability:
+        detail = f"language {name} with a probability of {probability:.2f} alone"
+        return Failure("language_probability", probability, params.min_probability, detail)
+    return None

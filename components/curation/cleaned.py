@@ -1,0 +1,56 @@
+"""The documents that passed the rules, over all results of the first phase, by position."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from components.curation.clean import DOCUMENTS, SKETCHES
+from components.curation.duplicates import ids as document_ids
+from components.curation.duplicates.sketches import SketchFiles
+from components.documents import KINDS
+
+
+class Cleaned:
+    """Documents by position: those of the first result, then those of the second, and so on.
+
+    Attributes:
+        starts: int64 (results + 1,): position of the first document of each; the last is the number of all.
+        ids: uint64 (documents, 2), packed.
+        kinds: int8 (documents,): places in `components.documents.KINDS`.
+        sketches: of all.
+    """
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self.folders = list(folders)
+        counts = [pq.read_metadata(folder / DOCUMENTS).num_rows for folder in self.folders]
+        self.starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int64)
+        self.ids = np.zeros((len(self), 2), dtype=np.uint64)
+        self.kinds = np.zeros(len(self), dtype=np.int8)
+        places = {kind: place for place, kind in enumerate(KINDS)}
+        for number, start in enumerate(self.starts[:-1].tolist()):
+            table = self._read(number, ["id", "kind"])
+            block = slice(start, start + table.num_rows)
+            self.ids[block] = document_ids.pack(table["id"].to_pylist())
+            self.kinds[block] = [places[kind] for kind in table["kind"].to_pylist()]
+        self.sketches = SketchFiles([folder / SKETCHES for folder in self.folders])
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    def texts(self, positions: np.ndarray) -> Iterator[str]:
+        """The texts at ascending positions."""
+        bounds = np.searchsorted(positions, self.starts)
+        for number, (first, last) in enumerate(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)):
+            if first < last:
+                rows = positions[first:last] - self.starts[number]
+                yield from self._read(number, ["text"])["text"].take(rows).to_pylist()
+
+    def rows(self, number: int) -> list[dict[str, Any]]:
+        """The documents of a result, as rows."""
+        return self._read(number, None).to_pylist()
+
+    def _read(self, number: int, columns: list[str] | None) -> Any:
+        return pq.read_table(self.folders[number] / DOCUMENTS, columns=columns)
