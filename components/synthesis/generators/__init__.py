@@ -103,11 +103,12 @@ def all_tasks() -> dict[str, Task]:
         numbers,
         objects,
         programs,
+        puzzles,
         relations,
         science,
         words,
     )
 
     modules = (numbers, logic, daily, words, nature, minds, code)
-    modules += (measures, relations, errands, objects, grammar, science, beliefs, programs)
+    modules += (measures, relations, errands, objects, grammar, science, beliefs, programs, puzzles)
     return {task.id: task for module in modules for task in module.TASKS}
