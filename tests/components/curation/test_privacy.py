@@ -1,0 +1,189 @@
+"""Personal data and secrets: what is found, what is left alone, what the text is afterwards."""
+
+import ast
+import re
+import string
+import time
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from bench.privacy import ALL, Case, cases, everything, made, score
+from components.curation.privacy.accounts import luhn
+from components.curation.privacy.redact import redact
+from components.curation.privacy.spans import PLACEHOLDERS
+from components.params.privacy import PrivacyParams
+
+DEFAULT = PrivacyParams()
+CASES = list(cases())
+KEY = made("ghp_ + {36}", "test")
+
+
+def test_the_labelled_set_is_large_enough() -> None:
+    assert sum(len(case.spans) for case in CASES) >= 150
+    assert sum(len(case.traps) for case in CASES) >= 150
+    assert {data for case in CASES for _, _, data in case.spans} == set(ALL)
+    assert {case.kind for case in CASES} == {"web", "prose", "code"}
+
+
+def test_precision_and_recall_do_not_fall() -> None:
+    table = score(everything())
+    total = sum(table.values(), Counter())
+    assert total["right"] / total["found"] >= 0.98
+    assert total["right"] / total["labelled"] >= 0.95
+    for data, counts in table.items():
+        assert counts["right"] >= 0.9 * counts["found"], data
+        assert counts["right"] >= 0.85 * counts["labelled"], data
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.text[:30].strip())
+def test_a_case_keeps_all_but_its_data(case: Case) -> None:
+    text, counts = redact(case.text, case.kind, everything())
+    assert redact(text, case.kind, everything()) == (text, Counter())
+    assert sum(text.count(p) for p in PLACEHOLDERS.values()) == counts.total()
+    kept = re.split("|".join(PLACEHOLDERS.values()), text)
+    assert re.fullmatch(".+?".join(map(re.escape, kept)), case.text, re.S)
+    if case.kind == "code" and _parses(case.text):
+        ast.parse(text)
+
+
+def _parses(text: str) -> bool:
+    try:
+        ast.parse(text)
+    except SyntaxError:
+        return False
+    return True
+
+
+def test_counts_are_a_kind() -> None:
+    text, counts = redact("a@fenmail.org, b@fenmail.org, +44 20 7946 0123 and 93.184.71.203", "prose", DEFAULT)
+    assert text == "<EMAIL>, <EMAIL>, <PHONE> and <IP>"
+    assert counts == {"email": 2, "phone": 1, "ip": 1}
+
+
+def test_a_kind_of_document_that_is_not_named_stays() -> None:
+    text = f"write to a@fenmail.org, key {KEY}"
+    assert redact(text, "textbook", DEFAULT) == (text, Counter())
+    assert redact(text, "prose", PrivacyParams(redact={"code": ["email"]})) == (text, Counter())
+    assert redact(text, "prose", PrivacyParams(redact={"prose": ["key"]}))[1] == {"key": 1}
+
+
+def test_allowed_domains_and_networks() -> None:
+    text = "a@mail.fenmail.org b@fenmail.org c@notfenmail.org 93.184.71.203 93.184.80.1 192.168.0.1 2001:db8::1"
+    params = PrivacyParams(allowed_domains=["fenmail.org"], allowed_networks=["93.184.71.0/24"])
+    assert redact(text, "prose", params)[0] == (
+        "a@mail.fenmail.org b@fenmail.org <EMAIL> 93.184.71.203 <IP> 192.168.0.1 2001:db8::1"
+    )
+
+
+@pytest.mark.parametrize(
+    "values", [{"allowed_networks": ["93.184.71.999"]}, {"redact": {"web": ["ip", "ip"]}}, {"redact": {"x": []}}]
+)
+def test_parameters_refuse_what_means_nothing(values: dict) -> None:
+    with pytest.raises(ValidationError):
+        PrivacyParams(**values)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        f'token = "{KEY}"\nx = 1\n',
+        f"call(b'{KEY}', r\"{KEY}\")  # mail a@fenmail.org\n",
+        'name = f"{user}@{host}" + f"mail a@fenmail.org {x!r}"\n',
+        '"""Docs.\n\nBy a@fenmail.org\n"""\ny = w@fenmail.org\n',
+        'x = "line\\na@fenmail.org\\x41b@fenmail.org\\u0041c@fenmail.org"\n',
+        "x = '\\xe9a@fenmail.org'\n",
+        'x = f"{a@fenmail.org}"\n',
+        "n = 4111111111111111\n",
+    ],
+)
+def test_python_still_parses(code: str) -> None:
+    before = ast.dump(ast.parse(code), annotate_fields=False)
+    text, counts = redact(code, "code", everything())
+    after = ast.dump(ast.parse(text), annotate_fields=False)
+    assert before.count("Constant(") == after.count("Constant(")
+    assert KEY not in text
+    assert (text == code) == (not counts)
+
+
+def test_code_outside_literals_stays() -> None:
+    code = "import a\ny = w@fenmail.org\nn = 4111111111111111\nv = (1.2, 3.4)\n"
+    assert redact(code, "code", everything()) == (code, Counter())
+
+
+def test_code_that_is_no_python_is_redacted_everywhere() -> None:
+    text, counts = redact("const c = 'unclosed; // a@fenmail.org `\n", "code", DEFAULT)
+    assert counts == {"email": 1}
+    assert "<EMAIL>" in text
+
+
+def test_luhn() -> None:
+    assert luhn("79927398713")
+    assert [luhn(f"7992739871{digit}") for digit in range(10)].count(True) == 1
+
+
+PIECES = st.sampled_from(
+    [
+        "a@fenmail.org", "+44 20 7946 0123", "415-555-0134", "93.184.71.203", "2606:4700::64", "4111 1111 1111 1111",
+        "DE89 3704 0044 0532 0130 00", "tel", "phone: ", "ip ", "password = 'q7#Lw92!vTz'", "token: ", KEY, "<PHONE>", "<EMAIL>",
+        "<IP>", " ", "\n", ".", "-", "/", "(", ")", "+", "@", ":", "0", "1", "555", "version ", "\\", "'", '"', "=", "é", "x",
+    ]
+)  # fmt: skip
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(PIECES, max_size=24).map("".join), st.sampled_from(["web", "prose", "code"]))
+def test_redacting_twice_changes_nothing(text: str, kind: str) -> None:
+    once, counts = redact(text, kind, everything())
+    assert redact(once, kind, everything()) == (once, Counter())
+    assert (once == text) == (not counts)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(max_size=60), st.text(max_size=60))
+def test_plain_data_between_any_words_is_found(before: str, after: str) -> None:
+    text = f"{before} \n o.brambleworks@quillfeather.org \n {after}"
+    assert "o.brambleworks@quillfeather.org" not in redact(text, "web", DEFAULT)[0]
+
+
+HOSTILE = [
+    "@", "1", "1.", "1 ", "1-", "+1", "(1", "a.", "a@", "@a.", "a@b.", "0", "00 1", "eyJ", "eyJ.", " eyJa.", "sk-", "sk-a1", "AKIA", "-----BEGIN ",
+    "-----BEGIN PRIVATE KEY-----", "://", "://a:", "://a:b@", "token", "token=", "token='a1", "password: a1", "2001:", "2:", ":", "AB12 ", "AB12CDEF",
+    "4111 ", "415-", "415-555-", "phone 1", "phone: 5550134 ", "a@b.co ", "ghp_", "xox", "https://hooks.slack.com/", "AccountKey=", "tel ", "SG.", "_",
+    "+14155550100", "+14155550100 ", "1.2.3.4 ", "93.184.71.203.", "a",
+    "415-555-0134 ", "020 7946 0123 ", "0044 20 7946 0123 ", "4111 1111 1111 1111 ", "4111111111111111 ", "DE89 3704 0044 0532 0130 00 ",
+    "DE89370400440532013000", "020 7946 0123 415-555-0134 ", "93.184.71.203 ", "tel +14155550100", "password='q7#Lw92!vTz'", " ", "é", "\\", "'",
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("unit", HOSTILE)
+def test_hostile_text_takes_linear_time(unit: str) -> None:
+    """Eight times the text takes at most some twenty times the time; a quadratic rule would take 64 times."""
+    _assert_linear(unit, 100_000, 800_000)
+
+
+@pytest.mark.parametrize(
+    "unit", ["@", "1", "1.", "1 ", "a@b.", "eyJ.", "token='a1", "+14155550100", "phone: 5550134 ", "93.184.71.203."]
+)
+def test_the_worst_of_it_takes_linear_time(unit: str) -> None:
+    _assert_linear(unit, 20_000, 160_000)
+
+
+def _assert_linear(unit: str, small: int, large: int) -> None:
+    redact(unit * 50, "web", DEFAULT)  # imports
+    seconds = []
+    for size in (small, large):
+        text = unit * (size // len(unit))
+        began = time.process_time()
+        redact(text, "web", DEFAULT)
+        seconds.append(time.process_time() - began)
+    assert seconds[1] <= 20 * max(seconds[0], 0.02)
+
+
+def test_any_bytes_are_a_text() -> None:
+    text = string.printable + "\ud800 a@fenmail.org \x00"
+    assert redact(text, "web", DEFAULT)[1] == {"email": 1}
