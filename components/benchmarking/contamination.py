@@ -9,7 +9,7 @@ example has its coverage, the share of its words that lie in such a run, as Llam
 
 What is notable:
 - only the benchmark's runs are held, as 64-bit hashes; the corpus is streamed past them once, whatever its size.
-- the hash of a run is a difference of running sums, so that all lengths cost one pass, and nothing loops over words.
+- runs of all lengths cost one pass, and nothing loops over words (components.ngrams).
 - no verdict hangs on the order of the documents or on how they are cut into batches.
 """
 
@@ -18,7 +18,6 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +26,14 @@ import pyarrow.parquet as pq
 
 from components.benchmarking.records import first_samples
 from components.documents import ROWS_PER_GROUP, count_documents, read_batches
+from components.ngrams import RunSet, all_runs, run_text, runs_of, slices, word_hashes
 from components.progress import Progress
 from components.statistics import mean
 from components.tokens import INDEX, MANIFEST, Manifest, Tokens
 
 SHORTEST, LONGEST, PERCENTILE = 8, 13, 5
-PIECE = 1 << 20  # characters hashed at once: about 40 MB
-SLICE = 1 << 20  # words whose runs are hashed at once
 PASSAGE = 100  # words; a longer context of a question is a passage
 EVIDENCE = 3  # examples a task that are shown with their document
-_CHARACTER, _WORD = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD1342543DE82EF95)  # odd, so they have inverses
-_MIX = np.uint64(0xFF51AFD7ED558CCD)
 
 
 @dataclass(frozen=True)
@@ -214,7 +210,7 @@ class RunIndex:
     def __init__(self, examples: Sequence[Example]) -> None:
         texts = [unicodedata.normalize("NFC", example.text) for example in examples]
         self._examples, self._texts = examples, texts
-        hashes, owner = _word_hashes(texts)
+        hashes, owner = word_hashes(texts)
         self._starts = np.searchsorted(owner, np.arange(len(examples) + 1))  # where each example's words begin
         self._words = np.diff(self._starts)
         self.n = _run_lengths(examples, self._words)
@@ -223,7 +219,7 @@ class RunIndex:
         self._runs: list[np.ndarray] = [np.empty(0, dtype=np.uint64)] * len(examples)  # each example's, in order
         lengths = np.unique(self._length[self._length > 0]).tolist()
         for length in lengths:
-            runs, first = _all_runs(hashes, owner, length)
+            runs, first = all_runs(hashes, owner, length)
             members = np.flatnonzero(self._length == length)
             kept = np.isin(owner[first], members)
             runs, owners = runs[kept], owner[first[kept]]
@@ -234,10 +230,10 @@ class RunIndex:
 
     def see(self, ids: Sequence[str], texts: Sequence[str]) -> int:
         """Look through documents. Returns their number of words."""
-        hashes, owner = _word_hashes(texts)
-        for start, sums in _slices(hashes):
+        hashes, owner = word_hashes(texts)
+        for start, sums in slices(hashes):
             for length, table in self._tables.items():
-                runs = _runs(sums, length)
+                runs = runs_of(sums, length)
                 likely = table.likely(runs)
                 # Most are none of ours already, so only what is left is held against the documents' borders.
                 places = likely + start
@@ -264,38 +260,16 @@ class RunIndex:
         coverage = float((np.cumsum(covered[:-1]) > 0).mean())
         first = int(seen[0])
         document = table.documents[int(places[first])]
-        return Overlap(True, coverage, document, _run_text(self._texts[number], first, length))
+        return Overlap(True, coverage, document, run_text(self._texts[number], first, length))
 
 
-class _Table:
+class _Table(RunSet):
     """Runs of one length: their hashes, whether each was seen, and the document that showed it first."""
 
     def __init__(self, runs: np.ndarray) -> None:
-        self.runs = runs
+        super().__init__(runs)
         self.seen = np.zeros(len(runs), dtype=bool)
         self.documents: dict[int, str] = {}
-        # Most runs of a corpus are none of ours: a look at two bits says so of nearly all (a Bloom filter). Packed, the bits fit
-        # into a cache.
-        bits = min(30, max(12, (len(runs) * 8).bit_length()))
-        self._shift = np.uint64(64 - bits)
-        may = np.zeros(1 << bits, dtype=bool)
-        for bit in (runs, runs * _MIX):
-            may[(bit >> self._shift).view(np.int64)] = True
-        self._may = np.packbits(may, bitorder="little")
-
-    def likely(self, runs: np.ndarray) -> np.ndarray:
-        """Places of the runs that may be here; of the others one in fifty is among them."""
-        first = np.flatnonzero(self._told(runs))
-        return first[np.flatnonzero(self._told(runs[first] * _MIX))]
-
-    def _told(self, hashes: np.ndarray) -> np.ndarray:
-        bit = hashes >> self._shift
-        byte = self._may.take((bit >> np.uint64(3)).view(np.int64))
-        return (byte >> (bit.astype(np.uint8) & np.uint8(7))) & np.uint8(1)
-
-    def places(self, runs: np.ndarray) -> np.ndarray:
-        """Where runs that are known to be here stand."""
-        return np.searchsorted(self.runs, runs)
 
     def see(self, runs: np.ndarray, owners: np.ndarray, ids: Sequence[str]) -> None:
         """Take note of runs of a corpus, each with the number of its document."""
@@ -317,114 +291,6 @@ def _run_lengths(examples: Sequence[Example], words: np.ndarray) -> dict[str, in
         task: int(np.clip(np.percentile(counts, PERCENTILE, method="lower"), SHORTEST, LONGEST))
         for task, counts in by_task.items()
     }
-
-
-@cache
-def _is_word() -> np.ndarray:
-    """By code point, whether it is a letter or a digit in any script."""
-    return np.array([chr(point).isalnum() for point in range(0x33480)] + [False])
-
-
-@cache
-def _powers(base: np.uint64) -> tuple[np.ndarray, np.ndarray]:
-    """Powers of an odd number modulo 2^64, and of its inverse, for a piece or a slice and the longest run."""
-    inverse = np.uint64(pow(int(base), -1, 1 << 64))
-    size = max(PIECE, SLICE) + LONGEST + 1
-    return tuple(
-        np.multiply.accumulate(np.concatenate([[np.uint64(1)], np.full(size, b, dtype=np.uint64)]))
-        for b in (base, inverse)
-    )
-
-
-def _sums(values: np.ndarray, powers: np.ndarray) -> np.ndarray:
-    """Running sums of value times power, modulo 2^64, from 0: one more than there are values."""
-    sums = np.zeros(len(values) + 1, dtype=np.uint64)
-    np.cumsum(values * powers[: len(values)], out=sums[1:])
-    return sums
-
-
-def _word_hashes(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """The hashes of the texts' words one after another, uint64, and the number of each word's text, int64."""
-    found, owners = [np.empty(0, dtype=np.uint64)], [np.empty(0, dtype=np.int64)]
-    for first, pieces in _pieces(texts):
-        joined = "\n".join(pieces)
-        ends = np.cumsum([len(piece) + 1 for piece in pieces])
-        points = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-        inside = np.zeros(len(points) + 2, dtype=bool)
-        inside[1:-1] = _is_word()[np.minimum(points, 0x33480)]
-        edges = np.flatnonzero(inside[1:] != inside[:-1])
-        begins, stops = edges[::2], edges[1::2]
-        powers, inverses = _powers(_CHARACTER)
-        sums = _sums(points.astype(np.uint64), powers)
-        hashes = (sums[stops] - sums[begins]) * inverses[begins]
-        # Sums over the words of a run must not repeat the pattern of sums over characters.
-        hashes = (hashes ^ (hashes >> np.uint64(31))) * _MIX
-        found.append(hashes ^ (hashes >> np.uint64(33)))
-        owners.append(
-            np.repeat(np.arange(first, first + len(pieces)), np.diff(np.searchsorted(begins, ends), prepend=0))
-        )
-    return np.concatenate(found), np.concatenate(owners)
-
-
-def _pieces(texts: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-    """Texts in lower case, gathered to about PIECE characters, with the number of the first; a longer text is cut between
-    words, and its parts come alone under its number."""
-    first, batch, size = 0, [], 0
-    for number, text in enumerate(texts):
-        text = text.lower()
-        if batch and size + len(text) >= PIECE:
-            yield first, batch
-            first, batch, size = number, [], 0
-        if not batch:
-            first = number
-        start = 0
-        while len(text) - start >= PIECE:
-            stop = start + PIECE - 1
-            while stop > start and text[stop - 1].isalnum():
-                stop -= 1
-            stop = stop if stop > start else start + PIECE - 1  # one word without end
-            yield number, [text[start:stop]]
-            start = stop
-        batch.append(text[start:])
-        size += len(text) - start + 1
-    if batch:
-        yield first, batch
-
-
-def _slices(hashes: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Running sums over SLICE words and those after them that a run may need, with the place of the first."""
-    powers, _ = _powers(_WORD)
-    for start in range(0, len(hashes), SLICE):
-        yield start, _sums(hashes[start : start + SLICE + LONGEST - 1], powers)
-
-
-def _runs(sums: np.ndarray, length: int) -> np.ndarray:
-    """Hashes of the runs of `length` words that begin in a slice, also of those that go over the end of a text."""
-    count = max(0, min(SLICE, len(sums) - length))
-    return (sums[length : length + count] - sums[:count]) * _powers(_WORD)[1][:count]
-
-
-def _all_runs(hashes: np.ndarray, owner: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Hashes of the runs of `length` words within one text, and the place of each run's first word."""
-    parts = [np.empty(0, dtype=np.uint64), *(_runs(sums, length) for _, sums in _slices(hashes))]
-    runs = np.concatenate(parts)
-    first = np.flatnonzero(owner[: len(runs)] == owner[length - 1 : len(runs) + length - 1])
-    return runs[first], first
-
-
-def _run_text(text: str, first: int, length: int) -> str:
-    """The words of a run as they stand in a text."""
-    lowered = text.lower()
-    spans, start = [], None
-    for at, character in enumerate([*lowered, " "]):
-        if character.isalnum() and start is None:
-            start = at
-        elif not character.isalnum() and start is not None:
-            spans.append((start, at))
-            start = None
-            if len(spans) == first + length:
-                break
-    return " ".join(lowered[a:b] for a, b in spans[first:])
 
 
 def _size(folder: Path) -> int:

@@ -1,8 +1,8 @@
 """Suites by name: which tasks, with which data, prompts, worked examples and metric.
 
-A suite is a YAML file in `definitions/`, or one of a person's own. A task of it names a definition of lm-eval, whose prompt,
-stop strings, filters and metrics are taken as they are, or states its own; and the files and the hub's data set that it
-asks. `exam` is written by components.synthesis instead. What a task's entry may hold: `Entry`.
+A suite is a YAML file in `components/benchmarks/definitions`, or one of a person's own. A task of it names a definition of
+lm-eval, whose prompt, stop strings, filters and metrics are taken as they are, or states its own; and the files and the
+hub's data set that it asks. `exam` is written by components.synthesis instead. What a task's entry may hold: `Entry`.
 """
 
 import difflib
@@ -13,11 +13,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from components.benchmarking.data import PREPARATIONS, Place, Rows, hash_rows, sample
+from components.benchmarking.data import PREPARATIONS, hash_rows, sample
 from components.benchmarking.exam import TaskData, load_exam
+from components.benchmarks import FOLDER
+from components.benchmarks.data import Place, Rows
 from components.errors import StepError
 
-FOLDER = Path(__file__).parent / "definitions"
 EXAM = "exam"
 LETTERS = "ABCDEFGHIJ"
 Count = Annotated[int, Field(ge=0)]
@@ -149,7 +150,7 @@ def plan(name: str, place: Place) -> Suite:
     """What a suite asks, with all its data at hand.
 
     Args:
-        name: of a suite, or the path of a YAML file such as those in `definitions/`.
+        name: of a suite, or the path of a YAML file such as those in `components/benchmarks/definitions`.
 
     Raises:
         StepError: unknown suite, a file that is no suite, or nothing in it can be asked.

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components import ngrams
 from components.benchmarking import contamination
 from components.benchmarking.__main__ import COMMAND
 from components.benchmarking.contamination import Example, RunIndex, find_overlap, summarise
@@ -148,14 +149,14 @@ def test_the_cutting_into_pieces_and_slices_changes_nothing(seed, piece, some):
     examples = [" ".join(long[at : at + 20]), " ".join(words(20, seed + 1)), "x" * 300 + " " + " ".join(words(14, 5))]
     texts = [" ".join(long), examples[2] + " end", " ".join(words(50, seed + 2))]
     whole = look(examples, texts)
-    before = contamination.PIECE, contamination.SLICE
-    contamination.PIECE, contamination.SLICE = piece, some
-    contamination._powers.cache_clear()
+    before = ngrams.PIECE, ngrams.SLICE
+    ngrams.PIECE, ngrams.SLICE = piece, some
+    ngrams._powers.cache_clear()
     try:
         assert look(examples, texts)[:2] == whole[:2]
     finally:
-        contamination.PIECE, contamination.SLICE = before
-        contamination._powers.cache_clear()
+        ngrams.PIECE, ngrams.SLICE = before
+        ngrams._powers.cache_clear()
     assert whole[0].dirty
     assert whole[2].dirty
 

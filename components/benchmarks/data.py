@@ -1,0 +1,88 @@
+"""Rows of a benchmark's data set: from files of a folder, or from the Hugging Face hub where a person allows it.
+
+The folder's layout is `<data set>/<split>.jsonl` or `.jsonl.gz`, one JSON object a line, as the suites' files name them.
+Rows go to lm-eval in memory: the cache of the library `datasets` goes by a file's time of change, and gives old rows where
+that was kept.
+"""
+
+import gzip
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from components.errors import StepError
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where data may come from.
+
+    Attributes:
+        folder: with the suites' files; None for none.
+        hub: whether what the folder lacks may be loaded from the hub, or from its cache on this machine.
+    """
+
+    folder: Path | None = None
+    hub: bool = False
+    _held: dict[Path, Rows] = field(default_factory=dict, repr=False)  # each subject takes some of the same file's rows
+
+    def file(self, name: str, where: Mapping[str, str]) -> Rows | None:
+        """The rows of a file with these values in these fields; None where there is no such file.
+
+        Raises:
+            StepError: a line is no JSON object, a field of `where` is missing, or no row is left.
+        """
+        other = name.removesuffix(".gz") if name.endswith(".gz") else f"{name}.gz"  # compressed or not
+        paths = [self.folder / name, self.folder / other] if self.folder else []
+        path = next((path for path in paths if path.is_file()), None)
+        if path is None:
+            return None
+        if path not in self._held:
+            self._held[path] = _read(path)
+        rows, name = self._held[path], path.relative_to(self.folder)
+        for key in where:
+            if rows and key not in rows[0]:
+                raise StepError(f"{name}: the field {key!r} is missing; its rows have {', '.join(sorted(rows[0]))}")
+        kept = [row for row in rows if all(row.get(key) == value for key, value in where.items())]
+        if not kept:
+            raise StepError(f"{name} holds no row" + (f" with {dict(where)}" if where else ""))
+        return kept
+
+    def from_hub(self, path: str, name: str | None, split: str) -> Rows | None:
+        """The rows of a split of a data set; None where the hub may not be asked.
+
+        Raises:
+            StepError: it cannot be loaded.
+        """
+        if not self.hub or not path:
+            return None
+        import datasets
+
+        datasets.disable_progress_bars()
+        try:
+            return [dict(row) for row in datasets.load_dataset(path, name, split=split)]
+        except (OSError, ValueError, KeyError, datasets.exceptions.DatasetsError) as error:
+            said = " ".join(str(error).split())[:200]
+            raise StepError(
+                f"the data set {path} cannot be loaded from the hub ({type(error).__name__}: {said})"
+            ) from error
+
+
+def _read(path: Path) -> Rows:
+    """All rows of a file."""
+    rows: Rows = []
+    name = f"{path.parent.name}/{path.name}"
+    try:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                row = json.loads(line)
+                if not isinstance(row, dict):
+                    raise StepError(f"{name}, line {number}: a {type(row).__name__}; expected a JSON object")
+                rows.append(row)
+    except (OSError, EOFError, ValueError) as error:
+        raise StepError(f"{name}, line {len(rows) + 1}: cannot be read as JSON lines ({error}); get it anew") from error
+    return rows
