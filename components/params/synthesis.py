@@ -79,6 +79,9 @@ class SynthesisParams(Section):
     exam_fraction: float = Field(
         0.1, gt=0, le=0.5, description="Share of all questions, by hash, that belong to the exam and never to training"
     )
+    transfer_examples: int = Field(
+        40, ge=0, le=100_000, description="Examples of each task in wordings that training never has; 0: none held out"
+    )
     curriculum: str = Field("", description="YAML file whose subjects and topics are added to the built-in curriculum")
     max_gzip_ratio: float = Field(6.0, ge=1, description="Diversity gate: textbooks that compress better are templates")
     max_near_duplicates: Fraction = Field(

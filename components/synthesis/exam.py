@@ -1,69 +1,91 @@
-"""The exam: questions that training never sees, one JSONL file a task, with the baselines to read scores by."""
+"""The exam: questions that training never sees, one JSONL file a task, with the baselines to read scores by.
+
+The folder holds the exam itself, new instances in wordings that are practised, and in `transfer` a folder of the same form with
+the transfer part.
+"""
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from components.files import atomic_directory, write_json
 from components.synthesis.chapters import PROMPT
 from components.synthesis.drafts import Draft, question_hash
-from components.synthesis.generators import Task
 from components.synthesis.questions import VERSION, child_rng
 
 FORMAT_VERSION = 1
+TRANSFER = "transfer"  # the folder of that part, in the exam's
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """The questions of one task, and those that its training has, for the baseline."""
+
+    category: str
+    drafts: Sequence[Draft]
+    practised: Sequence[Draft] = ()
 
 
 def write_exam(
-    directory: Path,
-    tasks: Mapping[str, Task],
-    exam: Mapping[str, Sequence[Draft]],
-    training: Mapping[str, Sequence[Draft]],
-    seed: int,
-) -> dict[str, Any]:
+    directory: Path, exam: Mapping[str, Sheet], transfer: Mapping[str, Sheet], seed: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Write the exam and, where it has questions, its transfer part.
+
+    Returns:
+        What exam.json says of the tasks of each.
+    """
+    with atomic_directory(directory) as partial:
+        about = _write_part(partial, exam, seed)
+        (partial / TRANSFER).mkdir()
+        of_transfer = _write_part(partial / TRANSFER, transfer, seed)
+        if not of_transfer:
+            shutil.rmtree(partial / TRANSFER)
+    return about, of_transfer
+
+
+def _write_part(directory: Path, sheets: Mapping[str, Sheet], seed: int) -> dict[str, Any]:
     """Write `<task>.jsonl` for each task that has questions, and `exam.json` about them all.
 
     A row: id (hash of the question), task, category, question, choices, answer (index of the right choice).
     `chance` is the expected accuracy of guessing; `majority` that of always taking the choice that was the answer most
     often in training, which needs no look at the question.
-
-    Returns:
-        The content of exam.json.
     """
     about: dict[str, Any] = {}
-    with atomic_directory(directory) as partial:
-        for name, drafts in exam.items():
-            if not drafts:
-                continue
-            rows = [_row(tasks[name], draft, seed) for draft in drafts]
-            lines = [json.dumps(row, sort_keys=True, ensure_ascii=False) + "\n" for row in rows]
-            (partial / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
-            about[name] = {
-                "category": tasks[name].category,
-                "examples": len(rows),
-                "chance": round(sum(1 / len(row["choices"]) for row in rows) / len(rows), 6),
-                "majority": round(majority_accuracy(rows, Counter(d.answer for d in training[name])), 6),
-            }
-        content = {
-            "format_version": FORMAT_VERSION,
-            "generator_version": VERSION,
-            "prompt": PROMPT.replace("{question}", "{{question}}"),
-            "target_delimiter": " ",
-            "tasks": about,
+    for name, sheet in sheets.items():
+        if not sheet.drafts:
+            continue
+        rows = [_row(name, sheet.category, draft, seed) for draft in sheet.drafts]
+        lines = [json.dumps(row, sort_keys=True, ensure_ascii=False) + "\n" for row in rows]
+        (directory / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
+        about[name] = {
+            "category": sheet.category,
+            "examples": len(rows),
+            "chance": round(sum(1 / len(row["choices"]) for row in rows) / len(rows), 6),
+            "majority": round(majority_accuracy(rows, Counter(d.answer for d in sheet.practised)), 6),
         }
-        write_json(partial / "exam.json", content)
-    return content
+    content = {
+        "format_version": FORMAT_VERSION,
+        "generator_version": VERSION,
+        "prompt": PROMPT.replace("{question}", "{{question}}"),
+        "target_delimiter": " ",
+        "tasks": about,
+    }
+    write_json(directory / "exam.json", content)
+    return about
 
 
-def _row(task: Task, draft: Draft, seed: int) -> dict[str, Any]:
+def _row(task: str, category: str, draft: Draft, seed: int) -> dict[str, Any]:
     choices = [draft.answer, *draft.distractors]
     identity = question_hash(draft.question)
     child_rng(seed, "choices", identity).shuffle(choices)
     return {
         "id": identity,
-        "task": task.id,
-        "category": task.category,
+        "task": task,
+        "category": category,
         "question": draft.question,
         "choices": choices,
         "answer": choices.index(draft.answer),

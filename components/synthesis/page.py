@@ -27,6 +27,7 @@ RULES = {
     "no_question_left": "none of its questions was verified",
     "prompt_leak": "speaks of the task instead of the subject",
     "refusal": "the model refused",
+    "transfer_full": "right, but in a wording that is held out, of which the exam has all it takes",
     "share_full": "right, but the task has its share",
     "task_exhausted": "the task has no new question",
     "too_long": "longer than a chapter",

@@ -1,12 +1,12 @@
 """Draw questions until each task has its share, verify every one, and account for every one.
 
-Each draft ends in exactly one place: kept for training, kept for the exam, or in the ledger with the rule that turned
-it away. rows drawn = training + exam + ledger.
+Each draft ends in exactly one place: kept for training, kept for the exam (or its transfer part), or in the ledger with the
+rule that turned it away. rows drawn = training + exam + transfer + ledger.
 """
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from random import Random
@@ -15,6 +15,7 @@ from components.documents import Drop
 from components.synthesis.drafts import Draft, form_fault, is_held_out, normalise, question_hash
 from components.synthesis.execution import evaluate
 from components.synthesis.generators import Lexicon, Task
+from components.synthesis.transfer import has_wording
 
 STEP = "synthesis"
 VERSION = "1"
@@ -29,6 +30,7 @@ class Pool:
     Attributes:
         training: drafts by task, in the order drawn.
         exam: drafts by task.
+        transfer: drafts in held-out wordings, by task.
         drops: the ledger.
         drawn: number of drafts drawn.
         exhausted: tasks whose space ended before their share was full.
@@ -36,6 +38,7 @@ class Pool:
 
     training: dict[str, list[Draft]] = field(default_factory=dict)
     exam: dict[str, list[Draft]] = field(default_factory=dict)
+    transfer: dict[str, list[Draft]] = field(default_factory=dict)
     drops: list[Drop] = field(default_factory=list)
     drawn: int = 0
     exhausted: list[str] = field(default_factory=list)
@@ -83,12 +86,20 @@ class Collector:
         exam_examples: int,
         exam_fraction: float,
         practised: Mapping[str, Task] | None = None,
+        wordings: Mapping[str, Sequence[str]] | None = None,
+        transfer_examples: int = 0,
     ):
-        """`practised` are the tasks that share the exercises by weight and are examined; None: all of them."""
+        """
+        Args:
+            practised: the tasks that share the exercises by weight and are examined; None: all of them.
+            wordings: templates that training never has, by task; None: none.
+            transfer_examples: how many questions in such wordings the exam takes of a task.
+        """
         self.tasks, self.lexicon = tasks, lexicon
         self.practised = tasks if practised is None else practised
         self.exam_examples, self.exam_fraction = exam_examples, exam_fraction
-        self.pool = Pool(training={name: [] for name in tasks}, exam={name: [] for name in tasks})
+        self.wordings, self.transfer_examples = wordings or {}, transfer_examples
+        self.pool = Pool(*({name: [] for name in tasks} for _ in range(3)))
         self._streams = {name: task.generate(child_rng(seed, "task", name), lexicon) for name, task in tasks.items()}
         self.seen: set[str] = set()  # every question drawn, normalised
 
@@ -117,13 +128,14 @@ class Collector:
 
     def _fill(self, name: str, quota: int) -> bool:
         """Draw until the task has `quota` training questions and its exam; False if its space ended before."""
-        training, exam = self.pool.training[name], self.pool.exam[name]
-        stale = 0
+        training, exam, transfer = self.pool.training[name], self.pool.exam[name], self.pool.transfer[name]
+        stale, reworded = 0, self.transfer_examples if name in self.wordings else 0
         # A process for each block is dear, so a block of executed drafts should fill the exam at once.
         block_size, factor = (EXECUTED_BLOCK, 12) if self.tasks[name].executed else (BLOCK, 8)
         room = self._exam_room(name)
-        while len(training) < quota or len(exam) < room:
-            missing = max(quota - len(training), factor * (room - len(exam)), 1)
+        while len(training) < quota or len(exam) < room or len(transfer) < reworded:
+            wanted = max(room - len(exam), reworded - len(transfer))
+            missing = max(quota - len(training), factor * wanted, 1)
             block = list(islice(self._streams[name], min(block_size, missing)))
             if not block or stale >= PATIENCE:
                 self.pool.drawn += len(block)
@@ -145,17 +157,22 @@ class Collector:
                 self.seen.add(question)
                 fresh.append(draft)
         for draft, fault in zip(fresh, self._faults(name, fresh), strict=True):
-            held_out = is_held_out(name, draft, self.exam_fraction)
-            side = self.pool.exam[name] if held_out else self.pool.training[name]
-            room = self._exam_room(name) if held_out else quota
+            side, room, rule = self._side(name, draft, quota)
             if fault:
                 self._drop(name, draft, "verification", fault)
             elif len(side) >= room:
-                rule = "exam_full" if held_out else "share_full"
                 self._drop(name, draft, rule, "verified, but its side has all it takes", len(side), room)
             else:
                 side.append(draft)
         return len(fresh)
+
+    def _side(self, name: str, draft: Draft, quota: int) -> tuple[list[Draft], int, str]:
+        """Where a draft belongs, how many that takes, and the rule by which it turns more away."""
+        if has_wording(draft, self.wordings.get(name, ())):
+            return self.pool.transfer[name], self.transfer_examples, "transfer_full"
+        if is_held_out(name, draft, self.exam_fraction):
+            return self.pool.exam[name], self._exam_room(name), "exam_full"
+        return self.pool.training[name], quota, "share_full"
 
     def _faults(self, name: str, drafts: list[Draft]) -> Iterator[str]:
         """For each draft what is wrong with it, or an empty string: form, then the answer by the independent route."""

@@ -13,14 +13,15 @@ from components.synthesis.chapters import reserve, write_exercises
 from components.synthesis.curriculum import load_curriculum, load_lexicon
 from components.synthesis.diversity import Diversity, check_gates, near_curated, template_shares
 from components.synthesis.drafts import Draft, is_held_out, normalise
-from components.synthesis.exam import write_exam
-from components.synthesis.generators import all_tasks
+from components.synthesis.exam import Sheet, write_exam
+from components.synthesis.generators import Task, all_tasks
 from components.synthesis.near_duplicates import THRESHOLD, NearDuplicates
 from components.synthesis.page import Contents, task_rows, write_page
 from components.synthesis.plan import plan_sha256, plan_table, write_plan
-from components.synthesis.questions import STEP, Collector
+from components.synthesis.questions import STEP, Collector, Pool
 from components.synthesis.teachers import make_teacher
 from components.synthesis.tiers import practised_tasks
+from components.synthesis.transfer import COMPOSITION, NOTHING, Transfer, compose, has_wording, load_transfer
 from components.tracking import project_home
 
 STATE = ".phiforge/synthesis"  # in the project's main folder, which all its workspaces share
@@ -64,10 +65,22 @@ def synthesize(
     needed = teacher.needs(jobs)
     practised = practised_tasks(params.tasks, tasks)
     beside = {task: count for task, count in needed.items() if task not in practised}
-    collector = Collector(tasks, lexicon, seed, params.exam_examples, params.exam_fraction, practised)
+    transfer = load_transfer(tasks, practised) if params.transfer_examples else NOTHING
+    collector = Collector(
+        tasks,
+        lexicon,
+        seed,
+        params.exam_examples,
+        params.exam_fraction,
+        practised,
+        transfer.wordings,
+        params.transfer_examples,
+    )
     pool = collector.collect(params.exercises + sum(needed.values()) - sum(beside.values()), beside)
     reserved = reserve(pool.training, needed, practised)
     check_split(pool.training, reserved, pool.exam, params.exam_fraction)
+    composed = compose(transfer.compositions, pool.exam, params.transfer_examples)
+    check_transfer(pool.training, reserved, pool.transfer, composed, transfer)
 
     chapters = teacher.write(jobs, reserved, collector.seen)
     documents = chain(chapters, write_exercises(pool.training, seed))
@@ -77,12 +90,11 @@ def synthesize(
         diversity = written["diversity"] | {"templates": template_shares(pool.training, reserved)}
         check_gates(diversity, params)
     drops = [*pool.drops, *teacher.drops, *written["drops"]]
-    kept = sum(len(d) for side in (pool.training, reserved, pool.exam) for d in side.values())
+    kept = sum(_count(side) for side in (pool.training, reserved, pool.exam, pool.transfer))
     rejected = _rejected_jobs(drops, {job.id for job in jobs})
     check_balance(STEP, pool.drawn + teacher.drawn, kept + teacher.passed, len(drops) - rejected)
     check_balance(STEP, len(jobs), written["chapters"], rejected)
-    answered = {name: [*pool.training[name], *reserved[name]] for name in tasks}
-    about = write_exam(exam, tasks, pool.exam, answered, seed) if exam else None
+    about, of_transfer = _write_exam(exam, tasks, pool, reserved, composed, seed) if exam else ({}, {})
     write_ledger(ledger, drops)
     summary = {
         "plan": {"jobs": len(jobs), "rejected": rejected, "sha256": plan_sha256(table)},
@@ -97,16 +109,19 @@ def synthesize(
             "chapters": _count(reserved),
             "teacher": teacher.passed,
             "exam": _count(pool.exam),
+            "transfer": _count(pool.transfer),
+            "compositions": _count(composed),  # of questions of the exam
             "ledger": len(drops) - rejected,
         },
         "ledger": _rules(drops),
-        "exam_tasks": len(about["tasks"]) if about else 0,
+        "exam_tasks": len(about),
+        "transfer_tasks": len(of_transfer),
         "exhausted_tasks": len(set(pool.exhausted)),
         "diversity": diversity,
         "teacher": {"kind": params.teacher.kind} | teacher.account(),
     }
     if page is not None:
-        rows = task_rows(practised, pool.training, about["tasks"] if about else {}, pool.drops)
+        rows = task_rows(practised, pool.training, about, pool.drops)
         write_page(page, summary, contents, rows, drops, params)
     return summary
 
@@ -127,6 +142,43 @@ def check_split(
     wrong += [draft.question for task, draft in asked if not is_held_out(task, draft, fraction)]
     if wrong:
         raise AssertionError(f"{len(wrong)} questions are on the wrong side of the split, such as {wrong[0]!r}")
+
+
+def check_transfer(
+    training: Mapping[str, list[Draft]],
+    reserved: Mapping[str, list[Draft]],
+    reworded: Mapping[str, list[Draft]],
+    composed: Mapping[str, list[Draft]],
+    transfer: Transfer,
+) -> None:
+    """Hold the law of the transfer part: no question and no wording of it is taught, and each wording is asked."""
+    taught = [(task, draft) for side in (training, reserved) for task, drafts in side.items() for draft in drafts]
+    if wrong := [draft.question for task, draft in taught if has_wording(draft, transfer.wordings.get(task, ()))]:
+        raise AssertionError(f"{len(wrong)} questions are taught in a held-out wording, such as {wrong[0]!r}")
+    questions = {normalise(draft.question) for _, draft in taught}
+    asked = [draft.question for side in (reworded, composed) for drafts in side.values() for draft in drafts]
+    if wrong := [question for question in asked if normalise(question) in questions]:
+        raise AssertionError(f"{len(wrong)} questions of the transfer part are taught, such as {wrong[0]!r}")
+    for task, wordings in transfer.wordings.items():
+        if missing := [form for form in wordings if not any(has_wording(d, [form]) for d in reworded[task])]:
+            raise AssertionError(f"transfer.yaml: {task} has no wording {missing[0]!r}; correct it there")
+
+
+def _write_exam(
+    directory: Path,
+    tasks: Mapping[str, Task],
+    pool: Pool,
+    reserved: Mapping[str, list[Draft]],
+    composed: Mapping[str, list[Draft]],
+    seed: int,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    answered = {name: [*pool.training[name], *reserved[name]] for name in tasks}
+
+    def sheets(side: Mapping[str, list[Draft]]) -> dict[str, Sheet]:
+        return {name: Sheet(tasks[name].category, drafts, answered[name]) for name, drafts in side.items()}
+
+    together = {name: Sheet(COMPOSITION, drafts) for name, drafts in composed.items()}
+    return write_exam(directory, sheets(pool.exam), sheets(pool.transfer) | together, seed)
 
 
 def _write(

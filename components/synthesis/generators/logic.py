@@ -51,7 +51,11 @@ def solve_ordering(question: str, lexicon: Lexicon) -> str:
 def odd_one_out(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
     """Three words of one group and one of another."""
     groups = lexicon["categories"]
-    forms = ("Which word does not belong: {w}?", "Find the odd one out: {w}.")
+    forms = (
+        "Which word does not belong: {w}?",
+        "Find the odd one out: {w}.",
+        "Three of these four belong together, one does not: {w}.",
+    )
     while True:
         home, away = rng.sample(sorted(groups), 2)
         inside, outside = rng.sample(groups[home], 3), rng.choice(groups[away])

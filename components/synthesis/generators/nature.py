@@ -14,7 +14,11 @@ STATES = ("solid", "liquid", "gas")
 
 def state_of_matter(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
     """Solid, liquid or gas, from the melting and boiling point; temperatures in tens of degrees Celsius."""
-    forms = ("At {t} degrees, is {s} solid, liquid or gas?", "What is {s} at {t} degrees: solid, liquid or gas?")
+    forms = (
+        "At {t} degrees, is {s} solid, liquid or gas?",
+        "What is {s} at {t} degrees: solid, liquid or gas?",
+        "Someone keeps {s} at {t} degrees. Is it solid, liquid or gas?",
+    )
     points = lexicon["substances"]
     while True:
         substance = rng.choice(sorted(points))

@@ -80,7 +80,9 @@ def largest(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
         values = rng.sample(range(100), 3)
         word, answer = rng.choice((("largest", max(values)), ("smallest", min(values))))
         listed = ", ".join(map(str, values))
-        form = rng.choice(("Which number is the {w}: {l}?", "What is the {w} of {l}?"))
+        form = rng.choice(
+            ("Which number is the {w}: {l}?", "What is the {w} of {l}?", "Of {l}, which number is the {w}?")
+        )
         wrong = tuple(str(v) for v in values if v != answer)
         order = " < ".join(map(str, sorted(values)))
         key = f"{word} {' '.join(map(str, sorted(values)))}"

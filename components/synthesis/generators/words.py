@@ -103,7 +103,11 @@ def solve_past_tense(question: str, lexicon: Lexicon) -> str:
 
 def article(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
     """ "a" or "an" before an adjective and a noun: the sound of the adjective decides, not its letter."""
-    forms = ("Which is right before {x}: a or an?", "Fill in a or an: ... {x}.")
+    forms = (
+        "Which is right before {x}: a or an?",
+        "Fill in a or an: ... {x}.",
+        "A or an, which one stands before {x}?",
+    )
     an = set(lexicon["articles"]["an"])
     things = [n for n in lexicon["nouns"] if n[0] not in "aeiou"]
     for adjective, noun, form in shuffled(rng, product(lexicon["adjectives"], things, forms)):

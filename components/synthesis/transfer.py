@@ -1,0 +1,73 @@
+"""The exam's transfer part: what was learnt, asked in wordings and compositions that training never has.
+
+A wording is held out as a whole: no question that is cut from it is practised, whatever its instance. It asks what
+another wording asks, which is practised, so the part measures whether the task was learnt or its wording. Its instances may
+be practised in another wording. A composition asks two held-out questions at once.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.errors import StepError
+from components.params import read_yaml
+from components.synthesis.drafts import Draft
+from components.synthesis.generators import Task
+
+TRANSFER = Path(__file__).with_name("transfer.yaml")
+COMPOSITION = "composition"  # category of compositions, and their template
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What the transfer part is made of.
+
+    Attributes:
+        wordings: templates that are held out, by task.
+        compositions: pairs of tasks.
+    """
+
+    wordings: Mapping[str, tuple[str, ...]]
+    compositions: tuple[tuple[str, str], ...]
+
+
+NOTHING = Transfer({}, ())
+
+
+def load_transfer(tasks: Mapping[str, Task], practised: Iterable[str], path: Path = TRANSFER) -> Transfer:
+    """What is held out of the tasks that are practised; the others are not examined.
+
+    Raises:
+        StepError: the file names an unknown task.
+    """
+    content, practised = read_yaml(path), set(practised)
+    named = [*content["wordings"], *(name for pair in content["compositions"] for name in pair)]
+    if unknown := sorted({*named} - {*tasks}):
+        raise StepError(f"{path}: {unknown[0]!r} is no task; correct the id")
+    wordings = {name: tuple(forms) for name, forms in content["wordings"].items() if name in practised}
+    pairs = tuple((first, second) for first, second in content["compositions"] if {first, second} <= practised)
+    return Transfer(wordings, pairs)
+
+
+def has_wording(draft: Draft, wordings: Iterable[str]) -> bool:
+    """Whether a draft is cut from one of some wordings; what its template has in brackets behind that is no wording."""
+    return any(draft.template == form or draft.template.startswith(f"{form} [") for form in wordings)
+
+
+def compose(pairs: Iterable[tuple[str, str]], exam: Mapping[str, Sequence[Draft]], most: int) -> dict[str, list[Draft]]:
+    """At most `most` compositions of each pair of tasks, from questions of the exam, by a name such as `plural_halves`.
+
+    Each has four choices: of both questions the right answer and a wrong one, paired in all ways.
+    """
+    return {
+        f"{first}_{second}": [_pair(a, b) for a, b in zip(exam[first][:most], exam[second][:most], strict=False)]
+        for first, second in pairs
+    }
+
+
+def _pair(first: Draft, second: Draft) -> Draft:
+    right, *wrong = (
+        f"{a}; {b}" for a in (first.answer, first.distractors[0]) for b in (second.answer, second.distractors[0])
+    )
+    question = f"First: {first.question} Second: {second.question}"
+    return Draft(question, right, tuple(wrong), f"{first.reason} {second.reason}", template=COMPOSITION)
