@@ -1,0 +1,187 @@
+"""The items of suites' benchmarks as text: a question with its right answer, a program's task with its solution.
+
+Rows are read as their data sets give them, by the names of their fields, without lm-eval and its prompts. A passage that a
+question is about is left out, as in components.benchmarking.contamination: that it is known gives no answer away. The suite
+`exam` has no items here: it is made after curation, from questions that are held out.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.benchmarks import FOLDER
+from components.benchmarks.data import Place
+from components.errors import StepError
+
+EXAM = "exam"
+PASSAGE = 100  # words; a longer context of a question is a passage
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One item of a benchmark.
+
+    Attributes:
+        benchmark: its name in the suites.
+        id: the row's own where it has one, else its number in its file.
+        text: question and right answer.
+        code: the program that solves it, and the name of the function that is asked for; empty where there is none.
+    """
+
+    benchmark: str
+    id: str
+    text: str
+    code: str = ""
+    entry: str = ""
+
+
+def read_items(folder: Path | None, suites: Sequence[str]) -> tuple[list[Item], dict[str, str]]:
+    """The items of all benchmarks of the suites, each once, and why those of others are missing.
+
+    All rows of the file that a benchmark asks count, also where a suite draws a sample of them.
+
+    Args:
+        folder: with the benchmarks' files; None where there is none.
+        suites: names, or paths of YAML files.
+
+    Raises:
+        StepError: a suite is unknown or no suite; a file is damaged.
+    """
+    place, items, missing, seen = Place(folder), [], {}, set()
+    for suite in suites:
+        for benchmark, file, where in _files(suite):
+            rows = place.file(file, {})
+            if rows is None:
+                missing[benchmark] = f"{file} is not in the folder of the benchmarks' data"
+            elif (file, benchmark) not in seen:
+                seen.add((file, benchmark))
+                kept = [row for row in rows if all(row.get(key) in values for key, values in where.items())]
+                items += _items(benchmark, file, kept)
+    found = {item.benchmark for item in items}
+    return items, {name: reason for name, reason in missing.items() if name not in found}
+
+
+def _files(suite: str) -> Iterator[tuple[str, str, dict[str, list[str]]]]:
+    """(benchmark, file of what is asked, values of its rows' fields) of a suite."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    if suite == EXAM:
+        return
+    path = Path(suite) if Path(suite).suffix in (".yaml", ".yml") else FOLDER / f"{suite}.yaml"
+    known = ", ".join(sorted(path.stem for path in FOLDER.glob("*.yaml")))
+    if not path.is_file():
+        raise StepError(f"decontamination: suite {suite!r} is unknown; expected one of {known}, or a YAML file's path")
+    try:
+        tasks = YAML(typ="safe").load(path.read_text(encoding="utf-8"))["tasks"]
+        for benchmark, entry in tasks.items():
+            parts = entry.get("parts") or [""]
+            where = {
+                field: sorted({value.replace("{part}", part) for part in parts})
+                for field, value in entry.get("where", {}).items()
+            }
+            yield benchmark, next(iter(entry["files"].values())), where
+    except (OSError, UnicodeDecodeError, YAMLError, KeyError, TypeError, AttributeError, StopIteration) as error:
+        said = " ".join(str(error).split())
+        raise StepError(f"{path.name} cannot be read as a suite ({type(error).__name__}: {said})") from error
+
+
+def _items(benchmark: str, file: str, rows: Sequence[Row]) -> Iterator[Item]:
+    for number, row in enumerate(rows):
+        own = next((row[key] for key in ("task_id", "id") if row.get(key) is not None), number)
+        try:
+            text, code, entry = _text(row)
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+            raise StepError(
+                f"{file}, row {number} of {benchmark}: no question and answer can be read of it "
+                f"({type(error).__name__}: {error}); it has {', '.join(sorted(row))}"
+            ) from error
+        yield Item(benchmark, str(own), text, code, entry)
+
+
+def _text(row: Row) -> tuple[str, str, str]:
+    """(question and right answer, program, function that is asked for)."""
+    if "canonical_solution" in row:  # HumanEval
+        code = f"{row['prompt']}{row['canonical_solution']}"
+        return code, code, row.get("entry_point", "")
+    if "code" in row and "test_list" in row:  # MBPP
+        return f"{row.get('text') or row.get('prompt', '')} {row['code']}", row["code"], _called(row["test_list"])
+    asked = next((str(row[key]) for key in _ASKED if row.get(key)), None)
+    if asked is None:
+        raise KeyError("question")
+    context = row.get("context")
+    if isinstance(context, str) and len(context.split()) <= PASSAGE:
+        asked = f"{context} {asked}"
+    if "option1" in row and "_" in asked:  # WinoGrande: the answer stands in a gap
+        return asked.replace("_", _option(row), 1), "", ""
+    return f"{asked} {_answer(row)}".strip(), "", ""
+
+
+_ASKED = ("question", "question_stem", "goal", "query", "input", "sentence", "ctx", "text", "prompt")
+
+
+def _answer(row: Row) -> str:
+    """The right answer's text; empty where it is yes or no, or there is none."""
+    answer = next((found for read in _ANSWERS if (found := read(row)) is not None), "")
+    return answer if isinstance(answer, str) else ""
+
+
+def _lettered(row: Row) -> str | None:
+    choices = row.get("choices")
+    if not isinstance(choices, Mapping):
+        return None
+    return choices["text"][choices["label"].index(row["answerKey"])]
+
+
+def _numbered(row: Row) -> str | None:
+    choices = row.get("choices", row.get("endings"))
+    if not isinstance(choices, Sequence) or isinstance(choices, str):
+        return None
+    return str(choices[int(next(row[key] for key in ("gold", "answer", "label") if key in row))])
+
+
+def _named(row: Row) -> str | None:
+    """PIQA counts from 0, SocialIQA from 1."""
+    if "sol1" in row:
+        return row[("sol1", "sol2")[int(row["label"])]]
+    if "answerA" in row:
+        return row[("answerA", "answerB", "answerC")[int(row["label"]) - 1]]
+    return None
+
+
+def _spans(row: Row) -> str | None:
+    """SQuAD's first answer; none where it has none."""
+    answers = row.get("answers")
+    if not isinstance(answers, Mapping):
+        return None
+    return answers["text"][0] if answers["text"] else ""
+
+
+def _written(row: Row) -> str | None:
+    return next((row[key] for key in ("answer", "target") if isinstance(row.get(key), str)), None)
+
+
+def _option(row: Row) -> str:
+    return row[("option1", "option2")[int(row["answer"]) - 1]]
+
+
+_ANSWERS: tuple[Callable[[Row], str | None], ...] = (_lettered, _numbered, _named, _spans, _written)
+
+
+def _called(tests: Sequence[str]) -> str:
+    """The function that MBPP's tests call: the first name before a bracket, passing over Python's own."""
+    import ast
+    import builtins
+
+    for test in tests:
+        try:
+            nodes = list(ast.walk(ast.parse(test.strip())))
+        except SyntaxError:
+            continue
+        names = [n.func.id for n in nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
+        own = [name for name in names if not hasattr(builtins, name)]
+        if own:
+            return own[0]
+    return ""

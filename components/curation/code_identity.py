@@ -1,0 +1,124 @@
+"""Which functions of Python code are the same program: equal syntax trees once names, notes and annotations are gone."""
+
+import ast
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_FENCED = re.compile(r"^```(?:python|py|python3)?[ \t]*\n(.*?)^```", re.S | re.M)
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function: its name, its shape (arguments, and kinds of statements in order), and its tree for what is asked later."""
+
+    name: str
+    shape: tuple[int, str]
+    node: _Function
+
+
+def functions(text: str, kind: str) -> Iterator[Function]:
+    """The functions of a text's modules and of their classes; none where a module is no Python.
+
+    Args:
+        kind: of the document. `code` is one module; of others each fenced block is one.
+    """
+    if "def " not in text:
+        return
+    for source in [text] if kind == "code" else _FENCED.findall(text):
+        try:
+            body = ast.parse(source).body
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            continue
+        classes = [node.body for node in body if isinstance(node, ast.ClassDef)]
+        for node in (node for part in (body, *classes) for node in part):
+            if isinstance(node, _Function):
+                kinds = [type(statement).__name__ for statement in _statements(node)]
+                # An annotated assignment is an assignment.
+                shape = ",".join("Assign" if name == "AnnAssign" else name for name in kinds)
+                yield Function(node.name, (len(_arguments(node)), shape), node)
+
+
+def identity(function: Function) -> tuple[str, int]:
+    """(Hex hash of the function's tree, its nodes). Variables and arguments are numbered as they come, the function's own name
+    is one name; docstrings, annotations and decorators go. Names that it does not bind, such as `len`, stay."""
+    tree = _Renamed(function.node).visit(function.node)
+    dumped = ast.dump(tree, annotate_fields=False)
+    return hashlib.sha256(dumped.encode("utf-8", "surrogatepass")).hexdigest()[:32], sum(1 for _ in ast.walk(tree))
+
+
+def _arguments(node: _Function | ast.Lambda) -> list[ast.arg]:
+    a = node.args
+    return [*a.posonlyargs, *a.args, *([a.vararg] if a.vararg else []), *a.kwonlyargs, *([a.kwarg] if a.kwarg else [])]
+
+
+def _statements(node: _Function) -> list[ast.stmt]:
+    """The body without its docstring."""
+    return node.body[1:] if ast.get_docstring(node, clean=False) is not None else node.body
+
+
+class _Renamed(ast.NodeTransformer):
+    """A copy of a function's tree in the form in which it is compared."""
+
+    def __init__(self, function: _Function) -> None:
+        self._names: dict[str, str] = {function.name: "<own>"}  # brackets stand in no name
+        bound = {
+            argument.arg for node in ast.walk(function) if isinstance(node, _SCOPES) for argument in _arguments(node)
+        }
+        for node in ast.walk(function):
+            if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+                bound.add(node.id)
+            elif isinstance(node, _Function) or (isinstance(node, ast.ExceptHandler) and node.name):
+                bound.add(node.name)
+        self._bound = bound - {function.name}
+
+    def _renamed(self, name: str) -> str:
+        if name in self._bound and name not in self._names:
+            self._names[name] = f"<{len(self._names)}>"
+        return self._names.get(name, name)
+
+    def visit_FunctionDef(self, node: _Function) -> ast.AST:
+        body = _statements(node)
+        arguments = self.visit(node.args)
+        name = self._renamed(node.name)
+        return type(node)(name, arguments, [self.visit(statement) for statement in body], [], None, None)
+
+    visit_AsyncFunctionDef = visit_FunctionDef
+
+    def visit_arguments(self, node: ast.arguments) -> ast.AST:
+        def plain(argument: ast.arg | None) -> ast.arg | None:
+            return ast.arg(self._renamed(argument.arg), None, None) if argument else None
+
+        positional = [plain(argument) for argument in node.posonlyargs + node.args]
+        defaults = [self.visit(default) for default in node.defaults]
+        only = [plain(argument) for argument in node.kwonlyargs]
+        only_defaults = [self.visit(default) if default else None for default in node.kw_defaults]
+        return ast.arguments([], positional, plain(node.vararg), only, only_defaults, plain(node.kwarg), defaults)
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        return ast.Name(self._renamed(node.id), type(node.ctx)())
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        target = self.visit(node.target)
+        value = self.visit(node.value) if node.value else ast.Constant(None, None)
+        return ast.Assign([target], value, None)
+
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> ast.AST:
+        name = self._renamed(node.name) if node.name else None
+        kind = self.visit(node.type) if node.type else None
+        return ast.ExceptHandler(kind, name, [self.visit(statement) for statement in node.body])
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        """As ast.NodeTransformer's, without a change of the tree that was given."""
+
+        def made(value: object) -> object:
+            if isinstance(value, ast.AST):
+                return self.visit(value)
+            return [made(part) for part in value] if isinstance(value, list) else value
+
+        return type(node)(**{name: made(value) for name, value in ast.iter_fields(node)})
+
+
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
