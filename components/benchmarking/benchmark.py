@@ -12,6 +12,7 @@ from components.benchmarking import records as rows_of
 from components.benchmarking.aggregate import Figures, benchmark_scores, group, score_task
 from components.benchmarking.contamination import contamination, texts_of
 from components.benchmarking.data import Place, offline, spread
+from components.benchmarking.exam import TRANSFER
 from components.benchmarking.gold import gold_bits
 from components.benchmarking.journal import Journal, code_sha256, drop_abandoned
 from components.benchmarking.programs import drawn
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from components.sandbox import Sandbox
 
 FORMAT_VERSION = 1
+OF_TRANSFER = ("data", "truncated_prompts", "tasks", "protocols", "categories", "overall", "failed")  # of its scores
 SCORER_VERSION = 2  # raised when the same inputs may give other figures
 
 
@@ -88,21 +90,33 @@ def benchmark(
 
     scorer = open_scorer(Path(checkpoint), params.batch_size, params.device)
     about = describe(Path(checkpoint))
-    failed = dict(suite.failed)
-    for name, reason in failed.items():
-        _warn(f"{name}: {reason}")
-    asked = _ask_all(scorer, suite, limit, params, failed, _Identity(journals, Path(checkpoint), params))
+    identity = _Identity(journals, Path(checkpoint), params)
+    asked, failed = _ask_all(scorer, suite, limit, params, identity)
     if not asked:
         raise StepError(f"no task could be scored: {told(failed)}")
-    _report(scorer, suite, asked)
     scores = _scores(suite, asked, failed) | {"limit": limit, "checkpoint": about}
+    reworded: dict[str, Asked] = {}
+    if suite.transfer:
+        reworded, missing = _ask_all(scorer, suite.transfer, limit, params, identity)
+        found = _scores(suite.transfer, reworded, missing)
+        scores[TRANSFER] = {key: found[key] for key in OF_TRANSFER}
     if corpus:
-        scores["contamination"] = contamination(asked, corpus)
+        together = contamination(asked | {f"{TRANSFER}/{name}": found for name, found in reworded.items()}, corpus)
+        of_exam = {name: found for name, found in together["tasks"].items() if name in asked}
+        scores["contamination"] = together | {"tasks": of_exam}
+        if suite.transfer:
+            scores[TRANSFER]["contamination"] = {name: together["tasks"][f"{TRANSFER}/{name}"] for name in reworded}
     _show(suite, scores)
     with atomic_directory(output) as partial:
         write_json(partial / "scores.json", scores)
-        rows_of.write([record for task in asked.values() for record in task.records], partial / "examples.parquet")
+        _write_examples(asked, partial / "examples.parquet")
+        if reworded:
+            _write_examples(reworded, partial / f"{TRANSFER}.parquet")
     return summarise(suite.name, scores)
+
+
+def _write_examples(asked: Mapping[str, Asked], path: Path) -> None:
+    rows_of.write([record for task in asked.values() for record in task.records], path)
 
 
 class _Identity:
@@ -141,10 +155,16 @@ def _ask_all(
     suite: Suite,
     limit: int,
     params: BenchmarkingParams,
-    failed: dict[str, str],
     identity: _Identity,
-) -> dict[str, Asked]:
-    """Ask each task by itself, so that what is wrong with one is not with the others."""
+) -> tuple[dict[str, Asked], dict[str, str]]:
+    """Ask each task by itself, so that what is wrong with one is not with the others.
+
+    Returns:
+        what each task gave, and why others gave nothing.
+    """
+    failed = dict(suite.failed)
+    for name, reason in failed.items():
+        _warn(f"{name}: {reason}")
     asked: dict[str, Asked] = {}
     sandbox, refused = None, ""
     if any(task.kind == "code" for task in suite.tasks):
@@ -176,7 +196,8 @@ def _ask_all(
             sandbox.close()
     if reused:
         print(f"benchmarking: {reused} batches were answered by an earlier run", flush=True)
-    return asked
+    _report(scorer, suite, asked)
+    return asked, failed
 
 
 def _sandbox(params: BenchmarkingParams) -> tuple["Sandbox | None", str]:
@@ -323,6 +344,12 @@ def summarise(suite: str, scores: Mapping[str, Any]) -> dict[str, Any]:
     }
     if scores["failed"]:
         summary["failed"] = len(scores["failed"])
+    if transfer := scores.get(TRANSFER):
+        summary[TRANSFER] = {
+            name: rounded(transfer["overall"][name]["value"])
+            for name in ("acc", "chance", "majority")
+            if name in transfer["overall"]
+        } | {"categories": {name: headline(entry) for name, entry in transfer["categories"].items()}}
     return {suite: summary}
 
 
@@ -333,6 +360,8 @@ def tracked_figures(output: Path) -> dict[str, float]:
     """The headline of each entry of `scores.json` with its standard error, for MLflow: `categories.math.acc.stderr`."""
     scores = json.loads((Path(output) / "scores.json").read_text(encoding="utf-8"))
     entries = {"overall": scores["overall"]}
+    if TRANSFER in scores:
+        entries[TRANSFER] = scores[TRANSFER]["overall"]
     for group_name in ("categories", "tasks"):
         entries |= {f"{group_name}.{name}": entry for name, entry in scores[group_name].items()}
     found = {}

@@ -9,6 +9,7 @@ from components.errors import StepError
 from components.files import sha256_file
 
 FORMAT_VERSION = 1
+TRANSFER = "transfer"  # folder in the exam's: its transfer part, in the same form
 FIELDS = {"id": str, "question": str, "choices": list, "answer": int, "category": str}
 
 

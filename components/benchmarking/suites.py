@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from components.benchmarking.data import PREPARATIONS, hash_rows, sample
-from components.benchmarking.exam import TaskData, load_exam
+from components.benchmarking.exam import TRANSFER, TaskData, load_exam
 from components.benchmarks import FOLDER
 from components.benchmarks.data import Place, Rows
 from components.errors import StepError
@@ -132,6 +132,8 @@ class Suite:
             its forms, each the mean over its tasks.
         failed: by benchmark or task, the reason.
         prompt: the exam's template.
+        transfer: of the exam, its transfer part: wordings and compositions that training never has. Its scores stand beside the
+            exam's and enter none of them.
     """
 
     name: str
@@ -139,6 +141,7 @@ class Suite:
     average: dict[str, str]
     failed: dict[str, str]
     prompt: str | None = None
+    transfer: "Suite | None" = None
 
 
 def known() -> list[str]:
@@ -156,10 +159,8 @@ def plan(name: str, place: Place) -> Suite:
         StepError: unknown suite, a file that is no suite, or nothing in it can be asked.
     """
     if name == EXAM:
-        wrong: dict[str, str] = {}
-        exam = load_exam(place.folder, wrong)
-        tasks = tuple(_from_exam(data) for data in exam)
-        return Suite(name, tasks, {task.name: "tasks" for task in tasks}, wrong, exam[0].prompt)
+        transfer = place.folder / TRANSFER if place.folder else None
+        return _exam(place.folder, _exam(transfer) if transfer and transfer.is_dir() else None)
     entries, failed = _entries(_definition_of(name))
     tasks: list[Task] = []
     for benchmark, entry in entries.items():
@@ -173,6 +174,13 @@ def plan(name: str, place: Place) -> Suite:
         raise StepError(f"suite {name!r}: no task can be asked: {told(failed)}")
     average = {b: "best" if e.kind == "olmes" else e.average for b, e in entries.items()}
     return Suite(Path(name).stem, tuple(t for t in tasks if t.benchmark not in failed), average, failed)
+
+
+def _exam(folder: Path | None, transfer: Suite | None = None) -> Suite:
+    wrong: dict[str, str] = {}
+    exam = load_exam(folder, wrong)
+    tasks = tuple(_from_exam(data) for data in exam)
+    return Suite(EXAM, tasks, {task.name: "tasks" for task in tasks}, wrong, exam[0].prompt, transfer)
 
 
 def told(failed: Mapping[str, str]) -> str:

@@ -60,7 +60,8 @@ class Scores:
     `bits_per_byte` is the mean over tasks of the bits a byte that the right answers cost, `weights` the SHA-256 of what
     was scored, `examples` what each example scored by its task's metric, `bits` its bits a byte; None where that is not
     known. `measured` are the tasks' scores by all metrics, with the protocol that each was asked by, and `n_grams` the
-    words of a run that was looked for in the training corpus.
+    words of a run that was looked for in the training corpus. `transfer` is the exam's transfer part by category, with the
+    mean over its tasks as `overall`; empty where it was not asked.
     """
 
     overall: Accuracy
@@ -73,6 +74,7 @@ class Scores:
     suite: str = EXAM
     measured: tuple[Measured, ...] = ()
     n_grams: dict[str, int] = field(default_factory=dict)
+    transfer: dict[str, Accuracy] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

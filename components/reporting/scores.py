@@ -13,6 +13,7 @@ from components.statistics import Estimate
 
 # Which of a task's metrics is its headline: the first of these that it has, else what other score it has.
 ACCURACIES = ("acc", "accuracy", "exact_match", "pass@1", "acc_norm", "f1")
+OVERALL = "overall"
 NO_SCORES = ("bits_per_byte", "chance", "majority")
 NAMES = {"accuracy": "acc", "pass_at_1": "pass@1", "safety_score": "safety"}  # as in published.yaml
 
@@ -58,7 +59,16 @@ def read_scores(directory: Path) -> Scores:
             + _better_forms(path, suite, content)
         ),
         n_grams={name: int(found["n"]) for name, found in about.items()},
+        transfer=_transfer(path, mapping(path, content, "transfer", {})),
     )
+
+
+def _transfer(path: Path, part: Mapping[str, Any]) -> dict[str, Accuracy]:
+    """The exam's transfer part, by category and `overall`."""
+    if not part.get(OVERALL):
+        return {}
+    entries = {**mapping(path, part, "categories"), OVERALL: part[OVERALL]}
+    return {name: _score(path, f"transfer.{name}", entry) for name, entry in sorted(entries.items())}
 
 
 def read_examples(path: Path, metrics: Mapping[str, str], required: bool = True) -> Figures | None:

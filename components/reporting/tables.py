@@ -16,6 +16,10 @@ from components.reporting.evidence import Accuracy, Case
 from components.tables import markdown_table
 
 DASH = "-"
+TRANSFER = (
+    "What the exam asks in wordings that training never has, and two questions at once (composition). These figures enter "
+    "none of the others. "
+)
 
 
 def tables(case: Case, board: dict[str, Any]) -> list[dict[str, Any]]:
@@ -27,6 +31,7 @@ def tables(case: Case, board: dict[str, Any]) -> list[dict[str, Any]]:
         exam_differences_table(board),
         _accuracy_table("Exam by category", case, "categories"),
         _accuracy_table("Exam by task", case, "tasks"),
+        _accuracy_table("Exam in new wordings and compositions, by category", case, "transfer", TRANSFER),
         exam_overlap_table(case),
     ]
     return [table for table in found if table["rows"]]
@@ -107,7 +112,7 @@ def _models_table(board: dict[str, Any]) -> dict[str, Any]:
     return {"title": "Models", "note": note, "header": header, "rows": rows}
 
 
-def _accuracy_table(title: str, case: Case, part: str) -> dict[str, Any]:
+def _accuracy_table(title: str, case: Case, part: str, about: str = "") -> dict[str, Any]:
     """Accuracies of all scored models side by side; the models may have been asked different tasks."""
     scored = [(m.name, getattr(m.scores, part)) for m in case.models if m.scores]
     names = sorted({name for _, found in scored for name in found})
@@ -123,7 +128,7 @@ def _accuracy_table(title: str, case: Case, part: str) -> dict[str, Any]:
         "Accuracy ± one standard error. Chance: guessing. Majority: always the choice that was right most often in "
         "training. * more than two standard errors above both."
     )
-    return {"title": title, "note": note, "header": header, "rows": rows}
+    return {"title": title, "note": f"{about}{note}", "header": header, "rows": rows}
 
 
 def _alike(values: Sequence[float | None], show: Callable[[Any], str]) -> str:

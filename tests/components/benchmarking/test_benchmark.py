@@ -8,10 +8,12 @@ import pytest
 
 from components.benchmarking.__main__ import COMMAND
 from components.benchmarking.aggregate import bits_per_byte, macro, mean
-from components.benchmarking.benchmark import benchmark
+from components.benchmarking.benchmark import benchmark, tracked_figures
 from components.cli import _parser as parser
 from components.cli import execute
+from components.documents import Document, DocumentWriter
 from components.params import BenchmarkingParams
+from tests.components.benchmarking.conftest import write_exam
 
 PARAMS = BenchmarkingParams(threads=1)
 
@@ -63,6 +65,40 @@ def test_equal_inputs_give_equal_bytes(scored, checkpoint, exam, tmp_path):
     assert benchmark(checkpoint, "exam", exam, 0, tmp_path / "again", PARAMS) == summary
     for name in ("scores.json", "examples.parquet"):
         assert (directory / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+def test_the_transfer_part_stands_beside_and_enters_no_other_figure(scored, checkpoint, exam, tmp_path):
+    summary, scores, directory = scored
+    write_exam(exam / "transfer")
+    (exam / "transfer" / "addition.jsonl").write_text((exam / "sorting.jsonl").read_text())
+    corpus = tmp_path / "corpus"
+    with DocumentWriter(corpus) as writer:
+        writer.write(
+            Document("Nothing that the exam asks stands in this text of some words.", "prose", "s", "MIT", "t")
+        )
+    both = benchmark(checkpoint, "exam", exam, 0, tmp_path / "both", PARAMS, corpus=[corpus])
+    found = json.loads((tmp_path / "both" / "scores.json").read_text())
+    transfer, contamination = found.pop("transfer"), found.pop("contamination")
+    assert found == scores
+    assert (tmp_path / "both" / "examples.parquet").read_bytes() == (directory / "examples.parquet").read_bytes()
+    assert {name: value for name, value in both["exam"].items() if name != "transfer"} == summary["exam"]
+    assert set(contamination["tasks"]) == set(transfer["contamination"]) == set(scores["tasks"])
+    assert both["exam"]["transfer"]["acc"] == round(transfer["overall"]["acc"]["value"], 6)
+    assert transfer["tasks"]["addition"]["acc"] == scores["tasks"]["sorting"]["acc"]
+    rows = pq.read_table(tmp_path / "both" / "transfer.parquet").to_pylist()
+    assert len(rows) == 16
+    assert tracked_figures(tmp_path / "both")["transfer.acc.value"] == transfer["overall"]["acc"]["value"]
+
+
+def test_a_broken_transfer_part_leaves_the_exam_its_scores(scored, checkpoint, exam, tmp_path, capsys):
+    _, scores, _ = scored
+    write_exam(exam / "transfer")
+    (exam / "transfer" / "addition.jsonl").unlink()
+    benchmark(checkpoint, "exam", exam, 0, tmp_path / "both", PARAMS)
+    found = json.loads((tmp_path / "both" / "scores.json").read_text())
+    assert found["tasks"] == scores["tasks"]
+    assert "addition.jsonl is not there" in found["transfer"]["failed"]["addition"]
+    assert "addition" in capsys.readouterr().err
 
 
 def test_a_limit_takes_the_first_examples(checkpoint, exam, tmp_path):
