@@ -2,12 +2,13 @@
 
     python -m bench.privacy [--documents DIR] [--rounds 5]
 
-The labelled set is tests/components/curation/privacy_cases.yaml, of our own writing. A span counts as found if its kind and both its
-borders are right. What is found and not labelled is wrong, whether or not a trap stands there.
+The labelled set is tests/components/curation/privacy_cases.yaml, of our own writing. A span counts as found if its kind
+and both its borders are right. What is found and not labelled is wrong, whether or not a trap stands there.
 
-The speed is megabytes of text a CPU second of one thread, on ordinary text that both go over in turn: the documents of a folder, or
-else the running interpreter's library and language reference. datatrove looks for e-mail and internet addresses alone; ours looks for
-six kinds, and is also measured on those two. datatrove has no labelled set of its own, so it is not scored on ours.
+The speed is megabytes of text a CPU second of one thread, on ordinary text that both go over in turn: the documents of
+a folder, or else the running interpreter's library and language reference. datatrove looks for e-mail and internet
+addresses alone; ours looks for six kinds, and is also measured on those two. datatrove has no labelled set of its own,
+so it is not scored on ours.
 """
 
 import argparse

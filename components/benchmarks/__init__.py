@@ -1,4 +1,4 @@
-"""The benchmarks that suites name, and where their data is: for the step that asks them and the one that keeps them out."""
+"""The benchmarks that suites name, and their data: for the step that asks them and for the one that keeps them out."""
 
 from pathlib import Path
 

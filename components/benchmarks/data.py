@@ -1,8 +1,8 @@
 """Rows of a benchmark's data set: from files of a folder, or from the Hugging Face hub where a person allows it.
 
-The folder's layout is `<data set>/<split>.jsonl` or `.jsonl.gz`, one JSON object a line, as the suites' files name them.
-Rows go to lm-eval in memory: the cache of the library `datasets` goes by a file's time of change, and gives old rows where
-that was kept.
+The folder's layout is `<data set>/<split>.jsonl` or `.jsonl.gz`, one JSON object a line, as the suites' files name
+them. Rows go to lm-eval in memory: the cache of the library `datasets` goes by a file's time of change, and gives old
+rows where that was kept.
 """
 
 import gzip

@@ -1,8 +1,8 @@
 """The items of suites' benchmarks as text: a question with its right answer, a program's task with its solution.
 
-Rows are read as their data sets give them, by the names of their fields, without lm-eval and its prompts. A passage that a
-question is about is left out, as in components.benchmarking.contamination: that it is known gives no answer away. The suite
-`exam` has no items here: it is made after curation, from questions that are held out.
+Rows are read as their data sets give them, by the names of their fields, without lm-eval and its prompts. A passage
+that a question is about is left out, as in components.benchmarking.contamination: that it is known gives no answer
+away. The suite `exam` has no items here: it is made after curation, from questions that are held out.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

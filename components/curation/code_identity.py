@@ -1,4 +1,4 @@
-"""Which functions of Python code are the same program: equal syntax trees once names, notes and annotations are gone."""
+"""Which functions of Python code are the same program: those of equal syntax trees, names and notes aside."""
 
 import ast
 import hashlib
@@ -12,7 +12,7 @@ _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 @dataclass(frozen=True)
 class Function:
-    """A function: its name, its shape (arguments, and kinds of statements in order), and its tree for what is asked later."""
+    """A function: its name, its shape (number of arguments, kinds of statements in order) and its tree."""
 
     name: str
     shape: tuple[int, str]
@@ -42,8 +42,11 @@ def functions(text: str, kind: str) -> Iterator[Function]:
 
 
 def identity(function: Function) -> tuple[str, int]:
-    """(Hex hash of the function's tree, its nodes). Variables and arguments are numbered as they come, the function's own name
-    is one name; docstrings, annotations and decorators go. Names that it does not bind, such as `len`, stay."""
+    """(Hex hash of the function's tree, number of its nodes).
+
+    Variables and arguments are numbered as they come, the function's own name is one name; docstrings, annotations and
+    decorators go. Names that it does not bind, such as `len`, stay.
+    """
     tree = _Renamed(function.node).visit(function.node)
     dumped = ast.dump(tree, annotate_fields=False)
     return hashlib.sha256(dumped.encode("utf-8", "surrogatepass")).hexdigest()[:32], sum(1 for _ in ast.walk(tree))

@@ -1,15 +1,17 @@
-"""Benchmarks are kept out of the training data: which documents hold an item of one, by which rule, and the report of it.
+"""Which documents hold an item of a benchmark, by which rule, and the report of it.
 
 Words are compared without case and punctuation (components.ngrams). A document is hit by an item if it holds
-- any 13 words in a row of it (`ngram_13`: Brown et al. 2020, arXiv 2005.14165, appendix C; Gunasekar et al. 2023, arXiv 2306.11644);
-- 10 words in a row of it, and around them more than half of the item's words, by difflib.SequenceMatcher, whose blocks are
-  in order (`ngram_10_ratio`: Cosmopedia's rule);
+- any 13 words in a row of it (`ngram_13`: Brown et al. 2020, arXiv 2005.14165, appendix C; phi-1, Gunasekar et al. 2023,
+  arXiv 2306.11644);
+- 10 words in a row of it, and around them more than half of the item's words, by difflib.SequenceMatcher, whose blocks
+  are in order (`ngram_10_ratio`: Cosmopedia's rule);
 - the whole of an item of fewer than 10 words, at least 8 (`whole_item`); a shorter one is not looked for, and counted;
-- a function whose syntax tree is that of the item's solution, names and notes aside (`code_ast`; phi-1 pruned by such trees).
+- a function whose syntax tree is that of the item's solution, names and notes aside (`code_ast`; phi-1 compared trees too).
 
 What is notable:
-- only the benchmarks are held, as hashes in NumPy arrays, which workers can map from files; documents are streamed past.
-- all rules but the first hash of a run are exact: a candidate's words and trees themselves are compared.
+- only the benchmarks are held, as hashes in NumPy arrays, which workers can map from files; documents stream past.
+- runs are compared as 64-bit hashes: a billion words meet a million runs by chance with a probability of 1 in 18,000.
+  Shares are counted over the words themselves.
 - nothing to compare with is a state of its own in the report, `nothing checked`, never a clean result.
 """
 
@@ -169,7 +171,7 @@ class BenchmarkIndex:
         return sorted({own.ngram, own.candidate_ngram, *whole})
 
     def _table(self, hashes: np.ndarray, owner: np.ndarray, length: int) -> _Runs:
-        """The runs of a length: all of the longer items, and for less than a candidate's length only those that are items."""
+        """The runs of a length; below a candidate's length only those that are a whole item."""
         runs, first = all_runs(hashes, owner, length)
         owners = owner[first]
         if length < self.params.candidate_ngram:
@@ -296,9 +298,9 @@ class BenchmarkIndex:
 
         Returns:
             `state`: checked, checked in part (some benchmark's data is missing) or nothing checked, with `reason`;
-            `documents`, `documents_hit`, `params`, `missing`, `skipped`; and by benchmark `items`, `too_short` (not looked for),
-            `items_hit`, `documents_hit`, `by_rule` (items a document), `examples`, `frequent` (items in many documents, which may
-            be everyday words) with their documents.
+            `documents`, `documents_hit`, `params`, `missing`, `skipped`; and by benchmark `items`, `too_short` (not
+            looked for), `items_hit`, `documents_hit`, `by_rule` (hits), `examples`, and `frequent`: items in many
+            documents, which may be everyday words.
         """
         tally: dict[str, _Tally] = {item.benchmark: _Tally() for item in self.items}
         hit_documents = 0

@@ -13,7 +13,7 @@ Suite = Annotated[str, Field(min_length=1)]
 class DecontaminationParams(Section):
     suites: list[Suite] = Field(
         ["phi2", "olmes"],
-        description="Suites whose benchmarks are looked for, where their data is at hand; names, or paths of YAML files",
+        description="Suites whose benchmarks are looked for, where their data is at hand: names, or YAML files",
     )
     kinds: list[Kind] = Field(["web", "prose", "code"], description="Kinds of documents that are checked")
     ngram: int = Field(13, ge=5, le=32, description="Words in a row that a document may not share with an item (GPT-3)")

@@ -18,7 +18,7 @@ class PrivacyParams(Section):
             "prose": ["email", "phone", "ip", "card", "iban", "key"],
             "code": ["email", "key"],
         },
-        description="By kind of document, the data that placeholders such as <EMAIL> replace; a kind not named stays as it is",
+        description="By kind of document, the data that placeholders such as <EMAIL> replace; other kinds stay",
     )
     allowed_domains: list[str] = Field(
         ["example.com", "example.org", "example.net", "example", "invalid", "localhost"],

@@ -1,8 +1,9 @@
 """E-mail addresses, telephone numbers, addresses of the internet protocol.
 
-Telephone numbers are taken conservatively: as they are written internationally (ITU-T E.123), or nationally in North America, the
-United Kingdom and France, or after a word such as `Tel.`; never 7 digits alone. Of internet addresses only public ones are taken,
-and none that reads as a version. E-mail addresses that hide their sign (`ann at host dot org`) are not found.
+Telephone numbers are taken conservatively: as they are written internationally (ITU-T E.123), or nationally in North
+America, the United Kingdom and France, or after a word such as `Tel.`; never 7 digits alone. Of internet addresses only
+public ones are taken, and none that reads as a version. E-mail addresses that hide their sign (`ann at host dot org`)
+are not found.
 """
 
 import functools

@@ -1,8 +1,10 @@
-"""Keys, tokens and passwords: what has the form of a provider's key, a private key's block, a URL's password, a secret's value.
+"""Keys, tokens and passwords: what has the form of a provider's key, a private key's block, a URL's password, a
+secret's value.
 
-Forms are those of detect-secrets' plugins and a few younger ones. They are tried only where a key's first characters stand, which
-costs a search for a few short strings. A value is taken for a secret where a name such as `api_key` or `password` is given it and it
-looks random: letters and digits, enough entropy, no placeholder, no identifier. Hashes without such a name stay.
+Forms are those of detect-secrets' plugins and a few younger ones. They are tried only where a key's first characters
+stand, which costs a search for a few short strings. A value is taken for a secret where a name such as `api_key` or
+`password` is given it and it looks random: letters and digits, enough entropy, no placeholder, no identifier. Hashes
+without such a name stay.
 """
 
 import functools

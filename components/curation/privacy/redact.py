@@ -75,8 +75,9 @@ def _all(text: str, wanted: frozenset[str], params: PrivacyParams) -> Iterator[S
 
 
 def _is_glued(text: str, span: Span) -> bool:
-    """Whether it touches a placeholder. What stood against data is not data because that is gone, and a row of such would
-    else be gone over once for each of its members."""
+    """Whether it touches a placeholder. What stood against data is not data because that is gone, and a row of such
+    would else be gone over once for each of its members.
+    """
     placeholders = tuple(PLACEHOLDERS.values())
     return text.endswith(placeholders, max(0, span.start - 8), span.start) or text.startswith(placeholders, span.end)
 
@@ -96,7 +97,9 @@ def _apart(found: Sequence[Span]) -> list[Span]:
 
 
 def _in_literals(text: str, found: Sequence[Span]) -> list[Span]:
-    """Those inside one string literal or comment. All of them where the text is no Python that can be cut into tokens."""
+    """Those inside one string literal or comment. All of them where the text is no Python that can be cut into
+    tokens.
+    """
     try:
         literals = _literals(text)
     except (tokenize.TokenError, SyntaxError, ValueError):

@@ -1,4 +1,6 @@
-"""Decontamination: planted items are found by the rule that is meant, clean text is not, and nothing to compare with is said."""
+"""Decontamination: planted items are found by the rule that is meant, clean text is not, and nothing to compare with is
+said.
+"""
 
 import gzip
 import json
@@ -234,7 +236,9 @@ def test_parameters_refuse_what_means_nothing(values: dict) -> None:
 
 
 def test_every_real_item_that_is_long_enough_is_found(shared_data) -> None:
-    """One document of each real item, between other words: each has a hit, of the item's own benchmark or of one that shares it."""
+    """One document of each real item, between other words: each has a hit, of the item's own benchmark or of one that
+    shares it.
+    """
     items, _ = read_items(shared_data / "benchmarks", ["phi2"])
     some = items[:: len(items) // 3_000]
     found = BenchmarkIndex(some, DEFAULT)
