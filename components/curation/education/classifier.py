@@ -1,0 +1,280 @@
+"""The fast classifier: a linear model of hashed words and pairs, one a kind, calibrated to the annotator's 0 to 5.
+
+Ridge regression on the labels, as FineWeb-Edu regresses on its model's scores (Penedo et al. 2024, arXiv 2406.17557), on
+words instead of embeddings. The regression's figure becomes a value by a rising line through ten points, found on predictions
+of documents that the regression had not seen. Weights are kept as whole numbers, so that sums are exact: a value depends on
+the text alone, not on its batch, the number of threads or the machine.
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from components.curation.education import guard
+from components.curation.education.features import SIZE, features
+from components.curation.education.report import Report, measure
+from components.errors import StepError
+from components.files import atomic_file
+from components.params.education import EducationParams
+
+FORMAT = 1  # of the file; a change of the features is one too
+LEAST = 60  # labels of a kind without which it has no model of its own
+_FIXED = 1 << 40  # weights are multiples of its inverse
+_POINTS = 10  # of the calibration
+_HELD_OUT, _FOLDS = 4, 4  # one in four documents is never fitted to; folds of the others for the calibration
+_POOLED = ""  # the model of kinds that have too few labels
+
+
+@dataclass(frozen=True)
+class Model:
+    """A linear model and its calibration.
+
+    Attributes:
+        weights: int64 (SIZE,), multiples of 2^-40.
+        bias: the mean label.
+        raw, values: float64, rising: figures of the regression and the values that they come to.
+    """
+
+    weights: np.ndarray
+    bias: float
+    raw: np.ndarray
+    values: np.ndarray
+
+    def predict(self, texts: Sequence[str]) -> np.ndarray:
+        """Figures of the regression, float64."""
+        parts = [np.zeros(0)]
+        for grams, starts, shape in features(texts):
+            sums = np.zeros(len(grams) + 1, dtype=np.int64)
+            np.cumsum(self.weights.take(grams), out=sums[1:])
+            of_words = sums.take(starts[1:]) - sums.take(starts[:-1])
+            distinct = np.maximum(np.diff(starts), 1)
+            parts.append((of_words / np.sqrt(distinct) + self.weights.take(shape).sum(axis=1)) / _FIXED + self.bias)
+        return np.concatenate(parts)
+
+    def calibrated(self, raw: np.ndarray) -> np.ndarray:
+        return np.clip(np.interp(raw, self.raw, self.values), 0, 5)
+
+    def score(self, texts: Sequence[str]) -> np.ndarray:
+        """Values from 0 to 5, float64."""
+        return self.calibrated(self.predict(texts))
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Values of documents, each float32 (documents,), 0 to 5.
+
+    Attributes:
+        values: those that count.
+        standing: of the texts as they stand.
+        bare: of code without comments and docstrings; of other kinds as they stand.
+    """
+
+    values: np.ndarray
+    standing: np.ndarray
+    bare: np.ndarray
+
+
+class Classifier:
+    """Scores documents by kind. Made by `fit` or `load`.
+
+    Attributes:
+        models: by kind; "" is fitted to all labels and scores the kinds that have no model of their own.
+        allowance: what comments may add to the value of code.
+        provenance: of the labels, as `fit` was given it.
+    """
+
+    def __init__(self, models: dict[str, Model], allowance: float, provenance: dict[str, Any]) -> None:
+        self.models = models
+        self.allowance = allowance
+        self.provenance = provenance
+
+    def score(self, texts: Sequence[str], kinds: Sequence[str]) -> np.ndarray:
+        """The values that count, float32 (len(texts),), 0 to 5; of code the guarded ones."""
+        return self.scores(texts, kinds).values
+
+    def scores(self, texts: Sequence[str], kinds: Sequence[str]) -> "Scores":
+        """The values of texts with what they come from, which differ for code alone."""
+        values, standing, bare = (np.zeros(len(texts), dtype=np.float32) for _ in range(3))
+        for kind in sorted(set(kinds)):
+            places = [place for place, of in enumerate(kinds) if of == kind]
+            model = self.models.get(kind) or self.models[_POOLED]
+            chosen = [texts[place] for place in places]
+            standing[places] = values[places] = bare[places] = model.score(chosen)
+            if kind == "code":
+                bare[places] = _bare_values(model, chosen, standing[places])
+                values[places] = guard.guarded(standing[places], bare[places], self.allowance)
+        return Scores(values, standing, bare)
+
+    def save(self, path: Path) -> None:
+        """Write the classifier, atomically; equal classifiers give equal bytes."""
+        header = {
+            "format": FORMAT,
+            "allowance": self.allowance,
+            "provenance": self.provenance,
+            "models": {kind: {"bias": model.bias} for kind, model in sorted(self.models.items())},
+        }
+        arrays = {"header": np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8)}
+        for number, (_, model) in enumerate(sorted(self.models.items())):
+            used = np.flatnonzero(model.weights)
+            arrays |= {f"places{number}": used.astype(np.int32), f"weights{number}": model.weights[used]}
+            arrays |= {f"raw{number}": model.raw, f"values{number}": model.values}
+        with atomic_file(path) as partial, open(partial, "wb") as file:
+            np.savez_compressed(file, **arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> "Classifier":
+        """Read a classifier.
+
+        Raises:
+            StepError: the file is missing, damaged, or of another format.
+        """
+        try:
+            with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as arrays:
+                header = json.loads(arrays["header"].tobytes())
+                if header["format"] != FORMAT:
+                    raise ValueError(f"it has format {header['format']}, not {FORMAT}")
+                models = {}
+                for number, (kind, facts) in enumerate(sorted(header["models"].items())):
+                    weights = np.zeros(SIZE, dtype=np.int64)
+                    weights[arrays[f"places{number}"]] = arrays[f"weights{number}"]
+                    models[kind] = Model(weights, facts["bias"], arrays[f"raw{number}"], arrays[f"values{number}"])
+        except Exception as error:
+            raise StepError(
+                f"{path} is no readable classifier of educational value ({error}); run curation again, which writes it"
+            ) from error
+        return cls(models, header["allowance"], header["provenance"])
+
+
+def fit(
+    texts: Sequence[str],
+    kinds: Sequence[str],
+    labels: Sequence[float],
+    seed: int,
+    params: EducationParams,
+    provenance: dict[str, Any] | None = None,
+) -> tuple[Classifier, Report]:
+    """Learn from labels, and measure on documents held out.
+
+    Documents are held out by a hash of seed and text, so equal texts are never on both sides, and the order doesn't count.
+
+    Args:
+        labels: 0 to 5, of each text.
+        provenance: of the labels, kept with the classifier.
+
+    Returns:
+        the classifier, fitted to the documents that are not held out.
+        what it reaches on those that are.
+
+    Raises:
+        StepError: there are fewer than 60 labels.
+    """
+    from threadpoolctl import threadpool_limits
+
+    draws = [_draw(text, seed) for text in texts]
+    order = sorted(range(len(texts)), key=lambda place: (draws[place], kinds[place]))
+    if len(order) < LEAST:
+        raise StepError(
+            f"educational value: {len(order)} labelled documents are too few to learn from, {LEAST} are needed; "
+            "give more documents, or switch education off"
+        )
+    texts, kinds = [texts[place] for place in order], [kinds[place] for place in order]
+    values = np.array(labels, dtype=np.float64)[order]
+    draws = np.array([draws[place] for place in order], dtype=np.uint64)
+    held = draws % _HELD_OUT == 0
+    learnt = [kind for kind in sorted(set(kinds)) if kinds.count(kind) >= LEAST]
+    models = {}
+    with threadpool_limits(1):
+        for kind in [_POOLED, *learnt]:
+            mine = ~held & np.array([kind in (_POOLED, of) for of in kinds])
+            chosen = np.flatnonzero(mine)
+            models[kind] = _fit_model([texts[i] for i in chosen], values[chosen], draws[chosen], params.ridge)
+    classifier = Classifier(models, params.allowance, provenance or {})
+    out = np.flatnonzero(held)
+    held_texts, held_kinds = [texts[i] for i in out], [kinds[i] for i in out]
+    scores = classifier.scores(held_texts, held_kinds)
+    gains, lowered = scores.standing - scores.bare, scores.values < scores.standing
+    pooled = sorted(set(kinds) - set(learnt))
+    return classifier, measure(held_kinds, values[out], scores.values, gains, lowered, params, pooled)
+
+
+def _bare_values(model: Model, texts: list[str], standing: np.ndarray) -> np.ndarray:
+    """Values without comments and docstrings; texts that have none keep theirs."""
+    bare = [guard.without_comments(text) for text in texts]
+    differ = [place for place, (text, without) in enumerate(zip(texts, bare, strict=True)) if text != without]
+    values = standing.copy()
+    values[differ] = model.score([bare[place] for place in differ])
+    return values
+
+
+def _draw(text: str, seed: int) -> int:
+    content = f"{seed}:{text}".encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.sha256(content).digest()[:8], "big")
+
+
+def _fit_model(texts: list[str], labels: np.ndarray, draws: np.ndarray, ridge: float) -> Model:
+    matrix = _matrix(texts)
+    folds = draws // _HELD_OUT % _FOLDS
+    unseen = np.zeros(len(texts))
+    for fold in range(_FOLDS):
+        rest, now = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+        if len(now):
+            mean = labels[rest].mean() if len(rest) else labels.mean()
+            unseen[now] = matrix[now] @ _ridge(matrix[rest], labels[rest] - mean, ridge) + mean
+    bias = float(labels.mean())
+    weights = np.rint(_ridge(matrix, labels - bias, ridge) * _FIXED).astype(np.int64)
+    return Model(weights, bias, *_calibration(unseen, labels))
+
+
+def _matrix(texts: list[str]) -> Any:
+    """The features of texts as a sparse matrix: distinct words and pairs with length 1 together, each step of the shape 1."""
+    from scipy.sparse import csr_matrix
+
+    columns, data, counts = [], [], []
+    for grams, starts, shape in features(texts):
+        for number in range(len(shape)):
+            mine = grams[starts[number] : starts[number + 1]]
+            columns += [mine, shape[number]]
+            data += [np.full(len(mine), 1 / np.sqrt(max(len(mine), 1))), np.ones(shape.shape[1])]
+            counts.append(len(mine) + shape.shape[1])
+    rows = np.concatenate([[0], np.cumsum(counts)])
+    return csr_matrix((np.concatenate(data), np.concatenate(columns), rows), shape=(len(texts), SIZE))
+
+
+def _ridge(matrix: Any, labels: np.ndarray, ridge: float) -> np.ndarray:
+    from scipy.sparse.linalg import lsqr
+
+    if not matrix.shape[0]:
+        return np.zeros(SIZE)
+    return lsqr(matrix, labels, damp=np.sqrt(ridge), atol=1e-8, btol=1e-8, iter_lim=300)[0]
+
+
+def _calibration(raw: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Points of a rising line from figures of the regression to labels: means of ten equal shares, in order of the figures.
+
+    Shares whose labels don't rise are taken together (pool adjacent violators), so that order is kept.
+    """
+    order = np.lexsort((labels, raw))
+    shares = [part for part in np.array_split(order, min(_POINTS, len(order))) if len(part)]
+    pools: list[list[np.ndarray]] = []
+    for part in shares:
+        pools.append([part])
+        while len(pools) > 1 and _mean(labels, pools[-2]) >= _mean(labels, pools[-1]):
+            pools[-2:] = [pools[-2] + pools[-1]]
+    points = np.array([_mean(raw, pool) for pool in pools])
+    values = np.array([_mean(labels, pool) for pool in pools])
+    # Beyond the outer shares' means the line goes on by one for one.
+    first, last = points[0] - values[0], points[-1] + (5 - values[-1])
+    return (
+        np.concatenate([[min(first, points[0])], points, [max(last, points[-1])]]),
+        np.concatenate([[0.0], values, [5.0]]),
+    )
+
+
+def _mean(figures: np.ndarray, pool: list[np.ndarray]) -> float:
+    return float(figures[np.concatenate(pool)].mean())

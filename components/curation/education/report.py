@@ -1,0 +1,165 @@
+"""How well a classifier meets its annotator on documents that it never saw, and the gates on it."""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from components.errors import StepError
+from components.params.education import EducationParams
+
+BINS = 10  # of the calibration table, half a point each
+
+
+@dataclass(frozen=True)
+class KindReport:
+    """Held-out figures of a kind.
+
+    Attributes:
+        documents: held out.
+        threshold: what is kept has this value at least; None where the kind isn't judged.
+        f1: mean of the F1 of what is kept and of what goes (macro F1): F1 of what is kept alone is high where little goes.
+        f1_kept, precision, recall: of the documents to keep.
+        f1_keep_all: macro F1 of keeping everything, which is no skill.
+        spearman: rank correlation of values and labels; None where either is constant.
+        calibration: by half points of the value: documents, mean value, mean label.
+        calibration_error: mean distance of these means, weighted by documents (expected calibration error), in points.
+        own_model: False where the kind had too few labels and is scored by the model of all kinds.
+        comment_gain: code: what comments and docstrings add to the value on average, before the guard.
+        guarded: code: share of the documents whose value the guard lowers.
+    """
+
+    kind: str
+    documents: int
+    threshold: float | None
+    f1: float | None
+    f1_kept: float | None
+    f1_keep_all: float | None
+    precision: float | None
+    recall: float | None
+    spearman: float | None
+    calibration: list[dict[str, float]]
+    calibration_error: float
+    own_model: bool
+    comment_gain: float | None = None
+    guarded: float | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """Held-out figures, by kind."""
+
+    kinds: dict[str, KindReport]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {kind: asdict(report) for kind, report in self.kinds.items()}
+
+    def check(self, params: EducationParams) -> None:
+        """Hold the gates of the kinds that are judged by a model of their own.
+
+        Raises:
+            StepError: with each figure below its gate.
+        """
+        low = []
+        for kind, of in sorted(self.kinds.items()):
+            if of.threshold is None or not of.own_model:
+                continue
+            # A kind whose held-out labels all fall on one side, or are all equal, has no such figure to hold.
+            for name, found, gate in (
+                ("F1", of.f1, params.min_f1),
+                ("Spearman", of.spearman, params.min_spearman),
+            ):
+                if found is not None and found < gate:
+                    low.append(f"{kind}: {name} {found:.3f} on {of.documents} held-out documents, at least {gate:g}")
+        if low:
+            raise StepError(
+                f"educational value: the classifier doesn't meet its annotator ({'; '.join(low)}); label more documents "
+                "(education.sample), look at the labels, or lower education.min_f1 and education.min_spearman"
+            )
+
+
+def measure(
+    kinds: list[str],
+    labels: np.ndarray,
+    values: np.ndarray,
+    gains: np.ndarray,
+    lowered: np.ndarray,
+    params: EducationParams,
+    pooled: list[str],
+) -> Report:
+    """Held-out figures.
+
+    Args:
+        labels, values: of the annotator, and those of the classifier that count.
+        gains, lowered: what comments add before the guard, and whether it lowers the value.
+        pooled: kinds that have no model of their own.
+    """
+    reports = {}
+    for kind in sorted(set(kinds)):
+        mine = np.array([of == kind for of in kinds])
+        report = _measure_kind(kind, labels[mine], values[mine], params, kind not in pooled)
+        if kind == "code":
+            report = replace(report, comment_gain=float(gains[mine].mean()), guarded=float(lowered[mine].mean()))
+        reports[kind] = report
+    return Report(reports)
+
+
+def _measure_kind(kind: str, labels: np.ndarray, values: np.ndarray, params: EducationParams, own: bool) -> KindReport:
+    threshold = params.min_value.get(kind)
+    calibration, error = calibration_table(values, labels)
+    return KindReport(
+        kind=kind,
+        documents=len(labels),
+        threshold=threshold,
+        **_at_threshold(labels, values, threshold),
+        spearman=spearman(labels, values),
+        calibration=calibration,
+        calibration_error=error,
+        own_model=own,
+    )
+
+
+def _at_threshold(labels: np.ndarray, values: np.ndarray, threshold: float | None) -> dict[str, float | None]:
+    names = ("f1", "f1_kept", "f1_keep_all", "precision", "recall")
+    if threshold is None:
+        return dict.fromkeys(names)
+    keep, kept = labels >= threshold, values >= threshold
+    precision, recall, f1_kept = _f1(keep, kept)
+    if keep.all() or not keep.any():
+        return {"f1": None, "f1_kept": f1_kept, "f1_keep_all": None, "precision": precision, "recall": recall}
+    return {
+        "f1": (f1_kept + _f1(~keep, ~kept)[2]) / 2,
+        "f1_kept": f1_kept,
+        "f1_keep_all": _f1(keep, np.ones_like(keep))[2] / 2,
+        "precision": precision,
+        "recall": recall,
+    }
+
+
+def _f1(wanted: np.ndarray, found: np.ndarray) -> tuple[float, float, float]:
+    """Precision, recall and F1; 0 where nothing is wanted or found."""
+    both = int((wanted & found).sum())
+    precision, recall = both / max(int(found.sum()), 1), both / max(int(wanted.sum()), 1)
+    return precision, recall, 2 * both / max(int(wanted.sum() + found.sum()), 1)
+
+
+def spearman(first: np.ndarray, second: np.ndarray) -> float | None:
+    """Spearman's rank correlation, ties at their mean rank; None where a side is constant."""
+    from scipy.stats import rankdata
+
+    if len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
+        return None
+    return float(np.corrcoef(rankdata(first), rankdata(second))[0, 1])
+
+
+def calibration_table(values: np.ndarray, labels: np.ndarray) -> tuple[list[dict[str, float]], float]:
+    """By half points of the value: documents, mean value and mean label; and the expected calibration error in points."""
+    bins = np.minimum((np.asarray(values) * BINS / 5).astype(int), BINS - 1)
+    table, error = [], 0.0
+    for number in range(BINS):
+        mine = bins == number
+        if mine.any():
+            value, label = float(values[mine].mean()), float(labels[mine].mean())
+            table.append({"documents": int(mine.sum()), "value": value, "label": label})
+            error += mine.sum() / len(values) * abs(value - label)
+    return table, float(error)

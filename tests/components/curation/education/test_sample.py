@@ -1,0 +1,38 @@
+"""The sample follows from the documents and the seed, not from their order."""
+
+import random
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.curation.education.sample import choose, stratum
+
+IDS = [f"{number:032x}" for number in range(500)]
+STRATA = [stratum("prose" if number % 10 == 0 else "code", 100 * (number % 70)) for number in range(500)]
+
+
+@given(st.integers(0, 2**32), st.integers(1, 600), st.integers(0, 99))
+def test_order_does_not_matter(shuffle: int, count: int, seed: int) -> None:
+    rows = list(zip(IDS, STRATA, strict=True))
+    wanted = {IDS[place] for place in choose(IDS, STRATA, count, seed)}
+    random.Random(shuffle).shuffle(rows)
+    ids, strata = zip(*rows, strict=True)
+    places = choose(ids, strata, count, seed)
+    assert {ids[place] for place in places} == wanted
+    assert places == sorted(places)
+    assert len(places) == min(count, 500)
+
+
+def test_strata_give_alike() -> None:
+    chosen = Counter(STRATA[place] for place in choose(IDS, STRATA, 100, 1))
+    rare = {name for name, many in Counter(STRATA).items() if many < 10}
+    assert all(chosen[name] == Counter(STRATA)[name] for name in rare)
+    common = [chosen[name] for name in set(STRATA) - rare]
+    assert max(common) - min(common) <= max(common) / 2 + 1
+
+
+def test_seeds_differ_and_equal_ids_count_once() -> None:
+    assert choose(IDS, STRATA, 50, 1) != choose(IDS, STRATA, 50, 2)
+    assert choose(["a", "a", "b"], ["x", "x", "x"], 3, 1) == [0, 2]
+    assert choose([], [], 3, 1) == []
