@@ -1,0 +1,228 @@
+"""The classifier: its figures on held-out documents, determinism, and what comments can do to it."""
+
+import inspect
+import json
+import pickle
+import random
+import statistics
+import subprocess
+import sys
+import textwrap
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+
+from components.curation.education.classifier import LEAST, Classifier, fit
+from components.curation.education.features import GRAMS, SIZE, features
+from components.curation.education.heuristic import heuristic_value
+from components.curation.education.report import calibration_table, spearman
+from components.errors import StepError
+from components.params.education import EducationParams
+
+PARAMS = EducationParams(min_value={"code": 2.0, "prose": 2.0})
+
+
+def snippets() -> list[str]:
+    """Functions and classes of the library, and tables of data."""
+    import argparse
+    import ast
+    import collections
+    import difflib
+    import heapq
+    import random as randomness
+    import textwrap as wrapping
+
+    found = []
+    for module in (argparse, ast, collections, difflib, heapq, randomness, wrapping, statistics, inspect, subprocess):
+        tree = ast.parse(inspect.getsource(module))
+        lines = inspect.getsource(module).split("\n")
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef):
+                found.append(textwrap.dedent("\n".join(lines[node.lineno - 1 : node.end_lineno])) + "\n")
+    draw = random.Random(1)
+    tables = [
+        "T = [\n" + "".join(f"    {draw.random():.4f},\n" for _ in range(draw.randint(5, 60))) + "]\n"
+        for _ in range(80)
+    ]
+    return found + tables
+
+
+@pytest.fixture(scope="module")
+def labelled() -> tuple[list[str], list[str], list[float]]:
+    texts = snippets()
+    prose = [" ".join(text.split()).replace("(", ". ").replace(":", ", because ") for text in texts[:150]]
+    kinds = ["code"] * len(texts) + ["prose"] * len(prose)
+    texts = texts + prose
+    return texts, kinds, [heuristic_value(text, kind) for text, kind in zip(texts, kinds, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def fitted(labelled):
+    return fit(*labelled, 1, PARAMS, {"annotator": "heuristic"})
+
+
+def test_it_learns_what_the_annotator_says_of_code(fitted) -> None:
+    code = fitted[1].kinds["code"]
+    assert code.spearman > 0.75
+    assert code.f1 > 0.8
+    assert code.f1 > code.f1_keep_all + 0.2
+    assert code.calibration_error < 0.6
+    assert sum(row["documents"] for row in code.calibration) == code.documents > 100
+    json.dumps(fitted[1].as_dict(), allow_nan=False)
+
+
+def test_labels_without_meaning_are_not_learnt(labelled) -> None:
+    texts, kinds, labels = labelled
+    shuffled = random.Random(1).sample(labels, len(labels))
+    report = fit(texts, kinds, shuffled, 1, PARAMS)[1]
+    assert abs(report.kinds["code"].spearman) < 0.3
+    with pytest.raises(StepError, match=r"code: .*Spearman .* at least 0\.7"):
+        report.check(PARAMS)
+
+
+def test_a_value_depends_on_its_text_alone(fitted, labelled) -> None:
+    texts, kinds, _ = labelled
+    together = fitted[0].score(texts, kinds)
+    assert together.dtype == np.float32
+    assert together.min() >= 0
+    assert together.max() <= 5
+    alone = np.concatenate([fitted[0].score([text], [kind]) for text, kind in zip(texts, kinds, strict=True)])
+    assert np.array_equal(together, alone)
+    order = random.Random(2).sample(range(len(texts)), len(texts))
+    assert np.array_equal(together[order], fitted[0].score([texts[i] for i in order], [kinds[i] for i in order]))
+
+
+def test_equal_input_gives_equal_bytes(fitted, labelled, tmp_path) -> None:
+    texts, kinds, labels = labelled
+    order = random.Random(3).sample(range(len(texts)), len(texts))
+    again = fit(
+        [texts[i] for i in order],
+        [kinds[i] for i in order],
+        [labels[i] for i in order],
+        1,
+        PARAMS,
+        {"annotator": "heuristic"},
+    )
+    fitted[0].save(tmp_path / "a.npz")
+    again[0].save(tmp_path / "b.npz")
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    assert again[1] == fitted[1]
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_threads_do_not_matter(fitted, labelled, tmp_path, threads: str) -> None:
+    (tmp_path / "rows.json").write_text(json.dumps(labelled))
+    program = (
+        "import json, pathlib, sys\n"
+        "from components.curation.education.classifier import fit\n"
+        "from components.params.education import EducationParams\n"
+        "rows = json.loads(pathlib.Path(sys.argv[1], 'rows.json').read_text())\n"
+        "params = EducationParams(min_value={'code': 2.0, 'prose': 2.0})\n"
+        "fit(*rows, 1, params, {'annotator': 'heuristic'})[0].save(pathlib.Path(sys.argv[1], 'other.npz'))\n"
+    )
+    environment = {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, "PYTHONHASHSEED": threads}
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, env=environment)
+    fitted[0].save(tmp_path / "here.npz")
+    assert (tmp_path / "other.npz").read_bytes() == (tmp_path / "here.npz").read_bytes()
+
+
+def test_a_saved_classifier_scores_as_before(fitted, labelled, tmp_path) -> None:
+    texts, kinds, _ = labelled
+    fitted[0].save(tmp_path / "c.npz")
+    for copy in (Classifier.load(tmp_path / "c.npz"), pickle.loads(pickle.dumps(fitted[0]))):  # noqa: S301 - our own bytes
+        assert np.array_equal(copy.score(texts, kinds), fitted[0].score(texts, kinds))
+        assert copy.provenance == {"annotator": "heuristic"}
+
+
+@pytest.mark.parametrize("damage", [b"", b"no archive", None])
+def test_a_damaged_file_is_refused(fitted, tmp_path, damage: bytes | None) -> None:
+    path = tmp_path / "c.npz"
+    fitted[0].save(path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content if damage is None else damage)
+    with pytest.raises(StepError, match="no readable classifier"):
+        Classifier.load(path)
+    with pytest.raises(StepError, match="no readable classifier"):
+        Classifier.load(tmp_path / "none.npz")
+
+
+def test_chatter_cannot_lift_bad_code(fitted, labelled) -> None:
+    """Neither comments nor docstrings, copied from what scores best, add more than the allowance."""
+    classifier = fitted[0]
+    texts = [text for text, kind in zip(labelled[0], labelled[1], strict=True) if kind == "code"]
+    values = classifier.score(texts, ["code"] * len(texts))
+    best = texts[int(values.argmax())].replace('"""', "").replace("\\", "")
+    comments = "".join(f"# {line}\n" for line in best.split("\n"))
+    bad = [text for text, value in zip(texts, values, strict=True) if value < 1.4 and text.startswith("T = ")]
+    assert len(bad) > 20
+    for chatty in (
+        [comments * 20 + text for text in bad],
+        [f'"""{best * 5}"""\n{text}' for text in bad],
+        [f'{text}\n"""{best}"""\n{comments}' for text in bad],
+    ):
+        scores = classifier.scores(chatty, ["code"] * len(bad))
+        plain = classifier.scores(bad, ["code"] * len(bad)).bare
+        assert (scores.values < 2.0).all()
+        assert (
+            scores.values <= plain + classifier.allowance + 0.3
+        ).all()  # blank lines stay, so shapes differ a little
+    assert (scores.standing > scores.values).any()
+
+
+def test_few_labels(labelled) -> None:
+    texts, kinds, labels = labelled
+    with pytest.raises(StepError, match=f"{LEAST} are needed"):
+        fit(texts[:10], kinds[:10], labels[:10], 1, PARAMS)
+    some = [*range(300), *range(len(texts) - 40, len(texts))]
+    classifier, report = fit([texts[i] for i in some], [kinds[i] for i in some], [labels[i] for i in some], 1, PARAMS)
+    assert not report.kinds["prose"].own_model
+    assert report.kinds["code"].own_model
+    assert len(classifier.score(["A web page of its own."], ["web"])) == 1
+
+
+def test_an_annotator_that_says_one_thing_is_learnt(labelled) -> None:
+    texts, kinds, _ = labelled
+    classifier, report = fit(texts, kinds, [3.0] * len(texts), 1, PARAMS)
+    assert report.kinds["code"].f1 is None
+    assert classifier.score(texts[:9], kinds[:9]) == pytest.approx(3.0, abs=0.01)
+
+
+def test_odd_texts_are_scored(fitted) -> None:
+    texts = ["", " ", "\n", "x", "\ud800 broken", "é" * 9, "字" * 3000, "a" * 600_000, "\x00"]
+    for kind in ("code", "prose", "web"):
+        values = fitted[0].score(texts, [kind] * len(texts))
+        assert np.isfinite(values).all()
+    assert fitted[0].score([], []).shape == (0,)
+
+
+def test_features_are_sorted_distinct_and_case_blind() -> None:
+    (grams, starts, shape), *more = features(["one two two One", "", "ONE TWO"])
+    assert not more
+    parts = [grams[start:end].tolist() for start, end in pairwise(starts.tolist())]
+    assert [len(part) for part in parts] == [
+        5,
+        0,
+        3,
+    ]  # one two, and pairs one-two two-two two-one; none; one two one-two
+    assert all(part == sorted(set(part)) and all(0 <= gram < GRAMS for gram in part) for part in parts)
+    assert set(parts[2]) < set(parts[0])
+    assert ((shape >= GRAMS) & (shape < SIZE)).all()
+
+
+def test_figures_are_those_of_scikit_learn_and_scipy(fitted, labelled) -> None:
+    from scipy.stats import spearmanr
+
+    draw = np.random.default_rng(1)
+    labels, values = draw.integers(0, 6, 200).astype(float), draw.random(200) * 5
+    assert spearman(labels, values) == pytest.approx(spearmanr(labels, values).statistic)
+    from components.curation.education.report import measure
+
+    none = np.zeros(200)
+    report = measure(["code"] * 200, labels, values, none, none, PARAMS, []).kinds["code"]
+    assert report.f1 == pytest.approx(f1_score(labels >= 2, values >= 2, average="macro"))
+    assert report.f1_kept == pytest.approx(f1_score(labels >= 2, values >= 2))
+    assert calibration_table(labels, labels)[1] == 0
+    assert calibration_table(np.full(9, 1.0), np.full(9, 2.5))[1] == pytest.approx(1.5)
