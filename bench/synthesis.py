@@ -30,15 +30,15 @@ from pathlib import Path
 
 import httpx
 
-from components.params import SynthesisParams, TeacherParams
-from components.synthesis.calls.budget import Budget
-from components.synthesis.calls.dispatch import Dispatcher, Policy
-from components.synthesis.calls.request import Reply, Request
-from components.synthesis.calls.store import Store
+from components.endpoint.budget import Budget
+from components.endpoint.dispatch import Dispatcher, Policy
+from components.endpoint.openai import OpenAIEndpoint, Server
+from components.endpoint.request import Reply, Request
+from components.endpoint.store import Store
+from components.params import SynthesisParams
 from components.synthesis.curriculum import load_lexicon
 from components.synthesis.generators import all_tasks
 from components.synthesis.questions import Collector
-from components.synthesis.teachers.openai import OpenAIEndpoint
 
 TIMEOUT = 30.0  # seconds, of ours before latencies are known and of the plain client always
 KILLS = 3
@@ -81,7 +81,7 @@ def accept(request: Request, reply: Reply) -> str:
 def dispatch(url: str, store: Path, jobs: int, concurrency: int) -> dict:
     """Have all jobs answered; returns what happened."""
     with Store(store) as answers:
-        endpoint = OpenAIEndpoint(TeacherParams(kind="openai", endpoint=url, model="fake"))
+        endpoint = OpenAIEndpoint(Server(url, "fake", "OPENAI_API_KEY", ("--url", "--model")))
         policy = Policy(concurrency, 8, 120.0, TIMEOUT)
         dispatcher = Dispatcher(endpoint, answers, "bench", Budget.of(answers, "bench", 0, 0), policy, accept)
         started, used = time.monotonic(), time.process_time()

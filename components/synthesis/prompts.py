@@ -9,7 +9,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.synthesis.calls.request import Request
+from components.endpoint.request import Request
 from components.synthesis.curriculum import Curriculum
 from components.synthesis.exercises import SCHEMA
 from components.synthesis.questions import child_rng

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from components.documents import Document, Drop
+from components.endpoint.budget import Budget
+from components.endpoint.dispatch import Call, Dispatcher, GivenUp, Policy, Tally
+from components.endpoint.request import Accept, Reply, Request
+from components.endpoint.store import Store
 from components.errors import StepError
 from components.params import TeacherParams
 from components.progress import Progress
-from components.synthesis.calls.budget import Budget
-from components.synthesis.calls.dispatch import Call, Dispatcher, GivenUp, Policy, Tally
-from components.synthesis.calls.request import Accept, Reply, Request
-from components.synthesis.calls.store import Store
 from components.synthesis.chapters import exercise_pair
 from components.synthesis.curriculum import Curriculum
 from components.synthesis.drafts import normalise, question_hash
@@ -303,7 +303,7 @@ class EndpointAnswers:
         self.total, self.tracker = total, tracker
 
     def fetch(self, requests: Iterable[Request], accept: Accept) -> list[GivenUp]:
-        from components.synthesis.teachers.openai import OpenAIEndpoint
+        from components.endpoint.openai import OpenAIEndpoint
 
         requests = list(self.store.missing(requests))
         if not requests:
@@ -314,7 +314,7 @@ class EndpointAnswers:
             progress.update(before + tally.answered + len(tally.given_up), tokens=self.budget.spent_tokens)
 
         policy = Policy(self.params.concurrency, self.params.attempts, self.params.patience_s, self.params.timeout_s)
-        endpoint, calls = OpenAIEndpoint(self.params), CallSample(self.params.traces)
+        endpoint, calls = OpenAIEndpoint(server_of(self.params)), CallSample(self.params.traces)
         dispatcher = Dispatcher(endpoint, self.store, self.plan, self.budget, policy, accept, calls.add, told)
         try:
             return dispatcher.run(requests).given_up
@@ -322,6 +322,14 @@ class EndpointAnswers:
             if trace := getattr(self.tracker, "call", None):  # where the tracker keeps traces
                 for call in calls:
                     trace(call)
+
+
+def server_of(params: TeacherParams) -> Any:
+    """Where the teacher is asked (components.endpoint.openai.Server)."""
+    from components.endpoint.openai import Server
+
+    named_by = ("synthesis.teacher.endpoint", "synthesis.teacher.model")
+    return Server(params.endpoint, params.model, params.api_key_env, named_by)
 
 
 class CallSample:

@@ -10,13 +10,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from components.endpoint.budget import Budget
+from components.endpoint.dispatch import HOPELESS, GivenUp
+from components.endpoint.request import Accept, Reply, Request
+from components.endpoint.store import Store
 from components.errors import StepError
 from components.params import TeacherParams
 from components.progress import Progress
-from components.synthesis.calls.budget import Budget
-from components.synthesis.calls.dispatch import HOPELESS, GivenUp
-from components.synthesis.calls.request import Accept, Reply, Request
-from components.synthesis.calls.store import Store
 from components.tracking import weights_sha256
 
 LEAST_ANSWER = 16  # tokens of room that a prompt must leave

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.documents import read_documents
+from components.endpoint.store import Store
 from components.errors import StepError
 from components.params import SynthesisParams, TeacherParams
-from components.synthesis.calls.store import Store
 from components.synthesis.drafts import normalise
 from components.synthesis.synthesize import synthesize
 from components.synthesis.teachers.model import STORE, _locked
@@ -79,7 +79,7 @@ def test_exercises_of_the_model_are_verified_and_accounted_for(made):
     assert len(refused) == sum(d.metadata["verification"]["rejected"] for d in sets) > 0
     assert summary["questions"]["teacher"] == sum(len(d.metadata["questions"]) for d in sets)
     questions = summary["questions"]
-    kept = questions["exercises"] + questions["chapters"] + questions["teacher"] + questions["exam"]
+    kept = sum(questions[side] for side in ("exercises", "chapters", "teacher", "exam", "transfer"))
     assert questions["drawn"] == kept + questions["ledger"]
 
 

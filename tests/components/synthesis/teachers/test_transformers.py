@@ -13,13 +13,13 @@ from pathlib import Path
 import httpx
 import pytest
 
+from components.endpoint.budget import Budget
+from components.endpoint.dispatch import Dispatcher, Policy
+from components.endpoint.openai import OpenAIEndpoint
+from components.endpoint.request import Reply, Request
+from components.endpoint.store import Store
 from components.errors import StepError
 from components.params import TeacherParams
-from components.synthesis.calls.budget import Budget
-from components.synthesis.calls.dispatch import Dispatcher, Policy
-from components.synthesis.calls.request import Reply, Request
-from components.synthesis.calls.store import Store
-from components.synthesis.teachers.openai import OpenAIEndpoint
 from components.synthesis.teachers.transformers import LocalAnswers, LocalModel, checkpoint_sha256
 
 PARAMETERS = {"model": "m", "temperature": 1.0, "top_p": 0.95, "max_tokens": 24}

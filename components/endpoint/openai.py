@@ -6,64 +6,71 @@ The key is read from the environment when the run starts and is written nowhere.
 import asyncio
 import json
 import os
+import ssl
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
+import aiohttp
 
+from components.endpoint.request import Fault, Halt, Reply, Request
 from components.errors import StepError
-from components.params import TeacherParams
-from components.synthesis.calls.request import Fault, Halt, Reply, Request
 
 PROBES = (0.0, 0.5, 1.5, 3.0)  # seconds before each look whether the endpoint is there
 CONNECT = 10.0  # seconds
 LARGEST = 32 << 20  # bytes of one reply
 NOT_IN_BODY = ("endpoint", "teacher", "structured")  # parameters of a request that are not fields of its body
+LOCAL = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where a model is asked.
+
+    Attributes:
+        base_url: of the API, which usually ends in /v1.
+        model: its name there.
+        api_key_env: environment variable that holds the key.
+        named_by: parameters that hold the first two, for messages: `synthesis.teacher.endpoint` and `synthesis.teacher.model`.
+    """
+
+    base_url: str
+    model: str
+    api_key_env: str
+    named_by: tuple[str, str]
 
 
 class OpenAIEndpoint:
     """Asks one endpoint. Use as an asynchronous context manager: it looks first whether the endpoint is there."""
 
-    def __init__(self, params: TeacherParams) -> None:
-        self.params = params
-        self.base = params.endpoint.rstrip("/")
-        local = urlsplit(self.base).hostname in ("127.0.0.1", "localhost", "::1")
-        key = os.environ.get(params.api_key_env, "")
-        self._options: dict[str, Any] = {
-            "headers": {"Authorization": f"Bearer {key}"} if key else {},
-            "timeout": httpx.Timeout(None, connect=CONNECT),  # the dispatcher bounds the whole call
-            "verify": httpx.create_ssl_context(trust_env=not local),
-            "trust_env": not local,  # a proxy leads away from this machine
-        }
-        self._clients: list[httpx.AsyncClient] = []
-        self._idle: list[httpx.AsyncClient] = []
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.base = server.base_url.rstrip("/")
+        key = os.environ.get(server.api_key_env, "")
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._has_key = bool(key)
 
     async def __aenter__(self) -> "OpenAIEndpoint":
-        await self._probe()
+        secure = _certificates() if self.base.startswith("https:") else True
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=secure),  # the limiter says how many at once
+            headers=self._headers,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT),  # the dispatcher bounds the whole call
+            trust_env=urlsplit(self.base).hostname not in LOCAL,  # a proxy leads away from this machine
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        try:
+            await self._probe()
+        except BaseException:
+            await self._session.close()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for client in self._clients:
-            await client.aclose()
-
-    @contextmanager
-    def _client(self) -> Iterator[httpx.AsyncClient]:
-        """A client of its own for each call at a time: the pool of one looks through all its connections each time it
-        is asked for one, which takes milliseconds when there are many."""
-        if self._idle:
-            client = self._idle.pop()
-        else:
-            client = httpx.AsyncClient(**self._options)
-            self._clients.append(client)
-        try:
-            yield client
-        finally:
-            self._idle.append(client)
+        await self._session.close()
 
     async def ask(self, request: Request, attempt: int) -> Reply:
         """Send one request.
@@ -76,18 +83,18 @@ class OpenAIEndpoint:
             Halt: the key is wrong, the model unknown or the account empty; nothing tried later can succeed.
         """
         body = self._body(request, attempt)
+        url = f"{self.base}/chat/completions"
         try:
-            with self._client() as client:
-                async with client.stream("POST", f"{self.base}/chat/completions", content=body, headers=_JSON) as got:
-                    raw = await _read(got)
-        except httpx.TimeoutException as error:
+            async with self._session.post(url, data=body, headers=_JSON, allow_redirects=False) as got:
+                raw = await _read(got)
+        except aiohttp.ServerTimeoutError as error:
             raise Fault("timeout", type(error).__name__) from error
-        except httpx.RemoteProtocolError as error:
-            raise Fault("malformed", str(error)) from error
-        except httpx.TransportError as error:
+        except (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError, aiohttp.ClientResponseError) as error:
+            raise Fault("malformed", f"{type(error).__name__}: {error}") from error
+        except (aiohttp.ClientError, OSError) as error:
             raise Fault("connection", f"{type(error).__name__}: {error}") from error
-        if got.status_code != 200:
-            raise self._failure(got.status_code, got.headers, _message(raw))
+        if got.status != 200:
+            raise self._failure(got.status, got.headers, _message(raw))
         return _reply(raw)
 
     def _body(self, request: Request, attempt: int) -> bytes:
@@ -111,20 +118,21 @@ class OpenAIEndpoint:
         for pause in PROBES:
             await asyncio.sleep(pause)
             try:
-                with self._client() as client:
-                    got = await client.get(f"{self.base}/models", timeout=CONNECT)
-            except (httpx.TransportError, httpx.InvalidURL) as error:
+                timeout = aiohttp.ClientTimeout(total=CONNECT)
+                async with self._session.get(f"{self.base}/models", timeout=timeout, allow_redirects=False) as got:
+                    raw = await _read(got)
+            except (aiohttp.ClientError, aiohttp.InvalidURL, TimeoutError, OSError) as error:
                 last = error
                 continue
-            if got.status_code in (401, 403):
-                raise StepError(self._key_refused(got.status_code, _message(got.content)))
+            if got.status in (401, 403):
+                raise StepError(self._key_refused(got.status, _message(raw)))
             return
         raise StepError(
             f"nobody answers at {self.base} ({type(last).__name__}: {last}); start the server, or correct "
-            "synthesis.teacher.endpoint"
+            f"{self.server.named_by[0]}"
         )
 
-    def _failure(self, status: int, headers: httpx.Headers, message: str) -> Exception:
+    def _failure(self, status: int, headers: Mapping[str, str], message: str) -> Exception:
         """The fault or halt that a status means."""
         if status in (401, 403):
             return Halt(self._key_refused(status, message))
@@ -132,8 +140,8 @@ class OpenAIEndpoint:
             return Halt(f"the account at {self.base} is empty (status {status}: {message}); fill it and run again")
         if status == 404:
             return Halt(
-                f"{self.base} knows no model {self.params.model!r} (status 404: {message}); correct "
-                "synthesis.teacher.model or endpoint, which usually ends in /v1"
+                f"{self.base} knows no model {self.server.model!r} (status 404: {message}); correct "
+                f"{self.server.named_by[1]}, or {self.server.named_by[0]}, which usually ends in /v1"
             )
         detail = f"status {status}: {message}"
         if status == 429:
@@ -143,7 +151,7 @@ class OpenAIEndpoint:
         return Fault("refused", detail)
 
     def _key_refused(self, status: int, message: str) -> str:
-        name = self.params.api_key_env
+        name = self.server.api_key_env
         state = f"the key in {name} was refused" if self._has_key else f"{name} is not set in the environment"
         return f"{self.base} answers status {status} ({message}): {state}; set {name} to a valid key and run again"
 
@@ -151,9 +159,18 @@ class OpenAIEndpoint:
 _JSON = {"Content-Type": "application/json"}
 
 
-async def _read(response: httpx.Response) -> bytes:
+def _certificates() -> ssl.SSLContext:
+    """Who is believed: the system's authorities, those of SSL_CERT_FILE, and Mozilla's as certifi has them."""
+    import certifi
+
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
     parts, size = [], 0
-    async for part in response.aiter_bytes():
+    async for part in response.content.iter_any():
         parts.append(part)
         size += len(part)
         if size > LARGEST:

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.endpoint.budget import Budget
+from components.endpoint.request import Reply, Request
+from components.endpoint.store import Store
 from components.errors import StepError
-from components.synthesis.calls.budget import Budget
-from components.synthesis.calls.request import Reply, Request
-from components.synthesis.calls.store import Store
 
 
 def request(number: int = 0, **parameters: object) -> Request:

@@ -16,11 +16,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from components.endpoint.budget import Budget
+from components.endpoint.limiter import Limiter
+from components.endpoint.request import CONTENT, Accept, Fault, Halt, Reply, Request
+from components.endpoint.store import Store
 from components.errors import StepError
-from components.synthesis.calls.budget import Budget
-from components.synthesis.calls.limiter import Limiter
-from components.synthesis.calls.request import CONTENT, Accept, Fault, Halt, Reply, Request
-from components.synthesis.calls.store import Store
 
 BACKOFF, LONGEST_PAUSE = 0.25, 60.0  # seconds: the first pause is up to the one, none is over the other
 COMMIT_AFTER, COMMIT_COUNT = 0.05, 16  # seconds that an answer waits to be committed at most, and answers that wait

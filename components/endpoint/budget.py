@@ -6,9 +6,9 @@ which is twice what English takes. So the limit is never passed, and a little of
 
 from dataclasses import dataclass
 
+from components.endpoint.request import Reply, Request
+from components.endpoint.store import Spent, Store
 from components.errors import StepError
-from components.synthesis.calls.request import Reply, Request
-from components.synthesis.calls.store import Spent, Store
 
 
 @dataclass(slots=True)

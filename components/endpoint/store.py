@@ -15,8 +15,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.endpoint.request import Reply, Request
 from components.errors import StepError
-from components.synthesis.calls.request import Reply, Request
 
 FORMAT_VERSION = 1
 CHECKPOINT = 5.0  # seconds between flushes to the disk

@@ -3,7 +3,7 @@
 import heapq
 from itertools import pairwise
 
-from components.synthesis.calls.limiter import DECREASE, PATIENT, SHORTEST, SLOWEST, START, Limiter
+from components.endpoint.limiter import DECREASE, PATIENT, SHORTEST, SLOWEST, START, Limiter
 
 
 def simulate(

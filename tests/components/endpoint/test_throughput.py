@@ -10,11 +10,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from components.synthesis.calls import dispatch
-from components.synthesis.calls.budget import Budget
-from components.synthesis.calls.dispatch import Dispatcher, Policy
-from components.synthesis.calls.request import Fault, Reply, Request
-from components.synthesis.calls.store import Store
+from components.endpoint import dispatch
+from components.endpoint.budget import Budget
+from components.endpoint.dispatch import Dispatcher, Policy
+from components.endpoint.request import Fault, Reply, Request
+from components.endpoint.store import Store
 
 LATENCY, CONCURRENCY, JOBS = 0.2, 64, 3_200
 FAULTS = ("throttled", "server_error", "hang", "malformed", "format")

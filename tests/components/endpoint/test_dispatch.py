@@ -2,16 +2,14 @@
 
 import time
 
-import httpx
 import pytest
 
+from components.endpoint.budget import Budget
+from components.endpoint.dispatch import Call, Dispatcher, Policy
+from components.endpoint.openai import OpenAIEndpoint, Server, retry_after
+from components.endpoint.request import Request
+from components.endpoint.store import Store
 from components.errors import StepError
-from components.params import TeacherParams
-from components.synthesis.calls.budget import Budget
-from components.synthesis.calls.dispatch import Call, Dispatcher, Policy
-from components.synthesis.calls.request import Request
-from components.synthesis.calls.store import Store
-from components.synthesis.teachers.openai import OpenAIEndpoint, retry_after
 
 POLICY = Policy(concurrency=32, attempts=4, patience=60.0, timeout=3.0)
 
@@ -26,10 +24,10 @@ def accept(request, reply) -> str:
 
 
 def dispatch(url, path, asked, policy=POLICY, tokens=0, watch=None, prices=None):
-    params = TeacherParams(kind="openai", endpoint=url, model="fake", api_key_env="PHIFORGE_TEST_KEY")
+    server = Server(url, "fake", "PHIFORGE_TEST_KEY", ("synthesis.teacher.endpoint", "synthesis.teacher.model"))
     with Store(path / "s.sqlite", prices) as store:
         budget = Budget.of(store, "plan", tokens, 0)
-        dispatcher = Dispatcher(OpenAIEndpoint(params), store, "plan", budget, policy, accept, watch)
+        dispatcher = Dispatcher(OpenAIEndpoint(server), store, "plan", budget, policy, accept, watch)
         try:
             return dispatcher.run(asked), store.spent("plan")
         finally:
@@ -188,6 +186,6 @@ def test_retry_after_is_a_number_or_a_date(header, seconds):
     ],
 )
 def test_what_a_status_means(status, message, kind):
-    endpoint = OpenAIEndpoint(TeacherParams(kind="openai", endpoint="http://x/v1", model="m"))
-    failure = endpoint._failure(status, httpx.Headers(), message)
+    endpoint = OpenAIEndpoint(Server("http://x/v1", "m", "PHIFORGE_TEST_KEY", ("endpoint", "model")))
+    failure = endpoint._failure(status, {}, message)
     assert getattr(failure, "kind", type(failure).__name__) == kind
