@@ -1,4 +1,9 @@
-"""Which functions of Python code are the same program: those of equal syntax trees, names and notes aside."""
+"""Which functions of Python code are the same program: those of equal syntax trees, names and notes aside.
+
+Parsing is what costs. Of most code the order of its keywords, which takes one regular expression, says already that it
+holds none of the programs that are looked for: strings and comments aside, equal trees have equal keywords, but for `elif`,
+`else` and `pass`.
+"""
 
 import ast
 import hashlib
@@ -7,27 +12,42 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _FENCED = re.compile(r"^```(?:python|py|python3)?[ \t]*\n(.*?)^```", re.S | re.M)
+# Strings and comments, which are passed over; lines that begin without a blank, where a function may be over; keywords. A
+# string without an end, which is no Python, goes to the end of its line or of the text, so that nothing is read twice.
+_KEYWORDS = re.compile(
+    r""""{3}(?:[^"\\]|\\.|"(?!""))*+(?:"{3}|\\?\Z)|'{3}(?:[^'\\]|\\.|'(?!\'\'))*+(?:'{3}|\\?\Z)"""
+    r"""|"(?:[^"\\\n]|\\.)*+(?:"|(?=\n)|\\?\Z)|'(?:[^'\\\n]|\\.)*+(?:'|(?=\n)|\\?\Z)|#[^\n]*+"""
+    r"|(\n(?=[^\W\d])|\b(?:for|while|if|elif|return|def|try|with|lambda|yield|raise|break|continue|in|not|and|or|is|assert"
+    r"|del)\b)",
+    re.S,
+)
+_NAMES = "for while return try with lambda yield raise break continue in not and or is assert del"
+_LETTERS = {"": "", "\n": "\n", "if": "i", "elif": "i", "def": "d"}
+_LETTERS |= dict(zip(_NAMES.split(), "fwrtWlyRbcnNaoIAD", strict=True))
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 @dataclass(frozen=True)
 class Function:
-    """A function: its name, its shape (number of arguments, kinds of statements in order) and its tree."""
+    """A function: its name, its shape (arguments and kinds of statements, as text) and its tree."""
 
     name: str
-    shape: tuple[int, str]
+    shape: str
     node: _Function
 
 
-def functions(text: str, kind: str) -> Iterator[Function]:
+def functions(text: str, kind: str, openings: frozenset[str] | None = None) -> Iterator[Function]:
     """The functions of a text's modules and of their classes; none where a module is no Python.
 
     Args:
         kind: of the document. `code` is one module; of others each fenced block is one.
+        openings: of the functions that are looked for; a module that can hold none of them is passed over.
     """
     if "def " not in text:
         return
     for source in [text] if kind == "code" else _FENCED.findall(text):
+        if openings is not None and not _may_hold(source, openings):
+            continue
         try:
             body = ast.parse(source).body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -35,10 +55,33 @@ def functions(text: str, kind: str) -> Iterator[Function]:
         classes = [node.body for node in body if isinstance(node, ast.ClassDef)]
         for node in (node for part in (body, *classes) for node in part):
             if isinstance(node, _Function):
-                kinds = [type(statement).__name__ for statement in _statements(node)]
-                # An annotated assignment is an assignment.
-                shape = ",".join("Assign" if name == "AnnAssign" else name for name in kinds)
-                yield Function(node.name, (len(_arguments(node)), shape), node)
+                yield Function(node.name, _shape(node), node)
+
+
+def opening(function: Function) -> str:
+    """The keywords of a function up to the next one in it, a letter each."""
+    return _spelled(ast.unparse(function.node)).replace("\n", "").split("d")[1]
+
+
+def _may_hold(source: str, openings: frozenset[str]) -> bool:
+    """Whether the keywords after some `def` are an opening, to wherever that function may end."""
+    classes = "class " in source
+    for part in _spelled(source).split("d")[1:]:
+        if classes:  # a method may end anywhere
+            part = part.replace("\n", "")
+            if any(part[:end] in openings for end in range(len(part) + 1)):
+                return True
+            continue
+        keywords = ""
+        for more in part.split("\n"):
+            keywords += more
+            if keywords in openings:
+                return True
+    return False
+
+
+def _spelled(source: str) -> str:
+    return "".join([_LETTERS[word] for word in _KEYWORDS.findall(source)])
 
 
 def identity(function: Function) -> tuple[str, int]:
@@ -60,6 +103,23 @@ def _arguments(node: _Function | ast.Lambda) -> list[ast.arg]:
 def _statements(node: _Function) -> list[ast.stmt]:
     """The body without its docstring."""
     return node.body[1:] if ast.get_docstring(node, clean=False) is not None else node.body
+
+
+def _shape(node: ast.AST) -> str:
+    """Kinds of statements and of their values, and those within them; of equal trees equal."""
+    if isinstance(node, _Function):
+        return f"def{len(_arguments(node))}({_shapes(_statements(node))})"
+    if isinstance(node, ast.AnnAssign):  # an assignment, of None where it has no value
+        return f"Assign:{type(node.value or ast.Constant(None)).__name__}"
+    kind = type(node).__name__
+    if isinstance(node, (ast.Return, ast.Assign, ast.Expr)):
+        return f"{kind}:{type(node.value).__name__}"
+    parts = [getattr(node, name) for name in ("body", "handlers", "orelse", "finalbody") if hasattr(node, name)]
+    return f"{kind}({';'.join(map(_shapes, parts))})" if parts else kind
+
+
+def _shapes(nodes: list[ast.AST]) -> str:
+    return ",".join(map(_shape, nodes))
 
 
 class _Renamed(ast.NodeTransformer):

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from components.benchmarks.items import EXAM, Item, read_items
-from components.curation.code_identity import functions, identity
+from components.curation.code_identity import functions, identity, opening
 from components.errors import StepError
 from components.ngrams import RunSet, all_runs, runs_of, slices, word_hashes
 from components.params.decontamination import DecontaminationParams
@@ -102,7 +102,8 @@ class BenchmarkIndex:
             length: table for length in self._lengths() if len((table := self._table(hashes, owner, length)).runs)
         }
         self._programs: dict[str, int] = {}
-        self._shapes: set[tuple[int, str]] = set()
+        self._shapes: set[str] = set()
+        self._openings: frozenset[str] = frozenset()
         self._index_programs()
 
     @classmethod
@@ -134,6 +135,7 @@ class BenchmarkIndex:
             "lengths": list(self._tables),
             "programs": self._programs,
             "shapes": sorted(self._shapes),
+            "openings": sorted(self._openings),
             "missing": self.missing,
             "skipped": self.skipped,
             "items": [asdict(item) for item in self.items],
@@ -160,7 +162,8 @@ class BenchmarkIndex:
             index.words = np.load(folder / "words.npy", allow_pickle=False)
             index._tables = {length: _Runs(*_mapped(folder, length)) for length in content["lengths"]}
             index._programs = content["programs"]
-            index._shapes = {(count, kinds) for count, kinds in content["shapes"]}
+            index._openings = frozenset(content["openings"])
+            index._shapes = set(content["shapes"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StepError(f"{folder} holds no index of benchmarks ({error}); build it anew") from error
         return index
@@ -195,6 +198,7 @@ class BenchmarkIndex:
                 if nodes >= self.params.min_code_nodes:
                     self._programs.setdefault(digest, number)
                     self._shapes.add(function.shape)
+                    self._openings |= {opening(function)}
 
     def hits(self, texts: Sequence[str], kinds: Sequence[str]) -> list[Hit | None]:
         """The first hit of each document, None where it has none or its kind is not checked."""
@@ -278,7 +282,7 @@ class BenchmarkIndex:
                     break
 
     def _of_code(self, text: str, kind: str, found: dict[int, Hit]) -> None:
-        for function in functions(text, kind):
+        for function in functions(text, kind, self._openings):
             if function.shape not in self._shapes:
                 continue
             digest, nodes = identity(function)

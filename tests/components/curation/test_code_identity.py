@@ -3,10 +3,11 @@
 import ast
 import inspect
 import json.decoder
+import time
 
 import pytest
 
-from components.curation.code_identity import functions, identity
+from components.curation.code_identity import functions, identity, opening
 
 PLAIN = "def f(a, b):\n    c = [x for x in a if x > b]\n    return len(c)\n"
 
@@ -62,6 +63,92 @@ def test_the_tree_that_was_given_is_not_changed() -> None:
         first = identity(function)
         assert ast.dump(function.node) == before
         assert identity(function) == first
+
+
+FORMS = [
+    PLAIN,
+    "def f(a):\n    if a:\n        return 1\n    elif not a:\n        return 2\n    else:\n        pass\n    return 'if for'  # while\n",
+    "def f(a):\n    def g(b):\n        return b\n    for x in a:\n        yield g(x)\n",
+    "def f(a):\n    return a\n",
+    "def f(a):\n    a = a + 1\n",
+    "def f(a,\nb):\n    with a as c:\n        assert b in c\n",
+]
+AROUND = [
+    "{}",
+    "import a\n\n\n{}\n\nfor x in y:\n    f(x)\n",
+    "if a:\n    pass\n{}x = [b for b in c if not b]\n",
+    "def other(a):\n    return a or None\n\n\n{}\n\n@cache\ndef third():\n    del a\n",
+]
+
+
+def test_equal_trees_have_equal_shapes_and_openings() -> None:
+    """What is passed over by shape or by keywords is never the same program."""
+    for module in (json.decoder, inspect, ast):
+        for function in functions(inspect.getsource(module), "code"):
+            again = next(functions(ast.unparse(function.node), "code"))
+            assert identity(again) == identity(function)
+            assert (again.shape, opening(again)) == (function.shape, opening(function))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("around", [*AROUND, "class"])
+def test_what_is_looked_for_is_never_passed_over(form: str, around: str) -> None:
+    """Wherever a function stands, and however it is written, the look at keywords lets it through."""
+    own = next(functions(form, "code"))
+    indented = "".join(f"    {line}\n" for line in form.splitlines())
+    text = (
+        f"class A:\n    b = 1\n\n{indented}\n    c = [x for x in y if x]\n"
+        if around == "class"
+        else around.format(form)
+    )
+    for source in (text, text.replace("    ", "\t")):
+        found = functions(source, "code", frozenset([opening(own)]))
+        assert identity(own) in [identity(function) for function in found]
+
+
+def test_what_is_not_looked_for_is_passed_over() -> None:
+    assert list(functions(PLAIN, "code", frozenset(["w"]))) == []
+
+
+def test_real_code_is_never_passed_over() -> None:
+    for module in (json.decoder, inspect, ast):
+        source = inspect.getsource(module)
+        for function in list(functions(source, "code"))[:40]:
+            alone = f"x = 1\n{ast.unparse(function.node)}\nfor a in b:\n    c\n"
+            assert identity(function) in {identity(f) for f in functions(alone, "code", frozenset([opening(function)]))}
+
+
+UNITS = [
+    '"',
+    "'",
+    '\\"',
+    '"""',
+    '\\"""',
+    "'''\\",
+    '"\\"""',
+    "\\",
+    "#",
+    "def ",
+    "\nd",
+    "{",
+    "if ",
+    '"\n',
+    "```\n",
+    "```python\n",
+]
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("kind", ["code", "web"])
+def test_hostile_text_is_looked_at_once(unit: str, kind: str) -> None:
+    """Eight times the text takes at most some twenty times the time; reading it again from each quote would take 64 times."""
+    seconds = []
+    for size in (40_000, 320_000):
+        text = "```python\ndef f(:\n" + unit * (size // len(unit))
+        began = time.process_time()
+        assert list(functions(text, kind, frozenset(["w"]))) == []
+        seconds.append(time.process_time() - began)
+    assert seconds[1] <= 20 * max(seconds[0], 0.02)
 
 
 def test_methods_and_fenced_blocks() -> None:
