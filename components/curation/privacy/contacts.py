@@ -30,7 +30,7 @@ _COUNTRY_CODE = re.compile(
     r"|9(?:[0-58]|[679][0-9])"
 )
 _END = r"(?![\w@]|[.\-/][0-9])"
-_INTERNATIONAL = re.compile(rf"(?<![\w+.*^)\]])\+[0-9](?:[ .\-/]{{0,2}}\(?[0-9]\)?){{6,16}}{_END}")
+_INTERNATIONAL = re.compile(rf"(?<![\w+.*^)\]])\+[0-9](?:[ .\-/]{{0,3}}\(?[0-9]\)?){{6,16}}{_END}")
 _SUMMAND = re.compile(r"(?:^|[^+0-9])[0-9]{1,12} *$")
 _DECIMAL = re.compile(r"\+[0-9]{4,}\.[0-9]+")
 _BY_ZEROS = re.compile(rf"(?<![\w+.,\-/])(?<![0-9] )00[1-9][0-9]{{0,2}}(?:[ .\-/]\(?[0-9]{{1,7}}\)?){{2,6}}{_END}")
@@ -44,7 +44,7 @@ _NATIONAL = re.compile(
 _PHONE_CUE = re.compile(
     r"(?i)(?<![<\w])(?:tel|telephone|phone|mobile|mob|cell|fax|call|dial|hotline|whatsapp|sms)\b[^0-9\n<>+(]{0,14}[+(]{0,2}$"
 )
-_AFTER_CUE = re.compile(rf"[0-9](?:[ .\-/]{{0,2}}\(?[0-9]\)?){{6,14}}{_END}")
+_AFTER_CUE = re.compile(rf"[0-9](?:[ .\-/]{{0,3}}\(?[0-9]\)?){{6,14}}{_END}")
 _DATE = re.compile(
     r"(?:19|20)[0-9]{2}[-/. ][01]?[0-9][-/. ][0-3]?[0-9]|[0-3]?[0-9][-/. ][01]?[0-9][-/. ](?:19|20)[0-9]{2}"
 )

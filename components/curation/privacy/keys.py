@@ -49,7 +49,7 @@ _USERINFO = re.compile(r"://[^\s:/@{}<>\"'$%]{0,64}:([^\s:/@{}<>\"'$]{4,128})@")
 _NAMES = ("secret", "token", "passw", "api_key", "apikey", "api-key", "access_key", "accesskey", "private_key")
 _NAME = re.compile("|".join(_NAMES), re.IGNORECASE)
 _QUOTED = re.compile(
-    r"""(?!\w{5,7}(?:iz|ary))[\w\-]{1,48}["']?\]?\s{0,3}(?::\s{0,2}\w{1,12}\s{0,3}=|:=|=>|==|!=|[=:(])\s{0,3}[rbuRBU]{0,2}(["'])([^"'\s\\]{8,256})\1"""
+    r"""(?!\w{5,7}(?:iz|ary))[\w\-]{1,48}["']?\]?\s{0,3}(?::\s{0,2}\w{1,12}\s{0,3}=|:=|=>|==|!=|[=:])\s{0,3}[rbuRBU]{0,2}(["'])([^"'\s\\]{8,256})\1"""
 )
 _BARE = re.compile(r"[\w\-]{1,48}\s?[=:]\s?([A-Za-z0-9+/_\-=]{20,256})(?![\w(\[@:/]|\.\w)")
 _PLACEHOLDER = re.compile(
@@ -70,7 +70,7 @@ def keys(text: str) -> Iterator[Span]:
         yield from _of_urls(text)
     lowered = text.lower()
     if any(name in lowered for name in _NAMES):
-        yield from _values(text)
+        yield from _values(text, lowered)
 
 
 def _of_form(text: str, first: str) -> Iterator[Span]:
@@ -138,19 +138,32 @@ def _of_urls(text: str) -> Iterator[Span]:
             yield Span(match.start(1), match.end(1), "key")
 
 
-def _values(text: str) -> Iterator[Span]:
+def _values(text: str, lowered: str) -> Iterator[Span]:
     end = 0
-    for name in _NAME.finditer(text):
-        if name.start() < end:
+    for start, name in _named(text, lowered):
+        if start < end:
             continue
-        quoted = _QUOTED.match(text, name.start(), name.start() + 400)
-        match = quoted or _BARE.match(text, name.start(), name.start() + 400)
+        quoted = _QUOTED.match(text, start, start + 400)
+        match = quoted or _BARE.match(text, start, start + 400)
         if match is None:
             continue
         group = 2 if quoted else 1
-        if _is_secret(match[group], bool(quoted), name[0].lower() == "passw"):
+        if _is_secret(match[group], bool(quoted), name == "passw"):
             end = match.end()
             yield Span(match.start(group), match.end(group), "key")
+
+
+def _named(text: str, lowered: str) -> list[tuple[int, str]]:
+    """Where names of secrets begin, in order. A search for each is ten times as fast as a pattern that ignores case."""
+    if len(lowered) != len(text):  # a few capitals are longer in lower case
+        return [(match.start(), match[0].lower()) for match in _NAME.finditer(text)]
+    found = []
+    for name in _NAMES:
+        at = lowered.find(name)
+        while at >= 0:
+            found.append((at, name))
+            at = lowered.find(name, at + len(name))
+    return sorted(found)
 
 
 def _is_secret(value: str, quoted: bool, password: bool) -> bool:
