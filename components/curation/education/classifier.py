@@ -203,6 +203,11 @@ def fit(
     return classifier, measure(held_kinds, values[out], scores.values, gains, lowered, params, pooled)
 
 
+def held_out(texts: Sequence[str], seed: int) -> np.ndarray:
+    """Which texts `fit` measures on and never learns from, bool."""
+    return np.array([_draw(text, seed) % _HELD_OUT == 0 for text in texts], dtype=bool)
+
+
 def _bare_values(model: Model, texts: list[str], standing: np.ndarray) -> np.ndarray:
     """Values without comments and docstrings; texts that have none keep theirs."""
     bare = [guard.without_comments(text) for text in texts]

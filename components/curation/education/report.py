@@ -8,6 +8,7 @@ import numpy as np
 from components.errors import StepError
 from components.params.education import EducationParams
 
+GATED = 30  # held-out documents without which a figure is chance, and no gate
 BINS = 10  # of the calibration table, half a point each
 
 
@@ -55,14 +56,14 @@ class Report:
         return {kind: asdict(report) for kind, report in self.kinds.items()}
 
     def check(self, params: EducationParams) -> None:
-        """Hold the gates of the kinds that are judged by a model of their own.
+        """Hold the gates of the kinds that are judged by a model of their own, with 30 held-out documents or more.
 
         Raises:
             StepError: with each figure below its gate.
         """
         low = []
         for kind, of in sorted(self.kinds.items()):
-            if of.threshold is None or not of.own_model:
+            if of.threshold is None or not of.own_model or of.documents < GATED:
                 continue
             # A kind whose held-out labels all fall on one side, or are all equal, has no such figure to hold.
             for name, found, gate in (

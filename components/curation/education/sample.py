@@ -1,8 +1,9 @@
 """Which documents are labelled: a stratified sample that follows from the documents alone, not from their order or shards."""
 
 import hashlib
+import heapq
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _LENGTHS = (200, 600, 1_800, 5_400)  # characters that part the strata of a kind
 
@@ -12,28 +13,57 @@ def stratum(kind: str, characters: int) -> str:
     return f"{kind}/{sum(characters >= bound for bound in _LENGTHS)}"
 
 
-def choose(ids: Sequence[str], strata: Sequence[str], count: int, seed: int) -> list[int]:
-    """Positions of the documents to label, ascending.
+class Sample:
+    """Draws a sample from documents as they come by; it holds at most twice `count` ids a stratum.
 
-    Each stratum gives as many as the others while it has them, so that the rare ones are seen as well as the common; within
-    it those with the smallest hash of seed and id. Equal ids count once.
-
-    Args:
-        strata: a stratum's name for each id, as `stratum` gives it.
-        count: documents wanted; all are taken where there are fewer.
+    Samples of parts of a set, merged, are the sample of the set.
     """
-    members: dict[str, list[tuple[bytes, int]]] = defaultdict(list)
-    seen = set()
-    for place, (name, of) in enumerate(zip(ids, strata, strict=True)):
-        if name not in seen:
-            seen.add(name)
-            members[of].append((_draw(name, seed), place))
-    chosen: list[int] = []
-    waiting = sorted(members, key=lambda name: (len(members[name]), name))
-    for number, name in enumerate(waiting):
-        share = (count - len(chosen)) // (len(waiting) - number)
-        chosen += [place for _, place in sorted(members[name])[:share]]
-    return sorted(chosen)
+
+    def __init__(self, count: int, seed: int) -> None:
+        self.count, self.seed = count, seed
+        self._members: dict[str, dict[bytes, str]] = defaultdict(dict)
+
+    def add(self, ids: Iterable[str], strata: Iterable[str]) -> None:
+        """Offer documents with their strata's names, as `stratum` gives them. Equal ids count once."""
+        for name, of in zip(ids, strata, strict=True):
+            self._members[of][_draw(name, self.seed)] = name
+            self._shorten(of, 2 * self.count)
+
+    def merge(self, other: "Sample") -> None:
+        """Take over what another part of the set offered, drawn with the same count and seed."""
+        for of, members in other._members.items():
+            self._members[of] |= members
+            self._shorten(of, 2 * self.count)
+
+    def ids(self) -> list[str]:
+        """The ids to label, sorted: as many from each stratum as from the others, while it has them."""
+        chosen: list[str] = []
+        waiting = sorted(self._members, key=lambda of: (min(len(self._members[of]), self.count), of))
+        for number, of in enumerate(waiting):
+            share = (self.count - len(chosen)) // (len(waiting) - number)
+            chosen += [name for _, name in sorted(self._members[of].items())[:share]]
+        return sorted(chosen)
+
+    def _shorten(self, of: str, most: int) -> None:
+        members = self._members[of]
+        if len(members) > most:
+            self._members[of] = dict(heapq.nsmallest(self.count, members.items()))
+
+
+def choose(ids: Sequence[str], strata: Sequence[str], count: int, seed: int) -> list[int]:
+    """Positions of the documents to label, ascending; of equal ids the first.
+
+    Each stratum gives as many as the others while it has them, so that the rare are seen as well as the common; within it
+    those with the smallest hash of seed and id. All are taken where there are fewer than `count`.
+    """
+    sample = Sample(count, seed)
+    sample.add(ids, strata)
+    chosen = set(sample.ids())
+    first: dict[str, int] = {}
+    for place, name in enumerate(ids):
+        if name in chosen:
+            first.setdefault(name, place)
+    return sorted(first.values())
 
 
 def _draw(name: str, seed: int) -> bytes:

@@ -6,7 +6,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.curation.education.sample import choose, stratum
+from components.curation.education.sample import Sample, choose, stratum
 
 IDS = [f"{number:032x}" for number in range(500)]
 STRATA = [stratum("prose" if number % 10 == 0 else "code", 100 * (number % 70)) for number in range(500)]
@@ -36,3 +36,14 @@ def test_seeds_differ_and_equal_ids_count_once() -> None:
     assert choose(IDS, STRATA, 50, 1) != choose(IDS, STRATA, 50, 2)
     assert choose(["a", "a", "b"], ["x", "x", "x"], 3, 1) == [0, 2]
     assert choose([], [], 3, 1) == []
+
+
+@given(st.integers(0, 500), st.integers(1, 60))
+def test_parts_merge_to_the_whole(cut: int, count: int) -> None:
+    whole, first, second = (Sample(count, 7) for _ in range(3))
+    whole.add(IDS, STRATA)
+    first.add(IDS[cut:], STRATA[cut:])
+    second.add(IDS[:cut], STRATA[:cut])
+    first.merge(second)
+    assert first.ids() == whole.ids() == [IDS[place] for place in choose(IDS, STRATA, count, 7)]
+    assert len(whole.ids()) == min(count, 500)
