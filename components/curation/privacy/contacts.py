@@ -42,7 +42,7 @@ _NATIONAL = re.compile(
     rf"{_END}"
 )
 _PHONE_CUE = re.compile(
-    r"(?i)(?<![<\w])(?:tel|telephone|phone|mobile|mob|cell|fax|call|dial|hotline|whatsapp|sms)\b[^0-9\n<>+(]{0,14}[+(]{0,2}$"
+    r"(?i)(?<![<\w])(?:tel|telephone|phone|mobile|mob|cell(?=[:.]| ?phone| number)|fax|call|dial|hotline|whatsapp|sms)\b[^0-9\n<>+(]{0,14}[+(]{0,2}$"
 )
 _AFTER_CUE = re.compile(rf"[0-9](?:[ .\-/]{{0,3}}\(?[0-9]\)?){{6,14}}{_END}")
 _DATE = re.compile(
@@ -108,9 +108,11 @@ def _after_cue(text: str, start: int, stop: int) -> Iterator[Span]:
     if match is None or _DATE.match(match[0]) or _IPV4.match(match[0]):
         return
     digits = _digits(match[0])
-    if 7 <= len(digits) <= 15 and (len(digits) >= 9 or match[0] != digits):
+    grouped = re.search("[0-9]{3}", match[0])  # pairs alone are a list of numbers
+    if grouped and 7 <= len(digits) <= 15 and (len(digits) >= 9 or match[0] != digits):
         opened = start - (text[start - 1] in "+(")
-        yield Span(opened, match.end(), "phone")
+        written = text[opened : match.end()]
+        yield Span(opened, match.end() - (written.count(")") > written.count("(")), "phone")
 
 
 def _digits(written: str) -> str:
