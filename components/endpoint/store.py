@@ -13,12 +13,14 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from components.endpoint.request import Reply, Request
 from components.errors import StepError
 
 FORMAT_VERSION = 1
+MANY = 256  # keys looked for at once
 CHECKPOINT = 5.0  # seconds between flushes to the disk
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (
@@ -104,13 +106,19 @@ class Store:
         return Reply(*row) if row else None
 
     def missing(self, requests: Iterable[Request]) -> Iterator[Request]:
-        """Those requests that have no answer yet, each key once."""
+        """Those requests that have no answer yet, each key once. Looked for MANY at a time: a resumed run passes over all
+        that is answered before it asks for the first time."""
         seen: set[str] = set()
-        for request in requests:
-            key = request.key
-            if key not in seen and not self.has(key):
-                seen.add(key)
-                yield request
+        waiting = iter(requests)
+        while block := list(islice(waiting, MANY)):
+            keys = [request.key for request in block]
+            holes = ", ".join("?" * len(keys))
+            rows = self._db.execute(f"SELECT key FROM answers WHERE key IN ({holes})", keys)  # noqa: S608 - holes only
+            seen.update(key for (key,) in rows)
+            for request, key in zip(block, keys, strict=True):
+                if key not in seen:
+                    seen.add(key)
+                    yield request
 
     def keep(self, plan: str, answers: Iterable[tuple[Request, Reply, float]]) -> None:
         """Keep answers, each with the seconds that it took, and what they cost: all or none."""

@@ -1,0 +1,199 @@
+"""Growth or more training: at which maturity of the small model does a larger one make better use of the same FLOPs?
+
+    python -m bench.maturity --tokens data/tokens [--small-tokens 1.5 6 18] [--large-tokens 0.7 1.4 2.8] [--seeds 1]
+                             [--rates 0.002 0.004] [--workers 2] [--work .phiforge/maturity]
+
+A small model is trained to the end of its decay for each number of tokens of --small-tokens (millions): its maturity. From each
+it goes on in two ways, for each budget of --large-tokens: grown by `exact` and trained for that many tokens, or trained
+on in its own shape for as many FLOPs. Both see the batches of their seed in the same order and end at their schedule's
+end. Each way takes the better of --rates, chosen by its loss with the first seed. Printed is grown minus trained on, in validation loss, with a
+95% interval where there are several seeds: below zero, growth has overtaken.
+
+Each training has one thread, and its result is kept in --work, so that a run that was stopped goes on, and more
+maturities, budgets or seeds add to what is there.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bench.common import ROOT, BenchError, Report, machine, parser
+
+WIDTH_32 = {"hidden_size": 32, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2}
+WIDTH_128 = {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 4, "num_attention_heads": 4}
+SMALL = WIDTH_32 | {"partial_rotary_factor": 0.5}  # 8 rotary dimensions of 16
+LARGE = WIDTH_128 | {"partial_rotary_factor": 0.25}  # 8 rotary dimensions of 32
+GROWN, TRAINED_ON = WAYS = ("grown", "trained on")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training after the small model's own.
+
+    Attributes:
+        way: GROWN or TRAINED_ON.
+        maturity: tokens of the small model before.
+        budget: tokens of the larger model; TRAINED_ON spends as many FLOPs.
+    """
+
+    way: str
+    maturity: int
+    budget: int
+    seed: int
+    rate: float
+
+
+class Bench:
+    """Trains what is missing in `work`, and knows the results.
+
+    Args:
+        tokens: folder of token shards.
+        small_rate: peak learning rate of the small model's first training.
+    """
+
+    def __init__(self, tokens: Path, work: Path, small_rate: float) -> None:
+        self.tokens, self.small_rate = tokens.resolve(), small_rate
+        manifest = json.loads((tokens / "manifest.json").read_text(encoding="utf-8"))
+        self.work = work.resolve() / _digest(manifest["fingerprint"], small_rate, SMALL, LARGE)
+        self.work.mkdir(parents=True, exist_ok=True)
+
+    def small(self, maturity: int, seed: int) -> Path:
+        """The small model, trained for `maturity` tokens; its checkpoint."""
+        checkpoint = self.work / f"small-{maturity}-{seed}"
+        if not checkpoint.exists():
+            self._train("small", maturity, self.small_rate, seed, [], checkpoint)
+        return checkpoint
+
+    def loss(self, cell: Cell) -> dict[str, Any]:
+        """Summary of a training: `validation_loss`, `tokens`, `flops`."""
+        kept = self.work / f"cell-{_digest(vars(cell))}.json"
+        if kept.exists():
+            return json.loads(kept.read_text(encoding="utf-8"))
+        small = self.small(cell.maturity, cell.seed)
+        scratch = self.work / f"scratch-{_digest(vars(cell))}"
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir()
+        if cell.way == GROWN:
+            grown = scratch / "grown"
+            words = ["--source", small, "--target", "large", "--operator", "exact", "--output", grown]
+            _step("transfer", [*words, *_sets(cell.seed, "large", LARGE, {})])
+            found = self._train("large", cell.budget, cell.rate, cell.seed, ["--initial", grown], scratch / "model")
+        else:
+            tokens = round(cell.budget * flops_per_token(LARGE, small) / flops_per_token(SMALL, small))
+            found = self._train("small", tokens, cell.rate, cell.seed, ["--initial", small], scratch / "model")
+        kept.write_text(json.dumps(found | vars(cell)), encoding="utf-8")
+        shutil.rmtree(scratch)
+        return found
+
+    def _train(
+        self, section: str, tokens: int, rate: float, seed: int, start: Sequence[Any], checkpoint: Path
+    ) -> dict[str, Any]:
+        told = checkpoint.with_suffix(".summary.json")
+        shape = SMALL if section == "small" else LARGE
+        words = ["--model", section, "--tokens", self.tokens, *start, "--output", checkpoint, "--summary", told]
+        _step("training", [*words, *_sets(seed, section, shape, {"tokens": tokens, "learning_rate": rate})])
+        return json.loads(told.read_text(encoding="utf-8"))
+
+
+def flops_per_token(shape: dict[str, Any], like: Path) -> int:
+    """Training FLOPs a token of a shape with the vocabulary and context of a checkpoint."""
+    from components.params import ModelShape
+    from components.phi import checkpoint
+    from components.phi.model import PhiConfig
+
+    config = checkpoint.read_config(like)
+    found = PhiConfig.from_shape(ModelShape(**shape), config.vocab_size, config.max_position_embeddings)
+    return found.flops_per_token()
+
+
+def best_rates(bench: Bench, cells: Sequence[Cell], pool: ThreadPoolExecutor) -> dict[tuple[str, int, int], Cell]:
+    """The cell with the lowest loss for each way, maturity and budget."""
+    best: dict[tuple[str, int, int], tuple[float, Cell]] = {}
+    for cell, found in zip(cells, pool.map(bench.loss, cells), strict=True):
+        key, loss = (cell.way, cell.maturity, cell.budget), found["validation_loss"]
+        if key not in best or loss < best[key][0]:
+            best[key] = (loss, cell)
+        print(f"{cell.way}, {cell.maturity / 1e6:g}M + {cell.budget / 1e6:g}M, {cell.rate:g}: {loss:.4f}", flush=True)
+    return {key: cell for key, (_, cell) in best.items()}
+
+
+def _sets(seed: int, section: str, shape: dict[str, Any], more: dict[str, Any]) -> list[str]:
+    threads = {
+        "training.threads": 1,
+        "transfer.threads": 1,
+        "training.checkpoint_minutes": 0,
+        "training.validations": 4,
+    }
+    values = {"seed": seed} | threads
+    values |= {f"{section}.model.{name}": value for name, value in shape.items()}
+    values |= {f"{section}.{name}": value for name, value in more.items()}
+    return [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
+
+
+def _step(name: str, words: Sequence[Any]) -> None:
+    command = [sys.executable, "-m", f"components.{name}", *map(str, words)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BenchError(f"{name} ended with status {done.returncode}: {done.stderr[-2000:]}")
+
+
+def _digest(*facts: Any) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _interval(differences: Sequence[float]) -> str:
+    from components.study.statistics import interval
+
+    found = interval(differences)
+    return f"{found.mean:+.4f}" + (f" ± {found.mean - found.low:.4f}" if found.low is not None else "")
+
+
+def main() -> int:
+    arguments = parser(__doc__ or "")
+    arguments.add_argument("--tokens", type=Path, default=ROOT / "data" / "tokens", help="folder of token shards")
+    arguments.add_argument("--small-tokens", type=float, nargs="+", default=[1.5, 6.0, 18.0], help="in millions")
+    arguments.add_argument("--large-tokens", type=float, nargs="+", default=[0.7, 1.4, 2.8], help="in millions")
+    arguments.add_argument("--seeds", type=int, nargs="+", default=[1], help="the first chooses the rates")
+    arguments.add_argument("--rates", type=float, nargs="+", default=[0.002, 0.004], help="peaks after growth")
+    arguments.add_argument("--small-rate", type=float, default=0.01, help="peak of the small model's own training")
+    arguments.add_argument("--workers", type=int, default=2, help="trainings at once, one thread each")
+    arguments.add_argument("--work", type=Path, default=ROOT / ".phiforge" / "maturity", help="where results are kept")
+    options = arguments.parse_args()
+    bench = Bench(options.tokens, options.work, options.small_rate)
+    maturities = [round(1e6 * millions) for millions in options.small_tokens]
+    places = [(maturity, round(1e6 * millions)) for maturity in maturities for millions in options.large_tokens]
+    first = options.seeds[0]
+    with ThreadPoolExecutor(options.workers) as pool:
+        smalls = [(maturity, seed) for maturity in sorted(maturities, reverse=True) for seed in options.seeds]
+        list(pool.map(lambda each: bench.small(*each), smalls))
+        trials = [Cell(way, *at, first, rate) for at in places for way in WAYS for rate in options.rates]
+        best = best_rates(bench, trials, pool)
+        rows = [_row(bench, pool, [best[way, *at] for way in WAYS], options.seeds) for at in places]
+    report = Report("Growth or more training, at equal added FLOPs", machine(threads=1))
+    columns = ["small model's tokens", "larger model's tokens", *WAYS, "grown minus trained on", "rates"]
+    report.table(f"validation loss at the end of the decay, seeds {options.seeds}", columns, rows)
+    return report.finish(options)
+
+
+def _row(bench: Bench, pool: ThreadPoolExecutor, chosen: Sequence[Cell], seeds: Sequence[int]) -> list[Any]:
+    losses = []
+    for cell in chosen:
+        found = pool.map(bench.loss, [replace(cell, seed=seed) for seed in seeds])
+        losses.append([each["validation_loss"] for each in found])
+    differences = [ours - theirs for ours, theirs in zip(*losses, strict=True)]
+    means = [f"{sum(each) / len(each):.4f}" for each in losses]
+    rates = ", ".join(f"{cell.rate:g}" for cell in chosen)
+    return [f"{chosen[0].maturity:,}", f"{chosen[0].budget:,}", *means, _interval(differences), rates]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
