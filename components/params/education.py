@@ -54,11 +54,11 @@ class EducationParams(Section):
     )
     sample: int = Field(2_000, ge=100, le=1_000_000, description="Documents to label, stratified; the rest are scored")
     min_value: dict[Kind, Annotated[float, Field(ge=0, le=5)]] = Field(
-        {"web": 1.0, "prose": 0.2, "code": 0.5},
+        {"web": 1.0, "prose": 0.2, "code": 0.4},
         description="By kind, the educational value, 0 to 5, under which documents go; a kind not named isn't judged",
     )
     allowance: float = Field(
-        0.5, ge=0, le=5, description="Code: what comments and docstrings may add to the value of the code without them"
+        0.25, ge=0, le=5, description="Code: what comments and docstrings may add, as a share of the value without them"
     )
     ridge: float = Field(0.1, gt=0, le=1e6, description="Penalty of the classifier's weights (ridge regression)")
     min_f1: Fraction = Field(

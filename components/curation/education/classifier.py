@@ -85,7 +85,7 @@ class Classifier:
 
     Attributes:
         models: by kind; "" is fitted to all labels and scores the kinds that have no model of their own.
-        allowance: what comments may add to the value of code.
+        allowance: what comments may add to the value of code, as a share of it.
         provenance: of the labels, as `fit` was given it.
     """
 
@@ -256,7 +256,7 @@ def _ridge(matrix: Any, labels: np.ndarray, ridge: float) -> np.ndarray:
 
     if not matrix.shape[0]:
         return np.zeros(SIZE)
-    return lsqr(matrix, labels, damp=np.sqrt(ridge), atol=1e-8, btol=1e-8, iter_lim=300)[0]
+    return lsqr(matrix, labels, damp=np.sqrt(ridge), atol=1e-6, btol=1e-6, iter_lim=300)[0]
 
 
 def _calibration(raw: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,8 @@
 """The guard against 'many comments, so good code': a value counts only as far as the bare code bears it.
 
-guarded value = min(value as it stands, value without comments and docstrings + allowance). So comments may lower a value
-freely and raise it by the allowance at most, however many there are.
+guarded value = min(value as it stands, value without comments and docstrings x (1 + allowance)). So comments may lower a
+value freely, and raise it by a share of what the bare code is worth, however many there are: nothing is nothing, whatever
+is said about it. At a threshold t no code passes whose bare value is under t / (1 + allowance).
 """
 
 import re
@@ -69,6 +70,6 @@ def guarded(with_comments: np.ndarray, without: np.ndarray, allowance: float) ->
     Args:
         with_comments: values of the code as it stands.
         without: values of the same code by `without_comments`.
-        allowance: what comments may add.
+        allowance: what comments may add, as a share of the value without them.
     """
-    return np.minimum(with_comments, without + np.float32(allowance)).astype(np.float32)
+    return np.minimum(with_comments, without * np.float32(1 + allowance)).astype(np.float32)

@@ -111,7 +111,7 @@ def test_equal_input_gives_equal_bytes(fitted, labelled, tmp_path) -> None:
     assert again[1] == fitted[1]
 
 
-@pytest.mark.parametrize("threads", ["1", "2"])
+@pytest.mark.parametrize("threads", ["3"])
 def test_threads_do_not_matter(fitted, labelled, tmp_path, threads: str) -> None:
     (tmp_path / "rows.json").write_text(json.dumps(labelled))
     program = (
@@ -166,9 +166,7 @@ def test_chatter_cannot_lift_bad_code(fitted, labelled) -> None:
         scores = classifier.scores(chatty, ["code"] * len(bad))
         plain = classifier.scores(bad, ["code"] * len(bad)).bare
         assert (scores.values < 2.0).all()
-        assert (
-            scores.values <= plain + classifier.allowance + 0.3
-        ).all()  # blank lines stay, so shapes differ a little
+        assert (scores.values <= plain * (1 + classifier.allowance) + 1e-5).all()
     assert (scores.standing > scores.values).any()
 
 

@@ -81,6 +81,6 @@ def test_the_scan_is_linear(piece: str) -> None:
 
 
 def test_comments_add_the_allowance_at_most() -> None:
-    values = guarded(np.array([4.0, 1.0, 2.0], np.float32), np.array([1.0, 3.0, 1.8], np.float32), 0.5)
-    assert values.tolist() == [1.5, 1.0, 2.0]
+    values = guarded(np.array([4.0, 1.0, 2.0, 5.0], np.float32), np.array([1.0, 3.0, 1.8, 0.0], np.float32), 0.5)
+    assert values.tolist() == [1.5, 1.0, 2.0, 0.0]
     assert values.dtype == np.float32
