@@ -27,6 +27,7 @@ COMMAND = Command(
     outputs=(
         Argument("output", "directory for the curated documents", holds="part-*.parquet"),
         Argument("ledger", "Parquet file for what was dropped"),
+        Argument("report", "directory for the figures of the run", required=False, holds="curation.json"),
         Argument(
             "index",
             "directory for an index of what is kept, which later runs name as earlier",
@@ -34,7 +35,7 @@ COMMAND = Command(
             holds="index.json",
         ),
     ),
-    sections=("curation",),
+    sections=("seed", "curation", "benchmarking"),
 )
 
 if __name__ == "__main__":

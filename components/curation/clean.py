@@ -5,13 +5,15 @@ Its result is a folder:
 - `documents.parquet`: what passes all rules, as documents
 - `drops.parquet`: what doesn't, as rows of the ledger
 - `sketches.npy`: MinHash sketches of the documents, for deduplication
-- `figures.json`: what was counted
+- `lengths.npy`: their characters, for the strata of the sample that is labelled
+- `figures.json`: what was counted, and the items of benchmarks that were found
 """
 
+import functools
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.curation import language
+from components.curation.decontamination import BenchmarkIndex, Hit
 from components.curation.duplicates.sketches import save_sketches, sketch
+from components.curation.gates import web
+from components.curation.privacy.redact import redact
 from components.curation.rules import Failure, first_failure
 from components.curation.text import repair
 from components.documents import DOCUMENT, Document, Drop, LedgerWriter, document_id, shards
@@ -30,6 +35,7 @@ from components.params import CurationParams, LanguageParams
 
 STEP = "curation"
 DOCUMENTS, DROPS, SKETCHES, FIGURES = "documents.parquet", "drops.parquet", "sketches.npy", "figures.json"
+LENGTHS = "lengths.npy"
 CHARACTERS = 4_000_000  # of text judged at once, at least a document; bounds the memory of a worker
 
 Rows = list[dict[str, Any]]
@@ -42,9 +48,10 @@ class RowGroup:
     path: Path
     number: int
     params: CurationParams
+    benchmarks: Path | None  # where the index of what may not stand in a document is, if there is any
 
 
-def row_groups(directory: Path, params: CurationParams) -> dict[str, RowGroup]:
+def row_groups(directory: Path, params: CurationParams, benchmarks: Path | None) -> dict[str, RowGroup]:
     """The row groups of a document set, in order, each by a name that tells its content."""
     found = {}
     for path in shards(directory):
@@ -53,30 +60,40 @@ def row_groups(directory: Path, params: CurationParams) -> dict[str, RowGroup]:
             name = f"{sha256[:24]}-{number}"
             while name in found:  # a shard that is there twice is curated twice
                 name += "+"
-            found[name] = RowGroup(path.resolve(), number, params)
+            found[name] = RowGroup(path.resolve(), number, params, benchmarks)
     return found
 
 
 def clean(unit: RowGroup, folder: Path) -> None:
     """Write the result of a row group into a folder."""
-    figures: Counter[str] = Counter()
+    rows_in, redacted, hits, lengths = 0, Counter(), {}, []
     sketches = [sketch([], unit.params.duplicates)]
+    index = _index(unit.benchmarks) if unit.benchmarks else None
     with (
         pq.ParquetWriter(folder / DOCUMENTS, DOCUMENT, compression="zstd") as writer,
         LedgerWriter(folder / DROPS) as ledger,
     ):
         for rows in _portions(pq.ParquetFile(unit.path).read_row_group(unit.number)):
-            kept = []
-            for verdict in judge(rows, unit.params):
+            kept, rows_in = [], rows_in + len(rows)
+            for row, (verdict, found) in zip(rows, judge(rows, unit.params, index), strict=True):
+                if found:
+                    hits[row["id"]] = [asdict(hit) for hit in found]
                 if isinstance(verdict, Drop):
                     ledger.write(verdict)
                 else:
                     kept.append(verdict)
+                    lengths.append(len(verdict.text))
+                    redacted.update(verdict.metadata.get("redacted", {}))
             writer.write_table(pa.Table.from_pylist([document.row() for document in kept], schema=DOCUMENT))
             sketches.append(sketch([document.text for document in kept], unit.params.duplicates))
-            figures["documents"] += len(rows)
     save_sketches(folder / SKETCHES, np.concatenate(sketches))
-    write_json(folder / FIGURES, dict(figures))
+    np.save(folder / LENGTHS, np.array(lengths, dtype=np.int64), allow_pickle=False)
+    write_json(folder / FIGURES, {"documents": rows_in, "redacted": redacted, "hits": hits})
+
+
+@functools.lru_cache(maxsize=1)
+def _index(folder: Path) -> BenchmarkIndex:
+    return BenchmarkIndex.load(folder)
 
 
 def _portions(table: pa.Table) -> Iterator[Rows]:
@@ -90,8 +107,12 @@ def _portions(table: pa.Table) -> Iterator[Rows]:
         start = end
 
 
-def judge(rows: Rows, params: CurationParams) -> Iterator[Document | Drop]:
-    """Each raw row as a document in its new form, or as a drop with the first rule that it fails."""
+def judge(
+    rows: Rows, params: CurationParams, benchmarks: BenchmarkIndex | None = None
+) -> Iterator[tuple[Document | Drop, list[Hit]]]:
+    """Each raw row as a document in its new form, or as a drop with the first rule that it fails; and the items of benchmarks
+    that it holds, if the rules let it through.
+    """
     kinds = [row["kind"] for row in rows]
     texts = [repair(row["text"], row["kind"]) for row in rows]
     languages = language.verdicts(texts, kinds, params.language)
@@ -99,17 +120,38 @@ def judge(rows: Rows, params: CurationParams) -> Iterator[Document | Drop]:
         _foreign(found, params.language) or first_failure(text, kind, params)
         for text, kind, found in zip(texts, kinds, languages, strict=True)
     ]
-    for row, text, found, failure in zip(rows, texts, languages, failures, strict=True):
+    of_web = [index for index, kind in enumerate(kinds) if kind == "web" and not failures[index]]
+    if of_web:
+        for index, failure in zip(of_web, web.judge([texts[index] for index in of_web]), strict=True):
+            failures[index] = failure
+    passed = [index for index, failure in enumerate(failures) if not failure]
+    hits: list[list[Hit]] = [[] for _ in rows]
+    if benchmarks:
+        looked_for = benchmarks.find([texts[index] for index in passed], [kinds[index] for index in passed])
+        for index, found in zip(passed, looked_for, strict=True):
+            hits[index] = found
+            if found and params.decontamination.action == "drop":
+                failures[index] = _contaminated(found[0])
+    for row, text, spoken, failure, found in zip(rows, texts, languages, failures, hits, strict=True):
         if failure:
-            yield Drop(row["id"], STEP, failure.rule, failure.value, failure.threshold, failure.detail, row["source"])
+            reason = (failure.rule, failure.value, failure.threshold, failure.detail)
+            yield Drop(row["id"], STEP, *reason, row["source"]), found
             continue
         metadata = json.loads(row["metadata"])
-        if found:
-            metadata["language"] = found[0]
+        text, redacted = redact(text, row["kind"], params.privacy)
+        if spoken:
+            metadata["language"] = spoken[0]
+        if redacted:
+            metadata["redacted"] = dict(sorted(redacted.items()))
         new_id = document_id(text)
         if new_id != row["id"]:
             metadata["raw_id"] = row["id"]  # leads back to the raw document
-        yield Document(**{**row, "id": new_id, "text": text, "metadata": metadata})
+        yield Document(**{**row, "id": new_id, "text": text, "metadata": metadata}), found
+
+
+def _contaminated(hit: Hit) -> Failure:
+    detail = f"holds {hit.benchmark} {hit.item}: {hit.excerpt}"
+    return Failure(f"contaminated_{hit.rule}", hit.value, hit.threshold, detail)
 
 
 def _foreign(found: tuple[str, float] | None, params: LanguageParams) -> Failure | None:

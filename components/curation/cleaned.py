@@ -1,5 +1,6 @@
 """The documents that passed the rules, over all results of the first phase, by position."""
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from components.curation.clean import DOCUMENTS, SKETCHES
+from components.curation.clean import DOCUMENTS, FIGURES, LENGTHS, SKETCHES
 from components.curation.duplicates import ids as document_ids
 from components.curation.duplicates.sketches import SketchFiles
 from components.documents import KINDS
@@ -47,6 +48,16 @@ class Cleaned:
             if first < last:
                 rows = positions[first:last] - self.starts[number]
                 yield from self._read(number, ["text"])["text"].take(rows).to_pylist()
+
+    def strata(self, number: int) -> tuple[list[str], list[str], list[int]]:
+        """Ids, kinds and characters of a result's documents."""
+        table = self._read(number, ["id", "kind"])
+        lengths = np.load(self.folders[number] / LENGTHS, allow_pickle=False).tolist()
+        return table["id"].to_pylist(), table["kind"].to_pylist(), lengths
+
+    def figures(self, number: int) -> dict[str, Any]:
+        """What was counted of a result."""
+        return json.loads((self.folders[number] / FIGURES).read_text(encoding="utf-8"))
 
     def rows(self, number: int) -> list[dict[str, Any]]:
         """The documents of a result, as rows."""

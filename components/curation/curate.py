@@ -1,69 +1,84 @@
-"""Curation: repair, judge by rules, drop duplicates. Every drop stands in the ledger.
+"""Curation: repair, judge by rules, redact, score, drop what teaches little and what is there twice. Every drop stands in the
+ledger.
 
-In phases: row groups are repaired and judged in parallel (`clean`), whose results stay until nobody has used them for
-two weeks, so that a killed run goes on (`work`); then it is decided over all documents which duplicates go; then
-documents and ledger are written, in the order of the sources.
+In phases. Row groups are repaired and judged in parallel (`clean`). A sample of what is left is labelled, a classifier learns
+from the labels, and scores all documents in parallel (`scoring`). The results of both stay until nobody has used them for two
+weeks (`work`), so a killed run goes on, and a threshold moves without scoring again. Then it is decided over all documents
+which go for their value and which as duplicates, and documents and ledger are written, in the order of the sources.
 """
 
-import json
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from components.curation.clean import DROPS, FIGURES, STEP, clean, row_groups
+from components.curation.clean import STEP, clean, row_groups
 from components.curation.cleaned import Cleaned
+from components.curation.decontamination import BenchmarkIndex, Hit
 from components.curation.duplicates.clusters import Clusters, find
 from components.curation.duplicates.index import Index, write_index
 from components.curation.duplicates.sketches import algorithm
 from components.curation.language import check_languages
+from components.curation.scoring import score
+from components.curation.verdicts import Verdicts, low_values
 from components.curation.work import Work, drop_abandoned
-from components.documents import KINDS, Document, DocumentWriter, Drop, LedgerWriter, check_balance, read_ledger
+from components.documents import KINDS, DocumentWriter, Drop, LedgerWriter, check_balance, read_ledger
 from components.errors import StepError
-from components.files import atomic_directory, atomic_file
+from components.files import atomic_directory, atomic_file, sha256_file, write_json
 from components.params import CurationParams, Params
 from components.progress import Progress
 from components.tracking import Tracker, project_home
 
 WORK = Path(".phiforge") / "curation"  # in the project's main folder
+REPORT = "curation.json"
 
 
 def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker: Tracker) -> dict[str, Any]:
-    check_languages(params.curation.language)
-    earlier = _earlier(params.curation)
+    own = params.curation
+    check_languages(own.language)
+    earlier = Index(Path(own.duplicates.earlier), own.duplicates) if own.duplicates.earlier else None
+    data_dir = project_home() / params.benchmarking.data_dir if params.benchmarking.data_dir else None
+    benchmarks = BenchmarkIndex.build(data_dir, own.decontamination)
     folder = Path(inputs.get("work") or project_home() / WORK)
+    folder.mkdir(parents=True, exist_ok=True)
     drop_abandoned(folder)
-    units = row_groups(inputs["documents"], params.curation)
-    work = Work(folder, params.engine, Progress(len(units)))
-    documents = Cleaned(work.map("clean", _facts_of_cleaning(params.curation), units, clean))
-    with tempfile.TemporaryDirectory(prefix="scratch-", dir=folder) as scratch:
-        scores = np.zeros(len(documents), dtype=np.float32)
-        clusters = _clusters(documents, scores, params.curation, Path(scratch), earlier)
-        summary = _write(documents, clusters, params.curation, outputs, Path(scratch))
+    with tempfile.TemporaryDirectory(prefix="scratch-", dir=folder) as name:
+        scratch = Path(name).resolve()
+        units = row_groups(inputs["documents"], own, _saved(benchmarks, scratch / "benchmarks"))
+        work = Work(folder, params.engine, Progress(2 * len(units)))
+        documents = Cleaned(work.map("clean", _facts_of_cleaning(own, benchmarks, scratch), units, clean))
+        scores, education = score(documents, work, own.education, params.seed)
+        low = low_values(documents, scores, own)
+        clusters = _clusters(documents, np.where(low, np.nan, scores), own, scratch, earlier)
+        counted = _write(Verdicts(documents, scores, low, clusters, own), outputs, scratch)
         if outputs.get("index"):
-            write_index(
-                outputs["index"],
-                documents.sketches,
-                documents.ids,
-                clusters.kept,
-                params.curation.duplicates,
-                earlier,
-            )
-    return summary
+            kept = clusters.kept & ~low
+            write_index(outputs["index"], documents.sketches, documents.ids, kept, own.duplicates, earlier)
+    found = _found(documents, benchmarks)
+    if outputs.get("report"):
+        _write_report(outputs["report"], {"documents": counted, "education": education, **found})
+        tracker.artifact(outputs["report"], "curation")
+    return counted | _flat(education, found)
 
 
-def _earlier(params: CurationParams) -> Index | None:
-    return Index(Path(params.duplicates.earlier), params.duplicates) if params.duplicates.earlier else None
+def _saved(benchmarks: BenchmarkIndex, folder: Path) -> Path | None:
+    """Where workers find the index; None if it holds nothing."""
+    if not benchmarks.items:
+        return None
+    benchmarks.save(folder)
+    return folder
 
 
-def _facts_of_cleaning(params: CurationParams) -> dict[str, Any]:
+def _facts_of_cleaning(params: CurationParams, benchmarks: BenchmarkIndex, scratch: Path) -> dict[str, Any]:
     """What the results of `clean` depend on beside the text."""
-    return params.model_dump(mode="json", exclude={"duplicates"}) | {"sketches": algorithm(params.duplicates)}
+    facts = params.model_dump(mode="json", exclude={"duplicates", "education"})
+    if benchmarks.items:
+        facts["benchmarks"] = sha256_file(scratch / "benchmarks" / "index.json")
+    return facts | {"sketches": algorithm(params.duplicates)}
 
 
 def _clusters(
@@ -73,15 +88,13 @@ def _clusters(
     return find(documents.sketches, documents.ids, kinds, scores, texts, params.duplicates, scratch, earlier)
 
 
-def _write(
-    documents: Cleaned, clusters: Clusters, params: CurationParams, outputs: dict[str, Any], scratch: Path
-) -> dict[str, Any]:
-    """Write documents and ledger; returns the summary."""
+def _write(verdicts: Verdicts, outputs: dict[str, Any], scratch: Path) -> dict[str, Any]:
+    """Write documents and ledger; returns their counts."""
     figures: Counter[str] = Counter()
     rules: Counter[str] = Counter()
     with atomic_directory(outputs["output"]) as output:
         with DocumentWriter(output) as writer, LedgerWriter(scratch / "ledger.parquet") as ledger:
-            for verdict in _verdicts(documents, clusters, params):
+            for verdict in verdicts:
                 if isinstance(verdict, Drop):
                     ledger.write(verdict)
                     rules[verdict.rule] += 1
@@ -89,7 +102,8 @@ def _write(
                     writer.write(verdict)
                     figures[verdict.kind] += 1
                     figures["bytes"] += len(verdict.text.encode())
-        rows_in = sum(_figures(folder)["documents"] for folder in documents.folders)
+        documents = verdicts.documents
+        rows_in = sum(documents.figures(number)["documents"] for number in range(len(documents.folders)))
         check_balance(STEP, rows_in, writer.rows, ledger.rows)
         if not writer.rows:
             drops = _first(scratch / "ledger.parquet")
@@ -107,38 +121,42 @@ def _write(
     }
 
 
-def _verdicts(documents: Cleaned, clusters: Clusters, params: CurationParams) -> Iterator[Document | Drop]:
-    """What becomes of each raw document, in the order of the results; in each, what the rules have dropped comes first."""
-    kept, exact = clusters.kept, clusters.exact
-    for number, start in enumerate(documents.starts[:-1].tolist()):
-        yield from read_ledger(documents.folders[number] / DROPS)
-        rows = documents.rows(number)
-        positions = np.arange(start, start + len(rows))
-        keepers = clusters.cluster(positions)
-        for position, row, keeper in zip(positions.tolist(), rows, keepers, strict=True):
-            row["metadata"] = json.loads(row["metadata"])
-            size = int(clusters.size[position])
-            if kept[position]:
-                if size > 1:
-                    row["metadata"]["cluster_size"] = size
-                yield Document(**row)
-            elif exact[position]:
-                yield _drop(row, "exact_duplicate", None, None, f"same text as document {keeper}, one of {size}")
-            else:
-                threshold = params.duplicates.thresholds[row["kind"]]
-                jaccard = round(float(clusters.jaccard[position]), 4)
-                detail = f"resembles document {keeper}, which stands for {size}"
-                yield _drop(row, "near_duplicate", jaccard, threshold, detail)
-
-
-def _drop(row: dict[str, Any], rule: str, value: float | None, threshold: float | None, detail: str) -> Drop:
-    raw_id = row["metadata"].get("raw_id", row["id"])
-    return Drop(raw_id, STEP, rule, value, threshold, detail, row["source"])
-
-
-def _figures(folder: Path) -> dict[str, int]:
-    return json.loads((folder / FIGURES).read_text(encoding="utf-8"))
-
-
 def _first(ledger: Path) -> str:
     return "; ".join(f"{drop.source}: {drop.rule}: {drop.detail}" for drop in islice(read_ledger(ledger), 3))
+
+
+def _found(documents: Cleaned, benchmarks: BenchmarkIndex) -> dict[str, Any]:
+    """What was redacted, and which items of benchmarks were found."""
+    redacted: Counter[str] = Counter()
+    hits: list[tuple[str, list[Hit]]] = []
+    looked_at = 0
+    for number in range(len(documents.folders)):
+        figures = documents.figures(number)
+        redacted.update(figures["redacted"])
+        looked_at += figures["documents"]
+        hits += [(name, [Hit(**hit) for hit in found]) for name, found in figures["hits"].items()]
+    return {
+        "redacted": dict(sorted(redacted.items())),
+        "decontamination": benchmarks.report(looked_at if benchmarks.items else 0, hits),
+    }
+
+
+def _flat(education: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    """The figures of the summary beside the counts."""
+    kinds = education.get("kinds", {})
+    measured = {
+        kind: {name: round(of[name], 4) for name in ("f1", "spearman", "calibration_error") if of[name] is not None}
+        for kind, of in kinds.items()
+    }
+    checked = found["decontamination"]
+    return {
+        "redacted": found["redacted"],
+        "education": {"state": education["state"], "labels": education.get("labels", 0), "held_out": measured},
+        "decontamination": {"state": checked["state"], "documents_hit": checked["documents_hit"]},
+    }
+
+
+def _write_report(folder: Path, content: dict[str, Any]) -> None:
+    """`curation.json`: all that is to be told of the run."""
+    with atomic_directory(folder) as partial:
+        write_json(partial / REPORT, content)

@@ -5,6 +5,9 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from components.params.data import Kind
+from components.params.decontamination import DecontaminationParams
+from components.params.education import EducationParams
+from components.params.privacy import PrivacyParams
 from components.params.section import Fraction, Section
 
 Language = Annotated[str, Field(pattern="^[a-z]{2,3}$")]  # ISO 639
@@ -59,4 +62,7 @@ class CurationParams(Section):
         0.3, description="Gopher: share of lines that repeat earlier ones, at most"
     )
     language: LanguageParams = LanguageParams()
+    decontamination: DecontaminationParams = DecontaminationParams()
+    privacy: PrivacyParams = PrivacyParams()
+    education: EducationParams = EducationParams()
     duplicates: DuplicatesParams = DuplicatesParams()

@@ -1,7 +1,9 @@
 """Curation: what stays is clean and single, what goes stands in the ledger with its figure."""
 
+import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -21,10 +23,16 @@ from components.curation.rules import alpha_fraction, duplicate_line_fraction, f
 from components.curation.text import normalise
 from components.documents import Document, DocumentWriter, document_id, read_documents
 from components.errors import StepError
-from components.params import CurationParams, EngineParams, Params
+from components.params import BenchmarkingParams, CurationParams, EngineParams, Params
 from components.tracking import Tracker
 
 GOOD = "This is a sentence that teaches a reader something about the world, slowly and clearly, with an example.\n"
+ENGLISH = (
+    "The river runs through the valley, and in the evening the children walk home, because it is getting dark. They carry "
+    "books that they have read to each other.\nThe oldest of them tells a story about a ship that crosses the sea with "
+    "a load of salt, and the others ask how long it takes, how the sailors know the way, and what they eat.\n"
+)
+UNGATED = {"min_f1": 0.0, "min_spearman": -1.0}
 WORDS = [
     "river",
     "stone",
@@ -47,8 +55,15 @@ def curated(
     with DocumentWriter(folder / "raw", rows_per_shard=7) as writer:
         for document in documents:
             writer.write(document)
-    params = Params(engine=EngineParams(kind=kind, workers=workers), curation=CurationParams(**sections))
-    outputs = {"output": folder / "curated", "ledger": folder / "ledger.parquet", "index": folder / "index"}
+    sections["education"] = UNGATED | sections.get("education", {})
+    benchmarking = {"data_dir": str(folder / "benchmarks")} if (folder / "benchmarks").is_dir() else {}
+    params = Params(
+        engine=EngineParams(kind=kind, workers=workers),
+        curation=CurationParams(**sections),
+        benchmarking=BenchmarkingParams(**benchmarking),
+    )
+    outputs = {"output": folder / "curated", "ledger": folder / "ledger.parquet"}
+    outputs |= {"index": folder / "index", "report": folder / "report"}
     inputs = {"documents": folder / "raw", "work": folder / "work"}
     summary = curate.run(inputs, outputs, params, Tracker())
     return summary, list(read_documents(folder / "curated")), pq.read_table(folder / "ledger.parquet").to_pylist()
@@ -149,7 +164,14 @@ def test_a_kill_at_any_moment_leaves_nothing_that_looks_whole(tmp_path: Path) ->
         for row in rows:
             writer.write(row)
     words = ["--documents", "raw", "--output", "out", "--ledger", "ledger.parquet", "--work", "work"]
-    words += ["--set", "engine.kind=processes", "--set", "engine.workers=2"]
+    words += [
+        "--set",
+        "engine.kind=processes",
+        "--set",
+        "engine.workers=2",
+        "--set",
+        "curation.education.min_spearman=-1",
+    ]
     (tmp_path / "params.yaml").write_text("{}")
     command = [sys.executable, "-m", "components.curation", *words]
     environment = os.environ | {"PYTHONPATH": str(Path(curate.__file__).parents[2]), "PHIFORGE_WITHIN": "test"}
@@ -208,11 +230,94 @@ def test_a_later_run_drops_what_an_earlier_one_has_kept(tmp_path: Path) -> None:
     assert {row["rule"] for row in ledger} == {"exact_duplicate"}
 
 
+def functions(count: int) -> list[str]:
+    """Code of differing worth: loops and arithmetic, and bare delegation."""
+    good = 'def total_{n}(values):\n    """Sum of squares over {n}."""\n    result = 0\n    for value in values:\n'
+    good += "        if value > {n}:\n            result += value * value\n    return result\n"
+    poor = "def get_{n}(self):\n    tk = self._root_{n}._inner.handle_{n}\n    return tk._delegate_{n}.call_{n}(self._x_{n})\n"
+    return [(good if n % 2 else poor).format(n=n) + f"# {n * 7919}\n" for n in range(count)]
+
+
+def test_what_teaches_little_goes_and_a_threshold_moves_without_scoring_again(tmp_path: Path) -> None:
+    rows = [document(text, "code", str(number)) for number, text in enumerate(functions(240))]
+    one = {"thresholds": {"code": 1.0}}
+    _, kept, ledger = curated(tmp_path, rows, duplicates=one, education={"min_value": {"code": 0.5}})
+    values = {d.source: d.educational_value for d in kept} | {row["source"]: row["value"] for row in ledger}
+    assert {row["rule"] for row in ledger} == {"educational_value"}
+    assert all(value >= 0.5 for value in (d.educational_value for d in kept))
+    assert all(row["value"] < row["threshold"] == 0.5 for row in ledger)
+    good, poor = ([values[str(n)] for n in range(parity, 240, 2)] for parity in (1, 0))
+    assert min(good) > max(poor)
+    scored = {path: path.stat().st_mtime_ns for path in (tmp_path / "work").glob("score-*/*/scores.npy")}
+    summary, kept, ledger = curated(tmp_path, rows, duplicates=one, education={"min_value": {"code": 0.0}})
+    assert summary["documents_kept"] == 240
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "work").glob("score-*/*/scores.npy")} == scored
+    assert summary["education"]["state"] == "scored"
+    report = json.loads((tmp_path / "report" / "curation.json").read_text())
+    assert report["education"]["provenance"]["annotator"] == "heuristic/1"
+
+
+def test_of_near_duplicates_the_one_that_teaches_most_stays(tmp_path: Path) -> None:
+    better = functions(2)[1]
+    rows = [document(text, "code", str(number)) for number, text in enumerate(functions(200))]
+    pair = [better + "\nx = 1\n" * 1, better.replace('"""Sum of squares over 1."""', "pass")]
+    rows += [document(text, "code", f"pair {number}") for number, text in enumerate(pair)]
+    _, kept, ledger = curated(tmp_path, rows, education={"min_value": {}}, duplicates={"thresholds": {"code": 0.6}})
+    values = {d.id: d.educational_value for d in kept}
+    for row in ledger:
+        keeper = re.search(r"document (\w{32})", row["detail"]).group(1)
+        assert keeper in values
+
+
+def test_a_few_documents_are_not_scored_and_stay(tmp_path: Path) -> None:
+    summary, kept, _ = curated(tmp_path, [document(text) for text in essays(20)])
+    assert summary["education"]["state"].startswith("not scored: 20 different documents")
+    assert {d.educational_value for d in kept} == {None}
+    assert len(kept) == 20
+
+
+def test_personal_data_is_redacted_and_counted(tmp_path: Path) -> None:
+    rows = [document(f"{text} Write to jane.roe@firm.co.uk about it.") for text in essays(4)]
+    summary, kept, _ = curated(tmp_path, rows)
+    assert summary["redacted"] == {"email": 4}
+    assert all("<EMAIL>" in d.text and "@" not in d.text and d.metadata["redacted"] == {"email": 1} for d in kept)
+    assert {d.metadata["raw_id"] for d in kept} == {row.id for row in rows}
+
+
+def test_what_a_benchmark_asks_goes_and_is_reported(tmp_path: Path) -> None:
+    question = "Which of these rivers flows north through three countries and ends in a wide and shallow lake"
+    folder = tmp_path / "benchmarks" / "arc_easy"
+    folder.mkdir(parents=True)
+    row = {
+        "id": "q1",
+        "question": question,
+        "choices": {"text": ["Nile", "Moss"], "label": ["A", "B"]},
+        "answerKey": "B",
+    }
+    (folder / "test.jsonl").write_text(json.dumps(row) + "\n")
+    rows = [document(text, source=str(n)) for n, text in enumerate(essays(6))]
+    rows.append(document(f"{essays(9)[8]} {question.upper()}?", source="hit"))
+    summary, kept, ledger = curated(tmp_path, rows)
+    assert [(row["source"], row["rule"], row["value"]) for row in ledger] == [("hit", "contaminated_ngram_13", 13)]
+    assert summary["decontamination"] == {"state": "checked in part", "documents_hit": 1}
+    report = json.loads((tmp_path / "report" / "curation.json").read_text())["decontamination"]
+    assert report["benchmarks"]["arc_easy"]["documents_hit"] == 1
+    summary, kept, _ = curated(tmp_path, rows, decontamination={"action": "report"})
+    assert len(kept) == 7
+    assert summary["decontamination"]["documents_hit"] == 1
+
+
 def test_another_language_goes(tmp_path: Path) -> None:
     german = "Der Fluss fließt durch das Tal, und am Abend gehen die Kinder nach Hause, weil es dunkel wird. " * 3
-    _, kept, ledger = curated(tmp_path, [document(GOOD, "web"), document(german, "web"), document(german)])
+    _, kept, ledger = curated(tmp_path, [document(ENGLISH, "web"), document(german, "web"), document(german)])
     assert [(row["rule"], row["detail"][:11]) for row in ledger] == [("language", "language de")]
     assert {d.metadata.get("language") for d in kept} == {"en", None}
+
+
+def test_web_text_sees_the_rules_of_the_papers(tmp_path: Path) -> None:
+    _, kept, ledger = curated(tmp_path, [document(ENGLISH, "web"), document(GOOD, "web", "short"), document(GOOD)])
+    assert [(row["source"], row["rule"]) for row in ledger] == [("short", "gopher_quality.min_doc_words")]
+    assert len(kept) == 2
 
 
 def test_nothing_left_stops_the_run(tmp_path: Path) -> None:

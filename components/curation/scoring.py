@@ -1,0 +1,104 @@
+"""The educational value of all documents: a sample is labelled, a classifier learns from it, and scores them in parallel.
+
+A result of the phase `score` is a folder with `scores.npy`, float32 (documents,), of one result of `clean`.
+"""
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from components.curation.clean import DOCUMENTS
+from components.curation.cleaned import Cleaned
+from components.curation.education.annotate import annotate
+from components.curation.education.classifier import LEAST, Classifier, fit
+from components.curation.education.sample import Sample, stratum
+from components.curation.work import Work
+from components.files import sha256_file
+from components.params.education import EducationParams
+
+SCORES = "scores.npy"
+AT_ONCE = 512  # documents scored at once
+
+
+@dataclass(frozen=True)
+class _Unit:
+    documents: Path
+    classifier: Path
+
+
+def score(documents: Cleaned, work: Work, params: EducationParams, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
+    """The values of all documents, and what is to be told of them.
+
+    Returns:
+        float32 (documents,), 0 to 5; all NaN where there are fewer documents than a classifier can learn from.
+        `state`, and where there is a classifier `labels` (how many), `provenance` (of the labels) and `kinds` (held-out
+        figures, a kind).
+
+    Raises:
+        StepError: the labels cannot be had, or the classifier doesn't meet its gates.
+    """
+    positions, ids, kinds = _sample(documents, params.sample, seed)
+    if len(ids) < LEAST:
+        return np.full(len(documents), np.nan, dtype=np.float32), {
+            "state": f"not scored: {len(ids)} different documents, and {LEAST} are needed to learn from"
+        }
+    texts = list(documents.texts(positions))
+    labels = annotate(texts, ids, kinds, params, work.folder)
+    known = np.flatnonzero(~np.isnan(labels.values)).tolist()
+    classifier, report = fit(
+        [texts[i] for i in known], [kinds[i] for i in known], labels.values[known], seed, params, labels.provenance
+    )
+    report.check(params)
+    draft = work.folder / "classifier.npz"
+    classifier.save(draft)
+    digest = sha256_file(draft)
+    path = draft.replace(work.folder / f"classifier-{digest[:20]}.npz")  # under its content: runs may be side by side
+    told = {"state": "scored", "labels": len(known), "provenance": labels.provenance, "kinds": report.as_dict()}
+    return _score_all(documents, work, path), told | {"classifier": path.name}
+
+
+def _sample(documents: Cleaned, count: int, seed: int) -> tuple[np.ndarray, list[str], list[str]]:
+    """Positions, ids and kinds of the documents to label, by position."""
+    sample = Sample(count, seed)
+    for number in range(len(documents.folders)):
+        ids, kinds, lengths = documents.strata(number)
+        sample.add(ids, [stratum(kind, length) for kind, length in zip(kinds, lengths, strict=True)])
+    waiting = set(sample.ids())
+    chosen: list[tuple[int, str, str]] = []
+    for number, start in enumerate(documents.starts[:-1].tolist()):
+        ids, kinds, _ = documents.strata(number)
+        for offset, (name, kind) in enumerate(zip(ids, kinds, strict=True)):
+            if name in waiting:
+                waiting.remove(name)
+                chosen.append((start + offset, name, kind))
+    positions = np.array([position for position, _, _ in chosen], dtype=np.int64)
+    return positions, [name for _, name, _ in chosen], [kind for _, _, kind in chosen]
+
+
+def _score_all(documents: Cleaned, work: Work, classifier: Path) -> np.ndarray:
+    units = {
+        f"{folder.parent.name.removeprefix('clean-')}-{folder.name}": _Unit(folder, classifier)
+        for folder in documents.folders
+    }
+    folders = work.map("score", {"classifier": classifier.name}, units, score_unit)
+    parts = [np.load(folder / SCORES, allow_pickle=False) for folder in folders]
+    return np.concatenate([np.zeros(0, dtype=np.float32), *parts])
+
+
+def score_unit(unit: _Unit, folder: Path) -> None:
+    """Write the values of a result's documents into a folder."""
+    classifier = _classifier(unit.classifier)
+    parts = [np.zeros(0, dtype=np.float32)]
+    with pq.ParquetFile(unit.documents / DOCUMENTS) as file:
+        for batch in file.iter_batches(batch_size=AT_ONCE, columns=["text", "kind"]):
+            parts.append(classifier.score(batch["text"].to_pylist(), batch["kind"].to_pylist()))
+    np.save(folder / SCORES, np.concatenate(parts), allow_pickle=False)
+
+
+@functools.lru_cache(maxsize=1)
+def _classifier(path: Path) -> Classifier:
+    return Classifier.load(path)
