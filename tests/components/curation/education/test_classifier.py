@@ -179,6 +179,11 @@ def test_few_labels(labelled) -> None:
     assert not report.kinds["prose"].own_model
     assert report.kinds["code"].own_model
     assert len(classifier.score(["A web page of its own."], ["web"])) == 1
+    strict = PARAMS.model_copy(update={"min_f1": 1.0, "min_spearman": 1.0})
+    with pytest.raises(StepError, match=r"\(code: F1 .*; code: Spearman [^;]*\); label more"):
+        report.check(strict)  # prose, which has no model of its own, is held to no gate
+    few = [*range(100)]
+    fit([texts[i] for i in few], [kinds[i] for i in few], [labels[i] for i in few], 1, PARAMS)[1].check(strict)
 
 
 def test_an_annotator_that_says_one_thing_is_learnt(labelled) -> None:
