@@ -53,7 +53,7 @@ class Budget:
         if reply.tokens is None:
             if self.tokens or self.money:
                 raise StepError(
-                    f"the endpoint names no usage for model {reply.model!r}, so synthesis.teacher.budget_tokens and "
+                    f"the endpoint names no usage for model {reply.model!r}, so budget_tokens and "
                     "budget_money cannot be held; set both to 0, or use an endpoint that reports usage"
                 )
             return

@@ -41,12 +41,13 @@ class Endpoint(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How hard to try. `patience` and `timeout` in seconds."""
+    """How hard to try. `patience` and `timeout` in seconds; `section`: of the parameters, for messages."""
 
     concurrency: int
     attempts: int
     patience: float
     timeout: float
+    section: str = "synthesis.teacher"
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +304,7 @@ class Dispatcher:
         if self.tally.answered == 0 and len(self.tally.given_up) >= HOPELESS:
             reasons = Counter(given_up.kind for given_up in self.tally.given_up)
             (kind, count), *_ = reasons.most_common(1)
-            raise StepError(_hopeless(kind, count, len(self.tally.given_up), fault))
+            raise StepError(_hopeless(kind, count, len(self.tally.given_up), fault, self.policy.section))
 
     def _again(self, item: _Item, pause: float) -> None:
         self._number += 1
@@ -312,20 +313,21 @@ class Dispatcher:
     def _budget_spent(self) -> str:
         return (
             f"the budget of this plan is spent ({self.budget.says()}; the next request could cost more than is left): "
-            f"{self.tally.answered} answers of this run are kept; raise synthesis.teacher.budget_tokens or budget_money "
+            f"{self.tally.answered} answers of this run are kept; raise {self.policy.section}.budget_tokens or budget_money "
             "and run again to go on"
         )
 
 
 _REMEDIES = {
     "empty": "the model returned nothing; see whether it is a chat model with a template, whether its thinking uses up "
-    "synthesis.teacher.max_tokens, and what the server's log says",
-    "truncated": "raise synthesis.teacher.max_tokens",
+    "{section}.max_tokens, and what the server's log says",
+    "truncated": "raise {section}.max_tokens",
     "filtered": "the endpoint withholds its answers; choose another model or curriculum",
-    "format": "the model does not keep to the format; take a stronger one, or another synthesis.teacher.structured",
-    "refused": "see synthesis.teacher.request, structured and max_tokens: the endpoint may not know one of them",
+    "format": "the model does not keep to the format; take a stronger one, or another {section}.structured",
+    "refused": "see {section}.request, structured and max_tokens: the endpoint may not know one of them",
 }
 
 
-def _hopeless(kind: str, count: int, total: int, fault: Fault) -> str:
-    return f"none of the first {total} requests was answered ({count} times {kind}; last {fault}): {_REMEDIES[kind]}"
+def _hopeless(kind: str, count: int, total: int, fault: Fault, section: str) -> str:
+    remedy = _REMEDIES[kind].format(section=section)
+    return f"none of the first {total} requests was answered ({count} times {kind}; last {fault}): {remedy}"

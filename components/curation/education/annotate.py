@@ -21,6 +21,7 @@ from components.errors import StepError
 from components.params.education import AnnotatorEndpointParams, EducationParams
 
 HEURISTIC = "heuristic/1"  # a change of the heuristic is another number
+SECTION = "curation.education.endpoint"  # of the parameters
 STORE = "labels.sqlite"  # in the work folder
 RUBRIC = Path(__file__).with_name("rubric.md")
 SCHEMA = {
@@ -111,7 +112,7 @@ def _by_endpoint(
         raise StepError(
             f"educational value: the model {params.model!r} left {failed} of {len(texts)} documents without a label, at "
             f"most {params.max_failed:g} of them may stay so (document {ids[place]}: {reasons_of.get(ids[place], 'no answer')}); "
-            "take a stronger model, another education.endpoint.structured, more max_tokens, or raise max_failed"
+            "take a stronger model, another {SECTION}.structured, more max_tokens, or raise max_failed"
         )
     others = np.array([read(answer.text)[0] if answer else np.nan for answer in again], dtype=np.float64)
     provenance = {
@@ -140,14 +141,11 @@ def _fetch(
     missing = list(store.missing(requests))
     if not missing:
         return []  # nothing to ask: the endpoint need not even be there
-    named_by = ("education.endpoint.base_url", "education.endpoint.model")
+    named_by = (f"{SECTION}.base_url", f"{SECTION}.model")
     server = Server(params.base_url, params.model, params.api_key_env, named_by)
     budget = Budget.of(store, plan, params.budget_tokens, params.budget_money)
-    policy = Policy(params.concurrency, params.attempts, params.patience_s, params.timeout_s)
-    try:
-        tally = Dispatcher(OpenAIEndpoint(server), store, plan, budget, policy, unusable).run(missing)
-    except StepError as error:  # its remedies name the parameters of the step that asks most
-        raise StepError(str(error).replace("synthesis.teacher.", "education.endpoint.")) from error
+    policy = Policy(params.concurrency, params.attempts, params.patience_s, params.timeout_s, SECTION)
+    tally = Dispatcher(OpenAIEndpoint(server), store, plan, budget, policy, unusable).run(missing)
     return sorted((given_up.job, given_up.kind, given_up.detail) for given_up in tally.given_up)
 
 

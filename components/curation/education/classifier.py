@@ -181,7 +181,7 @@ def fit(
     if len(order) < LEAST:
         raise StepError(
             f"educational value: {len(order)} labelled documents are too few to learn from, {LEAST} are needed; "
-            "give more documents, or switch education off"
+            "give more documents"
         )
     texts, kinds = [texts[place] for place in order], [kinds[place] for place in order]
     values = np.array(labels, dtype=np.float64)[order]

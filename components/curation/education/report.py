@@ -75,7 +75,7 @@ class Report:
         if low:
             raise StepError(
                 f"educational value: the classifier doesn't meet its annotator ({'; '.join(low)}); label more documents "
-                "(education.sample), look at the labels, or lower education.min_f1 and education.min_spearman"
+                "(curation.education.sample), look at the labels, or lower curation.education.min_f1 and curation.education.min_spearman"
             )
 
 
