@@ -20,29 +20,44 @@ class Failure:
     detail: str
 
 
+@dataclass(frozen=True)
+class Check:
+    """A rule held against a text. `least`: whether the threshold is the least that passes, or the most."""
+
+    rule: str
+    value: float
+    threshold: float
+    least: bool
+    detail: str
+
+    @property
+    def passed(self) -> bool:
+        return self.value >= self.threshold if self.least else self.value <= self.threshold
+
+
 def first_failure(text: str, kind: str, params: CurationParams) -> Failure | None:
     """The first rule that the normalised text fails, cheapest rules first; None if it passes all."""
-    return next(_failures(text, kind, params), None)
+    return next(
+        (Failure(c.rule, c.value, c.threshold, c.detail) for c in checks(text, kind, params) if not c.passed), None
+    )
 
 
-def _failures(text: str, kind: str, params: CurationParams) -> Iterator[Failure]:
+def checks(text: str, kind: str, params: CurationParams) -> Iterator[Check]:
+    """Every rule for texts of the kind, in the order in which they are held."""
     chars = len(text)
-    if chars < params.min_chars:
-        yield Failure("min_chars", chars, params.min_chars, f"{chars} characters")
-    if chars > params.max_chars:
-        yield Failure("max_chars", chars, params.max_chars, f"{chars:,} characters")
+    yield Check("min_chars", chars, params.min_chars, True, f"{chars} characters")
+    yield Check("max_chars", chars, params.max_chars, False, f"{chars:,} characters")
     lines = text.splitlines()
-    longest = max(map(len, lines), default=0)
-    if longest > params.max_line_chars and kind == "code":
-        yield Failure("max_line_chars", longest, params.max_line_chars, f"a line of {longest:,} characters")
+    if kind == "code":
+        longest = max(map(len, lines), default=0)
+        yield Check("max_line_chars", longest, params.max_line_chars, False, f"a line of {longest:,} characters")
     minimum = params.min_alpha_fraction_code if kind == "code" else params.min_alpha_fraction
     alpha = alpha_fraction(text)
-    if alpha < minimum:
-        yield Failure("min_alpha_fraction", alpha, minimum, f"{alpha:.0%} of the non-blank characters are letters")
-    repeated = duplicate_line_fraction(lines)
-    if repeated > params.max_duplicate_line_fraction and kind != "code":
+    yield Check("min_alpha_fraction", alpha, minimum, True, f"{alpha:.0%} of the non-blank characters are letters")
+    if kind != "code":
+        repeated = duplicate_line_fraction(lines)
         detail = f"{repeated:.0%} of the lines repeat earlier ones"
-        yield Failure("max_duplicate_line_fraction", repeated, params.max_duplicate_line_fraction, detail)
+        yield Check("max_duplicate_line_fraction", repeated, params.max_duplicate_line_fraction, False, detail)
 
 
 def alpha_fraction(text: str) -> float:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from components.curation.rules import Failure
+from components.curation.rules import Check, Failure
 
 _WORD = r"[\p{L}\p{N}_]+|[^\p{L}\p{N}_\s]+"
 _SOLID_WORD = r"_*[\p{L}\p{N}][\p{L}\p{N}_]*"  # a word that is more than punctuation
@@ -77,6 +77,16 @@ def judge(texts: Sequence[str], rules: Sequence[Rule] = RULES) -> list[Failure |
             detail = f"{value:.4g} {rule.meaning}; at {'least' if rule.least else 'most'} {rule.threshold:g} pass"
             first[index] = Failure(rule.name, value, rule.threshold, detail)
     return first
+
+
+def explain(text: str, rules: Sequence[Rule] = RULES) -> list[Check]:
+    """Every rule with its figure for one text, in the order of `rules`."""
+    row = figures([text]).row(0, named=True)
+    return [
+        Check(rule.name, row[rule.figure] or 0.0, rule.threshold, rule.least, rule.meaning)
+        for rule in rules
+        if row[rule.figure] is not None or rule.least
+    ]
 
 
 def figures(texts: Sequence[str]) -> pl.DataFrame:

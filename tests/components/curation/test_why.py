@@ -1,0 +1,76 @@
+"""`why`: for each fate of a document the rule, the figure and the threshold; for a text that is new, how it would be judged."""
+
+from pathlib import Path
+
+import pytest
+
+from components.curation.why import main
+from tests.components.curation.test_curation import ENGLISH, GOOD, curated, document, essays
+
+
+@pytest.fixture
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """A curated corpus in the current folder; raw ids by what became of them."""
+    one, two = essays(2, words=120)
+    rows = {
+        "kept": document(ENGLISH),
+        "short": document("short", source="a note"),
+        "near": document(two.replace("\n", " indeed and again\n"), source="the copy"),
+        "near too": document(two),
+        "redacted": document(f"{one} Write to jane.roe@firm.co.uk about it."),
+    }
+    curated(tmp_path, list(rows.values()))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text("{}")
+    return {name: row.id for name, row in rows.items()}
+
+
+def why(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    folders = ["--documents", "raw", "--curated", "curated", "--ledger", "ledger.parquet"]
+    assert main([*words, *folders]) == 0
+    return capsys.readouterr().out
+
+
+def test_a_document_that_was_dropped(made: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    said = why(capsys, made["short"][:10])
+    assert "prose from a note, licence MIT" in said
+    assert "dropped by min_chars: 6 characters\n  figure 6, threshold 80" in said
+    assert any(line.split() == ["min_chars", "6", ">=", "80", "FAILS"] for line in said.splitlines())
+
+
+def test_of_near_duplicates_each_says_what_became_of_it(
+    made: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = {name: why(capsys, made[name]) for name in ("near", "near too")}
+    dropped = next(name for name in said if "dropped by near_duplicate" in said[name])
+    (keeper,) = set(said) - {dropped}
+    assert f"resembles document {made[keeper]}" in said[dropped]
+    assert "it stands for 2 documents" in said[keeper]
+
+
+def test_a_document_that_was_changed_is_found_by_both_ids(
+    made: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = why(capsys, made["redacted"])
+    assert "redacted: email 1" in said
+    new = said.partition("kept as ")[2][:32]
+    assert new != made["redacted"]
+    assert f"as it was read it is {made['redacted']}" in why(capsys, new)
+
+
+def test_a_text_that_is_known_and_one_that_is_not(
+    made: dict[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "text").write_text(ENGLISH)
+    assert f"kept as {made['kept']}" in why(capsys, "--text", "text")
+    (tmp_path / "text").write_text(GOOD)
+    said = why(capsys, "--text", "text", "--kind", "web")
+    assert "no run has seen this text" in said
+    assert any(line.startswith("gopher_quality.min_doc_words") and line.endswith("FAILS") for line in said.splitlines())
+
+
+def test_an_unknown_id_is_said(made: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["0123456789", "--documents", "raw", "--curated", "curated"]) == 1
+    assert "no document has the id '0123456789' in raw, curated" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["0123"])
