@@ -28,6 +28,7 @@ from components.curation.duplicates.sketches import save_sketches, sketch
 from components.curation.gates import web
 from components.curation.privacy.redact import redact
 from components.curation.rules import Failure, first_failure
+from components.curation.tally import count_rows
 from components.curation.text import repair
 from components.documents import DOCUMENT, Document, Drop, LedgerWriter, document_id, shards
 from components.files import sha256_file, write_json
@@ -66,7 +67,7 @@ def row_groups(directory: Path, params: CurationParams, benchmarks: Path | None)
 
 def clean(unit: RowGroup, folder: Path) -> None:
     """Write the result of a row group into a folder."""
-    rows_in, redacted, hits, lengths = 0, Counter(), {}, []
+    rows_in, redacted, hits, lengths, counts = 0, Counter(), {}, [], []
     sketches = [sketch([], unit.params.duplicates)]
     index = _index(unit.benchmarks) if unit.benchmarks else None
     with (
@@ -74,21 +75,23 @@ def clean(unit: RowGroup, folder: Path) -> None:
         LedgerWriter(folder / DROPS) as ledger,
     ):
         for rows in _portions(pq.ParquetFile(unit.path).read_row_group(unit.number)):
-            kept, rows_in = [], rows_in + len(rows)
+            kept, rules, rows_in = [], [], rows_in + len(rows)
             for row, (verdict, found) in zip(rows, judge(rows, unit.params, index), strict=True):
                 if found:
                     hits[row["id"]] = [asdict(hit) for hit in found]
+                rules.append(verdict.rule if isinstance(verdict, Drop) else "")
                 if isinstance(verdict, Drop):
                     ledger.write(verdict)
                 else:
                     kept.append(verdict)
                     lengths.append(len(verdict.text))
                     redacted.update(verdict.metadata.get("redacted", {}))
+            counts += count_rows(rows, rules)
             writer.write_table(pa.Table.from_pylist([document.row() for document in kept], schema=DOCUMENT))
             sketches.append(sketch([document.text for document in kept], unit.params.duplicates))
     save_sketches(folder / SKETCHES, np.concatenate(sketches))
     np.save(folder / LENGTHS, np.array(lengths, dtype=np.int64), allow_pickle=False)
-    write_json(folder / FIGURES, {"documents": rows_in, "redacted": redacted, "hits": hits})
+    write_json(folder / FIGURES, {"documents": rows_in, "redacted": redacted, "hits": hits, "counts": counts})
 
 
 @functools.lru_cache(maxsize=1)

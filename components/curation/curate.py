@@ -23,6 +23,7 @@ from components.curation.duplicates.clusters import Clusters, find
 from components.curation.duplicates.index import Index, write_index
 from components.curation.duplicates.sketches import algorithm
 from components.curation.language import check_languages
+from components.curation.page import figures, samples, write_page
 from components.curation.scoring import score
 from components.curation.verdicts import Verdicts, low_values
 from components.curation.work import Work, drop_abandoned
@@ -34,7 +35,6 @@ from components.progress import Progress
 from components.tracking import Tracker, project_home
 
 WORK = Path(".phiforge") / "curation"  # in the project's main folder
-REPORT = "curation.json"
 
 
 def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker: Tracker) -> dict[str, Any]:
@@ -54,13 +54,19 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
         scores, education = score(documents, work, own.education, params.seed)
         low = low_values(documents, scores, own)
         clusters = _clusters(documents, np.where(low, np.nan, scores), own, scratch, earlier)
-        counted = _write(Verdicts(documents, scores, low, clusters, own), outputs, scratch)
+        verdicts = Verdicts(documents, scores, low, clusters, own)
+        counted = _write(verdicts, outputs, scratch)
         if outputs.get("index"):
             kept = clusters.kept & ~low
             write_index(outputs["index"], documents.sketches, documents.ids, kept, own.duplicates, earlier)
     found = _found(documents, benchmarks)
     if outputs.get("report"):
-        _write_report(outputs["report"], {"documents": counted, "education": education, **found})
+        content = {"documents": counted, "education": education, **found}
+        content |= figures(documents, scores, verdicts.tally, own)
+        content["samples"] = samples(verdicts.tally, inputs["documents"], own)
+        with atomic_directory(outputs["report"]) as partial:
+            write_json(partial / "curation.json", content)
+            write_page(partial / "index.html", content)
         tracker.artifact(outputs["report"], "curation")
     return counted | _flat(education, found)
 
@@ -154,9 +160,3 @@ def _flat(education: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
         "education": {"state": education["state"], "labels": education.get("labels", 0), "held_out": measured},
         "decontamination": {"state": checked["state"], "documents_hit": checked["documents_hit"]},
     }
-
-
-def _write_report(folder: Path, content: dict[str, Any]) -> None:
-    """`curation.json`: all that is to be told of the run."""
-    with atomic_directory(folder) as partial:
-        write_json(partial / REPORT, content)

@@ -9,6 +9,7 @@ import numpy as np
 from components.curation.clean import DROPS, STEP
 from components.curation.cleaned import Cleaned
 from components.curation.duplicates.clusters import Clusters
+from components.curation.tally import Tally
 from components.documents import KINDS, Document, Drop, read_ledger
 from components.params import CurationParams
 
@@ -16,6 +17,9 @@ from components.params import CurationParams
 class Verdicts:
     """The documents that stay and the ledger's rows, in the order of the results; in each, what the rules have dropped comes
     first.
+
+    Attributes:
+        tally: takes every verdict that has been given.
 
     Args:
         scores: float32 (documents,), educational value; NaN where it isn't known.
@@ -27,16 +31,24 @@ class Verdicts:
     ) -> None:
         self.documents, self.scores, self.low, self.clusters, self.params = documents, scores, low, clusters, params
         self._kept, self._exact = clusters.kept, clusters.exact
+        self.tally = Tally()
 
     def __iter__(self) -> Iterator[Document | Drop]:
         for number, start in enumerate(self.documents.starts[:-1].tolist()):
-            yield from read_ledger(self.documents.folders[number] / DROPS)
+            for drop in read_ledger(self.documents.folders[number] / DROPS):
+                self.tally.drop(drop, None)
+                yield drop
             rows = self.documents.rows(number)
             positions = np.arange(start, start + len(rows))
             keepers = self.clusters.cluster(positions)
             for position, row, keeper in zip(positions.tolist(), rows, keepers, strict=True):
                 row["metadata"] = json.loads(row["metadata"])
-                yield self._verdict(position, row, keeper)
+                verdict = self._verdict(position, row, keeper)
+                if isinstance(verdict, Drop):
+                    self.tally.drop(verdict, row)
+                else:
+                    self.tally.keep(verdict)
+                yield verdict
 
     def _verdict(self, position: int, row: dict[str, Any], keeper: str) -> Document | Drop:
         score = float(self.scores[position])

@@ -1,0 +1,169 @@
+"""The data page: what came in, what went at which stage, what stayed, and samples of both sides of each border.
+
+One HTML file with drawings in it, no script, no network.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from components.curation.cleaned import Cleaned
+from components.curation.gates import web
+from components.curation.privacy.redact import redact
+from components.curation.rules import Check, checks
+from components.curation.tally import EXCERPT, NEAREST, STAGES, Tally, stage_of
+from components.documents import KINDS, Document, Drop, read_batches
+from components.files import atomic_file
+from components.pages import render
+from components.params import CurationParams
+
+TEMPLATE = Path(__file__).with_name("page.html.j2")
+TOP = 20  # origins that are listed
+BINS = 20  # of the histogram of values
+
+
+def figures(documents: Cleaned, scores: np.ndarray, tally: Tally, params: CurationParams) -> dict[str, Any]:
+    """Counts for `curation.json`: `flow` by kind and stage, `origins`, `licenses`, `values` (histograms)."""
+    came: dict[str, list[int]] = {}
+    went: dict[tuple[str, str], list[int]] = {}
+    licenses: dict[str, list[int]] = {}
+    origins: Counter[str] = Counter()
+    for number in range(len(documents.folders)):
+        for kind, place, license, rule, count, size in documents.figures(number)["counts"]:
+            _add(came, kind, count, size)
+            _add(licenses, license, count, size)
+            origins[place] += count
+            if rule:
+                _add(went, (kind, stage_of(rule)), count, size)
+    for (kind, rule), (count, size) in tally.late.items():
+        _add(went, (kind, stage_of(rule)), count, size)
+    return {
+        "flow": {
+            kind: {
+                "in": came[kind],
+                "dropped": {stage: went.get((kind, stage), [0, 0]) for stage in STAGES},
+                "kept": tally.kept.get(kind, [0, 0]),
+            }
+            for kind in KINDS
+            if kind in came
+        },
+        "origins": {name: [count, tally.origins[name]] for name, count in _most(origins)},
+        "origins_in_all": len(origins),
+        "licenses": {name: [*licenses[name], *tally.licenses.get(name, [0, 0])] for name in sorted(licenses)},
+        "values": _histograms(documents, scores, params),
+    }
+
+
+def _most(counts: Counter[str]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:TOP]
+
+
+def _add(table: dict[Any, list[int]], key: Any, count: int, size: int) -> None:
+    entry = table.setdefault(key, [0, 0])
+    entry[0] += count
+    entry[1] += size
+
+
+def _histograms(documents: Cleaned, scores: np.ndarray, params: CurationParams) -> dict[str, Any]:
+    """Documents by value, a kind: of those that passed the rules."""
+    found = {}
+    for place, kind in enumerate(KINDS):
+        own = scores[(documents.kinds == place) & ~np.isnan(scores)]
+        if len(own):
+            counts = np.histogram(own, bins=BINS, range=(0, 5))[0].tolist()
+            found[kind] = {"counts": counts, "threshold": params.education.min_value.get(kind)}
+    return found
+
+
+def samples(tally: Tally, raw: Path, params: CurationParams) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """By rule: `dropped` and `kept`, the documents whose figures are nearest the threshold, with an excerpt each."""
+    border = tally.border()
+    texts = _texts(raw, {drop.id for drops in border.values() for drop in drops}, params)
+    found: dict[str, dict[str, list[dict[str, Any]]]] = {
+        rule: {"dropped": [_of_drop(drop, texts.get(drop.id, "")) for drop in drops], "kept": []}
+        for rule, drops in border.items()
+    }
+    nearest: dict[str, list[tuple[float, str, Check, Document]]] = {}
+    for document in tally.sample():
+        held = checks(document.text, document.kind, params)
+        for check in [*held, *(web.explain(document.text) if document.kind == "web" else ())]:
+            if check.rule in found and check.passed:
+                distance = abs(check.value - check.threshold)
+                nearest.setdefault(check.rule, []).append((distance, document.id, check, document))
+    for rule, near in nearest.items():
+        near.sort(key=lambda item: item[:2])
+        found[rule]["kept"] = [_of_kept(document, check.value) for _, _, check, document in near[:NEAREST]]
+    if "educational_value" in found:
+        found["educational_value"]["kept"] = [
+            _of_kept(document, document.educational_value or 0.0) for document in tally.least_valued()
+        ]
+    return found
+
+
+def _texts(raw: Path, ids: set[str], params: CurationParams) -> dict[str, str]:
+    """The beginnings of raw documents by id, redacted as they would have been, had they stayed."""
+    found: dict[str, str] = {}
+    if not ids:
+        return found
+    for batch in read_batches(raw, ["id", "text", "kind"]):
+        for index, name in enumerate(batch["id"].to_pylist()):
+            if name in ids and name not in found:
+                beginning = batch["text"][index].as_py()[: 2 * EXCERPT]
+                found[name], _ = redact(beginning, batch["kind"][index].as_py(), params.privacy)
+    return found
+
+
+def _of_drop(drop: Drop, text: str) -> dict[str, Any]:
+    shown = {"id": drop.id, "source": drop.source, "value": drop.value, "threshold": drop.threshold}
+    return shown | {"detail": drop.detail, "text": text[:EXCERPT]}
+
+
+def _of_kept(document: Document, value: float) -> dict[str, Any]:
+    return {"id": document.id, "source": document.source, "value": value, "text": document.text[:EXCERPT]}
+
+
+def write_page(path: Path, content: dict[str, Any]) -> None:
+    """The page, from what `curation.json` holds."""
+    with atomic_file(path) as partial:
+        page = render(
+            TEMPLATE,
+            content=content,
+            stages=STAGES,
+            waterfalls={kind: waterfall(flow) for kind, flow in content["flow"].items()},
+            histograms={kind: bars(found) for kind, found in content["values"].items()},
+            megabytes=lambda size: f"{size / 1e6:,.2f}" if size < 1e8 else f"{size / 1e6:,.0f}",
+        )
+        partial.write_text(page, encoding="utf-8")
+
+
+def waterfall(flow: dict[str, Any]) -> list[dict[str, Any]]:
+    """The bars of a kind from what came in to what stayed: label, documents, bytes, left and width in percent of what came in."""
+    whole, left = flow["in"][0], flow["in"][0]
+    rows = [{"label": "in", "documents": whole, "bytes": flow["in"][1], "left": 0.0, "width": 100.0, "class": "whole"}]
+    for stage, (count, size) in flow["dropped"].items():
+        left -= count
+        place, width = 100 * left / whole, 100 * count / whole
+        rows.append({"label": stage, "documents": count, "bytes": size, "left": place, "width": width, "class": "gone"})
+    count, size = flow["kept"]
+    rows.append(
+        {"label": "kept", "documents": count, "bytes": size, "left": 0.0, "width": 100 * count / whole, "class": "kept"}
+    )
+    return rows
+
+
+def bars(found: dict[str, Any]) -> dict[str, Any]:
+    """Heights in percent of the highest, what each stands for, and where the threshold is, in percent of the width."""
+    counts: Sequence[int] = found["counts"]
+    highest, threshold = max(counts), found["threshold"]
+    edges = [5 * number / BINS for number in range(BINS + 1)]
+    return {
+        "bars": [
+            {"height": 100 * count / highest, "documents": count, "low": edges[n], "high": edges[n + 1]}
+            for n, count in enumerate(counts)
+        ],
+        "threshold": threshold,
+        "place": None if threshold is None else 100 * threshold / 5,
+    }

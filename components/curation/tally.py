@@ -1,0 +1,126 @@
+"""What is counted while verdicts are given, for the page: documents and bytes by stage, source and licence, and samples.
+
+Memory grows with the number of origins (hosts, top folders), not with the documents.
+"""
+
+import hashlib
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from components.documents import Document, Drop
+
+STAGES = ("language", "rules", "decontamination", "educational value", "duplicates")
+NEAREST = 3  # samples a rule, of what went and of what stayed
+SAMPLED = 2_000  # kept documents whose figures are looked at for the border
+EXCERPT = 400  # characters of a sample
+Counts = Counter[tuple[str, ...]]  # documents and bytes, by whatever they are counted by
+
+
+def stage_of(rule: str) -> str:
+    """The stage that a rule belongs to."""
+    if rule.startswith("language"):
+        return "language"
+    if rule.startswith("contaminated_"):
+        return "decontamination"
+    if rule == "educational_value":
+        return "educational value"
+    return "duplicates" if rule in ("exact_duplicate", "near_duplicate") else "rules"
+
+
+def origin(source: str) -> str:
+    """Where a document is from, in short: the host of an address, the first part of a dotted name, the first folder."""
+    _, separator, rest = source.partition("://")
+    if separator:
+        host = rest.partition("/")[0].rpartition("@")[2].partition(":")[0]
+        return host.lower().removeprefix("www.")
+    prefix, colon, name = source.partition(":")
+    if colon and "/" not in prefix:
+        return f"{prefix}:{name.partition('.')[0]}"
+    return source.partition("/")[0]
+
+
+def count_rows(rows: Iterable[Mapping[str, Any]], rules: Iterable[str]) -> list[list[Any]]:
+    """[kind, origin, licence, rule, documents, bytes] of raw rows; the rule that each has failed, or an empty string."""
+    documents: Counts = Counter()
+    sizes: Counts = Counter()
+    for row, rule in zip(rows, rules, strict=True):
+        key = row["kind"], origin(row["source"]), row["license"], rule
+        documents[key] += 1
+        sizes[key] += len(row["text"].encode("utf-8", "surrogatepass"))
+    return [[*key, count, sizes[key]] for key, count in sorted(documents.items())]
+
+
+class Tally:
+    """Takes every verdict, in order.
+
+    Attributes:
+        kept: [documents, bytes] by kind.
+        licenses: [documents, bytes] kept, by licence.
+        origins: documents kept, by origin.
+    """
+
+    def __init__(self) -> None:
+        self.kept: dict[str, list[int]] = {}
+        self.licenses: dict[str, list[int]] = {}
+        self.origins: Counter[str] = Counter()
+        self.late: dict[tuple[str, str], list[int]] = {}  # by kind and rule: what went after all were scored
+        self._border: dict[str, list[tuple[float, str, Drop]]] = {}
+        self._low: list[tuple[float, str, Document]] = []  # kept documents of the least value
+        self._sample: list[tuple[int, str, Document]] = []
+
+    def keep(self, document: Document) -> None:
+        size = len(document.text.encode())
+        for table, key in ((self.kept, document.kind), (self.licenses, document.license)):
+            _add(table, key, size)
+        self.origins[origin(document.source)] += 1
+        draw = int.from_bytes(hashlib.sha256(document.id.encode()).digest()[:8], "big")
+        _push(self._sample, (-draw, document.id, document), SAMPLED)
+        if document.educational_value is not None:
+            _push(self._low, (-document.educational_value, document.id, document), NEAREST)
+
+    def drop(self, drop: Drop, row: Mapping[str, Any] | None) -> None:
+        """`row`: the document, where it went after all were scored."""
+        if row is not None:
+            _add(self.late, (row["kind"], drop.rule), len(row["text"].encode()))
+        if drop.value is not None and drop.threshold is not None:
+            distance = abs(drop.value - drop.threshold)
+            _push(self._border.setdefault(drop.rule, []), (-distance, drop.id, drop), NEAREST)
+
+    def border(self) -> dict[str, list[Drop]]:
+        """By rule, what went with the figures nearest the threshold, nearest first."""
+        return {rule: [drop for *_, drop in sorted(heap, key=_order)] for rule, heap in sorted(self._border.items())}
+
+    def least_valued(self) -> list[Document]:
+        """The kept documents of the least educational value, least first."""
+        return [document for *_, document in sorted(self._low, key=_order)]
+
+    def sample(self) -> list[Document]:
+        """Some kept documents, by a hash of their ids."""
+        return [document for *_, document in sorted(self._sample, key=_order)]
+
+
+def _add(table: dict[Any, list[int]], key: Any, size: int) -> None:
+    entry = table.setdefault(key, [0, 0])
+    entry[0] += 1
+    entry[1] += size
+
+
+def _order(item: tuple[Any, ...]) -> tuple[Any, ...]:
+    return -item[0], item[1]
+
+
+def _push(heap: list[Any], item: tuple[Any, ...], most: int) -> None:
+    """Keep the `most` items with the largest first part; equal ones by id."""
+    if len(heap) < most:
+        heapq.heappush(heap, _Item(item))
+    elif heap[0] < _Item(item):
+        heapq.heapreplace(heap, _Item(item))
+
+
+class _Item(tuple):
+    """Compares by its first two parts alone: documents have no order."""
+
+    def __lt__(self, other: Any) -> bool:
+        return self[:2] < other[:2]

@@ -1,0 +1,82 @@
+"""The data page: its counts are those of the ledger, hostile text stays text, equal runs give equal bytes."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from components.curation.tally import STAGES, origin, stage_of
+from tests.components.curation.test_curation import ENGLISH, GOOD, curated, document, essays, functions
+
+HOSTILE = "<script>alert('x')</script> & \"quotes\" </pre></article> "
+
+
+def corpus() -> list:
+    rows = [document(text, source=f"https://www.site{n % 3}.org/page/{n}") for n, text in enumerate(essays(40))]
+    rows += [document(text, "code", f"python:module{n % 5}.name{n}") for n, text in enumerate(functions(120))]
+    rows += [document(ENGLISH, "web", "notes/one.txt"), document(GOOD, "web", HOSTILE), document(HOSTILE, source="bad")]
+    return [*rows, document(essays(1)[0], "prose", "again"), document("Write to jane.roe@firm.co.uk.")]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict, list]:
+    root = tmp_path_factory.mktemp("page")
+    summary, _, ledger = curated(root, corpus())
+    return root, summary, ledger
+
+
+def test_what_came_in_went_or_stayed(made: tuple[Path, dict, list]) -> None:
+    root, summary, ledger = made
+    content = json.loads((root / "report" / "curation.json").read_text())
+    for flow in content["flow"].values():
+        assert flow["in"][0] == flow["kept"][0] + sum(count for count, _ in flow["dropped"].values())
+    assert sum(flow["in"][0] for flow in content["flow"].values()) == summary["documents_in"]
+    assert sum(flow["kept"][0] for flow in content["flow"].values()) == summary["documents_kept"]
+    by_stage = {stage: sum(stage_of(row["rule"]) == stage for row in ledger) for stage in STAGES}
+    assert by_stage == {stage: sum(f["dropped"][stage][0] for f in content["flow"].values()) for stage in STAGES}
+    assert content["origins"]["site0.org"][0] == 14
+    assert content["licenses"]["MIT"][0] == summary["documents_in"]
+    assert sum(content["values"]["code"]["counts"]) == 120
+
+
+def test_the_page_needs_nothing_beside_it_and_shows_hostile_text_as_text(made: tuple[Path, dict, list]) -> None:
+    root, _, _ = made
+    page = (root / "report" / "index.html").read_text()
+    assert "<script" not in page
+    assert not re.search(r"(?:src|href)=[\"'](?!#)", page)
+    assert "@import" not in page
+    assert "&lt;script&gt;" in page
+    assert "Write to &lt;EMAIL&gt;." in page
+    assert "jane.roe" not in page
+    assert page.count("<article>") == page.count("</article>") > 3
+
+
+def test_equal_runs_give_equal_pages_whatever_the_workers(made: tuple[Path, dict, list], tmp_path: Path) -> None:
+    root, _, _ = made
+    curated(tmp_path, corpus(), "processes", 2)
+    for name in ("curation.json", "index.html"):
+        assert (root / "report" / name).read_bytes() == (tmp_path / "report" / name).read_bytes()
+
+
+def test_without_values_the_page_says_so(tmp_path: Path) -> None:
+    curated(tmp_path, [document(text) for text in essays(5)])
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "Not scored: 5 different documents" in page
+    assert "nothing went" in page
+
+
+@pytest.mark.parametrize(
+    ("source", "place"),
+    [
+        ("https://www.Example.org/a/b?c", "example.org"),
+        ("http://[broken/a", "[broken"),
+        ("ftp://user:word@host.net:21/a", "host.net"),
+        ("python:json.decoder.JSONDecoder", "python:json"),
+        ("notes/a/b.txt", "notes"),
+        ("file.txt", "file.txt"),
+        ("", ""),
+    ],
+)
+def test_origins(source: str, place: str) -> None:
+    assert origin(source) == place
