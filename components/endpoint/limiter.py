@@ -17,7 +17,7 @@ not hold up the rest.
 
 from collections import deque
 
-START = 16
+START = 32
 TOLERANCE, FEW = 0.12, 8
 DECREASE = 0.7
 WINDOW = 128

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
@@ -50,16 +51,20 @@ class OpenAIEndpoint:
         self.server = server
         self.base = server.base_url.rstrip("/")
         key = os.environ.get(server.api_key_env, "")
-        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        in_address = urlsplit(self.base).username is not None  # name and password there go before the key
+        self._headers = {"Authorization": f"Bearer {key}"} if key and not in_address else {}
         self._has_key = bool(key)
+        self._proxy = proxy_of(self.base)
 
     async def __aenter__(self) -> "OpenAIEndpoint":
-        secure = _certificates() if self.base.startswith("https:") else True
+        secure = (
+            _certificates() if "https" in (urlsplit(self.base).scheme, urlsplit(self._proxy or "").scheme) else True
+        )
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=secure),  # the limiter says how many at once
             headers=self._headers,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT),  # the dispatcher bounds the whole call
-            trust_env=urlsplit(self.base).hostname not in LOCAL,  # a proxy leads away from this machine
+            proxy=self._proxy,  # found once: trust_env reads the environment and .netrc anew for every call
             cookie_jar=aiohttp.DummyCookieJar(),
         )
         try:
@@ -157,6 +162,29 @@ class OpenAIEndpoint:
 
 
 _JSON = {"Content-Type": "application/json"}
+
+
+def proxy_of(base: str) -> str | None:
+    """The proxy that the environment names for an address (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY), or None. None for
+    this machine, too: a proxy leads away from it.
+
+    Raises:
+        StepError: the environment names a proxy that cannot be used. The calls never go past it.
+    """
+    where = urlsplit(base)
+    if where.hostname in LOCAL or not where.hostname or proxy_bypass(where.netloc.rpartition("@")[2]):
+        return None
+    named = getproxies()
+    proxy = named.get(where.scheme) or named.get("all")
+    if not proxy:
+        return None
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    if (scheme := urlsplit(proxy).scheme) not in ("http", "https"):
+        raise StepError(
+            f"the environment names a {scheme} proxy for {where.hostname}; only http and https proxies can be used: set "
+            f"{where.scheme.upper()}_PROXY to one, or put {where.hostname} into NO_PROXY"
+        )
+    return proxy
 
 
 def _certificates() -> ssl.SSLContext:

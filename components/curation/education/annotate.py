@@ -112,7 +112,7 @@ def _by_endpoint(
         raise StepError(
             f"educational value: the model {params.model!r} left {failed} of {len(texts)} documents without a label, at "
             f"most {params.max_failed:g} of them may stay so (document {ids[place]}: {reasons_of.get(ids[place], 'no answer')}); "
-            "take a stronger model, another {SECTION}.structured, more max_tokens, or raise max_failed"
+            f"take a stronger model, another {SECTION}.structured, more max_tokens, or raise max_failed"
         )
     others = np.array([read(answer.text)[0] if answer else np.nan for answer in again], dtype=np.float64)
     provenance = {
