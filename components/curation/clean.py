@@ -123,9 +123,10 @@ def judge(
         _foreign(found, params.language) or first_failure(text, kind, params)
         for text, kind, found in zip(texts, kinds, languages, strict=True)
     ]
-    of_web = [index for index, kind in enumerate(kinds) if kind == "web" and not failures[index]]
+    of_web = [index for index, kind in enumerate(kinds) if kind in params.web.kinds and not failures[index]]
     if of_web:
-        for index, failure in zip(of_web, web.judge([texts[index] for index in of_web]), strict=True):
+        verdicts = web.judge([texts[index] for index in of_web], web.rules_of(params.web))
+        for index, failure in zip(of_web, verdicts, strict=True):
             failures[index] = failure
     passed = [index for index, failure in enumerate(failures) if not failure]
     hits: list[list[Hit]] = [[] for _ in rows]

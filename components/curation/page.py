@@ -89,7 +89,8 @@ def samples(tally: Tally, raw: Path, params: CurationParams) -> dict[str, dict[s
     nearest: dict[str, list[tuple[float, str, Check, Document]]] = {}
     for document in tally.sample():
         held = checks(document.text, document.kind, params)
-        for check in [*held, *(web.explain(document.text) if document.kind == "web" else ())]:
+        of_web = web.explain(document.text, web.rules_of(params.web)) if document.kind in params.web.kinds else []
+        for check in [*held, *of_web]:
             if check.rule in found and check.passed:
                 distance = abs(check.value - check.threshold)
                 nearest.setdefault(check.rule, []).append((distance, document.id, check, document))

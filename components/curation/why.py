@@ -91,7 +91,10 @@ def _figures(text: str, kind: str, params: CurationParams) -> Iterator[str]:
         wrong = bool(params.language.keep) and spoken[0] not in params.language.keep
         stays = ", ".join(params.language.keep) or "all"
         yield f"{'language ' + spoken[0]:<40} {spoken[1]:>10.4g} {'stay: ' + stays:>14}{'  FAILS' if wrong else ''}"
-    for check in [*checks(text, kind, params), *(web.explain(text) if kind == "web" else ())]:
+    for check in [
+        *checks(text, kind, params),
+        *(web.explain(text, web.rules_of(params.web)) if kind in params.web.kinds else ()),
+    ]:
         yield _line(check)
     _, redacted = redact(text, kind, params.privacy)
     if redacted:

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from components.params.data import Kind
 from components.params.decontamination import DecontaminationParams
 from components.params.education import EducationParams
+from components.params.gates import WebRulesParams
 from components.params.privacy import PrivacyParams
 from components.params.section import Fraction, Section
 
@@ -62,6 +63,7 @@ class CurationParams(Section):
         0.3, description="Gopher: share of lines that repeat earlier ones, at most"
     )
     language: LanguageParams = LanguageParams()
+    web: WebRulesParams = WebRulesParams()
     decontamination: DecontaminationParams = DecontaminationParams()
     privacy: PrivacyParams = PrivacyParams()
     education: EducationParams = EducationParams()

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from components.curation.rules import Check, Failure
+from components.params.gates import WebRulesParams
 
 _WORD = r"[\p{L}\p{N}_]+|[^\p{L}\p{N}_\s]+"
 _SOLID_WORD = r"_*[\p{L}\p{N}][\p{L}\p{N}_]*"  # a word that is more than punctuation
@@ -32,35 +33,38 @@ class Rule:
     meaning: str
 
 
-def _most(name: str, figure: str, threshold: float, meaning: str) -> Rule:
-    return Rule(name, figure, threshold, False, meaning)
-
-
-def _least(name: str, figure: str, threshold: float, meaning: str) -> Rule:
-    return Rule(name, figure, threshold, True, meaning)
-
-
-RULES = (  # in the order in which the first failure is looked for
-    _most("gopher_repetition.dup_para_frac", "dup_para", 0.3, "paragraphs that repeat earlier ones"),
-    _most("gopher_repetition.dup_para_char_frac", "dup_para_char", 0.2, "characters in such paragraphs"),
-    _most("gopher_repetition.dup_line_frac", "dup_line", 0.3, "lines that repeat earlier ones"),
-    _most("gopher_repetition.dup_line_char_frac", "dup_line_char", 0.2, "characters in such lines"),
-    _least("gopher_quality.min_doc_words", "solid_words", 50, "words that are more than punctuation"),
-    _most("gopher_quality.max_doc_words", "solid_words", 100_000, "words that are more than punctuation"),
-    _least("gopher_quality.min_avg_word_length", "word_length", 3, "mean characters of those words"),
-    _most("gopher_quality.max_avg_word_length", "word_length", 10, "mean characters of those words"),
-    _most("gopher_quality.max_symbol_word_ratio", "hashes", 0.1, "hash signs a word"),
-    _most("gopher_quality.max_symbol_word_ratio", "ellipses", 0.1, "ellipses a word"),
-    _most("gopher_quality.max_bullet_lines_ratio", "bullet_lines", 0.9, "lines that start with a bullet"),
-    _most("gopher_quality.max_ellipsis_lines_ratio", "ellipsis_lines", 0.3, "lines that end in an ellipsis"),
-    # The least, though datatrove, whose names these are, calls it the most.
-    _least("gopher_quality.max_non_alpha_words_ratio", "alpha_words", 0.8, "words with a letter"),
-    _least("gopher_quality.min_stop_words", "stop_words", 2, "different stop words"),
-    _least("fineweb.line_punct_thr", "line_punct", 0.12, "lines that end in terminal punctuation"),
-    _most("fineweb.short_line_thr", "short_lines", 0.67, "lines of at most 30 characters"),
-    _most("fineweb.char_duplicates_ratio", "dup_char", 0.01, "characters in lines that repeat earlier ones"),
-    _most("fineweb.new_line_ratio", "new_lines", 0.3, "line ends a word"),
+# (section, parameter, column of the figure, whether the threshold is the least, meaning), in the order of the checks
+_RULES = (
+    ("gopher_repetition", "dup_para_frac", "dup_para", False, "paragraphs that repeat earlier ones"),
+    ("gopher_repetition", "dup_para_char_frac", "dup_para_char", False, "characters in such paragraphs"),
+    ("gopher_repetition", "dup_line_frac", "dup_line", False, "lines that repeat earlier ones"),
+    ("gopher_repetition", "dup_line_char_frac", "dup_line_char", False, "characters in such lines"),
+    ("gopher_quality", "min_doc_words", "solid_words", True, "words that are more than punctuation"),
+    ("gopher_quality", "max_doc_words", "solid_words", False, "words that are more than punctuation"),
+    ("gopher_quality", "min_avg_word_length", "word_length", True, "mean characters of those words"),
+    ("gopher_quality", "max_avg_word_length", "word_length", False, "mean characters of those words"),
+    ("gopher_quality", "max_symbol_word_ratio", "hashes", False, "hash signs a word"),
+    ("gopher_quality", "max_symbol_word_ratio", "ellipses", False, "ellipses a word"),
+    ("gopher_quality", "max_bullet_lines_ratio", "bullet_lines", False, "lines that start with a bullet"),
+    ("gopher_quality", "max_ellipsis_lines_ratio", "ellipsis_lines", False, "lines that end in an ellipsis"),
+    ("gopher_quality", "max_non_alpha_words_ratio", "alpha_words", True, "words with a letter"),
+    ("gopher_quality", "min_stop_words", "stop_words", True, "different stop words"),
+    ("fineweb", "line_punct_thr", "line_punct", True, "lines that end in terminal punctuation"),
+    ("fineweb", "short_line_thr", "short_lines", False, "lines of at most 30 characters"),
+    ("fineweb", "char_duplicates_ratio", "dup_char", False, "characters in lines that repeat earlier ones"),
+    ("fineweb", "new_line_ratio", "new_lines", False, "line ends a word"),
 )
+
+
+def rules_of(params: WebRulesParams) -> tuple[Rule, ...]:
+    """The rules with their thresholds, in the order in which the first failure is looked for."""
+    return tuple(
+        Rule(f"{section}.{name}", figure, getattr(getattr(params, section), name), least, meaning)
+        for section, name, figure, least, meaning in _RULES
+    )
+
+
+RULES = rules_of(WebRulesParams())  # the papers' thresholds
 
 
 def judge(texts: Sequence[str], rules: Sequence[Rule] = RULES) -> list[Failure | None]:

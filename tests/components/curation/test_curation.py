@@ -318,6 +318,11 @@ def test_web_text_sees_the_rules_of_the_papers(tmp_path: Path) -> None:
     _, kept, ledger = curated(tmp_path, [document(ENGLISH, "web"), document(GOOD, "web", "short"), document(GOOD)])
     assert [(row["source"], row["rule"]) for row in ledger] == [("short", "gopher_quality.min_doc_words")]
     assert len(kept) == 2
+    loose = {"gopher_quality": {"min_doc_words": 5}, "fineweb": {"short_line_thr": 1.0}}
+    _, kept, _ = curated(tmp_path, [document(ENGLISH, "web"), document(GOOD, "web", "short")], web=loose)
+    assert len(kept) == 2
+    _, kept, ledger = curated(tmp_path, [document(ENGLISH), document(GOOD)], web={"kinds": ["prose"]})
+    assert [row["rule"] for row in ledger] == ["gopher_quality.min_doc_words"]
 
 
 def test_nothing_left_stops_the_run(tmp_path: Path) -> None:
