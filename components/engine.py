@@ -1,7 +1,7 @@
 """Map a function over shards: in this process, in threads, in processes or on a Ray cluster, by one setting.
 
 Results come back in the order of the items whatever the engine and however many workers there are, so that equal
-inputs give equal outputs.
+inputs give equal outputs. What a lost Ray node was working on is given to another.
 """
 
 import os
@@ -32,10 +32,10 @@ def map_shards(function: Callable[[Item], Result], items: Iterable[Item], params
     """
     items = list(items)
     count = min(workers(params), len(items))
-    if params.kind == "serial" or count <= 1:
-        yield from map(function, items)
-    elif params.kind == "ray":
+    if params.kind == "ray" and len(items) > 1:
         yield from _map_ray(function, items, params)
+    elif params.kind in ("serial", "ray") or count <= 1:
+        yield from map(function, items)
     else:
         yield from _map_executor(function, items, params.kind, count)
 
@@ -71,7 +71,7 @@ def _map_ray(function: Callable[[Item], Result], items: list[Item], params: Engi
     try:
         remote = ray.remote(_call)  # Ray takes plain functions only, and steps hand over partials
         shared = ray.put(function)
-        limit = 2 * workers(params)
+        limit = 2 * (params.workers or int(ray.cluster_resources().get("CPU", 1)))  # of all machines
         waiting = iter(items)
         under_way = [remote.remote(shared, item) for item in islice(waiting, limit)]
         while under_way:
