@@ -67,7 +67,7 @@ def _map_ray(function: Callable[[Item], Result], items: list[Item], params: Engi
     started_here = not ray.is_initialized()
     if started_here:
         local: dict[str, Any] = {} if params.ray_address else {"num_cpus": workers(params), "include_dashboard": False}
-        ray.init(address=params.ray_address or None, log_to_driver=False, logging_level="ERROR", **local)
+        ray.init(address=params.ray_address or "local", log_to_driver=False, logging_level="ERROR", **local)
     try:
         remote = ray.remote(_call)  # Ray takes plain functions only, and steps hand over partials
         shared = ray.put(function)
