@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -189,6 +190,30 @@ def test_a_kill_at_any_moment_leaves_nothing_that_looks_whole(tmp_path: Path) ->
     _, kept, _ = curated(tmp_path / "whole", rows)
     assert kills
     assert list(read_documents(tmp_path / "out")) == kept
+
+
+def test_a_full_disk_is_one_clear_line_and_the_next_run_goes_on(tmp_path: Path) -> None:
+    with DocumentWriter(tmp_path / "raw", rows_per_shard=20) as writer:
+        for number, text in enumerate(essays(80, words=200)):
+            writer.write(document(text, source=str(number)))
+    (tmp_path / "params.yaml").write_text("{}")
+    words = ["--documents", "raw", "--output", "out", "--ledger", "ledger.parquet", "--work", "work"]
+    words += ["--set", "engine.kind=serial", "--set", "curation.education.min_spearman=-1"]
+    command = [sys.executable, "-m", "components.curation", *words]
+    environment = os.environ | {"PYTHONPATH": str(Path(curate.__file__).parents[2]), "PHIFORGE_WITHIN": "test"}
+
+    def no_room() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, 8_000))
+
+    full = subprocess.run(
+        command, cwd=tmp_path, env=environment, preexec_fn=no_room, capture_output=True, text=True, check=False
+    )
+    assert full.returncode == 1
+    assert full.stderr.strip().splitlines()[-1].startswith("error: curation: no room on the disk")
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "ledger.parquet").exists()
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True)
+    assert sum(1 for _ in read_documents(tmp_path / "out")) == 80
 
 
 def test_more_text_is_the_only_text_that_is_judged(tmp_path: Path) -> None:
