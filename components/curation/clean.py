@@ -37,6 +37,7 @@ from components.params import CurationParams, LanguageParams
 STEP = "curation"
 DOCUMENTS, DROPS, SKETCHES, FIGURES = "documents.parquet", "drops.parquet", "sketches.npy", "figures.json"
 LENGTHS = "lengths.npy"
+OWN = ("cluster_size", "language", "raw_id", "redacted")  # keys of the metadata that curation writes
 CHARACTERS = 4_000_000  # of text judged at once, at least a document; bounds the memory of a worker
 
 Rows = list[dict[str, Any]]
@@ -141,7 +142,7 @@ def judge(
             reason = (failure.rule, failure.value, failure.threshold, failure.detail)
             yield Drop(row["id"], STEP, *reason, row["source"]), found
             continue
-        metadata = json.loads(row["metadata"])
+        metadata = {_apart(key): value for key, value in json.loads(row["metadata"]).items()}
         text, redacted = redact(text, row["kind"], params.privacy)
         if spoken:
             metadata["language"] = spoken[0]
@@ -151,6 +152,11 @@ def judge(
         if new_id != row["id"]:
             metadata["raw_id"] = row["id"]  # leads back to the raw document
         yield Document(**{**row, "id": new_id, "text": text, "metadata": metadata}), found
+
+
+def _apart(key: str) -> str:
+    """A key of the source's own metadata, which may not pass for one of ours."""
+    return f"source_{key}" if key in OWN else key
 
 
 def _contaminated(hit: Hit) -> Failure:

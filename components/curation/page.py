@@ -96,34 +96,48 @@ def samples(tally: Tally, raw: Path, params: CurationParams) -> dict[str, dict[s
                 nearest.setdefault(check.rule, []).append((distance, document.id, check, document))
     for rule, near in nearest.items():
         near.sort(key=lambda item: item[:2])
-        found[rule]["kept"] = [_of_kept(document, check.value) for _, _, check, document in near[:NEAREST]]
-    if "educational_value" in found:
-        found["educational_value"]["kept"] = [
-            _of_kept(document, document.educational_value or 0.0) for document in tally.least_valued()
+        found[rule]["kept"] = [
+            _of_kept(document, check.value, check.threshold) for *_, check, document in near[:NEAREST]
         ]
+    if "educational_value" in found:
+        found["educational_value"]["kept"] = _least_valued(tally, params)
     return found
 
 
+def _least_valued(tally: Tally, params: CurationParams) -> list[dict[str, Any]]:
+    """What stayed with the values nearest above what its own kind asks for."""
+    thresholds = params.education.min_value
+    near = [
+        (document.educational_value - thresholds[kind], document.id, document)
+        for kind, documents in tally.least_valued().items()
+        for document in documents
+        if kind in thresholds and document.educational_value is not None
+    ]
+    near.sort(key=lambda item: item[:2])
+    return [_of_kept(one, one.educational_value or 0.0, thresholds[one.kind]) for *_, one in near[:NEAREST]]
+
+
 def _texts(raw: Path, ids: set[str], params: CurationParams) -> dict[str, str]:
-    """The beginnings of raw documents by id, redacted as they would have been, had they stayed."""
+    """Excerpts of raw documents by id, redacted as they would have been, had they stayed."""
     found: dict[str, str] = {}
     if not ids:
         return found
     for batch in read_batches(raw, ["id", "text", "kind"]):
         for index, name in enumerate(batch["id"].to_pylist()):
             if name in ids and name not in found:
-                beginning = batch["text"][index].as_py()[: 2 * EXCERPT]
-                found[name], _ = redact(beginning, batch["kind"][index].as_py(), params.privacy)
+                text, kind = batch["text"][index].as_py(), batch["kind"][index].as_py()
+                found[name] = redact(text, kind, params.privacy)[0][:EXCERPT]  # a secret cut in two is no longer found
     return found
 
 
 def _of_drop(drop: Drop, text: str) -> dict[str, Any]:
     shown = {"id": drop.id, "source": drop.source, "value": drop.value, "threshold": drop.threshold}
-    return shown | {"detail": drop.detail, "text": text[:EXCERPT]}
+    return shown | {"detail": drop.detail, "text": text}
 
 
-def _of_kept(document: Document, value: float) -> dict[str, Any]:
-    return {"id": document.id, "source": document.source, "value": value, "text": document.text[:EXCERPT]}
+def _of_kept(document: Document, value: float, threshold: float) -> dict[str, Any]:
+    shown = {"id": document.id, "source": document.source, "value": value, "threshold": threshold}
+    return shown | {"text": document.text[:EXCERPT]}
 
 
 def write_page(path: Path, content: dict[str, Any]) -> None:

@@ -67,7 +67,7 @@ class Tally:
         self.origins: Counter[str] = Counter()
         self.late: dict[tuple[str, str], list[int]] = {}  # by kind and rule: what went after all were scored
         self._border: dict[str, list[tuple[float, str, Drop]]] = {}
-        self._low: list[tuple[float, str, Document]] = []  # kept documents of the least value
+        self._low: dict[str, list[tuple[float, str, Document]]] = {}  # kept documents of the least value, by kind
         self._sample: list[tuple[int, str, Document]] = []
 
     def keep(self, document: Document) -> None:
@@ -78,7 +78,9 @@ class Tally:
         draw = int.from_bytes(hashlib.sha256(document.id.encode()).digest()[:8], "big")
         _push(self._sample, (-draw, document.id, document), SAMPLED)
         if document.educational_value is not None:
-            _push(self._low, (-document.educational_value, document.id, document), NEAREST)
+            _push(
+                self._low.setdefault(document.kind, []), (-document.educational_value, document.id, document), NEAREST
+            )
 
     def drop(self, drop: Drop, row: Mapping[str, Any] | None) -> None:
         """`row`: the document, where it went after all were scored."""
@@ -86,15 +88,19 @@ class Tally:
             _add(self.late, (row["kind"], drop.rule), len(row["text"].encode()))
         if drop.value is not None and drop.threshold is not None:
             distance = abs(drop.value - drop.threshold)
-            _push(self._border.setdefault(drop.rule, []), (-distance, drop.id, drop), NEAREST)
+            near = self._border.setdefault(drop.rule, [])
+            if all(name != drop.id for _, name, _ in near):  # a text that is there twice is shown once
+                _push(near, (-distance, drop.id, drop), NEAREST)
 
     def border(self) -> dict[str, list[Drop]]:
         """By rule, what went with the figures nearest the threshold, nearest first."""
         return {rule: [drop for *_, drop in sorted(heap, key=_order)] for rule, heap in sorted(self._border.items())}
 
-    def least_valued(self) -> list[Document]:
-        """The kept documents of the least educational value, least first."""
-        return [document for *_, document in sorted(self._low, key=_order)]
+    def least_valued(self) -> dict[str, list[Document]]:
+        """By kind, the kept documents of the least educational value, least first."""
+        return {
+            kind: [document for *_, document in sorted(heap, key=_order)] for kind, heap in sorted(self._low.items())
+        }
 
     def sample(self) -> list[Document]:
         """Some kept documents, by a hash of their ids."""

@@ -33,7 +33,7 @@ def explain(given: argparse.Namespace) -> Iterator[str]:
     """
     params = load_params(given.params, given.set).curation
     if given.text:
-        text = sys.stdin.read() if str(given.text) == "-" else _read(given.text)
+        text = _read(given.text)
         ids = {document_id(text), document_id(repair(text, given.kind))}
     else:
         text, ids = None, {given.id}
@@ -52,14 +52,14 @@ def explain(given: argparse.Namespace) -> Iterator[str]:
         )
     for row in raw[:1] or kept[:1]:
         yield f"{row['id']}: {row['kind']} from {row['source']}, licence {row['license']}, by {row['created_by']}"
-    yield from _fate(kept, dropped, text is not None)
+    yield from _fate(kept, dropped, params, text is not None)
     judged = raw[0] if raw else kept[0] if kept else {"text": text, "kind": given.kind}
     if judged["text"] is not None:
         yield ""
         yield from _figures(judged["text"], judged["kind"], params)
 
 
-def _fate(kept: list[Row], dropped: list[Any], unseen: bool) -> Iterator[str]:
+def _fate(kept: list[Row], dropped: list[Any], params: CurationParams, unseen: bool) -> Iterator[str]:
     for drop in dropped:
         yield f"dropped by {drop.rule}: {drop.detail}"
         if drop.value is not None:
@@ -67,6 +67,8 @@ def _fate(kept: list[Row], dropped: list[Any], unseen: bool) -> Iterator[str]:
     for row in kept:
         value, metadata = row["educational_value"], json.loads(row["metadata"])
         about = "not scored" if value is None else f"educational value {value:.2f} of 5"
+        if value is not None and row["kind"] in params.education.min_value:
+            about += f", threshold {params.education.min_value[row['kind']]:g}"
         yield f"kept as {row['id']}, {about}"
         if size := metadata.get("cluster_size"):
             yield f"  it stands for {size} documents that say the same, or nearly"
@@ -90,7 +92,9 @@ def _figures(text: str, kind: str, params: CurationParams) -> Iterator[str]:
     if spoken:
         wrong = bool(params.language.keep) and spoken[0] not in params.language.keep
         stays = ", ".join(params.language.keep) or "all"
-        yield f"{'language ' + spoken[0]:<40} {spoken[1]:>10.4g} {'stay: ' + stays:>14}{'  FAILS' if wrong else ''}"
+        yield f"{'language':<40} {spoken[0]:>10} {'stay: ' + stays:>14}{'  FAILS' if wrong else ''}"
+        if params.language.keep and not wrong:
+            yield _line(Check("language_probability", spoken[1], params.language.min_probability, True, ""))
     for check in [
         *checks(text, kind, params),
         *(web.explain(text, web.rules_of(params.web)) if kind in params.web.kinds else ()),
@@ -117,13 +121,20 @@ def _find(directory: Path, ids: set[str], also_raw: bool = False) -> list[Row]:
     for batch in read_batches(directory):
         for index, name in enumerate(batch["id"].to_pylist()):
             metadata = batch["metadata"][index].as_py() if also_raw else ""
-            if _names(name, ids) or ('"raw_id"' in metadata and _names(json.loads(metadata)["raw_id"], ids)):
+            if _names(name, ids) or ('"raw_id"' in metadata and _names(json.loads(metadata).get("raw_id"), ids)):
                 found.setdefault(name, batch.slice(index, 1).to_pylist()[0])
     return list(found.values())
 
 
-def _names(name: str, ids: set[str]) -> bool:
-    return any(name == given or (len(given) >= SHORTEST and name.startswith(given)) for given in ids)
+def _names(name: Any, ids: set[str]) -> bool:
+    return isinstance(name, str) and any(
+        name == given or (len(given) >= SHORTEST and name.startswith(given)) for given in ids
+    )
+
+
+def _plain(line: str) -> str:
+    """Without control characters: a source's name must not steer the terminal or pass for a line of ours."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in line)
 
 
 def _ledger(path: Path) -> Iterator[Any]:
@@ -133,7 +144,7 @@ def _ledger(path: Path) -> Iterator[Any]:
 
 def _read(path: Path) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return sys.stdin.buffer.read().decode("utf-8") if str(path) == "-" else Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise StepError(
             f"--text: {path} cannot be read as UTF-8 text ({error}); name another file, or - for input"
@@ -168,7 +179,7 @@ def main(argv: list[str] | None = None) -> int:
         made.error(f"{given.id!r} is too short for an id; give {SHORTEST} digits or more")
     try:
         for line in explain(given):
-            print(line)
+            print(_plain(line))
     except StepError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

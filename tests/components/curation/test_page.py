@@ -1,12 +1,16 @@
 """The data page: its counts are those of the ledger, hostile text stays text, equal runs give equal bytes."""
 
 import json
+import random
 import re
 from pathlib import Path
 
 import pytest
 
-from components.curation.tally import STAGES, origin, stage_of
+from components.curation.page import samples
+from components.curation.tally import STAGES, Tally, origin, stage_of
+from components.documents import Document, DocumentWriter, Drop
+from components.params import CurationParams
 from tests.components.curation.test_curation import ENGLISH, GOOD, curated, document, essays, functions
 
 HOSTILE = "<script>alert('x')</script> & \"quotes\" </pre></article> "
@@ -80,3 +84,38 @@ def test_without_values_the_page_says_so(tmp_path: Path) -> None:
 )
 def test_origins(source: str, place: str) -> None:
     assert origin(source) == place
+
+
+def test_an_excerpt_shows_nothing_of_a_secret_that_is_longer_than_it(tmp_path: Path) -> None:
+    lines = [
+        "".join(random.Random(n).choices("abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", k=64))
+        for n in range(26)
+    ]
+    secret = "\n".join(["-----BEGIN RSA PRIVATE KEY-----", *lines, "-----END RSA PRIVATE KEY-----\n"])
+    curated(tmp_path, [document(ENGLISH), document(f"Here is my key\n{secret}" * 13)])
+    page = (tmp_path / "report" / "curation.json").read_text()
+    (shown,) = json.loads(page)["samples"]["max_chars"]["dropped"]
+    assert shown["text"].startswith("Here is my key\n<KEY>")
+    assert not any(line[at : at + 12] in page for line in lines for at in range(0, 53, 13))
+
+
+def test_a_text_that_is_there_thrice_is_shown_once_at_the_border(tmp_path: Path) -> None:
+    rows = [document("a text that is too short", source=f"copy {n}") for n in range(3)]
+    curated(tmp_path, [document(ENGLISH), *rows, document("another", source="other")])
+    shown = json.loads((tmp_path / "report" / "curation.json").read_text())["samples"]["min_chars"]["dropped"]
+    assert [one["source"] for one in shown] == ["copy 0", "other"]
+
+
+def test_what_stayed_is_near_the_threshold_of_its_own_kind(tmp_path: Path) -> None:
+    with DocumentWriter(tmp_path) as writer:
+        writer.write(document(ENGLISH))
+    tally = Tally()
+    for kind, value in (("prose", 0.3), ("code", 0.5), ("textbook", 0.1)):
+        tally.keep(Document(f"{kind} {value}", kind, kind, "MIT", "test", value))
+    tally.drop(Drop("0" * 32, "curation", "educational_value", 0.39, 0.4, "", "gone"), None)
+    found = samples(tally, tmp_path, CurationParams(education={"min_value": {"prose": 0.2, "code": 0.45}}))
+    shown = found["educational_value"]["kept"]
+    assert [(one["source"], one["value"], one["threshold"]) for one in shown] == [
+        ("code", 0.5, 0.45),
+        ("prose", 0.3, 0.2),
+    ]

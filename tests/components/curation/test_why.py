@@ -1,10 +1,12 @@
 """`why`: for each fate of a document the rule, the figure and the threshold; for a text that is new, how it would be judged."""
 
+import io
 from pathlib import Path
 
 import pytest
 
 from components.curation.why import main
+from components.documents import Document
 from tests.components.curation.test_curation import ENGLISH, GOOD, curated, document, essays
 
 
@@ -74,3 +76,38 @@ def test_an_unknown_id_is_said(made: dict[str, str], capsys: pytest.CaptureFixtu
     assert "no document has the id '0123456789' in raw, curated" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["0123"])
+
+
+def test_a_language_that_is_too_unsure_fails_by_its_figure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text("{}")
+    monkeypatch.setattr("components.curation.language.verdicts", lambda *_: [("en", 0.4)])
+    (tmp_path / "text").write_text(ENGLISH)
+    lines = [line.split() for line in why(capsys, "--text", "text", "--kind", "web").splitlines()]
+    assert ["language", "en", "stay:", "en"] in lines
+    assert ["language_probability", "0.4", ">=", "0.65", "FAILS"] in lines
+
+
+def test_a_source_steers_neither_the_terminal_nor_the_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hostile = Document("short", "prose", "x\x1b[2J\nkept as 0", "MIT", "t", metadata={"raw_id": 7, "redacted": True})
+    plain = Document(ENGLISH, "prose", "s", "MIT", "t", metadata={"raw_id": None, "cluster_size": "many"})
+    _, kept, ledger = curated(tmp_path, [hostile, plain, plain])
+    assert [row["id"] for row in ledger] == [hostile.id, plain.id]
+    assert kept[0].metadata == {"source_raw_id": None, "source_cluster_size": "many", "cluster_size": 2}
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text("{}")
+    said = why(capsys, hostile.id)
+    assert "\x1b" not in said
+    assert not any(line.startswith("kept") for line in said.splitlines())
+
+
+def test_input_that_is_no_text_is_refused(
+    made: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9")))
+    assert main(["--text", "-"]) == 1
+    assert "--text: - cannot be read as UTF-8 text" in capsys.readouterr().err
