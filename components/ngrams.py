@@ -84,16 +84,21 @@ def word_hashes(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         inside[1:-1] = _is_word()[np.minimum(points, 0x33480)]
         edges = np.flatnonzero(inside[1:] != inside[:-1])
         begins, stops = edges[::2], edges[1::2]
-        powers, inverses = _powers(_CHARACTER)
-        sums = _sums(points.astype(np.uint64), powers)
-        hashes = (sums[stops] - sums[begins]) * inverses[begins]
-        # Sums over the words of a run must not repeat the pattern of sums over characters.
-        hashes = (hashes ^ (hashes >> np.uint64(31))) * _MIX
-        found.append(hashes ^ (hashes >> np.uint64(33)))
+        found.append(segment_hashes(points, begins, stops))
         owners.append(
             np.repeat(np.arange(first, first + len(pieces)), np.diff(np.searchsorted(begins, ends), prepend=0))
         )
     return np.concatenate(found), np.concatenate(owners)
+
+
+def segment_hashes(points: np.ndarray, begins: np.ndarray, stops: np.ndarray) -> np.ndarray:
+    """uint64 (segments,): hashes of segments of a row of code points, PIECE of them at most, from `begins` up to `stops`."""
+    powers, inverses = _powers(_CHARACTER)
+    sums = _sums(points.astype(np.uint64), powers)
+    hashes = (sums[stops] - sums[begins]) * inverses[begins]
+    # Sums over the words of a run must not repeat the pattern of sums over characters.
+    hashes = (hashes ^ (hashes >> np.uint64(31))) * _MIX
+    return hashes ^ (hashes >> np.uint64(33))
 
 
 def _pieces(texts: Sequence[str]) -> Iterator[tuple[int, list[str]]]:

@@ -37,7 +37,7 @@ from components.params import CurationParams, LanguageParams
 STEP = "curation"
 DOCUMENTS, DROPS, SKETCHES, FIGURES = "documents.parquet", "drops.parquet", "sketches.npy", "figures.json"
 LENGTHS = "lengths.npy"
-OWN = ("cluster_size", "language", "raw_id", "redacted")  # keys of the metadata that curation writes
+OWN = ("cluster_size", "language", "lines_removed", "raw_id", "redacted")  # keys of the metadata that curation writes
 CHARACTERS = 4_000_000  # of text judged at once, at least a document; bounds the memory of a worker
 
 Rows = list[dict[str, Any]]
@@ -125,10 +125,9 @@ def judge(
         for text, kind, found in zip(texts, kinds, languages, strict=True)
     ]
     of_web = [index for index, kind in enumerate(kinds) if kind in params.web.kinds and not failures[index]]
-    if of_web:
-        verdicts = web.judge([texts[index] for index in of_web], web.rules_of(params.web))
-        for index, failure in zip(of_web, verdicts, strict=True):
-            failures[index] = failure
+    removed: dict[int, int] = {}  # lines, by row
+    for index, verdict in zip(of_web, web.judge([texts[index] for index in of_web], params.web), strict=True):
+        failures[index], texts[index], removed[index] = verdict.failure, verdict.text, verdict.lines_removed
     passed = [index for index, failure in enumerate(failures) if not failure]
     hits: list[list[Hit]] = [[] for _ in rows]
     if benchmarks:
@@ -137,7 +136,9 @@ def judge(
             hits[index] = found
             if found and params.decontamination.action == "drop":
                 failures[index] = _contaminated(found[0])
-    for row, text, spoken, failure, found in zip(rows, texts, languages, failures, hits, strict=True):
+    for index, (row, text, spoken, failure, found) in enumerate(
+        zip(rows, texts, languages, failures, hits, strict=True)
+    ):
         if failure:
             reason = (failure.rule, failure.value, failure.threshold, failure.detail)
             yield Drop(row["id"], STEP, *reason, row["source"]), found
@@ -146,6 +147,8 @@ def judge(
         text, redacted = redact(text, row["kind"], params.privacy)
         if spoken:
             metadata["language"] = spoken[0]
+        if removed.get(index):
+            metadata["lines_removed"] = removed[index]
         if redacted:
             metadata["redacted"] = dict(sorted(redacted.items()))
         new_id = document_id(text)

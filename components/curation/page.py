@@ -89,7 +89,7 @@ def samples(tally: Tally, raw: Path, params: CurationParams) -> dict[str, dict[s
     nearest: dict[str, list[tuple[float, str, Check, Document]]] = {}
     for document in tally.sample():
         held = checks(document.text, document.kind, params)
-        of_web = web.explain(document.text, web.rules_of(params.web)) if document.kind in params.web.kinds else []
+        of_web = web.explain(document.text, params.web) if document.kind in params.web.kinds else []
         for check in [*held, *of_web]:
             if check.rule in found and check.passed:
                 distance = abs(check.value - check.threshold)

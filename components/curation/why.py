@@ -97,7 +97,7 @@ def _figures(text: str, kind: str, params: CurationParams) -> Iterator[str]:
             yield _line(Check("language_probability", spoken[1], params.language.min_probability, True, ""))
     for check in [
         *checks(text, kind, params),
-        *(web.explain(text, web.rules_of(params.web)) if kind in params.web.kinds else ()),
+        *(web.explain(text, params.web) if kind in params.web.kinds else ()),
     ]:
         yield _line(check)
     _, redacted = redact(text, kind, params.privacy)

@@ -1,25 +1,23 @@
-"""Rules for web text, as columns of figures: one pass of Polars over a batch, no loop over words in Python.
+"""Rules for web text, as columns of figures over many texts at once: no loop over words in Python.
 
-Rules and thresholds: Gopher (Rae et al. 2021, arXiv 2112.11446, table A1 and section A.1) and FineWeb (Penedo et al.
-2024, arXiv 2406.17557). A word is a run of letters, digits and underscores, or a run of anything else that is not
-blank. Gopher's rules on repeated n-grams and C4's rules are not here. Every regular expression is one of Rust's, which
-takes time linear in the text.
+Gopher (Rae et al. 2021, arXiv 2112.11446, table A1 and section A.1), C4 (`c4.py`), FineWeb (Penedo et al. 2024, arXiv
+2406.17557), in FineWeb's order: a text that passes Gopher's rules loses the lines that C4 takes out, and FineWeb's rules see
+what is left. Every regular expression is one of Rust's, which takes time linear in the text.
 """
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
+from components.curation.gates import c4
+from components.curation.gates.words import Words, repeated, word_counts, words_of
 from components.curation.rules import Check, Failure
 from components.params.gates import WebRulesParams
 
-_WORD = r"[\p{L}\p{N}_]+|[^\p{L}\p{N}_\s]+"
-_SOLID_WORD = r"_*[\p{L}\p{N}][\p{L}\p{N}_]*"  # a word that is more than punctuation
-_ALPHA_WORD = r"[\p{N}_]*\p{L}[\p{L}\p{N}_]*"
-_STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
-_NOT_WORD = r"[^\p{L}\p{N}_]"
+STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 
 
 @dataclass(frozen=True)
@@ -33,12 +31,23 @@ class Rule:
     meaning: str
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """The first rule that a text fails, if any; else the text without the lines that went, and how many did."""
+
+    failure: Failure | None
+    text: str
+    lines_removed: int = 0
+
+
 # (section, parameter, column of the figure, whether the threshold is the least, meaning), in the order of the checks
-_RULES = (
+_LINES = (
     ("gopher_repetition", "dup_para_frac", "dup_para", False, "paragraphs that repeat earlier ones"),
     ("gopher_repetition", "dup_para_char_frac", "dup_para_char", False, "characters in such paragraphs"),
     ("gopher_repetition", "dup_line_frac", "dup_line", False, "lines that repeat earlier ones"),
     ("gopher_repetition", "dup_line_char_frac", "dup_line_char", False, "characters in such lines"),
+)
+_QUALITY = (
     ("gopher_quality", "min_doc_words", "solid_words", True, "words that are more than punctuation"),
     ("gopher_quality", "max_doc_words", "solid_words", False, "words that are more than punctuation"),
     ("gopher_quality", "min_avg_word_length", "word_length", True, "mean characters of those words"),
@@ -49,6 +58,8 @@ _RULES = (
     ("gopher_quality", "max_ellipsis_lines_ratio", "ellipsis_lines", False, "lines that end in an ellipsis"),
     ("gopher_quality", "max_non_alpha_words_ratio", "alpha_words", True, "words with a letter"),
     ("gopher_quality", "min_stop_words", "stop_words", True, "different stop words"),
+)
+_FINEWEB = (
     ("fineweb", "line_punct_thr", "line_punct", True, "lines that end in terminal punctuation"),
     ("fineweb", "short_line_thr", "short_lines", False, "lines of at most 30 characters"),
     ("fineweb", "char_duplicates_ratio", "dup_char", False, "characters in lines that repeat earlier ones"),
@@ -56,98 +67,182 @@ _RULES = (
 )
 
 
-def rules_of(params: WebRulesParams) -> tuple[Rule, ...]:
-    """The rules with their thresholds, in the order in which the first failure is looked for."""
-    return tuple(
-        Rule(f"{section}.{name}", figure, getattr(getattr(params, section), name), least, meaning)
-        for section, name, figure, least, meaning in _RULES
-    )
-
-
-RULES = rules_of(WebRulesParams())  # the papers' thresholds
-
-
-def judge(texts: Sequence[str], rules: Sequence[Rule] = RULES) -> list[Failure | None]:
-    """The first rule that each text fails, in the order of `rules`; None where it passes all."""
-    rows = figures(texts)
-    failed = [
-        (operator.lt if rule.least else operator.gt)(rows[rule.figure], rule.threshold).fill_null(rule.least)
-        for rule in rules
+def gopher_rules(params: WebRulesParams) -> list[Rule]:
+    """Gopher's rules with their thresholds, in the order in which the first failure is looked for."""
+    runs = params.gopher_repetition
+    of_runs = [
+        *(("top_n_grams", n, most, "characters in the most frequent run") for n, most in runs.top_n_grams.items()),
+        *(("dup_n_grams", n, most, "characters in repeated runs") for n, most in runs.dup_n_grams.items()),
     ]
-    first: list[Failure | None] = [None] * len(texts)
-    for rule, fails in reversed(list(zip(rules, failed, strict=True))):
-        for index in fails.arg_true().to_list():
-            value = rows[rule.figure][index] or 0.0
-            detail = f"{value:.4g} {rule.meaning}; at {'least' if rule.least else 'most'} {rule.threshold:g} pass"
-            first[index] = Failure(rule.name, value, rule.threshold, detail)
-    return first
-
-
-def explain(text: str, rules: Sequence[Rule] = RULES) -> list[Check]:
-    """Every rule with its figure for one text, in the order of `rules`."""
-    row = figures([text]).row(0, named=True)
     return [
-        Check(rule.name, row[rule.figure] or 0.0, rule.threshold, rule.least, rule.meaning)
-        for rule in rules
-        if row[rule.figure] is not None or rule.least
-    ]
-
-
-def figures(texts: Sequence[str]) -> pl.DataFrame:
-    """The figure of every rule, a column each, a row a text; null where it has no meaning, as in an empty text."""
-    safe = [text.encode("utf-8", "replace").decode() for text in texts]  # a lone surrogate has no UTF-8
-    frame = pl.DataFrame({"text": pl.Series(safe, dtype=pl.String)}).with_row_index("row")
-    parts = [
-        _repeated(frame, pl.col("text").str.replace_all(r"\n+", "\n").str.split("\n"), "dup_line"),
-        _repeated(
-            frame,
-            pl.col("text").str.strip_chars().str.replace_all(r"\n\n+", "\n\n").str.split("\n\n"),
-            "dup_para",
+        *_rules(_LINES, params),
+        *(
+            Rule(f"gopher_repetition.{name}.{n}", f"{name}.{n}", most, False, f"{meaning} of {n} words")
+            for name, n, most, meaning in of_runs
         ),
-        _repeated(frame, pl.col("text").str.split("\n"), "dup", solid=True),
+        *_rules(_QUALITY, params),
     ]
+
+
+def c4_rules(params: WebRulesParams) -> list[Rule]:
+    """C4's rules on whole texts."""
+    own = params.c4
+    return [
+        *([Rule("c4.filter_lorem_ipsum", "lorem_ipsum", 0, False, "lines")] if own.filter_lorem_ipsum else []),
+        *([Rule("c4.filter_curly_bracket", "curly_bracket", 0, False, "lines")] if own.filter_curly_bracket else []),
+        Rule("c4.min_num_sentences", "sentences", own.min_num_sentences, True, "sentences in the lines that stay"),
+    ]
+
+
+def fineweb_rules(params: WebRulesParams) -> list[Rule]:
+    """FineWeb's rules with their thresholds."""
+    return _rules(_FINEWEB, params)
+
+
+def _rules(table: Sequence[tuple[str, str, str, bool, str]], params: WebRulesParams) -> list[Rule]:
+    return [
+        Rule(f"{section}.{name}", figure, getattr(getattr(params, section), name), least, meaning)
+        for section, name, figure, least, meaning in table
+    ]
+
+
+def judge(texts: Sequence[str], params: WebRulesParams) -> list[Verdict]:
+    """The verdict on each text, by the first rule that it fails."""
+    verdicts = [Verdict(None, text) for text in texts]
+    for figures, rules in (
+        (gopher_figures, gopher_rules(params)),
+        (c4_figures, c4_rules(params)),
+        (fineweb_figures, fineweb_rules(params)),
+    ):
+        left = [index for index, verdict in enumerate(verdicts) if not verdict.failure]
+        if not left:
+            break
+        rows = figures([verdicts[index].text for index in left], params)
+        edited, removed = (rows["text"], rows["removed"]) if "text" in rows.columns else (None, None)
+        for place, (index, failure) in enumerate(zip(left, failures(rows, rules), strict=True)):
+            if failure:
+                verdicts[index] = Verdict(failure, texts[index])
+            elif edited is not None:
+                verdicts[index] = Verdict(None, edited[place], removed[place])
+    return verdicts
+
+
+def failures(rows: pl.DataFrame, rules: Sequence[Rule]) -> list[Failure | None]:
+    """The first rule that each row of figures fails, in the order of the rules."""
+    found: list[Failure | None] = [None] * len(rows)
+    for rule in reversed(rules):
+        column = rows[rule.figure]
+        fails = (operator.lt if rule.least else operator.gt)(column, rule.threshold).fill_null(rule.least)
+        for index in fails.arg_true().to_list():
+            value = column[index] or 0.0
+            detail = f"{value:.4g} {rule.meaning}; at {'least' if rule.least else 'most'} {rule.threshold:g} pass"
+            found[index] = Failure(rule.name, value, rule.threshold, detail)
+    return found
+
+
+def explain(text: str, params: WebRulesParams) -> Iterator[Check]:
+    """Every rule with its figure for one text, in order, whether or not it fails an earlier one."""
+    rows = c4_figures([text], params)
+    for figures, rules in (
+        (gopher_figures([text], params), gopher_rules(params)),
+        (rows, c4_rules(params)),
+        (fineweb_figures([rows["text"][0]], params), fineweb_rules(params)),
+    ):
+        row = figures.row(0, named=True)
+        for rule in rules:
+            if row[rule.figure] is not None or rule.least:
+                yield Check(rule.name, row[rule.figure] or 0.0, rule.threshold, rule.least, rule.meaning)
+
+
+def gopher_figures(texts: Sequence[str], params: WebRulesParams) -> pl.DataFrame:
+    """The figures of Gopher's rules, a column each, a row a text; null where one has no meaning, as in an empty text."""
+    frame, words = _frame(texts), words_of(texts)
     text = pl.col("text")
-    chars, breaks = text.str.len_chars(), text.str.count_matches("\n", literal=True)
+    breaks = text.str.count_matches("\n", literal=True)
     counted = frame.select(
         "row",
-        chars.alias("chars"),
-        breaks.alias("breaks"),
+        text.str.len_chars().alias("chars"),
         (breaks + (~text.str.ends_with("\n")).cast(pl.UInt32)).alias("lines"),
-        text.str.count_matches(_WORD).alias("words"),
-        text.str.count_matches(_SOLID_WORD).alias("solid_words"),
-        (chars - text.str.replace_all(_SOLID_WORD, "").str.len_chars()).alias("solid_chars"),
-        text.str.count_matches(_ALPHA_WORD).alias("alpha"),
         text.str.count_matches("#", literal=True).alias("hash"),
         text.str.count_matches(r"\.\.\.|…").alias("ellipsis"),
         text.str.count_matches(r"(?m)^[^\S\n]*[•-]").alias("bullets"),
         text.str.count_matches(r"(?m)(?:\.\.\.|…)[^\S\n]*$").alias("trailing"),
-        text.str.count_matches(r"(?m)\S[^\n]*$").alias("solid_lines"),
-        text.str.count_matches("(?m)[.!?\u3002\uff01\uff1f]$").alias("ended"),
-        text.str.count_matches(r"(?m)^[^\n]{31,}$").alias("long"),
-        pl.sum_horizontal(
-            text.str.contains(f"(?:^|{_NOT_WORD}){word}(?:$|{_NOT_WORD})").cast(pl.UInt32) for word in _STOP_WORDS
-        ).alias("stop_words"),
+        *_columns(words, params),
     )
-    for part in parts:
+    paragraphs = text.str.strip_chars().str.replace_all(r"\n\n+", "\n\n").str.split("\n\n")
+    for part in (
+        _repeated(frame, text.str.replace_all(r"\n+", "\n").str.split("\n"), "dup_line"),
+        _repeated(frame, paragraphs, "dup_para"),
+    ):
         counted = counted.join(part, on="row", how="left", maintain_order="left")
     return counted.select(
-        pl.col("solid_words").cast(pl.Float64),
+        "solid_words",
+        "stop_words",
         _share("solid_chars", "solid_words", "word_length"),
         _share("hash", "words", "hashes"),
         _share("ellipsis", "words", "ellipses"),
         _share("bullets", "lines", "bullet_lines"),
         _share("trailing", "lines", "ellipsis_lines"),
         _share("alpha", "words", "alpha_words"),
-        pl.col("stop_words").cast(pl.Float64),
+        "dup_line",
+        _share("dup_line_chars", "chars", "dup_line_char"),
+        "dup_para",
+        _share("dup_para_chars", "chars", "dup_para_char"),
+        *(_share(name, "chars", name) for name in counted.columns if "_n_grams." in name),
+    )
+
+
+def _columns(words: Words, params: WebRulesParams) -> Iterator[pl.Series]:
+    """What is counted over words."""
+    lengths = np.where(words.solid, np.diff(words.before), 0)
+    yield pl.Series("words", np.diff(words.starts))
+    yield pl.Series("solid_words", words.count(words.solid), dtype=pl.Float64)
+    yield pl.Series("solid_chars", np.bincount(words.owners, lengths, minlength=words.texts))
+    yield pl.Series("alpha", words.count(words.alpha))
+    stops = (words.count(words.hashes == stop) > 0 for stop in words_of(STOP_WORDS).hashes)
+    yield pl.Series("stop_words", sum(found.astype(float) for found in stops))
+    top, dup = params.gopher_repetition.top_n_grams, params.gopher_repetition.dup_n_grams
+    for (which, n), characters in repeated(words, top, dup).items():
+        yield pl.Series(f"{'top' if which == 'top' else 'dup'}_n_grams.{n}", characters)
+
+
+def c4_figures(texts: Sequence[str], params: WebRulesParams) -> pl.DataFrame:
+    """The figures of C4's rules, a row a text, with `text`, the lines that stay, and `removed`, how many don't."""
+    rows = c4.lines_kept(_frame(texts), params.c4)
+    return rows.with_columns(
+        pl.col("sentences", "lorem_ipsum", "curly_bracket").cast(pl.Float64), pl.col("text") + "\n"
+    )
+
+
+def fineweb_figures(texts: Sequence[str], params: WebRulesParams) -> pl.DataFrame:
+    """The figures of FineWeb's rules, a row a text; null where one has no meaning."""
+    frame = _frame(texts)
+    text = pl.col("text")
+    counted = frame.select(
+        "row",
+        text.str.len_chars().cast(pl.Int64).alias("chars"),
+        text.str.count_matches("\n", literal=True).cast(pl.Int64).alias("breaks"),
+        pl.Series("words", word_counts(texts)),
+        text.str.count_matches(r"(?m)\S[^\n]*$").alias("solid_lines"),
+        text.str.count_matches(r"(?m)\p{Sentence_Terminal}$").alias("ended"),
+        text.str.count_matches(r"(?m)^[^\n]{31,}$").alias("long"),
+    )
+    again = _repeated(frame, text.str.split("\n"), "dup", solid=True)
+    counted = counted.join(again, on="row", how="left", maintain_order="left")
+    return counted.select(
         _share("ended", "solid_lines", "line_punct"),
         (1 - _share("long", "solid_lines", "short_lines")).alias("short_lines"),
+        (pl.col("dup_chars") / (pl.col("chars") - pl.col("breaks"))).fill_nan(None).alias("dup_char"),
         _share("breaks", "words", "new_lines"),
-        pl.col("dup_line"),
-        _share("dup_line_chars", "chars", "dup_line_char"),
-        pl.col("dup_para"),
-        _share("dup_para_chars", "chars", "dup_para_char"),
-        (pl.col("dup_chars") / (pl.col("chars") - pl.col("breaks").cast(pl.Int64))).fill_nan(None).alias("dup_char"),
     )
+
+
+def _frame(texts: Sequence[str]) -> pl.DataFrame:
+    try:
+        column = pl.Series("text", list(texts), dtype=pl.String)
+    except UnicodeEncodeError:  # a lone surrogate has no UTF-8
+        column = pl.Series("text", [text.encode("utf-8", "replace").decode() for text in texts], dtype=pl.String)
+    return column.to_frame().with_row_index("row")
 
 
 def _share(part: str, whole: str, name: str) -> pl.Expr:

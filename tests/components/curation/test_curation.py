@@ -32,6 +32,7 @@ ENGLISH = (
     "The river runs through the valley, and in the evening the children walk home, because it is getting dark. They carry "
     "books that they have read to each other.\nThe oldest of them tells a story about a ship that crosses the sea with "
     "a load of salt, and the others ask how long it takes, how the sailors know the way, and what they eat.\n"
+    "Nobody knows the answer. They will look for it in the books tomorrow, when they have the light to read.\n"
 )
 UNGATED = {"min_f1": 0.0, "min_spearman": -1.0}
 WORDS = [
@@ -341,13 +342,18 @@ def test_another_language_goes(tmp_path: Path) -> None:
 
 def test_web_text_sees_the_rules_of_the_papers(tmp_path: Path) -> None:
     _, kept, ledger = curated(tmp_path, [document(ENGLISH, "web"), document(GOOD, "web", "short"), document(GOOD)])
-    assert [(row["source"], row["rule"]) for row in ledger] == [("short", "gopher_quality.min_doc_words")]
+    assert [(row["source"], row["rule"]) for row in ledger] == [("short", "gopher_repetition.top_n_grams.4")]
     assert len(kept) == 2
-    loose = {"gopher_quality": {"min_doc_words": 5}, "fineweb": {"short_line_thr": 1.0}}
+    loose = {
+        "gopher_repetition": {"top_n_grams": {}},
+        "gopher_quality": {"min_doc_words": 5},
+        "c4": {"min_num_sentences": 1},
+        "fineweb": {"short_line_thr": 1.0},
+    }
     _, kept, _ = curated(tmp_path, [document(ENGLISH, "web"), document(GOOD, "web", "short")], web=loose)
     assert len(kept) == 2
     _, kept, ledger = curated(tmp_path, [document(ENGLISH), document(GOOD)], web={"kinds": ["prose"]})
-    assert [row["rule"] for row in ledger] == ["gopher_quality.min_doc_words"]
+    assert [row["rule"] for row in ledger] == ["gopher_repetition.top_n_grams.4"]
 
 
 def test_nothing_left_stops_the_run(tmp_path: Path) -> None:

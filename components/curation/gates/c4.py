@@ -1,0 +1,72 @@
+"""C4's rules (Raffel et al. 2020, arXiv 1910.10683, section 2.2): lines that are no prose go, and pages with few sentences.
+
+As in datatrove's filter, line by line, and in its order: a word that is too long, a citation mark, no terminal punctuation, few
+words, "javascript", a policy's phrases. A page that says "lorem ipsum" or has a curly bracket in such a line goes as a whole.
+A sentence ends at terminal punctuation before a blank and an upper-case letter, a digit or an opening mark. The list of bad
+words is not here.
+"""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from components.params.gates import C4Params
+
+POLICIES = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
+_CITATION = r"\[\d*\]|\[edit\]|\[citation needed\]"
+_ENDS = r"""[.?!"']$"""
+SENTENCE = r"""[.!?…]+["'\p{Pe}\p{Pf}]*\s+["'\p{Ps}\p{Pi}]*[\p{Lu}\p{Nd}]"""
+_LINE_ENDS = "[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]"  # beside \n, as Python's splitlines has them
+
+
+def lines_kept(frame: pl.DataFrame, params: C4Params) -> pl.DataFrame:
+    """Of a frame of `row` and `text`, a row each: `text` (of the lines that stay), `sentences` in it, `removed` (lines with text
+    that went), and `lorem_ipsum` and `curly_bracket` (lines with them).
+    """
+    lines = frame.select("row", pl.col("text").str.replace_all(_LINE_ENDS, "\n").str.split("\n").alias("line"))
+    lines = lines.explode("line").with_columns(pl.col("line").str.strip_chars()).filter(pl.col("line") != "")
+    line = pl.col("line")
+    lines = lines.select(
+        "row",
+        (line.str.replace_all(_CITATION, "") if params.remove_citations else line).alias("line"),
+        line.str.count_matches(r"\S+").alias("words"),
+        _short_words(lines["line"], params.max_word_length).alias("stays"),
+    )
+    stays = pl.col("stays") & (pl.col("words") >= params.min_words_per_line)
+    if params.filter_no_terminal_punct:
+        stays = stays & line.str.contains(_ENDS) & ~line.str.ends_with("...")
+    none = pl.lit(False)
+    lorem = stays & _says(("lorem ipsum",)) if params.filter_lorem_ipsum else none
+    if params.filter_javascript:
+        stays = stays & ~_says(("javascript",))
+    bracket = stays & line.str.contains("{", literal=True) if params.filter_curly_bracket else none
+    if params.filter_policy:
+        stays = stays & ~_says(POLICIES)
+    lines = lines.select("row", "line", stays.alias("stays"), lorem.alias("lorem"), bracket.alias("bracket"))
+    kept = pl.col("line").filter("stays")
+    by_text = lines.group_by("row").agg(
+        kept.str.join("\n").str.strip_chars().alias("text"),
+        (kept.str.count_matches(SENTENCE) + 1).sum().alias("sentences"),
+        (~pl.col("stays")).sum().alias("removed"),
+        pl.col("lorem").sum().alias("lorem_ipsum"),
+        pl.col("bracket").sum().alias("curly_bracket"),
+    )
+    return (
+        frame.select("row")
+        .join(by_text, on="row", how="left", maintain_order="left")
+        .with_columns(pl.col("text").fill_null(""), pl.exclude("text").fill_null(0))
+    )
+
+
+def _says(phrases: Sequence[str]) -> pl.Expr:
+    return pl.col("line").str.contains_any(list(phrases), ascii_case_insensitive=True)
+
+
+def _short_words(lines: pl.Series, longest: int) -> pl.Series:
+    """Whether no word of a line is longer; -1: any may be. Few lines are long enough to ask."""
+    if longest == -1:
+        return pl.repeat(True, len(lines), eager=True)
+    short = (lines.str.len_chars() <= longest).to_numpy().copy()
+    for index in (~short).nonzero()[0].tolist():
+        short[index] = max(map(len, lines[index].split())) <= longest
+    return pl.Series(short)

@@ -1,0 +1,190 @@
+"""The words of texts, and how much of a text is in runs of words (n-grams) that repeat, as arrays.
+
+A word is a run of letters, digits and underscores, or a run of anything else that is not blank. Words and runs are compared by
+64-bit hashes. No loop goes over words; one goes over the places where a long run repeats.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from components.ngrams import PIECE, segment_hashes
+
+_OTHER, _UNDERSCORE, _DIGIT, _LETTER = 1, 2, 3, 4  # classes of characters; 0: blank
+_POINTS = 0x33480  # behind it there are neither letters nor digits nor blanks
+_RUN, _TEXT = np.uint64(0xD1342543DE82EF95), np.uint64(0x9E3779B97F4A7C15)
+
+
+@dataclass(frozen=True)
+class Words:
+    """The words of texts, one text after another; arrays are of shape (words,) unless another is named.
+
+    Attributes:
+        starts: int64 (texts + 1,), the first word of each text; the last is the number of all words.
+        owners: int64, the number of each word's text.
+        hashes: uint64, equal for equal words.
+        before: int64 (words + 1,), characters in the words before each; the last is the number of all.
+        solid: bool, whether a letter or a digit is in the word.
+        alpha: bool, whether a letter is in it.
+    """
+
+    starts: np.ndarray
+    owners: np.ndarray
+    hashes: np.ndarray
+    before: np.ndarray
+    solid: np.ndarray
+    alpha: np.ndarray
+
+    @property
+    def texts(self) -> int:
+        return len(self.starts) - 1
+
+    def count(self, chosen: np.ndarray) -> np.ndarray:
+        """How many chosen words each text has, from a mask: int64 (texts,)."""
+        return np.bincount(self.owners[chosen], minlength=self.texts)
+
+
+def words_of(texts: Sequence[str]) -> Words:
+    points, classes, begins, stops, starts = _segments(texts)
+    return Words(
+        starts,
+        np.repeat(np.arange(len(texts)), np.diff(starts)),
+        _hashes(points, begins, stops),
+        np.concatenate([[0], np.cumsum(stops - begins)]),
+        _holds(classes >= _DIGIT, begins, stops),
+        _holds(classes == _LETTER, begins, stops),
+    )
+
+
+def word_counts(texts: Sequence[str]) -> np.ndarray:
+    """How many words each text has: int64 (texts,)."""
+    return np.diff(_segments(texts)[-1])
+
+
+def _segments(texts: Sequence[str]) -> tuple[np.ndarray, ...]:
+    """Code points of all texts and their classes, where each word begins and stops in them, and the first word of each text."""
+    points = np.frombuffer("\n".join(texts).encode("utf-32-le", "surrogatepass"), dtype="<u4")
+    classes = _classes()[np.minimum(points, _POINTS)]
+    kinds = np.zeros(len(classes) + 2, dtype=np.uint8)
+    kinds[1:-1] = np.minimum(classes, _UNDERSCORE)  # underscores, digits and letters go together
+    edges = np.flatnonzero(kinds[1:] != kinds[:-1])
+    begins = edges[kinds[edges + 1] > 0]
+    stops = edges[kinds[edges] > 0]
+    ends = np.cumsum([len(text) + 1 for text in texts], dtype=np.int64)
+    starts = np.concatenate([[0], np.searchsorted(begins, ends)]).astype(np.int64)
+    return points, classes, begins, stops, starts
+
+
+@cache
+def _classes() -> np.ndarray:
+    """uint8 (_POINTS + 1,): the class of each code point."""
+    classes = np.full(_POINTS + 1, _OTHER, dtype=np.uint8)
+    for point in range(_POINTS):
+        character = chr(point)
+        if character.isalpha():
+            classes[point] = _LETTER
+        elif character.isalnum():
+            classes[point] = _DIGIT
+        elif character.isspace():
+            classes[point] = 0
+    classes[ord("_")] = _UNDERSCORE
+    return classes
+
+
+def _holds(character: np.ndarray, begins: np.ndarray, stops: np.ndarray) -> np.ndarray:
+    """Which segments hold a character that is marked."""
+    before = np.zeros(len(character) + 1, dtype=np.int32)
+    np.cumsum(character, dtype=np.int32, out=before[1:])
+    return before[stops] > before[begins]
+
+
+def _hashes(points: np.ndarray, begins: np.ndarray, stops: np.ndarray) -> np.ndarray:
+    """Of each word, a piece of the text at a time; of a word longer than a piece, of its first part."""
+    hashes = np.empty(len(begins), dtype=np.uint64)
+    first = 0
+    while first < len(begins):
+        origin = begins[first]
+        last = max(first + 1, int(np.searchsorted(stops, origin + PIECE, side="right")))
+        block = slice(first, last)
+        ends = np.minimum(stops[block] - origin, PIECE)
+        hashes[block] = segment_hashes(points[origin : origin + ends[-1]], begins[block] - origin, ends)
+        first = last
+    return hashes
+
+
+def repeated(words: Words, top: Iterable[int], duplicate: Iterable[int]) -> dict[tuple[str, int], np.ndarray]:
+    """Characters in repeated runs, each int64 (texts,): by "top" or "duplicate", and the length of the runs in words.
+
+    Of a length in `top`, those of all occurrences of the most frequent run, the earliest of equally frequent ones, with a blank
+    between words (Gopher's "top n-gram"). Of a length in `duplicate`, those of the runs that occurred before in the text, each
+    word counted once, without blanks ("duplicate n-gram"). As datatrove counts them.
+    """
+    top, duplicate = set(top), set(duplicate)
+    lengths = sorted(top | duplicate)
+    found: dict[tuple[str, int], np.ndarray] = {}
+    stops = words.starts[1:][words.owners]  # where the text of each word ends
+    # A run can only repeat where the shorter run that it begins with does, so few places are left after a few lengths.
+    places, hashes = np.arange(len(words.hashes)), words.hashes + words.owners.astype(np.uint64) * _TEXT
+    for length, wanted in zip([1, *lengths], lengths, strict=False):
+        for last in range(length, wanted):
+            inside = places + last < stops[places]
+            places, hashes = places[inside], hashes[inside]
+            hashes = hashes * _RUN + words.hashes[places + last]
+            hashes ^= hashes >> np.uint64(32)
+        again, runs = _groups(hashes)
+        places, hashes = places[again], hashes[again]
+        sizes = words.before[places + wanted] - words.before[places]
+        if wanted in top:
+            found["top", wanted] = _top(words, wanted, places, runs, sizes)
+        if wanted in duplicate:
+            found["duplicate", wanted] = _duplicate(words, wanted, places, runs, sizes)
+    return found
+
+
+def _groups(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where hashes stand that occur twice or more, ascending, and the number of the group of each."""
+    order = np.argsort(hashes)
+    ordered = hashes[order]
+    new = np.ones(len(hashes) + 1, dtype=bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=new[1:-1])
+    several = ~(new[:-1] & new[1:])
+    where = order[several]
+    groups = np.cumsum(new[:-1][several])
+    back = np.argsort(where)
+    return where[back], groups[back]
+
+
+def _top(words: Words, length: int, places: np.ndarray, runs: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    found = np.zeros(words.texts, dtype=np.int64)
+    # Where no run repeats, the first one is the most frequent.
+    long = np.flatnonzero(np.diff(words.starts) >= length)
+    found[long] = words.before[words.starts[long] + length] - words.before[words.starts[long]] + length - 1
+    if len(places):
+        counts = np.bincount(runs)
+        first = np.zeros(len(counts), dtype=np.int64)  # place in `places` of each run's first occurrence
+        first[runs[::-1]] = np.arange(len(places))[::-1]
+        owners = words.owners[places[first]]
+        best = np.lexsort((first, -counts, owners))
+        best = best[np.flatnonzero(np.diff(owners[best], prepend=-1))]
+        found[owners[best]] = counts[best] * (sizes[first[best]] + length - 1)
+    return found
+
+
+def _duplicate(words: Words, length: int, places: np.ndarray, runs: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """A run that is counted hides those that begin within it; those that are hidden are not taken for seen."""
+    found = np.zeros(words.texts, dtype=np.int64)
+    seen = bytearray(len(places))
+    after = 0
+    counted = []
+    for at, (place, run) in enumerate(zip(places.tolist(), runs.tolist(), strict=True)):
+        if place < after:
+            continue
+        if seen[run]:
+            counted.append(at)
+            after = place + length
+        else:
+            seen[run] = 1
+    np.add.at(found, words.owners[places[counted]], sizes[counted])
+    return found
