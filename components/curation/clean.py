@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from components.curation import language
 from components.curation.decontamination import BenchmarkIndex, Hit
 from components.curation.duplicates.sketches import save_sketches, sketch
-from components.curation.gates import web
+from components.curation.gates import code, web
 from components.curation.privacy.redact import redact
 from components.curation.rules import Failure, first_failure
 from components.curation.tally import count_rows
@@ -121,8 +121,10 @@ def judge(
     texts = [repair(row["text"], row["kind"]) for row in rows]
     languages = language.verdicts(texts, kinds, params.language)
     failures = [
-        _foreign(found, params.language) or first_failure(text, kind, params)
-        for text, kind, found in zip(texts, kinds, languages, strict=True)
+        _foreign(found, params.language)
+        or first_failure(text, row["kind"], params)
+        or (code.first_failure(text, row["source"], params.code) if row["kind"] in params.code.kinds else None)
+        for row, text, found in zip(rows, texts, languages, strict=True)
     ]
     of_web = [index for index, kind in enumerate(kinds) if kind in params.web.kinds and not failures[index]]
     removed: dict[int, int] = {}  # lines, by row

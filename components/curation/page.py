@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from components.curation.cleaned import Cleaned
-from components.curation.gates import web
+from components.curation.gates.held import held
 from components.curation.privacy.redact import redact
-from components.curation.rules import Check, checks
+from components.curation.rules import Check
 from components.curation.tally import EXCERPT, NEAREST, STAGES, Tally, stage_of
 from components.documents import KINDS, Document, Drop, read_batches
 from components.files import atomic_file
@@ -88,9 +88,7 @@ def samples(tally: Tally, raw: Path, params: CurationParams) -> dict[str, dict[s
     }
     nearest: dict[str, list[tuple[float, str, Check, Document]]] = {}
     for document in tally.sample():
-        held = checks(document.text, document.kind, params)
-        of_web = web.explain(document.text, params.web) if document.kind in params.web.kinds else []
-        for check in [*held, *of_web]:
+        for check in held(document.text, document.kind, document.source, params):
             if check.rule in found and check.passed:
                 distance = abs(check.value - check.threshold)
                 nearest.setdefault(check.rule, []).append((distance, document.id, check, document))

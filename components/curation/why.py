@@ -13,9 +13,9 @@ from typing import Any
 
 from components.curation import language
 from components.curation.education.heuristic import judge as judge_value
-from components.curation.gates import web
+from components.curation.gates.held import held
 from components.curation.privacy.redact import redact
-from components.curation.rules import Check, checks
+from components.curation.rules import Check
 from components.curation.text import repair
 from components.documents import KINDS, document_id, read_batches, read_ledger
 from components.errors import StepError
@@ -53,10 +53,10 @@ def explain(given: argparse.Namespace) -> Iterator[str]:
     for row in raw[:1] or kept[:1]:
         yield f"{row['id']}: {row['kind']} from {row['source']}, licence {row['license']}, by {row['created_by']}"
     yield from _fate(kept, dropped, params, text is not None)
-    judged = raw[0] if raw else kept[0] if kept else {"text": text, "kind": given.kind}
+    judged = raw[0] if raw else kept[0] if kept else {"text": text, "kind": given.kind, "source": str(given.text)}
     if judged["text"] is not None:
         yield ""
-        yield from _figures(judged["text"], judged["kind"], params)
+        yield from _figures(judged["text"], judged["kind"], judged["source"], params)
 
 
 def _fate(kept: list[Row], dropped: list[Any], params: CurationParams, unseen: bool) -> Iterator[str]:
@@ -84,7 +84,7 @@ def _fate(kept: list[Row], dropped: list[Any], params: CurationParams, unseen: b
         )
 
 
-def _figures(text: str, kind: str, params: CurationParams) -> Iterator[str]:
+def _figures(text: str, kind: str, source: str, params: CurationParams) -> Iterator[str]:
     """Every rule with its figure, as the parameters are now."""
     text = repair(text, kind)
     yield f"{'rule':<40} {'figure':>10} {'threshold':>14}"
@@ -95,10 +95,7 @@ def _figures(text: str, kind: str, params: CurationParams) -> Iterator[str]:
         yield f"{'language':<40} {spoken[0]:>10} {'stay: ' + stays:>14}{'  FAILS' if wrong else ''}"
         if params.language.keep and not wrong:
             yield _line(Check("language_probability", spoken[1], params.language.min_probability, True, ""))
-    for check in [
-        *checks(text, kind, params),
-        *(web.explain(text, params.web) if kind in params.web.kinds else ()),
-    ]:
+    for check in held(text, kind, source, params):
         yield _line(check)
     _, redacted = redact(text, kind, params.privacy)
     if redacted:

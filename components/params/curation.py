@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from components.params.code_gates import CodeRulesParams
 from components.params.data import Kind
 from components.params.decontamination import DecontaminationParams
 from components.params.education import EducationParams
@@ -64,6 +65,7 @@ class CurationParams(Section):
     )
     language: LanguageParams = LanguageParams()
     web: WebRulesParams = WebRulesParams()
+    code: CodeRulesParams = CodeRulesParams()
     decontamination: DecontaminationParams = DecontaminationParams()
     privacy: PrivacyParams = PrivacyParams()
     education: EducationParams = EducationParams()
