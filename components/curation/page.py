@@ -3,8 +3,7 @@
 One HTML file with drawings in it, no script, no network.
 """
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,39 +25,59 @@ BINS = 20  # of the histogram of values
 
 
 def figures(documents: Cleaned, scores: np.ndarray, tally: Tally, params: CurationParams) -> dict[str, Any]:
-    """Counts for `curation.json`: `flow` by kind and stage, `origins`, `licenses`, `values` (histograms)."""
-    came: dict[str, list[int]] = {}
-    went: dict[tuple[str, str], list[int]] = {}
+    """Counts for `curation.json`, [documents, bytes] each: `flow` by kind and stage, `origins` by origin and stage (the largest,
+    and `the rest`), `licenses`; and `values` (histograms).
+    """
+    by_kind, by_origin = _Flows(tally.kept), _Flows(tally.origins)
     licenses: dict[str, list[int]] = {}
-    origins: Counter[str] = Counter()
     for number in range(len(documents.folders)):
         for kind, place, license, rule, count, size in documents.figures(number)["counts"]:
-            _add(came, kind, count, size)
             _add(licenses, license, count, size)
-            origins[place] += count
-            if rule:
-                _add(went, (kind, stage_of(rule)), count, size)
-    for (kind, rule), (count, size) in tally.late.items():
-        _add(went, (kind, stage_of(rule)), count, size)
+            for flows, key in ((by_kind, kind), (by_origin, place)):
+                flows.come(key, count, size)
+                if rule:
+                    flows.go(key, rule, count, size)
+    for (kind, place, rule), (count, size) in tally.late.items():
+        by_kind.go(kind, rule, count, size)
+        by_origin.go(place, rule, count, size)
+    largest = sorted(by_origin.came, key=lambda name: (-by_origin.came[name][0], name))
+    origins = {name: by_origin.of([name]) for name in largest[:TOP]}
+    if len(largest) > TOP:
+        origins["the rest"] = by_origin.of(largest[TOP:])
     return {
-        "flow": {
-            kind: {
-                "in": came[kind],
-                "dropped": {stage: went.get((kind, stage), [0, 0]) for stage in STAGES},
-                "kept": tally.kept.get(kind, [0, 0]),
-            }
-            for kind in KINDS
-            if kind in came
-        },
-        "origins": {name: [count, tally.origins[name]] for name, count in _most(origins)},
-        "origins_in_all": len(origins),
+        "flow": {kind: by_kind.of([kind]) for kind in KINDS if kind in by_kind.came},
+        "origins": origins,
+        "origins_in_all": len(largest),
         "licenses": {name: [*licenses[name], *tally.licenses.get(name, [0, 0])] for name in sorted(licenses)},
         "values": _histograms(documents, scores, params),
     }
 
 
-def _most(counts: Counter[str]) -> list[tuple[str, int]]:
-    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:TOP]
+class _Flows:
+    """[Documents, bytes] that came, went at each stage and stayed, by a key."""
+
+    def __init__(self, kept: dict[str, list[int]]) -> None:
+        self.kept = kept
+        self.came: dict[str, list[int]] = {}
+        self._went: dict[tuple[str, str], list[int]] = {}
+
+    def come(self, key: str, count: int, size: int) -> None:
+        _add(self.came, key, count, size)
+
+    def go(self, key: str, rule: str, count: int, size: int) -> None:
+        _add(self._went, (key, stage_of(rule)), count, size)
+
+    def of(self, keys: Sequence[str]) -> dict[str, Any]:
+        """Of some keys together."""
+        return {
+            "in": _sum(self.came[key] for key in keys),
+            "dropped": {stage: _sum(self._went.get((key, stage), [0, 0]) for key in keys) for stage in STAGES},
+            "kept": _sum(self.kept.get(key, [0, 0]) for key in keys),
+        }
+
+
+def _sum(counts: Iterable[Sequence[int]]) -> list[int]:
+    return [sum(column) for column in zip(*counts, strict=True)]
 
 
 def _add(table: dict[Any, list[int]], key: Any, count: int, size: int) -> None:

@@ -58,23 +58,24 @@ class Tally:
     Attributes:
         kept: [documents, bytes] by kind.
         licenses: [documents, bytes] kept, by licence.
-        origins: documents kept, by origin.
+        origins: [documents, bytes] kept, by origin.
+        late: [documents, bytes] by kind, origin and rule, of what went after all were scored.
     """
 
     def __init__(self) -> None:
         self.kept: dict[str, list[int]] = {}
         self.licenses: dict[str, list[int]] = {}
-        self.origins: Counter[str] = Counter()
-        self.late: dict[tuple[str, str], list[int]] = {}  # by kind and rule: what went after all were scored
+        self.origins: dict[str, list[int]] = {}
+        self.late: dict[tuple[str, str, str], list[int]] = {}
         self._border: dict[str, list[tuple[float, str, Drop]]] = {}
         self._low: dict[str, list[tuple[float, str, Document]]] = {}  # kept documents of the least value, by kind
         self._sample: list[tuple[int, str, Document]] = []
 
     def keep(self, document: Document) -> None:
         size = len(document.text.encode())
-        for table, key in ((self.kept, document.kind), (self.licenses, document.license)):
+        place = origin(document.source)
+        for table, key in ((self.kept, document.kind), (self.licenses, document.license), (self.origins, place)):
             _add(table, key, size)
-        self.origins[origin(document.source)] += 1
         draw = int.from_bytes(hashlib.sha256(document.id.encode()).digest()[:8], "big")
         _push(self._sample, (-draw, document.id, document), SAMPLED)
         if document.educational_value is not None:
@@ -85,7 +86,7 @@ class Tally:
     def drop(self, drop: Drop, row: Mapping[str, Any] | None) -> None:
         """`row`: the document, where it went after all were scored."""
         if row is not None:
-            _add(self.late, (row["kind"], drop.rule), len(row["text"].encode()))
+            _add(self.late, (row["kind"], origin(row["source"]), drop.rule), len(row["text"].encode()))
         if drop.value is not None and drop.threshold is not None:
             distance = abs(drop.value - drop.threshold)
             near = self._border.setdefault(drop.rule, [])

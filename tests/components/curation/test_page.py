@@ -39,7 +39,10 @@ def test_what_came_in_went_or_stayed(made: tuple[Path, dict, list]) -> None:
     assert sum(flow["kept"][0] for flow in content["flow"].values()) == summary["documents_kept"]
     by_stage = {stage: sum(stage_of(row["rule"]) == stage for row in ledger) for stage in STAGES}
     assert by_stage == {stage: sum(f["dropped"][stage][0] for f in content["flow"].values()) for stage in STAGES}
-    assert content["origins"]["site0.org"][0] == 14
+    assert content["origins"]["site0.org"]["in"][0] == 14
+    for flow in content["origins"].values():  # documents; bytes change where texts are edited
+        assert flow["in"][0] == flow["kept"][0] + sum(count for count, _ in flow["dropped"].values())
+    assert sum(flow["in"][0] for flow in content["origins"].values()) == summary["documents_in"]
     assert content["licenses"]["MIT"][0] == summary["documents_in"]
     assert sum(content["values"]["code"]["counts"]) == 120
 
