@@ -108,6 +108,7 @@ def test_verdicts_equal_datatroves_on_real_text(name):
     assert 0 < kept < len(texts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OURS)
 def test_verdicts_equal_datatroves_on_crawled_pages(name, shared_data):
     texts = _crawled(shared_data)
