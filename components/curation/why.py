@@ -11,15 +11,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from components.curation import language
+from components.curation.decontamination import BenchmarkIndex
 from components.curation.education.heuristic import judge as judge_value
+from components.curation.gates import web
 from components.curation.gates.held import held
 from components.curation.privacy.redact import redact
 from components.curation.rules import Check
 from components.curation.text import repair
 from components.documents import KINDS, document_id, read_batches, read_ledger
 from components.errors import StepError
-from components.params import PARAMS_FILE, CurationParams, load_params
+from components.params import PARAMS_FILE, CurationParams, Params, load_params
+from components.shingles import shingle_sets
+from components.tracking import project_home
 
 SHORTEST = 8  # digits of an id that may stand for it
 Row = dict[str, Any]
@@ -31,7 +37,8 @@ def explain(given: argparse.Namespace) -> Iterator[str]:
     Raises:
         StepError: no document has the id, several have it, or a file is missing.
     """
-    params = load_params(given.params, given.set).curation
+    whole = load_params(given.params, given.set)
+    params = whole.curation
     if given.text:
         text = _read(given.text)
         ids = {document_id(text), document_id(repair(text, given.kind))}
@@ -57,6 +64,8 @@ def explain(given: argparse.Namespace) -> Iterator[str]:
     if judged["text"] is not None:
         yield ""
         yield from _figures(judged["text"], judged["kind"], judged["source"], params)
+    if text is not None and not (kept or dropped):
+        yield from _compared(repair(text, given.kind), given.kind, given.curated, whole)
 
 
 def _fate(kept: list[Row], dropped: list[Any], params: CurationParams, unseen: bool) -> Iterator[str]:
@@ -97,12 +106,51 @@ def _figures(text: str, kind: str, source: str, params: CurationParams) -> Itera
             yield _line(Check("language_probability", spoken[1], params.language.min_probability, True, ""))
     for check in held(text, kind, source, params):
         yield _line(check)
+    if kind in params.web.kinds:
+        (judged,) = web.judge([text], params.web)
+        text = judged.text
+        if judged.lines_removed:
+            yield f"lines that go: {judged.lines_removed}"
     _, redacted = redact(text, kind, params.privacy)
     if redacted:
         yield "redacted: " + ", ".join(f"{name} {count}" for name, count in sorted(redacted.items()))
     verdict = judge_value(text, kind)
     points = ", ".join(f"{name} {share:.2f}" for name, share in verdict.points.items())
     yield f"educational value by the heuristic: {verdict.value:.2f} of 5 ({points})"
+
+
+def _compared(text: str, kind: str, curated: Path, params: Params) -> Iterator[str]:
+    """What a text that is new has in common with benchmarks and with what was curated."""
+    folder = params.benchmarking.data_dir
+    if folder:
+        index = BenchmarkIndex.build(project_home() / folder, params.curation.decontamination)
+        ((*hits,),) = index.find([text], [kind])
+        for hit in hits:
+            yield f"holds {hit.benchmark} {hit.item} by {hit.rule}: {hit.excerpt}"
+        if not hits:
+            yield f"holds none of {len(index.items):,} items of benchmarks"
+    else:
+        yield "not compared with benchmarks: benchmarking.data_dir names no folder"
+    threshold = params.curation.duplicates.thresholds.get(kind)
+    if (near := _nearest(text, curated)) and threshold is not None:
+        name, jaccard = near
+        fails = "  FAILS" if jaccard >= threshold else ""
+        yield f"most like curated document {name}: Jaccard {jaccard:.4g} of word 5-grams, < {threshold:g} passes{fails}"
+
+
+def _nearest(text: str, curated: Path) -> tuple[str, float] | None:
+    """The curated document with the most shingles in common, and the Jaccard similarity."""
+    if not Path(curated).is_dir():
+        return None
+    (own,) = shingle_sets([text])
+    best: tuple[str, float] | None = None
+    for batch in read_batches(curated, ["id", "text"]):
+        for name, other in zip(batch["id"].to_pylist(), shingle_sets(batch["text"].to_pylist()), strict=True):
+            both = np.isin(own, other, assume_unique=True).sum()
+            jaccard = float(both / (len(own) + len(other) - both))
+            if best is None or jaccard > best[1]:
+                best = name, jaccard
+    return best
 
 
 def _line(check: Check) -> str:

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from components.curation.decontamination import BenchmarkIndex
 from components.curation.why import main
 from components.documents import Document
+from components.params import CurationParams
 from tests.components.curation.test_curation import ENGLISH, GOOD, curated, document, essays
 
 
@@ -69,6 +71,32 @@ def test_a_text_that_is_known_and_one_that_is_not(
     said = why(capsys, "--text", "text", "--kind", "web")
     assert "no run has seen this text" in said
     assert any(line.startswith("gopher_quality.min_doc_words") and line.endswith("FAILS") for line in said.splitlines())
+
+
+def test_a_text_that_is_new_is_compared_with_what_was_curated(
+    made: dict[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "text").write_text(ENGLISH + "One more line, and nothing else.\n")
+    said = why(capsys, "--text", "text")
+    near = next(line for line in said.splitlines() if line.startswith("most like"))
+    assert f"most like curated document {made['kept']}: Jaccard 0.9" in near
+    assert near.endswith("FAILS")
+    assert "not compared with benchmarks: benchmarking.data_dir names no folder" in said
+    (tmp_path / "text").write_text(GOOD)
+    assert "Jaccard 0 of word 5-grams, < 0.7 passes" in why(capsys, "--text", "text")
+
+
+def test_a_text_that_is_new_is_compared_with_benchmarks(
+    made: dict[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path, shared_data: Path
+) -> None:
+    index = BenchmarkIndex.build(shared_data / "benchmarks", CurationParams().decontamination)
+    assert len(index.items) > 40_000
+    item = next(item for item in index.items if len(item.text.split()) > 20)
+    words = ["--text", "text", "--set", f"benchmarking.data_dir={shared_data / 'benchmarks'}"]
+    (tmp_path / "text").write_text(GOOD)
+    assert f"holds none of {len(index.items):,} items of benchmarks" in why(capsys, *words)
+    (tmp_path / "text").write_text(f"{GOOD}{item.text}\n{GOOD}")
+    assert f"holds {item.benchmark} {item.id} by ngram_13: " in why(capsys, *words)
 
 
 def test_an_unknown_id_is_said(made: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
