@@ -9,6 +9,9 @@ from components.errors import StepError
 from components.params.education import EducationParams
 
 GATED = 30  # held-out documents without which a figure is chance, and no gate
+GATED_SIDE = (
+    5  # held-out documents on either side of the threshold, without which F1 hangs on single ones, and is no gate
+)
 BINS = 10  # of the calibration table, half a point each
 
 
@@ -19,6 +22,7 @@ class KindReport:
     Attributes:
         documents: held out.
         threshold: what is kept has this value at least; None where the kind isn't judged.
+        below: held-out documents whose label is under the threshold.
         f1: mean of the F1 of what is kept and of what goes (macro F1): F1 of what is kept alone is high where little goes.
         f1_kept, precision, recall: of the documents to keep.
         f1_keep_all: macro F1 of keeping everything, which is no skill.
@@ -33,6 +37,7 @@ class KindReport:
     kind: str
     documents: int
     threshold: float | None
+    below: int
     f1: float | None
     f1_kept: float | None
     f1_keep_all: float | None
@@ -56,7 +61,8 @@ class Report:
         return {kind: asdict(report) for kind, report in self.kinds.items()}
 
     def check(self, params: EducationParams) -> None:
-        """Hold the gates of the kinds that are judged by a model of their own, with 30 held-out documents or more.
+        """Hold the gates of the kinds that are judged by a model of their own, with 30 held-out documents or more; F1 where 5 of them or more are
+        on either side of the threshold.
 
         Raises:
             StepError: with each figure below its gate.
@@ -66,8 +72,9 @@ class Report:
             if of.threshold is None or not of.own_model or of.documents < GATED:
                 continue
             # A kind whose held-out labels all fall on one side, or are all equal, has no such figure to hold.
+            f1 = of.f1 if min(of.below, of.documents - of.below) >= GATED_SIDE else None
             for name, found, gate in (
-                ("F1", of.f1, params.min_f1),
+                ("F1", f1, params.min_f1),
                 ("Spearman", of.spearman, params.min_spearman),
             ):
                 if found is not None and found < gate:
@@ -112,6 +119,7 @@ def _measure_kind(kind: str, labels: np.ndarray, values: np.ndarray, params: Edu
         kind=kind,
         documents=len(labels),
         threshold=threshold,
+        below=0 if threshold is None else int((labels < threshold).sum()),
         **_at_threshold(labels, values, threshold),
         spearman=spearman(labels, values),
         calibration=calibration,

@@ -17,7 +17,7 @@ from sklearn.metrics import f1_score
 from components.curation.education.classifier import LEAST, Classifier, fit
 from components.curation.education.features import GRAMS, SIZE, features
 from components.curation.education.heuristic import heuristic_value
-from components.curation.education.report import calibration_table, spearman
+from components.curation.education.report import calibration_table, measure, spearman
 from components.errors import StepError
 from components.params.education import EducationParams
 
@@ -229,3 +229,17 @@ def test_figures_are_those_of_scikit_learn_and_scipy(fitted, labelled) -> None:
     assert report.f1_kept == pytest.approx(f1_score(labels >= 2, values >= 2))
     assert calibration_table(labels, labels)[1] == 0
     assert calibration_table(np.full(9, 1.0), np.full(9, 2.5))[1] == pytest.approx(1.5)
+
+
+def test_f1_is_no_gate_where_it_hangs_on_single_documents() -> None:
+    """Of 100 held-out documents one goes: to miss it makes F1 0.5, and says nothing."""
+
+    def checked(below: int) -> None:
+        labels = np.concatenate([np.full(below, 0.1), np.linspace(3, 5, 100 - below)])
+        none = np.zeros(100)
+        threshold = PARAMS.model_copy(update={"min_value": {"web": 1.0}, "min_spearman": -1.0})
+        measure(["web"] * 100, labels, np.linspace(2, 4, 100), none, none, threshold, []).check(threshold)
+
+    checked(1)
+    with pytest.raises(StepError, match=r"web: F1 0\.4"):
+        checked(10)
