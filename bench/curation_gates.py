@@ -20,13 +20,11 @@ import json
 import re
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from pydoc_data import topics
 
 from bench.common import add_peers, missing_peer
-
-AT_ONCE = 4_000_000  # characters that ours judges at once, as curation does
 
 
 def corpus(paths: Sequence[Path]) -> list[str]:
@@ -43,24 +41,13 @@ def corpus(paths: Sequence[Path]) -> list[str]:
 
 
 def ours(texts: Sequence[str]) -> list[bool]:
+    from components.curation.clean import CHARACTERS
+    from components.curation.duplicates.similarity import blocks
     from components.curation.gates import web
     from components.params.gates import WebRulesParams
 
     params = WebRulesParams()
-    return [not verdict.failure for batch in _batches(texts) for verdict in web.judge(batch, params)]
-
-
-def _batches(texts: Sequence[str]) -> Iterator[list[str]]:
-    batch: list[str] = []
-    size = 0
-    for text in texts:
-        batch.append(text)
-        size += len(text)
-        if size >= AT_ONCE:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+    return [not verdict.failure for batch in blocks(texts, CHARACTERS) for verdict in web.judge(batch, params)]
 
 
 def theirs(words: object) -> Callable[[Sequence[str]], list[bool]]:

@@ -127,7 +127,7 @@ def judge(
         for row, text, found in zip(rows, texts, languages, strict=True)
     ]
     of_web = [index for index, kind in enumerate(kinds) if kind in params.web.kinds and not failures[index]]
-    removed: dict[int, int] = {}  # lines, by row
+    removed = [0] * len(rows)  # lines
     for index, verdict in zip(of_web, web.judge([texts[index] for index in of_web], params.web), strict=True):
         failures[index], texts[index], removed[index] = verdict.failure, verdict.text, verdict.lines_removed
     passed = [index for index, failure in enumerate(failures) if not failure]
@@ -138,9 +138,7 @@ def judge(
             hits[index] = found
             if found and params.decontamination.action == "drop":
                 failures[index] = _contaminated(found[0])
-    for index, (row, text, spoken, failure, found) in enumerate(
-        zip(rows, texts, languages, failures, hits, strict=True)
-    ):
+    for row, text, gone, spoken, failure, found in zip(rows, texts, removed, languages, failures, hits, strict=True):
         if failure:
             reason = (failure.rule, failure.value, failure.threshold, failure.detail)
             yield Drop(row["id"], STEP, *reason, row["source"]), found
@@ -149,8 +147,8 @@ def judge(
         text, redacted = redact(text, row["kind"], params.privacy)
         if spoken:
             metadata["language"] = spoken[0]
-        if removed.get(index):
-            metadata["lines_removed"] = removed[index]
+        if gone:
+            metadata["lines_removed"] = gone
         if redacted:
             metadata["redacted"] = dict(sorted(redacted.items()))
         new_id = document_id(text)

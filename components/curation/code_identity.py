@@ -12,11 +12,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _FENCED = re.compile(r"^```(?:python|py|python3)?[ \t]*\n(.*?)^```", re.S | re.M)
-# Strings and comments, which are passed over; lines that begin without a blank, where a function may be over; keywords. A
-# string without an end, which is no Python, goes to the end of its line or of the text, so that nothing is read twice.
-_KEYWORDS = re.compile(
+# A string of Python. One without an end, which is no Python, goes to the end of its line or of the text, so that nothing is
+# read twice.
+STRING = (
     r""""{3}(?:[^"\\]|\\.|"(?!""))*+(?:"{3}|\\?\Z)|'{3}(?:[^'\\]|\\.|'(?!\'\'))*+(?:'{3}|\\?\Z)"""
-    r"""|"(?:[^"\\\n]|\\.)*+(?:"|(?=\n)|\\?\Z)|'(?:[^'\\\n]|\\.)*+(?:'|(?=\n)|\\?\Z)|#[^\n]*+"""
+    r"""|"(?:[^"\\\n]|\\.)*+(?:"|(?=\n)|\\?\Z)|'(?:[^'\\\n]|\\.)*+(?:'|(?=\n)|\\?\Z)"""
+)
+# Strings and comments, which are passed over; lines that begin without a blank, where a function may be over; keywords.
+_KEYWORDS = re.compile(
+    STRING + r"|#[^\n]*+"
     r"|(\n(?=[^\W\d])|\b(?:for|while|if|elif|return|def|try|with|lambda|yield|raise|break|continue|in|not|and|or|is|assert"
     r"|del)\b)",
     re.S,

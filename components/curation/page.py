@@ -13,7 +13,7 @@ from components.curation.cleaned import Cleaned
 from components.curation.gates.held import held
 from components.curation.privacy.redact import redact
 from components.curation.rules import Check
-from components.curation.tally import EXCERPT, NEAREST, STAGES, Tally, stage_of
+from components.curation.tally import EXCERPT, NEAREST, STAGES, Tally, add, stage_of
 from components.documents import KINDS, Document, Drop, read_batches
 from components.files import atomic_file
 from components.pages import render
@@ -32,7 +32,7 @@ def figures(documents: Cleaned, scores: np.ndarray, tally: Tally, params: Curati
     licenses: dict[str, list[int]] = {}
     for number in range(len(documents.folders)):
         for kind, place, license, rule, count, size in documents.figures(number)["counts"]:
-            _add(licenses, license, count, size)
+            add(licenses, license, count, size)
             for flows, key in ((by_kind, kind), (by_origin, place)):
                 flows.come(key, count, size)
                 if rule:
@@ -62,10 +62,10 @@ class _Flows:
         self._went: dict[tuple[str, str], list[int]] = {}
 
     def come(self, key: str, count: int, size: int) -> None:
-        _add(self.came, key, count, size)
+        add(self.came, key, count, size)
 
     def go(self, key: str, rule: str, count: int, size: int) -> None:
-        _add(self._went, (key, stage_of(rule)), count, size)
+        add(self._went, (key, stage_of(rule)), count, size)
 
     def of(self, keys: Sequence[str]) -> dict[str, Any]:
         """Of some keys together."""
@@ -78,12 +78,6 @@ class _Flows:
 
 def _sum(counts: Iterable[Sequence[int]]) -> list[int]:
     return [sum(column) for column in zip(*counts, strict=True)]
-
-
-def _add(table: dict[Any, list[int]], key: Any, count: int, size: int) -> None:
-    entry = table.setdefault(key, [0, 0])
-    entry[0] += count
-    entry[1] += size
 
 
 def _histograms(documents: Cleaned, scores: np.ndarray, params: CurationParams) -> dict[str, Any]:
@@ -106,8 +100,9 @@ def samples(tally: Tally, raw: Path, params: CurationParams) -> dict[str, dict[s
         for rule, drops in border.items()
     }
     nearest: dict[str, list[tuple[float, str, Check, Document]]] = {}
-    for document in tally.sample():
-        for check in held(document.text, document.kind, document.source, params):
+    sample = tally.sample()
+    for document, checks in zip(sample, held(sample, params), strict=True):
+        for check in checks:
             if check.rule in found and check.passed:
                 distance = abs(check.value - check.threshold)
                 nearest.setdefault(check.rule, []).append((distance, document.id, check, document))

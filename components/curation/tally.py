@@ -75,7 +75,7 @@ class Tally:
         size = len(document.text.encode())
         place = origin(document.source)
         for table, key in ((self.kept, document.kind), (self.licenses, document.license), (self.origins, place)):
-            _add(table, key, size)
+            add(table, key, 1, size)
         draw = int.from_bytes(hashlib.sha256(document.id.encode()).digest()[:8], "big")
         _push(self._sample, (-draw, document.id, document), SAMPLED)
         if document.educational_value is not None:
@@ -86,7 +86,7 @@ class Tally:
     def drop(self, drop: Drop, row: Mapping[str, Any] | None) -> None:
         """`row`: the document, where it went after all were scored."""
         if row is not None:
-            _add(self.late, (row["kind"], origin(row["source"]), drop.rule), len(row["text"].encode()))
+            add(self.late, (row["kind"], origin(row["source"]), drop.rule), 1, len(row["text"].encode()))
         if drop.value is not None and drop.threshold is not None:
             distance = abs(drop.value - drop.threshold)
             near = self._border.setdefault(drop.rule, [])
@@ -108,9 +108,10 @@ class Tally:
         return [document for *_, document in sorted(self._sample, key=_order)]
 
 
-def _add(table: dict[Any, list[int]], key: Any, size: int) -> None:
+def add(table: dict[Any, list[int]], key: Any, count: int, size: int) -> None:
+    """Add documents and their bytes to those of a key."""
     entry = table.setdefault(key, [0, 0])
-    entry[0] += 1
+    entry[0] += count
     entry[1] += size
 
 

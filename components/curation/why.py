@@ -21,7 +21,7 @@ from components.curation.gates.held import held
 from components.curation.privacy.redact import redact
 from components.curation.rules import Check
 from components.curation.text import repair
-from components.documents import KINDS, document_id, read_batches, read_ledger
+from components.documents import KINDS, Document, document_id, read_batches, read_ledger
 from components.errors import StepError
 from components.params import PARAMS_FILE, CurationParams, Params, load_params
 from components.shingles import shingle_sets
@@ -65,7 +65,7 @@ def explain(given: argparse.Namespace) -> Iterator[str]:
         yield ""
         yield from _figures(judged["text"], judged["kind"], judged["source"], params)
     if text is not None and not (kept or dropped):
-        yield from _compared(repair(text, given.kind), given.kind, given.curated, whole)
+        yield from _compared(text, given.kind, given.curated, whole)
 
 
 def _fate(kept: list[Row], dropped: list[Any], params: CurationParams, unseen: bool) -> Iterator[str]:
@@ -104,13 +104,11 @@ def _figures(text: str, kind: str, source: str, params: CurationParams) -> Itera
         yield f"{'language':<40} {spoken[0]:>10} {'stay: ' + stays:>14}{'  FAILS' if wrong else ''}"
         if params.language.keep and not wrong:
             yield _line(Check("language_probability", spoken[1], params.language.min_probability, True, ""))
-    for check in held(text, kind, source, params):
+    for check in held([Document(text, kind, source, "", "")], params)[0]:
         yield _line(check)
-    if kind in params.web.kinds:
-        (judged,) = web.judge([text], params.web)
-        text = judged.text
-        if judged.lines_removed:
-            yield f"lines that go: {judged.lines_removed}"
+    text, removed = _without_lines(text, kind, params)
+    if removed:
+        yield f"lines that go: {removed}"
     _, redacted = redact(text, kind, params.privacy)
     if redacted:
         yield "redacted: " + ", ".join(f"{name} {count}" for name, count in sorted(redacted.items()))
@@ -119,12 +117,21 @@ def _figures(text: str, kind: str, source: str, params: CurationParams) -> Itera
     yield f"educational value by the heuristic: {verdict.value:.2f} of 5 ({points})"
 
 
+def _without_lines(text: str, kind: str, params: CurationParams) -> tuple[str, int]:
+    """A text without the lines that the rules for web text take out, and how many they are."""
+    if kind not in params.web.kinds:
+        return text, 0
+    (verdict,) = web.judge([text], params.web)
+    return verdict.text, verdict.lines_removed
+
+
 def _compared(text: str, kind: str, curated: Path, params: Params) -> Iterator[str]:
     """What a text that is new has in common with benchmarks and with what was curated."""
+    text, _ = _without_lines(repair(text, kind), kind, params.curation)
     folder = params.benchmarking.data_dir
     if folder:
         index = BenchmarkIndex.build(project_home() / folder, params.curation.decontamination)
-        ((*hits,),) = index.find([text], [kind])
+        (hits,) = index.find([text], [kind])
         for hit in hits:
             yield f"holds {hit.benchmark} {hit.item} by {hit.rule}: {hit.excerpt}"
         if not hits:

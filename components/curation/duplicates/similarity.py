@@ -52,7 +52,7 @@ class ShingleSets:
     def _add(self, positions: np.ndarray) -> None:
         done = 0
         self._file.seek(self._end)
-        for block in _blocks(self._texts(positions)):
+        for block in blocks(self._texts(positions)):
             runs, starts = shingles(block)
             counts = np.diff(starts)
             tagged = np.repeat(np.arange(len(block), dtype=np.uint64) << np.uint64(32), counts) | runs >> np.uint64(32)
@@ -86,13 +86,14 @@ class ShingleSets:
         return np.repeat(np.arange(len(positions), dtype=np.uint64) << np.uint64(32), self._counts[positions]) | values
 
 
-def _blocks(texts: Iterable[str]) -> Iterator[Sequence[str]]:
+def blocks(texts: Iterable[str], characters: int = _CHARACTERS) -> Iterator[Sequence[str]]:
+    """Texts one after another, gathered until they have so many characters."""
     block: list[str] = []
     size = 0
     for text in texts:
         block.append(text)
         size += len(text)
-        if size >= _CHARACTERS:
+        if size >= characters:
             yield block
             block, size = [], 0
     if block:

@@ -9,9 +9,7 @@ from components.errors import StepError
 from components.params.education import EducationParams
 
 GATED = 30  # held-out documents without which a figure is chance, and no gate
-GATED_SIDE = (
-    5  # held-out documents on either side of the threshold, without which F1 hangs on single ones, and is no gate
-)
+GATED_SIDE = 5  # of them on either side of the threshold, without which F1 hangs on single documents
 BINS = 10  # of the calibration table, half a point each
 
 
@@ -61,8 +59,9 @@ class Report:
         return {kind: asdict(report) for kind, report in self.kinds.items()}
 
     def check(self, params: EducationParams) -> None:
-        """Hold the gates of the kinds that are judged by a model of their own, with 30 held-out documents or more; F1 where 5 of them or more are
-        on either side of the threshold.
+        """Hold the gates of the kinds that are judged by a model of their own.
+
+        Of a kind with 30 held-out documents or more; F1 where 5 or more of them are on either side of the threshold.
 
         Raises:
             StepError: with each figure below its gate.

@@ -2,8 +2,8 @@
 
 As in datatrove's filter, line by line, and in its order: a word that is too long, a citation mark, no terminal punctuation, few
 words, "javascript", a policy's phrases. A page that says "lorem ipsum" or has a curly bracket in such a line goes as a whole.
-A sentence ends at terminal punctuation before a blank and an upper-case letter, a digit or an opening mark. The list of bad
-words is not here.
+A sentence ends at terminal punctuation before a blank and an upper-case letter or a digit, which opening marks may precede. The
+list of bad words is not here.
 """
 
 from collections.abc import Sequence

@@ -14,64 +14,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import log2
 
+from components.curation.code_identity import STRING
 from components.curation.rules import Check, Failure
 from components.params.code_gates import CodeRulesParams
 
-OTHERS = frozenset(
-    [
-        "bash",
-        "c",
-        "cc",
-        "clj",
-        "cpp",
-        "cs",
-        "css",
-        "cu",
-        "cxx",
-        "dart",
-        "el",
-        "erl",
-        "ex",
-        "f90",
-        "go",
-        "h",
-        "hpp",
-        "hs",
-        "html",
-        "java",
-        "jl",
-        "js",
-        "json",
-        "jsx",
-        "kt",
-        "lua",
-        "m",
-        "ml",
-        "mm",
-        "php",
-        "pl",
-        "ps1",
-        "r",
-        "rb",
-        "rs",
-        "scala",
-        "scss",
-        "sh",
-        "sql",
-        "swift",
-        "tex",
-        "toml",
-        "ts",
-        "tsx",
-        "v",
-        "vb",
-        "vue",
-        "xml",
-        "yaml",
-        "yml",
-        "zig",
-    ]
-)  # suffixes of files in other languages than Python
+# fmt: off
+OTHERS = frozenset({  # suffixes of files in other languages than Python
+    "bash", "c", "cc", "clj", "cpp", "cs", "css", "cu", "cxx", "dart", "el", "erl", "ex", "f90", "go", "h", "hpp",
+    "hs", "html", "java", "jl", "js", "json", "jsx", "kt", "lua", "m", "ml", "mm", "php", "pl", "ps1", "r", "rb",
+    "rs", "scala", "scss", "sh", "sql", "swift", "tex", "toml", "ts", "tsx", "v", "vb", "vue", "xml", "yaml", "yml", "zig",
+})
+# fmt: on
 HEAD = 10  # lines in which a program says that it wrote the file
 LONG = 20  # characters of a line that says something: `else:` and `return None` repeat in good code
 SHORTEST = 1_000  # characters; a shorter text compresses badly whatever it says, and its entropy says little
@@ -87,12 +40,7 @@ _COMMENT = re.compile(r"^\s*(?:#|//|/\*|\*|--|;|<!--)")
 _ENCODED = re.compile(
     r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{64,}+={0,2}|(?:(?:0x|\\x)[0-9a-fA-F]{2}[,\s]{0,4}){8,}|(?:\\u[0-9a-fA-F]{4}){8,}"
 )
-# Strings, which are passed over, and comments. A string without an end goes to the end of its line or of the text.
-_COMMENTS = re.compile(
-    r""""{3}(?:[^"\\]|\\.|"(?!""))*+(?:"{3}|\\?\Z)|'{3}(?:[^'\\]|\\.|'(?!''))*+(?:'{3}|\\?\Z)"""
-    r"""|"(?:[^"\\\n]|\\.)*+(?:"|(?=\n)|\\?\Z)|'(?:[^'\\\n]|\\.)*+(?:'|(?=\n)|\\?\Z)|(#[^\n]*+)""",
-    re.S,
-)
+_COMMENTS = re.compile(STRING + r"|(#[^\n]*+)", re.S)  # strings are passed over
 
 
 @dataclass(frozen=True)

@@ -88,8 +88,16 @@ def c4_rules(params: WebRulesParams) -> list[Rule]:
     """C4's rules on whole texts."""
     own = params.c4
     return [
-        *([Rule("c4.filter_lorem_ipsum", "lorem_ipsum", 0, False, "lines")] if own.filter_lorem_ipsum else []),
-        *([Rule("c4.filter_curly_bracket", "curly_bracket", 0, False, "lines")] if own.filter_curly_bracket else []),
+        *(
+            [Rule("c4.filter_lorem_ipsum", "lorem_ipsum", 0, False, "lines that say lorem ipsum")]
+            if own.filter_lorem_ipsum
+            else []
+        ),
+        *(
+            [Rule("c4.filter_curly_bracket", "curly_bracket", 0, False, "lines with a curly bracket")]
+            if own.filter_curly_bracket
+            else []
+        ),
         Rule("c4.min_num_sentences", "sentences", own.min_num_sentences, True, "sentences in the lines that stay"),
     ]
 
@@ -140,18 +148,24 @@ def failures(rows: pl.DataFrame, rules: Sequence[Rule]) -> list[Failure | None]:
     return found
 
 
-def explain(text: str, params: WebRulesParams) -> Iterator[Check]:
-    """Every rule with its figure for one text, in order, whether or not it fails an earlier one."""
-    rows = c4_figures([text], params)
+def explain(texts: Sequence[str], params: WebRulesParams) -> list[list[Check]]:
+    """Of each text every rule with its figure, in order, whether or not it fails an earlier one."""
+    found: list[list[Check]] = [[] for _ in texts]
+    if not found:
+        return found
+    of_c4 = c4_figures(texts, params)
     for figures, rules in (
-        (gopher_figures([text], params), gopher_rules(params)),
-        (rows, c4_rules(params)),
-        (fineweb_figures([rows["text"][0]], params), fineweb_rules(params)),
+        (gopher_figures(texts, params), gopher_rules(params)),
+        (of_c4, c4_rules(params)),
+        (fineweb_figures(of_c4["text"].to_list(), params), fineweb_rules(params)),
     ):
-        row = figures.row(0, named=True)
-        for rule in rules:
-            if row[rule.figure] is not None or rule.least:
-                yield Check(rule.name, row[rule.figure] or 0.0, rule.threshold, rule.least, rule.meaning)
+        for checks, row in zip(found, figures.iter_rows(named=True), strict=True):
+            checks += (
+                Check(rule.name, row[rule.figure] or 0.0, rule.threshold, rule.least, rule.meaning)
+                for rule in rules
+                if row[rule.figure] is not None or rule.least
+            )
+    return found
 
 
 def gopher_figures(texts: Sequence[str], params: WebRulesParams) -> pl.DataFrame:
@@ -167,7 +181,7 @@ def gopher_figures(texts: Sequence[str], params: WebRulesParams) -> pl.DataFrame
         text.str.count_matches(r"\.\.\.|…").alias("ellipsis"),
         text.str.count_matches(r"(?m)^[^\S\n]*[•-]").alias("bullets"),
         text.str.count_matches(r"(?m)(?:\.\.\.|…)[^\S\n]*$").alias("trailing"),
-        *_columns(words, params),
+        *_word_columns(words, params),
     )
     paragraphs = text.str.strip_chars().str.replace_all(r"\n\n+", "\n\n").str.split("\n\n")
     for part in (
@@ -192,7 +206,7 @@ def gopher_figures(texts: Sequence[str], params: WebRulesParams) -> pl.DataFrame
     )
 
 
-def _columns(words: Words, params: WebRulesParams) -> Iterator[pl.Series]:
+def _word_columns(words: Words, params: WebRulesParams) -> Iterator[pl.Series]:
     """What is counted over words."""
     lengths = np.where(words.solid, np.diff(words.before), 0)
     yield pl.Series("words", np.diff(words.starts))
@@ -201,9 +215,9 @@ def _columns(words: Words, params: WebRulesParams) -> Iterator[pl.Series]:
     yield pl.Series("alpha", words.count(words.alpha))
     stops = (words.count(words.hashes == stop) > 0 for stop in words_of(STOP_WORDS).hashes)
     yield pl.Series("stop_words", sum(found.astype(float) for found in stops))
-    top, dup = params.gopher_repetition.top_n_grams, params.gopher_repetition.dup_n_grams
-    for (which, n), characters in repeated(words, top, dup).items():
-        yield pl.Series(f"{'top' if which == 'top' else 'dup'}_n_grams.{n}", characters)
+    runs = params.gopher_repetition
+    for (name, n), characters in repeated(words, runs.top_n_grams, runs.dup_n_grams).items():
+        yield pl.Series(f"{name}.{n}", characters)
 
 
 def c4_figures(texts: Sequence[str], params: WebRulesParams) -> pl.DataFrame:

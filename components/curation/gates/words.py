@@ -7,6 +7,7 @@ A word is a run of letters, digits and underscores, or a run of anything else th
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -115,11 +116,11 @@ def _hashes(points: np.ndarray, begins: np.ndarray, stops: np.ndarray) -> np.nda
 
 
 def repeated(words: Words, top: Iterable[int], duplicate: Iterable[int]) -> dict[tuple[str, int], np.ndarray]:
-    """Characters in repeated runs, each int64 (texts,): by "top" or "duplicate", and the length of the runs in words.
+    """Characters in repeated runs, each int64 (texts,): by "top_n_grams" or "dup_n_grams", and the length of the runs in words.
 
     Of a length in `top`, those of all occurrences of the most frequent run, the earliest of equally frequent ones, with a blank
-    between words (Gopher's "top n-gram"). Of a length in `duplicate`, those of the runs that occurred before in the text, each
-    word counted once, without blanks ("duplicate n-gram"). As datatrove counts them.
+    between words. Of a length in `duplicate`, those of the runs that occurred before in the text, each word counted once,
+    without blanks. As datatrove counts Gopher's.
     """
     top, duplicate = set(top), set(duplicate)
     lengths = sorted(top | duplicate)
@@ -127,7 +128,7 @@ def repeated(words: Words, top: Iterable[int], duplicate: Iterable[int]) -> dict
     stops = words.starts[1:][words.owners]  # where the text of each word ends
     # A run can only repeat where the shorter run that it begins with does, so few places are left after a few lengths.
     places, hashes = np.arange(len(words.hashes)), words.hashes + words.owners.astype(np.uint64) * _TEXT
-    for length, wanted in zip([1, *lengths], lengths, strict=False):
+    for length, wanted in pairwise([1, *lengths]):
         for last in range(length, wanted):
             inside = places + last < stops[places]
             places, hashes = places[inside], hashes[inside]
@@ -137,9 +138,9 @@ def repeated(words: Words, top: Iterable[int], duplicate: Iterable[int]) -> dict
         places, hashes = places[again], hashes[again]
         sizes = words.before[places + wanted] - words.before[places]
         if wanted in top:
-            found["top", wanted] = _top(words, wanted, places, runs, sizes)
+            found["top_n_grams", wanted] = _top(words, wanted, places, runs, sizes)
         if wanted in duplicate:
-            found["duplicate", wanted] = _duplicate(words, wanted, places, runs, sizes)
+            found["dup_n_grams", wanted] = _duplicate(words, wanted, places, runs, sizes)
     return found
 
 

@@ -178,7 +178,7 @@ def test_a_kill_at_any_moment_leaves_nothing_that_looks_whole(tmp_path: Path) ->
     command = [sys.executable, "-m", "components.curation", *words]
     environment = os.environ | {"PYTHONPATH": str(Path(curate.__file__).parents[2]), "PHIFORGE_WITHIN": "test"}
     kills = 0
-    for results in (1, 30):
+    for results in (1, 12, 30):
         process = subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True)
         while process.poll() is None and len(list((tmp_path / "work").glob("clean-*/[!.]*"))) < results:
             time.sleep(0.01)

@@ -138,7 +138,7 @@ def test_a_batch_equals_its_texts_one_by_one(texts):
 def test_what_is_explained_is_what_is_judged(text):
     """The first rule that fails is one that fails when each is held against the text; a text that stays fails none."""
     (verdict,) = web.judge([text], PARAMS)
-    failed = [check.rule for check in web.explain(text, PARAMS) if not check.passed]
+    failed = [check.rule for check in web.explain([text], PARAMS)[0] if not check.passed]
     assert (verdict.failure.rule if verdict.failure else None) == (failed[0] if failed else None)
 
 

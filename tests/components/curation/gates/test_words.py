@@ -63,8 +63,8 @@ def test_repeated_runs_are_those_of_a_plain_count(texts: list[str], top: set[int
     found = repeated(words_of(texts), top, duplicate)
     plain = [_plain(text) for text in texts]
     assert {key: value.tolist() for key, value in found.items()} == {
-        **{("top", n): [_top(words, n) for words in plain] for n in top},
-        **{("duplicate", n): [_duplicate(words, n) for words in plain] for n in duplicate},
+        **{("top_n_grams", n): [_top(words, n) for words in plain] for n in top},
+        **{("dup_n_grams", n): [_duplicate(words, n) for words in plain] for n in duplicate},
     }
 
 
@@ -74,4 +74,4 @@ def test_a_text_longer_than_a_piece_is_hashed_in_pieces(monkeypatch) -> None:
     monkeypatch.setattr(module, "PIECE", 64)
     assert words_of([text, text]).hashes[-2:].tolist() == whole.hashes[-2:].tolist()
     found = repeated(words_of([text]), (), (5,))
-    assert found["duplicate", 5].tolist() == [_duplicate(_plain(text), 5)]
+    assert found["dup_n_grams", 5].tolist() == [_duplicate(_plain(text), 5)]
