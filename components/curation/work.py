@@ -53,7 +53,7 @@ class Work:
             units: by a name that tells a unit's content.
             function: importable, since a worker calls it.
         """
-        place = self.folder / f"{phase}-{digest_of({'code': _code_sha256(), **facts})}"
+        place = self.folder / f"{phase}-{digest_of({'code': _code_sha256(), 'facts': dict(facts)})}"
         place.mkdir(parents=True, exist_ok=True)
         os.utime(place)  # it is in use
         folders = [place / name for name in units]

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.curation import curate
+from components.curation import curate, work
 from components.curation.rules import alpha_fraction, duplicate_line_fraction, first_failure
 from components.curation.text import normalise
 from components.documents import Document, DocumentWriter, document_id, read_documents
@@ -158,6 +158,17 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes(tmp_path: Path, kind: s
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes()
     assert {path: path.stat().st_ino for path in left} == left  # not done again
     assert not list((tmp_path / "killed" / "work").glob("clean-*/.*"))
+
+
+def test_other_code_does_all_work_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [document(f"{text} {GOOD}", source=str(i)) for i, text in enumerate(essays(14))]
+    curated(tmp_path, rows)
+    before = set((tmp_path / "work").glob("clean-*"))
+    monkeypatch.setattr(work, "_code_sha256", lambda: "another")
+    shutil.rmtree(tmp_path / "curated")
+    curated(tmp_path, rows)
+    assert len(before) == 1
+    assert len(set((tmp_path / "work").glob("clean-*")) - before) == 1
 
 
 def test_a_kill_at_any_moment_leaves_nothing_that_looks_whole(tmp_path: Path) -> None:
