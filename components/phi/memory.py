@@ -1,4 +1,4 @@
-"""How much memory training a Phi takes on each device, from its shape and settings alone."""
+"""How much memory training a Phi takes on each device, from its shape and settings."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -6,11 +6,11 @@ from dataclasses import dataclass, fields
 import torch
 
 from components.params import TrainingParams
+from components.phi.machine import computes_bfloat16
 from components.phi.model import PhiConfig, chunk_tokens
 
 MASTER = 4  # bytes: weights, gradients, moments and averages are float32
 AT_ONCE = 2**26  # elements that Muon orthogonalises together, at most: enough to fill any device
-ORTHOGONALISING = 14  # bytes an element: the update in float32, and five of its size or less in bfloat16
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def estimate(
     else:
         casts = narrow * matrices * (1 if settings.recompute else layers)
     activations = kept + ends + mask
-    step = _muons_step(config) + (2 * MASTER * of_muon if sharded else 0) if of_muon else 0
+    step = _muons_step(config, device) + (2 * MASTER * of_muon if sharded else 0) if of_muon else 0
     return Memory(
         weights=MASTER * parameters // share,
         gradients=MASTER * parameters * buckets // share,
@@ -116,11 +116,13 @@ def estimate(
     )
 
 
-def _muons_step(config: PhiConfig) -> int:
-    """Bytes of the updates that Muon makes together, matrices of one shape."""
+def _muons_step(config: PhiConfig, device: str) -> int:
+    """Bytes of the updates that Muon makes together, matrices of one shape: once in float32, and three of their size in
+    the dtype that it orthogonalises in on this machine."""
     width, inner = config.hidden_size, config.intermediate_size
     one_shape = config.num_hidden_layers * max(4 * width**2, width * inner)
-    return ORTHOGONALISING * min(one_shape, max(AT_ONCE, width * max(width, inner)))
+    an_element = MASTER + 3 * (2 if computes_bfloat16(device) else 4)
+    return an_element * min(one_shape, max(AT_ONCE, width * max(width, inner)))
 
 
 def _block_matrices(config: PhiConfig) -> int:

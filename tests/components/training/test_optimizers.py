@@ -59,8 +59,9 @@ def test_adamw_is_pytorchs() -> None:
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
 
 
-def test_muon_orthogonalises_queries_keys_and_values_apart() -> None:
+def test_muon_orthogonalises_queries_keys_and_values_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """The update of each of the three is what Muon gives for that matrix alone."""
+    monkeypatch.setattr("components.training.muon.computes_bfloat16", lambda device: True)
     model, optimizer = make(optimizer="muon", muon_momentum=0.8)
     before = model.blocks[0].qkv.weight.detach().clone()
     alone = [torch.nn.Parameter(part.clone()) for part in before.chunk(3)]
@@ -73,6 +74,25 @@ def test_muon_orthogonalises_queries_keys_and_values_apart() -> None:
     optimizer.step()
     assert torch.equal(model.blocks[0].qkv.weight, torch.cat(list(alone)))
     assert not torch.equal(model.blocks[0].qkv.weight, before)
+
+
+def test_matrices_orthogonalised_in_float32_move_as_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine without bfloat16: within float32's rounding, and as far from PyTorch's as bfloat16 is."""
+    monkeypatch.setattr("components.training.muon.computes_bfloat16", lambda device: False)
+    start, gradient = torch.randn(2, 24, 40, generator=torch.Generator().manual_seed(3)).unbind()
+    moved = []
+    for muon in (BatchedMuon, torch.optim.Muon):
+        weight = torch.nn.Parameter(start.clone())
+        weight.grad = gradient.clone()
+        muon([weight], lr=1.0, weight_decay=0.0, adjust_lr_fn="original").step()
+        moved.append(start - weight.detach())
+    x = gradient.double() / gradient.double().norm()
+    for _ in range(5):
+        gram = x @ x.mT
+        x = 3.4445 * x + (-4.775 * gram + 2.0315 * gram @ gram) @ x
+    torch.testing.assert_close(moved[0].double(), x, rtol=0, atol=1e-5)
+    torch.testing.assert_close(moved[1].double(), x, rtol=0, atol=3e-2)
+    assert not torch.equal(*moved)
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
@@ -107,6 +127,7 @@ def test_a_skipped_step_leaves_weights_and_state_as_they_were() -> None:
 def test_matrices_orthogonalised_together_move_as_pytorchs_muon_moves_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several shapes, tall and wide, in batches of two matrices at most."""
     monkeypatch.setattr("components.training.muon.AT_ONCE", 2 * 24 * 24)
+    monkeypatch.setattr("components.training.muon.computes_bfloat16", lambda device: True)
     shapes = [(24, 24)] * 3 + [(40, 16)] * 2 + [(16, 40), (24, 24)]
 
     def moved(muon: type[torch.optim.Muon]) -> list[torch.Tensor]:

@@ -10,12 +10,17 @@ from components.phi.model import Phi, PhiConfig
 from components.training.optimizers import PhiOptimizer
 
 
+@pytest.mark.parametrize("bfloat16", [False, True])
 @pytest.mark.parametrize("at_once", [1, 2**26])
-def test_a_step_of_muon_allocates_what_is_estimated(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_of_muon_allocates_what_is_estimated(
+    at_once: int, bfloat16: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A few tokens of a model whose blocks are nearly all of it: the optimizer's step is the peak."""
     monkeypatch.setattr("components.training.muon.AT_ONCE", at_once)
     monkeypatch.setattr("components.phi.memory.AT_ONCE", at_once)
-    config = PhiConfig(50, 256, 1024, 6, 4, 16)
+    monkeypatch.setattr("components.training.muon.computes_bfloat16", lambda device: bfloat16)
+    monkeypatch.setattr("components.phi.memory.computes_bfloat16", lambda device: bfloat16)
+    config = PhiConfig(50, 128, 512, 2, 4, 16)
     asked = TrainingParams(optimizer="muon", context_length=16, micro_batch_tokens=16, batch_tokens=16)
     model = Phi(config).initialize(0)
     optimizer = PhiOptimizer(model, asked, 0.01)
