@@ -89,6 +89,7 @@ def _by_endpoint(
     params: AnnotatorEndpointParams,
     work_folder: Path,
 ) -> Labels:
+    from components.endpoint.lock import alone
     from components.endpoint.store import Store
 
     first = [request(text, name, kind, params) for text, name, kind in zip(texts, ids, kinds, strict=True)]
@@ -98,7 +99,7 @@ def _by_endpoint(
     second = [request(texts[place], ids[place], kinds[place], params, again=True) for place in twice]
     plan = hashlib.sha256("".join(of.key for of in first).encode()).hexdigest()[:20]
     prices = None if params.price_input is None else (params.price_input, params.price_output)
-    with Store(work_folder / STORE, prices) as store:
+    with alone(work_folder / f"{plan}.lock"), Store(work_folder / STORE, prices) as store:
         given_up = _fetch([*first, *second], store, plan, params)
         answers = [store.get(of.key) for of in first]
         again = [store.get(of.key) for of in second]

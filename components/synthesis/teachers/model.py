@@ -4,13 +4,10 @@ All answers are fetched first, into the store; the chapters are then made from t
 the data set depends on the answers alone, not on when they came or how often the run was interrupted.
 """
 
-import fcntl
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,9 +15,9 @@ from typing import Any, Protocol
 from components.documents import Document, Drop
 from components.endpoint.budget import Budget
 from components.endpoint.dispatch import Call, Dispatcher, GivenUp, Policy, Tally
+from components.endpoint.lock import alone
 from components.endpoint.request import Accept, Reply, Request
 from components.endpoint.store import Store
-from components.errors import StepError
 from components.params import TeacherParams
 from components.progress import Progress
 from components.synthesis.chapters import exercise_pair
@@ -79,7 +76,7 @@ class ModelTeacher:
         prices = None if self.params.price_input is None else (self.params.price_input, self.params.price_output)
         with (
             Programs() as programs,  # first: what cannot be verified here is not paid for
-            _locked(self.state / f"{plan}.lock"),
+            alone(self.state / f"{plan}.lock"),
             Store(self.state / STORE, prices) as store,
         ):
             self._fetch(jobs, render, store, plan)
@@ -366,21 +363,3 @@ def _instructions(request: Request) -> str:
     return "\n".join(
         line for _, content in request.messages for line in content.split("\n") if not line.startswith("- ")
     )
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a plan for this process alone, so that nothing is paid twice; the system lets go however we end."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        raise StepError(
-            f"another process is having the same plan written ({path} is locked); wait until it has ended"
-        ) from None
-    try:
-        yield
-    finally:
-        os.close(handle)

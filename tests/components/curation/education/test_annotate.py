@@ -23,6 +23,7 @@ from components.curation.education.annotate import (
     rubric_sha256,
 )
 from components.curation.education.heuristic import heuristic_value
+from components.endpoint.lock import alone
 from components.errors import StepError
 from components.params.education import AnnotatorEndpointParams, EducationParams
 
@@ -112,6 +113,16 @@ def test_documents_without_a_label_are_told(serve, monkeypatch: pytest.MonkeyPat
     assert few.provenance["labelled"] == 39
     with pytest.raises(StepError, match=r"left 1 of 40 documents without a label.*format"):
         annotate(TEXTS, IDS, KINDS, params(served.url, attempts=2, second_pass=0, max_failed=0.0), tmp_path)
+
+
+def test_two_at_once_do_not_pay_twice(serve, labelling: None, tmp_path: Path) -> None:
+    served = serve()
+    annotate(TEXTS, IDS, KINDS, params(served.url), tmp_path)
+    calls = served.endpoint.counts["calls"]
+    (lock,) = tmp_path.glob("*.lock")
+    with alone(lock), pytest.raises(StepError, match="another process"):
+        annotate(TEXTS, IDS, KINDS, params(served.url), tmp_path)
+    assert served.endpoint.counts["calls"] == calls
 
 
 def test_a_budget_stops_and_a_higher_one_goes_on(serve, labelling: None, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from components.errors import StepError
 from components.params import SynthesisParams, TeacherParams
 from components.synthesis.drafts import normalise
 from components.synthesis.synthesize import synthesize
-from components.synthesis.teachers.model import STORE, _locked
+from components.synthesis.teachers.model import STORE
 
 NAMES = ("textbooks", "exam", "ledger.parquet", "plan.parquet")
 
@@ -117,17 +117,6 @@ def rows(root: Path) -> list[dict]:
         metadata.get("teacher", {}).pop("request_sha256", None)
         row["metadata"] = metadata
     return documents
-
-
-def test_a_plan_belongs_to_one_process_at_a_time(tmp_path):
-    with (
-        _locked(tmp_path / "plan.lock"),
-        pytest.raises(StepError, match="another process is having the same plan written"),
-        _locked(tmp_path / "plan.lock"),
-    ):
-        pass
-    with _locked(tmp_path / "plan.lock"):
-        pass
 
 
 def test_no_question_of_a_model_is_one_of_the_exam(made):
