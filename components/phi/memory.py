@@ -117,8 +117,8 @@ def estimate(
 
 
 def _muons_step(config: PhiConfig, device: str) -> int:
-    """Bytes of the updates that Muon makes together, matrices of one shape: once in float32, and three of their size in
-    the dtype that it orthogonalises in on this machine."""
+    """Bytes of the updates that Muon makes together, matrices of one shape: once in float32, and three times in the dtype
+    that it orthogonalises in on this machine."""
     width, inner = config.hidden_size, config.intermediate_size
     one_shape = config.num_hidden_layers * max(4 * width**2, width * inner)
     an_element = MASTER + 3 * (2 if computes_bfloat16(device) else 4)

@@ -1,6 +1,6 @@
 """PyTorch's Muon, the matrices of one shape orthogonalised together: a small model has many small ones, and one batched
 product costs a third of as many single ones. PyTorch orthogonalises in bfloat16 everywhere; this does so in float32 where the
-machine has no bfloat16, which is more exact and forty times faster there."""
+machine has no bfloat16, which is more exact and 20 to 40 times faster there."""
 
 from collections.abc import Callable
 from typing import Any
