@@ -25,8 +25,8 @@ study: setup ## the growth study: what growing a small model buys, against every
 ablation: setup ## the data ablation: what curation, textbooks and exercises are each worth at equal tokens
 	@$(PY) -m flows.run data-ablation $(ARGS)
 
-test: setup ## all tests but the slow proofs
-	@$(PY) -m pytest -m "not slow" $(ARGS)
+test: setup ## all tests but the slow proofs, in two processes
+	@$(PY) -m pytest -m "not slow" -n 2 --dist loadfile $(ARGS)
 
 test-slow: setup ## the slow proofs
 	@$(PY) -m pytest -m slow $(ARGS)

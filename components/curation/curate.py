@@ -23,7 +23,7 @@ from components.curation.duplicates.clusters import Clusters, find
 from components.curation.duplicates.index import Index, write_index
 from components.curation.duplicates.sketches import algorithm
 from components.curation.language import check_languages
-from components.curation.page import figures, samples, write_page
+from components.curation.page import figures, read_raw, samples, token_rates, write_page
 from components.curation.scoring import score
 from components.curation.verdicts import Verdicts, low_values
 from components.curation.work import Work, drop_abandoned
@@ -62,8 +62,10 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
     found = _found(documents, benchmarks)
     if outputs.get("report"):
         content = {"documents": counted, "education": education, **found}
-        content |= figures(documents, scores, verdicts.tally, own)
-        content["samples"] = samples(verdicts.tally, inputs["documents"], own)
+        excerpts, dropped = read_raw(inputs["documents"], verdicts.tally, own)
+        rates = token_rates(verdicts.tally, dropped, params.tokenization.vocab_size)
+        content |= figures(documents, scores, verdicts.tally, rates, own)
+        content["samples"] = samples(verdicts.tally, excerpts, own)
         with atomic_directory(outputs["report"]) as partial:
             write_json(partial / "curation.json", content)
             write_page(partial / "index.html", content)

@@ -3,7 +3,7 @@
 One HTML file with drawings in it, no script, no network.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from components.curation.gates.held import held
 from components.curation.privacy.redact import redact
 from components.curation.rules import Check
 from components.curation.tally import EXCERPT, NEAREST, STAGES, Tally, add, stage_of
+from components.curation.token_rates import CHARACTERS, COUNTED, KEPT, TRAINED, Rates, Sampled, measure
 from components.documents import KINDS, Document, Drop, read_batches
 from components.files import atomic_file
 from components.pages import render
@@ -23,61 +24,115 @@ TEMPLATE = Path(__file__).with_name("page.html.j2")
 TOP = 20  # origins that are listed
 BINS = 20  # of the histogram of values
 
+Key = tuple[str, str]  # kind and origin
 
-def figures(documents: Cleaned, scores: np.ndarray, tally: Tally, params: CurationParams) -> dict[str, Any]:
-    """Counts for `curation.json`, [documents, bytes] each: `flow` by kind and stage, `origins` by origin and stage (the largest,
-    and `the rest`), `licenses`; and `values` (histograms).
+
+def read_raw(
+    raw: Path, tally: Tally, params: CurationParams
+) -> tuple[dict[str, str], dict[tuple[str, str], list[str]]]:
+    """Of raw documents that went: excerpts of those at a border, by id, redacted as they would have been, had they stayed; and
+    beginnings of some, by kind and stage, to count their tokens.
     """
-    by_kind, by_origin = _Flows(tally.kept), _Flows(tally.origins)
+    border = {drop.id for drops in tally.border().values() for drop in drops}
+    sampled = tally.dropped_sample()
+    excerpts: dict[str, str] = {}
+    texts: dict[tuple[str, str], list[str]] = {}
+    if sampled:
+        for batch in read_batches(raw, ["id", "text", "kind"]):
+            for index, name in enumerate(batch["id"].to_pylist()):
+                if name not in sampled and name not in border:
+                    continue
+                text, kind = batch["text"][index].as_py(), batch["kind"][index].as_py()
+                if name in sampled:
+                    texts.setdefault((kind, sampled[name]), []).append(text[:CHARACTERS])
+                if name in border and name not in excerpts:
+                    excerpts[name] = redact(text, kind, params.privacy)[0][
+                        :EXCERPT
+                    ]  # a secret cut in two is no longer found
+    return excerpts, texts
+
+
+def token_rates(tally: Tally, dropped: Sampled, vocab_size: int) -> Rates:
+    """Tokens a byte of what stayed and of what went (`read_raw`), by a tokenizer of the run's size."""
+    sample = tally.sample()
+    kept: dict[tuple[str, str], list[str]] = {}
+    for document in sample[:COUNTED]:
+        kept.setdefault((document.kind, KEPT), []).append(document.text)
+    others = sample[COUNTED : COUNTED + TRAINED] or sample  # of a small corpus both see the same
+    return measure([document.text for document in others], kept | dict(dropped), vocab_size)
+
+
+def figures(
+    documents: Cleaned, scores: np.ndarray, tally: Tally, rates: Rates, params: CurationParams
+) -> dict[str, Any]:
+    """Counts for `curation.json`: `flow` by kind and stage, `origins` by origin and stage (the largest, and `the rest`), each
+    [documents, bytes, tokens]; `licenses`, [documents, bytes] that came and that stayed; `values` (histograms); `tokens`.
+    """
+    flows = _Flows(tally.kept, rates)
     licenses: dict[str, list[int]] = {}
     for number in range(len(documents.folders)):
         for kind, place, license, rule, count, size in documents.figures(number)["counts"]:
             add(licenses, license, count, size)
-            for flows, key in ((by_kind, kind), (by_origin, place)):
-                flows.come(key, count, size)
-                if rule:
-                    flows.go(key, rule, count, size)
+            flows.come((kind, place), count, size)
+            if rule:
+                flows.go((kind, place), rule, count, size)
     for (kind, place, rule), (count, size) in tally.late.items():
-        by_kind.go(kind, rule, count, size)
-        by_origin.go(place, rule, count, size)
-    largest = sorted(by_origin.came, key=lambda name: (-by_origin.came[name][0], name))
-    origins = {name: by_origin.of([name]) for name in largest[:TOP]}
+        flows.go((kind, place), rule, count, size)
+    kinds = {kind: [key for key in flows.came if key[0] == kind] for kind in KINDS}
+    places: dict[str, list[Key]] = {}
+    for key in flows.came:
+        places.setdefault(key[1], []).append(key)
+    largest = sorted(places, key=lambda name: (-sum(flows.came[key][0] for key in places[name]), name))
+    origins = {name: flows.of(places[name]) for name in largest[:TOP]}
     if len(largest) > TOP:
-        origins["the rest"] = by_origin.of(largest[TOP:])
+        origins["the rest"] = flows.of([key for name in largest[TOP:] for key in places[name]])
     return {
-        "flow": {kind: by_kind.of([kind]) for kind in KINDS if kind in by_kind.came},
+        "flow": {kind: flows.of(keys) for kind, keys in kinds.items() if keys},
         "origins": origins,
         "origins_in_all": len(largest),
         "licenses": {name: [*licenses[name], *tally.licenses.get(name, [0, 0])] for name in sorted(licenses)},
         "values": _histograms(documents, scores, params),
+        "tokens": rates.report(),
     }
 
 
 class _Flows:
-    """[Documents, bytes] that came, went at each stage and stayed, by a key."""
+    """[Documents, bytes] that came, went at each stage and stayed, by kind and origin."""
 
-    def __init__(self, kept: dict[str, list[int]]) -> None:
-        self.kept = kept
-        self.came: dict[str, list[int]] = {}
-        self._went: dict[tuple[str, str], list[int]] = {}
+    def __init__(self, kept: dict[Key, list[int]], rates: Rates) -> None:
+        self.kept, self.rates = kept, rates
+        self.came: dict[Key, list[int]] = {}
+        self._went: dict[tuple[Key, str], list[int]] = {}
 
-    def come(self, key: str, count: int, size: int) -> None:
+    def come(self, key: Key, count: int, size: int) -> None:
         add(self.came, key, count, size)
 
-    def go(self, key: str, rule: str, count: int, size: int) -> None:
+    def go(self, key: Key, rule: str, count: int, size: int) -> None:
         add(self._went, (key, stage_of(rule)), count, size)
 
-    def of(self, keys: Sequence[str]) -> dict[str, Any]:
-        """Of some keys together."""
+    def of(self, keys: Sequence[Key]) -> dict[str, Any]:
+        """[Documents, bytes, tokens] of some keys together. Tokens that came are those that went, and those of the bytes that did
+        not, before anything was taken out of them.
+        """
+        went = {key: {stage: self._went.get((key, stage), [0, 0]) for stage in STAGES} for key in keys}
         return {
-            "in": _sum(self.came[key] for key in keys),
-            "dropped": {stage: _sum(self._went.get((key, stage), [0, 0]) for key in keys) for stage in STAGES},
-            "kept": _sum(self.kept.get(key, [0, 0]) for key in keys),
+            "in": _sum([*self.came[key], self._tokens_in(key, went[key])] for key in keys),
+            "dropped": {
+                stage: _sum(self._with_tokens(key, stage, went[key][stage]) for key in keys) for stage in STAGES
+            },
+            "kept": _sum(self._with_tokens(key, KEPT, self.kept.get(key, [0, 0])) for key in keys),
         }
 
+    def _with_tokens(self, key: Key, stage: str, counts: list[int]) -> list[float]:
+        return [*counts, self.rates.tokens(key[0], stage, counts[1])]
 
-def _sum(counts: Iterable[Sequence[int]]) -> list[int]:
-    return [sum(column) for column in zip(*counts, strict=True)]
+    def _tokens_in(self, key: Key, went: dict[str, list[int]]) -> float:
+        stayed = self.came[key][1] - sum(size for _, size in went.values())
+        return sum(self.rates.tokens(key[0], stage, size) for stage, (_, size) in [*went.items(), (KEPT, (0, stayed))])
+
+
+def _sum(counts: Iterable[Sequence[float]]) -> list[int]:
+    return [round(sum(column)) for column in zip(*counts, strict=True)]
 
 
 def _histograms(documents: Cleaned, scores: np.ndarray, params: CurationParams) -> dict[str, Any]:
@@ -91,12 +146,17 @@ def _histograms(documents: Cleaned, scores: np.ndarray, params: CurationParams) 
     return found
 
 
-def samples(tally: Tally, raw: Path, params: CurationParams) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """By rule: `dropped` and `kept`, the documents whose figures are nearest the threshold, with an excerpt each."""
+def samples(
+    tally: Tally, excerpts: Mapping[str, str], params: CurationParams
+) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """By rule: `dropped` and `kept`, the documents whose figures are nearest the threshold, with an excerpt each.
+
+    Args:
+        excerpts: of what went (`read_raw`).
+    """
     border = tally.border()
-    texts = _texts(raw, {drop.id for drops in border.values() for drop in drops}, params)
     found: dict[str, dict[str, list[dict[str, Any]]]] = {
-        rule: {"dropped": [_of_drop(drop, texts.get(drop.id, "")) for drop in drops], "kept": []}
+        rule: {"dropped": [_of_drop(drop, excerpts.get(drop.id, "")) for drop in drops], "kept": []}
         for rule, drops in border.items()
     }
     nearest: dict[str, list[tuple[float, str, Check, Document]]] = {}
@@ -129,19 +189,6 @@ def _least_valued(tally: Tally, params: CurationParams) -> list[dict[str, Any]]:
     return [_of_kept(one, one.educational_value or 0.0, thresholds[one.kind]) for *_, one in near[:NEAREST]]
 
 
-def _texts(raw: Path, ids: set[str], params: CurationParams) -> dict[str, str]:
-    """Excerpts of raw documents by id, redacted as they would have been, had they stayed."""
-    found: dict[str, str] = {}
-    if not ids:
-        return found
-    for batch in read_batches(raw, ["id", "text", "kind"]):
-        for index, name in enumerate(batch["id"].to_pylist()):
-            if name in ids and name not in found:
-                text, kind = batch["text"][index].as_py(), batch["kind"][index].as_py()
-                found[name] = redact(text, kind, params.privacy)[0][:EXCERPT]  # a secret cut in two is no longer found
-    return found
-
-
 def _of_drop(drop: Drop, text: str) -> dict[str, Any]:
     shown = {"id": drop.id, "source": drop.source, "value": drop.value, "threshold": drop.threshold}
     return shown | {"detail": drop.detail, "text": text}
@@ -161,24 +208,37 @@ def write_page(path: Path, content: dict[str, Any]) -> None:
             stages=STAGES,
             waterfalls={kind: waterfall(flow) for kind, flow in content["flow"].items()},
             histograms={kind: bars(found) for kind, found in content["values"].items()},
+            count=_shortly,
             megabytes=lambda size: f"{size / 1e6:,.2f}" if size < 1e8 else f"{size / 1e6:,.0f}",
         )
         partial.write_text(page, encoding="utf-8")
 
 
+def _shortly(number: float) -> str:
+    """With three digits at most, as 12.3k or 4.56M."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= size:
+            scaled = number / size
+            return f"{scaled:.{2 if scaled < 10 else 1 if scaled < 100 else 0}f}{unit}"
+    return str(round(number))
+
+
 def waterfall(flow: dict[str, Any]) -> list[dict[str, Any]]:
-    """The bars of a kind from what came in to what stayed: label, documents, bytes, left and width in percent of what came in."""
+    """The bars of a kind from what came in to what stayed: label, documents, bytes, tokens, left and width in percent of what
+    came in.
+    """
     whole, left = flow["in"][0], flow["in"][0]
-    rows = [{"label": "in", "documents": whole, "bytes": flow["in"][1], "left": 0.0, "width": 100.0, "class": "whole"}]
-    for stage, (count, size) in flow["dropped"].items():
-        left -= count
-        place, width = 100 * left / whole, 100 * count / whole
-        rows.append({"label": stage, "documents": count, "bytes": size, "left": place, "width": width, "class": "gone"})
-    count, size = flow["kept"]
-    rows.append(
-        {"label": "kept", "documents": count, "bytes": size, "left": 0.0, "width": 100 * count / whole, "class": "kept"}
-    )
-    return rows
+    rows = [_bar("in", flow["in"], 0, whole, "whole")]
+    for stage, counts in flow["dropped"].items():
+        left -= counts[0]
+        rows.append(_bar(stage, counts, left, whole, "gone"))
+    return [*rows, _bar("kept", flow["kept"], 0, whole, "kept")]
+
+
+def _bar(label: str, counts: Sequence[int], left: int, whole: int, style: str) -> dict[str, Any]:
+    documents, size, tokens = counts
+    shown = {"label": label, "documents": documents, "bytes": size, "tokens": tokens, "class": style}
+    return shown | {"left": 100 * left / whole, "width": 100 * documents / whole}
 
 
 def bars(found: dict[str, Any]) -> dict[str, Any]:

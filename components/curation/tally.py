@@ -14,6 +14,7 @@ from components.documents import Document, Drop
 STAGES = ("language", "rules", "decontamination", "educational value", "duplicates")
 NEAREST = 3  # samples a rule, of what went and of what stayed
 SAMPLED = 2_000  # kept documents whose figures are looked at for the border
+SAMPLED_OF_STAGE = 400  # documents that a stage dropped, of which tokens are counted
 EXCERPT = 400  # characters of a sample
 Counts = Counter[tuple[str, ...]]  # documents and bytes, by whatever they are counted by
 
@@ -56,28 +57,25 @@ class Tally:
     """Takes every verdict, in order.
 
     Attributes:
-        kept: [documents, bytes] by kind.
+        kept: [documents, bytes] by kind and origin.
         licenses: [documents, bytes] kept, by licence.
-        origins: [documents, bytes] kept, by origin.
         late: [documents, bytes] by kind, origin and rule, of what went after all were scored.
     """
 
     def __init__(self) -> None:
-        self.kept: dict[str, list[int]] = {}
+        self.kept: dict[tuple[str, str], list[int]] = {}
         self.licenses: dict[str, list[int]] = {}
-        self.origins: dict[str, list[int]] = {}
         self.late: dict[tuple[str, str, str], list[int]] = {}
         self._border: dict[str, list[tuple[float, str, Drop]]] = {}
         self._low: dict[str, list[tuple[float, str, Document]]] = {}  # kept documents of the least value, by kind
         self._sample: list[tuple[int, str, Document]] = []
+        self._dropped: dict[str, list[tuple[int, str]]] = {}  # by stage
 
     def keep(self, document: Document) -> None:
         size = len(document.text.encode())
-        place = origin(document.source)
-        for table, key in ((self.kept, document.kind), (self.licenses, document.license), (self.origins, place)):
-            add(table, key, 1, size)
-        draw = int.from_bytes(hashlib.sha256(document.id.encode()).digest()[:8], "big")
-        _push(self._sample, (-draw, document.id, document), SAMPLED)
+        add(self.kept, (document.kind, origin(document.source)), 1, size)
+        add(self.licenses, document.license, 1, size)
+        _push(self._sample, (-_draw(document.id), document.id, document), SAMPLED)
         if document.educational_value is not None:
             _push(
                 self._low.setdefault(document.kind, []), (-document.educational_value, document.id, document), NEAREST
@@ -87,6 +85,7 @@ class Tally:
         """`row`: the document, where it went after all were scored."""
         if row is not None:
             add(self.late, (row["kind"], origin(row["source"]), drop.rule), 1, len(row["text"].encode()))
+        _push(self._dropped.setdefault(stage_of(drop.rule), []), (-_draw(drop.id), drop.id), SAMPLED_OF_STAGE)
         if drop.value is not None and drop.threshold is not None:
             distance = abs(drop.value - drop.threshold)
             near = self._border.setdefault(drop.rule, [])
@@ -107,12 +106,20 @@ class Tally:
         """Some kept documents, by a hash of their ids."""
         return [document for *_, document in sorted(self._sample, key=_order)]
 
+    def dropped_sample(self) -> dict[str, str]:
+        """The stage that dropped each of some raw documents, chosen by a hash of their ids."""
+        return {name: stage for stage in STAGES for _, name in sorted(self._dropped.get(stage, []))}
+
 
 def add(table: dict[Any, list[int]], key: Any, count: int, size: int) -> None:
     """Add documents and their bytes to those of a key."""
     entry = table.setdefault(key, [0, 0])
     entry[0] += count
     entry[1] += size
+
+
+def _draw(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
 
 
 def _order(item: tuple[Any, ...]) -> tuple[Any, ...]:

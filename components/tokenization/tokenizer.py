@@ -1,8 +1,6 @@
 """The tokenizer: a byte-level BPE trained on the corpus, or an existing one taken from a folder.
 
-The trained one splits text as GPT-4's does (words with their leading blank, runs of punctuation, line ends, blanks),
-but every digit stands alone, so that a small model sees numbers column by column. Bytes are the alphabet: any text
-comes back as it went in, and no token is unknown. Text that spells a special token is encoded as ordinary text.
+Text that spells a special token is encoded as ordinary text.
 """
 
 import json
@@ -13,18 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from components import bpe
+from components.bpe import END_OF_TEXT
 from components.errors import StepError
 from components.files import sha256_file, write_json
 
 MAX_VOCAB_SIZE = 2**20  # far beyond any tokenizer in use; ids always fit into uint32
-END_OF_TEXT = "<|endoftext|>"
-PATTERN = (
-    r"'(?i:[sdmt]|ll|ve|re)"  # English contractions
-    r"|[^\r\n\p{L}\p{N}]?\p{L}+"  # a word with the blank or sign before it
-    r"|\p{N}"  # one digit
-    r"| ?[^\s\p{L}\p{N}]+[\r\n]*"  # punctuation, with the line end after it
-    r"|\s*[\r\n]+|\s+(?!\S)|\s+"  # line ends; blanks but the last, which belongs to what follows
-)
 FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -70,29 +62,10 @@ def _environment(wanted: dict[str, str]) -> Iterator[None]:
 
 
 def train(texts: Iterable[str], vocab_size: int, directory: Path) -> None:
-    """Train a byte-level BPE of at most `vocab_size` entries and write it to `directory`.
-
-    Entry 0 is the end-of-text token, entries 1 to 256 are the bytes. A merge needs a pair that occurs twice, so a small
-    corpus gives fewer entries. Equal texts in equal order give equal bytes.
+    """Train a byte-level BPE (`components.bpe`) of at most `vocab_size` entries and write it to `directory`. Equal texts in equal
+    order give equal bytes.
     """
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(PATTERN), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        min_frequency=2,
-        special_tokens=[END_OF_TEXT],
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer = bpe.train(texts, vocab_size)
     directory.mkdir(parents=True)
     _save(tokenizer, directory / "tokenizer.json")
     _write_config(directory, {"tokenizer_class": "PreTrainedTokenizerFast"}, END_OF_TEXT)

@@ -104,7 +104,9 @@ class Any_(int):
     __hash__ = int.__hash__
 
 
-@pytest.mark.parametrize("value", [Any_(1), object(), len, lambda: 1, iter([]), type("T", (), {})], ids=repr)
+@pytest.mark.parametrize(
+    "value", [Any_(1), object(), len, lambda: 1, iter([]), type("T", (), {})], ids=lambda value: type(value).__name__
+)
 def test_what_is_not_plain_does_not_travel_as_plain(value: Any) -> None:
     with pytest.raises(Unlendable):
         travel([value])

@@ -1,0 +1,75 @@
+"""How many tokens a byte of text becomes, by kind and stage: counted on a sample, since to count all would take longer than to
+judge them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from components import bpe
+
+KEPT = "kept"  # the stage of what stayed
+CHARACTERS = 8_000  # of a document that are looked at
+COUNTED, TRAINED = 400, 800  # documents that stayed: whose tokens are counted, and that the tokenizer learns from
+
+Sampled = Mapping[tuple[str, str], Sequence[str]]  # texts by kind and stage
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Tokens a byte.
+
+    Attributes:
+        vocab_size: entries of the tokenizer; what is asked for, or fewer where the texts are few.
+        documents: whose tokens were counted.
+        found: by kind and stage.
+        of_kinds: by kind; stands in for a stage of which nothing was sampled.
+        of_all: stands in for a kind of which nothing was sampled.
+    """
+
+    vocab_size: int
+    documents: int
+    found: dict[tuple[str, str], float]
+    of_kinds: dict[str, float]
+    of_all: float
+
+    def tokens(self, kind: str, stage: str, size: float) -> float:
+        """About how many tokens so many bytes are."""
+        return size * self.found.get((kind, stage), self.of_kinds.get(kind, self.of_all))
+
+    def report(self) -> dict[str, Any]:
+        """For `curation.json`: bytes a token, by kind and stage."""
+        table: dict[str, dict[str, float]] = {}
+        for (kind, stage), rate in sorted(self.found.items()):
+            table.setdefault(kind, {})[stage] = round(1 / rate, 3)
+        return {"vocab_size": self.vocab_size, "documents": self.documents, "bytes_per_token": table}
+
+
+def measure(texts: Sequence[str], sampled: Sampled, vocab_size: int) -> Rates:
+    """Count the tokens of sampled texts with a tokenizer that learned from other texts, which stayed.
+
+    Args:
+        texts: that the tokenizer learns from.
+        sampled: in which an empty text counts for nothing.
+        vocab_size: of the tokenizer, at most.
+    """
+    tokenizer = bpe.train((text[:CHARACTERS] for text in texts), vocab_size)
+    counts = {key: _count(tokenizer, own) for key, own in sampled.items()}
+    counts = {key: count for key, count in counts.items() if count[0]}
+    return Rates(
+        tokenizer.get_vocab_size(),
+        sum(map(len, sampled.values())),
+        {key: _rate([count]) for key, count in counts.items()},
+        {kind: _rate([count for key, count in counts.items() if key[0] == kind]) for kind, _ in counts},
+        _rate(list(counts.values())),
+    )
+
+
+def _count(tokenizer: Any, texts: Sequence[str]) -> tuple[int, int]:
+    """Tokens and bytes."""
+    starts = [text[:CHARACTERS] for text in texts]
+    return sum(len(tokenizer.encode(start).ids) for start in starts), sum(len(start.encode()) for start in starts)
+
+
+def _rate(counts: Sequence[tuple[int, int]]) -> float:
+    return sum(tokens for tokens, _ in counts) / max(1, sum(size for _, size in counts))
