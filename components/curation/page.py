@@ -215,10 +215,10 @@ def write_page(path: Path, content: dict[str, Any]) -> None:
 
 
 def _shortly(number: float) -> str:
-    """With three digits at most, as 12.3k or 4.56M."""
+    """With three digits, as 12.3k or 4.56M."""
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if number >= size:
-            scaled = number / size
+        scaled = float(f"{number / size:.3g}")
+        if scaled >= 1:
             return f"{scaled:.{2 if scaled < 10 else 1 if scaled < 100 else 0}f}{unit}"
     return str(round(number))
 

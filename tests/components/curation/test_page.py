@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from components.curation.page import samples
+from components.curation.page import _shortly, samples
 from components.curation.tally import STAGES, Tally, origin, stage_of
 from components.documents import Document, Drop
 from components.params import CurationParams
@@ -80,6 +80,22 @@ def test_without_values_the_page_says_so(tmp_path: Path) -> None:
     page = (tmp_path / "report" / "index.html").read_text()
     assert "Not scored: 5 different documents" in page
     assert "nothing went" in page
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [
+        (0, "0"),
+        (999, "999"),
+        (1_000, "1.00k"),
+        (9_996, "10.0k"),
+        (99_960, "100k"),
+        (999_600, "1.00M"),
+        (4_564_000, "4.56M"),
+    ],
+)
+def test_numbers_of_tokens_have_three_digits(number: int, shown: str) -> None:
+    assert _shortly(number) == shown
 
 
 @pytest.mark.parametrize(
