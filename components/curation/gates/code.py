@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import log2
 
+import numpy as np
+
 from components.curation.code_identity import STRING
 from components.curation.rules import Check, Failure
 from components.params.code_gates import CodeRulesParams
@@ -37,9 +39,9 @@ _GENERATED = re.compile(
 )
 _COMMENT = re.compile(r"^\s*(?:#|//|/\*|\*|--|;|<!--)")
 # Runs as in StarCoder2's appendix, but for line ends within base64: names and words of code have none.
-_ENCODED = re.compile(
-    r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{64,}+={0,2}|(?:(?:0x|\\x)[0-9a-fA-F]{2}[,\s]{0,4}){8,}|(?:\\u[0-9a-fA-F]{4}){8,}"
-)
+_BASE64 = r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{64,}+={0,2}"
+_ENCODED = re.compile(_BASE64 + r"|(?:(?:0x|\\x)[0-9a-fA-F]{2}[,\s]{0,4}){8,}|(?:\\u[0-9a-fA-F]{4}){8,}")
+_ENCODED_BASE64 = re.compile(_BASE64)
 _COMMENTS = re.compile(STRING + r"|(#[^\n]*+)", re.S)  # strings are passed over
 
 
@@ -72,7 +74,7 @@ def checks(text: str, source: str, params: CodeRulesParams) -> Iterator[Check]:
     yield check("max_line_mean", mean, False, f"lines of {mean:.0f} characters on average")
     alphanum = sum(map(str.isalnum, text)) / chars
     yield check("min_alphanum_fraction", alphanum, True, f"{alphanum:.0%} of the characters are letters or digits")
-    encoded = [len(run) for run in _ENCODED.findall(text)]
+    encoded = [len(run) for run in _encoded(text)]
     longest, share = max(encoded, default=0), sum(encoded) / chars
     yield check("max_encoded_chars", longest, False, f"{longest:,} characters of encoded data in one run")
     yield check("max_encoded_frac", share, False, f"{share:.0%} of the characters are encoded data")
@@ -107,8 +109,18 @@ def is_python(source: str) -> bool:
 
 def entropy(text: str) -> float:
     """Shannon entropy of the characters, bits each."""
-    counts = Counter(text).values()
-    return log2(len(text)) - sum(count * log2(count) for count in counts) / len(text) if text else 0.0
+    if not text:
+        return 0.0
+    # numpy counts in a seventh of the time; beyond ASCII its array would be as long as the largest code point.
+    ascii = text.isascii()
+    counts = np.bincount(np.frombuffer(text.encode(), np.uint8)).tolist() if ascii else list(Counter(text).values())
+    return log2(len(text)) - sum(count * log2(count) for count in sorted(counts) if count) / len(text)
+
+
+def _encoded(text: str) -> list[str]:
+    """Runs of encoded data. The expression for all forms takes three times as long as that for one."""
+    every = "0x" in text or "\\x" in text or "\\u" in text
+    return (_ENCODED if every else _ENCODED_BASE64).findall(text)
 
 
 def _says_generated(lines: list[str]) -> str:

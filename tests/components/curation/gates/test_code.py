@@ -2,12 +2,14 @@
 
 import random
 import string
+from math import log2
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.curation.gates import code
 from components.curation.gates.code import OTHERS, checks, entropy, first_failure, is_python
 from components.curation.gates.held import held
 from components.curation.rules import Check
@@ -84,6 +86,20 @@ def test_good_code_stays(text: str) -> None:
 )
 def test_what_teaches_no_code_goes(text: str, rule: str) -> None:
     assert failed(text) == rule
+
+
+@given(st.text() | st.text(string.printable, max_size=300) | st.text("é\U0001f600ab", min_size=1))
+def test_entropy_is_shannons(text: str) -> None:
+    shares = [text.count(one) / len(text) for one in set(text)]
+    assert entropy(text) == pytest.approx(-sum(share * log2(share) for share in shares), abs=1e-9)
+
+
+PIECES = st.sampled_from(["A" * 64, "0x4F, ", "\\x4f", "\\u00e9", "=", " ", "\n", "x", "AbC/+9" * 11, "0x" * 40])
+
+
+@given(st.lists(PIECES, max_size=40).map("".join))
+def test_encoded_data_is_what_the_whole_expression_finds(text: str) -> None:
+    assert code._encoded(text) == code._ENCODED.findall(text)
 
 
 def test_high_entropy_goes() -> None:
