@@ -3,7 +3,8 @@
 DVC cannot see files that params.yaml merely names. This list is made at every run, and is what the `ingest` stage
 depends on: new text, changed text or another Python gives another list, and only then is read again. Equal text gives
 an equal list on every machine; a file is hashed again only when its size or time has changed. A remote file stands here
-with its store's checksum or time, a data set of the hub with its revision; neither is read for that.
+with its store's checksum or time, a data set of the hub with its revision; neither is read for that. A second list has the
+benchmarks' data, which curation keeps out of the corpus.
 """
 
 import contextlib
@@ -86,7 +87,7 @@ def _utf8_name(path: Path) -> str:
 
 def _walk(root: Path) -> list[Path]:
     def refuse(error: OSError) -> None:
-        raise StepError(f"ingestion.sources: {error.filename} cannot be listed ({error.strerror})")
+        raise StepError(f"{error.filename} cannot be listed ({error.strerror})")
 
     found = []
     for folder, subfolders, names in os.walk(root, onerror=refuse):
@@ -106,11 +107,11 @@ class KnownHashes:
             with contextlib.suppress(json.JSONDecodeError, UnicodeDecodeError):  # a broken cache is an empty one
                 self._old = json.loads(path.read_text(encoding="utf-8"))
 
-    def of(self, file: SourceFile) -> str:
+    def of(self, path: Path) -> str:
         """SHA-256 of the file; of one that cannot be read, the reason, since a reader will quarantine it."""
-        path = Path(file.location)
         try:
-            key = f"{file.size} {path.stat().st_mtime_ns} {str(path)!a}"  # a name may be no UTF-8
+            stat = path.stat()
+            key = f"{stat.st_size} {stat.st_mtime_ns} {str(path)!a}"  # a name may be no UTF-8
             self._new[key] = self._old[key] if key in self._old else sha256_file(path)
         except OSError as error:
             return f"unreadable: {error.strerror}"
@@ -147,11 +148,32 @@ def _listing(source: Source, files: list[SourceFile], hashes: KnownHashes) -> li
     if is_hub(source.path) and (found := parse(source)).is_local:
         root = Path(found.path)  # one file to its reader, and many that may change
         files = [_local(path, root, source) for path in sorted(_walk(root))]
-    return [[file.name, file.version or hashes.of(file)] for file in files]
+    return [[file.name, file.version or hashes.of(Path(file.location))] for file in files]
+
+
+def benchmark_files(data_dir: str) -> dict[str, Any]:
+    """Name and hash of each file of the benchmarks' data; none where no folder is named.
+
+    Raises:
+        StepError: the folder is not there.
+    """
+    if not data_dir:
+        return {"files": []}
+    root = project_home() / data_dir
+    if not root.is_dir():
+        raise StepError(
+            f"benchmarking.data_dir: {data_dir!r} is no folder (looked for {root}); correct it in params.yaml, or leave it empty"
+        )
+    hashes = KnownHashes(project_home() / ".phiforge" / "benchmark-hashes.json")
+    files = [[_utf8_name(path.relative_to(root)), hashes.of(path)] for path in sorted(_walk(root))]
+    hashes.save()
+    return {"files": files}
 
 
 def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker: Tracker) -> dict[str, Any]:
     inventory = take(params)
+    if outputs.get("benchmarks"):
+        write_json(outputs["benchmarks"], benchmark_files(params.benchmarking.data_dir))
     write_json(outputs["output"], inventory)
     for entry in inventory["sources"]:
         print(f"{entry['path']}: {entry['files']:,} files, {entry['bytes'] / 1e6:.1f} MB" + _ignored(entry))
@@ -167,8 +189,11 @@ COMMAND = Command(
     step="ingestion.inventory",
     description="List what the sources of params.yaml hold now, so that a changed source is read again.",
     run=run,
-    outputs=(Argument("output", "where to write the list (JSON file)"),),
-    sections=("ingestion",),
+    outputs=(
+        Argument("output", "where to write the list (JSON file)"),
+        Argument("benchmarks", "where to write the list of the benchmarks' data (JSON file)", required=False),
+    ),
+    sections=("ingestion", "benchmarking"),
     tracked=False,
 )
 

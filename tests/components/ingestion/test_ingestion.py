@@ -13,10 +13,11 @@ import pytest
 
 from components.documents import read_documents
 from components.errors import StepError
+from components.files import sha256_file
 from components.ingestion import ingest, inventory
 from components.ingestion.inventory import take
 from components.ingestion.python_library import library_files, module_documents, read_module
-from components.params import EngineParams, IngestionParams, Params, Source
+from components.params import BenchmarkingParams, EngineParams, IngestionParams, Params, Source
 from components.tracking import Tracker
 
 
@@ -146,6 +147,32 @@ def test_the_inventory_sees_new_text(folder: Path, tmp_path: Path, monkeypatch: 
     assert take(given) != before
 
 
+def test_the_inventory_sees_other_benchmarks(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # the project's home
+    outputs = {"output": tmp_path / "inventory.json", "benchmarks": tmp_path / "benchmarks.json"}
+    seen = []
+
+    def look(data_dir: str) -> dict:
+        given = params(Source(path=str(folder))).model_copy(
+            update={"benchmarking": BenchmarkingParams(data_dir=data_dir)}
+        )
+        inventory.run({}, outputs, given, Tracker())
+        seen.append(outputs["output"].read_bytes())
+        return json.loads(outputs["benchmarks"].read_text())
+
+    assert look("") == {"files": []}
+    (tmp_path / "benchmarks" / "gsm8k").mkdir(parents=True)
+    test = tmp_path / "benchmarks" / "gsm8k" / "test.jsonl"
+    test.write_text('{"question": "What is 1 + 1?"}\n')
+    before = look("benchmarks")
+    assert before == {"files": [["gsm8k/test.jsonl", sha256_file(test)]]} == look(str(tmp_path / "benchmarks"))
+    test.write_text('{"question": "What is 1 + 2?"}\n')
+    assert look("benchmarks") != before
+    assert len(set(seen)) == 1  # the sources are as they were: nothing is ingested again
+    with pytest.raises(StepError, match=r"benchmarking\.data_dir: 'nowhere' is no folder"):
+        look("nowhere")
+
+
 def test_a_module_is_split_without_loss_or_overlap() -> None:
     source = '"""Doc."""\nimport os\n\n@deco\ndef f(x):\n    """F."""\n    return x\n\nX = 1\n\nclass A:\n    def m(self):\n        pass\n'
     documents = list(module_documents(source, "pkg.mod", "MIT"))
@@ -230,7 +257,7 @@ def test_another_run_may_save_its_hashes_at_the_same_moment(folder: Path, tmp_pa
     monkeypatch.setattr(inventory, "write_json", collide)
     hashes = inventory.KnownHashes(tmp_path / "hashes.json")
     file = inventory.list_files(Source(path=str(folder)))[0][0]
-    assert len(hashes.of(file)) == 64
+    assert len(hashes.of(Path(file.location))) == 64
     hashes.save()
 
 
