@@ -46,9 +46,8 @@ def read_raw(
                 if name in sampled:
                     texts.setdefault((kind, sampled[name]), []).append(text[:CHARACTERS])
                 if name in border and name not in excerpts:
-                    excerpts[name] = redact(text, kind, params.privacy)[0][
-                        :EXCERPT
-                    ]  # a secret cut in two is no longer found
+                    whole = redact(text, kind, params.privacy)[0]  # cut after: half a secret would not be found
+                    excerpts[name] = whole[:EXCERPT]
     return excerpts, texts
 
 

@@ -65,6 +65,12 @@ class EducationParams(Section):
         0.7, description="Gate: held-out F1 at the threshold, mean of kept and dropped documents, a kind"
     )
     min_spearman: float = Field(0.5, ge=-1, le=1, description="Gate: held-out rank correlation with the labels, a kind")
+    max_calibration_error: float = Field(
+        0.5,
+        ge=0,
+        le=5,
+        description="Gate: held-out distance of value and label, mean by half points of the value, a kind",
+    )
     endpoint: AnnotatorEndpointParams = AnnotatorEndpointParams()
 
     @model_validator(mode="after")

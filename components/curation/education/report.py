@@ -64,24 +64,27 @@ class Report:
         Of a kind with 30 held-out documents or more; F1 where 5 or more of them are on either side of the threshold.
 
         Raises:
-            StepError: with each figure below its gate.
+            StepError: with each figure that misses its gate.
         """
-        low = []
+        missed = []
         for kind, of in sorted(self.kinds.items()):
             if of.threshold is None or not of.own_model or of.documents < GATED:
                 continue
             # A kind whose held-out labels all fall on one side, or are all equal, has no such figure to hold.
             f1 = of.f1 if min(of.below, of.documents - of.below) >= GATED_SIDE else None
-            for name, found, gate in (
-                ("F1", f1, params.min_f1),
-                ("Spearman", of.spearman, params.min_spearman),
+            for name, found, least, gate in (
+                ("F1", f1, True, params.min_f1),
+                ("Spearman", of.spearman, True, params.min_spearman),
+                ("calibration error", of.calibration_error, False, params.max_calibration_error),
             ):
-                if found is not None and found < gate:
-                    low.append(f"{kind}: {name} {found:.3f} on {of.documents} held-out documents, at least {gate:g}")
-        if low:
+                if found is not None and (found < gate if least else found > gate):
+                    bound = f"{'least' if least else 'most'} {gate:g}"
+                    missed.append(f"{kind}: {name} {found:.3f} on {of.documents} held-out documents, at {bound}")
+        if missed:
             raise StepError(
-                f"educational value: the classifier doesn't meet its annotator ({'; '.join(low)}); label more documents "
-                "(curation.education.sample), look at the labels, or lower curation.education.min_f1 and curation.education.min_spearman"
+                f"educational value: the classifier doesn't meet its annotator ({'; '.join(missed)}); label more documents "
+                "(curation.education.sample), look at the labels, or loosen curation.education.min_f1, min_spearman or "
+                "max_calibration_error"
             )
 
 

@@ -34,7 +34,7 @@ ENGLISH = (
     "a load of salt, and the others ask how long it takes, how the sailors know the way, and what they eat.\n"
     "Nobody knows the answer. They will look for it in the books tomorrow, when they have the light to read.\n"
 )
-UNGATED = {"min_f1": 0.0, "min_spearman": -1.0}
+UNGATED = {"min_f1": 0.0, "min_spearman": -1.0, "max_calibration_error": 5.0}
 WORDS = [
     "river",
     "stone",

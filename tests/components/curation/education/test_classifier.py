@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import pickle
 import random
 import statistics
@@ -122,8 +123,8 @@ def test_threads_do_not_matter(fitted, labelled, tmp_path, threads: str) -> None
         "params = EducationParams(min_value={'code': 2.0, 'prose': 2.0})\n"
         "fit(*rows, 1, params, {'annotator': 'heuristic'})[0].save(pathlib.Path(sys.argv[1], 'other.npz'))\n"
     )
-    environment = {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, "PYTHONHASHSEED": threads}
-    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, env=environment)
+    counts = {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, "PYTHONHASHSEED": threads}
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, env=os.environ | counts)
     fitted[0].save(tmp_path / "here.npz")
     assert (tmp_path / "other.npz").read_bytes() == (tmp_path / "here.npz").read_bytes()
 
@@ -221,8 +222,6 @@ def test_figures_are_those_of_scikit_learn_and_scipy(fitted, labelled) -> None:
     draw = np.random.default_rng(1)
     labels, values = draw.integers(0, 6, 200).astype(float), draw.random(200) * 5
     assert spearman(labels, values) == pytest.approx(spearmanr(labels, values).statistic)
-    from components.curation.education.report import measure
-
     none = np.zeros(200)
     report = measure(["code"] * 200, labels, values, none, none, PARAMS, []).kinds["code"]
     assert report.f1 == pytest.approx(f1_score(labels >= 2, values >= 2, average="macro"))
@@ -237,9 +236,23 @@ def test_f1_is_no_gate_where_it_hangs_on_single_documents() -> None:
     def checked(below: int) -> None:
         labels = np.concatenate([np.full(below, 0.1), np.linspace(3, 5, 100 - below)])
         none = np.zeros(100)
-        threshold = PARAMS.model_copy(update={"min_value": {"web": 1.0}, "min_spearman": -1.0})
+        loose = {"min_spearman": -1.0, "max_calibration_error": 5.0}
+        threshold = PARAMS.model_copy(update={"min_value": {"web": 1.0}, **loose})
         measure(["web"] * 100, labels, np.linspace(2, 4, 100), none, none, threshold, []).check(threshold)
 
     checked(1)
     with pytest.raises(StepError, match=r"web: F1 0\.4"):
         checked(10)
+
+
+def test_values_that_rank_well_and_mean_something_else_miss_the_gate() -> None:
+    """All values a point above the labels: rank correlation 1, F1 1, and a threshold would keep what it should not."""
+    labels = np.linspace(1.5, 4, 100)
+    none = np.zeros(100)
+    params = PARAMS.model_copy(update={"min_value": {"web": 1.0}})
+    measure(["web"] * 100, labels, labels + 0.3, none, none, params, []).check(params)
+    report = measure(["web"] * 100, labels, labels + 1, none, none, params, [])
+    with pytest.raises(
+        StepError, match=r"\(web: calibration error 1\.000 on 100 held-out documents, at most 0\.5\); label more"
+    ):
+        report.check(params)
