@@ -35,7 +35,8 @@ from components.params import load_params
 from components.tracking import Tracker
 folder = Path(sys.argv[1])
 params = load_params(Path("params.yaml"), ["engine.kind=" + ("serial" if sys.argv[2] == "1" else "processes"),
-    "engine.workers=" + sys.argv[2], "curation.education.min_f1=0", "curation.education.min_spearman=-1"])
+    "engine.workers=" + sys.argv[2], "curation.education.min_f1=0", "curation.education.min_spearman=-1",
+    "curation.education.max_calibration_error=5"])
 outputs = {"output": folder / "curated", "ledger": folder / "ledger.parquet", "report": folder / "report", "index": ""}
 figures = curate.run({"documents": folder / "raw", "work": folder / "work"}, outputs, params, Tracker())
 usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]

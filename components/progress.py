@@ -4,6 +4,7 @@ Whoever started the step (a terminal, DVC, a Prefect flow, the panel) sees the s
 no file to clean up. `parse` is the inverse of `format_progress`.
 """
 
+import math
 import re
 import time
 
@@ -35,7 +36,7 @@ class Progress:
 
     def __init__(self, total: int, every: float = 1.0) -> None:
         self.total, self.every = total, every
-        self._last = 0.0
+        self._last = -math.inf  # the clock may start at 0 when the machine does
 
     def update(self, done: int, **figures: float) -> None:
         now = time.monotonic()

@@ -81,6 +81,7 @@ def test_share_of_the_ideal(faults, share, tmp_path, monkeypatch):
             Policy(CONCURRENCY, 8, 120.0, 30.0),
             lambda _, reply: "" if reply.text.startswith("# ") else "no heading",
         )
+        dispatcher._random = random.Random(1)  # its pauses; the same ones in every run
         with asyncio.Runner(loop_factory=lambda: Loop(clock)) as runner:
             runner.run(dispatcher._run(iter(asked)))
     assert sorted(endpoint.answered) == sorted(request.job for request in asked)
