@@ -14,7 +14,7 @@ from components.curation.gates.held import held
 from components.curation.privacy.redact import redact
 from components.curation.rules import Check
 from components.curation.tally import EXCERPT, NEAREST, STAGES, Tally, add, stage_of
-from components.curation.token_rates import CHARACTERS, COUNTED, KEPT, TRAINED, Rates, Sampled, measure
+from components.curation.token_rates import CHARACTERS, COUNTED, KEPT, Rates, Sampled, measure
 from components.documents import KINDS, Document, Drop, read_batches
 from components.files import atomic_file
 from components.pages import render
@@ -53,12 +53,12 @@ def read_raw(
 
 def token_rates(tally: Tally, dropped: Sampled, vocab_size: int) -> Rates:
     """Tokens a byte of what stayed and of what went (`read_raw`), by a tokenizer of the run's size."""
-    sample = tally.sample()
+    starts = tally.starts()
     kept: dict[tuple[str, str], list[str]] = {}
-    for document in sample[:COUNTED]:
-        kept.setdefault((document.kind, KEPT), []).append(document.text)
-    others = sample[COUNTED : COUNTED + TRAINED] or sample  # of a small corpus both see the same
-    return measure([document.text for document in others], kept | dict(dropped), vocab_size)
+    for kind, text in starts[:COUNTED]:
+        kept.setdefault((kind, KEPT), []).append(text)
+    others = starts[COUNTED:] or starts  # of a small corpus both see the same
+    return measure([text for _, text in others], kept | dict(dropped), vocab_size)
 
 
 def figures(

@@ -46,7 +46,8 @@ def checks(text: str, kind: str, params: CurationParams) -> Iterator[Check]:
     """Every rule for texts of the kind, in the order in which they are held."""
     chars = len(text)
     yield Check("min_chars", chars, params.min_chars, True, f"{chars} characters")
-    yield Check("max_chars", chars, params.max_chars, False, f"{chars:,} characters")
+    if kind in params.max_chars:
+        yield Check("max_chars", chars, params.max_chars[kind], False, f"{chars:,} characters")
     lines = text.splitlines()
     if kind == "code":
         longest = max(map(len, lines), default=0)

@@ -15,7 +15,7 @@ from components.curation.clean import DOCUMENTS
 from components.curation.cleaned import Cleaned
 from components.curation.education.annotate import annotate
 from components.curation.education.classifier import LEAST, Classifier, fit
-from components.curation.education.sample import Sample, stratum
+from components.curation.education.sample import READ, Sample, stratum
 from components.curation.work import Work
 from components.files import sha256_file
 from components.params.education import EducationParams
@@ -46,7 +46,7 @@ def score(documents: Cleaned, work: Work, params: EducationParams, seed: int) ->
         return np.full(len(documents), np.nan, dtype=np.float32), {
             "state": f"not scored: {len(ids)} different documents, and {LEAST} are needed to learn from"
         }
-    texts = list(documents.texts(positions))
+    texts = [text[:READ] for text in documents.texts(positions)]
     labels = annotate(texts, ids, kinds, params, work.folder)
     known = np.flatnonzero(~np.isnan(labels.values)).tolist()
     classifier, report = fit(
@@ -95,7 +95,8 @@ def score_unit(unit: _Unit, folder: Path) -> None:
     parts = [np.zeros(0, dtype=np.float32)]
     with pq.ParquetFile(unit.documents / DOCUMENTS) as file:
         for batch in file.iter_batches(batch_size=AT_ONCE, columns=["text", "kind"]):
-            parts.append(classifier.score(batch["text"].to_pylist(), batch["kind"].to_pylist()))
+            texts = [text[:READ] for text in batch["text"].to_pylist()]
+            parts.append(classifier.score(texts, batch["kind"].to_pylist()))
     np.save(folder / SCORES, np.concatenate(parts), allow_pickle=False)
 
 

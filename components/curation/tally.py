@@ -5,15 +5,17 @@ Memory grows with the number of origins (hosts, top folders), not with the docum
 
 import hashlib
 import heapq
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from components.curation.token_rates import CHARACTERS, COUNTED, TRAINED
 from components.documents import Document, Drop
 
 STAGES = ("language", "rules", "decontamination", "educational value", "duplicates")
 NEAREST = 3  # samples a rule, of what went and of what stayed
-SAMPLED = 2_000  # kept documents whose figures are looked at for the border
+SAMPLED, SAMPLED_CHARACTERS = 2_000, 8_000_000  # kept documents whose figures are looked at for the border, at most
 SAMPLED_OF_STAGE = 400  # documents that a stage dropped, of which tokens are counted
 EXCERPT = 400  # characters of a sample
 Counts = Counter[tuple[str, ...]]  # documents and bytes, by whatever they are counted by
@@ -69,13 +71,17 @@ class Tally:
         self._border: dict[str, list[tuple[float, str, Drop]]] = {}
         self._low: dict[str, list[tuple[float, str, Document]]] = {}  # kept documents of the least value, by kind
         self._sample: list[tuple[int, str, Document]] = []
+        self._starts: list[tuple[int, str, tuple[str, str]]] = []
+        self._sample_characters, self._sample_limit = 0, -math.inf  # draws at or under the limit are out
         self._dropped: dict[str, list[tuple[int, str]]] = {}  # by stage
 
     def keep(self, document: Document) -> None:
         size = len(document.text.encode())
         add(self.kept, (document.kind, origin(document.source)), 1, size)
         add(self.licenses, document.license, 1, size)
-        _push(self._sample, (-_draw(document.id), document.id, document), SAMPLED)
+        self._take_sample(document)
+        start = document.kind, document.text[:CHARACTERS]
+        _push(self._starts, (-_draw(document.id), document.id, start), COUNTED + TRAINED)
         if document.educational_value is not None:
             _push(
                 self._low.setdefault(document.kind, []), (-document.educational_value, document.id, document), NEAREST
@@ -92,6 +98,17 @@ class Tally:
             if all(name != drop.id for _, name, _ in near):  # a text that is there twice is shown once
                 _push(near, (-distance, drop.id, drop), NEAREST)
 
+    def _take_sample(self, document: Document) -> None:
+        """Those with the smallest draws, as many as both bounds allow, in whatever order they come."""
+        draw = -_draw(document.id)
+        if draw <= self._sample_limit or len(document.text) > SAMPLED_CHARACTERS:
+            return
+        heapq.heappush(self._sample, _Item((draw, document.id, document)))
+        self._sample_characters += len(document.text)
+        while len(self._sample) > SAMPLED or self._sample_characters > SAMPLED_CHARACTERS:
+            self._sample_limit, _, gone = heapq.heappop(self._sample)
+            self._sample_characters -= len(gone.text)
+
     def border(self) -> dict[str, list[Drop]]:
         """By rule, what went with the figures nearest the threshold, nearest first."""
         return {rule: [drop for *_, drop in sorted(heap, key=_order)] for rule, heap in sorted(self._border.items())}
@@ -105,6 +122,10 @@ class Tally:
     def sample(self) -> list[Document]:
         """Some kept documents, by a hash of their ids."""
         return [document for *_, document in sorted(self._sample, key=_order)]
+
+    def starts(self) -> list[tuple[str, str]]:
+        """Kind and first characters of some kept documents, by a hash of their ids."""
+        return [start for *_, start in sorted(self._starts, key=_order)]
 
     def dropped_sample(self) -> dict[str, str]:
         """The stage that dropped each of some raw documents, chosen by a hash of their ids."""

@@ -16,6 +16,7 @@ import numpy as np
 from components.curation import language
 from components.curation.decontamination import BenchmarkIndex
 from components.curation.education.heuristic import judge as judge_value
+from components.curation.education.sample import READ
 from components.curation.gates import web
 from components.curation.gates.held import held
 from components.curation.privacy.redact import redact
@@ -112,7 +113,7 @@ def _figures(text: str, kind: str, source: str, params: CurationParams) -> Itera
     _, redacted = redact(text, kind, params.privacy)
     if redacted:
         yield "redacted: " + ", ".join(f"{name} {count}" for name, count in sorted(redacted.items()))
-    verdict = judge_value(text, kind)
+    verdict = judge_value(text[:READ], kind)
     points = ", ".join(f"{name} {share:.2f}" for name, share in verdict.points.items())
     yield f"educational value by the heuristic: {verdict.value:.2f} of 5 ({points})"
 

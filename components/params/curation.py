@@ -56,7 +56,10 @@ class DuplicatesParams(Section):
 
 class CurationParams(Section):
     min_chars: int = Field(80, ge=0, description="A shorter document teaches nothing")
-    max_chars: int = Field(20_000, ge=100, description="A longer document is a table or a dump")
+    max_chars: dict[Kind, Annotated[int, Field(ge=100)]] = Field(
+        {"web": 1_000_000, "prose": 1_000_000, "code": 100_000},
+        description="By kind, the characters over which a document is a dump; a kind not named may have any length",
+    )
     min_alpha_fraction: Fraction = Field(0.5, description="Letters among non-blank characters, at least (prose)")
     min_alpha_fraction_code: Fraction = Field(0.4, description="Letters among non-blank characters, at least (code)")
     max_line_chars: int = Field(400, ge=80, description="A longer line is data, not text")

@@ -42,7 +42,7 @@ class IngestionParams(Section):
         [Source(path="python", license="PSF-2.0")], min_length=1, description="Where text comes from"
     )
     max_document_chars: int = Field(
-        200_000, ge=1_000, le=50_000_000, description="A longer text is quarantined: it is a dump, not a document"
+        2_000_000, ge=1_000, le=50_000_000, description="A longer text is quarantined: it is a dump, not a document"
     )
 
 

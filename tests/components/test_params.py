@@ -42,8 +42,8 @@ def test_refusals_name_key_range_and_nearest_key(root: Path, override: str, word
 
 
 def test_all_refusals_are_reported_at_once(root: Path) -> None:
-    with pytest.raises(StepError, match=r"curation\.max_chars = 1.*unknown key 'a'"):
-        load_params(root / "params.yaml", {"a": 1, "curation.max_chars": 1})
+    with pytest.raises(StepError, match=r"curation\.min_chars = -1.*unknown key 'a'"):
+        load_params(root / "params.yaml", {"a": 1, "curation.min_chars": -1})
 
 
 def test_override_without_equals_sign() -> None:

@@ -5,6 +5,7 @@ import heapq
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+READ = 20_000  # characters of a document, from its start, that annotator and classifier see: a book costs no more than a chapter
 _LENGTHS = (200, 600, 1_800, 5_400)  # characters that part the strata of a kind
 
 

@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.curation import curate, work
+from components.curation.education.sample import READ
 from components.curation.rules import alpha_fraction, duplicate_line_fraction, first_failure
 from components.curation.text import normalise
 from components.documents import Document, DocumentWriter, document_id, read_documents
@@ -118,7 +119,8 @@ def test_a_changed_text_leads_back_to_its_raw_document(tmp_path: Path) -> None:
     ("text", "kind", "rule"),
     [
         ("short", "prose", "min_chars"),
-        (GOOD * 1000, "prose", "max_chars"),
+        (GOOD * 10_000, "prose", "max_chars"),
+        (GOOD * 1_000, "code", "max_chars"),
         ("1234567890 " * 20, "prose", "min_alpha_fraction"),
         ("0x00, " * 50, "code", "min_alpha_fraction"),
         ("word " * 100, "code", "max_line_chars"),
@@ -202,6 +204,16 @@ def test_a_kill_at_any_moment_leaves_nothing_that_looks_whole(tmp_path: Path) ->
     _, kept, _ = curated(tmp_path / "whole", rows)
     assert kills
     assert list(read_documents(tmp_path / "out")) == kept
+
+
+def test_a_book_is_scored_by_its_beginning(tmp_path: Path) -> None:
+    texts = essays(80, words=200)
+    book = "\n".join(essays(300, words=100))[: 3 * READ]
+    start = book[:READ].rstrip()
+    _, kept, _ = curated(tmp_path, [document(text) for text in [*texts, book, start]], duplicates={"thresholds": {}})
+    values = {document.text.rstrip(): document.educational_value for document in kept}
+    assert values[book.rstrip()] == pytest.approx(values[start], abs=0.05)  # blanks at the cut apart
+    assert len(values) == 82
 
 
 def test_a_full_disk_is_one_clear_line_and_the_next_run_goes_on(tmp_path: Path) -> None:

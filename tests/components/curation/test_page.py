@@ -120,7 +120,7 @@ def test_an_excerpt_shows_nothing_of_a_secret_that_is_longer_than_it(tmp_path: P
         for n in range(26)
     ]
     secret = "\n".join(["-----BEGIN RSA PRIVATE KEY-----", *lines, "-----END RSA PRIVATE KEY-----\n"])
-    curated(tmp_path, [document(ENGLISH), document(f"Here is my key\n{secret}" * 13)])
+    curated(tmp_path, [document(ENGLISH), document(f"Here is my key\n{secret}" * 13)], max_chars={"prose": 20_000})
     page = (tmp_path / "report" / "curation.json").read_text()
     (shown,) = json.loads(page)["samples"]["max_chars"]["dropped"]
     assert shown["text"].startswith("Here is my key\n<KEY>")

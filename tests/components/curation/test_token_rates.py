@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from components import bpe
+from components.curation import tally as tally_module
 from components.curation.tally import SAMPLED_OF_STAGE, Tally
 from components.curation.token_rates import CHARACTERS, measure
 from components.documents import Drop
@@ -53,6 +54,26 @@ def test_the_sample_of_a_stage_is_bounded_and_hangs_on_no_order() -> None:
         seen.append(tally.dropped_sample())
     assert seen[0] == seen[1]
     assert sorted(seen[0].values()) == ["duplicates", *["rules"] * SAMPLED_OF_STAGE]
+
+
+def test_the_sample_at_the_borders_is_bounded_in_characters_and_hangs_on_no_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tally_module, "SAMPLED_CHARACTERS", 30_000)
+    drawn = random.Random(1)
+    documents = [document(f"{number} " + "x" * drawn.choice((10, 300, 9_000))) for number in range(200)]
+    documents.append(document("y" * 30_001))  # never: it would displace all others
+    seen = []
+    for order in (documents, documents[::-1], drawn.sample(documents, len(documents))):
+        tally = Tally()
+        for one in order:
+            tally.keep(one)
+        seen.append([one.id for one in tally.sample()])
+        assert len(tally.starts()) == len(documents)
+        assert all(len(text) <= CHARACTERS for _, text in tally.starts())
+    assert seen[0] == seen[1] == seen[2]
+    lengths = {one.id: len(one.text) for one in documents}
+    assert 0 < sum(lengths[name] for name in seen[0]) <= 30_000
 
 
 def test_the_page_of_a_small_corpus_says_the_tokens_of_what_went(tmp_path: Path) -> None:
