@@ -209,8 +209,16 @@ def read_batches(
 ) -> Iterator[pa.RecordBatch]:
     """Stream a document set shard by shard, in order."""
     for path in shards(directory):
-        with pq.ParquetFile(path) as file:
-            yield from file.iter_batches(batch_size=batch_size, columns=columns)
+        yield from shard_batches(path, columns, batch_size)
+
+
+def shard_batches(
+    path: Path, columns: list[str] | None = None, batch_size: int = ROWS_PER_GROUP
+) -> Iterator[pa.RecordBatch]:
+    """Stream a shard, a row group or less at a time: a batch of several row groups might hold thousands of books."""
+    with pq.ParquetFile(path) as file:
+        for number in range(file.num_row_groups):
+            yield from file.iter_batches(batch_size=batch_size, row_groups=[number], columns=columns)
 
 
 def read_documents(directory: Path) -> Iterator[Document]:

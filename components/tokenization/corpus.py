@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components.documents import KINDS, ROWS_PER_GROUP, shards
+from components.documents import KINDS, shard_batches, shards
 from components.errors import StepError
 
 COLUMNS = ["id", "text", "kind", "source"]
@@ -69,14 +69,14 @@ def read_corpus(directories: list[Path], names: Path) -> Corpus:
             for path in shards(directory):
                 with pq.ParquetFile(path) as file:
                     groups += _groups(path, file.metadata, groups[-1].first + groups[-1].rows if groups else 0)
-                    for batch in file.iter_batches(batch_size=ROWS_PER_GROUP, columns=[*COLUMNS, "metadata"]):
-                        size = _sizes(batch, path)
-                        ids = batch["id"].to_pylist()
-                        keys.append(keys_of(ids))
-                        origins.append(keys_of(_origins(ids, batch["metadata"])))
-                        kinds.append(_kind_codes(batch["kind"], path))
-                        sizes.append(size)
-                        write(batch)
+                for batch in shard_batches(path, [*COLUMNS, "metadata"]):
+                    size = _sizes(batch, path)
+                    ids = batch["id"].to_pylist()
+                    keys.append(keys_of(ids))
+                    origins.append(keys_of(_origins(ids, batch["metadata"])))
+                    kinds.append(_kind_codes(batch["kind"], path))
+                    sizes.append(size)
+                    write(batch)
     if not sum(map(len, sizes)):
         raise StepError(f"no document in {', '.join(map(str, directories))}; the steps before dropped everything")
     table = pa.ipc.open_file(pa.memory_map(str(names))).read_all()

@@ -7,6 +7,7 @@ there are. A worker reads its part a batch at a time and hands back only the len
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -139,8 +140,8 @@ def _batches(part: Part) -> Iterator[tuple[np.ndarray, dict[str, list[str]]]]:
     rows: list[np.ndarray] = []
     batch: dict[str, list[str]] = {name: [] for name in columns}
     with pq.ParquetFile(part.groups[0].path) as file:
-        numbers = [group.number for group in part.groups]
-        for table in file.iter_batches(batch_size=ROWS_AT_ONCE, row_groups=numbers, columns=columns):
+        read = partial(file.iter_batches, batch_size=ROWS_AT_ONCE, columns=columns)
+        for table in chain.from_iterable(read(row_groups=[group.number]) for group in part.groups):
             mask = part.wanted[row : row + table.num_rows]
             rows.append(np.flatnonzero(mask) + row)
             row += table.num_rows

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.documents import (
+    CHARACTERS_PER_GROUP,
     DOCUMENT,
     KINDS,
     LEDGER,
@@ -19,6 +20,7 @@ from components.documents import (
     check_balance,
     count_documents,
     document_id,
+    read_batches,
     read_documents,
     shards,
     write_ledger,
@@ -104,3 +106,14 @@ def test_an_unbalanced_ledger_is_a_defect() -> None:
     check_balance("s", 3, 2, 1)
     with pytest.raises(AssertionError, match="3 rows in, but 2 kept \\+ 0"):
         check_balance("s", 3, 2, 0)
+
+
+def test_a_batch_never_spans_row_groups(tmp_path: Path) -> None:
+    """A row group is bounded in characters, a batch of several of them would not be."""
+    texts = [f"{n} " + "x" * (CHARACTERS_PER_GROUP // 2) for n in range(5)]
+    with DocumentWriter(tmp_path) as writer:
+        for text in texts:
+            writer.write(Document(text, "prose", "s", "MIT", "t"))
+    batches = list(read_batches(tmp_path, ["text"]))
+    assert [batch.num_rows for batch in batches] == [2, 2, 1]
+    assert [text for batch in batches for text in batch["text"].to_pylist()] == texts

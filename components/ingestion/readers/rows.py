@@ -11,6 +11,7 @@ from components.params import Source
 
 CREATED_BY = "file-reader/1"
 TEXT = "text"
+_HELD = 1 << 24  # bytes of a Parquet file's rows taken at once
 _SKIPPED = 1 << 20  # bytes of a too long line that are passed over at once
 
 
@@ -62,10 +63,17 @@ def read_parquet(file: SourceFile, limits: Limits) -> Read:
             yield Quarantined(file.name, 0, f"its column {column!r} holds {held}, not strings")
             return
         number = 0
-        for batch in table.iter_batches(batch_size=1_024):
-            for row in batch.to_pylist():
-                number += 1
-                yield row_document(row, file.name, number, file.source)
+        for group in range(table.num_row_groups):
+            at_once = _rows_at_once(table.metadata.row_group(group))
+            for batch in table.iter_batches(batch_size=at_once, row_groups=[group]):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield row_document(row, file.name, number, file.source)
+
+
+def _rows_at_once(group: Any) -> int:
+    """As many as come to _HELD bytes, by the mean of the row group; at least one."""
+    return max(1, min(1_024, _HELD * group.num_rows // max(1, group.total_byte_size)))
 
 
 def row_document(
