@@ -155,6 +155,7 @@ def _check_inputs(command: Command, inputs: Mapping[str, Any]) -> None:
 def _check_outputs(command: Command, inputs: Mapping[str, Any], arguments: argparse.Namespace) -> None:
     """Refuse, before any work, an output whose place holds what the run needs, what no step has made, or no place at all."""
     given = [path for a in command.inputs if a.type is Path for path in _as_list(inputs[a.name])]
+    folders = {path.resolve() for path in given if path.is_dir()}
     given = [path.resolve() for path in [*given, arguments.params]]
     needed = {Path.cwd(), *Path.cwd().parents, *given}.union(*(path.parents for path in given))
     seen: dict[Path, str] = {}
@@ -168,6 +169,8 @@ def _check_outputs(command: Command, inputs: Mapping[str, Any], arguments: argpa
                 f"{option} would be replaced as a whole, and it is or holds an input or the folder that you are in; name "
                 "another place"
             )
+        if inside := folders & set(place.parents):
+            raise StepError(f"{option} lies in {inside.pop()}, which is an input; name another place")
         for other, name in seen.items():
             if place == other or place in other.parents or other in place.parents:
                 raise StepError(
@@ -181,6 +184,12 @@ def _check_place(option: str, path: Path, holds: str | None) -> None:
     """Refuse a place that cannot be written, or that holds what is not ours to replace."""
     if holds is None and path.is_dir():
         raise StepError(f"{option} is a folder, and a file is to be written; name a file")
+    if holds is None and path.exists() and not path.is_file():
+        raise StepError(f"{option} is no regular file, and one would take its place; name a file")
+    if holds is not None and path.is_symlink():
+        raise StepError(
+            f"{option} is a link, and a folder would take its place; name the folder that it leads to, {path.resolve()}"
+        )
     if holds is not None and path.exists() and not path.is_dir():
         raise StepError(f"{option} is a file, and a folder is to be written; name a folder")
     if holds is not None and path.is_dir() and any(path.iterdir()) and not any(path.glob(holds)):

@@ -189,19 +189,19 @@ def shards(directory: Path) -> list[Path]:
     return paths
 
 
-def check_schema(path: Path) -> None:
-    """Refuse a Parquet file that is not a shard of documents, naming the columns that differ."""
+def check_schema(path: Path, schema: pa.Schema = DOCUMENT, name: str = "document") -> None:
+    """Refuse a Parquet file that has not the columns of a schema, naming those that differ. Further columns do no harm."""
     try:
         found = pq.read_schema(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise StepError(f"{path} is not a readable Parquet file ({error}); run the step that wrote it again") from error
     wrong = [
         f"{want.name}: expected {want.type}, found {found.field(want.name).type if want.name in found.names else 'no such column'}"
-        for want in DOCUMENT
+        for want in schema
         if want.name not in found.names or found.field(want.name).type != want.type
     ]
     if wrong:
-        raise StepError(f"{path} does not have the document schema ({'; '.join(wrong)})")
+        raise StepError(f"{path} does not have the {name} schema ({'; '.join(wrong)})")
 
 
 def read_batches(
@@ -218,12 +218,25 @@ def shard_batches(
     """Stream a shard, a row group or less at a time: a batch of several row groups might hold thousands of books."""
     with pq.ParquetFile(path) as file:
         for number in range(file.num_row_groups):
-            yield from file.iter_batches(batch_size=batch_size, row_groups=[number], columns=columns)
+            batches = file.iter_batches(batch_size=batch_size, row_groups=[number], columns=columns)
+            yield from _readable(batches, path)
+
+
+def _readable(batches: Iterator[pa.RecordBatch], path: Path) -> Iterator[pa.RecordBatch]:
+    """The batches; a damaged file is named."""
+    while True:
+        try:
+            batch = next(batches)
+        except StopIteration:
+            return
+        except (pa.ArrowException, OSError) as error:
+            raise StepError(f"{path} is damaged ({error}); run the step that wrote it again") from error
+        yield batch
 
 
 def read_documents(directory: Path) -> Iterator[Document]:
     """Stream a document set as Document objects, in order."""
-    for batch in read_batches(directory):
+    for batch in read_batches(directory, DOCUMENT.names):
         for row in batch.to_pylist():
             yield Document(**{**row, "metadata": json.loads(row["metadata"])})
 
@@ -272,9 +285,15 @@ def write_ledger(path: Path, drops: Iterable[Drop]) -> int:
 
 
 def read_ledger(path: Path) -> Iterator[Drop]:
-    """Stream a ledger, in order."""
+    """Stream a ledger, in order.
+
+    Raises:
+        StepError: the file is not there or damaged, or it is no ledger.
+    """
+    check_schema(path, LEDGER, "ledger")
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=ROWS_PER_GROUP):
+        batches = file.iter_batches(batch_size=ROWS_PER_GROUP, columns=LEDGER.names)
+        for batch in _readable(batches, path):
             yield from (Drop(**row) for row in batch.to_pylist())
 
 

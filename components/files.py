@@ -1,14 +1,15 @@
 """Outputs that are whole or absent: written beside their place, then renamed into it."""
 
 import errno
+import fcntl
 import glob
 import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from components.errors import StepError
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
 OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)  # by a directory that holds something, a file, or a link
@@ -32,27 +34,70 @@ def atomic_directory(path: Path, replace: bool = True) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = _partial(path)
-    shutil.rmtree(partial, ignore_errors=True)
-    _drop_orphans(path)
-    partial.mkdir()
-    try:
+    drop_abandoned(path.parent, f".{glob.escape(path.name)}.*.partial")
+    with _held_directory(lambda: _partial(path)) as partial:
         yield partial
         _put(partial, path, replace)
+
+
+@contextmanager
+def scratch_directory(folder: Path) -> Iterator[Path]:
+    """Yield a new directory in `folder` that is gone when the block ends; what killed processes have left there goes first."""
+    drop_abandoned(folder, "scratch-*")
+    with _held_directory(lambda: folder / f"scratch-{secrets.token_hex(6)}") as scratch:
+        yield scratch
+
+
+@contextmanager
+def _held_directory(new_name: Callable[[], Path]) -> Iterator[Path]:
+    """A new directory that this process holds by a lock, which ends with it: so nobody takes a living one's for a dead one's,
+    whatever container or machine it is in. Removed when the block ends, unless it has another name by then.
+    """
+    while True:
+        directory = new_name()
+        directory.mkdir()
+        descriptor = os.open(directory, os.O_RDONLY)
+        with suppress(OSError):  # a file system without locks: then what is left there stays
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if _is_at(descriptor, directory):
+            break
+        os.close(descriptor)  # it was taken for abandoned in the moment before it was held
+    try:
+        yield directory
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(directory, ignore_errors=True)
+        os.close(descriptor)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def drop_abandoned(folder: Path, pattern: str) -> None:
+    """Remove directories that processes made and held, which have ended without doing so."""
+    for path in folder.glob(pattern):
+        with suppress(OSError):  # another process was quicker, or it is a file
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # refused where somebody holds it
+                shutil.rmtree(path, ignore_errors=True)
+            finally:
+                os.close(descriptor)
 
 
 def _partial(path: Path) -> Path:
-    """Where this thread writes what becomes `path`. Runs, and stages of one run, may write the same place at once; the
-    later one wins whole."""
-    return path.with_name(f".{path.name}.{threading.get_ident()}.{os.getpid()}.partial")
+    """Where what becomes `path` is written. Runs, and stages of one run, may write the same place at once; the later one wins
+    whole."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(6)}.partial")
 
 
 def _put(partial: Path, path: Path, replace: bool) -> None:
     """Rename a directory into its place. What stands there goes by a rename as well, so that others who do the same see
     nothing half removed."""
-    old = _partial(path.with_name(f"{path.name}.old"))
+    old = _partial(path)
     while True:
         try:
             os.replace(partial, path)
@@ -65,27 +110,9 @@ def _put(partial: Path, path: Path, replace: bool) -> None:
         with suppress(FileNotFoundError):  # another writer has taken it away
             os.rename(path, old)
             if old.is_dir() and not old.is_symlink():
-                shutil.rmtree(old)
+                shutil.rmtree(old, ignore_errors=True)  # another writer may be removing it as well
             else:
                 old.unlink()
-
-
-def _drop_orphans(path: Path) -> None:
-    """Remove what killed processes have left of `path`."""
-    for orphan in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
-        process = orphan.name.split(".")[-2]
-        if process.isdigit() and not _runs(int(process)):
-            shutil.rmtree(orphan, ignore_errors=True)
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 @contextmanager
@@ -150,6 +177,30 @@ def save_tensors(tensors: Mapping[str, "Tensor"], path: Path, metadata: Mapping[
             raise
         raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
     path.chmod(0o644)  # safetensors makes it readable by its owner alone
+
+
+def save_array(path: Path, array: "np.ndarray") -> None:
+    """Write an .npy file, whatever the name's ending.
+
+    Raises:
+        OSError: the disk is full or failing; NumPy's own error says so in words alone.
+    """
+    import numpy as np
+
+    array = np.ascontiguousarray(array)
+    with open(path, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+        file.write(memoryview(array).cast("B") if array.size else b"")
+
+
+def sync_directory(path: Path) -> None:
+    """Have a directory and its files on the disk, so that a loss of power does not leave them empty under their names."""
+    for part in [*sorted(path.iterdir()), path]:
+        descriptor = os.open(part, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def sha256_file(path: Path) -> str:

@@ -10,7 +10,9 @@ Its result is a folder:
 """
 
 import functools
+import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -30,8 +32,9 @@ from components.curation.privacy.redact import redact
 from components.curation.rules import Failure, first_failure
 from components.curation.tally import count_rows
 from components.curation.text import repair
-from components.documents import DOCUMENT, Document, Drop, LedgerWriter, document_id, shards
-from components.files import sha256_file, write_json
+from components.documents import DOCUMENT, KINDS, Document, Drop, LedgerWriter, document_id, shards
+from components.errors import StepError
+from components.files import save_array, write_json
 from components.params import CurationParams, LanguageParams
 
 STEP = "curation"
@@ -48,6 +51,7 @@ class RowGroup:
     """A unit of work: row groups bound the memory of a worker whatever the size of a shard."""
 
     path: Path
+    stamp: tuple[int, ...]  # of the shard when it was hashed: one that was changed since is another one
     number: int
     params: CurationParams
     benchmarks: Path | None  # where the index of what may not stand in a document is, if there is any
@@ -57,13 +61,34 @@ def row_groups(directory: Path, params: CurationParams, benchmarks: Path | None)
     """The row groups of a document set, in order, each by a name that tells its content."""
     found = {}
     for path in shards(directory):
-        sha256 = sha256_file(path)
-        for number in range(pq.read_metadata(path).num_row_groups):
-            name = f"{sha256[:24]}-{number}"
-            while name in found:  # a shard that is there twice is curated twice
+        stamp = _stamp(path)
+        for number, sha256 in enumerate(_sha256_of_row_groups(path)):
+            name = sha256[:32]
+            while name in found:  # a row group that is there twice is curated twice
                 name += "+"
-            found[name] = RowGroup(path.resolve(), number, params, benchmarks)
+            found[name] = RowGroup(path.resolve(), stamp, number, params, benchmarks)
     return found
+
+
+def _sha256_of_row_groups(path: Path) -> Iterator[str]:
+    """Of the bytes of each row group, which stand together in the file: what is added to a shard changes no other."""
+    metadata = pq.read_metadata(path)
+    with open(path, "rb") as file:
+        for number in range(metadata.num_row_groups):
+            group = metadata.row_group(number)
+            columns = [group.column(place) for place in range(group.num_columns)]
+            file.seek(min(column.dictionary_page_offset or column.data_page_offset for column in columns))
+            size = sum(column.total_compressed_size for column in columns)
+            yield hashlib.sha256(file.read(size)).hexdigest()
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """What is another after a file was written or replaced."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return ()
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def clean(unit: RowGroup, folder: Path) -> None:
@@ -75,7 +100,7 @@ def clean(unit: RowGroup, folder: Path) -> None:
         pq.ParquetWriter(folder / DOCUMENTS, DOCUMENT, compression="zstd") as writer,
         LedgerWriter(folder / DROPS) as ledger,
     ):
-        for rows in _portions(pq.ParquetFile(unit.path).read_row_group(unit.number)):
+        for rows in _portions(_read(unit)):
             kept, rules, rows_in = [], [], rows_in + len(rows)
             for row, (verdict, found) in zip(rows, judge(rows, unit.params, index), strict=True):
                 if found:
@@ -91,8 +116,39 @@ def clean(unit: RowGroup, folder: Path) -> None:
             writer.write_table(pa.Table.from_pylist([document.row() for document in kept], schema=DOCUMENT))
             sketches.append(sketch([document.text for document in kept], unit.params.duplicates))
     save_sketches(folder / SKETCHES, np.concatenate(sketches))
-    np.save(folder / LENGTHS, np.array(lengths, dtype=np.int64), allow_pickle=False)
+    save_array(folder / LENGTHS, np.array(lengths, dtype=np.int64))
     write_json(folder / FIGURES, {"documents": rows_in, "redacted": redacted, "hits": hits, "counts": counts})
+
+
+def _read(unit: RowGroup) -> pa.Table:
+    """The rows of a unit, as the contract of documents has them.
+
+    Raises:
+        StepError: the shard is damaged, breaks the contract, or has been changed since the run began.
+    """
+    place = f"{unit.path}, row group {unit.number}"
+    try:
+        with pq.ParquetFile(unit.path) as file:
+            table = file.read_row_group(unit.number, columns=DOCUMENT.names).select(DOCUMENT.names)
+        table.validate(full=True)  # also that texts are UTF-8
+    except (pa.ArrowException, OSError) as error:
+        raise StepError(f"{place} cannot be read ({error}); run the step that wrote it again") from error
+    if _stamp(unit.path) != unit.stamp:
+        raise StepError(
+            f"{unit.path} was written or replaced while it was curated; start again once nothing writes there"
+        )
+    _check_rows(table, place)
+    return table
+
+
+def _check_rows(table: pa.Table, place: str) -> None:
+    for column in DOCUMENT:
+        if not column.nullable and (empty := table[column.name].null_count):
+            row = pc.index(pc.is_null(table[column.name]), True).as_py()
+            raise StepError(f"{place}: {column.name} is null in {empty} rows, first in row {row}; expected a string")
+    unknown = set(pc.unique(table["kind"]).to_pylist()) - set(KINDS)
+    if unknown:
+        raise StepError(f"{place}: kind {sorted(unknown)[0]!r}; expected one of {', '.join(KINDS)}")
 
 
 @functools.lru_cache(maxsize=1)
@@ -143,7 +199,7 @@ def judge(
             reason = (failure.rule, failure.value, failure.threshold, failure.detail)
             yield Drop(row["id"], STEP, *reason, row["source"]), found
             continue
-        metadata = {_apart(key): value for key, value in json.loads(row["metadata"]).items()}
+        metadata = {_apart(key): value for key, value in _metadata(row).items()}
         text, redacted = redact(text, row["kind"], params.privacy)
         if spoken:
             metadata["language"] = spoken[0]
@@ -155,6 +211,17 @@ def judge(
         if new_id != row["id"]:
             metadata["raw_id"] = row["id"]  # leads back to the raw document
         yield Document(**{**row, "id": new_id, "text": text, "metadata": metadata}), found
+
+
+def _metadata(row: dict[str, Any]) -> dict[str, Any]:
+    try:
+        found = json.loads(row["metadata"])
+        if isinstance(found, dict):
+            return found
+        reason = f"a {type(found).__name__}"
+    except (ValueError, RecursionError) as error:
+        reason = str(error)
+    raise StepError(f"document {row['id']} from {row['source']}: metadata is no JSON object ({reason})")
 
 
 def _apart(key: str) -> str:

@@ -7,9 +7,8 @@ weeks (`work`), so a killed run goes on, and a threshold moves without scoring a
 which go for their value and which as duplicates, and documents and ledger are written, in the order of the sources.
 """
 
-import shutil
-import tempfile
 from collections import Counter
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,10 +25,10 @@ from components.curation.language import check_languages
 from components.curation.page import figures, read_raw, samples, token_rates, write_page
 from components.curation.scoring import score
 from components.curation.verdicts import Verdicts, low_values
-from components.curation.work import Work, drop_abandoned
+from components.curation.work import Work, drop_unused
 from components.documents import KINDS, DocumentWriter, Drop, LedgerWriter, check_balance, read_ledger
 from components.errors import StepError
-from components.files import atomic_directory, atomic_file, sha256_file, write_json
+from components.files import atomic_directory, atomic_file, scratch_directory, sha256_file, write_json
 from components.params import CurationParams, Params
 from components.progress import Progress
 from components.tracking import Tracker, project_home
@@ -40,14 +39,14 @@ WORK = Path(".phiforge") / "curation"  # in the project's main folder
 def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker: Tracker) -> dict[str, Any]:
     own = params.curation
     check_languages(own.language)
-    earlier = Index(Path(own.duplicates.earlier), own.duplicates) if own.duplicates.earlier else None
+    earlier = _earlier(own, outputs.get("index"))
     data_dir = project_home() / params.benchmarking.data_dir if params.benchmarking.data_dir else None
     benchmarks = BenchmarkIndex.build(data_dir, own.decontamination)
     folder = Path(inputs.get("work") or project_home() / WORK)
+    _check_work(folder, inputs, outputs)
     folder.mkdir(parents=True, exist_ok=True)
-    drop_abandoned(folder)
-    with tempfile.TemporaryDirectory(prefix="scratch-", dir=folder) as name:
-        scratch = Path(name).resolve()
+    drop_unused(folder)
+    with scratch_directory(folder.resolve()) as scratch:
         units = row_groups(inputs["documents"], own, _saved(benchmarks, scratch / "benchmarks"))
         work = Work(folder, params.engine, Progress(2 * len(units)))
         documents = Cleaned(work.map("clean", _facts_of_cleaning(own, benchmarks, scratch), units, clean))
@@ -55,22 +54,53 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
         low = low_values(documents, scores, own)
         clusters = _clusters(documents, np.where(low, np.nan, scores), own, scratch, earlier)
         verdicts = Verdicts(documents, scores, low, clusters, own)
-        counted = _write(verdicts, outputs, scratch)
-        if outputs.get("index"):
-            kept = clusters.kept & ~low
-            write_index(outputs["index"], documents.sketches, documents.ids, kept, own.duplicates, earlier)
-    found = _found(documents, benchmarks)
+        found = _found(documents, benchmarks)
+        # All is written before anything takes its place. The index last: what stands in it would go as known already, if
+        # this run had to be started again.
+        with ExitStack() as places:
+            index = places.enter_context(atomic_directory(outputs["index"])) if outputs.get("index") else None
+            ledger = places.enter_context(atomic_file(outputs["ledger"]))
+            output = places.enter_context(atomic_directory(outputs["output"]))
+            counted = _write(verdicts, output, ledger)
+            if index:
+                write_index(index, documents.sketches, documents.ids, clusters.kept & ~low, own.duplicates, earlier)
+            if outputs.get("report"):
+                content = {"documents": counted, "education": education, **found}
+                excerpts, dropped = read_raw(inputs["documents"], verdicts.tally, own)
+                rates = token_rates(verdicts.tally, dropped, params.tokenization.vocab_size)
+                content |= figures(documents, scores, verdicts.tally, rates, own)
+                content["samples"] = samples(verdicts.tally, excerpts, own)
+                _write_report(outputs["report"], content)
     if outputs.get("report"):
-        content = {"documents": counted, "education": education, **found}
-        excerpts, dropped = read_raw(inputs["documents"], verdicts.tally, own)
-        rates = token_rates(verdicts.tally, dropped, params.tokenization.vocab_size)
-        content |= figures(documents, scores, verdicts.tally, rates, own)
-        content["samples"] = samples(verdicts.tally, excerpts, own)
-        with atomic_directory(outputs["report"]) as partial:
-            write_json(partial / "curation.json", content)
-            write_page(partial / "index.html", content)
         tracker.artifact(outputs["report"], "curation")
     return counted | _flat(education, found)
+
+
+def _earlier(params: CurationParams, index: Path | None) -> Index | None:
+    """The index of earlier runs, if one is named: from the project's main folder on, as all paths in params.yaml are."""
+    if not params.duplicates.earlier:
+        return None
+    folder = project_home() / Path(params.duplicates.earlier).expanduser()
+    if index and Path(index).resolve() == folder.resolve():
+        raise StepError(
+            f"--index {index} is also curation.duplicates.earlier: if this run had to be started again, all of its documents "
+            "would go as known; name a new folder"
+        )
+    return Index(folder, params.duplicates)
+
+
+def _check_work(folder: Path, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
+    """Refuse a folder of kept work that would be replaced with an output, or be taken for documents."""
+    named = {"documents": inputs["documents"], **{name: outputs.get(name) for name in ("output", "report", "index")}}
+    for name, path in named.items():
+        if path and folder.resolve().is_relative_to(Path(path).resolve()):
+            raise StepError(f"--work: {folder} is or lies in --{name} {path}; name a folder of its own")
+
+
+def _write_report(path: Path, content: dict[str, Any]) -> None:
+    with atomic_directory(path) as partial:
+        write_json(partial / "curation.json", content)
+        write_page(partial / "index.html", content)
 
 
 def _saved(benchmarks: BenchmarkIndex, folder: Path) -> Path | None:
@@ -96,28 +126,24 @@ def _clusters(
     return find(documents.sketches, documents.ids, kinds, scores, texts, params.duplicates, scratch, earlier)
 
 
-def _write(verdicts: Verdicts, outputs: dict[str, Any], scratch: Path) -> dict[str, Any]:
+def _write(verdicts: Verdicts, output: Path, ledger_file: Path) -> dict[str, Any]:
     """Write documents and ledger; returns their counts."""
     figures: Counter[str] = Counter()
     rules: Counter[str] = Counter()
-    with atomic_directory(outputs["output"]) as output:
-        with DocumentWriter(output) as writer, LedgerWriter(scratch / "ledger.parquet") as ledger:
-            for verdict in verdicts:
-                if isinstance(verdict, Drop):
-                    ledger.write(verdict)
-                    rules[verdict.rule] += 1
-                else:
-                    writer.write(verdict)
-                    figures[verdict.kind] += 1
-                    figures["bytes"] += len(verdict.text.encode())
-        documents = verdicts.documents
-        rows_in = sum(documents.figures(number)["documents"] for number in range(len(documents.folders)))
-        check_balance(STEP, rows_in, writer.rows, ledger.rows)
-        if not writer.rows:
-            drops = _first(scratch / "ledger.parquet")
-            raise StepError(f"no document of {rows_in:,} is left; first drops: {drops}; loosen curation.*")
-    with atomic_file(outputs["ledger"]) as partial:  # last: it may lie in the directory, which is replaced as a whole
-        shutil.copyfile(scratch / "ledger.parquet", partial)
+    with DocumentWriter(output) as writer, LedgerWriter(ledger_file) as ledger:
+        for verdict in verdicts:
+            if isinstance(verdict, Drop):
+                ledger.write(verdict)
+                rules[verdict.rule] += 1
+            else:
+                writer.write(verdict)
+                figures[verdict.kind] += 1
+                figures["bytes"] += len(verdict.text.encode())
+    documents = verdicts.documents
+    rows_in = sum(documents.figures(number)["documents"] for number in range(len(documents.folders)))
+    check_balance(STEP, rows_in, writer.rows, ledger.rows)
+    if not writer.rows:
+        raise StepError(f"no document of {rows_in:,} is left; first drops: {_first(ledger_file)}; loosen curation.*")
     return {
         "documents_in": rows_in,
         "documents_kept": writer.rows,

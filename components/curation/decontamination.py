@@ -30,6 +30,7 @@ import numpy as np
 from components.benchmarks.items import EXAM, Item, read_items
 from components.curation.code_identity import functions, identity, opening
 from components.errors import StepError
+from components.files import save_array
 from components.ngrams import RunSet, all_runs, runs_of, slices, word_hashes
 from components.params.decontamination import DecontaminationParams
 
@@ -127,8 +128,8 @@ class BenchmarkIndex:
         folder.mkdir(parents=True, exist_ok=True)
         for length, table in self._tables.items():
             for name in ("runs", "starts", "owners"):
-                np.save(folder / f"{name}-{length}.npy", getattr(table, name), allow_pickle=False)
-        np.save(folder / "words.npy", self.words, allow_pickle=False)
+                save_array(folder / f"{name}-{length}.npy", getattr(table, name))
+        save_array(folder / "words.npy", self.words)
         content = {
             "format": FORMAT,
             "params": self.params.model_dump(),

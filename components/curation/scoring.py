@@ -17,7 +17,7 @@ from components.curation.education.annotate import annotate
 from components.curation.education.classifier import LEAST, Classifier, fit
 from components.curation.education.sample import READ, Sample, stratum
 from components.curation.work import Work
-from components.files import sha256_file
+from components.files import save_array, scratch_directory, sha256_file
 from components.params.education import EducationParams
 
 SCORES = "scores.npy"
@@ -53,10 +53,13 @@ def score(documents: Cleaned, work: Work, params: EducationParams, seed: int) ->
         [texts[i] for i in known], [kinds[i] for i in known], labels.values[known], seed, params, labels.provenance
     )
     report.check(params)
-    draft = work.folder / "classifier.npz"
-    classifier.save(draft)
-    digest = sha256_file(draft)
-    path = draft.replace(work.folder / f"classifier-{digest[:20]}.npz")  # under its content: runs may be side by side
+    with scratch_directory(work.folder) as scratch:
+        draft = scratch / "classifier.npz"
+        classifier.save(draft)
+        digest = sha256_file(draft)
+        path = draft.replace(
+            work.folder / f"classifier-{digest[:20]}.npz"
+        )  # under its content: runs may be side by side
     told = {"state": "scored", "labels": len(known), "provenance": labels.provenance, "kinds": report.as_dict()}
     return _score_all(documents, work, path), told | {"classifier": path.name}
 
@@ -97,7 +100,7 @@ def score_unit(unit: _Unit, folder: Path) -> None:
         for batch in file.iter_batches(batch_size=AT_ONCE, columns=["text", "kind"]):
             texts = [text[:READ] for text in batch["text"].to_pylist()]
             parts.append(classifier.score(texts, batch["kind"].to_pylist()))
-    np.save(folder / SCORES, np.concatenate(parts), allow_pickle=False)
+    save_array(folder / SCORES, np.concatenate(parts))
 
 
 @functools.lru_cache(maxsize=1)

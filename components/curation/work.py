@@ -9,25 +9,31 @@ if need be, to the same bytes; and a run on more text does the new text alone.
 import hashlib
 import json
 import os
+import platform
+import re
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
 from components.engine import map_shards
-from components.files import atomic_directory
+from components.files import atomic_directory, sync_directory, write_json
 from components.params import EngineParams
 from components.progress import Progress
 
 Unit = TypeVar("Unit")
 
-ABANDONED = 14 * 86400  # seconds after which results that no run has used are removed
+UNUSED = 14 * 86400  # seconds after which results that no run has used are removed
+RESULTS = re.compile(r"(clean|score)-[0-9a-f]{20}|classifier-[0-9a-f]{20}\.npz")
+SEAL = "whole.json"  # in each result
 COMPONENTS = Path(__file__).parent.parent
 CODE = ("curation/**/*.py", "curation/**/*.md", "documents.py", "shingles.py", "ngrams.py")
-LIBRARIES = ("ftfy", "numpy", "polars", "py3langid", "rensa", "scikit-learn")
+LIBRARIES = ("detect-secrets", "ftfy", "numpy", "polars", "py3langid", "pyarrow", "rensa", "scikit-learn", "scipy")
 
 
 class Work:
@@ -55,9 +61,12 @@ class Work:
         """
         place = self.folder / f"{phase}-{digest_of({'code': _code_sha256(), 'facts': dict(facts)})}"
         place.mkdir(parents=True, exist_ok=True)
-        os.utime(place)  # it is in use
+        os.utime(place)
         folders = [place / name for name in units]
-        missing = [item for item in zip(folders, units.values(), strict=True) if not item[0].exists()]
+        missing = [item for item in zip(folders, units.values(), strict=True) if not _is_whole(item[0])]
+        for folder in set(folders) - {folder for folder, _ in missing}:
+            with suppress(FileNotFoundError):
+                os.utime(folder)  # it is in use
         self._done += len(units) - len(missing)
         if len(missing) < len(units):
             print(f"{phase}: {len(units) - len(missing)} of {len(units)} are there already", flush=True)
@@ -75,10 +84,34 @@ class _Result:
 
     def __call__(self, item: tuple[Path, Any]) -> None:
         folder, unit = item
-        if folder.exists():  # another run was quicker
+        if _is_whole(folder):  # another run was quicker
             return
+        shutil.rmtree(folder, ignore_errors=True)  # a damaged one
         with atomic_directory(folder, replace=False) as partial:
-            self._function(unit, partial)
+            # In a thread of its own, whose stack is empty in every engine: how deeply code may nest until Python's parser
+            # refuses it hangs on how deep the caller is.
+            with ThreadPoolExecutor(1) as alone:
+                alone.submit(self._function, unit, partial).result()
+            _seal(partial, folder.name)
+
+
+def _seal(folder: Path, unit: str) -> None:
+    """Write down which unit's result the folder is and how long its files are, once they are on the disk."""
+    write_json(folder / SEAL, {"unit": unit, "bytes": _lengths(folder)})
+    sync_directory(folder)
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a folder is the result of the unit that it is named after, with all its files at their lengths."""
+    try:
+        sealed = json.loads((folder / SEAL).read_text(encoding="utf-8"))
+        return sealed == {"unit": folder.name, "bytes": _lengths(folder)}
+    except (OSError, ValueError):
+        return False
+
+
+def _lengths(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_size for path in folder.iterdir() if path.name != SEAL}
 
 
 def digest_of(facts: Mapping[str, Any]) -> str:
@@ -86,14 +119,17 @@ def digest_of(facts: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:20]
 
 
-def drop_abandoned(folder: Path) -> None:
-    """Remove results that no run has used for two weeks."""
-    for path in Path(folder).glob("*-*"):
-        try:
-            if path.stat().st_mtime < time.time() - ABANDONED:
+def drop_unused(folder: Path) -> None:
+    """Remove results that no run has used for two weeks. Only what a run has named: the folder may hold a person's own."""
+    own = [path for path in Path(folder).iterdir() if RESULTS.fullmatch(path.name)]
+    for path in [*(unit for place in own if place.is_dir() for unit in place.iterdir()), *own]:
+        with suppress(FileNotFoundError):  # another process has removed it
+            if path.stat().st_mtime > time.time() - UNUSED:
+                continue
+            if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
-        except FileNotFoundError:
-            continue  # another process has done so
+            else:
+                path.unlink()
 
 
 @cache
@@ -102,5 +138,8 @@ def _code_sha256() -> str:
     for pattern in CODE:
         for path in sorted(COMPONENTS.glob(pattern)):
             digest.update(str(path.relative_to(COMPONENTS)).encode() + b"\0" + path.read_bytes() + b"\0")
-    digest.update(" ".join(f"{library} {version(library)}" for library in LIBRARIES).encode())
+    versions = [f"{library} {version(library)}" for library in LIBRARIES]
+    digest.update(
+        " ".join([f"python {platform.python_version()}", *versions]).encode()
+    )  # ast and unicodedata are Python's
     return digest.hexdigest()

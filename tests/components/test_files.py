@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from components.files import atomic_directory, atomic_file, save_tensors, write_json
+from components import files
+from components.files import atomic_directory, atomic_file, save_array, save_tensors, write_json
 
 
 def test_a_directory_replaces_the_old_one_only_when_whole(tmp_path: Path) -> None:
@@ -52,13 +53,59 @@ def test_threads_that_write_one_place_at_once_all_write_it_whole(whole, tmp_path
     assert (written / "a" if written.is_dir() else written).read_text() in ("one", "two")
 
 
+HOLDER = """
+import sys, time
+from pathlib import Path
+from components.files import atomic_directory
+with atomic_directory(Path(sys.argv[1])) as partial:
+    print(partial, flush=True)
+    time.sleep(60)
+"""
+
+
 def test_what_a_killed_process_left_is_removed_and_a_living_one_keeps_its_own(tmp_path: Path) -> None:
-    (gone := subprocess.Popen(["true"])).wait()
-    for process in (gone.pid, os.getppid()):
-        (tmp_path / f".out.{process}.partial").mkdir()
-    with atomic_directory(tmp_path / "out") as partial:
+    """Also if its number is another's here, as in a container: nothing hangs on process ids."""
+    holders = [
+        subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path / "out")], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    try:
+        killed, living = (Path(holder.stdout.readline().strip()) for holder in holders)
+        holders[0].kill()
+        holders[0].wait()
+        assert killed.is_dir()
+        with atomic_directory(tmp_path / "out") as partial:
+            (partial / "a").write_text("1")
+        assert sorted(tmp_path.iterdir()) == sorted([living, tmp_path / "out"])
+    finally:
+        holders[1].kill()
+        holders[1].wait()
+
+
+def test_a_directory_that_is_taken_away_before_it_is_held_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = []
+
+    def lock(descriptor: int, operation: int) -> None:
+        if not taken:  # another process looks for what was left, in the moment between making and holding
+            taken.extend(tmp_path.glob(".out.*.partial"))
+            taken[0].rmdir()
+
+    monkeypatch.setattr(files.fcntl, "flock", lock)
+    with files.atomic_directory(tmp_path / "out") as partial:
         (partial / "a").write_text("1")
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f".out.{os.getppid()}.partial", "out"]
+        assert partial != taken[0]
+    assert (tmp_path / "out" / "a").read_text() == "1"
+
+
+def test_an_array_is_written_as_numpy_does(tmp_path: Path) -> None:
+    import numpy as np
+
+    for array in (np.arange(12, dtype=np.float32).reshape(3, 4).T, np.zeros((0, 5), np.uint64), np.array([True])):
+        save_array(tmp_path / "a.npy", array)
+        read = np.load(tmp_path / "a.npy", allow_pickle=False)
+        assert (read.dtype, read.shape, read.tolist()) == (array.dtype, array.shape, array.tolist())
 
 
 def test_tensors_for_which_the_disk_has_no_room_are_an_error_of_the_system(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from components.curation.duplicates.sketches import SketchFiles, algorithm
 from components.errors import StepError
-from components.files import atomic_directory, read_json, write_json
+from components.files import read_json, save_array, write_json
 from components.params import DuplicatesParams
 
 MANIFEST = "index.json"
@@ -39,7 +39,9 @@ class Index:
                 f"{self.folder} holds sketches by {made!r}, which cannot be compared with those of this run, {asked!r}; "
                 "curate the earlier documents again, or leave curation.duplicates.earlier empty"
             )
-        self.segments: list[str] = self.manifest["segments"]
+        self.segments = self.manifest.get("segments")
+        if not isinstance(self.segments, list) or not all(isinstance(name, str) for name in self.segments):
+            raise StepError(f"{self.folder / MANIFEST} has no list of segments; {remedy}")
         self._files = SketchFiles([self._path(segment, "sketches") for segment in self.segments])
         self.ids = np.concatenate([np.zeros((0, 2), dtype=np.uint64), *map(self._read_ids, self.segments)])
         if len(self.ids) != self._files.rows:
@@ -71,24 +73,23 @@ def write_index(
     params: DuplicatesParams,
     earlier: Index | None = None,
 ) -> None:
-    """Write the index of what is curated after this run, atomically; it may take the place of `earlier`.
+    """Write the index of what is curated after this run into an empty folder.
 
     Args:
         sketches: of this run's documents, by position.
         ids: uint64 (documents, 2), packed.
         kept: bool (documents,): which ones belong into it.
     """
-    with atomic_directory(folder) as partial:
-        segments = list(earlier.segments) if earlier else []
-        for segment in segments:
-            for name in (f"{segment}.ids.npy", f"{segment}.sketches.npy"):
-                _link(earlier.folder / name, partial / name)
-        segment = f"segment-{len(segments):05d}"
-        np.save(partial / f"{segment}.ids.npy", ids[: len(kept)][kept], allow_pickle=False)
-        _write_sketches(partial / f"{segment}.sketches.npy", sketches, kept)
-        documents = int(kept.sum()) + (len(earlier.ids) if earlier else 0)
-        facts = {"algorithm": algorithm(params), "documents": documents, "segments": [*segments, segment]}
-        write_json(partial / MANIFEST, facts)
+    segments = list(earlier.segments) if earlier else []
+    for segment in segments:
+        for name in (f"{segment}.ids.npy", f"{segment}.sketches.npy"):
+            _link(earlier.folder / name, folder / name)
+    segment = f"segment-{len(segments):05d}"
+    save_array(folder / f"{segment}.ids.npy", ids[: len(kept)][kept])
+    _write_sketches(folder / f"{segment}.sketches.npy", sketches, kept)
+    documents = int(kept.sum()) + (len(earlier.ids) if earlier else 0)
+    facts = {"algorithm": algorithm(params), "documents": documents, "segments": [*segments, segment]}
+    write_json(folder / MANIFEST, facts)
 
 
 def _write_sketches(path: Path, sketches: SketchFiles, kept: np.ndarray) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from components.errors import StepError
-from components.files import atomic_file
+from components.files import atomic_file, save_array
 from components.params import DuplicatesParams
 from components.shingles import shingles
 
@@ -43,8 +43,8 @@ def algorithm(params: DuplicatesParams) -> str:
 
 def save_sketches(path: Path, sketches: np.ndarray) -> None:
     """Write sketches as an .npy file, whatever the name's ending, atomically."""
-    with atomic_file(path) as partial, open(partial, "wb") as file:
-        np.save(file, np.ascontiguousarray(sketches, dtype=np.uint32), allow_pickle=False)
+    with atomic_file(path) as partial:
+        save_array(partial, sketches.astype(np.uint32, copy=False))
 
 
 class SketchFiles:

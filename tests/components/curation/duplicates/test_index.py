@@ -16,6 +16,7 @@ from components.curation.duplicates.index import Index, write_index
 from components.curation.duplicates.sketches import SketchFiles, algorithm, save_sketches, sketch
 from components.documents import document_id
 from components.errors import StepError
+from components.files import atomic_directory
 from components.params import DuplicatesParams
 
 PARAMS = DuplicatesParams()
@@ -34,7 +35,8 @@ def curate(folder: Path, texts: list[str], earlier: Path | None, output: Path) -
     scores = np.arange(len(texts), dtype=np.float32)
     kinds = np.ones(len(texts), dtype=np.int8)
     found = find(files, ids, kinds, scores, lambda places: (texts[n] for n in places), PARAMS, folder, index)
-    write_index(output, files, ids, found.kept, PARAMS, index)
+    with atomic_directory(output) as partial:
+        write_index(partial, files, ids, found.kept, PARAMS, index)
     return found
 
 
