@@ -5,10 +5,11 @@ inputs give equal outputs. What a lost Ray node was working on is given to anoth
 """
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from itertools import islice
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import Any, TypeVar
 
 from components.params import EngineParams
@@ -46,7 +47,8 @@ def _map_executor(function: Callable[[Item], Result], items: list[Item], kind: s
         pool = ThreadPoolExecutor(count)
     else:
         # A server forked before any thread exists: fork alone deadlocks beside the threads of pyarrow and MLflow.
-        pool = ProcessPoolExecutor(count, mp_context=get_context("forkserver" if os.name == "posix" else "spawn"))
+        context = get_context("forkserver" if os.name == "posix" else "spawn")
+        pool = ProcessPoolExecutor(count, mp_context=context, initializer=_end_with_parent)
     waiting = iter(items)
     try:
         under_way: list[Future[Result]] = [pool.submit(function, item) for item in islice(waiting, 2 * count)]
@@ -55,6 +57,17 @@ def _map_executor(function: Callable[[Item], Result], items: list[Item], kind: s
             under_way += [pool.submit(function, item) for item in islice(waiting, 1)]
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """In a worker: end with the process that it works for, even if that is killed; else it would wait for work for ever."""
+
+    def watch(parent: Any) -> None:
+        parent.join()
+        os._exit(1)
+
+    if parent := parent_process():
+        threading.Thread(target=watch, args=(parent,), daemon=True).start()
 
 
 def _call(function: Callable[[Item], Result], item: Item) -> Result:

@@ -1,7 +1,14 @@
 """The engine: same results in the same order, whatever runs them."""
 
 import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
+import psutil
 import pytest
 
 from components.engine import map_shards
@@ -30,3 +37,31 @@ def test_the_exception_of_a_worker_is_raised(kind: str) -> None:
 
 def test_nothing_to_do() -> None:
     assert list(map_shards(math.factorial, [], EngineParams())) == []
+
+
+SLEEPERS = """
+import time
+from components.engine import map_shards
+from components.params import EngineParams
+if __name__ == "__main__":
+    print("begun", flush=True)
+    list(map_shards(time.sleep, [60] * 4, EngineParams(kind="processes", workers=2)))
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_workers_end_with_the_process_that_they_work_for(how: signal.Signals, tmp_path: Path) -> None:
+    (tmp_path / "sleepers.py").write_text(SLEEPERS)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    program = subprocess.Popen([sys.executable, "sleepers.py"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE)
+    program.stdout.readline()
+    found: list[psutil.Process] = []
+    until = time.monotonic() + 60
+    while len(found) < 4 and time.monotonic() < until:  # a resource tracker, the fork server and its two workers
+        found = psutil.Process(program.pid).children(recursive=True)
+        time.sleep(0.05)
+    assert len(found) == 4
+    time.sleep(1)  # the workers begin to watch
+    program.send_signal(how)
+    program.wait()
+    assert not psutil.wait_procs(found, timeout=30)[1]
