@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,10 @@ def outputs_command() -> Command:
         (["--output", "out", "--curves", "out"], "share a place"),
         (["--output", "out", "--curves", "c", "--summary", "c"], "share a place"),
         (["--output", "out", "--summary", "out/s.json"], "share a place"),
+        (["--output", "in/out"], "which is an input"),
+        (["--output", "out", "--curves", "in/precious"], "which is an input"),
+        (["--output", "out", "--curves", "pipe"], "is no regular file"),
+        (["--output", "link"], "is a link, and a folder would take its place; name the folder that it leads to"),
     ],
 )
 def test_an_output_is_refused_before_it_can_do_harm(
@@ -150,6 +155,8 @@ def test_an_output_is_refused_before_it_can_do_harm(
         (tmp_path / folder / "precious").write_text("p")
     (tmp_path / "file").write_text("f")
     (tmp_path / "params.yaml").write_text("")
+    (tmp_path / "link").symlink_to("elsewhere")
+    os.mkfifo(tmp_path / "pipe")
     before = sorted((path, path.is_file() and path.read_bytes()) for path in tmp_path.rglob("*"))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ended:
