@@ -56,9 +56,9 @@ class SourceFile:
         """The file's bytes as they are."""
         if isinstance(self.location, Path):
             return self.location.open("rb")
-        from components.ingestion.remote import open_remote
+        from components.ingestion.remote import open_remote, query_of
 
-        return open_remote(self.location)
+        return open_remote(self.location, self.size, query_of(self.source.path))
 
 
 def suffixes(name: str) -> tuple[str, str]:
