@@ -120,12 +120,13 @@ def read_hub(file: SourceFile, limits: Limits) -> Read:
         about["dataset"] = file.name
     column, number = "", 0
     for part in parts:
-        before = number
+        before, name = number, part.removeprefix(found.path).lstrip("/")
+        where = f"{source.path}: {name}"
         try:
-            rows, features = _stream(builder, found, part, source.path)
+            rows, features = _stream(builder, found, part, where)
             column = column or _text_column(source, features, source.path)
             source = source.model_copy(update={"text_column": column})
-            for number, row in enumerate(watched(rows, found, source.path), start=before + 1):
+            for number, row in enumerate(watched(rows, found, where), start=before + 1):
                 item = row_document(row, file.name, number, source, license, CREATED_BY)
                 if not isinstance(item, Quarantined):
                     item.metadata |= {name: fact for name, fact in about.items() if fact} | {"row": number}
@@ -133,33 +134,32 @@ def read_hub(file: SourceFile, limits: Limits) -> Read:
                     item.metadata.pop("line", None)
                 yield item
         except OSError as error:
-            name = part.removeprefix(found.path).lstrip("/")
             reason = (
                 f"its file {name} cannot be read to its end, after {number - before:,} rows ({error}); others are read"
             )
             yield Quarantined(file.name, 0, reason)
 
 
-def watched(rows: Iterable[dict[str, Any]], found: Dataset, path: str) -> Iterator[dict[str, Any]]:
+def watched(rows: Iterable[dict[str, Any]], found: Dataset, where: str) -> Iterator[dict[str, Any]]:
     """The rows; a folder that breaks off is an error of its files, a hub that does is none of the data set.
 
     Raises:
         OSError: the former, to be quarantined.
         StepError: the latter: the run must be started again, rather than go on with a part of the data set.
     """
-    with _breaks(found, path):
+    with _breaks(found, where):
         yield from rows
 
 
 @contextlib.contextmanager
-def _breaks(found: Dataset, path: str) -> Iterator[None]:
+def _breaks(found: Dataset, where: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # the library raises errors of several others
         said = shortened(f"{type(error).__name__}: {error}")
         if found.is_local:
             raise OSError(said) from error
-        raise StepError(f"ingestion.sources: {path} cannot be read on ({said}); start again") from error
+        raise StepError(f"ingestion.sources: {where} cannot be read on ({said}); start again") from error
 
 
 def _builder(found: Dataset, path: str) -> Any:
@@ -214,13 +214,13 @@ def _counted(path: Path) -> tuple[tuple[Path, str, str] | None, int]:
     return ((path.parent, match["head"], match["total"]), int(match["number"])) if match else (None, 0)
 
 
-def _stream(builder: Any, found: Dataset, part: str, path: str) -> tuple[Any, dict[str, Any]]:
+def _stream(builder: Any, found: Dataset, part: str, where: str) -> tuple[Any, dict[str, Any]]:
     """The rows of one file, and its columns with their types.
 
     Raises:
         OSError, StepError: as in `watched`.
     """
-    with _breaks(found, path):
+    with _breaks(found, where):
         builder.config.data_files = {found.split: [part]}
         rows = builder.as_streaming_dataset(split=found.split)
         if rows.features is None:  # CSV and text: the library guesses by the first rows; none are media to decode

@@ -1,5 +1,6 @@
 """Files behind URLs: listed and streamed, from memory and from a small S3 store on this machine."""
 
+import contextlib
 import gzip
 import re
 import threading
@@ -84,7 +85,8 @@ class Store(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command == "GET":
-            self.wfile.write(body)
+            with contextlib.suppress(ConnectionError):  # who asks may leave before the end
+                self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         """Quiet."""

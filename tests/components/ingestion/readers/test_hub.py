@@ -12,8 +12,9 @@ import pytest
 from components.documents import read_documents
 from components.errors import StepError
 from components.ingestion import ingest
+from components.ingestion.files import SourceFile
 from components.ingestion.inventory import take
-from components.ingestion.readers import hub
+from components.ingestion.readers import Limits, hub
 from components.params import EngineParams, IngestionParams, Params, Source
 from components.tracking import Tracker
 
@@ -210,6 +211,19 @@ def test_a_lost_hub_fails_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
         StepError, match=r"hf://o/n cannot be read on \(ConnectionError: the hub is gone\); start again"
     ):
         list(hub.watched(lose(), found, "hf://o/n"))
+
+
+def test_a_file_of_the_hub_that_breaks_is_named(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = dataset / "data" / "train-00001-of-00002.parquet"
+    part.write_bytes(b"")
+    remote = hub.Dataset("o/n", None, "train", "0123abc", False)
+    builder = hub._builder(hub.parse(Source(path=f"hf://{dataset}")), "")
+    monkeypatch.setattr(hub, "parse", lambda source: remote)
+    monkeypatch.setattr(hub, "_builder", lambda found, path: builder)
+    source = Source(path="hf://o/n", license="MIT")
+    rows = hub.read_hub(SourceFile("hf://o/n@0123abc", "hf://o/n", source, 0), Limits(1_000))
+    with pytest.raises(StepError, match=rf"hf://o/n@0123abc: .*{part.name} cannot be read on \(ArrowInvalid"):
+        assert len([next(rows) for _ in range(1_501)]) == 1_501
 
 
 def test_the_step_reads_it_and_the_inventory_sees_changes(dataset: Path, tmp_path: Path, monkeypatch) -> None:
