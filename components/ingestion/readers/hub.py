@@ -1,7 +1,10 @@
 """Data sets of the Hugging Face hub by name, `hf://owner/name[/config][:split][@revision]`, and folders in its layout,
-`hf:///folder` or `hf://./folder`; streamed by the `datasets` library, which runs no code of a data set.
+`hf:///folder[#config][:split]` or `hf://./folder`; streamed by the `datasets` library, which runs no code of a data set.
+
+Files are streamed one by one: the library ends a data set at the first file that breaks, without its name.
 """
 
+import contextlib
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -10,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import StepError
-from components.ingestion.files import SourceFile
+from components.ingestion.files import SourceFile, shortened
 from components.ingestion.readers.base import Limits, Quarantined, Read
 from components.ingestion.readers.rows import TEXT, row_document
 from components.params import Source
@@ -20,7 +23,9 @@ SCHEME = "hf://"
 CREATED_BY = "hub-reader/1"
 CARD = "README.md"
 LIKELY = (TEXT, "content", "markdown", "raw_content")  # columns that are taken for the text if no other is named
+NAMED = 5  # missing files that are named in one entry
 _LOCAL = ("/", "./", "../", "~")
+_PART = re.compile(r"(?P<head>.*?)(?P<number>\d+)-of-(?P<total>\d+)")  # as the hub names the files of a split
 _NAME = re.compile(
     r"^(?P<owner>[\w.-]+)/(?P<name>[\w.-]+)(?:/(?P<config>[\w.-]+))?(?::(?P<split>[\w.]+))?(?:@(?P<revision>[\w./-]+))?$"
 )
@@ -49,19 +54,29 @@ def parse(source: Source) -> Dataset:
     """
     rest = source.path.removeprefix(SCHEME)
     if rest.startswith(_LOCAL):
-        folder, colon, split = rest.rpartition(":")
-        folder = project_home() / Path(folder if colon else rest).expanduser()
-        if not folder.is_dir():
-            raise StepError(f"ingestion.sources: {source.path!r} is no folder (looked for {folder})")
-        return Dataset(str(folder), None, (split if colon else "") or source.split or "train", None, True)
+        return _folder(rest, source)
     match = _NAME.match(rest)
     if not match:
         raise StepError(
             f"ingestion.sources: {source.path!r} names no data set; expected hf://owner/name[/config][:split][@revision], "
-            "or hf:///folder or hf://./folder"
+            "or hf:///folder[#config][:split] or hf://./folder"
         )
     split = match["split"] or source.split or "train"
     return Dataset(f"{match['owner']}/{match['name']}", match["config"], split, match["revision"], False)
+
+
+def _folder(rest: str, source: Source) -> Dataset:
+    """`folder[#config][:split]`; a folder whose own name holds one of the marks comes first."""
+    before, _, last = rest.rpartition(":")
+    named = [(rest, "", ""), (before, "", last), (*before.rpartition("#")[::2], last), (*rest.rpartition("#")[::2], "")]
+    for path, config, split in named:
+        folder = project_home() / Path(path).expanduser()
+        if path and folder.is_dir():
+            return Dataset(str(folder), config or None, split or source.split or "train", None, True)
+    looked = project_home() / Path(rest).expanduser()
+    raise StepError(
+        f"ingestion.sources: {source.path!r} is no folder (looked for {looked}); expected hf:///folder[#config][:split]"
+    )
 
 
 def resolve(source: Source) -> tuple[str, str]:
@@ -95,50 +110,122 @@ def read_hub(file: SourceFile, limits: Limits) -> Read:
     """
     source = file.source.model_copy(update={"path": str(file.location)})
     found = parse(source)
-    rows, features = _stream(found, source.path)
-    column = _text_column(source, features, source.path)
-    source = source.model_copy(update={"text_column": column})
+    builder = _builder(found, source.path)
+    parts = _parts(builder, found, source.path)
+    if missing := found.is_local and _missing(parts):
+        yield Quarantined(file.name, 0, missing)
     license = source.license if source.license != "unknown" else _license(found)
     about = {"dataset": found.path, "config": found.config, "split": found.split, "revision": found.revision}
     if found.is_local:
-        about = {"dataset": file.name, "split": found.split}
-    for number, row in enumerate(watched(rows, found, source.path), start=1):
-        item = row_document(row, file.name, number, source, license, CREATED_BY)
-        if not isinstance(item, Quarantined):
-            item.metadata |= {name: fact for name, fact in about.items() if fact} | {"row": number}
-            item.metadata.pop("file", None)
-            item.metadata.pop("line", None)
-        yield item
+        about["dataset"] = file.name
+    column, number = "", 0
+    for part in parts:
+        before, name = number, part.removeprefix(found.path).lstrip("/")
+        where = f"{source.path}: {name}"
+        try:
+            rows, features = _stream(builder, found, part, where)
+            column = column or _text_column(source, features, source.path)
+            source = source.model_copy(update={"text_column": column})
+            for number, row in enumerate(watched(rows, found, where), start=before + 1):
+                item = row_document(row, file.name, number, source, license, CREATED_BY)
+                if not isinstance(item, Quarantined):
+                    item.metadata |= {name: fact for name, fact in about.items() if fact} | {"row": number}
+                    item.metadata.pop("file", None)
+                    item.metadata.pop("line", None)
+                yield item
+        except OSError as error:
+            reason = (
+                f"its file {name} cannot be read to its end, after {number - before:,} rows ({error}); others are read"
+            )
+            yield Quarantined(file.name, 0, reason)
 
 
-def watched(rows: Iterable[dict[str, Any]], found: Dataset, path: str) -> Iterator[dict[str, Any]]:
+def watched(rows: Iterable[dict[str, Any]], found: Dataset, where: str) -> Iterator[dict[str, Any]]:
     """The rows; a folder that breaks off is an error of its files, a hub that does is none of the data set.
 
     Raises:
         OSError: the former, to be quarantined.
         StepError: the latter: the run must be started again, rather than go on with a part of the data set.
     """
-    try:
+    with _breaks(found, where):
         yield from rows
-    except Exception as error:
-        said = f"{type(error).__name__}: {error}"
+
+
+@contextlib.contextmanager
+def _breaks(found: Dataset, where: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # the library raises errors of several others
+        said = shortened(f"{type(error).__name__}: {error}")
         if found.is_local:
             raise OSError(said) from error
-        raise StepError(f"ingestion.sources: {path} cannot be read on ({said}); start again") from error
+        raise StepError(f"ingestion.sources: {where} cannot be read on ({said}); start again") from error
 
 
-def _stream(found: Dataset, path: str) -> tuple[Any, dict[str, Any]]:
+def _builder(found: Dataset, path: str) -> Any:
+    """What the library has found out of a data set: its format, its configuration, and the files of each split."""
     _quiet()
-    from datasets import load_dataset
+    from datasets import load_dataset_builder
 
     try:
-        rows = load_dataset(
-            found.path, found.config, split=found.split, revision=found.revision, streaming=True
-        ).decode(False)
-        features = rows.features or (rows := rows._resolve_features()).features
+        return load_dataset_builder(found.path, found.config, revision=found.revision)
     except Exception as error:  # the library raises errors of several others
-        raise StepError(f"ingestion.sources: {path} cannot be read ({type(error).__name__}: {error})") from error
-    return rows, dict(features)
+        how = "hf:///folder#config" if found.is_local else "hf://owner/name/config"
+        remedy = f"; name it as in {how}" if "config" in str(error).lower() else ""
+        said = shortened(f"{type(error).__name__}: {error}", 1_000)  # with the configurations that there are
+        raise StepError(f"ingestion.sources: {path} cannot be read ({said}){remedy}") from error
+
+
+def _parts(builder: Any, found: Dataset, path: str) -> list[str]:
+    """The files of the split, in order."""
+    splits = {str(split): [str(name) for name in files] for split, files in (builder.config.data_files or {}).items()}
+    if found.split not in splits:
+        raise StepError(
+            f"ingestion.sources: {path} has no split {found.split!r}; it has {', '.join(splits) or 'none'}; "
+            "name one after a colon or in split"
+        )
+    return splits[found.split]
+
+
+def _missing(parts: list[str]) -> str:
+    """Which files of a folder are not there though the others count them (`-of-00003`), or an empty string.
+
+    Those that are there, but not in this configuration or split, are not missing.
+    """
+    counted = {key for part in map(Path, parts) if (key := _counted(part)[0])}
+    there: dict[Any, set[int]] = {key: set() for key in counted}
+    for folder in {key[0] for key in counted}:
+        for path in folder.iterdir():
+            key, number = _counted(path)
+            if key in there:
+                there[key].add(number)
+    lacking, names = 0, []
+    for (_, head, total), numbers in sorted(there.items()):
+        lacking += max(0, int(total) - len(numbers))
+        absent = [number for number in range(min(int(total), len(numbers) + NAMED)) if number not in numbers]
+        names += [f"{head}{number:0{len(total)}}-of-{total}" for number in absent]
+    more = f" and {lacking - NAMED:,} more" if lacking > NAMED else ""
+    return f"lacks files of its split: {', '.join(names[:NAMED])}{more}; the others are read" if lacking else ""
+
+
+def _counted(path: Path) -> tuple[tuple[Path, str, str] | None, int]:
+    """What the files of a split have in common by their names, and this one's number."""
+    match = _PART.match(path.name)
+    return ((path.parent, match["head"], match["total"]), int(match["number"])) if match else (None, 0)
+
+
+def _stream(builder: Any, found: Dataset, part: str, where: str) -> tuple[Any, dict[str, Any]]:
+    """The rows of one file, and its columns with their types.
+
+    Raises:
+        OSError, StepError: as in `watched`.
+    """
+    with _breaks(found, where):
+        builder.config.data_files = {found.split: [part]}
+        rows = builder.as_streaming_dataset(split=found.split)
+        if rows.features is None:  # CSV and text: the library guesses by the first rows; none are media to decode
+            return rows, dict(rows._resolve_features().features or {})
+        return rows.decode(False), dict(rows.features)
 
 
 def _text_column(source: Source, features: dict[str, Any], path: str) -> str:
@@ -148,9 +235,10 @@ def _text_column(source: Source, features: dict[str, Any], path: str) -> str:
     for name in candidates:
         if name in strings:
             return name
+    held = ", ".join(f"{name} ({getattr(feature, 'dtype', 'nested')})" for name, feature in features.items())
     raise StepError(
-        f"ingestion.sources: {path} has no column of strings {' or '.join(map(repr, candidates))}; it has "
-        f"{', '.join(features)}; name the one that holds the text in text_column"
+        f"ingestion.sources: {path} has no column of strings {' or '.join(map(repr, candidates))}; it has {held}; "
+        "name the one that holds the text in text_column"
     )
 
 
@@ -177,3 +265,4 @@ def _spdx(name: str) -> str:
 def _quiet() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("DATASETS_VERBOSITY", "critical")  # what breaks is raised as well

@@ -12,6 +12,7 @@ from components.params import Source
 CREATED_BY = "file-reader/1"
 TEXT = "text"
 _HELD = 1 << 24  # bytes of a Parquet file's rows taken at once
+_BLANK = 1_000_000  # lines in a row, at most
 _SKIPPED = 1 << 20  # bytes of a too long line that are passed over at once
 
 
@@ -36,9 +37,17 @@ def read_jsonl(file: SourceFile, limits: Limits) -> Read:
 
 
 def bounded_lines(stream: BinaryIO, most: int) -> Iterator[bytes | int]:
-    """Lines of at most `most` bytes; in place of a longer one its length, none of which is kept."""
+    """Lines of at most `most` bytes; in place of a longer one its length, none of which is kept.
+
+    Raises:
+        ValueError: a bomb of line ends, which would take minutes to count.
+    """
+    blank = 0
     while line := stream.readline(most + 1):
         if len(line) <= most or line.endswith(b"\n"):
+            blank = blank + 1 if line.isspace() else 0
+            if blank > _BLANK:
+                raise ValueError(f"more than {_BLANK:,} blank lines in a row")
             yield line
             continue
         length = len(line)

@@ -4,7 +4,6 @@ A record of an archive is unpacked by Python and not by fastwarc, which takes th
 record for the end of the archive. What was read before a break is kept, and the break is named.
 """
 
-import contextlib
 import gzip
 import io
 import lzma
@@ -15,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from components.documents import Document
-from components.ingestion.files import BROKEN, SourceFile
+from components.ingestion.files import BROKEN, SourceFile, shortened
 from components.ingestion.readers.base import MAX_PAGE_BYTES, Limits, NotText, Quarantined, Read
 from components.ingestion.readers.decoding import decode
 from components.ingestion.readers.html import page_metadata
@@ -26,9 +25,16 @@ CREATED_BY_WET = "wet-reader/1"
 HTML = ("text/html", "application/xhtml+xml")
 PLAIN = "text/plain"
 RECORD_END = b"\r\n\r\n"
+GZIP = b"\x1f\x8b"
 NEXT_IS_NO_GZIP = "Not a gzipped file"  # said by gzip after a record that is sound
 PROBED = 1 << 20  # bytes
+LAST_CHUNK = b"\r\n0\r\n\r\n"
+NAMED, KIND_CHARS = 20, 80  # kinds of records that are no pages: how many are named, and how far
+COUNTED = 10_000  # such kinds that are counted apart
+OTHER_KINDS = "of other kinds"
 FACTS = {"date": "WARC-Date", "record_id": "WARC-Record-ID", "truncated": "WARC-Truncated"}
+_CHUNK = re.compile(rb"[ \t]*([0-9a-fA-F]{1,32})[ \t]*(?:;[^\r\n]*)?\r?\n")  # a chunk's size, and perhaps extensions
+_CHUNK_END = re.compile(rb"\r?\n")
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
 Record = Any  # fastwarc.warc.WarcRecord, whose import is for those who read archives
 
@@ -44,13 +50,12 @@ def read_warc(file: SourceFile, limits: Limits) -> Read:
                 yield last
             last = _read_record(record, number, file, others)
         if isinstance(last, Document) and stream.is_corrupt:
-            last = Quarantined(file.name, number, f"{last.source}: its packed record is corrupt")
+            last = Quarantined(file.name, number, f"{shortened(last.source)}: its packed record is corrupt")
         if last:
             yield last
         reason = stream.reason()
     if others:
-        kinds = ", ".join(f"{count:,} {what}" for what, count in sorted(others.items()))
-        yield Quarantined(file.name, 0, f"records that are no pages: {kinds}")
+        yield Quarantined(file.name, 0, f"records that are no pages: {_kinds(others)}")
     if reason:
         yield Quarantined(file.name, 0, reason)
 
@@ -98,7 +103,8 @@ class Whole:
         """Why the archive is not whole, or an empty string."""
         where = f"after {self._position:,} bytes of unpacked records"
         if self._error:
-            return f"breaks off {where} ({type(self._error).__name__}: {self._error}); what came before is kept"
+            said = shortened(f"{type(self._error).__name__}: {self._error}")
+            return f"breaks off {where} ({said}); what came before is kept"
         if not self._position:
             return "is empty"
         return "" if self._end == RECORD_END else f"breaks off {where}, within a record; what came before is kept"
@@ -119,20 +125,21 @@ def _read_record(record: Record, number: int, file: SourceFile, others: Counter[
 
     if record.record_type not in (Type.response, Type.resource, Type.conversion):
         if record.record_type not in (Type.request, Type.warcinfo, Type.metadata):
-            others[f"of type {record.headers.get('WARC-Type') or 'unknown'}"] += 1
+            _count(others, f"of type {record.headers.get('WARC-Type') or 'unknown'}")
         return None
     url = (record.headers.get("WARC-Target-URI") or "").strip("<>")
+    short = shortened(url)
     length = record.content_length
     if length > MAX_PAGE_BYTES:
-        return Quarantined(file.name, number, f"{url}: a record of {length:,} bytes, over {MAX_PAGE_BYTES:,}")
+        return Quarantined(file.name, number, f"{short}: a record of {length:,} bytes, over {MAX_PAGE_BYTES:,}")
     offset = record.stream_pos
     block = record.reader.read(length)
     if len(block) < length:
-        return Quarantined(file.name, number, f"{url}: breaks off after {len(block):,} of {length:,} bytes")
+        return Quarantined(file.name, number, f"{short}: breaks off after {len(block):,} of {length:,} bytes")
     where = {"file": file.name, "record": number, "offset": offset, "url": url}
     where |= {name: record.headers.get(header) for name, header in FACTS.items() if record.headers.get(header)}
     try:
-        body, content_type, charset = _payload(record, block)
+        body, content_type, charset, is_whole = _payload(record, block)
         if content_type in HTML:
             page = read_page(body, charset)
             text, license, facts = page.text, page.license, page_metadata(page)
@@ -140,12 +147,14 @@ def _read_record(record: Record, number: int, file: SourceFile, others: Counter[
             text, encoding = decode(body, filter(None, [web_encoding(charset)]), cut_off=True)
             license, facts = "", {"encoding": encoding}
         else:
-            others[content_type] += 1
+            _count(others, content_type)
             return None
     except (NotText, Refused, *BROKEN) as error:
-        return Quarantined(file.name, number, f"{url}: {error}")
+        return Quarantined(file.name, number, f"{short}: {shortened(str(error))}")
+    if not is_whole:
+        where.setdefault("truncated", True)
     if not text.strip():
-        return Quarantined(file.name, number, f"{url}: has no main text in its {len(body):,} bytes")
+        return Quarantined(file.name, number, f"{short}: has no main text in its {len(body):,} bytes")
     return Document(
         text=text.strip("\n") + "\n",
         kind=file.kind_or("web"),
@@ -156,8 +165,23 @@ def _read_record(record: Record, number: int, file: SourceFile, others: Counter[
     )
 
 
-def _payload(record: Record, block: bytes) -> tuple[bytes, str, str]:
+def _count(others: Counter[str], kind: str) -> None:
+    """Count a record that is no page; an archive can't make the count large, whatever it calls its records."""
+    kind = shortened(kind, KIND_CHARS)
+    others[kind if kind in others or len(others) < COUNTED else OTHER_KINDS] += 1
+
+
+def _kinds(others: Counter[str]) -> str:
+    """The commonest kinds by name, and how many records are of the others."""
+    named = sorted((kind for kind in others if kind != OTHER_KINDS), key=lambda kind: (-others[kind], kind))[:NAMED]
+    rest = others.total() - sum(others[kind] for kind in named)
+    return ", ".join([f"{others[kind]:,} {kind}" for kind in sorted(named)] + [f"{rest:,} {OTHER_KINDS}"] * bool(rest))
+
+
+def _payload(record: Record, block: bytes) -> tuple[bytes, str, str, bool]:
     """Body, content type and charset of a record: of what it holds, or of the HTTP response that it holds.
+
+    And whether the body is whole.
 
     A response that is no page says what it is instead of a content type.
 
@@ -165,18 +189,19 @@ def _payload(record: Record, block: bytes) -> tuple[bytes, str, str]:
         OSError: the body is not encoded as its header says.
     """
     declared = record.headers.get("Content-Type") or ""
-    if not declared.startswith("application/http"):
-        return block, *_content_type(declared)
+    if not declared.lower().startswith("application/http"):
+        return block, *_content_type(declared), True
     from fastwarc.warc import HeaderMap
 
     headers = HeaderMap()
     body = block[headers.parse(io.BytesIO(block), True) :]
     if headers.status_code != 200:
-        return body, f"of status {headers.status_code or 'unknown'}", ""
+        return body, f"of status {headers.status_code or 'unknown'}", "", True
     content_type, charset = _content_type(_header(headers, b"Content-Type"))
+    is_whole = True
     if content_type in (*HTML, PLAIN):
-        body = _decoded(body, headers)
-    return body, content_type, charset
+        body, is_whole = _decoded(body, headers)
+    return body, content_type, charset, is_whole
 
 
 def _header(headers: Any, name: bytes) -> str:
@@ -190,21 +215,88 @@ def _content_type(header: str) -> tuple[str, str]:
     return name.strip().lower() or "of no content type", found[1] if found else ""
 
 
-def _decoded(body: bytes, headers: Any) -> bytes:
-    """A body without its transfer and content encoding; crawlers may have taken either off and left the header."""
-    from fastwarc.stream_io import BrotliReader, ChunkedReader
+def _decoded(body: bytes, headers: Any) -> tuple[bytes, bool]:
+    """A body without its transfer and content encoding, and whether it's whole.
 
-    if _header(headers, b"Transfer-Encoding").lower() == "chunked":
-        with contextlib.suppress(OSError):
-            body = ChunkedReader(io.BytesIO(body)).read(MAX_PAGE_BYTES)
-    encoding = _header(headers, b"Content-Encoding").lower()
-    if encoding == "br":
-        body = BrotliReader(io.BytesIO(body)).read(MAX_PAGE_BYTES + 1)
-    elif encoding in ("gzip", "x-gzip", "deflate") and body.lstrip()[:1] != b"<":
-        unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)  # by the header of gzip or zlib, whichever it is
-        body = unpacker.decompress(body, MAX_PAGE_BYTES + 1)
-        if not unpacker.eof and len(body) <= MAX_PAGE_BYTES:
-            raise OSError(f"its {encoding} body breaks off")
+    Crawlers may have taken either encoding off and left its header.
+    """
+    is_whole = True
+    named = f"{_header(headers, b'Content-Encoding')},{_header(headers, b'Transfer-Encoding')}"
+    for encoding in reversed([name.strip() for name in named.lower().split(",")]):
+        if encoding == "chunked":
+            body, is_whole = _joined(body)
+        elif encoding == "br":
+            from fastwarc.stream_io import BrotliReader
+
+            body = BrotliReader(io.BytesIO(body)).read(MAX_PAGE_BYTES + 1)
+        elif encoding in ("gzip", "x-gzip", "deflate") and body.lstrip()[:1] != b"<":
+            body = _unpacked(body, encoding)
     if len(body) > MAX_PAGE_BYTES:
         raise OSError(f"unpacks to over {MAX_PAGE_BYTES:,} bytes")
-    return body
+    return body, is_whole
+
+
+def _joined(body: bytes) -> tuple[bytes, bool]:
+    """What the chunks of a chunked body hold, as far as there are any; and whether its last one came.
+
+    A body that begins with no chunk is whole as it is: the crawler has joined it. fastwarc takes no chunk extensions,
+    and leaves sizes in a body that breaks off.
+
+    Raises:
+        OSError: the first line is a chunk's size, but no chunk of that size follows; or the last size is too large.
+    """
+    chunks: list[bytes] = []
+    position = 0
+    while size := _CHUNK.match(body, position):
+        length = min(int(size[1], 16), len(body))
+        if not length:
+            return b"".join(chunks), True
+        chunks.append(body[size.end() : size.end() + length])
+        position = size.end() + length
+        end = _CHUNK_END.match(body, position)
+        if not end:
+            break
+        position = end.end()
+    is_wrong = position > len(body) and body.endswith(LAST_CHUNK)  # its size: the end is there
+    if is_wrong or (len(chunks) == 1 and position < len(body)):
+        raise OSError(f"a chunk of its body, of {length:,} bytes, has no end")
+    return (b"".join(chunks), False) if chunks else (body, True)
+
+
+def _unpacked(body: bytes, encoding: str) -> bytes:
+    """A body of one or several members of gzip, of zlib, or deflated without either's header, as some servers have it.
+
+    Raises:
+        OSError, zlib.error: it is none of them, or breaks off.
+    """
+    try:
+        if body.startswith(GZIP):
+            return _members(body)
+        try:
+            return _inflated(body, zlib.MAX_WBITS)
+        except zlib.error:
+            if encoding != "deflate":
+                raise
+            return _inflated(body, -zlib.MAX_WBITS)
+    except EOFError as error:
+        raise OSError(f"its {encoding} body breaks off") from error
+
+
+def _members(body: bytes) -> bytes:
+    stream, parts, length = gzip.GzipFile(fileobj=io.BytesIO(body)), [], 0
+    try:
+        while length <= MAX_PAGE_BYTES and (part := stream.read1(1 << 16)):
+            parts.append(part)
+            length += len(part)
+    except gzip.BadGzipFile as error:
+        if not str(error).startswith(NEXT_IS_NO_GZIP):  # rubbish after a sound member is nothing to miss
+            raise
+    return b"".join(parts)
+
+
+def _inflated(body: bytes, window: int) -> bytes:
+    unpacker = zlib.decompressobj(window)
+    data = unpacker.decompress(body, MAX_PAGE_BYTES + 1)
+    if not unpacker.eof and len(data) <= MAX_PAGE_BYTES:
+        raise EOFError
+    return data

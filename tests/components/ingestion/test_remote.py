@@ -1,5 +1,6 @@
 """Files behind URLs: listed and streamed, from memory and from a small S3 store on this machine."""
 
+import contextlib
 import gzip
 import re
 import threading
@@ -43,9 +44,13 @@ class Store(BaseHTTPRequestHandler):
     """What reading needs of S3: ListObjectsV2, HEAD, and GET with a range."""
 
     requests: list[str]
+    knows_ranges = True
+    query = ""  # without which nothing is given
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)
+        if self.query not in url.query:
+            return self._send(403, b"", {})
         name = unquote(url.path).removeprefix("/bucket").lstrip("/")
         query = parse_qs(url.query)
         self.requests.append(f"{self.command} {name} {self.headers.get('Range', '')}".strip())
@@ -65,7 +70,7 @@ class Store(BaseHTTPRequestHandler):
         if name not in FILES:
             return self._send(404, b"", {})
         data, status, facts = FILES[name], 200, {"ETag": f'"{hash(FILES[name])}"', "Accept-Ranges": "bytes"}
-        if match := re.match(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")):
+        if self.knows_ranges and (match := re.match(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))):
             start, end = int(match[1]), int(match[2] or len(data) - 1)
             facts["Content-Range"] = f"bytes {start}-{min(end, len(data) - 1)}/{len(data)}"
             data, status = data[start : end + 1], 206
@@ -80,7 +85,8 @@ class Store(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command == "GET":
-            self.wfile.write(body)
+            with contextlib.suppress(ConnectionError):  # who asks may leave before the end
+                self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         """Quiet."""
@@ -98,6 +104,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Store]]:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
+    fsspec.get_filesystem_class("s3").clear_instance_cache()  # which knows another test's store
     handler.address = f"http://127.0.0.1:{server.server_port}"
     yield handler
     server.shutdown()
@@ -151,6 +158,98 @@ def test_s3(store: type[Store], read_path: Callable) -> None:
 def test_a_single_file_by_https(store: type[Store], read_path: Callable) -> None:
     (document,), _ = read_path(f"{store.address}/bucket/sub/b.jsonl.gz")
     assert (document.text, document.metadata["file"]) == ("row", f"{store.address}/bucket/sub/b.jsonl.gz")
+
+
+def many_rows() -> bytes:
+    """More than fsspec asks of a server at once."""
+    return b"".join(b'{"text": "%d %s"}\n' % (number, b"x" * 1_000) for number in range(7_000))
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_a_server_without_ranges_is_read_from_the_start(
+    store: type[Store], read_path: Callable, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    data = gzip.compress(many_rows(), 0) if ending else many_rows()
+    monkeypatch.setitem(FILES, f"many.jsonl{ending}", data)
+    store.knows_ranges = False
+    documents, quarantined = read_path(f"{store.address}/bucket/many.jsonl{ending}")
+    assert [int(document.text.split()[0]) for document in documents] == list(range(7_000))
+    assert not quarantined
+
+
+def test_parquet_behind_a_server_without_ranges_says_what_helps(
+    store: type[Store], read_path: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"text": [f"{i}" * 9 for i in range(100_000)]}), sink)
+    monkeypatch.setitem(FILES, "a.parquet", sink.getvalue().to_pybytes())
+    store.knows_ranges = False
+    with pytest.raises(StepError, match=r"a.parquet: its server gives files from their start only .*; copy the file"):
+        read_path(f"{store.address}/bucket/a.parquet")
+
+
+SIGNED = "X-Amz-Credential=me%2Ftoday&X-Amz-Signature=SECRET"
+
+
+def test_the_query_of_an_address_is_sent_and_never_written(
+    store: type[Store], read_path: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    store.query = SIGNED
+    monkeypatch.setitem(FILES, "a.jsonl", b'{"text": "one", "url": "https://example.org"}\nno JSON\n')
+    for name, texts in (("a.jsonl", ["one"]), ("sub/b.jsonl.gz", ["row"]), ("a.txt", ["plain text\n"])):
+        documents, quarantined = read_path(f"{store.address}/bucket/{name}?{SIGNED}")
+        assert [document.text for document in documents] == texts
+        assert "X-Amz" not in f"{documents} {quarantined}"
+    assert documents[0].source == f"{store.address}/bucket/a.txt"
+    (file,) = list_files(Source(path=f"{store.address}/bucket/a.txt?{SIGNED}"))[0]
+    assert "X-Amz" not in f"{file.name} {file.location} {file.version}"
+
+
+@pytest.mark.parametrize("when", ["listed", "read"])
+def test_the_query_of_an_address_stays_out_of_messages(
+    store: type[Store], read_path: Callable, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    listed = remote.list_remote
+
+    def then_expire(url: str) -> list:
+        found = listed(url)
+        store.query = "expired"
+        return found
+
+    monkeypatch.setattr("components.ingestion.inventory.list_remote", then_expire)
+    store.query = "expired" if when == "listed" else ""
+    try:
+        said = str(read_path(f"{store.address}/bucket/a.txt?{SIGNED}")[1])
+    except StepError as error:
+        said = str(error)
+    assert re.search(r"bucket/a.txt\b.*(cannot be (listed|read)|FileNotFoundError)", said)
+    assert "X-Amz" not in said
+
+
+def test_two_colons_in_a_name_are_no_chain(memory: str, read_path: Callable, store: type[Store], monkeypatch) -> None:
+    fsspec.filesystem("memory").pipe("/bucket/a::b.txt", b"colons\n")
+    assert "memory:///bucket/a::b.txt" in {document.source for document in read_path(memory)[0]}
+    monkeypatch.setitem(FILES, "a::b.txt", b"colons\n")
+    assert "s3://bucket/a::b.txt" in {document.source for document in read_path("s3://bucket")[0]}
+
+
+@pytest.mark.parametrize("name", ["a.txt", "sub/b.jsonl.gz"])
+def test_a_file_that_is_shorter_than_it_was_listed_fails_the_run(
+    memory: str, read_path: Callable, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    listed = remote.list_remote
+
+    def then_shrink(url: str) -> list:
+        found = listed(url)
+        system = fsspec.filesystem("memory")
+        system.pipe(f"/bucket/{name}", system.cat(f"/bucket/{name}")[:6])
+        return found
+
+    monkeypatch.setattr("components.ingestion.inventory.list_remote", then_shrink)
+    with pytest.raises(
+        StepError, match=rf"{name} cannot be read now \(EOFError: it ends after .* bytes\); start again"
+    ):
+        read_path(memory)
 
 
 @pytest.mark.parametrize(

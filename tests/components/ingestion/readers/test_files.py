@@ -106,6 +106,15 @@ def test_a_too_long_line_is_named_and_the_next_is_read(read: Callable) -> None:
     assert (quarantined.line, f"a line of {len(long) + 1:,} bytes" in quarantined.reason) == (1, True)
 
 
+@pytest.mark.parametrize("line", [b"\n", b" \r\n"])
+def test_a_bomb_of_line_ends_is_not_counted_to_its_end(read: Callable, monkeypatch, line: bytes) -> None:
+    monkeypatch.setattr("components.ingestion.readers.rows._BLANK", 1_000)
+    some = b'{"text": "before"}\n' + line * 1_000 + b'{"text": "after"}\n'
+    documents, (quarantined,) = read("a.jsonl.gz", gzip.compress(some + line * 1_001 + b'{"text": "lost"}\n'))
+    assert [document.source for document in documents] == ["a.jsonl.gz:1", "a.jsonl.gz:1002"]
+    assert "cannot be read to its end: ValueError: more than 1,000 blank lines in a row" in quarantined.reason
+
+
 def test_a_bomb_of_zeros_is_not_unpacked(read: Callable) -> None:
     data = gzip.compress(b"\0" * 30_000_000)
     tracemalloc.start()

@@ -12,8 +12,9 @@ import pytest
 from components.documents import read_documents
 from components.errors import StepError
 from components.ingestion import ingest
+from components.ingestion.files import SourceFile
 from components.ingestion.inventory import take
-from components.ingestion.readers import hub
+from components.ingestion.readers import Limits, hub
 from components.params import EngineParams, IngestionParams, Params, Source
 from components.tracking import Tracker
 
@@ -68,8 +69,8 @@ def test_the_split_and_the_column_can_be_named_apart(dataset: Path, read_path: C
 @pytest.mark.parametrize(
     ("suffix", "fields", "message"),
     [
-        (":nope", {}, "Bad split: nope. Available splits"),
-        ("", {"text_column": "body"}, "has no column of strings 'body'; it has content, n, url"),
+        (":nope", {}, r"has no split 'nope'; it has (train, test|test, train)"),
+        ("", {"text_column": "body"}, r"has no column of strings 'body'; it has content \(string\), n \(int64\), url"),
         ("", {"text_column": "n"}, "has no column of strings 'n'"),
     ],
 )
@@ -117,12 +118,87 @@ def test_a_revision_is_read_as_it_was_listed(monkeypatch: pytest.MonkeyPatch) ->
     assert take(given)["sources"][0]["listing"] == [["hf://o/n/c:test", "0123abc"]]
 
 
-def test_a_data_set_that_breaks_off_is_named(dataset: Path, read_path: Callable) -> None:
-    path = dataset / "data" / "train-00001-of-00002.parquet"
-    pq.write_table(pa.table({"body": ["another schema"]}), path)
+def test_csv_and_text_are_read_too(tmp_path: Path, read_path: Callable) -> None:
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "train.csv").write_text('text,n\nhello,1\n"two\nlines",2\n,3\n')
+    documents, (quarantined,) = read_path(f"hf://{tmp_path / 'c'}")
+    assert [(document.text, document.metadata["n"]) for document in documents] == [("hello", 1), ("two\nlines", 2)]
+    assert (quarantined.line, quarantined.reason) == (3, "has no 'text', or an empty one")
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t" / "train.txt").write_text("one\ntwo\n")
+    assert [document.text for document in read_path(f"hf://{tmp_path / 't'}")[0]] == ["one", "two"]
+
+
+def other_schema(path: Path) -> None:
+    pq.write_table(pa.table({"body": ["x"]}), path)
+
+
+def no_rows(path: Path) -> None:
+    pq.write_table(pq.read_table(path).slice(0, 0), path)
+
+
+@pytest.mark.parametrize(
+    ("number", "breaks", "said"),
+    [
+        (0, lambda path: path.write_bytes(b""), "file size is 0 bytes"),
+        (1, lambda path: path.write_bytes(path.read_bytes()[:-20]), "Parquet magic bytes not found"),
+        (1, other_schema, "CastError"),
+        (0, no_rows, "after 0 rows"),
+        (1, no_rows, "after 0 rows"),
+    ],
+)
+def test_a_file_that_breaks_is_named_and_the_others_are_read(
+    dataset: Path, read_path: Callable, number: int, breaks: Callable, said: str
+) -> None:
+    name = f"data/train-0000{number}-of-00002.parquet"
+    breaks(dataset / name)
     documents, (quarantined,) = read_path(f"hf://{dataset}")
-    assert len(documents) == 1_500
-    assert "cannot be read to its end" in quarantined.reason
+    assert len(documents) == (1_000, 1_500)[number]
+    assert quarantined.reason.startswith(f"its file {name} cannot be read to its end, after 0 rows (")
+    assert said in quarantined.reason
+
+
+def test_a_file_that_is_not_there_is_named(dataset: Path, read_path: Callable) -> None:
+    (dataset / "data" / "train-00000-of-00002.parquet").unlink()
+    documents, (quarantined,) = read_path(f"hf://{dataset}")
+    assert (len(documents), documents[0].text) == (1_000, "train 1500")
+    assert quarantined.reason == "lacks files of its split: train-00000-of-00002; the others are read"
+
+
+def test_many_files_that_are_not_there_are_counted() -> None:
+    reason = hub._missing([str(Path(__file__).parent / "train-00000-of-90000.parquet")])
+    assert reason.endswith("train-00003-of-90000, train-00004-of-90000 and 89,995 more; the others are read")
+
+
+@pytest.fixture
+def configured(dataset: Path) -> Path:
+    card = "---\nconfigs:\n" + "".join(
+        f"- config_name: {name}\n  data_files: data/train-0000{number}*.parquet\n" for number, name in enumerate("ab")
+    )
+    (dataset / "README.md").write_text(f"{card}---\n")
+    return dataset
+
+
+@pytest.mark.parametrize("suffix", ["#b", "#b:train"])
+def test_a_configuration_of_a_folder(configured: Path, read_path: Callable, suffix: str) -> None:
+    documents, quarantined = read_path(f"hf://{configured}{suffix}")
+    assert (len(documents), documents[0].text, documents[0].metadata["config"]) == (1_000, "train 1500", "b")
+    assert not quarantined  # the other configuration's file isn't missing
+
+
+@pytest.mark.parametrize("suffix", ["", "#c"])
+def test_the_configurations_that_there_are_and_how_to_name_one(
+    configured: Path, read_path: Callable, suffix: str
+) -> None:
+    with pytest.raises(StepError, match=r"\['a', 'b'\].*name it as in hf:///folder#config"):
+        read_path(f"hf://{configured}{suffix}")
+
+
+@pytest.mark.parametrize("name", ["with:colon", "with#mark", "both#marks:in"])
+def test_a_folder_may_have_the_marks_in_its_name(dataset: Path, read_path: Callable, name: str) -> None:
+    folder = dataset.rename(dataset.with_name(name))
+    assert len(read_path(f"hf://{folder}")[0]) == 2_500
+    assert len(read_path(f"hf://{folder}:test")[0]) == 1
 
 
 def test_a_lost_hub_fails_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,6 +211,19 @@ def test_a_lost_hub_fails_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
         StepError, match=r"hf://o/n cannot be read on \(ConnectionError: the hub is gone\); start again"
     ):
         list(hub.watched(lose(), found, "hf://o/n"))
+
+
+def test_a_file_of_the_hub_that_breaks_is_named(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = dataset / "data" / "train-00001-of-00002.parquet"
+    part.write_bytes(b"")
+    remote = hub.Dataset("o/n", None, "train", "0123abc", False)
+    builder = hub._builder(hub.parse(Source(path=f"hf://{dataset}")), "")
+    monkeypatch.setattr(hub, "parse", lambda source: remote)
+    monkeypatch.setattr(hub, "_builder", lambda found, path: builder)
+    source = Source(path="hf://o/n", license="MIT")
+    rows = hub.read_hub(SourceFile("hf://o/n@0123abc", "hf://o/n", source, 0), Limits(1_000))
+    with pytest.raises(StepError, match=rf"hf://o/n@0123abc: .*{part.name} cannot be read on \(ArrowInvalid"):
+        assert len([next(rows) for _ in range(1_501)]) == 1_501
 
 
 def test_the_step_reads_it_and_the_inventory_sees_changes(dataset: Path, tmp_path: Path, monkeypatch) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from components.ingestion import ingest
+from components.ingestion.readers import warc
 from components.params import EngineParams, IngestionParams, Params, Source
 from components.tracking import Tracker
 from tests.components.ingestion.readers.test_pages import STORY, page
@@ -87,6 +88,91 @@ def test_extracted_text_is_taken_as_it_is(read: Callable, name: str) -> None:
 def test_bodies_are_decoded(read: Callable, headers: dict, encode: Callable) -> None:
     (document,), _ = read("a.warc", response(encode(html(1)), **headers))
     assert f"{STORY} Number 1." in document.text
+
+
+def chunked(body: bytes, size: int = 100, extension: bytes = b"") -> bytes:
+    parts = [body[start : start + size] for start in range(0, len(body), size)]
+    return b"".join(b"%X%s\r\n%s\r\n" % (len(part), extension, part) for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ({"Transfer_Encoding": "Chunked"}, chunked(html(1)) + b"0\r\nTrailer: x\r\n\r\n"),
+        ({"Transfer_Encoding": "chunked"}, chunked(html(1), extension=b' ; a="b"') + b"0\r\n\r\n"),
+        ({"Transfer_Encoding": "chunked"}, b"00" + chunked(html(1)) + b"000\r\n\r\n"),
+        ({"Transfer_Encoding": "gzip, chunked"}, chunked(gzip.compress(html(1))) + b"0\r\n\r\n"),
+        (
+            {"Transfer_Encoding": "chunked", "Content_Encoding": "gzip"},
+            chunked(gzip.compress(html(1)[:90]) + gzip.compress(html(1)[90:]), 7) + b"0\r\n\r\n",
+        ),
+        ({"Content_Encoding": "gzip"}, gzip.compress(html(1)) + b"rubbish"),
+        ({"Content_Encoding": "gzip, gzip"}, gzip.compress(gzip.compress(html(1)))),
+        ({"Content_Encoding": "deflate"}, zlib.compress(html(1))[2:-4]),  # without the standard's header
+    ],
+)
+def test_odd_bodies_give_the_same_text(read: Callable, headers: dict, body: bytes) -> None:
+    (expected,), _ = read("plain.warc", response(html(1)))
+    (document,), quarantined = read("a.warc", response(body, **headers))
+    assert (document.text, document.metadata.get("truncated"), quarantined) == (expected.text, None, [])
+
+
+@pytest.mark.parametrize("left", [10, 150, 207, 208, 209, 210])
+def test_a_chunked_body_that_breaks_off_is_kept_and_marked(read: Callable, left: int) -> None:
+    body = (STORY * 3).encode()
+    (document,), _ = read("a.warc", response(chunked(body)[:left], "text/plain", Transfer_Encoding="chunked"))
+    assert body.decode().startswith(document.text.strip("\n"))
+    assert len(document.text) > left - 15  # no more than the chunks' sizes are gone
+    assert document.metadata["truncated"] is True
+
+
+@pytest.mark.parametrize("size", [b"f" * 32, b"7fffffffffffffff"])
+def test_a_chunk_that_says_it_is_larger_than_anything(read: Callable, size: bytes) -> None:
+    (document,), _ = read("a.warc", response(size + b"\r\n" + html(1), Transfer_Encoding="chunked"))
+    assert document.text.startswith("The river\n\n")
+    assert document.metadata["truncated"] is True
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "reason"),
+    [
+        ({"Transfer_Encoding": "chunked"}, b"1F4\r\n" + html(1) * 2, "a chunk of its body, of 500 bytes, has no end"),
+        ({"Transfer_Encoding": "chunked"}, b"FFFF\r\n" + html(1) + b"\r\n0\r\n\r\n", "a chunk of its body, of "),
+        (
+            {"Content_Encoding": "gzip"},
+            gzip.compress(html(1)) + gzip.compress(html(2))[:-9],
+            "its gzip body breaks off",
+        ),
+        ({"Content_Encoding": "deflate"}, zlib.compress(html(1))[2:-9], "its deflate body breaks off"),
+        ({"Content_Encoding": "deflate"}, b"nothing packed", "Error -3 while decompressing data"),
+    ],
+)
+def test_bodies_that_cannot_be_decoded_are_named(read: Callable, headers: dict, body: bytes, reason: str) -> None:
+    (document,), (quarantined,) = read(
+        "a.warc", response(body, url="https://example.org/1", **headers) + response(html(2))
+    )
+    assert "Number 2." in document.text
+    assert quarantined.line == 1
+    assert quarantined.reason.startswith(f"https://example.org/1: {reason}")
+
+
+def test_kinds_without_number_take_one_short_entry(read: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warc, "COUNTED", 50)
+    odd = [response(b"x", f"application/x-{number:04}{'y' * 200}") for number in range(100)]
+    _, (quarantined,) = read("a.warc", b"".join([*[response(b"x", "image/png")] * 3, *odd, response(html(1))]))
+    assert quarantined.reason.startswith("records that are no pages: 1 application/x-0000yyy")
+    assert quarantined.reason.endswith("3 image/png, 81 of other kinds")
+    assert len(quarantined.reason) < 20 * 90
+
+
+def test_reasons_are_short_whatever_an_archive_says(read: Callable) -> None:
+    long = "https://example.org/" + "x" * 5_000
+    lines = response(html(1)).replace(b"\r\n", b"\n")
+    data = response(b"<p>", url=long) + record(STORY * 99, b"x", "text/plain") + ARCHIVED[0] + lines
+    documents, quarantined = read("a.warc", data)
+    assert len(documents) == 1
+    assert len(quarantined) == 3
+    assert max(len(entry.reason) for entry in quarantined) < 350
 
 
 def test_the_charset_of_the_header_counts(read: Callable) -> None:
