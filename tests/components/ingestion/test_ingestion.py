@@ -224,6 +224,40 @@ def test_a_line_that_breaks_the_json_reader_costs_no_other_line(tmp_path: Path, 
     assert [(entry["line"], "is not JSON" in entry["reason"]) for entry in quarantine] == [(2, True)]
 
 
+def test_linked_folders_are_read_once_and_what_is_no_file_is_named(tmp_path: Path) -> None:
+    root = tmp_path / "t"
+    for folder in (root / "real", tmp_path / "elsewhere"):
+        folder.mkdir(parents=True)
+        (folder / "a.txt").write_text(folder.name)
+    (root / "again").symlink_to(root / "real")  # read under its own name
+    (root / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(root)
+    (root / "gone.txt").symlink_to(tmp_path / "nowhere")
+    (root / "lost folder").symlink_to(tmp_path / "nowhere")
+    (root / "loop.txt").symlink_to(root / "loop.txt")
+    os.mkfifo(root / "pipe.jsonl")
+    given = params(Source(path=str(root)))
+    entry = take(given)["sources"][0]
+    assert [name for name, _ in entry["listing"]] == [
+        "gone.txt", "linked/a.txt", "loop.txt", "lost folder", "pipe.jsonl", "real/a.txt"
+    ]  # fmt: skip
+    assert take(given)["sources"][0] == entry
+    _, documents, quarantine = ingested(tmp_path, given)
+    assert [document.source for document in documents] == ["linked/a.txt", "real/a.txt"]
+    assert [(row["file"], row["reason"].partition(" (")[0]) for row in quarantine] == [
+        ("gone.txt", "is a link that leads nowhere"),
+        ("loop.txt", "is a link that leads nowhere"),
+        ("lost folder", "is a link that leads nowhere"),
+        ("pipe.jsonl", "is a pipe, a socket or a device, not a file"),
+    ]
+
+
+@pytest.mark.parametrize("content", ["null", "5", "[1]", "{", "[" * 100_000, "\x00"])
+def test_a_broken_cache_of_hashes_is_an_empty_one(folder: Path, tmp_path: Path, content: str) -> None:
+    (tmp_path / "hashes.json").write_text(content)
+    assert len(inventory.KnownHashes(tmp_path / "hashes.json").of(folder / "a.txt")) == 64
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
 def test_a_file_name_that_is_no_utf8_is_read_and_listed(tmp_path: Path) -> None:
     (tmp_path / "t").mkdir()
