@@ -69,7 +69,8 @@ def _keep_sources(outputs: dict[str, Any], params: Params, batches: list[list[So
     folders = {_folder(source): source.path for source in params.ingestion.sources}
     for file in (file for batch in batches for file in batch):
         if isinstance(file.location, Path) and file.location not in folders:
-            folders.setdefault(file.location.parent, file.source.path)  # perhaps a linked one
+            linked = file.location.is_symlink()  # the folder that it lies in may be one, too
+            folders.setdefault(file.location if linked else file.location.parent, file.source.path)
     real = {Path(os.path.realpath(folder)): path for folder, path in folders.items() if folder}
     for name, output in outputs.items():
         place = Path(os.path.realpath(output)) if output else None
@@ -107,7 +108,7 @@ class Quarantine:
     def __init__(self, path: Path) -> None:
         self.rows = 0
         self.first: list[dict[str, Any]] = []
-        self._file = path.open("w", encoding="utf-8")
+        self._file = path.open("w", encoding="utf-8", errors="backslashreplace")  # a name or address may hold anything
 
     def write(self, row: dict[str, Any]) -> None:
         self._file.write(json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n")

@@ -261,7 +261,7 @@ def test_a_broken_cache_of_hashes_is_an_empty_one(folder: Path, tmp_path: Path, 
 @pytest.mark.parametrize(
     ("source", "place"),
     [
-        *(("{}/t", place) for place in ("t", "t/sub", "t/sub/raw", ".", "link", "link/raw", "elsewhere/raw")),
+        *(("{}/t", place) for place in ("t", "t/sub", "t/sub/raw", ".", "link", "link/raw", "elsewhere/raw", "other")),
         *((source, "link/raw") for source in ("t", "../{1}/t", "hf://{}/t", "hf://./t", "file://{}/t")),
         ("t/sub/a.jsonl", "link"),
     ],
@@ -274,6 +274,9 @@ def test_an_output_may_not_take_its_source(tmp_path: Path, monkeypatch, source: 
         (tmp_path / folder / "a.jsonl").write_text('{"text": "a"}\n')
     (tmp_path / "link").symlink_to(tmp_path / "t")
     (tmp_path / "t" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "b.txt").write_text("b")
+    (tmp_path / "t" / "b.txt").symlink_to(tmp_path / "other" / "b.txt")
     with pytest.raises(StepError, match=r"is, holds or lies in the source .* name another place"):
         ingest.run({}, {"output": Path(place)}, params(Source(path=source.format(tmp_path, tmp_path.name))), Tracker())
     assert sorted(path.name for path in tmp_path.rglob("*.jsonl")) == ["a.jsonl"] * 2
