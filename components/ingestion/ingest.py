@@ -5,6 +5,7 @@ The order of the documents follows the order of sources and file names, whatever
 """
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
@@ -17,9 +18,10 @@ from components.engine import map_shards
 from components.errors import StepError
 from components.files import atomic_directory
 from components.ingestion.files import SourceFile
-from components.ingestion.inventory import list_files
+from components.ingestion.inventory import list_files, source_root
 from components.ingestion.readers import EXPECTED, Limits, read_file
-from components.ingestion.readers.hub import is_hub
+from components.ingestion.readers.hub import is_hub, parse
+from components.ingestion.remote import is_remote
 from components.params import Params, Source
 from components.progress import Progress
 from components.tracking import Tracker
@@ -27,12 +29,14 @@ from components.tracking import Tracker
 BATCH_BYTES = 1_000_000  # of small files that one worker reads at a time
 LARGE_FILE_BYTES = 16_000_000  # a larger file is streamed here rather than returned by a worker
 PACKING = 8  # how much larger the text of a compressed file may be than the file
+HANDED_CHARS = 2 * LARGE_FILE_BYTES  # that a worker returns of a batch, at most
 NAMED_IN_SUMMARY = 20
 QUARANTINE = "quarantine.jsonl"
 
 
 def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker: Tracker) -> dict[str, Any]:
     batches = _batches(params)
+    _keep_sources(outputs, params, batches)
     progress = Progress(len(batches))
     counts: Counter[str] = Counter()
     with atomic_directory(outputs["output"]) as output:
@@ -52,11 +56,45 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
                         break
                 progress.update(done, documents=writer.rows)
         if not writer.rows:
-            reasons = "; ".join(f"{q['file']}: {q['reason']}" for q in quarantine.first[:3])
+            reasons = _printable("; ".join(f"{q['file']}: {q['reason']}" for q in quarantine.first[:3]))
             raise StepError(f"no document could be read from the sources, {quarantine.rows} quarantined ({reasons})")
     for entry in quarantine.first:
-        print(f"quarantined: {entry['file']}" + (f":{entry['line']}" if entry["line"] else "") + f": {entry['reason']}")
+        place = entry["file"] + (f":{entry['line']}" if entry["line"] else "")
+        print(_printable(f"quarantined: {place}: {entry['reason']}"))
     return _summary(writer.rows, counts, quarantine)
+
+
+def _keep_sources(outputs: dict[str, Any], params: Params, batches: list[list[SourceFile]]) -> None:
+    """Refuse an output that would replace what is read, or be read the next time."""
+    folders = {_folder(source): source.path for source in params.ingestion.sources}
+    for file in (file for batch in batches for file in batch):
+        if isinstance(file.location, Path) and file.location not in folders:
+            linked = file.location.is_symlink()  # the folder that it lies in may be one, too
+            folders.setdefault(file.location if linked else file.location.parent, file.source.path)
+    real = {Path(os.path.realpath(folder)): path for folder, path in folders.items() if folder}
+    for name, output in outputs.items():
+        place = Path(os.path.realpath(output)) if output else None
+        for folder, path in real.items() if place else ():
+            if place == folder or place in folder.parents or folder in place.parents:
+                raise StepError(
+                    f"--{name}: {output} is, holds or lies in the source {path!r} of ingestion.sources ({folder}), and would "
+                    "replace it or be read as a part of it; name another place"
+                )
+
+
+def _folder(source: Source) -> Path | None:
+    """Where on this machine a source lies, if it does."""
+    if is_hub(source.path):
+        found = parse(source)
+        return Path(found.path) if found.is_local else None
+    if source.path.startswith("file://"):
+        return Path(source.path.removeprefix("file://"))
+    return None if is_remote(source.path) else source_root(source)
+
+
+def _printable(text: str) -> str:
+    """A line with what would move a terminal's cursor or end the line escaped: file names may hold anything."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def _wants(source: Source, taken: Counter[int]) -> bool:
@@ -70,7 +108,7 @@ class Quarantine:
     def __init__(self, path: Path) -> None:
         self.rows = 0
         self.first: list[dict[str, Any]] = []
-        self._file = path.open("w", encoding="utf-8")
+        self._file = path.open("w", encoding="utf-8", errors="backslashreplace")  # a name or address may hold anything
 
     def write(self, row: dict[str, Any]) -> None:
         self._file.write(json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n")
@@ -118,7 +156,9 @@ def _read(batches: list[list[SourceFile]], params: Params) -> Iterator[list[Any]
         if alone:
             yield from (_stream(batch, params.ingestion.max_document_chars) for batch in group)
         else:
-            yield from map_shards(read, list(group), params.engine)
+            group = list(group)
+            for batch, items in zip(group, map_shards(read, group, params.engine), strict=True):
+                yield _stream(batch, params.ingestion.max_document_chars) if items is None else items
 
 
 def _stream(batch: list[SourceFile], max_chars: int) -> Iterator[Document | dict[str, Any]]:
@@ -127,9 +167,16 @@ def _stream(batch: list[SourceFile], max_chars: int) -> Iterator[Document | dict
             yield item if isinstance(item, Document) else item.row()
 
 
-def read_batch(batch: list[SourceFile], max_chars: int) -> list[Document | dict[str, Any]]:
-    """Everything of one batch of files: documents, and quarantine rows as dicts."""
-    return list(_stream(batch, max_chars))
+def read_batch(batch: list[SourceFile], max_chars: int) -> list[Document | dict[str, Any]] | None:
+    """Everything of one batch of files: documents, and quarantine rows as dicts. None where it is far more than the
+    files' sizes let expect, as of a bomb: then it must be streamed."""
+    items, held = [], 0
+    for item in _stream(batch, max_chars):
+        items.append(item)
+        held += len(item.text) if isinstance(item, Document) else 0
+        if held > HANDED_CHARS:
+            return None
+    return items
 
 
 def _summary(documents: int, counts: Counter[str], quarantine: Quarantine) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from components.files import sha256_file, write_json
 from components.ingestion.files import SourceFile
 from components.ingestion.python_library import LIBRARY, library_files
 from components.ingestion.readers import EXPECTED, reader_of
+from components.ingestion.readers.base import is_scarcity, no_file
 from components.ingestion.readers.hub import is_hub, parse, resolve
 from components.ingestion.remote import is_remote, list_remote
 from components.params import Params, Source
@@ -34,6 +35,8 @@ def source_root(source: Source) -> Path:
 
 def list_files(source: Source) -> tuple[list[SourceFile], Counter[str]]:
     """The readable files of a source in a fixed order, and a count of what no reader takes, by suffix.
+
+    Links that lead nowhere, pipes and the like are among the former whatever their names, to be quarantined.
 
     Raises:
         StepError: the source does not exist or cannot be listed.
@@ -68,16 +71,18 @@ def _dataset(source: Source) -> SourceFile:
     """A data set as the one file that it is to us; of the hub by its present revision."""
     found = parse(source)
     if found.is_local:
-        files = _walk(Path(found.path))
-        return SourceFile(source.path, source.path, source, sum(path.stat().st_size for path in files))
+        root = Path(found.path)
+        size = sum(_local(path, root, source).size for path in _walk(root))
+        return SourceFile(source.path, source.path, source, size)
     location, revision = resolve(source)
     return SourceFile(location, location.removesuffix(f"@{revision}"), source, 0, revision)
 
 
 def _readable(files: list[SourceFile]) -> tuple[list[SourceFile], Counter[str]]:
-    """The files that a reader takes, and the endings of the others."""
-    ignored = Counter(file.suffix + file.compression or "(none)" for file in files if reader_of(file.name) is None)
-    return [file for file in files if reader_of(file.name)], ignored
+    """The files that a reader takes, or names in the quarantine, and the endings of the others."""
+    taken = [file for file in files if reader_of(file.name) or no_file(file.location)]
+    names = {file.name for file in taken}
+    return taken, Counter(file.suffix + file.compression or "(none)" for file in files if file.name not in names)
 
 
 def _utf8_name(path: Path) -> str:
@@ -86,13 +91,26 @@ def _utf8_name(path: Path) -> str:
 
 
 def _walk(root: Path) -> list[Path]:
+    """All that lies in a folder and is none itself. Each folder is walked once, a linked one after those that lie there,
+    so that links in a circle end and nothing is read twice.
+    """
+
     def refuse(error: OSError) -> None:
         raise StepError(f"{error.filename} cannot be listed ({error.strerror})")
 
-    found = []
-    for folder, subfolders, names in os.walk(root, onerror=refuse):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        found += [Path(folder, name) for name in names if not name.startswith(".") and Path(folder, name).is_file()]
+    found: list[Path] = []
+    seen: set[tuple[int, int]] = set()
+    waiting = [root]
+    for start in waiting:
+        for folder, subfolders, names in os.walk(start, onerror=refuse):
+            status = os.stat(folder)
+            if (status.st_dev, status.st_ino) in seen:
+                subfolders.clear()
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+            found += [Path(folder, name) for name in names if not name.startswith(".")]
+            waiting += [path for name in subfolders if (path := Path(folder, name)).is_symlink()]
     return found
 
 
@@ -104,16 +122,28 @@ class KnownHashes:
         self._old: dict[str, str] = {}
         self._new: dict[str, str] = {}
         if path.is_file():
-            with contextlib.suppress(json.JSONDecodeError, UnicodeDecodeError):  # a broken cache is an empty one
-                self._old = json.loads(path.read_text(encoding="utf-8"))
+            with contextlib.suppress(OSError, ValueError, RecursionError):  # a broken cache is an empty one
+                held = json.loads(path.read_text(encoding="utf-8"))
+                self._old = held if isinstance(held, dict) else {}
 
     def of(self, path: Path) -> str:
-        """SHA-256 of the file; of one that cannot be read, the reason, since a reader will quarantine it."""
+        """SHA-256 of the file; of one that cannot be read, the reason, since a reader will quarantine it.
+
+        Raises:
+            StepError: memory or file handles ran out.
+        """
+        if reason := no_file(path):
+            return f"unreadable: {reason}"
         try:
             stat = path.stat()
             key = f"{stat.st_size} {stat.st_mtime_ns} {str(path)!a}"  # a name may be no UTF-8
-            self._new[key] = self._old[key] if key in self._old else sha256_file(path)
+            known = self._old.get(key)
+            self._new[key] = known if isinstance(known, str) else sha256_file(path)
         except OSError as error:
+            if is_scarcity(error):
+                raise StepError(
+                    f"{path} cannot be hashed ({error.strerror}); start again when that is mended"
+                ) from error
             return f"unreadable: {error.strerror}"
         return self._new[key]
 

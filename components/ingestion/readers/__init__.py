@@ -7,9 +7,20 @@ of its own; the libraries that it needs are loaded when the first file of that f
 from importlib import import_module
 
 from components.documents import Document
+from components.errors import StepError
 from components.ingestion.files import BROKEN, SourceFile, suffixes
 from components.ingestion.python_library import read_module
-from components.ingestion.readers.base import Limits, NotText, Quarantined, Read, Reader, TooLong
+from components.ingestion.readers.base import (
+    Limits,
+    NotText,
+    Quarantined,
+    Read,
+    Reader,
+    TooLong,
+    is_scarcity,
+    no_file,
+    nul_in,
+)
 
 __all__ = ["EXPECTED", "Limits", "Quarantined", "Read", "read_file", "reader_of"]
 
@@ -38,29 +49,60 @@ def reader_of(name: str) -> str | None:
 
 
 def read_file(file: SourceFile, limits: Limits) -> Read:
-    """Read one file; an unreadable one, or one that breaks off, becomes a quarantine entry after what was read."""
+    """Read one file; an unreadable one, or one that breaks off, becomes a quarantine entry after what was read.
+
+    Raises:
+        StepError: this machine ran out of memory or file handles.
+    """
     import pyarrow as pa
 
     name = file.name
+    if reason := no_file(file.location):
+        yield Quarantined(name, 0, reason)
+        return
     try:
         for item in _reader(file)(file, limits):
-            if isinstance(item, Document) and len(item.text) > limits.max_chars:
-                reason = f"{len(item.text):,} characters, over ingestion.max_document_chars {limits.max_chars:,}"
-                yield Quarantined(item.source, 0, reason)
-            else:
-                yield item
+            reason = _refusal(item, limits) if isinstance(item, Document) else ""
+            yield Quarantined(name, _line(item, name), reason) if reason else item
     except (NotText, TooLong) as error:
         yield Quarantined(name, 0, str(error))
     except UnicodeDecodeError as error:
         yield Quarantined(name, 0, f"is not UTF-8 (byte {error.start}: {error.reason}); convert it")
     except (SyntaxError, RecursionError) as error:
         yield Quarantined(name, 0, f"is not Python source: {error}")
-    except (*BROKEN, pa.ArrowException, ValueError) as error:
+    except (*BROKEN, pa.ArrowException, ValueError, MemoryError) as error:
+        if is_scarcity(error):
+            raise StepError(
+                f"{name} cannot be read, since memory or file handles ran out ({type(error).__name__}: {error}); give the "
+                "step more of them, or fewer engine.workers, and start again"
+            ) from error
         yield Quarantined(name, 0, f"cannot be read to its end: {type(error).__name__}: {error}")
     except BaseException as error:
         if type(error).__name__ != RUST_PANIC:
             raise
         yield Quarantined(name, 0, f"cannot be read to its end: {error}")
+
+
+def _refusal(document: Document, limits: Limits) -> str:
+    """Why a document isn't taken, whatever read it; or an empty string."""
+    if len(document.text) > limits.max_chars:
+        return f"{len(document.text):,} characters, over ingestion.max_document_chars {limits.max_chars:,}"
+    if reason := nul_in(document.text):
+        return reason
+    try:
+        for value in document.row().values():
+            if isinstance(value, str):
+                value.encode()
+    except UnicodeEncodeError as error:
+        return f"holds half a surrogate pair ({error.object[error.start]!a}): broken Unicode"
+    return ""
+
+
+def _line(document: Document, name: str) -> int:
+    """The line, row or record that a document stood in, by what leads back to it; 0 where it is a whole file."""
+    own = document.source.removeprefix(f"{name}:")
+    places = [own if own != document.source else "", *map(document.metadata.get, ("line", "row", "record"))]
+    return next((int(place) for place in places if str(place).isdecimal()), 0)
 
 
 def read_library(file: SourceFile, limits: Limits) -> Read:

@@ -1,7 +1,10 @@
 """What every reader takes and gives: a file and limits in, documents and quarantine entries out."""
 
+import errno
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from components.documents import Document
@@ -10,6 +13,7 @@ from components.ingestion.files import SourceFile
 BOM_BYTES, MAX_CHAR_BYTES = 3, 4  # of UTF-8
 ESCAPED_CHAR_BYTES = 12  # of JSON: a pair of surrogates, six bytes each
 MAX_ROW_METADATA = 1_000_000  # bytes of a line beside its text
+SCARCE = (errno.ENOMEM, errno.EMFILE, errno.ENFILE)  # what this machine lacks, whatever the file is like
 MAX_PAGE_BYTES = 10_000_000  # of one page's HTML; Common Crawl cuts off at 5 MiB
 
 
@@ -54,6 +58,28 @@ class TooLong(ValueError):
 
 class NotText(ValueError):
     """Bytes that no encoding makes a text of."""
+
+
+def nul_in(text: str) -> str:
+    """Why a text with a NUL isn't taken, or an empty string."""
+    place = text.find("\0")
+    return "" if place < 0 else f"holds a NUL (character {place:,}): binary data, not text"
+
+
+def is_scarcity(error: BaseException) -> bool:
+    """Whether memory or file handles ran out. That says nothing of the file, which would be quarantined at random."""
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in SCARCE)
+
+
+def no_file(location: Path | str) -> str:
+    """Why a local path is no file, or an empty string. To open a pipe would wait for ever."""
+    if not isinstance(location, Path):
+        return ""
+    try:
+        mode = location.stat().st_mode
+    except OSError as error:  # if it is no link it has vanished, which its reader says
+        return f"is a link that leads nowhere ({error.strerror})" if location.is_symlink() else ""
+    return "" if stat.S_ISREG(mode) else "is a pipe, a socket or a device, not a file"
 
 
 def read_whole(file: SourceFile, most: int, parameter: str) -> bytes:

@@ -18,6 +18,7 @@ MARKS = (
 UTF8 = "utf-8"
 JAPANESE, _ESCAPED = "iso2022_jp", b"\x1b$"  # the one encoding of the web that is no UTF-8 though all bytes are ASCII
 _NO_TEXT = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f]")  # a wrong guess at an encoding shows by these
+_ACCIDENTS = 4  # characters of UTF-8 a wrong byte that are none by chance; in Japanese, Korean and Thai a third is seen
 _CUT = 3  # bytes of an incomplete character, at most, at the end of what was cut off
 
 
@@ -47,7 +48,9 @@ def decode(data: bytes, declared: Iterable[str] = (), cut_off: bool = False) -> 
         if cut_off and error.start >= len(data) - _CUT:
             return data[: error.start].decode(UTF8), UTF8
         where = f"byte {error.start}: {error.reason}"
-    for encoding in [*declared, _detected(data)]:
+    if _is_nearly_utf8(data):
+        raise NotText(f"is UTF-8 but for a few bytes ({where}); mend them")
+    for encoding in [*declared, _detected(data, by_meta=True), _detected(data, by_meta=False)]:
         text = _strictly(data, encoding)
         if text is not None:
             return text, codecs.lookup(encoding).name
@@ -65,6 +68,8 @@ def decode_python(data: bytes) -> tuple[str, str]:
         return data.decode(encoding), encoding.removesuffix("-sig")
     except UnicodeDecodeError as error:
         raise NotText(f"is not {error.encoding} (byte {error.start}: {error.reason}); convert it") from error
+    except (LookupError, UnicodeError) as error:  # a codec of bytes (rot13, zlib), or none for whole texts
+        raise NotText(f"declares an encoding that is none of texts ({error}); convert it to UTF-8") from error
     except SyntaxError as error:
         where = _first_no_utf8(data)
         raise NotText(f"is not UTF-8 ({where}); convert it" if where else str(error)) from error
@@ -87,7 +92,19 @@ def _strictly(data: bytes, encoding: str | None) -> str | None:
     return None if text is None or _NO_TEXT.search(text) else text
 
 
-def _detected(data: bytes) -> str | None:
+def _is_nearly_utf8(data: bytes) -> bool:
+    """Whether bytes that are no UTF-8 are so for a few of them: in other encodings characters of UTF-8 are rare accidents.
+
+    Every byte is a character of the encodings of one byte, so that one of them would fit, and give mojibake.
+    """
+    kept = data.decode(UTF8, "ignore")
+    wrong = len(data) - len(kept.encode())
+    beyond_ascii = len(kept) - len(kept.encode("ascii", "ignore"))
+    return beyond_ascii >= _ACCIDENTS * wrong
+
+
+def _detected(data: bytes, by_meta: bool) -> str | None:
+    """The encoding that a page's `meta` names, or the one that bytes look like."""
     from resiliparse.parse.encoding import detect_encoding
 
-    return detect_encoding(data, from_html_meta=True)
+    return detect_encoding(data, from_html_meta=by_meta)

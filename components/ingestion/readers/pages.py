@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from components.errors import StepError
+from components.ingestion.readers.base import NotText, nul_in
 from components.ingestion.readers.decoding import decode
 
 SECONDS = 10  # of CPU that one page may take; a page of 100 kB takes a hundredth of one
@@ -48,9 +49,11 @@ def read_page(data: bytes, charset: str = "") -> Page:
 
     Raises:
         Refused: the parser broke on it, or took too long or too much memory.
-        NotText: its bytes are in no encoding.
+        NotText: its bytes are in no encoding, or hold a NUL.
     """
     html, encoding = decode(data, filter(None, [web_encoding(charset)]), cut_off=True)
+    if reason := nul_in(html):  # which the parser passes over
+        raise NotText(reason)
     answer = _parser().ask(html)
     if "refused" in answer:
         raise Refused(answer["refused"])
@@ -115,9 +118,12 @@ class PageProcess:
             self.close()
             script = Path(__file__).with_name("page_process.py")
             command = [sys.executable, "-I", str(script), str(SECONDS), str(GIGABYTES)]
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-            )
+            try:
+                self._process = subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+                )
+            except OSError as error:  # no memory, no handles: no fault of the page
+                raise StepError(f"the parser of HTML does not start ({error}); `{shlex.join(command)}`") from error
             self._end = weakref.finalize(self, _end, self._process)  # with its thread, or at exit
             try:
                 _message(self._process.stdout)

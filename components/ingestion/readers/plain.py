@@ -12,9 +12,6 @@ def read_text(file: SourceFile, limits: Limits) -> Read:
     """A txt, md, rst or py file as one document."""
     data = read_whole(file, limits.text_bytes, f"ingestion.max_document_chars {limits.max_chars:,} characters")
     is_code = file.suffix == ".py"
-    if b"\x00" in data and not data.startswith((b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")):
-        yield Quarantined(file.name, 0, f"holds NUL bytes (first: {data.index(0):,}): a binary file, not text")
-        return
     text, encoding = decode_python(data) if is_code else decode(data)
     if not text.strip():
         yield Quarantined(file.name, 0, "is empty")

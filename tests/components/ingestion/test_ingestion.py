@@ -224,6 +224,86 @@ def test_a_line_that_breaks_the_json_reader_costs_no_other_line(tmp_path: Path, 
     assert [(entry["line"], "is not JSON" in entry["reason"]) for entry in quarantine] == [(2, True)]
 
 
+def test_linked_folders_are_read_once_and_what_is_no_file_is_named(tmp_path: Path) -> None:
+    root = tmp_path / "t"
+    for folder in (root / "real", tmp_path / "elsewhere"):
+        folder.mkdir(parents=True)
+        (folder / "a.txt").write_text(folder.name)
+    (root / "again").symlink_to(root / "real")  # read under its own name
+    (root / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(root)
+    (root / "gone.txt").symlink_to(tmp_path / "nowhere")
+    (root / "lost folder").symlink_to(tmp_path / "nowhere")
+    (root / "loop.txt").symlink_to(root / "loop.txt")
+    os.mkfifo(root / "pipe.jsonl")
+    given = params(Source(path=str(root)))
+    entry = take(given)["sources"][0]
+    assert [name for name, _ in entry["listing"]] == [
+        "gone.txt", "linked/a.txt", "loop.txt", "lost folder", "pipe.jsonl", "real/a.txt"
+    ]  # fmt: skip
+    assert take(given)["sources"][0] == entry
+    _, documents, quarantine = ingested(tmp_path, given)
+    assert [document.source for document in documents] == ["linked/a.txt", "real/a.txt"]
+    assert [(row["file"], row["reason"].partition(" (")[0]) for row in quarantine] == [
+        ("gone.txt", "is a link that leads nowhere"),
+        ("loop.txt", "is a link that leads nowhere"),
+        ("lost folder", "is a link that leads nowhere"),
+        ("pipe.jsonl", "is a pipe, a socket or a device, not a file"),
+    ]
+
+
+@pytest.mark.parametrize("content", ["null", "5", "[1]", "{", "[" * 100_000, "\x00"])
+def test_a_broken_cache_of_hashes_is_an_empty_one(folder: Path, tmp_path: Path, content: str) -> None:
+    (tmp_path / "hashes.json").write_text(content)
+    assert len(inventory.KnownHashes(tmp_path / "hashes.json").of(folder / "a.txt")) == 64
+
+
+@pytest.mark.parametrize(
+    ("source", "place"),
+    [
+        *(("{}/t", place) for place in ("t", "t/sub", "t/sub/raw", ".", "link", "link/raw", "elsewhere/raw", "other")),
+        *((source, "link/raw") for source in ("t", "../{1}/t", "hf://{}/t", "hf://./t", "file://{}/t")),
+        ("t/sub/a.jsonl", "link"),
+    ],
+)
+def test_an_output_may_not_take_its_source(tmp_path: Path, monkeypatch, source: str, place: str) -> None:
+    monkeypatch.setenv("PHIFORGE_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for folder in ("t/sub", "elsewhere"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "a.jsonl").write_text('{"text": "a"}\n')
+    (tmp_path / "link").symlink_to(tmp_path / "t")
+    (tmp_path / "t" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "b.txt").write_text("b")
+    (tmp_path / "t" / "b.txt").symlink_to(tmp_path / "other" / "b.txt")
+    with pytest.raises(StepError, match=r"is, holds or lies in the source .* name another place"):
+        ingest.run({}, {"output": Path(place)}, params(Source(path=source.format(tmp_path, tmp_path.name))), Tracker())
+    assert sorted(path.name for path in tmp_path.rglob("*.jsonl")) == ["a.jsonl"] * 2
+
+
+def test_an_output_beside_its_source_is_none_of_it(tmp_path: Path) -> None:
+    (tmp_path / "raw.jsonl").write_text('{"text": "a"}\n')
+    assert len(ingested(tmp_path, params(Source(path=str(tmp_path / "raw.jsonl"))))[1]) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_names_are_printed_without_what_moves_a_cursor(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t" / "a.txt").write_text("a text")
+    (tmp_path / "t" / "two\nlines\x1b[31m é.txt").write_text("")
+    ingested(tmp_path, params(Source(path=str(tmp_path / "t"))))
+    assert r"quarantined: two\nlines\x1b[31m é.txt: is empty" in capsys.readouterr().out.splitlines()
+
+
+def test_more_text_than_a_worker_may_hand_over_is_streamed(folder: Path, tmp_path: Path, monkeypatch) -> None:
+    _, expected, quarantine = ingested(tmp_path, params(Source(path=str(folder))))
+    monkeypatch.setattr(ingest, "HANDED_CHARS", 20)
+    files = inventory.list_files(Source(path=str(folder)))[0]
+    assert ingest.read_batch(files, 1_000) is None
+    assert ingested(tmp_path, params(Source(path=str(folder))))[1:] == (expected, quarantine)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
 def test_a_file_name_that_is_no_utf8_is_read_and_listed(tmp_path: Path) -> None:
     (tmp_path / "t").mkdir()

@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.errors import StepError
 from components.ingestion.readers.base import Limits
 from components.ingestion.readers.rows import bounded_lines
 
@@ -131,7 +132,7 @@ def test_nul_bytes_are_named(read: Callable, name: str) -> None:
     data = b"text\n\x00more"
     documents, (quarantined,) = read(name, gzip.compress(data) if name.endswith("gz") else data)
     assert not documents
-    assert "NUL bytes (first: 5)" in quarantined.reason
+    assert "holds a NUL (character 5)" in quarantined.reason
 
 
 @pytest.mark.parametrize(
@@ -160,6 +161,12 @@ def test_other_encodings_are_found_and_recorded(read: Callable) -> None:
         ("a.txt", b"text \xc3\x28\x81\x01", "byte 5: invalid continuation byte"),
         ("a.py", b"x = 1\ns = '\xe9'\n", "byte 11"),
         ("b.py", b"# coding: no-such-thing\n", "no-such-thing"),
+        *((f"{codec}.py", f"# coding: {codec}\n".encode(), f"'{codec}'") for codec in ("rot13", "zlib", "undefined")),
+        *(
+            (f"{codec}.py", f"# coding: {codec}\n'\\ud800 +2AA-'\n".encode(), r"half a surrogate pair ('\ud800')")
+            for codec in ("utf-7", "unicode_escape", "raw_unicode_escape")
+        ),
+        ("b.txt", "déjà vu, élève".encode() + b"\xff", "is UTF-8 but for a few bytes (byte 18: invalid start byte)"),
         ("a.md", "text".encode("utf-16") + b"x", "byte 10"),
     ],
 )
@@ -186,7 +193,167 @@ def test_parquet_of_another_schema_is_named(tmp_path: Path, read_path: Callable)
     assert reasons["c.parquet"] == "has no column 'text'; its columns: body, n"
     assert "cannot be read to its end" in reasons["d.parquet"]
     documents, _ = read_path(str(folder), text_column="body")
-    assert [(document.text, document.metadata) for document in documents] == [("x", {}), ("one", {"n": 1})]
+    assert [(document.text, document.metadata) for document in documents] == [
+        ("x", {"text": "b'x'"}),
+        ("one", {"n": 1}),
+    ]
+
+
+def test_a_value_that_python_does_not_have_costs_its_field_alone(tmp_path: Path, read_path: Callable) -> None:
+    years = pa.array([2**62, None], pa.int64())
+    columns = {
+        "text": ["one", "two"],
+        "far": years.cast(pa.timestamp("us")),
+        "day": pa.array([10**8, 0], pa.int32()).cast(pa.date32()),
+        "zone": years.cast(pa.timestamp("us", tz="Mars/Phobos")),
+        "score": [float("nan"), 1.5],
+        "list": [[float("inf"), 1.0], []],
+    }
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    (one, two), quarantined = read_path(str(tmp_path / "a.parquet"))
+    assert not quarantined
+    assert [name for name in ("far", "day", "zone") if one.metadata.pop(name).startswith("unreadable: ")] == [
+        "far",
+        "day",
+        "zone",
+    ]
+    assert one.metadata == {"list": [None, 1.0]}
+    assert two.metadata == {"day": "1970-01-01", "score": 1.5, "list": []}
+
+
+def test_a_string_that_is_no_utf8_costs_its_row_or_its_field_alone(tmp_path: Path, read_path: Callable) -> None:
+    strings = pa.array([b"good", b"ba\xff!", b"last"]).view(pa.string())
+    pq.write_table(pa.table({"text": strings, "n": [1, 2, 3]}), tmp_path / "a.parquet")
+    documents, (quarantined,) = read_path(str(tmp_path / "a.parquet"))
+    assert [document.text for document in documents] == ["good", "last"]
+    assert (quarantined.line, quarantined.reason) == (2, "its 'text' is not UTF-8 (byte 2: invalid start byte)")
+    pq.write_table(pa.table({"text": ["a", "b", "c"], "title": strings}), tmp_path / "b.parquet")
+    documents, quarantined = read_path(str(tmp_path / "b.parquet"))
+    assert [document.metadata["title"][:10] for document in documents] == ["good", "unreadable", "last"]
+    assert not quarantined
+
+
+def test_two_columns_of_the_texts_name_are_named(tmp_path: Path, read_path: Callable) -> None:
+    pq.write_table(pa.Table.from_arrays([pa.array(["a"])] * 2, names=["text", "text"]), tmp_path / "a.parquet")
+    documents, (quarantined,) = read_path(str(tmp_path / "a.parquet"))
+    assert not documents
+    assert quarantined.reason == "has 2 columns named 'text'; rename all but the one with the text"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems tell the peak otherwise")
+@pytest.mark.parametrize("dictionary", [True, False])
+def test_a_huge_value_that_packs_to_nothing_is_read_row_by_row(tmp_path: Path, dictionary: bool) -> None:
+    """In a process of its own, whose peak is told."""
+    texts = pa.DictionaryArray.from_arrays(pa.array([0] * 300), ["a" * 2_000_000])
+    table = pa.table({"text": texts if dictionary else texts[:30].cast(pa.string())})
+    with pq.ParquetWriter(
+        tmp_path / "a.parquet", table.schema, use_dictionary=dictionary, compression="zstd", store_schema=False
+    ) as file:
+        for _ in range(300 // len(table)):
+            file.write_table(table)
+    code = (
+        "import re, sys\n"
+        "from pathlib import Path\n"
+        "from components.ingestion.inventory import list_files\n"
+        "from components.ingestion.readers import Limits, read_file\n"
+        "from components.params import Source\n"
+        "(file,) = list_files(Source(path=sys.argv[1]))[0]\n"
+        "print(sum(len(item.text) for item in read_file(file, Limits(10_000_000))))\n"
+        "print(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "a.parquet")],
+        cwd=Path(__file__).parents[4],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    characters, peak = map(int, done.stdout.split())
+    assert characters == 300 * 2_000_000
+    assert peak < 400_000  # kB
+
+
+def test_a_row_group_that_is_a_bomb_is_not_unpacked(tmp_path: Path, read_path: Callable, monkeypatch) -> None:
+    monkeypatch.setattr("components.ingestion.readers.rows._BOMB_BYTES", 1_000_000)
+    with pq.ParquetWriter(
+        tmp_path / "a.parquet", pa.schema({"text": pa.string()}), compression="zstd", use_dictionary=False
+    ) as file:
+        file.write_table(pa.table({"text": ["a" * 100_000] * 100}))
+        file.write_table(pa.table({"text": ["after"]}))
+    (document,), (quarantined,) = read_path(str(tmp_path / "a.parquet"))
+    assert (document.text, document.source) == ("after", "a.parquet:101")
+    assert (quarantined.line, "a bomb" in quarantined.reason) == (1, True)
+
+
+def test_a_row_keeps_all_its_fields(read: Callable) -> None:
+    row = {"text": "t", "id": "<urn:1>", "quality": 0.4, "educational_value": 3, "kind": "news", "n": None}
+    own = {"source": "https://example.org", "line": 7, "file": "their.txt", "metadata": {"a": 1}}
+    (one, two), _ = read("a.jsonl", json.dumps(row).encode() + b"\n" + json.dumps(row | own).encode())
+    assert one.metadata == {"id": "<urn:1>", "quality": 0.4, "educational_value": 3, "kind": "news"}
+    assert (one.kind, one.quality, one.educational_value) == ("prose", None, None)
+    assert two.metadata == one.metadata | {
+        "a": 1, "file": "a.jsonl", "line": 2, "source_file": "their.txt", "source_line": 7
+    }  # fmt: skip
+
+
+def test_what_is_quarantined_of_a_row_leads_to_its_line(read: Callable) -> None:
+    rows = [{"text": "a"}, {"text": "b" * 1_001}, {"text": "c" * 1_001, "url": "https://example.org"}, {"text": "d\0"}]
+    (document,), quarantined = read("a.jsonl", "\n".join(map(json.dumps, rows)).encode(), max_chars=1_000)
+    assert document.text == "a"
+    assert [(entry.file, entry.line, entry.reason.partition(",")[0]) for entry in quarantined] == [
+        ("a.jsonl", 2, "1"),
+        ("a.jsonl", 3, "1"),
+        ("a.jsonl", 4, "holds a NUL (character 1): binary data"),
+    ]
+
+
+@pytest.mark.parametrize("metadata", ["[" * 200_000, "9" * 5_000, "[" * 60 + "]" * 60])
+def test_metadata_that_cannot_be_read_stay_a_string(read: Callable, metadata: str) -> None:
+    rows = [{"text": "before"}, {"text": "t", "metadata": metadata}, {"text": "after"}]
+    documents, quarantined = read("a.jsonl", "\n".join(map(json.dumps, rows)).encode())
+    assert [document.text for document in documents] == ["before", "t", "after"]
+    assert documents[1].metadata == {"metadata": metadata}
+    assert not quarantined
+
+
+def test_a_row_that_nests_too_deep_costs_no_other_row(read: Callable) -> None:
+    lines = [f'{{"text": "{depth}", "n": {"[" * depth}{"]" * depth}}}' for depth in (50, 51, 900, 5_000)]
+    (document,), quarantined = read("a.jsonl", "\n".join(lines).encode())
+    assert document.text == "50"
+    assert [entry.line for entry in quarantined] == [2, 3, 4]
+    assert "nests lists or objects more than 50 deep" in quarantined[0].reason
+
+
+def test_metadata_are_json(read: Callable) -> None:
+    (document,), _ = read("a.jsonl", b'{"text": "t", "a": [NaN, 1e999], "metadata": "{\\"b\\": [Infinity]}"}')
+    assert json.dumps(document.metadata, allow_nan=False) == '{"a": [null, null], "b": [null]}'
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_json_lines_of_another_encoding_are_named_as_a_whole(read: Callable, encoding: str) -> None:
+    documents, (quarantined,) = read("a.jsonl", ('{"text": "a"}\n' * 3).encode(encoding))
+    assert not documents
+    assert (
+        quarantined.line,
+        f"seems to be {encoding}, and JSON lines are UTF-8; convert it" in quarantined.reason,
+    ) == (
+        0,
+        True,
+    )
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), pa.ArrowMemoryError("realloc"), OSError(24, "Too many open files"), OSError(12, "Cannot")]
+)
+def test_memory_and_handles_that_run_out_end_the_step(read: Callable, monkeypatch, error: Exception) -> None:
+    def fail(file: object) -> None:
+        raise error
+
+    monkeypatch.setattr("components.ingestion.files.SourceFile.open_packed", fail)
+    with pytest.raises(
+        StepError, match=r"a\.jsonl cannot be read, since memory or file handles ran out .* start again"
+    ):
+        read("a.jsonl", ROWS)
 
 
 def test_the_text_may_stand_under_another_key(read: Callable) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from components.errors import StepError
 from components.ingestion.readers import pages
+from components.ingestion.readers.decoding import decode
 from components.ingestion.readers.page_process import DEEPEST, too_deep
 from components.ingestion.readers.pages import PageProcess, read_page, spdx
 
@@ -55,6 +56,7 @@ def test_the_kind_can_be_named(read: Callable) -> None:
         ("koi8-r", '<meta http-equiv=content-type content="text/html; charset=koi8-r">', "Вода в реке холодная"),
         ("shift_jis", '<meta charset="shift_jis">', "川の水は春には冷たい。"),
         ("cp1251", "", "Вода в реке весной холодная, потому что она приходит из снега гор. " * 5),
+        ("cp1252", '<meta charset="utf-8">', "Voilà une phrase tout à fait française, avec des œuvres élevées. " * 9),
         ("utf-16", "", "naïve café"),
         ("iso2022_jp", "", "川の水は春には冷たい。"),
     ],
@@ -74,6 +76,32 @@ def test_bytes_of_no_encoding_are_quarantined_with_the_offset(read: Callable) ->
     documents, (quarantined,) = read("a.html", b"<p>text" + bytes(range(128, 256)) * 3 + b"\x01\x02</p>")
     assert not documents
     assert "byte 7: invalid start byte" in quarantined.reason
+
+
+@pytest.mark.parametrize("head", ["", '<meta charset="utf-8">', '<meta charset="x-none">', '<meta charset="latin1">'])
+def test_a_page_of_utf8_with_one_wrong_byte_is_not_guessed_at(read: Callable, head: str) -> None:
+    data = page(f"Voilà une phrase française, avec des œuvres élevées. {STORY}", head).encode()
+    documents, (quarantined,) = read("a.html", data.replace(b"phrase", b"phr\xffase"))
+    assert not documents
+    assert "is UTF-8 but for a few bytes (byte" in quarantined.reason
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("cp874", "ร้านอาหารในประเทศไทยมีมากมาย"),
+        ("euc_kr", "언어 모델에 관한 한국어 문장입니다"),
+        ("gb2312", "关于语言模型的中文句子"),
+    ],
+)
+def test_characters_of_utf8_by_chance_make_none(encoding: str, text: str) -> None:
+    assert decode((text * 9).encode(encoding), [encoding])[0] == text * 9
+
+
+def test_a_nul_in_a_page_is_named(read: Callable) -> None:
+    documents, (quarantined,) = read("a.html", page(STORY).replace("water", "wa\0ter").encode())
+    assert not documents
+    assert "holds a NUL (character" in quarantined.reason
 
 
 def test_a_page_may_name_its_licence(read: Callable) -> None:
@@ -157,4 +185,7 @@ def test_the_process_ends_with_its_owner() -> None:
 def test_a_parser_that_does_not_start_is_no_fault_of_the_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pages.sys, "executable", "/bin/false")
     with pytest.raises(StepError, match="the parser of HTML does not start; `/bin/false -I"):
+        PageProcess().ask(page(STORY))
+    monkeypatch.setattr(pages.sys, "executable", "/nowhere")  # Popen itself fails, as without memory or handles
+    with pytest.raises(StepError, match="the parser of HTML does not start"):
         PageProcess().ask(page(STORY))
