@@ -23,7 +23,7 @@ from components.ingestion.python_library import LIBRARY, library_files
 from components.ingestion.readers import EXPECTED, reader_of
 from components.ingestion.readers.base import is_scarcity, no_file
 from components.ingestion.readers.hub import is_hub, parse, resolve
-from components.ingestion.remote import is_remote, list_remote
+from components.ingestion.remote import is_remote, list_remote, public
 from components.params import Params, Source
 from components.tracking import Tracker, project_home
 
@@ -159,7 +159,11 @@ def take(params: Params) -> dict[str, Any]:
     hashes = KnownHashes(project_home() / ".phiforge" / "source-hashes.json")
     for source in params.ingestion.sources:
         files, ignored = list_files(source)
-        entry: dict[str, Any] = {"path": source.path, "files": len(files), "bytes": sum(file.size for file in files)}
+        entry: dict[str, Any] = {
+            "path": public(source.path),
+            "files": len(files),
+            "bytes": sum(file.size for file in files),
+        }
         if source.path == "python":
             entry["python"] = f"{platform.python_implementation()} {platform.python_version()}"
         else:
