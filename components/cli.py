@@ -56,7 +56,8 @@ class Command:
     """A step as a command: its name, its arguments, and the sections of params.yaml that it reads.
 
     `run(inputs, outputs, params, tracker)` does the work and returns the summary, a JSON object whose numbers are
-    facts of the data (no times): equal inputs give an equal summary. `inputs` also holds the options.
+    facts of the data (no times): equal inputs give an equal summary. `inputs` also holds the options, `outputs` the place of the
+    `summary`, which is written for the step.
     """
 
     step: str
@@ -89,7 +90,7 @@ def execute(command: Command, arguments: argparse.Namespace) -> int:
         sections = only(params, command.sections)
         tracked = command.tracked and WITHIN not in os.environ
         with track(command.step, sections, dependencies) if tracked else nullcontext(Tracker()) as tracker:
-            summary = command.run(inputs, outputs, params, tracker)
+            summary = command.run(inputs, outputs | {"summary": arguments.summary}, params, tracker)
             seconds, cpu_seconds = time.monotonic() - started, time.process_time() - cpu
             tracker.metrics(_numbers(summary) | {"seconds": seconds, "cpu_seconds": cpu_seconds})
             if arguments.summary:

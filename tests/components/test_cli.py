@@ -49,7 +49,7 @@ def test_the_step_gets_paths_options_and_typed_parameters(tmp_path: Path) -> Non
 
     assert call(work, tmp_path, "--seed", "9", "--set", "seed=4", "--summary", str(tmp_path / "s.json")) == 0
     assert seen["inputs"] == {"documents": [tmp_path / "in"], "seed": 9}
-    assert seen["outputs"] == {"output": tmp_path / "out"}
+    assert seen["outputs"] == {"output": tmp_path / "out", "summary": tmp_path / "s.json"}
     assert seen["seed"] == 4
     assert json.loads((tmp_path / "s.json").read_text()) == {"rows": 2, "by": {"kind": 1.5}}
 

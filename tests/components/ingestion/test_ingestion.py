@@ -11,10 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from components.cli import main
 from components.documents import read_documents
 from components.errors import StepError
 from components.files import sha256_file
 from components.ingestion import ingest, inventory
+from components.ingestion.__main__ import COMMAND
 from components.ingestion.inventory import take
 from components.ingestion.python_library import library_files, module_documents, read_module
 from components.params import BenchmarkingParams, EngineParams, IngestionParams, Params, Source
@@ -367,3 +369,14 @@ def test_a_limit_takes_the_first_documents_of_its_source_and_reads_no_further(tm
     for kind in ("serial", "threads"):
         _, documents, _ = ingested(tmp_path, params(*sources, kind=kind))
         assert [document.text for document in documents] == expected
+
+
+def test_a_summary_that_would_replace_a_source_is_refused(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("{}")
+    file = next(path for path in sorted(folder.rglob("*")) if path.is_file())
+    before = file.read_bytes()
+    arguments = ["--output", str(tmp_path / "out"), "--summary", str(file), "--params", str(tmp_path / "params.yaml")]
+    with pytest.raises(SystemExit) as ended:
+        main(COMMAND, [*arguments, "--set", f"ingestion.sources=[{{path: {json.dumps(str(folder))}}}]"])
+    assert ended.value.code == 1
+    assert file.read_bytes() == before

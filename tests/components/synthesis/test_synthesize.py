@@ -270,7 +270,8 @@ def test_command_line(seeds, tmp_path, capsys):
     given = parser(COMMAND).parse_args([*arguments, *small, "--summary", str(tmp_path / "s.json")])
     assert execute(COMMAND, given) == 0
     assert json.loads((tmp_path / "s.json").read_text())["exam_tasks"] == 0
-    given = parser(COMMAND).parse_args(["--seeds", str(tmp_path), *arguments[2:]])
+    (tmp_path / "empty").mkdir()
+    given = parser(COMMAND).parse_args(["--seeds", str(tmp_path / "empty"), *arguments[2:]])
     assert execute(COMMAND, given) == 1
     assert "has no part-*.parquet" in capsys.readouterr().err.strip().splitlines()[-1]
 
