@@ -14,7 +14,7 @@ from typing import Any
 
 from components.errors import StepError
 from components.ingestion.files import SourceFile, shortened
-from components.ingestion.readers.base import Limits, Quarantined, Read
+from components.ingestion.readers.base import Limits, Quarantined, Read, is_scarcity
 from components.ingestion.readers.rows import TEXT, row_document
 from components.params import Source
 from components.tracking import project_home
@@ -134,6 +134,8 @@ def read_hub(file: SourceFile, limits: Limits) -> Read:
                     item.metadata.pop("line", None)
                 yield item
         except OSError as error:
+            if is_scarcity(error):
+                raise
             reason = (
                 f"its file {name} cannot be read to its end, after {number - before:,} rows ({error}); others are read"
             )
@@ -156,6 +158,8 @@ def _breaks(found: Dataset, where: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # the library raises errors of several others
+        if is_scarcity(error):
+            raise
         said = shortened(f"{type(error).__name__}: {error}")
         if found.is_local:
             raise OSError(said) from error

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from components.documents import Document
 from components.ingestion.files import BROKEN, SourceFile, shortened
-from components.ingestion.readers.base import MAX_PAGE_BYTES, Limits, NotText, Quarantined, Read
+from components.ingestion.readers.base import MAX_PAGE_BYTES, Limits, NotText, Quarantined, Read, is_scarcity
 from components.ingestion.readers.decoding import decode
 from components.ingestion.readers.html import page_metadata
 from components.ingestion.readers.pages import Refused, read_page, web_encoding
@@ -77,6 +77,8 @@ class Whole:
         try:
             data = self._stream.read1(size) if hasattr(self._stream, "read1") else self._stream.read(size)
         except BROKEN as error:
+            if is_scarcity(error):
+                raise
             self._error = error
             wrong = isinstance(error, (zlib.error, lzma.LZMAError, gzip.BadGzipFile))
             self.is_corrupt = wrong and not str(error).startswith(NEXT_IS_NO_GZIP)
@@ -150,6 +152,8 @@ def _read_record(record: Record, number: int, file: SourceFile, others: Counter[
             _count(others, content_type)
             return None
     except (NotText, Refused, *BROKEN) as error:
+        if is_scarcity(error):
+            raise
         return Quarantined(file.name, number, f"{short}: {shortened(str(error))}")
     if not is_whole:
         where.setdefault("truncated", True)
