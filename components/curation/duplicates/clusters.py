@@ -154,7 +154,7 @@ def _alike(
     least = np.concatenate(
         [np.full(fixed, 2.0, dtype=np.float32), _thresholds(kinds[ranked[fixed:]], params.thresholds)]
     )
-    candidates = Candidates(sketches, ranks, params.bands, min(params.thresholds.values()))
+    candidates = Candidates(sketches, ranks, min(params.thresholds.values()))
     tested, (left, right, values) = np.zeros(0, dtype=np.uint64), none
     active = np.ones(len(ranked), dtype=bool)
     with ShingleSets(documents, texts, scratch) as sets:
