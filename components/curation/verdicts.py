@@ -30,7 +30,8 @@ class Verdicts:
         self, documents: Cleaned, scores: np.ndarray, low: np.ndarray, clusters: Clusters, params: CurationParams
     ) -> None:
         self.documents, self.scores, self.low, self.clusters, self.params = documents, scores, low, clusters, params
-        self._kept, self._exact = clusters.kept, clusters.exact
+        self._kept, self._exact, self._known = clusters.kept, clusters.exact, clusters.known
+        self._sizes = clusters.sizes(~low)  # what goes for its value is nobody's duplicate
         self.tally = Tally()
 
     def __iter__(self) -> Iterator[Document | Drop]:
@@ -52,20 +53,30 @@ class Verdicts:
 
     def _verdict(self, position: int, row: dict[str, Any], keeper: str) -> Document | Drop:
         score = float(self.scores[position])
-        size = int(self.clusters.size[position])
         if self.low[position]:
             least = self.params.education.min_value[row["kind"]]
-            return _drop(row, "educational_value", round(score, 4), least, f"educational value {score:.2f} of 5")
+            return _drop(row, "educational_value", score, least, f"educational value {score:.2f} of 5")
         if self._kept[position]:
             row["educational_value"] = None if np.isnan(score) else score
-            if size > 1:
+            if (size := int(self._sizes[position])) > 1:
                 row["metadata"]["cluster_size"] = size
             return Document(**row)
+        return self._duplicate(position, row, keeper)
+
+    def _duplicate(self, position: int, row: dict[str, Any], keeper: str) -> Drop:
+        """Every sentence names the keeper as `document ID`, for programs to find."""
+        known, size = self._known[position], int(self._sizes[position])
         if self._exact[position]:
-            return _drop(row, "exact_duplicate", None, None, f"same text as document {keeper}, one of {size}")
-        threshold = self.params.duplicates.thresholds[row["kind"]]
-        jaccard = round(float(self.clusters.jaccard[position]), 4)
-        return _drop(row, "near_duplicate", jaccard, threshold, f"resembles document {keeper}, which stands for {size}")
+            about = "of an earlier run" if known else f"one of {size}"
+            return _drop(row, "exact_duplicate", None, None, f"same text as document {keeper}, {about}")
+        about = "of an earlier run; the figure is estimated" if known else f"which stands for {size}"
+        resembles = f"resembles document {keeper}, {about}"
+        jaccard = self.clusters.jaccard[position]
+        threshold = self.params.duplicates.thresholds.get(row["kind"])
+        if threshold is None or jaccard < np.float32(threshold):  # the text went by the threshold of another kind
+            return _drop(row, "exact_duplicate", None, None, f"same text as one of another kind that {resembles}")
+        value = max(round(float(jaccard), 4), threshold)  # as float32, or rounded, what reaches it may be a bit less
+        return _drop(row, "near_duplicate", value, threshold, resembles)
 
 
 def low_values(documents: Cleaned, scores: np.ndarray, params: CurationParams) -> np.ndarray:
