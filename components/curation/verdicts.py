@@ -2,11 +2,15 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from components.curation.clean import DROPS, STEP
+from components.curation.clean import DOCUMENTS, DROPS, STEP
 from components.curation.cleaned import Cleaned
 from components.curation.duplicates.clusters import Clusters
 from components.curation.tally import Tally
@@ -29,6 +33,7 @@ class Verdicts:
     def __init__(
         self, documents: Cleaned, scores: np.ndarray, low: np.ndarray, clusters: Clusters, params: CurationParams
     ) -> None:
+        clusters = with_best_origins(documents, clusters)
         self.documents, self.scores, self.low, self.clusters, self.params = documents, scores, low, clusters, params
         self._kept, self._exact, self._known = clusters.kept, clusters.exact, clusters.known
         self._sizes = clusters.sizes(~low)  # what goes for its value is nobody's duplicate
@@ -77,6 +82,39 @@ class Verdicts:
             return _drop(row, "exact_duplicate", None, None, f"same text as one of another kind that {resembles}")
         value = max(round(float(jaccard), 4), threshold)  # as float32, or rounded, what reaches it may be a bit less
         return _drop(row, "near_duplicate", value, threshold, resembles)
+
+
+def with_best_origins(documents: Cleaned, clusters: Clusters) -> Clusters:
+    """Of equal texts of one kind, which are worth the same, the one stays that has a known licence and then the smallest
+    source, wherever it stands. Origins are read here, of such documents alone; `find` needs none.
+    """
+    same = clusters.exact & ~clusters.known
+    same[same] = documents.kinds[same] == documents.kinds[clusters.keeper[same]]
+    tied = np.union1d(np.flatnonzero(same), clusters.keeper[same])
+    if not len(tied):
+        return clusters
+    keepers = clusters.keeper[tied]
+    origins = (
+        _origins(documents, tied).append_column("keeper", pa.array(keepers)).append_column("position", pa.array(tied))
+    )
+    ways = [(name, "ascending") for name in ("keeper", "unknown", "source", "license", "position")]
+    order = pc.sort_indices(origins, sort_keys=ways).to_numpy()
+    stays, first = np.unique(keepers[order], return_index=True)
+    best = np.arange(len(clusters.ids), dtype=clusters.keeper.dtype)
+    best[stays] = tied[order[first]]
+    return replace(clusters, keeper=best[clusters.keeper])
+
+
+def _origins(documents: Cleaned, positions: np.ndarray) -> pa.Table:
+    """Licence, whether it is unknown, and source at ascending positions."""
+    parts = []
+    bounds = np.searchsorted(positions, documents.starts)
+    for number, (first, last) in enumerate(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)):
+        if first < last:
+            rows = positions[first:last] - documents.starts[number]
+            parts.append(pq.read_table(documents.folders[number] / DOCUMENTS, columns=["license", "source"]).take(rows))
+    table = pa.concat_tables(parts)
+    return table.append_column("unknown", pc.equal(table["license"], "unknown"))
 
 
 def low_values(documents: Cleaned, scores: np.ndarray, params: CurationParams) -> np.ndarray:

@@ -109,7 +109,7 @@ def find(
 def _same(ids: np.ndarray, kinds: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For each document the position of the best one with its text, an earlier one before all; and all such positions.
 
-    Of equal scores the first kind is best, then the first position: which of equal texts stays changes no text.
+    Of equal scores the first kind is best, then the first position, which `verdicts` replaces by the best origin.
     """
     documents, older = len(kinds), len(ids) - len(kinds)
     new = np.arange(len(ids)) < documents

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -490,3 +491,33 @@ def test_a_near_duplicates_figure_reaches_its_threshold(tmp_path: Path, digits: 
     )
     assert [row["rule"] for row in ledger] == ["near_duplicate"]
     assert ledger[0]["value"] >= ledger[0]["threshold"] == threshold
+
+
+def test_of_equal_texts_one_of_known_licence_stays_then_the_smallest_source(tmp_path: Path) -> None:
+    one, other = essays(2)
+    origins = [("a", "unknown"), ("c", "MIT"), ("b", "CC0-1.0"), ("b", "MIT")]
+    rows = [Document(one, "prose", source, license, "test") for source, license in origins]
+    rows += [document(other, source=source) for source in "zyxzy"]
+    for number, order in enumerate((rows, rows[::-1])):
+        _, kept, ledger = curated(tmp_path / str(number), order)
+        assert sorted((d.source, d.license) for d in kept) == [("b", "CC0-1.0"), ("x", "MIT")]
+        assert Counter(row["source"] for row in ledger) == Counter("acbzyzy")
+
+
+def test_the_order_of_the_sources_decides_nothing(tmp_path: Path) -> None:
+    """Of texts in several kinds, of several origins, and of those nearly the same, with their values."""
+    texts = functions(90)
+    rows = [document(text, "code", f"code {number}") for number, text in enumerate(texts)]
+    rows += [document(text, "prose", f"prose {number}") for number, text in enumerate(texts[:70])]
+    rows += [document(f"{text}# no more", "prose", f"nearly {number}") for number, text in enumerate(texts[::5])]
+    rows += [replace(row, source=f"free {row.source}", license="unknown") for row in rows[::3]]
+    found = []
+    for seed in range(3):
+        random.Random(seed).shuffle(rows)
+        loose = {"education": {"min_value": {"code": 0.3}}, "code": {"kinds": []}}
+        summary, kept, ledger = curated(tmp_path / str(seed), rows, **loose)
+        report = json.loads((tmp_path / str(seed) / "report" / "curation.json").read_text())
+        documents = sorted((d.id, d.kind, d.source, d.license, d.educational_value, str(d.metadata)) for d in kept)
+        found.append((documents, sorted(map(str, ledger)), summary, report["education"]))
+    assert found[0] == found[1] == found[2]
+    assert {row["rule"] for row in ledger} == {"educational_value", "exact_duplicate", "near_duplicate"}
