@@ -17,6 +17,7 @@ from components.curation.education.annotate import annotate
 from components.curation.education.classifier import LEAST, Classifier, fit
 from components.curation.education.sample import READ, Sample, stratum
 from components.curation.work import Work
+from components.documents import KINDS
 from components.files import save_array, scratch_directory, sha256_file
 from components.params.education import EducationParams
 
@@ -65,19 +66,18 @@ def score(documents: Cleaned, work: Work, params: EducationParams, seed: int) ->
 
 
 def _sample(documents: Cleaned, count: int, seed: int) -> tuple[np.ndarray, list[str], list[str]]:
-    """Positions, ids and kinds of the documents to label, by position."""
+    """Positions, ids and kinds of the documents to label, by position. A text in several kinds is of the first in KINDS."""
     sample = Sample(count, seed)
     for number in range(len(documents.folders)):
         ids, kinds, lengths = documents.strata(number)
         sample.add(ids, [stratum(kind, length) for kind, length in zip(kinds, lengths, strict=True)])
-    waiting = set(sample.ids())
-    chosen: list[tuple[int, str, str]] = []
+    first = dict.fromkeys(sample.ids(), (len(KINDS), 0))  # place of the kind, and position
     for number, start in enumerate(documents.starts[:-1].tolist()):
         ids, kinds, _ = documents.strata(number)
         for offset, (name, kind) in enumerate(zip(ids, kinds, strict=True)):
-            if name in waiting:
-                waiting.remove(name)
-                chosen.append((start + offset, name, kind))
+            if name in first:
+                first[name] = min(first[name], (KINDS.index(kind), start + offset))
+    chosen = sorted((position, name, KINDS[place]) for name, (place, position) in first.items())
     positions = np.array([position for position, _, _ in chosen], dtype=np.int64)
     return positions, [name for _, name, _ in chosen], [kind for _, _, kind in chosen]
 

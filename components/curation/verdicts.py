@@ -2,11 +2,15 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from components.curation.clean import DROPS, STEP
+from components.curation.clean import DOCUMENTS, DROPS, STEP
 from components.curation.cleaned import Cleaned
 from components.curation.duplicates.clusters import Clusters
 from components.curation.tally import Tally
@@ -29,8 +33,10 @@ class Verdicts:
     def __init__(
         self, documents: Cleaned, scores: np.ndarray, low: np.ndarray, clusters: Clusters, params: CurationParams
     ) -> None:
+        clusters = with_best_origins(documents, clusters)
         self.documents, self.scores, self.low, self.clusters, self.params = documents, scores, low, clusters, params
-        self._kept, self._exact = clusters.kept, clusters.exact
+        self._kept, self._exact, self._known = clusters.kept, clusters.exact, clusters.known
+        self._sizes = clusters.sizes(~low)  # what goes for its value is nobody's duplicate
         self.tally = Tally()
 
     def __iter__(self) -> Iterator[Document | Drop]:
@@ -52,20 +58,63 @@ class Verdicts:
 
     def _verdict(self, position: int, row: dict[str, Any], keeper: str) -> Document | Drop:
         score = float(self.scores[position])
-        size = int(self.clusters.size[position])
         if self.low[position]:
             least = self.params.education.min_value[row["kind"]]
-            return _drop(row, "educational_value", round(score, 4), least, f"educational value {score:.2f} of 5")
+            return _drop(row, "educational_value", score, least, f"educational value {score:.2f} of 5")
         if self._kept[position]:
             row["educational_value"] = None if np.isnan(score) else score
-            if size > 1:
+            if (size := int(self._sizes[position])) > 1:
                 row["metadata"]["cluster_size"] = size
             return Document(**row)
+        return self._duplicate(position, row, keeper)
+
+    def _duplicate(self, position: int, row: dict[str, Any], keeper: str) -> Drop:
+        """Every sentence names the keeper as `document ID`, for programs to find."""
+        known, size = self._known[position], int(self._sizes[position])
         if self._exact[position]:
-            return _drop(row, "exact_duplicate", None, None, f"same text as document {keeper}, one of {size}")
-        threshold = self.params.duplicates.thresholds[row["kind"]]
-        jaccard = round(float(self.clusters.jaccard[position]), 4)
-        return _drop(row, "near_duplicate", jaccard, threshold, f"resembles document {keeper}, which stands for {size}")
+            about = "of an earlier run" if known else f"one of {size}"
+            return _drop(row, "exact_duplicate", None, None, f"same text as document {keeper}, {about}")
+        about = "of an earlier run; the figure is estimated" if known else f"which stands for {size}"
+        resembles = f"resembles document {keeper}, {about}"
+        jaccard = self.clusters.jaccard[position]
+        threshold = self.params.duplicates.thresholds.get(row["kind"])
+        if threshold is None or jaccard < np.float32(threshold):  # the text went by the threshold of another kind
+            return _drop(row, "exact_duplicate", None, None, f"same text as one of another kind that {resembles}")
+        value = max(round(float(jaccard), 4), threshold)  # as float32, or rounded, what reaches it may be a bit less
+        return _drop(row, "near_duplicate", value, threshold, resembles)
+
+
+def with_best_origins(documents: Cleaned, clusters: Clusters) -> Clusters:
+    """Of equal texts of one kind, which are worth the same, the one stays that has a known licence and then the smallest
+    source, wherever it stands. Origins are read here, of such documents alone; `find` needs none.
+    """
+    same = clusters.exact & ~clusters.known
+    same[same] = documents.kinds[same] == documents.kinds[clusters.keeper[same]]
+    tied = np.union1d(np.flatnonzero(same), clusters.keeper[same])
+    if not len(tied):
+        return clusters
+    keepers = clusters.keeper[tied]
+    origins = (
+        _origins(documents, tied).append_column("keeper", pa.array(keepers)).append_column("position", pa.array(tied))
+    )
+    ways = [(name, "ascending") for name in ("keeper", "unknown", "source", "license", "position")]
+    order = pc.sort_indices(origins, sort_keys=ways).to_numpy()
+    stays, first = np.unique(keepers[order], return_index=True)
+    best = np.arange(len(clusters.ids), dtype=clusters.keeper.dtype)
+    best[stays] = tied[order[first]]
+    return replace(clusters, keeper=best[clusters.keeper])
+
+
+def _origins(documents: Cleaned, positions: np.ndarray) -> pa.Table:
+    """Licence, whether it is unknown, and source at ascending positions."""
+    parts = []
+    bounds = np.searchsorted(positions, documents.starts)
+    for number, (first, last) in enumerate(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)):
+        if first < last:
+            rows = positions[first:last] - documents.starts[number]
+            parts.append(pq.read_table(documents.folders[number] / DOCUMENTS, columns=["license", "source"]).take(rows))
+    table = pa.concat_tables(parts)
+    return table.append_column("unknown", pc.equal(table["license"], "unknown"))
 
 
 def low_values(documents: Cleaned, scores: np.ndarray, params: CurationParams) -> np.ndarray:

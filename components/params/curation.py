@@ -40,18 +40,11 @@ class DuplicatesParams(Section):
     permutations: int = Field(
         128, ge=16, le=1024, description="MinHash: values a sketch; the error falls with the root"
     )
-    bands: int = Field(25, ge=1, description="MinHash: bands a sketch is cut into; more of them find more pairs")
     thresholds: dict[Kind, Annotated[float, Field(ge=0.5, le=1)]] = Field(
         {"web": 0.7, "prose": 0.7, "code": 0.7, "textbook": 0.7, "exercise": 0.7},
         description="Jaccard similarity of word 5-grams to a better document from which one goes; 1: equal words only",
     )
     earlier: str = Field("", description="Index of what earlier runs have kept, whose duplicates go; empty: none")
-
-    @model_validator(mode="after")
-    def _bands_fit(self) -> "DuplicatesParams":
-        if self.bands > self.permutations:
-            raise ValueError(f"bands {self.bands} is more than permutations {self.permutations}; a band has a value")
-        return self
 
 
 class CurationParams(Section):

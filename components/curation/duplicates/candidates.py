@@ -1,27 +1,40 @@
 """Pairs of documents that may be near-duplicates: those whose sketches agree in a band.
 
 Locality-sensitive hashing (Indyk and Motwani 1998): a sketch is cut into bands of `rows` values; two texts of Jaccard
-similarity J agree in at least one of b bands with probability 1 - (1 - J^rows)^b, which is .99 at 0.7 with 25 bands of
-5. Bands are taken a few at a time, so that the keys of all are never in memory at once.
+similarity J agree in at least one of b bands with probability 1 - (1 - J^rows)^b. The rows follow from the threshold: as
+many as leave .99 of the pairs there, which at 0.7 is 25 bands of 5. Bands are taken a few at a time, so that the keys of
+all are never in memory at once.
 
 Documents are named by their rank here: 0 is the best. A pair is one number, the better rank in its upper half.
 """
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 
 from components.curation.duplicates.sketches import SketchFiles
 
+_MISSED = 0.0105  # of pairs at the threshold those that agree in no band, at most: 1 %, rounded
 _AT_ONCE = 5  # bands: 40 bytes a document
 _SLOTS = 128  # values of a sketch that stay in memory, four bits of each
 _EQUAL_BY_CHANCE = 1 / 16
-_MARGIN = 0.14  # of the estimate from them: 3.3 standard errors at 0.7
+_MARGIN = 0.14  # of the estimate from them: 3.3 standard errors at 0.7, 3.0 at 0.5
 _MOST = 8  # pairs a document and round: the likeliest
 _PENDING = 1 << 22  # pairs before the less likely ones go: 36 MB
 _COMPARED = 1 << 16  # pairs at once: 8 MB
 _LOW = np.uint64(0x1111111111111111)
 _LOWER_HALF = np.uint64(0xFFFFFFFF)
+
+
+def rows_of_a_band(permutations: int, threshold: float) -> int:
+    """The most with which pairs at the threshold are candidates: the more, the fewer pairs agree by chance.
+
+    One will do for all that the parameters allow: 16 permutations miss one pair in 65,536 at 0.5.
+    """
+    return max(
+        rows for rows in range(1, permutations + 1) if (1 - threshold**rows) ** (permutations // rows) <= _MISSED
+    )
 
 
 class Candidates:
@@ -30,17 +43,17 @@ class Candidates:
     Args:
         sketches: of all documents, by position.
         ranks: int32 (documents,): rank of each position; -1 for those that take no part.
-        bands: cut from each sketch.
-        threshold: pairs that are clearly below are left out, by an estimate from four bits of 128 values
-            (b-bit minwise hashing: Li and König 2010).
+        threshold: of the Jaccard similarity. Pairs that are clearly below are left out, by an estimate from four bits of
+            128 values (b-bit minwise hashing: Li and König 2010).
     """
 
-    def __init__(self, sketches: SketchFiles, ranks: np.ndarray, bands: int, threshold: float) -> None:
-        self._sketches, self._ranks, self._bands = sketches, ranks, bands
-        self._rows = sketches.permutations // bands
-        self._mix = np.random.default_rng(bands).integers(0, 2**63, self._rows, dtype=np.uint64) * 2 + 1
+    def __init__(self, sketches: SketchFiles, ranks: np.ndarray, threshold: float) -> None:
+        self._sketches, self._ranks = sketches, ranks
+        self._rows = rows_of_a_band(sketches.permutations, threshold)
+        self._bands = sketches.permutations // self._rows
+        self._mix = np.random.default_rng(self._bands).integers(0, 2**63, self._rows, dtype=np.uint64) * 2 + 1
         self._short = self._shorten(int(ranks.max(initial=-1)) + 1)
-        likely = threshold - _MARGIN
+        likely = threshold - _MARGIN * math.sqrt(_SLOTS / min(sketches.permutations, _SLOTS))  # fewer values say less
         self._least = _SLOTS * (likely + (1 - likely) * _EQUAL_BY_CHANCE)
 
     def _shorten(self, documents: int) -> np.ndarray:

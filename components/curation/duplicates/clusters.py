@@ -36,13 +36,11 @@ class Clusters:
             earlier run.
         jaccard: float32, similarity to the keeper: 1 for a text that stays or is the same, an estimate from sketches
             where the keeper is of an earlier run.
-        size: int32, documents of this run that its keeper stands for, itself among them.
         ids: uint64 (documents and those of earlier runs, 2), packed.
     """
 
     keeper: np.ndarray
     jaccard: np.ndarray
-    size: np.ndarray
     ids: np.ndarray
 
     @property
@@ -54,6 +52,15 @@ class Clusters:
     def exact(self) -> np.ndarray:
         """bool, by position: it goes because its keeper has the very same text."""
         return ~self.kept & (self.ids[self.keeper] == self.ids[: len(self.keeper)]).all(axis=1)
+
+    @property
+    def known(self) -> np.ndarray:
+        """bool, by position: its keeper is a document of an earlier run."""
+        return self.keeper >= len(self.keeper)
+
+    def sizes(self, counted: np.ndarray) -> np.ndarray:
+        """int32, by position: so many of the documents that count (bool, by position) have the same keeper."""
+        return np.bincount(self.keeper[counted], minlength=len(self.ids)).astype(np.int32)[self.keeper]
 
     def cluster(self, positions: np.ndarray) -> list[str]:
         """The ids of the keepers of documents, which name their clusters."""
@@ -96,15 +103,13 @@ def find(
     ranks = np.empty(len(ids), dtype=np.int32)
     ranks[ranked] = np.arange(len(ranked), dtype=np.int32)
     rank = ranks[same]  # of the best document with the text
-    keeper = ranked[stands[rank]]
-    size = np.bincount(keeper, minlength=len(ids)).astype(np.int32)[keeper]
-    return Clusters(keeper, jaccard[rank], size, ids)
+    return Clusters(ranked[stands[rank]], jaccard[rank], ids)
 
 
 def _same(ids: np.ndarray, kinds: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For each document the position of the best one with its text, an earlier one before all; and all such positions.
 
-    Of equal scores the first kind is best, then the first position: which of equal texts stays changes no text.
+    Of equal scores the first kind is best, then the first position, which `verdicts` replaces by the best origin.
     """
     documents, older = len(kinds), len(ids) - len(kinds)
     new = np.arange(len(ids)) < documents
@@ -154,7 +159,7 @@ def _alike(
     least = np.concatenate(
         [np.full(fixed, 2.0, dtype=np.float32), _thresholds(kinds[ranked[fixed:]], params.thresholds)]
     )
-    candidates = Candidates(sketches, ranks, params.bands, min(params.thresholds.values()))
+    candidates = Candidates(sketches, ranks, min(params.thresholds.values()))
     tested, (left, right, values) = np.zeros(0, dtype=np.uint64), none
     active = np.ones(len(ranked), dtype=bool)
     with ShingleSets(documents, texts, scratch) as sets:

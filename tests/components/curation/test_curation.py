@@ -1,6 +1,7 @@
 """Curation: what stays is clean and single, what goes stands in the ledger with its figure."""
 
 import json
+import math
 import os
 import random
 import re
@@ -11,9 +12,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -23,7 +28,8 @@ from components.curation import curate, work
 from components.curation.education.sample import READ
 from components.curation.rules import alpha_fraction, duplicate_line_fraction, first_failure
 from components.curation.text import normalise
-from components.documents import Document, DocumentWriter, document_id, read_documents
+from components.curation.verdicts import low_values
+from components.documents import KINDS, Document, DocumentWriter, document_id, read_documents
 from components.errors import StepError
 from components.params import BenchmarkingParams, CurationParams, EngineParams, Params
 from components.tracking import Tracker
@@ -400,3 +406,118 @@ def test_normalise_is_idempotent(text: str) -> None:
 def test_fractions_are_fractions(text: str, lines: list[str]) -> None:
     assert 0 <= alpha_fraction(text) <= 1
     assert 0 <= duplicate_line_fraction(lines) < 1 or not lines
+
+
+def named_keeper(row: dict) -> str:
+    """The id that a program finds in the ledger's sentence on a duplicate."""
+    (keeper,) = re.findall(r"\bdocument ([0-9a-f]{32})\b", row["detail"])
+    return keeper
+
+
+def near(texts: list[str]) -> list[str]:
+    """Each text and a longer one that is nearly the same, and the worse of the two: its id is greater."""
+    pairs = []
+    for text in texts:
+        longer = (text.replace(".\n", f" end{number}.\n") for number in range(1000))
+        pairs += [text, next(other for other in longer if document_id(other) > document_id(text))]
+    return pairs
+
+
+@pytest.mark.parametrize("thresholds", [{"prose": 0.7}, {"prose": 0.7, "code": 1.0}])
+def test_a_text_in_two_kinds_is_one_text(tmp_path: Path, thresholds: dict[str, float]) -> None:
+    better, text = near(essays(1, words=200))
+    rows = [document(better), document(text, source="as prose"), document(text, "code", source="as code")]
+    loose = {"max_line_chars": 9999, "code": {"kinds": []}}  # it is no code
+    _, kept, ledger = curated(tmp_path, rows, duplicates={"thresholds": thresholds}, **loose)
+    assert [(d.text, d.metadata["cluster_size"]) for d in kept] == [(better, 3)]
+    assert {row["source"]: row["rule"] for row in ledger} == {
+        "as prose": "near_duplicate",
+        "as code": "exact_duplicate",
+    }
+    assert all(named_keeper(row) == kept[0].id for row in ledger)
+    assert all(row["value"] is None or row["value"] >= row["threshold"] for row in ledger)
+
+
+def test_the_ledger_names_every_duplicates_keeper_in_the_same_words(tmp_path: Path) -> None:
+    old, new = near(essays(2, words=120)), near(essays(4, words=120)[2:])
+    _, first, _ = curated(tmp_path / "a", [document(text) for text in old[::2]])
+    rows = [document(text) for text in [*old, *new, *new]]
+    earlier = {"earlier": str(tmp_path / "a" / "index")}
+    _, kept, ledger = curated(tmp_path / "b", rows, duplicates=earlier)
+    keepers = {d.id for d in first}
+    assert [d.text for d in kept] == new[::2]
+    for row in ledger:
+        said = row["detail"].partition(named_keeper(row))[2]
+        if named_keeper(row) in keepers:
+            estimated = "; the figure is estimated" if row["rule"] == "near_duplicate" else ""
+            assert said == f", of an earlier run{estimated}"
+        else:
+            assert named_keeper(row) in {d.id for d in kept}
+    named = Counter(map(named_keeper, ledger))
+    assert all(d.metadata["cluster_size"] == 1 + named[d.id] == 4 for d in kept)
+    assert Counter(row["rule"] for row in ledger) == {"exact_duplicate": 4, "near_duplicate": 6}
+
+
+def test_what_goes_for_its_value_is_nobodys_duplicate(tmp_path: Path) -> None:
+    rows = [document(text, "code", str(number)) for number, text in enumerate(functions(240))]
+    loose = {"thresholds": {"code": 0.5}}
+    _, kept, ledger = curated(tmp_path, rows, duplicates=loose, education={"min_value": {"code": 0.5}})
+    low = [row for row in ledger if row["rule"] == "educational_value"]
+    named = Counter(named_keeper(row) for row in ledger if row["rule"] != "educational_value")
+    assert low
+    assert {d.id: d.metadata.get("cluster_size", 1) for d in kept} == {d.id: 1 + named[d.id] for d in kept}
+    figures = {np.float32(row["value"]) for row in low}
+    assert {float(figure) for figure in figures} == {row["value"] for row in low}  # as it is, not rounded
+
+
+@given(st.floats(0, 5), st.integers(-3, 3))
+def test_a_value_that_is_too_low_is_below_its_threshold_as_any_program_compares(least: float, steps: int) -> None:
+    score = np.float32(least)
+    for _ in range(abs(steps)):
+        score = np.nextafter(score, np.float32(math.copysign(9, steps)))
+    params = CurationParams(education={"min_value": {"prose": least}})
+    documents = SimpleNamespace(kinds=np.array([KINDS.index("prose")]))
+    (low,) = low_values(documents, np.array([score]), params)
+    assert low == (steps < 0)
+    assert not low or float(score) < least
+
+
+@pytest.mark.parametrize("digits", [2, 3, 5, 7, 9, 17])
+def test_a_near_duplicates_figure_reaches_its_threshold(tmp_path: Path, digits: int) -> None:
+    texts = near(essays(1, words=124))
+    threshold = float(f"{120 / 121 - 0.5 * 10**-digits:.{digits}f}")
+    _, _, ledger = curated(
+        tmp_path, [document(text) for text in texts], duplicates={"thresholds": {"prose": threshold}}
+    )
+    assert [row["rule"] for row in ledger] == ["near_duplicate"]
+    assert ledger[0]["value"] >= ledger[0]["threshold"] == threshold
+
+
+def test_of_equal_texts_one_of_known_licence_stays_then_the_smallest_source(tmp_path: Path) -> None:
+    one, other = essays(2)
+    origins = [("a", "unknown"), ("c", "MIT"), ("b", "CC0-1.0"), ("b", "MIT")]
+    rows = [Document(one, "prose", source, license, "test") for source, license in origins]
+    rows += [document(other, source=source) for source in "zyxzy"]
+    for number, order in enumerate((rows, rows[::-1])):
+        _, kept, ledger = curated(tmp_path / str(number), order)
+        assert sorted((d.source, d.license) for d in kept) == [("b", "CC0-1.0"), ("x", "MIT")]
+        assert Counter(row["source"] for row in ledger) == Counter("acbzyzy")
+
+
+def test_the_order_of_the_sources_decides_nothing(tmp_path: Path) -> None:
+    """Of texts in several kinds, of several origins, and of those nearly the same, with their values."""
+    texts = functions(90)
+    rows = [document(text, "code", f"code {number}") for number, text in enumerate(texts)]
+    rows += [document(text, "prose", f"prose {number}") for number, text in enumerate(texts[:70])]
+    rows += [document(f"{text}# no more", "prose", f"nearly {number}") for number, text in enumerate(texts[::5])]
+    rows += [replace(row, source=f"free {row.source}", license="unknown") for row in rows[::3]]
+    found = []
+    for seed in range(3):
+        random.Random(seed).shuffle(rows)
+        loose = {"education": {"min_value": {"code": 0.3}}, "code": {"kinds": []}}
+        summary, kept, ledger = curated(tmp_path / str(seed), rows, **loose)
+        report = json.loads((tmp_path / str(seed) / "report" / "curation.json").read_text())
+        documents = sorted((d.id, d.kind, d.source, d.license, d.educational_value, str(d.metadata)) for d in kept)
+        found.append((documents, sorted(map(str, ledger)), summary, report["education"]))
+    assert found[0] == found[1] == found[2]
+    assert {row["rule"] for row in ledger} == {"educational_value", "exact_duplicate", "near_duplicate"}

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.curation.duplicates.candidates import rows_of_a_band
 from components.curation.duplicates.clusters import Clusters, find
 from components.curation.duplicates.ids import pack
 from components.curation.duplicates.index import Index
@@ -85,14 +86,14 @@ def test_laws(tmp_path_factory, texts, rng):
     found = run(folder, texts, scores)
     ids, sets = [document_id(text) for text in texts], runs(texts)
     rank = [(-score, own) for score, own in zip(scores, ids, strict=True)]
-    kept = np.flatnonzero(found.kept)
+    kept, counted = np.flatnonzero(found.kept), np.array(scores) > 0
     assert (found.keeper[found.keeper] == found.keeper).all()  # a keeper stays
     for position, keeper in enumerate(found.keeper):
         assert rank[keeper] <= rank[position]
         similarity = jaccard(sets[position], sets[keeper])
         assert found.jaccard[position] == pytest.approx(similarity)
         assert similarity >= 0.7
-        assert found.size[position] == (found.keeper == keeper).sum()
+        assert found.sizes(counted)[position] == (found.keeper[counted] == keeper).sum()
         assert found.exact[position] == (position != keeper and ids[position] == ids[keeper])
     assert len({ids[position] for position in kept}) == len(kept)
     # 25 bands of 5 find 99 % of pairs at 0.7, and all but one of a million at 0.87
@@ -158,7 +159,31 @@ def test_a_crowd_is_compared_by_its_best(tmp_path):
     kept = np.flatnonzero(found.kept)
     assert all(jaccard(sets[a], sets[b]) < 0.7 for a, b in itertools.combinations(kept, 2))
     assert all(jaccard(sets[n], sets[keeper]) >= 0.7 for n, keeper in enumerate(found.keeper))
-    assert found.size[kept].sum() == len(texts)
+    assert found.sizes(np.ones(len(texts), dtype=bool))[kept].sum() == len(texts)
+
+
+@given(st.integers(16, 1024), st.floats(0.5, 1))
+def test_a_pair_at_the_threshold_is_a_candidate_whatever_the_settings(permutations, threshold):
+    rows = rows_of_a_band(permutations, threshold)
+    assert round(1 - (1 - threshold**rows) ** (permutations // rows), 2) >= 0.99
+
+
+def test_by_default_there_are_25_bands_of_5():
+    assert rows_of_a_band(PARAMS.permutations, min(PARAMS.thresholds.values())) == 5
+
+
+@pytest.mark.parametrize(
+    ("threshold", "permutations", "changed"),
+    [(0.5, 128, 64), (0.6, 128, 48), (0.7, 16, 34), (0.7, 64, 34), (0.9, 128, 10)],
+)
+def test_pairs_just_above_the_threshold_are_found(tmp_path, threshold, permutations, changed):
+    """Texts of 200 words that differ in the last of them."""
+    words = [[f"w{text}x{place}" for place in range(200 + changed)] for text in range(200)]
+    pairs = [(of[:200], of[: 200 - changed] + of[200:]) for of in words]
+    texts = [" ".join(text) for pair in pairs for text in pair]
+    assert threshold < jaccard(*runs(texts[:2])) < threshold + 0.01
+    params = DuplicatesParams(permutations=permutations, thresholds={"prose": threshold})
+    assert (~run(tmp_path, texts, params=params).kept).sum() >= 194  # 99 % less three standard errors
 
 
 def functions_of_the_library(count: int) -> list[str]:

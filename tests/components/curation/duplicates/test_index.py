@@ -56,7 +56,8 @@ def test_later_runs_drop_what_earlier_ones_have(tmp_path):
     assert found.cluster(np.arange(5)) == [
         document_id(t) for t in (first[2], text(300), text(100), text(200), text(300))
     ]
-    assert found.size.tolist() == [1, 2, 1, 1, 2]
+    assert found.sizes(np.ones(5, dtype=bool)).tolist() == [1, 2, 1, 1, 2]
+    assert found.known.tolist() == [True, False, True, True, False]
     assert found.jaccard[2] == 1
     assert 0.85 < found.jaccard[0] < 1
     assert content(one) == before
