@@ -51,7 +51,7 @@ def score(documents: Cleaned, work: Work, params: EducationParams, seed: int) ->
     labels = annotate(texts, ids, kinds, params, work.folder)
     known = np.flatnonzero(~np.isnan(labels.values)).tolist()
     classifier, report = fit(
-        [texts[i] for i in known], [kinds[i] for i in known], labels.values[known], seed, params, labels.provenance
+        [texts[i] for i in known], [kinds[i] for i in known], labels.values[known], seed, params, labels.identity
     )
     report.check(params)
     with scratch_directory(work.folder) as scratch:

@@ -33,7 +33,12 @@ def stage_of(rule: str) -> str:
 
 
 def origin(source: str) -> str:
-    """Where a document is from, in short: the host of an address, the first part of a dotted name, the first folder."""
+    """Where a document is from, in short: the host of an address, the first part of a dotted name, the first folder.
+
+    The number of a row or record in a file or data set, as readers put it behind the name, tells no place.
+    """
+    whole, colon, number = source.rpartition(":")
+    source = whole if colon and number.isdigit() else source
     _, separator, rest = source.partition("://")
     if separator:
         host = rest.partition("/")[0].rpartition("@")[2].partition(":")[0]

@@ -1,20 +1,24 @@
 """What happened to a document, and by which figures: `python -m components.curation.why ID`, or `--text FILE`.
 
-The id may be of the raw or of the curated document, or its first eight digits or more. A text that no run has seen is
-judged now, by the parameters.
+The id may be of the raw or of the curated document, or its first eight digits or more. A text may be a whole document or a
+piece of one. What no run has seen is judged now, by the parameters and the last run's classifier.
 """
 
 import argparse
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from components.curation import language
+from components.curation.curate import WORK
 from components.curation.decontamination import BenchmarkIndex
+from components.curation.education.classifier import Classifier
 from components.curation.education.heuristic import judge as judge_value
 from components.curation.education.sample import READ
 from components.curation.gates import web
@@ -22,14 +26,25 @@ from components.curation.gates.held import held
 from components.curation.privacy.redact import redact
 from components.curation.rules import Check
 from components.curation.text import repair
-from components.documents import KINDS, Document, document_id, read_batches, read_ledger
+from components.documents import KINDS, Document, Drop, document_id, read_batches, read_ledger
 from components.errors import StepError
+from components.files import read_json
 from components.params import PARAMS_FILE, CurationParams, Params, load_params
 from components.shingles import shingle_sets
 from components.tracking import project_home
 
 SHORTEST = 8  # digits of an id that may stand for it
+SHOWN = 5  # documents that hold a piece of text
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a raw set, a curated one and a ledger have of some ids; of raw and curated documents each id and kind once."""
+
+    raw: list[Row]
+    kept: list[Row]
+    dropped: list[Drop]
 
 
 def explain(given: argparse.Namespace) -> Iterator[str]:
@@ -39,43 +54,84 @@ def explain(given: argparse.Namespace) -> Iterator[str]:
         StepError: no document has the id, several have it, or a file is missing.
     """
     whole = load_params(given.params, given.set)
-    params = whole.curation
     if given.text:
-        text = _read(given.text)
-        ids = {document_id(text), document_id(repair(text, given.kind))}
-    else:
-        text, ids = None, {given.id}
-    raw = _find(given.documents, ids)
-    dropped = [drop for drop in _ledger(given.ledger) if _names(drop.id, ids)]
-    kept = _find(given.curated, ids | {row["id"] for row in raw}, also_raw=True)
-    if text is None and not (raw or dropped or kept):
+        yield from _explain_text(_read(given.text), given, whole)
+        return
+    found = _look(given, {given.id})
+    if found == Found([], [], []):
         raise StepError(
             f"no document has the id {given.id!r} in {given.documents}, {given.curated} or {given.ledger}; give another id, "
             "or the text itself with --text FILE"
         )
-    found = {row["id"] for row in raw} | {drop.id for drop in dropped}
-    if text is None and len(found) > 1:
-        raise StepError(
-            f"{given.id!r} stands for {len(found)} documents: {', '.join(sorted(found)[:5])}; give more digits"
-        )
-    for row in raw[:1] or kept[:1]:
-        yield f"{row['id']}: {row['kind']} from {row['source']}, licence {row['license']}, by {row['created_by']}"
-    yield from _fate(kept, dropped, params, text is not None)
-    judged = raw[0] if raw else kept[0] if kept else {"text": text, "kind": given.kind, "source": str(given.text)}
-    if judged["text"] is not None:
+    ids = {row["id"] for row in found.raw} | {drop.id for drop in found.dropped}
+    if len(ids) > 1:
+        raise StepError(f"{given.id!r} stands for {len(ids)} documents: {', '.join(sorted(ids)[:5])}; give more digits")
+    yield from _told(found, given, whole.curation)
+
+
+def _explain_text(text: str, given: argparse.Namespace, whole: Params) -> Iterator[str]:
+    found = _look(given, {document_id(text), *(document_id(repair(text, kind)) for kind in KINDS)})
+    if found != Found([], [], []):
+        yield from _told(found, given, whole.curation)
+    elif holders := _holders(text, given):
+        many = f"more than {SHOWN} documents; the first" if len(holders) > SHOWN else f"{len(holders)} of the documents"
+        yield f"no document is this very text; it stands in {many}:"
+        yield from _told(_look(given, set(holders[:SHOWN])), given, whole.curation, figures=False)
+    else:
+        yield "no run has seen this text; what follows is how it would be judged"
         yield ""
-        yield from _figures(judged["text"], judged["kind"], judged["source"], params)
-    if text is not None and not (kept or dropped):
+        yield from _figures(text, given.kind, str(given.text), given, whole.curation)
         yield from _compared(text, given.kind, given.curated, whole)
 
 
-def _fate(kept: list[Row], dropped: list[Any], params: CurationParams, unseen: bool) -> Iterator[str]:
+def _look(given: argparse.Namespace, ids: set[str]) -> Found:
+    raw = _find(given.documents, ids)
+    kept = _find(given.curated, ids | {row["id"] for row in raw}, curated=True)
+    return Found(raw, kept, [drop for drop in _ledger(given.ledger) if _names(drop.id, ids)])
+
+
+def _holders(text: str, given: argparse.Namespace) -> list[str]:
+    """Ids of raw documents that hold a text once both are repaired; of more than SHOWN some."""
+    pieces = {kind: repair(text, kind).strip() for kind in KINDS}
+    found: dict[str, None] = {}
+    if not any(pieces.values()) or not Path(given.documents).is_dir():
+        return []
+    for batch in _batches(given.documents, ["id", "text", "kind"]):
+        for row in batch.to_pylist():
+            if row["text"] and pieces.get(row["kind"], text) in repair(row["text"], row["kind"]):
+                found[row["id"]] = None
+                if len(found) > SHOWN:
+                    return list(found)
+    return list(found)
+
+
+def _told(found: Found, given: argparse.Namespace, params: CurationParams, figures: bool = True) -> Iterator[str]:
+    """What became of each document, and its figures."""
+    rows = found.raw or found.kept
+    if not rows:
+        yield from _fate([], found.dropped, params)
+    for number, row in enumerate(rows):
+        if number and figures:
+            yield ""
+        names = {row["id"], row["raw_id"]}
+        kept = [of for of in found.kept if of["kind"] == row["kind"] and names & {of["id"], of["raw_id"]} - {None}]
+        # The ledger knows no kinds: of a text that is there in two it's the source that tells which one went.
+        alone = sum(of["id"] == row["id"] for of in rows) == 1
+        dropped = [drop for drop in found.dropped if drop.id in names and (alone or drop.source in row["sources"])]
+        yield f"{row['id']}: {row['kind']} from {row['source']}, licence {row['license']}, by {row['created_by']}"
+        yield from _fate(kept, dropped, params)
+        if figures and row["text"] is not None:
+            yield ""
+            yield from _figures(row["text"], row["kind"], row["source"], given, params)
+
+
+def _fate(kept: list[Row], dropped: list[Drop], params: CurationParams) -> Iterator[str]:
     for drop in dropped:
         yield f"dropped by {drop.rule}: {drop.detail}"
-        if drop.value is not None:
+        if drop.value is not None and drop.threshold is not None:
             yield f"  figure {drop.value:.4g}, threshold {drop.threshold:.4g}"
     for row in kept:
-        value, metadata = row["educational_value"], json.loads(row["metadata"])
+        value, metadata = row["educational_value"], _metadata(row["metadata"])
         about = "not scored" if value is None else f"educational value {value:.2f} of 5"
         if value is not None and row["kind"] in params.education.min_value:
             about += f", threshold {params.education.min_value[row['kind']]:g}"
@@ -87,14 +143,10 @@ def _fate(kept: list[Row], dropped: list[Any], params: CurationParams, unseen: b
         if "raw_id" in metadata:
             yield f"  its text was changed; as it was read it is {metadata['raw_id']}"
     if not kept and not dropped:
-        yield (
-            "no run has seen this text; what follows is how it would be judged"
-            if unseen
-            else "no verdict on it is found"
-        )
+        yield "no verdict on it is found"
 
 
-def _figures(text: str, kind: str, source: str, params: CurationParams) -> Iterator[str]:
+def _figures(text: str, kind: str, source: str, given: argparse.Namespace, params: CurationParams) -> Iterator[str]:
     """Every rule with its figure, as the parameters are now."""
     text = repair(text, kind)
     yield f"{'rule':<40} {'figure':>10} {'threshold':>14}"
@@ -110,12 +162,47 @@ def _figures(text: str, kind: str, source: str, params: CurationParams) -> Itera
     text, removed = _without_lines(text, kind, params)
     if removed:
         yield f"lines that go: {removed}"
-    _, redacted = redact(text, kind, params.privacy)
+    text, redacted = redact(text, kind, params.privacy)
     if redacted:
         yield "redacted: " + ", ".join(f"{name} {count}" for name, count in sorted(redacted.items()))
-    verdict = judge_value(text[:READ], kind)
-    points = ", ".join(f"{name} {share:.2f}" for name, share in verdict.points.items())
-    yield f"educational value by the heuristic: {verdict.value:.2f} of 5 ({points})"
+    yield from _value(text[:READ], kind, given, params)
+
+
+def _value(text: str, kind: str, given: argparse.Namespace, params: CurationParams) -> Iterator[str]:
+    """The educational value by the classifier of the last run, which decides; and what it has learnt from, if that is ours."""
+    try:
+        value = _classifier(given).score([text], [kind])[0]
+    except StepError as error:
+        yield f"educational value not known: {error}"
+    else:
+        least = params.education.min_value.get(kind)
+        if least is None:
+            yield f"educational value: {value:.4g} of 5, which no threshold is held against for {kind}"
+        else:  # compared as the run does, in 32 bits
+            yield _line(Check("educational_value", float(value), float(np.float32(least)), True, ""))
+    if params.education.annotator == "heuristic":
+        verdict = judge_value(text, kind)
+        points = ", ".join(f"{name} {share:.2f}" for name, share in verdict.points.items())
+        yield f"the heuristic annotator would label it {verdict.value:.2f} of 5 ({points}); a label to learn from, no verdict"
+
+
+def _classifier(given: argparse.Namespace) -> Classifier:
+    """The one that the last run's report names.
+
+    Raises:
+        StepError: there is no report, the run has scored nothing, or the file is gone.
+    """
+    report = read_json(given.report / "curation.json", "--report names the report of the last run")
+    education = report.get("education")
+    if not isinstance(education, dict) or not isinstance(name := education.get("classifier"), str):
+        state = education.get("state") if isinstance(education, dict) else None
+        raise StepError(f"the run has no classifier ({state or 'its report names none'})")
+    path = (given.work or project_home() / WORK) / name
+    if not path.is_file():
+        raise StepError(
+            f"{path}, the classifier of the run, is not there; name its folder with --work, or curate again"
+        )
+    return Classifier.load(path)
 
 
 def _without_lines(text: str, kind: str, params: CurationParams) -> tuple[str, int]:
@@ -152,7 +239,7 @@ def _nearest(text: str, curated: Path) -> tuple[str, float] | None:
         return None
     (own,) = shingle_sets([text])
     best: tuple[str, float] | None = None
-    for batch in read_batches(curated, ["id", "text"]):
+    for batch in _batches(curated, ["id", "text"]):
         for name, other in zip(batch["id"].to_pylist(), shingle_sets(batch["text"].to_pylist()), strict=True):
             both = np.isin(own, other, assume_unique=True).sum()
             jaccard = float(both / (len(own) + len(other) - both))
@@ -166,17 +253,47 @@ def _line(check: Check) -> str:
     return f"{check.rule:<40} {check.value:>10.4g} {bound:>14}{'' if check.passed else '  FAILS'}"
 
 
-def _find(directory: Path, ids: set[str], also_raw: bool = False) -> list[Row]:
-    """The documents of a set with one of the ids, each id once; in a curated set also those made from a raw one of them."""
-    found: dict[str, Row] = {}
+def _find(directory: Path, ids: set[str], curated: bool = False) -> list[Row]:
+    """The documents of a set with one of the ids, each id and kind once, with all `sources` that it is from; in a curated set also
+    those that were made from a raw one of them, whose id is `raw_id`.
+    """
+    found: dict[tuple[str, str], Row] = {}
     if not Path(directory).is_dir():
         return []
-    for batch in read_batches(directory):
+    for batch in _batches(directory):
         for index, name in enumerate(batch["id"].to_pylist()):
-            metadata = batch["metadata"][index].as_py() if also_raw else ""
-            if _names(name, ids) or ('"raw_id"' in metadata and _names(json.loads(metadata).get("raw_id"), ids)):
-                found.setdefault(name, batch.slice(index, 1).to_pylist()[0])
+            raw_id = _raw_id(batch["metadata"][index].as_py()) if curated else None
+            if _names(name, ids) or _names(raw_id, ids):
+                (row,) = batch.slice(index, 1).to_pylist()
+                first = found.setdefault((name, row["kind"]), row | {"raw_id": raw_id, "sources": set()})
+                first["sources"].add(row["source"])
     return list(found.values())
+
+
+def _batches(directory: Path, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    for batch in read_batches(directory, columns):
+        try:
+            batch.validate(full=True)  # also that texts are UTF-8
+        except pa.ArrowException as error:
+            raise StepError(f"{directory} is damaged ({error}); run the step that wrote it again") from error
+        yield batch
+
+
+def _raw_id(metadata: str | None) -> str | None:
+    """The id of the raw document that a curated one was made from, if it's another one."""
+    raw_id = _metadata(metadata).get("raw_id") if metadata and '"raw_id"' in metadata else None
+    return raw_id if isinstance(raw_id, str) else None
+
+
+def _metadata(metadata: str) -> dict[str, Any]:
+    try:
+        found = json.loads(metadata)
+        if isinstance(found, dict):
+            return found
+        reason = f"a {type(found).__name__}"
+    except (TypeError, ValueError, RecursionError) as error:
+        reason = str(error)
+    raise StepError(f"the metadata of a curated document is no JSON object ({reason}); run curation again")
 
 
 def _names(name: Any, ids: set[str]) -> bool:
@@ -190,14 +307,16 @@ def _plain(line: str) -> str:
     return "".join(character if character.isprintable() else "\ufffd" for character in line)
 
 
-def _ledger(path: Path) -> Iterator[Any]:
+def _ledger(path: Path) -> Iterator[Drop]:
     if Path(path).is_file():
         yield from read_ledger(path)
 
 
 def _read(path: Path) -> str:
+    """As ingestion reads UTF-8: line ends as they are, since a document's id is that of its very text, and no byte order mark."""
     try:
-        return sys.stdin.buffer.read().decode("utf-8") if str(path) == "-" else Path(path).read_text(encoding="utf-8")
+        data = sys.stdin.buffer.read() if str(path) == "-" else Path(path).read_bytes()
+        return data.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise StepError(
             f"--text: {path} cannot be read as UTF-8 text ({error}); name another file, or - for input"
@@ -207,14 +326,26 @@ def _read(path: Path) -> str:
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m components.curation.why", description=__doc__)
     made.add_argument("id", nargs="?", help=f"of a document, or its first {SHORTEST} digits or more")
-    made.add_argument("--text", type=Path, metavar="FILE", help="a text instead of an id; - reads input")
-    made.add_argument("--kind", choices=KINDS, default="prose", help="of the text (default %(default)s)")
+    made.add_argument(
+        "--text", type=Path, metavar="FILE", help="a text, or a piece of one, instead of an id; - reads input"
+    )
+    made.add_argument("--kind", choices=KINDS, default="prose", help="of a text that is new (default %(default)s)")
     made.add_argument(
         "--documents", type=Path, default=Path("data/raw"), metavar="DIR", help="raw (default %(default)s)"
     )
     made.add_argument("--curated", type=Path, default=Path("data/curated"), metavar="DIR", help="default %(default)s")
     made.add_argument(
         "--ledger", type=Path, default=Path("data/ledger/curation.parquet"), metavar="FILE", help="default %(default)s"
+    )
+    made.add_argument(
+        "--report",
+        type=Path,
+        default=Path("reports/curation"),
+        metavar="DIR",
+        help="names the classifier (default %(default)s)",
+    )
+    made.add_argument(
+        "--work", type=Path, metavar="DIR", help=f"holds it (default {WORK} in the project's main folder)"
     )
     made.add_argument("--params", type=Path, default=PARAMS_FILE, metavar="FILE", help="default %(default)s")
     made.add_argument(
@@ -234,7 +365,7 @@ def main(argv: list[str] | None = None) -> int:
         for line in explain(given):
             print(_plain(line))
     except StepError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(_plain(f"error: {' '.join(str(error).split())}"), file=sys.stderr)  # Arrow's errors have several lines
         return 1
     return 0
 

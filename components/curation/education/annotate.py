@@ -18,11 +18,13 @@ from components.curation.education.heuristic import judge
 from components.curation.education.report import spearman
 from components.endpoint.request import Reply, Request
 from components.errors import StepError
+from components.files import write_json
 from components.params.education import AnnotatorEndpointParams, EducationParams
 
 HEURISTIC = "heuristic/1"  # a change of the heuristic is another number
 SECTION = "curation.education.endpoint"  # of the parameters
 STORE = "labels.sqlite"  # in the work folder
+OF_THE_RUN = ("failed", "prompt_tokens", "completion_tokens", "cost")  # equal labels may have cost more or less
 RUBRIC = Path(__file__).with_name("rubric.md")
 SCHEMA = {
     "type": "object",
@@ -55,6 +57,11 @@ class Labels:
     values: np.ndarray
     reasons: list[str]
     provenance: dict[str, Any]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What of the provenance stands with a classifier: equal labels make an equal one, whatever they have cost."""
+        return {name: fact for name, fact in self.provenance.items() if name not in OF_THE_RUN}
 
 
 def rubric_sha256() -> str:
@@ -99,22 +106,25 @@ def _by_endpoint(
     second = [request(texts[place], ids[place], kinds[place], params, again=True) for place in twice]
     plan = hashlib.sha256("".join(of.key for of in first).encode()).hexdigest()[:20]
     prices = None if params.price_input is None else (params.price_input, params.price_output)
+    kept = work_folder / f"{plan}-{params.attempts}.given-up.json"
     with alone(work_folder / f"{plan}.lock"), Store(work_folder / STORE, prices) as store:
-        given_up = _fetch([*first, *second], store, plan, params)
+        given_up = _fetch(first, second, store, plan, params, kept)
         answers = [store.get(of.key) for of in first]
         again = [store.get(of.key) for of in second]
         spent = store.spent(plan)
     labels = [read(answer.text) if answer else None for answer in answers]
     values = np.array([label[0] if label else np.nan for label in labels], dtype=np.float64)
     failed = sum(label is None for label in labels)
-    reasons_of = {name: f"{kind} ({detail})" for name, kind, detail in given_up}
     if failed > params.max_failed * len(texts):
         place = next(place for place, label in enumerate(labels) if label is None)
         raise StepError(
             f"educational value: the model {params.model!r} left {failed} of {len(texts)} documents without a label, at "
-            f"most {params.max_failed:g} of them may stay so (document {ids[place]}: {reasons_of.get(ids[place], 'no answer')}); "
+            f"most {params.max_failed:g} of them may stay so (document {ids[place]}: "
+            f"{given_up.get(first[place].key, 'no answer')}); "
             f"take a stronger model, another {SECTION}.structured, more max_tokens, or raise max_failed"
         )
+    if given_up:
+        write_json(kept, given_up)
     others = np.array([read(answer.text)[0] if answer else np.nan for answer in again], dtype=np.float64)
     provenance = {
         "annotator": "openai",
@@ -122,7 +132,7 @@ def _by_endpoint(
         "model": params.model,
         "returned_models": sorted({answer.model for answer in answers if answer}),
         "labelled": len(texts) - failed,
-        "failed": dict(sorted(Counter(reason.split(" (")[0] for reason in reasons_of.values()).items())),
+        "failed": dict(sorted(Counter(reason.split(" (")[0] for reason in given_up.values()).items())),
         "prompt_tokens": spent.prompt_tokens,
         "completion_tokens": spent.completion_tokens,
         "cost": spent.cost,
@@ -132,22 +142,47 @@ def _by_endpoint(
 
 
 def _fetch(
-    requests: list[Request], store: Any, plan: str, params: AnnotatorEndpointParams
-) -> list[tuple[str, str, str]]:
-    """Have requests answered or given up; returns job, kind and detail of what was given up."""
+    first: list[Request], second: list[Request], store: Any, plan: str, params: AnnotatorEndpointParams, kept: Path
+) -> dict[str, str]:
+    """Have requests answered or given up; why, by its key, each has no answer.
+
+    Args:
+        kept: names what an earlier run has given up after as many attempts. That isn't asked again, unless it is more than may
+            stay without a label.
+    """
+    given_up = {key: reason for key, reason in _kept(kept).items() if not store.has(key)}
+    if sum(of.key in given_up for of in first) > params.max_failed * len(first):
+        given_up = {}
+    missing = [of for of in store.missing([*first, *second]) if of.key not in given_up]
+    if not missing:
+        return given_up  # nothing to ask: the endpoint need not even be there
+    reasons = _ask(missing, store, plan, params)
+    return given_up | {of.key: reasons.get(of.job, "no answer") for of in store.missing(missing)}
+
+
+def _kept(path: Path) -> dict[str, str]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise StepError(
+            f"{path} cannot be read ({error}); remove it to have its documents asked about again"
+        ) from error
+
+
+def _ask(requests: list[Request], store: Any, plan: str, params: AnnotatorEndpointParams) -> dict[str, str]:
+    """Have requests answered or given up; why, by job, of what was given up."""
     from components.endpoint.budget import Budget
     from components.endpoint.dispatch import Dispatcher, Policy
     from components.endpoint.openai import OpenAIEndpoint, Server
 
-    missing = list(store.missing(requests))
-    if not missing:
-        return []  # nothing to ask: the endpoint need not even be there
     named_by = (f"{SECTION}.base_url", f"{SECTION}.model")
     server = Server(params.base_url, params.model, params.api_key_env, named_by)
     budget = Budget.of(store, plan, params.budget_tokens, params.budget_money)
     policy = Policy(params.concurrency, params.attempts, params.patience_s, params.timeout_s, SECTION)
-    tally = Dispatcher(OpenAIEndpoint(server), store, plan, budget, policy, unusable).run(missing)
-    return sorted((given_up.job, given_up.kind, given_up.detail) for given_up in tally.given_up)
+    tally = Dispatcher(OpenAIEndpoint(server), store, plan, budget, policy, unusable).run(requests)
+    return {given_up.job: f"{given_up.kind} ({given_up.detail})" for given_up in tally.given_up}
 
 
 def request(text: str, name: str, kind: str, params: AnnotatorEndpointParams, again: bool = False) -> Request:

@@ -17,17 +17,19 @@ from typing import Any
 import numpy as np
 
 from components.curation.education import guard
+from components.curation.education.copies import near_copies
 from components.curation.education.features import SIZE, features
-from components.curation.education.report import Report, measure
+from components.curation.education.report import GATED, Report, measure
 from components.errors import StepError
 from components.files import atomic_file
 from components.params.education import EducationParams
 
 FORMAT = 1  # of the file; a change of the features is one too
-LEAST = 60  # labels of a kind without which it has no model of its own
+LEAST = 60  # labels without which there is nothing to learn
 _FIXED = 1 << 40  # weights are multiples of its inverse
 _POINTS = 10  # of the calibration
 _HELD_OUT, _FOLDS = 4, 4  # one in four documents is never fitted to; folds of the others for the calibration
+_CROWD = 10  # a group of near-copies of more than a tenth of all is fitted to: held out, it would be most of what is measured
 _POOLED = ""  # the model of kinds that have too few labels
 
 
@@ -161,7 +163,8 @@ def fit(
 ) -> tuple[Classifier, Report]:
     """Learn from labels, and measure on documents held out.
 
-    Documents are held out by a hash of seed and text, so equal texts are never on both sides, and the order doesn't count.
+    Documents are held out by a hash of seed and text, near-copies together, so that none is on both sides and the order doesn't
+    count. A kind has a model of its own where 30 documents or more are on either side: enough to hold the gates.
 
     Args:
         labels: 0 to 5, of each text.
@@ -176,36 +179,48 @@ def fit(
     """
     from threadpoolctl import threadpool_limits
 
-    draws = [_draw(text, seed) for text in texts]
-    order = sorted(range(len(texts)), key=lambda place: (draws[place], kinds[place]))
-    if len(order) < LEAST:
+    if len(texts) < LEAST:
         raise StepError(
-            f"educational value: {len(order)} labelled documents are too few to learn from, {LEAST} are needed; "
+            f"educational value: {len(texts)} labelled documents are too few to learn from, {LEAST} are needed; "
             "give more documents"
         )
+    own = [_draw(text, seed) for text in texts]
+    order = sorted(range(len(texts)), key=lambda place: (own[place], kinds[place]))
     texts, kinds = [texts[place] for place in order], [kinds[place] for place in order]
     values = np.array(labels, dtype=np.float64)[order]
-    draws = np.array([draws[place] for place in order], dtype=np.uint64)
-    held = draws % _HELD_OUT == 0
-    learnt = [kind for kind in sorted(set(kinds)) if kinds.count(kind) >= LEAST]
+    draws, held = _sides(texts, seed)
+    of_kinds = {kind: np.array([kind == of for of in kinds]) for kind in sorted(set(kinds))}
+    learnt = [kind for kind, mine in of_kinds.items() if min((mine & held).sum(), (mine & ~held).sum()) >= GATED]
     models = {}
     with threadpool_limits(1):
         for kind in [_POOLED, *learnt]:
-            mine = ~held & np.array([kind in (_POOLED, of) for of in kinds])
-            chosen = np.flatnonzero(mine)
+            chosen = np.flatnonzero(~held & of_kinds.get(kind, True))
             models[kind] = _fit_model([texts[i] for i in chosen], values[chosen], draws[chosen], params.ridge)
     classifier = Classifier(models, params.allowance, provenance or {})
     out = np.flatnonzero(held)
     held_texts, held_kinds = [texts[i] for i in out], [kinds[i] for i in out]
     scores = classifier.scores(held_texts, held_kinds)
     gains, lowered = scores.standing - scores.bare, scores.values < scores.standing
-    pooled = sorted(set(kinds) - set(learnt))
+    pooled = sorted(of_kinds.keys() - set(learnt))
     return classifier, measure(held_kinds, values[out], scores.values, gains, lowered, params, pooled)
 
 
 def held_out(texts: Sequence[str], seed: int) -> np.ndarray:
     """Which texts `fit` measures on and never learns from, bool."""
-    return np.array([_draw(text, seed) % _HELD_OUT == 0 for text in texts], dtype=bool)
+    return _sides(texts, seed)[1]
+
+
+def _sides(texts: Sequence[str], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The draw of each text, uint64, which near-copies share: the least of theirs. And whether the text is held out, bool."""
+    own = np.array([_draw(text, seed) for text in texts], dtype=np.uint64)
+    order = np.argsort(own, kind="stable")  # so that groups don't depend on the order of the texts
+    groups = np.empty(len(texts), dtype=np.int64)
+    groups[order] = near_copies([texts[place] for place in order.tolist()])
+    least = np.full(len(texts), np.iinfo(np.uint64).max)
+    np.minimum.at(least, groups, own)
+    crowd = np.bincount(groups)[groups] > len(texts) / _CROWD
+    draws = least[groups]
+    return draws, (draws % _HELD_OUT == 0) & ~crowd
 
 
 def _bare_values(model: Model, texts: list[str], standing: np.ndarray) -> np.ndarray:

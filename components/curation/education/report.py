@@ -8,7 +8,7 @@ import numpy as np
 from components.errors import StepError
 from components.params.education import EducationParams
 
-GATED = 30  # held-out documents without which a figure is chance, and no gate
+GATED = 30  # held-out documents without which a figure is chance; a kind with fewer has no model of its own
 GATED_SIDE = 5  # of them on either side of the threshold, without which F1 hangs on single documents
 BINS = 10  # of the calibration table, half a point each
 
@@ -27,7 +27,7 @@ class KindReport:
         spearman: rank correlation of values and labels; None where either is constant.
         calibration: by half points of the value: documents, mean value, mean label.
         calibration_error: mean distance of these means, weighted by documents (expected calibration error), in points.
-        own_model: False where the kind had too few labels and is scored by the model of all kinds.
+        own_model: False where the kind had too few labels and is scored by the model of all kinds, which no gate holds.
         comment_gain: code: what comments and docstrings add to the value on average, before the guard.
         guarded: code: share of the documents whose value the guard lowers.
     """
@@ -61,14 +61,14 @@ class Report:
     def check(self, params: EducationParams) -> None:
         """Hold the gates of the kinds that are judged by a model of their own.
 
-        Of a kind with 30 held-out documents or more; F1 where 5 or more of them are on either side of the threshold.
+        Such a kind has 30 held-out documents or more. F1 is held where 5 or more of them are on either side of the threshold.
 
         Raises:
             StepError: with each figure that misses its gate.
         """
         missed = []
         for kind, of in sorted(self.kinds.items()):
-            if of.threshold is None or not of.own_model or of.documents < GATED:
+            if of.threshold is None or not of.own_model:
                 continue
             # A kind whose held-out labels all fall on one side, or are all equal, has no such figure to hold.
             f1 = of.f1 if min(of.below, of.documents - of.below) >= GATED_SIDE else None

@@ -115,6 +115,33 @@ def test_documents_without_a_label_are_told(serve, monkeypatch: pytest.MonkeyPat
         annotate(TEXTS, IDS, KINDS, params(served.url, attempts=2, second_pass=0, max_failed=0.0), tmp_path)
 
 
+def test_what_was_given_up_is_not_asked_again_while_enough_have_a_label(
+    serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def label(prompt: str) -> str:
+        if "Lesson 7." in prompt:
+            return "I'd rather not."
+        return json.dumps({"value": value_of(prompt), "reason": "r"})
+
+    monkeypatch.setattr(bench.faulty_endpoint, "write", label)
+    served = serve()
+    one = annotate(TEXTS, IDS, KINDS, params(served.url, attempts=2, second_pass=40), tmp_path)
+    calls = served.endpoint.counts["calls"]
+    two = annotate(TEXTS, IDS, KINDS, params(served.url, attempts=2, second_pass=40), tmp_path)
+    assert served.endpoint.counts["calls"] == calls
+    assert two.provenance == one.provenance
+    more = annotate(TEXTS, IDS, KINDS, params(served.url, attempts=3, second_pass=40), tmp_path)
+    assert served.endpoint.counts["calls"] == calls + 2 * 3  # a changed plan asks again, in either pass
+    assert more.provenance["prompt_tokens"] > one.provenance["prompt_tokens"]
+    assert more.identity == one.identity
+    with pytest.raises(StepError, match=r"left 1 of 40 documents without a label.*format"):
+        annotate(TEXTS, IDS, KINDS, params(served.url, attempts=2, second_pass=40, max_failed=0.0), tmp_path)
+    assert served.endpoint.counts["calls"] == calls + 2 * 3 + 2 * 2  # too few have a label: asked again
+    (tmp_path / next(tmp_path.glob("*-2.given-up.json"))).write_text("{")
+    with pytest.raises(StepError, match=r"given-up\.json cannot be read .*; remove it"):
+        annotate(TEXTS, IDS, KINDS, params(served.url, attempts=2, second_pass=40), tmp_path)
+
+
 def test_two_at_once_do_not_pay_twice(serve, labelling: None, tmp_path: Path) -> None:
     served = serve()
     annotate(TEXTS, IDS, KINDS, params(served.url), tmp_path)

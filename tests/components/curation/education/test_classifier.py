@@ -83,6 +83,27 @@ def test_labels_without_meaning_are_not_learnt(labelled) -> None:
         report.check(PARAMS)
 
 
+def test_copies_of_what_is_held_out_are_not_learnt_from(labelled) -> None:
+    """Of labels without meaning nothing can be foretold, unless a copy of the text was learnt from."""
+    texts = [text for text in labelled[0] if len(text.split()) > 40][:150]
+    draw = random.Random(1)
+    labels = [draw.uniform(0, 5) for _ in texts]
+    rows = [(f"{text}# {n}\n", "code", label) for text, label in zip(texts, labels, strict=True) for n in range(5)]
+    report = fit(*zip(*rows, strict=True), 1, PARAMS)[1].kinds["code"]
+    assert report.documents > 100
+    assert abs(report.spearman) < 0.4  # 0.89 where copies are on both sides
+    draw.shuffle(rows)
+    assert fit(*zip(*rows, strict=True), 1, PARAMS)[1].kinds["code"] == report
+
+
+def test_a_crowd_of_near_copies_is_learnt_from() -> None:
+    crowd = [f"{' '.join(f'word{n}' for n in range(60))} {number}" for number in range(80)]
+    classifier, report = fit(crowd, ["prose"] * 80, [2.0] * 80, 1, PARAMS)
+    assert report.kinds == {}
+    report.check(PARAMS)
+    assert classifier.score(crowd[:1], ["prose"]) == pytest.approx(2.0, abs=0.01)
+
+
 def test_a_value_depends_on_its_text_alone(fitted, labelled) -> None:
     texts, kinds, _ = labelled
     together = fitted[0].score(texts, kinds)
@@ -183,8 +204,20 @@ def test_few_labels(labelled) -> None:
     strict = PARAMS.model_copy(update={"min_f1": 1.0, "min_spearman": 1.0})
     with pytest.raises(StepError, match=r"\(code: F1 .*; code: Spearman [^;]*\); label more"):
         report.check(strict)  # prose, which has no model of its own, is held to no gate
-    few = [*range(100)]
-    fit([texts[i] for i in few], [kinds[i] for i in few], [labels[i] for i in few], 1, PARAMS)[1].check(strict)
+
+
+def test_a_kind_with_too_few_held_out_for_a_gate_has_no_model_of_its_own(labelled) -> None:
+    texts, kinds, labels = labelled
+    code, prose = kinds.index("code"), kinds.index("prose")
+    strict = PARAMS.model_copy(update={"min_spearman": 1.0})
+    for count in (75, 150):
+        some = [*range(code, code + 300), *range(prose, prose + count)]
+        part = [texts[i] for i in some], [kinds[i] for i in some], [labels[i] for i in some]
+        classifier, report = fit(*part, 1, PARAMS)
+        of = report.kinds["prose"]
+        assert of.own_model == ("prose" in classifier.models) == (of.documents >= 30) == (count == 150)
+        with pytest.raises(StepError, match="prose: Spearman" if of.own_model else r"\(code: Spearman [^;]*\); label"):
+            report.check(strict)
 
 
 def test_an_annotator_that_says_one_thing_is_learnt(labelled) -> None:
