@@ -120,6 +120,36 @@ def test_code_that_is_no_python_is_redacted_everywhere() -> None:
     assert "<EMAIL>" in text
 
 
+@pytest.mark.parametrize(
+    ("row", "redacted"),
+    [
+        ('    "u{}@fenmail.org",\n', True),  # each its own literal
+        ("    u{}@fenmail.org\n", True),  # all in one literal
+        ('    f"{{u{}@fenmail.org}}",\n', False),  # each breaks its literal
+    ],
+)
+def test_code_full_of_addresses_takes_linear_time(row: str, redacted: bool) -> None:
+    def code(count: int) -> str:
+        rows = "".join(row.format(number) for number in range(count))
+        rows = rows if '"' in row else f'    """\n{rows}""",\n'
+        return f'x = [\n{rows}]\ny = f"{{a@fenmail.org}}"\n'
+
+    seconds = []
+    for count in (200, 1_600):
+        began = time.process_time()
+        text, counts = redact(code(count), "code", DEFAULT)
+        seconds.append(time.process_time() - began)
+        assert counts == ({"email": count} if redacted else {})
+        assert 'y = f"{a@fenmail.org}"' in text
+        ast.parse(text)
+    assert seconds[1] <= 20 * max(seconds[0], 0.02)
+
+
+def test_a_literal_that_too_many_placeholders_break_is_redacted_all_the_same() -> None:
+    many = "".join(f"{{u{number}@fenmail.org}}" for number in range(400))
+    assert "@" not in redact(f'x = f"{many}"\n', "code", DEFAULT)[0]
+
+
 def test_luhn() -> None:
     assert luhn("79927398713")
     assert [luhn(f"7992739871{digit}") for digit in range(10)].count(True) == 1
