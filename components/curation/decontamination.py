@@ -194,7 +194,8 @@ class BenchmarkIndex:
             if not item.code:
                 continue
             found = list(functions(item.code.replace("\r\n", "\n"), "code"))
-            for function in [f for f in found if f.name == item.entry] or found:
+            asked = [f for f in found if f.name == item.entry] or [f for f in found if not f.node.col_offset]
+            for function in asked:
                 digest, nodes = identity(function)
                 if nodes >= self.params.min_code_nodes:
                     self._programs.setdefault(digest, number)

@@ -16,7 +16,7 @@ from math import log2
 
 import numpy as np
 
-from components.curation.code_identity import STRING
+from components.curation.code_identity import STRING, statements
 from components.curation.rules import Check, Failure
 from components.params.code_gates import CodeRulesParams
 
@@ -146,17 +146,5 @@ def _parse(text: str) -> _Parsed:
         where = f" in line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
         return _Parsed(f"no Python: {getattr(error, 'msg', None) or type(error).__name__}{where}", 0)
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    found = (ast.get_docstring(node, clean=False) for node in _walk(tree) if isinstance(node, documented))
+    found = (ast.get_docstring(node, clean=False) for node in statements(tree) if isinstance(node, documented))
     return _Parsed("", sum(map(len, filter(None, found))))
-
-
-def _walk(tree: ast.AST) -> Iterator[ast.AST]:
-    """Nodes that may have a docstring, or statements with such nodes in them; expressions have none."""
-    waiting = [tree]
-    while waiting:
-        node = waiting.pop()
-        yield node
-        for field in ("body", "orelse", "finalbody", "handlers", "cases"):
-            inner = getattr(node, field, None)
-            if isinstance(inner, list):
-                waiting += inner

@@ -116,6 +116,8 @@ def test_a_program_is_found_under_other_names() -> None:
     assert (hit.benchmark, hit.item, hit.rule, hit.excerpt) == ("programs", "p", "code_ast", "f")
     assert hit.value >= hit.threshold == DEFAULT.min_code_nodes
     assert one(index(code=CODE), "class A:\n" + re.sub("(?m)^", "    ", OTHER_NAMES), "code").rule == "code_ast"
+    assert one(index(code=CODE), re.sub("(?m)^", "    ", OTHER_NAMES), "code").rule == "code_ast"
+    assert one(index(code=CODE), "print 'Python 2'\n" + OTHER_NAMES, "code").rule == "code_ast"
     assert one(index(code=CODE), f"A solution:\n\n```python{OTHER_NAMES}```\n", "web").rule == "code_ast"
 
 
@@ -124,6 +126,21 @@ def test_a_program_is_found_under_other_names() -> None:
 )
 def test_another_program_is_none(old: str, new: str) -> None:
     assert one(index(code=CODE), OTHER_NAMES.replace(old, new), "code") is None
+
+
+def test_of_a_solution_the_functions_within_others_are_not_looked_for() -> None:
+    inner = re.sub("(?m)^", "    ", CODE.replace("running_totals", "helper"))
+    found = index(code=f"def running_totals(a):\n{inner}\n    return helper(a, 7) + [b for b in helper(a) if b > 3]\n")
+    assert one(found, OTHER_NAMES, "code") is None
+
+
+def test_a_solution_or_a_document_may_nest_as_deeply_as_the_parser_bears() -> None:
+    deep = f"def running_totals(a):\n    return ({' + '.join(['a'] * 900)})\n"
+    other = deep.replace("running_totals", "f").replace("a", "x")
+    assert one(index(code=deep), other, "code").rule == "code_ast"
+    assert one(index(code=deep), other.replace("+", "-", 1), "code") is None
+    short = f"def running_totals(a):\n    return ({' + '.join(['a'] * 20)})\n"
+    assert one(index(code=short), other, "code") is None
 
 
 def test_a_function_that_is_everybodys_is_not_looked_for() -> None:
