@@ -41,7 +41,7 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
     check_languages(own.language)
     earlier = _earlier(own, outputs.get("index"))
     data_dir = project_home() / params.benchmarking.data_dir if params.benchmarking.data_dir else None
-    benchmarks = BenchmarkIndex.build(data_dir, own.decontamination)
+    benchmarks = BenchmarkIndex.build(data_dir, own.decontamination, params.benchmarking.suite)
     folder = Path(inputs.get("work") or project_home() / WORK)
     _check_work(folder, inputs, outputs)
     folder.mkdir(parents=True, exist_ok=True)

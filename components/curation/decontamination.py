@@ -108,17 +108,20 @@ class BenchmarkIndex:
         self._index_programs()
 
     @classmethod
-    def build(cls, data_dir: Path | None, params: DecontaminationParams) -> "BenchmarkIndex":
+    def build(cls, data_dir: Path | None, params: DecontaminationParams, suite: str = "") -> "BenchmarkIndex":
         """The index of the suites that `params` names.
 
         Args:
             data_dir: folder of the benchmarks' files (docs/benchmarking.md); None where there is none.
+            suite: the run's own, which is looked for, too, unless it is the exam.
 
         Raises:
             StepError: the folder is not there, a suite is unknown, or a file is damaged.
         """
         if data_dir is not None and not Path(data_dir).is_dir():
             raise StepError(f"the folder of the benchmarks' data {data_dir} is not there; see benchmarking.data_dir")
+        if suite not in ("", EXAM, *params.suites):
+            params = params.model_copy(update={"suites": [*params.suites, suite]})
         items, missing = read_items(data_dir, params.suites)
         return cls(items, params, missing, {name: why for name, why in _NOT_CHECKED.items() if name in params.suites})
 

@@ -235,6 +235,18 @@ def test_no_data_is_said_and_never_clean(tmp_path) -> None:
     assert "held out" in exam["skipped"]["exam"]
 
 
+def test_the_runs_own_suite_is_looked_for(tmp_path) -> None:
+    suite = tmp_path / "mine.yaml"
+    suite.write_text("tasks: {mine: {files: {test: mine/test.jsonl}}}")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "test.jsonl").write_text(json.dumps({"question": words(20, 1), "answer": "4"}) + "\n")
+    found = BenchmarkIndex.build(tmp_path, DEFAULT, str(suite))
+    assert one(found, f"{words(9, 2)} {words(20, 1)}").benchmark == "mine"
+    assert found.report(1, [])["params"]["suites"] == ["phi2", "olmes", str(suite)]
+    for other in ("", "exam", "phi2"):
+        assert BenchmarkIndex.build(tmp_path, DEFAULT, other).params == DEFAULT
+
+
 def test_what_is_missing_is_named(tmp_path) -> None:
     (tmp_path / "gsm8k").mkdir()
     with gzip.open(tmp_path / "gsm8k" / "test.jsonl.gz", "wt") as lines:
