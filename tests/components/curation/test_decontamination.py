@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from components.benchmarks.items import Item, read_items
 from components.curation.decontamination import BenchmarkIndex, Hit
+from components.documents import KINDS
 from components.errors import StepError
 from components.params.decontamination import DecontaminationParams
 
@@ -153,8 +154,10 @@ def test_a_function_that_is_everybodys_is_not_looked_for() -> None:
 
 def test_a_kind_that_is_not_checked_has_no_hits() -> None:
     item = words(40, 1)
-    assert index(item).hits([item, item], ["textbook", "web"])[0] is None
-    assert index(item).hits([item, item], ["textbook", "web"])[1] is not None
+    found = index(item, params=DecontaminationParams(kinds=["web"]))
+    assert found.hits([item, item], ["textbook", "web"])[0] is None
+    assert found.hits([item, item], ["textbook", "web"])[1] is not None
+    assert set(DEFAULT.kinds) == set(KINDS)
 
 
 def test_all_items_of_a_document_are_found_the_first_first() -> None:

@@ -15,6 +15,7 @@ from bench.privacy import ALL, Case, cases, everything, made, score
 from components.curation.privacy.accounts import luhn
 from components.curation.privacy.redact import redact
 from components.curation.privacy.spans import PLACEHOLDERS
+from components.documents import KINDS
 from components.params.privacy import PrivacyParams
 
 DEFAULT = PrivacyParams()
@@ -66,9 +67,14 @@ def test_counts_are_a_kind() -> None:
 
 def test_a_kind_of_document_that_is_not_named_stays() -> None:
     text = f"write to a@fenmail.org, key {KEY}"
-    assert redact(text, "textbook", DEFAULT) == (text, Counter())
+    assert redact(text, "textbook", PrivacyParams(redact={"prose": ["email"]})) == (text, Counter())
     assert redact(text, "prose", PrivacyParams(redact={"code": ["email"]})) == (text, Counter())
     assert redact(text, "prose", PrivacyParams(redact={"prose": ["key"]}))[1] == {"key": 1}
+
+
+def test_every_kind_is_redacted() -> None:
+    assert set(DEFAULT.redact) == set(KINDS)
+    assert all({"email", "key"} <= set(data) for data in DEFAULT.redact.values())
 
 
 def test_allowed_domains_and_networks() -> None:
