@@ -93,7 +93,7 @@ def _stamp(path: Path) -> tuple[int, ...]:
 
 def clean(unit: RowGroup, folder: Path) -> None:
     """Write the result of a row group into a folder."""
-    rows_in, redacted, hits, lengths, counts = 0, Counter(), {}, [], []
+    rows_in, checked, redacted, hits, lengths, counts = 0, 0, Counter(), [], [], []
     sketches = [sketch([], unit.params.duplicates)]
     index = _index(unit.benchmarks) if unit.benchmarks else None
     with (
@@ -103,8 +103,9 @@ def clean(unit: RowGroup, folder: Path) -> None:
         for rows in _portions(_read(unit)):
             kept, rules, rows_in = [], [], rows_in + len(rows)
             for row, (verdict, found) in zip(rows, judge(rows, unit.params, index), strict=True):
-                if found:
-                    hits[row["id"]] = [asdict(hit) for hit in found]
+                checked += found is not None
+                if found:  # a pair for each row: equal documents are as many in the ledger
+                    hits.append([row["id"], [asdict(hit) for hit in found]])
                 rules.append(verdict.rule if isinstance(verdict, Drop) else "")
                 if isinstance(verdict, Drop):
                     ledger.write(verdict)
@@ -117,7 +118,8 @@ def clean(unit: RowGroup, folder: Path) -> None:
             sketches.append(sketch([document.text for document in kept], unit.params.duplicates))
     save_sketches(folder / SKETCHES, np.concatenate(sketches))
     save_array(folder / LENGTHS, np.array(lengths, dtype=np.int64))
-    write_json(folder / FIGURES, {"documents": rows_in, "redacted": redacted, "hits": hits, "counts": counts})
+    figures = {"documents": rows_in, "checked": checked, "redacted": redacted, "hits": hits, "counts": counts}
+    write_json(folder / FIGURES, figures)
 
 
 def _read(unit: RowGroup) -> pa.Table:
@@ -169,9 +171,9 @@ def _portions(table: pa.Table) -> Iterator[Rows]:
 
 def judge(
     rows: Rows, params: CurationParams, benchmarks: BenchmarkIndex | None = None
-) -> Iterator[tuple[Document | Drop, list[Hit]]]:
+) -> Iterator[tuple[Document | Drop, list[Hit] | None]]:
     """Each raw row as a document in its new form, or as a drop with the first rule that it fails; and the items of benchmarks
-    that it holds, if the rules let it through.
+    that it holds, None if they weren't looked for: the rules didn't let it through, or its kind isn't checked.
     """
     kinds = [row["kind"] for row in rows]
     texts = [repair(row["text"], row["kind"]) for row in rows]
@@ -187,10 +189,11 @@ def judge(
     for index, verdict in zip(of_web, web.judge([texts[index] for index in of_web], params.web), strict=True):
         failures[index], texts[index], removed[index] = verdict.failure, verdict.text, verdict.lines_removed
     passed = [index for index, failure in enumerate(failures) if not failure]
-    hits: list[list[Hit]] = [[] for _ in rows]
+    hits: list[list[Hit] | None] = [None] * len(rows)
     if benchmarks:
-        looked_for = benchmarks.find([texts[index] for index in passed], [kinds[index] for index in passed])
-        for index, found in zip(passed, looked_for, strict=True):
+        checked = [index for index in passed if kinds[index] in params.decontamination.kinds]
+        looked_for = benchmarks.find([texts[index] for index in checked], [kinds[index] for index in checked])
+        for index, found in zip(checked, looked_for, strict=True):
             hits[index] = found
             if found and params.decontamination.action == "drop":
                 failures[index] = _contaminated(found[0])

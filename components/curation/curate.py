@@ -167,11 +167,11 @@ def _found(documents: Cleaned, benchmarks: BenchmarkIndex) -> dict[str, Any]:
     for number in range(len(documents.folders)):
         figures = documents.figures(number)
         redacted.update(figures["redacted"])
-        looked_at += figures["documents"]
-        hits += [(name, [Hit(**hit) for hit in found]) for name, found in figures["hits"].items()]
+        looked_at += figures["checked"]
+        hits += [(name, [Hit(**hit) for hit in found]) for name, found in figures["hits"]]
     return {
         "redacted": dict(sorted(redacted.items())),
-        "decontamination": benchmarks.report(looked_at if benchmarks.items else 0, hits),
+        "decontamination": benchmarks.report(looked_at, hits),
     }
 
 

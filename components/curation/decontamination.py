@@ -303,7 +303,7 @@ class BenchmarkIndex:
 
         Args:
             documents: how many were checked.
-            hits: id and hits of each document that has some.
+            hits: id and hits of each document that has some; of equal documents each.
 
         Returns:
             `state`: checked, checked in part (some benchmark's data is missing) or nothing checked, with `reason`;

@@ -333,9 +333,12 @@ def test_personal_data_is_redacted_and_counted(tmp_path: Path) -> None:
     assert {d.metadata["raw_id"] for d in kept} == {row.id for row in rows}
 
 
-def test_what_a_benchmark_asks_goes_and_is_reported(tmp_path: Path) -> None:
-    question = "Which of these rivers flows north through three countries and ends in a wide and shallow lake"
-    folder = tmp_path / "benchmarks" / "arc_easy"
+QUESTION = "Which of these rivers flows north through three countries and ends in a wide and shallow lake"
+
+
+def with_benchmark(folder: Path, question: str = QUESTION) -> str:
+    """Put a benchmark of one question where `curated` looks for it."""
+    folder = folder / "benchmarks" / "arc_easy"
     folder.mkdir(parents=True)
     row = {
         "id": "q1",
@@ -344,6 +347,11 @@ def test_what_a_benchmark_asks_goes_and_is_reported(tmp_path: Path) -> None:
         "answerKey": "B",
     }
     (folder / "test.jsonl").write_text(json.dumps(row) + "\n")
+    return question
+
+
+def test_what_a_benchmark_asks_goes_and_is_reported(tmp_path: Path) -> None:
+    question = with_benchmark(tmp_path)
     rows = [document(text, source=str(n)) for n, text in enumerate(essays(6))]
     rows.append(document(f"{essays(9)[8]} {question.upper()}?", source="hit"))
     summary, kept, ledger = curated(tmp_path, rows)
@@ -354,6 +362,18 @@ def test_what_a_benchmark_asks_goes_and_is_reported(tmp_path: Path) -> None:
     summary, kept, _ = curated(tmp_path, rows, decontamination={"action": "report"})
     assert len(kept) == 7
     assert summary["decontamination"]["documents_hit"] == 1
+
+
+@pytest.mark.parametrize("between", [0, 7])  # row groups hold 7 documents
+def test_documents_with_a_hit_are_rows_of_the_ledger_whatever_the_row_groups(tmp_path: Path, between: int) -> None:
+    bad = document(f"{essays(9)[8]} {with_benchmark(tmp_path)}?")
+    good = [document(text) for text in essays(9)[:8]]
+    rows = [bad, *good[:between], bad, *good[between:], document("short"), document(bad.text, "textbook")]
+    _, _, ledger = curated(tmp_path, rows, decontamination={"kinds": ["prose"]})
+    report = json.loads((tmp_path / "report" / "curation.json").read_text())["decontamination"]
+    hits = [row for row in ledger if row["rule"].startswith("contaminated_")]
+    assert len(hits) == report["documents_hit"] == report["benchmarks"]["arc_easy"]["documents_hit"] == 2
+    assert report["documents"] == 10  # neither the short one nor the textbook, whose kind isn't checked
 
 
 def test_another_language_goes(tmp_path: Path) -> None:
