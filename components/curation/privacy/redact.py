@@ -11,6 +11,7 @@ What is notable:
 import ast
 import io
 import re
+import textwrap
 import tokenize
 from bisect import bisect_right
 from collections import Counter
@@ -45,7 +46,8 @@ def find(text: str, kind: str, params: PrivacyParams) -> list[Span]:
     found = [span for span in _all(text, frozenset(wanted), params) if not _is_glued(text, span)]
     if not found:
         return found
-    literals = _literals(text) if kind == "code" else None
+    # Other languages' code can often be cut into Python's tokens, but seldom be parsed.
+    literals = _literals(text) if kind == "code" and _parses(text) else None
     if literals is None:
         return _apart(found)
     return _that_parse(text, _apart(_in_literals(text, found, literals)), literals)
@@ -136,7 +138,7 @@ def _that_parse(text: str, spans: list[Span], literals: Sequence[tuple[int, int]
 
     Literals are tried alone: to parse the whole text for each span would take the square of its length.
     """
-    if not _parses(text) or _parses(_without(text, spans)):
+    if _parses(_without(text, spans)):
         return spans
     borne: list[Span] = []
     for place, group in groupby(spans, lambda span: _place(literals, span.start)):
@@ -172,7 +174,7 @@ def _without(text: str, spans: Sequence[Span]) -> str:
 
 def _parses(text: str) -> bool:
     try:
-        ast.parse(text)
+        ast.parse(textwrap.dedent(text) if text[:1].isspace() else text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return True

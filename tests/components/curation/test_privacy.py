@@ -156,6 +156,13 @@ def test_a_literal_that_too_many_placeholders_break_is_redacted_all_the_same() -
     assert "@" not in redact(f'x = f"{many}"\n', "code", DEFAULT)[0]
 
 
+def test_code_that_can_be_cut_into_tokens_but_not_parsed_is_redacted_everywhere() -> None:
+    text = "// by a@fenmail.org\nfn total(values) { return values }\n"
+    assert redact(text, "code", DEFAULT)[0] == text.replace("a@fenmail.org", "<EMAIL>")
+    indented = "    def f(self):\n        return w@fenmail.org\n"
+    assert redact(indented, "code", DEFAULT) == (indented, Counter())
+
+
 def test_luhn() -> None:
     assert luhn("79927398713")
     assert [luhn(f"7992739871{digit}") for digit in range(10)].count(True) == 1
