@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.curation import language
-from components.curation.decontamination import BenchmarkIndex, Hit
+from components.curation.decontamination import BenchmarkIndex, Hit, shown
 from components.curation.duplicates.sketches import save_sketches, sketch
 from components.curation.gates import code, web
 from components.curation.privacy.redact import redact
@@ -41,6 +41,7 @@ STEP = "curation"
 DOCUMENTS, DROPS, SKETCHES, FIGURES = "documents.parquet", "drops.parquet", "sketches.npy", "figures.json"
 LENGTHS = "lengths.npy"
 OWN = ("cluster_size", "language", "lines_removed", "raw_id", "redacted")  # keys of the metadata that curation writes
+DETAIL = 400  # characters of a sentence in the ledger, at most
 CHARACTERS = 4_000_000  # of text judged at once, at least a document; bounds the memory of a worker
 
 Rows = list[dict[str, Any]]
@@ -194,13 +195,15 @@ def judge(
         checked = [index for index in passed if kinds[index] in params.decontamination.kinds]
         looked_for = benchmarks.find([texts[index] for index in checked], [kinds[index] for index in checked])
         for index, found in zip(checked, looked_for, strict=True):
-            hits[index] = found
+            # Few documents have a hit, so redacting those alone costs nothing.
+            hits[index] = shown(found, redact(texts[index], kinds[index], params.privacy)[0]) if found else found
             if found and params.decontamination.action == "drop":
-                failures[index] = _contaminated(found[0])
+                failures[index] = _contaminated(hits[index][0])
     for row, text, gone, spoken, failure, found in zip(rows, texts, removed, languages, failures, hits, strict=True):
         if failure:
-            reason = (failure.rule, failure.value, failure.threshold, failure.detail)
-            yield Drop(row["id"], STEP, *reason, row["source"]), found
+            # Cut after it is redacted: half a secret would not be found.
+            detail = redact(failure.detail, row["kind"], params.privacy)[0][:DETAIL]
+            yield Drop(row["id"], STEP, failure.rule, failure.value, failure.threshold, detail, row["source"]), found
             continue
         metadata = {_apart(key): value for key, value in _metadata(row).items()}
         text, redacted = redact(text, row["kind"], params.privacy)

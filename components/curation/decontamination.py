@@ -21,7 +21,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -370,6 +370,21 @@ class _Tally:
             "examples": self.examples,
             "frequent": [{"item": item, "documents": n} for n, item in often],
         }
+
+
+def shown(hits: Sequence[Hit], redacted: str) -> list[Hit]:
+    """The hits as they may be written down.
+
+    Args:
+        redacted: the document, with placeholders for personal data. An excerpt that no longer stands there had some: its own
+            words, without their signs, would not be known as such.
+    """
+    words = _spaced(redacted)
+    return [hit if _spaced(hit.excerpt) in words else replace(hit, excerpt="(redacted)") for hit in hits]
+
+
+def _spaced(text: str) -> str:
+    return f" {' '.join(_WORDS.findall(text.lower()))} "
 
 
 def _matched(around: Sequence[str], asked: Sequence[str], least: float) -> float:

@@ -127,7 +127,7 @@ def _says_generated(lines: list[str]) -> str:
     """The comment among the first lines that says so; a docstring, or a string, may talk of it."""
     for line in lines[:HEAD]:
         if _COMMENT.match(line) and _GENERATED.search(line):
-            return line.strip()[:80]
+            return line.strip()
     return ""
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from components.benchmarks.items import Item, read_items
-from components.curation.decontamination import BenchmarkIndex, Hit
+from components.curation.decontamination import BenchmarkIndex, Hit, shown
 from components.documents import KINDS
 from components.errors import StepError
 from components.params.decontamination import DecontaminationParams
@@ -224,6 +224,13 @@ def test_the_report_says_what_was_found_where() -> None:
     assert bench["by_rule"] == {"ngram_13": 8}
     assert bench["frequent"] == [{"item": "0", "documents": 6}]
     assert bench["examples"][0]["document"] == "a"
+
+
+def test_an_excerpt_of_which_something_was_redacted_is_left_out() -> None:
+    hits = [Hit("b", "0", "ngram_13", 13, 13, excerpt) for excerpt in ("one two jane roe firm com", "two three", "f")]
+    found = shown(hits, "One, two <EMAIL>! Two-three: def f()")
+    assert [hit.excerpt for hit in found] == ["(redacted)", "two three", "f"]
+    assert {(hit.benchmark, hit.item, hit.value) for hit in found} == {("b", "0", 13)}
 
 
 def test_no_data_is_said_and_never_clean(tmp_path) -> None:
