@@ -182,7 +182,11 @@ def judge(
     failures = [
         _foreign(found, params.language)
         or first_failure(text, row["kind"], params)
-        or (code.first_failure(text, row["source"], params.code) if row["kind"] in params.code.kinds else None)
+        or (
+            code.first_failure(text, row["source"], params.code, _metadata(row))
+            if row["kind"] in params.code.kinds
+            else None
+        )
         for row, text, found in zip(rows, texts, languages, strict=True)
     ]
     of_web = [index for index, kind in enumerate(kinds) if kind in params.web.kinds and not failures[index]]

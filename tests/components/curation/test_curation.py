@@ -423,6 +423,17 @@ def test_web_text_sees_the_rules_of_the_papers(tmp_path: Path) -> None:
     assert [row["rule"] for row in ledger] == ["gopher_repetition.top_n_grams.4"]
 
 
+def test_code_in_another_language_stays_by_what_its_row_says(tmp_path: Path) -> None:
+    half = "def half(values):\n    return values.map { |value| value * 2 }.select { |value| value > 3 }\n"
+    rows = [document(text, source=str(number)) for number, text in enumerate(essays(3))]
+    for language in ("Ruby", "Python"):
+        metadata = {"lang": language}
+        rows.append(Document(half + f"# {language}\n", "code", language, "MIT", "test", metadata=metadata))
+    _, kept, ledger = curated(tmp_path, rows)
+    assert [(row["source"], row["rule"]) for row in ledger] == [("Python", "code.parses")]
+    assert "Ruby" in {document.source for document in kept}
+
+
 def test_nothing_left_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(StepError, match="no document of 1 is left; first drops: s: min_chars: 6 characters"):
         curated(tmp_path, [document("short")])
