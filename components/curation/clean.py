@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.curation import language
-from components.curation.decontamination import BenchmarkIndex, Hit
+from components.curation.decontamination import BenchmarkIndex, Hit, shown
 from components.curation.duplicates.sketches import save_sketches, sketch
 from components.curation.gates import code, web
 from components.curation.privacy.redact import redact
@@ -41,6 +41,7 @@ STEP = "curation"
 DOCUMENTS, DROPS, SKETCHES, FIGURES = "documents.parquet", "drops.parquet", "sketches.npy", "figures.json"
 LENGTHS = "lengths.npy"
 OWN = ("cluster_size", "language", "lines_removed", "raw_id", "redacted")  # keys of the metadata that curation writes
+DETAIL = 400  # characters of a sentence in the ledger, at most
 CHARACTERS = 4_000_000  # of text judged at once, at least a document; bounds the memory of a worker
 
 Rows = list[dict[str, Any]]
@@ -93,7 +94,7 @@ def _stamp(path: Path) -> tuple[int, ...]:
 
 def clean(unit: RowGroup, folder: Path) -> None:
     """Write the result of a row group into a folder."""
-    rows_in, redacted, hits, lengths, counts = 0, Counter(), {}, [], []
+    rows_in, checked, redacted, hits, lengths, counts = 0, 0, Counter(), [], [], []
     sketches = [sketch([], unit.params.duplicates)]
     index = _index(unit.benchmarks) if unit.benchmarks else None
     with (
@@ -103,8 +104,9 @@ def clean(unit: RowGroup, folder: Path) -> None:
         for rows in _portions(_read(unit)):
             kept, rules, rows_in = [], [], rows_in + len(rows)
             for row, (verdict, found) in zip(rows, judge(rows, unit.params, index), strict=True):
-                if found:
-                    hits[row["id"]] = [asdict(hit) for hit in found]
+                checked += found is not None
+                if found:  # a pair for each row: equal documents are as many in the ledger
+                    hits.append([row["id"], [asdict(hit) for hit in found]])
                 rules.append(verdict.rule if isinstance(verdict, Drop) else "")
                 if isinstance(verdict, Drop):
                     ledger.write(verdict)
@@ -117,7 +119,8 @@ def clean(unit: RowGroup, folder: Path) -> None:
             sketches.append(sketch([document.text for document in kept], unit.params.duplicates))
     save_sketches(folder / SKETCHES, np.concatenate(sketches))
     save_array(folder / LENGTHS, np.array(lengths, dtype=np.int64))
-    write_json(folder / FIGURES, {"documents": rows_in, "redacted": redacted, "hits": hits, "counts": counts})
+    figures = {"documents": rows_in, "checked": checked, "redacted": redacted, "hits": hits, "counts": counts}
+    write_json(folder / FIGURES, figures)
 
 
 def _read(unit: RowGroup) -> pa.Table:
@@ -169,9 +172,9 @@ def _portions(table: pa.Table) -> Iterator[Rows]:
 
 def judge(
     rows: Rows, params: CurationParams, benchmarks: BenchmarkIndex | None = None
-) -> Iterator[tuple[Document | Drop, list[Hit]]]:
+) -> Iterator[tuple[Document | Drop, list[Hit] | None]]:
     """Each raw row as a document in its new form, or as a drop with the first rule that it fails; and the items of benchmarks
-    that it holds, if the rules let it through.
+    that it holds, None if they weren't looked for: the rules didn't let it through, or its kind isn't checked.
     """
     kinds = [row["kind"] for row in rows]
     texts = [repair(row["text"], row["kind"]) for row in rows]
@@ -179,7 +182,11 @@ def judge(
     failures = [
         _foreign(found, params.language)
         or first_failure(text, row["kind"], params)
-        or (code.first_failure(text, row["source"], params.code) if row["kind"] in params.code.kinds else None)
+        or (
+            code.first_failure(text, row["source"], params.code, _metadata(row))
+            if row["kind"] in params.code.kinds
+            else None
+        )
         for row, text, found in zip(rows, texts, languages, strict=True)
     ]
     of_web = [index for index, kind in enumerate(kinds) if kind in params.web.kinds and not failures[index]]
@@ -187,17 +194,20 @@ def judge(
     for index, verdict in zip(of_web, web.judge([texts[index] for index in of_web], params.web), strict=True):
         failures[index], texts[index], removed[index] = verdict.failure, verdict.text, verdict.lines_removed
     passed = [index for index, failure in enumerate(failures) if not failure]
-    hits: list[list[Hit]] = [[] for _ in rows]
+    hits: list[list[Hit] | None] = [None] * len(rows)
     if benchmarks:
-        looked_for = benchmarks.find([texts[index] for index in passed], [kinds[index] for index in passed])
-        for index, found in zip(passed, looked_for, strict=True):
-            hits[index] = found
+        checked = [index for index in passed if kinds[index] in params.decontamination.kinds]
+        looked_for = benchmarks.find([texts[index] for index in checked], [kinds[index] for index in checked])
+        for index, found in zip(checked, looked_for, strict=True):
+            # Few documents have a hit, so redacting those alone costs nothing.
+            hits[index] = shown(found, redact(texts[index], kinds[index], params.privacy)[0]) if found else found
             if found and params.decontamination.action == "drop":
-                failures[index] = _contaminated(found[0])
+                failures[index] = _contaminated(hits[index][0])
     for row, text, gone, spoken, failure, found in zip(rows, texts, removed, languages, failures, hits, strict=True):
         if failure:
-            reason = (failure.rule, failure.value, failure.threshold, failure.detail)
-            yield Drop(row["id"], STEP, *reason, row["source"]), found
+            # Cut after it is redacted: half a secret would not be found.
+            detail = redact(failure.detail, row["kind"], params.privacy)[0][:DETAIL]
+            yield Drop(row["id"], STEP, failure.rule, failure.value, failure.threshold, detail, row["source"]), found
             continue
         metadata = {_apart(key): value for key, value in _metadata(row).items()}
         text, redacted = redact(text, row["kind"], params.privacy)

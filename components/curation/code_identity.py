@@ -1,5 +1,7 @@
 """Which functions of Python code are the same program: those of equal syntax trees, names and notes aside.
 
+Trees are walked without recursion, since a chain of a few hundred `elif` or `+` is as deep as it is long.
+
 Parsing is what costs. Of most code the order of its keywords, which takes one regular expression, says already that it
 holds none of the programs that are looked for: strings and comments aside, equal trees have equal keywords, but for `elif`,
 `else` and `pass`.
@@ -8,6 +10,7 @@ holds none of the programs that are looked for: strings and comments aside, equa
 import ast
 import hashlib
 import re
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -21,13 +24,17 @@ STRING = (
 # Strings and comments, which are passed over; lines that begin without a blank, where a function may be over; keywords.
 _KEYWORDS = re.compile(
     STRING + r"|#[^\n]*+"
-    r"|(\n(?=[^\W\d])|\b(?:for|while|if|elif|return|def|try|with|lambda|yield|raise|break|continue|in|not|and|or|is|assert"
-    r"|del)\b)",
+    r"|(\n(?:async )?def\b|\n(?=\S)|\b(?:for|while|if|elif|return|def|try|with|lambda|yield|raise|break|continue|in|not|and|or|is"
+    r"|assert|del)\b)",
     re.S,
 )
 _NAMES = "for while return try with lambda yield raise break continue in not and or is assert del"
-_LETTERS = {"": "", "\n": "\n", "if": "i", "elif": "i", "def": "d"}
+_LETTERS = {"": "", "\n": "\n", "if": "i", "elif": "i", "def": "d", "\ndef": "\nd^", "\nasync def": "\nd^"}
 _LETTERS |= dict(zip(_NAMES.split(), "fwrtWlyRbcnNaoIAD", strict=True))
+# A function or class of a module with its lines, which are indented or close a bracket.
+_BLOCK = re.compile(r"^(?:async def|def|class)\b[^\n]*+\n(?:(?:[ \t)#][^\n]*+)?\n)*+", re.M)
+UNKNOWN = "*"  # the opening of a function that cannot be written out; any module may hold it
+SHAPE = 500  # statements that are looked at for a function's shape
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -41,51 +48,85 @@ class Function:
 
 
 def functions(text: str, kind: str, openings: frozenset[str] | None = None) -> Iterator[Function]:
-    """The functions of a text's modules and of their classes; none where a module is no Python.
+    """The functions of a text's modules, also those within classes, functions and other statements, in order.
+
+    Of a module that is no Python, those of its functions and classes that are, each for itself.
 
     Args:
-        kind: of the document. `code` is one module; of others each fenced block is one.
+        kind: of the document. `code` is one module; of others each fenced block is one. It may be indented as a whole.
         openings: of the functions that are looked for; a module that can hold none of them is passed over.
     """
     if "def " not in text:
         return
+    longest = max(map(len, openings), default=0) if openings else 0
     for source in [text] if kind == "code" else _FENCED.findall(text):
-        if openings is not None and not _may_hold(source, openings):
+        source = textwrap.dedent(source) if source[:1].isspace() else source
+        if openings is not None and not _may_hold(source, openings, longest):
             continue
-        try:
-            body = ast.parse(source).body
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            continue
-        classes = [node.body for node in body if isinstance(node, ast.ClassDef)]
-        for node in (node for part in (body, *classes) for node in part):
-            if isinstance(node, _Function):
-                yield Function(node.name, _shape(node), node)
+        for tree in _trees(source):
+            for node in statements(tree):
+                if isinstance(node, _Function):
+                    yield Function(node.name, _shape(node), node)
+
+
+def _trees(source: str) -> Iterator[ast.Module]:
+    if (tree := _parsed(source)) is not None:
+        yield tree
+        return
+    yield from (tree for block in _BLOCK.findall(f"{source}\n") if (tree := _parsed(block)) is not None)
+
+
+def _parsed(source: str) -> ast.Module | None:
+    try:
+        return ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """A tree's statements and what they stand in, in order; no expressions, which hold no statement."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for field in ("finalbody", "orelse", "handlers", "cases", "body"):
+            inner = getattr(node, field, None)
+            if isinstance(inner, list):
+                waiting += reversed(inner)
 
 
 def opening(function: Function) -> str:
     """The keywords of a function up to the next one in it, a letter each."""
-    return _spelled(ast.unparse(function.node)).replace("\n", "").split("d")[1]
+    try:
+        written = ast.unparse(function.node)
+    except RecursionError:
+        return UNKNOWN
+    return _spelled(written).replace("\n", "").split("d")[1].removeprefix("^")
 
 
-def _may_hold(source: str, openings: frozenset[str]) -> bool:
+def _may_hold(source: str, openings: frozenset[str], longest: int) -> bool:
     """Whether the keywords after some `def` are an opening, to wherever that function may end."""
-    classes = "class " in source
+    if UNKNOWN in openings:
+        return True
     for part in _spelled(source).split("d")[1:]:
-        if classes:  # a method may end anywhere
+        if not part.startswith("^"):  # one that is indented may end anywhere
             part = part.replace("\n", "")
-            if any(part[:end] in openings for end in range(len(part) + 1)):
+            if any(part[:end] in openings for end in range(min(len(part), longest) + 1)):
                 return True
             continue
         keywords = ""
-        for more in part.split("\n"):
+        for more in part[1:].split("\n"):
             keywords += more
+            if len(keywords) > longest:
+                break
             if keywords in openings:
                 return True
     return False
 
 
 def _spelled(source: str) -> str:
-    return "".join([_LETTERS[word] for word in _KEYWORDS.findall(source)])
+    """Keywords, a letter each. `d^` is a function that isn't indented."""
+    return "".join([_LETTERS[word] for word in _KEYWORDS.findall(f"\n{source}")])
 
 
 def identity(function: Function) -> tuple[str, int]:
@@ -94,9 +135,61 @@ def identity(function: Function) -> tuple[str, int]:
     Variables and arguments are numbered as they come, the function's own name is one name; docstrings, annotations and
     decorators go. Names that it does not bind, such as `len`, stay.
     """
-    tree = _Renamed(function.node).visit(function.node)
-    dumped = ast.dump(tree, annotate_fields=False)
-    return hashlib.sha256(dumped.encode("utf-8", "surrogatepass")).hexdigest()[:32], sum(1 for _ in ast.walk(tree))
+    bound, names = _bound(function.node), {function.name: "<own>"}  # brackets stand in no name
+    written, nodes = [], 0
+    waiting: list[object] = [function.node]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, ast.AnnAssign):  # an assignment, of None where it has no value
+            part = ast.Assign([part.target], part.value or ast.Constant(None, None), None)
+        if isinstance(part, ast.AST):
+            nodes += 1
+            waiting += [_CLOSE, *reversed(_compared(part))]
+            written.append(f"{type(part).__name__}(")
+        elif isinstance(part, list):
+            waiting += [_CLOSE, *reversed(part)]
+            written.append("(")
+        elif isinstance(part, _Name):
+            if part in bound:
+                names.setdefault(part, f"<{len(names)}>")
+            written.append(names.get(part, part))
+        else:
+            written.append(")" if part is _CLOSE else hex(part) if type(part) is int else repr(part))
+    return hashlib.sha256(" ".join(written).encode("utf-8", "surrogatepass")).hexdigest()[:32], nodes
+
+
+class _Name(str):
+    """A name that counts as its number, if the function binds it."""
+
+
+_CLOSE = object()
+
+
+def _bound(function: _Function) -> set[str]:
+    """The names that a function and those in it bind, without its own."""
+    bound = {argument.arg for node in ast.walk(function) if isinstance(node, _SCOPES) for argument in _arguments(node)}
+    for node in ast.walk(function):
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            bound.add(node.id)
+        elif isinstance(node, _Function) or (isinstance(node, ast.ExceptHandler) and node.name):
+            bound.add(node.name)
+    return bound - {function.name}
+
+
+def _compared(node: ast.AST) -> list[object]:
+    """What of a node is compared, in order."""
+    if isinstance(node, _Function):
+        return [node.args, _Name(node.name), _statements(node)]
+    if isinstance(node, ast.arguments):
+        positional = [*node.posonlyargs, *node.args]
+        return [positional, node.defaults, node.kwonlyargs, node.kw_defaults, node.vararg, node.kwarg]
+    if isinstance(node, ast.arg):
+        return [_Name(node.arg)]
+    if isinstance(node, ast.Name):
+        return [_Name(node.id), node.ctx]
+    if isinstance(node, ast.ExceptHandler):
+        return [_Name(node.name) if node.name else None, node.type, node.body]
+    return [value for _, value in ast.iter_fields(node)]
 
 
 def _arguments(node: _Function | ast.Lambda) -> list[ast.arg]:
@@ -109,83 +202,33 @@ def _statements(node: _Function) -> list[ast.stmt]:
     return node.body[1:] if ast.get_docstring(node, clean=False) is not None else node.body
 
 
-def _shape(node: ast.AST) -> str:
-    """Kinds of statements and of their values, and those within them; of equal trees equal."""
+def _shape(function: _Function) -> str:
+    """Kinds of the first statements and of their values, those within statements in brackets; of equal trees equal."""
+    written: list[str] = []
+    waiting: list[ast.AST | str] = [function]
+    while waiting and len(written) < SHAPE:
+        part = waiting.pop()
+        if isinstance(part, str):
+            written.append(part)
+            continue
+        kind, parts = _kind(part)
+        written.append(kind)
+        for inner in reversed(parts):
+            waiting += [")", *reversed(inner[:SHAPE]), "("]
+    return " ".join(written)
+
+
+def _kind(node: ast.AST) -> tuple[str, list[list[ast.AST]]]:
+    """The kind of a statement, and the lists of statements in it."""
     if isinstance(node, _Function):
-        return f"def{len(_arguments(node))}({_shapes(_statements(node))})"
-    if isinstance(node, ast.AnnAssign):  # an assignment, of None where it has no value
-        return f"Assign:{type(node.value or ast.Constant(None)).__name__}"
+        return f"def{len(_arguments(node))}", [_statements(node)]
+    if isinstance(node, ast.AnnAssign):
+        return f"Assign:{type(node.value or ast.Constant(None)).__name__}", []
     kind = type(node).__name__
     if isinstance(node, (ast.Return, ast.Assign, ast.Expr)):
-        return f"{kind}:{type(node.value).__name__}"
-    parts = [getattr(node, name) for name in ("body", "handlers", "orelse", "finalbody") if hasattr(node, name)]
-    return f"{kind}({';'.join(map(_shapes, parts))})" if parts else kind
-
-
-def _shapes(nodes: list[ast.AST]) -> str:
-    return ",".join(map(_shape, nodes))
-
-
-class _Renamed(ast.NodeTransformer):
-    """A copy of a function's tree in the form in which it is compared."""
-
-    def __init__(self, function: _Function) -> None:
-        self._names: dict[str, str] = {function.name: "<own>"}  # brackets stand in no name
-        bound = {
-            argument.arg for node in ast.walk(function) if isinstance(node, _SCOPES) for argument in _arguments(node)
-        }
-        for node in ast.walk(function):
-            if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-                bound.add(node.id)
-            elif isinstance(node, _Function) or (isinstance(node, ast.ExceptHandler) and node.name):
-                bound.add(node.name)
-        self._bound = bound - {function.name}
-
-    def _renamed(self, name: str) -> str:
-        if name in self._bound and name not in self._names:
-            self._names[name] = f"<{len(self._names)}>"
-        return self._names.get(name, name)
-
-    def visit_FunctionDef(self, node: _Function) -> ast.AST:
-        body = _statements(node)
-        arguments = self.visit(node.args)
-        name = self._renamed(node.name)
-        return type(node)(name, arguments, [self.visit(statement) for statement in body], [], None, None)
-
-    visit_AsyncFunctionDef = visit_FunctionDef
-
-    def visit_arguments(self, node: ast.arguments) -> ast.AST:
-        def plain(argument: ast.arg | None) -> ast.arg | None:
-            return ast.arg(self._renamed(argument.arg), None, None) if argument else None
-
-        positional = [plain(argument) for argument in node.posonlyargs + node.args]
-        defaults = [self.visit(default) for default in node.defaults]
-        only = [plain(argument) for argument in node.kwonlyargs]
-        only_defaults = [self.visit(default) if default else None for default in node.kw_defaults]
-        return ast.arguments([], positional, plain(node.vararg), only, only_defaults, plain(node.kwarg), defaults)
-
-    def visit_Name(self, node: ast.Name) -> ast.AST:
-        return ast.Name(self._renamed(node.id), type(node.ctx)())
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
-        target = self.visit(node.target)
-        value = self.visit(node.value) if node.value else ast.Constant(None, None)
-        return ast.Assign([target], value, None)
-
-    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> ast.AST:
-        name = self._renamed(node.name) if node.name else None
-        kind = self.visit(node.type) if node.type else None
-        return ast.ExceptHandler(kind, name, [self.visit(statement) for statement in node.body])
-
-    def generic_visit(self, node: ast.AST) -> ast.AST:
-        """As ast.NodeTransformer's, without a change of the tree that was given."""
-
-        def made(value: object) -> object:
-            if isinstance(value, ast.AST):
-                return self.visit(value)
-            return [made(part) for part in value] if isinstance(value, list) else value
-
-        return type(node)(**{name: made(value) for name, value in ast.iter_fields(node)})
+        return f"{kind}:{type(node.value).__name__}", []
+    names = ("body", "handlers", "orelse", "finalbody")
+    return kind, [getattr(node, name) for name in names if hasattr(node, name)]
 
 
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)

@@ -41,7 +41,7 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
     check_languages(own.language)
     earlier = _earlier(own, outputs.get("index"))
     data_dir = project_home() / params.benchmarking.data_dir if params.benchmarking.data_dir else None
-    benchmarks = BenchmarkIndex.build(data_dir, own.decontamination)
+    benchmarks = BenchmarkIndex.build(data_dir, own.decontamination, params.benchmarking.suite)
     folder = Path(inputs.get("work") or project_home() / WORK)
     _check_work(folder, inputs, outputs)
     folder.mkdir(parents=True, exist_ok=True)
@@ -167,11 +167,11 @@ def _found(documents: Cleaned, benchmarks: BenchmarkIndex) -> dict[str, Any]:
     for number in range(len(documents.folders)):
         figures = documents.figures(number)
         redacted.update(figures["redacted"])
-        looked_at += figures["documents"]
-        hits += [(name, [Hit(**hit) for hit in found]) for name, found in figures["hits"].items()]
+        looked_at += figures["checked"]
+        hits += [(name, [Hit(**hit) for hit in found]) for name, found in figures["hits"]]
     return {
         "redacted": dict(sorted(redacted.items())),
-        "decontamination": benchmarks.report(looked_at if benchmarks.items else 0, hits),
+        "decontamination": benchmarks.report(looked_at, hits),
     }
 
 

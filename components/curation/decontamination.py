@@ -21,7 +21,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -108,17 +108,20 @@ class BenchmarkIndex:
         self._index_programs()
 
     @classmethod
-    def build(cls, data_dir: Path | None, params: DecontaminationParams) -> "BenchmarkIndex":
+    def build(cls, data_dir: Path | None, params: DecontaminationParams, suite: str = "") -> "BenchmarkIndex":
         """The index of the suites that `params` names.
 
         Args:
             data_dir: folder of the benchmarks' files (docs/benchmarking.md); None where there is none.
+            suite: the run's own, which is looked for, too, unless it is the exam.
 
         Raises:
             StepError: the folder is not there, a suite is unknown, or a file is damaged.
         """
         if data_dir is not None and not Path(data_dir).is_dir():
             raise StepError(f"the folder of the benchmarks' data {data_dir} is not there; see benchmarking.data_dir")
+        if suite not in ("", EXAM, *params.suites):
+            params = params.model_copy(update={"suites": [*params.suites, suite]})
         items, missing = read_items(data_dir, params.suites)
         return cls(items, params, missing, {name: why for name, why in _NOT_CHECKED.items() if name in params.suites})
 
@@ -194,7 +197,8 @@ class BenchmarkIndex:
             if not item.code:
                 continue
             found = list(functions(item.code.replace("\r\n", "\n"), "code"))
-            for function in [f for f in found if f.name == item.entry] or found:
+            asked = [f for f in found if f.name == item.entry] or [f for f in found if not f.node.col_offset]
+            for function in asked:
                 digest, nodes = identity(function)
                 if nodes >= self.params.min_code_nodes:
                     self._programs.setdefault(digest, number)
@@ -299,7 +303,7 @@ class BenchmarkIndex:
 
         Args:
             documents: how many were checked.
-            hits: id and hits of each document that has some.
+            hits: id and hits of each document that has some; of equal documents each.
 
         Returns:
             `state`: checked, checked in part (some benchmark's data is missing) or nothing checked, with `reason`;
@@ -366,6 +370,21 @@ class _Tally:
             "examples": self.examples,
             "frequent": [{"item": item, "documents": n} for n, item in often],
         }
+
+
+def shown(hits: Sequence[Hit], redacted: str) -> list[Hit]:
+    """The hits as they may be written down.
+
+    Args:
+        redacted: the document, with placeholders for personal data. An excerpt that no longer stands there had some: its own
+            words, without their signs, would not be known as such.
+    """
+    words = _spaced(redacted)
+    return [hit if _spaced(hit.excerpt) in words else replace(hit, excerpt="(redacted)") for hit in hits]
+
+
+def _spaced(text: str) -> str:
+    return f" {' '.join(_WORDS.findall(text.lower()))} "
 
 
 def _matched(around: Sequence[str], asked: Sequence[str], least: float) -> float:

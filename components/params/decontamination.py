@@ -15,7 +15,9 @@ class DecontaminationParams(Section):
         ["phi2", "olmes"],
         description="Suites whose benchmarks are looked for, where their data is at hand: names, or YAML files",
     )
-    kinds: list[Kind] = Field(["web", "prose", "code"], description="Kinds of documents that are checked")
+    kinds: list[Kind] = Field(
+        ["web", "prose", "code", "textbook", "exercise"], description="Kinds of documents that are checked"
+    )
     ngram: int = Field(13, ge=5, le=32, description="Words in a row that a document may not share with an item (GPT-3)")
     candidate_ngram: int = Field(
         10, ge=5, le=32, description="Words in a row that make a document a candidate (Cosmopedia)"

@@ -17,6 +17,8 @@ class PrivacyParams(Section):
             "web": ["email", "phone", "ip", "card", "iban", "key"],
             "prose": ["email", "phone", "ip", "card", "iban", "key"],
             "code": ["email", "key"],
+            "textbook": ["email", "phone", "ip", "card", "iban", "key"],
+            "exercise": ["email", "phone", "ip", "card", "iban", "key"],
         },
         description="By kind of document, the data that placeholders such as <EMAIL> replace; other kinds stay",
     )

@@ -1,7 +1,7 @@
 """Rules for code: what a program wrote, data in the form of code, one thing over and over, what doesn't parse, mostly comments.
 
 Pure functions of one text, cheapest rules first; the regular expressions read each character once. Whether a text is Python
-follows from its source: a path with another language's suffix is none.
+follows from what its row and its source say; where they say nothing, from what it looks like.
 """
 
 import ast
@@ -10,23 +10,34 @@ import textwrap
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import log2
+from typing import Any
 
 import numpy as np
 
-from components.curation.code_identity import STRING
+from components.curation.code_identity import STRING, statements
 from components.curation.rules import Check, Failure
 from components.params.code_gates import CodeRulesParams
 
 # fmt: off
 OTHERS = frozenset({  # suffixes of files in other languages than Python
-    "bash", "c", "cc", "clj", "cpp", "cs", "css", "cu", "cxx", "dart", "el", "erl", "ex", "f90", "go", "h", "hpp",
-    "hs", "html", "java", "jl", "js", "json", "jsx", "kt", "lua", "m", "ml", "mm", "php", "pl", "ps1", "r", "rb",
-    "rs", "scala", "scss", "sh", "sql", "swift", "tex", "toml", "ts", "tsx", "v", "vb", "vue", "xml", "yaml", "yml", "zig",
+    "adb", "ads", "asm", "awk", "bash", "bat", "c", "cc", "cjs", "clj", "cljs", "cmake", "cob", "coffee", "cpp", "cr",
+    "cs", "css", "cts", "cu", "cuh", "cxx", "d", "dart", "el", "elm", "erl", "ex", "exs", "f", "f03", "f08", "f77",
+    "f90", "f95", "fish", "for", "fs", "fsx", "glsl", "go", "gradle", "graphql", "groovy", "h", "hh", "hlsl", "hpp",
+    "hrl", "hs", "htm", "html", "hxx", "ino", "ipynb", "java", "jl", "js", "json", "jsx", "kt", "kts", "less", "lhs",
+    "lisp", "lsp", "lua", "m", "metal", "mjs", "mk", "ml", "mli", "mm", "mts", "nim", "nix", "pas", "php", "pl", "pm",
+    "pp", "proto", "ps1", "psm1", "purs", "pxd", "pyx", "r", "rb", "rkt", "rs", "s", "sass", "scala", "scm", "scss",
+    "sh", "sol", "sql", "sv", "svelte", "svh", "swift", "tcl", "tex", "tf", "toml", "ts", "tsx", "v", "vb", "vhd",
+    "vhdl", "vim", "vue", "wat", "wgsl", "xml", "yaml", "yml", "zig", "zsh",
 })
 # fmt: on
+PYTHONS = frozenset({"py", "pyi", "pyw"})
+# What a row says of its file and of its language, by the names of public data sets.
+PATHS = ("path", "file_path", "filepath", "repo_path", "max_stars_repo_path", "filename", "file_name")
+SUFFIXES = ("ext", "extension")
+LANGUAGES = ("lang", "language", "source_language", "programming_language")  # source_language: once it is curated
 HEAD = 10  # lines in which a program says that it wrote the file
 LONG = 20  # characters of a line that says something: `else:` and `return None` repeat in good code
 SHORTEST = 1_000  # characters; a shorter text compresses badly whatever it says, and its entropy says little
@@ -42,6 +53,13 @@ _COMMENT = re.compile(r"^\s*(?:#|//|/\*|\*|--|;|<!--)")
 _BASE64 = r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{64,}+={0,2}"
 _ENCODED = re.compile(_BASE64 + r"|(?:(?:0x|\\x)[0-9a-fA-F]{2}[,\s]{0,4}){8,}|(?:\\u[0-9a-fA-F]{4}){8,}")
 _ENCODED_BASE64 = re.compile(_BASE64)
+_PYTHON = re.compile(r"\s*py(?:thon)?\b|\s*py(?:thon)?\s?[23]", re.IGNORECASE)
+# What Python has and hardly another language: the head of a function or class that ends in a colon, an import that begins with
+# `from`.
+_LIKE_PYTHON = re.compile(
+    r"^[ \t]*+(?:(?:async )?def \w+\([^\n]*:|class \w+(?:\([^\n]*\))?:|from [\w.]+ import \w[^\n;]*)[ \t]*(?:#[^\n]*)?$",
+    re.M,
+)
 _COMMENTS = re.compile(STRING + r"|(#[^\n]*+)", re.S)  # strings are passed over
 
 
@@ -53,13 +71,17 @@ class _Parsed:
     docstrings: int
 
 
-def first_failure(text: str, source: str, params: CodeRulesParams) -> Failure | None:
+def first_failure(
+    text: str, source: str, params: CodeRulesParams, metadata: Mapping[str, Any] | None = None
+) -> Failure | None:
     """The first rule that the normalised text fails; None if it passes all."""
-    failed = next((check for check in checks(text, source, params) if not check.passed), None)
+    failed = next((check for check in checks(text, source, params, metadata) if not check.passed), None)
     return Failure(failed.rule, failed.value, failed.threshold, failed.detail) if failed else None
 
 
-def checks(text: str, source: str, params: CodeRulesParams) -> Iterator[Check]:
+def checks(
+    text: str, source: str, params: CodeRulesParams, metadata: Mapping[str, Any] | None = None
+) -> Iterator[Check]:
     """Every rule for the text, in the order in which they are held; rules on long texts alone are not held against short ones."""
     lines = text.splitlines()
     chars = max(1, len(text))
@@ -87,7 +109,7 @@ def checks(text: str, source: str, params: CodeRulesParams) -> Iterator[Check]:
         yield check("min_compressed", left, True, f"{left:.1%} of the bytes are left when it is compressed")
     again = _repeated(lines)
     yield check("dup_line_char_frac", again, False, f"{again:.0%} of the characters of long lines repeat earlier ones")
-    python = is_python(source)
+    python = is_python(text, source, metadata or {})
     parsed = _parse(text) if python else _Parsed("", 0)
     if python and params.parses:
         yield Check("code.parses", float(not parsed.error), 1.0, True, parsed.error)
@@ -101,10 +123,27 @@ def checks(text: str, source: str, params: CodeRulesParams) -> Iterator[Check]:
     yield check("max_docstring_ratio", docstrings, False, f"{docstrings:.0%} of the characters are docstrings")
 
 
-def is_python(source: str) -> bool:
-    """Whether the source of a document of code is Python's, or says nothing."""
-    name = source.rpartition("/")[2].partition("#")[0].partition("?")[0]
-    return name.rpartition(".")[2].lower() not in OTHERS if "." in name else True
+def is_python(text: str, source: str, metadata: Mapping[str, Any]) -> bool:
+    """Whether a document of code is Python: what its row says of its file or of its language, else what its source says, else
+    whether it has a line that is Python's own.
+    """
+    said = next((told for told in _told(source, metadata) if told is not None), None)
+    return said if said is not None else _LIKE_PYTHON.search(text) is not None
+
+
+def _told(source: str, metadata: Mapping[str, Any]) -> Iterator[bool | None]:
+    row = {key: value for key, value in metadata.items() if isinstance(value, str) and value}
+    yield from (_of_name(row[key]) for key in PATHS if key in row)
+    yield from (_of_name(f".{row[key].lstrip('.')}") for key in SUFFIXES if key in row)
+    yield from (bool(_PYTHON.match(row[key])) for key in LANGUAGES if key in row)
+    yield True if source.startswith("python:") else _of_name(source)
+
+
+def _of_name(path: str) -> bool | None:
+    """Whether a file is Python by its suffix; None where that doesn't say."""
+    name = path.rpartition("/")[2].partition("#")[0].partition("?")[0]
+    suffix = name.rpartition(".")[2].lower() if "." in name else ""
+    return True if suffix in PYTHONS else False if suffix in OTHERS else None
 
 
 def entropy(text: str) -> float:
@@ -127,7 +166,7 @@ def _says_generated(lines: list[str]) -> str:
     """The comment among the first lines that says so; a docstring, or a string, may talk of it."""
     for line in lines[:HEAD]:
         if _COMMENT.match(line) and _GENERATED.search(line):
-            return line.strip()[:80]
+            return line.strip()
     return ""
 
 
@@ -146,17 +185,5 @@ def _parse(text: str) -> _Parsed:
         where = f" in line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
         return _Parsed(f"no Python: {getattr(error, 'msg', None) or type(error).__name__}{where}", 0)
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    found = (ast.get_docstring(node, clean=False) for node in _walk(tree) if isinstance(node, documented))
+    found = (ast.get_docstring(node, clean=False) for node in statements(tree) if isinstance(node, documented))
     return _Parsed("", sum(map(len, filter(None, found))))
-
-
-def _walk(tree: ast.AST) -> Iterator[ast.AST]:
-    """Nodes that may have a docstring, or statements with such nodes in them; expressions have none."""
-    waiting = [tree]
-    while waiting:
-        node = waiting.pop()
-        yield node
-        for field in ("body", "orelse", "finalbody", "handlers", "cases"):
-            inner = getattr(node, field, None)
-            if isinstance(inner, list):
-                waiting += inner

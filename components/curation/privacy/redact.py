@@ -11,16 +11,19 @@ What is notable:
 import ast
 import io
 import re
+import textwrap
 import tokenize
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, groupby
 
 from components.curation.privacy import accounts, contacts, keys
 from components.curation.privacy.spans import PLACEHOLDERS, Span
 from components.params.privacy import PrivacyParams
 
 _ORDER = ("key", "email", "iban", "card", "ip", "phone")  # of two that overlap the earlier stays
+TRIES = 64  # times that a literal is parsed to find which of its placeholders break it
 _DIGITS = re.compile(r"[0-9][0-9 ().\-/]{5,}+")  # all that has enough digits for a number of any kind
 
 
@@ -32,11 +35,7 @@ def redact(text: str, kind: str, params: PrivacyParams) -> tuple[str, Counter[st
     """
     counts: Counter[str] = Counter()
     while spans := find(text, kind, params):
-        parts, end = [], 0
-        for span in spans:
-            parts += [text[end : span.start], PLACEHOLDERS[span.data]]
-            end = span.end
-        text = "".join([*parts, text[end:]])
+        text = _without(text, spans)
         counts.update(span.data for span in spans)
     return text, counts
 
@@ -47,10 +46,11 @@ def find(text: str, kind: str, params: PrivacyParams) -> list[Span]:
     found = [span for span in _all(text, frozenset(wanted), params) if not _is_glued(text, span)]
     if not found:
         return found
-    if kind == "code":
-        found = _in_literals(text, found)
-    spans = _apart(found)
-    return _that_parse(text, spans) if kind == "code" else spans
+    # Other languages' code can often be cut into Python's tokens, but seldom be parsed.
+    literals = _literals(text) if kind == "code" and _parses(text) else None
+    if literals is None:
+        return _apart(found)
+    return _that_parse(text, _apart(_in_literals(text, found, literals)), literals)
 
 
 def _all(text: str, wanted: frozenset[str], params: PrivacyParams) -> Iterator[Span]:
@@ -96,57 +96,85 @@ def _apart(found: Sequence[Span]) -> list[Span]:
     return spans
 
 
-def _in_literals(text: str, found: Sequence[Span]) -> list[Span]:
-    """Those inside one string literal or comment. All of them where the text is no Python that can be cut into
-    tokens.
-    """
-    try:
-        literals = _literals(text)
-    except (tokenize.TokenError, SyntaxError, ValueError):
-        return list(found)
+def _in_literals(text: str, found: Sequence[Span], literals: Sequence[tuple[int, int]]) -> list[Span]:
+    """Those inside one string literal or comment."""
     spans = []
     for span in found:
         # A backslash and a letter are one character of a literal.
         start = span.start + (span.data == "email" and text[span.start - 1 : span.start] == "\\")
-        if any(a <= start and span.end <= b for a, b in literals):
+        if span.end <= literals[_place(literals, start)][1]:
             spans.append(Span(start, span.end, span.data))
     return spans
 
 
-def _literals(text: str) -> list[tuple[int, int]]:
-    """Where string literals and comments stand.
+def _place(literals: Sequence[tuple[int, int]], start: int) -> int:
+    """Which literal begins last at or before a character; the first stands for none, being empty."""
+    return bisect_right(literals, start, key=lambda literal: literal[0]) - 1
 
-    Raises:
-        TokenError, SyntaxError: it is no Python.
+
+def _literals(text: str) -> list[tuple[int, int]] | None:
+    """Where string literals and comments stand, in order, after an empty one; None where the text is no Python that can be
+    cut into tokens.
     """
+    try:
+        return [(0, 0), *_tokens(text)]
+    except (tokenize.TokenError, SyntaxError, ValueError):
+        return None
+
+
+def _tokens(text: str) -> Iterator[tuple[int, int]]:
     starts = [0, *accumulate(len(line) for line in io.StringIO(text, newline=""))]
     kinds = {tokenize.STRING, tokenize.COMMENT, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
-    found = []
     for token in tokenize.generate_tokens(io.StringIO(text, newline="").readline):
         if token.type == tokenize.ERRORTOKEN and token.string.strip():
             raise tokenize.TokenError(token.string)
         if token.type in kinds:
             (first, column), (last, end) = token.start, token.end
-            found.append((starts[first - 1] + column, starts[last - 1] + end))
-    return found
+            yield starts[first - 1] + column, starts[last - 1] + end
 
 
-def _that_parse(text: str, spans: list[Span]) -> list[Span]:
-    """All spans, or where a text would no longer parse without them those with which it does, each tried alone."""
-    if not _parses(text) or _parses(_without(text, spans)):
+def _that_parse(text: str, spans: list[Span], literals: Sequence[tuple[int, int]]) -> list[Span]:
+    """All spans, or where a text would no longer parse without them those that no literal breaks without.
+
+    Literals are tried alone: to parse the whole text for each span would take the square of its length.
+    """
+    if _parses(_without(text, spans)):
         return spans
-    return [span for span in spans if _parses(_without(text, [span]))]
+    borne: list[Span] = []
+    for place, group in groupby(spans, lambda span: _place(literals, span.start)):
+        start, end = literals[place]
+        own = [Span(span.start - start, span.end - start, span.data) for span in group]
+        borne += [Span(a + start, b + start, data) for a, b, data in _borne(text[start:end], own)]
+    return borne
+
+
+def _borne(literal: str, spans: list[Span]) -> list[Span]:
+    """Those without which the literal parses, found by halves. Where TRIES do not tell, data goes before code: it is redacted."""
+    if not _parses(literal):  # a part of a formatted string, where Python has tokens of such (3.12 and later)
+        return spans
+    borne: list[Span] = []
+    waiting, tries = [spans], 0
+    while waiting:
+        some = waiting.pop()
+        tries += 1
+        if tries > TRIES or _parses(_without(literal, some)):
+            borne += some
+        elif len(some) > 1:
+            waiting += [some[len(some) // 2 :], some[: len(some) // 2]]
+    return borne
 
 
 def _without(text: str, spans: Sequence[Span]) -> str:
-    for span in reversed(spans):
-        text = text[: span.start] + PLACEHOLDERS[span.data] + text[span.end :]
-    return text
+    parts, end = [], 0
+    for span in spans:
+        parts += [text[end : span.start], PLACEHOLDERS[span.data]]
+        end = span.end
+    return "".join([*parts, text[end:]])
 
 
 def _parses(text: str) -> bool:
     try:
-        ast.parse(text)
+        ast.parse(textwrap.dedent(text) if text[:1].isspace() else text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return True

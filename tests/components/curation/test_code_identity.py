@@ -3,6 +3,7 @@
 import ast
 import inspect
 import json.decoder
+import textwrap
 import time
 
 import pytest
@@ -23,6 +24,7 @@ def digest(code: str) -> str:
         'def f(a, b):\n    """Says what."""\n    c = [x for x in a if x > b]  # note\n    return (len(c))\n',
         "def f(a: list, b: int) -> int:\n    c: list = [x for x in a if x > b]\n\n    return len(c)\n",
         "@cache\ndef f(a, b):\n  c = [x for x in a if x > b]\n  return len(c)\n",
+        "def f(a, b, /):\n    c = [x for x in a if x > b]\n    return len(c)\n",
     ],
 )
 def test_names_notes_and_annotations_do_not_count(same: str) -> None:
@@ -78,6 +80,15 @@ AROUND = [
     "import a\n\n\n{}\n\nfor x in y:\n    f(x)\n",
     "if a:\n    pass\n{}x = [b for b in c if not b]\n",
     "def other(a):\n    return a or None\n\n\n{}\n\n@cache\ndef third():\n    del a\n",
+    "{}(x if y else z).w()\n",
+]
+WITHIN = [
+    "class A:\n    b = 1\n\n{}\n    c = [x for x in y if x]\n",
+    "{}",  # indented as a whole
+    "if a:\n{}\nelse:\n    b = [x for x in y if x]\n",
+    "try:\n{}\n    a = b or c\nexcept ImportError:\n    pass\n",
+    "def outer(a):\n    if a:\n        return 1\n\n{}\n    for b in a:\n        c\n    return f\n",
+    "print 'Python 2'\n\nclass A:\n{}\n\nexec 'x'\n",
 ]
 
 
@@ -91,16 +102,11 @@ def test_equal_trees_have_equal_shapes_and_openings() -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("around", [*AROUND, "class"])
+@pytest.mark.parametrize("around", [*AROUND, *WITHIN])
 def test_what_is_looked_for_is_never_passed_over(form: str, around: str) -> None:
     """Wherever a function stands, and however it is written, the look at keywords lets it through."""
     own = next(functions(form, "code"))
-    indented = "".join(f"    {line}\n" for line in form.splitlines())
-    text = (
-        f"class A:\n    b = 1\n\n{indented}\n    c = [x for x in y if x]\n"
-        if around == "class"
-        else around.format(form)
-    )
+    text = around.format(textwrap.indent(form, "    ") if around in WITHIN else form)
     for source in (text, text.replace("    ", "\t")):
         found = functions(source, "code", frozenset([opening(own)]))
         assert identity(own) in [identity(function) for function in found]
@@ -152,8 +158,47 @@ def test_hostile_text_is_looked_at_once(unit: str, kind: str) -> None:
 
 
 def test_methods_and_fenced_blocks() -> None:
-    assert [f.name for f in functions("class A:\n    def m(self): pass\n\ndef f(): pass\n", "code")] == ["f", "m"]
+    assert [f.name for f in functions("class A:\n    def m(self): pass\n\ndef f(): pass\n", "code")] == ["m", "f"]
+    assert [f.name for f in functions("match a:\n    case 1:\n        def f(): pass\n", "code")] == ["f"]
     assert [f.name for f in functions("Text\n\n```python\ndef f(): pass\n```\n\n```\ndef g(: \n```\n", "web")] == ["f"]
     assert list(functions("def f(:\n", "code")) == []
     assert list(functions("def f(): pass\0", "code")) == []
     assert list(functions("def f():\n " + "(" * 100_000, "code")) == []
+
+
+def test_of_what_does_not_parse_the_functions_that_do_are_compared() -> None:
+    text = f"import x\n\n\n{PLAIN}\n\ndef half(:\n    pass\n\n\nprint 'x'\n\n\ndef last(\n    a,\n) -> int:\n    return a\n"
+    assert [f.name for f in functions(text, "code")] == ["f", "last"]
+    assert digest(text) == digest(PLAIN)
+
+
+DEEP = {
+    "elif": "def f(a):\n" + "".join(f"    {'el' if n else ''}if a == {n}:\n        return {n}\n" for n in range(1_000)),
+    "sum": "def f(a):\n    return (" + " + ".join(f"a{n}" for n in range(900)) + ")\n",
+    "calls": "def f(a):\n    return a" + ".b()" * 400 + "\n",
+}
+
+
+@pytest.mark.parametrize("code", DEEP.values(), ids=DEEP)
+def test_a_tree_may_be_as_deep_as_the_parser_bears(code: str) -> None:
+    one = next(functions(code, "code"))
+    other = next(functions(code.replace("def f(a)", "def g(a)"), "code"))
+    assert (identity(one), one.shape) == (identity(other), other.shape)
+    assert digest(f"{code}    return 0\n") != digest(code)
+    assert list(functions(code, "code", frozenset([opening(one)])))
+
+
+def test_a_number_may_have_any_length() -> None:
+    """Python writes no more than 4,300 decimal digits."""
+    assert digest(f"def f(a):\n    return 0x{'7' * 9_000}\n") != digest(f"def f(a):\n    return 0x{'7' * 9_001}\n")
+
+
+def test_nested_functions_take_linear_time() -> None:
+    """A function's shape holds those in it, so they would be walked once for each function around them."""
+    heads = "".join(f"{' ' * depth}def f():\n" for depth in range(90))
+    seconds = []
+    for count in (10_000, 80_000):
+        began = time.process_time()
+        assert len(list(functions(heads + " " * 90 + "a;" * count + "\n", "code"))) == 90
+        seconds.append(time.process_time() - began)
+    assert seconds[1] <= 20 * max(seconds[0], 0.02)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from components.benchmarks.items import Item, read_items
-from components.curation.decontamination import BenchmarkIndex, Hit
+from components.curation.decontamination import BenchmarkIndex, Hit, shown
+from components.documents import KINDS
 from components.errors import StepError
 from components.params.decontamination import DecontaminationParams
 
@@ -116,6 +117,8 @@ def test_a_program_is_found_under_other_names() -> None:
     assert (hit.benchmark, hit.item, hit.rule, hit.excerpt) == ("programs", "p", "code_ast", "f")
     assert hit.value >= hit.threshold == DEFAULT.min_code_nodes
     assert one(index(code=CODE), "class A:\n" + re.sub("(?m)^", "    ", OTHER_NAMES), "code").rule == "code_ast"
+    assert one(index(code=CODE), re.sub("(?m)^", "    ", OTHER_NAMES), "code").rule == "code_ast"
+    assert one(index(code=CODE), "print 'Python 2'\n" + OTHER_NAMES, "code").rule == "code_ast"
     assert one(index(code=CODE), f"A solution:\n\n```python{OTHER_NAMES}```\n", "web").rule == "code_ast"
 
 
@@ -124,6 +127,21 @@ def test_a_program_is_found_under_other_names() -> None:
 )
 def test_another_program_is_none(old: str, new: str) -> None:
     assert one(index(code=CODE), OTHER_NAMES.replace(old, new), "code") is None
+
+
+def test_of_a_solution_the_functions_within_others_are_not_looked_for() -> None:
+    inner = re.sub("(?m)^", "    ", CODE.replace("running_totals", "helper"))
+    found = index(code=f"def running_totals(a):\n{inner}\n    return helper(a, 7) + [b for b in helper(a) if b > 3]\n")
+    assert one(found, OTHER_NAMES, "code") is None
+
+
+def test_a_solution_or_a_document_may_nest_as_deeply_as_the_parser_bears() -> None:
+    deep = f"def running_totals(a):\n    return ({' + '.join(['a'] * 900)})\n"
+    other = deep.replace("running_totals", "f").replace("a", "x")
+    assert one(index(code=deep), other, "code").rule == "code_ast"
+    assert one(index(code=deep), other.replace("+", "-", 1), "code") is None
+    short = f"def running_totals(a):\n    return ({' + '.join(['a'] * 20)})\n"
+    assert one(index(code=short), other, "code") is None
 
 
 def test_a_function_that_is_everybodys_is_not_looked_for() -> None:
@@ -136,8 +154,10 @@ def test_a_function_that_is_everybodys_is_not_looked_for() -> None:
 
 def test_a_kind_that_is_not_checked_has_no_hits() -> None:
     item = words(40, 1)
-    assert index(item).hits([item, item], ["textbook", "web"])[0] is None
-    assert index(item).hits([item, item], ["textbook", "web"])[1] is not None
+    found = index(item, params=DecontaminationParams(kinds=["web"]))
+    assert found.hits([item, item], ["textbook", "web"])[0] is None
+    assert found.hits([item, item], ["textbook", "web"])[1] is not None
+    assert set(DEFAULT.kinds) == set(KINDS)
 
 
 def test_all_items_of_a_document_are_found_the_first_first() -> None:
@@ -206,6 +226,13 @@ def test_the_report_says_what_was_found_where() -> None:
     assert bench["examples"][0]["document"] == "a"
 
 
+def test_an_excerpt_of_which_something_was_redacted_is_left_out() -> None:
+    hits = [Hit("b", "0", "ngram_13", 13, 13, excerpt) for excerpt in ("one two jane roe firm com", "two three", "f")]
+    found = shown(hits, "One, two <EMAIL>! Two-three: def f()")
+    assert [hit.excerpt for hit in found] == ["(redacted)", "two three", "f"]
+    assert {(hit.benchmark, hit.item, hit.value) for hit in found} == {("b", "0", 13)}
+
+
 def test_no_data_is_said_and_never_clean(tmp_path) -> None:
     report = BenchmarkIndex.build(None, DEFAULT).report(3, [])
     assert (report["state"], report["reason"]) == ("nothing checked", "no benchmark data found: nothing checked")
@@ -216,6 +243,18 @@ def test_no_data_is_said_and_never_clean(tmp_path) -> None:
     exam = BenchmarkIndex.build(tmp_path, DecontaminationParams(suites=["exam"])).report(1, [])
     assert exam["state"] == "nothing checked"
     assert "held out" in exam["skipped"]["exam"]
+
+
+def test_the_runs_own_suite_is_looked_for(tmp_path) -> None:
+    suite = tmp_path / "mine.yaml"
+    suite.write_text("tasks: {mine: {files: {test: mine/test.jsonl}}}")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "test.jsonl").write_text(json.dumps({"question": words(20, 1), "answer": "4"}) + "\n")
+    found = BenchmarkIndex.build(tmp_path, DEFAULT, str(suite))
+    assert one(found, f"{words(9, 2)} {words(20, 1)}").benchmark == "mine"
+    assert found.report(1, [])["params"]["suites"] == ["phi2", "olmes", str(suite)]
+    for other in ("", "exam", "phi2"):
+        assert BenchmarkIndex.build(tmp_path, DEFAULT, other).params == DEFAULT
 
 
 def test_what_is_missing_is_named(tmp_path) -> None:

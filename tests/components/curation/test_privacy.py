@@ -15,6 +15,7 @@ from bench.privacy import ALL, Case, cases, everything, made, score
 from components.curation.privacy.accounts import luhn
 from components.curation.privacy.redact import redact
 from components.curation.privacy.spans import PLACEHOLDERS
+from components.documents import KINDS
 from components.params.privacy import PrivacyParams
 
 DEFAULT = PrivacyParams()
@@ -66,9 +67,14 @@ def test_counts_are_a_kind() -> None:
 
 def test_a_kind_of_document_that_is_not_named_stays() -> None:
     text = f"write to a@fenmail.org, key {KEY}"
-    assert redact(text, "textbook", DEFAULT) == (text, Counter())
+    assert redact(text, "textbook", PrivacyParams(redact={"prose": ["email"]})) == (text, Counter())
     assert redact(text, "prose", PrivacyParams(redact={"code": ["email"]})) == (text, Counter())
     assert redact(text, "prose", PrivacyParams(redact={"prose": ["key"]}))[1] == {"key": 1}
+
+
+def test_every_kind_is_redacted() -> None:
+    assert set(DEFAULT.redact) == set(KINDS)
+    assert all({"email", "key"} <= set(data) for data in DEFAULT.redact.values())
 
 
 def test_allowed_domains_and_networks() -> None:
@@ -118,6 +124,43 @@ def test_code_that_is_no_python_is_redacted_everywhere() -> None:
     text, counts = redact("const c = 'unclosed; // a@fenmail.org `\n", "code", DEFAULT)
     assert counts == {"email": 1}
     assert "<EMAIL>" in text
+
+
+@pytest.mark.parametrize(
+    ("row", "redacted"),
+    [
+        ('    "u{}@fenmail.org",\n', True),  # each its own literal
+        ("    u{}@fenmail.org\n", True),  # all in one literal
+        ('    f"{{u{}@fenmail.org}}",\n', False),  # each breaks its literal
+    ],
+)
+def test_code_full_of_addresses_takes_linear_time(row: str, redacted: bool) -> None:
+    def code(count: int) -> str:
+        rows = "".join(row.format(number) for number in range(count))
+        rows = rows if '"' in row else f'    """\n{rows}""",\n'
+        return f'x = [\n{rows}]\ny = f"{{a@fenmail.org}}"\n'
+
+    seconds = []
+    for count in (200, 1_600):
+        began = time.process_time()
+        text, counts = redact(code(count), "code", DEFAULT)
+        seconds.append(time.process_time() - began)
+        assert counts == ({"email": count} if redacted else {})
+        assert 'y = f"{a@fenmail.org}"' in text
+        ast.parse(text)
+    assert seconds[1] <= 20 * max(seconds[0], 0.02)
+
+
+def test_a_literal_that_too_many_placeholders_break_is_redacted_all_the_same() -> None:
+    many = "".join(f"{{u{number}@fenmail.org}}" for number in range(400))
+    assert "@" not in redact(f'x = f"{many}"\n', "code", DEFAULT)[0]
+
+
+def test_code_that_can_be_cut_into_tokens_but_not_parsed_is_redacted_everywhere() -> None:
+    text = "// by a@fenmail.org\nfn total(values) { return values }\n"
+    assert redact(text, "code", DEFAULT)[0] == text.replace("a@fenmail.org", "<EMAIL>")
+    indented = "    def f(self):\n        return w@fenmail.org\n"
+    assert redact(indented, "code", DEFAULT) == (indented, Counter())
 
 
 def test_luhn() -> None:

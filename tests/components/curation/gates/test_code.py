@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.curation.gates import code
-from components.curation.gates.code import OTHERS, checks, entropy, first_failure, is_python
+from components.curation.gates.code import OTHERS, PYTHONS, checks, entropy, first_failure, is_python
 from components.curation.gates.held import held
 from components.curation.rules import Check
 from components.documents import Document
@@ -128,22 +128,61 @@ def test_a_minimum_of_comments_can_be_asked_for() -> None:
     assert failed(GOOD, min_comment_ratio=0.01) is None
 
 
+RUST = "/// Sum.\nfn total(values: &[i64]) -> i64 {\n    values.iter().sum()\n}\n"
+HALF = "def half(:\n    pass\n\n\ndef whole(a):\n    return a\n"
+
+
 @pytest.mark.parametrize(
-    ("source", "python"),
+    ("source", "metadata", "python"),
     [
-        ("python:os.path.join", True),
-        ("pkg/mod.py", True),
-        ("mod", True),
-        ("https://host/a/main.rs", False),
-        ("a/app.test.js#7", False),
-        ("Makefile", True),
+        ("python:os.path.join", {}, True),
+        ("python:tokenize.c", {}, True),
+        ("pkg/mod.py", {}, True),
+        ("stubs/mod.pyi", {}, True),
+        ("https://host/a/main.rs", {}, False),
+        ("https://host/a/main.mjs?raw=1", {}, False),
+        ("a/app.test.js#7", {}, False),
+        ("rows.jsonl:7", {"lang": "Rust"}, False),
+        ("rows.jsonl:7", {"language": "JavaScript"}, False),
+        ("rows.jsonl:7", {"language": "Python"}, True),
+        ("a.json", {"lang": "python3"}, True),
+        ("rows.jsonl:7", {"path": "src/lib.rs"}, False),
+        ("rows.jsonl:7", {"max_stars_repo_path": "a/b.py", "lang": "?"}, True),
+        ("rows.jsonl:7", {"ext": "rs"}, False),
+        ("rows.jsonl:7", {"ext": ".py"}, True),
     ],
 )
-def test_other_languages_are_told_by_their_suffix(source: str, python: bool) -> None:
-    assert is_python(source) is python
-    rules = [check.rule for check in checks("fn main() { println!(); }\n", source, PARAMS)]
-    assert ("code.parses" in rules) is python
-    assert OTHERS.isdisjoint({"py", "pyi", "pyw"})
+@pytest.mark.parametrize("text", [RUST, HALF])
+def test_a_language_is_told_by_row_and_source(source: str, metadata: dict, python: bool, text: str) -> None:
+    assert is_python(text, source, metadata) is python
+    failure = first_failure(text, source, PARAMS, metadata)
+    assert (failure is not None and failure.rule == "code.parses") is python
+
+
+@pytest.mark.parametrize("source", ["rows.jsonl:7", "Makefile", "mod", "a.xyz"])
+@pytest.mark.parametrize(
+    ("text", "python"),
+    [
+        (GOOD, True),
+        (HALF, True),
+        ("    class A(B):  # note\n        x = 1\n", True),
+        ("from os import path\nprint 1\n", True),
+        (RUST, False),
+        ("all: build\n\nbuild:\n\tcargo build\n", False),
+        ("import List from 'x';\nexport class A {\n}\n", False),
+        ("class A\n  def total(values)\n    values.sum\n  end\nend\n", False),
+        ("class Foo : public Bar {\n};\n", False),
+        ("import java.util.List;\nclass A { }\n", False),
+        ("def total(values: Int): Int = {\n  values\n}\n", False),
+    ],
+)
+def test_where_nothing_is_said_the_text_decides(source: str, text: str, python: bool) -> None:
+    assert is_python(text, source, {"lang": "", "path": None}) is python
+
+
+def test_suffixes_are_of_other_languages() -> None:
+    assert OTHERS.isdisjoint(PYTHONS)
+    assert {"mjs", "cjs", "kts", "proto", "sol", "sv", "f", "for", "nim", "zig", "pas", "lisp"} <= OTHERS
 
 
 @pytest.mark.parametrize(
