@@ -8,7 +8,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,7 @@ def _explain_text(text: str, given: argparse.Namespace, whole: Params) -> Iterat
     else:
         yield "no run has seen this text; what follows is how it would be judged"
         yield ""
-        yield from _figures(text, given.kind, str(given.text), given, whole.curation)
+        yield from _figures(Document(text, given.kind, str(given.text), "", ""), given, whole.curation)
         yield from _compared(text, given.kind, given.curated, whole)
 
 
@@ -122,7 +122,8 @@ def _told(found: Found, given: argparse.Namespace, params: CurationParams, figur
         yield from _fate(kept, dropped, params)
         if figures and row["text"] is not None:
             yield ""
-            yield from _figures(row["text"], row["kind"], row["source"], given, params)
+            document = Document(row["text"], row["kind"], row["source"], "", "", metadata=_metadata(row["metadata"]))
+            yield from _figures(document, given, params)
 
 
 def _fate(kept: list[Row], dropped: list[Drop], params: CurationParams) -> Iterator[str]:
@@ -146,9 +147,10 @@ def _fate(kept: list[Row], dropped: list[Drop], params: CurationParams) -> Itera
         yield "no verdict on it is found"
 
 
-def _figures(text: str, kind: str, source: str, given: argparse.Namespace, params: CurationParams) -> Iterator[str]:
+def _figures(document: Document, given: argparse.Namespace, params: CurationParams) -> Iterator[str]:
     """Every rule with its figure, as the parameters are now."""
-    text = repair(text, kind)
+    kind = document.kind
+    text = repair(document.text, kind)
     yield f"{'rule':<40} {'figure':>10} {'threshold':>14}"
     ((spoken),) = language.verdicts([text], [kind], params.language)
     if spoken:
@@ -157,7 +159,7 @@ def _figures(text: str, kind: str, source: str, given: argparse.Namespace, param
         yield f"{'language':<40} {spoken[0]:>10} {'stay: ' + stays:>14}{'  FAILS' if wrong else ''}"
         if params.language.keep and not wrong:
             yield _line(Check("language_probability", spoken[1], params.language.min_probability, True, ""))
-    for check in held([Document(text, kind, source, "", "")], params)[0]:
+    for check in held([replace(document, text=text)], params)[0]:
         yield _line(check)
     text, removed = _without_lines(text, kind, params)
     if removed:
@@ -218,7 +220,9 @@ def _compared(text: str, kind: str, curated: Path, params: Params) -> Iterator[s
     text, _ = _without_lines(repair(text, kind), kind, params.curation)
     folder = params.benchmarking.data_dir
     if folder:
-        index = BenchmarkIndex.build(project_home() / folder, params.curation.decontamination)
+        index = BenchmarkIndex.build(
+            project_home() / folder, params.curation.decontamination, params.benchmarking.suite
+        )
         (hits,) = index.find([text], [kind])
         for hit in hits:
             yield f"holds {hit.benchmark} {hit.item} by {hit.rule}: {hit.excerpt}"

@@ -16,7 +16,7 @@ def held(documents: Sequence[Document], params: CurationParams) -> list[list[Che
     for document in documents:
         found.append(list(checks(document.text, document.kind, params)))
         if document.kind in params.code.kinds:
-            found[-1] += code.checks(document.text, document.source, params.code)
+            found[-1] += code.checks(document.text, document.source, params.code, document.metadata)
         if document.kind in params.web.kinds:
             found[-1] += next(web_checks)
     return found
