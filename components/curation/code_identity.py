@@ -14,6 +14,8 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from components.curation.syntax import NO_PYTHON, parse
+
 _FENCED = re.compile(r"^```(?:python|py|python3)?[ \t]*\n(.*?)^```", re.S | re.M)
 # A string of Python. One without an end, which is no Python, goes to the end of its line or of the text, so that nothing is
 # read twice.
@@ -78,8 +80,8 @@ def _trees(source: str) -> Iterator[ast.Module]:
 
 def _parsed(source: str) -> ast.Module | None:
     try:
-        return ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return parse(source)
+    except NO_PYTHON:
         return None
 
 

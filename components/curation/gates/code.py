@@ -6,8 +6,6 @@ follows from what its row and its source say; where they say nothing, from what 
 
 import ast
 import re
-import textwrap
-import warnings
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -19,6 +17,7 @@ import numpy as np
 
 from components.curation.code_identity import STRING, statements
 from components.curation.rules import Check, Failure
+from components.curation.syntax import NO_PYTHON, parse
 from components.params.code_gates import CodeRulesParams
 
 # fmt: off
@@ -178,10 +177,8 @@ def _repeated(lines: list[str]) -> float:
 
 def _parse(text: str) -> _Parsed:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)
-            tree = ast.parse(textwrap.dedent(text) if text[:1].isspace() else text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        tree = parse(text)
+    except NO_PYTHON as error:
         where = f" in line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
         return _Parsed(f"no Python: {getattr(error, 'msg', None) or type(error).__name__}{where}", 0)
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)

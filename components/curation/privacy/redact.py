@@ -8,10 +8,8 @@ What is notable:
 - a text is gone over until nothing is found, so redacting what is redacted changes nothing.
 """
 
-import ast
 import io
 import re
-import textwrap
 import tokenize
 from bisect import bisect_right
 from collections import Counter
@@ -20,6 +18,7 @@ from itertools import accumulate, groupby
 
 from components.curation.privacy import accounts, contacts, keys
 from components.curation.privacy.spans import PLACEHOLDERS, Span
+from components.curation.syntax import NO_PYTHON, parse
 from components.params.privacy import PrivacyParams
 
 _ORDER = ("key", "email", "iban", "card", "ip", "phone")  # of two that overlap the earlier stays
@@ -174,7 +173,7 @@ def _without(text: str, spans: Sequence[Span]) -> str:
 
 def _parses(text: str) -> bool:
     try:
-        ast.parse(textwrap.dedent(text) if text[:1].isspace() else text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        parse(text)
+    except NO_PYTHON:
         return False
     return True

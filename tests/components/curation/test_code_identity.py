@@ -196,9 +196,14 @@ def test_a_number_may_have_any_length() -> None:
 def test_nested_functions_take_linear_time() -> None:
     """A function's shape holds those in it, so they would be walked once for each function around them."""
     heads = "".join(f"{' ' * depth}def f():\n" for depth in range(90))
-    seconds = []
-    for count in (10_000, 80_000):
-        began = time.process_time()
-        assert len(list(functions(heads + " " * 90 + "a;" * count + "\n", "code"))) == 90
-        seconds.append(time.process_time() - began)
-    assert seconds[1] <= 20 * max(seconds[0], 0.02)
+
+    def seconds(count: int) -> float:
+        """Of this thread, the least of three: whatever else the process and the machine do."""
+        taken = []
+        for _ in range(3):
+            began = time.thread_time()
+            assert len(list(functions(heads + " " * 90 + "a;" * count + "\n", "code"))) == 90
+            taken.append(time.thread_time() - began)
+        return min(taken)
+
+    assert seconds(80_000) <= 30 * max(seconds(10_000), 0.02)  # 8 if it is linear, 700 if each function is walked anew
