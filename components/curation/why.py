@@ -6,6 +6,7 @@ piece of one. What no run has seen is judged now, by the parameters and the last
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -253,7 +254,7 @@ def _nearest(text: str, curated: Path) -> tuple[str, float] | None:
 
 
 def _line(check: Check) -> str:
-    bound = f"{'>=' if check.least else '<='} {check.threshold:.6g}"
+    bound = f"{'>=' if check.least else '<='} {check.threshold:.7g}"
     return f"{check.rule:<40} {check.value:>10.4g} {bound:>14}{'' if check.passed else '  FAILS'}"
 
 
@@ -375,4 +376,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it without a traceback
     sys.exit(main())
