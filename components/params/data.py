@@ -22,7 +22,7 @@ class Source(Section):
         min_length=1,
         description="`python` for the running interpreter's own library and language reference; a file or folder, or a "
         "URL of one (s3://, https://), of txt, md, rst, py, jsonl, parquet, html, warc or wet, all but parquet also as gz, "
-        "bz2, xz or zst; or hf://owner/name[/config][:split] of the Hugging Face hub, or hf:///folder of its layout; "
+        "bz2, xz or zst; or hf://owner/name[/config][:split] of the Hugging Face hub, or hf:///folder[#config] of its layout; "
         "relative paths start at the project's folder",
     )
     kind: Literal["auto", "web", "prose", "code", "textbook"] = Field(
