@@ -2,8 +2,8 @@
 
 import ast
 import textwrap
-import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 NO_PYTHON = (
     SyntaxError,
@@ -12,9 +12,10 @@ NO_PYTHON = (
     MemoryError,
 )  # what `parse` raises of a text that is none, or too deep
 
-# CPython counts how deep a tree is in one place for all threads of a process, so two of them that parse at once may make each
-# other fail (SystemError: recursion depth mismatch); and filters of warnings belong to the process as well.
-_ALONE = threading.Lock()
+# One thread of the process parses, for two reasons. CPython counts how deep a tree is in one place for all threads, so two that
+# parse at once may make each other fail (SystemError: recursion depth mismatch). And it counts from how deep the caller is, so
+# that the same text would parse in one engine and not in another.
+_PARSER = ThreadPoolExecutor(1, "parser")
 
 
 def parse(text: str) -> ast.Module:
@@ -23,6 +24,10 @@ def parse(text: str) -> ast.Module:
     Raises:
         NO_PYTHON: it doesn't parse.
     """
-    with _ALONE, warnings.catch_warnings():
+    return _PARSER.submit(_parse, text).result()
+
+
+def _parse(text: str) -> ast.Module:
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", SyntaxWarning)
         return ast.parse(textwrap.dedent(text) if text[:1].isspace() else text)

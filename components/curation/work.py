@@ -14,7 +14,6 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
@@ -88,10 +87,7 @@ class _Result:
             return
         shutil.rmtree(folder, ignore_errors=True)  # a damaged one
         with atomic_directory(folder, replace=False) as partial:
-            # In a thread of its own, whose stack is empty in every engine: how deeply code may nest until Python's parser
-            # refuses it hangs on how deep the caller is.
-            with ThreadPoolExecutor(1) as alone:
-                alone.submit(self._function, unit, partial).result()
+            self._function(unit, partial)
             _seal(partial, folder.name)
 
 
