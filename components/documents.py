@@ -227,6 +227,7 @@ def _readable(batches: Iterator[pa.RecordBatch], path: Path) -> Iterator[pa.Reco
     while True:
         try:
             batch = next(batches)
+            batch.validate(full=True)  # also that texts are UTF-8
         except StopIteration:
             return
         except (pa.ArrowException, OSError) as error:
@@ -238,7 +239,26 @@ def read_documents(directory: Path) -> Iterator[Document]:
     """Stream a document set as Document objects, in order."""
     for batch in read_batches(directory, DOCUMENT.names):
         for row in batch.to_pylist():
-            yield Document(**{**row, "metadata": json.loads(row["metadata"])})
+            yield Document(**{**row, "metadata": metadata_of(row["metadata"], row["id"])})
+
+
+def metadata_of(text: str, name: str) -> dict[str, Any]:
+    """The metadata of a row, from their JSON.
+
+    Args:
+        name: what leads to the row, such as its id.
+
+    Raises:
+        StepError: they are no JSON object.
+    """
+    try:
+        found = json.loads(text)
+        if isinstance(found, dict):
+            return found
+        reason = f"a {type(found).__name__}"
+    except (TypeError, ValueError, RecursionError) as error:
+        reason = str(error)
+    raise StepError(f"document {name}: metadata is no JSON object ({reason}); run the step that wrote it again")
 
 
 def count_documents(directory: Path) -> int:

@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)  # by a directory that holds something, a file, or a link
 
 
+_TOKENS = "[0-9a-f]" * 12  # what `_token` gives, as a pattern: a person's own folders have other names
+
+
+def _token() -> str:
+    return secrets.token_hex(6)
+
+
 @contextmanager
 def atomic_directory(path: Path, replace: bool = True) -> Iterator[Path]:
     """Yield an empty directory that becomes `path` when the block ends without an exception.
@@ -34,7 +41,7 @@ def atomic_directory(path: Path, replace: bool = True) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    drop_abandoned(path.parent, f".{glob.escape(path.name)}.*.partial")
+    drop_abandoned(path.parent, f".{glob.escape(path.name)}.{_TOKENS}.partial")
     with _held_directory(lambda: _partial(path)) as partial:
         yield partial
         _put(partial, path, replace)
@@ -43,8 +50,8 @@ def atomic_directory(path: Path, replace: bool = True) -> Iterator[Path]:
 @contextmanager
 def scratch_directory(folder: Path) -> Iterator[Path]:
     """Yield a new directory in `folder` that is gone when the block ends; what killed processes have left there goes first."""
-    drop_abandoned(folder, "scratch-*")
-    with _held_directory(lambda: folder / f"scratch-{secrets.token_hex(6)}") as scratch:
+    drop_abandoned(folder, f"scratch-{_TOKENS}")
+    with _held_directory(lambda: folder / f"scratch-{_token()}") as scratch:
         yield scratch
 
 
@@ -91,7 +98,7 @@ def drop_abandoned(folder: Path, pattern: str) -> None:
 def _partial(path: Path) -> Path:
     """Where what becomes `path` is written. Runs, and stages of one run, may write the same place at once; the later one wins
     whole."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(6)}.partial")
+    return path.with_name(f".{path.name}.{_token()}.partial")
 
 
 def _put(partial: Path, path: Path, replace: bool) -> None:

@@ -11,7 +11,6 @@ Its result is a folder:
 
 import functools
 import hashlib
-import json
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -32,7 +31,7 @@ from components.curation.privacy.redact import redact
 from components.curation.rules import Failure, first_failure
 from components.curation.tally import count_rows
 from components.curation.text import repair
-from components.documents import DOCUMENT, KINDS, Document, Drop, LedgerWriter, document_id, shards
+from components.documents import DOCUMENT, KINDS, Document, Drop, LedgerWriter, document_id, metadata_of, shards
 from components.errors import StepError
 from components.files import save_array, write_json
 from components.params import CurationParams, LanguageParams
@@ -177,17 +176,14 @@ def judge(
     that it holds, None if they weren't looked for: the rules didn't let it through, or its kind isn't checked.
     """
     kinds = [row["kind"] for row in rows]
+    own = [metadata_of(row["metadata"], f"{row['id']} from {row['source']}") for row in rows]
     texts = [repair(row["text"], row["kind"]) for row in rows]
     languages = language.verdicts(texts, kinds, params.language)
     failures = [
         _foreign(found, params.language)
         or first_failure(text, row["kind"], params)
-        or (
-            code.first_failure(text, row["source"], params.code, _metadata(row))
-            if row["kind"] in params.code.kinds
-            else None
-        )
-        for row, text, found in zip(rows, texts, languages, strict=True)
+        or (code.first_failure(text, row["source"], params.code, said) if row["kind"] in params.code.kinds else None)
+        for row, said, text, found in zip(rows, own, texts, languages, strict=True)
     ]
     of_web = [index for index, kind in enumerate(kinds) if kind in params.web.kinds and not failures[index]]
     removed = [0] * len(rows)  # lines
@@ -203,13 +199,14 @@ def judge(
             hits[index] = shown(found, redact(texts[index], kinds[index], params.privacy)[0]) if found else found
             if found and params.decontamination.action == "drop":
                 failures[index] = _contaminated(hits[index][0])
-    for row, text, gone, spoken, failure, found in zip(rows, texts, removed, languages, failures, hits, strict=True):
+    judged = zip(rows, own, texts, removed, languages, failures, hits, strict=True)
+    for row, said, text, gone, spoken, failure, found in judged:
         if failure:
             # Cut after it is redacted: half a secret would not be found.
             detail = redact(failure.detail, row["kind"], params.privacy)[0][:DETAIL]
             yield Drop(row["id"], STEP, failure.rule, failure.value, failure.threshold, detail, row["source"]), found
             continue
-        metadata = {_apart(key): value for key, value in _metadata(row).items()}
+        metadata = {_apart(key): value for key, value in said.items()}
         text, redacted = redact(text, row["kind"], params.privacy)
         if spoken:
             metadata["language"] = spoken[0]
@@ -221,17 +218,6 @@ def judge(
         if new_id != row["id"]:
             metadata["raw_id"] = row["id"]  # leads back to the raw document
         yield Document(**{**row, "id": new_id, "text": text, "metadata": metadata}), found
-
-
-def _metadata(row: dict[str, Any]) -> dict[str, Any]:
-    try:
-        found = json.loads(row["metadata"])
-        if isinstance(found, dict):
-            return found
-        reason = f"a {type(found).__name__}"
-    except (ValueError, RecursionError) as error:
-        reason = str(error)
-    raise StepError(f"document {row['id']} from {row['source']}: metadata is no JSON object ({reason})")
 
 
 def _apart(key: str) -> str:

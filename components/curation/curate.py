@@ -58,19 +58,15 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
         # All is written before anything takes its place. The index last: what stands in it would go as known already, if
         # this run had to be started again.
         with ExitStack() as places:
-            index = places.enter_context(atomic_directory(outputs["index"])) if outputs.get("index") else None
+            index, report = (_place(places, outputs.get(name)) for name in ("index", "report"))
             ledger = places.enter_context(atomic_file(outputs["ledger"]))
             output = places.enter_context(atomic_directory(outputs["output"]))
             counted = _write(verdicts, output, ledger)
             if index:
                 write_index(index, documents.sketches, documents.ids, clusters.kept & ~low, own.duplicates, earlier)
-            if outputs.get("report"):
+            if report:
                 content = {"documents": counted, "education": education, **found}
-                excerpts, dropped = read_raw(inputs["documents"], verdicts.tally, own)
-                rates = token_rates(verdicts.tally, dropped, params.tokenization.vocab_size)
-                content |= figures(documents, scores, verdicts.tally, rates, own)
-                content["samples"] = samples(verdicts.tally, excerpts, own)
-                _write_report(outputs["report"], content)
+                _write_report(report, content, verdicts, inputs["documents"], params)
     if outputs.get("report"):
         tracker.artifact(outputs["report"], "curation")
     return counted | _flat(education, found)
@@ -97,10 +93,23 @@ def _check_work(folder: Path, inputs: dict[str, Any], outputs: dict[str, Any]) -
             raise StepError(f"--work: {folder} is or lies in --{name} {path}; name a folder of its own")
 
 
-def _write_report(path: Path, content: dict[str, Any]) -> None:
-    with atomic_directory(path) as partial:
-        write_json(partial / "curation.json", content)
-        write_page(partial / "index.html", content)
+def _place(places: ExitStack, path: Path | None) -> Path | None:
+    """Where the directory is written that takes the place when all is; None if it isn't asked for."""
+    return places.enter_context(atomic_directory(path)) if path else None
+
+
+def _write_report(folder: Path, content: dict[str, Any], verdicts: Verdicts, raw: Path, params: Params) -> None:
+    """The data page and its figures.
+
+    Args:
+        content: what is known but for what the raw documents and the samples say.
+    """
+    excerpts, dropped = read_raw(raw, verdicts.tally, params.curation)
+    rates = token_rates(verdicts.tally, dropped, params.tokenization.vocab_size)
+    content = content | figures(verdicts.documents, verdicts.scores, verdicts.tally, rates, params.curation)
+    content["samples"] = samples(verdicts.tally, excerpts, params.curation)
+    write_json(folder / "curation.json", content)
+    write_page(folder / "index.html", content)
 
 
 def _saved(benchmarks: BenchmarkIndex, folder: Path) -> Path | None:

@@ -57,10 +57,8 @@ def score(documents: Cleaned, work: Work, params: EducationParams, seed: int) ->
     with scratch_directory(work.folder) as scratch:
         draft = scratch / "classifier.npz"
         classifier.save(draft)
-        digest = sha256_file(draft)
-        path = draft.replace(
-            work.folder / f"classifier-{digest[:20]}.npz"
-        )  # under its content: runs may be side by side
+        # Under its content: runs may be side by side.
+        path = draft.replace(work.folder / f"classifier-{sha256_file(draft)[:20]}.npz")
     told = {"state": "scored", "labels": len(known), "provenance": labels.provenance, "kinds": report.as_dict()}
     return _score_all(documents, work, path), told | {"classifier": path.name}
 

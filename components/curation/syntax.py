@@ -5,12 +5,8 @@ import textwrap
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
-NO_PYTHON = (
-    SyntaxError,
-    ValueError,
-    RecursionError,
-    MemoryError,
-)  # what `parse` raises of a text that is none, or too deep
+# What `parse` raises of a text that is none, or too deep.
+NO_PYTHON = (SyntaxError, ValueError, RecursionError, MemoryError)
 
 # One thread of the process parses, for two reasons. CPython counts how deep a tree is in one place for all threads, so two that
 # parse at once may make each other fail (SystemError: recursion depth mismatch). And it counts from how deep the caller is, so

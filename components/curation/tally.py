@@ -77,16 +77,17 @@ class Tally:
         self._low: dict[str, list[tuple[float, str, Document]]] = {}  # kept documents of the least value, by kind
         self._sample: list[tuple[int, str, Document]] = []
         self._starts: list[tuple[int, str, tuple[str, str]]] = []
-        self._sample_characters, self._sample_limit = 0, -math.inf  # draws at or under the limit are out
+        self._sample_characters, self._sample_limit = 0, -math.inf  # ranks at or under the limit are out
         self._dropped: dict[str, list[tuple[int, str]]] = {}  # by stage
 
     def keep(self, document: Document) -> None:
         size = len(document.text.encode())
         add(self.kept, (document.kind, origin(document.source)), 1, size)
         add(self.licenses, document.license, 1, size)
-        self._take_sample(document)
+        draw = _draw(document.id)
+        self._take_sample(document, -draw)
         start = document.kind, document.text[:CHARACTERS]
-        _push(self._starts, (-_draw(document.id), document.id, start), COUNTED + TRAINED)
+        _push(self._starts, (-draw, document.id, start), COUNTED + TRAINED)
         if document.educational_value is not None:
             _push(
                 self._low.setdefault(document.kind, []), (-document.educational_value, document.id, document), NEAREST
@@ -103,12 +104,11 @@ class Tally:
             if all(name != drop.id for _, name, _ in near):  # a text that is there twice is shown once
                 _push(near, (-distance, drop.id, drop), NEAREST)
 
-    def _take_sample(self, document: Document) -> None:
-        """Those with the smallest draws, as many as both bounds allow, in whatever order they come."""
-        draw = -_draw(document.id)
-        if draw <= self._sample_limit or len(document.text) > SAMPLED_CHARACTERS:
+    def _take_sample(self, document: Document, rank: int) -> None:
+        """Those with the highest ranks, as many as both bounds allow, in whatever order they come."""
+        if rank <= self._sample_limit or len(document.text) > SAMPLED_CHARACTERS:
             return
-        heapq.heappush(self._sample, _Item((draw, document.id, document)))
+        heapq.heappush(self._sample, _Item((rank, document.id, document)))
         self._sample_characters += len(document.text)
         while len(self._sample) > SAMPLED or self._sample_characters > SAMPLED_CHARACTERS:
             self._sample_limit, _, gone = heapq.heappop(self._sample)

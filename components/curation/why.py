@@ -5,7 +5,6 @@ piece of one. What no run has seen is judged now, by the parameters and the last
 """
 
 import argparse
-import json
 import signal
 import sys
 from collections.abc import Iterator
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from components.curation import language
 from components.curation.curate import WORK
@@ -27,7 +25,7 @@ from components.curation.gates.held import held
 from components.curation.privacy.redact import redact
 from components.curation.rules import Check
 from components.curation.text import repair
-from components.documents import KINDS, Document, Drop, document_id, read_batches, read_ledger
+from components.documents import KINDS, Document, Drop, document_id, metadata_of, read_batches, read_ledger
 from components.errors import StepError
 from components.files import read_json
 from components.params import PARAMS_FILE, CurationParams, Params, load_params
@@ -97,7 +95,7 @@ def _holders(text: str, given: argparse.Namespace) -> list[str]:
     found: dict[str, None] = {}
     if not any(pieces.values()) or not Path(given.documents).is_dir():
         return []
-    for batch in _batches(given.documents, ["id", "text", "kind"]):
+    for batch in read_batches(given.documents, ["id", "text", "kind"]):
         for row in batch.to_pylist():
             if row["text"] and pieces.get(row["kind"], text) in repair(row["text"], row["kind"]):
                 found[row["id"]] = None
@@ -123,7 +121,9 @@ def _told(found: Found, given: argparse.Namespace, params: CurationParams, figur
         yield from _fate(kept, dropped, params)
         if figures and row["text"] is not None:
             yield ""
-            document = Document(row["text"], row["kind"], row["source"], "", "", metadata=_metadata(row["metadata"]))
+            document = Document(
+                row["text"], row["kind"], row["source"], "", "", metadata=metadata_of(row["metadata"], row["id"])
+            )
             yield from _figures(document, given, params)
 
 
@@ -133,7 +133,7 @@ def _fate(kept: list[Row], dropped: list[Drop], params: CurationParams) -> Itera
         if drop.value is not None and drop.threshold is not None:
             yield f"  figure {drop.value:.4g}, threshold {drop.threshold:.4g}"
     for row in kept:
-        value, metadata = row["educational_value"], _metadata(row["metadata"])
+        value, metadata = row["educational_value"], metadata_of(row["metadata"], row["id"])
         about = "not scored" if value is None else f"educational value {value:.2f} of 5"
         if value is not None and row["kind"] in params.education.min_value:
             about += f", threshold {params.education.min_value[row['kind']]:g}"
@@ -244,7 +244,7 @@ def _nearest(text: str, curated: Path) -> tuple[str, float] | None:
         return None
     (own,) = shingle_sets([text])
     best: tuple[str, float] | None = None
-    for batch in _batches(curated, ["id", "text"]):
+    for batch in read_batches(curated, ["id", "text"]):
         for name, other in zip(batch["id"].to_pylist(), shingle_sets(batch["text"].to_pylist()), strict=True):
             both = np.isin(own, other, assume_unique=True).sum()
             jaccard = float(both / (len(own) + len(other) - both))
@@ -265,9 +265,9 @@ def _find(directory: Path, ids: set[str], curated: bool = False) -> list[Row]:
     found: dict[tuple[str, str], Row] = {}
     if not Path(directory).is_dir():
         return []
-    for batch in _batches(directory):
+    for batch in read_batches(directory):
         for index, name in enumerate(batch["id"].to_pylist()):
-            raw_id = _raw_id(batch["metadata"][index].as_py()) if curated else None
+            raw_id = _raw_id(batch["metadata"][index].as_py(), name) if curated else None
             if _names(name, ids) or _names(raw_id, ids):
                 (row,) = batch.slice(index, 1).to_pylist()
                 first = found.setdefault((name, row["kind"]), row | {"raw_id": raw_id, "sources": set()})
@@ -275,30 +275,10 @@ def _find(directory: Path, ids: set[str], curated: bool = False) -> list[Row]:
     return list(found.values())
 
 
-def _batches(directory: Path, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-    for batch in read_batches(directory, columns):
-        try:
-            batch.validate(full=True)  # also that texts are UTF-8
-        except pa.ArrowException as error:
-            raise StepError(f"{directory} is damaged ({error}); run the step that wrote it again") from error
-        yield batch
-
-
-def _raw_id(metadata: str | None) -> str | None:
+def _raw_id(metadata: str | None, name: str) -> str | None:
     """The id of the raw document that a curated one was made from, if it's another one."""
-    raw_id = _metadata(metadata).get("raw_id") if metadata and '"raw_id"' in metadata else None
+    raw_id = metadata_of(metadata, name).get("raw_id") if metadata and '"raw_id"' in metadata else None
     return raw_id if isinstance(raw_id, str) else None
-
-
-def _metadata(metadata: str) -> dict[str, Any]:
-    try:
-        found = json.loads(metadata)
-        if isinstance(found, dict):
-            return found
-        reason = f"a {type(found).__name__}"
-    except (TypeError, ValueError, RecursionError) as error:
-        reason = str(error)
-    raise StepError(f"the metadata of a curated document is no JSON object ({reason}); run curation again")
 
 
 def _names(name: Any, ids: set[str]) -> bool:

@@ -134,8 +134,6 @@ def _code_sha256() -> str:
     for pattern in CODE:
         for path in sorted(COMPONENTS.glob(pattern)):
             digest.update(str(path.relative_to(COMPONENTS)).encode() + b"\0" + path.read_bytes() + b"\0")
-    versions = [f"{library} {version(library)}" for library in LIBRARIES]
-    digest.update(
-        " ".join([f"python {platform.python_version()}", *versions]).encode()
-    )  # ast and unicodedata are Python's
+    python = f"python {platform.python_version()}"  # ast and unicodedata are its own
+    digest.update(" ".join([python, *(f"{library} {version(library)}" for library in LIBRARIES)]).encode())
     return digest.hexdigest()

@@ -85,9 +85,8 @@ def _system(url: str) -> tuple[Any, str]:
     options = kind._get_kwargs_from_urls(url)
     if _is_web(url):
         options["client_kwargs"] = {"timeout": _timeout()}
-        options["encoded"] = (
-            url.isascii() and "?" in url
-        )  # sent as it is given: what is signed may be its very characters
+        # A query is sent as it is given: what is signed may be its very characters.
+        options["encoded"] = url.isascii() and "?" in url
     return kind(**options), kind._strip_protocol(url)
 
 

@@ -5,6 +5,7 @@ import io
 import re
 import tokenize
 from collections.abc import Iterable
+from itertools import chain
 
 from components.ingestion.readers.base import NotText
 
@@ -50,7 +51,7 @@ def decode(data: bytes, declared: Iterable[str] = (), cut_off: bool = False) -> 
         where = f"byte {error.start}: {error.reason}"
     if _is_nearly_utf8(data):
         raise NotText(f"is UTF-8 but for a few bytes ({where}); mend them")
-    for encoding in [*declared, _detected(data, by_meta=True), _detected(data, by_meta=False)]:
+    for encoding in chain(declared, (_detected(data, by_meta) for by_meta in (True, False))):
         text = _strictly(data, encoding)
         if text is not None:
             return text, codecs.lookup(encoding).name

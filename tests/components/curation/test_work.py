@@ -60,7 +60,7 @@ def test_a_damaged_result_is_made_anew(phase: str, damage: str, tmp_path: Path) 
 def test_only_results_that_nobody_uses_are_removed(tmp_path: Path) -> None:
     folder = tmp_path / "work"
     own = ["clean-" + "0" * 20, "score-" + "a" * 20]
-    persons = ["my-thesis", "clean-up", "photos-2019", "clean-" + "0" * 21]
+    persons = ["my-thesis", "scratch-paper", "clean-up", "photos-2019", "clean-" + "0" * 21]
     for name in own + persons:
         (folder / name / "unit").mkdir(parents=True)
     classifiers = ["classifier-" + "b" * 20 + ".npz", "classifier-of-mine.npz"]

@@ -98,13 +98,19 @@ def test_the_request_carries_rubric_document_and_schema(serve, labelling: None, 
     assert first.key != second.key
 
 
-def test_documents_without_a_label_are_told(serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.fixture
+def labelling_but_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that gives each lesson its label but one."""
+
     def label(prompt: str) -> str:
         if "Lesson 7." in prompt:
             return "I'd rather not."
         return json.dumps({"value": value_of(prompt), "reason": "r"})
 
     monkeypatch.setattr(bench.faulty_endpoint, "write", label)
+
+
+def test_documents_without_a_label_are_told(serve, labelling_but_one: None, tmp_path: Path) -> None:
     served = serve()
     few = annotate(TEXTS, IDS, KINDS, params(served.url, attempts=2, second_pass=0), tmp_path)
     assert np.flatnonzero(np.isnan(few.values)).tolist() == [7]
@@ -116,14 +122,8 @@ def test_documents_without_a_label_are_told(serve, monkeypatch: pytest.MonkeyPat
 
 
 def test_what_was_given_up_is_not_asked_again_while_enough_have_a_label(
-    serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    serve, labelling_but_one: None, tmp_path: Path
 ) -> None:
-    def label(prompt: str) -> str:
-        if "Lesson 7." in prompt:
-            return "I'd rather not."
-        return json.dumps({"value": value_of(prompt), "reason": "r"})
-
-    monkeypatch.setattr(bench.faulty_endpoint, "write", label)
     served = serve()
     one = annotate(TEXTS, IDS, KINDS, params(served.url, attempts=2, second_pass=40), tmp_path)
     calls = served.endpoint.counts["calls"]

@@ -40,13 +40,13 @@ def test_what_has_less_than_half_in_common_is_apart() -> None:
 
 def test_time_is_not_squared_where_thousands_are_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     compared = []
-    alike = copies._alike
+    estimate = copies.estimate
 
     def counted(sketches, left, right):
         compared.append(len(left))
-        return alike(sketches, left, right)
+        return estimate(sketches, left, right)
 
-    monkeypatch.setattr(copies, "_alike", counted)
+    monkeypatch.setattr(copies, "estimate", counted)
     (text,) = essays(1, words=120)
     assert len(groups_of([edited(text, number) for number in range(2_000)])) == 1
     assert sum(compared) < 10 * 2_000
