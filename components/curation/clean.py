@@ -41,6 +41,7 @@ DOCUMENTS, DROPS, SKETCHES, FIGURES = "documents.parquet", "drops.parquet", "ske
 LENGTHS = "lengths.npy"
 OWN = ("cluster_size", "language", "lines_removed", "raw_id", "redacted")  # keys of the metadata that curation writes
 DETAIL = 400  # characters of a sentence in the ledger, at most
+REMEDY = "run the step that wrote it again"
 CHARACTERS = 4_000_000  # of text judged at once, at least a document; bounds the memory of a worker
 
 Rows = list[dict[str, Any]]
@@ -134,7 +135,7 @@ def _read(unit: RowGroup) -> pa.Table:
             table = file.read_row_group(unit.number, columns=DOCUMENT.names).select(DOCUMENT.names)
         table.validate(full=True)  # also that texts are UTF-8
     except (pa.ArrowException, OSError) as error:
-        raise StepError(f"{place} cannot be read ({error}); run the step that wrote it again") from error
+        raise StepError(f"{place} cannot be read ({error}); {REMEDY}") from error
     if _stamp(unit.path) != unit.stamp:
         raise StepError(
             f"{unit.path} was written or replaced while it was curated; start again once nothing writes there"
@@ -147,10 +148,10 @@ def _check_rows(table: pa.Table, place: str) -> None:
     for column in DOCUMENT:
         if not column.nullable and (empty := table[column.name].null_count):
             row = pc.index(pc.is_null(table[column.name]), True).as_py()
-            raise StepError(f"{place}: {column.name} is null in {empty} rows, first in row {row}; expected a string")
+            raise StepError(f"{place}: {column.name} is null in {empty} rows, first in row {row}; {REMEDY}")
     unknown = set(pc.unique(table["kind"]).to_pylist()) - set(KINDS)
     if unknown:
-        raise StepError(f"{place}: kind {sorted(unknown)[0]!r}; expected one of {', '.join(KINDS)}")
+        raise StepError(f"{place}: kind {sorted(unknown)[0]!r}; expected one of {', '.join(KINDS)}; {REMEDY}")
 
 
 @functools.lru_cache(maxsize=1)

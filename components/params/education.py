@@ -64,7 +64,7 @@ class EducationParams(Section):
     min_f1: Fraction = Field(
         0.7, description="Gate: held-out F1 at the threshold, mean of kept and dropped documents, a kind"
     )
-    min_spearman: float = Field(0.3, ge=-1, le=1, description="Gate: held-out rank correlation with the labels, a kind")
+    min_spearman: float = Field(0.5, ge=-1, le=1, description="Gate: held-out rank correlation with the labels, a kind")
     max_calibration_error: float = Field(
         0.5,
         ge=0,

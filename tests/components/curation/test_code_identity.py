@@ -4,11 +4,11 @@ import ast
 import inspect
 import json.decoder
 import textwrap
-import time
 
 import pytest
 
 from components.curation.code_identity import functions, identity, opening
+from tests.components.curation.linear import assert_linear
 
 PLAIN = "def f(a, b):\n    c = [x for x in a if x > b]\n    return len(c)\n"
 
@@ -147,14 +147,13 @@ UNITS = [
 @pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize("kind", ["code", "web"])
 def test_hostile_text_is_looked_at_once(unit: str, kind: str) -> None:
-    """Eight times the text takes at most some twenty times the time; reading it again from each quote would take 64 times."""
-    seconds = []
-    for size in (40_000, 320_000):
+    """To read it again from each quote would take the square of its length."""
+
+    def look(size: int) -> None:
         text = "```python\ndef f(:\n" + unit * (size // len(unit))
-        began = time.process_time()
         assert list(functions(text, kind, frozenset(["w"]))) == []
-        seconds.append(time.process_time() - began)
-    assert seconds[1] <= 20 * max(seconds[0], 0.02)
+
+    assert_linear(look, 40_000)
 
 
 def test_methods_and_fenced_blocks() -> None:
@@ -197,13 +196,7 @@ def test_nested_functions_take_linear_time() -> None:
     """A function's shape holds those in it, so they would be walked once for each function around them."""
     heads = "".join(f"{' ' * depth}def f():\n" for depth in range(90))
 
-    def seconds(count: int) -> float:
-        """Of this thread, the least of three: whatever else the process and the machine do."""
-        taken = []
-        for _ in range(3):
-            began = time.thread_time()
-            assert len(list(functions(heads + " " * 90 + "a;" * count + "\n", "code"))) == 90
-            taken.append(time.thread_time() - began)
-        return min(taken)
+    def walk(count: int) -> None:
+        assert len(list(functions(heads + " " * 90 + "a;" * count + "\n", "code"))) == 90
 
-    assert seconds(80_000) <= 30 * max(seconds(10_000), 0.02)  # 8 if it is linear, 700 if each function is walked anew
+    assert_linear(walk, 10_000)
