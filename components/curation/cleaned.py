@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.curation.clean import DOCUMENTS, FIGURES, LENGTHS, SKETCHES
@@ -43,11 +44,15 @@ class Cleaned:
 
     def texts(self, positions: np.ndarray) -> Iterator[str]:
         """The texts at ascending positions."""
+        for table in self.take(positions, ["text"]):
+            yield from table["text"].to_pylist()
+
+    def take(self, positions: np.ndarray, columns: list[str]) -> Iterator[pa.Table]:
+        """Columns of the documents at ascending positions, a result after another."""
         bounds = np.searchsorted(positions, self.starts)
         for number, (first, last) in enumerate(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)):
             if first < last:
-                rows = positions[first:last] - self.starts[number]
-                yield from self._read(number, ["text"])["text"].take(rows).to_pylist()
+                yield self._read(number, columns).take(positions[first:last] - self.starts[number])
 
     def strata(self, number: int) -> tuple[list[str], list[str], list[int]]:
         """Ids, kinds and characters of a result's documents."""

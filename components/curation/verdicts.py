@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from components.curation.clean import DOCUMENTS, DROPS, STEP
+from components.curation.clean import DROPS, STEP
 from components.curation.cleaned import Cleaned
 from components.curation.duplicates.clusters import Clusters
 from components.curation.tally import Tally
@@ -94,27 +93,16 @@ def with_best_origins(documents: Cleaned, clusters: Clusters) -> Clusters:
     if not len(tied):
         return clusters
     keepers = clusters.keeper[tied]
-    origins = (
-        _origins(documents, tied).append_column("keeper", pa.array(keepers)).append_column("position", pa.array(tied))
-    )
+    origins = pa.concat_tables(documents.take(tied, ["license", "source"]))
+    unknown = pc.equal(origins["license"], "unknown")
+    for name, column in (("keeper", pa.array(keepers)), ("unknown", unknown), ("position", pa.array(tied))):
+        origins = origins.append_column(name, column)
     ways = [(name, "ascending") for name in ("keeper", "unknown", "source", "license", "position")]
     order = pc.sort_indices(origins, sort_keys=ways).to_numpy()
     stays, first = np.unique(keepers[order], return_index=True)
     best = np.arange(len(clusters.ids), dtype=clusters.keeper.dtype)
     best[stays] = tied[order[first]]
     return replace(clusters, keeper=best[clusters.keeper])
-
-
-def _origins(documents: Cleaned, positions: np.ndarray) -> pa.Table:
-    """Licence, whether it is unknown, and source at ascending positions."""
-    parts = []
-    bounds = np.searchsorted(positions, documents.starts)
-    for number, (first, last) in enumerate(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)):
-        if first < last:
-            rows = positions[first:last] - documents.starts[number]
-            parts.append(pq.read_table(documents.folders[number] / DOCUMENTS, columns=["license", "source"]).take(rows))
-    table = pa.concat_tables(parts)
-    return table.append_column("unknown", pc.equal(table["license"], "unknown"))
 
 
 def low_values(documents: Cleaned, scores: np.ndarray, params: CurationParams) -> np.ndarray:
