@@ -1,15 +1,18 @@
 """`make up` and the files of the platform."""
 
+import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
-from flows import server, up
+from flows import processes, server, settings, up
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -38,8 +41,6 @@ def test_up_refuses_ports_that_cannot_be(project, capfd, ports, said):
 
 
 def test_up_stops_all_when_one_dies(project, monkeypatch, capfd):
-    from flows import processes
-
     def fake_services(root, ports, api, limit):
         sleeper = [sys.executable, "-c", "import time; time.sleep(60)"]
         broken = [sys.executable, "-c", "import sys; sys.exit('no database')"]
@@ -57,6 +58,44 @@ def test_up_stops_all_when_one_dies(project, monkeypatch, capfd):
     assert status == 1
     assert "mlflow ended with status 1" in capfd.readouterr().err
     assert [process.poll() is not None for process in started] == [True, True]
+
+
+@pytest.fixture
+def platform(project, monkeypatch) -> Iterator[Path]:
+    """`make up` of the toy project with the deployments as they are shipped; yields the project's folder."""
+    for name in ("flows", "components"):
+        (project / name).symlink_to(REPOSITORY / name)
+    shutil.copy(REPOSITORY / "prefect.yaml", project)
+    for name in ("PREFECT_API_URL", "PREFECT_HOME", "MLFLOW_TRACKING_URI"):  # other tests' servers
+        monkeypatch.delenv(name, raising=False)
+    ports = [part for name in ("prefect", "mlflow") for part in (f"--{name}-port", str(server.free_port()))]
+    command = [sys.executable, "-m", "flows.up", *ports]
+    with open(project / "trace" / "up.log", "w") as log:
+        running = processes.start(command, cwd=REPOSITORY, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        assert processes.wait_until(lambda: running.poll() is not None or is_up(project), up.HEALTHY_S)
+        assert running.poll() is None, (project / "trace" / "up.log").read_text()
+        yield project
+    finally:
+        processes.stop(running, 60)
+
+
+def is_up(project: Path) -> bool:
+    return "Up:" in (project / "trace" / "up.log").read_text()
+
+
+@pytest.mark.slow
+def test_the_nightly_schedule_is_planned_and_starts_runs_once_it_is_switched_on(platform):
+    command = [sys.executable, Path(__file__).with_name("nightly.py")]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    log = settings.log_file(platform, "prefect").read_text()
+    assert done.returncode == 0, log + done.stderr
+    planned, ended = done.stdout.splitlines()
+    assert set(planned.split()) == {"02:30"}
+    assert ended == "Completed"
+    # Each of Prefect's background services has had its turn by now.
+    assert not re.search(r"ERROR|CRITICAL|Traceback|Exception", log), log
 
 
 def test_all_services_listen_on_this_machine_only(project):
