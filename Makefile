@@ -6,10 +6,16 @@ UV := $(PY) -m uv
 
 # Without bytecode every import compiles again: seconds of CPU a process.
 unexport PYTHONDONTWRITEBYTECODE
-# uv reads its own variables; hand it what the machine's pip is configured with.
+# uv reads its own variables; hand it the index and the folder of wheels that the machine's pip is configured with.
+# Not pip's extra indexes: uv would prefer a package of theirs to the one of the same name that was meant. Set UV_INDEX
+# to add one.
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
-export UV_INDEX ?= $(PIP_EXTRA_INDEX_URL)
+
+PIP := $(PY) -m pip --quiet --disable-pip-version-check
+# Refuses a package that is not in the given lock files, and a file whose hash is not beside it.
+INSTALL := $(UV) pip install --quiet --require-hashes
+LOCK := env -u UV_FIND_LINKS $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate
 
 .PHONY: run study ablation test test-slow up setup bench-setup lock lint clean help
 
@@ -39,29 +45,40 @@ lint: setup ## style and common mistakes
 
 setup: .venv/installed ## make .venv with the locked dependencies
 
-.venv/installed: requirements.lock
+# Two things are not in the lock: the machine's own torch wheel, for other CUDA libraries or none, which PIP_FIND_LINKS
+# holds and whose owner answers for it, and the libraries that such a wheel names. Its version has a suffix, as in
+# 2.13.0+cpu; uv leaves it in place.
+.venv/installed: requirements.lock requirements-cuda.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Phiforge needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another with: make PYTHON=/path/to/python3.12")'
 	@echo "Setting up .venv (once; a few minutes)"
 	@$(PYTHON) -m venv .venv
-	@$(PY) -m pip install --quiet --disable-pip-version-check "uv>=0.9,<1"
-	@# pip finds the torch wheel that this machine is configured for; uv then leaves it in place.
-	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps "$$(grep '^torch==' requirements.lock)"
-	@$(UV) pip install --quiet --python $(PY) --compile-bytecode -r requirements.lock
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > .venv/uv.lock
+	@$(PIP) install --require-hashes -r .venv/uv.lock
+	@torch=$$(sed -n 's/^\(torch==[^ ]*\).*/\1/p' requirements.lock); \
+	$(PIP) install --no-deps --no-index "$$torch" 2>/dev/null; \
+	if $(PY) -c 'from importlib.metadata import version; exit("+" not in version("torch"))' 2>/dev/null; then \
+	  $(INSTALL) --python $(PY) --compile-bytecode --no-deps -r requirements.lock && \
+	  $(UV) pip install --quiet --python $(PY) --compile-bytecode "$$torch"; \
+	else \
+	  $(INSTALL) --python $(PY) --compile-bytecode -r requirements.lock -r requirements-cuda.lock; \
+	fi
 	@touch $@
 
 bench-setup: .phiforge/peers/installed ## peers that bench/ measures beside ours, apart from the locked dependencies
 
 # Without their dependencies: litgpt pins an older huggingface-hub, and what its model imports is here already.
-.phiforge/peers/installed: bench/peers.txt .venv/installed
+.phiforge/peers/installed: bench/peers.lock .venv/installed
 	@mkdir -p $(@D)
-	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(@D) -r bench/peers.txt
+	@$(PIP) install --require-hashes --no-deps --upgrade --target $(@D) -r bench/peers.lock
 	@touch $@
 
-lock: ## resolve pyproject.toml anew into requirements.lock
-	@# torch's own CUDA packages follow from the torch wheel that is installed, so they are not pinned here.
-	@env -u UV_FIND_LINKS $(UV) pip compile --quiet --universal --group dev pyproject.toml --no-header --no-annotate \
-	  -o requirements.lock
-	@sed -i.bak -E '/^(nvidia-|cuda-|triton==)/d' requirements.lock && rm requirements.lock.bak
+lock: ## resolve pyproject.toml anew into the lock files, with the hash of every file
+	@# The CUDA libraries of the index's torch wheel stand apart: another torch wheel brings others, or none.
+	@cat requirements.lock requirements-cuda.lock > .venv/all.lock
+	@$(LOCK) --group dev pyproject.toml -o .venv/all.lock
+	@awk '/^[^ ]/ {file = "requirements" (/^(nvidia-|cuda-|triton==)/ ? "-cuda" : "") ".lock"} {print > file}' .venv/all.lock
+	@$(LOCK) --group server -o docker/requirements.lock
+	@$(LOCK) --no-deps bench/peers.in -o bench/peers.lock
 
 clean: ## remove what runs and set-up made; sources stay
 	rm -rf .venv .phiforge workspaces data models reports mlflow.db mlartifacts dvc.lock studies/growth/dvc.lock studies/data/dvc.lock .dvc/cache .dvc/tmp
