@@ -17,7 +17,7 @@ PIP := $(PY) -m pip --quiet --disable-pip-version-check
 INSTALL := $(UV) pip install --quiet --require-hashes
 LOCK := env -u UV_FIND_LINKS $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate
 
-.PHONY: run study ablation test test-slow up setup bench-setup lock lint clean help
+.PHONY: run study ablation test test-slow up setup bench-setup audit lock lint clean help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 13
@@ -72,11 +72,21 @@ bench-setup: .phiforge/peers/installed ## peers that bench/ measures beside ours
 	@$(PIP) install --require-hashes --no-deps --upgrade --target $(@D) -r bench/peers.lock
 	@touch $@
 
+audit: .phiforge/audit/installed ## known advisories for the locked packages, and a bill of materials (SBOM)
+	@$(PY) -m flows.audit $(ARGS)
+
+.phiforge/audit/installed: requirements-audit.lock .venv/installed
+	@mkdir -p .phiforge
+	@$(UV) venv --quiet --allow-existing --python $(PY) $(@D)
+	@$(INSTALL) --python $(@D) -r requirements-audit.lock
+	@touch $@
+
 lock: ## resolve pyproject.toml anew into the lock files, with the hash of every file
 	@# The CUDA libraries of the index's torch wheel stand apart: another torch wheel brings others, or none.
 	@cat requirements.lock requirements-cuda.lock > .venv/all.lock
 	@$(LOCK) --group dev pyproject.toml -o .venv/all.lock
 	@awk '/^[^ ]/ {file = "requirements" (/^(nvidia-|cuda-|triton==)/ ? "-cuda" : "") ".lock"} {print > file}' .venv/all.lock
+	@$(LOCK) --group audit -o requirements-audit.lock
 	@$(LOCK) --group server -o docker/requirements.lock
 	@$(LOCK) --no-deps bench/peers.in -o bench/peers.lock
 

@@ -21,6 +21,7 @@ ROOT = Path(__file__).parent.parent
 LOCKS = [
     "requirements.lock",
     "requirements-cuda.lock",
+    "requirements-audit.lock",
     "docker/requirements.lock",
     "bench/peers.lock",
 ]
@@ -46,6 +47,7 @@ def test_the_lock_answers_what_pyproject_asks_for():
     groups = project["dependency-groups"]
     asked = {
         "requirements.lock": project["project"]["dependencies"] + groups["dev"],
+        "requirements-audit.lock": groups["audit"],
         "docker/requirements.lock": groups["server"],
     }
     for name, wanted in asked.items():
