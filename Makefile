@@ -68,7 +68,7 @@ bench-setup: .phiforge/peers/installed ## peers that bench/ measures beside ours
 
 # Without their dependencies: litgpt pins an older huggingface-hub, and what its model imports is here already.
 .phiforge/peers/installed: bench/peers.lock .venv/installed
-	@mkdir -p $(@D)
+	@mkdir -p -m 700 .phiforge && mkdir -p $(@D)
 	@$(PIP) install --require-hashes --no-deps --upgrade --target $(@D) -r bench/peers.lock
 	@touch $@
 
@@ -76,7 +76,7 @@ audit: .phiforge/audit/installed ## known advisories for the locked packages, an
 	@$(PY) -m flows.audit $(ARGS)
 
 .phiforge/audit/installed: requirements-audit.lock .venv/installed
-	@mkdir -p .phiforge
+	@mkdir -p -m 700 .phiforge
 	@$(UV) venv --quiet --allow-existing --python $(PY) $(@D)
 	@$(INSTALL) --python $(@D) -r requirements-audit.lock
 	@touch $@
