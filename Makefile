@@ -13,8 +13,10 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 
 PIP := $(PY) -m pip --quiet --disable-pip-version-check
-# Refuses a package that is not in the given lock files, and a file whose hash is not beside it.
-INSTALL := $(UV) pip install --quiet --require-hashes
+# Refuses a package that is not in the given lock files, and a file whose hash is not beside it. A few packages are
+# sources only: what builds them must be in requirements.lock too.
+INSTALL := $(UV) pip install --quiet --require-hashes --preview-features build-dependency-hashes \
+  --require-build-hashes --build-constraints requirements.lock
 LOCK := env -u UV_FIND_LINKS $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate
 
 .PHONY: run study ablation test test-slow up setup bench-setup audit lock lint clean help
@@ -53,7 +55,7 @@ setup: .venv/installed ## make .venv with the locked dependencies
 	@echo "Setting up .venv (once; a few minutes)"
 	@$(PYTHON) -m venv .venv
 	@sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > .venv/uv.lock
-	@$(PIP) install --require-hashes -r .venv/uv.lock
+	@$(PIP) install --require-hashes --only-binary :all: -r .venv/uv.lock
 	@torch=$$(sed -n 's/^\(torch==[^ ]*\).*/\1/p' requirements.lock); \
 	$(PIP) install --no-deps --no-index "$$torch" 2>/dev/null; \
 	if $(PY) -c 'from importlib.metadata import version; exit("+" not in version("torch"))' 2>/dev/null; then \
@@ -69,7 +71,7 @@ bench-setup: .phiforge/peers/installed ## peers that bench/ measures beside ours
 # Without their dependencies: litgpt pins an older huggingface-hub, and what its model imports is here already.
 .phiforge/peers/installed: bench/peers.lock .venv/installed
 	@mkdir -p -m 700 .phiforge && mkdir -p $(@D)
-	@$(PIP) install --require-hashes --no-deps --upgrade --target $(@D) -r bench/peers.lock
+	@$(PIP) install --require-hashes --only-binary :all: --no-deps --upgrade --target $(@D) -r bench/peers.lock
 	@touch $@
 
 audit: .phiforge/audit/installed ## known advisories for the locked packages, and a bill of materials (SBOM)
