@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from components.addresses import all_without_secrets, without_secrets
 from components.errors import StepError
 from components.files import atomic_file
 
@@ -58,7 +59,7 @@ def document_id(text: str) -> str:
 
 @dataclass(slots=True)
 class Document:
-    """One row. `id` follows from `text` unless given."""
+    """One row. `id` follows from `text` unless given. Addresses in `source` and `metadata` are kept without secrets."""
 
     text: str
     kind: str
@@ -74,6 +75,7 @@ class Document:
         if self.kind not in KINDS:
             raise ValueError(f"kind {self.kind!r} is not one of {', '.join(KINDS)} (document from {self.source})")
         self.id = self.id or document_id(self.text)
+        self.source = without_secrets(self.source)
 
     def row(self) -> dict[str, Any]:
         return {
@@ -85,7 +87,7 @@ class Document:
             "created_by": self.created_by,
             "educational_value": self.educational_value,
             "quality": self.quality,
-            "metadata": json.dumps(self.metadata, sort_keys=True, ensure_ascii=False),
+            "metadata": json.dumps(all_without_secrets(self.metadata), sort_keys=True, ensure_ascii=False),
         }
 
 

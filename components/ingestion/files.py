@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from components.addresses import is_web
 from components.params import Source
 
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
@@ -56,9 +57,9 @@ class SourceFile:
         """The file's bytes as they are."""
         if isinstance(self.location, Path):
             return self.location.open("rb")
-        from components.ingestion.remote import open_remote, query_of
+        from components.ingestion.remote import open_remote, requested
 
-        return open_remote(self.location, self.size, query_of(self.source.path))
+        return open_remote(self.location, self.size, requested(self.source) if is_web(self.location) else "")
 
 
 def suffixes(name: str) -> tuple[str, str]:

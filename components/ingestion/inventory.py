@@ -23,7 +23,7 @@ from components.ingestion.python_library import LIBRARY, library_files
 from components.ingestion.readers import EXPECTED, reader_of
 from components.ingestion.readers.base import is_scarcity, no_file
 from components.ingestion.readers.hub import is_hub, parse, resolve
-from components.ingestion.remote import is_remote, list_remote, public
+from components.ingestion.remote import is_remote, list_remote, public, requested
 from components.params import Params, Source
 from components.tracking import Tracker, project_home
 
@@ -47,7 +47,7 @@ def list_files(source: Source) -> tuple[list[SourceFile], Counter[str]]:
         return [_dataset(source)], Counter()
     if is_remote(source.path):
         return _readable(
-            [SourceFile(url, url, source, size, version) for url, size, version in list_remote(source.path)]
+            [SourceFile(url, url, source, size, version) for url, size, version in list_remote(requested(source))]
         )
     root = source_root(source)
     if not root.exists():

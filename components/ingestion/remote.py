@@ -3,20 +3,28 @@
 They are listed, and streamed when read; none is ever copied whole. Credentials and endpoints come from the environment,
 as each file system's own documentation says (for S3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL).
 
-The query of a web address may be a credential (`?X-Amz-Signature=`): it goes with the requests and nowhere else.
+An address that needs a signature, a token or a password to be read comes from the environment variable that a source
+names in `url_env`. What its query or user information holds goes with the requests and nowhere else.
+
+Where requests go: those over http and https are confined by `guarded`. For other file systems nothing is checked here:
+S3 and the like speak to the endpoint that the environment names, or to their provider's, and follow no redirect away
+from it.
 """
 
 import io
+import os
 import re
+from functools import partial
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
+from components.addresses import is_web, without_secrets
 from components.errors import StepError
 from components.ingestion.files import shortened
+from components.params import Source
 
 _URL = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _QUERY = re.compile(r"(?<=\?)[^\s'\"]+")  # of an address in an error's text
-SINGLE = ("http", "https")  # a web server lists nothing: each file is named
 SILENT = 300  # seconds without a byte from a web server, after which its connection is lost
 NO_RANGES = "support range requests"  # said by fsspec of a server that gives files from their start only
 BLOCK = 1 << 16
@@ -29,39 +37,57 @@ def is_remote(path: str) -> bool:
 
 
 def public(url: str) -> str:
-    """A URL as it may be written down: a web address without its query."""
-    return urlsplit(url)._replace(query="", fragment="").geturl() if _is_web(url) else url
+    """A URL as it may be written down: without secrets, and a web address without its query."""
+    return without_secrets(urlsplit(url)._replace(query="", fragment="").geturl() if is_web(url) else url)
 
 
-def query_of(url: str) -> str:
-    """What `public` leaves out, to be given to `open_remote`."""
-    return urlsplit(url).query if _is_web(url) else ""
+def requested(source: Source) -> str:
+    """The address that is requested for a source: its path, or what the variable of `url_env` holds.
+
+    Raises:
+        StepError: the variable is not set, or leads elsewhere.
+    """
+    if not source.url_env:
+        return source.path
+    given = os.environ.get(source.url_env, "")
+    where = f"ingestion.sources: url_env names {source.url_env}"
+    if not given:
+        raise StepError(
+            f"{where}, which is not set in the environment; expected the address of {public(source.path)} with its "
+            "signature, token or password: set it and run again"
+        )
+    if _place(given) != _place(source.path):
+        raise StepError(
+            f"{where}, whose value is not the address {public(source.path)} with a signature, token or password added; "
+            "correct the variable, or path"
+        )
+    return given
 
 
-def _is_web(url: str) -> bool:
-    return urlsplit(url).scheme.lower() in SINGLE
+def _place(url: str) -> tuple[str, str | None, int | None, str]:
+    """What two addresses of the same file share, whoever asks for it."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme.lower(), parts.hostname, parts.port, parts.path
+    except ValueError:  # a port that is none
+        return "", None, None, ""
 
 
 def list_remote(url: str) -> list[tuple[str, int, str]]:
     """URL, size in bytes (0: not known) and version of every file below `url`, or of the file itself, by URL.
 
     The version changes when the file does: the store's checksum, or its time and size, without reading it. URLs are
-    those that may be written down; `open_remote` takes the query apart.
+    those that may be written down; `open_remote` takes the one that is requested apart.
 
     Raises:
         StepError: the scheme is not known, or nothing is there, or it cannot be listed.
     """
-    if urlsplit(url).password:
-        raise StepError(
-            "ingestion.sources: a URL holds a password, which would be written into every document; leave it out, and "
-            "give it in the environment"
-        )
     try:
         system, path = _system(url)
-        found = {path: system.info(path)} if _is_web(url) else system.find(path, detail=True)
+        found = {path: system.info(path)} if is_web(url) else system.find(path, detail=True)
     except Exception as error:  # each file system raises its own
         raise StepError(
-            f"ingestion.sources: {public(url)} cannot be listed ({type(error).__name__}: {_said(error)}); "
+            f"ingestion.sources: {public(url)} cannot be listed ({_reason(error)}); "
             "correct it, or what it needs in the environment, or install its file system"
         ) from error
     if not found:
@@ -83,7 +109,11 @@ def _system(url: str) -> tuple[Any, str]:
 
     kind = get_filesystem_class(split_protocol(url)[0].lower())
     options = kind._get_kwargs_from_urls(url)
-    if _is_web(url):
+    if is_web(url):
+        from components.ingestion.guarded import REDIRECTS, guarded_session
+
+        options["get_client"] = partial(guarded_session, urlsplit(url).hostname or "")
+        options["max_redirects"] = REDIRECTS
         options["client_kwargs"] = {"timeout": _timeout()}
         # A query is sent as it is given: what is signed may be its very characters.
         options["encoded"] = url.isascii() and "?" in url
@@ -95,27 +125,26 @@ def _version(info: dict[str, Any]) -> str:
     return f"{facts[0] if facts else 'unversioned'}, {info.get('size') or 'unknown'} bytes"
 
 
-def open_remote(url: str, size: int = 0, query: str = "") -> BinaryIO:
+def open_remote(url: str, size: int = 0, requested: str = "") -> BinaryIO:
     """A file behind a URL, read a block at a time.
 
     Args:
         size: in bytes, as it was listed; 0 where it is not known.
-        query: of a web address.
+        requested: the address that is requested, where it is more than may be written down.
 
     Raises:
         OSError: it is not there (any more), or may not be read.
         StepError: now or at a later read, it is there but does not come. That is no property of the file, so the run
             must fail and be started again, rather than go on without it.
     """
-    return io.BufferedReader(_Connection(url, size, query), BLOCK)
+    return io.BufferedReader(_Connection(url, size, requested or url), BLOCK)
 
 
 class _Connection(io.RawIOBase):
     """A remote file whose errors are not taken for errors of what it holds."""
 
-    def __init__(self, url: str, size: int, query: str) -> None:
-        self._url, self._size = url, size
-        self._address = f"{url}?{query}" if query else url
+    def __init__(self, url: str, size: int, requested: str) -> None:
+        self._url, self._size, self._requested = url, size, requested
         self._from_start = True  # as long as nobody has gone elsewhere
         self._file: Any = None  # which is closed even if it doesn't open
         self._file = self._open()
@@ -129,7 +158,7 @@ class _Connection(io.RawIOBase):
 
     def _open(self, **more: Any) -> BinaryIO:
         try:
-            system, path = _system(self._address)
+            system, path = _system(self._requested)
             return system.open(path, "rb", **more)
         except FileNotFoundError as error:
             raise FileNotFoundError(_said(error)) from None
@@ -193,10 +222,17 @@ def _timeout() -> Any:
     return aiohttp.ClientTimeout(total=None, sock_connect=SILENT, sock_read=SILENT)
 
 
-def _said(error: Exception) -> str:
-    """What an error says, without the query of the address that it may name."""
-    return shortened(_QUERY.sub("…", str(error)))
+def _said(error: BaseException) -> str:
+    """What an error says, without the query and the secrets of the address that it may name."""
+    return shortened(_QUERY.sub("…", without_secrets(str(error))))
+
+
+def _reason(error: BaseException) -> str:
+    """An error with its kind. fsspec says of any answer but a file that there is none; the error before that says why."""
+    while isinstance(error, FileNotFoundError) and error.__cause__:
+        error = error.__cause__
+    return f"{type(error).__name__}: {_said(error)}"
 
 
 def _lost(url: str, error: Exception) -> StepError:
-    return StepError(f"{url} cannot be read now ({type(error).__name__}: {_said(error)}); start again when it can")
+    return StepError(f"{url} cannot be read now ({_reason(error)}); start again when it can")

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from components.params.data import Kind
-from components.params.section import Fraction, Section
+from components.params.section import API_KEY, Fraction, Section, Variable
 
 
 class AnnotatorEndpointParams(Section):
@@ -13,11 +13,7 @@ class AnnotatorEndpointParams(Section):
 
     base_url: str = Field("", description="Address of the API, such as http://127.0.0.1:8000/v1 (vLLM, Ollama, OpenAI)")
     model: str = Field("", description="The model's name there")
-    api_key_env: str = Field(
-        "OPENAI_API_KEY",
-        pattern=r"^[A-Za-z_]\w*$",
-        description="Environment variable that holds the key; the key itself is written nowhere",
-    )
+    api_key_env: Variable = Field("OPENAI_API_KEY", min_length=1, description=API_KEY)
     max_chars: int = Field(
         6_000, ge=200, description="Characters of a document that the model is shown, from its start"
     )

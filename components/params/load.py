@@ -180,7 +180,8 @@ def _explain(item: Mapping[str, Any]) -> str:
         return f"{key}: {item['ctx']['error']}"
     allowed = describe_range(key)
     message = item["msg"][0].lower() + item["msg"][1:]
-    return f"{key} = {given!r}: {message}" + (f" (allowed: {allowed})" if allowed else "")
+    shown = "" if isinstance(given, Mapping | list) else f" = {given!r}"  # what a mapping holds may be a secret
+    return f"{key}{shown}: {message}" + (f" (allowed: {allowed})" if allowed else "")
 
 
 def describe_range(key: str) -> str:

@@ -1,15 +1,52 @@
 """What a section of params.yaml is."""
 
+import re
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic.fields import FieldInfo
+
+from components.addresses import refuse_secrets
 
 PositiveInt = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
+
+
+def _is_variable(name: str) -> str:
+    """Refuse what is not the name of an environment variable, unquoted: it may be the secret itself."""
+    if name and not _VARIABLE.fullmatch(name):
+        raise ValueError(
+            "is not the name of an environment variable; expected capitals, digits and underscores, such as MY_KEY: put "
+            "the secret into a variable and give the variable's name"
+        )
+    return name
+
+
+Variable = Annotated[str, AfterValidator(_is_variable)]  # name of an environment variable that holds a secret
+API_KEY = (
+    "Name of the environment variable that holds the endpoint's key, or a whole Authorization header such as `Basic ...`; "
+    "its value is written nowhere"
+)
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
+
+    @field_validator("*")
+    @classmethod
+    def _holds_no_secret(cls, value: Any, info: ValidationInfo) -> Any:
+        """Every parameter is written to dvc.lock, MLflow and Prefect; fields of type `Variable` are the way around."""
+        ways = [name for name, field in cls.model_fields.items() if _is_variable in _validators(field)]
+        name_it = f"name an environment variable that holds it in {' or '.join(ways)}"
+        refuse_secrets(value, name_it if ways and info.field_name not in ways else "give it in the environment")
+        return value
+
+
+def _validators(field: FieldInfo) -> list[Any]:
+    return [rule.func for rule in field.metadata if isinstance(rule, AfterValidator)]
 
 
 def refuse_repeats(section: Section, *names: str) -> None:

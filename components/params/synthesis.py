@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from components.params.section import Fraction, Section
+from components.params.section import API_KEY, Fraction, Section, Variable
 
 
 class TeacherParams(Section):
@@ -18,11 +18,7 @@ class TeacherParams(Section):
         "", description="openai: address of the API, such as http://127.0.0.1:8000/v1 (vLLM, Ollama, llama.cpp, OpenAI)"
     )
     model: str = Field("", description="openai: the model's name there; transformers: folder of the checkpoint")
-    api_key_env: str = Field(
-        "OPENAI_API_KEY",
-        pattern=r"^[A-Za-z_]\w*$",
-        description="Environment variable that holds the key; the key itself is written nowhere",
-    )
+    api_key_env: Variable = Field("OPENAI_API_KEY", min_length=1, description=API_KEY)
     temperature: float = Field(0.8, ge=0, le=2, description="0 takes the likeliest token")
     top_p: float = Field(0.95, gt=0, le=1, description="Share of the probability that tokens are drawn from")
     max_tokens: int = Field(

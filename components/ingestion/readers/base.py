@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from components.addresses import all_without_secrets
 from components.documents import Document
 from components.ingestion.files import SourceFile
 
@@ -26,7 +27,7 @@ class Quarantined:
     reason: str
 
     def row(self) -> dict[str, Any]:
-        return asdict(self)
+        return all_without_secrets(asdict(self))
 
 
 Read = Iterator[Document | Quarantined]

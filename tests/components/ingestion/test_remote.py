@@ -45,10 +45,12 @@ class Store(BaseHTTPRequestHandler):
 
     requests: list[str]
     knows_ranges = True
+    authorizations: set[str]
     query = ""  # without which nothing is given
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)
+        self.authorizations.add(self.headers.get("Authorization", ""))
         if self.query not in url.query:
             return self._send(403, b"", {})
         name = unquote(url.path).removeprefix("/bucket").lstrip("/")
@@ -94,7 +96,7 @@ class Store(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Store]]:
-    handler = type("OwnStore", (Store,), {"requests": []})
+    handler = type("OwnStore", (Store,), {"requests": [], "authorizations": set()})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -191,22 +193,35 @@ def test_parquet_behind_a_server_without_ranges_says_what_helps(
 SIGNED = "X-Amz-Credential=me%2Ftoday&X-Amz-Signature=SECRET"
 
 
-def test_the_query_of_an_address_is_sent_and_never_written(
+def test_a_signed_address_of_the_environment_is_requested_and_never_written(
     store: type[Store], read_path: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     store.query = SIGNED
     monkeypatch.setitem(FILES, "a.jsonl", b'{"text": "one", "url": "https://example.org"}\nno JSON\n')
     for name, texts in (("a.jsonl", ["one"]), ("sub/b.jsonl.gz", ["row"]), ("a.txt", ["plain text\n"])):
-        documents, quarantined = read_path(f"{store.address}/bucket/{name}?{SIGNED}")
+        monkeypatch.setenv("SIGNED_URL", f"{store.address.replace('//', '//me:word@')}/bucket/{name}?{SIGNED}")
+        documents, quarantined = read_path(f"{store.address}/bucket/{name}", url_env="SIGNED_URL")
         assert [document.text for document in documents] == texts
         assert "X-Amz" not in f"{documents} {quarantined}"
+        assert "word" not in f"{documents} {quarantined}"
     assert documents[0].source == f"{store.address}/bucket/a.txt"
-    (file,) = list_files(Source(path=f"{store.address}/bucket/a.txt?{SIGNED}"))[0]
+    assert store.authorizations == {"Basic bWU6d29yZA=="}
+    (file,) = list_files(Source(path=f"{store.address}/bucket/a.txt", url_env="SIGNED_URL"))[0]
     assert "X-Amz" not in f"{file.name} {file.location} {file.version}"
 
 
+@pytest.mark.parametrize("given", ["", "https://elsewhere.example/a.txt?sig=abc", "https://host.example:port/a?sig=abc"])
+def test_a_variable_that_does_not_hold_the_address_is_refused_unquoted(
+    monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    monkeypatch.setenv("SIGNED_URL", given)
+    with pytest.raises(StepError, match=r"url_env names SIGNED_URL, (which is not set|whose value is not the address)") as said:
+        list_files(Source(path="https://host.example/a.txt", url_env="SIGNED_URL"))
+    assert "abc" not in str(said.value)
+
+
 @pytest.mark.parametrize("when", ["listed", "read"])
-def test_the_query_of_an_address_stays_out_of_messages(
+def test_a_signed_address_stays_out_of_messages(
     store: type[Store], read_path: Callable, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
     listed = remote.list_remote
@@ -218,8 +233,9 @@ def test_the_query_of_an_address_stays_out_of_messages(
 
     monkeypatch.setattr("components.ingestion.inventory.list_remote", then_expire)
     store.query = "expired" if when == "listed" else ""
+    monkeypatch.setenv("SIGNED_URL", f"{store.address}/bucket/a.txt?{SIGNED}")
     try:
-        said = str(read_path(f"{store.address}/bucket/a.txt?{SIGNED}")[1])
+        said = str(read_path(f"{store.address}/bucket/a.txt", url_env="SIGNED_URL")[1])
     except StepError as error:
         said = str(error)
     assert re.search(r"bucket/a.txt\b.*(cannot be (listed|read)|FileNotFoundError)", said)
@@ -258,8 +274,7 @@ def test_a_file_that_is_shorter_than_it_was_listed_fails_the_run(
         ("memory://nothing/here", "nothing lies at memory://nothing/here"),
         ("nosuch://x/y", "nosuch://x/y cannot be listed .*Protocol not known"),
         ("gs://x/y", "gs://x/y cannot be listed .*install"),
-        ("https://me:secret@example.org/a.txt", "^(?!.*secret).*a URL holds a password"),
-        ("http://127.0.0.1:9/a.txt", "http://127.0.0.1:9/a.txt cannot be listed"),
+        ("http://127.0.0.1:9/a.txt", "http://127.0.0.1:9/a.txt cannot be listed .*Cannot connect"),
     ],
 )
 def test_what_cannot_be_listed_is_named(url: str, message: str) -> None:

@@ -1,0 +1,128 @@
+"""Addresses without the secrets that they may carry.
+
+A secret in an address is a user's name and password (`https://user:password@host`), a token in their place, or a field
+of the query that signs or authorises (`X-Amz-Signature`, `sig`, `access_token`). Parameters that hold one are refused,
+since dvc.lock, MLflow and Prefect keep every parameter. An address from data, the environment or a library's error goes
+through `without_secrets` before it is shown or written.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+HIDDEN = "…"  # in place of a token that has no address around it
+_LEVELS = 3  # addresses quoted within the queries of others; a hostile one has thousands of levels
+_AFTER_SCHEME = re.compile(r"://(?:(?!://)[^\s\"<>])+")  # up to the next address, which another may hold in its query
+# `user:password@`, also with a slash in the password; the digits of a port are no password.
+_PASSWORD = re.compile(r"(?!\[)[^/?#@:]*:(?!\d*(?:[/?#]|$))[^@]*@(?:[^/?#]*@)?")
+_USER = re.compile(r"[^/?#]*@")
+_FIELD = re.compile(r"(?P<mark>[?&;#])(?P<name>[^?&;#=]*)=(?P<value>[^&;#]*)")
+_NAME = re.compile(
+    r".*(?:api_?key|access_?key(?:_?id)?|access_?id|secret(?:_?key)?|private_?key|key_?pair_?id|passw(?:or)?d|passphrase|pwd"
+    r"|authorization|cookie|credentials?|signature|(?:access|auth|id|refresh|security|session|bearer|api|hf|private)_?token)"
+    r"|token|jwt|auth|key|sig"
+)
+# Tokens that say by their first characters what they are, and the value of an Authorization header.
+_TOKEN = re.compile(
+    r"\b(?:gh[opsur]_[A-Za-z0-9]{16,}|github_pat_\w{16,}|hf_[A-Za-z0-9]{16,}|sk-[\w-]{16,}|glpat-[\w-]{16,}|npm_[A-Za-z0-9]{16,}"
+    r"|xox[abeoprs]-[\w-]{10,}|AKIA[A-Z0-9]{16}|ASIA[A-Z0-9]{16}|AIza[\w-]{30,}|eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]+)?"
+    r"|(?<=Bearer )[\w.~+/-]{16,}=*|(?<=Basic )[A-Za-z0-9+/]{16,}=+)"
+)
+
+
+def without_secrets(text: str) -> str:
+    """A text with its addresses shown without user information and secret fields, and without known tokens.
+
+    Text that holds no secret comes back unchanged.
+    """
+    return _TOKEN.sub(HIDDEN, _public_addresses(text, _LEVELS))
+
+
+def all_without_secrets(value: Any) -> Any:
+    """A value of JSON with every string in it passed through `without_secrets`."""
+    if isinstance(value, str):
+        return without_secrets(value)
+    if isinstance(value, Mapping):
+        return {all_without_secrets(key): all_without_secrets(held) for key, held in value.items()}
+    if isinstance(value, list | tuple):
+        return [all_without_secrets(held) for held in value]
+    return value
+
+
+def refuse_secrets(value: Any, remedy: str = "give it in the environment") -> None:
+    """Refuse a parameter that holds a secret, in an address or under a name such as `Authorization`.
+
+    Raises:
+        ValueError: says where, never what.
+    """
+    if isinstance(value, str) and without_secrets(value) != value:
+        raise ValueError(
+            "holds a password, token or signature, which would be written to dvc.lock, MLflow and Prefect; expected none: "
+            f"take it out and {remedy}"
+        )
+    if isinstance(value, Mapping):
+        for name, held in value.items():
+            if held and isinstance(held, str) and is_secret_name(str(name)):
+                raise ValueError(
+                    f"holds a value under {name}, which would be written to dvc.lock, MLflow and Prefect; expected no "
+                    f"secret: take it out and {remedy}"
+                )
+            refuse_secrets(held, remedy)
+    if isinstance(value, list | tuple):
+        for held in value:
+            refuse_secrets(held, remedy)
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether what is called so, as a field of a query or of a request, is a secret."""
+    return _NAME.fullmatch(unquote(name).lower().replace("-", "_")) is not None
+
+
+def secret_fields(text: str) -> Iterator[tuple[int, int]]:
+    """Where the values of secret fields stand in the addresses of a text."""
+    for address in _AFTER_SCHEME.finditer(text):
+        for field in _FIELD.finditer(text, address.start(), address.end()):
+            if field["value"] and is_secret_name(field["name"]):
+                yield field.span("value")
+
+
+def is_web(address: str) -> bool:
+    """Whether an address is one of http or https."""
+    return urlsplit(address).scheme.lower() in ("http", "https")
+
+
+def _public_addresses(text: str, levels: int) -> str:
+    return _AFTER_SCHEME.sub(partial(_public, levels), text) if "://" in text else text
+
+
+def _public(levels: int, match: re.Match[str]) -> str:
+    """What follows a scheme, without secrets. Punctuation at its end belongs to the sentence around it."""
+    whole = match[0].removeprefix("://")
+    rest = whole.rstrip("'),.:;]}")
+    end = whole[len(rest) :]
+    if user := _PASSWORD.match(rest):
+        rest = rest[user.end() :]
+    elif (user := _USER.match(rest)) and _is_secret_user(match, user[0]):
+        rest = rest[user.end() :]
+    kept = _FIELD.sub(partial(_public_field, levels), rest)
+    if kept != rest:  # the first field that stays takes over the mark of one that went
+        kept = re.sub(r"([?#])[&;]+", r"\1", kept)
+        kept = re.sub(r"[?#](?=#|$)", "", kept)
+    return f"://{kept}{end}"
+
+
+def _is_secret_user(match: re.Match[str], user: str) -> bool:
+    """Whether a name without a password is one: of a web address always, else (`abfs://container@account`) if a token."""
+    scheme = match.string[max(0, match.start() - 5) : match.start()].lower()
+    return scheme.endswith(("http", "https")) or _TOKEN.search(user) is not None
+
+
+def _public_field(levels: int, field: re.Match[str]) -> str:
+    """A field of a query, or only its mark where it is a secret or holds an address that has one."""
+    value = unquote(field["value"])
+    nested = levels and _public_addresses(value, levels - 1) != value
+    if nested or is_secret_name(field["name"]):
+        return field["mark"] if field["mark"] in "?#" else ""
+    return field[0]
