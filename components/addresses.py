@@ -102,9 +102,7 @@ def _public(levels: int, match: re.Match[str]) -> str:
     whole = match[0].removeprefix("://")
     rest = whole.rstrip("'),.:;]}")
     end = whole[len(rest) :]
-    if user := _PASSWORD.match(rest):
-        rest = rest[user.end() :]
-    elif (user := _USER.match(rest)) and _is_secret_user(match, user[0]):
+    if (user := _PASSWORD.match(rest)) or ((user := _USER.match(rest)) and _is_secret_user(match, user[0])):
         rest = rest[user.end() :]
     kept = _FIELD.sub(partial(_public_field, levels), rest)
     if kept != rest:  # the first field that stays takes over the mark of one that went

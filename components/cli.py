@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.addresses import without_secrets
 from components.errors import Diverged, StepError
 from components.files import write_json
 from components.params import PARAMS_FILE, Params, load_params
@@ -106,7 +107,7 @@ def execute(command: Command, arguments: argparse.Namespace) -> int:
             place = f" for {error.filename}" if error.filename else ""
             _say_failed(command, f"no room on the disk{place}: {error.strerror}; make room and start again")
             return 1
-        traceback.print_exc()
+        print(without_secrets(traceback.format_exc()), file=sys.stderr, end="")
         _say_failed(command, f"{type(error).__name__}: {error}")
         return 1
     print(f"{command.step}: done in {seconds:.1f} s", flush=True)
@@ -115,7 +116,7 @@ def execute(command: Command, arguments: argparse.Namespace) -> int:
 
 def _say_failed(command: Command, reason: str) -> None:
     """One line, whatever a library put into its message."""
-    print(f"error: {command.step}: {' '.join(reason.split())}", file=sys.stderr, flush=True)
+    print(f"error: {command.step}: {' '.join(without_secrets(reason).split())}", file=sys.stderr, flush=True)
 
 
 def only(params: Params, sections: tuple[str, ...]) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Outputs that are whole or absent: written beside their place, then renamed into it."""
+"""Outputs that are whole or absent: written beside their place, then renamed into it.
+
+Files and directories get the modes of the user's umask. What lies in `.phiforge` is closed to others by that directory.
+"""
 
 import errno
 import fcntl
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+STATE = ".phiforge"  # in the project's main folder: what runs keep for each other, readable for its owner alone
 OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)  # by a directory that holds something, a file, or a link
 
 
@@ -28,6 +32,16 @@ _TOKENS = "[0-9a-f]" * 12  # what `_token` gives, as a pattern: a person's own f
 
 def _token() -> str:
     return secrets.token_hex(6)
+
+
+def private_directory(path: Path) -> Path:
+    """A directory that its owner alone may enter: made if it is not there, closed to others if it was open to them."""
+    path = Path(path)
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.stat().st_mode & 0o077:
+        with suppress(PermissionError):  # another user's, as in a container: the owner decides
+            path.chmod(0o700)
+    return path
 
 
 @contextmanager
@@ -176,6 +190,8 @@ def save_tensors(tensors: Mapping[str, "Tensor"], path: Path, metadata: Mapping[
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
+    path.touch()
+    mode = path.stat().st_mode  # as the user's umask has it; safetensors makes files for their owner alone
     try:
         save_file(dict(tensors), path, metadata=None if metadata is None else dict(metadata))
     except SafetensorError as error:
@@ -183,7 +199,7 @@ def save_tensors(tensors: Mapping[str, "Tensor"], path: Path, metadata: Mapping[
         if number is None:
             raise
         raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
-    path.chmod(0o644)  # safetensors makes it readable by its owner alone
+    path.chmod(mode)
 
 
 def save_array(path: Path, array: "np.ndarray") -> None:

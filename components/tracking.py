@@ -18,8 +18,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
-from components.files import sha256_file
+from components.addresses import is_web, without_secrets
+from components.files import STATE, private_directory, sha256_file
 from components.params import flatten
 
 PARENT = "PHIFORGE_PARENT_RUN_ID"
@@ -38,10 +40,28 @@ def project_home(root: Path | None = None) -> Path:
     return root
 
 
+def state_folder() -> Path:
+    """`.phiforge` in the project's main folder, which all its workspaces share."""
+    return private_directory(project_home() / STATE)
+
+
 def tracking_uri(root: Path | None = None) -> str:
     """MLFLOW_TRACKING_URI, or SQLite in the project's main folder, which all its workspaces share."""
-    given = os.environ.get("MLFLOW_TRACKING_URI")
-    return given or f"sqlite:///{project_home(root) / 'mlflow.db'}"
+    return given_uri() or f"sqlite:///{project_home(root) / 'mlflow.db'}"
+
+
+def given_uri() -> str:
+    """MLFLOW_TRACKING_URI, or an empty string.
+
+    A login in a web address moves to MLflow's own variables for it, since MLflow prints the address with every run.
+    """
+    given = os.environ.get("MLFLOW_TRACKING_URI", "")
+    login = urlsplit(given) if is_web(given) and "@" in given else None
+    if login and login.username:
+        os.environ.setdefault("MLFLOW_TRACKING_USERNAME", unquote(login.username))
+        os.environ.setdefault("MLFLOW_TRACKING_PASSWORD", unquote(login.password or ""))
+        given = os.environ["MLFLOW_TRACKING_URI"] = without_secrets(given)
+    return given
 
 
 def git_commit(root: Path | None = None) -> str:

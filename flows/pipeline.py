@@ -33,6 +33,7 @@ from prefect.runtime import flow_run as this_flow_run  # noqa: E402
 from prefect.states import Cancelled, Completed, Crashed, State  # noqa: E402
 from prefect.task_runners import ThreadPoolTaskRunner  # noqa: E402
 
+from components.addresses import without_secrets  # noqa: E402
 from components.errors import StepError  # noqa: E402
 from components.params import PARAMS_FILE, load_params  # noqa: E402
 from flows import events, records  # noqa: E402
@@ -345,7 +346,7 @@ def write_artifacts(run: PipelineRun) -> None:
     if result.is_file() and not run.failures:
         create_markdown_artifact(key="results", markdown=result.read_text(encoding="utf-8"))
     if run.lineage.run_id:
-        uri = settings.mlflow_uri(run.home)
+        uri = without_secrets(settings.mlflow_uri(run.home))
         text = f"MLflow run `{run.lineage.run_id}` in experiment `phiforge` at `{uri}`"
         create_markdown_artifact(key="mlflow", markdown=text)
 

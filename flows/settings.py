@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 import components  # noqa: F401 - sets the opt-outs of telemetry in this process and so in its children
+from components.files import STATE, private_directory
+from components.tracking import given_uri
 
 HOME = "PHIFORGE_HOME"  # the project's folder, for processes that start elsewhere (a worker's flow runs)
 CONCURRENT = "PHIFORGE_CONCURRENT_STAGES"
@@ -35,9 +37,7 @@ def project_root() -> Path:
 
 def state_folder(root: Path) -> Path:
     """`.phiforge`: databases, locks, logs and records of running things. Safe to delete when nothing runs."""
-    folder = Path(root) / ".phiforge"
-    folder.mkdir(exist_ok=True)
-    return folder
+    return private_directory(Path(root) / STATE)
 
 
 def lock_file(root: Path, name: str) -> Path:
@@ -56,7 +56,7 @@ def log_file(root: Path, name: str) -> Path:
 
 def mlflow_uri(root: Path) -> str:
     """MLFLOW_TRACKING_URI, or SQLite in the project's folder."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path(root) / 'mlflow.db'}"
+    return given_uri() or f"sqlite:///{Path(root) / 'mlflow.db'}"
 
 
 def defaults(root: Path) -> dict[str, str]:
@@ -81,8 +81,9 @@ def configure(root: Path) -> None:
 
 
 def stage_environment(root: Path) -> dict[str, str]:
-    """What a stage's process gets, beside what its run adds."""
-    environment = dict(os.environ)
+    """What a stage's process gets, beside what its run adds: nothing of Prefect, of which a stage needs neither server
+    nor password."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     for name in ("DVC_ROOT", "DVC_STAGE", "GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE", "PYTHONDONTWRITEBYTECODE"):
         environment.pop(name, None)  # of whatever started us, a git hook for one
     environment |= {"MLFLOW_TRACKING_URI": mlflow_uri(root), "PYTHONUNBUFFERED": "1"}

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from components.addresses import without_secrets
 from components.progress import parse
 from flows import graph, processes
 
@@ -87,7 +88,7 @@ class StageRunner:
         timer = _Timeout(child, stage.timeout_s)
         try:
             for line in child.stdout:
-                line = line.rstrip("\n")
+                line = without_secrets(line.rstrip("\n"))  # Prefect keeps what libraries print
                 lines.append(line)
                 if not _NOISE.match(line):
                     on_line(line)

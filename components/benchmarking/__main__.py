@@ -9,10 +9,10 @@ from components.tracking import Tracker
 
 def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
     from components.benchmarking.benchmark import benchmark, check_limit, tracked_figures
-    from components.tracking import project_home
+    from components.tracking import state_folder
 
     given = params.benchmarking
-    journals = project_home() / ".phiforge" / "benchmarking" if given.cache else None
+    journals = state_folder() / "benchmarking" if given.cache else None
     limit = given.limit if inputs["limit"] is None else check_limit(inputs["limit"])
     suite = inputs["suite"] or given.suite
     corpus = inputs["corpus"] or []

@@ -31,9 +31,9 @@ from components.errors import StepError
 from components.files import atomic_directory, atomic_file, scratch_directory, sha256_file, write_json
 from components.params import CurationParams, Params
 from components.progress import Progress
-from components.tracking import Tracker, project_home
+from components.tracking import Tracker, project_home, state_folder
 
-WORK = Path(".phiforge") / "curation"  # in the project's main folder
+WORK = "curation"  # folder in `.phiforge`
 
 
 def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker: Tracker) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
     earlier = _earlier(own, outputs.get("index"))
     data_dir = project_home() / params.benchmarking.data_dir if params.benchmarking.data_dir else None
     benchmarks = BenchmarkIndex.build(data_dir, own.decontamination, params.benchmarking.suite)
-    folder = Path(inputs.get("work") or project_home() / WORK)
+    folder = Path(inputs.get("work") or state_folder() / WORK)
     _check_work(folder, inputs, outputs)
     folder.mkdir(parents=True, exist_ok=True)
     drop_unused(folder)

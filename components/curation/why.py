@@ -27,7 +27,7 @@ from components.curation.rules import Check
 from components.curation.text import repair
 from components.documents import KINDS, Document, Drop, document_id, metadata_of, read_batches, read_ledger
 from components.errors import StepError
-from components.files import read_json
+from components.files import STATE, read_json
 from components.params import PARAMS_FILE, CurationParams, Params, load_params
 from components.shingles import shingle_sets
 from components.tracking import project_home
@@ -200,7 +200,7 @@ def _classifier(given: argparse.Namespace) -> Classifier:
     if not isinstance(education, dict) or not isinstance(name := education.get("classifier"), str):
         state = education.get("state") if isinstance(education, dict) else None
         raise StepError(f"the run has no classifier ({state or 'its report names none'})")
-    path = (given.work or project_home() / WORK) / name
+    path = (given.work or project_home() / STATE / WORK) / name
     if not path.is_file():
         raise StepError(
             f"{path}, the classifier of the run, is not there; name its folder with --work, or curate again"
@@ -330,7 +330,7 @@ def parser() -> argparse.ArgumentParser:
         help="names the classifier (default %(default)s)",
     )
     made.add_argument(
-        "--work", type=Path, metavar="DIR", help=f"holds it (default {WORK} in the project's main folder)"
+        "--work", type=Path, metavar="DIR", help=f"holds it (default {STATE}/{WORK} in the project's main folder)"
     )
     made.add_argument("--params", type=Path, default=PARAMS_FILE, metavar="FILE", help="default %(default)s")
     made.add_argument(

@@ -1,6 +1,7 @@
 """Any endpoint of OpenAI's chat API: vLLM, Ollama, llama.cpp's server, `transformers serve`, OpenAI itself.
 
-The key is read from the environment when the run starts and is written nowhere.
+The key is read from the environment when the run starts and is written nowhere. Requests go to the host of the address
+alone: a redirect is an answer that is no use.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
+from components.addresses import HIDDEN, without_secrets
 from components.endpoint.request import Fault, Halt, Reply, Request
 from components.errors import StepError
 
@@ -34,7 +36,7 @@ class Server:
     Attributes:
         base_url: of the API, which usually ends in /v1.
         model: its name there.
-        api_key_env: environment variable that holds the key.
+        api_key_env: environment variable that holds the key, or a whole Authorization header (`Basic ...`).
         named_by: parameters that hold the first two, for messages: `synthesis.teacher.endpoint` and `synthesis.teacher.model`.
     """
 
@@ -51,9 +53,8 @@ class OpenAIEndpoint:
         self.server = server
         self.base = server.base_url.rstrip("/")
         key = os.environ.get(server.api_key_env, "")
-        in_address = urlsplit(self.base).username is not None  # name and password there go before the key
-        self._headers = {"Authorization": f"Bearer {key}"} if key and not in_address else {}
-        self._has_key = bool(key)
+        self._headers = {"Authorization": key if " " in key else f"Bearer {key}"} if key else {}
+        self._key = key
         self._proxy = proxy_of(self.base)
 
     async def __aenter__(self) -> "OpenAIEndpoint":
@@ -95,11 +96,11 @@ class OpenAIEndpoint:
         except aiohttp.ServerTimeoutError as error:
             raise Fault("timeout", type(error).__name__) from error
         except (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError, aiohttp.ClientResponseError) as error:
-            raise Fault("malformed", f"{type(error).__name__}: {error}") from error
+            raise Fault("malformed", _said(error)) from error
         except (aiohttp.ClientError, OSError) as error:
-            raise Fault("connection", f"{type(error).__name__}: {error}") from error
+            raise Fault("connection", _said(error)) from error
         if got.status != 200:
-            raise self._failure(got.status, got.headers, _message(raw))
+            raise self._failure(got.status, got.headers, self._message(raw))
         return _reply(raw)
 
     def _body(self, request: Request, attempt: int) -> bytes:
@@ -130,12 +131,17 @@ class OpenAIEndpoint:
                 last = error
                 continue
             if got.status in (401, 403):
-                raise StepError(self._key_refused(got.status, _message(raw)))
+                raise StepError(self._key_refused(got.status, self._message(raw)))
             return
         raise StepError(
             f"nobody answers at {self.base} ({type(last).__name__}: {last}); start the server, or correct "
             f"{self.server.named_by[0]}"
         )
+
+    def _message(self, raw: bytes) -> str:
+        """What an error's body says, without the key, which some servers quote."""
+        said = _message(raw)
+        return without_secrets(said.replace(self._key, HIDDEN) if self._key else said)[:200]
 
     def _failure(self, status: int, headers: Mapping[str, str], message: str) -> Exception:
         """The fault or halt that a status means."""
@@ -157,7 +163,7 @@ class OpenAIEndpoint:
 
     def _key_refused(self, status: int, message: str) -> str:
         name = self.server.api_key_env
-        state = f"the key in {name} was refused" if self._has_key else f"{name} is not set in the environment"
+        state = f"the key in {name} was refused" if self._key else f"{name} is not set in the environment"
         return f"{self.base} answers status {status} ({message}): {state}; set {name} to a valid key and run again"
 
 
@@ -206,15 +212,20 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
     return b"".join(parts)
 
 
+def _said(error: Exception) -> str:
+    """An error with its kind; the address in it may hold secrets of a proxy."""
+    return without_secrets(f"{type(error).__name__}: {error}")
+
+
 def _message(raw: bytes) -> str:
-    """What an error's body says, shortened to one line."""
+    """What an error's body says, in one line."""
     text = raw[:2_000].decode("utf-8", "replace")
     try:
         error = json.loads(raw)["error"]
         text = f"{error.get('message', '')} {error.get('code') or ''}" if isinstance(error, dict) else str(error)
     except (ValueError, KeyError, TypeError):
         pass
-    return " ".join(text.split())[:200]
+    return " ".join(text.split())
 
 
 def _reply(raw: bytes) -> Reply:

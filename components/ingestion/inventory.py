@@ -25,7 +25,7 @@ from components.ingestion.readers.base import is_scarcity, no_file
 from components.ingestion.readers.hub import is_hub, parse, resolve
 from components.ingestion.remote import is_remote, list_remote, public, requested
 from components.params import Params, Source
-from components.tracking import Tracker, project_home
+from components.tracking import Tracker, project_home, state_folder
 
 
 def source_root(source: Source) -> Path:
@@ -156,7 +156,7 @@ class KnownHashes:
 def take(params: Params) -> dict[str, Any]:
     """The inventory of all sources as JSON: for the Python library its version, else every file with its hash."""
     sources = []
-    hashes = KnownHashes(project_home() / ".phiforge" / "source-hashes.json")
+    hashes = KnownHashes(state_folder() / "source-hashes.json")
     for source in params.ingestion.sources:
         files, ignored = list_files(source)
         entry: dict[str, Any] = {
@@ -198,7 +198,7 @@ def benchmark_files(data_dir: str) -> dict[str, Any]:
         raise StepError(
             f"benchmarking.data_dir: {data_dir!r} is no folder (looked for {root}); correct it in params.yaml, or leave it empty"
         )
-    hashes = KnownHashes(project_home() / ".phiforge" / "benchmark-hashes.json")
+    hashes = KnownHashes(state_folder() / "benchmark-hashes.json")
     files = [[_utf8_name(path.relative_to(root)), hashes.of(path)] for path in sorted(_walk(root))]
     hashes.save()
     return {"files": files}

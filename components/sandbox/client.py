@@ -54,8 +54,7 @@ class Server:
         while True:
             self._folder = ""
             if "namespaces" in self._missing:  # else the folder is in a file system of the server's own
-                self._folder = tempfile.mkdtemp(prefix="sandbox-")
-                os.chmod(self._folder, 0o777)  # the programs' users differ from ours
+                self._folder = folders.shared_folder()
             self._control, theirs = socket.socketpair(socket.AF_UNIX, getattr(socket, "SOCK_SEQPACKET", 1))
             with theirs:
                 self._process = subprocess.Popen(

@@ -1,11 +1,23 @@
-"""The programs' temporary folder: how full it is, and emptying it whatever a program left there."""
+"""The programs' temporary folder: its making, how full it is, and emptying it whatever a program left there."""
 
 import os
 import stat
+import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def shared_folder() -> str:
+    """A new folder that the programs' users, who differ from ours, can write to, and that nobody else finds: its name is
+    random, and the folder around it lets nobody list it."""
+    around = tempfile.mkdtemp(prefix="sandbox-")
+    folder = tempfile.mkdtemp(dir=around)
+    os.chmod(folder, 0o777)
+    os.chmod(around, 0o711)
+    return folder
 
 
 def exceeds(folder: str, limits: Mapping[str, Any]) -> bool:
@@ -64,9 +76,9 @@ def empty(folder: str) -> None:
 
 
 def remove(folder: str) -> None:
-    """Delete the folder itself, if it is still there."""
-    try:
+    """Delete the folder itself and the one around it, as far as they are still there."""
+    with suppress(FileNotFoundError):
         empty(folder)
         os.rmdir(folder)
-    except FileNotFoundError:
-        return
+    with suppress(OSError):  # in a file system of its own the folder lies at the top
+        os.rmdir(os.path.dirname(folder))

@@ -15,10 +15,9 @@ from typing import TypeVar
 from components.cli import DIVERGED, WITHIN, Paths
 from components.errors import StepError
 from components.params import Params
-from components.tracking import project_home
+from components.tracking import state_folder
 
 Record = TypeVar("Record")
-SCRATCH_FOLDERS = Path(".phiforge") / "study"  # in the project's main folder
 
 
 @contextmanager
@@ -26,7 +25,7 @@ def scratch_folder(params: Params, inputs: Paths) -> Iterator[Path]:
     """A folder for the checkpoints of one training, gone afterwards. An equal run comes back to the same place, so that
     what a killed one has left there doesn't stay."""
     identity = f"{Path.cwd()} {inputs} {params.model_dump_json()}"
-    folder = project_home() / SCRATCH_FOLDERS / hashlib.sha256(identity.encode()).hexdigest()[:16]
+    folder = state_folder() / "study" / hashlib.sha256(identity.encode()).hexdigest()[:16]
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:

@@ -22,9 +22,7 @@ from components.synthesis.questions import STEP, Collector, Pool
 from components.synthesis.teachers import make_teacher
 from components.synthesis.tiers import practised_tasks
 from components.synthesis.transfer import COMPOSITION, NOTHING, Transfer, compose, has_wording, load_transfer
-from components.tracking import project_home
-
-STATE = ".phiforge/synthesis"  # in the project's main folder, which all its workspaces share
+from components.tracking import state_folder
 
 
 def synthesize(
@@ -56,7 +54,7 @@ def synthesize(
     """
     lexicon, tasks = load_lexicon(), all_tasks()
     curriculum = load_curriculum(added=Path(params.curriculum) if params.curriculum else None)
-    teacher = make_teacher(params.teacher, curriculum, lexicon, seed, state or project_home() / STATE, tracker)
+    teacher = make_teacher(params.teacher, curriculum, lexicon, seed, state or state_folder() / "synthesis", tracker)
     jobs = teacher.plan(seeds, params.chapters)
     table = plan_table(jobs, teacher.prompts(jobs))
     if plan is not None:

@@ -21,7 +21,7 @@ from components.params import ModelParams, Params, TrainingParams
 from components.phi import checkpoint, machine
 from components.phi.model import Phi
 from components.tokens import Tokens
-from components.tracking import Tracker, project_home, weights_sha256
+from components.tracking import Tracker, state_folder, weights_sha256
 from components.training.callbacks import Curve, KeepState, named
 from components.training.capacity import check_fits
 from components.training.carried import NEW_PARAMETERS
@@ -36,7 +36,6 @@ from components.training.start import OPTIMIZER, Start, open_start
 from components.training.trainer import interrupt_as_termination, one_tracker, quiet_trainer
 from components.training.watch import Watch, matmul_ceiling
 
-STATES = Path(".phiforge") / "training"  # in the project's main folder
 FOUND = "PHIFORGE_TRAINING_STATE"  # tells the processes of the other devices which state the first one takes up
 
 
@@ -81,7 +80,7 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
         flush=True,
     )
     curve = Curve(held_out, tracker, cost_of(start, settings, steps))
-    base = outputs.get("state") or project_home() / STATES
+    base = outputs.get("state") or state_folder() / "training"
     with resumable(base, run_key(facts_of(section, params, tokens, start))) as (folder, found):
         model, optimizer = fit(start, section, settings, tokens, steps, loader, curve, tracker, folder, found)
         if rank():

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from components.addresses import is_web, without_secrets
 from components.tracking import EXPERIMENT
 from flows.client.values import REMEDY, Curve, Record, Score, Unavailable
 from flows.settings import mlflow_uri, project_root
@@ -30,7 +31,7 @@ class Records:
     @property
     def address(self) -> str:
         """Where MLflow's own pages are, or empty: a file has none, unless a server of it is named."""
-        return self.uri if self.uri.startswith("http") else os.environ.get(MLFLOW_PAGES, "")
+        return without_secrets(self.uri) if is_web(self.uri) else os.environ.get(MLFLOW_PAGES, "")
 
     def link(self, record: Record) -> str:
         """Page of a run in MLflow's interface, or an empty string."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from components import progress
+from components.addresses import without_secrets
 from flows.client.values import REMEDY, FlowRun, LogLine, StageRun, Unavailable
 from flows.definitions import DEFINITIONS, PIPELINE
 from flows.graph import load_graph
@@ -79,7 +80,7 @@ class Runs:
     @property
     def address(self) -> str:
         """Where Prefect's own pages are."""
-        return self.api.removesuffix("/").removesuffix("/api")
+        return without_secrets(self.api).removesuffix("/").removesuffix("/api")
 
     def ready(self, flow: str = PIPELINE.flow) -> bool:
         """Whether something listens for new runs of a flow's deployment.

@@ -85,7 +85,9 @@ def test_a_value_is_gone_through_to_its_leaves() -> None:
 
 def test_names_of_secrets() -> None:
     assert all(map(is_secret_name, ("Authorization", "api-key", "X-API-Key", "password", "access_token", "HF_TOKEN")))
-    assert not any(map(is_secret_name, ("max_tokens", "prompt_cache_key", "stop_token_ids", "seed", "top_k", "keyword")))
+    assert not any(
+        map(is_secret_name, ("max_tokens", "prompt_cache_key", "stop_token_ids", "seed", "top_k", "keyword"))
+    )
 
 
 def test_where_secret_fields_stand() -> None:

@@ -2,9 +2,11 @@
 
 import errno
 import os
+import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 import torch
 
 from components import files
-from components.files import atomic_directory, atomic_file, save_array, save_tensors, write_json
+from components.files import atomic_directory, atomic_file, private_directory, save_array, save_tensors, write_json
 
 
 def test_a_directory_replaces_the_old_one_only_when_whole(tmp_path: Path) -> None:
@@ -124,3 +126,31 @@ except OSError as error:
     assert done.stdout == f"{errno.EFBIG} {os.strerror(errno.EFBIG)}\n"
     save_tensors({"a": torch.zeros(2)}, tmp_path / "t.safetensors")
     assert (tmp_path / "t.safetensors").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.fixture
+def umask() -> Iterator[Callable[[int], int]]:
+    before = os.umask(0o022)
+    yield os.umask
+    os.umask(before)
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o007])
+def test_what_is_written_has_the_mode_of_the_umask(tmp_path: Path, umask: Callable[[int], int], mask: int) -> None:
+    umask(mask)
+    write_json(tmp_path / "a.json", {})
+    save_tensors({"a": torch.zeros(1)}, tmp_path / "a.safetensors")
+    with atomic_directory(tmp_path / "folder") as folder:
+        (folder / "b").touch()
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*")}
+    files, folders = 0o666 & ~mask, 0o777 & ~mask
+    assert modes == {"a.json": files, "a.safetensors": files, "folder": folders, "b": files}
+
+
+def test_a_private_directory_is_closed_to_others_also_where_it_was_open(
+    tmp_path: Path, umask: Callable[[int], int]
+) -> None:
+    umask(0)
+    (tmp_path / "old").mkdir()
+    for name in ("new", "old"):
+        assert stat.S_IMODE(private_directory(tmp_path / name).stat().st_mode) == 0o700

@@ -197,7 +197,7 @@ def request(text: str, name: str, kind: str, params: AnnotatorEndpointParams, ag
     document = f"The document is {'code' if kind == 'code' else 'prose'}.\n{_BORDER}\n{shown}\n{_BORDER}"
     parts = (document, f"{_ASK}\n\n{rubric}") if again else (f"{_ASK}\n\n{rubric}", document)
     parameters = {
-        "endpoint": re.sub(r"//[^/@]*@", "//", params.base_url.rstrip("/")),
+        "endpoint": params.base_url.rstrip("/"),
         "model": params.model,
         "temperature": 0.0,
         "seed": 1 if again else 0,

@@ -102,7 +102,7 @@ class ModelTeacher:
         p = self.params
         parameters = {
             "teacher": p.kind,
-            "endpoint": re.sub(r"//[^/@]*@", "//", p.endpoint.rstrip("/")),
+            "endpoint": p.endpoint.rstrip("/"),
             "model": p.model if p.kind == "openai" else Path(p.model).name,
             "temperature": p.temperature,
             "top_p": p.top_p,

@@ -70,7 +70,7 @@ def test_this_machine_is_reached_without_a_proxy(serve, tmp_path, monkeypatch):
         ("https://a.example/v1", {"http_proxy": "http://p:1"}, None),
         ("https://a.example/v1", {"https_proxy": "http://p:1", "all_proxy": "http://q:1"}, "http://p:1"),
         ("https://a.example/v1", {"all_proxy": "http://p:1", "no_proxy": "b.example,a.example"}, None),
-        ("https://u:p@a.example:8/v1", {"all_proxy": "http://p:1", "no_proxy": "a.example:8"}, None),
+        ("https://a.example:8/v1", {"all_proxy": "http://p:1", "no_proxy": "a.example:8"}, None),
         ("https://a.example/v1", {"all_proxy": "http://p:1", "no_proxy": "b.example"}, "http://p:1"),
         ("https://a.example/v1", {"all_proxy": "http://p:1", "no_proxy": "*"}, None),
         ("http://localhost:8000/v1", {"all_proxy": "http://p:1"}, None),
@@ -98,9 +98,16 @@ def test_the_key_alone_is_sent_whatever_netrc_says(serve, tmp_path, monkeypatch,
     assert all("Authorization: Bearer k1\r\n" in head for head in heads)
 
 
-def test_credentials_in_the_address_go_before_the_key(serve, tmp_path):
+def test_a_whole_authorization_header_is_sent_as_it_is(serve, tmp_path, monkeypatch):
+    basic = f"Basic {base64.b64encode(b'me:secret').decode()}"
+    monkeypatch.setenv(KEY, basic)
     served = serve()
-    heads = heads_of(served, served.url.replace("//", "//me:secret@"), tmp_path)
-    basic = base64.b64encode(b"me:secret").decode()
-    assert all(f"Authorization: Basic {basic}\r\n" in head for head in heads)
-    assert not any("k1" in head for head in heads)
+    heads = heads_of(served, served.url, tmp_path)
+    assert all(f"Authorization: {basic}\r\n" in head for head in heads)
+
+
+def test_a_key_that_the_endpoint_quotes_is_not_shown(monkeypatch):
+    monkeypatch.setenv(KEY, "my-own-key-of-no-form")
+    endpoint = OpenAIEndpoint(Server("http://a.example/v1", "m", KEY, ("endpoint", "model")))
+    raw = b'{"error": {"message": "Incorrect key my-own-key-of-no-form, see https://me:word@a.example"}}'
+    assert endpoint._message(raw) == "Incorrect key …, see https://a.example"

@@ -55,7 +55,9 @@ def server() -> Iterator[Any]:
     running = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True).start()
     fsspec.get_filesystem_class("http").clear_instance_cache()
-    yield SimpleNamespace(port=running.server_port, address=f"http://127.0.0.1:{running.server_port}", seen=handler.seen)
+    yield SimpleNamespace(
+        port=running.server_port, address=f"http://127.0.0.1:{running.server_port}", seen=handler.seen
+    )
     running.shutdown()
     running.server_close()
 
@@ -140,12 +142,15 @@ def test_another_host_gets_neither_password_nor_cookie(server: Any, monkeypatch:
     assert not any({"Authorization", "Cookie"} & seen.keys() for seen in server.seen if seen in others)
 
 
-@pytest.mark.parametrize(("scheme", "target", "refused"), [
-    ("https", "http://other.example/a", True),
-    ("https", "/a", False),
-    ("https", "https://other.example/a", False),
-    ("http", "http://other.example/a", False),
-])
+@pytest.mark.parametrize(
+    ("scheme", "target", "refused"),
+    [
+        ("https", "http://other.example/a", True),
+        ("https", "/a", False),
+        ("https", "https://other.example/a", False),
+        ("http", "http://other.example/a", False),
+    ],
+)
 def test_a_redirect_from_https_to_http_is_refused(scheme: str, target: str, refused: bool) -> None:
     import yarl
 

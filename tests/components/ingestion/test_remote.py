@@ -210,12 +210,16 @@ def test_a_signed_address_of_the_environment_is_requested_and_never_written(
     assert "X-Amz" not in f"{file.name} {file.location} {file.version}"
 
 
-@pytest.mark.parametrize("given", ["", "https://elsewhere.example/a.txt?sig=abc", "https://host.example:port/a?sig=abc"])
+@pytest.mark.parametrize(
+    "given", ["", "https://elsewhere.example/a.txt?sig=abc", "https://host.example:port/a?sig=abc"]
+)
 def test_a_variable_that_does_not_hold_the_address_is_refused_unquoted(
     monkeypatch: pytest.MonkeyPatch, given: str
 ) -> None:
     monkeypatch.setenv("SIGNED_URL", given)
-    with pytest.raises(StepError, match=r"url_env names SIGNED_URL, (which is not set|whose value is not the address)") as said:
+    with pytest.raises(
+        StepError, match=r"url_env names SIGNED_URL, (which is not set|whose value is not the address)"
+    ) as said:
         list_files(Source(path="https://host.example/a.txt", url_env="SIGNED_URL"))
     assert "abc" not in str(said.value)
 

@@ -1,6 +1,7 @@
 """The temporary folder is emptied whatever is in it, and nothing beside it is touched."""
 
 import os
+import stat
 from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
@@ -70,3 +71,11 @@ def test_what_counts_as_too_much(tmp_path: Path) -> None:
     assert not folders.exceeds(str(tmp_path), limits)
     (tmp_path / "in" / "c").write_bytes(b"")
     assert folders.exceeds(str(tmp_path), limits)
+
+
+def test_the_folder_that_other_users_write_to_is_found_by_nobody_else() -> None:
+    folder = Path(folders.shared_folder())
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o777
+    assert stat.S_IMODE(folder.parent.stat().st_mode) == 0o711
+    folders.remove(str(folder))
+    assert not folder.parent.exists()
