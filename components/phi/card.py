@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.phi.model import PhiConfig
+from components.tables import escape_markdown, markdown_table
 
 # Splits of text into words that llama.cpp has, by the pattern in tokenizer.json: two ways to write Qwen2's.
 LLAMA_CPP_SPLITS = {
@@ -93,8 +94,7 @@ def _data(lineage: Mapping[str, Any]) -> list[str]:
     if isinstance(read, Mapping):
         head.append("read in training")
         rows = [[*row, _count(read.get(row[0], 0))] for row in rows]
-    table = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return ["", *(f"| {' | '.join(row)} |" for row in table)]
+    return ["", *markdown_table(head, rows).splitlines()]
 
 
 def _count(value: Any) -> str:
@@ -104,7 +104,7 @@ def _count(value: Any) -> str:
 def _stage(lineage: Mapping[str, Any]) -> str:
     """One step of the lineage, in a line."""
     if lineage.get("step") == "transfer":
-        return f"grown from a smaller checkpoint, operator `{lineage.get('operator')}`"
+        return f"grown from a smaller checkpoint, operator {escape_markdown(str(lineage.get('operator')))}"
     facts = []
     for key, words in (
         ("training_tokens", "{:,} tokens"),

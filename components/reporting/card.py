@@ -12,7 +12,7 @@ from components.reporting.tables import (
     verdict,
     with_error,
 )
-from components.tables import markdown_table
+from components.tables import escape_markdown, markdown_table
 
 SHAPE = (
     ("num_hidden_layers", "blocks"),
@@ -44,7 +44,7 @@ def model_card(case: Case, board: dict[str, Any], name: str) -> str:
     model = case.model(case.subject) or Evidence(case.subject)
     parts = [
         front_matter(model, name),
-        f"# {name}",
+        f"# {escape_markdown(name)}",
         "A small Phi, trained from scratch on curated text and synthetic textbooks"
         + (", its start grown from a smaller Phi" if _grown(case) else "")
         + ". **A demonstration model.**",
@@ -61,7 +61,11 @@ def model_card(case: Case, board: dict[str, Any], name: str) -> str:
         verdict(board),
     ]
     for table in tables(case, board):
-        parts += [f"### {table['title']}", markdown_table(table["header"], table["rows"]), table["note"]]
+        parts += [
+            f"### {escape_markdown(table['title'])}",
+            markdown_table(table["header"], table["rows"]),
+            table["note"],
+        ]
     return "\n\n".join([*(p for p in parts if p), "## Limits", LIMITS]) + "\n"
 
 

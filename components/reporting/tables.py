@@ -13,7 +13,7 @@ from components.reporting.beside import (
 )
 from components.reporting.comparison import CONTROL, LARGE
 from components.reporting.evidence import Accuracy, Case
-from components.tables import markdown_table
+from components.tables import escape_markdown, markdown_table
 
 DASH = "-"
 TRANSFER = (
@@ -41,7 +41,11 @@ def markdown(case: Case, board: dict[str, Any], title: str = "Leaderboard") -> s
     """The leaderboard as GitHub Markdown."""
     parts = [f"# {title}", verdict(board)]
     for table in [*tables(case, board), *standings_tables(board), *suite_tables(board, case), published_table(board)]:
-        parts += [f"## {table['title']}", markdown_table(table["header"], table["rows"]), table["note"]]
+        parts += [
+            f"## {escape_markdown(table['title'])}",
+            markdown_table(table["header"], table["rows"]),
+            table["note"],
+        ]
     parts += ["## Sources of the published figures", "\n".join(f"- {line}" for line in sources(board))]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -49,7 +53,7 @@ def markdown(case: Case, board: dict[str, Any], title: str = "Leaderboard") -> s
 def verdict(board: dict[str, Any]) -> str:
     """The gate's verdict in one line."""
     gate = board["gate"]
-    return f"**Gate: {'passed' if gate['passed'] else 'not passed'}** - {gate['reason']}."
+    return f"**Gate: {'passed' if gate['passed'] else 'not passed'}** - {escape_markdown(gate['reason'])}."
 
 
 def headline(board: dict[str, Any]) -> str:

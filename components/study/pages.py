@@ -7,7 +7,7 @@ from typing import Any
 
 from components.files import atomic_directory, write_json
 from components.pages import render
-from components.tables import markdown_table
+from components.tables import escape_markdown, markdown_table
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
 Table = dict[str, Any]  # `title`, `note`, `header`, `rows`
@@ -44,7 +44,11 @@ def markdown(title: str, sentences: Sequence[str], tables: Sequence[Table]) -> s
     """Sentences and tables as GitHub Markdown."""
     parts = [f"# {title}", *sentences]
     for table in tables:
-        parts += [f"## {table['title']}", markdown_table(table["header"], table["rows"]), table["note"]]
+        parts += [
+            f"## {escape_markdown(table['title'])}",
+            markdown_table(table["header"], table["rows"]),
+            table["note"],
+        ]
     return "\n\n".join(parts) + "\n"
 
 

@@ -7,6 +7,7 @@ from components.study import pages
 from components.study.analysis import RIVALS
 from components.study.arms import CONTINUED, EQUAL_COST, SCRATCH
 from components.study.pages import Table, with_interval
+from components.tables import escape_markdown
 
 HORIZONS = {EQUAL_COST: "equal cost"}
 
@@ -36,10 +37,10 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
             v: [r["against"] for r in rows if r["loss_verdict"] == v] for v in ("better", "worse", "not told apart")
         }
         words = {"better": "lower loss than", "worse": "higher loss than", "not told apart": "not told apart from"}
-        parts = [f"{words[v]} {'; '.join(names)}" for v, names in by_verdict.items() if names]
-        said.append(f"- **{arm}**: {'. '.join(part[0].upper() + part[1:] for part in parts)}.")
+        parts = [f"{words[v]} {escape_markdown('; '.join(names))}" for v, names in by_verdict.items() if names]
+        said.append(f"- **{escape_markdown(arm)}**: {'. '.join(part[0].upper() + part[1:] for part in parts)}.")
     if result["diverged"]:
-        said.append(f"- Diverged, and so left out: {', '.join(result['diverged'])}.")
+        said.append(f"- Diverged, and so left out: {escape_markdown(', '.join(result['diverged']))}.")
     return ["\n".join(said)]
 
 

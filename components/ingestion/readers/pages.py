@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import re
 import shlex
 import struct
@@ -18,6 +19,7 @@ from components.ingestion.readers.base import NotText, nul_in
 from components.ingestion.readers.decoding import decode
 
 SECONDS = 10  # of CPU that one page may take; a page of 100 kB takes a hundredth of one
+NEEDED = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT")  # of the environment, to start Python
 GIGABYTES = 4.0  # of address space that the process may take
 _CREATIVE_COMMONS = re.compile(
     r"^(?:https?:)?//(?:www\.)?creativecommons\.org/"
@@ -120,7 +122,11 @@ class PageProcess:
             command = [sys.executable, "-I", str(script), str(SECONDS), str(GIGABYTES)]
             try:
                 self._process = subprocess.Popen(
-                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    env={name: os.environ[name] for name in NEEDED if name in os.environ},  # a page may take it over
                 )
             except OSError as error:  # no memory, no handles: no fault of the page
                 raise StepError(f"the parser of HTML does not start ({error}); `{shlex.join(command)}`") from error

@@ -5,6 +5,7 @@ from typing import Any
 
 from components.study import pages
 from components.study.pages import Table, with_interval
+from components.tables import escape_markdown
 
 TITLE = "Data ablation"
 SEEDS_NOTE = "± half of the 95% confidence interval (Student's t over the seeds)"
@@ -30,7 +31,7 @@ def markdown(result: Mapping[str, Any]) -> str:
 def sentences(result: Mapping[str, Any]) -> list[str]:
     """What each ingredient changes, and which arms answer no better than a guess; a list in Markdown."""
     said = [
-        f"- **{row['arm']}** against {row['against']}: loss {with_interval(row['loss'], 4, sign=True)} "
+        f"- **{escape_markdown(row['arm'])}** against {escape_markdown(row['against'])}: loss {with_interval(row['loss'], 4, sign=True)} "
         f"({row['loss']['verdict']}), exam {with_interval(row['exam'], 3, sign=True)} ({row['exam']['verdict']})."
         for row in result["differences"]
     ]
@@ -38,9 +39,11 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
     for arm in result["arms"]:
         low = arm["exam"]["low"] if arm["exam"]["low"] is not None else arm["exam"]["mean"]
         if low <= guess:
-            said.append(f"- **{arm['arm']}** is not told apart from answering the exam without a model ({guess:.3f}).")
+            said.append(
+                f"- **{escape_markdown(arm['arm'])}** is not told apart from answering the exam without a model ({guess:.3f})."
+            )
     if result["diverged"]:
-        said.append(f"- Diverged, and so left out: {', '.join(result['diverged'])}.")
+        said.append(f"- Diverged, and so left out: {escape_markdown(', '.join(result['diverged']))}.")
     return ["\n".join(said)]
 
 

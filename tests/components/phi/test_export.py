@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -117,8 +118,8 @@ def test_the_card_says_what_is_known(trained: Path, tmp_path: Path) -> None:
     for fact in (
         f"{TINY.parameter_count():,}",
         "1,000 tokens, 10 steps, 1.2e+07 training FLOPs, seed 1",
-        "operator `exact`",
-        "| code | 3 | 600 |",
+        "operator exact",
+        "| code          |         3 |    600 |",
         "splits text as its `qwen2`",
     ):
         assert fact in body
@@ -147,7 +148,7 @@ def test_a_checkpoint_without_a_lineage_has_an_honest_card(lively, tokenizer_dir
 def test_a_foreign_lineage_leaves_out_what_it_does_not_tell(lineage: dict[str, Any]) -> None:
     card = model_card(TINY, lineage, None, "float32", None)
     assert "- trained from " in card
-    assert "| code | 3" not in card
+    assert not re.search(r"\| code +\| +\d", card)
 
 
 def test_a_broken_tokenizer_config_is_named(trained: Path, tmp_path: Path) -> None:

@@ -183,7 +183,26 @@ def test_names_from_files_are_escaped_in_the_page_and_in_markdown(arguments: Any
     write(arguments)
     output = arguments[1]["output"]
     assert "&lt;b&gt;|x" in (output / "index.html").read_text(encoding="utf-8")
-    assert "<b>\\|x" in (output / "leaderboard.md").read_text(encoding="utf-8")
+    assert "&lt;b>\\|x" in (output / "leaderboard.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("hostile", ["<script>alert(1)</script>", "![x](http://evil.example/x.png)"])
+def test_hostile_names_stay_text_in_every_file(arguments: Any, hostile: str) -> None:
+    """Names of tasks and categories, the operator, and kinds of documents."""
+    path = Path("reports/scores/large/scores.json")
+    scores = json.loads(path.read_text(encoding="utf-8"))
+    scores["tasks"][hostile] = scores["categories"][hostile] = scores["tasks"]["addition"]
+    path.write_text(json.dumps(scores), encoding="utf-8")
+    path = Path("models/grown/transfer.json")
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"operator": hostile}), encoding="utf-8")
+    path = Path("models/large/lineage.json")
+    kinds = {"by_kind": {hostile: {"documents": 1}}, "tokens_read_by_kind": {hostile: 1}}
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | kinds), encoding="utf-8")
+    write(arguments)
+    for name in ("index.html", "leaderboard.md", "model_card.md"):
+        text = (arguments[1]["output"] / name).read_text(encoding="utf-8").split("---\n", 2)[-1]
+        assert "<script" not in text
+        assert name == "index.html" or not re.search(r"(?<!\\)!\[x\]\(", text)
 
 
 def test_the_card_has_front_matter_figures_and_limits(arguments: Any) -> None:
