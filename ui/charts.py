@@ -1,7 +1,11 @@
-"""Figures of the panel, drawn by Plotly in the browser from the panel's own server."""
+"""Figures of the panel, drawn by Plotly in the browser from the panel's own server.
+
+Plotly takes names for HTML, so they are escaped.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 
 import plotly.graph_objects as go
 
@@ -35,7 +39,7 @@ def standings(points: Sequence[Standing]) -> go.Figure:
         some = [point for point in points if (point.run is not None) == ours]
         figure.add_scatter(
             x=[point.value for point in some],
-            y=[point.name for point in some],
+            y=[escape(point.name) for point in some],
             name="measured" if ours else "published",
             mode="markers",
             marker={
@@ -60,7 +64,7 @@ def standings(points: Sequence[Standing]) -> go.Figure:
         hovermode="closest",
     )
     figure.update_xaxes(title="percent", rangemode="tozero", zeroline=False)
-    figure.update_yaxes(categoryorder="array", categoryarray=[point.name for point in points], automargin=True)
+    figure.update_yaxes(categoryorder="array", categoryarray=[escape(point.name) for point in points], automargin=True)
     return figure
 
 
@@ -75,7 +79,7 @@ def losses(curves: Sequence[Curve]) -> go.Figure:
         figure.add_scatter(
             x=curve.x,
             y=curve.y,
-            name=f"{curve.stage} {'validation' if held_out else 'training'}",
+            name=escape(f"{curve.stage} {'validation' if held_out else 'training'}"),
             legendgroup=curve.stage,  # one entry a stage; a click hides both its lines
             showlegend=held_out or curve.stage not in validated,
             mode="lines+markers" if held_out else "lines",
@@ -100,7 +104,7 @@ def overlay(curves: Sequence[tuple[str, Curve]], runs: Sequence[str]) -> go.Figu
         figure.add_scatter(
             x=curve.x,
             y=curve.y,
-            name=f"{name} · {curve.stage}",
+            name=escape(f"{name} · {curve.stage}"),
             mode="lines+markers",
             line={
                 "color": PALETTE[runs.index(name) % len(PALETTE)],

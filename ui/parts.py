@@ -1,5 +1,9 @@
-"""Pieces of pages that Streamlit has no element for, as HTML. Every text that comes from outside is escaped here."""
+"""Pieces of pages that Streamlit has no element for, as HTML. Every text that comes from outside is escaped here.
 
+Streamlit takes messages and labels for Markdown, which may load a picture from anywhere: such texts go through `plain`.
+"""
+
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
@@ -8,6 +12,7 @@ from typing import Any
 
 import streamlit as st
 
+from components.tables import escape_markdown
 from flows.client import FlowRun, Record, StageRun
 
 ASSETS = Path(__file__).parent / "assets"
@@ -27,6 +32,17 @@ TONES = {
 def style() -> None:
     """The panel's own style sheet; colours follow the theme."""
     st.html(ASSETS / "style.css")
+
+
+def plain(text: str) -> str:
+    """A text as Markdown that shows it as it is, line by line."""
+    lines = (escape_markdown(line.strip()) for line in text.splitlines())
+    return "  \n".join(re.sub(r"^(?=[#>+=-])", r"\\", line) for line in lines)
+
+
+def error(message: object) -> None:
+    """What went wrong, in words that may come from anywhere."""
+    st.error(plain(str(message)))
 
 
 def heading(title: str, subtitle: str = "") -> None:

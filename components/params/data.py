@@ -26,11 +26,6 @@ class Source(Section):
         "bz2, xz or zst; or hf://owner/name[/config][:split] of the Hugging Face hub, or hf:///folder[#config] of its layout; "
         "relative paths start at the project's folder",
     )
-    url_env: Variable = Field(
-        "",
-        description="Name of the environment variable that holds the https:// address of `path` as it is requested, with its "
-        "signature, token or `user:password@`; its value is written nowhere; empty requests `path` itself",
-    )
     kind: Literal["auto", "web", "prose", "code", "textbook"] = Field(
         "auto",
         description="Kind of the documents; auto: code for .py, web for html, warc and wet, else the row's or prose",
@@ -41,6 +36,11 @@ class Source(Section):
     )
     split: str = Field("", description="Split of a hub data set whose path names none; empty: train")
     limit: int = Field(0, ge=0, description="Documents to take, at most, in the order of the source; 0 takes all")
+    url_env: Variable = Field(
+        "",
+        description="Name of the environment variable that holds the https:// address of `path` as it is requested, with its "
+        "signature, token or `user:password@`; its value is written nowhere; empty requests `path` itself",
+    )
 
     @model_validator(mode="after")
     def _url_env_is_of_the_web(self) -> "Source":

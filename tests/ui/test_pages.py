@@ -1,12 +1,16 @@
 """The pages without servers: clients of the test's own making stand for Prefect and MLflow."""
 
+import json
+import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import streamlit as st
 from ruamel.yaml import YAML
+from streamlit import config
 from streamlit.testing.v1 import AppTest
 
 from components.errors import StepError
@@ -179,6 +183,99 @@ def field(at: AppTest, kind: str, key: str) -> Any:
     return next(w for w in getattr(at, kind) if w.key and w.key.partition(":")[2] == key)
 
 
+HOSTILE = "![x](http://evil.example/x.png) <img src=http://evil.example/y.png>"
+LOADED = re.compile(r"(?<!\\)!\[[^\]]*\]\(|<img")
+
+
+def rendered(at: AppTest) -> list[str]:
+    """Every text of a page that Streamlit takes for Markdown: bodies, labels, tooltips, and options of buttons."""
+    found = []
+    for element in at.main:
+        given = element.proto
+        if element.type == "html":
+            continue
+        for name in ("body", "label", "help"):
+            text = getattr(given, name, "")
+            found.append(text if isinstance(text, str) else "")
+        found += [option.content for option in getattr(given, "options", ()) if hasattr(option, "content")]
+    return found
+
+
+class HostileRuns(FakeRuns):
+    """Names and messages as somebody else's program may write them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.all = [flow_run(HOSTILE, "FAILED", message=f"failed\n# {HOSTILE}", overrides={HOSTILE: HOSTILE})]
+
+    def get(self, flow_run_id: str) -> FlowRun | None:
+        return self.all[0]
+
+    def stages(self, flow_run_id: str, order: Mapping[str, str]) -> list[StageRun]:
+        return [StageRun(HOSTILE, HOSTILE, "FAILED", HOSTILE, 9.0, 1, "t2")]
+
+    def logs(self, flow_run_id: str, task_run_id: str = "", limit: int = 200) -> list[LogLine]:
+        return [LogLine(NOW, 40, HOSTILE, "t2")]
+
+    def ready(self, flow: str) -> bool:
+        raise Unavailable(HOSTILE)
+
+
+class HostileRecords(FakeRecords):
+    """The same of what MLflow keeps."""
+
+    def parents(self) -> list[Record]:
+        return [replace(record(key, {HOSTILE: HOSTILE + key}), name=HOSTILE) for key in ("heron", "otter")]
+
+    def stages(self, parent: Record | None, outputs: Any = None) -> dict[str, Record]:
+        found = super().stages(parent) if parent else {}
+        scored = found.pop("benchmark@small", None)
+        return (
+            {
+                HOSTILE: replace(found["train_small"], tags={"stage": HOSTILE}),
+                f"benchmark@{HOSTILE}": scored,
+                "report": record(f"{parent.id}3", stage="report"),
+            }
+            if scored
+            else {}
+        )
+
+    def curves(self, record: Record) -> list[Curve]:
+        return [Curve(HOSTILE, "validation_loss", (0.0, 8192.0), (8.0, 2.9), "tokens")]
+
+    def document(self, record: Record, path: str) -> dict[str, Any] | None:
+        board = standings({HOSTILE: [Measured(HOSTILE, HOSTILE, {"acc": Estimate(0.5, 0.1, 9)}, 0, HOSTILE)]})
+        pair = {"of": HOSTILE, "against": HOSTILE, **paired([[1.0, 0.0, 1.0]]).record(), "bits_per_byte": None}
+        return {"standings": board, "exam_differences": [pair], "suite_differences": []}
+
+
+class DeadRecords(FakeRecords):
+    def parents(self, *_: object) -> list[Record]:
+        raise Unavailable(HOSTILE)
+
+    parent_of = parents
+
+
+@pytest.mark.parametrize("records", [HostileRecords, DeadRecords])
+@pytest.mark.parametrize("page", ["launch", "runs", "compare", "leaderboard"])
+def test_text_from_elsewhere_loads_no_picture(open_page: Open, page: str, records: type) -> None:
+    query = {"overrides": json.dumps({"training.precision": HOSTILE, "ingestion.sources": HOSTILE})}
+    at = open_page(page, HostileRuns(), records(), **(query if page == "launch" else {"run": HOSTILE}))
+    texts = rendered(at)
+    assert any("evil.example" in text for text in (*texts, html(at)))
+    assert not [text for text in texts if LOADED.search(text)]
+    assert "<img" not in html(at)
+
+
+def test_a_link_to_the_launch_page_shows_what_it_asks_for_as_text(open_page: Open) -> None:
+    at = open_page("launch", overrides=json.dumps({"training.precision": HOSTILE}))
+    assert r"\![x\](http://evil.example/x.png) &lt;img" in at.error[0].value
+
+
+def test_a_page_renders_no_bare_expression() -> None:
+    assert config.get_option("runner.magicEnabled") is False
+
+
 def test_the_form_shows_the_defaults_of_params_yaml(open_page: Open) -> None:
     at = open_page("launch")
     assert field(at, "number_input", "training.batch_tokens").value == Params().training.batch_tokens
@@ -221,7 +318,7 @@ def test_a_refused_value_shows_the_runs_own_message_and_no_run_starts(open_page:
     settle(field(at, "number_input", "training.batch_tokens").set_value(8191).run())
     with pytest.raises(StepError) as refused:
         check_params({"training": {"batch_tokens": 8191}})
-    assert at.error[0].value == str(refused.value)
+    assert at.error[0].value == parts.plain(str(refused.value))
     assert at.button(key="launch_start").disabled
     settle(field(at, "number_input", "training.beta1").set_value(1.5).run())
     assert "training.beta1 = 1.5" in at.error[0].value
@@ -286,9 +383,9 @@ def test_the_address_restores_the_form(open_page: Open) -> None:
 
 def test_without_a_server_launch_says_what_to_do(open_page: Open) -> None:
     at = open_page("launch", DeadRuns())
-    assert at.error[0].value == DOWN
+    assert at.error[0].value == parts.plain(DOWN)
     settle(at.button(key="launch_start").click().run())
-    assert {error.value for error in at.error} == {DOWN}
+    assert {error.value for error in at.error} == {parts.plain(DOWN)}
 
 
 def test_a_run_that_nobody_will_pick_up_is_announced(open_page: Open) -> None:
@@ -350,7 +447,7 @@ def test_a_run_can_be_cancelled_while_it_works(open_page: Open) -> None:
 
 def test_without_a_server_runs_says_what_to_do(open_page: Open) -> None:
     at = open_page("runs", DeadRuns())
-    assert [error.value for error in at.error] == [DOWN]
+    assert [error.value for error in at.error] == [parts.plain(DOWN)]
 
 
 def test_an_unknown_run_is_named(open_page: Open) -> None:

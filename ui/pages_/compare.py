@@ -64,7 +64,13 @@ def losses(chosen: list[Record], stages: Stages, names: Mapping[str, str]) -> No
         return
     trained = list(dict.fromkeys(curve.stage for _, curve in curves))
     shown = st.pills(
-        "Stages", trained, selection_mode="multi", default=trained, key="compare_stages", label_visibility="collapsed"
+        "Stages",
+        trained,
+        selection_mode="multi",
+        default=trained,
+        format_func=parts.plain,
+        key="compare_stages",
+        label_visibility="collapsed",
     )
     kept = [(name, curve) for name, curve in curves if curve.stage in (shown or trained)]
     # The colours follow the chosen runs, also where one of them has no curve.
@@ -172,7 +178,7 @@ def page() -> None:
         losses(chosen, stages, names)
         exam(chosen, stages, names)
     except StepError as error:
-        st.error(str(error))
+        parts.error(error)
 
 
 page()

@@ -82,7 +82,7 @@ def draw(field: forms.Field, base: dict[str, Any], problem: str) -> None:
         if field.group.count(".") and field.group.endswith(".epochs"):
             note = ""
         if changed:
-            st.caption(f":orange[**default {parts.number(default)}**]" + (f" · {note}" if note else ""))
+            st.caption(f":orange[**default {parts.plain(parts.number(default))}**]" + (f" · {note}" if note else ""))
         elif note:
             st.caption(note)
 
@@ -188,14 +188,14 @@ def summary(base: dict[str, Any], changed: dict[str, tuple[Any, Any]], problem: 
         except StepError as error:
             problem = f"{key}: {error}"
     if problem:
-        st.error(problem)
+        parts.error(problem)
     parts.label("Command")
     st.code(
         launch_command(state[CHANGED], state["launch_profile"], state["launch_flow"]), language="bash", wrap_lines=True
     )
     trouble, listening = services.launch_trouble(state["launch_flow"])
     if trouble:
-        st.error(trouble)
+        parts.error(trouble)
     elif not listening:
         st.warning("Nothing listens for runs now, so a run waits until something does. `make up` starts a worker.")
     if st.button("Start the run", type="primary", disabled=bool(problem), width="stretch", key="launch_start"):
@@ -208,7 +208,7 @@ def start() -> None:
         run = services.runs().launch(state[CHANGED], state["launch_profile"] or None, state["launch_flow"])
     except StepError as error:
         services.launch_trouble.clear()
-        st.error(str(error))
+        parts.error(error)
         return
     st.switch_page("pages_/runs.py", query_params={"run": run.id})
 
@@ -240,7 +240,7 @@ def page() -> None:
     try:
         base = services.defaults(state["launch_profile"])
     except StepError as error:
-        st.error(str(error))
+        parts.error(error)
         return
     changed = forms.differences(base, state[CHANGED])
     state[CHANGED] = {key: value for key, (_, value) in changed.items()}

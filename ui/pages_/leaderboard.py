@@ -240,7 +240,7 @@ def page() -> None:
         names = parts.titles(chosen)
         boards = {names[record.id]: services.leaderboard(services.stage_records(record)) for record in chosen}
     except StepError as error:
-        st.error(str(error))
+        parts.error(error)
         boards = {}
     board = merge({run: found.get("standings", {}) for run, found in boards.items()})
     if boards and not any(row["kind"] == MEASURED for row in board["rows"]):
@@ -248,7 +248,13 @@ def page() -> None:
     places = {run: place for place, run in enumerate(boards)}
     tables = views(board)
     shown = st.segmented_control(
-        "Table", list(tables), default=BLOG, key="leaderboard_view", label_visibility="collapsed", required=True
+        "Table",
+        list(tables),
+        default=BLOG,
+        format_func=parts.plain,
+        key="leaderboard_view",
+        label_visibility="collapsed",
+        required=True,
     )
     shown = shown if shown in tables else BLOG
     if shown == PUBLISHED:

@@ -28,7 +28,7 @@ def run_list() -> None:
     try:
         runs = services.runs().recent(SHOWN)
     except StepError as error:
-        st.error(str(error))
+        parts.error(error)
         return
     if not runs:
         parts.empty("No runs yet", "Start one on the Launch page, or with `make run`.")
@@ -42,7 +42,7 @@ def run_list() -> None:
             with st.container(key=f"pf-row-{mark}-{run.id}", gap=None):
                 st.html(parts.run_row(run))
                 # Not a callback: a fragment's button reruns the fragment, and the details stand outside of it.
-                if st.button(f"Open {run.name}", key=f"open-{run.id}", width="stretch"):
+                if st.button(f"Open {parts.plain(run.name)}", key=f"open-{run.id}", width="stretch"):
                     choose(run.id)
                     st.rerun()
 
@@ -69,7 +69,7 @@ def live(run_id: str, was_active: bool) -> None:
         stages = runs.stages(run_id, services.stages(run.flow)) if run else []
         figures = {stage.name: runs.progress(stage) for stage in stages if stage.running}
     except StepError as error:
-        st.error(str(error))
+        parts.error(error)
         return
     if run is None:
         st.rerun()
@@ -116,11 +116,11 @@ def header(run: FlowRun, record: Record | None) -> None:
         if run.active and run.kind != "CANCELLING":
             cancel_control(run)
     if trouble := st.session_state.pop("runs_trouble", ""):
-        st.error(trouble)
+        parts.error(trouble)
     if run.kind == "SCHEDULED" and services.launch_trouble(run.flow) == ("", False):
         st.warning("Nothing listens for runs now, so this one waits. `make up` starts a worker.")
     if run.message and run.kind in ("FAILED", "CRASHED"):
-        st.error(run.message[:1500])
+        parts.error(run.message[:1500])
     pages = services.runs().address
     tags = record.tags if record else {}
     parts.facts(
@@ -161,7 +161,7 @@ def cancel_control(run: FlowRun) -> None:
     with st.popover("Cancel", icon=":material/stop_circle:", key="runs_cancel"):
         st.write("The running stage is stopped. Finished stages stay cached: a new run goes on from there.")
         st.button(
-            f"Cancel {run.name}",
+            f"Cancel {parts.plain(run.name)}",
             type="primary",
             key="runs_cancel_sure",
             on_click=cancel,
@@ -202,7 +202,7 @@ def log_panel(run: FlowRun, stages: list[StageRun]) -> None:
     try:
         lines = services.runs().logs(run.id, wanted or "")
     except StepError as error:
-        st.error(str(error))
+        parts.error(error)
         return
     if not lines:
         later, ended = "Lines appear here as the stages print them.", "Stages that are cached print nothing."
