@@ -16,6 +16,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from components.addresses import without_secrets
 from components.progress import parse
 from flows.definitions import PIPELINE, Definition
 from flows.events import Event
@@ -273,7 +274,7 @@ def next_steps(root: Path, report: Path) -> list[tuple[str, str]]:
         steps.append(("  the report", str(report.relative_to(root))))
     steps += [
         ("  panel and services", "make up"),
-        ("  curves and models", f"mlflow ui --backend-store-uri {shlex.quote(mlflow_uri(root))}"),
+        ("  curves and models", f"mlflow ui --backend-store-uri {shlex.quote(without_secrets(mlflow_uri(root)))}"),
         ("  metrics", "dvc metrics show; dvc metrics diff; dvc plots show"),
         ("  another run", "make run ARGS='--set seed=2'; dvc exp show"),
     ]

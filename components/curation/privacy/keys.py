@@ -12,9 +12,12 @@ import importlib
 import re
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import unquote
 
+from components.addresses import secret_fields
 from components.curation.privacy.spans import Span
 
+_SHORTEST = 16  # characters of a signature or token in an address; what is shorter may be any value
 _LONGEST = 4_096  # characters that one key may have
 _BLOCK = 16_384  # characters that a private key's block may have
 # First characters, and the plugin of detect-secrets that knows the rest.
@@ -68,6 +71,8 @@ def keys(text: str) -> Iterator[Span]:
         yield from _private(text)
     if "://" in text and "@" in text:
         yield from _of_urls(text)
+    if "://" in text and "=" in text:
+        yield from _of_queries(text)
     lowered = text.lower()
     if any(name in lowered for name in _NAMES):
         yield from _values(text, lowered)
@@ -136,6 +141,13 @@ def _of_urls(text: str) -> Iterator[Span]:
         value = match[1]
         if not _PLACEHOLDER.search(value) and not value.isalpha() and not value.isdigit():
             yield Span(match.start(1), match.end(1), "key")
+
+
+def _of_queries(text: str) -> Iterator[Span]:
+    """Signatures and tokens in the queries of addresses."""
+    for start, end in secret_fields(text):
+        if end - start >= _SHORTEST and _is_secret(unquote(text[start:end]), False, False):
+            yield Span(start, end, "key")
 
 
 def _values(text: str, lowered: str) -> Iterator[Span]:

@@ -65,6 +65,18 @@ def test_counts_are_a_kind() -> None:
     assert counts == {"email": 2, "phone": 1, "ip": 1}
 
 
+@pytest.mark.parametrize("name", ["X-Amz-Signature", "sig", "access_token", "key"])
+def test_a_signature_in_an_address_goes_and_the_address_stays(name: str) -> None:
+    signature = made("{64h}", name)
+    text, counts = redact(f"See https://host.net/a?b=1&{name}={signature}&c=2, signed.", "web", DEFAULT)
+    assert text == f"See https://host.net/a?b=1&{name}=<KEY>&c=2, signed."
+    assert counts == {"key": 1}
+    quoted = made("{32h}", name) + "%2B"
+    assert redact(f"https://host.net/a?{name}={quoted}", "web", DEFAULT)[0] == f"https://host.net/a?{name}=<KEY>"
+    plain = f"https://host.net/a?{name}=an-ordinary-word-or-more"
+    assert redact(plain, "web", DEFAULT) == (plain, Counter())
+
+
 def test_a_kind_of_document_that_is_not_named_stays() -> None:
     text = f"write to a@fenmail.org, key {KEY}"
     assert redact(text, "textbook", PrivacyParams(redact={"prose": ["email"]})) == (text, Counter())
