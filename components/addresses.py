@@ -26,9 +26,10 @@ _NAME = re.compile(
 )
 # Tokens that say by their first characters what they are, and the value of an Authorization header.
 _TOKEN = re.compile(
-    r"\b(?:gh[opsur]_[A-Za-z0-9]{16,}|github_pat_\w{16,}|hf_[A-Za-z0-9]{16,}|sk-[\w-]{16,}|glpat-[\w-]{16,}|npm_[A-Za-z0-9]{16,}"
-    r"|xox[abeoprs]-[\w-]{10,}|AKIA[A-Z0-9]{16}|ASIA[A-Z0-9]{16}|AIza[\w-]{30,}|eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]+)?"
-    r"|(?<=Bearer )[\w.~+/-]{16,}=*|(?<=Basic )[A-Za-z0-9+/]{16,}=+)"
+    r"\b(?:gh[opsur]_[A-Za-z0-9]{16,}|github_pat_\w{16,}|hf_[A-Za-z0-9]{16,}|sk-(?=[\w-]{0,200}\d)[\w-]{16,}"
+    r"|glpat-[\w-]{16,}|npm_[A-Za-z0-9]{16,}|xox[abeoprs]-[\w-]{10,}|AKIA[A-Z0-9]{16}|ASIA[A-Z0-9]{16}|AIza[\w-]{30,}"
+    r"|eyJ[\w-]{8,500}\.[\w-]{8,}(?:\.[\w-]+)?)"
+    r"|(?<=Bearer )[\w.~+/-]{16,}=*|(?<=Basic )[A-Za-z0-9+/]{16,}=+"
 )
 
 

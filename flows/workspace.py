@@ -232,6 +232,7 @@ def _share_cache(root: Path, workspace_root: Path) -> None:
             local[section] = dict(values) | {"url": str((root / ".dvc" / url).resolve())}
     local["cache"] = dict(local.get("cache", {})) | {"dir": str(_main_cache(root)), "type": "hardlink,copy"}
     local.filename = str(workspace_root / ".dvc" / "config.local")
+    Path(local.filename).touch(mode=0o600)  # it may hold the password of a remote
     local.write()
 
 

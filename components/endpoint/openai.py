@@ -52,7 +52,7 @@ class OpenAIEndpoint:
     def __init__(self, server: Server) -> None:
         self.server = server
         self.base = server.base_url.rstrip("/")
-        key = os.environ.get(server.api_key_env, "")
+        key = os.environ.get(server.api_key_env, "").strip()
         self._headers = {"Authorization": key if " " in key else f"Bearer {key}"} if key else {}
         self._key = key
         self._proxy = proxy_of(self.base)
