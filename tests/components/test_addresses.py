@@ -75,7 +75,8 @@ def test_any_text_is_taken(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "part", ["http://", "a:", "@", "?a=", "&sig=", "%2525253A%2F%2F", "xxx@:", "-eyJ", "-sk-", " Basic ", "api", "://a:"]
+    "part",
+    ["http://", "a:", "@", "?a=", "&sig=", "%2525253A%2F%2F", "xxx@:", "-eyJ", "-sk-", " Basic ", "api", "://a:"],
 )
 def test_hostile_addresses_take_linear_time(part: str) -> None:
     assert_linear(lambda size: without_secrets("https://" + part * size), 20_000)
