@@ -131,6 +131,7 @@ def bring_all_up_to_date(definition: Definition, overrides: dict[str, Any], prof
     home, logger = settings.project_root(), get_run_logger()
 
     def say(text: str) -> None:
+        text = without_secrets(text)  # it may quote git or DVC, and with them the address of a remote
         logger.warning(text) if "untracked" in text or "failed" in text else logger.info(text)
         events.emit("note", text=text)
 

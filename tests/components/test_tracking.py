@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from components.tracking import lock_hashes, project_home, track, tracking_uri
+from components.tracking import lock_hashes, project_home, state_folder, track, tracking_uri
 
 LOCK = """\
 schema: '2.0'
@@ -41,6 +41,15 @@ def test_a_workspace_shares_the_main_folders_database(project: Path) -> None:
     git(project, "worktree", "add", "-q", "--detach", "workspaces/w 1")
     assert project_home(project / "workspaces" / "w 1") == project_home(project) == project
     assert tracking_uri(project / "workspaces" / "w 1") == f"sqlite:///{project}/mlflow.db"
+
+
+def test_the_state_folder_is_the_main_folders_and_closed_to_others(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git(project, "worktree", "add", "-q", "--detach", "workspaces/w")
+    monkeypatch.chdir(project / "workspaces" / "w")
+    assert state_folder() == project / ".phiforge"
+    assert state_folder().stat().st_mode & 0o777 == 0o700
 
 
 def test_hashes_come_from_the_lock(project: Path) -> None:

@@ -3,6 +3,7 @@
 # ruff: noqa: RUF001 - the texts are of several scripts
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -189,3 +190,14 @@ def test_a_parser_that_does_not_start_is_no_fault_of_the_pages(monkeypatch: pyte
     monkeypatch.setattr(pages.sys, "executable", "/nowhere")  # Popen itself fails, as without memory or handles
     with pytest.raises(StepError, match="the parser of HTML does not start"):
         PageProcess().ask(page(STORY))
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="/proc shows a process's environment")
+def test_the_process_that_parses_sees_nothing_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "planted")
+    parser = PageProcess()
+    try:
+        parser.ask(page(STORY))
+        assert b"planted" not in Path(f"/proc/{parser._process.pid}/environ").read_bytes()
+    finally:
+        parser.close()
