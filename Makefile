@@ -19,7 +19,7 @@ INSTALL := $(UV) pip install --quiet --require-hashes --preview-features build-d
   --require-build-hashes --build-constraints requirements.lock
 LOCK := env -u UV_FIND_LINKS $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate
 
-.PHONY: run study ablation test test-slow up setup bench-setup audit lock lint clean help
+.PHONY: run study ablation test test-slow up secrets setup bench-setup audit lock lint clean help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 13
@@ -41,6 +41,9 @@ test-slow: setup ## the slow proofs
 
 up: setup ## Prefect server and worker, MLflow and the panel, on 127.0.0.1
 	@$(PY) -m flows.up $(ARGS)
+
+secrets: setup ## fresh passwords for docker compose, into .env, readable by you alone
+	@$(PY) -m flows.access
 
 lint: setup ## style and common mistakes
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .

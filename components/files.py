@@ -149,6 +149,14 @@ def atomic_file(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def write_private(path: Path, text: str) -> None:
+    """Write a text file that only its owner may read, atomically."""
+    with atomic_file(path) as partial:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON with sorted keys, atomically: equal values give equal bytes."""
     with atomic_file(path) as partial:

@@ -15,31 +15,49 @@ from pathlib import Path
 from subprocess import STDOUT, Popen
 
 from components.errors import StepError
-from components.files import atomic_file
+from components.files import write_private
 from flows import processes
+from flows.access import AUTH, client_variables, new_auth
 from flows.settings import IDLE_SERVICES, log_file, state_folder
 
 STARTUP_S = 180
 # A gentle end: Prefect writes the last states of tasks from a queue in memory.
 STOP_S = 15
+CLIENT_FILE = "prefect.toml"  # where Prefect's own commands look for their settings
+CLIENT_FILE_MARK = "# Written by `make up`, removed when it stops: where the server is and what opens it."
 
 
-def running_api(root: Path) -> str | None:
-    """Address of the API that this project's `make up` serves, if it answers."""
-    record = _record(root)
+def running_server(root: Path) -> dict[str, str] | None:
+    """`api` and `auth` of the server that this project's `make up` runs, if it answers."""
+    record = record_file(root)
     if not record.is_file():
         return None
-    api = json.loads(record.read_text(encoding="utf-8"))["api"]
-    return api if answers(f"{api}/health") else None
+    found = json.loads(record.read_text(encoding="utf-8"))
+    return found if "auth" in found and answers(f"{found['api']}/health") else None
 
 
-def note_api(root: Path, api: str | None) -> None:
-    """Remember, or forget, where this project's server is."""
-    if api is None:
-        _record(root).unlink(missing_ok=True)
-        return
-    with atomic_file(_record(root)) as partial:
-        partial.write_text(json.dumps({"api": api}), encoding="utf-8")
+def note_server(root: Path, api: str, auth: str) -> None:
+    """Remember where this project's server is and what opens it, for this user alone.
+
+    `prefect.toml` tells Prefect's own commands the same, when they are given in the project's folder.
+    """
+    write_private(record_file(root), json.dumps({"api": api, "auth": auth}))
+    if not foreign_client_file(root):
+        settings = f"[api]\nurl = {json.dumps(api)}\nauth_string = {json.dumps(auth)}\n"
+        write_private(root / CLIENT_FILE, f"{CLIENT_FILE_MARK}\n{settings}")
+
+
+def forget_server(root: Path) -> None:
+    """Undo `note_server`."""
+    record_file(root).unlink(missing_ok=True)
+    if not foreign_client_file(root):
+        (root / CLIENT_FILE).unlink(missing_ok=True)
+
+
+def foreign_client_file(root: Path) -> bool:
+    """Whether the project has a prefect.toml that a person wrote; it stays as it is."""
+    path = root / CLIENT_FILE
+    return path.exists() and not path.read_text(encoding="utf-8", errors="replace").startswith(CLIENT_FILE_MARK)
 
 
 def connect(root: Path) -> "EmbeddedServer | None":
@@ -49,11 +67,11 @@ def connect(root: Path) -> "EmbeddedServer | None":
     """
     if os.environ.get("PREFECT_API_URL"):
         return None
-    if api := running_api(root):
-        os.environ["PREFECT_API_URL"] = api
+    if found := running_server(root):
+        os.environ |= {"PREFECT_API_URL": found["api"]} | client_variables(found["auth"])
         return None
     server = EmbeddedServer(root)
-    os.environ["PREFECT_API_URL"] = server.api
+    os.environ |= {"PREFECT_API_URL": server.api} | client_variables(server.auth)
     # At the very end: Prefect sends its last logs and states when the interpreter joins its threads.
     atexit.register(processes.stop, server.process, STOP_S)
     return server
@@ -65,6 +83,7 @@ class EmbeddedServer:
     def __init__(self, root: Path) -> None:
         self.port = free_port()
         self.api = f"http://127.0.0.1:{self.port}/api"
+        self.auth = new_auth()
         self.log = log_file(root, "embedded-server")
         self.process = self._start()
 
@@ -78,12 +97,11 @@ class EmbeddedServer:
             "PREFECT_SERVER_UI_ENABLED": "false",
             "PREFECT_SERVER_API_BLOCKS_REGISTER_ON_START": "false",
             "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
+            AUTH: self.auth,
+            "PYTHONPATH": str(Path(__file__).parents[1]),
         }
         environment.pop("PREFECT_API_URL", None)
-        command = processes.guarded(
-            "uvicorn", "--factory", "prefect.server.api.server:create_app", "--host", "127.0.0.1",
-            "--port", str(self.port), "--log-level", "error", "--lifespan", "on",
-        )  # fmt: skip
+        command = processes.guarded("flows.serve", "prefect", "--port", str(self.port))
         with open(self.log, "w", encoding="utf-8") as log:
             return processes.start(command, env=environment, stdout=log, stderr=STDOUT)
 
@@ -135,5 +153,6 @@ def port_taken(port: int) -> bool:
     return False
 
 
-def _record(root: Path) -> Path:
+def record_file(root: Path) -> Path:
+    """Where `make up` notes its server's address and credentials, readable by this user alone."""
     return state_folder(root) / "up.json"

@@ -12,6 +12,7 @@ from pathlib import Path
 import components  # noqa: F401 - sets the opt-outs of telemetry in this process and so in its children
 from components.files import STATE, private_directory
 from components.tracking import given_uri
+from flows.access import client_variables, given_auth
 
 HOME = "PHIFORGE_HOME"  # the project's folder, for processes that start elsewhere (a worker's flow runs)
 CONCURRENT = "PHIFORGE_CONCURRENT_STAGES"
@@ -70,9 +71,16 @@ def defaults(root: Path) -> dict[str, str]:
 
 
 def configure(root: Path) -> None:
-    """Set the embedded environment in this process, and so in every process that it starts."""
+    """Set the embedded environment in this process, and so in every process that it starts.
+
+    Raises:
+        StepError: PHIFORGE_AUTH or PHIFORGE_AUTH_FILE is set to something that cannot be credentials.
+    """
     for name, value in defaults(root).items():
         os.environ.setdefault(name, value)
+    if auth := given_auth(os.environ):
+        for name, value in client_variables(auth).items():
+            os.environ.setdefault(name, value)
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # without bytecode each process compiles its imports anew
     binaries = str(Path(sys.executable).parent)
     path = os.environ.get("PATH", "")
@@ -81,9 +89,13 @@ def configure(root: Path) -> None:
 
 
 def stage_environment(root: Path) -> dict[str, str]:
-    """What a stage's process gets, beside what its run adds: nothing of Prefect, of which a stage needs neither server
-    nor password."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    """What a stage's process gets, beside what its run adds. It speaks to MLflow alone: what opens the other servers
+    stays with the flow."""
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PREFECT_", "PHIFORGE_AUTH", "PHIFORGE_READER"))
+    }
     for name in ("DVC_ROOT", "DVC_STAGE", "GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE", "PYTHONDONTWRITEBYTECODE"):
         environment.pop(name, None)  # of whatever started us, a git hook for one
     environment |= {"MLFLOW_TRACKING_URI": mlflow_uri(root), "PYTHONUNBUFFERED": "1"}

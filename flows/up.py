@@ -7,7 +7,6 @@ What each says lies in .phiforge/logs.
 
 import argparse
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +18,18 @@ from pathlib import Path
 
 from components.errors import StepError
 from flows import processes, settings
-from flows.server import answers, free_port, note_api, port_taken
+from flows.access import ORIGINS, client_variables, given_auth, new_auth, with_login
+from flows.deploy import NOTE
+from flows.server import (
+    CLIENT_FILE,
+    answers,
+    foreign_client_file,
+    forget_server,
+    free_port,
+    note_server,
+    port_taken,
+    record_file,
+)
 
 HOST = "127.0.0.1"
 HEALTHY_S = 180  # a first start migrates two databases
@@ -59,7 +69,8 @@ class Platform:
     def __init__(self, root: Path, ports: Mapping[str, int], worker_limit: int) -> None:
         self.root, self.ports = root, dict(ports)
         self.api = f"http://{HOST}:{ports['prefect']}/api"
-        self.services = {s.name: s for s in services(root, self.ports, self.api, worker_limit)}
+        self.auth = given_auth(os.environ) or new_auth()
+        self.services = {s.name: s for s in services(root, self.ports, self.api, self.auth, worker_limit)}
         self.asked_to_stop = threading.Event()
 
     def check_ports(self) -> None:
@@ -91,7 +102,7 @@ class Platform:
             if name != "worker":
                 self.services[name].start(self.root)
         self._wait_for("prefect")
-        note_api(self.root, self.api)
+        note_server(self.root, self.api, self.auth)
         self._deploy()
         self.services["worker"].start(self.root)
         for name in self.services:
@@ -105,7 +116,7 @@ class Platform:
 
     def stop(self) -> None:
         """Stop all services, those first that others do not need; nothing is left running."""
-        note_api(self.root, None)
+        forget_server(self.root)
         if worker := self.services["worker"].process:
             stop_flow_runs(worker)
         for name in STOP_ORDER:
@@ -141,7 +152,7 @@ class Platform:
             child = processes.start(
                 processes.guarded("flows.deploy", tree=True),
                 cwd=self.root,
-                env=os.environ | {"PREFECT_API_URL": self.api, "PYTHONPATH": _code()},
+                env=os.environ | client_variables(self.auth) | {"PREFECT_API_URL": self.api, "PYTHONPATH": _code()},
                 stdout=file,
                 stderr=subprocess.STDOUT,
             )
@@ -153,60 +164,55 @@ class Platform:
             processes.stop(child, 2)
         if child.returncode != 0:
             raise StepError(f"the deployments of prefect.yaml were refused; {self._last_words('deploy')}")
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith(NOTE):
+                print(line, flush=True)
 
 
-def services(root: Path, ports: Mapping[str, int], api: str, worker_limit: int) -> list[Service]:
+def services(root: Path, ports: Mapping[str, int], api: str, auth: str, worker_limit: int) -> list[Service]:
     """The services of a project; the panel only where it is installed."""
     at = {name: f"http://{HOST}:{port}" for name, port in ports.items()}
+    shared = client_variables(auth) | {"PREFECT_API_URL": api, settings.HOME: str(root), "PYTHONPATH": _code()}
     worker_port = free_port()
     found = [
         Service(
             "prefect",
-            processes.guarded("prefect", "server", "start", "--host", HOST, "--port", str(ports["prefect"])),
+            processes.guarded("flows.serve", "prefect", "--port", str(ports["prefect"])),
             f"{api}/health",
             at["prefect"],
-            {"PREFECT_API_URL": api, "PREFECT_UI_API_URL": api, "PREFECT_SERVER_LOGGING_LEVEL": "WARNING"},
+            shared
+            | {
+                "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+                ORIGINS: at.get("panel", ""),
+            },
         ),
         Service(
             "mlflow",
-            processes.guarded(
-                "mlflow", "server", "--host", HOST, "--port", str(ports["mlflow"]), "--workers", "1",
-                "--backend-store-uri", settings.mlflow_uri(root),
-                "--default-artifact-root", (root / "mlartifacts").as_uri(),
-            ),
+            processes.guarded("flows.serve", "mlflow", "--port", str(ports["mlflow"])),
             f"{at['mlflow']}/health",
             at["mlflow"],
-            # Each job worker holds 270 MB, and nothing here gives them work.
-            {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            shared,
         ),
         Service(
             "worker",
-            processes.guarded(
-                "prefect", "worker", "start", "--pool", "local", "--limit", str(worker_limit), "--with-healthcheck"
-            ),
+            processes.guarded("flows.worker", "--limit", str(worker_limit)),
             f"http://{HOST}:{worker_port}/health",
-            environment={
-                "PREFECT_API_URL": api,
-                settings.HOME: str(root),
+            environment=shared
+            | {
+                "PREFECT_WORKER_WEBSERVER_HOST": HOST,
                 "PREFECT_WORKER_WEBSERVER_PORT": str(worker_port),
                 "PREFECT_WORKER_QUERY_SECONDS": "2",
             },
         ),
-    ]  # fmt: skip
+    ]
     if "panel" in ports:
-        command = processes.guarded(
-            "streamlit", "run", str(root / "ui" / "app.py"), "--server.address", HOST,
-            "--server.port", str(ports["panel"]), "--server.headless", "true",
-            "--browser.gatherUsageStats", "false",
-        )  # fmt: skip
-        health = f"{at['panel']}/_stcore/health"
         found.append(
             Service(
                 "panel",
-                command,
-                health,
+                processes.guarded("ui.serve", "--port", str(ports["panel"])),
+                f"{at['panel']}/_stcore/health",
                 at["panel"],
-                {"PREFECT_API_URL": api, "PHIFORGE_MLFLOW_PAGES": at["mlflow"], "PYTHONPATH": _code()},
+                shared | {"PHIFORGE_MLFLOW_PAGES": at["mlflow"]},
             )
         )
     return found
@@ -263,14 +269,27 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def addresses(platform: Platform) -> str:
-    """Where everything is, and how to use and stop it."""
+    """Where everything is, and how to use and stop it. On a terminal, each address logs a browser in."""
     names = {"panel": "panel", "prefect": "Prefect", "mlflow": "MLflow"}
-    lines = [f"  {names[name]:<8} {service.address}" for name, service in platform.services.items() if service.address]
-    api = "" if platform.ports["prefect"] == 4200 else f"PREFECT_API_URL={platform.api} "
-    prefect = "prefect" if shutil.which("prefect") else ".venv/bin/prefect"
-    return "\n".join(
-        ["Up:", *sorted(lines), f"Start a run: {api}{prefect} deployment run pipeline/local", "Stop all with Ctrl-C."]
-    )
+    private = sys.stdout.isatty()  # anywhere else it would stand in a log
+    found = {name: service.address for name, service in platform.services.items() if service.address}
+    lines = [
+        f"  {names[name]:<8} {with_login(address, platform.auth) if private else address}"
+        for name, address in sorted(found.items())
+    ]
+    prefect = os.path.relpath(Path(sys.executable).with_name("prefect"), platform.root)
+    if private:
+        login = "Each address logs your browser in; keep it to yourself."
+    else:
+        login = f"Log in with the name and the secret in {record_file(platform.root)}."
+    if foreign_client_file(platform.root):
+        start = (
+            f"Your own {CLIENT_FILE} is left as it is; for Prefect's commands, set PREFECT_API_URL and "
+            f"PREFECT_API_AUTH_STRING to what {record_file(platform.root)} holds."
+        )
+    else:
+        start = f"Start a run from this folder: {prefect} deployment run pipeline/local"
+    return "\n".join(["Up:", *lines, login, start, "Stop all with Ctrl-C."])
 
 
 def _parser() -> argparse.ArgumentParser:

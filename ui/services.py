@@ -3,13 +3,14 @@
 One client a process. What may change is asked each time; what has ended is kept.
 """
 
+import os
 from typing import Any
 
 import streamlit as st
 
 from components.errors import StepError
 from components.params import PROFILES, load_params
-from flows.client import Curve, Record, Records, Runs, pipeline_stages, project_root
+from flows.client import Curve, Record, Records, Runs, access, pipeline_stages, project_root
 
 
 @st.cache_resource
@@ -22,6 +23,28 @@ def runs() -> Runs:
 def records() -> Records:
     """MLflow's records."""
     return Records()
+
+
+def read_only() -> bool:
+    """Whether the person who looks logged in as a reader, who may start and cancel nothing."""
+    return st.context.headers.get(access.ROLE_HEADER) == access.READER
+
+
+def acting_runs() -> Runs:
+    """The server's runs, to start or cancel one.
+
+    Raises:
+        StepError: the person logged in as a reader.
+    """
+    if read_only():
+        raise StepError("You are logged in as a reader, who may look only; log in as operator to start or cancel runs.")
+    return runs()
+
+
+def page_address(address: str) -> str:
+    """A page of Prefect or MLflow, with the login of an operator: these servers know no readers."""
+    auth = os.environ.get(access.AUTH, "")
+    return access.with_login(address, auth) if auth and address.startswith("http") and not read_only() else address
 
 
 def defaults(profile: str | None) -> dict[str, Any]:

@@ -7,6 +7,7 @@ since MLflow's costs two seconds of CPU.
 - `Records` speaks to MLflow: a parent run a flow run (tag `prefect.flow_run_id`), a child run a stage (tag `stage`).
 """
 
+from flows import access
 from flows.client.records import Records, parameters, scores
 from flows.client.runs import Runs, flow_titles, launch_command, launch_parameters, pipeline_stages
 from flows.client.values import Curve, FlowRun, LogLine, Record, Score, StageRun, Unavailable
@@ -22,6 +23,7 @@ __all__ = [
     "Score",
     "StageRun",
     "Unavailable",
+    "access",
     "flow_titles",
     "launch_command",
     "launch_parameters",

@@ -235,8 +235,13 @@ class Runs:
         # Not get_client(): without a configured address that one would start a server of its own.
         import httpx
         from prefect.client.orchestration import SyncPrefectClient
+        from prefect.settings import PREFECT_API_AUTH_STRING
 
-        return SyncPrefectClient(self.api, httpx_settings={"timeout": httpx.Timeout(10.0, connect=3.0)})
+        return SyncPrefectClient(
+            self.api,
+            auth_string=PREFECT_API_AUTH_STRING.value(),
+            httpx_settings={"timeout": httpx.Timeout(10.0, connect=3.0)},
+        )
 
     @contextmanager
     def _client(self) -> Iterator[Any]:

@@ -198,14 +198,22 @@ def summary(base: dict[str, Any], changed: dict[str, tuple[Any, Any]], problem: 
         parts.error(trouble)
     elif not listening:
         st.warning("Nothing listens for runs now, so a run waits until something does. `make up` starts a worker.")
-    if st.button("Start the run", type="primary", disabled=bool(problem), width="stretch", key="launch_start"):
+    if services.read_only():
+        st.info("You are logged in as a reader: you can look at everything and start nothing.")
+    if st.button(
+        "Start the run",
+        type="primary",
+        disabled=bool(problem) or services.read_only(),
+        width="stretch",
+        key="launch_start",
+    ):
         start()
 
 
 def start() -> None:
     """Create the flow run and say where to watch it."""
     try:
-        run = services.runs().launch(state[CHANGED], state["launch_profile"] or None, state["launch_flow"])
+        run = services.acting_runs().launch(state[CHANGED], state["launch_profile"] or None, state["launch_flow"])
     except StepError as error:
         services.launch_trouble.clear()
         parts.error(error)

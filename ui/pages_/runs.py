@@ -113,7 +113,7 @@ def header(run: FlowRun, record: Record | None) -> None:
             "Launch again", icon=":material/replay:", key="runs_again", help="The Launch page with these parameters"
         ):
             again(run)
-        if run.active and run.kind != "CANCELLING":
+        if run.active and run.kind != "CANCELLING" and not services.read_only():
             cancel_control(run)
     if trouble := st.session_state.pop("runs_trouble", ""):
         parts.error(trouble)
@@ -129,7 +129,7 @@ def header(run: FlowRun, record: Record | None) -> None:
             ("Started", parts.escape(parts.clock(run.started)) or "not yet"),
             ("Duration", parts.escape(parts.duration(run.seconds)) if run.started else ""),
             ("Changed", parts.escape(parts.changes(run.overrides, run.profile, 6))),
-            ("Prefect run", parts.link(run.id[:8], f"{pages}/runs/flow-run/{run.id}")),
+            ("Prefect run", parts.link(run.id[:8], services.page_address(f"{pages}/runs/flow-run/{run.id}"))),
             ("MLflow run", mlflow_cell(record)),
             *((title, parts.mono(tags[name])) for name, title in LINKED.items() if tags.get(name)),
         ]
@@ -140,7 +140,7 @@ def mlflow_cell(record: Record | None) -> str:
     if record is None:
         return ""
     address = services.records().link(record)
-    return parts.link(record.id[:8], address) if address else parts.mono(record.id, 8)
+    return parts.link(record.id[:8], services.page_address(address)) if address else parts.mono(record.id, 8)
 
 
 def again(run: FlowRun) -> None:
@@ -172,7 +172,7 @@ def cancel_control(run: FlowRun) -> None:
 
 def cancel(run_id: str) -> None:
     try:
-        services.runs().cancel(run_id)
+        services.acting_runs().cancel(run_id)
     except StepError as error:
         st.session_state["runs_trouble"] = str(error)
 

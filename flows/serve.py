@@ -1,0 +1,94 @@
+"""Runs one server of the platform behind `flows.access`: `python -m flows.serve prefect|mlflow [--port N]`.
+
+`make up`, the embedded server of `make run` and docker-compose.yml all start their servers here, and the panel in
+`ui/serve.py`, so that who may speak to them is decided in one place. The credentials come from the environment
+(PHIFORGE_AUTH, or a file that PHIFORGE_AUTH_FILE names); without any, a server does not start.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from components.errors import StepError
+from flows import settings
+from flows.access import AUTH, ORIGINS, Access, App, basic, given_auth, hosts_of, serve
+
+
+def prefect_app(auth: str, port: int) -> App:
+    """Prefect's API and pages. Its API checks the credentials by itself; its pages are closed by ours."""
+    origins = {f"http://{host}" for host in hosts_of(port)}
+    origins |= {origin for origin in os.environ.get(ORIGINS, "").split(",") if origin}
+    os.environ |= {
+        "PREFECT_SERVER_API_AUTH_STRING": auth,
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(sorted(origins)),
+        "PREFECT_UI_API_URL": "/api",  # whatever name and port a browser reaches the server by
+    }
+    from prefect.server.api.server import create_app
+
+    return Access(
+        create_app(),
+        auth,
+        hosts_of(port),
+        origins=origins,
+        open_paths=["/api/health", "/api/ready"],
+        own_login="/api",
+        stored={"prefect-password": basic(auth)},  # where Prefect's pages look for the credentials
+    )
+
+
+def mlflow_app(auth: str, port: int) -> App:
+    """MLflow's API and pages, closed by ours.
+
+    MLflow has an app for users and passwords. It keeps them in a database of its own, leaves some routes open and
+    accepts pages of every port of this machine, so it stays off. MLflow's own checks of Host and Origin stay on.
+    """
+    from mlflow.server import constants, handlers
+
+    backend = settings.mlflow_uri(settings.project_root())
+    artifacts = os.environ.get("MLFLOW_ARTIFACTS_DESTINATION")
+    root = "mlflow-artifacts:/" if artifacts else (settings.project_root() / "mlartifacts").as_uri()
+    os.environ |= {
+        constants.BACKEND_STORE_URI_ENV_VAR: backend,
+        constants.ARTIFACT_ROOT_ENV_VAR: root,
+        constants.SERVE_ARTIFACTS_ENV_VAR: "true",
+        "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(sorted(hosts_of(port))),
+        # Each job worker holds 270 MB, and nothing here gives them work.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+    if artifacts:
+        os.environ[constants.ARTIFACTS_DESTINATION_ENV_VAR] = artifacts
+    handlers.initialize_backend_stores(backend, backend, root)
+    from mlflow.server.fastapi_app import app
+
+    return Access(app, auth, hosts_of(port), open_paths=["/health"])
+
+
+APPS: dict[str, Callable[[str, int], App]] = {"prefect": prefect_app, "mlflow": mlflow_app}
+PORTS = {"prefect": 4200, "mlflow": 5000}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Serve until told to stop; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m flows.serve", description="One server of the platform.")
+    parser.add_argument("server", choices=tuple(APPS), help="which server to run")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
+    parser.add_argument("--port", type=int, help="port to listen on (default: 4200 for Prefect, 5000 for MLflow)")
+    arguments = parser.parse_args(argv)
+    settings.configure(settings.project_root())
+    port = arguments.port or PORTS[arguments.server]
+    try:
+        auth = given_auth(os.environ)
+        if not auth:
+            raise StepError(f"{arguments.server}: no credentials; set {AUTH} to `operator:SECRET`, or run `make up`")
+        serve(APPS[arguments.server](auth, port), arguments.host, port)
+    except StepError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""The worker of the platform, `python -m flows.worker`: Prefect's process worker, which runs this project's flows only.
+
+What a Prefect server stores decides nothing about code. Prefect's own worker takes its command, folder and environment
+from job variables, and a deployment's pull steps and entrypoint from the server, so whoever may write to the server
+may run commands here. This one starts the flow of its own checkout that has the run's name, in its own folder and
+environment; a run takes only its parameters from the server, which the flow checks.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from flows import settings  # before Prefect, which reads its settings from the environment
+
+settings.configure(settings.project_root())
+
+from prefect.client.schemas.objects import FlowRun  # noqa: E402
+from prefect.runner._flow_run_executor import FlowRunExecutorContext  # noqa: E402
+from prefect.runner._starter_engine import EngineCommandStarter  # noqa: E402
+from prefect.utilities.processutils import command_to_string, setup_signal_handlers_worker  # noqa: E402
+from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult  # noqa: E402
+
+from flows import processes  # noqa: E402
+from flows.definitions import DEFINITIONS  # noqa: E402
+from flows.deploy import POOL, POOL_TYPE  # noqa: E402
+
+CODE = Path(__file__).parents[1]
+
+
+class RefusedRun(Exception):
+    """A run that this worker does not start; the message says why."""
+
+
+class PipelineWorker(ProcessWorker):
+    """Starts this project's flows in their own processes; see the module's docstring."""
+
+    type = POOL_TYPE
+    _display_name = "Phiforge"
+    _description = "Runs the flows of this project and nothing else."
+
+    async def run(
+        self,
+        flow_run: FlowRun,
+        configuration: ProcessJobConfiguration,
+        task_status: anyio.abc.TaskStatus[int] = anyio.TASK_STATUS_IGNORED,
+    ) -> ProcessWorkerResult:
+        """Run a flow in a process of its own until it ends.
+
+        Raises:
+            RefusedRun: it is not a flow of this project, or it brings job variables. Prefect marks it as crashed.
+        """
+        name = (await self.client.read_flow(flow_run.flow_id)).name
+        entrypoint = self._entrypoint(name, flow_run.job_variables or {})
+
+        async def own_flow(_flow_run: FlowRun) -> Any:
+            from flows.pipeline import FLOWS  # for its hooks, which tell MLflow of a crash
+
+            return FLOWS[name]
+
+        with tempfile.TemporaryDirectory(prefix="phiforge-run-") as storage:
+            async with FlowRunExecutorContext() as context:
+                starter = EngineCommandStarter(
+                    command=command_to_string(processes.guarded("prefect.engine")),  # ends when this worker ends
+                    tmp_dir=Path(storage),
+                    entrypoint=entrypoint,
+                    cwd=CODE,
+                    env=dict(os.environ) | {"PYTHONPATH": str(CODE)},
+                    control_channel=context.control_channel,
+                )
+                executor = context.create_executor(flow_run, starter, resolve_flow=own_flow, propose_submitting=False)
+                return await self._execute(executor, task_status)
+
+    @staticmethod
+    def _entrypoint(name: str, job_variables: dict[str, Any]) -> str:
+        if name not in DEFINITIONS:
+            raise RefusedRun(f"{name!r} is not a flow of this project; expected one of: {', '.join(DEFINITIONS)}")
+        if job_variables:
+            raise RefusedRun(
+                f"the run brings the job variables {', '.join(sorted(map(str, job_variables)))}; this worker takes "
+                "its command, folder and environment from where it was started. Create the run without them"
+            )
+        return f"flows/pipeline.py:{name.replace('-', '_')}"
+
+    @staticmethod
+    async def _execute(executor: Any, task_status: anyio.abc.TaskStatus[int]) -> ProcessWorkerResult:
+        """Wait for the process; tells the worker its process id as soon as it runs."""
+        results: list[Any] = []
+
+        async def execute(*, task_status: Any = anyio.TASK_STATUS_IGNORED) -> None:
+            results.append(await executor.submit(task_status=task_status))
+
+        async with anyio.create_task_group() as group:
+            handle = await group.start(execute)
+            task_status.started(handle.pid)
+        return ProcessWorkerResult(status_code=results[0].status_code, identifier=str(handle.pid))
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the worker until it is stopped."""
+    parser = argparse.ArgumentParser(prog="python -m flows.worker", description=__doc__.partition("\n")[0])
+    parser.add_argument("--limit", type=int, default=2, help="maximum concurrent flow runs (default %(default)s)")
+    arguments = parser.parse_args(argv)
+
+    setup_signal_handlers_worker(os.getpid(), "the worker", print)
+
+    async def work() -> None:
+        worker = PipelineWorker(work_pool_name=POOL, limit=arguments.limit, create_pool_if_not_found=False)
+        await worker.start(with_healthcheck=True)
+
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(work())
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(CODE))
+    main()
