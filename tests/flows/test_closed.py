@@ -28,7 +28,13 @@ from flows.server import free_port
 
 REPOSITORY = Path(__file__).parents[2]
 OPEN = {("prefect", "/api/health"), ("prefect", "/api/ready"), ("mlflow", "/health"), ("panel", "/_stcore/health")}
-CONTENT_TYPES = ("application/json", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", None)
+CONTENT_TYPES = (
+    "application/json",
+    "text/plain",
+    "application/x-www-form-urlencoded",
+    "multipart/form-data; boundary=x",
+    None,
+)
 
 
 @dataclass
@@ -83,7 +89,9 @@ def stop(up: Up) -> None:
 
 def environment_of(root: Path) -> dict[str, str]:
     """A plain environment, in which nothing of this test run is set."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "PHIFORGE_", "MLFLOW_"))}
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "PHIFORGE_", "MLFLOW_"))
+    }
     return kept | {"PHIFORGE_HOME": str(root), "TOY_TRACE": str(root / "trace")}
 
 
@@ -122,14 +130,22 @@ def routes(up: Up) -> Iterator[tuple[str, str, str]]:
         return path
 
     for path, methods in paths.items():
-        yield from (("prefect", method.upper(), "/api" + filled(path, "{", "}").removeprefix("/api")) for method in methods)
+        yield from (
+            ("prefect", method.upper(), "/api" + filled(path, "{", "}").removeprefix("/api")) for method in methods
+        )
     yield from (("prefect", "GET", path) for path in ("/", "/docs", "/openapi.json", "/ui-settings", "/v2/dashboard"))
     for rule in flask_app.url_map.iter_rules():
         yield from (("mlflow", method, filled(str(rule), "<", ">")) for method in rule.methods - {"OPTIONS"})
-    for route in fastapi_app.routes:
-        for method in getattr(route, "methods", None) or {"GET"}:
-            yield "mlflow", method, filled(route.path, "{", "}") or "/"
-    for path in ("/", "/_stcore/host-config", "/_stcore/upload_file/a/b", "/media/x", "/component/x/y", "/_stcore/stream"):
+    for path, methods in fastapi_app.openapi()["paths"].items():
+        yield from (("mlflow", method.upper(), filled(path, "{", "}")) for method in methods)
+    for path in (
+        "/",
+        "/_stcore/host-config",
+        "/_stcore/upload_file/a/b",
+        "/media/x",
+        "/component/x/y",
+        "/_stcore/stream",
+    ):
         yield from (("panel", method, path) for method in ("GET", "POST", "PUT", "DELETE"))
 
 
@@ -211,28 +227,37 @@ def test_no_preflight_lets_a_foreign_page_in(up):
         assert "access-control-allow-origin" not in reply.headers
 
 
-@pytest.mark.parametrize("path", ["/api/events/in", "/api/events/out", "/api/logs/out", "/api/task_runs/subscriptions/scheduled"])
+@pytest.mark.parametrize(
+    "path", ["/api/events/in", "/api/events/out", "/api/logs/out", "/api/task_runs/subscriptions/scheduled"]
+)
 def test_websockets_ask_too(up, path):
     from websockets.exceptions import ConnectionClosed, InvalidStatus
     from websockets.sync.client import connect
 
+    def first_answer(url: str, say: str = "", **options) -> str:
+        with connect(url, **options) as opened:
+            if say:
+                opened.send(say)
+            return str(opened.recv(10))
+
     url = up.url("prefect", path).replace("http://", "ws://")
-    with pytest.raises((ConnectionClosed, InvalidStatus)), connect(url) as socket:
-        socket.recv(10)
-    with pytest.raises((ConnectionClosed, InvalidStatus)), connect(url, subprotocols=["prefect"]) as socket:
-        socket.send(json.dumps({"type": "auth", "token": "operator:guess"}))
-        socket.recv(10)
-        socket.recv(10)
-    with pytest.raises(InvalidStatus), connect(url, origin="http://evil.example"):
-        pass
+    refused = (ConnectionClosed, InvalidStatus)
+    with pytest.raises(refused):
+        first_answer(url)
+    with pytest.raises(refused):
+        first_answer(url, json.dumps({"type": "auth", "token": "operator:guess"}), subprotocols=["prefect"])
+    with pytest.raises(InvalidStatus):
+        first_answer(url, origin="http://evil.example")
     panel = up.url("panel", "/_stcore/stream").replace("http://", "ws://")
-    with pytest.raises(InvalidStatus), connect(panel):
-        pass
+    with pytest.raises(InvalidStatus):
+        first_answer(panel)
 
 
 def test_prefects_own_commands_work_in_the_folder(up):
     command = [sys.executable, "-m", "prefect", "deployment", "ls"]
-    done = subprocess.run(command, cwd=up.root, env=environment_of(up.root), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=up.root, env=environment_of(up.root), capture_output=True, text=True, check=False
+    )
     assert "pipeline/local" in done.stdout, done.stdout + done.stderr
 
 
@@ -256,7 +281,10 @@ def test_a_stolen_token_changes_no_command(up, tmp_path):
     with up.operator() as client:
         refused = client.post(path, json={"job_variables": evil})
         assert refused.status_code in {409, 422}, refused.text
-        open_template = {"job_configuration": {"command": "{{ command }}"}, "variables": {"type": "object", "properties": {"command": {"type": "string"}}}}
+        open_template = {
+            "job_configuration": {"command": "{{ command }}"},
+            "variables": {"type": "object", "properties": {"command": {"type": "string"}}},
+        }
         client.patch("/work_pools/local", json={"base_job_template": open_template}).raise_for_status()
         made = client.post(path, json={"job_variables": {"command": f"touch '{flag}'"}}).raise_for_status().json()
     state = finished(up, made["id"])
@@ -269,7 +297,9 @@ def test_a_stolen_token_brings_no_code(up, tmp_path):
     """A deployment's pull steps, path and entrypoint come from the server, so none of them is followed."""
     flag = tmp_path / "flag"
     evil = tmp_path / "evil.py"
-    evil.write_text(f"from pathlib import Path\nPath({str(flag)!r}).touch()\nfrom prefect import flow\n@flow\ndef stranger(): ...\n")
+    evil.write_text(
+        f"from pathlib import Path\nPath({str(flag)!r}).touch()\nfrom prefect import flow\n@flow\ndef stranger(): ...\n"
+    )
     step = {"prefect.deployments.steps.run_shell_script": {"script": f"touch '{flag}'"}}
     with up.operator() as client:
         ours = client.get(f"/deployments/{up.deployment()}").json()["flow_id"]
@@ -285,7 +315,9 @@ def test_a_stolen_token_brings_no_code(up, tmp_path):
             )  # fmt: skip
             deployment = made.raise_for_status().json()["id"]
             bad = {"parameters": {"overrides": {"nope.x": 1}}} if flow == ours else {}
-            runs[flow] = client.post(f"/deployments/{deployment}/create_flow_run", json=bad).raise_for_status().json()["id"]
+            runs[flow] = (
+                client.post(f"/deployments/{deployment}/create_flow_run", json=bad).raise_for_status().json()["id"]
+            )
     assert finished(up, runs[ours])["type"] == "FAILED"  # our flow ran, and refused its parameters
     state = finished(up, runs[theirs])
     assert state["type"] == "CRASHED"
@@ -374,17 +406,15 @@ def test_a_page_in_a_browser_changes_nothing(up, evil_site, chromium, logged_in)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=flags)
         context = browser.new_context()
-        outside, said = [], []
+        outside = []
         page = context.new_page()
         page.set_default_timeout(60_000)
         page.on("requestfinished", lambda r: "127.0.0.1" in r.url or "localhost" in r.url or outside.append(r.url))
         if logged_in:
-            for name in ("panel", "prefect", "mlflow"):
+            for name, greeting in (("panel", "Start the run"), ("prefect", "Deployments"), ("mlflow", "Experiments")):
                 page.goto(with_login(up.url(name), up.auth))
                 page.wait_for_url(lambda url: "phiforge-login" not in url)
-                page.wait_for_load_state("networkidle")
-                said.append(page.locator("body").inner_text())
-            assert "Password" not in said[1]
+                page.get_by_text(greeting).first.wait_for()
         page.goto(evil_site)
         page.wait_for_function("document.title === 'done'")
         outcomes = page.evaluate("window.outcomes")
@@ -412,7 +442,11 @@ def test_what_anyone_queued_before_is_not_started(toy, tmp_path):
         flow = httpx.post(f"{api}/flows/", json={"name": "pipeline"}, timeout=30).raise_for_status().json()["id"]
         made = {"name": "evil", "flow_id": flow, "work_pool_name": "local", "entrypoint": "x:y"}
         deployment = httpx.post(f"{api}/deployments/", json=made, timeout=30).raise_for_status().json()["id"]
-        queued = httpx.post(f"{api}/deployments/{deployment}/create_flow_run", json={}, timeout=30).raise_for_status().json()["id"]
+        queued = (
+            httpx.post(f"{api}/deployments/{deployment}/create_flow_run", json={}, timeout=30)
+            .raise_for_status()
+            .json()["id"]
+        )
     finally:
         old.send_signal(signal.SIGINT)
         old.wait(60)

@@ -41,7 +41,7 @@ def test_up_refuses_ports_that_cannot_be(project, capfd, ports, said):
 
 
 def test_up_stops_all_when_one_dies(project, monkeypatch, capfd):
-    def fake_services(root, ports, api, limit):
+    def fake_services(root, ports, api, auth, limit):
         sleeper = [sys.executable, "-c", "import time; time.sleep(60)"]
         broken = [sys.executable, "-c", "import sys; sys.exit('no database')"]
         return [
@@ -99,7 +99,8 @@ def test_the_nightly_schedule_is_planned_and_starts_runs_once_it_is_switched_on(
 
 
 def test_all_services_listen_on_this_machine_only(project):
-    for service in up.services(project, {"prefect": 1, "mlflow": 2, "panel": 3}, "http://127.0.0.1:1/api", 2):
+    for service in up.services(project, {"prefect": 1, "mlflow": 2, "panel": 3}, "http://127.0.0.1:1/api", "a:b", 2):
+        assert "a:b" not in " ".join(service.command)
         assert "0.0.0.0" not in " ".join(service.command)
         assert service.health.startswith("http://127.0.0.1:")
 
@@ -123,6 +124,15 @@ def test_compose_services_are_checked_and_published_here_only():
     for name, service in services.items():
         assert name == "deploy" or "healthcheck" in service
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
+        if name != "postgres":
+            assert service["environment"]["PHIFORGE_AUTH"].startswith("${PHIFORGE_AUTH:?")
+
+
+def test_compose_holds_no_password():
+    """Each one comes from .env, and compose refuses to start without it."""
+    text = (REPOSITORY / "docker-compose.yml").read_text()
+    assert len(re.findall(r"(?:PASSWORD|AUTH):\?", text)) >= 4
+    assert not re.search(r"(?:PASSWORD|AUTH|SECRET):-[^}]", text)
 
 
 @pytest.mark.parametrize("name", ["prefect.yaml", "docker-compose.yml", "docker/Dockerfile", ".ci/run"])

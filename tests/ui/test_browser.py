@@ -1,5 +1,6 @@
 """The panel as a person meets it: its own server, a real browser, a real Prefect server behind it."""
 
+import base64
 import http.client
 import re
 import sys
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+OPERATOR = "operator:correct-horse-battery-staple"
+READER = "reader:only-for-looking-at-it"
 LOCAL = re.compile(r"(https?|wss?)://(127\.0\.0\.1|localhost)[:/]|(data|blob|about):")
 
 
@@ -17,8 +20,9 @@ def panel(platform, tmp_path_factory: pytest.TempPathFactory, request: pytest.Fi
     tools = sys.modules[type(platform).__module__]
     folder = tmp_path_factory.mktemp("panel")
     port = tools.free_port()
-    command = [sys.executable, "-m", "streamlit", "run", "ui/app.py", "--server.port", str(port)]
+    command = [sys.executable, "-m", "ui.serve", "--port", str(port)]
     environment = platform.environment | {"PREFECT_HOME": str(folder / "prefect")}
+    environment |= {"PHIFORGE_AUTH": OPERATOR, "PHIFORGE_READER_SECRET": READER.partition(":")[2]}
     process = tools.start(command, environment, folder / "panel.log")
     try:
         tools.wait_for(f"http://127.0.0.1:{port}/_stcore/health", process)
@@ -29,7 +33,7 @@ def panel(platform, tmp_path_factory: pytest.TempPathFactory, request: pytest.Fi
     assert "Traceback" not in said, said[-3000:]
 
 
-def open_websocket(port: int, host: str) -> int:
+def open_websocket(port: int, host: str, auth: str = OPERATOR) -> int:
     """HTTP status of a websocket handshake that names itself `host`."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     headers = {
@@ -39,6 +43,7 @@ def open_websocket(port: int, host: str) -> int:
         "Connection": "Upgrade",
         "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
         "Sec-WebSocket-Version": "13",
+        "Authorization": f"Basic {base64.b64encode(auth.encode()).decode()}",
     }
     try:
         connection.request("GET", "/_stcore/stream", headers=headers)
@@ -52,6 +57,7 @@ def test_only_this_machines_names_are_answered(panel: int) -> None:
     assert open_websocket(panel, f"127.0.0.1:{panel}") == 101
     assert open_websocket(panel, f"localhost:{panel}") == 101
     assert open_websocket(panel, "evil.example") == 403
+    assert open_websocket(panel, f"127.0.0.1:{panel}", "operator:guess") == 403
 
 
 def say(api: str, flow_run_id: str, text: str) -> None:
@@ -79,8 +85,9 @@ def test_a_person_changes_launches_watches_and_compares(panel: int, platform, ch
         page.set_default_timeout(60_000)
         page.on("request", lambda request: LOCAL.match(request.url) or outside.append(request.url))
 
-        page.goto(f"http://127.0.0.1:{panel}/")
+        page.goto(f"http://{OPERATOR}@127.0.0.1:{panel}/phiforge-login")
         expect(page.get_by_role("heading", name="Launch")).to_be_visible()
+        assert OPERATOR not in page.url
         beta = page.get_by_role("spinbutton", name="beta1")
         expect(beta).to_have_value("0.9")
         beta.fill("0.8")
@@ -133,3 +140,23 @@ def test_a_person_changes_launches_watches_and_compares(panel: int, platform, ch
         expect(page.get_by_role("rowheader", name="Llama-2 70B")).to_have_count(0)
         browser.close()
     assert not outside, f"the panel asked {set(outside)}"
+
+
+@pytest.mark.browser
+def test_a_reader_looks_and_starts_nothing(panel: int, platform, chromium: str) -> None:
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=60_000)
+    with sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
+        page = browser.new_page(viewport={"width": 1400, "height": 1000})
+        page.goto(f"http://{READER}@127.0.0.1:{panel}/phiforge-login")
+        expect(page.get_by_role("button", name="Start the run")).to_be_disabled()
+        expect(page.get_by_text("You are logged in as a reader")).to_be_visible()
+        page.get_by_role("link", name="Runs").click()
+        page.get_by_role("button", name="Open quiet-falcon").click()
+        expect(page.get_by_role("heading", name="quiet-falcon")).to_be_visible()
+        expect(page.get_by_role("button", name="Launch again")).to_be_visible()
+        expect(page.get_by_role("button", name="Cancel", exact=True)).to_have_count(0)
+        browser.close()
