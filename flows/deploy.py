@@ -1,9 +1,12 @@
 """Registers what prefect.yaml says with a Prefect server, and the work pool that it names. Safe to repeat."""
 
+import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from flows import settings
 
@@ -48,38 +51,40 @@ def deploy(root: Path) -> int:
     return subprocess.run(command, cwd=root, env=environment, check=False).returncode
 
 
-def forget_what_anyone_queued(root: Path) -> None:
-    """Once per project: cancel queued runs and remove deployments from before its server asked for credentials.
-
-    Until then, any page that a person visited could queue a run or add a schedule. The deployments are registered again
-    right after, without schedules that prefect.yaml does not name.
-    """
-    marker = settings.state_folder(root) / "closed"
-    if marker.exists():
-        return
+@contextlib.contextmanager
+def schedules_kept() -> Iterator[None]:
+    """Leave each schedule on or off as a person has set it; Prefect would set it to what prefect.yaml says."""
     from prefect import get_client
-    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
-    from prefect.client.schemas.objects import StateType
-    from prefect.states import Cancelled
 
-    waiting = FlowRunFilterStateType(any_=[StateType.SCHEDULED, StateType.PENDING, StateType.PAUSED])
-    cancelled = Cancelled(message="queued before the server asked for credentials; start it again if it is yours")
-    count = 0
+    def schedules(client: Any) -> Iterator[tuple[Any, Any]]:
+        for deployment in client.read_deployments():
+            for schedule in deployment.schedules:
+                yield deployment, schedule
+
     with get_client(sync_client=True) as client:
-        while runs := client.read_flow_runs(flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=waiting))):
-            for run in runs:
-                client.set_flow_run_state(run.id, cancelled, force=True)
-            count += len(runs)
-        while deployments := client.read_deployments():
-            for deployment in deployments:
-                client.delete_deployment(deployment.id)
-    if count:
-        print(f"{NOTE}cancelled {count} queued runs from before the server asked for credentials; start yours again")
-    marker.touch()
+        before = {(d.name, d.flow_id, s.slug): s.active for d, s in schedules(client) if s.slug}
+        yield
+        for deployment, schedule in schedules(client):
+            active = before.get((deployment.name, deployment.flow_id, schedule.slug), schedule.active)
+            if schedule.active != active:
+                client.update_deployment_schedule(deployment.id, schedule.id, active=active)
+
+
+def main() -> int:
+    """Put right what an earlier start left, then register the deployments; returns the exit status."""
+    home = settings.project_root()
+    settings.configure(home)
+    from flows import recovery  # imports Prefect, which reads its settings from the environment
+
+    def say(text: str) -> None:
+        print(f"{NOTE}{text}")
+
+    recovery.forget_what_anyone_queued(home, say)
+    recovery.close_orphans(home, say)
+    ensure_pool()
+    with schedules_kept():
+        return deploy(home)
 
 
 if __name__ == "__main__":
-    settings.configure(settings.project_root())
-    forget_what_anyone_queued(settings.project_root())
-    ensure_pool()
-    sys.exit(deploy(settings.project_root()))
+    sys.exit(main())

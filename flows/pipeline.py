@@ -26,20 +26,18 @@ settings.configure(settings.project_root())
 from prefect import Task, flow, get_client, get_run_logger, task  # noqa: E402
 from prefect.artifacts import create_markdown_artifact, create_table_artifact  # noqa: E402
 from prefect.cache_policies import NO_CACHE  # noqa: E402
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId  # noqa: E402
-from prefect.exceptions import ObjectNotFound  # noqa: E402
 from prefect.futures import PrefectFuture  # noqa: E402
 from prefect.runtime import flow_run as this_flow_run  # noqa: E402
-from prefect.states import Cancelled, Completed, Crashed, State  # noqa: E402
+from prefect.states import Cancelled, Completed, State  # noqa: E402
 from prefect.task_runners import ThreadPoolTaskRunner  # noqa: E402
 
 from components.addresses import without_secrets  # noqa: E402
 from components.errors import StepError  # noqa: E402
 from components.params import PARAMS_FILE, load_params  # noqa: E402
-from flows import events, records  # noqa: E402
+from flows import events, records, recovery  # noqa: E402
 from flows.definitions import DATA_ABLATION, GROWTH_STUDY, PIPELINE, Definition  # noqa: E402
 from flows.graph import Stage, load_graph, lock_order, locked_outputs, settle_lock_order  # noqa: E402
-from flows.lineage import Lineage, close_lost, numbers  # noqa: E402
+from flows.lineage import Lineage, numbers  # noqa: E402
 from flows.locks import WaitStopped, exclusive  # noqa: E402
 from flows.stages import Outcome, StageFailed, StageRunner, StageStopped  # noqa: E402
 from flows.workspace import Workspace, experiment_exists, prune, save_experiment, workspace  # noqa: E402
@@ -80,7 +78,7 @@ def mark_lost(flow: Any, flow_run: Any, state: State) -> None:
     home = settings.project_root()
     for flow_run_id, record in records.all_of(home):
         if flow_run_id == str(flow_run.id):
-            close_record(home, flow_run_id, record)
+            recovery.close_record(home, flow_run_id, record)
 
 
 def flow_of(definition: Definition, description: str) -> Callable[[Callable[..., State]], Any]:
@@ -136,7 +134,7 @@ def bring_all_up_to_date(definition: Definition, overrides: dict[str, Any], prof
         events.emit("note", text=text)
 
     load_params(home / PARAMS_FILE, overrides, profile)
-    close_what_was_lost(home, say)
+    recovery.close_lost(home, say)
     flow_run_id = this_flow_run.id
     records.write(home, flow_run_id)
     with workspace(home, overrides, profile, say) as place:
@@ -385,25 +383,3 @@ def finish_workspace(run: PipelineRun) -> None:
 def report_numbers(path: Path) -> dict[str, float]:
     """The numbers of a result, or none while there is no result."""
     return numbers(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
-
-
-def close_what_was_lost(home: Path, say: Callable[[str], None]) -> None:
-    """Close the Prefect and MLflow runs of processes that were killed."""
-    for flow_run_id, record in records.lost(home):
-        say(f"flow run {flow_run_id} was killed; what it had finished is kept")
-        close_record(home, flow_run_id, record)
-
-
-def close_record(home: Path, flow_run_id: str, record: Mapping[str, Any]) -> None:
-    """End a flow run, its tasks and its MLflow runs where they still count as running; then forget its record."""
-    killed = Crashed(message="its process was killed")
-    with get_client(sync_client=True) as client, contextlib.suppress(ObjectNotFound):
-        if client.read_flow_run(flow_run_id).state.is_running():
-            client.set_flow_run_state(flow_run_id, killed, force=True)
-        of_this_run = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
-        for task_run in client.read_task_runs(flow_run_filter=of_this_run):
-            if task_run.state.is_running():
-                client.set_task_run_state(task_run.id, killed, force=True)
-    if record.get("mlflow"):
-        close_lost(home, record["mlflow"])
-    records.remove(home, flow_run_id)

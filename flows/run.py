@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from components.errors import StepError
@@ -36,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
         server = connect(root)
         with screen, events.listen(screen.on_event):
-            state = _run(server, arguments.flow, overrides, arguments.profile)
+            state = _run(root, server, arguments.flow, overrides, arguments.profile)
         failure = _failure(state)
     except KeyboardInterrupt:
         print("\nStopped. What had finished is kept; run again to go on from there.", file=sys.stderr)
@@ -55,11 +56,13 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _run(server: Any, flow: str, overrides: dict[str, Any], profile: str | None) -> Any:
+def _run(root: Path, server: Any, flow: str, overrides: dict[str, Any], profile: str | None) -> Any:
+    from flows import recovery
     from flows.pipeline import FLOWS  # a second or two, in which the server starts
 
     if server is not None:
         server.wait()
+        recovery.close_orphans(root, lambda text: events.emit("note", text=text))
     return FLOWS[flow](overrides=overrides, profile=profile, return_state=True)
 
 

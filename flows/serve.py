@@ -23,6 +23,8 @@ def prefect_app(auth: str, port: int) -> App:
     os.environ |= {
         "PREFECT_SERVER_API_AUTH_STRING": auth,
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(sorted(origins)),
+        # Kept in files, so that a server that starts again knows which slots are taken, and by whom.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         "PREFECT_UI_API_URL": "/api",  # whatever name and port a browser reaches the server by
     }
     from prefect.server.api.server import create_app

@@ -5,12 +5,15 @@ is under the guard, writes to a log, and runs none of the services that only sch
 """
 
 import atexit
+import contextlib
 import json
 import os
 import socket
 import sys
+import threading
 import urllib.error
 import urllib.request
+from importlib.metadata import version
 from pathlib import Path
 from subprocess import STDOUT, Popen
 
@@ -18,11 +21,14 @@ from components.errors import StepError
 from components.files import write_private
 from flows import processes
 from flows.access import AUTH, client_variables, new_auth
-from flows.settings import IDLE_SERVICES, log_file, state_folder
+from flows.locks import exclusive
+from flows.settings import IDLE_SERVICES, lock_file, log_file, state_folder
 
 STARTUP_S = 180
 # A gentle end: Prefect writes the last states of tasks from a queue in memory.
 STOP_S = 15
+LOG_BYTES = 1_000_000  # an embedded server's log that is longer starts anew
+RESTARTS = 5  # of an embedded server that dies
 CLIENT_FILE = "prefect.toml"  # where Prefect's own commands look for their settings
 CLIENT_FILE_MARK = "# Written by `make up`, removed when it stops: where the server is and what opens it."
 
@@ -73,18 +79,29 @@ def connect(root: Path) -> "EmbeddedServer | None":
     server = EmbeddedServer(root)
     os.environ |= {"PREFECT_API_URL": server.api} | client_variables(server.auth)
     # At the very end: Prefect sends its last logs and states when the interpreter joins its threads.
-    atexit.register(processes.stop, server.process, STOP_S)
+    atexit.register(server.stop)
     return server
 
 
 class EmbeddedServer:
-    """A Prefect server on a free port of 127.0.0.1, with the project's SQLite."""
+    """A Prefect server on a free port of 127.0.0.1, with the project's SQLite, for as long as this process lives.
+
+    It is started again where it dies: Prefect's client waits for it, and the database has what was said so far.
+    """
 
     def __init__(self, root: Path) -> None:
         self.port = free_port()
         self.api = f"http://127.0.0.1:{self.port}/api"
         self.auth = new_auth()
         self.log = log_file(root, "embedded-server")
+        if self.log.exists() and self.log.stat().st_size > LOG_BYTES:
+            self.log.unlink()
+        # Prefect creates or migrates its database at the first start of a version; two servers at once would collide.
+        self._migrated = root / ".phiforge" / f"migrated-{version('prefect')}"
+        self._migration = contextlib.ExitStack()
+        if not self._migrated.exists():
+            self._migration.enter_context(exclusive(lock_file(root, "migration")))
+        self._stopping = threading.Event()
         self.process = self._start()
 
     def _start(self) -> Popen:
@@ -102,11 +119,11 @@ class EmbeddedServer:
         }
         environment.pop("PREFECT_API_URL", None)
         command = processes.guarded("flows.serve", "prefect", "--port", str(self.port))
-        with open(self.log, "w", encoding="utf-8") as log:
+        with open(self.log, "a", encoding="utf-8") as log:
             return processes.start(command, env=environment, stdout=log, stderr=STDOUT)
 
     def wait(self) -> None:
-        """Return when the server answers.
+        """Return when the server answers, and keep it running from then on.
 
         Raises:
             StepError: it ended or did not answer in time; with its last words.
@@ -115,12 +132,27 @@ class EmbeddedServer:
         def ready() -> bool:
             return self.process.poll() is not None or answers(f"{self.api}/health")
 
-        ready_in_time = processes.wait_until(ready, STARTUP_S)
-        if self.process.poll() is not None or not ready_in_time:
-            state = "ended" if self.process.poll() is not None else f"did not answer within {STARTUP_S} s"
-            raise StepError(
-                f"the embedded Prefect server {state}; its log {self.log} ends with:\n{processes.tail(self.log)}"
-            )
+        with self._migration:
+            ready_in_time = processes.wait_until(ready, STARTUP_S)
+            if self.process.poll() is not None or not ready_in_time:
+                state = "ended" if self.process.poll() is not None else f"did not answer within {STARTUP_S} s"
+                raise StepError(
+                    f"the embedded Prefect server {state}; its log {self.log} ends with:\n{processes.tail(self.log)}"
+                )
+            self._migrated.touch()
+        threading.Thread(target=self._keep_running, daemon=True).start()
+
+    def _keep_running(self) -> None:
+        for _ in range(RESTARTS):
+            while not self._stopping.wait(0.5):
+                if self.process.poll() is not None:
+                    self.process = self._start()
+                    break
+
+    def stop(self) -> None:
+        """End the server; it writes the last states of runs first."""
+        self._stopping.set()
+        processes.stop(self.process, STOP_S)
 
 
 def answers(url: str, timeout: float = 2) -> bool:

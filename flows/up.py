@@ -1,7 +1,8 @@
 """`make up`: Prefect server and worker, MLflow and the panel together on 127.0.0.1, `python -m flows.up`.
 
 A taken port is named before anything starts. Each service is waited for until it is healthy; the worker starts when
-the server has its deployments. All stop together: on Ctrl-C or SIGTERM (exit status 0), or when one of them dies (1).
+the server has its deployments. A service that dies is started again, with growing pauses. All stop together: on
+Ctrl-C or SIGTERM (exit status 0), or when one of them dies again and again (1).
 What each says lies in .phiforge/logs.
 """
 
@@ -33,6 +34,7 @@ from flows.server import (
 
 HOST = "127.0.0.1"
 HEALTHY_S = 180  # a first start migrates two databases
+RESTARTS, RESTARTS_S = 5, 600  # a service that ends more often than this stops the platform
 GENTLE_S = {"worker": 20, "prefect": 15}  # the server writes the last states of runs from a queue in memory
 STOP_ORDER = ("panel", "worker", "mlflow", "prefect")
 
@@ -48,8 +50,8 @@ class Service:
     environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen | None = None
 
-    def start(self, root: Path) -> None:
-        with open(settings.log_file(root, self.name), "w", encoding="utf-8") as log:
+    def start(self, root: Path, again: bool = False) -> None:
+        with open(settings.log_file(root, self.name), "a" if again else "w", encoding="utf-8") as log:
             self.process = processes.start(
                 self.command, cwd=root, env=os.environ | self.environment, stdout=log, stderr=subprocess.STDOUT
             )
@@ -109,10 +111,34 @@ class Platform:
             self._wait_for(name)
 
     def watch(self) -> None:
-        """Return never: raise Stopped when asked to, or StepError when a service dies."""
+        """Start a service that ends again, until asked to stop.
+
+        Raises:
+            Stopped: asked to stop.
+            StepError: a service ends again and again; with its last words.
+        """
+        ends: dict[str, list[float]] = {name: [] for name in self.services}
         while True:
-            self._check()
-            time.sleep(0.2)
+            if self.asked_to_stop.wait(0.2):
+                raise Stopped
+            for name, service in self.services.items():
+                if service.dead:
+                    self._start_again(service, ends[name])
+
+    def _start_again(self, service: Service, ends: list[float]) -> None:
+        now = time.monotonic()
+        ends[:] = [*(end for end in ends if now - end < RESTARTS_S), now]
+        said = f"{service.name} ended with status {service.process.returncode}"
+        if len(ends) > RESTARTS:
+            raise StepError(
+                f"{said}, {len(ends)} times within {RESTARTS_S // 60} minutes; {self._last_words(service.name)}"
+            )
+        print(f"{said}; starting it again ({len(ends)} of {RESTARTS})", flush=True)
+        if self.asked_to_stop.wait(2.0 ** (len(ends) - 1)):
+            raise Stopped
+        if service.name == "worker":
+            self._deploy()  # closes the runs that were lost with it
+        service.start(self.root, again=True)
 
     def stop(self) -> None:
         """Stop all services, those first that others do not need; nothing is left running."""

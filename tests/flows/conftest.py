@@ -15,9 +15,10 @@ import pytest
 REPOSITORY = Path(__file__).parents[2]
 
 
-def _load_toy() -> ModuleType:
-    specification = importlib.util.spec_from_file_location("toy_project", Path(__file__).with_name("toy.py"))
+def _load(name: str) -> ModuleType:
+    specification = importlib.util.spec_from_file_location(f"{name}_project", Path(__file__).with_name(f"{name}.py"))
     module = importlib.util.module_from_spec(specification)
+    sys.modules[module.__name__] = module  # dataclasses look their module up
     specification.loader.exec_module(module)
     return module
 
@@ -25,7 +26,13 @@ def _load_toy() -> ModuleType:
 @pytest.fixture(scope="session")
 def toy() -> ModuleType:
     """The helpers of toy.py."""
-    return _load_toy()
+    return _load("toy")
+
+
+@pytest.fixture(scope="session")
+def running() -> ModuleType:
+    """The helpers of running.py, which start the whole platform."""
+    return _load("running")
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ One platform for all tests of this file, as `make up` starts it, on the toy proj
 
 import http.server
 import json
-import os
 import shutil
 import signal
 import socket
@@ -17,8 +16,8 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -37,84 +36,16 @@ CONTENT_TYPES = (
 )
 
 
-@dataclass
-class Up:
-    """A running platform."""
-
-    root: Path
-    process: subprocess.Popen
-    ports: dict[str, int]
-    auth: str
-    output: Path
-
-    def url(self, name: str, path: str = "/") -> str:
-        return f"http://127.0.0.1:{self.ports[name]}{path}"
-
-    def operator(self) -> httpx.Client:
-        """A client of Prefect's API with the credentials."""
-        name, _, secret = self.auth.partition(":")
-        return httpx.Client(base_url=self.url("prefect", "/api"), auth=(name, secret), timeout=30)
-
-    def deployment(self, name: str = "pipeline/local") -> str:
-        with self.operator() as client:
-            return client.get(f"/deployments/name/{name}").raise_for_status().json()["id"]
-
-
-def start(root: Path, environment: dict[str, str]) -> Up:
-    ports = {name: free_port() for name in ("prefect", "mlflow", "panel")}
-    options = [word for name, port in ports.items() for word in (f"--{name}-port", str(port))]
-    output = root.parent / "up.log"
-    with open(output, "w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "flows.up", *options],
-            cwd=REPOSITORY, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
-    deadline = time.monotonic() + 240
-    while "Up:" not in output.read_text():
-        assert process.poll() is None, output.read_text()
-        assert time.monotonic() < deadline, output.read_text()
-        time.sleep(0.2)
-    record = json.loads((root / ".phiforge" / "up.json").read_text())
-    return Up(root, process, ports, record["auth"], output)
-
-
-def stop(up: Up) -> None:
-    up.process.send_signal(signal.SIGINT)
-    try:
-        up.process.wait(90)
-    except subprocess.TimeoutExpired:
-        os.killpg(up.process.pid, signal.SIGKILL)
-        raise
-
-
-def environment_of(root: Path) -> dict[str, str]:
-    """A plain environment, in which nothing of this test run is set."""
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "PHIFORGE_", "MLFLOW_"))
-    }
-    return kept | {"PHIFORGE_HOME": str(root), "TOY_TRACE": str(root / "trace")}
-
-
-def make_project(toy, root: Path) -> Path:
-    """A toy project with what `make up` looks for: the deployments, the flows that they name, and the panel."""
-    toy.make_project(root)
-    shutil.copy(REPOSITORY / "prefect.yaml", root)
-    for folder in ("flows", "ui"):
-        shutil.copytree(REPOSITORY / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    return root
-
-
 @pytest.fixture(scope="module")
-def up(toy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    root = make_project(toy, tmp_path_factory.mktemp("closed") / "my project")
-    running = start(root, environment_of(root))
+def up(running, toy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    platform = running.start(running.make_project(toy, tmp_path_factory.mktemp("closed") / "my project"))
     try:
-        yield running
+        yield platform
     finally:
-        stop(running)
+        running.stop(platform)
 
 
-def routes(up: Up) -> Iterator[tuple[str, str, str]]:
+def routes(up: Any) -> Iterator[tuple[str, str, str]]:
     """(service, method, path) of everything that the services answer to, with made-up path parameters."""
     from mlflow.server import app as flask_app
     from mlflow.server.fastapi_app import app as fastapi_app
@@ -149,7 +80,7 @@ def routes(up: Up) -> Iterator[tuple[str, str, str]]:
         yield from (("panel", method, path) for method in ("GET", "POST", "PUT", "DELETE"))
 
 
-def contents(up: Up) -> dict[str, int]:
+def contents(up: Any) -> dict[str, int]:
     """How many rows each table of the databases holds, but for those that the services write by themselves."""
     counts = {}
     busy = {"work_pool", "work_queue", "worker", "events", "event_resources", "automation_bucket", "deployment"}
@@ -190,7 +121,7 @@ def test_the_secret_is_in_no_argument_no_log_and_no_open_file(up):
     assert all(path.stat().st_mode & 0o077 == 0 for path in holders)
 
 
-def basic(up: Up) -> str:
+def basic(up: Any) -> str:
     from flows.access import basic
 
     return basic(up.auth)
@@ -253,24 +184,12 @@ def test_websockets_ask_too(up, path):
         first_answer(panel)
 
 
-def test_prefects_own_commands_work_in_the_folder(up):
+def test_prefects_own_commands_work_in_the_folder(up, running):
     command = [sys.executable, "-m", "prefect", "deployment", "ls"]
     done = subprocess.run(
-        command, cwd=up.root, env=environment_of(up.root), capture_output=True, text=True, check=False
+        command, cwd=up.root, env=running.environment_of(up.root), capture_output=True, text=True, check=False
     )
     assert "pipeline/local" in done.stdout, done.stdout + done.stderr
-
-
-def finished(up: Up, run: str) -> dict:
-    """A flow run's state when it has ended."""
-    deadline = time.monotonic() + 120
-    with up.operator() as client:
-        while True:
-            found = client.get(f"/flow_runs/{run}").raise_for_status().json()
-            if found["state"]["type"] in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}:
-                return found["state"]
-            assert time.monotonic() < deadline, found["state"]
-            time.sleep(0.5)
 
 
 def test_a_stolen_token_changes_no_command(up, tmp_path):
@@ -287,7 +206,7 @@ def test_a_stolen_token_changes_no_command(up, tmp_path):
         }
         client.patch("/work_pools/local", json={"base_job_template": open_template}).raise_for_status()
         made = client.post(path, json={"job_variables": {"command": f"touch '{flag}'"}}).raise_for_status().json()
-    state = finished(up, made["id"])
+    state = up.finished(made["id"])
     assert state["type"] == "CRASHED"
     assert "job variables command" in state["message"]
     assert not flag.exists()
@@ -318,8 +237,8 @@ def test_a_stolen_token_brings_no_code(up, tmp_path):
             runs[flow] = (
                 client.post(f"/deployments/{deployment}/create_flow_run", json=bad).raise_for_status().json()["id"]
             )
-    assert finished(up, runs[ours])["type"] == "FAILED"  # our flow ran, and refused its parameters
-    state = finished(up, runs[theirs])
+    assert up.finished(runs[ours])["type"] == "FAILED"  # our flow ran, and refused its parameters
+    state = up.finished(runs[theirs])
     assert state["type"] == "CRASHED"
     assert "not a flow of this project" in state["message"]
     assert not flag.exists()
@@ -364,7 +283,7 @@ async function attempt(name, work) {{
 
 
 @pytest.fixture
-def evil_site(up: Up) -> Iterator[str]:
+def evil_site(up: Any) -> Iterator[str]:
     """A page of another origin on this machine, as a web site or a neighbour's server would serve it."""
     page = ATTACK.format(deployment=up.deployment(), **up.ports).encode()
 
@@ -425,10 +344,10 @@ def test_a_page_in_a_browser_changes_nothing(up, evil_site, chromium, logged_in)
     assert not outside
 
 
-def test_what_anyone_queued_before_is_not_started(toy, tmp_path):
+def test_what_anyone_queued_before_is_not_started(running, toy, tmp_path):
     """A project whose server was open: its queued run is cancelled, its deployments are registered anew."""
-    root = make_project(toy, tmp_path / "old project")
-    environment = environment_of(root) | {"PREFECT_HOME": str(root / ".phiforge" / "prefect")}
+    root = running.make_project(toy, tmp_path / "old project")
+    environment = running.environment_of(root) | {"PREFECT_HOME": str(root / ".phiforge" / "prefect")}
     (root / ".phiforge").mkdir()
     port = free_port()
     command = [sys.executable, "-m", "prefect", "server", "start", "--port", str(port), "--no-ui"]
@@ -450,17 +369,17 @@ def test_what_anyone_queued_before_is_not_started(toy, tmp_path):
     finally:
         old.send_signal(signal.SIGINT)
         old.wait(60)
-    running = start(root, environment_of(root))
+    platform = running.start(root)
     try:
-        assert "cancelled 1 queued runs" in running.output.read_text()
-        state = finished(running, queued)
+        assert "cancelled 1 queued runs" in platform.output.read_text()
+        state = platform.finished(queued)
         assert state["type"] == "CANCELLED"
-        with running.operator() as client:
+        with platform.operator() as client:
             names = {found["name"] for found in client.post("/deployments/filter", json={}).json()}
         assert names == {"local"}
         assert toy.starts(root, "prepare") == 0
     finally:
-        stop(running)
+        running.stop(platform)
 
 
 def wait_for_port(port: int, process: subprocess.Popen) -> None:

@@ -1,8 +1,6 @@
 """`make up` and the files of the platform."""
 
-import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -61,35 +59,21 @@ def test_up_stops_all_when_one_dies(project, monkeypatch, capfd):
 
 
 @pytest.fixture
-def platform(project, monkeypatch) -> Iterator[Path]:
-    """`make up` of the toy project with the deployments as they are shipped; yields the project's folder."""
-    for name in ("flows", "components"):
-        (project / name).symlink_to(REPOSITORY / name)
-    shutil.copy(REPOSITORY / "prefect.yaml", project)
-    for name in ("PREFECT_API_URL", "PREFECT_HOME", "MLFLOW_TRACKING_URI"):  # other tests' servers
-        monkeypatch.delenv(name, raising=False)
-    ports = [part for name in ("prefect", "mlflow") for part in (f"--{name}-port", str(server.free_port()))]
-    command = [sys.executable, "-m", "flows.up", *ports]
-    with open(project / "trace" / "up.log", "w") as log:
-        running = processes.start(command, cwd=REPOSITORY, stdout=log, stderr=subprocess.STDOUT)
+def platform(running, toy, tmp_path) -> Iterator[object]:
+    """`make up` of the toy project with the deployments as they are shipped."""
+    up = running.start(running.make_project(toy, tmp_path / "my project"), panel=False)
     try:
-        assert processes.wait_until(lambda: running.poll() is not None or is_up(project), up.HEALTHY_S)
-        assert running.poll() is None, (project / "trace" / "up.log").read_text()
-        yield project
+        yield up
     finally:
-        processes.stop(running, 60)
-
-
-def is_up(project: Path) -> bool:
-    return "Up:" in (project / "trace" / "up.log").read_text()
+        running.stop(up)
 
 
 @pytest.mark.slow
-def test_the_nightly_schedule_is_planned_and_starts_runs_once_it_is_switched_on(platform):
+def test_the_nightly_schedule_is_planned_and_starts_runs_once_it_is_switched_on(platform, running):
     command = [sys.executable, Path(__file__).with_name("nightly.py")]
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    environment = running.environment_of(platform.root) | {"PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    log = settings.log_file(platform, "prefect").read_text()
+    log = settings.log_file(platform.root, "prefect").read_text()
     assert done.returncode == 0, log + done.stderr
     planned, ended = done.stdout.splitlines()
     assert set(planned.split()) == {"02:30"}

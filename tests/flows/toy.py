@@ -80,7 +80,9 @@ def make_project(root: Path) -> Path:
     (root / "step.py").write_text(STEP)
     (root / "dvc.yaml").write_text(PIPELINE)
     (root / "params.yaml").write_text(PARAMS)
-    ignored = "/data/\n/models/\n/reports/\n/workspaces/\n/.phiforge/\n/prefect.toml\n/mlflow.db*\n/mlartifacts/\n/trace/\n"
+    ignored = (
+        "/data/\n/models/\n/reports/\n/workspaces/\n/.phiforge/\n/prefect.toml\n/mlflow.db*\n/mlartifacts/\n/trace/\n"
+    )
     (root / ".gitignore").write_text(ignored)
     (root / ".dvcignore").write_text("/workspaces\n/.phiforge\n/trace\n")
     (root / "profiles").mkdir()

@@ -1,0 +1,107 @@
+"""What a start puts right: runs whose process is gone, the slots that they held, and what strangers had queued.
+
+A power cut, a kill or a crashed server leaves runs that count as running for ever, and slots that stay taken. Whoever
+starts next, `make up` or a single run, compares what the server says with the processes that there are.
+"""
+
+import contextlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from prefect import get_client
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterId,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Cancelled, Crashed
+
+from flows import records
+from flows.lineage import close_lost as close_lost_record
+from flows.settings import state_folder
+
+Say = Callable[[str], None]
+UNDER_WAY = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
+QUEUED = [StateType.SCHEDULED, StateType.PENDING, StateType.PAUSED]
+
+
+def close_lost(home: Path, say: Say) -> None:
+    """Close the Prefect and MLflow runs of processes that were killed."""
+    for flow_run_id, record in list(records.lost(home)):
+        say(f"flow run {flow_run_id} was killed; what it had finished is kept")
+        close_record(home, flow_run_id, record)
+
+
+def close_record(home: Path, flow_run_id: str, record: Mapping[str, Any]) -> None:
+    """End a flow run, its tasks and its MLflow runs where they still count as running; then forget its record."""
+    with get_client(sync_client=True) as client, contextlib.suppress(ObjectNotFound):
+        crash(client, client.read_flow_run(flow_run_id))
+    if record.get("mlflow"):
+        close_lost_record(home, record["mlflow"])
+    records.remove(home, flow_run_id)
+
+
+def crash(client: SyncPrefectClient, run: FlowRun) -> None:
+    """Mark a flow run and its tasks as crashed where they count as under way; this frees the run's slot too."""
+    killed = Crashed(message="its process was killed")
+    if run.state.type in UNDER_WAY:
+        client.set_flow_run_state(run.id, killed, force=True)
+    of_this_run = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
+    for task_run in client.read_task_runs(flow_run_filter=of_this_run):
+        if task_run.state.is_running():
+            client.set_task_run_state(task_run.id, killed, force=True)
+
+
+def close_orphans(home: Path, say: Say) -> None:
+    """Mark as crashed every run of a worker that is under way without a process, and free the slots of all deployments.
+
+    For a start that finds no worker: `make up` before its own, and a single run that brings its own server.
+    """
+    close_lost(home, say)
+    alive = {flow_run_id for flow_run_id, _ in records.all_of(home)}
+    with get_client(sync_client=True) as client:
+        for run in runs_in(client, UNDER_WAY):
+            if run.deployment_id and str(run.id) not in alive:
+                say(f"flow run {run.name} was lost with its worker; what it had finished is kept")
+                crash(client, run)
+        held = {run.deployment_id for run in runs_in(client, UNDER_WAY)}
+        for deployment in client.read_deployments():
+            limit = deployment.global_concurrency_limit
+            if limit is not None and limit.active_slots and deployment.id not in held:
+                client.update_global_concurrency_limit(limit.name, GlobalConcurrencyLimitUpdate(active_slots=0))
+
+
+def forget_what_anyone_queued(home: Path, say: Say) -> None:
+    """Once per project: cancel queued runs and remove deployments from before its server asked for credentials.
+
+    Until then, any page that a person visited could queue a run or add a schedule. The deployments are registered again
+    right after, without schedules that prefect.yaml does not name.
+    """
+    marker = state_folder(home) / "closed"
+    if marker.exists():
+        return
+    cancelled = Cancelled(message="queued before the server asked for credentials; start it again if it is yours")
+    count = 0
+    with get_client(sync_client=True) as client:
+        while runs := runs_in(client, QUEUED):
+            for run in runs:
+                client.set_flow_run_state(run.id, cancelled, force=True)
+            count += len(runs)
+        while deployments := client.read_deployments():
+            for deployment in deployments:
+                client.delete_deployment(deployment.id)
+    if count:
+        say(f"cancelled {count} queued runs from before the server asked for credentials; start yours again")
+    marker.touch()
+
+
+def runs_in(client: SyncPrefectClient, states: list[StateType]) -> list[FlowRun]:
+    """Up to 200 flow runs that are in one of these states."""
+    wanted = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=states)))
+    return client.read_flow_runs(flow_run_filter=wanted, limit=200)

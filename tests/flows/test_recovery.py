@@ -1,0 +1,188 @@
+"""What is killed, and what the next start makes of it."""
+
+import contextlib
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import psutil
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def wait_until(ready, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def tree(process: subprocess.Popen) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def kill(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(processes, timeout=20)
+
+
+def named(process: subprocess.Popen, words: str) -> list[psutil.Process]:
+    """Processes below one whose command line holds these words."""
+    found = []
+    for child in tree(process):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if words in " ".join(child.cmdline()):
+                found.append(child)
+    return found
+
+
+def mlflow_states(root: Path) -> set[str]:
+    with closing(sqlite3.connect(root / "mlflow.db", timeout=30)) as db:
+        return {row[0] for row in db.execute("select status from runs")}
+
+
+@pytest.mark.slow
+def test_a_power_cut_blocks_nothing(running, toy, tmp_path):
+    """Two runs under way and a third waiting; everything is killed; all three are settled after the next start."""
+    root = running.make_project(toy, tmp_path / "my project")
+    up = running.start(root, panel=False)
+    (root / "trace" / "slow").touch()
+    first = up.launch(overrides={"seed": 11})
+    second = up.launch(overrides={"seed": 12})
+    wait_until(lambda: toy.starts(root, "train") == 1)  # the other waits for the device
+    third = up.launch(overrides={"seed": 13})
+    wait_until(lambda: up.state(third)["name"] == "AwaitingConcurrencySlot")
+    everything = [psutil.Process(up.process.pid), *tree(up.process)]
+    kill(everything)
+    wait_until(lambda: not any(process.is_running() for process in everything), 20)
+    (root / "trace" / "slow").unlink()
+    up = running.start(root, panel=False)
+    try:
+        assert [up.state(run)["type"] for run in (first, second)] == ["CRASHED", "CRASHED"]
+        assert up.finished(third)["type"] == "COMPLETED"
+        assert up.finished(up.launch(overrides={"seed": 11}))["type"] == "COMPLETED"
+        assert "RUNNING" not in mlflow_states(root)
+        with up.operator() as client:
+            limit = client.get(f"/deployments/{up.deployment()}").json()["global_concurrency_limit"]
+        assert limit["active_slots"] == 0
+    finally:
+        running.stop(up)
+
+
+@pytest.mark.slow
+def test_services_that_are_killed_are_started_again(running, toy, tmp_path):
+    """A run dies with its worker, nothing of it is left, and it is closed; a server's end does not end a run."""
+    root = running.make_project(toy, tmp_path / "my project")
+    up = running.start(root, panel=False)
+    try:
+        (root / "trace" / "slow").touch()
+        run = up.launch()
+        wait_until(lambda: toy.starts(root, "train") == 1)
+        [worker] = named(up.process, "flows.worker")
+        below = worker.children(recursive=True)
+        assert below
+        kill([worker])
+        wait_until(lambda: not any(process.is_running() for process in below), 20)
+        assert up.finished(run)["type"] == "CRASHED"
+        (root / "trace" / "slow").unlink()
+        again = up.launch()
+        assert up.finished(again)["type"] == "COMPLETED"
+        assert "worker ended with status -9; starting it again (1 of 5)" in up.output.read_text()
+        assert "RUNNING" not in mlflow_states(root)
+
+        (root / "trace" / "slow").touch()
+        run = up.launch(overrides={"seed": 5})
+        wait_until(lambda: toy.starts(root, "train") == 3)
+        kill(named(up.process, "flows.serve prefect"))
+        wait_until(lambda: "prefect ended with status -9; starting it again" in up.output.read_text())
+        assert up.finished(run, 180)["type"] == "COMPLETED"
+    finally:
+        running.stop(up)
+
+
+@pytest.mark.slow
+def test_a_schedule_stays_as_a_person_set_it(running, toy, tmp_path):
+    root = running.make_project(toy, tmp_path / "my project")
+    for expected in (False, True):
+        up = running.start(root, panel=False)
+        try:
+            with up.operator() as client:
+                [schedule] = client.get(f"/deployments/{up.deployment()}").json()["schedules"]
+                assert schedule["active"] is expected
+                path = f"/deployments/{up.deployment()}/schedules/{schedule['id']}"
+                client.patch(path, json={"active": True}).raise_for_status()
+        finally:
+            running.stop(up)
+
+
+def run_alone(running, root: Path, *arguments: str) -> subprocess.Popen:
+    """`make run` in a process of its own, with a server of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "flows.run", *arguments],
+        cwd=REPOSITORY,
+        env=running.environment_of(root),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+@pytest.mark.slow
+def test_a_run_survives_its_server(running, toy, tmp_path):
+    root = toy.make_project(tmp_path / "my project")
+    (root / "trace" / "slow").touch()
+    run = run_alone(running, root)
+    wait_until(lambda: toy.starts(root, "train") == 1)
+    kill(named(run, "flows.serve prefect"))
+    output, _ = run.communicate(timeout=240)
+    assert run.returncode == 0, output
+    assert "Traceback" not in output
+    assert mlflow_states(root) <= {"FINISHED"}
+
+
+@pytest.mark.slow
+def test_first_runs_at_once_in_a_fresh_folder_all_succeed(running, toy, tmp_path):
+    root = toy.make_project(tmp_path / "my project")
+    runs = [run_alone(running, root, "--set", f"seed={seed}") for seed in (1, 2, 3)]
+    outputs = [run.communicate(timeout=400)[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0, 0], "\n".join(outputs)
+
+
+def test_a_run_of_a_dead_worker_is_closed_and_its_slot_freed(project, prefect_api, toy):
+    """The embedded way, on a server that has such a run: closed, unless its process is there."""
+    from prefect import get_client
+    from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
+    from prefect.states import Pending, Running
+
+    from flows import records, recovery
+    from flows.pipeline import pipeline
+
+    said = []
+    with get_client(sync_client=True) as client:
+        flow = client.create_flow(pipeline)
+        deployment = client.create_deployment(flow, f"lost-{os.getpid()}", concurrency_limit=2)
+        runs = [client.create_flow_run_from_deployment(deployment, parameters={}) for _ in range(3)]
+        client.set_flow_run_state(runs[0].id, Pending(), force=True)
+        client.set_flow_run_state(runs[1].id, Running(), force=True)
+        client.set_flow_run_state(runs[2].id, Running(), force=True)
+        records.write(project, str(runs[2].id))  # this process works on it
+        recovery.close_orphans(project, said.append)
+        kinds = [client.read_flow_run(run.id).state.type.value for run in runs]
+        assert kinds == ["CRASHED", "CRASHED", "RUNNING"]
+        assert len([line for line in said if "lost with its worker" in line]) >= 2
+        records.remove(project, str(runs[2].id))
+        limit = client.read_deployment(deployment).global_concurrency_limit
+        client.update_global_concurrency_limit(limit.name, GlobalConcurrencyLimitUpdate(active_slots=2))
+        recovery.close_orphans(project, said.append)
+        assert client.read_flow_run(runs[2].id).state.is_crashed()
+        assert client.read_deployment(deployment).global_concurrency_limit.active_slots == 0
+        client.delete_deployment(deployment)
