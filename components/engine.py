@@ -5,6 +5,7 @@ inputs give equal outputs. What a lost Ray node was working on is given to anoth
 """
 
 import os
+import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -74,7 +75,15 @@ def _call(function: Callable[[Item], Result], item: Item) -> Result:
     return function(item)
 
 
+def _close_to_strangers() -> None:
+    """Make a Ray cluster of this process ask for a token. Ray listens on every interface and runs what it is sent."""
+    if not os.environ.get("RAY_AUTH_TOKEN"):
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+
+
 def _map_ray(function: Callable[[Item], Result], items: list[Item], params: EngineParams) -> Iterator[Result]:
+    if not params.ray_address:
+        _close_to_strangers()
     import ray
 
     started_here = not ray.is_initialized()

@@ -29,6 +29,38 @@ def test_ray_gives_the_same() -> None:
     ]
 
 
+ASK_RAY = """
+import os, subprocess, sys, ray
+ray.init(address=sys.argv[1], log_to_driver=False)
+print("inside", ray.get(ray.remote(lambda: 7).remote()))
+"""
+
+
+def ask_ray(environment: dict[str, str], address: str) -> str:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")} | environment
+    command = [sys.executable, "-c", ASK_RAY, address]
+    return subprocess.run(command, env=kept, capture_output=True, text=True, check=False).stdout
+
+
+def ask_own_cluster(environments: list[dict[str, str]]) -> list[str]:
+    """Runs in a worker of the local cluster: asks that very cluster, as somebody else on the network would."""
+    import ray
+
+    address = ray.get_runtime_context().gcs_address
+    return [ask_ray(environment, address) for environment in environments]
+
+
+@pytest.mark.slow
+def test_a_local_ray_cluster_asks_for_its_token() -> None:
+    guess = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}
+    engine = EngineParams(kind="ray", workers=2)
+    [answers, _] = map_shards(ask_own_cluster, [[{"RAY_AUTH_MODE": "disabled"}, guess], []], engine)
+    assert answers == ["", ""]
+    token = {name: os.environ[name] for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
+    [answers, _] = map_shards(ask_own_cluster, [[token], []], engine)
+    assert answers == ["inside 7\n"]
+
+
 @pytest.mark.parametrize("kind", ["serial", "threads", "processes"])
 def test_the_exception_of_a_worker_is_raised(kind: str) -> None:
     with pytest.raises(ValueError, match=r"negative|not defined"):
