@@ -129,6 +129,7 @@ class Platform:
         now = time.monotonic()
         ends[:] = [*(end for end in ends if now - end < RESTARTS_S), now]
         said = f"{service.name} ended with status {service.process.returncode}"
+        service.process = None
         if len(ends) > RESTARTS:
             raise StepError(
                 f"{said}, {len(ends)} times within {RESTARTS_S // 60} minutes; {self._last_words(service.name)}"

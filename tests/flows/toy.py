@@ -28,7 +28,7 @@ if flag.exists():
     sys.exit(1)
 if name == "train":
     slow = Path(os.environ["TOY_TRACE"]) / "slow"
-    total = 600 if slow.exists() else 2
+    total = int(slow.read_text() or 600) if slow.exists() else 2
     for done in range(1, total + 1):
         time.sleep(0.1)
         print(f"progress done={done} total={total} loss={4 / done:.3f} tokens_s=1000", flush=True)
