@@ -76,7 +76,11 @@ def _call(function: Callable[[Item], Result], item: Item) -> Result:
 
 
 def _close_to_strangers() -> None:
-    """Make a Ray cluster of this process ask for a token. Ray listens on every interface and runs what it is sent."""
+    """Keep a Ray cluster of this process on the loopback, and make it ask for a token; Ray runs what it is sent.
+
+    Ray reads both when it is imported. By default it listens on every interface and asks for nothing.
+    """
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     if not os.environ.get("RAY_AUTH_TOKEN"):
         os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 

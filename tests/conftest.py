@@ -1,12 +1,17 @@
 """Fixtures that every test may use."""
 
 import os
+import secrets
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 import components  # noqa: F401 - sets the environment before any test imports torch
+
+# Ray reads this when it is imported, and some tests import it before the engine can say so.
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 # A shared machine stalls now and then; a slow example is no failure.
 settings.register_profile("phiforge", deadline=None)

@@ -50,6 +50,38 @@ def ask_own_cluster(environments: list[dict[str, str]]) -> list[str]:
     return [ask_ray(environment, address) for environment in environments]
 
 
+def listening_on(_: int) -> set[str]:
+    """Runs in a worker of the local cluster: addresses on which the processes of the cluster listen."""
+    cluster = psutil.Process(os.getppid()).parent() or psutil.Process(os.getppid())
+    listening = {
+        connection.laddr.ip
+        for process in [cluster, *cluster.children(recursive=True)]
+        for connection in process.net_connections(kind="inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert listening
+    return listening
+
+
+RAY_LISTENS = """
+from components.engine import map_shards
+from components.params import EngineParams
+from tests.components.test_engine import listening_on
+print(*set().union(*map_shards(listening_on, [1, 2], EngineParams(kind="ray", workers=2))))
+"""
+
+
+@pytest.mark.slow
+def test_a_local_ray_cluster_listens_on_the_loopback_alone() -> None:
+    root = Path(__file__).parents[2]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    command = [sys.executable, "-c", RAY_LISTENS]
+    environment = kept | {"PYTHONPATH": str(root)}
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.split()) <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+
+
 @pytest.mark.slow
 def test_a_local_ray_cluster_asks_for_its_token() -> None:
     guess = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}
