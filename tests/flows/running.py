@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -82,6 +83,17 @@ def start(root: Path, panel: bool = True) -> Up:
         time.sleep(0.2)
     record = json.loads((root / ".phiforge" / "up.json").read_text())
     return Up(root, process, ports, record["auth"], output)
+
+
+@contextlib.contextmanager
+def platform(root: Path, panel: bool = True) -> Iterator[Up]:
+    """The platform of a project during the block, unless the block ends it."""
+    up = start(root, panel)
+    try:
+        yield up
+    finally:
+        if up.process.poll() is None:
+            stop(up)
 
 
 def stop(up: Up) -> None:

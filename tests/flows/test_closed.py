@@ -38,11 +38,8 @@ CONTENT_TYPES = (
 
 @pytest.fixture(scope="module")
 def up(running, toy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    platform = running.start(running.make_project(toy, tmp_path_factory.mktemp("closed") / "my project"))
-    try:
+    with running.platform(running.make_project(toy, tmp_path_factory.mktemp("closed") / "my project")) as platform:
         yield platform
-    finally:
-        running.stop(platform)
 
 
 def routes(up: Any) -> Iterator[tuple[str, str, str]]:
@@ -369,8 +366,7 @@ def test_what_anyone_queued_before_is_not_started(running, toy, tmp_path):
     finally:
         old.send_signal(signal.SIGINT)
         old.wait(60)
-    platform = running.start(root)
-    try:
+    with running.platform(root) as platform:
         assert "cancelled 1 queued runs" in platform.output.read_text()
         state = platform.finished(queued)
         assert state["type"] == "CANCELLED"
@@ -378,8 +374,6 @@ def test_what_anyone_queued_before_is_not_started(running, toy, tmp_path):
             names = {found["name"] for found in client.post("/deployments/filter", json={}).json()}
         assert names == {"local"}
         assert toy.starts(root, "prepare") == 0
-    finally:
-        running.stop(platform)
 
 
 def wait_for_port(port: int, process: subprocess.Popen) -> None:

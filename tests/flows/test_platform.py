@@ -61,11 +61,8 @@ def test_up_stops_all_when_one_dies(project, monkeypatch, capfd):
 @pytest.fixture
 def platform(running, toy, tmp_path) -> Iterator[object]:
     """`make up` of the toy project with the deployments as they are shipped."""
-    up = running.start(running.make_project(toy, tmp_path / "my project"), panel=False)
-    try:
+    with running.platform(running.make_project(toy, tmp_path / "my project"), panel=False) as up:
         yield up
-    finally:
-        running.stop(up)
 
 
 @pytest.mark.slow
