@@ -106,3 +106,21 @@ def test_a_malformed_task_leaves_the_others_their_scores(exam, checkpoint, tmp_p
     (exam / "opposite.jsonl").write_text("")
     with pytest.raises(StepError, match=r"no task can be read: addition.jsonl, line 13"):
         benchmark(checkpoint, "exam", exam, 0, tmp_path / "t", BenchmarkingParams(threads=1))
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/secret", "..\\secret", "sub/../../secret"])
+def test_a_task_names_a_file_of_the_exam_and_none_elsewhere(exam, name):
+    (exam.parent / "secret.jsonl").write_text(json.dumps(GOOD) + "\n")
+    about = json.loads((exam / "exam.json").read_text())
+    about["tasks"][name] = about["tasks"]["addition"]
+    (exam / "exam.json").write_text(json.dumps(about))
+    with pytest.raises(StepError, match="leads out of its folder"):
+        load_exam(exam)
+
+
+def test_a_tasks_file_is_no_link_that_leads_elsewhere(exam, tmp_path):
+    (tmp_path / "secret.jsonl").write_text(json.dumps(GOOD) + "\n")
+    (exam / "addition.jsonl").unlink()
+    (exam / "addition.jsonl").symlink_to(tmp_path / "secret.jsonl")
+    with pytest.raises(StepError, match="'addition.jsonl' is a link that leads out of its folder"):
+        load_exam(exam)
