@@ -57,6 +57,17 @@ def home_of(folder: Path) -> Path:
     return repository if cached else real
 
 
+def is_elsewhere(file: str, folder: Path | None) -> bool:
+    """Whether a file of a data set, as the library `datasets` has resolved it, is not the data set's own: its card may name any.
+
+    Args:
+        folder: of a data set on this machine; None of one on the Hugging Face hub.
+    """
+    if folder is None:
+        return not file.startswith("hf://datasets/")
+    return "://" in file or leads_out(Path(file), folder)
+
+
 def refuse_links_out(folder: Path) -> None:
     """Hold a whole folder against links that lead out of it, before something else reads or copies all of it.
 

@@ -6,7 +6,6 @@ closed form, which any positive `bootstrap_iters` selects for it).
 """
 
 import contextlib
-import difflib
 import functools
 import hashlib
 import json
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.benchmarking import squad
+from components.benchmarking.definitions import check_metrics
 from components.benchmarking.suites import Task
 from components.errors import StepError
 
@@ -41,7 +41,7 @@ def build_tasks(tasks: Sequence[Task], judge: "Judge | None" = None) -> dict[str
         judge: what scores programs; tasks of kind `code` need it.
 
     Raises:
-        StepError: a configuration has a field that lm-eval does not know, or a row lacks one that the prompt needs.
+        StepError: a metric is not one of lm-eval's own, or a row lacks a field that the prompt needs.
     """
     prepare()
     return {task.name: _build(task, judge) for task in tasks}
@@ -50,16 +50,9 @@ def build_tasks(tasks: Sequence[Task], judge: "Judge | None" = None) -> dict[str
 def _build(task: Task, judge: "Judge | None") -> Any:
     from datasets import Dataset
     from lm_eval.api.task import ConfigurableTask
-    from lm_eval.config.task import TaskConfig
 
     config, splits = configured(task, judge)
-    for name in config:
-        if name not in TaskConfig.__dataclass_fields__:
-            nearest = difflib.get_close_matches(name, TaskConfig.__dataclass_fields__, n=1)
-            hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-            raise StepError(
-                f"task {task.name!r}: its configuration has the field {name!r}, which lm-eval does not know{hint}"
-            )
+    check_metrics(config, f"task {task.name!r}")
     with explained(task):
         held = {split: Dataset.from_list(rows) for split, rows in splits.items()}
         config |= {"task": task.name, "test_split": task.asked, "custom_dataset": lambda **_: held}
