@@ -6,7 +6,6 @@ closed form, which any positive `bootstrap_iters` selects for it).
 """
 
 import contextlib
-import functools
 import hashlib
 import json
 import logging
@@ -18,20 +17,20 @@ from components.benchmarking import squad
 from components.benchmarking.definitions import check_metrics
 from components.benchmarking.suites import Task
 from components.errors import StepError
+from components.templates import render_prompt
 
 if TYPE_CHECKING:
     from components.benchmarking.programs import Judge
 
 
 def prepare() -> None:
-    """Rid lm-eval of its slow habits and its chatter; once a process is enough."""
+    """Rid lm-eval of its chatter, and have it render prompts within bounds; once a process is enough."""
     import lm_eval.utils
     from datasets import disable_progress_bars
 
     disable_progress_bars()
     logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it warns of every dataset that is not on the hub
-    if not hasattr(lm_eval.utils.env.from_string, "cache_info"):
-        lm_eval.utils.env.from_string = functools.lru_cache(maxsize=None)(lm_eval.utils.env.from_string)
+    lm_eval.utils.apply_template = render_prompt  # of its own, none is in a sandbox, and each is compiled for every row
 
 
 def build_tasks(tasks: Sequence[Task], judge: "Judge | None" = None) -> dict[str, Any]:
@@ -52,7 +51,8 @@ def _build(task: Task, judge: "Judge | None") -> Any:
     from lm_eval.api.task import ConfigurableTask
 
     config, splits = configured(task, judge)
-    check_metrics(config, f"task {task.name!r}")
+    if task.kind not in ("code", "squad"):  # which have metrics of ours
+        check_metrics(config, f"task {task.name!r}")
     with explained(task):
         held = {split: Dataset.from_list(rows) for split, rows in splits.items()}
         config |= {"task": task.name, "test_split": task.asked, "custom_dataset": lambda **_: held}
@@ -107,9 +107,10 @@ def explained(task: Task, only_rows: bool = False) -> Any:
     except (TemplateError, ArrowException, TypeError, ValueError, IndexError, AttributeError, SyntaxError) as error:
         if only_rows and not isinstance(error, TemplateError):
             raise
-        raise StepError(
-            f"task {task.name!r} cannot be asked: {type(error).__name__}: {' '.join(str(error).split())}"
-        ) from error
+        kind = (
+            "" if isinstance(error, TemplateError) else f"{type(error).__name__}: "
+        )  # a template's error names its own
+        raise StepError(f"task {task.name!r} cannot be asked: {kind}{' '.join(str(error).split())}") from error
 
 
 def definition_sha256(task: Task) -> str:

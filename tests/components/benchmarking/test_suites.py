@@ -297,7 +297,7 @@ def evil(tmp_path):
 def test_a_definition_is_one_that_lm_eval_ships(folder, evil, tmp_path, definition, kind):
     name = definition.replace("{evil}", str(evil))
     path = suite(tmp_path / "mine.yaml", mine=own(definition=name, kind=kind))
-    with pytest.raises(StepError, match="the suite's definition: the file name .* leads out of its folder"):
+    with pytest.raises(StepError, match=r"the suite's definition: the file name .* leads out of its folder"):
         plan(path, Place(folder))
 
 
@@ -403,3 +403,30 @@ def test_a_folder_with_the_name_of_a_data_set_is_not_read_in_its_place(folder, t
     monkeypatch.chdir(tmp_path)
     with pytest.raises(StepError, match=r"names the file .*owner/name/train\.jsonl', which is not on the hub"):
         Place(folder, hub=True).from_hub("owner/name", None, "train")
+
+
+@pytest.mark.parametrize("field", ["doc_to_text", "doc_to_target", "doc_to_choice", "gen_prefix"])
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("{{ goal.__class__.__mro__ }}", "access to attribute '__class__'|'__class__' of 'str' object is unsafe"),
+        ("{{ cycler.__init__.__globals__.os.popen('touch mark') }}", "is unsafe|undefined"),
+        ("{{ 'a' * 10**11 }}", r"the template .* cannot be rendered: it takes more than 5 s of CPU"),
+    ],
+)
+def test_a_prompt_is_rendered_in_a_sandbox_and_within_bounds(folder, tmp_path, checkpoint, field, template, message):
+    entry = own()
+    entry["config"][field] = template
+    path = suite(tmp_path / "mine.yaml", mine=entry, right=own())
+    benchmark(checkpoint, path, folder, 2, tmp_path / "s", PARAMS)
+    scores = json.loads((tmp_path / "s" / "scores.json").read_text())
+    assert set(scores["tasks"]) == {"right"}
+    assert re.search(message, scores["failed"]["mine"])
+
+
+def test_a_template_of_a_worked_example_is_rendered_in_the_sandbox_too(folder, tmp_path, checkpoint):
+    entry = own(shots=1)
+    examples = {"sampler": "first_n", "samples": GOALS[:1], "doc_to_text": "{{ goal.__class__.__mro__ }}"}
+    entry["config"]["fewshot_config"] = examples
+    with pytest.raises(StepError, match=r"unsafe|__class__"):
+        benchmark(checkpoint, suite(tmp_path / "mine.yaml", mine=entry), folder, 2, tmp_path / "s", PARAMS)
