@@ -293,7 +293,9 @@ def test_nothing_that_names_code_travels_with_an_export(trained: Path, tmp_path:
 
 
 @pytest.mark.parametrize("name", ["special_tokens_map.json", "merges.txt", "lineage.json", "config.json", "notes/x"])
-def test_a_checkpoint_with_a_link_that_leads_out_of_it_is_not_exported(trained: Path, tmp_path: Path, name: str) -> None:
+def test_a_checkpoint_with_a_link_that_leads_out_of_it_is_not_exported(
+    trained: Path, tmp_path: Path, name: str
+) -> None:
     shutil.copytree(trained, tmp_path / "linked")
     path = tmp_path / "linked" / name
     path.parent.mkdir(exist_ok=True)
