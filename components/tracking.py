@@ -23,7 +23,6 @@ from urllib.parse import unquote, urlsplit
 from components.addresses import is_web, without_secrets
 from components.confined import refuse_links_out
 from components.files import STATE, private_directory, sha256_file
-from components.files import sha256_file
 from components.params import flatten
 
 PARENT = "PHIFORGE_PARENT_RUN_ID"
