@@ -50,7 +50,7 @@ def load_exam(directory: Path | None, failed: dict[str, str] | None = None) -> l
     """
     if directory is None:
         raise StepError("suite 'exam' needs --data-dir: the folder that components.synthesis wrote with --exam")
-    path = Path(directory) / "exam.json"
+    path = inside(directory, "exam.json", str(directory))
     about = _object(path)
     if about.get("format_version") != FORMAT_VERSION:
         raise StepError(

@@ -18,6 +18,7 @@ from components.benchmarking.definitions import check_changes, read_definition
 from components.benchmarking.exam import TRANSFER, TaskData, load_exam
 from components.benchmarks import FOLDER
 from components.benchmarks.data import Place, Rows
+from components.confined import inside
 from components.errors import StepError
 
 EXAM = "exam"
@@ -159,7 +160,7 @@ def plan(name: str, place: Place) -> Suite:
         StepError: unknown suite, a file that is no suite, or nothing in it can be asked.
     """
     if name == EXAM:
-        transfer = place.folder / TRANSFER if place.folder else None
+        transfer = inside(place.folder, TRANSFER, "the exam") if place.folder else None
         return _exam(place.folder, _exam(transfer) if transfer and transfer.is_dir() else None)
     entries, failed = _entries(_definition_of(name))
     tasks: list[Task] = []

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from components import files
-from components.confined import refuse_links_out
+from components.confined import is_name, refuse_links_out
 from components.errors import StepError
 from components.files import atomic_directory, save_tensors, write_json
 from components.phi.model import Phi, PhiConfig
@@ -264,7 +264,7 @@ def weight_files(directory: Path) -> list[Path]:
         if not isinstance(index, dict) or not index:
             raise StepError(f"{directory / INDEX} has no weight_map; copy the checkpoint again")
         names = sorted({str(name) for name in index.values()})
-        if outside := [name for name in names if Path(name).name != name or not name.endswith(".safetensors")]:
+        if outside := [name for name in names if not is_name(name) or not name.endswith(".safetensors")]:
             raise StepError(
                 f"{directory / INDEX} names {outside[0]!r}; a shard is a .safetensors file beside the index"
             )
