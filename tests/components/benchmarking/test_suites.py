@@ -258,11 +258,12 @@ def test_without_a_hub_the_libraries_are_told_to_stay_offline(monkeypatch):
 
     from components.benchmarking.data import offline
 
-    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
+    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_EVALUATE_OFFLINE"):
         monkeypatch.setenv(name, "x")
         monkeypatch.delenv(name)
     offline(Place(hub=True))
     assert "HF_HUB_OFFLINE" not in os.environ
+    assert os.environ["HF_EVALUATE_OFFLINE"] == "1"  # a metric of the hub is a program
     offline(Place())
     assert os.environ["HF_HUB_OFFLINE"] == os.environ["HF_DATASETS_OFFLINE"] == "1"
 
