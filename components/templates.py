@@ -185,8 +185,9 @@ def _answer(draw: Draw, template: str, values: Any) -> dict[str, str]:
 
 
 def _bound_memory() -> None:
-    held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (held + MEMORY, held + MEMORY))
+    if (pages := Path("/proc/self/statm")).is_file():  # other systems than Linux do not keep to a bound of memory
+        held = int(pages.read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (held + MEMORY, held + MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 

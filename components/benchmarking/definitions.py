@@ -33,9 +33,7 @@ FIELDS = frozenset(
         "metadata",
     }
 )
-CLEARED = frozenset(
-    {"process_docs", "process_results"}
-)  # functions of a definition, which a suite may take away with null
+CLEARED = ("process_docs", "process_results")  # functions of a definition, which a suite may take away with null
 EXAMPLES = ("sampler", "split", "samples", "fewshot_indices")  # of fewshot_config, with the fields of the prompt
 
 
