@@ -241,7 +241,7 @@ def grow_in_memory(work: Work) -> Row:
     phase = Phase()
     with phase.measured(), torch.no_grad():
         dtype = getattr(torch, work.dtype)
-        small = transformers.PhiForCausalLM.from_pretrained(work.source, dtype=dtype)
+        small = transformers.PhiForCausalLM.from_pretrained(work.source, dtype=dtype, trust_remote_code=False)
         large = transformers.PhiForCausalLM._from_config(target, dtype=dtype)
         theirs = large.state_dict()
         every = target.num_hidden_layers / source.num_hidden_layers

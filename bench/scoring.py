@@ -80,7 +80,7 @@ def contenders(model: Path) -> tuple[Callable[[int], Any], Any]:
 
     from components.benchmarking.checkpoint import open_scorer
 
-    loaded = AutoModelForCausalLM.from_pretrained(model)
+    loaded = AutoModelForCausalLM.from_pretrained(model, trust_remote_code=False)
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer.from_file(str(model / "tokenizer.json")), eos_token="<|endoftext|>"
     )
@@ -118,14 +118,15 @@ def build_requests(tasks: dict[str, Any]) -> list[Any]:
 
 @contextlib.contextmanager
 def as_lm_eval_comes() -> Iterator[None]:
-    """Prompt templates compiled for each row, as lm-eval does it by itself."""
-    from lm_eval.utils import env
+    """Prompt templates compiled for each row and rendered in this process, as lm-eval does it by itself."""
+    from lm_eval import utils
 
-    ours = env.__dict__.pop("from_string")
+    ours = utils.apply_template
+    utils.apply_template = lambda template, doc: utils.env.from_string(template).render(**doc)
     try:
         yield
     finally:
-        env.from_string = ours
+        utils.apply_template = ours
 
 
 def measure_building(report: Report, data_dir: Path, questions: int, rounds: int) -> None:

@@ -112,7 +112,7 @@ def datasets_map(documents: Path, tokenizer: Path, output: Path, workers: int) -
     from transformers import AutoTokenizer
 
     disable_progress_bars()
-    loaded = AutoTokenizer.from_pretrained(tokenizer)
+    loaded = AutoTokenizer.from_pretrained(tokenizer, trust_remote_code=False)
     files = [str(path) for path in sorted(documents.glob("*.parquet"))]
     rows = load_dataset("parquet", data_files=files, split="train", columns=["text"])
     done = rows.map(

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.addresses import all_without_secrets, without_secrets
+from components.confined import inside
 from components.errors import StepError
 from components.files import atomic_file
 
@@ -179,7 +180,8 @@ def shards(directory: Path) -> list[Path]:
     """The shards of a document set in order.
 
     Raises:
-        StepError: the directory is missing, holds no shard, or a shard does not have the schema DOCUMENT.
+        StepError: the directory is missing, holds no shard, or a shard is a link that leads out of it or does not have the
+            schema DOCUMENT.
     """
     directory = Path(directory)
     paths = sorted(directory.glob("part-*.parquet"))
@@ -187,6 +189,7 @@ def shards(directory: Path) -> list[Path]:
         state = "has no part-*.parquet" if directory.is_dir() else "does not exist"
         raise StepError(f"{directory} {state}; expected a document set, as components.ingestion writes it")
     for path in paths:
+        inside(directory, path.name, str(directory))
         check_schema(path)
     return paths
 

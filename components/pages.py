@@ -3,19 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+from components.templates import own_templates
+
 STYLE = Path(__file__).with_name("page.css")
 
 
 def render(template: Path, **values: Any) -> str:
     """A page from a Jinja template, which finds the look under the name `style`."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(template.parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = own_templates(template.parent, autoescape=True, keep_trailing_newline=True)
     return environment.get_template(template.name).render(style=STYLE.read_text(encoding="utf-8"), **values)

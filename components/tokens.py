@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from components.confined import is_name, refuse_links_out
 from components.documents import KINDS
 from components.errors import StepError
 from components.files import write_json
@@ -120,7 +121,18 @@ class Manifest:
             )
         if manifest.fingerprint != manifest.compute_fingerprint():
             raise StepError(f"{path} was changed after it was written (its fingerprint differs); tokenize again")
+        manifest._check_names(path)
         return manifest
+
+    def _check_names(self, path: Path) -> None:
+        """Anybody can compute a fingerprint; no shard may be a file from elsewhere."""
+        try:
+            names = [shard["file"] for split in self.splits.values() for shard in split["shards"]]
+        except (KeyError, TypeError) as error:
+            raise StepError(f"{path} lacks {error}; tokenize again") from error
+        if wrong := [name for name in names if not isinstance(name, str) or not is_name(name)]:
+            raise StepError(f"{path} names the shard {wrong[0]!r}; expected a file beside it: tokenize again")
+        refuse_links_out(path.parent)
 
 
 class TokenSplit:

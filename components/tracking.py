@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from components.addresses import is_web, without_secrets
+from components.confined import refuse_links_out
 from components.files import STATE, private_directory, sha256_file
 from components.params import flatten
 
@@ -168,6 +169,7 @@ class MlflowTracker(Tracker):
 
         The logged model is tagged with the hash of its weights, by which `register` finds it.
         """
+        refuse_links_out(checkpoint)  # MLflow copies what links lead to
         wrapper = Path(__file__).parent / "phi" / "pyfunc_model.py"
         client = self._client()
         with warnings.catch_warnings():

@@ -20,7 +20,7 @@ from typing import Any
 
 from components.errors import StepError
 from components.files import atomic_file
-from components.params import merge, parse_overrides, read_yaml, set_dotted
+from components.params import merge, parse_overrides, read_profile, set_dotted
 from flows.locks import exclusive, is_free
 from flows.settings import lock_file, stage_environment, state_folder
 
@@ -183,16 +183,11 @@ def _prepare(
         shown = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
         say(f"untracked files are not in workspace {place.key} (git add them if the run needs them): {shown}")
     _share_cache(root, place.root)
-    write_params(place.root / "params.yaml", overlay(root, profile), overrides)
+    write_params(place.root / "params.yaml", read_profile(root, profile) if profile else {}, overrides)
     ready.parent.mkdir(exist_ok=True)
     with atomic_file(ready) as partial:
         record = {"tree": tree, "overrides": dict(overrides), "profile": profile, "created": time.time()}
         partial.write_text(json.dumps(record, indent=2, default=str), encoding="utf-8")
-
-
-def overlay(root: Path, profile: str | None) -> dict[str, Any]:
-    """The values of a profile, or none."""
-    return read_yaml(root / "profiles" / f"{profile}.yaml") if profile else {}
 
 
 def write_params(path: Path, profile: Mapping[str, Any], overrides: Mapping[str, Any]) -> None:

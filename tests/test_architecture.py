@@ -127,3 +127,35 @@ def test_a_step_starts_light(step: str) -> None:
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.5
     for option in ("--params", "--set", "--summary"):
         assert option in done.stdout
+
+
+@pytest.mark.parametrize("folder", ["components", "flows", "ui"])
+def test_templates_are_rendered_in_a_sandbox(folder: str) -> None:
+    """components/templates.py alone makes a Jinja environment, and it makes a sandboxed one."""
+    makers = {"jinja2.Environment", "jinja2.Template", "jinja2.sandbox", "jinja2.environment", "jinja2.nativetypes"}
+    found = {path.relative_to(ROOT).as_posix() for path in python_files(folder) if imports_of(path) & makers}
+    assert found <= {"components/templates.py"}
+
+
+def test_a_library_that_can_run_a_files_code_is_told_not_to() -> None:
+    """transformers runs code that a checkpoint brings unless it is told not to; a later default could be another."""
+    wrong = []
+    for path in [path for folder in ("components", "flows", "ui", "bench") for path in python_files(folder)]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+                continue
+            if node.func.attr in {"from_pretrained", "from_config", "pipeline"}:
+                given = {word.arg: ast.unparse(word.value) for word in node.keywords}
+                if given.get("trust_remote_code") != "False":
+                    wrong.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+            if node.func.attr in {"load", "read_pickle"} and ast.unparse(node.func.value) in {
+                "torch",
+                "pickle",
+                "joblib",
+            }:
+                wrong.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+            if node.func.attr == "load" and ast.unparse(node.func.value) == "np":
+                given = {word.arg: ast.unparse(word.value) for word in node.keywords}
+                if given.get("allow_pickle") != "False":
+                    wrong.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert wrong == []

@@ -65,6 +65,7 @@ PREPARATIONS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"boolq": 
 def offline(place: Place) -> None:
     """Libraries ask no hub for anything, unless a person allows it. Called before `datasets` is imported."""
     os.environ.setdefault("TQDM_DISABLE", "1")  # progress has its own lines
+    os.environ.setdefault("HF_EVALUATE_OFFLINE", "1")  # a metric of the hub is a program, which no suite may fetch
     if not place.hub:
         for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
             os.environ.setdefault(name, "1")

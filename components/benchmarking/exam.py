@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.confined import inside
 from components.errors import StepError
 from components.files import sha256_file
 
@@ -49,7 +50,7 @@ def load_exam(directory: Path | None, failed: dict[str, str] | None = None) -> l
     """
     if directory is None:
         raise StepError("suite 'exam' needs --data-dir: the folder that components.synthesis wrote with --exam")
-    path = Path(directory) / "exam.json"
+    path = inside(directory, "exam.json", str(directory))
     about = _object(path)
     if about.get("format_version") != FORMAT_VERSION:
         raise StepError(
@@ -73,7 +74,7 @@ def load_exam(directory: Path | None, failed: dict[str, str] | None = None) -> l
 
 
 def _task(directory: Path, name: str, entry: Any, about: dict[str, Any], origin: Path) -> TaskData:
-    file = directory / f"{name}.jsonl"
+    file = inside(directory, f"{name}.jsonl", f"{origin}: tasks")
     try:
         category, chance, majority = str(entry["category"]), float(entry["chance"]), float(entry["majority"])
         prompt, delimiter = str(about["prompt"]), str(about["target_delimiter"])

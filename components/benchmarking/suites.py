@@ -14,9 +14,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from components.benchmarking.data import PREPARATIONS, hash_rows, sample
+from components.benchmarking.definitions import check_changes, read_definition
 from components.benchmarking.exam import TRANSFER, TaskData, load_exam
 from components.benchmarks import FOLDER
 from components.benchmarks.data import Place, Rows
+from components.confined import inside
 from components.errors import StepError
 
 EXAM = "exam"
@@ -29,7 +31,7 @@ class _Strict(BaseModel):
 
 
 class Hub(_Strict):
-    path: str
+    path: str = Field(pattern=r"^\w[\w.-]*(/\w[\w.-]*)?$")  # a name; the library takes a path as well
     name: str | None = None
 
 
@@ -99,7 +101,6 @@ class Task:
         kind, shots, form, headline: see Entry.
         config: lm-eval's task configuration, without its data.
         splits: rows by split; `asked` is the one that is asked.
-        functions: whether lm-eval's functions that the definition names may be imported.
         chance, majority: baselines that are known beforehand.
         sha256: of the rows.
     """
@@ -159,7 +160,7 @@ def plan(name: str, place: Place) -> Suite:
         StepError: unknown suite, a file that is no suite, or nothing in it can be asked.
     """
     if name == EXAM:
-        transfer = place.folder / TRANSFER if place.folder else None
+        transfer = inside(place.folder, TRANSFER, "the exam") if place.folder else None
         return _exam(place.folder, _exam(transfer) if transfer and transfer.is_dir() else None)
     entries, failed = _entries(_definition_of(name))
     tasks: list[Task] = []
@@ -258,7 +259,9 @@ def _tasks(benchmark: str, entry: Entry, part: str, place: Place) -> list[Task]:
     """The task of one part, or its two forms."""
     entry = _of_part(entry, part) if part else entry
     name = f"{benchmark}_{part}" if part else benchmark
-    config = _definition(entry) if entry.definition else {}
+    for changes in (entry.config, entry.local, entry.cloze):
+        check_changes(changes, f"task {name!r}")
+    config = read_definition(entry.definition, programs=entry.kind == "code") if entry.definition else {}
     splits, local = _splits(entry, config, place)
     config |= entry.config | (entry.local if local else {})
     config["num_fewshot"] = entry.shots
@@ -297,30 +300,6 @@ def _of_part(entry: Entry, part: str) -> Entry:
         return [filled(v) for v in value] if isinstance(value, list) else value
 
     return Entry.model_validate(filled(entry.model_dump()))
-
-
-def _definition(entry: Entry) -> dict[str, Any]:
-    """lm-eval's own definition, without what says where its data is.
-
-    Of a task whose answers are programs, no function is imported: those modules run one when they are imported.
-    """
-    import lm_eval
-    from lm_eval.tasks._yaml_loader import load_yaml
-
-    path = Path(lm_eval.__file__).parent / "tasks" / entry.definition
-    if not path.is_file():
-        raise StepError(f"lm-eval {_version()} has no task definition {entry.definition!r}")
-    config = load_yaml(path, resolve_func=entry.kind != "code")
-    config["hub"] = {"path": config.pop("dataset_path", ""), "name": config.pop("dataset_name", None)}
-    for key in ("tag", "task", "task_alias", "dataset_kwargs", "training_split", "validation_split", "test_split"):
-        config.pop(key, None)
-    return config
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("lm-eval")
 
 
 def _splits(entry: Entry, config: dict[str, Any], place: Place) -> tuple[dict[str, Rows], bool]:

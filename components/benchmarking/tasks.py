@@ -6,8 +6,6 @@ closed form, which any positive `bootstrap_iters` selects for it).
 """
 
 import contextlib
-import difflib
-import functools
 import hashlib
 import json
 import logging
@@ -16,22 +14,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.benchmarking import squad
+from components.benchmarking.definitions import check_metrics
 from components.benchmarking.suites import Task
 from components.errors import StepError
+from components.templates import render_prompt
 
 if TYPE_CHECKING:
     from components.benchmarking.programs import Judge
 
 
 def prepare() -> None:
-    """Rid lm-eval of its slow habits and its chatter; once a process is enough."""
+    """Rid lm-eval of its chatter, and have it render prompts within bounds; once a process is enough."""
     import lm_eval.utils
     from datasets import disable_progress_bars
 
     disable_progress_bars()
     logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it warns of every dataset that is not on the hub
-    if not hasattr(lm_eval.utils.env.from_string, "cache_info"):
-        lm_eval.utils.env.from_string = functools.lru_cache(maxsize=None)(lm_eval.utils.env.from_string)
+    lm_eval.utils.apply_template = render_prompt  # of its own, none is in a sandbox, and each is compiled for every row
 
 
 def build_tasks(tasks: Sequence[Task], judge: "Judge | None" = None) -> dict[str, Any]:
@@ -41,7 +40,7 @@ def build_tasks(tasks: Sequence[Task], judge: "Judge | None" = None) -> dict[str
         judge: what scores programs; tasks of kind `code` need it.
 
     Raises:
-        StepError: a configuration has a field that lm-eval does not know, or a row lacks one that the prompt needs.
+        StepError: a metric is not one of lm-eval's own, or a row lacks a field that the prompt needs.
     """
     prepare()
     return {task.name: _build(task, judge) for task in tasks}
@@ -50,16 +49,10 @@ def build_tasks(tasks: Sequence[Task], judge: "Judge | None" = None) -> dict[str
 def _build(task: Task, judge: "Judge | None") -> Any:
     from datasets import Dataset
     from lm_eval.api.task import ConfigurableTask
-    from lm_eval.config.task import TaskConfig
 
     config, splits = configured(task, judge)
-    for name in config:
-        if name not in TaskConfig.__dataclass_fields__:
-            nearest = difflib.get_close_matches(name, TaskConfig.__dataclass_fields__, n=1)
-            hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-            raise StepError(
-                f"task {task.name!r}: its configuration has the field {name!r}, which lm-eval does not know{hint}"
-            )
+    if task.kind not in ("code", "squad"):  # which have metrics of ours
+        check_metrics(config, f"task {task.name!r}")
     with explained(task):
         held = {split: Dataset.from_list(rows) for split, rows in splits.items()}
         config |= {"task": task.name, "test_split": task.asked, "custom_dataset": lambda **_: held}
@@ -114,9 +107,10 @@ def explained(task: Task, only_rows: bool = False) -> Any:
     except (TemplateError, ArrowException, TypeError, ValueError, IndexError, AttributeError, SyntaxError) as error:
         if only_rows and not isinstance(error, TemplateError):
             raise
-        raise StepError(
-            f"task {task.name!r} cannot be asked: {type(error).__name__}: {' '.join(str(error).split())}"
-        ) from error
+        kind = (
+            "" if isinstance(error, TemplateError) else f"{type(error).__name__}: "
+        )  # a template's error names its own
+        raise StepError(f"task {task.name!r} cannot be asked: {kind}{' '.join(str(error).split())}") from error
 
 
 def definition_sha256(task: Task) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from components.confined import inside, is_elsewhere
 from components.errors import StepError
 
 Rows = list[dict[str, Any]]
@@ -34,11 +35,12 @@ class Place:
         """The rows of a file with these values in these fields; None where there is no such file.
 
         Raises:
-            StepError: a line is no JSON object, a field of `where` is missing, or no row is left.
+            StepError: the name leads out of the folder, a line is not a JSON object, a field of `where` is missing, or no row
+            is left.
         """
         other = name.removesuffix(".gz") if name.endswith(".gz") else f"{name}.gz"  # compressed or not
-        paths = [self.folder / name, self.folder / other] if self.folder else []
-        path = next((path for path in paths if path.is_file()), None)
+        names = [name, other] if self.folder else []
+        path = next((p for n in names if (p := inside(self.folder, n, "the suite's data")).is_file()), None)
         if path is None:
             return None
         if path not in self._held:
@@ -64,7 +66,15 @@ class Place:
 
         datasets.disable_progress_bars()
         try:
-            return [dict(row) for row in datasets.load_dataset(path, name, split=split)]
+            builder = datasets.load_dataset_builder(path, name)
+            files = [str(file) for files in (builder.config.data_files or {}).values() for file in files]
+            if elsewhere := [file for file in files if is_elsewhere(file, None)]:
+                raise StepError(
+                    f"the data set {path} names the file {elsewhere[0]!r}, which is not on the hub; expected a name on the "
+                    "hub, or its rows as files in the data folder"
+                )
+            builder.download_and_prepare()
+            return [dict(row) for row in builder.as_dataset(split=split)]
         except (OSError, ValueError, KeyError, datasets.exceptions.DatasetsError) as error:
             said = " ".join(str(error).split())[:200]
             raise StepError(

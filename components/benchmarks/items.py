@@ -70,10 +70,11 @@ def _files(suite: str) -> Iterator[tuple[str, str, dict[str, list[str]]]]:
 
     if suite == EXAM:
         return
-    path = Path(suite) if Path(suite).suffix in (".yaml", ".yml") else FOLDER / f"{suite}.yaml"
-    known = ", ".join(sorted(path.stem for path in FOLDER.glob("*.yaml")))
-    if not path.is_file():
-        raise StepError(f"decontamination: suite {suite!r} is unknown; expected one of {known}, or a YAML file's path")
+    known = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+    path = FOLDER / f"{suite}.yaml" if suite in known else Path(suite)
+    if path.suffix not in (".yaml", ".yml") or not path.is_file():
+        names = ", ".join(known)
+        raise StepError(f"decontamination: suite {suite!r} is unknown; expected one of {names}, or a YAML file's path")
     try:
         tasks = YAML(typ="safe").load(path.read_text(encoding="utf-8"))["tasks"]
         for benchmark, entry in tasks.items():

@@ -28,6 +28,7 @@ class SourceFile:
     source: Source
     size: int  # bytes; 0 where it is not known
     version: str = ""  # what changes when the file does, where its store says so; else its content must be hashed
+    refused: str = ""  # why it is not read, as its place alone says
 
     @property
     def suffix(self) -> str:

@@ -68,7 +68,7 @@ def _keep_sources(outputs: dict[str, Any], params: Params, batches: list[list[So
     """Refuse an output that would replace what is read, or be read the next time."""
     folders = {_folder(source): source.path for source in params.ingestion.sources}
     for file in (file for batch in batches for file in batch):
-        if isinstance(file.location, Path) and file.location not in folders:
+        if isinstance(file.location, Path) and not file.refused and file.location not in folders:
             linked = file.location.is_symlink()  # the folder that it lies in may be one, too
             folders.setdefault(file.location if linked else file.location.parent, file.source.path)
     real = {Path(os.path.realpath(folder)): path for folder, path in folders.items() if folder}
@@ -87,8 +87,6 @@ def _folder(source: Source) -> Path | None:
     if is_hub(source.path):
         found = parse(source)
         return Path(found.path) if found.is_local else None
-    if source.path.startswith("file://"):
-        return Path(source.path.removeprefix("file://"))
     return None if is_remote(source.path) else source_root(source)
 
 

@@ -12,25 +12,27 @@ import json
 import os
 import platform
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from components.cli import Argument, Command, main
+from components.confined import leads_out
 from components.errors import StepError
 from components.files import sha256_file, write_json
 from components.ingestion.files import SourceFile
 from components.ingestion.python_library import LIBRARY, library_files
 from components.ingestion.readers import EXPECTED, reader_of
-from components.ingestion.readers.base import is_scarcity, no_file
+from components.ingestion.readers.base import ELSEWHERE, is_scarcity, no_file
 from components.ingestion.readers.hub import is_hub, parse, resolve
-from components.ingestion.remote import is_remote, list_remote, public, requested
+from components.ingestion.remote import is_remote, list_remote, local_path, public, requested
 from components.params import Params, Source
 from components.tracking import Tracker, project_home, state_folder
 
 
 def source_root(source: Source) -> Path:
     """The folder or file of a source; relative paths start at the project's main folder, not at a workspace."""
-    return LIBRARY if source.path == "python" else (project_home() / Path(source.path).expanduser())
+    return LIBRARY if source.path == "python" else (project_home() / Path(local_path(source.path)).expanduser())
 
 
 def list_files(source: Source) -> tuple[list[SourceFile], Counter[str]]:
@@ -45,7 +47,7 @@ def list_files(source: Source) -> tuple[list[SourceFile], Counter[str]]:
         return [_local(path, LIBRARY, source) for path in library_files()], Counter()
     if is_hub(source.path):
         return [_dataset(source)], Counter()
-    if is_remote(source.path):
+    if is_remote(source.path):  # not of this machine, so without links
         return _readable(
             [SourceFile(url, url, source, size, version) for url, size, version in list_remote(requested(source))]
         )
@@ -55,8 +57,8 @@ def list_files(source: Source) -> tuple[list[SourceFile], Counter[str]]:
             f"ingestion.sources: {source.path!r} does not exist (looked for {root}); correct it in params.yaml"
         )
     if root.is_file():
-        return _readable([_local(root, root.parent, source)])
-    return _readable([_local(path, root, source) for path in sorted(_walk(root))])
+        return _readable([replace(_local(root, root.parent, source), refused="")])  # a person named it
+    return _readable([_local(path, root, source) for path in sorted(_walk(root, source.follow_links))])
 
 
 def _local(path: Path, root: Path, source: Source) -> SourceFile:
@@ -64,7 +66,10 @@ def _local(path: Path, root: Path, source: Source) -> SourceFile:
         size = path.stat().st_size
     except OSError:
         size = 0  # it has vanished since it was listed; its reader will say so
-    return SourceFile(path, _utf8_name(path.relative_to(root)), source, size)
+    own = source.follow_links or source.path == "python" or not path.is_symlink() or not leads_out(path, root)
+    return SourceFile(
+        path, _utf8_name(path.relative_to(root)), source, size, refused="" if own else f"is a link that {ELSEWHERE}"
+    )
 
 
 def _dataset(source: Source) -> SourceFile:
@@ -72,7 +77,7 @@ def _dataset(source: Source) -> SourceFile:
     found = parse(source)
     if found.is_local:
         root = Path(found.path)
-        size = sum(_local(path, root, source).size for path in _walk(root))
+        size = sum(_local(path, root, source).size for path in _walk(root, source.follow_links))
         return SourceFile(source.path, source.path, source, size)
     location, revision = resolve(source)
     return SourceFile(location, location.removesuffix(f"@{revision}"), source, 0, revision)
@@ -80,7 +85,7 @@ def _dataset(source: Source) -> SourceFile:
 
 def _readable(files: list[SourceFile]) -> tuple[list[SourceFile], Counter[str]]:
     """The files that a reader takes, or names in the quarantine, and the endings of the others."""
-    taken = [file for file in files if reader_of(file.name) or no_file(file.location)]
+    taken = [file for file in files if file.refused or reader_of(file.name) or no_file(file.location)]
     names = {file.name for file in taken}
     return taken, Counter(file.suffix + file.compression or "(none)" for file in files if file.name not in names)
 
@@ -90,9 +95,12 @@ def _utf8_name(path: Path) -> str:
     return os.fsencode(path.as_posix()).decode("utf-8", "replace")
 
 
-def _walk(root: Path) -> list[Path]:
+def _walk(root: Path, follow: bool) -> list[Path]:
     """All that lies in a folder and is none itself. Each folder is walked once, a linked one after those that lie there,
     so that links in a circle end and nothing is read twice.
+
+    Args:
+        follow: walk folders outside of it that links lead to; else those links stand for them.
     """
 
     def refuse(error: OSError) -> None:
@@ -110,7 +118,8 @@ def _walk(root: Path) -> list[Path]:
             seen.add((status.st_dev, status.st_ino))
             subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
             found += [Path(folder, name) for name in names if not name.startswith(".")]
-            waiting += [path for name in subfolders if (path := Path(folder, name)).is_symlink()]
+            for path in [path for name in subfolders if (path := Path(folder, name)).is_symlink()]:
+                (waiting if follow or not leads_out(path, root) else found).append(path)
     return found
 
 
@@ -181,8 +190,8 @@ def _listing(source: Source, files: list[SourceFile], hashes: KnownHashes) -> li
     """Name and version of each file: its content hash, or what the place where it lies says instead."""
     if is_hub(source.path) and (found := parse(source)).is_local:
         root = Path(found.path)  # one file to its reader, and many that may change
-        files = [_local(path, root, source) for path in sorted(_walk(root))]
-    return [[file.name, file.version or hashes.of(Path(file.location))] for file in files]
+        files = [_local(path, root, source) for path in sorted(_walk(root, source.follow_links))]
+    return [[file.name, file.version or file.refused or hashes.of(Path(file.location))] for file in files]
 
 
 def benchmark_files(data_dir: str) -> dict[str, Any]:
@@ -199,7 +208,10 @@ def benchmark_files(data_dir: str) -> dict[str, Any]:
             f"benchmarking.data_dir: {data_dir!r} is no folder (looked for {root}); correct it in params.yaml, or leave it empty"
         )
     hashes = KnownHashes(state_folder() / "benchmark-hashes.json")
-    files = [[_utf8_name(path.relative_to(root)), hashes.of(path)] for path in sorted(_walk(root))]
+    files = [
+        [_utf8_name(path.relative_to(root)), "leads out of the folder" if leads_out(path, root) else hashes.of(path)]
+        for path in sorted(_walk(root, follow=False))
+    ]
     hashes.save()
     return {"files": files}
 

@@ -25,6 +25,7 @@ from components.params import Source
 
 _URL = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _QUERY = re.compile(r"(?<=\?)[^\s'\"]+")  # of an address in an error's text
+_HERE = re.compile(r"^(?:file|local)://", re.IGNORECASE)  # a path of this machine, written as a URL
 SILENT = 300  # seconds without a byte from a web server, after which its connection is lost
 NO_RANGES = "support range requests"  # said by fsspec of a server that gives files from their start only
 BLOCK = 1 << 16
@@ -32,8 +33,13 @@ VERSION = ("ETag", "etag", "md5Hash", "checksum", "LastModified", "last_modified
 
 
 def is_remote(path: str) -> bool:
-    """Whether a source's path is a URL, rather than a path of this machine."""
-    return bool(_URL.match(path))
+    """Whether a source's path is a URL of another machine, rather than a path of this one, also as file:///folder."""
+    return bool(_URL.match(path)) and not _HERE.match(path)
+
+
+def local_path(path: str) -> str:
+    """A path of this machine that may be written as a URL, without its scheme."""
+    return _HERE.sub("", path)
 
 
 def public(url: str) -> str:

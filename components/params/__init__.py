@@ -26,6 +26,7 @@ from components.params.load import (
     load_params,
     merge,
     parse_overrides,
+    read_profile,
     read_yaml,
     set_dotted,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "load_params",
     "merge",
     "parse_overrides",
+    "read_profile",
     "read_yaml",
     "set_dotted",
 ]

@@ -41,6 +41,11 @@ class Source(Section):
         description="Name of the environment variable that holds the https:// address of `path` as it is requested, with its "
         "signature, token or `user:password@`; its value is written nowhere; empty requests `path` itself",
     )
+    follow_links: bool = Field(
+        False,
+        description="Also read files outside of the source's folder that links in it, or the card of a data set there, lead to; "
+        "false quarantines them, since they may be anybody's files",
+    )
 
     @model_validator(mode="after")
     def _url_env_is_of_the_web(self) -> "Source":

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
 
+from components.confined import is_name, leads_out
 from components.errors import StepError
 from components.params.curation import CurationParams
 from components.params.data import EngineParams, IngestionParams, TokenizationParams, ValidationParams
@@ -54,16 +55,27 @@ def load_params(
     """
     values = read_yaml(path)
     if profile:
-        folder = Path(path).parent / PROFILES
-        overlay = folder / f"{profile}.yaml"
-        if not overlay.is_file():
-            known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml"))) or "none"
-            raise StepError(f"profile {profile!r} is not there; profiles/ has: {known}")
-        values = merge(values, read_yaml(overlay))
+        values = merge(values, read_profile(Path(path).parent, profile))
     origin = f"{path}" + (" with overrides" if overrides else "")
     for key, value in parse_overrides(overrides).items():
         set_dotted(values, key, value)
     return check_params(values, origin)
+
+
+def read_profile(root: Path, profile: str) -> dict[str, Any]:
+    """The values of a profile, by its name alone.
+
+    Raises:
+        StepError: the name is a path, there is no such profile, or it cannot be read.
+    """
+    folder = Path(root) / PROFILES
+    overlay = folder / f"{profile}.yaml"
+    known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml"))) or "none"
+    if not is_name(profile) or leads_out(overlay, folder):
+        raise StepError(f"profile {profile!r} leads out of profiles/; expected the name of a profile there: {known}")
+    if not overlay.is_file():
+        raise StepError(f"profile {profile!r} is not there; profiles/ has: {known}")
+    return read_yaml(overlay)
 
 
 def check_params(values: Mapping[str, Any], origin: str = "parameters") -> Params:

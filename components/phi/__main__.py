@@ -36,6 +36,12 @@ COMMAND = Command(
             "max_shard_size", "megabytes a file of weights, at most", required=False, type=megabytes, default=5000
         ),
         Argument("license", "SPDX name for the model card, where you know it", required=False, type=str),
+        Argument(
+            "chat_template",
+            "Jinja file with the chat template to export, such as the checkpoint's chat_template.jinja where you trust it; "
+            "without it the export has Phiforge's own",
+            required=False,
+        ),
     ),
     outputs=(Argument("output", "directory for the exported model", holds="lineage.json"),),
     tracked=False,

@@ -7,7 +7,7 @@ checkpoint in pickle is refused, since loading one runs its code. Reading and wr
 another dtype, beside the model.
 """
 
-import shutil
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,24 +18,17 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from components import files
+from components.confined import is_name, refuse_links_out
 from components.errors import StepError
 from components.files import atomic_directory, save_tensors, write_json
 from components.phi.model import Phi, PhiConfig
+from components.tokenizer_files import copy_tokenizer
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "chat_template.jinja",
-)
 BLOCK_KEYS = {  # ours -> Hugging Face's; q, k and v are split from our fused matrix
     "norm": "input_layernorm",
     "dense": "self_attn.dense",
@@ -157,19 +150,6 @@ def _name_of(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def copy_tokenizer(source: Path, target: Path) -> None:
-    """Copy a tokenizer's files.
-
-    Raises:
-        StepError: no tokenizer.json at `source`.
-    """
-    if not (source / "tokenizer.json").is_file():
-        raise StepError(f"{source} has no tokenizer.json; expected the tokenizer that the tokens were made with")
-    for name in TOKENIZER_FILES:
-        if (source / name).is_file():
-            shutil.copyfile(source / name, target / name)
-
-
 def load_tokenizer(directory: Path) -> "Tokenizer":
     """The `tokenizers.Tokenizer` of a checkpoint or of a tokenizer's folder: `.encode(text).ids`, `.decode(ids)`.
 
@@ -194,10 +174,13 @@ def read_config(directory: Path) -> PhiConfig:
     configuration or of the tokenizer beside it.
 
     Raises:
-        StepError: missing, not JSON, not a Phi.
+        StepError: missing, not JSON, not a Phi; or a file of the checkpoint is a link that leads out of it.
     """
     path = Path(directory)
-    path = path / "config.json" if path.is_dir() else path
+    if path.is_dir():
+        path = path / "config.json"
+        if os.path.lexists(path):  # else it is no checkpoint, and may be any folder
+            refuse_links_out(directory)
     values = read_json(path)
     config = PhiConfig.from_hf(values, origin=str(path))
     if values.get("eos_token_id") is None:
@@ -281,7 +264,7 @@ def weight_files(directory: Path) -> list[Path]:
         if not isinstance(index, dict) or not index:
             raise StepError(f"{directory / INDEX} has no weight_map; copy the checkpoint again")
         names = sorted({str(name) for name in index.values()})
-        if outside := [name for name in names if Path(name).name != name or not name.endswith(".safetensors")]:
+        if outside := [name for name in names if not is_name(name) or not name.endswith(".safetensors")]:
             raise StepError(
                 f"{directory / INDEX} names {outside[0]!r}; a shard is a .safetensors file beside the index"
             )

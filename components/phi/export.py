@@ -14,6 +14,8 @@ from components.files import atomic_directory, write_json
 from components.phi import checkpoint
 from components.phi.card import model_card
 from components.phi.model import PhiConfig
+from components.templates import render_chat
+from components.tokenizer_files import CONFIG, ROLES, copy_tokenizer
 
 NEW_TOKENS = 256  # that a caller gets who asks for no number, where the model has the positions
 # Chat as the questions of the exercises look; a model without instruction tuning knows no other turns.
@@ -29,12 +31,22 @@ CHAT_TEMPLATE = (
 def run(inputs: dict[str, Any], outputs: dict[str, Path], params: Any, tracker: Any) -> dict[str, Any]:
     """The command `components.phi`: see `export`."""
     return export(
-        inputs["checkpoint"], outputs["output"], inputs["dtype"], inputs["max_shard_size"] * 10**6, inputs["license"]
+        inputs["checkpoint"],
+        outputs["output"],
+        inputs["dtype"],
+        inputs["max_shard_size"] * 10**6,
+        inputs["license"],
+        inputs["chat_template"],
     )
 
 
 def export(
-    source: Path, output: Path, dtype: str = "float32", max_shard_bytes: int | None = None, license: str | None = None
+    source: Path,
+    output: Path,
+    dtype: str = "float32",
+    max_shard_bytes: int | None = None,
+    license: str | None = None,
+    chat_template: Path | None = None,
 ) -> dict[str, Any]:
     """Write the exported folder, whole or not at all; returns what is in it.
 
@@ -43,10 +55,12 @@ def export(
         dtype: of the stored weights; "float32", "bfloat16" or "float16".
         max_shard_bytes: largest file of weights; None writes one.
         license: SPDX name for the model card; None where it is not known.
+        chat_template: file with the chat template to export; None for ours. One that lies with the checkpoint does not travel
+            by itself: it is a program.
 
     Raises:
-        StepError: what `components.phi.checkpoint` refuses, weights too large for float16, no tokenizer, or a tokenizer
-            with more entries than the model.
+        StepError: what `components.phi.checkpoint` refuses, weights too large for float16, no tokenizer, a tokenizer with
+            more entries than the model, or a chat template that cannot be rendered.
     """
     config = checkpoint.read_config(source)
     tokenizer = checkpoint.load_tokenizer(source)
@@ -61,8 +75,8 @@ def export(
         write_json(folder / "config.json", config.to_hf(dtype))
         write_json(folder / "generation_config.json", generation_config(config))
         checkpoint.write_weights(state, folder, checkpoint.DTYPES[dtype], max_shard_bytes)
-        checkpoint.copy_tokenizer(source, folder)
-        write_json(folder / "tokenizer_config.json", tokenizer_config(folder, config, tokenizer))
+        copy_tokenizer(source, folder)
+        write_json(folder / CONFIG, tokenizer_config(folder, config, tokenizer, chat_template))
         write_json(folder / "lineage.json", lineage)
         split = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8")).get("pre_tokenizer")
         card = model_card(config, lineage, split, dtype, license)
@@ -85,9 +99,11 @@ def generation_config(config: PhiConfig) -> dict[str, Any]:
     }
 
 
-def tokenizer_config(folder: Path, config: PhiConfig, tokenizer: Any) -> Mapping[str, Any]:
-    """tokenizer_config.json with every role filled, the model's length and a chat template, where it has none."""
-    path = folder / "tokenizer_config.json"
+def tokenizer_config(
+    folder: Path, config: PhiConfig, tokenizer: Any, chat_template: Path | None = None
+) -> Mapping[str, Any]:
+    """tokenizer_config.json with every role filled, the model's length and a chat template."""
+    path = folder / CONFIG
     values = checkpoint.read_json(path) if path.is_file() else {}
     end = tokenizer.id_to_token(config.eos_token_id)
     if end is None:
@@ -98,6 +114,27 @@ def tokenizer_config(folder: Path, config: PhiConfig, tokenizer: Any) -> Mapping
     filled["tokenizer_class"] = values.get("tokenizer_class") or "PreTrainedTokenizerFast"
     filled["model_input_names"] = ["input_ids", "attention_mask"]  # generate() refuses token types
     filled["model_max_length"] = config.max_position_embeddings
-    if not values.get("chat_template") and not (folder / "chat_template.jinja").is_file():
-        filled["chat_template"] = CHAT_TEMPLATE
+    filled["chat_template"] = read_chat_template(chat_template, filled) if chat_template else CHAT_TEMPLATE
     return values | filled
+
+
+def read_chat_template(path: Path, roles: Mapping[str, Any]) -> str:
+    """A chat template from a file, once it has rendered a conversation.
+
+    Args:
+        roles: special tokens, which templates use.
+
+    Raises:
+        StepError: it cannot be read or rendered.
+    """
+    from jinja2 import TemplateError
+
+    tokens = {role: roles[role]["content"] if isinstance(roles[role], dict) else roles[role] for role in ROLES[:4]}
+    try:
+        template = path.read_text(encoding="utf-8")
+        render_chat(template, [{"role": "user", "content": "Hello"}], tokens)
+    except (OSError, UnicodeDecodeError, TemplateError) as error:
+        raise StepError(
+            f"--chat-template {path} cannot be rendered ({error}); correct it or leave the option out"
+        ) from error
+    return template

@@ -22,9 +22,9 @@ class PhiTextGenerator(PythonModel):
 
         logging.disable_progress_bar()
         checkpoint = context.artifacts["checkpoint"]
-        self.tokenizer = AutoTokenizer.from_pretrained(checkpoint, local_files_only=True)
+        self.tokenizer = AutoTokenizer.from_pretrained(checkpoint, local_files_only=True, trust_remote_code=False)
         self.model = AutoModelForCausalLM.from_pretrained(
-            checkpoint, local_files_only=True, use_safetensors=True
+            checkpoint, local_files_only=True, trust_remote_code=False, use_safetensors=True
         ).eval()
 
     def predict(

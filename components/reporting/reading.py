@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from components.confined import refuse_links_out
 from components.errors import StepError
 from components.reporting.checks import number, read_object, text
 from components.reporting.evidence import EXAM, Case, Curve, Evidence, Scores
@@ -158,6 +159,7 @@ def _by_name(argument: str, paths: list[Path], name_of: Any) -> dict[str, Path]:
 def _check_checkpoint(directory: Path) -> None:
     if not any(Path(directory).glob("*.safetensors")):
         raise StepError(f"--model {directory} has no model.safetensors; expected a checkpoint of components.training")
+    refuse_links_out(directory)
 
 
 def _grown_from(proof: Mapping[str, Any], path: Path, training: Mapping[str, Path], models: Sequence[Evidence]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 from components.errors import StepError
@@ -120,6 +121,8 @@ def _check(curriculum: Curriculum, path: Path) -> None:
         raise StepError(f"{path} has no topic")
     if not curriculum.audiences or not all(audience.openings for audience in curriculum.audiences.values()):
         raise StepError(f"{path}: there must be an audience, and each needs an opening")
+    for opening in (text for audience in curriculum.audiences.values() for text in audience.openings):
+        _check_opening(opening, path)
     _known("format", curriculum.formats, FORMATS, str(path))
     if not curriculum.formats:
         raise StepError(f"{path} names no format; known are {', '.join(FORMATS)}")
@@ -141,6 +144,18 @@ def _check(curriculum: Curriculum, path: Path) -> None:
         raise StepError(
             f"{path}: prerequisites form a cycle: {' -> '.join(error.args[1])}; remove one of these arrows"
         ) from error
+
+
+def _check_opening(text: str, path: Path) -> None:
+    """Python's own formatting reaches the attributes of what it fills in, and pads to any width."""
+    try:
+        fields = [(name, spec, conversion) for _, name, spec, conversion in Formatter().parse(text) if name is not None]
+    except ValueError as error:
+        raise StepError(
+            f"{path}: the opening {text!r} cannot be filled in ({error}); write {{title}} or {{Title}}"
+        ) from error
+    if any(field not in (("title", "", None), ("Title", "", None)) for field in fields):
+        raise StepError(f"{path}: the opening {text!r} has a field that is neither {{title}} nor {{Title}}; correct it")
 
 
 def _known(what: str, names: Iterable[str], known: Sequence[str] | dict[str, Any], where: str) -> None:

@@ -11,6 +11,7 @@ from components.params import SynthesisParams
 from components.synthesis.curriculum import Curriculum
 from components.synthesis.drafts import Draft
 from components.synthesis.generators import Task
+from components.templates import own_templates
 
 TEMPLATE = "page.html.j2"
 SAMPLES = 2  # chapters shown a subject
@@ -119,15 +120,7 @@ def write_page(
     params: SynthesisParams,
 ) -> None:
     """Write the page, whole or not at all."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = own_templates(Path(__file__).parent, autoescape=True)
     environment.filters |= {"number": _number, "percent": lambda value: f"{value:.1%}"}
     environment.filters["sum_counts"] = lambda counts: counts.total()
     examples: dict[str, list[Drop]] = {}

@@ -13,6 +13,7 @@ from components.endpoint.request import Request
 from components.synthesis.curriculum import Curriculum
 from components.synthesis.exercises import SCHEMA
 from components.synthesis.questions import child_rng
+from components.templates import own_templates
 
 if TYPE_CHECKING:
     from components.synthesis.plan import Job
@@ -48,11 +49,7 @@ class Prompts:
 
     @cached_property
     def _environment(self) -> Any:
-        from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-        return Environment(  # prompts are text: nothing is escaped
-            loader=FileSystemLoader(FOLDER), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-        )
+        return own_templates(FOLDER)  # prompts are text: nothing is escaped
 
     def request(self, job: "Job") -> Request:
         """The request of a job. Its seed follows from the job's id and the run's seed."""

@@ -5,7 +5,6 @@ Text that spells a special token is encoded as ordinary text.
 
 import json
 import os
-import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,17 +14,9 @@ from components import bpe
 from components.bpe import END_OF_TEXT
 from components.errors import StepError
 from components.files import sha256_file, write_json
+from components.tokenizer_files import copy_tokenizer
 
 MAX_VOCAB_SIZE = 2**20  # far beyond any tokenizer in use; ids always fit into uint32
-FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "chat_template.jinja",
-)
 
 
 @contextmanager
@@ -72,7 +63,7 @@ def train(texts: Iterable[str], vocab_size: int, directory: Path) -> None:
 
 
 def take(folder: Path, directory: Path, sha256: str = "") -> None:
-    """Copy an existing tokenizer into `directory`, as transformers reads it.
+    """Copy an existing tokenizer into `directory`, as transformers reads it, without what names code.
 
     Args:
         sha256: what the folder's tokenizer.json must hash to; empty takes any.
@@ -93,9 +84,7 @@ def take(folder: Path, directory: Path, sha256: str = "") -> None:
             "pinned tokenizer back, or pin this one"
         )
     directory.mkdir(parents=True)
-    for name in FILES:
-        if (folder / name).is_file():
-            shutil.copyfile(folder / name, directory / name)
+    copy_tokenizer(folder, directory)
     tokenizer = _load(directory / "tokenizer.json", folder)
     if tokenizer.truncation or tokenizer.padding:  # else every text would silently be cut or filled up
         tokenizer.no_truncation()

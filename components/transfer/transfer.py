@@ -15,6 +15,7 @@ from components.files import atomic_directory, write_json
 from components.params import Params, TransferParams
 from components.phi import checkpoint
 from components.phi.model import PhiConfig
+from components.tokenizer_files import copy_tokenizer
 from components.tokens import Tokens
 from components.tracking import Tracker, weights_sha256
 from components.transfer.grown import GrownWeights, write_grown
@@ -138,7 +139,7 @@ def write_checkpoint(pair: Pair, folder: Path, settings: TransferParams, source:
     if settings.grow_optimizer and pair.growth.layers:
         write_grown_state(source / OPTIMIZER, folder, pair.growth.plan, pair.source, pair.target)
     if tokenizer is not None:
-        checkpoint.copy_tokenizer(tokenizer, folder)
+        copy_tokenizer(tokenizer, folder)
 
 
 def prove(pair: Pair, folder: Path, rows: Tensor) -> dict[str, dict[str, Any]]:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from components.templates import own_templates
 from components.validation.outcome import format_percent
 
 TEMPLATE = "page.html.j2"
@@ -18,16 +19,7 @@ WORST_FIRST = {"error": 0, "failed": 1, "passed": 2}
 
 def html_page(results: dict[str, Any]) -> str:
     """The page of one gate's results."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = own_templates(Path(__file__).parent, autoescape=True, keep_trailing_newline=True)
     environment.filters |= {"number": number, "percent": format_percent, "shown": shown, "words": words}
     found = results["expectations"]
     sections = [

@@ -117,3 +117,13 @@ def test_a_batch_never_spans_row_groups(tmp_path: Path) -> None:
     batches = list(read_batches(tmp_path, ["text"]))
     assert [batch.num_rows for batch in batches] == [2, 2, 1]
     assert [text for batch in batches for text in batch["text"].to_pylist()] == texts
+
+
+def test_a_shard_is_no_link_that_leads_elsewhere(tmp_path: Path) -> None:
+    for folder in ("own", "other"):
+        with DocumentWriter(tmp_path / folder) as writer:
+            writer.write(Document(text=folder, kind="prose", source="x", license="MIT", created_by="test"))
+    (shard,) = shards(tmp_path / "other")
+    (tmp_path / "own" / "part-00009.parquet").symlink_to(shard)
+    with pytest.raises(StepError, match=r"'part-00009\.parquet' is a link that leads out of its folder"):
+        shards(tmp_path / "own")

@@ -105,3 +105,23 @@ def test_flatten_and_set_dotted_are_inverse() -> None:
     for key, value in flatten(Params()).items():
         set_dotted(nested, key, value)
     assert check_params(nested) == Params()
+
+
+@pytest.mark.parametrize("name", ["../../x", "/etc/x", "..\\x", "a/b", "..", "a\0b", "C:x"])
+def test_a_profile_is_a_name_and_not_a_path(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "project"
+    (folder / "profiles").mkdir(parents=True)
+    (folder / "params.yaml").write_text("seed: 1\n")
+    (tmp_path / "x.yaml").write_text("seed: 666\n")
+    with pytest.raises(StepError, match=r"leads out of profiles/; expected the name of a profile"):
+        load_params(folder / "params.yaml", profile=name)
+
+
+def test_a_profile_is_no_link_that_leads_elsewhere(tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    (folder / "profiles").mkdir(parents=True)
+    (folder / "params.yaml").write_text("seed: 1\n")
+    (tmp_path / "secret.yaml").write_text("seed: 666\n")
+    (folder / "profiles" / "big.yaml").symlink_to(tmp_path / "secret.yaml")
+    with pytest.raises(StepError, match="profile 'big' leads out of profiles/"):
+        load_params(folder / "params.yaml", profile="big")

@@ -185,3 +185,27 @@ def test_an_index_with_a_gap_is_refused(directory: Path) -> None:
     pq.write_table(table.set_column(3, DOCUMENTS.field("start"), pa.array([0, 4, 6, 14, 16])), path)
     with pytest.raises(StepError, match="does not cover the 21 tokens of train in order"):
         Tokens.open(directory).split("train").locate(3)
+
+
+def rename(directory: Path, name: str) -> None:
+    """A manifest that names its first shard otherwise, with a fingerprint that fits, as anybody can compute it."""
+    manifest = Manifest.read(directory)
+    manifest.splits["train"]["shards"][0]["file"] = name
+    signed = Manifest(**{**{key: manifest[key] for key in manifest}, "fingerprint": manifest.compute_fingerprint()})
+    signed.write(directory)
+
+
+@pytest.mark.parametrize("name", ["../../secret", "/etc/secret", "..\\secret", "sub/secret", "..", ""])
+def test_a_manifest_names_no_file_from_elsewhere(directory: Path, name: str) -> None:
+    rename(directory, name)
+    with pytest.raises(StepError, match="expected a file beside it"):
+        Tokens.open(directory)
+
+
+@pytest.mark.parametrize("name", ["train/shard-00000.bin", "tokenizer/tokenizer.json", "validation"])
+def test_nothing_of_the_directory_is_a_link_that_leads_elsewhere(directory: Path, tmp_path: Path, name: str) -> None:
+    path = directory / name
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StepError, match=f"'{name}' is a link that leads out"):
+        Tokens.open(directory)

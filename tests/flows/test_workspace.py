@@ -77,3 +77,10 @@ def test_no_commit_is_said_in_words(tmp_path, toy):
     toy.git(tmp_path, "init", "--quiet")
     with pytest.raises(StepError, match="has no git commit"):
         enter(tmp_path, {"seed": 2})
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/secret", "..\\secret"])
+def test_a_workspace_takes_no_profile_from_elsewhere(project, name):
+    (project / "secret.yaml").write_text("curation: {min_chars: 6}\n")
+    with pytest.raises(StepError, match="leads out of profiles/"):
+        enter(project, {}, name)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from components.confined import is_name, refuse_links_out
 from components.curation.duplicates.sketches import SketchFiles, algorithm
 from components.errors import StepError
 from components.files import read_json, save_array, write_json
@@ -42,6 +43,13 @@ class Index:
         self.segments = self.manifest.get("segments")
         if not isinstance(self.segments, list) or not all(isinstance(name, str) for name in self.segments):
             raise StepError(f"{self.folder / MANIFEST} has no list of segments; {remedy}")
+        if wrong := [
+            name for name in self.segments if not is_name(name)
+        ]:  # copies of them are written beside the new one
+            raise StepError(
+                f"{self.folder / MANIFEST} names the segment {wrong[0]!r}, which leads out of its folder; {remedy}"
+            )
+        refuse_links_out(self.folder)
         self._files = SketchFiles([self._path(segment, "sketches") for segment in self.segments])
         self.ids = np.concatenate([np.zeros((0, 2), dtype=np.uint64), *map(self._read_ids, self.segments)])
         if len(self.ids) != self._files.rows:

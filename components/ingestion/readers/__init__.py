@@ -57,7 +57,7 @@ def read_file(file: SourceFile, limits: Limits) -> Read:
     import pyarrow as pa
 
     name = file.name
-    if reason := no_file(file.location):
+    if reason := file.refused or no_file(file.location):
         yield Quarantined(name, 0, reason)
         return
     try:

@@ -14,6 +14,7 @@ from components.ingestion.files import SourceFile
 BOM_BYTES, MAX_CHAR_BYTES = 3, 4  # of UTF-8
 ESCAPED_CHAR_BYTES = 12  # of JSON: a pair of surrogates, six bytes each
 MAX_ROW_METADATA = 1_000_000  # bytes of a line beside its text
+ELSEWHERE = "leads out of its source's folder; set follow_links: true for the source if you trust it"
 SCARCE = (errno.ENOMEM, errno.EMFILE, errno.ENFILE)  # what this machine lacks, whatever the file is like
 MAX_PAGE_BYTES = 10_000_000  # of one page's HTML; Common Crawl cuts off at 5 MiB
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.confined import inside, is_elsewhere
 from components.errors import StepError
 from components.ingestion.files import SourceFile, shortened
-from components.ingestion.readers.base import Limits, Quarantined, Read, is_scarcity
+from components.ingestion.readers.base import ELSEWHERE, Limits, Quarantined, Read, is_scarcity
 from components.ingestion.readers.rows import TEXT, row_document
 from components.params import Source
 from components.tracking import project_home
@@ -22,6 +23,8 @@ from components.tracking import project_home
 SCHEME = "hf://"
 CREATED_BY = "hub-reader/1"
 CARD = "README.md"
+SETTINGS = (".huggingface.yaml", "dataset_infos.json")  # that the library reads beside the card
+FORMATS = ("arrow", "csv", "json", "parquet", "text", "webdataset", "xml")  # HDF5, for one, may name other files
 LIKELY = (TEXT, "content", "markdown", "raw_content")  # columns that are taken for the text if no other is named
 NAMED = 5  # missing files that are named in one entry
 _LOCAL = ("/", "./", "../", "~")
@@ -110,8 +113,14 @@ def read_hub(file: SourceFile, limits: Limits) -> Read:
     """
     source = file.source.model_copy(update={"path": str(file.location)})
     found = parse(source)
+    root = Path(found.path) if found.is_local else None
+    for name in (CARD, *SETTINGS) if root and not source.follow_links else ():
+        inside(root, name, f"ingestion.sources: {source.path}")
     builder = _builder(found, source.path)
-    parts = _parts(builder, found, source.path)
+    named = _parts(builder, found, source.path)
+    parts = [part for part in named if source.follow_links or not is_elsewhere(part, root)]
+    for part in [part for part in named if part not in parts]:
+        yield Quarantined(file.name, 0, f"names the file {shortened(part)}, which {ELSEWHERE}")
     if missing := found.is_local and _missing(parts):
         yield Quarantined(file.name, 0, missing)
     license = source.license if source.license != "unknown" else _license(found)
@@ -172,12 +181,19 @@ def _builder(found: Dataset, path: str) -> Any:
     from datasets import load_dataset_builder
 
     try:
-        return load_dataset_builder(found.path, found.config, revision=found.revision)
+        builder = load_dataset_builder(found.path, found.config, revision=found.revision)
     except Exception as error:  # the library raises errors of several others
         how = "hf:///folder#config" if found.is_local else "hf://owner/name/config"
         remedy = f"; name it as in {how}" if "config" in str(error).lower() else ""
         said = shortened(f"{type(error).__name__}: {error}", 1_000)  # with the configurations that there are
         raise StepError(f"ingestion.sources: {path} cannot be read ({said}){remedy}") from error
+    kind = type(builder).__module__.rpartition(".")[2]
+    if kind not in FORMATS:
+        raise StepError(
+            f"ingestion.sources: {path} is stored as {kind}, whose files may take their content from elsewhere; expected one of "
+            f"{', '.join(FORMATS)}: convert it"
+        )
+    return builder
 
 
 def _parts(builder: Any, found: Dataset, path: str) -> list[str]:

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from components.confined import refuse_links_out
 from components.endpoint.budget import Budget
 from components.endpoint.dispatch import HOPELESS, GivenUp
 from components.endpoint.request import Accept, Reply, Request
@@ -17,6 +18,7 @@ from components.endpoint.store import Store
 from components.errors import StepError
 from components.params import TeacherParams
 from components.progress import Progress
+from components.templates import render_chat
 from components.tracking import weights_sha256
 
 LEAST_ANSWER = 16  # tokens of room that a prompt must leave
@@ -27,13 +29,14 @@ def checkpoint_sha256(folder: Path) -> str:
     """Hash of a checkpoint's weights.
 
     Raises:
-        StepError: the folder is no checkpoint with safetensors.
+        StepError: the folder is no checkpoint with safetensors, or has a link that leads out of it.
     """
     if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
         raise StepError(
             f"synthesis.teacher.model {folder} is no checkpoint; expected a folder with config.json and safetensors, "
             "as models/large or one that was downloaded"
         )
+    refuse_links_out(folder)
     return weights_sha256(folder)
 
 
@@ -68,9 +71,16 @@ class LocalModel:
 
     def prompt(self, request: Request) -> str:
         """The text that the model continues: its chat template's, or the messages one after another."""
+        from jinja2 import TemplateError
+
         if self.tokenizer.chat_template:
             messages = [{"role": role, "content": content} for role, content in request.messages]
-            return self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+            try:
+                return render_chat(self.tokenizer.get_chat_template(), messages, self.tokenizer.special_tokens_map)
+            except TemplateError as error:
+                raise StepError(
+                    f"synthesis.teacher.model {self.name}: its chat template cannot be rendered ({error}); take another model"
+                ) from error
         return "\n\n".join(content for _, content in request.messages) + "\n\n"
 
     def prompt_tokens(self, request: Request) -> int:

@@ -1,13 +1,16 @@
 """The exam's files: read whole, or refused with the file and the line."""
 
 import json
+import shutil
 
 import pytest
 
+from components.benchmarking.benchmark import benchmark
 from components.benchmarking.data import Place
 from components.benchmarking.exam import load_exam
 from components.benchmarking.suites import plan
 from components.errors import StepError
+from components.params import BenchmarkingParams
 
 GOOD = {"id": "1", "question": "What?", "choices": ["a", "b"], "answer": 0, "category": "math"}
 
@@ -87,9 +90,6 @@ def test_unknown_suites_and_missing_folders_are_named(tmp_path):
 
 
 def test_a_malformed_task_leaves_the_others_their_scores(exam, checkpoint, tmp_path, capsys):
-    from components.benchmarking.benchmark import benchmark
-    from components.params import BenchmarkingParams
-
     with open(exam / "addition.jsonl", "a", encoding="utf-8") as file:
         file.write(json.dumps({**GOOD, "question": 3}) + "\n")
     (exam / "sorting.jsonl").unlink()
@@ -106,3 +106,38 @@ def test_a_malformed_task_leaves_the_others_their_scores(exam, checkpoint, tmp_p
     (exam / "opposite.jsonl").write_text("")
     with pytest.raises(StepError, match=r"no task can be read: addition.jsonl, line 13"):
         benchmark(checkpoint, "exam", exam, 0, tmp_path / "t", BenchmarkingParams(threads=1))
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/secret", "..\\secret", "sub/../../secret"])
+def test_a_task_names_a_file_of_the_exam_and_none_elsewhere(exam, name):
+    (exam.parent / "secret.jsonl").write_text(json.dumps(GOOD) + "\n")
+    about = json.loads((exam / "exam.json").read_text())
+    about["tasks"][name] = about["tasks"]["addition"]
+    (exam / "exam.json").write_text(json.dumps(about))
+    with pytest.raises(StepError, match="leads out of its folder"):
+        load_exam(exam)
+
+
+def test_a_tasks_file_is_no_link_that_leads_elsewhere(exam, tmp_path):
+    (tmp_path / "secret.jsonl").write_text(json.dumps(GOOD) + "\n")
+    (exam / "addition.jsonl").unlink()
+    (exam / "addition.jsonl").symlink_to(tmp_path / "secret.jsonl")
+    with pytest.raises(StepError, match=r"'addition.jsonl' is a link that leads out of its folder"):
+        load_exam(exam)
+
+
+def test_the_exams_prompt_is_rendered_in_a_sandbox(exam, checkpoint, tmp_path):
+    about = json.loads((exam / "exam.json").read_text())
+    about["prompt"] = "{{ question.__class__.__mro__ }}"
+    (exam / "exam.json").write_text(json.dumps(about))
+    with pytest.raises(StepError, match="__class__"):
+        benchmark(checkpoint, "exam", exam, 2, tmp_path / "s", BenchmarkingParams(threads=1))
+
+
+@pytest.mark.parametrize("name", ["exam.json", "transfer"])
+def test_no_part_of_an_exam_is_a_link_that_leads_elsewhere(exam, tmp_path, name):
+    shutil.copytree(exam, tmp_path / "other")
+    (exam / name).unlink(missing_ok=True)
+    (exam / name).symlink_to(tmp_path / "other" / ("" if name == "transfer" else name))
+    with pytest.raises(StepError, match="is a link that leads out of its folder"):
+        plan("exam", Place(exam))

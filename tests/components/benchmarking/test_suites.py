@@ -1,6 +1,8 @@
 """Suites as data: every task's definition is there, wrong fields are named, what is missing is named and the rest is asked."""
 
 import json
+import re
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -106,7 +108,7 @@ def test_a_suite_of_ones_own(folder, tmp_path, checkpoint):
         ({"definition": "piqa/piqua.yaml"}, "has no task definition 'piqa/piqua.yaml'"),
         (
             {"config": {"doc_to_txt": "{{goal}}"}},
-            "has the field 'doc_to_txt', which lm-eval does not know; did you mean 'doc_to_text'",
+            "has the field 'doc_to_txt', which a suite cannot set; did you mean 'doc_to_text'",
         ),
         (
             {"where": {"goals": "x"}},
@@ -222,13 +224,22 @@ def test_the_hub_is_asked_only_where_a_person_allows_it_and_only_for_what_the_fo
 
     asked = []
 
-    def load(path, name=None, split=None):
-        asked.append((path, name, split))
-        if path == "aps/super_glue":
-            return datasets.Dataset.from_list([{"passage": "Ice is cold.", "question": "is ice cold", "label": 1}] * 2)
-        raise datasets.exceptions.DatasetNotFoundError(f"Dataset '{path}' doesn't exist on the Hub")
+    class Builder:
+        def __init__(self, path, name=None):
+            self.asked = (path, name)
+            self.config = SimpleNamespace(data_files={"validation": [f"hf://datasets/{path}@0123/rows.parquet"]})
 
-    monkeypatch.setattr(datasets, "load_dataset", load)
+        def download_and_prepare(self):
+            pass
+
+        def as_dataset(self, split):
+            asked.append((*self.asked, split))
+            if self.asked[0] == "aps/super_glue":
+                row = {"passage": "Ice is cold.", "question": "is ice cold", "label": 1}
+                return datasets.Dataset.from_list([row] * 2)
+            raise datasets.exceptions.DatasetNotFoundError(f"Dataset '{self.asked[0]}' doesn't exist on the Hub")
+
+    monkeypatch.setattr(datasets, "load_dataset_builder", Builder)
     assert "boolq" not in {task.name for task in plan("phi2", Place(folder)).tasks}
     assert asked == []
     found = plan("phi2", Place(folder, hub=True))
@@ -247,10 +258,176 @@ def test_without_a_hub_the_libraries_are_told_to_stay_offline(monkeypatch):
 
     from components.benchmarking.data import offline
 
-    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
+    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_EVALUATE_OFFLINE"):
         monkeypatch.setenv(name, "x")
         monkeypatch.delenv(name)
     offline(Place(hub=True))
     assert "HF_HUB_OFFLINE" not in os.environ
+    assert os.environ["HF_EVALUATE_OFFLINE"] == "1"  # a metric of the hub is a program
     offline(Place())
     assert os.environ["HF_HUB_OFFLINE"] == os.environ["HF_DATASETS_OFFLINE"] == "1"
+
+
+EVIL = "def f(*args):\n    open({mark!r}, 'w').write('ran')\n    return args\nf()\n"
+
+
+@pytest.fixture
+def evil(tmp_path):
+    """A folder as somebody may hand it over: a module that leaves a mark where it is run, and a definition that names it."""
+    place = tmp_path / "evil"
+    place.mkdir()
+    mark = tmp_path / "mark"
+    for name in ("evil", "accuracy_of_evil"):
+        (place / f"{name}.py").write_text(EVIL.format(mark=str(mark)))
+    (place / "evil.yaml").write_text("dataset_path: x\ndoc_to_text: !function evil.f\n")
+    yield place
+    assert not mark.exists(), "the suite ran a program of its own"
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        "{evil}/evil.yaml",
+        "../../../../../../../../../../../../../../..{evil}/evil.yaml",
+        "..\\..\\evil.yaml",
+        "C:\\evil.yaml",
+        "~/evil.yaml",
+    ],
+)
+@pytest.mark.parametrize("kind", ["lm_eval", "code", "olmes"])
+def test_a_definition_is_one_that_lm_eval_ships(folder, evil, tmp_path, definition, kind):
+    name = definition.replace("{evil}", str(evil))
+    path = suite(tmp_path / "mine.yaml", mine=own(definition=name, kind=kind))
+    with pytest.raises(StepError, match=r"the suite's definition: the file name .* leads out of its folder"):
+        plan(path, Place(folder))
+
+
+@pytest.mark.parametrize("definition", ["humaneval/humaneval.yaml", "cruxeval/cruxeval_input.yaml"])
+def test_a_definition_that_runs_answers_as_programs_is_left_to_the_sandbox(folder, tmp_path, definition):
+    path = suite(tmp_path / "mine.yaml", mine=own(definition=definition))
+    with pytest.raises(StepError, match="runs the model's answers as programs with your rights"):
+        plan(path, Place(folder))
+
+
+@pytest.mark.parametrize(
+    "tag", ["!function evil.f", "!!python/object/apply:os.system [touch mark]", "!include evil.yaml"]
+)
+def test_a_suite_has_plain_values_only(folder, evil, tag):
+    (evil / "mine.yaml").write_text(yaml.safe_dump({"tasks": {"mine": own()}}) + f"    process_docs: {tag}\n")
+    with pytest.raises(StepError, match=r"mine\.yaml cannot be read as YAML .*could not determine a constructor"):
+        plan(str(evil / "mine.yaml"), Place(folder))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"process_docs": "evil.f"}, "config.process_docs is 'evil.f'; expected null"),
+        ({"process_results": "evil.f"}, "config.process_results is 'evil.f'; expected null"),
+        ({"custom_dataset": "evil.f"}, "the field 'custom_dataset', which a suite cannot set"),
+        ({"dataset_path": "{evil}"}, "the field 'dataset_path', which a suite cannot set"),
+        ({"dataset_kwargs": {"trust_remote_code": True}}, "the field 'dataset_kwargs', which a suite cannot set"),
+        ({"use_prompt": "{evil}/evil.yaml:x"}, "the field 'use_prompt', which a suite cannot set"),
+        ({"unsafe_code": True}, "the field 'unsafe_code', which a suite cannot set"),
+        ({"class": "evil.Task"}, "the field 'class', which a suite cannot set"),
+        ({"include": "{evil}/evil.yaml"}, "the field 'include', which a suite cannot set"),
+        ({"fewshot_config": {"samples": "{evil}/evil.f"}}, "expected a list of examples"),
+        ({"fewshot_config": {"process_docs": "evil.f"}}, "fewshot_config has the field 'process_docs'"),
+        ({"fewshot_config": "evil.f"}, "fewshot_config is a str; expected an object"),
+        ({"metric_list": [{"metric": "{evil}/accuracy_of_evil.py"}]}, "is not one of lm-eval's own"),
+        ({"metric_list": [{"metric": "acc", "hf_evaluate": True}]}, "is not one of lm-eval's own"),
+        ({"metric_list": [{"metric": ["acc"]}]}, "is not one of lm-eval's own"),
+        ({"metric_list": ["acc"]}, "metric_list holds a str"),
+        ({"filter_list": [{"name": "x", "filter": [{"function": "evil.f"}]}]}, "cannot be asked|needs a field"),
+        (
+            {"filter_list": [{"name": "x", "filter": [{"function": "custom", "filter_fn": "evil.f"}]}]},
+            "cannot be asked|TypeError",
+        ),
+    ],
+)
+@pytest.mark.parametrize("kind", ["lm_eval", "squad"])
+def test_a_suite_cannot_name_something_to_load(folder, evil, tmp_path, checkpoint, monkeypatch, changes, message, kind):
+    monkeypatch.chdir(evil)
+    monkeypatch.syspath_prepend(evil)
+    filled = json.loads(json.dumps(changes).replace("{evil}", str(evil)))
+    entry = own() | ({"kind": kind} if "metric_list" not in changes and "filter_list" not in changes else {})
+    entry["config"] = entry["config"] | filled
+    path = suite(tmp_path / "mine.yaml", mine=entry, right=own())
+    benchmark(checkpoint, path, folder, 0, tmp_path / "s", PARAMS)
+    scores = json.loads((tmp_path / "s" / "scores.json").read_text())
+    assert set(scores["tasks"]) == {"right"}
+    assert re.search(message, scores["failed"]["mine"])
+
+
+def test_worked_examples_of_programs_come_from_no_file_elsewhere(folder, evil, tmp_path):
+    (evil / "shots.py").write_text("def f():\n    return [{'goal': 'secret'}]\n")
+    entry = own(kind="code", definition="mbpp/mbpp.yaml", shots=1)
+    entry["config"]["fewshot_config"] = {"samples": f"{evil}/shots.f"}
+    with pytest.raises(StepError, match="expected a list of examples"):
+        plan(suite(tmp_path / "mine.yaml", mine=entry), Place(folder))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["{secret}", "../secret.jsonl", "..\\secret.jsonl", "piqa/../../secret.jsonl", "link.jsonl", "away/secret.jsonl"],
+)
+@pytest.mark.parametrize("field", ["files", "shots_from", "parts"])
+def test_a_suites_data_lies_in_the_data_folder(folder, tmp_path, name, field):
+    secret = tmp_path / "secret.jsonl"
+    write(secret, GOALS)
+    (folder / "link.jsonl").symlink_to(secret)
+    (folder / "away").symlink_to(tmp_path)
+    name = name.replace("{secret}", str(secret))
+    entry = own(files={"validation": name})
+    if field == "shots_from":
+        entry = own(shots=1, shots_from={"file": name})
+    if field == "parts":
+        entry = own(files={"validation": "{part}"}, parts=[name])
+    path = suite(tmp_path / "mine.yaml", mine=entry)
+    with pytest.raises(StepError, match="leads out of its folder"):
+        plan(path, Place(folder))
+    if field == "files":
+        from components.benchmarks.items import read_items
+
+        with pytest.raises(StepError, match="leads out of its folder"):
+            read_items(folder, [path])
+
+
+@pytest.mark.parametrize("path", ["/etc", "../x", "./x", "~/x", "a/b/c", "..", "a/..", "json\n", "https://host/x", ""])
+def test_a_data_set_of_the_hub_is_named_and_not_a_path(folder, tmp_path, path):
+    own_suite = suite(tmp_path / "mine.yaml", mine=own(files={"validation": "no.jsonl"}, hub={"path": path}))
+    with pytest.raises(StepError, match=r"`hub.path` is|no task can be asked"):
+        plan(own_suite, Place(folder, hub=True))
+
+
+def test_a_folder_with_the_name_of_a_data_set_is_not_read_in_its_place(folder, tmp_path, monkeypatch):
+    write(tmp_path / "owner" / "name" / "train.jsonl", GOALS)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StepError, match=r"names the file .*owner/name/train\.jsonl', which is not on the hub"):
+        Place(folder, hub=True).from_hub("owner/name", None, "train")
+
+
+@pytest.mark.parametrize("field", ["doc_to_text", "doc_to_target", "doc_to_choice", "gen_prefix"])
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("{{ goal.__class__.__mro__ }}", "access to attribute '__class__'|'__class__' of 'str' object is unsafe"),
+        ("{{ cycler.__init__.__globals__.os.popen('touch mark') }}", "is unsafe|undefined"),
+        ("{{ 'a' * 10**11 }}", r"the template .* cannot be rendered: it takes more than 5 s of CPU"),
+    ],
+)
+def test_a_prompt_is_rendered_in_a_sandbox_and_within_bounds(folder, tmp_path, checkpoint, field, template, message):
+    entry = own()
+    entry["config"][field] = template
+    path = suite(tmp_path / "mine.yaml", mine=entry, right=own())
+    benchmark(checkpoint, path, folder, 2, tmp_path / "s", PARAMS)
+    scores = json.loads((tmp_path / "s" / "scores.json").read_text())
+    assert set(scores["tasks"]) == {"right"}
+    assert re.search(message, scores["failed"]["mine"])
+
+
+def test_a_template_of_a_worked_example_is_rendered_in_the_sandbox_too(folder, tmp_path, checkpoint):
+    entry = own(shots=1)
+    examples = {"sampler": "first_n", "samples": GOALS[:1], "doc_to_text": "{{ goal.__class__.__mro__ }}"}
+    entry["config"]["fewshot_config"] = examples
+    with pytest.raises(StepError, match=r"unsafe|__class__"):
+        benchmark(checkpoint, suite(tmp_path / "mine.yaml", mine=entry), folder, 2, tmp_path / "s", PARAMS)

@@ -226,6 +226,62 @@ def test_a_line_that_breaks_the_json_reader_costs_no_other_line(tmp_path: Path, 
     assert [(entry["line"], "is not JSON" in entry["reason"]) for entry in quarantine] == [(2, True)]
 
 
+@pytest.fixture
+def secrets(tmp_path: Path) -> Path:
+    """A folder with a text and links of every sort that lead out of it, and one that stays in it."""
+    root = tmp_path / "t"
+    (root / "sub").mkdir(parents=True)
+    (root / "a.txt").write_text("ours")
+    (root / "sub" / "near.txt").symlink_to("../a.txt")
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "key.txt").write_text("secret")
+    (tmp_path / "t2").mkdir()
+    (tmp_path / "t2" / "b.txt").write_text("secret")
+    (root / "absolute.txt").symlink_to(tmp_path / "secrets" / "key.txt")
+    (root / "climbing.txt").symlink_to("../secrets/key.txt")
+    (root / "folder").symlink_to(tmp_path / "secrets")
+    (root / "root").symlink_to("/")
+    (root / "sibling.txt").symlink_to("../t2/b.txt")
+    (root / "chain.txt").symlink_to("absolute.txt")
+    (root / "passwd").symlink_to("/etc/passwd")
+    (root / "circle").symlink_to(".")
+    return root
+
+
+@pytest.mark.parametrize("scheme", ["", "file://", "FILE://", "local://"])
+def test_links_that_lead_out_of_a_source_are_quarantined_and_named(secrets: Path, tmp_path: Path, scheme: str) -> None:
+    given = params(Source(path=f"{scheme}{secrets}"))
+    listing = dict(take(given)["sources"][0]["listing"])
+    _, documents, quarantine = ingested(tmp_path, given)
+    assert {(document.source, document.text) for document in documents} == {("a.txt", "ours"), ("sub/near.txt", "ours")}
+    outside = ["absolute.txt", "chain.txt", "climbing.txt", "folder", "passwd", "root", "sibling.txt"]
+    assert [row["file"] for row in quarantine] == outside
+    reason = "is a link that leads out of its source's folder; set follow_links: true for the source if you trust it"
+    assert {row["reason"] for row in quarantine} == {listing[name] for name in outside} == {reason}
+
+
+def test_links_are_followed_where_the_source_says_so(secrets: Path, tmp_path: Path) -> None:
+    (secrets / "root").unlink()
+    _, documents, quarantine = ingested(tmp_path, params(Source(path=str(secrets), follow_links=True)))
+    read = {document.source for document in documents if document.text == "secret"}
+    assert read == {"absolute.txt", "chain.txt", "climbing.txt", "folder/key.txt", "sibling.txt"}
+    assert not quarantine
+
+
+def test_a_source_may_itself_be_a_link(secrets: Path, tmp_path: Path) -> None:
+    """A person named it, whatever it leads to."""
+    for name in ("absolute.txt", "folder"):
+        _, documents, quarantine = ingested(tmp_path, params(Source(path=str(secrets / name))))
+        assert [document.text for document in documents] == ["secret"]
+        assert not quarantine
+
+
+def test_the_list_of_benchmarks_reads_nothing_outside_of_their_folder(secrets: Path) -> None:
+    found = dict(inventory.benchmark_files(str(secrets))["files"])
+    assert found["absolute.txt"] == found["folder"] == found["root"] == "leads out of the folder"
+    assert len(found["a.txt"]) == 64
+
+
 def test_linked_folders_are_read_once_and_what_is_no_file_is_named(tmp_path: Path) -> None:
     root = tmp_path / "t"
     for folder in (root / "real", tmp_path / "elsewhere"):
@@ -238,7 +294,7 @@ def test_linked_folders_are_read_once_and_what_is_no_file_is_named(tmp_path: Pat
     (root / "lost folder").symlink_to(tmp_path / "nowhere")
     (root / "loop.txt").symlink_to(root / "loop.txt")
     os.mkfifo(root / "pipe.jsonl")
-    given = params(Source(path=str(root)))
+    given = params(Source(path=str(root), follow_links=True))
     entry = take(given)["sources"][0]
     assert [name for name, _ in entry["listing"]] == [
         "gone.txt", "linked/a.txt", "loop.txt", "lost folder", "pipe.jsonl", "real/a.txt"
@@ -279,8 +335,9 @@ def test_an_output_may_not_take_its_source(tmp_path: Path, monkeypatch, source: 
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "b.txt").write_text("b")
     (tmp_path / "t" / "b.txt").symlink_to(tmp_path / "other" / "b.txt")
+    given = params(Source(path=source.format(tmp_path, tmp_path.name), follow_links=True))
     with pytest.raises(StepError, match=r"is, holds or lies in the source .* name another place"):
-        ingest.run({}, {"output": Path(place)}, params(Source(path=source.format(tmp_path, tmp_path.name))), Tracker())
+        ingest.run({}, {"output": Path(place)}, given, Tracker())
     assert sorted(path.name for path in tmp_path.rglob("*.jsonl")) == ["a.jsonl"] * 2
 
 

@@ -268,3 +268,65 @@ def wait_for(server: subprocess.Popen, url: str, log: Path) -> None:
         except OSError:
             time.sleep(0.3)
     raise AssertionError(f"no answer at {url}: {log.read_text()[-3000:]}")
+
+
+def foreign(trained: Path, folder: Path) -> Path:
+    """The checkpoint as somebody may hand it over: with code of its own and a chat template."""
+    shutil.copytree(trained, folder)
+    for name in ("config.json", "tokenizer_config.json", "generation_config.json"):
+        values = json.loads((folder / name).read_text())
+        values |= {"auto_map": {"AutoModelForCausalLM": "evil.Model", "AutoTokenizer": ["evil.Tokenizer", None]}}
+        values |= {"custom_generate": "evil.py", "tokenizer_class": "EvilTokenizer", "chat_template": "{{ evil }}"}
+        (folder / name).write_text(json.dumps(values))
+    (folder / "chat_template.jinja").write_text("{{ evil }}")
+    (folder / "evil.py").write_text("raise SystemExit")
+    return folder
+
+
+def test_nothing_that_names_code_travels_with_an_export(trained: Path, tmp_path: Path) -> None:
+    export(foreign(trained, tmp_path / "foreign"), tmp_path / "out")
+    export(trained, tmp_path / "own")
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == sorted(path.name for path in (tmp_path / "own").iterdir())
+    for name in names:
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "own" / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("name", ["special_tokens_map.json", "merges.txt", "lineage.json", "config.json", "notes/x"])
+def test_a_checkpoint_with_a_link_that_leads_out_of_it_is_not_exported(
+    trained: Path, tmp_path: Path, name: str
+) -> None:
+    shutil.copytree(trained, tmp_path / "linked")
+    path = tmp_path / "linked" / name
+    path.parent.mkdir(exist_ok=True)
+    (tmp_path / "secret").write_bytes(path.read_bytes() if path.is_file() else b"{}")
+    path.unlink(missing_ok=True)
+    path.symlink_to(tmp_path / "secret")
+    with pytest.raises(StepError, match=f"'{name}' is a link that leads out of its folder"):
+        export(tmp_path / "linked", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_snapshot_of_the_hubs_cache_is_exported(trained: Path, tmp_path: Path) -> None:
+    """Its files are links to the blobs beside it."""
+    repository = tmp_path / "models--owner--name"
+    (repository / "blobs").mkdir(parents=True)
+    (repository / "snapshots" / "0123").mkdir(parents=True)
+    for path in trained.iterdir():
+        shutil.copyfile(path, repository / "blobs" / path.name)
+        (repository / "snapshots" / "0123" / path.name).symlink_to(f"../../blobs/{path.name}")
+    export(repository / "snapshots" / "0123", tmp_path / "out")
+    assert not [path for path in (tmp_path / "out").iterdir() if path.is_symlink()]
+
+
+def test_a_chat_template_travels_when_a_person_names_it_and_it_renders(trained: Path, tmp_path: Path) -> None:
+    template = tmp_path / "mine.jinja"
+    template.write_text("{% for m in messages %}{{ m.role }}: {{ m.content }}{{ eos_token }}{% endfor %}")
+    export(trained, tmp_path / "out", chat_template=template)
+    config = json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())
+    assert config["chat_template"] == template.read_text()
+    for number, wrong in enumerate(("{{ ''.__class__.__mro__ }}", "{% for %}", "{{ 'a' * 10**11 }}")):
+        template.write_text(wrong)
+        with pytest.raises(StepError, match="cannot be rendered"):
+            export(trained, tmp_path / f"wrong-{number}", chat_template=template)
+        assert not (tmp_path / f"wrong-{number}").exists()

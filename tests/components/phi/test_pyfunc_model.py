@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from components.errors import StepError
 from components.phi import checkpoint
 from components.phi.model import Phi, PhiConfig
 from components.tracking import MlflowTracker
@@ -47,3 +48,13 @@ def test_the_file_stands_alone() -> None:
     assert "components" not in source
     check = "import sys, ast; ast.parse(sys.stdin.read())"
     subprocess.run([sys.executable, "-c", check], input=source, text=True, check=True)
+
+
+def test_a_checkpoint_with_a_link_that_leads_out_of_it_is_not_logged(
+    lively: Callable[..., Phi], tokenizer_dir: Path, tmp_path: Path
+) -> None:
+    """MLflow copies what links lead to."""
+    checkpoint.save(lively(CONFIG), tmp_path / "m", tokenizer_dir, {})
+    (tmp_path / "m" / "notes.txt").symlink_to("/etc/passwd")
+    with pytest.raises(StepError, match=r"'notes\.txt' is a link that leads out of its folder"):
+        MlflowTracker("train_small", tmp_path).model(tmp_path / "m", "model", {})

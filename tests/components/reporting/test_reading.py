@@ -347,3 +347,12 @@ def test_a_malformed_overlap_names_file_and_key(tmp_path: Path, contamination: A
 )
 def test_a_task_belongs_to_its_published_benchmark(task: str, benchmark: str) -> None:
     assert benchmark_of(task) == benchmark
+
+
+def test_a_checkpoint_with_a_link_that_leads_out_of_it_is_refused(workspace: Path) -> None:
+    """Its lineage goes into the model card, and MLflow copies the whole folder."""
+    (workspace / "secret.json").write_text("{}")
+    (workspace / "models/large/lineage.json").unlink()
+    (workspace / "models/large/lineage.json").symlink_to(workspace / "secret.json")
+    with pytest.raises(StepError, match=r"'lineage\.json' is a link that leads out of its folder"):
+        read_case([], model=workspace / "models/large")

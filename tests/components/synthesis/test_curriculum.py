@@ -53,6 +53,16 @@ def first_topic(content):
         (lambda c: c.update(formats=["sonnet"]), "names format 'sonnet'; known are tutorial"),
         (lambda c: c.update(audiences={}), "there must be an audience"),
         (lambda c: c.update(subject=[]), "unknown field 'subject'"),
+        *(
+            (lambda c, text=text: next(iter(c["audiences"].values())).update(openings=[text]), words)
+            for text, words in (
+                ("{title.__class__.__mro__}", r"neither \{title\} nor \{Title\}"),
+                ("{title:>9999999999}", "has a field that is neither"),
+                ("{title!r}", "has a field that is neither"),
+                ("{0}", "has a field that is neither"),
+                ("{title", "cannot be filled in"),
+            )
+        ),
     ],
 )
 def test_a_broken_curriculum_is_refused(broken, change, message):

@@ -60,13 +60,21 @@ def test_transformers_reads_it_and_gives_the_same_ids(trained: Path, encoder: En
     assert theirs.eos_token_id == theirs.bos_token_id == theirs.unk_token_id == theirs.pad_token_id == 0
 
 
-def test_a_chat_template_comes_along(trained: Path, tmp_path: Path) -> None:
-    """transformers keeps it in a file of its own."""
-    folder = tmp_path / "chatty"
-    shutil.copytree(trained, folder)
+def test_what_names_code_stays_behind(trained: Path, tmp_path: Path) -> None:
+    folder = changed(trained, tmp_path, {"auto_map": {"AutoTokenizer": ["evil.Tokenizer", None]}, "eos_token": "a"})
     (folder / "chat_template.jinja").write_text("{{ messages[0].content }}")
+    (folder / "evil.py").write_text("raise SystemExit")
     tokenizer.take(folder, tmp_path / "taken")
-    assert (tmp_path / "taken" / "chat_template.jinja").read_text() == "{{ messages[0].content }}"
+    assert {path.name for path in (tmp_path / "taken").iterdir()} == {"tokenizer.json", "tokenizer_config.json"}
+    assert "evil" not in (tmp_path / "taken" / "tokenizer_config.json").read_text()
+
+
+def test_no_file_of_a_tokenizer_is_a_link_that_leads_elsewhere(trained: Path, tmp_path: Path) -> None:
+    folder = changed(trained, tmp_path, {"eos_token": "a"})
+    (tmp_path / "secret").write_text('{"key": 1}')
+    (folder / "added_tokens.json").symlink_to(tmp_path / "secret")
+    with pytest.raises(StepError, match=r"'added_tokens\.json' is a link that leads out of its folder"):
+        tokenizer.take(folder, tmp_path / "taken")
 
 
 def test_an_existing_tokenizer_is_taken_whole(trained: Path, tmp_path: Path) -> None:
@@ -112,6 +120,7 @@ def test_folders_that_hold_no_readable_tokenizer_are_refused(trained: Path, tmp_
     (folder / "tokenizer_config.json").write_text("[1]")
     with pytest.raises(StepError, match="holds a list; expected a JSON object"):
         tokenizer.take(folder, tmp_path / "b")
+    (folder / "tokenizer_config.json").write_text("{}")
     (folder / "tokenizer.json").write_text("{}")
     with pytest.raises(StepError, match="is not a tokenizer that the tokenizers library reads"):
         tokenizer.take(folder, tmp_path / "c")

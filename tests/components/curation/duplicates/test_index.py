@@ -181,3 +181,26 @@ def test_ids_are_packed_and_unpacked(ids):
 def test_what_is_no_id_is_refused():
     with pytest.raises(ValueError, match="expected 32 hex digits"):
         document_ids.pack(["abcd"])
+
+
+@pytest.mark.parametrize("name", ["../segment-00000", "/etc/segment-00000", "..\\segment-00000", ""])
+def test_a_manifest_names_no_segment_outside_of_its_folder(tmp_path, name):
+    """Segments are written beside the new one, under the names that the manifest gives."""
+    folder = tmp_path / "index"
+    curate(tmp_path, [text(0)], None, folder)
+    manifest = json.loads((folder / "index.json").read_text())
+    (folder / "index.json").write_text(json.dumps(manifest | {"segments": [name]}))
+    for path in folder.glob("*.npy"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(StepError, match="which leads out of its folder; expected an index"):
+        Index(folder, PARAMS)
+
+
+def test_a_segment_is_no_link_that_leads_elsewhere(tmp_path):
+    folder = tmp_path / "index"
+    curate(tmp_path, [text(0)], None, folder)
+    path = folder / "segment-00000.ids.npy"
+    path.rename(tmp_path / "ids.npy")
+    path.symlink_to(tmp_path / "ids.npy")
+    with pytest.raises(StepError, match="is a link that leads out of its folder"):
+        Index(folder, PARAMS)

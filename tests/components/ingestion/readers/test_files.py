@@ -388,7 +388,7 @@ def test_a_file_that_vanishes_is_named(read_path: Callable, tmp_path: Path, name
 def test_a_file_that_vanishes_while_it_is_listed_is_named(read_path: Callable, tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "t").mkdir()
     (tmp_path / "t" / "a.txt").write_text("a")
-    monkeypatch.setattr("components.ingestion.inventory._walk", lambda root: [root / "a.txt", root / "b.txt"])
+    monkeypatch.setattr("components.ingestion.inventory._walk", lambda root, follow: [root / "a.txt", root / "b.txt"])
     documents, (quarantined,) = read_path(str(tmp_path / "t"))
     assert [document.source for document in documents] == ["a.txt"]
     assert quarantined.file == "b.txt"

@@ -220,7 +220,7 @@ def test_a_file_of_the_hub_that_breaks_is_named(dataset: Path, monkeypatch: pyte
     builder = hub._builder(hub.parse(Source(path=f"hf://{dataset}")), "")
     monkeypatch.setattr(hub, "parse", lambda source: remote)
     monkeypatch.setattr(hub, "_builder", lambda found, path: builder)
-    source = Source(path="hf://o/n", license="MIT")
+    source = Source(path="hf://o/n", license="MIT", follow_links=True)  # its files lie here
     rows = hub.read_hub(SourceFile("hf://o/n@0123abc", "hf://o/n", source, 0), Limits(1_000))
     with pytest.raises(StepError, match=rf"hf://o/n@0123abc: .*{part.name} cannot be read on \(ArrowInvalid"):
         assert len([next(rows) for _ in range(1_501)]) == 1_501
@@ -238,3 +238,64 @@ def test_the_step_reads_it_and_the_inventory_sees_changes(dataset: Path, tmp_pat
     assert json.dumps(next(iter(read_documents(tmp_path / "raw"))).metadata)
     (dataset / "README.md").write_text("---\nlicense: mit\n---\n")
     assert take(given) != before
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    path = tmp_path / "secret" / "train.jsonl"
+    path.parent.mkdir()
+    path.write_text('{"content": "secret"}\n')
+    return path
+
+
+def card(dataset: Path, files: str | list[str]) -> None:
+    configuration = {"configs": [{"config_name": "default", "data_files": files}]}
+    (dataset / "README.md").write_text(f"---\n{json.dumps(configuration)}\n---\n")
+
+
+@pytest.mark.parametrize(
+    "named", ["{secret}", "../secret/train.jsonl", "data/../../secret/*.jsonl", "link.jsonl", "away/train.jsonl"]
+)
+def test_a_card_names_no_file_outside_of_the_folder(
+    dataset: Path, secret: Path, read_path: Callable, named: str
+) -> None:
+    (dataset / "link.jsonl").symlink_to(secret)
+    (dataset / "away").symlink_to(secret.parent)
+    (dataset / "own.jsonl").write_text('{"content": "ours"}\n')
+    named = named.format(secret=secret)
+    card(dataset, ["own.jsonl", named])
+    documents, (quarantined,) = read_path(f"hf://{dataset}")
+    assert [document.text for document in documents] == ["ours"]
+    assert quarantined.reason.startswith("names the file /")
+    assert "follow_links: true" in quarantined.reason
+    documents, quarantine = read_path(f"hf://{dataset}", follow_links=True)
+    assert [document.text for document in documents] == ["ours", "secret"]
+    assert not quarantine
+
+
+@pytest.mark.parametrize("name", ["README.md", "dataset_infos.json", ".huggingface.yaml"])
+def test_a_card_is_no_link_that_leads_elsewhere(dataset: Path, secret: Path, read_path: Callable, name: str) -> None:
+    (dataset / name).unlink(missing_ok=True)
+    (dataset / name).symlink_to(secret)
+    with pytest.raises(StepError, match="is a link that leads out of its folder"):
+        read_path(f"hf://{dataset}")
+
+
+def test_a_data_set_of_the_hub_names_no_file_of_this_machine(
+    dataset: Path, secret: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its card may hold absolute paths, which the library takes for files of this machine."""
+    builder = hub._builder(hub.parse(Source(path=f"hf://{dataset}")), "x")
+    builder.config.data_files = {"train": [str(secret)]}
+    monkeypatch.setattr(hub, "_builder", lambda *_: builder)
+    monkeypatch.setattr(hub, "_license", lambda _: "unknown")
+    file = SourceFile("hf://owner/name:train@0123", "hf://owner/name:train", Source(path="hf://owner/name"), 0, "0123")
+    assert [item.reason.partition(",")[0] for item in hub.read_hub(file, Limits(1_000))] == [f"names the file {secret}"]
+
+
+def test_a_format_whose_files_name_others_is_refused(dataset: Path, read_path: Callable) -> None:
+    """HDF5 may say that a column's bytes lie in any file."""
+    card(dataset, "rows.h5")
+    (dataset / "rows.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
+    with pytest.raises(StepError, match="is stored as hdf5, whose files may take their content from elsewhere"):
+        read_path(f"hf://{dataset}")

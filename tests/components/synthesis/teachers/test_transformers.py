@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -140,6 +141,33 @@ def test_a_real_checkpoint_answers_the_same_each_time(checkpoint):
 
 
 SERVING = all(importlib.util.find_spec(name) for name in ("openai", "fastapi", "uvicorn", "accelerate"))
+
+
+@pytest.mark.parametrize("template", ["{{ messages.__class__.__mro__ }}", "{% for %}", "{{ 'a' * 10**11 }}"])
+def test_a_chat_template_is_rendered_in_a_sandbox_and_within_bounds(checkpoint, tmp_path, template):
+    shutil.copytree(checkpoint, tmp_path / "foreign")
+    (tmp_path / "foreign" / "chat_template.jinja").write_text(template)
+    model = LocalModel(tmp_path / "foreign")
+    with pytest.raises(StepError, match="cannot be rendered"):
+        model.prompt(requests(1)[0])
+
+
+def test_code_that_a_checkpoint_brings_is_not_run(checkpoint, tmp_path):
+    folder = shutil.copytree(checkpoint, tmp_path / "foreign")
+    for name, kind in (("config.json", "AutoModelForCausalLM"), ("tokenizer_config.json", "AutoTokenizer")):
+        values = json.loads((folder / name).read_text())
+        values["auto_map"] = {kind: "evil.Evil" if "Model" in kind else ["evil.Evil", None]}
+        (folder / name).write_text(json.dumps(values))
+    (folder / "evil.py").write_text(f"open({str(tmp_path / 'mark')!r}, 'w')\n")
+    LocalModel(folder)
+    assert not (tmp_path / "mark").exists()
+
+
+def test_a_checkpoint_with_a_link_that_leads_out_of_it_is_refused(checkpoint, tmp_path):
+    folder = shutil.copytree(checkpoint, tmp_path / "foreign")
+    (folder / "vocab.txt").symlink_to("/etc/passwd")
+    with pytest.raises(StepError, match=r"'vocab\.txt' is a link that leads out of its folder"):
+        LocalModel(folder)
 
 
 @pytest.mark.slow

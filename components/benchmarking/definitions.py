@@ -1,0 +1,125 @@
+"""What a suite may ask of lm-eval: its own definitions, with the functions that it ships, and plain values on top of them.
+
+lm-eval takes much of a configuration for the name of something to load: a metric for a program of the Hugging Face hub or of a
+folder, a prompt for a file, a data set for a path. A suite comes from anybody, so what it may state is listed here.
+"""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from components.confined import inside
+from components.errors import StepError
+
+FIELDS = frozenset(
+    {
+        "output_type",
+        "doc_to_text",
+        "doc_to_target",
+        "doc_to_choice",
+        "description",
+        "target_delimiter",
+        "fewshot_delimiter",
+        "fewshot_split",
+        "fewshot_config",
+        "gen_prefix",
+        "generation_kwargs",
+        "metric_list",
+        "filter_list",
+        "repeats",
+        "should_decontaminate",
+        "doc_to_decontamination_query",
+        "metadata",
+    }
+)
+CLEARED = ("process_docs", "process_results")  # functions of a definition, which a suite may take away with null
+EXAMPLES = ("sampler", "split", "samples", "fewshot_indices")  # of fewshot_config, with the fields of the prompt
+
+
+def read_definition(name: str, programs: bool) -> dict[str, Any]:
+    """lm-eval's own definition, without what says where its data is.
+
+    Args:
+        name: of a file in lm-eval's folder of tasks.
+        programs: whether the sandbox runs its answers. Then no function is imported: those modules run one when they are
+            imported.
+
+    Raises:
+        StepError: lm-eval has no such definition, or it runs answers as programs outside the sandbox.
+    """
+    from lm_eval.tasks._yaml_loader import load_yaml
+
+    path = inside(tasks_folder(), name, "the suite's definition")
+    if not path.is_file():
+        raise StepError(f"lm-eval {_version()} has no task definition {name!r}")
+    config = load_yaml(path, resolve_func=False)
+    if not programs:
+        if config.get("unsafe_code"):
+            raise StepError(
+                f"lm-eval's definition {name!r} runs the model's answers as programs with your rights; expected one of "
+                "HumanEval's or MBPP's form with kind: code, whose programs run in the sandbox"
+            )
+        config = load_yaml(path)
+    config["hub"] = {"path": config.pop("dataset_path", ""), "name": config.pop("dataset_name", None)}
+    for key in ("tag", "task", "task_alias", "dataset_kwargs", "training_split", "validation_split", "test_split"):
+        config.pop(key, None)
+    return config
+
+
+def tasks_folder() -> Path:
+    """Where the installed lm-eval keeps its definitions and the functions that they name."""
+    import lm_eval
+
+    return Path(lm_eval.__file__).parent / "tasks"
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("lm-eval")
+
+
+def check_changes(config: Mapping[str, Any], origin: str) -> None:
+    """Hold what a suite states itself against what it may.
+
+    Raises:
+        StepError: a field that is unknown or loads something.
+    """
+    for name, value in config.items():
+        if name in FIELDS or (name in CLEARED and value is None):
+            continue
+        if name in CLEARED:
+            raise StepError(f"{origin}: config.{name} is {value!r}; expected null, since a suite brings no functions")
+        nearest = difflib.get_close_matches(name, FIELDS, n=1)
+        hint = f"; did you mean {nearest[0]!r}?" if nearest else f"; expected some of {', '.join(sorted(FIELDS))}"
+        raise StepError(f"{origin}: its configuration has the field {name!r}, which a suite cannot set{hint}")
+    examples = config.get("fewshot_config") or {}
+    if not isinstance(examples, Mapping):
+        raise StepError(f"{origin}: fewshot_config is a {type(examples).__name__}; expected an object")
+    if wrong := sorted(set(examples) - FIELDS - {*EXAMPLES}):
+        raise StepError(f"{origin}: fewshot_config has the field {wrong[0]!r}, which a suite cannot set")
+    if not isinstance(examples.get("samples", []), list):
+        raise StepError(f"{origin}: fewshot_config.samples is {examples['samples']!r}; expected a list of examples")
+
+
+def check_metrics(config: Mapping[str, Any], origin: str) -> None:
+    """Hold a task's metrics against those that lm-eval has itself; another is a program that it would load and run.
+
+    Raises:
+        StepError: a metric is none of them.
+    """
+    from lm_eval.api import metrics  # noqa: F401 - registers them
+    from lm_eval.api.registry import metric_registry
+
+    for entry in config.get("metric_list") or ():
+        if not isinstance(entry, Mapping):
+            raise StepError(f"{origin}: metric_list holds a {type(entry).__name__}; expected objects with `metric`")
+        metric = entry.get("metric")
+        scored_by_function = config.get("process_results") is not None  # then the metric is the name of its figure
+        own = scored_by_function or callable(metric) or (isinstance(metric, str) and metric in metric_registry)
+        if not own or entry.get("hf_evaluate"):
+            raise StepError(
+                f"{origin}: the metric {metric!r} is not one of lm-eval's own, and those of the Hugging Face hub are programs, "
+                f"which are not loaded; expected one of {', '.join(sorted(metric_registry))}"
+            )

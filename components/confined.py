@@ -1,0 +1,84 @@
+"""Files that name other files, and folders that come from elsewhere: what they name must lie in the same folder.
+
+A suite, a manifest or a checkpoint that a person got from somebody else must not lead to `~/.ssh`: neither by a path that
+climbs or is absolute, nor through a link.
+"""
+
+import os
+import re
+from pathlib import Path
+
+from components.errors import StepError
+
+_OUTSIDE = re.compile(r"[/\\~]|[A-Za-z]:")  # how a path begins that does not start in the folder, on any system
+_PUNCTUATION = re.compile(r"[/\\:\0]")  # that makes more of a name than one part of a path, on any system
+
+
+def is_name(text: str) -> bool:
+    """Whether a text names one entry of a folder, on any system."""
+    return bool(text) and text not in (".", "..") and not _PUNCTUATION.search(text)
+
+
+def inside(folder: Path, name: str, where: str) -> Path:
+    """The path of what a file names in a folder, whether or not it is there.
+
+    Args:
+        name: relative to the folder.
+        where: what names it, for the error.
+
+    Raises:
+        StepError: the name is absolute or climbs, with slashes or backslashes, or a link on its way leads out of the folder.
+    """
+    parts = re.split(r"[/\\]", name)
+    if not name or "\0" in name or ".." in parts or _OUTSIDE.match(name):
+        raise StepError(
+            f"{where}: the file name {name!r} leads out of its folder; expected a path inside it, such as part/file.jsonl"
+        )
+    path = Path(folder) / name
+    if leads_out(path, folder):
+        raise StepError(
+            f"{where}: {name!r} is a link that leads out of its folder; copy the file there if you trust what it holds"
+        )
+    return path
+
+
+def leads_out(path: Path, folder: Path) -> bool:
+    """Whether a path that lies in a folder by its name lies elsewhere once its links are followed."""
+    return not Path(os.path.realpath(path)).is_relative_to(home_of(folder))
+
+
+def home_of(folder: Path) -> Path:
+    """The real folder that links of a folder may lead to: itself, or its whole repository in the cache of the Hugging Face hub,
+    whose snapshots are links to its blobs.
+    """
+    real = Path(os.path.realpath(folder))
+    repository = real.parents[1] if len(real.parents) > 1 else real
+    cached = real.parent.name == "snapshots" and repository.name.startswith(("models--", "datasets--"))
+    return repository if cached else real
+
+
+def is_elsewhere(file: str, folder: Path | None) -> bool:
+    """Whether a file of a data set, as the library `datasets` has resolved it, is not the data set's own: its card may name any.
+
+    Args:
+        folder: of a data set on this machine; None of one on the Hugging Face hub.
+    """
+    if folder is None:
+        return not file.startswith("hf://datasets/")
+    return "://" in file or leads_out(Path(file), folder)
+
+
+def refuse_links_out(folder: Path) -> None:
+    """Hold a whole folder against links that lead out of it, before something else reads or copies all of it.
+
+    Raises:
+        StepError: it has one, which is named.
+    """
+    for place, folders, names in os.walk(folder):
+        for name in sorted([*folders, *names]):
+            path = Path(place, name)
+            if path.is_symlink() and leads_out(path, folder):
+                raise StepError(
+                    f"{folder}: {path.relative_to(folder).as_posix()!r} is a link that leads out of its folder; copy the "
+                    "file there if you trust what it holds"
+                )
