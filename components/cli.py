@@ -19,13 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.errors import Diverged, StepError
-from components.files import write_json
+from components.errors import MESSAGE, Diverged, StepError, clipped, is_panic
+from components.files import not_a_file, write_json
 from components.params import PARAMS_FILE, Params, load_params
 from components.tracking import Tracker, track
 
 ANYTHING = "*"  # held by an output folder that is added to, not replaced
 DIVERGED = 3  # exit status of a training whose loss is no number any more
+TRACEBACK = 50_000  # characters of a defect's traceback that are shown
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 WITHIN = "PHIFORGE_WITHIN"  # set where a step runs others as parts of itself: it alone speaks to MLflow
 
@@ -101,12 +102,14 @@ def execute(command: Command, arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         _say_failed(command, "interrupted")
         return 128 + signal.SIGINT
-    except Exception as error:  # noqa: BLE001 - the last line must be clear whatever went wrong
+    except BaseException as error:  # the last line must be clear whatever went wrong
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
         if isinstance(error, OSError) and error.errno in NO_ROOM:
             place = f" for {error.filename}" if error.filename else ""
             _say_failed(command, f"no room on the disk{place}: {error.strerror}; make room and start again")
             return 1
-        traceback.print_exc()
+        print(clipped("".join(traceback.format_exception(error)), TRACEBACK), file=sys.stderr)
         _say_failed(command, f"{type(error).__name__}: {error}")
         return 1
     print(f"{command.step}: done in {seconds:.1f} s", flush=True)
@@ -115,7 +118,7 @@ def execute(command: Command, arguments: argparse.Namespace) -> int:
 
 def _say_failed(command: Command, reason: str) -> None:
     """One line, whatever a library put into its message."""
-    print(f"error: {command.step}: {' '.join(reason.split())}", file=sys.stderr, flush=True)
+    print(f"error: {command.step}: {' '.join(clipped(reason, MESSAGE).split())}", file=sys.stderr, flush=True)
 
 
 def only(params: Params, sections: tuple[str, ...]) -> dict[str, Any]:
@@ -149,8 +152,11 @@ def _check_inputs(command: Command, inputs: Mapping[str, Any]) -> None:
     for a in command.inputs:
         if a.type is Path:
             for path in _as_list(inputs[a.name]):
+                option = f"--{a.name.replace('_', '-')}: {path}"
                 if not path.exists():
-                    raise StepError(f"--{a.name.replace('_', '-')}: {path} does not exist")
+                    raise StepError(f"{option} does not exist")
+                if not path.is_dir() and (reason := not_a_file(path)):
+                    raise StepError(f"{option} {reason}; name a file or a folder")
 
 
 def _check_outputs(command: Command, inputs: Mapping[str, Any], arguments: argparse.Namespace) -> None:

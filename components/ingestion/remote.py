@@ -11,8 +11,7 @@ import re
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
-from components.errors import StepError
-from components.ingestion.files import shortened
+from components.errors import StepError, shortened
 
 _URL = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _QUERY = re.compile(r"(?<=\?)[^\s'\"]+")  # of an address in an error's text

@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
 
-from components.errors import StepError
+from components import yaml_text
+from components.errors import StepError, clipped, short
 from components.params.curation import CurationParams
 from components.params.data import EngineParams, IngestionParams, TokenizationParams, ValidationParams
 from components.params.evaluation import AblationParams, BenchmarkingParams, ReportingParams, StudyParams
@@ -17,6 +18,8 @@ from components.params.synthesis import SynthesisParams
 
 PARAMS_FILE = Path("params.yaml")
 PROFILES = Path("profiles")
+EXPLAINED = 20  # refused keys that a message names
+MOST_KEY = 200  # characters of a key that it shows
 
 
 class Params(Section):
@@ -52,18 +55,27 @@ def load_params(
     Raises:
         StepError: the file cannot be read, or a key or value is refused; the message names each one.
     """
-    values = read_yaml(path)
+    overlay_values: dict[str, Any] = {}
     if profile:
         folder = Path(path).parent / PROFILES
         overlay = folder / f"{profile}.yaml"
         if not overlay.is_file():
             known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml"))) or "none"
             raise StepError(f"profile {profile!r} is not there; profiles/ has: {known}")
-        values = merge(values, read_yaml(overlay))
-    origin = f"{path}" + (" with overrides" if overrides else "")
+        overlay_values = read_yaml(overlay)
+    return check_layers(path, overlay_values, overrides)
+
+
+def check_layers(path: Path, overlay: Mapping[str, Any], overrides: Iterable[str] | Mapping[str, Any]) -> Params:
+    """What a params.yaml, the values of a profile and overrides come to, each laid over what stands before it.
+
+    Raises:
+        StepError: as `load_params`.
+    """
+    values = merge(read_yaml(path), overlay)
     for key, value in parse_overrides(overrides).items():
         set_dotted(values, key, value)
-    return check_params(values, origin)
+    return check_params(values, f"{path}" + (" with overrides" if overrides else ""))
 
 
 def check_params(values: Mapping[str, Any], origin: str = "parameters") -> Params:
@@ -75,25 +87,25 @@ def check_params(values: Mapping[str, Any], origin: str = "parameters") -> Param
     try:
         return Params.model_validate(values)
     except ValidationError as error:
-        lines = [_explain(item) for item in error.errors()]
-        raise StepError(f"{origin}: " + "; ".join(lines)) from None
+        items = error.errors()
+        lines = [_explain(item) for item in items[:EXPLAINED]]
+        more = [f"and {len(items) - EXPLAINED:,} more"] if len(items) > EXPLAINED else []
+        raise StepError(f"{origin}: " + "; ".join(lines + more)) from None
 
 
 def parse_overrides(overrides: Iterable[str] | Mapping[str, Any]) -> dict[str, Any]:
     """`["a.b=1"]` or `{"a.b": 1}` as a dict of dotted keys. Values of strings are read as YAML."""
     if isinstance(overrides, Mapping):
         return dict(overrides)
-    from ruamel.yaml.error import YAMLError
-
     parsed = {}
     for item in overrides:
         key, equals, value = item.partition("=")
         if not equals or not key.strip():
-            raise StepError(f"override {item!r} is not of the form section.key=value")
+            raise StepError(f"override {short(item)} is not of the form section.key=value")
         try:
-            parsed[key.strip()] = _yaml().load(value) if value.strip() else ""
-        except YAMLError as error:
-            raise StepError(f"override {item!r}: the value is no YAML ({error}); put it in quotes") from error
+            parsed[key.strip()] = yaml_text.parse(value) if value.strip() else ""
+        except yaml_text.NotYaml as error:
+            raise StepError(f"override {short(item)}: the value is not YAML ({error}); put it in quotes") from error
     return parsed
 
 
@@ -137,25 +149,17 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         StepError: missing, unreadable, not YAML or not a mapping.
     """
-    from ruamel.yaml.error import YAMLError
-
     try:
-        values = _yaml().load(Path(path).read_text(encoding="utf-8"))
+        values = yaml_text.read(path)
     except FileNotFoundError:
         raise StepError(f"{path} is not there; run from the project's folder or name another with --params") from None
-    except (OSError, UnicodeDecodeError, YAMLError) as error:
+    except (OSError, ValueError) as error:
         raise StepError(f"{path} cannot be read as YAML: {error}") from error
     if values is None:
         return {}
     if not isinstance(values, dict):
         raise StepError(f"{path} holds a {type(values).__name__}; expected sections such as `training:`")
     return values
-
-
-def _yaml() -> Any:
-    from ruamel.yaml import YAML
-
-    return YAML(typ="safe")
 
 
 def known_keys() -> list[str]:
@@ -165,7 +169,7 @@ def known_keys() -> list[str]:
 
 def _explain(item: Mapping[str, Any]) -> str:
     """One pydantic error as a sentence: which key, what was given, what is allowed, the nearest known key."""
-    key = ".".join(str(part) for part in item["loc"] if part != "[key]")
+    key = clipped(".".join(clipped(str(part), MOST_KEY) for part in item["loc"] if part != "[key]"), MOST_KEY)
     given = item.get("input")
     if item["type"] == "extra_forbidden":
         candidates = known_keys() + sorted(Params.model_fields)
@@ -180,7 +184,7 @@ def _explain(item: Mapping[str, Any]) -> str:
         return f"{key}: {item['ctx']['error']}"
     allowed = describe_range(key)
     message = item["msg"][0].lower() + item["msg"][1:]
-    return f"{key} = {given!r}: {message}" + (f" (allowed: {allowed})" if allowed else "")
+    return f"{key} = {short(given)}: {message}" + (f" (allowed: {allowed})" if allowed else "")
 
 
 def describe_range(key: str) -> str:

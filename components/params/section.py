@@ -9,7 +9,9 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+    """Strict: a number is a number, not a string that spells one, since what params.yaml holds goes into commands as it is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, strict=True)
 
 
 def refuse_repeats(section: Section, *names: str) -> None:

@@ -7,7 +7,7 @@ of its own; the libraries that it needs are loaded when the first file of that f
 from importlib import import_module
 
 from components.documents import Document
-from components.errors import StepError
+from components.errors import StepError, is_panic
 from components.ingestion.files import BROKEN, SourceFile, suffixes
 from components.ingestion.python_library import read_module
 from components.ingestion.readers.base import (
@@ -39,7 +39,6 @@ READERS = {  # by a file name's ending: module and function
 }
 SEEKABLE = (".parquet",)  # compressed within, and not read from the start
 EXPECTED = "txt, md, rst, py, jsonl, parquet, html, warc or wet (all but parquet also as gz, bz2, xz or zst)"
-RUST_PANIC = "PanicException"  # of fastwarc and resiliparse; not an Exception
 
 
 def reader_of(name: str) -> str | None:
@@ -78,7 +77,7 @@ def read_file(file: SourceFile, limits: Limits) -> Read:
             ) from error
         yield Quarantined(name, 0, f"cannot be read to its end: {type(error).__name__}: {error}")
     except BaseException as error:
-        if type(error).__name__ != RUST_PANIC:
+        if not is_panic(error):
             raise
         yield Quarantined(name, 0, f"cannot be read to its end: {error}")
 
