@@ -120,8 +120,9 @@ class DocumentWriter:
         self._shards = 0
 
     def write(self, document: Document) -> None:
-        self._buffer.append(document.row())
-        self._characters += len(document.text)
+        row = document.row()
+        self._buffer.append(row)
+        self._characters += len(row["text"]) + len(row["metadata"])
         self.rows += 1
         room = min(ROWS_PER_GROUP, self.rows_per_shard - self._rows_in_shard)
         if len(self._buffer) >= room or self._characters >= CHARACTERS_PER_GROUP:
