@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from components.errors import StepError, short
+from components.errors import StepError, short, shortened
 from components.params import ModelShape
 
 WHOLE = (
@@ -170,4 +170,6 @@ def _refuse_unsupported(values: Mapping[str, Any], rope: Mapping[str, Any], orig
     }
     for key, (given, fine) in allowed.items():
         if given not in fine:
-            raise StepError(f"{origin}: {key} is {short(given)}; Phi-1.5 and Phi-2 have {json.dumps(fine[-1])}")
+            raise StepError(
+                f"{origin}: {key} is {shortened(json.dumps(given), 60)}; Phi-1.5 and Phi-2 have {json.dumps(fine[-1])}"
+            )

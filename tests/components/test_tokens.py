@@ -185,3 +185,42 @@ def test_an_index_with_a_gap_is_refused(directory: Path) -> None:
     pq.write_table(table.set_column(3, DOCUMENTS.field("start"), pa.array([0, 4, 6, 14, 16])), path)
     with pytest.raises(StepError, match="does not cover the 21 tokens of train in order"):
         Tokens.open(directory).split("train").locate(3)
+
+
+HOSTILE = [0, -1, 2**31 + 1, 10**12, 10**400, True, None, "200", 1.5, [], {}]
+
+
+def sealed(directory: Path, **changes: Any) -> None:
+    """Change a manifest as whoever made it could: its fingerprint fits."""
+    values = {**Manifest.read(directory), "fingerprint": ""} | changes
+    values["fingerprint"] = Manifest(**values).compute_fingerprint()
+    (directory / "manifest.json").write_text(json.dumps(values))
+
+
+@pytest.mark.parametrize("key", ["vocab_size", "eos_token_id", "dtype", "splits"])
+@pytest.mark.parametrize("value", HOSTILE, ids=lambda value: str(value)[:12])
+def test_a_manifest_with_an_impossible_value_is_refused(directory: Path, key: str, value: Any) -> None:
+    if (key, value) == ("eos_token_id", 0):
+        return  # that one is possible
+    sealed(directory, **{key: value})
+    with pytest.raises(StepError, match=r"manifest\.json") as refused:
+        Tokens.open(directory)
+    assert len(str(refused.value)) < 1_000
+
+
+@pytest.mark.parametrize("key", ["tokens", "documents", "shards"])
+@pytest.mark.parametrize("value", HOSTILE, ids=lambda value: str(value)[:12])
+def test_a_split_with_an_impossible_value_is_refused(directory: Path, key: str, value: Any) -> None:
+    manifest = Manifest.read(directory)
+    sealed(directory, splits={**manifest.splits, "train": {**manifest.splits["train"], key: value}})
+    with pytest.raises(StepError, match=str(directory)) as refused:
+        Tokens.open(directory)
+    assert len(str(refused.value)) < 1_000
+
+
+@pytest.mark.parametrize("name", ["pipe", "large", "device", "socket"])
+def test_a_manifest_is_a_file(name: str, directory: Path, hostile_places: dict[str, Path]) -> None:
+    (directory / "manifest.json").unlink()
+    (directory / "manifest.json").symlink_to(hostile_places[name])
+    with pytest.raises(StepError, match=r"manifest\.json is not the manifest of a tokens directory"):
+        Tokens.open(directory)
