@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.errors import StepError
-from components.files import atomic_file
+from components.files import atomic_file, not_a_file
 
 KINDS = ("web", "prose", "code", "textbook", "exercise")
 
@@ -193,6 +193,8 @@ def shards(directory: Path) -> list[Path]:
 def check_schema(path: Path, schema: pa.Schema = DOCUMENT, name: str = "document") -> None:
     """Refuse a Parquet file that has not the columns of a schema, naming those that differ. Further columns do no harm."""
     try:
+        if reason := not_a_file(path):
+            raise OSError(reason)
         found = pq.read_schema(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise StepError(f"{path} is not a readable Parquet file ({error}); run the step that wrote it again") from error

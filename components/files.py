@@ -274,6 +274,10 @@ def sync_directory(path: Path) -> None:
 
 
 def sha256_file(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes, read in chunks."""
-    with open(path, "rb") as file:
+    """Hex SHA-256 of a file's bytes, read in chunks.
+
+    Raises:
+        OSError: as `open_file`.
+    """
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from components.documents import KINDS
 from components.errors import StepError, short
-from components.files import parse_json, read_text, write_json
+from components.files import not_a_file, parse_json, read_text, write_json
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -299,6 +299,8 @@ class TokenSplit:
     def _check_index(self) -> None:
         path = self.directory / INDEX
         try:
+            if reason := not_a_file(path):
+                raise OSError(reason)
             metadata = pq.read_metadata(path)
         except FileNotFoundError:
             raise StepError(f"{path} is not there; fetch or tokenize again") from None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from components.files import open_file
 from components.params import Source
 
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
@@ -54,7 +55,7 @@ class SourceFile:
     def open_packed(self) -> BinaryIO:
         """The file's bytes as they are."""
         if isinstance(self.location, Path):
-            return self.location.open("rb")
+            return open_file(self.location)
         from components.ingestion.remote import open_remote, query_of
 
         return open_remote(self.location, self.size, query_of(self.source.path))

@@ -117,3 +117,13 @@ def test_a_batch_never_spans_row_groups(tmp_path: Path) -> None:
     batches = list(read_batches(tmp_path, ["text"]))
     assert [batch.num_rows for batch in batches] == [2, 2, 1]
     assert [text for batch in batches for text in batch["text"].to_pylist()] == texts
+
+
+@pytest.mark.parametrize("name", ["pipe", "device", "socket"])
+def test_a_pipe_in_the_place_of_a_shard_is_not_waited_for(
+    name: str, tmp_path: Path, hostile_places: dict[str, Path]
+) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "part-00000.parquet").symlink_to(hostile_places[name])
+    with pytest.raises(StepError, match="is a pipe, a socket or a device"):
+        list(read_documents(tmp_path / "set"))

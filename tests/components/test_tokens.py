@@ -224,3 +224,14 @@ def test_a_manifest_is_a_file(name: str, directory: Path, hostile_places: dict[s
     (directory / "manifest.json").symlink_to(hostile_places[name])
     with pytest.raises(StepError, match=r"manifest\.json is not the manifest of a tokens directory"):
         Tokens.open(directory)
+
+
+@pytest.mark.parametrize("file", ["documents.parquet", "shard-00000.bin"])
+@pytest.mark.parametrize("name", ["pipe", "device", "socket"])
+def test_a_pipe_among_the_tokens_is_not_waited_for(
+    file: str, name: str, directory: Path, hostile_places: dict[str, Path]
+) -> None:
+    (directory / "train" / file).unlink()
+    (directory / "train" / file).symlink_to(hostile_places[name])
+    with pytest.raises(StepError, match=file):
+        Tokens.open(directory)

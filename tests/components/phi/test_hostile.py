@@ -18,6 +18,7 @@ from components.errors import StepError
 from components.phi import checkpoint, memory
 from components.phi.config import WHOLE, PhiConfig
 from components.phi.model import Phi
+from components.tracking import weights_sha256
 
 SOUND = {
     "model_type": "phi", "vocab_size": 512, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
@@ -145,3 +146,18 @@ def test_positions_beyond_memory_are_refused(lively: Callable[..., Phi], tmp_pat
     monkeypatch.setattr(memory, "available_memory", lambda: 32e9)
     with pytest.raises(StepError, match=r"takes 103\.1 GB of memory .* 2,147,483,647 positions.* 32\.0 GB are there"):
         checkpoint.load(tmp_path / "model")
+
+
+def test_pipes_among_the_files_of_a_checkpoint_are_not_waited_for(
+    lively: Callable[..., Phi], tmp_path: Path, hostile_places: dict[str, Path]
+) -> None:
+    checkpoint.save(lively(PhiConfig.from_hf(SOUND)), tmp_path / "model", None, {})
+    (tmp_path / "model" / "more.safetensors").symlink_to(hostile_places["pipe"])
+    assert len(weights_sha256(tmp_path / "model")) == 64
+    (tmp_path / "model" / "model.safetensors").unlink()
+    (tmp_path / "model" / "model.safetensors").symlink_to(hostile_places["pipe"])
+    with pytest.raises(StepError, match=r"has neither model\.safetensors nor"):
+        checkpoint.load(tmp_path / "model")
+    (tmp_path / "model" / "lineage.json").unlink()
+    (tmp_path / "model" / "lineage.json").symlink_to(hostile_places["device"])
+    assert checkpoint.read_lineage(tmp_path / "model") == {}
