@@ -74,7 +74,7 @@ class Report:
 
 _ASKS, _ANSWERS = (
     re.compile(r"^\s*(?:question|q|problem|goal)\s*:\s*", re.I),
-    re.compile(r"\n\s*(?:answer|a)\s*:[^\n]*\s*$", re.I),
+    re.compile(r"\n[ \t]*(?:answer|a)\s*:[^\n]*\s*$", re.I),
 )
 
 
