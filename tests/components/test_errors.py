@@ -44,9 +44,9 @@ HUGE = {
 
 @pytest.mark.parametrize("name", HUGE)
 def test_a_huge_value_costs_nothing(name: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     assert len(short(HUGE[name])) <= 100
-    assert time.monotonic() - started < 0.5
+    assert time.process_time() - started < 0.5
 
 
 @given(st.text(), st.integers(8, 60))

@@ -132,10 +132,10 @@ def test_a_bomb_is_refused_in_a_line_within_seconds_and_in_little_memory(name: s
     (tmp_path / "params.yaml").write_text(bomb if way == "file" else "seed: 1")
     (tmp_path / "profiles" / "bomb.yaml").write_text(bomb)
     given = {"profile": {"profile": "bomb"}, "override": {"overrides": [f"study={bomb}", f"{bomb}=1"]}}.get(way, {})
-    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     with pytest.raises(StepError) as refused:
         load_params(tmp_path / "params.yaml", **given)
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB
     assert len(str(refused.value)) <= MESSAGE
 

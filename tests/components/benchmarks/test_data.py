@@ -60,8 +60,8 @@ def test_a_suite_that_explodes_is_refused_in_a_line(tmp_path: Path) -> None:
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)]
     suite = tmp_path / "suite.yaml"
     suite.write_text("\n".join([*lines, "tasks: {x: {files: *a8}}"]))
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(StepError, match=r"suite\.yaml cannot be read as a suite .*too large") as refused:
         read_items(tmp_path, [str(suite)])
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
     assert len(str(refused.value)) < 500

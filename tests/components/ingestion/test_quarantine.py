@@ -155,11 +155,11 @@ def test_a_worker_hands_over_neither_a_million_rows_nor_a_million_tiny_documents
     ],
 )
 def test_what_a_row_holds_beside_its_text_is_bounded(row: dict, words: str, read: Callable) -> None:
-    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     documents, (refused,) = read("a.jsonl", json.dumps(row).encode() + b'\n{"text": "after"}\n')
     assert [document.text for document in documents] == ["after"]
     assert words in refused.reason
-    assert time.monotonic() - started < 3
+    assert time.process_time() - started < 3
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
 
 

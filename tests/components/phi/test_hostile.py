@@ -35,14 +35,14 @@ def test_an_impossible_size_is_refused_before_memory_is_taken(
     monkeypatch.setattr(memory, "available_memory", lambda: 8e9)
     path = tmp_path / "config.json"
     path.write_text(json.dumps(SOUND | {key: value}))
-    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     sound = key in ("rope_theta", "layer_norm_eps") and value in (2**31, 2**31 - 1, 10**12, 1.5)
     with contextlib.nullcontext() if sound else pytest.raises(StepError, match=str(path)) as refused:
         config = checkpoint.read_config(path)
         memory.check_room(config, str(path))
         Phi(config)
     assert sound or len(str(refused.value)) < 500
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kB
 
 
@@ -64,10 +64,10 @@ DOCUMENTS = {
 def test_a_configuration_that_is_none_is_refused_in_a_line(name: str, tmp_path: Path) -> None:
     data = DOCUMENTS[name]
     (tmp_path / "config.json").write_bytes(data if isinstance(data, bytes) else data.encode())
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(StepError, match=r"config\.json") as refused:
         checkpoint.read_config(tmp_path)
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
     assert len(str(refused.value)) < 500
 
 
