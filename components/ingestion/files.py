@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from components.files import open_file
 from components.params import Source
 
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
@@ -55,7 +54,7 @@ class SourceFile:
     def open_packed(self) -> BinaryIO:
         """The file's bytes as they are."""
         if isinstance(self.location, Path):
-            return open_file(self.location)
+            return self.location.open("rb")
         from components.ingestion.remote import open_remote, query_of
 
         return open_remote(self.location, self.size, query_of(self.source.path))

@@ -49,7 +49,7 @@ def test_a_huge_value_costs_nothing(name: str) -> None:
     assert time.process_time() - started < 0.5
 
 
-@given(st.text(), st.integers(8, 60))
+@given(st.text(), st.integers(16, 60))
 def test_a_clipped_text_has_the_beginning_and_the_end(text: str, most: int) -> None:
     kept = clipped(text, most)
     assert len(kept) <= most
