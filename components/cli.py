@@ -20,13 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from components.addresses import without_secrets
-from components.errors import Diverged, StepError
-from components.files import write_json
+from components.errors import MESSAGE, Diverged, StepError, clipped, is_panic
+from components.files import not_a_file, write_json
 from components.params import PARAMS_FILE, Params, load_params
 from components.tracking import Tracker, track
 
 ANYTHING = "*"  # held by an output folder that is added to, not replaced
 DIVERGED = 3  # exit status of a training whose loss is no number any more
+TRACEBACK = 50_000  # characters of a defect's traceback that are shown
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 WITHIN = "PHIFORGE_WITHIN"  # set where a step runs others as parts of itself: it alone speaks to MLflow
 
@@ -102,12 +103,15 @@ def execute(command: Command, arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         _say_failed(command, "interrupted")
         return 128 + signal.SIGINT
-    except Exception as error:  # noqa: BLE001 - the last line must be clear whatever went wrong
+    except BaseException as error:  # the last line must be clear whatever went wrong
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
         if isinstance(error, OSError) and error.errno in NO_ROOM:
             place = f" for {error.filename}" if error.filename else ""
             _say_failed(command, f"no room on the disk{place}: {error.strerror}; make room and start again")
             return 1
-        print(without_secrets(traceback.format_exc()), file=sys.stderr, end="")
+        text = "".join(traceback.format_exception(error))
+        print(clipped(without_secrets(text), TRACEBACK), file=sys.stderr)
         _say_failed(command, f"{type(error).__name__}: {error}")
         return 1
     print(f"{command.step}: done in {seconds:.1f} s", flush=True)
@@ -116,7 +120,8 @@ def execute(command: Command, arguments: argparse.Namespace) -> int:
 
 def _say_failed(command: Command, reason: str) -> None:
     """One line, whatever a library put into its message."""
-    print(f"error: {command.step}: {' '.join(without_secrets(reason).split())}", file=sys.stderr, flush=True)
+    said = " ".join(clipped(without_secrets(reason), MESSAGE).split())
+    print(f"error: {command.step}: {said}", file=sys.stderr, flush=True)
 
 
 def only(params: Params, sections: tuple[str, ...]) -> dict[str, Any]:
@@ -150,8 +155,11 @@ def _check_inputs(command: Command, inputs: Mapping[str, Any]) -> None:
     for a in command.inputs:
         if a.type is Path:
             for path in _as_list(inputs[a.name]):
+                option = f"--{a.name.replace('_', '-')}: {path}"
                 if not path.exists():
-                    raise StepError(f"--{a.name.replace('_', '-')}: {path} does not exist")
+                    raise StepError(f"{option} does not exist")
+                if not path.is_dir() and (reason := not_a_file(path)):
+                    raise StepError(f"{option} {reason}; name a file or a folder")
 
 
 def _check_outputs(command: Command, inputs: Mapping[str, Any], arguments: argparse.Namespace) -> None:

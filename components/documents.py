@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from components.addresses import all_without_secrets, without_secrets
 from components.confined import inside
 from components.errors import StepError
-from components.files import atomic_file
+from components.files import atomic_file, not_a_file
 
 KINDS = ("web", "prose", "code", "textbook", "exercise")
 
@@ -123,8 +123,9 @@ class DocumentWriter:
         self._shards = 0
 
     def write(self, document: Document) -> None:
-        self._buffer.append(document.row())
-        self._characters += len(document.text)
+        row = document.row()
+        self._buffer.append(row)
+        self._characters += len(row["text"]) + len(row["metadata"])
         self.rows += 1
         room = min(ROWS_PER_GROUP, self.rows_per_shard - self._rows_in_shard)
         if len(self._buffer) >= room or self._characters >= CHARACTERS_PER_GROUP:
@@ -197,6 +198,8 @@ def shards(directory: Path) -> list[Path]:
 def check_schema(path: Path, schema: pa.Schema = DOCUMENT, name: str = "document") -> None:
     """Refuse a Parquet file that has not the columns of a schema, naming those that differ. Further columns do no harm."""
     try:
+        if reason := not_a_file(path):
+            raise OSError(reason)
         found = pq.read_schema(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise StepError(f"{path} is not a readable Parquet file ({error}); run the step that wrote it again") from error

@@ -12,18 +12,20 @@ import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from components.errors import StepError
+from components.errors import StepError, short
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
 STATE = ".phiforge"  # in the project's main folder: what runs keep for each other, readable for its owner alone
+MOST_TEXT = 64_000_000  # bytes of a text that is read whole, such as a checkpoint's index
 OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)  # by a directory that holds something, a file, or a link
 
 
@@ -163,6 +165,71 @@ def write_json(path: Path, value: Any) -> None:
         partial.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def not_a_file(path: Path) -> str:
+    """Why what stands at a path cannot be read as a file, or an empty string: opening a pipe would wait for ever, and a
+    device may never end."""
+    mode = os.stat(path).st_mode
+    if stat.S_ISDIR(mode):
+        return "is a folder, not a file"
+    return "" if stat.S_ISREG(mode) else "is a pipe, a socket or a device, not a file"
+
+
+def open_file(path: Path) -> BinaryIO:
+    """A file, opened for reading bytes; never a pipe or a device, even one that has just taken the file's place.
+
+    Raises:
+        OSError: it is not there, may not be read, or is not a file.
+    """
+    if reason := not_a_file(path):
+        raise OSError(reason)
+    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
+    if reason := not_a_file(file.fileno()):
+        file.close()
+        raise OSError(reason)
+    return file
+
+
+def read_text(path: Path, most: int = MOST_TEXT) -> str:
+    """The text of a file of at most `most` bytes, however long it says that it is, and whether it grows meanwhile or not.
+
+    Raises:
+        OSError: as `open_file`.
+        ValueError: it is longer, or not UTF-8.
+    """
+    with open_file(path) as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise ValueError(f"it is over {most:,} bytes long")
+    return data.decode("utf-8")
+
+
+def parse_json(text: str, finite: bool = False) -> Any:
+    """The value of a JSON text from outside.
+
+    Args:
+        finite: refuse NaN and Infinity.
+
+    Raises:
+        ValueError: it is not JSON, nests too deep, has a number of too many digits, or names a key of an object twice.
+    """
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is no figure")
+
+    def only_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        values = dict(pairs)
+        if len(values) < len(pairs):
+            seen: set[str] = set()
+            twice = next(key for key, _ in pairs if key in seen or seen.add(key))
+            raise ValueError(f"the key {short(twice)} stands twice in an object")
+        return values
+
+    try:
+        return json.loads(text, parse_constant=refuse if finite else None, object_pairs_hook=only_once)
+    except RecursionError:
+        raise ValueError("it nests lists or objects too deep") from None
+
+
 def read_json(path: Path, missing: str, broken: str = "", finite: bool = False) -> dict[str, Any]:
     """The JSON object in a file.
 
@@ -174,12 +241,8 @@ def read_json(path: Path, missing: str, broken: str = "", finite: bool = False) 
     Raises:
         StepError: missing, unreadable, not JSON or not an object.
     """
-
-    def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is no figure")
-
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=refuse if finite else None)
+        content = parse_json(read_text(path), finite)
     except FileNotFoundError:
         raise StepError(f"{path} is not there; {missing}") from None
     except (OSError, ValueError) as error:
@@ -235,6 +298,10 @@ def sync_directory(path: Path) -> None:
 
 
 def sha256_file(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes, read in chunks."""
-    with open(path, "rb") as file:
+    """Hex SHA-256 of a file's bytes, read in chunks.
+
+    Raises:
+        OSError: as `open_file`.
+    """
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from components import yaml_text
 from components.errors import StepError
 from components.statistics import Estimate, macro
 
@@ -105,12 +106,9 @@ def read_published(path: Path = FILE) -> Reference:
     Raises:
         StepError: it is not YAML, or a figure has no source, no protocol, an unknown name or no percentage.
     """
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
     try:
-        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, YAMLError) as error:
+        content = yaml_text.read(path)
+    except (OSError, ValueError) as error:
         raise StepError(f"{path.name} cannot be read as YAML ({str(error).splitlines()[0]}); restore it") from error
     parts = ("sources", "models", "benchmarks", "groups", "metrics")
     for part in parts:

@@ -26,14 +26,15 @@ import pyarrow.parquet as pq
 
 from components.confined import is_name, refuse_links_out
 from components.documents import KINDS
-from components.errors import StepError
-from components.files import write_json
+from components.errors import StepError, short
+from components.files import not_a_file, parse_json, read_text, write_json
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 INDEX = "documents.parquet"
 TOKENIZER = "tokenizer"
 SPLITS = ("train", "validation")
+LARGEST_VOCABULARY = 2**31
 DTYPES = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4")}
 
 DOCUMENTS = pa.schema(
@@ -98,17 +99,17 @@ class Manifest:
         """
         path = Path(directory) / MANIFEST
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = parse_json(read_text(path))
             manifest = cls(**values)
         except (FileNotFoundError, NotADirectoryError):
             raise StepError(
                 f"{path} is not there; expected a tokens directory, as `python -m components.tokenization` writes it"
             ) from None
-        except (OSError, json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
+        except (OSError, ValueError, TypeError) as error:
             raise StepError(f"{path} is not the manifest of a tokens directory ({error}); tokenize again") from error
         if manifest.format_version != FORMAT_VERSION:
             raise StepError(
-                f"{path} has format version {manifest.format_version}; this code reads {FORMAT_VERSION}: tokenize again"
+                f"{path} has format version {short(manifest.format_version)}; this code reads {FORMAT_VERSION}: tokenize again"
             )
         if (
             str(manifest.dtype) not in DTYPES
@@ -116,8 +117,14 @@ class Manifest:
             or {*manifest.splits} != {*SPLITS}
         ):
             raise StepError(
-                f"{path} names dtype {manifest.dtype!r} and splits {', '.join(manifest.splits or ['none'])}; "
+                f"{path} names dtype {short(manifest.dtype)} and splits {short(manifest.splits)}; "
                 f"expected one of {', '.join(DTYPES)} and {', '.join(SPLITS)}: tokenize again"
+            )
+        sizes = (manifest.vocab_size, manifest.eos_token_id)
+        if not all(type(size) is int for size in sizes) or not 0 <= sizes[1] < sizes[0] <= LARGEST_VOCABULARY:
+            raise StepError(
+                f"{path} names vocab_size {short(sizes[0])} and eos_token_id {short(sizes[1])}; expected a whole number of at "
+                f"most {LARGEST_VOCABULARY:,} and one below it: tokenize again"
             )
         if manifest.fingerprint != manifest.compute_fingerprint():
             raise StepError(f"{path} was changed after it was written (its fingerprint differs); tokenize again")
@@ -304,6 +311,8 @@ class TokenSplit:
     def _check_index(self) -> None:
         path = self.directory / INDEX
         try:
+            if reason := not_a_file(path):
+                raise OSError(reason)
             metadata = pq.read_metadata(path)
         except FileNotFoundError:
             raise StepError(f"{path} is not there; fetch or tokenize again") from None
@@ -336,8 +345,10 @@ class Tokens:
             raise StepError(f"{directory / TOKENIZER} has no tokenizer.json; fetch or tokenize again")
         try:
             splits = {name: TokenSplit(directory / name, name, manifest) for name in SPLITS}
-        except (KeyError, TypeError) as error:
-            raise StepError(f"{directory / MANIFEST} lacks {error}; tokenize again") from error
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise StepError(
+                f"{directory / MANIFEST} lacks a part or has a wrong one ({type(error).__name__}: {error}); tokenize again"
+            ) from error
         return cls(directory, manifest, splits)
 
     def split(self, name: str) -> TokenSplit:

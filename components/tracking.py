@@ -85,7 +85,7 @@ def lock_hashes(root: Path, paths: list[str]) -> dict[str, str]:
 
 def weights_sha256(checkpoint: Path) -> str:
     """Hex SHA-256 of a checkpoint's weights; of a sharded one, of its shards' hashes in order of their names."""
-    hashes = [sha256_file(path) for path in sorted(Path(checkpoint).glob("*.safetensors"))]
+    hashes = [sha256_file(path) for path in sorted(Path(checkpoint).glob("*.safetensors")) if path.is_file()]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 

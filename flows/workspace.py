@@ -20,7 +20,7 @@ from typing import Any
 
 from components.errors import StepError
 from components.files import atomic_file
-from components.params import merge, parse_overrides, read_profile, set_dotted
+from components.params import check_layers, read_profile
 from flows.locks import exclusive, is_free
 from flows.settings import lock_file, stage_environment, state_folder
 
@@ -191,28 +191,35 @@ def _prepare(
 
 
 def write_params(path: Path, profile: Mapping[str, Any], overrides: Mapping[str, Any]) -> None:
-    """Lay a profile and overrides over a params.yaml, keeping its comments and order."""
+    """Lay a profile and overrides over a params.yaml, keeping its comments and order.
+
+    What is written are the values as they were checked: DVC puts them into the stages' commands as they stand here.
+
+    Raises:
+        StepError: a value is refused.
+    """
     from ruamel.yaml import YAML
 
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 4096
     yaml.indent(mapping=2, sequence=4, offset=2)
+    checked = check_layers(path, profile, overrides).model_dump(exclude_unset=True)
     values = yaml.load(path.read_text(encoding="utf-8")) or {}
-    changed = merge({}, profile)
-    for key, value in parse_overrides(overrides).items():
-        set_dotted(changed, key, value)
-    _update(values, changed)
+    _update(values, checked)
     with atomic_file(path) as partial, open(partial, "w", encoding="utf-8") as file:
         yaml.dump(values, file)
 
 
-def _update(values: Any, changes: Mapping[str, Any]) -> None:
-    """Lay changes over a commented mapping in place, key by key."""
-    for key, value in changes.items():
-        if isinstance(value, Mapping) and isinstance(values.get(key), Mapping):
-            _update(values[key], value)
-        else:
+def _update(values: Any, checked: Mapping[str, Any]) -> None:
+    """Bring a commented mapping to other values in place, key by key."""
+    for key in [key for key in values if key not in checked]:
+        del values[key]
+    for key, value in checked.items():
+        old = values.get(key)
+        if isinstance(value, Mapping) and isinstance(old, Mapping):
+            _update(old, value)
+        elif old != value or isinstance(old, bool) != isinstance(value, bool):
             values[key] = value
 
 

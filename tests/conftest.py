@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import socket
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,20 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no shared data: set PHIFORGE_DATA to a folder with corpora/ and benchmarks/")
     return folder
+
+
+@pytest.fixture
+def hostile_places(tmp_path: Path) -> dict[str, Path]:
+    """What may stand where a file is expected: none of them ends, or can be read whole."""
+    places = {name: tmp_path / f"hostile-{name}" for name in ("pipe", "folder", "large", "device", "socket")}
+    os.mkfifo(places["pipe"])
+    places["folder"].mkdir()
+    with open(places["large"], "wb") as file:
+        file.truncate(10**10)  # without taking room
+    places["device"].symlink_to("/dev/zero")
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(os.path.relpath(places["socket"]))  # an address may have a hundred characters
+    return places
 
 
 @pytest.fixture(autouse=True)

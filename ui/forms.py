@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from components import yaml_text
 from components.errors import StepError
 from components.params import Params, check_params, describe_range, merge, set_dotted
 
@@ -164,15 +165,10 @@ def from_yaml(text: str) -> Any:
     Raises:
         StepError: it is not YAML; the message says where.
     """
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
     try:
-        return YAML(typ="safe").load(text)
-    except YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-        raise StepError(f"not YAML: {getattr(error, 'problem', None) or error}{where}") from None
+        return yaml_text.parse(text)
+    except yaml_text.NotYaml as error:
+        raise StepError(f"not YAML: {error}") from None
 
 
 def parse_link(text: str) -> dict[str, Any]:

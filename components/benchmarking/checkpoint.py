@@ -9,6 +9,7 @@ from components.benchmarking.scorer import ChoiceScorer
 from components.errors import StepError
 from components.files import sha256_file
 from components.phi.checkpoint import load, load_tokenizer, read_lineage
+from components.tokenizer_file import highest_id
 from components.tracking import weights_sha256
 
 
@@ -23,13 +24,11 @@ def open_scorer(directory: Path, batch_size: int, device: str = "cpu") -> Choice
         raise StepError("benchmarking.device is 'cuda', and there is no GPU that torch can use here; set it to cpu")
     model = load(directory).eval().to(device)
     tokenizer = load_tokenizer(directory)
-    if tokenizer.get_vocab_size() > model.config.vocab_size:
+    if (tokens := highest_id(tokenizer) + 1) > model.config.vocab_size:
         raise StepError(
-            f"{directory}: the tokenizer has {tokenizer.get_vocab_size()} tokens, the model {model.config.vocab_size}; "
+            f"{directory}: the tokenizer has {tokens:,} tokens, the model {model.config.vocab_size:,}; "
             "the checkpoint holds the tokenizer of another model"
         )
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
     return ChoiceScorer(
         model.hidden,
         model.head,

@@ -29,6 +29,7 @@ from components.documents import ROWS_PER_GROUP, count_documents, read_batches
 from components.ngrams import RunSet, all_runs, run_text, runs_of, slices, word_hashes
 from components.progress import Progress
 from components.statistics import mean
+from components.tokenizer_file import open_tokenizer
 from components.tokens import INDEX, MANIFEST, Manifest, Tokens
 
 SHORTEST, LONGEST, PERCENTILE = 8, 13, 5
@@ -73,7 +74,7 @@ class Report:
 
 _ASKS, _ANSWERS = (
     re.compile(r"^\s*(?:question|q|problem|goal)\s*:\s*", re.I),
-    re.compile(r"\n\s*(?:answer|a)\s*:[^\n]*\s*$", re.I),
+    re.compile(r"\n[ \t]*(?:answer|a)\s*:[^\n]*\s*$", re.I),
 )
 
 
@@ -311,9 +312,7 @@ def _batches(folder: Path) -> Iterator[tuple[list[str], list[str]]]:
 
 def _decoded(tokens: Tokens) -> Iterator[tuple[list[str], list[str]]]:
     """The documents of the training split as text; one that is passed over several times comes as often."""
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(tokens.tokenizer_dir / "tokenizer.json"))
+    tokenizer = open_tokenizer(tokens.tokenizer_dir / "tokenizer.json")
     split = tokens.split("train")
     with pq.ParquetFile(split.directory / INDEX) as index:
         for batch in index.iter_batches(batch_size=ROWS_PER_GROUP, columns=["id", "start", "length"]):

@@ -49,7 +49,10 @@ def hellaswag(row: dict[str, Any]) -> dict[str, Any]:
 
     def clean(text: str) -> str:
         text = re.sub(r"\.? \[title\]", ". ", text.strip())
-        return re.sub(r"\[.*?\]", "", text).replace("  ", " ")
+        # Only as far as a bracket closes: looking for the end of each of many open ones would take the square of their number.
+        parts = (line.rpartition("]") for line in text.split("\n"))
+        lines = (re.sub(r"\[.*?\]", "", head + closed) + tail for head, closed, tail in parts)
+        return "\n".join(lines).replace("  ", " ")
 
     return {
         "ind": row["ind"],

@@ -1,13 +1,12 @@
 """Read the exam that components.synthesis wrote: tasks of multiple-choice rows, each row checked."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from components.confined import inside
-from components.errors import StepError
-from components.files import sha256_file
+from components.errors import StepError, short
+from components.files import parse_json, read_text, sha256_file
 
 FORMAT_VERSION = 1
 TRANSFER = "transfer"  # folder in the exam's: its transfer part, in the same form
@@ -98,28 +97,28 @@ def _task(directory: Path, name: str, entry: Any, about: dict[str, Any], origin:
 
 def _row(line: str, where: str) -> dict[str, Any]:
     try:
-        row = json.loads(line)
+        row = parse_json(line)
     except ValueError as error:
         raise StepError(f"{where}: no JSON ({error}); expected an object with {', '.join(FIELDS)}") from error
     if not isinstance(row, dict):
         raise StepError(f"{where}: a {type(row).__name__}; expected an object with {', '.join(FIELDS)}")
     for field, kind in FIELDS.items():
         if not isinstance(row.get(field), kind) or isinstance(row[field], bool):
-            given = repr(row[field]) if field in row else "missing"
+            given = short(row[field]) if field in row else "missing"
             raise StepError(f"{where}: `{field}` is {given}; expected a value of type {kind.__name__}")
     choices = row["choices"]
     if len(choices) < 2 or not all(isinstance(choice, str) and choice for choice in choices):
-        raise StepError(f"{where}: `choices` is {choices!r}; expected at least two non-empty strings")
+        raise StepError(f"{where}: `choices` is {short(choices)}; expected at least two non-empty strings")
     if len(set(choices)) != len(choices):
-        raise StepError(f"{where}: `choices` {choices!r} holds a choice twice")
+        raise StepError(f"{where}: `choices` {short(choices)} holds a choice twice")
     if not 0 <= row["answer"] < len(choices):
-        raise StepError(f"{where}: `answer` is {row['answer']}; expected an index from 0 to {len(choices) - 1}")
+        raise StepError(f"{where}: `answer` is {short(row['answer'])}; expected an index from 0 to {len(choices) - 1}")
     return row
 
 
 def _object(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(read_text(path))
     except FileNotFoundError:
         raise StepError(
             f"{path} is not there; --data-dir must be what components.synthesis wrote with --exam"

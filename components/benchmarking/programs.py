@@ -58,7 +58,7 @@ def reference(row: Mapping[str, Any]) -> str:
 def extract(completion: str, prompt: str, name: str) -> str:
     """The program that a completion means: its first fenced block that defines `name`, or itself, cut where it compiles."""
     for block in _FENCED.findall(completion):
-        if name and re.search(rf"^\s*(?:async\s+)?(?:def|class)\s+{re.escape(name)}\b", block, re.MULTILINE):
+        if name and re.search(rf"^[ \t]*(?:async\s+)?(?:def|class)\s+{re.escape(name)}\b", block, re.MULTILINE):
             return _compiling(block, 0) or block
     whole = prompt + completion
     return _compiling(whole, prompt.count("\n")) or whole

@@ -31,6 +31,7 @@ from components.benchmarking.shared_cache import SharedCache
 from components.errors import StepError
 from components.phi.generation import KVCache, choose
 from components.progress import Progress
+from components.tokenizer_file import breaking
 
 Request = tuple[tuple[str, str], list[int], list[int]]  # (context, continuation), their tokens
 Module = Callable[..., Tensor]
@@ -97,11 +98,13 @@ class ChoiceScorer(TemplateLM):
         return self._eos or 0
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs: Any) -> list[int]:
-        return self.tokenizer.encode(string, add_special_tokens=bool(add_special_tokens)).ids
+        with breaking("the checkpoint's tokenizer"):
+            return self.tokenizer.encode(string, add_special_tokens=bool(add_special_tokens)).ids
 
     def _encode_all(self, texts: Sequence[str]) -> dict[str, list[int]]:
         distinct = list(dict.fromkeys(texts))
-        found = self.tokenizer.encode_batch_fast(distinct, add_special_tokens=False)
+        with breaking("the checkpoint's tokenizer"):
+            found = self.tokenizer.encode_batch_fast(distinct, add_special_tokens=False)
         return dict(zip(distinct, (e.ids for e in found), strict=True))
 
     def loglikelihood(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:

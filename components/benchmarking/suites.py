@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from components import yaml_text
 from components.benchmarking.data import PREPARATIONS, hash_rows, sample
 from components.benchmarking.definitions import check_changes, read_definition
 from components.benchmarking.exam import TRANSFER, TaskData, load_exam
@@ -205,12 +206,9 @@ def _definition_of(name: str) -> Path:
 
 def _entries(path: Path) -> tuple[dict[str, Entry], dict[str, str]]:
     """A suite's entries, and what is wrong with those that are malformed."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
     try:
-        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, YAMLError) as error:
+        content = yaml_text.read(path)
+    except (OSError, ValueError) as error:
         raise StepError(f"{path.name} cannot be read as YAML ({' '.join(str(error).split())})") from error
     if not isinstance(content, dict) or not isinstance(content.get("tasks"), dict) or not content["tasks"]:
         raise StepError(

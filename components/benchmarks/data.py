@@ -6,7 +6,6 @@ rows where that was kept.
 """
 
 import gzip
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,9 @@ from typing import Any
 
 from components.confined import inside, is_elsewhere
 from components.errors import StepError
+from components.files import parse_json
 
+MOST_CHARS = 1 << 28  # of one file, far more than a benchmark has: a bomb may unpack to any size
 Rows = list[dict[str, Any]]
 
 
@@ -85,11 +86,14 @@ class Place:
 def _read(path: Path) -> Rows:
     """All rows of a file."""
     rows: Rows = []
-    name = f"{path.parent.name}/{path.name}"
+    name, read = f"{path.parent.name}/{path.name}", 0
     try:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                row = json.loads(line)
+            for number, line in enumerate(iter(lambda: lines.readline(MOST_CHARS), ""), 1):
+                read += len(line)
+                if read > MOST_CHARS:
+                    raise ValueError(f"it holds more than {MOST_CHARS:,} characters, more than any benchmark's file")
+                row = parse_json(line)
                 if not isinstance(row, dict):
                     raise StepError(f"{name}, line {number}: a {type(row).__name__}; expected a JSON object")
                 rows.append(row)

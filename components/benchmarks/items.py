@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components import yaml_text
 from components.benchmarks import FOLDER
 from components.benchmarks.data import Place
 from components.errors import StepError
@@ -65,9 +66,6 @@ def read_items(folder: Path | None, suites: Sequence[str]) -> tuple[list[Item], 
 
 def _files(suite: str) -> Iterator[tuple[str, str, dict[str, list[str]]]]:
     """(benchmark, file of what is asked, values of its rows' fields) of a suite."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
     if suite == EXAM:
         return
     known = sorted(path.stem for path in FOLDER.glob("*.yaml"))
@@ -76,7 +74,7 @@ def _files(suite: str) -> Iterator[tuple[str, str, dict[str, list[str]]]]:
         names = ", ".join(known)
         raise StepError(f"decontamination: suite {suite!r} is unknown; expected one of {names}, or a YAML file's path")
     try:
-        tasks = YAML(typ="safe").load(path.read_text(encoding="utf-8"))["tasks"]
+        tasks = yaml_text.read(path)["tasks"]
         for benchmark, entry in tasks.items():
             parts = entry.get("parts") or [""]
             where = {
@@ -84,7 +82,7 @@ def _files(suite: str) -> Iterator[tuple[str, str, dict[str, list[str]]]]:
                 for field, value in entry.get("where", {}).items()
             }
             yield benchmark, next(iter(entry["files"].values())), where
-    except (OSError, UnicodeDecodeError, YAMLError, KeyError, TypeError, AttributeError, StopIteration) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
         said = " ".join(str(error).split())
         raise StepError(f"{path.name} cannot be read as a suite ({type(error).__name__}: {said})") from error
 

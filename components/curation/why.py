@@ -27,7 +27,7 @@ from components.curation.rules import Check
 from components.curation.text import repair
 from components.documents import KINDS, Document, Drop, document_id, metadata_of, read_batches, read_ledger
 from components.errors import StepError
-from components.files import STATE, read_json
+from components.files import STATE, read_json, read_text
 from components.params import PARAMS_FILE, CurationParams, Params, load_params
 from components.shingles import shingle_sets
 from components.tracking import project_home
@@ -300,9 +300,10 @@ def _ledger(path: Path) -> Iterator[Drop]:
 def _read(path: Path) -> str:
     """As ingestion reads UTF-8: line ends as they are, since a document's id is that of its very text, and no byte order mark."""
     try:
-        data = sys.stdin.buffer.read() if str(path) == "-" else Path(path).read_bytes()
-        return data.decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        if str(path) == "-":
+            return sys.stdin.buffer.read().decode("utf-8-sig")
+        return read_text(path).removeprefix("\ufeff")
+    except (OSError, ValueError) as error:
         raise StepError(
             f"--text: {path} cannot be read as UTF-8 text ({error}); name another file, or - for input"
         ) from error

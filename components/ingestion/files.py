@@ -15,7 +15,6 @@ from components.addresses import is_web
 from components.params import Source
 
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
-SAID = 200  # characters of what a file or a library says that go into a reason
 BROKEN = (EOFError, zlib.error, lzma.LZMAError, OSError)  # what a file that breaks off raises, whatever packed it
 
 
@@ -84,9 +83,3 @@ def unpacked(file: BinaryIO, compression: str) -> BinaryIO:
 
         return io.BufferedReader(pa.CompressedInputStream(pa.PythonFile(file, "r"), "zstd"))
     return file
-
-
-def shortened(said: str, most: int = SAID) -> str:
-    """Text from outside for a reason: in one line, and never longer than a person reads."""
-    said = " ".join(said[: 4 * most].split())
-    return said if len(said) <= most else said[: most - 1] + "…"

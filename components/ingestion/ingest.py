@@ -4,7 +4,6 @@ Small files are read in batches by the engine, large ones are streamed one after
 The order of the documents follows the order of sources and file names, whatever the engine.
 """
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from components.errors import StepError
 from components.files import atomic_directory
 from components.ingestion.files import SourceFile
 from components.ingestion.inventory import list_files, source_root
+from components.ingestion.quarantine import Quarantine
 from components.ingestion.readers import EXPECTED, Limits, read_file
 from components.ingestion.readers.hub import is_hub, parse
 from components.ingestion.remote import is_remote
@@ -30,7 +30,7 @@ BATCH_BYTES = 1_000_000  # of small files that one worker reads at a time
 LARGE_FILE_BYTES = 16_000_000  # a larger file is streamed here rather than returned by a worker
 PACKING = 8  # how much larger the text of a compressed file may be than the file
 HANDED_CHARS = 2 * LARGE_FILE_BYTES  # that a worker returns of a batch, at most
-NAMED_IN_SUMMARY = 20
+ITEM_CHARS = 1_000  # that any row counts for beside its text, since millions may be empty
 QUARANTINE = "quarantine.jsonl"
 
 
@@ -100,27 +100,6 @@ def _wants(source: Source, taken: Counter[int]) -> bool:
     return not source.limit or taken[id(source)] < source.limit
 
 
-class Quarantine:
-    """What could not be read, as JSON lines, written as it comes: an archive may have millions."""
-
-    def __init__(self, path: Path) -> None:
-        self.rows = 0
-        self.first: list[dict[str, Any]] = []
-        self._file = path.open("w", encoding="utf-8", errors="backslashreplace")  # a name or address may hold anything
-
-    def write(self, row: dict[str, Any]) -> None:
-        self._file.write(json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n")
-        self.rows += 1
-        if self.rows <= NAMED_IN_SUMMARY:
-            self.first.append(row)
-
-    def __enter__(self) -> "Quarantine":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-
 def _batches(params: Params) -> list[list[SourceFile]]:
     """Files grouped into units of work: several small ones, or one large one."""
     batches: list[list[SourceFile]] = []
@@ -171,7 +150,8 @@ def read_batch(batch: list[SourceFile], max_chars: int) -> list[Document | dict[
     items, held = [], 0
     for item in _stream(batch, max_chars):
         items.append(item)
-        held += len(item.text) if isinstance(item, Document) else 0
+        row = item.row() if isinstance(item, Document) else item
+        held += ITEM_CHARS + sum(len(value) for value in row.values() if isinstance(value, str))
         if held > HANDED_CHARS:
             return None
     return items

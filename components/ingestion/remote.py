@@ -19,8 +19,7 @@ from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from components.addresses import is_web, without_secrets
-from components.errors import StepError
-from components.ingestion.files import shortened
+from components.errors import StepError, shortened
 from components.params import Source
 
 _URL = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)

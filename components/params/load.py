@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
 
+from components import yaml_text
 from components.confined import is_name, leads_out
-from components.errors import StepError
+from components.errors import StepError, clipped, short
 from components.params.curation import CurationParams
 from components.params.data import EngineParams, IngestionParams, TokenizationParams, ValidationParams
 from components.params.evaluation import AblationParams, BenchmarkingParams, ReportingParams, StudyParams
@@ -18,6 +19,8 @@ from components.params.synthesis import SynthesisParams
 
 PARAMS_FILE = Path("params.yaml")
 PROFILES = Path("profiles")
+EXPLAINED = 20  # refused keys that a message names
+MOST_KEY = 200  # characters of a key that it shows
 
 
 class Params(Section):
@@ -53,13 +56,22 @@ def load_params(
     Raises:
         StepError: the file cannot be read, or a key or value is refused; the message names each one.
     """
-    values = read_yaml(path)
+    overlay_values: dict[str, Any] = {}
     if profile:
-        values = merge(values, read_profile(Path(path).parent, profile))
-    origin = f"{path}" + (" with overrides" if overrides else "")
+        overlay_values = read_profile(Path(path).parent, profile)
+    return check_layers(path, overlay_values, overrides)
+
+
+def check_layers(path: Path, overlay: Mapping[str, Any], overrides: Iterable[str] | Mapping[str, Any]) -> Params:
+    """What a params.yaml, the values of a profile and overrides come to, each laid over what stands before it.
+
+    Raises:
+        StepError: as `load_params`.
+    """
+    values = merge(read_yaml(path), overlay)
     for key, value in parse_overrides(overrides).items():
         set_dotted(values, key, value)
-    return check_params(values, origin)
+    return check_params(values, f"{path}" + (" with overrides" if overrides else ""))
 
 
 def read_profile(root: Path, profile: str) -> dict[str, Any]:
@@ -87,25 +99,25 @@ def check_params(values: Mapping[str, Any], origin: str = "parameters") -> Param
     try:
         return Params.model_validate(values)
     except ValidationError as error:
-        lines = [_explain(item) for item in error.errors()]
-        raise StepError(f"{origin}: " + "; ".join(lines)) from None
+        items = error.errors()
+        lines = [_explain(item) for item in items[:EXPLAINED]]
+        more = [f"and {len(items) - EXPLAINED:,} more"] if len(items) > EXPLAINED else []
+        raise StepError(f"{origin}: " + "; ".join(lines + more)) from None
 
 
 def parse_overrides(overrides: Iterable[str] | Mapping[str, Any]) -> dict[str, Any]:
     """`["a.b=1"]` or `{"a.b": 1}` as a dict of dotted keys. Values of strings are read as YAML."""
     if isinstance(overrides, Mapping):
         return dict(overrides)
-    from ruamel.yaml.error import YAMLError
-
     parsed = {}
     for item in overrides:
         key, equals, value = item.partition("=")
         if not equals or not key.strip():
-            raise StepError(f"override {item!r} is not of the form section.key=value")
+            raise StepError(f"override {short(item)} is not of the form section.key=value")
         try:
-            parsed[key.strip()] = _yaml().load(value) if value.strip() else ""
-        except YAMLError as error:
-            raise StepError(f"override {item!r}: the value is no YAML ({error}); put it in quotes") from error
+            parsed[key.strip()] = yaml_text.parse(value) if value.strip() else ""
+        except yaml_text.NotYaml as error:
+            raise StepError(f"override {short(item)}: the value is not YAML ({error}); put it in quotes") from error
     return parsed
 
 
@@ -149,25 +161,17 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         StepError: missing, unreadable, not YAML or not a mapping.
     """
-    from ruamel.yaml.error import YAMLError
-
     try:
-        values = _yaml().load(Path(path).read_text(encoding="utf-8"))
+        values = yaml_text.read(path)
     except FileNotFoundError:
         raise StepError(f"{path} is not there; run from the project's folder or name another with --params") from None
-    except (OSError, UnicodeDecodeError, YAMLError) as error:
+    except (OSError, ValueError) as error:
         raise StepError(f"{path} cannot be read as YAML: {error}") from error
     if values is None:
         return {}
     if not isinstance(values, dict):
         raise StepError(f"{path} holds a {type(values).__name__}; expected sections such as `training:`")
     return values
-
-
-def _yaml() -> Any:
-    from ruamel.yaml import YAML
-
-    return YAML(typ="safe")
 
 
 def known_keys() -> list[str]:
@@ -177,7 +181,7 @@ def known_keys() -> list[str]:
 
 def _explain(item: Mapping[str, Any]) -> str:
     """One pydantic error as a sentence: which key, what was given, what is allowed, the nearest known key."""
-    key = ".".join(str(part) for part in item["loc"] if part != "[key]")
+    key = clipped(".".join(clipped(str(part), MOST_KEY) for part in item["loc"] if part != "[key]"), MOST_KEY)
     given = item.get("input")
     if item["type"] == "extra_forbidden":
         candidates = known_keys() + sorted(Params.model_fields)
@@ -192,7 +196,7 @@ def _explain(item: Mapping[str, Any]) -> str:
         return f"{key}: {item['ctx']['error']}"
     allowed = describe_range(key)
     message = item["msg"][0].lower() + item["msg"][1:]
-    shown = "" if isinstance(given, Mapping | list) else f" = {given!r}"  # what a mapping holds may be a secret
+    shown = "" if isinstance(given, Mapping | list) else f" = {short(given)}"  # what a mapping holds may be a secret
     return f"{key}{shown}: {message}" + (f" (allowed: {allowed})" if allowed else "")
 
 

@@ -31,8 +31,15 @@ API_KEY = (
 
 
 class Section(BaseModel):
+    """Strict: a number is a number, not a string that spells one, since what params.yaml holds goes into commands as it is."""
+
     model_config = ConfigDict(
-        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, hide_input_in_errors=True
+        extra="forbid",
+        frozen=True,
+        validate_default=True,
+        allow_inf_nan=False,
+        strict=True,
+        hide_input_in_errors=True,
     )
 
     @field_validator("*")

@@ -21,7 +21,9 @@ from components import files
 from components.confined import is_name, refuse_links_out
 from components.errors import StepError
 from components.files import atomic_directory, save_tensors, write_json
+from components.phi.memory import check_room
 from components.phi.model import Phi, PhiConfig
+from components.tokenizer_file import open_tokenizer
 from components.tokenizer_files import copy_tokenizer
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ def load(directory: Path, dtype: torch.dtype | None = None) -> Phi:
         StepError: as `read_config` and `read_state`.
     """
     config = read_config(directory)
+    check_weights(directory, config)
+    check_room(config, str(directory))
     model = _empty(config, dtype or torch.float32)
     places = to_state(model)
     for name, tensor in read_tensors(directory, config):
@@ -156,15 +160,10 @@ def load_tokenizer(directory: Path) -> "Tokenizer":
     Raises:
         StepError: no tokenizer.json there, or one that cannot be read.
     """
-    from tokenizers import Tokenizer
-
     path = Path(directory) / "tokenizer.json"
     if not path.is_file():
         raise StepError(f"{directory} has no tokenizer.json; expected a checkpoint or a tokenizer's folder")
-    try:
-        return Tokenizer.from_file(str(path))
-    except Exception as error:
-        raise StepError(f"{path} cannot be read as a tokenizer: {error}") from error
+    return open_tokenizer(path)
 
 
 def read_config(directory: Path) -> PhiConfig:
@@ -221,15 +220,33 @@ def read_state(directory: Path, config: PhiConfig) -> State:
 
 def read_tensors(directory: Path, config: PhiConfig) -> Iterator[tuple[str, Tensor]]:
     """As `read_state`, a tensor at a time; what is missing or unknown is found before the first."""
-    files = weight_files(Path(directory))
+    files = check_weights(directory, config)
     expected, origin = state_shapes(config), str(directory)
-    _check_names(expected, [name for path in files for name in _names(path)], origin)
     for path in files:
         with opened(path) as file:
             for name in _names(path):
                 tensor = file.get_tensor(name)
                 _check_tensor(name, tensor, expected[name], origin)
                 yield name, tensor
+
+
+def check_weights(directory: Path, config: PhiConfig) -> list[Path]:
+    """The files of a checkpoint's weights, whose headers name the tensors and the shapes that `config` asks for.
+
+    Raises:
+        StepError: as `weight_files`; or a tensor is missing, unknown or of another shape.
+    """
+    files = weight_files(Path(directory))
+    expected, origin = state_shapes(config), str(directory)
+    shapes: dict[str, tuple[int, ...]] = {}
+    for path in files:
+        with opened(path) as file:
+            shapes |= {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    shapes = {name: shape for name, shape in shapes.items() if not name.endswith(IGNORED)}
+    _check_names(expected, shapes, origin)
+    for name, shape in shapes.items():
+        _check_shape(name, shape, expected[name], origin)
+    return files
 
 
 @contextmanager
@@ -300,9 +317,13 @@ def _check_names(expected: Mapping[str, Any], found: Iterable[str], origin: str)
         raise StepError(f"{origin}: {_first(extra)} in the weights but not in a Phi of this config.json")
 
 
+def _check_shape(name: str, shape: tuple[int, ...], expected: tuple[int, ...], origin: str) -> None:
+    if shape != expected:
+        raise StepError(f"{origin}: {name} has the shape {shape}; config.json asks for {expected}")
+
+
 def _check_tensor(name: str, tensor: Tensor, expected: tuple[int, ...], origin: str) -> None:
-    if tuple(tensor.shape) != expected:
-        raise StepError(f"{origin}: {name} has the shape {tuple(tensor.shape)}; config.json asks for {expected}")
+    _check_shape(name, tuple(tensor.shape), expected, origin)
     if tensor.dtype not in (*DTYPES.values(), torch.float64):  # narrower ones are scaled, and their scale is elsewhere
         raise StepError(f"{origin}: {name} holds {tensor.dtype}; expected float32, float16 or bfloat16")
     if not torch.isfinite(tensor).all():

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from components.errors import StepError
+from components.errors import StepError, short, shortened
 from components.params import ModelShape
 
 WHOLE = (
@@ -65,7 +65,7 @@ class PhiConfig:
         """
         rope = values.get("rope_parameters") or {}
         if not isinstance(rope, Mapping):
-            raise StepError(f"{origin}: rope_parameters is {_short(rope)}; expected an object, or none")
+            raise StepError(f"{origin}: rope_parameters is {short(rope)}; expected an object, or none")
         _refuse_unsupported(values, rope, origin)
         given = {key: values.get(key) for key in WHOLE} | {
             "partial_rotary_factor": rope.get("partial_rotary_factor", values.get("partial_rotary_factor", 0.5)),
@@ -76,10 +76,10 @@ class PhiConfig:
         for key, value in given.items():
             whole = key in WHOLE
             if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
-                raise StepError(f"{origin}: {key} is {_short(value)}; a Phi needs a {'whole ' if whole else ''}number")
+                raise StepError(f"{origin}: {key} is {short(value)}; a Phi needs a {'whole ' if whole else ''}number")
             bound = (MOST_LAYERS if key == "num_hidden_layers" else LARGEST) if whole else LARGEST_REAL
             if not 0 < value < bound:
-                raise StepError(f"{origin}: {key} is {_short(value)}; expected more than 0, less than {bound:,}")
+                raise StepError(f"{origin}: {key} is {short(value)}; expected more than 0, less than {bound:,}")
         eos = values.get("eos_token_id")
         eos = eos[0] if isinstance(eos, list) and eos else eos
         config = cls(**given, eos_token_id=0).checked(origin)
@@ -95,7 +95,7 @@ class PhiConfig:
         """
         if isinstance(eos, bool) or not isinstance(eos, int) or not 0 <= eos < self.vocab_size:
             raise StepError(
-                f"{origin}: eos_token_id is {_short(eos)}; expected an id below vocab_size {self.vocab_size:,}"
+                f"{origin}: eos_token_id is {short(eos)}; expected an id below vocab_size {self.vocab_size:,}"
             )
         return replace(self, eos_token_id=eos)
 
@@ -156,17 +156,9 @@ class PhiConfig:
         return 6 * self.matmul_parameters() + attention
 
 
-def _short(value: Any) -> str:
-    """A value for a message: of a very long one its beginning."""
-    if isinstance(value, int) and value.bit_length() > 128:
-        return "a number of more than 38 digits"  # Python refuses to write very long ones
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}..."
-
-
 def _refuse_unsupported(values: Mapping[str, Any], rope: Mapping[str, Any], origin: str) -> None:
     if values.get("model_type") != "phi":
-        raise StepError(f"{origin}: model_type is {values.get('model_type')!r}; only 'phi' is read")
+        raise StepError(f"{origin}: model_type is {short(values.get('model_type'))}; only 'phi' is read")
     heads = values.get("num_attention_heads")
     allowed = {
         "num_key_value_heads": (values.get("num_key_value_heads"), (None, heads)),
@@ -178,4 +170,6 @@ def _refuse_unsupported(values: Mapping[str, Any], rope: Mapping[str, Any], orig
     }
     for key, (given, fine) in allowed.items():
         if given not in fine:
-            raise StepError(f"{origin}: {key} is {json.dumps(given)}; Phi-1.5 and Phi-2 have {json.dumps(fine[-1])}")
+            raise StepError(
+                f"{origin}: {key} is {shortened(json.dumps(given), 60)}; Phi-1.5 and Phi-2 have {json.dumps(fine[-1])}"
+            )

@@ -1,10 +1,13 @@
-"""How much memory training a Phi takes on each device, from its shape and settings."""
+"""How much memory a Phi takes, on each device while it is trained and by itself, and how much is there."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 import torch
 
+from components.errors import StepError
 from components.params import TrainingParams
 from components.phi.machine import computes_bfloat16
 from components.phi.model import PhiConfig, chunk_tokens
@@ -155,3 +158,36 @@ def _head(config: PhiConfig, tokens: int, narrow: int, device: str, models: int)
     table = config.vocab_size * config.hidden_size
     logits = models * min(tokens, chunk_tokens(device)) * config.vocab_size * (cast + 2 * MASTER)
     return max(logits + table * (cast + MASTER), 2 * MASTER * table)
+
+
+def check_room(config: PhiConfig, origin: str, weights: bool = True) -> None:
+    """Refuse, before anything is allocated, a model that this machine cannot hold: the kernel would end the process.
+
+    Args:
+        origin: where the configuration comes from.
+        weights: False where only a block's are held at once, in float64.
+
+    Raises:
+        StepError: its weights and its table of rotations take more memory than there is.
+    """
+    held = MASTER * config.parameter_count() if weights else 2 * MASTER * _block_matrices(config)
+    needed = held + 3 * MASTER * config.max_position_embeddings * (config.rotary_dims // 2)  # angles, cosines, sines
+    if needed > (there := available_memory()):
+        raise StepError(
+            f"{origin}: a model of this shape takes {needed / 1e9:,.1f} GB of memory ({config.parameter_count():,} parameters, "
+            f"{config.max_position_embeddings:,} positions), and {there / 1e9:.1f} GB are there; expected a smaller one, or use a "
+            "machine with more"
+        )
+
+
+def available_memory() -> float:
+    """Bytes that this process could use at its peak, all that it has now included; a container's limit counts."""
+    if torch.cuda.is_available():
+        free, _ = torch.cuda.mem_get_info()
+        return free + torch.cuda.memory_reserved()
+    import psutil
+
+    available = psutil.virtual_memory().available + psutil.Process().memory_info().rss
+    limit = Path("/sys/fs/cgroup/memory.max")
+    text = limit.read_text().strip() if limit.is_file() else "max"
+    return min(available, math.inf if text == "max" else int(text))

@@ -63,7 +63,7 @@ def format_fault(form: str, text: str) -> str:
     questions, answers = len(re.findall(r"^\**Q:", body, re.M)), len(re.findall(r"^\**A:", body, re.M))
     rows = len(re.findall(r"^\|.*\|\s*$", body, re.M))
     turns = re.findall(r"^\**([A-Z][\w .]{0,30}):", body, re.M)
-    parts = [len(re.findall(rf"^[#*\s]*{name}\b[^\n]*:", body, re.M)) for name in ("Problem", "Solution", "Answer")]
+    parts = [len(re.findall(rf"^[#* \t]*{name}\b[^\n]*:", body, re.M)) for name in ("Problem", "Solution", "Answer")]
     wrong = {
         "tutorial": len(paragraphs) < 3,
         "faq": questions < 3 or questions != answers,

@@ -3,7 +3,6 @@
 Text that spells a special token is encoded as ordinary text.
 """
 
-import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,8 +11,9 @@ from typing import Any
 
 from components import bpe
 from components.bpe import END_OF_TEXT
-from components.errors import StepError
-from components.files import sha256_file, write_json
+from components.errors import StepError, short
+from components.files import parse_json, read_text, sha256_file, write_json
+from components.tokenizer_file import MOST_BYTES, breaking, highest_id, open_tokenizer
 from components.tokenizer_files import copy_tokenizer
 
 MAX_VOCAB_SIZE = 2**20  # far beyond any tokenizer in use; ids always fit into uint32
@@ -85,10 +85,9 @@ def take(folder: Path, directory: Path, sha256: str = "") -> None:
         )
     directory.mkdir(parents=True)
     copy_tokenizer(folder, directory)
-    tokenizer = _load(directory / "tokenizer.json", folder)
-    if tokenizer.truncation or tokenizer.padding:  # else every text would silently be cut or filled up
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
+    tokenizer = open_tokenizer(directory / "tokenizer.json", folder / "tokenizer.json")
+    said = _read_config(directory, folder, "tokenizer.json")
+    if said.get("truncation") or said.get("padding"):  # else every text would silently be cut or filled up
         _save(tokenizer, directory / "tokenizer.json")
     # Older folders name their special tokens in a file of their own.
     config = _read_config(directory, folder, "special_tokens_map.json") | _read_config(directory, folder)
@@ -99,12 +98,12 @@ class Encoder:
     """The tokenizer of a directory: texts to ids."""
 
     def __init__(self, directory: Path) -> None:
-        path = directory / "tokenizer.json"
-        self._tokenizer = _load(path, directory)
+        self._path = path = directory / "tokenizer.json"
+        self._tokenizer = open_tokenizer(path)
         self._tokenizer.encode_special_tokens = True  # "<|endoftext|>" within a text is text
         config = _read_config(directory, directory)
-        self.eos_token_id: int = self._tokenizer.token_to_id(_content(config["eos_token"]))
-        self.vocab_size = max(self._tokenizer.get_vocab(with_added_tokens=True).values()) + 1
+        self.eos_token_id: int = self._tokenizer.token_to_id(_end_of_text(self._tokenizer, config, directory))
+        self.vocab_size = highest_id(self._tokenizer) + 1
         if self.vocab_size > MAX_VOCAB_SIZE:
             raise StepError(
                 f"the tokenizer's highest id is {self.vocab_size - 1:,}, so a model would need {self.vocab_size:,} rows in "
@@ -114,10 +113,12 @@ class Encoder:
 
     def encode(self, texts: list[str]) -> list[list[int]]:
         """The ids of each text, without any special token."""
-        return [e.ids for e in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+        with breaking(self._path):
+            return [e.ids for e in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
 
     def decode(self, ids: list[int]) -> str:
-        return self._tokenizer.decode(ids, skip_special_tokens=False)
+        with breaking(self._path):
+            return self._tokenizer.decode(ids, skip_special_tokens=False)
 
 
 def _save(tokenizer: Any, path: Path) -> None:
@@ -125,22 +126,11 @@ def _save(tokenizer: Any, path: Path) -> None:
     path.write_text(tokenizer.to_str(pretty=True), encoding="utf-8")
 
 
-def _load(path: Path, origin: Path) -> Any:
-    from tokenizers import Tokenizer
-
-    try:
-        return Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises nothing narrower
-        raise StepError(
-            f"{origin / path.name} is not a tokenizer that the tokenizers library reads: {error}"
-        ) from error
-
-
 def _read_config(directory: Path, origin: Path, name: str = "tokenizer_config.json") -> dict[str, Any]:
     path = directory / name
     try:
-        config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        config = parse_json(read_text(path, MOST_BYTES)) if path.is_file() else {}
+    except (OSError, ValueError) as error:
         raise StepError(f"{origin / path.name} is not JSON ({error})") from error
     if not isinstance(config, dict):
         raise StepError(f"{origin / path.name} holds a {type(config).__name__}; expected a JSON object")
@@ -159,7 +149,7 @@ def _end_of_text(tokenizer: Any, config: dict[str, Any], folder: Path) -> str:
     names = [_content(config["eos_token"])] if config.get("eos_token") else [END_OF_TEXT]
     if tokenizer.token_to_id(names[0]) is None:
         raise StepError(
-            f"tokenization.tokenizer: {folder} has no end-of-text token ({names[0]!r} is not in its vocabulary); name "
+            f"tokenization.tokenizer: {folder} has no end-of-text token ({short(names[0])} is not in its vocabulary); name "
             "one as eos_token in its tokenizer_config.json"
         )
     return names[0]
@@ -167,4 +157,4 @@ def _end_of_text(tokenizer: Any, config: dict[str, Any], folder: Path) -> str:
 
 def _content(token: Any) -> str:
     """A token as tokenizer_config.json names it: plain, or as an object with its flags."""
-    return token["content"] if isinstance(token, dict) else str(token)
+    return str(token.get("content") if isinstance(token, dict) else token)

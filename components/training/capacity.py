@@ -2,7 +2,6 @@
 
 import contextlib
 import ctypes
-import math
 import re
 import resource
 import sys
@@ -12,7 +11,7 @@ import torch
 
 from components.errors import StepError
 from components.params import TrainingParams
-from components.phi.memory import Memory, estimate
+from components.phi.memory import Memory, available_memory, estimate
 from components.phi.model import Phi
 
 CLEAR, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
@@ -65,16 +64,3 @@ def peak_memory(device: torch.device) -> int:
             return int(found[1]) * 1024
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def available_memory() -> float:
-    """Bytes that this process could use at its peak, all that it has now included; a container's limit counts."""
-    if torch.cuda.is_available():
-        free, _ = torch.cuda.mem_get_info()
-        return free + torch.cuda.memory_reserved()
-    import psutil
-
-    available = psutil.virtual_memory().available + psutil.Process().memory_info().rss
-    limit = Path("/sys/fs/cgroup/memory.max")
-    text = limit.read_text().strip() if limit.is_file() else "max"
-    return min(available, math.inf if text == "max" else int(text))

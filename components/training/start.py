@@ -11,6 +11,7 @@ from components.errors import StepError
 from components.files import sha256_file
 from components.params import ModelParams, TrainingParams
 from components.phi import checkpoint, machine
+from components.phi.memory import check_room
 from components.phi.model import Phi, PhiConfig
 from components.tokens import Tokens
 from components.training.carried import read_carried
@@ -76,6 +77,7 @@ def starting_model(
     dtype, vocabulary = machine.activation_dtype(settings.precision), tokens.manifest.vocab_size
     wanted = PhiConfig.from_shape(section.model, vocabulary, settings.context_length, tokens.manifest.eos_token_id)
     if initial is None:
+        check_room(wanted, "params.yaml")
         return Phi(wanted, dtype).initialize(seed)
     found = checkpoint.read_config(initial)
     if found.vocab_size < vocabulary:

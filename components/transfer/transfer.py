@@ -14,6 +14,7 @@ from components.errors import StepError
 from components.files import atomic_directory, write_json
 from components.params import Params, TransferParams
 from components.phi import checkpoint
+from components.phi.memory import check_room
 from components.phi.model import PhiConfig
 from components.tokenizer_files import copy_tokenizer
 from components.tokens import Tokens
@@ -48,6 +49,8 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     tokens = Tokens.open(inputs["tokens"]) if inputs.get("tokens") else None
     source = checkpoint.read_config(inputs["source"])
     target = read_target(inputs["target"], params, source)
+    for config, origin in ((source, inputs["source"]), (target, f"--target {inputs['target']}")):
+        check_room(config, str(origin), weights=False)
     planned = growth(source, target, operator, depth_map, Options.of(settings, seed))
     pair = Pair(source, CheckpointWeights(inputs["source"], source), target, planned)
     check_place(inputs["source"], outputs["output"], parameters_of(target) * checkpoint.DTYPES[settings.dtype].itemsize)

@@ -70,6 +70,45 @@ def test_a_defect_shows_its_traceback_and_ends_with_one_line(tmp_path: Path, cap
     assert lines[-1] == "error: demo: KeyError: 'x'"
 
 
+class PanicException(BaseException):
+    """As libraries in Rust raise it."""
+
+
+def test_a_panic_ends_with_one_line_too(tmp_path: Path, capsys) -> None:
+    def work(*_: Any) -> dict[str, Any]:
+        raise PanicException("index out of bounds")
+
+    assert call(work, tmp_path) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == "error: demo: PanicException: index out of bounds"
+
+
+def test_a_library_cannot_fill_the_log(tmp_path: Path, capsys) -> None:
+    def work(*_: Any) -> dict[str, Any]:
+        raise ValueError("x" * 10**7)
+
+    assert call(work, tmp_path) == 1
+    said = capsys.readouterr().err
+    assert len(said) < 60_000
+    assert said.splitlines()[-1].startswith("error: demo: ValueError: xxx")
+
+
+@pytest.mark.parametrize("name", ["pipe", "device", "socket"])
+def test_an_input_is_a_file_or_a_folder(name: str, tmp_path: Path, hostile_places: dict[str, Path], capsys) -> None:
+    assert call(lambda *_: {}, tmp_path, "--documents", str(hostile_places[name])) == 1
+    assert capsys.readouterr().err.endswith("is a pipe, a socket or a device, not a file; name a file or a folder\n")
+
+
+@pytest.mark.parametrize("name", ["pipe", "folder", "large", "device", "socket"])
+def test_parameters_are_in_a_file(name: str, tmp_path: Path, hostile_places: dict[str, Path], capsys) -> None:
+    assert call(lambda *_: {}, tmp_path, "--params", str(hostile_places[name])) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["pipe", "folder", "device", "socket"])
+def test_a_summary_replaces_no_more_than_a_file(name: str, tmp_path: Path, hostile_places: dict[str, Path]) -> None:
+    assert call(lambda *_: {}, tmp_path, "--summary", str(hostile_places[name])) == 1
+
+
 def test_a_message_of_several_lines_still_ends_in_one(tmp_path: Path, capsys) -> None:
     def work(*_: Any) -> dict[str, Any]:
         raise ValueError("first\n  second\n")

@@ -1,5 +1,6 @@
 """Documents on disk: what is written is read back, in order, in bounded pieces; ledgers balance."""
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -127,3 +128,10 @@ def test_a_shard_is_no_link_that_leads_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "own" / "part-00009.parquet").symlink_to(shard)
     with pytest.raises(StepError, match=r"'part-00009\.parquet' is a link that leads out of its folder"):
         shards(tmp_path / "own")
+
+
+def test_a_pipe_in_the_place_of_a_shard_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    os.mkfifo(tmp_path / "set" / "part-00000.parquet")
+    with pytest.raises(StepError, match="is a pipe, a socket or a device"):
+        list(read_documents(tmp_path / "set"))

@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +15,17 @@ import pytest
 import torch
 
 from components import files
-from components.files import atomic_directory, atomic_file, private_directory, save_array, save_tensors, write_json
+from components.errors import StepError
+from components.files import (
+    atomic_directory,
+    atomic_file,
+    private_directory,
+    read_json,
+    read_text,
+    save_array,
+    save_tensors,
+    write_json,
+)
 
 
 def test_a_directory_replaces_the_old_one_only_when_whole(tmp_path: Path) -> None:
@@ -154,3 +165,34 @@ def test_a_private_directory_is_closed_to_others_also_where_it_was_open(
     (tmp_path / "old").mkdir()
     for name in ("new", "old"):
         assert stat.S_IMODE(private_directory(tmp_path / name).stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("name", ["pipe", "folder", "large", "device", "socket"])
+def test_what_is_not_a_file_to_read_is_refused_at_once(name: str, hostile_places: dict[str, Path]) -> None:
+    started = time.process_time()
+    with pytest.raises(StepError, match=r"cannot be read as JSON: .*(is a|over 64,000,000 bytes)"):
+        read_json(hostile_places[name], "expected another")
+    assert time.process_time() - started < 3
+
+
+def test_a_file_that_takes_its_length_from_being_read_is_read(tmp_path: Path) -> None:
+    assert read_text(Path("/proc/self/status")).startswith("Name:")  # its size is 0
+
+
+JSON_BOMBS = {
+    "lists": ("[" * 100_000, "too deep"),
+    "objects": ('{"a":' * 100_000, "too deep"),
+    "digits": ('{"a": ' + "9" * 100_000 + "}", "digits"),
+    "a key twice": ('{"a": 1, "b": 2, "a": 3}', "the key 'a' stands twice"),
+    "a huge key twice": (f'{{"{"k" * 10_000_000}": 1, "{"k" * 10_000_000}": 2}}', "stands twice"),
+    "not a number": ('{"a": NaN}', "NaN"),
+}
+
+
+@pytest.mark.parametrize("name", JSON_BOMBS)
+def test_a_bomb_of_json_is_refused_in_a_line(name: str, tmp_path: Path) -> None:
+    text, words = JSON_BOMBS[name]
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(StepError, match=words) as refused:
+        read_json(tmp_path / "a.json", "expected another", finite=True)
+    assert len(str(refused.value)) < 400

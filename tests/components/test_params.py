@@ -1,12 +1,14 @@
 """params.yaml and its models: one truth, refused with a sentence where it is broken."""
 
+import resource
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.errors import StepError
+from components.errors import MESSAGE, StepError
 from components.params import Params, check_params, flatten, known_keys, load_params, merge, parse_overrides, set_dotted
 
 
@@ -52,7 +54,7 @@ def test_override_without_equals_sign() -> None:
 
 
 def test_override_that_is_no_yaml() -> None:
-    with pytest.raises(StepError, match=r"override 'seed=\[': the value is no YAML"):
+    with pytest.raises(StepError, match=r"override 'seed=\[': the value is not YAML"):
         parse_overrides(["seed=["])
 
 
@@ -83,6 +85,59 @@ def test_values_of_overrides_are_yaml(root: Path) -> None:
 def test_unknown_profile_names_the_known_ones(root: Path) -> None:
     with pytest.raises(StepError, match="profile 'phi-9' is not there"):
         load_params(root / "params.yaml", profile="phi-9")
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        'study.seeds=["1\\n"]',
+        'study.seeds=["3\\n; touch x"]',
+        "study.seeds=['1']",
+        "study.seeds=[true]",
+        "study.seeds=[1.0]",
+        "study.threads='1'",
+        "study.rates=['0.5']",
+        "transfer.learning_rate='0.002; touch x'",
+        'transfer.learning_rate="0.002\\n"',
+        "seed=true",
+    ],
+)
+def test_a_string_that_spells_a_number_is_not_one(root: Path, override: str) -> None:
+    with pytest.raises(StepError, match="should be a valid"):
+        load_params(root / "params.yaml", [override])
+
+
+def bombs() -> dict[str, str]:
+    lines = ["a0: &a0 [" + ", ".join(["lol"] * 9) + "]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)]
+    laughs = "\n".join(lines)
+    return {
+        "laughs": laughs,
+        "laughs that are read": "\n".join(lines[:4]) + "\nstudy: {seeds: *a3}\n",
+        "unknown keys": "\n".join(f"key{n}: 1" for n in range(20_000)),
+        "a long key": "k" * 1_000_000 + ": 1",
+        "a long value": "seed: " + "v" * 1_000_000,
+        "digits": "seed: " + "9" * 1_000_000,
+        "a huge number": "seed: 0x" + "f" * 1_000_000,
+        "depth": "seed: " + "[" * 100_000,
+        "seeds": "study: {seeds: [" + "x, " * 50_000 + "]}",
+    }
+
+
+@pytest.mark.parametrize("name", bombs())
+@pytest.mark.parametrize("way", ["file", "profile", "override"])
+def test_a_bomb_is_refused_in_a_line_within_seconds_and_in_little_memory(name: str, way: str, tmp_path: Path) -> None:
+    bomb = bombs()[name]
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "params.yaml").write_text(bomb if way == "file" else "seed: 1")
+    (tmp_path / "profiles" / "bomb.yaml").write_text(bomb)
+    given = {"profile": {"profile": "bomb"}, "override": {"overrides": [f"study={bomb}", f"{bomb}=1"]}}.get(way, {})
+    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    with pytest.raises(StepError) as refused:
+        load_params(tmp_path / "params.yaml", **given)
+    assert time.process_time() - started < 5
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB
+    assert len(str(refused.value)) <= MESSAGE
 
 
 leaves = st.one_of(st.integers(), st.booleans(), st.text(max_size=5))

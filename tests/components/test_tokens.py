@@ -209,3 +209,53 @@ def test_nothing_of_the_directory_is_a_link_that_leads_elsewhere(directory: Path
     path.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(StepError, match=f"'{name}' is a link that leads out"):
         Tokens.open(directory)
+
+
+HOSTILE = [0, -1, 2**31 + 1, 10**12, 10**400, True, None, "200", 1.5, [], {}]
+
+
+def sealed(directory: Path, **changes: Any) -> None:
+    """Change a manifest as whoever made it could: its fingerprint fits."""
+    values = {**Manifest.read(directory), "fingerprint": ""} | changes
+    values["fingerprint"] = Manifest(**values).compute_fingerprint()
+    (directory / "manifest.json").write_text(json.dumps(values))
+
+
+@pytest.mark.parametrize("key", ["vocab_size", "eos_token_id", "dtype", "splits"])
+@pytest.mark.parametrize("value", HOSTILE, ids=lambda value: str(value)[:12])
+def test_a_manifest_with_an_impossible_value_is_refused(directory: Path, key: str, value: Any) -> None:
+    if (key, value) == ("eos_token_id", 0):
+        return  # that one is possible
+    sealed(directory, **{key: value})
+    with pytest.raises(StepError, match=r"manifest\.json") as refused:
+        Tokens.open(directory)
+    assert len(str(refused.value)) < 1_000
+
+
+@pytest.mark.parametrize("key", ["tokens", "documents", "shards"])
+@pytest.mark.parametrize("value", HOSTILE, ids=lambda value: str(value)[:12])
+def test_a_split_with_an_impossible_value_is_refused(directory: Path, key: str, value: Any) -> None:
+    manifest = Manifest.read(directory)
+    sealed(directory, splits={**manifest.splits, "train": {**manifest.splits["train"], key: value}})
+    with pytest.raises(StepError, match=str(directory)) as refused:
+        Tokens.open(directory)
+    assert len(str(refused.value)) < 1_000
+
+
+@pytest.mark.parametrize("name", ["pipe", "large", "device", "socket"])
+def test_a_manifest_is_a_file(name: str, directory: Path, hostile_places: dict[str, Path]) -> None:
+    (directory / "manifest.json").unlink()
+    (directory / "manifest.json").symlink_to(hostile_places[name])
+    with pytest.raises(StepError, match=r"manifest\.json is not the manifest of a tokens directory"):
+        Tokens.open(directory)
+
+
+@pytest.mark.parametrize("file", ["documents.parquet", "shard-00000.bin"])
+@pytest.mark.parametrize("name", ["pipe", "device", "socket"])
+def test_a_pipe_among_the_tokens_is_not_waited_for(
+    file: str, name: str, directory: Path, hostile_places: dict[str, Path]
+) -> None:
+    (directory / "train" / file).unlink()
+    (directory / "train" / file).symlink_to(hostile_places[name])
+    with pytest.raises(StepError, match=file):
+        Tokens.open(directory)

@@ -1,8 +1,13 @@
 """Workspaces: their key, their parameters, what they share, and that the main tree stays as it is."""
 
+import re
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from components.errors import StepError
+from components.params import load_params, read_yaml
 from flows import workspace as workspaces
 
 
@@ -84,3 +89,76 @@ def test_a_workspace_takes_no_profile_from_elsewhere(project, name):
     (project / "secret.yaml").write_text("curation: {min_chars: 6}\n")
     with pytest.raises(StepError, match="leads out of profiles/"):
         enter(project, {}, name)
+
+
+SMALL = """seed: 1 # Seed of everything
+curation:
+  web:
+    gopher_repetition:
+      top_n_grams: {2: 0.2, 3: 0.18}
+transfer: {learning_rate: 2e-3}
+study:
+  seeds: [1, 2, 3]
+  threads: 1
+ablation: {seeds: [1, 2]}
+"""
+KEYS = (
+    *("seed", "transfer.learning_rate", "curation.min_chars", "curation.web.gopher_repetition.top_n_grams.2"),
+    *("curation.web.gopher_repetition.top_n_grams", "reporting.registered_model", "ingestion.sources", "large"),
+    *("study", "study.seeds", "study.threads", "study.rates", "study.horizons", "study.arms"),
+    *("ablation.seeds", "ablation.arms", "synthesis.teacher.request", "training.schedule"),
+)
+scalars = st.one_of(
+    st.integers(0, 40),
+    st.floats(0, 2),
+    st.booleans(),
+    st.sampled_from(
+        ["1", "1\n", "3\n; touch x", "$(id)", "0.5", "a b", "1e-3", "2", "yes", "~", "random", "curated", "wsd"]
+    ),
+    st.text(max_size=4),
+)
+given_values = st.one_of(
+    scalars,
+    st.lists(scalars, min_size=1, max_size=4),
+    st.lists(st.integers(0, 9) | st.floats(0.1, 1), min_size=1, max_size=4, unique=True),
+    st.dictionaries(st.sampled_from(["2", "5", "2\n", "seeds", "threads", "model", "path"]), scalars, max_size=2),
+)
+interpolated = re.compile(r"\$\{([a-z_]+\.[a-z_]+)")  # `${study.seeds[0]}` too; `${item.seed}` comes from such
+
+
+@settings(max_examples=200)
+@given(st.dictionaries(st.sampled_from(KEYS), given_values, min_size=1, max_size=3))
+def test_what_is_written_are_the_checked_values_and_no_command_gets_others(
+    tmp_path_factory, root, overrides: dict
+) -> None:
+    path = tmp_path_factory.mktemp("written") / "params.yaml"
+    path.write_text(SMALL)
+    try:
+        checked = load_params(path, overrides)
+    except StepError:
+        return
+    workspaces.write_params(path, {}, overrides)
+    written = read_yaml(path)
+    assert written == checked.model_dump(exclude_unset=True)
+    assert load_params(path) == checked
+    for file in ("dvc.yaml", *(path.as_posix() for path in root.glob("studies/*/dvc.yaml"))):
+        for key in interpolated.findall((root / file).read_text()):
+            section, name = key.split(".")
+            values = written.get(section, {}).get(name, [])
+            for value in values if isinstance(values, list) else [values]:
+                assert isinstance(value, str | int | float)
+                assert re.fullmatch(r"[\w.+-]+", str(value))
+
+
+@pytest.mark.parametrize("key", ["study.seeds", "ablation.seeds"])
+def test_a_number_with_a_newline_never_reaches_a_command(project, key: str) -> None:
+    with pytest.raises(StepError, match="valid integer"):
+        enter(project, {key: ["1\n; touch x"]})
+
+
+def test_a_key_of_json_replaces_the_number_that_it_spells(tmp_path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(SMALL)
+    workspaces.write_params(path, {}, {"curation.web.gopher_repetition.top_n_grams.2": 0.1})
+    assert read_yaml(path)["curation"]["web"]["gopher_repetition"]["top_n_grams"] == {2: 0.1, 3: 0.18}
+    assert "# Seed of everything" in path.read_text()

@@ -12,7 +12,7 @@ import numpy as np
 from components.confined import is_name, refuse_links_out
 from components.curation.duplicates.sketches import SketchFiles, algorithm
 from components.errors import StepError
-from components.files import read_json, save_array, write_json
+from components.files import open_file, read_json, save_array, write_json
 from components.params import DuplicatesParams
 
 MANIFEST = "index.json"
@@ -61,8 +61,9 @@ class Index:
     def _read_ids(self, segment: str) -> np.ndarray:
         path = self._path(segment, "ids")
         try:
-            ids = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+            with open_file(path) as file:
+                ids = np.load(file, allow_pickle=False)
+        except (OSError, ValueError, EOFError, MemoryError) as error:
             raise StepError(f"{path} holds no ids ({error}); curate the earlier documents again") from error
         if ids.dtype != np.uint64 or ids.shape[1:] != (2,):
             raise StepError(f"{path} holds {ids.dtype} {ids.shape}; expected uint64 (documents, 2)")

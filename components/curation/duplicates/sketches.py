@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from components.errors import StepError
-from components.files import atomic_file, save_array
+from components.files import atomic_file, open_file, save_array
 from components.params import DuplicatesParams
 from components.shingles import shingles
 
@@ -93,7 +93,7 @@ class SketchFiles:
 def _shape(path: Path) -> tuple[int, int, int]:
     """Rows, columns and where the values start."""
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             version = np.lib.format.read_magic(file)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, fortran, dtype = read(file)

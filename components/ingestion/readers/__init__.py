@@ -7,10 +7,13 @@ of its own; the libraries that it needs are loaded when the first file of that f
 from importlib import import_module
 
 from components.documents import Document
-from components.errors import StepError
+from components.errors import StepError, is_panic
 from components.ingestion.files import BROKEN, SourceFile, suffixes
 from components.ingestion.python_library import read_module
 from components.ingestion.readers.base import (
+    MAX_NAME,
+    MAX_REFUSED,
+    MAX_ROW_METADATA,
     Limits,
     NotText,
     Quarantined,
@@ -39,7 +42,6 @@ READERS = {  # by a file name's ending: module and function
 }
 SEEKABLE = (".parquet",)  # compressed within, and not read from the start
 EXPECTED = "txt, md, rst, py, jsonl, parquet, html, warc or wet (all but parquet also as gz, bz2, xz or zst)"
-RUST_PANIC = "PanicException"  # of fastwarc and resiliparse; not an Exception
 
 
 def reader_of(name: str) -> str | None:
@@ -61,9 +63,17 @@ def read_file(file: SourceFile, limits: Limits) -> Read:
         yield Quarantined(name, 0, reason)
         return
     try:
+        refused = 0  # in a row
         for item in _reader(file)(file, limits):
             reason = _refusal(item, limits) if isinstance(item, Document) else ""
-            yield Quarantined(name, _line(item, name), reason) if reason else item
+            item = Quarantined(name, _line(item, name), reason) if reason else item
+            yield item
+            refused = refused + 1 if isinstance(item, Quarantined) else 0
+            if refused >= MAX_REFUSED:
+                yield Quarantined(
+                    name, 0, f"{refused:,} rows in a row could not be read; what follows them is not read"
+                )
+                return
     except (NotText, TooLong) as error:
         yield Quarantined(name, 0, str(error))
     except UnicodeDecodeError as error:
@@ -78,7 +88,7 @@ def read_file(file: SourceFile, limits: Limits) -> Read:
             ) from error
         yield Quarantined(name, 0, f"cannot be read to its end: {type(error).__name__}: {error}")
     except BaseException as error:
-        if type(error).__name__ != RUST_PANIC:
+        if not is_panic(error):
             raise
         yield Quarantined(name, 0, f"cannot be read to its end: {error}")
 
@@ -89,10 +99,15 @@ def _refusal(document: Document, limits: Limits) -> str:
         return f"{len(document.text):,} characters, over ingestion.max_document_chars {limits.max_chars:,}"
     if reason := nul_in(document.text):
         return reason
+    row = {name: value for name, value in document.row().items() if isinstance(value, str)}
+    for name in ("source", "license", "created_by"):
+        if len(row[name]) > MAX_NAME:
+            return f"its {name} has {len(row[name]):,} characters, over {MAX_NAME:,}"
+    if len(row["metadata"]) > MAX_ROW_METADATA:
+        return f"its metadata have {len(row['metadata']):,} characters, over {MAX_ROW_METADATA:,}"
     try:
-        for value in document.row().values():
-            if isinstance(value, str):
-                value.encode()
+        for value in row.values():
+            value.encode()
     except UnicodeEncodeError as error:
         return f"holds half a surrogate pair ({error.object[error.start]!a}): broken Unicode"
     return ""

@@ -13,7 +13,9 @@ from components.ingestion.files import SourceFile
 
 BOM_BYTES, MAX_CHAR_BYTES = 3, 4  # of UTF-8
 ESCAPED_CHAR_BYTES = 12  # of JSON: a pair of surrogates, six bytes each
-MAX_ROW_METADATA = 1_000_000  # bytes of a line beside its text
+MAX_ROW_METADATA = 1_000_000  # bytes of a line beside its text, and characters of what a document holds beside it
+MAX_NAME = 10_000  # characters of a document's source, its licence and its maker, which the steps to come repeat
+MAX_REFUSED = 100_000  # rows in a row, after which a file is not read on
 ELSEWHERE = "leads out of its source's folder; set follow_links: true for the source if you trust it"
 SCARCE = (errno.ENOMEM, errno.EMFILE, errno.ENFILE)  # what this machine lacks, whatever the file is like
 MAX_PAGE_BYTES = 10_000_000  # of one page's HTML; Common Crawl cuts off at 5 MiB

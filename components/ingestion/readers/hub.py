@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from components.confined import inside, is_elsewhere
-from components.errors import StepError
-from components.ingestion.files import SourceFile, shortened
+from components.errors import StepError, shortened
+from components.ingestion.files import SourceFile
 from components.ingestion.readers.base import ELSEWHERE, Limits, Quarantined, Read, is_scarcity
 from components.ingestion.readers.rows import TEXT, row_document
 from components.params import Source

@@ -18,6 +18,9 @@ import time
 
 DEEPEST = 2_500  # tags within tags; browsers stop at 512
 SCANNED = 10_000  # tags from which on a page is looked at before it is parsed
+MOST_ATTRIBUTES = 5_000  # of a tag
+_LONG_TAG = re.compile(rf"<[a-zA-Z][^<>]{{{2 * MOST_ATTRIBUTES},}}")
+_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 # Those that never end, or whose end is often left out, do not nest.
 _TAG = re.compile(
     r"<(/?)(?!(?:area|base|br|col|dd|dt|embed|hr|img|input|li|link|meta|option|p|source|td|th|tr|wbr)\b)[a-z]"
@@ -38,6 +41,8 @@ def main(seconds: int, gigabytes: float) -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(time.process_time()) + seconds, hard))
         if too_deep(page):
             answer = {"refused": f"nests tags more than {DEEPEST:,} deep"}
+        elif any(len(_QUOTED.sub("", tag).split()) > MOST_ATTRIBUTES for tag in _LONG_TAG.findall(page)):
+            answer = {"refused": f"has a tag of more than {MOST_ATTRIBUTES:,} attributes"}
         else:
             tree = HTMLTree.parse(page)
             # Without alternative texts, code that is shown as a table (as in embedded gists) is left out too.

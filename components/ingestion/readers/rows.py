@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 from components.documents import KINDS, Document
 from components.ingestion.files import SourceFile
-from components.ingestion.readers.base import Limits, Quarantined, Read
+from components.ingestion.readers.base import MAX_ROW_METADATA, Limits, Quarantined, Read
 from components.ingestion.readers.decoding import UTF8
 from components.params import Source
 
@@ -26,6 +26,9 @@ _SKIPPED = 1 << 20  # bytes of a too long line that are passed over at once
 
 def read_jsonl(file: SourceFile, limits: Limits) -> Read:
     """One JSON object a line with at least its text; packed or not. Other keys go to the metadata."""
+    most_values = (
+        limits.max_chars + MAX_ROW_METADATA
+    )  # each takes dozens of bytes of memory; a text has no more of them
     with file.open() as stream:
         for number, line in enumerate(bounded_lines(stream, limits.line_bytes), start=1):
             if isinstance(line, int):
@@ -38,6 +41,9 @@ def read_jsonl(file: SourceFile, limits: Limits) -> Read:
                 yield Quarantined(file.name, 0, f"seems to be {encoding}, and JSON lines are UTF-8; convert it")
                 return
             if not line.strip():
+                continue
+            if len(line) > most_values and sum(map(line.count, (b",", b"[", b"{"))) > most_values:
+                yield Quarantined(file.name, number, f"holds more than {most_values:,} commas and brackets")
                 continue
             try:
                 row = json.loads(str(line, "utf-8-sig"))

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from components.documents import Document
-from components.ingestion.files import BROKEN, SourceFile, shortened
+from components.errors import shortened
+from components.ingestion.files import BROKEN, SourceFile
 from components.ingestion.readers.base import MAX_PAGE_BYTES, Limits, NotText, Quarantined, Read, is_scarcity
 from components.ingestion.readers.decoding import decode
 from components.ingestion.readers.html import page_metadata

@@ -1,6 +1,7 @@
 """What a model or its tokenizer may do wrong: each is said in one sentence, and the other tasks go on."""
 
 import json
+import shutil
 
 import pytest
 
@@ -134,3 +135,13 @@ def test_a_device_that_is_not_there_is_named(checkpoint, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(StepError, match=r"benchmarking.device is 'cuda', and there is no GPU that torch can use here"):
         open_scorer(checkpoint, 4, "cuda")
+
+
+def test_a_tokenizer_whose_ids_have_gaps_beyond_the_model_is_refused(checkpoint, tmp_path):
+    shutil.copytree(checkpoint, tmp_path / "gaps")
+    path = tmp_path / "gaps" / "tokenizer.json"
+    values = json.loads(path.read_text())
+    values["model"]["vocab"]["zz"] = 2**31
+    path.write_text(json.dumps(values))
+    with pytest.raises(StepError, match="the tokenizer has 2,147,483,649 tokens"):
+        open_scorer(tmp_path / "gaps", 4)

@@ -34,6 +34,9 @@ def test_tasks_come_in_order_of_their_names(exam):
         (json.dumps({**GOOD, "choices": ["a", ""]}), "expected at least two non-empty strings"),
         (json.dumps({**GOOD, "choices": ["a", "a"]}), "holds a choice twice"),
         (json.dumps({**GOOD, "answer": 2}), "`answer` is 2; expected an index from 0 to 1"),
+        ("[" * 100_000, "line 13: no JSON .*too deep"),
+        (json.dumps(GOOD)[:-1] + ', "more": ' + "9" * 5_000 + "}", "line 13: no JSON .*digits"),
+        (json.dumps({**GOOD, "choices": ["a" * 100_000] * 2}), "holds a choice twice"),
         (json.dumps({**GOOD, "answer": True}), "`answer` is True; expected a value of type int"),
     ],
 )

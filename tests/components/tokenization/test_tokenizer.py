@@ -126,6 +126,36 @@ def test_folders_that_hold_no_readable_tokenizer_are_refused(trained: Path, tmp_
         tokenizer.take(folder, tmp_path / "c")
 
 
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ("[" * 1_000_000, "cannot be read as JSON.*too deep"),
+        ('{"eos_token": ' + "9" * 100_000 + "}", "cannot be read as JSON.*digits"),
+        ('{"eos_token": {"special": true}}', "has no end-of-text token"),
+        ('{"eos_token": ["a"]}', "has no end-of-text token"),
+        ('{"eos_token": "' + "x" * 1_000_000 + '"}', "has no end-of-text token"),
+    ],
+    ids=["depth", "digits", "no content", "a list", "long"],
+)
+def test_a_hostile_configuration_is_refused_in_a_line(trained: Path, tmp_path: Path, config: str, words: str) -> None:
+    folder = changed(trained, tmp_path, {})
+    (folder / "tokenizer_config.json").write_text(config)
+    with pytest.raises(StepError, match=words) as refused:
+        tokenizer.take(folder, tmp_path / "taken")
+    assert len(str(refused.value)) < 500
+
+
+def test_a_text_that_breaks_the_tokenizer_is_said_in_a_line(trained: Path, tmp_path: Path) -> None:
+    folder = changed(trained, tmp_path, {})
+    values = json.loads((folder / "tokenizer.json").read_text())
+    values["pre_tokenizer"] = {
+        "type": "Split", "pattern": {"Regex": "(b+)+$c"}, "behavior": "Isolated", "invert": False
+    }  # fmt: skip
+    (folder / "tokenizer.json").write_text(json.dumps(values))
+    with pytest.raises(StepError, match=r"breaks on a text .*take another tokenizer"):
+        Encoder(folder).encode(["b" * 40])
+
+
 @pytest.mark.parametrize("before", [None, "false"])
 def test_the_environment_is_put_back(monkeypatch: pytest.MonkeyPatch, before: str | None) -> None:
     if before is None:

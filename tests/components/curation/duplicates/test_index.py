@@ -116,9 +116,25 @@ def test_a_folder_that_is_no_index_is_refused(tmp_path):
     (folder / "segment-00000.ids.npy").write_bytes(b"")
     with pytest.raises(StepError, match=r"segment-00000\.ids\.npy holds no ids"):
         Index(folder, PARAMS)
+    with open(folder / "segment-00000.ids.npy", "wb") as file:  # whose header says terabytes
+        facts = {"descr": "<u8", "fortran_order": False, "shape": (10**12, 2)}
+        np.lib.format.write_array_header_1_0(file, facts)
+    with pytest.raises(StepError, match=r"segment-00000\.ids\.npy holds no ids"):
+        Index(folder, PARAMS)
     np.save(folder / "segment-00000.ids.npy", np.zeros((1, 2), dtype=np.uint64))
     with pytest.raises(StepError, match="1 ids, but 2 sketches"):
         Index(folder, PARAMS)
+
+
+@pytest.mark.parametrize("what", ["ids", "sketches"])
+@pytest.mark.parametrize("name", ["pipe", "device", "socket"])
+def test_a_pipe_in_an_index_is_not_waited_for(tmp_path, what, name, hostile_places):
+    curate(tmp_path, [text(0), text(100)], None, tmp_path / "index")
+    path = tmp_path / "index" / f"segment-00000.{what}.npy"
+    path.unlink()
+    path.symlink_to(hostile_places[name])
+    with pytest.raises(StepError, match="is a pipe, a socket or a device"):
+        Index(tmp_path / "index", PARAMS)
 
 
 def test_files_of_sketches_are_checked(tmp_path):

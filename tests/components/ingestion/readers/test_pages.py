@@ -1,6 +1,10 @@
 """Web pages: the main text, its encoding and licence, and pages that are made to break a parser."""
 
 # ruff: noqa: RUF001 - the texts are of several scripts
+import contextlib
+import os
+import re
+import resource
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +14,7 @@ import pytest
 from components.errors import StepError
 from components.ingestion.readers import pages
 from components.ingestion.readers.decoding import decode
-from components.ingestion.readers.page_process import DEEPEST, too_deep
+from components.ingestion.readers.page_process import DEEPEST, MOST_ATTRIBUTES, too_deep
 from components.ingestion.readers.pages import PageProcess, read_page, spdx
 
 STORY = (
@@ -130,12 +134,55 @@ def test_a_million_nested_tags_are_refused_and_the_next_page_is_read(read: Calla
     assert STORY in read("a.html", page(STORY).encode())[0][0].text
 
 
+@pytest.mark.parametrize("attribute", ["a{}=1", "a{}", "a{}='x y'", 'A{}="\n"'])
+def test_a_tag_of_very_many_attributes_is_refused_at_once(read: Callable, attribute: str) -> None:
+    attributes = " ".join(attribute.format(number) for number in range(600_000))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_utime
+    documents, (quarantined,) = read("bomb.html", f"<div {attributes}>text</div>".encode())
+    assert not documents
+    assert f"has a tag of more than {MOST_ATTRIBUTES:,} attributes" in quarantined.reason
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_utime - before < 3
+    assert STORY in read("a.html", page(STORY).encode())[0][0].text
+
+
+def test_a_long_tag_of_few_attributes_is_read(read: Callable) -> None:
+    drawing = "M0 0 L1 1 " * 10_000
+    html = page(f"<svg><path d='{drawing}' class=\"a b\"/></svg><p>{STORY}")
+    assert STORY in read("a.html", html.encode())[0][0].text
+
+
+FLOODS = {
+    "one text": "<p>" + "word " * 1_900_000,
+    "entities": "<p>" + "&amp;" * 1_900_000,
+    "unknown entities": "<p>" + "&aaaaaaaaa" * 900_000,
+    "comments": "<!--" * 2_000_000,
+    "line breaks": "<br>" * 600_000,
+    "ends of tags": "</p>" * 1_200_000,
+    "an open quote": '<p a="' + "x" * 9_000_000,
+    "nesting that is mended": "<a><b><i><p>" * 800_000,
+    "a title": "<title>" + "x" * 9_000_000,
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+@pytest.mark.parametrize("name", FLOODS)
+def test_a_flood_is_read_or_refused_within_seconds_and_a_gigabyte(name: str) -> None:
+    parser = PageProcess()
+    with contextlib.suppress(pages.Refused):
+        assert "refused" in (answer := parser.ask(FLOODS[name])) or len(answer["text"]) < 10_000_000
+    status = Path(f"/proc/{parser._process.pid}/status").read_text()
+    assert int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) < 1_000_000
+    seconds = sum(map(int, Path(f"/proc/{parser._process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]))
+    assert seconds / os.sysconf("SC_CLK_TCK") < pages.SECONDS + 1
+    parser.close()
+
+
 def test_a_page_that_takes_too_long_ends_its_process_alone(read: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pages, "SECONDS", 1)
     parser = PageProcess()
     monkeypatch.setattr(pages, "_parser", lambda: parser)
     assert STORY in read("a.html", page(STORY).encode())[0][0].text
-    attributes = " ".join(f"a{i}=1" for i in range(100_000))  # quadratic in the parser: hours, were it let
+    attributes = " ".join(f"a{i}='<'" for i in range(100_000))  # quadratic in the parser: hours, were it let
     documents, (quarantined,) = read("bomb.html", f"<div {attributes}>text</div>".encode())
     assert not documents
     assert "broke the parser, or took more than 1 s of CPU" in quarantined.reason

@@ -1,0 +1,82 @@
+"""What could not be read, as JSON lines, written as it comes and bounded: a file of kilobytes may hold millions of bad rows.
+
+Of each file the first rows stand singly; of what follows there is one row for each reason, with how many rows it stands for
+and where the first and the last were. So the rows that the quarantine counts are always all that were refused.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.errors import clipped
+
+SINGLE = 1_000  # rows of one file that stand singly
+REASONS = 20  # of the rows of one file that do not, told apart
+NAMED_IN_SUMMARY = 20
+_REASON_CHARS = 1_000
+_OTHER = "other reasons"
+# What differs from row to row in reasons that are alike: the address of a page, what is quoted, numbers.
+_DIFFERS = re.compile(r"^[a-z][a-z0-9+.-]*://\S*|'[^']*'|\d[\d,.]*")
+
+
+@dataclass
+class More:
+    """Rows of one file that were refused alike."""
+
+    reason: str
+    first: int
+    last: int
+    rows: int = 0
+
+    def row(self, file: str) -> dict[str, Any]:
+        reason = f"{self.rows:,} more rows, from {self.first:,} to {self.last:,}; the first: {self.reason}"
+        return {"file": file, "line": self.first, "last": self.last, "rows": self.rows, "reason": reason}
+
+
+class Quarantine:
+    """Takes the refused rows of one file after another. Use as a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        self.rows = 0
+        self.first: list[dict[str, Any]] = []
+        self._of = ""  # the file whose rows come now
+        self._single = 0
+        self._more: dict[str, More] = {}
+        self._file = path.open("w", encoding="utf-8", errors="backslashreplace")  # a name or address may hold anything
+
+    def write(self, row: dict[str, Any]) -> None:
+        """Take a row: its file, its line (from 1; 0 for the whole file) and the reason."""
+        if row["file"] != self._of:
+            self._summarise()
+            self._of = row["file"]
+        self.rows += 1
+        row = row | {"reason": clipped(row["reason"], _REASON_CHARS)}
+        if len(self.first) < NAMED_IN_SUMMARY:
+            self.first.append(row)
+        if self._single < SINGLE or not row["line"]:  # what is said of the file as a whole is said once
+            self._single += 1
+            self._put(row)
+            return
+        kind = _DIFFERS.sub("#", row["reason"])
+        kind = kind if kind in self._more or len(self._more) < REASONS else _OTHER
+        more = self._more.setdefault(kind, More(row["reason"], row["line"], row["line"]))
+        more.first, more.last = min(more.first, row["line"]), max(more.last, row["line"])
+        more.rows += 1
+
+    def _summarise(self) -> None:
+        """Write what the rows come to that do not stand singly."""
+        for more in self._more.values():
+            self._put(more.row(self._of))
+        self._single, self._more = 0, {}
+
+    def _put(self, row: dict[str, Any]) -> None:
+        self._file.write(json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n")
+
+    def __enter__(self) -> "Quarantine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._file:
+            self._summarise()
