@@ -1,7 +1,9 @@
 """Text from a Phi: a cache of keys and values, the choice of the next token, and the loop around them."""
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -103,51 +105,83 @@ class KVCache:
         return torch.zeros_like(seen, dtype=dtype).masked_fill_(~seen, -math.inf)[:, None]
 
 
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen.
+
+    Attributes:
+        temperature: 0 = greedy decoding; else tokens are drawn from softmax(logits / temperature).
+        top_k: draw only from the k most likely tokens; 0 = all.
+        top_p: draw only from the most likely tokens that together reach this probability (nucleus sampling).
+        seed: of the draws; row b has its own stream of seed + b, whatever stands in the other rows.
+    """
+
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises StepError for a value that no draw can have."""
+        for name, fine, expected in (
+            ("temperature", 0 <= self.temperature < math.inf, "a number of at least 0"),
+            ("top_k", self.top_k >= 0, "at least 0"),
+            ("top_p", 0 < self.top_p <= 1, "over 0, at most 1"),
+            ("seed", 0 <= self.seed < 2**63, "a whole number of at least 0, below 2^63"),
+        ):
+            if not fine:
+                raise StepError(f"{name} is {getattr(self, name)}; expected {expected}")
+
+
+GREEDY = Sampling()
+
+
+def generate(model: "Phi", tokens_BT: Tensor, max_new_tokens: int, **choices: Any) -> Tensor:
+    """Continue prompts, (B, T) -> (B, T + n) with n <= max_new_tokens; arguments and errors are those of `stream`."""
+    return torch.cat(
+        (tokens_BT, *(token_B[:, None] for token_B in stream(model, tokens_BT, max_new_tokens, **choices))), 1
+    )
+
+
 @torch.no_grad()
-def generate(
+def stream(
     model: "Phi",
     tokens_BT: Tensor,
     max_new_tokens: int,
+    sampling: Sampling = GREEDY,
     *,
     lengths_B: Tensor | None = None,
-    temperature: float = 0.0,
-    top_k: int = 0,
-    top_p: float = 1.0,
-    seed: int = 0,
-    stop_at_eos: bool = True,
+    end_tokens: Sequence[int] | None = None,
     use_cache: bool = True,
-) -> Tensor:
-    """Continue prompts, (B, T) -> (B, T + n) with n <= max_new_tokens.
+) -> Iterator[Tensor]:
+    """The next tokens of prompts as they are chosen, each (B,), until every sequence has ended.
 
-    A sequence that has ended is filled with the end token. Beyond the model's positions the window slides: the last
+    A sequence that has ended is filled with its end token. Beyond the model's positions the window slides: the last
     tokens that fit are computed anew for each token, since everything in a cache would stand one position further left.
 
     Args:
         tokens_BT: prompts; shorter ones are padded on the left with anything.
         lengths_B: tokens of each prompt without padding, at least 1; None where no prompt is padded.
-        temperature: 0 takes the likeliest token; else tokens are drawn from softmax(logits / temperature).
-        top_k: draw only from the k likeliest tokens; 0 means all.
-        top_p: draw only from the likeliest tokens that together reach this probability (nucleus sampling).
-        seed: of the draws; row b has its own stream of seed + b, whatever stands in the other rows.
+        end_tokens: tokens that end a sequence; None = the end-of-text token of the model's configuration.
         use_cache: False computes every position anew for each token; slow, and the same text.
 
     Raises:
         StepError: an impossible argument, or what `Phi.hidden` refuses.
     """
-    starts = _check_prompts(tokens_BT, lengths_B, max_new_tokens, temperature, top_k, top_p)
-    draws = [torch.Generator().manual_seed(seed + row) for row in range(len(tokens_BT))]
-    eos, ended = model.config.eos_token_id, torch.zeros(len(tokens_BT), dtype=torch.bool, device=tokens_BT.device)
+    starts = _check_prompts(tokens_BT, lengths_B, max_new_tokens)
+    draws = [torch.Generator().manual_seed(sampling.seed + row) for row in range(len(tokens_BT))]
+    ends = torch.tensor([model.config.eos_token_id] if end_tokens is None else list(end_tokens), dtype=torch.long)
+    ends, ended = ends.to(tokens_BT.device), torch.zeros(len(tokens_BT), dtype=torch.bool, device=tokens_BT.device)
     cache = KVCache(starts, min(tokens_BT.shape[1] + max_new_tokens, model.config.max_position_embeddings))
     for _ in range(max_new_tokens):
         logits_BV = model.head(_last_states(model, tokens_BT, starts, cache if use_cache else None))
-        following = choose(logits_BV, temperature, top_k, top_p, draws)
-        if stop_at_eos:
-            following = following.masked_fill(ended, eos)
-            ended = ended | (following == eos)
+        following = choose(logits_BV, sampling.temperature, sampling.top_k, sampling.top_p, draws)
+        following = torch.where(ended, tokens_BT[:, -1], following)
+        ended = ended | torch.isin(following, ends)
         tokens_BT = torch.cat((tokens_BT, following[:, None]), dim=1)
+        yield following
         if ended.all():
             break
-    return tokens_BT
 
 
 def _last_states(model: "Phi", tokens_BT: Tensor, starts: Tensor | None, cache: KVCache | None) -> Tensor:
@@ -161,18 +195,10 @@ def _last_states(model: "Phi", tokens_BT: Tensor, starts: Tensor | None, cache: 
     return model.hidden(tokens_BT[:, cache.length :], cache=cache)[:, -1]
 
 
-def _check_prompts(
-    tokens_BT: Tensor, lengths_B: Tensor | None, max_new_tokens: int, temperature: float, top_k: int, top_p: float
-) -> Tensor | None:
+def _check_prompts(tokens_BT: Tensor, lengths_B: Tensor | None, max_new_tokens: int) -> Tensor | None:
     """Where each prompt starts, or None where none is padded."""
-    for name, value, fine in (
-        ("max_new_tokens", max_new_tokens, max_new_tokens >= 0),
-        ("temperature", temperature, temperature >= 0),
-        ("top_k", top_k, top_k >= 0),
-        ("top_p", top_p, 0 < top_p <= 1),
-    ):
-        if not fine:
-            raise StepError(f"{name} is {value}; expected {'over 0, at most 1' if name == 'top_p' else 'at least 0'}")
+    if max_new_tokens < 0:
+        raise StepError(f"max_new_tokens is {max_new_tokens}; expected at least 0")
     if lengths_B is None:
         return None
     length = tokens_BT.shape[1]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.errors import StepError
-from components.phi.generation import KVCache, choose
+from components.phi.generation import KVCache, Sampling, choose, stream
 from components.phi.model import Phi, PhiConfig
 
 TINY = PhiConfig(97, 64, 160, 2, 2, 40, partial_rotary_factor=0.5)
@@ -31,7 +31,7 @@ def test_a_cache_changes_no_token(lively: Lively, dtype: torch.dtype, lengths: l
     tokens, lengths_B = left_padded(lengths)
     with_cache, without = (
         model.generate(
-            tokens, 40, lengths_B=lengths_B, temperature=temperature, stop_at_eos=False, use_cache=use_cache
+            tokens, 40, sampling=Sampling(temperature), lengths_B=lengths_B, end_tokens=(), use_cache=use_cache
         )  # also beyond the positions
         for use_cache in (True, False)
     )
@@ -56,10 +56,10 @@ def test_a_row_of_a_batch_is_that_row_alone(lively: Lively, sampling: dict) -> N
     model = lively(TINY)
     lengths = [12, 3, 38, 7]
     tokens, lengths_B = left_padded(lengths)
-    together = model.generate(tokens, 30, lengths_B=lengths_B, **sampling)
+    together = model.generate(tokens, 30, sampling=Sampling(**sampling), lengths_B=lengths_B)
     for row, length in enumerate(lengths):
         own = sampling | ({"seed": sampling["seed"] + row} if sampling else {})
-        alone = model.generate(tokens[row : row + 1, 38 - length :], 30, **own)[0, length:].tolist()
+        alone = model.generate(tokens[row : row + 1, 38 - length :], 30, sampling=Sampling(**own))[0, length:].tolist()
         in_batch = together[row, 38:].tolist()
         assert in_batch[: len(alone)] == alone
         assert set(in_batch[len(alone) :]) <= {0}
@@ -94,7 +94,7 @@ def test_one_prefix_serves_several_continuations(lively: Lively) -> None:
 def test_the_window_slides_and_stops_at_the_end(lively: Lively) -> None:
     model = lively(TINY)
     prompt = torch.randint(1, 97, (2, 38))
-    continued = model.generate(prompt, 10, stop_at_eos=False)
+    continued = model.generate(prompt, 10, end_tokens=())
     assert continued.shape == (2, 48)
     window = continued[:, 7:47]  # the last 40 before the last token
     assert torch.equal(continued[:, -1], model(window)[:, -1].argmax(-1))
@@ -126,7 +126,9 @@ def test_greedy_text_equals_transformers_also_in_a_padded_batch(lively: Lively, 
 def test_sampling_is_a_function_of_the_seed(lively: Lively) -> None:
     model = lively(TINY)
     prompt = torch.randint(1, 97, (1, 5))
-    one, same, other = (model.generate(prompt, 15, temperature=3.0, seed=s).tolist() for s in (1, 1, 2))
+    one, same, other = (
+        model.generate(prompt, 15, sampling=Sampling(temperature=3.0, seed=s)).tolist() for s in (1, 1, 2)
+    )
     assert one == same != other
 
 
@@ -154,18 +156,59 @@ def test_draws_keep_to_the_likeliest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("wishes", "message"),
     [
-        ({"temperature": -1.0}, "temperature is -1.0; expected at least 0"),
+        ({"temperature": -1.0}, "temperature is -1.0; expected a number of at least 0"),
+        ({"temperature": float("nan")}, "temperature is nan"),
         ({"top_p": 0.0}, "top_p is 0.0; expected over 0, at most 1"),
         ({"top_k": -1}, "top_k is -1"),
+        ({"seed": -1}, "seed is -1"),
+    ],
+)
+def test_impossible_sampling_is_refused(wishes: dict, message: str) -> None:
+    with pytest.raises(StepError, match=message):
+        Sampling(**wishes)
+
+
+def test_any_of_several_end_tokens_ends_a_text_and_fills_it(lively: Lively) -> None:
+    model = lively(TINY)
+    prompt = torch.randint(1, 97, (3, 6), generator=torch.Generator().manual_seed(1))
+    free = model.generate(prompt, 12, end_tokens=())[:, 6:].tolist()
+    ends = {free[0][3], free[1][5]}
+    ended = model.generate(prompt, 12, end_tokens=sorted(ends))[:, 6:].tolist()
+    for whole, cut in zip(free, ended, strict=True):
+        stop = next((i for i, token in enumerate(whole) if token in ends), len(whole) - 1)
+        assert cut[: stop + 1] == whole[: stop + 1]
+        assert set(cut[stop + 1 :]) <= {whole[stop]}
+    alone = model.generate(prompt[:1], 12, end_tokens=sorted(ends))[0, 6:].tolist()
+    assert alone[-1] in ends
+    assert not ends & set(alone[:-1])
+
+
+def test_a_stream_gives_each_token_before_it_computes_the_next(lively: Lively, monkeypatch) -> None:
+    model, calls = lively(TINY), []
+    hidden = model.hidden
+    monkeypatch.setattr(model, "hidden", lambda *args, **kwargs: calls.append(1) or hidden(*args, **kwargs))
+    prompt = torch.randint(1, 97, (1, 6))
+    tokens = []
+    for token in stream(model, prompt, 5, end_tokens=()):
+        tokens.append(token)
+        assert len(calls) == len(tokens)
+    monkeypatch.undo()
+    assert torch.stack(tokens, 1).tolist() == model.generate(prompt, 5, end_tokens=())[:, 6:].tolist()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"max_new_tokens": -1}, "max_new_tokens is -1"),
         ({"lengths_B": torch.tensor([0])}, r"prompt lengths are \[0\]; expected one of 1 to 4 for each of 1 prompts"),
         ({"lengths_B": torch.tensor([1, 1])}, "for each of 1 prompts"),
     ],
 )
 def test_impossible_wishes_are_refused(arguments: dict, message: str) -> None:
     with pytest.raises(StepError, match=message):
-        Phi(TINY).initialize(1).generate(torch.ones(1, 4, dtype=torch.long), 5, **arguments)
+        Phi(TINY).initialize(1).generate(torch.ones(1, 4, dtype=torch.long), **{"max_new_tokens": 5} | arguments)
 
 
 def test_a_cache_is_not_mixed_with_documents_nor_cut_longer() -> None:
