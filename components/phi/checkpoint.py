@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+GENERATION = "generation_config.json"
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 BLOCK_KEYS = {  # ours -> Hugging Face's; q, k and v are split from our fused matrix
     "norm": "input_layernorm",
@@ -100,7 +101,7 @@ def write_state(
     with atomic_directory(directory) as folder:
         write_json(folder / "config.json", config.to_hf(_name_of(dtype)))
         eos = config.eos_token_id
-        write_json(folder / "generation_config.json", {"bos_token_id": eos, "eos_token_id": eos, "pad_token_id": eos})
+        write_json(folder / GENERATION, {"bos_token_id": eos, "eos_token_id": eos, "pad_token_id": eos})
         write_weights(state, folder, dtype, max_shard_bytes)
         if tokenizer_dir is not None:
             copy_tokenizer(tokenizer_dir, folder)
@@ -166,6 +167,20 @@ def load_tokenizer(directory: Path) -> "Tokenizer":
     return open_tokenizer(path)
 
 
+def check_tokenizer(config: PhiConfig, tokenizer: "Tokenizer", directory: Path) -> None:
+    """Refuse a tokenizer that knows tokens which the model does not have.
+
+    Raises:
+        StepError: it does.
+    """
+    highest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
+    if not 0 <= highest < config.vocab_size:
+        raise StepError(
+            f"{directory}: the tokenizer's highest id is {highest}, the model has {config.vocab_size} entries; the checkpoint "
+            "holds the tokenizer of another model"
+        )
+
+
 def read_config(directory: Path) -> PhiConfig:
     """The configuration of a checkpoint, or of a config.json named directly.
 
@@ -189,9 +204,25 @@ def read_config(directory: Path) -> PhiConfig:
     return config
 
 
+def read_end_tokens(directory: Path, config: PhiConfig) -> tuple[int, ...]:
+    """Every token that ends an answer: those of generation_config.json, as transformers has it, else of config.json, else
+    the end-of-text token of `config`.
+
+    Raises:
+        StepError: one is not an id of the vocabulary.
+    """
+    for name in (GENERATION, "config.json"):
+        path = Path(directory) / name
+        ends = read_json(path).get("eos_token_id") if path.is_file() else None
+        if ends is not None and ends != []:
+            ends = ends if isinstance(ends, list) else [ends]
+            return tuple(config.ending_with(end, str(path)).eos_token_id for end in ends)
+    return (config.eos_token_id,)
+
+
 def _end_of_text(folder: Path) -> Any:
     """The end-of-text token by the files beside config.json; 0 where none says."""
-    generation = folder / "generation_config.json"
+    generation = folder / GENERATION
     eos = read_json(generation).get("eos_token_id") if generation.is_file() else None
     if isinstance(eos, list):
         eos = eos[0] if eos else None

@@ -64,16 +64,11 @@ def export(
     """
     config = checkpoint.read_config(source)
     tokenizer = checkpoint.load_tokenizer(source)
-    highest = max(tokenizer.get_vocab(with_added_tokens=True).values())
-    if highest >= config.vocab_size:
-        raise StepError(
-            f"{source}: the tokenizer's highest id is {highest}, the model has {config.vocab_size} entries; the checkpoint "
-            "holds the tokenizer of another model"
-        )
+    checkpoint.check_tokenizer(config, tokenizer, source)
     state, lineage = checkpoint.read_state(source, config), checkpoint.read_lineage(source)
     with atomic_directory(output) as folder:
         write_json(folder / "config.json", config.to_hf(dtype))
-        write_json(folder / "generation_config.json", generation_config(config))
+        write_json(folder / checkpoint.GENERATION, generation_config(config))
         checkpoint.write_weights(state, folder, checkpoint.DTYPES[dtype], max_shard_bytes)
         copy_tokenizer(source, folder)
         write_json(folder / CONFIG, tokenizer_config(folder, config, tokenizer, chat_template))

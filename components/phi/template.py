@@ -1,0 +1,92 @@
+"""A conversation as the text that a checkpoint's own chat template makes of it.
+
+A template is a program by whoever made the checkpoint. transformers renders it in Jinja's sandbox, which gives it no way to
+Python's own objects; here that happens in a process of its own, since nothing in the sandbox ends a template that counts
+for ever or fills the memory.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from components.errors import StepError
+from components.phi.checkpoint import read_json
+
+SECONDS, MEMORY, CHARACTERS = 10, 2 << 30, 1_000_000  # of CPU and of waiting; bytes; of the rendered text
+ROLES = ("bos", "eos", "unk", "pad")
+Messages = Sequence[Mapping[str, str]]  # each with `role` and `content`
+
+
+def read_template(folder: Path) -> str | None:
+    """The chat template of a checkpoint, or None: chat_template.jinja, else that of tokenizer_config.json.
+
+    Raises:
+        StepError: a file cannot be read, or holds something else than a template.
+    """
+    if (path := folder / "chat_template.jinja").is_file():
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise StepError(f"{path} cannot be read as text: {error}; copy the checkpoint again") from error
+    found = _tokenizer_config(folder).get("chat_template")
+    if isinstance(found, list):  # several by name
+        named = {each.get("name"): each.get("template") for each in found if isinstance(each, Mapping)}
+        found = named.get("default", next(iter(named.values()), None))
+    if found is not None and not isinstance(found, str):
+        raise StepError(
+            f"{folder / 'tokenizer_config.json'}: chat_template is a {type(found).__name__}; expected a Jinja template as "
+            "text; correct it, or remove it and let the model complete text"
+        )
+    return found
+
+
+def render(folder: Path, messages: Messages) -> str:
+    """The prompt that asks for the next answer of a conversation.
+
+    Raises:
+        StepError: the checkpoint has no template, or the template refuses the conversation, fails, or needs more than its
+            bounds.
+    """
+    template = read_template(folder)
+    if template is None:
+        raise StepError(f"{folder} has no chat template; let the model complete text instead (--complete)")
+    config = _tokenizer_config(folder)
+    task = {
+        "template": template,
+        "messages": list(messages),
+        "tokens": {f"{role}_token": _content(config.get(f"{role}_token")) for role in ROLES},
+    }
+    command = [sys.executable, "-I", str(Path(__file__).with_name("template_process.py")), str(SECONDS), str(MEMORY)]
+    try:
+        done = subprocess.run(
+            command, input=json.dumps(task).encode(), capture_output=True, timeout=SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise _refused(folder, f"it had not ended after {SECONDS} s") from None
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        raise _refused(folder, said[-1] if said else f"it was stopped at its bounds (status {done.returncode})")
+    text = json.loads(done.stdout)
+    if len(text) > CHARACTERS:
+        raise _refused(folder, f"it made {len(text):,} characters of the conversation")
+    return text
+
+
+def _refused(folder: Path, reason: str) -> StepError:
+    return StepError(
+        f"{folder}: its chat template cannot be rendered: {reason[:300]}; let the model complete text instead (--complete)"
+    )
+
+
+def _tokenizer_config(folder: Path) -> dict[str, Any]:
+    path = folder / "tokenizer_config.json"
+    return read_json(path) if path.is_file() else {}
+
+
+def _content(token: Any) -> str | None:
+    """A special token as text; tokenizer_config.json may hold it as an object."""
+    token = token.get("content") if isinstance(token, Mapping) else token
+    return token if isinstance(token, str) else None
