@@ -19,13 +19,16 @@ INSTALL := $(UV) pip install --quiet --require-hashes --preview-features build-d
   --require-build-hashes --build-constraints requirements.lock
 LOCK := env -u UV_FIND_LINKS $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate
 
-.PHONY: run study ablation test test-slow up secrets setup bench-setup audit lock lint clean help
+.PHONY: run chat study ablation test test-slow up secrets setup bench-setup audit lock lint clean help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 13
 
 run: setup ## the whole pipeline: raw text to a benchmarked pair of models
 	@$(PY) -m flows.run $(ARGS)
+
+chat: setup ## talk to the model that the last run made; ARGS="control --beside large", ARGS=--help
+	@$(PY) -m flows.chat $(ARGS)
 
 study: setup ## the growth study: what growing a small model buys, against every fair alternative
 	@$(PY) -m flows.run growth-study $(ARGS)

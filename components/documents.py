@@ -22,6 +22,7 @@ from components.errors import StepError
 from components.files import atomic_file, not_a_file
 
 KINDS = ("web", "prose", "code", "textbook", "exercise")
+GENERATED = frozenset({"textbook", "exercise"})  # kinds that the pipeline writes itself; the others are people's text
 
 DOCUMENT = pa.schema(
     [

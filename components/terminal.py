@@ -1,5 +1,6 @@
 """Text that others wrote, for a terminal."""
 
+BROKEN = "\ufffd"  # what bytes that are not UTF-8 were decoded to
 SPACES = "\n\t\u00a0\u202f\u3000"  # of lines and words
 JOINERS = "\u200c\u200d"  # within the words of several scripts, and within emoji
 
@@ -17,5 +18,5 @@ def printable(text: str, keep: str = "") -> str:
 
 
 def printable_text(text: str) -> str:
-    """The same for running text of any script: lines, tabs, blanks and joiners stay."""
-    return printable(text, SPACES + JOINERS)
+    """The same for running text of any script: lines, tabs, blanks and joiners stay. Broken characters are escaped too."""
+    return printable(text, SPACES + JOINERS).replace(BROKEN, r"\ufffd")

@@ -17,6 +17,8 @@ from flows.access import client_variables, given_auth
 HOME = "PHIFORGE_HOME"  # the project's folder, for processes that start elsewhere (a worker's flow runs)
 CONCURRENT = "PHIFORGE_CONCURRENT_STAGES"
 KEEP = "PHIFORGE_KEEP_WORKSPACES"
+FOLDER = "workspaces"  # checkouts of runs with parameters of their own
+MAIN = "main-tree"  # the lock of runs that work in the main folder
 
 # Prefect's background services that only matter to schedules, workers and automations. The embedded server lives as
 # long as one run and needs none of them.
@@ -46,6 +48,29 @@ def lock_file(root: Path, name: str) -> Path:
     folder = state_folder(root) / "locks"
     folder.mkdir(exist_ok=True)
     return folder / f"{name}.lock"
+
+
+def lock_of(key: str) -> str:
+    """Name of the lock of a workspace."""
+    return f"workspace-{key}"
+
+
+def last_used(root: Path, lock: str) -> float:
+    """When a run last ended well under a lock (seconds since the epoch); 0 where none has."""
+    path = lock_file(root, lock)
+    return path.stat().st_mtime if path.exists() else 0
+
+
+def workspace_folders(root: Path) -> list[Path]:
+    """The checkouts that there are, in no order."""
+    folder = Path(root) / FOLDER
+    return [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+
+
+def places(root: Path) -> list[Path]:
+    """Where runs have worked, the latest first: the main folder and its workspaces."""
+    used = {root: last_used(root, MAIN)} | {p: last_used(root, lock_of(p.name)) for p in workspace_folders(root)}
+    return sorted(used, key=lambda path: (-used[path], path))
 
 
 def log_file(root: Path, name: str) -> Path:

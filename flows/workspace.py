@@ -22,9 +22,17 @@ from components.errors import StepError
 from components.files import atomic_file
 from components.params import check_layers, read_profile
 from flows.locks import exclusive, is_free
-from flows.settings import lock_file, stage_environment, state_folder
+from flows.settings import (
+    FOLDER,
+    MAIN,
+    last_used,
+    lock_file,
+    lock_of,
+    stage_environment,
+    state_folder,
+    workspace_folders,
+)
 
-FOLDER = "workspaces"
 Say = Callable[[str], None]
 
 
@@ -58,22 +66,21 @@ def workspace(
         StepError: no git repository, or git refuses.
     """
     if not overrides and not profile:
-        with exclusive(
-            lock_file(root, "main-tree"), lambda: say("another run works in this folder; waiting for it"), stopped
-        ):
+        with exclusive(lock_file(root, MAIN), lambda: say("another run works in this folder; waiting for it"), stopped):
             yield Workspace(root)
+            os.utime(lock_file(root, MAIN))
         return
     tree = source_tree(root)
     key = workspace_key(tree, overrides, profile)
     with exclusive(
-        lock_file(root, f"workspace-{key}"),
+        lock_file(root, lock_of(key)),
         lambda: say(f"an equal run works in workspace {key}; waiting for it"),
         stopped,
     ):
         place = Workspace(root / FOLDER / key, key)
         _prepare(root, place, tree, overrides, profile, say)
         yield place
-        os.utime(lock_file(root, f"workspace-{key}"))
+        os.utime(lock_file(root, lock_of(key)))
 
 
 def workspace_key(tree: str, overrides: Mapping[str, Any], profile: str | None) -> str:
@@ -107,22 +114,15 @@ def untracked_files(root: Path) -> list[str]:
 
 def prune(root: Path, keep: int) -> list[str]:
     """Remove the least recently used workspaces beyond `keep`; those in use stay. Returns the removed keys."""
-    folder = root / FOLDER
-    if not folder.is_dir():
-        return []
-    keys = [path.name for path in folder.iterdir() if path.is_dir()]
-    keys.sort(
-        key=lambda key: lock_file(root, f"workspace-{key}").stat().st_mtime if _lock_exists(root, key) else 0,
-        reverse=True,
-    )
+    folders = sorted(workspace_folders(root), key=lambda path: last_used(root, lock_of(path.name)), reverse=True)
     removed = []
-    for key in keys[keep:]:
-        lock = lock_file(root, f"workspace-{key}")
+    for folder in folders[keep:]:
+        lock = lock_file(root, lock_of(folder.name))
         if not is_free(lock):
             continue
         with exclusive(lock), exclusive(lock_file(root, "git")):
-            _remove(root, folder / key)
-        removed.append(key)
+            _remove(root, folder)
+        removed.append(folder.name)
     return removed
 
 
@@ -252,10 +252,6 @@ def _remove(root: Path, folder: Path) -> None:
         except StepError:
             shutil.rmtree(folder)  # git does not know it: its making was interrupted
     git(root, "worktree", "prune")
-
-
-def _lock_exists(root: Path, key: str) -> bool:
-    return (state_folder(root) / "locks" / f"workspace-{key}.lock").exists()
 
 
 def _identity(root: Path) -> dict[str, str]:

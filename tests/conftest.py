@@ -67,3 +67,42 @@ def _untracked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps called by a test say nothing to MLflow unless the test asks for it."""
     for name in ("MLFLOW_TRACKING_URI", "DVC_STAGE", "PHIFORGE_PARENT_RUN_ID", "PHIFORGE_FLOW_RUN_ID"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project's folder as a run leaves it, in small: tokens of people's text and of exercises, and three Phis with random
+    weights. Tests that change it work on a copy."""
+    from components.documents import Document, DocumentWriter
+    from components.params import check_params
+    from components.phi import checkpoint
+    from components.phi.model import Phi, PhiConfig
+    from components.tokenization import tokenize
+    from components.tokens import Tokens
+    from components.tracking import Tracker
+
+    folder = tmp_path_factory.mktemp("home")
+    with DocumentWriter(folder / "data" / "curated") as writer:
+        for number in range(60):
+            kind = ("prose", "exercise", "code")[number % 3]
+            writer.write(Document(_tale(number), kind, f"tales/{number}", "MIT", "test"))
+    settings = {"seed": 1, "tokenization": {"vocab_size": 300, "validation_fraction": 0.3, "epochs": {"code": 1.0}}}
+    inputs, outputs = {"documents": [folder / "data" / "curated"]}, {"output": folder / "data" / "tokens"}
+    tokenize.run(inputs, outputs, check_params(settings), Tracker())
+    tokens = Tokens.open(folder / "data" / "tokens")
+    for seed, name in enumerate(("small", "large", "control")):
+        config = PhiConfig(tokens.manifest.vocab_size, 32, 64, 2 + (name != "small"), 2, 64)
+        model = Phi(config).initialize(seed)
+        for parameter in model.parameters():  # far from each other, so that no two tokens are as likely
+            parameter.data.mul_(8)
+        lineage = {"step": "training", "tokens_fingerprint": tokens.manifest.fingerprint}
+        checkpoint.save(model, folder / "models" / name, tokens.tokenizer_dir, lineage)
+    return folder
+
+
+def _tale(number: int) -> str:
+    """A text of its own for each number, long enough to be cut into a prompt and its continuation."""
+    words = "the old miller went down to the river where his daughter waited with bread and a jug of water"
+    known = words.split()
+    told = [known[(number * 7 + step * step) % len(known)] for step in range(90)]
+    return f"Tale {number}. " + " ".join(told) + ".\n"

@@ -3,10 +3,12 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.errors import StepError, short, shortened
-from components.params import ModelShape
+
+if TYPE_CHECKING:  # the parameters' checks take a quarter of a second to import
+    from components.params import ModelShape
 
 WHOLE = (
     "vocab_size",
@@ -47,7 +49,7 @@ class PhiConfig:
         return int(self.head_dim * self.partial_rotary_factor)
 
     @classmethod
-    def from_shape(cls, shape: ModelShape, vocab_size: int, positions: int, eos_token_id: int = 0) -> "PhiConfig":
+    def from_shape(cls, shape: "ModelShape", vocab_size: int, positions: int, eos_token_id: int = 0) -> "PhiConfig":
         """The configuration of a `params.yaml` shape for a vocabulary and a number of positions."""
         return cls(
             **shape.model_dump(), vocab_size=vocab_size, max_position_embeddings=positions, eos_token_id=eos_token_id

@@ -68,7 +68,9 @@ def export(
     state, lineage = checkpoint.read_state(source, config), checkpoint.read_lineage(source)
     with atomic_directory(output) as folder:
         write_json(folder / "config.json", config.to_hf(dtype))
-        write_json(folder / checkpoint.GENERATION, generation_config(config))
+        write_json(
+            folder / checkpoint.GENERATION, generation_config(config, checkpoint.read_end_tokens(source, config))
+        )
         checkpoint.write_weights(state, folder, checkpoint.DTYPES[dtype], max_shard_bytes)
         copy_tokenizer(source, folder)
         write_json(folder / CONFIG, tokenizer_config(folder, config, tokenizer, chat_template))
@@ -82,12 +84,12 @@ def export(
     return {"parameters": parameters, "dtype": dtype, "weights_bytes": weights, "files": files}
 
 
-def generation_config(config: PhiConfig) -> dict[str, Any]:
+def generation_config(config: PhiConfig, end_tokens: tuple[int, ...]) -> dict[str, Any]:
     """Greedy text of a bounded length: half of a small model's positions, at most."""
     eos = config.eos_token_id
     return {
         "bos_token_id": eos,
-        "eos_token_id": eos,
+        "eos_token_id": end_tokens[0] if len(end_tokens) == 1 else list(end_tokens),
         "pad_token_id": eos,
         "do_sample": False,
         "max_new_tokens": max(1, min(NEW_TOKENS, config.max_position_embeddings // 2)),

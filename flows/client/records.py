@@ -3,30 +3,21 @@
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from components.addresses import is_web, without_secrets
 from components.tracking import EXPERIMENT
-from flows.client.values import REMEDY, Curve, Record, Score, Unavailable
-from flows.settings import mlflow_uri, project_root
+from flows.client.tracking import Tracking
+from flows.client.values import Curve, Record, Score
 
 MLFLOW_PAGES = "PHIFORGE_MLFLOW_PAGES"  # where MLflow's pages are, when its records are read from the file itself
 
 
-class Records:
-    """MLflow's runs of the experiment. Methods raise Unavailable when the tracking server does not answer.
-
-    Args:
-        uri: tracking address; else MLFLOW_TRACKING_URI, or the project's SQLite file.
-    """
-
-    def __init__(self, uri: str | None = None) -> None:
-        self.uri = uri or mlflow_uri(project_root())
+class Records(Tracking):
+    """MLflow's runs of the experiment."""
 
     @property
     def address(self) -> str:
@@ -94,12 +85,12 @@ class Records:
 
     def document(self, record: Record, path: str) -> dict[str, Any] | None:
         """A JSON object that a stage left with its record, such as `report/leaderboard.json`; None where it left none."""
-        with self._errors():
+        with self.errors():
             folder = path.rpartition("/")[0]
-            if path not in {file.path for file in self._client.list_artifacts(record.id, folder)}:
+            if path not in {file.path for file in self.client.list_artifacts(record.id, folder)}:
                 return None
             with tempfile.TemporaryDirectory() as there:
-                local = self._client.download_artifacts(record.id, path, there)
+                local = self.client.download_artifacts(record.id, path, there)
                 content = json.loads(Path(local).read_text(encoding="utf-8"))
         return content if isinstance(content, dict) else None
 
@@ -117,53 +108,27 @@ class Records:
         Of a step that was logged twice the first value counts: a step's summary, logged at its end, comes without a
         step and so stands at 0 as well.
         """
-        with self._errors():
-            history = self._client.get_metric_history(record.id, figure)
+        with self.errors():
+            history = self.client.get_metric_history(record.id, figure)
         first: dict[int, float] = {}
         for metric in sorted(history, key=lambda m: m.timestamp):
             first.setdefault(metric.step, metric.value)
         return sorted(first.items())
 
     def _search(self, condition: str, limit: int) -> list[Record]:
-        if self._absent():
+        if self.absent():
             return []
-        with self._errors():
-            experiment = self._client.get_experiment_by_name(os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT))
+        with self.errors():
+            experiment = self.client.get_experiment_by_name(os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT))
             if experiment is None:
                 return []
-            runs = self._client.search_runs(
+            runs = self.client.search_runs(
                 [experiment.experiment_id],
                 condition,
                 max_results=limit,
                 order_by=["attributes.start_time DESC"],
             )
         return [_record(run) for run in runs]
-
-    def _absent(self) -> bool:
-        """Whether the SQLite file is not there yet: reading must not make one."""
-        path = self.uri.removeprefix("sqlite:///")
-        return path != self.uri and not Path(path).exists()
-
-    @cached_property
-    def _client(self) -> Any:
-        # A server that is down should be known in seconds, not after MLflow's minutes of retries.
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-        from mlflow.tracking import MlflowClient
-
-        return MlflowClient(tracking_uri=self.uri)
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            yield
-        except MlflowException as error:
-            first = str(error).splitlines()[0][:200]
-            raise Unavailable(
-                f"MLflow at {self.uri} does not answer ({first}). {REMEDY.format(variable='MLFLOW_TRACKING_URI')}"
-            ) from error
 
 
 def parameters(parent: Record | None, stages: Mapping[str, Record]) -> dict[str, str]:

@@ -1,0 +1,228 @@
+"""A conversation with one model, or with two side by side: prompts, commands, settings.
+
+Where a checkpoint has a chat template, questions and answers go through it; else, and on demand, the model continues the text
+that it is given.
+"""
+
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, TextIO
+
+from components.errors import StepError
+from components.phi.answers import show
+from components.phi.passages import Passage
+from components.phi.template import read_template, render
+from components.phi.text import TextModel, Wish
+from components.terminal import printable_text
+
+TURNED = {"temperature": float, "top_p": float, "top_k": int, "seed": int}  # settings of the choice of tokens
+MARK = "/"  # of a command; a prompt that begins with it has it twice
+
+
+@dataclass
+class Speaker:
+    """A model by the name that it was asked for, with what was said to it and by it since the conversation began."""
+
+    name: str
+    model: TextModel
+    messages: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def chats(self) -> bool:
+        return read_template(self.model.folder) is not None
+
+
+class Conversation:
+    """Takes lines from a person, and shows what the models answer.
+
+    Args:
+        open_model: a model by a name; raises StepError where there is none.
+        passages: held-out texts to continue, for `/prompts`.
+        names: of the models: one, or two that answer side by side.
+        complete: continue text, even where there is a chat template.
+        out: gets answers and lists; standard output if not given.
+        notes: gets everything else; standard error if not given.
+    """
+
+    def __init__(
+        self,
+        open_model: Callable[[str], TextModel],
+        passages: Callable[[TextModel], list[Passage]],
+        names: Iterable[str],
+        wish: Wish,
+        complete: bool = False,
+        out: TextIO | None = None,
+        notes: TextIO | None = None,
+    ) -> None:
+        self._open, self._passages = open_model, passages
+        self._out, self._notes = out or sys.stdout, notes or sys.stderr
+        self.wish, self.ended = wish, False
+        self._complete = complete
+        self._stand([Speaker(name, open_model(name)) for name in names])
+
+    @property
+    def chats(self) -> bool:
+        """Whether lines are messages of a chat, not text to continue."""
+        return not self._complete and all(speaker.chats for speaker in self.speakers)
+
+    def take(self, line: str) -> None:
+        """Do what a line asks for: a command, or an answer to it.
+
+        Raises:
+            StepError: an unknown command or an impossible value; the conversation can go on.
+        """
+        if line.startswith(MARK) and not line.startswith(2 * MARK):
+            name, _, rest = line[1:].partition(" ")
+            if name not in COMMANDS:
+                raise StepError(
+                    f"there is no command /{name}; there are {', '.join(COMMANDS)}. Begin a text that starts with / with //"
+                )
+            COMMANDS[name][0](self, rest.strip())
+        else:
+            self.answer(line.removeprefix(MARK))
+
+    def answer(self, text: str) -> None:
+        """Show what the models say to a message, or how they continue a text."""
+        if not self.chats:
+            self._show({speaker.name: speaker.model.answer(text, self.wish) for speaker in self.speakers})
+            return
+        message = {"role": "user", "content": text}
+        asked = {
+            s.name: s.model.answer(render(s.model.folder, [*s.messages, message]), self.wish) for s in self.speakers
+        }
+        try:
+            self._show(asked)
+        finally:  # also of an answer that was cut short by Ctrl-C
+            for speaker in self.speakers:
+                said = {"role": "assistant", "content": asked[speaker.name].text.strip()}
+                speaker.messages += [message, said]
+
+    def _show(self, answers: dict[str, Any]) -> None:
+        show(answers, self._out)
+        for speaker in self.speakers:
+            if forgotten := answers[speaker.name].forgotten:
+                self._note(
+                    f"({speaker.name} sees {speaker.model.positions:,} tokens at once; the first {forgotten:,} were out of "
+                    "its sight at the end)"
+                )
+
+    def _greet(self) -> None:
+        for speaker in self.speakers:
+            model = speaker.model
+            self._note(
+                f"{speaker.name}: {model.folder}, {model.phi.parameter_count():,} parameters, sees {model.positions:,} tokens"
+            )
+        self._note(
+            "Talk to it." if self.chats else "It continues the text that you give it.", "/help lists the commands."
+        )
+
+    def _note(self, *parts: str) -> None:
+        print(printable_text(" ".join(parts)), file=self._notes, flush=True)
+
+    def help(self, _: str) -> None:
+        for name, (_, arguments, what) in COMMANDS.items():
+            print(f"  {MARK + name + ' ' + arguments:<24}{what}", file=self._out)
+
+    def set(self, words: str) -> None:
+        name, _, value = words.partition(" ")
+        if not name:
+            for key, shown in self._settings().items():
+                print(f"  {key:<12} {shown}", file=self._out)
+            return
+        if name == "stop":
+            self.wish = replace(self.wish, stop=(unescaped(value),) if value else ())
+        elif name == "max_tokens":
+            self.wish = replace(self.wish, max_tokens=_number(name, value, int))
+        elif name in TURNED:
+            turned = {name: _number(name, value, TURNED[name])}
+            self.wish = replace(self.wish, sampling=replace(self.wish.sampling, **turned))
+        else:
+            raise StepError(f"there is no setting {name!r}; there are {', '.join(self._settings())}")
+
+    def _settings(self) -> dict[str, Any]:
+        sampling = {field.name: getattr(self.wish.sampling, field.name) for field in fields(self.wish.sampling)}
+        stop = " ".join(map(repr, self.wish.stop)) or "none"
+        return sampling | {"max_tokens": self.wish.max_tokens, "stop": stop}
+
+    def switch(self, name: str) -> None:
+        """Talk to another model, in the place of the first."""
+        self._stand([Speaker(name, self._open(name)), *self.speakers[1:]])
+
+    def beside(self, name: str) -> None:
+        """Let another model answer beside the first; no name ends that."""
+        self._stand([self.speakers[0], *([Speaker(name, self._open(name))] if name else [])])
+
+    def _stand(self, speakers: list[Speaker]) -> None:
+        if len({speaker.name for speaker in speakers}) < len(speakers):
+            raise StepError(f"{speakers[0].name!r} would stand beside itself; name another model")
+        self.speakers = speakers
+        self._greet()
+
+    def prompts(self, number: str) -> None:
+        """List held-out texts, or have one of them continued."""
+        passages = self._passages(self.speakers[0].model)
+        if not number:
+            for place, passage in enumerate(passages, 1):
+                print(f"{place:>3}  {printable_text(' '.join(passage.prompt.split()))[:100]}", file=self._out)
+            self._note("Continue one with /prompts NUMBER.")
+            return
+        if not number.isdecimal() or not 1 <= int(number) <= len(passages):
+            raise StepError(f"there is no prompt {number}; expected 1 to {len(passages)}")
+        passage = passages[int(number) - 1]
+        print(printable_text(passage.prompt), file=self._out, flush=True)
+        self._note("--- the model goes on:")
+        self._show({s.name: s.model.answer(passage.prompt, self.wish) for s in self.speakers})
+        self._note(f"--- the text itself goes on ({passage.kind}, {passage.source}):")
+        print(printable_text(passage.truth), file=self._out, flush=True)
+
+    def complete(self, _: str) -> None:
+        self._complete = True
+
+    def chat(self, _: str) -> None:
+        if missing := [speaker.name for speaker in self.speakers if not speaker.chats]:
+            raise StepError(
+                f"{missing[0]} has no chat template, so it can only continue text; export it to give it one"
+            )
+        self._complete = False
+
+    def reset(self, _: str) -> None:
+        for speaker in self.speakers:
+            speaker.messages.clear()
+
+    def quit(self, _: str) -> None:
+        self.ended = True
+
+
+COMMANDS: dict[str, tuple[Callable[[Conversation, str], None], str, str]] = {
+    "help": (Conversation.help, "", "list the commands"),
+    "model": (Conversation.switch, "NAME", "talk to another model"),
+    "beside": (Conversation.beside, "[NAME]", "let another model answer beside it; without a name, no longer"),
+    "set": (
+        Conversation.set,
+        "[NAME VALUE]",
+        "change a setting, such as: /set temperature 0.7; without a name, show all",
+    ),
+    "prompts": (
+        Conversation.prompts,
+        "[NUMBER]",
+        "list held-out texts, or have one continued and see how it really goes on",
+    ),
+    "chat": (Conversation.chat, "", "ask and answer through the checkpoint's chat template"),
+    "complete": (Conversation.complete, "", "continue text as it stands"),
+    "reset": (Conversation.reset, "", "forget the conversation so far"),
+    "quit": (Conversation.quit, "", "end; Ctrl-D does too"),
+}
+
+
+def unescaped(text: str) -> str:
+    r"""A stop string as people type it: `\n` and `\t` are a line's end and a tab."""
+    return text.replace("\\n", "\n").replace("\\t", "\t")
+
+
+def _number(name: str, value: str, kind: type) -> Any:
+    try:
+        return kind(value)
+    except ValueError:
+        what = "a whole number" if kind is int else "a number"
+        raise StepError(f"{name} is {value!r}; expected {what}") from None

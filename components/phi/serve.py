@@ -1,0 +1,80 @@
+"""OpenAI's interface to one checkpoint, on 127.0.0.1: transformers' own server, behind a door.
+
+The server asks nobody who they are, and some of its paths load any folder of this machine. The door lets through
+
+- requests to this address: those with another Host come from a page whose name was pointed at 127.0.0.1 (DNS rebinding)
+- requests that no page of another site sent: browsers name it in Origin
+- the paths of completion, chat, the list of models and health
+- who has the key, where PHIFORGE_API_KEY holds one: other users of this machine reach 127.0.0.1 too
+"""
+
+import hmac
+import importlib.util
+import os
+from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
+from typing import Any
+
+from components.errors import StepError
+
+HOST = "127.0.0.1"
+PATHS = ("/health", "/v1/models", "/v1/completions", "/v1/chat/completions")
+KEY = "PHIFORGE_API_KEY"
+NEEDED = ("accelerate", "openai", "fastapi", "uvicorn")
+Message = MutableMapping[str, Any]
+
+
+class Door:
+    """An ASGI application that answers for another one, to those who may ask."""
+
+    def __init__(self, app: Any, port: int, key: str = "") -> None:
+        self.app, self.key = app, key
+        self.addresses = {f"{name}:{port}" for name in (HOST, "localhost")}
+
+    async def __call__(
+        self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
+    ) -> None:
+        if scope["type"] != "lifespan" and (refused := self.refusal(scope)):
+            from starlette.responses import JSONResponse
+
+            status, reason = refused
+            await JSONResponse({"error": {"message": reason}}, status)(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+    def refusal(self, scope: Message) -> tuple[int, str] | None:
+        """Status and reason where a request is refused."""
+        if scope["type"] != "http" or scope["path"] not in PATHS:
+            return 404, f"there is only {', '.join(PATHS)}"
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        if headers.get("host") not in self.addresses:
+            return 403, f"Host is {headers.get('host')!r}; expected {' or '.join(sorted(self.addresses))}"
+        if "origin" in headers and headers["origin"].removeprefix("http://") not in self.addresses:
+            return 403, f"Origin is {headers['origin']!r}; pages of other sites may not ask"
+        given = headers.get("authorization", "").removeprefix("Bearer ")
+        if self.key and not hmac.compare_digest(given.encode(), self.key.encode()):
+            return 401, f"the key is missing or wrong; send what {KEY} holds, as Authorization: Bearer KEY"
+        return None
+
+
+def check_packages() -> None:
+    """Raises StepError where the server's packages are not installed."""
+    if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
+        raise StepError(
+            f"--serve runs `transformers serve`, which needs {' and '.join(missing)}: install them with "
+            f"`.venv/bin/python -m pip install {' '.join(missing)}`"
+        )
+
+
+def serve(folder: Path, port: int) -> None:
+    """Serve an exported checkpoint under its folder's name until the process is stopped."""
+    os.environ["HF_HUB_OFFLINE"] = "1"  # whatever a request names, nothing is fetched
+    os.chdir(folder.parent)  # so that the model is called by its folder's name alone
+    import torch
+    from transformers.cli.serve import Serve
+    from transformers.cli.serving import server
+
+    build = server.build_server
+    server.build_server = lambda *args, **kwargs: Door(build(*args, **kwargs), port, os.environ.get(KEY, ""))
+    device = "cuda:0" if torch.cuda.is_available() else "cpu"
+    Serve(force_model=folder.name, host=HOST, port=port, device=device, trust_remote_code=False)

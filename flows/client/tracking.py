@@ -1,0 +1,48 @@
+"""The way to MLflow: its address, its client, and what is said when it does not answer."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from flows.client.values import REMEDY, Unavailable
+from flows.settings import mlflow_uri, project_root
+
+
+class Tracking:
+    """A tracking server or file. Methods of its heirs raise Unavailable when it does not answer.
+
+    Args:
+        uri: tracking address; else MLFLOW_TRACKING_URI, or the project's SQLite file.
+    """
+
+    def __init__(self, uri: str | None = None) -> None:
+        self.uri = uri or mlflow_uri(project_root())
+
+    def absent(self) -> bool:
+        """Whether the SQLite file is not there yet: reading must not make one."""
+        path = self.uri.removeprefix("sqlite:///")
+        return path != self.uri and not Path(path).exists()
+
+    @cached_property
+    def client(self) -> Any:
+        # A server that is down should be known in seconds, not after MLflow's minutes of retries.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+        from mlflow.tracking import MlflowClient
+
+        return MlflowClient(tracking_uri=self.uri)
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            yield
+        except MlflowException as error:
+            first = str(error).splitlines()[0][:200]
+            raise Unavailable(
+                f"MLflow at {self.uri} does not answer ({first}). {REMEDY.format(variable='MLFLOW_TRACKING_URI')}"
+            ) from error

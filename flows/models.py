@@ -1,0 +1,73 @@
+"""Which checkpoint a name means: a model of the last run, a folder, or a model in MLflow's registry."""
+
+from pathlib import Path
+
+from components.errors import StepError
+from flows.settings import mlflow_uri, places
+
+USUAL = ("large", "small")  # what stands for "the model" where none is named
+NAMED = (*USUAL, "control")
+REGISTRY = "models:/"
+
+
+def find_model(name: str, root: Path) -> Path:
+    """The checkpoint folder that a name means.
+
+    Args:
+        name: empty = the large, else the small model of the last run; `small`, `large` or another of its models; a
+            checkpoint folder; `models:/NAME/3` or `models:/NAME@ALIAS`; or an alias, such as `champion`, of the model that
+            the pipeline registers.
+        root: the project's main folder.
+
+    Raises:
+        StepError: nothing has this name; the message names what there is.
+    """
+    if name.startswith(REGISTRY):
+        return _registered(name, root)
+    trained = _trained(root)
+    if name in trained:
+        return trained[name]
+    if not name and (last := _last(root)):
+        return last
+    if not name or (name in NAMED and not trained):
+        raise StepError("there is no model yet; run `make run` first, or name a checkpoint folder")
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.exists() or "/" in name:
+        state = "is a file" if folder.exists() else "is not there"
+        raise StepError(f"{name} {state}; expected a checkpoint folder, or one of: {_known(root)}")
+    return _aliased(name, root)
+
+
+def _last(root: Path) -> Path | None:
+    """The model of the last run that made one."""
+    found = [place / "models" / name for place in places(root) for name in USUAL]
+    return next((folder for folder in found if folder.is_dir()), None)
+
+
+def _trained(root: Path) -> dict[str, Path]:
+    """The models of all runs by name, of each the one of the latest run that has it."""
+    folders = [path for place in reversed(places(root)) for path in (place / "models").glob("*") if path.is_dir()]
+    return {folder.name: folder for folder in folders}
+
+
+def _known(root: Path) -> str:
+    return ", ".join(sorted(_trained(root))) or "none yet, run `make run` first"
+
+
+def _aliased(alias: str, root: Path) -> Path:
+    """The version that an alias of the pipeline's registered model names."""
+    from components.params import PARAMS_FILE, load_params
+
+    name = load_params(root / PARAMS_FILE).reporting.registered_model
+    try:
+        return _registered(f"{REGISTRY}{name}@{alias}", root)
+    except StepError as error:
+        raise StepError(f"there is no model or folder {alias!r}, and {error}; models: {_known(root)}") from error
+
+
+def _registered(address: str, root: Path) -> Path:
+    from flows.client.registry import Registry  # MLflow's client takes two seconds to import
+
+    return Registry(mlflow_uri(root)).folder(address, root)
