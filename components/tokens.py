@@ -174,6 +174,14 @@ class TokenSplit:
             shard += 1
         return tokens
 
+    def spread(self, length: int, tokens: int) -> np.ndarray:
+        """Numbers of up to `tokens` tokens as whole sequences of `length` + 1, evenly spread over the stream, int64: number i
+        begins at token i * length, and its targets are the `length` tokens after that one. At least one where there is one.
+        """
+        available = max(0, (len(self) - 1) // length)
+        count = min(available, max(1, tokens // length))
+        return np.arange(count) * available // max(1, count)
+
     @property
     def phases(self) -> np.ndarray:
         """Positions at which the phases of the curriculum begin, and the end of the stream; int64 (phases + 1,)."""

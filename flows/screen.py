@@ -18,6 +18,7 @@ from rich.text import Text
 
 from components.addresses import without_secrets
 from components.progress import parse
+from components.terminal import printable
 from flows.definitions import PIPELINE, Definition
 from flows.events import Event
 from flows.settings import mlflow_uri
@@ -193,18 +194,32 @@ def _times(rows: dict[str, Row], seconds: float) -> Table:
     return table
 
 
-def result_tables(place: Path) -> list[Table]:
-    """Tables of reports/final/leaderboard.json; none while there is no report."""
+def result_tables(place: Path) -> list[Any]:
+    """What reports/final/leaderboard.json says, in plain words first; nothing while there is no report."""
     path = place / LEADERBOARD
     if not path.is_file():
         return []
     report = json.loads(path.read_text(encoding="utf-8"))
-    tables = []
+    tables = own_text(report.get("text") or {})
     if models := report.get("models"):
         tables.append(_models(models))
     if report.get("transfer"):
         tables.append(_transfer(report))
     return tables
+
+
+def own_text(facts: dict[str, Any]) -> list[Any]:
+    """What the run made of its text: sentences, then held-out texts and how each model continues them."""
+    shown: list[Any] = [Text(sentence) for sentence in facts.get("sentences") or []]
+    for sample in facts.get("continuations") or []:
+        table = Table.grid(padding=(0, 2))
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
+        told = [("A held-out text begins", sample["prompt"]), ("It really goes on", sample["truth"])]
+        for who, text in told + [(f"{model['by']} goes on", model["text"]) for model in sample["told"]]:
+            table.add_row(Text(who, style="dim"), Text(printable(" ".join(text.split()))))
+        shown.append(table)
+    return shown
 
 
 def _models(models: list[dict[str, Any]]) -> Table:
@@ -273,6 +288,7 @@ def next_steps(root: Path, report: Path) -> list[tuple[str, str]]:
     if report.is_file():
         steps.append(("  the report", str(report.relative_to(root))))
     steps += [
+        ("  talk to the model", "make chat"),
         ("  panel and services", "make up"),
         ("  curves and models", f"mlflow ui --backend-store-uri {shlex.quote(without_secrets(mlflow_uri(root)))}"),
         ("  metrics", "dvc metrics show; dvc metrics diff; dvc plots show"),

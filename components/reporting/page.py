@@ -7,7 +7,9 @@ from typing import Any
 from components.pages import render
 from components.reporting.beside import published_table, sources, standings_tables, suite_tables
 from components.reporting.evidence import Case
+from components.reporting.own_text import costs_table, endings
 from components.reporting.tables import headline, tables
+from components.terminal import printable_text
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
 
@@ -26,6 +28,9 @@ def html_page(case: Case, board: dict[str, Any], figure: Path | None, places: li
     return render(
         TEMPLATE,
         headline=headline(board),
+        sentences=board["text"]["sentences"],
+        costs=costs_table(board["text"]),
+        samples=[_sample(sample) for sample in board["text"]["continuations"]],
         gate=board["gate"],
         cards=_cards(board),
         models=found[0],
@@ -35,6 +40,17 @@ def html_page(case: Case, board: dict[str, Any], figure: Path | None, places: li
         image=image,
         places=places,
     )
+
+
+def _sample(sample: dict[str, Any]) -> dict[str, Any]:
+    """A held-out text and how it goes on, for the page."""
+    told = [(who, printable_text(text).strip("\n")) for who, text in endings(sample)]
+    return {
+        "kind": sample["kind"],
+        "source": sample["source"],
+        "prompt": printable_text(sample["prompt"]),
+        "told": told,
+    }
 
 
 def _cards(board: dict[str, Any]) -> list[dict[str, str]]:

@@ -13,6 +13,7 @@ from components.reporting.beside import (
 )
 from components.reporting.comparison import CONTROL, LARGE
 from components.reporting.evidence import Accuracy, Case
+from components.reporting.own_text import text_markdown
 from components.tables import escape_markdown, markdown_table
 
 DASH = "-"
@@ -39,7 +40,7 @@ def tables(case: Case, board: dict[str, Any]) -> list[dict[str, Any]]:
 
 def markdown(case: Case, board: dict[str, Any], title: str = "Leaderboard") -> str:
     """The leaderboard as GitHub Markdown."""
-    parts = [f"# {title}", verdict(board)]
+    parts = [f"# {title}", *text_markdown(board["text"]), verdict(board)]
     for table in [*tables(case, board), *standings_tables(board), *suite_tables(board, case), published_table(board)]:
         parts += [
             f"## {escape_markdown(table['title'])}",

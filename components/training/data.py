@@ -216,16 +216,14 @@ class HeldOut:
         Raises:
             StepError: the split is shorter than one sequence.
         """
-        available = (len(split) - 1) // length
-        if available < 1:
+        numbers = split.spread(length, tokens)
+        if not len(numbers):
             raise StepError(
                 f"the validation split has {len(split):,} tokens; one sequence of training.context_length {length} needs "
                 f"{length + 1}: raise tokenization.validation_fraction or give more text"
             )
-        count = min(available, max(1, tokens // length))
-        numbers = np.arange(count) * available // count
         group = max(1, micro_batch_tokens // length)
-        groups = [numbers[i : i + group] for i in range(0, count, group)]
+        groups = [numbers[i : i + group] for i in range(0, len(numbers), group)]
         batches = tuple(read_batch(split, group, length, documents) for group in groups)
         rows = [split.rows_at(np.add.outer(group * length + 1, np.arange(length))) for group in groups]
         names, of_row = split.kinds

@@ -72,6 +72,23 @@ def test_closing_screen_shows_results_and_next_steps(tmp_path):
         assert words in text
 
 
+def test_the_result_begins_with_the_text_in_plain_words(tmp_path):
+    report = tmp_path / "reports" / "final" / "leaderboard.json"
+    report.parent.mkdir(parents=True)
+    sample = {"prompt": "The old\nmiller", "truth": " went down", "told": [{"by": "large", "text": " \x1b[2Jsang"}]}
+    text = {"sentences": ["5 documents were read, 4 of them kept."], "continuations": [sample]}
+    report.write_text(json.dumps({"models": [{"name": "large", "parameters": 7}], "transfer": None, "text": text}))
+    target, console = screen()
+    target.on_event(events.Event("graph", names=("report",), text=str(tmp_path)))
+    closing_screen(tmp_path, PIPELINE, target, 4.0)
+    shown = console.export_text()
+    places = [
+        shown.index(words)
+        for words in ("5 documents were read", "The old miller", "went down", "\\x1b[2Jsang", "parameters", "make chat")
+    ]
+    assert places == sorted(places)
+
+
 def test_everything_cached_is_said(tmp_path):
     target, console = screen()
     target.on_event(events.Event("graph", names=("a", "b"), text=str(tmp_path)))

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,44 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     put_json(model / "lineage.json", {"seed": 1, "step": 40, "tokens_fingerprint": "abc", "initial": "def"})
     (model / "model.safetensors").write_bytes(b"weights of large")
     return tmp_path
+
+
+@pytest.fixture
+def whole(workspace: Path, home: Path) -> Path:
+    """The workspace with real tokens and real models in place of the figures' names, and with the summaries of the data steps.
+
+    What training says of held-out text is by training's own selection of it."""
+    from components.tokens import Tokens
+    from components.tracking import weights_sha256
+    from components.training.data import HeldOut
+
+    shutil.copytree(home / "data" / "tokens", workspace / "data" / "tokens")
+    tokens = Tokens.open(workspace / "data" / "tokens")
+    held_out = HeldOut.choose(tokens.split("validation"), 64, 10_000, 2048)
+    digests = {}
+    for number, name in enumerate(("small", "large", "control")):
+        shutil.rmtree(workspace / "models" / name, ignore_errors=True)
+        shutil.copytree(home / "models" / name, workspace / "models" / name)
+        digests[name] = weights_sha256(workspace / "models" / name)
+        _change(workspace / f"reports/scores/{name}/scores.json", checkpoint={"weights_sha256": digests[name]})
+        by_kind = {
+            kind: {"tokens": int(count), "validation_loss": 2.0 + number + place, "bits_per_byte": 1.0}
+            for place, (kind, count) in enumerate(zip(held_out.kinds, held_out.tokens, strict=True))
+        }
+        told = {"by_kind": by_kind, "validation_tokens": int(held_out.tokens.sum())}
+        _change(workspace / f"reports/train_{name}.json", checkpoint_sha256=digests[name], **told)
+    _change(workspace / "models/grown/transfer.json", source_sha256=digests["small"])
+    put_json(workspace / "reports/ingest.json", {"documents": 61, "quarantined": 2})
+    dropped = {"min_chars": 1}
+    put_json(workspace / "reports/curate.json", {"documents_in": 61, "documents_kept": 60, "dropped": dropped})
+    kinds = tokens.manifest.splits["train"]["by_kind"]
+    by_kind = {kind: {"train": counts} for kind, counts in kinds.items()} | {"web": {"validation": {"tokens": 9}}}
+    put_json(workspace / "reports/tokenize.json", {"by_kind": by_kind})
+    return workspace
+
+
+def _change(path: Path, **values: Any) -> None:
+    put_json(path, json.loads(path.read_text(encoding="utf-8")) | values)
 
 
 @pytest.fixture

@@ -267,17 +267,20 @@ def test_markdown_tables_are_aligned() -> None:
     )
 
 
-def test_the_command_line_of_the_stage(workspace: Path, root: Path) -> None:
+def test_the_command_line_of_the_stage(whole: Path, root: Path) -> None:
     """As dvc.yaml calls it, from another folder than the project's."""
     stage = __import__("ruamel.yaml").yaml.YAML(typ="safe").load((root / "dvc.yaml").read_text())["stages"]["report"]
     command = stage["cmd"].split()
     done = subprocess.run(
         [sys.executable, *command[1:], "--params", str(root / "params.yaml")],
-        env={"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin", "HOME": str(workspace)},
+        env={"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin", "HOME": str(whole)},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(Path("reports/report.json").read_text(encoding="utf-8"))["gate_passed"] == 1
+    summary = json.loads(Path("reports/report.json").read_text(encoding="utf-8"))
+    assert summary["gate_passed"] == 1
+    assert (summary["documents_read"], summary["documents_kept"]) == (61, 60)
+    assert 0 < summary["text_bits_per_byte_xz"] < 8
     assert {p.name for p in Path("reports/final").iterdir()} == FILES

@@ -1,0 +1,80 @@
+"""What held-out text costs without a neural network: the figures that a model has to beat.
+
+All in nats per token or bits per byte of the same text that the models are measured on.
+"""
+
+import lzma
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from components.documents import GENERATED
+from components.phi.checkpoint import load_tokenizer
+from components.tokens import Tokens, TokenSplit
+
+CHUNK = 1 << 24  # tokens that are counted at once
+
+
+@dataclass(frozen=True)
+class HeldOutText:
+    """The held-out targets that a training run measures its loss on, without what the pipeline wrote itself.
+
+    Attributes:
+        kinds: of the documents; generated ones only where there are no others.
+        targets: token ids, int64 (tokens,).
+        bytes: of UTF-8 that the targets stand for, counted as training counts them.
+        text: the targets as bytes, documents parted by a line end.
+    """
+
+    kinds: tuple[str, ...]
+    targets: np.ndarray
+    bytes: float
+    text: bytes
+
+    @classmethod
+    def read(cls, tokens: Tokens, length: int, limit: int) -> "HeldOutText":
+        """The targets of up to `limit` held-out tokens in sequences of `length`, as training chooses them."""
+        split = tokens.split("validation")
+        places = np.add.outer(split.spread(length, limit) * length + 1, np.arange(length)).ravel()
+        rows = split.rows_at(places)
+        names, codes = split.kinds
+        generated = np.isin(codes[rows], [names.index(kind) for kind in GENERATED])
+        own = ~generated if not generated.all() else generated
+        places, rows = places[own], rows[own]
+        stream = split.read(0, len(split))
+        runs = np.split(places, np.flatnonzero((np.diff(places) != 1) | (np.diff(rows) != 0)) + 1)
+        tokenizer = load_tokenizer(tokens.tokenizer_dir)
+        documents = split.documents
+        share = documents["bytes"].to_numpy() / documents["length"].to_numpy()
+        return cls(
+            tuple(names[code] for code in np.unique(codes[rows])),
+            stream[places],
+            float(share[rows].sum()),
+            "\n".join(tokenizer.decode(stream[run].tolist()) for run in runs if len(run)).encode(),
+        )
+
+    def bits_per_byte(self, nats_per_token: float) -> float:
+        return nats_per_token * len(self.targets) / math.log(2) / self.bytes
+
+
+def token_counts(split: TokenSplit, vocab_size: int) -> np.ndarray:
+    """How often each token stands in a stream, int64 (vocab_size,)."""
+    counts = np.zeros(vocab_size, dtype=np.int64)
+    for start in range(0, len(split), CHUNK):
+        counts += np.bincount(split.read(start, min(CHUNK, len(split) - start)), minlength=vocab_size)
+    return counts
+
+
+def unigram_nats(counts: np.ndarray, targets: np.ndarray) -> float:
+    """Nats per target of a model that knows how often each token stands in the training text, and nothing else.
+
+    One is added to each count, so that a token which training never had is not impossible.
+    """
+    log_p = np.log(counts + 1) - math.log(int(counts.sum()) + len(counts))
+    return -float(log_p[targets].mean())
+
+
+def xz_bits_per_byte(text: bytes) -> float:
+    """Bits per byte of a text compressed by `xz -9e`, which sees this text alone and not the training text."""
+    return 8 * len(lzma.compress(text, preset=9 | lzma.PRESET_EXTREME)) / len(text)
