@@ -1,21 +1,13 @@
-"""A conversation as the text that a checkpoint's own chat template makes of it.
+"""A conversation as the text that a checkpoint's own chat template makes of it, in a sandbox (components/templates.py)."""
 
-A template is a program by whoever made the checkpoint. transformers renders it in Jinja's sandbox, which gives it no way to
-Python's own objects; here that happens in a process of its own, since nothing in the sandbox ends a template that counts
-for ever or fills the memory.
-"""
-
-import json
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from components.errors import StepError
 from components.phi.checkpoint import read_json
+from components.templates import render_chat
 
-SECONDS, MEMORY, CHARACTERS = 10, 2 << 30, 1_000_000  # of CPU and of waiting; bytes; of the rendered text
 ROLES = ("bos", "eos", "unk", "pad")
 Messages = Sequence[Mapping[str, str]]  # each with `role` and `content`
 
@@ -50,35 +42,19 @@ def render(folder: Path, messages: Messages) -> str:
         StepError: the checkpoint has no template, or the template refuses the conversation, fails, or needs more than its
             bounds.
     """
+    from jinja2 import TemplateError
+
     template = read_template(folder)
     if template is None:
         raise StepError(f"{folder} has no chat template; let the model complete text instead (--complete)")
     config = _tokenizer_config(folder)
-    task = {
-        "template": template,
-        "messages": list(messages),
-        "tokens": {f"{role}_token": _content(config.get(f"{role}_token")) for role in ROLES},
-    }
-    command = [sys.executable, "-I", str(Path(__file__).with_name("template_process.py")), str(SECONDS), str(MEMORY)]
+    tokens = {f"{role}_token": _content(config.get(f"{role}_token")) for role in ROLES}
     try:
-        done = subprocess.run(
-            command, input=json.dumps(task).encode(), capture_output=True, timeout=SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise _refused(folder, f"it had not ended after {SECONDS} s") from None
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise _refused(folder, said[-1] if said else f"it was stopped at its bounds (status {done.returncode})")
-    text = json.loads(done.stdout)
-    if len(text) > CHARACTERS:
-        raise _refused(folder, f"it made {len(text):,} characters of the conversation")
-    return text
-
-
-def _refused(folder: Path, reason: str) -> StepError:
-    return StepError(
-        f"{folder}: its chat template cannot be rendered: {reason[:300]}; let the model complete text instead (--complete)"
-    )
+        return render_chat(template, messages, {role: token for role, token in tokens.items() if token is not None})
+    except (TemplateError, StepError) as error:
+        raise StepError(
+            f"{folder}: the chat template cannot be used: {str(error)[:300]}; let the model complete text instead (--complete)"
+        ) from error
 
 
 def _tokenizer_config(folder: Path) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """A chat template makes of a conversation what transformers makes of it, and cannot do anything else."""
 
-import time
 from pathlib import Path
 
 import pytest
@@ -58,28 +57,16 @@ def test_where_a_template_stands(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "SecurityError"),
-        ("{{ cycler.__init__.__globals__.os.system('id') }}", "SecurityError|UndefinedError"),
         ("{{ messages.append('x') }}", "SecurityError"),
-        ("{% include '/etc/passwd' %}", "TypeError|TemplateNotFound"),
         ("{{ raise_exception('only\nfor tools') }}", "TemplateError: only for tools"),
         ("{% for", "TemplateSyntaxError"),
-        ("{{ 'x' * 3000000000 }}", "MemoryError"),
-        ("{{ 'x' * 2000000 }}", "it made 2,000,000 characters"),
+        ("{{ 'x' * 3000000000 }}", "it takes more than"),
     ],
 )
 def test_a_hostile_or_broken_template_is_refused(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(StepError, match=f"its chat template cannot be rendered: .*({said})") as refused:
+    with pytest.raises(StepError, match=f"the chat template cannot be used: .*({said})") as refused:
         template.render(put(tmp_path, text), TALK)
     assert "\n" not in str(refused.value)
-
-
-def test_an_endless_template_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(template, "SECONDS", 2)
-    loops = "{% for i in range(99999) %}{% for j in range(99999) %}{% for k in range(99999) %}{% endfor %}{% endfor %}{% endfor %}"
-    started = time.monotonic()
-    with pytest.raises(StepError, match=r"had not ended after 2 s|stopped at its bounds"):
-        template.render(put(tmp_path, loops), TALK)
-    assert time.monotonic() - started < 30
 
 
 def test_a_template_of_another_type_is_refused(tmp_path: Path) -> None:
