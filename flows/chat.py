@@ -13,6 +13,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from components.errors import StepError
+from components.files import scratch_directory
 from components.terminal import printable
 from flows.models import find_model
 from flows.server import port_taken
@@ -109,6 +110,7 @@ def _passages(model: "TextModel") -> "list[Passage]":
     Raises:
         StepError: there are no tokens.
     """
+    from components.phi.checkpoint import read_lineage
     from components.phi.passages import held_out_passages
     from components.tokens import Tokens
 
@@ -116,25 +118,31 @@ def _passages(model: "TextModel") -> "list[Passage]":
     place = next((p for p in (own, project_root()) if (p / "data" / "tokens").is_dir()), None)
     if place is None:
         raise StepError("there is no held-out text: data/tokens is not there; run `make run` first")
-    return held_out_passages(Tokens.open(place / "data" / "tokens"), READY)
+    tokens = Tokens.open(place / "data" / "tokens")
+    if read_lineage(model.folder).get("tokens_fingerprint") != tokens.manifest.fingerprint:
+        name = printable(model.folder.name)
+        print(f"({name} was not trained on these tokens' other part: it may have seen the texts)", file=sys.stderr)
+    return held_out_passages(tokens, READY)
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    """Serve the model until it is stopped. One without a chat template is exported first, which gives it one."""
+    """Serve the model until it is stopped. It is exported first, which gives one without a chat template ours."""
     root = project_root()
     source = find_model(arguments.model or "", root)
     from components.phi import serve
     from components.phi.export import export
-    from components.phi.template import render
+    from components.phi.template import read_template
 
     serve.check_packages()
     if not 0 < arguments.port < 65536 or port_taken(arguments.port):
         raise StepError(f"--port {arguments.port} is taken, or not a port; choose another from 1 to 65535")
     served = state_folder(root) / "served" / re.sub(r"[^\w.-]", "-", source.resolve().name)
-    export(source, served)
-    render(
-        served, [{"role": "user", "content": "?"}]
-    )  # a template that fails is refused now, not at the first question
+    with scratch_directory(state_folder(root)) as scratch:
+        own = read_template(source)  # who names a checkpoint to talk to means its template too; export tries it first
+        given = scratch / "chat_template.jinja" if own is not None else None
+        if given:
+            given.write_text(own, encoding="utf-8")
+        export(source, served, chat_template=given)
     address = f"http://{serve.HOST}:{arguments.port}/v1"
     key = f"the key that {serve.KEY} holds" if os.environ.get(serve.KEY) else f"no key; set {serve.KEY} to require one"
     print(

@@ -12,6 +12,8 @@ LLAMA_CPP_SPLITS = {
     r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+": "qwen2",
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+": "qwen2",
 }
+FOLDER = "FOLDER"  # stands for the exported folder in a card, which knows no path
+GGUF, MODELFILE = "model.gguf", "Modelfile"  # the converted model beside it, and what Ollama reads
 SHAPE = (
     ("blocks", "num_hidden_layers"),
     ("width", "hidden_size"),
@@ -124,8 +126,8 @@ def _use(config: PhiConfig) -> list[str]:
 ```python
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-tokenizer = AutoTokenizer.from_pretrained("FOLDER")
-model = AutoModelForCausalLM.from_pretrained("FOLDER")
+tokenizer = AutoTokenizer.from_pretrained("{FOLDER}")
+model = AutoModelForCausalLM.from_pretrained("{FOLDER}")
 inputs = tokenizer("def add(a, b):", return_tensors="pt")
 print(tokenizer.decode(model.generate(**inputs, max_new_tokens=32)[0]))
 ```
@@ -134,9 +136,13 @@ Prompt and answer together have {config.max_position_embeddings:,} positions. As
 (`/v1/completions`, and `/v1/chat/completions` through a template that writes a question and `Answer:`):
 
 ```sh
-transformers serve FOLDER --host 127.0.0.1 --port 8000   # pip install "transformers[serving]"
-vllm serve FOLDER --max-model-len {config.max_position_embeddings}
+transformers serve {FOLDER} --host 127.0.0.1 --port 8000   # pip install "transformers[serving]"
+{vllm_command(config, FOLDER)}
 ```""".splitlines()
+
+
+def vllm_command(config: PhiConfig, folder: str) -> str:
+    return f"vllm serve {folder} --host 127.0.0.1 --max-model-len {config.max_position_embeddings}"
 
 
 def _llama_cpp(config: PhiConfig, pre_tokenizer: Any) -> list[str]:
@@ -144,21 +150,33 @@ def _llama_cpp(config: PhiConfig, pre_tokenizer: Any) -> list[str]:
     if problems:
         return ["Its converter (`Phi2Model`) cannot take this shape:", "", *(f"- {problem}" for problem in problems)]
     split = llama_cpp_split(pre_tokenizer)
-    if split == "gpt-2":
-        known = "splits text as GPT-2's"
-    elif split:
-        known = f"splits text as its `{split}`"
-    else:
+    if not split:
         return [
             "The shape converts. The tokenizer splits text in a way that is not among those known here; see "
             "`get_vocab_base_pre` in the converter before trusting the converted model's tokens."
         ]
+    known = "splits text as GPT-2's" if split == "gpt-2" else f"splits text as its `{split}`"
     return f"""\
 The converter knows tokenizers by a hash of what they make of a sample, and stops at one that it has not seen
 ("BPE pre-tokenizer was not recognized"). This one {known}, so name that, from llama.cpp's folder:
 
 ```sh
-python - FOLDER --outfile model.gguf <<'END'
+{llama_cpp_commands(split, FOLDER)}
+```
+
+### Ollama
+
+It reads the converted model by the `Modelfile` beside it:
+
+```sh
+{ollama_commands(FOLDER)}
+```""".splitlines()
+
+
+def llama_cpp_commands(split: str, folder: str) -> str:
+    """Convert an exported folder for llama.cpp, and talk to it there; from llama.cpp's folder."""
+    return f"""\
+python - {folder} --outfile {folder}/{GGUF} <<'END'
 import runpy, sys
 sys.path.insert(0, "gguf-py")
 from conversion.base import TextModel
@@ -166,7 +184,40 @@ TextModel.get_vocab_base_pre = lambda self, tokenizer: "{split}"
 sys.argv[0] = "convert_hf_to_gguf.py"
 runpy.run_path(sys.argv[0], run_name="__main__")
 END
-```""".splitlines()
+llama-cli -m {folder}/{GGUF} -p "def add(a, b):" -n 64 --temp 0.7 -no-cnv"""
+
+
+def ollama_commands(folder: str) -> str:
+    return f"ollama create phiforge -f {folder}/{MODELFILE}\nollama run phiforge"
+
+
+def modelfile(config: PhiConfig, asks_questions: bool) -> str:
+    """What Ollama needs beside a converted model.
+
+    Args:
+        asks_questions: whether the chat template is the one that export writes; of another, Ollama takes what the converted
+            model holds.
+    """
+    lines = [f"FROM ./{GGUF}", f"PARAMETER num_ctx {config.max_position_embeddings}"]
+    if asks_questions:
+        lines += ["PARAMETER stop Question:", 'TEMPLATE """{{ if .System }}{{ .System }}', ""]
+        lines += ["{{ end }}Question: {{ .Prompt }}", 'Answer:"""']
+    return "\n".join(lines) + "\n"
+
+
+def other_tools(config: PhiConfig, pre_tokenizer: Any, folder: str) -> list[tuple[str, str]]:
+    """Tools that take an exported folder, each with its commands, or with the reason why it cannot."""
+    found = [("vLLM", vllm_command(config, folder))]
+    split, problems = llama_cpp_split(pre_tokenizer), llama_cpp_problems(config)
+    if problems:
+        return [*found, ("llama.cpp and Ollama", f"not this shape: {'; '.join(problems)}")]
+    if not split:
+        return [
+            *found,
+            ("llama.cpp and Ollama", f"see {folder}/README.md: their names for this tokenizer are not known"),
+        ]
+    llama_cpp = ("llama.cpp (from its folder)", llama_cpp_commands(split, folder))
+    return [*found, llama_cpp, ("Ollama (after that)", ollama_commands(folder))]
 
 
 def llama_cpp_problems(config: PhiConfig) -> list[str]:

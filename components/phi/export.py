@@ -5,6 +5,7 @@ tokenizer.json  tokenizer_config.json (with a chat template) ...  README.md (mod
 """
 
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from components.errors import StepError
 from components.files import atomic_directory, write_json
 from components.phi import checkpoint
-from components.phi.card import model_card
+from components.phi.card import MODELFILE, model_card, modelfile, other_tools
 from components.phi.model import PhiConfig
 from components.templates import render_chat
 from components.tokenizer_files import CONFIG, ROLES, copy_tokenizer
@@ -29,15 +30,30 @@ CHAT_TEMPLATE = (
 
 
 def run(inputs: dict[str, Any], outputs: dict[str, Path], params: Any, tracker: Any) -> dict[str, Any]:
-    """The command `components.phi`: see `export`."""
-    return export(
+    """The command `components.phi`: see `export`. Shows what to do with the folder."""
+    output = outputs["output"]
+    done = export(
         inputs["checkpoint"],
-        outputs["output"],
+        output,
         inputs["dtype"],
         inputs["max_shard_size"] * 10**6,
         inputs["license"],
         inputs["chat_template"],
     )
+    print(next_steps(output), flush=True)
+    return done
+
+
+def next_steps(output: Path) -> str:
+    """Commands that take an exported folder, to be copied; absolute, since other tools run elsewhere."""
+    folder = shlex.quote(str(output.resolve()))
+    split = checkpoint.read_json(output / "tokenizer.json").get("pre_tokenizer")
+    steps = [
+        ("Talk to it", f"make chat ARGS={shlex.quote(folder)}"),
+        ("Serve it (OpenAI's interface, this machine only)", f"make chat ARGS={shlex.quote(f'{folder} --serve')}"),
+        *other_tools(checkpoint.read_config(output), split, folder),
+    ]
+    return "\n".join(f"{title}:\n{commands}\n" for title, commands in steps)
 
 
 def export(
@@ -78,6 +94,8 @@ def export(
         split = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8")).get("pre_tokenizer")
         card = model_card(config, lineage, split, dtype, license)
         (folder / "README.md").write_text(card, encoding="utf-8")
+        asks_questions = chat_template is None
+        (folder / MODELFILE).write_text(modelfile(config, asks_questions), encoding="utf-8")
         files = sorted(path.name for path in folder.iterdir())
         weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     parameters = sum(tensor.numel() for tensor in state.values())

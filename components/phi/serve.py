@@ -1,10 +1,11 @@
 """OpenAI's interface to one checkpoint, on 127.0.0.1: transformers' own server, behind a door.
 
-The server asks nobody who they are, and some of its paths load any folder of this machine. The door lets through
+The server asks nobody who they are; some of its paths load any folder of this machine or tell what lies in its cache. The
+door lets through
 
 - requests to this address: those with another Host come from a page whose name was pointed at 127.0.0.1 (DNS rebinding)
 - requests that no page of another site sent: browsers name it in Origin
-- the paths of completion, chat, the list of models and health
+- the paths of completion, chat and health
 - who has the key, where PHIFORGE_API_KEY holds one: other users of this machine reach 127.0.0.1 too
 """
 
@@ -18,7 +19,7 @@ from typing import Any
 from components.errors import StepError
 
 HOST = "127.0.0.1"
-PATHS = ("/health", "/v1/models", "/v1/completions", "/v1/chat/completions")
+PATHS = ("/health", "/v1/completions", "/v1/chat/completions")
 KEY = "PHIFORGE_API_KEY"
 NEEDED = ("accelerate", "openai", "fastapi", "uvicorn")
 Message = MutableMapping[str, Any]

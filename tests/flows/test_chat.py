@@ -174,6 +174,14 @@ def test_held_out_texts_are_continued_beside_the_truth(place: Path, monkeypatch,
     assert out.endswith(passages[1].prompt + "\n" + chat_text(told) + passages[1].truth + "\n")
 
 
+def test_texts_that_a_model_may_have_seen_are_said_to_be_so(place: Path, monkeypatch, capsys) -> None:
+    *_, err = talk(monkeypatch, capsys, "/prompts\n", "small")
+    assert "may have seen" not in err
+    write_json(place / "models" / "small" / "lineage.json", {"tokens_fingerprint": "another"})
+    *_, err = talk(monkeypatch, capsys, "/prompts\n", "small")
+    assert "(small was not trained on these tokens' other part: it may have seen the texts)" in err
+
+
 def test_a_model_beside_itself_is_refused(place: Path, monkeypatch, capsys) -> None:
     status, _, err = talk(monkeypatch, capsys, "x", "small", "--beside", "small")
     assert (status, err) == (1, "error: --beside small: it is the first model already; name another\n")
@@ -311,3 +319,55 @@ def test_it_answers_soon_after_its_start(place: Path) -> None:
     assert run(place, b"the old", "small").returncode == 0
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 3
+
+
+@pytest.mark.slow
+def test_a_served_model_answers_programs_of_this_machine_only(place: Path) -> None:
+    """transformers' own server behind the door: its greedy completion is ours, others are refused."""
+    pytest.importorskip("accelerate")
+    openai = pytest.importorskip("openai")
+    from flows.server import free_port
+
+    port = free_port()
+    environment = os.environ | {"PHIFORGE_HOME": str(place), "PHIFORGE_API_KEY": "right", "HF_HOME": str(place / "hf")}
+    command = [sys.executable, "-m", "flows.chat", "small", "--serve", "--port", str(port)]
+    with open(place / "log", "w") as log:
+        server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
+    client = openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="right", max_retries=0)
+    try:
+        end = time.monotonic() + 180
+        while True:
+            assert server.poll() is None, (place / "log").read_text()[-3000:]
+            assert time.monotonic() < end, (place / "log").read_text()[-3000:]
+            try:
+                answer = client.completions.create(model="small", prompt="the old miller", max_tokens=8).choices[0].text
+                break
+            except openai.APIConnectionError:
+                time.sleep(0.3)
+        chat_answer = client.chat.completions.create(
+            model="small", messages=[{"role": "user", "content": "who?"}], max_tokens=8
+        )
+        wrong = openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="wrong", max_retries=0)
+        with pytest.raises(openai.AuthenticationError):
+            wrong.completions.create(model="small", prompt="x")
+        for header in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}):
+            with pytest.raises(openai.PermissionDeniedError):
+                client.completions.create(model="small", prompt="x", extra_headers=header)
+    finally:
+        server.terminate()
+        server.wait(30)
+    model = TextModel.load(place / "models" / "small")
+    assert answer.rstrip("\ufffd") == model.complete("the old miller", Wish(8))
+    assert chat_answer.choices[0].message.content.rstrip("\ufffd") == model.complete("Question: who?\nAnswer:", Wish(8))
+
+
+def test_a_taken_port_is_refused(place: Path, monkeypatch, capsys) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        status, _, err = talk(monkeypatch, capsys, "", "small", "--serve", "--port", port)
+    assert status == 1
+    assert f"--port {port} is taken" in err

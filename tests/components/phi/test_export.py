@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from components.errors import StepError
 from components.phi import checkpoint
 from components.phi.card import LLAMA_CPP_SPLITS, llama_cpp_problems, llama_cpp_split, model_card
-from components.phi.export import export
+from components.phi.export import export, next_steps
 from components.phi.model import Phi, PhiConfig
 
 TINY = PhiConfig(300, 64, 256, 2, 2, 48)
@@ -183,6 +183,45 @@ def test_the_split_of_text_has_the_name_that_llama_cpp_knows() -> None:
     assert llama_cpp_split(None) is None
 
 
+def test_the_commands_for_other_tools_name_a_folder_with_blanks_whole(trained: Path, tmp_path: Path) -> None:
+    import shlex
+
+    folder = tmp_path / "two words"
+    export(trained, folder)
+    lines = next_steps(folder).splitlines()
+    for start, place in (("vllm", 2), ("llama-cli", 2), ("ollama create", 4)):
+        words = shlex.split(next(line for line in lines if line.startswith(start)))
+        assert words[place].startswith(str(folder))
+    talk = shlex.split(next(line for line in lines if line.startswith("make chat")))
+    assert shlex.split(talk[2].removeprefix("ARGS=")) == [str(folder)]  # as the shell of make reads it again
+
+
+def test_a_shape_that_llama_cpp_cannot_take_is_said(lively, tokenizer_dir: Path, tmp_path: Path) -> None:
+    checkpoint.save(lively(PhiConfig(97, 64, 160, 2, 2, 40)), tmp_path / "m", tokenizer_dir, {})
+    export(tmp_path / "m", tmp_path / "out")
+    assert "llama.cpp and Ollama:\nnot this shape: it takes the feed-forward width" in next_steps(tmp_path / "out")
+
+
+@pytest.mark.parametrize(("template", "asks"), [(None, True), ("{{ messages[0].content }}", False)])
+def test_the_modelfile_asks_as_the_chat_template_does(
+    trained: Path, tmp_path: Path, template: str | None, asks: bool
+) -> None:
+    given = tmp_path / "given.jinja" if template else None
+    if template:
+        given.write_text(template)
+    export(trained, tmp_path / "out", chat_template=given)
+    text = (tmp_path / "out" / "Modelfile").read_text()
+    assert text.startswith("FROM ./model.gguf\nPARAMETER num_ctx 48\n")
+    assert ('Question: {{ .Prompt }}\nAnswer:"""' in text) == asks
+
+
+def test_all_end_tokens_are_exported(trained: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    (copy / "generation_config.json").write_text(json.dumps({"eos_token_id": [0, 7]}))
+    export(copy, tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "generation_config.json").read_text())["eos_token_id"] == [0, 7]
+
+
 def test_what_cannot_be_exported_is_refused(lively, tokenizer_dir: Path, tmp_path: Path) -> None:
     small = lively(PhiConfig(50, 64, 160, 2, 2, 40))
     checkpoint.save(small, tmp_path / "small", tokenizer_dir, {})
@@ -205,6 +244,15 @@ def test_the_command_exports(trained: Path, root: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "components.phi", *map(str, arguments), "--summary", str(tmp_path / "s.json")]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    for words in (
+        f"make chat ARGS={tmp_path}/out",
+        f"vllm serve {tmp_path}/out --host 127.0.0.1 --max-model-len 48",
+        f"python - {tmp_path}/out --outfile {tmp_path}/out/model.gguf <<'END'",
+        'lambda self, tokenizer: "qwen2"',
+        f"llama-cli -m {tmp_path}/out/model.gguf -p",
+        f"ollama create phiforge -f {tmp_path}/out/Modelfile",
+    ):
+        assert words in done.stdout
     assert json.loads((tmp_path / "s.json").read_text())["dtype"] == "bfloat16"
     assert (tmp_path / "out" / "config.json").is_file()
 
