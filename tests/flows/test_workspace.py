@@ -3,11 +3,13 @@
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from components.errors import StepError
 from components.params import load_params, read_yaml
+from flows import settings
 from flows import workspace as workspaces
 
 
@@ -71,6 +73,20 @@ def test_the_least_recently_used_go(project, toy):
     assert toy.git(project, "worktree", "list").count("\n") == 2
 
 
+def test_the_latest_run_comes_first(project):
+    import os
+
+    places = [enter(project, overrides)[0].root for overrides in ({"seed": 2}, {}, {"seed": 3})]
+    locks = project / ".phiforge" / "locks"
+    for age, name in enumerate((f"workspace-{places[0].name}", "main-tree", f"workspace-{places[2].name}")):
+        os.utime(locks / f"{name}.lock", (age, age))
+    assert settings.places(project) == [places[2], project, places[0]]
+    enter(project, {})
+    assert settings.places(project)[0] == project
+    enter(project, {"seed": 2})
+    assert settings.places(project)[0] == places[0]
+
+
 def test_a_relative_remote_is_that_of_the_main_tree(project, toy):
     config = project / ".dvc" / "config"
     config.write_text(config.read_text() + "['remote \"local\"']\n    url = ../.phiforge/remote\n")
@@ -126,7 +142,7 @@ given_values = st.one_of(
 interpolated = re.compile(r"\$\{([a-z_]+\.[a-z_]+)")  # `${study.seeds[0]}` too; `${item.seed}` comes from such
 
 
-@settings(max_examples=200)
+@examples(max_examples=200)
 @given(st.dictionaries(st.sampled_from(KEYS), given_values, min_size=1, max_size=3))
 def test_what_is_written_are_the_checked_values_and_no_command_gets_others(
     tmp_path_factory, root, overrides: dict
