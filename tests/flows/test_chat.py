@@ -16,8 +16,8 @@ from components.errors import StepError
 from components.files import write_json
 from components.phi.text import TextModel, Wish
 from flows import chat
-from flows.client.registry import Registry
 from flows.models import find_model
+from flows.processes import wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -120,14 +120,6 @@ def test_versions_and_aliases_of_the_registry(place: Path, monkeypatch) -> None:
             place / "models" / model / "model.safetensors"
         ).read_bytes()
         assert TextModel.load(found).complete("the old", Wish(3)) is not None
-    # Of a store that is not on this machine the files are copied once, and kept.
-    registry = Registry(f"sqlite:///{place}/mlflow.db")
-    source = registry.client.get_model_version("phiforge", "1").source
-    monkeypatch.setattr(registry.client, "get_model_version_download_uri", lambda *_: source)
-    copied = registry.folder("models:/phiforge/1", place)
-    assert copied.is_relative_to(place / ".phiforge" / "registry" / "phiforge-1")
-    assert (copied / "config.json").read_bytes() == (place / "models" / "large" / "config.json").read_bytes()
-    assert registry.folder("models:/phiforge@champion", place) == copied
     with pytest.raises(
         StepError, match="phiforge has no alias 'best'; it has: candidate, champion; models: control, large"
     ):
@@ -136,6 +128,41 @@ def test_versions_and_aliases_of_the_registry(place: Path, monkeypatch) -> None:
         find_model("models:/phiforge/9", place)
     with pytest.raises(StepError, match=r"no model 'other' is registered in .*; there are: phiforge"):
         find_model("models:/other@champion", place)
+
+
+@pytest.mark.slow
+def test_a_model_of_a_server_elsewhere_is_copied_once(place: Path, monkeypatch) -> None:
+    """Through MLflow's own server, which keeps the files."""
+    import mlflow
+
+    from components.tracking import MlflowTracker
+    from flows.server import answers, free_port
+
+    port = free_port()
+    store = ["--backend-store-uri", f"sqlite:///{place}/server.db", "--artifacts-destination", str(place / "store")]
+    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1", *store]
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        assert wait_until(lambda: answers(f"http://127.0.0.1:{port}/health"), 180)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+        tracker = MlflowTracker("report", place)
+        tracker.register(place / "models" / "large", "phiforge", "champion", {})
+        tracker.end("FINISHED")
+        mlflow.set_tracking_uri(None)  # which takes it out of the environment too
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+        found = find_model("champion", place)
+        assert found.is_relative_to(place / ".phiforge" / "registry" / "phiforge-1")
+        weights = found / "model.safetensors"
+        assert weights.read_bytes() == (place / "models" / "large" / "model.safetensors").read_bytes()
+        before = weights.stat().st_ino
+        assert find_model("models:/phiforge/1", place) == found
+        assert weights.stat().st_ino == before
+    finally:
+        server.terminate()
+        server.wait(30)
+    with pytest.raises(StepError, match="does not answer"):
+        find_model("champion", place)
 
 
 def test_commands_come_before_the_prompt(place: Path, monkeypatch, capsys) -> None:
