@@ -397,6 +397,16 @@ def test_a_served_model_answers_programs_of_this_machine_only(place: Path) -> No
     assert chat_answer.choices[0].message.content.rstrip("\ufffd") == model.complete("Question: who?\nAnswer:", Wish(8))
 
 
+def test_a_template_that_fails_is_refused_before_anything_is_served(place: Path, monkeypatch, capsys) -> None:
+    from flows.server import free_port
+
+    (place / "models" / "small" / "chat_template.jinja").write_text("{{ ''.__class__.__mro__ }}")
+    status, _, err = talk(monkeypatch, capsys, "", "small", "--serve", "--port", str(free_port()))
+    assert status == 1
+    assert "cannot be rendered (SecurityError" in err
+    assert "Serving" not in err
+
+
 def test_a_taken_port_is_refused(place: Path, monkeypatch, capsys) -> None:
     import socket
 
