@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, TextIO
 
 from components.phi.text import Answer
-from components.terminal import printable_text
+from components.terminal import printable, printable_text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -17,7 +17,7 @@ def show(answers: Mapping[str, Answer], out: TextIO) -> None:
         return
     for name, answer in answers.items():
         if len(answers) > 1:
-            out.write(f"--- {name}\n")
+            out.write(f"--- {printable(name)}\n")
         for piece in answer:
             out.write(printable_text(piece))
             out.flush()
@@ -47,6 +47,6 @@ def _columns(answers: Mapping[str, Answer]) -> "Table":
 
     table = Table(expand=True, box=None, padding=(0, 2, 0, 0), header_style="bold")
     for name in answers:
-        table.add_column(name, ratio=1, overflow="fold")
+        table.add_column(Text(printable(name)), ratio=1, overflow="fold")
     table.add_row(*(Text(printable_text(answer.text)) for answer in answers.values()))
     return table

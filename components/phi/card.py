@@ -184,7 +184,8 @@ TextModel.get_vocab_base_pre = lambda self, tokenizer: "{split}"
 sys.argv[0] = "convert_hf_to_gguf.py"
 runpy.run_path(sys.argv[0], run_name="__main__")
 END
-llama-cli -m {folder}/{GGUF} -p "def add(a, b):" -n 64 --temp 0.7 -no-cnv"""
+llama-completion -m {folder}/{GGUF} -p "def add(a, b):" -n 64 --temp 0.7 -no-cnv
+llama-cli -m {folder}/{GGUF} --temp 0.7   # chat"""
 
 
 def ollama_commands(folder: str) -> str:
@@ -200,7 +201,7 @@ def modelfile(config: PhiConfig, asks_questions: bool) -> str:
     """
     lines = [f"FROM ./{GGUF}", f"PARAMETER num_ctx {config.max_position_embeddings}"]
     if asks_questions:
-        lines += ["PARAMETER stop Question:", 'TEMPLATE """{{ if .System }}{{ .System }}', ""]
+        lines += ['PARAMETER stop "Question:"', 'TEMPLATE """{{ if .System }}{{ .System }}', ""]
         lines += ["{{ end }}Question: {{ .Prompt }}", 'Answer:"""']
     return "\n".join(lines) + "\n"
 

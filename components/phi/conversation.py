@@ -93,7 +93,7 @@ class Conversation:
         }
         try:
             self._show(asked)
-        finally:  # also of an answer that was cut short by Ctrl-C
+        finally:  # Ctrl-C cuts an answer short, and what was said of it was said
             for speaker in self.speakers:
                 said = {"role": "assistant", "content": asked[speaker.name].text.strip()}
                 speaker.messages += [message, said]
@@ -147,6 +147,8 @@ class Conversation:
 
     def switch(self, name: str) -> None:
         """Talk to another model, in the place of the first."""
+        if not name:
+            raise StepError("/model names no model; expected a name, such as: /model control")
         self._stand([Speaker(name, self._open(name)), *self.speakers[1:]])
 
     def beside(self, name: str) -> None:

@@ -13,6 +13,7 @@ from components.documents import GENERATED
 from components.phi.checkpoint import load_tokenizer
 from components.tokens import Tokens, TokenSplit
 
+NOTHING, UNIGRAM, XZ = "nothing known", "token frequencies", "xz -9e"  # how the baselines are called
 CHUNK = 1 << 24  # tokens that are counted at once
 
 

@@ -7,8 +7,8 @@ from typing import Any
 from components.pages import render
 from components.reporting.beside import published_table, sources, standings_tables, suite_tables
 from components.reporting.evidence import Case
-from components.reporting.own_text import costs_table, endings
 from components.reporting.tables import headline, tables
+from components.reporting.words import costs_table, endings
 from components.terminal import printable_text
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")

@@ -15,6 +15,7 @@ from components.reporting.own_text import own_text, text_figures
 from components.reporting.page import html_page
 from components.reporting.reading import read_case
 from components.reporting.tables import markdown
+from components.reporting.words import sentences
 from components.tracking import Tracker
 
 PROMOTED, WAITING = "champion", "candidate"
@@ -34,7 +35,9 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     settings, checkpoint = params.reporting, inputs.get("model")
     case = read_case(inputs["scores"], inputs.get("training"), inputs.get("curves"), inputs.get("transfer"), checkpoint)
     gate = judge(case, settings.max_loss_over_control)
-    board = leaderboard(case, compare(case), gate) | {"text": own_text(inputs, case)}
+    facts = own_text(inputs, case)
+    text = facts | {"sentences": sentences(facts, case.subject)}
+    board = leaderboard(case, compare(case), gate) | {"text": text}
     with atomic_directory(outputs["output"]) as folder:
         write_report(folder, case, board, settings.registered_model, _places(inputs, outputs["output"]))
     print(f"gate {'passed' if gate.passed else 'not passed'}: {gate.reason}", flush=True)
@@ -43,7 +46,7 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     if checkpoint:
         alias = PROMOTED if gate.passed else WAITING
         tracker.register(checkpoint, settings.registered_model, alias, version_tags(case, gate))
-    return summary(board) | {key: value for key, value in text_figures(board["text"]).items() if value is not None}
+    return summary(board) | {key: value for key, value in text_figures(facts).items() if value is not None}
 
 
 def write_report(folder: Path, case: Case, board: dict[str, Any], name: str, places: list[tuple[str, str]]) -> None:

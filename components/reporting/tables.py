@@ -13,7 +13,7 @@ from components.reporting.beside import (
 )
 from components.reporting.comparison import CONTROL, LARGE
 from components.reporting.evidence import Accuracy, Case
-from components.reporting.own_text import text_markdown
+from components.reporting.words import text_markdown
 from components.tables import escape_markdown, markdown_table
 
 DASH = "-"

@@ -249,7 +249,8 @@ def test_the_command_exports(trained: Path, root: Path, tmp_path: Path) -> None:
         f"vllm serve {tmp_path}/out --host 127.0.0.1 --max-model-len 48",
         f"python - {tmp_path}/out --outfile {tmp_path}/out/model.gguf <<'END'",
         'lambda self, tokenizer: "qwen2"',
-        f"llama-cli -m {tmp_path}/out/model.gguf -p",
+        f"llama-completion -m {tmp_path}/out/model.gguf -p",
+        f"llama-cli -m {tmp_path}/out/model.gguf",
         f"ollama create phiforge -f {tmp_path}/out/Modelfile",
     ):
         assert words in done.stdout

@@ -17,7 +17,7 @@ from components.params import Params
 from components.phi.text import TextModel, Wish
 from components.reporting import report
 from components.reporting.baselines import HeldOutText, token_counts, unigram_nats, xz_bits_per_byte
-from components.reporting.own_text import sentences
+from components.reporting.words import sentences
 from components.tokens import Tokens
 from components.tracking import Tracker
 from components.training.data import HeldOut
