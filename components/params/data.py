@@ -61,8 +61,18 @@ class IngestionParams(Section):
     sources: list[Source] = Field(
         [Source(path="python", license="PSF-2.0")], min_length=1, description="Where text comes from"
     )
+    part_chars: int = Field(
+        8_000,
+        ge=0,
+        le=1_000_000,
+        description="Texts of more than four times this many characters become parts of about this length, cut at headings "
+        "or paragraphs; 0 keeps every text whole",
+    )
     max_document_chars: int = Field(
-        2_000_000, ge=1_000, le=50_000_000, description="A longer text is quarantined: it is a dump, not a document"
+        64_000_000,
+        ge=1_000,
+        le=200_000_000,
+        description="Texts of more characters than this are quarantined before they are split",
     )
 
 
