@@ -103,6 +103,12 @@ class TokenizationParams(Section):
         1, ge=1, le=65_536, description="Rounds the model's vocabulary up: 1024 makes CodeGen's 50,295 entries 51,200"
     )
     validation_fraction: float = Field(0.02, gt=0, le=0.5, description="Share of documents, by hash, held out for loss")
+    validation_kilobytes: float = Field(
+        16.0,
+        ge=0,
+        description="Least held-out text, in kB, of each of web, prose and code, up to a tenth of the kind; 0 leaves it to "
+        "validation_fraction",
+    )
     epochs: dict[Kind, Annotated[float, Field(ge=0, le=16)]] = Field(
         {"web": 1, "prose": 1, "code": 0.15, "textbook": 1, "exercise": 3},
         description="Passes over each kind, or with weights at most so many; a fraction takes that share of its tokens",

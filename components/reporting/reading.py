@@ -72,7 +72,7 @@ def read_training(path: Path) -> dict[str, Any]:
     """
     content = read_object(path)
     number(path, content, "validation_loss")
-    for key in ("parameters", "tokens", "steps", "flops", "loss", "bits_per_byte", "epochs"):
+    for key in ("parameters", "tokens", "steps", "flops", "loss", "validation_loss_stderr", "bits_per_byte", "epochs"):
         number(path, content, key, required=False)
     text(path, content, "checkpoint_sha256")
     return content

@@ -17,11 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components.documents import KINDS, shard_batches, shards
+from components.documents import KINDS, PART_OF, shard_batches, shards
 from components.errors import StepError
 
 COLUMNS = ["id", "text", "kind", "source"]
 SEED = "seed_document"  # in a document's metadata: id of the document that it was written from, and may quote
+LEADS = "|".join(f'"{key}"' for key in (SEED, PART_OF))
 NAMES = pa.schema([pa.field("id", pa.large_string()), pa.field("source", pa.large_string())])
 
 
@@ -42,7 +43,7 @@ class Corpus:
     ids: pa.ChunkedArray
     sources: pa.ChunkedArray
     keys: np.ndarray  # uint64 (rows, 2), hash of the id
-    origins: np.ndarray  # uint64 (rows, 2), hash of the id of the document that it was written from, else of its own
+    origins: np.ndarray  # uint64 (rows, 2), hash of what it belongs to: documents of one origin are held out together
     kinds: np.ndarray  # int8 (rows,), index into KINDS
     bytes: np.ndarray  # int64 (rows,), of UTF-8
     first: np.ndarray  # bool (rows,), False for an id that an earlier row has
@@ -85,7 +86,7 @@ def read_corpus(directories: list[Path], names: Path) -> Corpus:
         ids=table["id"],
         sources=table["source"],
         keys=all_keys,
-        origins=np.concatenate(origins),
+        origins=_through_parts(all_keys, np.concatenate(origins)),
         kinds=np.concatenate(kinds),
         bytes=np.concatenate(sizes),
         first=first_of(all_keys),
@@ -100,11 +101,28 @@ def keys_of(ids: Iterable[str]) -> np.ndarray:
 
 
 def _origins(ids: list[str], metadata: pa.Array) -> list[str]:
-    """The id that stands for each document's origin."""
+    """What each document belongs to: the document that it was written from, the section of a long text, or itself."""
     origins = list(ids)
-    for row in np.flatnonzero(pc.fill_null(pc.match_substring(metadata, f'"{SEED}"'), False)).tolist():
-        origins[row] = json.loads(metadata[row].as_py()).get(SEED) or ids[row]
+    for row in np.flatnonzero(pc.fill_null(pc.match_substring_regex(metadata, LEADS), False)).tolist():
+        own = json.loads(metadata[row].as_py())
+        if own.get(SEED):
+            origins[row] = own[SEED]
+        elif own.get(PART_OF):
+            origins[row] = f"{own[PART_OF]['document']}#{own[PART_OF]['section']}"
     return origins
+
+
+def _through_parts(keys: np.ndarray, origins: np.ndarray) -> np.ndarray:
+    """Origins, where what was written from a part of a text has the origin of that part."""
+    led = np.flatnonzero((keys != origins).any(axis=1))
+    order = led[np.argsort(keys[led, 0], kind="stable")]
+    if not len(order):
+        return origins
+    places = np.minimum(np.searchsorted(keys[order, 0], origins[led, 0]), len(order) - 1)
+    found = (keys[order[places]] == origins[led]).all(axis=1)
+    through = origins.copy()
+    through[led[found]] = origins[order[places[found]]]
+    return through
 
 
 def first_of(keys: np.ndarray) -> np.ndarray:

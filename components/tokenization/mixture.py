@@ -2,8 +2,8 @@
 
 Everything here follows from hashes of document ids, never from the order in which documents are stored:
 
-- who is held out depends on the id alone, so the held-out stream stays when the seed, the mixture, the curriculum or
-  the rest of the corpus changes: runs with different mixtures are measured on the same text.
+- who is held out (`held_out`) depends on the corpus alone, so the held-out stream stays when the seed, the mixture or the
+  curriculum changes: runs with different mixtures are measured on the same text.
 - a kind with 2.5 passes comes by twice whole and once in part: its documents in the order of their hash, as many as
   have half of its tokens at most. So a larger share contains a smaller one, and a kind misses its share by less than
   one document.
@@ -15,7 +15,6 @@ the longest in which the kinds have exactly the shares of `weights` and none com
 Arithmetic is exact (fractions of the decimal numbers as written), so 0.3 of ten tokens are three.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -26,6 +25,7 @@ from components.documents import KINDS
 from components.errors import StepError
 from components.params import TokenizationParams
 from components.tokenization.corpus import Corpus
+from components.tokenization.held_out import held_out, uniform
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ def divide(corpus: Corpus, params: TokenizationParams) -> Division:
         StepError: there are not two documents to split, the mixture leaves nothing to train on, or weights or the
             curriculum do not fit the corpus.
     """
-    held_out = _held_out(corpus, params.validation_fraction)
-    left = corpus.first & ~held_out
+    held = held_out(corpus, params)
+    left = corpus.first & ~held
     counts = {kind: int((left & (corpus.kinds == code)).sum()) for code, kind in enumerate(KINDS)}
     _check_weights(counts, params)
     used = [code for code, kind in enumerate(KINDS) if counts[kind] and _wanted(kind, params)]
@@ -98,7 +98,7 @@ def divide(corpus: Corpus, params: TokenizationParams) -> Division:
             "raise the epochs of a kind that the corpus has"
         )
     _check_curriculum([KINDS[code] for code in used], params)
-    return Division(held_out=held_out, candidates=left & np.isin(corpus.kinds, used))
+    return Division(held_out=held, candidates=left & np.isin(corpus.kinds, used))
 
 
 def plan(corpus: Corpus, division: Division, tokens: np.ndarray, params: TokenizationParams, seed: int) -> Mixture:
@@ -158,47 +158,12 @@ def passes_of(tokens: Mapping[str, int], params: TokenizationParams) -> tuple[di
     return {kind: weights[kind] * length / (total * tokens[kind]) for kind in tokens}, limited_by
 
 
-def uniform(keys: np.ndarray, purpose: str) -> np.ndarray:
-    """A number in [0, 1) for each key, float64, that depends on the key and the purpose alone.
-
-    Args:
-        keys: uint64 (rows, 2), hashes already; so the finaliser of SplitMix64 (Steele, Lea and Flood, 2014) is enough.
-    """
-    salt = np.frombuffer(hashlib.blake2b(purpose.encode(), digest_size=16).digest(), dtype="<u8")
-    mixed = _mix(_mix(keys[:, 0] ^ salt[0]) ^ keys[:, 1] ^ salt[1])
-    return (mixed >> np.uint64(11)) * 2.0**-53
-
-
-def _mix(x: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):
-        x = x + np.uint64(0x9E3779B97F4A7C15)
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return x ^ (x >> np.uint64(31))
-
-
 def _fraction(value: float) -> Fraction:
     return Fraction(str(value))  # the decimal number that a person wrote, not the nearest double
 
 
 def _wanted(kind: str, params: TokenizationParams) -> bool:
     return params.epochs.get(kind, 1.0) > 0 and (not params.weights or params.weights.get(kind, 0) > 0)
-
-
-def _held_out(corpus: Corpus, fraction: float) -> np.ndarray:
-    """True for held-out rows: the given share by hash, at least one document and not all of them. A document goes where the
-    one goes that it was written from: it may quote it."""
-    count = int(corpus.first.sum())
-    if count < 2:
-        raise StepError(f"{count} document cannot be split into train and validation; at least 2 are needed")
-    numbers = uniform(corpus.origins, "split")
-    numbers[~corpus.first] = np.inf
-    held_out = numbers < fraction
-    if not held_out.any():
-        held_out = numbers == numbers.min()
-    if held_out.sum() == count:
-        held_out[np.argmax(np.where(corpus.first, numbers, -1))] = False
-    return held_out
 
 
 def _check_weights(counts: Mapping[str, int], params: TokenizationParams) -> None:

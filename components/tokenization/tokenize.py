@@ -19,7 +19,8 @@ from components.params import Params
 from components.tokenization import tokenizer
 from components.tokenization.corpus import Corpus, read_corpus, texts
 from components.tokenization.encode import Spool, spool
-from components.tokenization.mixture import Division, Mixture, Phase, divide, plan, shares, uniform
+from components.tokenization.held_out import uniform
+from components.tokenization.mixture import Division, Mixture, Phase, divide, plan, shares
 from components.tokenization.shards import write_split
 from components.tokenization.tokenizer import Encoder
 from components.tokens import DTYPES, FORMAT_VERSION, MANIFEST, TOKENIZER, Manifest, Tokens

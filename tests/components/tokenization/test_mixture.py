@@ -18,7 +18,8 @@ from components.documents import KINDS, document_id
 from components.errors import StepError
 from components.params import TokenizationParams
 from components.tokenization.corpus import Corpus, first_of, keys_of
-from components.tokenization.mixture import Mixture, divide, passes_of, plan, uniform
+from components.tokenization.held_out import uniform
+from components.tokenization.mixture import Mixture, divide, passes_of, plan
 
 
 def corpus_of(kinds: list[int], names: list[str] | None = None) -> Corpus:

@@ -58,6 +58,7 @@ def test_a_run_learns_and_leaves_its_records(call: Call, tmp_path: Path, recorde
     assert sum("validation_loss_by_gigaflops" in values for _, values in recorder.told) == 4
     assert [step for step, values in recorder.told if "bits_per_byte.prose" in values] == [0, 4, 8, 12]
     assert summary["by_kind"]["prose"]["validation_loss"] == pytest.approx(summary["validation_loss"])
+    assert 0 < summary["validation_loss_stderr"] < 1
     assert recorder.models == [(tmp_path / "model", "model")]
     lines = [line for line in map(parse, capsys.readouterr().out.splitlines()) if line]
     assert (lines[-1]["done"], lines[-1]["total"]) == (12, 12)
