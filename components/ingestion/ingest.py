@@ -59,7 +59,10 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
                 progress.update(done, documents=writer.rows)
         if not writer.rows:
             reasons = _printable("; ".join(f"{q['file']}: {q['reason']}" for q in quarantine.first[:3]))
-            raise StepError(f"no document could be read from the sources, {quarantine.rows} quarantined ({reasons})")
+            raise StepError(
+                f"no document could be read from the sources, {quarantine.rows} quarantined ({reasons}); correct these files or "
+                "name other text in ingestion.sources"
+            )
     for entry in quarantine.first:
         place = entry["file"] + (f":{entry['line']}" if entry["line"] else "")
         print(_printable(f"quarantined: {place}: {entry['reason']}"))
@@ -115,7 +118,7 @@ def _batches(params: Params) -> list[list[SourceFile]]:
             batches[-1].append(file)
             size += BATCH_BYTES if alone else file.size
     if not batches:
-        raise StepError(f"ingestion.sources hold no readable file; expected {EXPECTED}")
+        raise StepError(f"ingestion.sources hold no readable file; expected {EXPECTED}; name other text there")
     return batches
 
 

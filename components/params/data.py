@@ -75,16 +75,29 @@ class IngestionParams(Section):
         description="Texts of more characters than this are quarantined before they are split",
     )
 
+    @property
+    def names_own_text(self) -> bool:
+        """Whether a source names text of the user's, beside Python's own library."""
+        return any(source.path != "python" for source in self.sources)
+
 
 class ValidationParams(Section):
-    min_documents: int = Field(50, ge=1, description="Fewer documents than this fail the gate")
-    min_megabytes: float = Field(0.05, ge=0, description="Less text than this fails the gate (MB of UTF-8)")
+    min_documents: int = Field(
+        2,
+        ge=1,
+        description="Fewer documents than this fail the gate; two are the least to learn from one and measure on another",
+    )
+    min_megabytes: float = Field(0.01, ge=0, description="Less text than this fails the gate (MB of UTF-8)")
     max_duplicate_fraction: Fraction = Field(0.5, description="More exact duplicates among raw documents fail the gate")
     max_invalid_fraction: Fraction = Field(
         0.01,
         description="Share of texts that may be blank or wrongly decoded; ids, kinds and provenance must hold always",
     )
-    min_tokens: int = Field(20_000, ge=1, description="Fewer training tokens than this fail the gate")
+    min_tokens: int = Field(
+        2_000,
+        ge=1,
+        description="Fewer training tokens than this fail the gate; whether they are enough for a budget says training.max_epochs",
+    )
     min_bytes_per_token: float = Field(1.2, ge=1, le=20, description="A tokenizer that compresses less fails the gate")
 
 
@@ -112,6 +125,12 @@ class TokenizationParams(Section):
     epochs: dict[Kind, Annotated[float, Field(ge=0, le=16)]] = Field(
         {"web": 1, "prose": 1, "code": 0.15, "textbook": 1, "exercise": 3},
         description="Passes over each kind, or with weights at most so many; a fraction takes that share of its tokens",
+    )
+    own_share: Fraction | None = Field(
+        None,
+        description="Least share of the training tokens for your own text (web, prose, code), which is then read whole at least "
+        "once; textbooks and exercises give way. Empty: 0.7, or 0 where Python's library is the only source; 0 leaves it to "
+        "epochs; weights come before it",
     )
     weights: dict[str, Annotated[float, Field(ge=0)]] = Field(
         {}, description="Share of the tokens that each kind gets, of their sum; empty takes what epochs gives"

@@ -125,6 +125,23 @@ def read_transfer(path: Path) -> dict[str, Any]:
     return content
 
 
+def read_notes(paths: Sequence[Path]) -> tuple[tuple[str, str], ...]:
+    """What the summaries of earlier steps warn of: step, named after its file, and warning.
+
+    Raises:
+        StepError: missing or not JSON, or its warnings are no list of texts.
+    """
+    notes = []
+    for path in paths:
+        warnings = read_object(path).get("warnings", [])
+        if not isinstance(warnings, list) or not all(isinstance(warning, str) for warning in warnings):
+            raise StepError(
+                f"{path}: `warnings` is {warnings!r}; expected a list of texts; run the step that wrote it again"
+            )
+        notes += [(path.stem, warning) for warning in warnings]
+    return tuple(notes)
+
+
 def _optional_object(path: Path) -> dict[str, Any]:
     return read_object(path) if path.is_file() else {}
 

@@ -1,5 +1,6 @@
 """Read the evidence, compare, judge, write the report, and put the larger model into the registry."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from components.reporting.figure import draw
 from components.reporting.leaderboard import leaderboard, summary
 from components.reporting.own_text import own_text, text_figures
 from components.reporting.page import html_page
-from components.reporting.reading import read_case
+from components.reporting.reading import read_case, read_notes
 from components.reporting.tables import markdown
 from components.reporting.words import sentences
 from components.tracking import Tracker
@@ -34,6 +35,7 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     """
     settings, checkpoint = params.reporting, inputs.get("model")
     case = read_case(inputs["scores"], inputs.get("training"), inputs.get("curves"), inputs.get("transfer"), checkpoint)
+    case = replace(case, notes=read_notes(inputs.get("data") or []))
     gate = judge(case, settings.max_loss_over_control)
     facts = own_text(inputs, case)
     text = facts | {"sentences": sentences(facts, case.subject)}

@@ -26,6 +26,12 @@ TRANSFER = (
 def tables(case: Case, board: dict[str, Any]) -> list[dict[str, Any]]:
     """The leaderboard as tables of text for Markdown and HTML: `title`, `note`, `header`, `rows`; empty ones left out."""
     found = [
+        {
+            "title": "Notes on the data",
+            "note": "",
+            "header": ["step", "note"],
+            "rows": [list(row) for row in case.notes],
+        },
         _models_table(board),
         _kinds_table(case),
         _savings_table(board["transfer"]),

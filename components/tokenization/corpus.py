@@ -6,9 +6,10 @@ file that is mapped, so the system may drop them from memory at any time.
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,10 @@ from components.errors import StepError
 
 COLUMNS = ["id", "text", "kind", "source"]
 SEED = "seed_document"  # in a document's metadata: id of the document that it was written from, and may quote
-LEADS = "|".join(f'"{key}"' for key in (SEED, PART_OF))
+LANGUAGE = "language"  # in a document's metadata, where curation looked at it
+TOLD = (
+    f'"{SEED}"|"{PART_OF}"|"{LANGUAGE}": "(?:[^e]|e[^n])'  # metadata that say more than that a document is in English
+)
 NAMES = pa.schema([pa.field("id", pa.large_string()), pa.field("source", pa.large_string())])
 
 
@@ -48,6 +52,7 @@ class Corpus:
     bytes: np.ndarray  # int64 (rows,), of UTF-8
     first: np.ndarray  # bool (rows,), False for an id that an earlier row has
     groups: tuple[RowGroup, ...] = ()
+    foreign: Mapping[str, int] = field(default_factory=dict)  # bytes by language, of those other than English
 
     def __len__(self) -> int:
         return len(self.kinds)
@@ -65,6 +70,7 @@ def read_corpus(directories: list[Path], names: Path) -> Corpus:
     """
     keys, origins, kinds, sizes = [], [], [], []
     groups: list[RowGroup] = []
+    foreign: Counter[str] = Counter()
     with _names_file(names) as write:
         for directory in directories:
             for path in shards(directory):
@@ -74,12 +80,15 @@ def read_corpus(directories: list[Path], names: Path) -> Corpus:
                     size = _sizes(batch, path)
                     ids = batch["id"].to_pylist()
                     keys.append(keys_of(ids))
-                    origins.append(keys_of(_origins(ids, batch["metadata"])))
+                    names_of_origins, languages = _told(ids, batch["metadata"])
+                    origins.append(keys_of(names_of_origins))
+                    for row, language in languages.items():
+                        foreign[language] += int(size[row])
                     kinds.append(_kind_codes(batch["kind"], path))
                     sizes.append(size)
                     write(batch)
     if not sum(map(len, sizes)):
-        raise StepError(f"no document in {', '.join(map(str, directories))}; the steps before dropped everything")
+        raise StepError(f"no document in {', '.join(map(str, directories))}; add text to ingestion.sources")
     table = pa.ipc.open_file(pa.memory_map(str(names))).read_all()
     all_keys = np.concatenate(keys)
     return Corpus(
@@ -91,6 +100,7 @@ def read_corpus(directories: list[Path], names: Path) -> Corpus:
         bytes=np.concatenate(sizes),
         first=first_of(all_keys),
         groups=tuple(groups),
+        foreign=dict(foreign.most_common()),
     )
 
 
@@ -100,16 +110,19 @@ def keys_of(ids: Iterable[str]) -> np.ndarray:
     return np.frombuffer(digests, dtype="<u8").reshape(-1, 2)
 
 
-def _origins(ids: list[str], metadata: pa.Array) -> list[str]:
-    """What each document belongs to: the document that it was written from, the section of a long text, or itself."""
-    origins = list(ids)
-    for row in np.flatnonzero(pc.fill_null(pc.match_substring_regex(metadata, LEADS), False)).tolist():
+def _told(ids: list[str], metadata: pa.Array) -> tuple[list[str], dict[int, str]]:
+    """What each document belongs to: the document that it was written from, the section of a long text, or itself. And by
+    row the language of those in another one than English."""
+    origins, languages = list(ids), {}
+    for row in np.flatnonzero(pc.fill_null(pc.match_substring_regex(metadata, TOLD), False)).tolist():
         own = json.loads(metadata[row].as_py())
         if own.get(SEED):
             origins[row] = own[SEED]
         elif own.get(PART_OF):
             origins[row] = f"{own[PART_OF]['document']}#{own[PART_OF]['section']}"
-    return origins
+        if own.get(LANGUAGE, "en") != "en":
+            languages[row] = own[LANGUAGE]
+    return origins, languages
 
 
 def _through_parts(keys: np.ndarray, origins: np.ndarray) -> np.ndarray:

@@ -10,7 +10,8 @@ Everything here follows from hashes of document ids, never from the order in whi
 - the order of training depends on the id, the pass and the seed. Within a phase each kind is spread evenly, and all its
   documents come by once before any comes by again. Phases follow one another.
 
-How often: without weights, `epochs` says how many passes each kind gets. With weights, `epochs` are caps: the stream is
+How often: without weights, `epochs` says how many passes each kind gets; with `own_share` the user's own kinds get one at
+least, and the generated kinds so many that the own text has that share, in the held-out stream as well. With weights, `epochs` are caps: the stream is
 the longest in which the kinds have exactly the shares of `weights` and none comes by more often than its cap.
 Arithmetic is exact (fractions of the decimal numbers as written), so 0.3 of ten tokens are three.
 """
@@ -25,7 +26,7 @@ from components.documents import KINDS
 from components.errors import StepError
 from components.params import TokenizationParams
 from components.tokenization.corpus import Corpus
-from components.tokenization.held_out import held_out, uniform
+from components.tokenization.held_out import OWN, held_out, uniform
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ def plan(corpus: Corpus, division: Division, tokens: np.ndarray, params: Tokeniz
     taken, limited_by = shares(corpus, division, tokens, params)
     validation = np.flatnonzero(division.held_out)
     validation = validation[np.argsort(uniform(corpus.keys[validation], "validation order"), kind="stable")]
+    validation = validation[_within_share(corpus.kinds[validation], tokens[validation], params)]
     orders, phases = [], []
     for names in params.curriculum or [list(KINDS)]:
         here = [share for share in taken if share.kind in names]
@@ -149,7 +151,7 @@ def passes_of(tokens: Mapping[str, int], params: TokenizationParams) -> tuple[di
     """
     caps = {kind: _fraction(params.epochs.get(kind, 1.0)) for kind in tokens}
     if not params.weights:
-        return caps, ""
+        return _own_first(caps, tokens, params), ""
     weights = {kind: _fraction(params.weights[kind]) for kind in tokens}
     total = sum(weights.values())
     lengths = {kind: caps[kind] * tokens[kind] * total / weights[kind] for kind in tokens}
@@ -158,12 +160,43 @@ def passes_of(tokens: Mapping[str, int], params: TokenizationParams) -> tuple[di
     return {kind: weights[kind] * length / (total * tokens[kind]) for kind in tokens}, limited_by
 
 
+def _own_first(
+    passes: dict[str, Fraction], tokens: Mapping[str, int], params: TokenizationParams
+) -> dict[str, Fraction]:
+    """Passes by which the user's own kinds have `own_share` of the tokens at least, and each comes by once at least."""
+    if not params.own_share:
+        return passes
+    passes = {kind: max(count, Fraction(1)) if kind in OWN else count for kind, count in passes.items()}
+    own = sum(passes[kind] * tokens[kind] for kind in passes if kind in OWN)
+    generated = sum(passes[kind] * tokens[kind] for kind in passes if kind not in OWN)
+    room = _room(own, params)
+    if not own or generated <= room:
+        return passes
+    return {kind: count if kind in OWN else count * room / generated for kind, count in passes.items()}
+
+
+def _within_share(kinds: np.ndarray, tokens: np.ndarray, params: TokenizationParams) -> np.ndarray:
+    """Which held-out documents stay so that the user's own text has `own_share` of their tokens; bool (rows,)."""
+    own = np.isin(kinds, [KINDS.index(kind) for kind in OWN])
+    if not params.own_share or params.weights or not own.any():
+        return np.ones(len(kinds), dtype=bool)
+    return own | (np.cumsum(np.where(own, 0, tokens)) <= int(_room(int(tokens[own].sum()), params)))
+
+
+def _room(own: int | Fraction, params: TokenizationParams) -> Fraction:
+    """Tokens of generated text that leave the own text its share."""
+    share = _fraction(params.own_share)
+    return own * (1 - share) / share
+
+
 def _fraction(value: float) -> Fraction:
     return Fraction(str(value))  # the decimal number that a person wrote, not the nearest double
 
 
 def _wanted(kind: str, params: TokenizationParams) -> bool:
-    return params.epochs.get(kind, 1.0) > 0 and (not params.weights or params.weights.get(kind, 0) > 0)
+    return (params.epochs.get(kind, 1.0) > 0 or bool(params.own_share and kind in OWN)) and (
+        not params.weights or params.weights.get(kind, 0) > 0
+    )
 
 
 def _check_weights(counts: Mapping[str, int], params: TokenizationParams) -> None:

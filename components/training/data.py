@@ -234,7 +234,7 @@ class HeldOut:
         if not len(numbers):
             raise StepError(
                 f"the validation split has {len(split):,} tokens; one sequence of training.context_length {length} needs "
-                f"{length + 1}: raise tokenization.validation_fraction or give more text"
+                f"{length + 1}; lower training.context_length, raise tokenization.validation_kilobytes, or add text to ingestion.sources"
             )
         group = max(1, micro_batch_tokens // length)
         groups = [numbers[i : i + group] for i in range(0, len(numbers), group)]

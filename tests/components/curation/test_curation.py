@@ -408,7 +408,8 @@ def test_no_personal_data_is_written_of_what_goes(tmp_path: Path) -> None:
 
 def test_another_language_goes(tmp_path: Path) -> None:
     german = "Der Fluss fließt durch das Tal, und am Abend gehen die Kinder nach Hause, weil es dunkel wird. " * 3
-    _, kept, ledger = curated(tmp_path, [document(ENGLISH, "web"), document(german, "web"), document(german)])
+    rows = [document(ENGLISH, "web"), document(german, "web"), document(german)]
+    _, kept, ledger = curated(tmp_path, rows, language={"keep": ["en"]})
     assert [(row["rule"], row["detail"][:11]) for row in ledger] == [("language", "language de")]
     assert {d.metadata.get("language") for d in kept} == {"en", None}
 
@@ -559,8 +560,9 @@ def test_of_equal_texts_one_of_known_licence_stays_then_the_smallest_source(tmp_
         assert Counter(row["source"] for row in ledger) == Counter("acbzyzy")
 
 
-def test_the_order_of_the_sources_decides_nothing(tmp_path: Path) -> None:
+def test_the_order_of_the_sources_decides_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of texts in several kinds, of several origins, and of those nearly the same, with their values."""
+    monkeypatch.setattr("components.curation.education.classifier.GATED", 3)  # so that code has values
     texts = functions(90)
     rows = [document(text, "code", f"code {number}") for number, text in enumerate(texts)]
     rows += [document(text, "prose", f"prose {number}") for number, text in enumerate(texts[:70])]
@@ -575,4 +577,5 @@ def test_the_order_of_the_sources_decides_nothing(tmp_path: Path) -> None:
         documents = sorted((d.id, d.kind, d.source, d.license, d.educational_value, str(d.metadata)) for d in kept)
         found.append((documents, sorted(map(str, ledger)), summary, report["education"]))
     assert found[0] == found[1] == found[2]
-    assert {row["rule"] for row in ledger} == {"educational_value", "exact_duplicate", "near_duplicate"}
+    assert {row["rule"] for row in ledger} >= {"exact_duplicate", "near_duplicate"}
+    assert any(value is not None for *_, value, _ in found[0][0])
