@@ -221,6 +221,17 @@ def test_too_few_tokens_are_refused(
         call()
 
 
+def test_a_budget_of_too_many_passes_is_refused_with_one_that_fits(
+    settings: dict[str, Any], call: Callable[..., dict[str, Any]]
+) -> None:
+    settings["training"]["max_epochs"] = 100
+    settings["small"]["tokens"] = 4000 * 120
+    with pytest.raises(StepError) as raised:
+        call()
+    assert "small.tokens: 480,000 are 121 passes over the 4,000 training tokens" in str(raised.value)
+    assert "--set small.tokens=400000" in str(raised.value)
+
+
 def test_another_initial_checkpoint_is_refused(
     call: Call, make_tokens: Callable[..., Path], settings: dict[str, Any], tmp_path: Path
 ) -> None:
