@@ -191,7 +191,7 @@ def judge(
     ]
     of_web = [index for index, kind in enumerate(kinds) if kind in params.web.kinds and not failures[index]]
     removed = [0] * len(rows)  # lines
-    for spoken in {language.of(languages[index]) for index in of_web}:
+    for spoken in sorted({language.of(languages[index]) for index in of_web}):
         these = [index for index in of_web if language.of(languages[index]) == spoken]
         rules = language.web_rules(params.web, spoken)
         for index, verdict in zip(these, web.judge([texts[index] for index in these], rules), strict=True):

@@ -1,7 +1,8 @@
 """Curation: repair, judge by rules, redact, score, drop what teaches little and what is there twice. Every drop stands in the
 ledger.
 
-In phases. Where the parameters name no languages to keep, a sample says which ones the corpus is in (`main_languages`). Row groups are repaired and judged in parallel (`clean`). A sample of what is left is labelled, a classifier learns
+In phases. Where the parameters name no languages to keep, a sample says which ones the corpus is in (`main_languages`). Row
+groups are repaired and judged in parallel (`clean`). A sample of what is left is labelled, a classifier learns
 from the labels, and scores all documents in parallel (`scoring`). The results of both stay until nobody has used them for two
 weeks (`work`), so a killed run goes on, and a threshold moves without scoring again. Then it is decided over all documents
 which go for their value and which as duplicates, and documents and ledger are written, in the order of the sources.
@@ -23,7 +24,7 @@ from components.curation.duplicates.clusters import Clusters, find
 from components.curation.duplicates.index import Index, write_index
 from components.curation.duplicates.sketches import algorithm
 from components.curation.language import check_languages
-from components.curation.main_languages import Languages, languages_of
+from components.curation.main_languages import Languages, asks_corpus, languages_of
 from components.curation.page import figures, read_raw, samples, token_rates, write_page
 from components.curation.scoring import score
 from components.curation.verdicts import Verdicts, low_values
@@ -51,7 +52,8 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
     drop_unused(folder)
     with scratch_directory(folder.resolve()) as scratch:
         units = row_groups(inputs["documents"], own, _saved(benchmarks, scratch / "benchmarks"))
-        work = Work(folder, params.engine, Progress(3 * len(units)))
+        phases = 2 + asks_corpus(own.language)
+        work = Work(folder, params.engine, Progress(phases * len(units)))
         languages = languages_of(units, work, own.language)
         own = own.model_copy(update={"language": own.language.model_copy(update={"keep": languages.kept})})
         units = {name: replace(unit, params=own) for name, unit in units.items()}

@@ -17,39 +17,12 @@ UNKNOWN = "und"  # ISO 639-2 for undetermined
 ENGLISH = "en"
 PEOPLE_WRITE = ("web", "prose")  # kinds whose texts are in a language
 # Scripts without upper case, where a sentence's end cannot be told as C4 does.
-CASELESS = frozenset(
-    [
-        "am",
-        "ar",
-        "bn",
-        "dv",
-        "fa",
-        "gu",
-        "he",
-        "hi",
-        "ka",
-        "kn",
-        "ko",
-        "ml",
-        "mr",
-        "ne",
-        "or",
-        "pa",
-        "ps",
-        "sa",
-        "sd",
-        "si",
-        "ta",
-        "te",
-        "ti",
-        "ug",
-        "ur",
-        "yi",
-    ]
-)
-UNSPACED = frozenset(
-    ["bo", "dz", "ja", "km", "lo", "my", "th", "zh"]
-)  # no blanks between words, so that words cannot be counted
+CASELESS = frozenset((
+    "am", "ar", "bn", "dv", "fa", "gu", "he", "hi", "ka", "kn", "ko", "ml", "mr", "ne", "or", "pa", "ps", "sa", "sd", "si", "ta",
+    "te", "ti", "ug", "ur", "yi",
+))  # fmt: skip
+# Scripts without blanks between words, so that words cannot be counted.
+UNSPACED = frozenset(("bo", "dz", "ja", "km", "lo", "my", "th", "zh"))
 WINDOW, WINDOWS = 1_000, 3  # characters looked at, at the start, in the middle and at the end of a longer text
 DIGITS = 4  # of a probability: the last bits depend on the machine's arithmetic
 

@@ -51,9 +51,14 @@ class Languages:
         return {"shares": self.shares, "kept": self.kept, "by": by, "note": self.note()}
 
 
+def asks_corpus(params: LanguageParams) -> bool:
+    """Whether the corpus decides which languages stay."""
+    return not params.keep and params.min_share > 0
+
+
 def languages_of(units: Mapping[str, RowGroup], work: Work, params: LanguageParams) -> Languages:
     """The languages that stay: those that the parameters name, else those with a material share of the corpus."""
-    if params.keep or not params.min_share:
+    if not asks_corpus(params):
         return Languages({}, list(params.keep), chosen=False)
     facts = {"min_chars": params.min_chars, "among": params.among, "min_probability": params.min_probability}
     sizes: Counter[str] = Counter()

@@ -126,8 +126,9 @@ def _models_table(board: dict[str, Any]) -> dict[str, Any]:
 
 def _kinds_table(case: Case) -> dict[str, Any]:
     """What the models learned from and were measured on, by kind of text."""
-    trained = case.lineage.get("by_kind") or {}
-    tokens = {kind: counts["tokens"] for kind, counts in trained.items()}
+    trained = case.lineage.get("by_kind")
+    counts = trained.items() if isinstance(trained, dict) else ()
+    tokens = {kind: of["tokens"] for kind, of in counts if isinstance(of, dict) and isinstance(of.get("tokens"), int)}
     measured = {m.name: m.training["by_kind"] for m in case.models if m.training and m.training.get("by_kind")}
     first = next(iter(measured.values()), {})
     rows = [

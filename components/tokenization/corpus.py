@@ -24,9 +24,8 @@ from components.errors import StepError
 COLUMNS = ["id", "text", "kind", "source"]
 SEED = "seed_document"  # in a document's metadata: id of the document that it was written from, and may quote
 LANGUAGE = "language"  # in a document's metadata, where curation looked at it
-TOLD = (
-    f'"{SEED}"|"{PART_OF}"|"{LANGUAGE}": "(?:[^e]|e[^n])'  # metadata that say more than that a document is in English
-)
+ENGLISH = ("en", "und")  # and what nobody could tell
+TOLD = f'"{SEED}"|"{PART_OF}"|"{LANGUAGE}": "(?:[^e]|e[^n])'  # metadata that say more than that a text is in English
 NAMES = pa.schema([pa.field("id", pa.large_string()), pa.field("source", pa.large_string())])
 
 
@@ -118,10 +117,10 @@ def _told(ids: list[str], metadata: pa.Array) -> tuple[list[str], dict[int, str]
         own = json.loads(metadata[row].as_py())
         if own.get(SEED):
             origins[row] = own[SEED]
-        elif own.get(PART_OF):
-            origins[row] = f"{own[PART_OF]['document']}#{own[PART_OF]['section']}"
-        if own.get(LANGUAGE, "en") != "en":
-            languages[row] = own[LANGUAGE]
+        elif isinstance(place := own.get(PART_OF), dict):
+            origins[row] = f"{place.get('document')}#{place.get('section')}"
+        if own.get(LANGUAGE, "en") not in ENGLISH:
+            languages[row] = str(own[LANGUAGE])
     return origins, languages
 
 
