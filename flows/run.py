@@ -104,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
         "--size",
         choices=("auto", *WIDTHS),
         help="size of the smaller model of the pair, with vocabulary, tokens, batch and learning rates to match; auto fits the "
-        "text and this machine (default: auto for your own text, params.yaml for Python's library and for profiles)",
+        "text and this machine (default: auto where --set ingestion.sources names your text, else what params.yaml says)",
     )
     parser.add_argument("--profile", metavar="NAME", help="lay profiles/NAME.yaml over params.yaml for this run")
     return parser

@@ -1,6 +1,7 @@
 """`--size`: model sizes and budgets that fit the user's text and this machine, laid under what the user has set.
 
-A run of Python's library alone keeps params.yaml, whose figures the documentation states.
+What params.yaml itself says is what `dvc repro` and a run without options do alike; so sizes follow the text by themselves only
+where the run names its text (`--set ingestion.sources=...`), and else where `--size` asks for it.
 """
 
 import os
@@ -20,13 +21,15 @@ def sized(
     """The overrides with the sizes that follow from text and machine; what params.yaml, the profile or an override sets stays.
 
     Args:
-        size: as `--size`; None leaves everything as it is for Python's library and for profiles, else means auto.
+        size: as `--size`; None means auto where an override names text of the user's and there is no profile, and else leaves
+            everything as it is.
 
     Raises:
         StepError: the parameters or the size are refused.
     """
     params = load_params(root / PARAMS_FILE, overrides, profile)
-    if size is None and (profile or not params.ingestion.names_own_text):
+    names_text = params.ingestion.names_own_text and any(_overlap("ingestion.sources", key) for key in overrides)
+    if size is None and (profile or not names_text):
         return dict(overrides)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     found = plan(text_bytes(root, params), cores, size or "auto")

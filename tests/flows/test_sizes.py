@@ -24,6 +24,13 @@ def test_the_default_run_keeps_its_parameters(home: Path) -> None:
     assert sized(home, {"seed": 2}, None, None, print) == {"seed": 2}
 
 
+def test_text_that_params_yaml_names_is_run_as_dvc_runs_it(home: Path) -> None:
+    path = home / "params.yaml"
+    path.write_text(path.read_text().replace("- path: python", "- path: texts"))
+    assert sized(home, {"seed": 2}, None, None, print) == {"seed": 2}
+    assert sized(home, {}, None, "auto", print)["small.model.hidden_size"] == 64
+
+
 def test_own_text_gets_sizes_that_fit_and_the_run_says_which(home: Path) -> None:
     said: list[str] = []
     found = sized(home, OWN, None, None, said.append)
