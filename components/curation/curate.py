@@ -37,6 +37,7 @@ from components.progress import Progress
 from components.remedies import causes
 from components.tracking import Tracker, project_home, state_folder
 
+WARN_BELOW = 0.5  # of the documents kept: a person should know by which rules the others went
 WORK = "curation"  # folder in `.phiforge`
 
 
@@ -71,6 +72,8 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
             ledger = places.enter_context(atomic_file(outputs["ledger"]))
             output = places.enter_context(atomic_directory(outputs["output"]))
             counted = _write(verdicts, output, ledger)
+            if counted["keep_fraction"] < WARN_BELOW:
+                warnings.append(causes(ledger))
             if index:
                 write_index(index, documents.sketches, documents.ids, clusters.kept & ~low, own.duplicates, earlier)
             if report:
