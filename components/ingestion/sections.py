@@ -97,7 +97,7 @@ def split(document: Document, characters: int) -> Iterator[Document]:
     if not characters or document.kind not in KINDS or len(text) <= LONG * characters:
         yield document
         return
-    pieces = cut(text, characters)
+    pieces = [piece for piece in cut(text, characters) if not text[piece.start : piece.end].isspace()]
     for number, piece in enumerate(pieces, start=1):
         place = {"document": document.id, "number": number, "parts": len(pieces), "section": piece.section}
         place |= {"heading": piece.heading} if piece.heading else {}

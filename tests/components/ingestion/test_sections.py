@@ -113,6 +113,12 @@ def test_ordinary_lengths_and_0_split_nothing() -> None:
     assert list(split(document(text), 0)) == [document(text)]
 
 
+def test_blank_lines_before_the_first_heading_are_no_part() -> None:
+    parts = list(split(document("\n" * 3000 + book(12)), 1500))
+    assert [part.metadata[PART_OF]["number"] for part in parts] == list(range(1, 13))
+    assert parts[0].text.startswith("Chapter 1\n")
+
+
 def test_a_key_of_the_source_does_not_pass_for_ours() -> None:
     (kept,) = split(document("short", part_of="a series", n=1), 1000)
     assert kept.metadata == {"source_part_of": "a series", "n": 1}
