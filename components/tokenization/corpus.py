@@ -87,7 +87,9 @@ def read_corpus(directories: list[Path], names: Path) -> Corpus:
                     sizes.append(size)
                     write(batch)
     if not sum(map(len, sizes)):
-        raise StepError(f"no document in {', '.join(map(str, directories))}; add text to ingestion.sources")
+        raise StepError(
+            f"no document in {', '.join(map(str, directories))}; the steps before dropped everything: add text to ingestion.sources"
+        )
     table = pa.ipc.open_file(pa.memory_map(str(names))).read_all()
     all_keys = np.concatenate(keys)
     return Corpus(
