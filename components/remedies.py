@@ -36,7 +36,7 @@ def causes(ledger: Path) -> str:
     told = [f"{count:,} by {rule} ({_remedy(rule, languages)})" for rule, count in rules.most_common(NAMED)]
     if len(rules) > NAMED:
         told.append(f"{sum(rules.values()) - sum(count for _, count in rules.most_common(NAMED)):,} by other rules")
-    return f"{sum(rules.values()):,} documents were dropped: {', '.join(told)}" if told else ""
+    return f"documents dropped: {sum(rules.values()):,}, of them {', '.join(told)}" if told else ""
 
 
 def _remedy(rule: str, languages: Counter[str]) -> str:

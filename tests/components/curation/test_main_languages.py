@@ -85,7 +85,7 @@ def test_languages_that_are_named_are_kept_alone(tmp_path: Path) -> None:
     assert languages(kept) == {"en"}
     assert summary["languages"] == {"shares": {}, "kept": ["en"], "by": "curation.language.keep", "note": ""}
     assert summary["warnings"][-1] == (
-        "30 documents were dropped: 30 by language (not in a language to keep; to keep de: --set curation.language.keep=[de])"
+        "documents dropped: 30, of them 30 by language (not in a language to keep; to keep de: --set curation.language.keep=[de])"
     )
 
 

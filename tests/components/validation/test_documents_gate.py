@@ -121,7 +121,7 @@ def test_a_failed_gate_says_what_was_dropped_before_and_how_to_keep_it(
     with pytest.raises(StepError) as raised:
         gate("curated", documents(12), ledger=tmp_path / "ledger.parquet", min_documents=50)
     told = (
-        "102 documents were dropped: 95 by language (not in a language to keep; to keep de, fr: --set "
+        "documents dropped: 102, of them 95 by language (not in a language to keep; to keep de, fr: --set "
         "curation.language.keep=[de, fr]), 4 by gopher_quality.min_doc_words (to loosen it: --set "
         "curation.web.gopher_quality.min_doc_words=VALUE), 2 by min_chars (to loosen it: --set curation.min_chars=VALUE), "
         "1 by other rules"
