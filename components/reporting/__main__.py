@@ -21,9 +21,6 @@ COMMAND = Command(
         Argument("scores", "scores directories of components.benchmarking, one a model", many=True),
         Argument("training", "summaries of components.training (train_NAME.json)", required=False, many=True),
         Argument("curves", "curves of components.training (NAME.csv)", required=False, many=True),
-        Argument(
-            "data", "summaries of the steps that made the data, whose warnings it repeats", required=False, many=True
-        ),
         Argument("transfer", "transfer.json of components.transfer", required=False),
         Argument("model", "checkpoint directory of the model to describe and to register", required=False),
         Argument("ingestion", "summary of components.ingestion: documents that were read", required=False),

@@ -19,6 +19,7 @@ from components.reporting.tables import markdown
 from components.reporting.words import sentences
 from components.tracking import Tracker
 
+WARNING = ("curation", "tokenization")  # steps whose summaries say what a person should know
 PROMOTED, WAITING = "champion", "candidate"
 
 
@@ -35,7 +36,7 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     """
     settings, checkpoint = params.reporting, inputs.get("model")
     case = read_case(inputs["scores"], inputs.get("training"), inputs.get("curves"), inputs.get("transfer"), checkpoint)
-    case = replace(case, notes=read_notes(inputs.get("data") or []))
+    case = replace(case, notes=read_notes([path for step in WARNING if (path := inputs.get(step))]))
     gate = judge(case, settings.max_loss_over_control)
     facts = own_text(inputs, case)
     text = facts | {"sentences": sentences(facts, case.subject)}

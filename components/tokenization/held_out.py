@@ -16,12 +16,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from components.documents import KINDS
+from components.documents import GENERATED, KINDS
 from components.errors import StepError
 from components.params import TokenizationParams
 from components.tokenization.corpus import Corpus
 
-OWN = ("web", "prose", "code")  # what the user has brought; the other kinds are generated
+OWN = tuple(kind for kind in KINDS if kind not in GENERATED)  # what the user has brought
 LARGEST_SHARE = 10  # of a kind, one part in so many is held out by the floor at most
 
 

@@ -89,8 +89,6 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         put_json(tmp_path / f"reports/scores/{name}/scores.json", scores)
         table = examples(name, {"addition": (first, 100), "analogy": (second, 50)})
         pq.write_table(table, tmp_path / f"reports/scores/{name}/examples.parquet")
-    for step in ("curate", "tokenize"):
-        put_json(tmp_path / f"reports/{step}.json", {"warnings": []})
     put_json(
         tmp_path / "models/grown/transfer.json",
         {

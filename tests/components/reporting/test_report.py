@@ -255,8 +255,8 @@ def test_the_report_shows_shares_of_training_tokens_and_losses_by_kind(arguments
 def test_the_report_repeats_what_the_data_steps_warn_of(arguments: Any) -> None:
     warning = "the corpus is in de: English exercises step aside"
     Path("reports/curate.json").write_text(json.dumps({"documents_kept": 3, "warnings": [warning]}), encoding="utf-8")
-    Path("reports/tokenize.json").write_text(json.dumps({"warnings": []}), encoding="utf-8")
-    arguments[0]["data"] = [Path("reports/curate.json"), Path("reports/tokenize.json")]
+    Path("reports/tokenize.json").write_text(json.dumps({"by_kind": {}, "warnings": []}), encoding="utf-8")
+    arguments[0].update(curation=Path("reports/curate.json"), tokenization=Path("reports/tokenize.json"))
     write(arguments)
     assert f"| curate | {warning} |" in (arguments[1]["output"] / "leaderboard.md").read_text(encoding="utf-8")
     assert warning in (arguments[1]["output"] / "index.html").read_text(encoding="utf-8")
