@@ -62,14 +62,19 @@ def _write_tokenizer(path: Path, vocabulary: int) -> None:
 
 
 def library_tokens(folder: Path, vocabulary: int = 2048) -> Path:
-    """Tokens of the running Python's own library (source and documentation), made by our ingestion, curation and
-    tokenization; kept in `folder` and taken from there the next time."""
+    """Tokens of the running Python's own library: source and documentation, each passed over once."""
+    return text_tokens(folder, "python", vocabulary)
+
+
+def text_tokens(folder: Path, source: str | Path, vocabulary: int) -> Path:
+    """Tokens of a source of text, made by our ingestion, curation and tokenization; kept in `folder` and taken from there the
+    next time."""
     tokens = folder / f"tokens-{vocabulary}"
     if (tokens / MANIFEST).is_file():
         return tokens
     folder.mkdir(parents=True, exist_ok=True)
     raw, curated = folder / "raw", folder / "curated"
-    sources = json.dumps([{"path": "python", "kind": "auto", "license": "PSF-2.0"}])
+    sources = json.dumps([{"path": str(source), "license": "PSF-2.0" if source == "python" else "unknown"}])
     _step("ingestion", "--set", f"ingestion.sources={sources}", "--output", raw)
     _step("curation", "--documents", raw, "--output", curated, "--ledger", folder / "ledger.parquet")
     passes = "tokenization.epochs={prose: 1.0, code: 1.0}"

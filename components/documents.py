@@ -23,6 +23,7 @@ from components.files import atomic_file, not_a_file
 
 KINDS = ("web", "prose", "code", "textbook", "exercise")
 GENERATED = frozenset({"textbook", "exercise"})  # kinds that the pipeline writes itself; the others are people's text
+PART_OF = "part_of"  # in the metadata of a part of a long text: which part of which text it is
 
 DOCUMENT = pa.schema(
     [

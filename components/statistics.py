@@ -66,6 +66,27 @@ def mean(values: ArrayLike) -> Estimate:
     return Estimate(math.fsum(x) / len(x), stderr, len(x))
 
 
+def ratio(numerators: ArrayLike, denominators: ArrayLike) -> Estimate:
+    """Sum over sum, such as nats per token over sequences, with the standard error of the linearised ratio.
+
+    Sequences are independent of one another, the tokens within one are not, so a sequence is the unit. Where all
+    denominators are equal it is the standard error of the mean.
+
+    Args:
+        numerators, denominators: of each unit; units whose denominator is 0 are left out.
+
+    Raises:
+        StepError: there is no unit.
+    """
+    under = np.asarray(denominators, dtype=np.float64)
+    x, under = _vector(np.asarray(numerators, dtype=np.float64)[under != 0]), under[under != 0]
+    value, n = float(x.sum() / under.sum()), len(x)
+    if n < 2:
+        return Estimate(value, None, n)
+    spread = float(((x - value * under) ** 2).sum())
+    return Estimate(value, math.sqrt(spread * n / (n - 1)) / float(under.sum()), n)
+
+
 def macro(parts: Sequence[Estimate]) -> Estimate:
     """Plain mean over independent tasks; its standard error is sqrt(sum of squares) / tasks.
 

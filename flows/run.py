@@ -16,10 +16,12 @@ from typing import Any
 
 from components.errors import StepError
 from components.params import PARAMS_FILE, load_params, parse_overrides
+from components.params.sizing import WIDTHS
 from flows import events, settings
 from flows.definitions import DEFINITIONS, PIPELINE
 from flows.screen import Screen, closing_screen
 from flows.server import connect
+from flows.sizes import sized
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -32,6 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         overrides = parse_overrides(arguments.set)
         load_params(root / PARAMS_FILE, overrides, arguments.profile)
+        overrides = sized(root, overrides, arguments.profile, arguments.size, print)
         settings.configure(root)
         # Prefect reads its settings when it is imported. The terminal is ours; its logs still go to its server.
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
@@ -96,6 +99,12 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar="SECTION.KEY=VALUE",
         help="override one parameter for this run, which then works in a workspace of its own; repeatable",
+    )
+    parser.add_argument(
+        "--size",
+        choices=("auto", *WIDTHS),
+        help="size of the smaller model of the pair, with vocabulary, tokens, batch and learning rates to match; auto fits the "
+        "text and this machine (default: auto where --set ingestion.sources names your text, else what params.yaml says)",
     )
     parser.add_argument("--profile", metavar="NAME", help="lay profiles/NAME.yaml over params.yaml for this run")
     return parser

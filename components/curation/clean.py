@@ -6,6 +6,7 @@ Its result is a folder:
 - `drops.parquet`: what doesn't, as rows of the ledger
 - `sketches.npy`: MinHash sketches of the documents, for deduplication
 - `lengths.npy`: their characters, for the strata of the sample that is labelled
+- `foreign.npy`: which of them are in another language than English
 - `figures.json`: what was counted, and the items of benchmarks that were found
 """
 
@@ -38,7 +39,7 @@ from components.params import CurationParams, LanguageParams
 
 STEP = "curation"
 DOCUMENTS, DROPS, SKETCHES, FIGURES = "documents.parquet", "drops.parquet", "sketches.npy", "figures.json"
-LENGTHS = "lengths.npy"
+LENGTHS, FOREIGN = "lengths.npy", "foreign.npy"
 OWN = ("cluster_size", "language", "lines_removed", "raw_id", "redacted")  # keys of the metadata that curation writes
 DETAIL = 400  # characters of a sentence in the ledger, at most
 REMEDY = "run the step that wrote it again"
@@ -94,14 +95,14 @@ def _stamp(path: Path) -> tuple[int, ...]:
 
 def clean(unit: RowGroup, folder: Path) -> None:
     """Write the result of a row group into a folder."""
-    rows_in, checked, redacted, hits, lengths, counts = 0, 0, Counter(), [], [], []
+    rows_in, checked, redacted, hits, lengths, foreign, counts = 0, 0, Counter(), [], [], [], []
     sketches = [sketch([], unit.params.duplicates)]
     index = _index(unit.benchmarks) if unit.benchmarks else None
     with (
         pq.ParquetWriter(folder / DOCUMENTS, DOCUMENT, compression="zstd") as writer,
         LedgerWriter(folder / DROPS) as ledger,
     ):
-        for rows in _portions(_read(unit)):
+        for rows in _portions(read_rows(unit)):
             kept, rules, rows_in = [], [], rows_in + len(rows)
             for row, (verdict, found) in zip(rows, judge(rows, unit.params, index), strict=True):
                 checked += found is not None
@@ -113,17 +114,19 @@ def clean(unit: RowGroup, folder: Path) -> None:
                 else:
                     kept.append(verdict)
                     lengths.append(len(verdict.text))
+                    foreign.append(language.is_foreign(verdict.metadata.get("language")))
                     redacted.update(verdict.metadata.get("redacted", {}))
             counts += count_rows(rows, rules)
             writer.write_table(pa.Table.from_pylist([document.row() for document in kept], schema=DOCUMENT))
             sketches.append(sketch([document.text for document in kept], unit.params.duplicates))
     save_sketches(folder / SKETCHES, np.concatenate(sketches))
     save_array(folder / LENGTHS, np.array(lengths, dtype=np.int64))
+    save_array(folder / FOREIGN, np.array(foreign, dtype=bool))
     figures = {"documents": rows_in, "checked": checked, "redacted": redacted, "hits": hits, "counts": counts}
     write_json(folder / FIGURES, figures)
 
 
-def _read(unit: RowGroup) -> pa.Table:
+def read_rows(unit: RowGroup) -> pa.Table:
     """The rows of a unit, as the contract of documents has them.
 
     Raises:
@@ -181,15 +184,18 @@ def judge(
     texts = [repair(row["text"], row["kind"]) for row in rows]
     languages = language.verdicts(texts, kinds, params.language)
     failures = [
-        _foreign(found, params.language)
+        _foreign(found, row["kind"], params.language)
         or first_failure(text, row["kind"], params)
         or (code.first_failure(text, row["source"], params.code, said) if row["kind"] in params.code.kinds else None)
         for row, said, text, found in zip(rows, own, texts, languages, strict=True)
     ]
     of_web = [index for index, kind in enumerate(kinds) if kind in params.web.kinds and not failures[index]]
     removed = [0] * len(rows)  # lines
-    for index, verdict in zip(of_web, web.judge([texts[index] for index in of_web], params.web), strict=True):
-        failures[index], texts[index], removed[index] = verdict.failure, verdict.text, verdict.lines_removed
+    for spoken in sorted({language.of(languages[index]) for index in of_web}):
+        these = [index for index in of_web if language.of(languages[index]) == spoken]
+        rules = language.web_rules(params.web, spoken)
+        for index, verdict in zip(these, web.judge([texts[index] for index in these], rules), strict=True):
+            failures[index], texts[index], removed[index] = verdict.failure, verdict.text, verdict.lines_removed
     passed = [index for index, failure in enumerate(failures) if not failure]
     hits: list[list[Hit] | None] = [None] * len(rows)
     if benchmarks:
@@ -231,9 +237,9 @@ def _contaminated(hit: Hit) -> Failure:
     return Failure(f"contaminated_{hit.rule}", hit.value, hit.threshold, detail)
 
 
-def _foreign(found: tuple[str, float] | None, params: LanguageParams) -> Failure | None:
+def _foreign(found: tuple[str, float] | None, kind: str, params: LanguageParams) -> Failure | None:
     """The failure of a text in another language than those that stay."""
-    if not found or not params.keep:
+    if not found or not params.keep or kind not in params.kinds:
         return None
     name, probability = found
     if name not in params.keep:

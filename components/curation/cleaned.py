@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.curation.clean import DOCUMENTS, FIGURES, LENGTHS, SKETCHES
+from components.curation.clean import DOCUMENTS, FIGURES, FOREIGN, LENGTHS, SKETCHES
 from components.curation.duplicates import ids as document_ids
 from components.curation.duplicates.sketches import SketchFiles
 from components.documents import KINDS
@@ -22,6 +22,7 @@ class Cleaned:
         starts: int64 (results + 1,): position of the first document of each; the last is the number of all.
         ids: uint64 (documents, 2), packed.
         kinds: int8 (documents,): places in `components.documents.KINDS`.
+        foreign: bool (documents,): in another language than English, as far as it was looked at.
         sketches: of all.
     """
 
@@ -37,6 +38,8 @@ class Cleaned:
             block = slice(start, start + table.num_rows)
             self.ids[block] = document_ids.pack(table["id"].to_pylist())
             self.kinds[block] = [places[kind] for kind in table["kind"].to_pylist()]
+        parts = [np.load(folder / FOREIGN, allow_pickle=False) for folder in self.folders]
+        self.foreign = np.concatenate([np.zeros(0, dtype=bool), *parts])
         self.sketches = SketchFiles([folder / SKETCHES for folder in self.folders])
 
     def __len__(self) -> int:

@@ -1,7 +1,8 @@
 """Curation: repair, judge by rules, redact, score, drop what teaches little and what is there twice. Every drop stands in the
 ledger.
 
-In phases. Row groups are repaired and judged in parallel (`clean`). A sample of what is left is labelled, a classifier learns
+In phases. Where the parameters name no languages to keep, a sample says which ones the corpus is in (`main_languages`). Row
+groups are repaired and judged in parallel (`clean`). A sample of what is left is labelled, a classifier learns
 from the labels, and scores all documents in parallel (`scoring`). The results of both stay until nobody has used them for two
 weeks (`work`), so a killed run goes on, and a threshold moves without scoring again. Then it is decided over all documents
 which go for their value and which as duplicates, and documents and ledger are written, in the order of the sources.
@@ -9,6 +10,7 @@ which go for their value and which as duplicates, and documents and ledger are w
 
 from collections import Counter
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from components.curation.duplicates.clusters import Clusters, find
 from components.curation.duplicates.index import Index, write_index
 from components.curation.duplicates.sketches import algorithm
 from components.curation.language import check_languages
+from components.curation.main_languages import Languages, asks_corpus, languages_of
 from components.curation.page import figures, read_raw, samples, token_rates, write_page
 from components.curation.scoring import score
 from components.curation.verdicts import Verdicts, low_values
@@ -31,8 +34,10 @@ from components.errors import StepError
 from components.files import atomic_directory, atomic_file, scratch_directory, sha256_file, write_json
 from components.params import CurationParams, Params
 from components.progress import Progress
+from components.remedies import causes
 from components.tracking import Tracker, project_home, state_folder
 
+WARN_BELOW = 0.5  # of the documents kept: a person should know by which rules the others went
 WORK = "curation"  # folder in `.phiforge`
 
 
@@ -48,13 +53,18 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
     drop_unused(folder)
     with scratch_directory(folder.resolve()) as scratch:
         units = row_groups(inputs["documents"], own, _saved(benchmarks, scratch / "benchmarks"))
-        work = Work(folder, params.engine, Progress(2 * len(units)))
+        phases = 2 + asks_corpus(own.language)
+        work = Work(folder, params.engine, Progress(phases * len(units)))
+        languages = languages_of(units, work, own.language)
+        own = own.model_copy(update={"language": own.language.model_copy(update={"keep": languages.kept})})
+        units = {name: replace(unit, params=own) for name, unit in units.items()}
         documents = Cleaned(work.map("clean", _facts_of_cleaning(own, benchmarks, scratch), units, clean))
         scores, education = score(documents, work, own.education, params.seed)
         low = low_values(documents, scores, own)
         clusters = _clusters(documents, np.where(low, np.nan, scores), own, scratch, earlier)
         verdicts = Verdicts(documents, scores, low, clusters, own)
-        found = _found(documents, benchmarks)
+        found = _found(documents, benchmarks) | {"languages": languages.record()}
+        warnings = _warnings(languages, education)
         # All is written before anything takes its place. The index last: what stands in it would go as known already, if
         # this run had to be started again.
         with ExitStack() as places:
@@ -62,6 +72,8 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
             ledger = places.enter_context(atomic_file(outputs["ledger"]))
             output = places.enter_context(atomic_directory(outputs["output"]))
             counted = _write(verdicts, output, ledger)
+            if counted["keep_fraction"] < WARN_BELOW:
+                warnings.append(causes(ledger))
             if index:
                 write_index(index, documents.sketches, documents.ids, clusters.kept & ~low, own.duplicates, earlier)
             if report:
@@ -69,7 +81,17 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
                 _write_report(report, content, verdicts, inputs["documents"], params)
     if outputs.get("report"):
         tracker.artifact(outputs["report"], "curation")
-    return counted | _flat(education, found)
+    for warning in warnings:
+        print(f"note: {warning}", flush=True)
+    return counted | _flat(education, found) | {"warnings": warnings}
+
+
+def _warnings(languages: Languages, education: dict[str, Any]) -> list[str]:
+    """What a person should know of how the corpus was curated."""
+    skipped = [
+        f"{kind} is not filtered by educational value: {reason}" for kind, reason in education["skipped"].items()
+    ]
+    return [note for note in (languages.note(), *skipped) if note]
 
 
 def _earlier(params: CurationParams, index: Path | None) -> Index | None:
@@ -152,7 +174,10 @@ def _write(verdicts: Verdicts, output: Path, ledger_file: Path) -> dict[str, Any
     rows_in = sum(documents.figures(number)["documents"] for number in range(len(documents.folders)))
     check_balance(STEP, rows_in, writer.rows, ledger.rows)
     if not writer.rows:
-        raise StepError(f"no document of {rows_in:,} is left; first drops: {_first(ledger_file)}; loosen curation.*")
+        raise StepError(
+            f"no document of {rows_in:,} is left; {causes(ledger_file)}; first drops: {_first(ledger_file)}; add other text to "
+            "ingestion.sources or change these parameters"
+        )
     return {
         "documents_in": rows_in,
         "documents_kept": writer.rows,
@@ -194,6 +219,12 @@ def _flat(education: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
     checked = found["decontamination"]
     return {
         "redacted": found["redacted"],
-        "education": {"state": education["state"], "labels": education.get("labels", 0), "held_out": measured},
+        "languages": found["languages"],
+        "education": {
+            "state": education["state"],
+            "labels": education.get("labels", 0),
+            "held_out": measured,
+            "skipped": sorted(education["skipped"]),
+        },
         "decontamination": {"state": checked["state"], "documents_hit": checked["documents_hit"]},
     }

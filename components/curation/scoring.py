@@ -35,40 +35,50 @@ def score(documents: Cleaned, work: Work, params: EducationParams, seed: int) ->
     """The values of all documents, and what is to be told of them.
 
     Returns:
-        float32 (documents,), 0 to 5; all NaN where there are fewer documents than a classifier can learn from.
-        `state`, and where there is a classifier `labels` (how many), `provenance` (of the labels) and `kinds` (held-out
-        figures, a kind).
+        float32 (documents,), 0 to 5; NaN where it isn't known: of all where there are fewer documents than a classifier can
+        learn from, of a kind whose classifier does not meet its annotator, and of languages that the annotator cannot read.
+        `state`, `skipped` (why, by kind that is not filtered) and where there is a classifier `labels` (how many),
+        `provenance` (of the labels) and `kinds` (held-out figures, a kind).
 
     Raises:
-        StepError: the labels cannot be had, or the classifier doesn't meet its gates.
+        StepError: the labels cannot be had.
     """
-    positions, ids, kinds = _sample(documents, params.sample, seed)
+    unread = documents.foreign if params.annotator == "heuristic" else np.zeros(len(documents), dtype=bool)
+    present = [KINDS[code] for code in np.unique(documents.kinds).tolist()]
+    positions, ids, kinds = _sample(documents, unread, params.sample, seed)
     if len(ids) < LEAST:
-        return np.full(len(documents), np.nan, dtype=np.float32), {
-            "state": f"not scored: {len(ids)} different documents, and {LEAST} are needed to learn from"
-        }
+        others = f" ({unread.sum():,} in other languages than English, which the heuristic annotator cannot judge)"
+        reason = f"{len(ids)} different documents{others if unread.any() else ''}, and {LEAST} are needed to learn from"
+        skipped = {kind: reason for kind in present if kind in params.min_value}
+        return np.full(len(documents), np.nan, dtype=np.float32), {"state": f"not scored: {reason}", "skipped": skipped}
     texts = [text[:READ] for text in documents.texts(positions)]
     labels = annotate(texts, ids, kinds, params, work.folder)
     known = np.flatnonzero(~np.isnan(labels.values)).tolist()
     classifier, report = fit(
         [texts[i] for i in known], [kinds[i] for i in known], labels.values[known], seed, params, labels.identity
     )
-    report.check(params)
+    skipped = report.unreliable(present, params)
     with scratch_directory(work.folder) as scratch:
         draft = scratch / "classifier.npz"
         classifier.save(draft)
         # Under its content: runs may be side by side.
         path = draft.replace(work.folder / f"classifier-{sha256_file(draft)[:20]}.npz")
     told = {"state": "scored", "labels": len(known), "provenance": labels.provenance, "kinds": report.as_dict()}
-    return _score_all(documents, work, path), told | {"classifier": path.name}
+    values = _score_all(documents, work, path)
+    values[unread | np.isin(documents.kinds, [KINDS.index(kind) for kind in skipped])] = np.nan
+    return values, told | {"classifier": path.name, "skipped": skipped}
 
 
-def _sample(documents: Cleaned, count: int, seed: int) -> tuple[np.ndarray, list[str], list[str]]:
-    """Positions, ids and kinds of the documents to label, by position. A text in several kinds is of the first in KINDS."""
+def _sample(documents: Cleaned, unread: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, list[str], list[str]]:
+    """Positions, ids and kinds of the documents to label, by position. A text in several kinds is of the first in KINDS.
+
+    Args:
+        unread: bool (documents,), which ones cannot be labelled.
+    """
     sample = Sample(count, seed)
-    for number in range(len(documents.folders)):
-        ids, kinds, lengths = documents.strata(number)
-        sample.add(ids, [stratum(kind, length) for kind, length in zip(kinds, lengths, strict=True)])
+    for number, start in enumerate(documents.starts[:-1].tolist()):
+        rows = [row for row in zip(*documents.strata(number), unread[start:], strict=False) if not row[3]]
+        sample.add([row[0] for row in rows], [stratum(kind, length) for _, kind, length, _ in rows])
     first = dict.fromkeys(sample.ids(), (len(KINDS), 0))  # place of the kind, and position
     for number, start in enumerate(documents.starts[:-1].tolist()):
         ids, kinds, _ = documents.strata(number)

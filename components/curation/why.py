@@ -153,13 +153,16 @@ def _figures(document: Document, given: argparse.Namespace, params: CurationPara
     kind = document.kind
     text = repair(document.text, kind)
     yield f"{'rule':<40} {'figure':>10} {'threshold':>14}"
+    params = _as_the_run(given, params)
     ((spoken),) = language.verdicts([text], [kind], params.language)
     if spoken:
-        wrong = bool(params.language.keep) and spoken[0] not in params.language.keep
+        held_against = bool(params.language.keep) and kind in params.language.kinds
+        wrong = held_against and spoken[0] not in params.language.keep
         stays = ", ".join(params.language.keep) or "all"
         yield f"{'language':<40} {spoken[0]:>10} {'stay: ' + stays:>14}{'  FAILS' if wrong else ''}"
-        if params.language.keep and not wrong:
+        if held_against and not wrong:
             yield _line(Check("language_probability", spoken[1], params.language.min_probability, True, ""))
+    params = params.model_copy(update={"web": language.web_rules(params.web, language.of(spoken))})
     for check in held([replace(document, text=text)], params)[0]:
         yield _line(check)
     text, removed = _without_lines(text, kind, params)
@@ -169,6 +172,15 @@ def _figures(document: Document, given: argparse.Namespace, params: CurationPara
     if redacted:
         yield "redacted: " + ", ".join(f"{name} {count}" for name, count in sorted(redacted.items()))
     yield from _value(text[:READ], kind, given, params)
+
+
+def _as_the_run(given: argparse.Namespace, params: CurationParams) -> CurationParams:
+    """The parameters with the languages that the last run has kept, where they name none."""
+    path = given.report / "curation.json"
+    if params.language.keep or not path.is_file():
+        return params
+    kept = read_json(path, "--report names the report of the last run").get("languages", {}).get("kept", [])
+    return params.model_copy(update={"language": params.language.model_copy(update={"keep": kept})})
 
 
 def _value(text: str, kind: str, given: argparse.Namespace, params: CurationParams) -> Iterator[str]:

@@ -28,7 +28,7 @@ from components.progress import Progress
 Unit = TypeVar("Unit")
 
 UNUSED = 14 * 86400  # seconds after which results that no run has used are removed
-RESULTS = re.compile(r"(clean|score)-[0-9a-f]{20}|classifier-[0-9a-f]{20}\.npz")
+RESULTS = re.compile(r"(languages|clean|score)-[0-9a-f]{20}|classifier-[0-9a-f]{20}\.npz")
 SEAL = "whole.json"  # in each result
 COMPONENTS = Path(__file__).parent.parent
 CODE = ("curation/**/*.py", "curation/**/*.md", "addresses.py", "documents.py", "shingles.py", "ngrams.py")

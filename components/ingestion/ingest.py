@@ -12,7 +12,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from components.documents import Document, DocumentWriter
+from components.documents import PART_OF, Document, DocumentWriter
 from components.engine import map_shards
 from components.errors import StepError
 from components.files import atomic_directory
@@ -22,6 +22,7 @@ from components.ingestion.quarantine import Quarantine
 from components.ingestion.readers import EXPECTED, Limits, read_file
 from components.ingestion.readers.hub import is_hub, parse
 from components.ingestion.remote import is_remote
+from components.ingestion.sections import split
 from components.params import Params, Source
 from components.progress import Progress
 from components.tracking import Tracker
@@ -51,13 +52,17 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
                     writer.write(item)
                     counts[f"documents.{item.kind}"] += 1
                     counts[f"bytes.{item.kind}"] += len(item.text.encode())
+                    counts["split"] += item.metadata.get(PART_OF, {}).get("number") == 1
                     taken[id(source)] += 1
                     if not _wants(source, taken):
                         break
                 progress.update(done, documents=writer.rows)
         if not writer.rows:
             reasons = _printable("; ".join(f"{q['file']}: {q['reason']}" for q in quarantine.first[:3]))
-            raise StepError(f"no document could be read from the sources, {quarantine.rows} quarantined ({reasons})")
+            raise StepError(
+                f"no document could be read from the sources, {quarantine.rows} quarantined ({reasons}); correct these files or "
+                "name other text in ingestion.sources"
+            )
     for entry in quarantine.first:
         place = entry["file"] + (f":{entry['line']}" if entry["line"] else "")
         print(_printable(f"quarantined: {place}: {entry['reason']}"))
@@ -113,7 +118,7 @@ def _batches(params: Params) -> list[list[SourceFile]]:
             batches[-1].append(file)
             size += BATCH_BYTES if alone else file.size
     if not batches:
-        raise StepError(f"ingestion.sources hold no readable file; expected {EXPECTED}")
+        raise StepError(f"ingestion.sources hold no readable file; expected {EXPECTED}; name other text there")
     return batches
 
 
@@ -128,27 +133,33 @@ def _is_large(file: SourceFile) -> bool:
 
 def _read(batches: list[list[SourceFile]], params: Params) -> Iterator[list[Any] | Iterator[Any]]:
     """Documents and quarantine rows of each batch, in order."""
-    read = partial(read_batch, max_chars=params.ingestion.max_document_chars)
+    own = params.ingestion
+    limits = {"max_chars": own.max_document_chars, "part_chars": own.part_chars}
+    read = partial(read_batch, **limits)
     for alone, group in groupby(batches, key=lambda batch: _is_large(batch[0])):
         if alone:
-            yield from (_stream(batch, params.ingestion.max_document_chars) for batch in group)
+            yield from (_stream(batch, **limits) for batch in group)
         else:
             group = list(group)
             for batch, items in zip(group, map_shards(read, group, params.engine), strict=True):
-                yield _stream(batch, params.ingestion.max_document_chars) if items is None else items
+                yield _stream(batch, **limits) if items is None else items
 
 
-def _stream(batch: list[SourceFile], max_chars: int) -> Iterator[Document | dict[str, Any]]:
+def _stream(batch: list[SourceFile], max_chars: int, part_chars: int) -> Iterator[Document | dict[str, Any]]:
     for file in batch:
+        whole = file.source.path == "python"  # the library's reader has split it already
         for item in read_file(file, Limits(max_chars)):
-            yield item if isinstance(item, Document) else item.row()
+            if isinstance(item, Document):
+                yield from [item] if whole else split(item, part_chars)
+            else:
+                yield item.row()
 
 
-def read_batch(batch: list[SourceFile], max_chars: int) -> list[Document | dict[str, Any]] | None:
+def read_batch(batch: list[SourceFile], max_chars: int, part_chars: int) -> list[Document | dict[str, Any]] | None:
     """Everything of one batch of files: documents, and quarantine rows as dicts. None where it is far more than the
     files' sizes let expect, as of a bomb: then it must be streamed."""
     items, held = [], 0
-    for item in _stream(batch, max_chars):
+    for item in _stream(batch, max_chars, part_chars):
         items.append(item)
         row = item.row() if isinstance(item, Document) else item
         held += ITEM_CHARS + sum(len(value) for value in row.values() if isinstance(value, str))
@@ -159,6 +170,7 @@ def read_batch(batch: list[SourceFile], max_chars: int) -> list[Document | dict[
 
 def _summary(documents: int, counts: Counter[str], quarantine: Quarantine) -> dict[str, Any]:
     summary: dict[str, Any] = {"documents": documents, "megabytes": 0.0, "quarantined": quarantine.rows}
+    summary["texts_split"] = counts.pop("split", 0)  # long texts that became several documents
     for name, count in sorted(counts.items()):
         unit, kind = name.split(".")
         if unit == "bytes":

@@ -104,7 +104,9 @@ def _walk(root: Path, follow: bool) -> list[Path]:
     """
 
     def refuse(error: OSError) -> None:
-        raise StepError(f"{error.filename} cannot be listed ({error.strerror})")
+        raise StepError(
+            f"{error.filename} cannot be listed ({error.strerror}); permit it, or leave it out of ingestion.sources"
+        )
 
     found: list[Path] = []
     seen: set[tuple[int, int]] = set()
@@ -151,7 +153,7 @@ class KnownHashes:
         except OSError as error:
             if is_scarcity(error):
                 raise StepError(
-                    f"{path} cannot be hashed ({error.strerror}); start again when that is mended"
+                    f"{path} cannot be hashed ({error.strerror}); permit it, or leave it out of ingestion.sources"
                 ) from error
             return f"unreadable: {error.strerror}"
         return self._new[key]
@@ -182,7 +184,7 @@ def take(params: Params) -> dict[str, Any]:
     hashes.save()
     if not any(entry["files"] for entry in sources):
         named = ", ".join(repr(entry["path"]) for entry in sources)
-        raise StepError(f"ingestion.sources: no readable file in {named}; expected {EXPECTED}")
+        raise StepError(f"ingestion.sources: no readable file in {named}; expected {EXPECTED}; name other text there")
     return {"sources": sources}
 
 

@@ -96,7 +96,7 @@ def list_remote(url: str) -> list[tuple[str, int, str]]:
             "correct it, or what it needs in the environment, or install its file system"
         ) from error
     if not found:
-        raise StepError(f"ingestion.sources: nothing lies at {public(url)}")
+        raise StepError(f"ingestion.sources: nothing lies at {public(url)}; correct the address there")
     return [
         (public(system.unstrip_protocol(name)), int(info.get("size") or 0), _version(info))
         for name, info in sorted(found.items())

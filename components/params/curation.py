@@ -16,7 +16,15 @@ Language = Annotated[str, Field(pattern="^[a-z]{2,3}$")]  # ISO 639
 
 
 class LanguageParams(Section):
-    keep: list[Language] = Field(["en"], description="ISO 639 codes of the languages that stay; empty keeps all")
+    keep: list[Language] = Field(
+        [],
+        description="ISO 639 codes of the languages to keep, such as [en, de]; empty keeps the corpus's main languages",
+    )
+    min_share: Fraction = Field(
+        0.2,
+        description="Share of the text's bytes that makes a language one of the corpus's main languages; 0 keeps every "
+        "language. Only used where keep is empty",
+    )
     min_probability: Fraction = Field(0.65, description="Probability of that language, at least, as FineWeb asks")
     kinds: list[Literal["web", "prose", "textbook"]] = Field(
         ["web"], description="Kinds that are judged; code never is"

@@ -61,20 +61,43 @@ class IngestionParams(Section):
     sources: list[Source] = Field(
         [Source(path="python", license="PSF-2.0")], min_length=1, description="Where text comes from"
     )
-    max_document_chars: int = Field(
-        2_000_000, ge=1_000, le=50_000_000, description="A longer text is quarantined: it is a dump, not a document"
+    part_chars: int = Field(
+        8_000,
+        ge=0,
+        le=1_000_000,
+        description="Texts of more than four times this many characters become parts of about this length, cut at headings "
+        "or paragraphs; 0 keeps every text whole",
     )
+    max_document_chars: int = Field(
+        64_000_000,
+        ge=1_000,
+        le=200_000_000,
+        description="Texts of more characters than this are quarantined before they are split",
+    )
+
+    @property
+    def names_own_text(self) -> bool:
+        """Whether a source names text of the user's, beside Python's own library."""
+        return any(source.path != "python" for source in self.sources)
 
 
 class ValidationParams(Section):
-    min_documents: int = Field(50, ge=1, description="Fewer documents than this fail the gate")
-    min_megabytes: float = Field(0.05, ge=0, description="Less text than this fails the gate (MB of UTF-8)")
+    min_documents: int = Field(
+        2,
+        ge=1,
+        description="Fewer documents than this fail the gate; two are the least to learn from one and measure on another",
+    )
+    min_megabytes: float = Field(0.01, ge=0, description="Less text than this fails the gate (MB of UTF-8)")
     max_duplicate_fraction: Fraction = Field(0.5, description="More exact duplicates among raw documents fail the gate")
     max_invalid_fraction: Fraction = Field(
         0.01,
         description="Share of texts that may be blank or wrongly decoded; ids, kinds and provenance must hold always",
     )
-    min_tokens: int = Field(20_000, ge=1, description="Fewer training tokens than this fail the gate")
+    min_tokens: int = Field(
+        2_000,
+        ge=1,
+        description="Fewer training tokens than this fail the gate; whether they are enough for a budget says training.max_epochs",
+    )
     min_bytes_per_token: float = Field(1.2, ge=1, le=20, description="A tokenizer that compresses less fails the gate")
 
 
@@ -93,9 +116,21 @@ class TokenizationParams(Section):
         1, ge=1, le=65_536, description="Rounds the model's vocabulary up: 1024 makes CodeGen's 50,295 entries 51,200"
     )
     validation_fraction: float = Field(0.02, gt=0, le=0.5, description="Share of documents, by hash, held out for loss")
+    validation_kilobytes: float = Field(
+        16.0,
+        ge=0,
+        description="Least held-out text, in kB, of each of web, prose and code, up to a tenth of the kind; 0 leaves it to "
+        "validation_fraction",
+    )
     epochs: dict[Kind, Annotated[float, Field(ge=0, le=16)]] = Field(
         {"web": 1, "prose": 1, "code": 0.15, "textbook": 1, "exercise": 3},
         description="Passes over each kind, or with weights at most so many; a fraction takes that share of its tokens",
+    )
+    own_share: Fraction | None = Field(
+        None,
+        description="Least share of the training tokens for your own text (web, prose, code), which is then read whole at least "
+        "once; textbooks and exercises give way. Empty: 0.7, or 0 where Python's library is the only source; 0 leaves it to "
+        "epochs; weights come before it",
     )
     weights: dict[str, Annotated[float, Field(ge=0)]] = Field(
         {}, description="Share of the tokens that each kind gets, of their sum; empty takes what epochs gives"

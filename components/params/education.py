@@ -58,14 +58,23 @@ class EducationParams(Section):
     )
     ridge: float = Field(0.1, gt=0, le=1e6, description="Penalty of the classifier's weights (ridge regression)")
     min_f1: Fraction = Field(
-        0.7, description="Gate: held-out F1 at the threshold, mean of kept and dropped documents, a kind"
+        0.7,
+        description="Least held-out F1 at the threshold, mean of kept and dropped documents; a kind whose classifier reaches "
+        "less is not filtered by educational value",
     )
-    min_spearman: float = Field(0.5, ge=-1, le=1, description="Gate: held-out rank correlation with the labels, a kind")
+    min_spearman: float = Field(
+        0.5,
+        ge=-1,
+        le=1,
+        description="Least held-out rank correlation with the labels; a kind whose classifier reaches less is not filtered by "
+        "educational value",
+    )
     max_calibration_error: float = Field(
         0.5,
         ge=0,
         le=5,
-        description="Gate: held-out distance of value and label, mean by half points of the value, a kind",
+        description="Largest held-out distance of value and label, mean over half points of the value; a kind whose "
+        "classifier has more is not filtered by educational value",
     )
     endpoint: AnnotatorEndpointParams = AnnotatorEndpointParams()
 

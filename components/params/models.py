@@ -72,6 +72,9 @@ class TrainingParams(Section):
     micro_batch_tokens: int = Field(
         2_048, ge=8, description="Tokens a forward pass of one device; batch_tokens is a multiple of it times devices"
     )
+    max_epochs: float = Field(
+        100.0, gt=0, description="Most passes over the training tokens; a budget that asks for more is refused"
+    )
     document_mask: bool = Field(False, description="Attention sees its own document only, not what is packed before it")
     optimizer: Literal["adamw", "muon"] = Field(
         "muon", description="muon: Muon for the blocks' matrices, AdamW for embedding, head, norms and biases"

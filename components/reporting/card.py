@@ -120,7 +120,10 @@ def _training(case: Case, model: Evidence) -> list[list[str]]:
         ["passes over the training tokens", decimal(trained.get("epochs"), 2)],
         ["optimizer steps", quantity(trained.get("steps"))],
         ["training FLOPs", scientific(trained.get("flops"))],
-        ["validation loss (nats a token)", decimal(trained.get("validation_loss"), 4)],
+        [
+            "validation loss (nats per token)",
+            with_error(trained.get("validation_loss"), trained.get("validation_loss_stderr"), 4),
+        ],
         ["bits a byte", decimal(trained.get("bits_per_byte"), 4)],
     ]
     if model.scores:

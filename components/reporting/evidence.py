@@ -113,6 +113,7 @@ class Case:
     subject: str = "large"
     lineage: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[tuple[str, str], ...] = ()  # step and what it warned of, of the steps that made the data
 
     def model(self, name: str) -> Evidence | None:
         return next((m for m in self.models if m.name == name), None)

@@ -9,7 +9,7 @@ from components.reporting.evidence import EXAM, Case, Evidence
 from components.reporting.paired import exam_differences, suite_differences
 from components.statistics import Estimate
 
-TRAINED = ("parameters", "tokens", "steps", "flops", "validation_loss", "bits_per_byte")
+TRAINED = ("parameters", "tokens", "steps", "flops", "validation_loss", "validation_loss_stderr", "bits_per_byte")
 
 
 def leaderboard(case: Case, transfer: dict[str, Any] | None, gate: Gate) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def summary(board: dict[str, Any]) -> dict[str, Any]:
     """Flat figures for `dvc metrics`: `large_validation_loss`, `gate_passed` (0 or 1), ...; unknown ones are absent."""
     flat: dict[str, Any] = {}
     for row in board["models"]:
-        for key in ("validation_loss", "bits_per_byte", "exam_accuracy", "exam_stderr"):
+        for key in ("validation_loss", "validation_loss_stderr", "bits_per_byte", "exam_accuracy", "exam_stderr"):
             flat[f"{row['name']}_{key}"] = row[key]
         if row["exam_transfer"]:
             flat[f"{row['name']}_exam_transfer_accuracy"] = row["exam_transfer"]["overall"]["value"]

@@ -72,7 +72,7 @@ def read_training(path: Path) -> dict[str, Any]:
     """
     content = read_object(path)
     number(path, content, "validation_loss")
-    for key in ("parameters", "tokens", "steps", "flops", "loss", "bits_per_byte", "epochs"):
+    for key in ("parameters", "tokens", "steps", "flops", "loss", "validation_loss_stderr", "bits_per_byte", "epochs"):
         number(path, content, key, required=False)
     text(path, content, "checkpoint_sha256")
     return content
@@ -123,6 +123,23 @@ def read_transfer(path: Path) -> dict[str, Any]:
         number(path, content, key, required=False)
     text(path, content, "source_sha256")
     return content
+
+
+def read_notes(paths: Sequence[Path]) -> tuple[tuple[str, str], ...]:
+    """What the summaries of earlier steps warn of: step, named after its file, and warning.
+
+    Raises:
+        StepError: missing or not JSON, or its warnings are no list of texts.
+    """
+    notes = []
+    for path in paths:
+        warnings = read_object(path).get("warnings", [])
+        if not isinstance(warnings, list) or not all(isinstance(warning, str) for warning in warnings):
+            raise StepError(
+                f"{path}: `warnings` is {warnings!r}; expected a list of texts; run the step that wrote it again"
+            )
+        notes += [(path.stem, warning) for warning in warnings]
+    return tuple(notes)
 
 
 def _optional_object(path: Path) -> dict[str, Any]:

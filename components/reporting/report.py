@@ -1,5 +1,6 @@
 """Read the evidence, compare, judge, write the report, and put the larger model into the registry."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ from components.reporting.figure import draw
 from components.reporting.leaderboard import leaderboard, summary
 from components.reporting.own_text import own_text, text_figures
 from components.reporting.page import html_page
-from components.reporting.reading import read_case
+from components.reporting.reading import read_case, read_notes
 from components.reporting.tables import markdown
 from components.reporting.words import sentences
 from components.tracking import Tracker
 
+WARNING = ("curation", "tokenization")  # steps whose summaries say what a person should know
 PROMOTED, WAITING = "champion", "candidate"
 
 
@@ -34,6 +36,7 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     """
     settings, checkpoint = params.reporting, inputs.get("model")
     case = read_case(inputs["scores"], inputs.get("training"), inputs.get("curves"), inputs.get("transfer"), checkpoint)
+    case = replace(case, notes=read_notes([path for step in WARNING if (path := inputs.get(step))]))
     gate = judge(case, settings.max_loss_over_control)
     facts = own_text(inputs, case)
     text = facts | {"sentences": sentences(facts, case.subject)}

@@ -26,7 +26,14 @@ TRANSFER = (
 def tables(case: Case, board: dict[str, Any]) -> list[dict[str, Any]]:
     """The leaderboard as tables of text for Markdown and HTML: `title`, `note`, `header`, `rows`; empty ones left out."""
     found = [
+        {
+            "title": "Notes on the data",
+            "note": "",
+            "header": ["step", "note"],
+            "rows": [list(row) for row in case.notes],
+        },
         _models_table(board),
+        _kinds_table(case),
         _savings_table(board["transfer"]),
         _proof_table(board["transfer"]),
         exam_differences_table(board),
@@ -102,7 +109,7 @@ def _models_table(board: dict[str, Any]) -> dict[str, Any]:
             quantity(row["parameters"]),
             quantity(row["tokens"]),
             scientific(row["flops"]),
-            decimal(row["validation_loss"], 4),
+            with_error(row["validation_loss"], row["validation_loss_stderr"], 4),
             decimal(row["bits_per_byte"], 4),
             with_error(row["exam_accuracy"], row["exam_stderr"]),
             decimal(row["chance"], 3),
@@ -111,10 +118,41 @@ def _models_table(board: dict[str, Any]) -> dict[str, Any]:
         for row in board["models"]
     ]
     note = (
-        "Loss in nats a token on held-out documents. Exam accuracy is the plain mean over tasks, ± one standard error; "
+        "Loss in nats per token on held-out documents. Exam accuracy is the plain mean over tasks. Both ± one standard error; "
         "chance is what guessing reaches, majority what the choice that was right most often in training reaches."
     )
     return {"title": "Models", "note": note, "header": header, "rows": rows}
+
+
+def _kinds_table(case: Case) -> dict[str, Any]:
+    """What the models learned from and were measured on, by kind of text."""
+    trained = case.lineage.get("by_kind")
+    counts = trained.items() if isinstance(trained, dict) else ()
+    tokens = {kind: of["tokens"] for kind, of in counts if isinstance(of, dict) and isinstance(of.get("tokens"), int)}
+    measured = {m.name: m.training["by_kind"] for m in case.models if m.training and m.training.get("by_kind")}
+    first = next(iter(measured.values()), {})
+    rows = [
+        [
+            kind,
+            percent(tokens[kind] / sum(tokens.values()) if kind in tokens else None),
+            quantity(first.get(kind, {}).get("tokens")),
+            *(_held_out_loss(figures.get(kind, {})) for figures in measured.values()),
+        ]
+        for kind in sorted({*tokens, *first})
+    ]
+    note = (
+        "Web, prose and code are your own text; textbooks and exercises are generated. Losses in nats per token on held-out "
+        "text of the kind, ± one standard error over sequences; in brackets bits per byte."
+    )
+    header = ["kind", "training tokens", "held-out tokens", *(f"loss of {name}" for name in measured)]
+    return {"title": "Loss by kind of text", "note": note, "header": header, "rows": rows}
+
+
+def _held_out_loss(figures: dict[str, Any]) -> str:
+    if not figures:
+        return DASH
+    loss = with_error(figures.get("validation_loss"), figures.get("validation_loss_stderr"))
+    return f"{loss} ({decimal(figures.get('bits_per_byte'), 3)})"
 
 
 def _accuracy_table(title: str, case: Case, part: str, about: str = "") -> dict[str, Any]:
@@ -223,10 +261,10 @@ def quantity(value: float | None) -> str:
     return f"{value:.0f}"
 
 
-def with_error(value: float | None, stderr: float | None) -> str:
+def with_error(value: float | None, stderr: float | None, digits: int = 3) -> str:
     if value is None:
         return DASH
-    return f"{value:.3f}" + ("" if stderr is None else f" ± {stderr:.3f}")
+    return f"{value:.{digits}f}" + ("" if stderr is None else f" ± {stderr:.{digits}f}")
 
 
 def _short(value: float) -> str:

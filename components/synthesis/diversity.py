@@ -93,7 +93,7 @@ def check_gates(measured: Mapping[str, Any], params: SynthesisParams) -> None:
     ratio, share = measured["gzip_ratio"], near["share"]
     distinct = {kind: measured[kind]["distinct_3"] for kind in ("textbook", "exercise") if measured[kind]["distinct_3"]}
     poorest = min(distinct, key=distinct.__getitem__, default="")
-    remedy = "ask for fewer chapters and exercises, widen the curriculum and lexicon.yaml, or move the limit"
+    remedy = "lower synthesis.chapters and synthesis.exercises, widen synthesis.curriculum, or move the limit"
     if ratio > params.max_gzip_ratio:
         what = f"the texts compress {ratio:.2f} times, more than synthesis.max_gzip_ratio {params.max_gzip_ratio:g}"
     elif share > params.max_near_duplicates:

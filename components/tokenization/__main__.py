@@ -17,7 +17,7 @@ COMMAND = Command(
     run=run,
     inputs=(Argument("documents", "directories of documents; a document that several hold counts once", many=True),),
     outputs=(Argument("output", "directory for the tokens", holds="manifest.json"),),
-    sections=("seed", "tokenization"),
+    sections=("seed", "ingestion", "tokenization"),
 )
 
 if __name__ == "__main__":

@@ -6,9 +6,10 @@ file that is mapped, so the system may drop them from memory at any time.
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components.documents import KINDS, shard_batches, shards
+from components.documents import KINDS, PART_OF, shard_batches, shards
 from components.errors import StepError
 
 COLUMNS = ["id", "text", "kind", "source"]
 SEED = "seed_document"  # in a document's metadata: id of the document that it was written from, and may quote
+LANGUAGE = "language"  # in a document's metadata, where curation looked at it
+ENGLISH = ("en", "und")  # and what nobody could tell
+TOLD = f'"{SEED}"|"{PART_OF}"|"{LANGUAGE}": "(?:[^e]|e[^n])'  # metadata that say more than that a text is in English
 NAMES = pa.schema([pa.field("id", pa.large_string()), pa.field("source", pa.large_string())])
 
 
@@ -42,11 +46,12 @@ class Corpus:
     ids: pa.ChunkedArray
     sources: pa.ChunkedArray
     keys: np.ndarray  # uint64 (rows, 2), hash of the id
-    origins: np.ndarray  # uint64 (rows, 2), hash of the id of the document that it was written from, else of its own
+    origins: np.ndarray  # uint64 (rows, 2), hash of what it belongs to: documents of one origin are held out together
     kinds: np.ndarray  # int8 (rows,), index into KINDS
     bytes: np.ndarray  # int64 (rows,), of UTF-8
     first: np.ndarray  # bool (rows,), False for an id that an earlier row has
     groups: tuple[RowGroup, ...] = ()
+    foreign: Mapping[str, int] = field(default_factory=dict)  # bytes by language, of those other than English
 
     def __len__(self) -> int:
         return len(self.kinds)
@@ -64,6 +69,7 @@ def read_corpus(directories: list[Path], names: Path) -> Corpus:
     """
     keys, origins, kinds, sizes = [], [], [], []
     groups: list[RowGroup] = []
+    foreign: Counter[str] = Counter()
     with _names_file(names) as write:
         for directory in directories:
             for path in shards(directory):
@@ -73,23 +79,29 @@ def read_corpus(directories: list[Path], names: Path) -> Corpus:
                     size = _sizes(batch, path)
                     ids = batch["id"].to_pylist()
                     keys.append(keys_of(ids))
-                    origins.append(keys_of(_origins(ids, batch["metadata"])))
+                    names_of_origins, languages = _told(ids, batch["metadata"])
+                    origins.append(keys_of(names_of_origins))
+                    for row, language in languages.items():
+                        foreign[language] += int(size[row])
                     kinds.append(_kind_codes(batch["kind"], path))
                     sizes.append(size)
                     write(batch)
     if not sum(map(len, sizes)):
-        raise StepError(f"no document in {', '.join(map(str, directories))}; the steps before dropped everything")
+        raise StepError(
+            f"no document in {', '.join(map(str, directories))}; the steps before dropped everything: add text to ingestion.sources"
+        )
     table = pa.ipc.open_file(pa.memory_map(str(names))).read_all()
     all_keys = np.concatenate(keys)
     return Corpus(
         ids=table["id"],
         sources=table["source"],
         keys=all_keys,
-        origins=np.concatenate(origins),
+        origins=_through_parts(all_keys, np.concatenate(origins)),
         kinds=np.concatenate(kinds),
         bytes=np.concatenate(sizes),
         first=first_of(all_keys),
         groups=tuple(groups),
+        foreign=dict(foreign.most_common()),
     )
 
 
@@ -99,12 +111,32 @@ def keys_of(ids: Iterable[str]) -> np.ndarray:
     return np.frombuffer(digests, dtype="<u8").reshape(-1, 2)
 
 
-def _origins(ids: list[str], metadata: pa.Array) -> list[str]:
-    """The id that stands for each document's origin."""
-    origins = list(ids)
-    for row in np.flatnonzero(pc.fill_null(pc.match_substring(metadata, f'"{SEED}"'), False)).tolist():
-        origins[row] = json.loads(metadata[row].as_py()).get(SEED) or ids[row]
-    return origins
+def _told(ids: list[str], metadata: pa.Array) -> tuple[list[str], dict[int, str]]:
+    """What each document belongs to: the document that it was written from, the section of a long text, or itself. And by
+    row the language of those in another one than English."""
+    origins, languages = list(ids), {}
+    for row in np.flatnonzero(pc.fill_null(pc.match_substring_regex(metadata, TOLD), False)).tolist():
+        own = json.loads(metadata[row].as_py())
+        if own.get(SEED):
+            origins[row] = own[SEED]
+        elif isinstance(place := own.get(PART_OF), dict):
+            origins[row] = f"{place.get('document')}#{place.get('section')}"
+        if own.get(LANGUAGE, "en") not in ENGLISH:
+            languages[row] = str(own[LANGUAGE])
+    return origins, languages
+
+
+def _through_parts(keys: np.ndarray, origins: np.ndarray) -> np.ndarray:
+    """Origins, where what was written from a part of a text has the origin of that part."""
+    led = np.flatnonzero((keys != origins).any(axis=1))
+    order = led[np.argsort(keys[led, 0], kind="stable")]
+    if not len(order):
+        return origins
+    places = np.minimum(np.searchsorted(keys[order, 0], origins[led, 0]), len(order) - 1)
+    found = (keys[order[places]] == origins[led]).all(axis=1)
+    through = origins.copy()
+    through[led[found]] = origins[order[places[found]]]
+    return through
 
 
 def first_of(keys: np.ndarray) -> np.ndarray:

@@ -2,20 +2,20 @@
 
 Everything here follows from hashes of document ids, never from the order in which documents are stored:
 
-- who is held out depends on the id alone, so the held-out stream stays when the seed, the mixture, the curriculum or
-  the rest of the corpus changes: runs with different mixtures are measured on the same text.
+- who is held out (`held_out`) depends on the corpus alone, so the held-out stream stays when the seed, the mixture or the
+  curriculum changes: runs with different mixtures are measured on the same text.
 - a kind with 2.5 passes comes by twice whole and once in part: its documents in the order of their hash, as many as
   have half of its tokens at most. So a larger share contains a smaller one, and a kind misses its share by less than
   one document.
 - the order of training depends on the id, the pass and the seed. Within a phase each kind is spread evenly, and all its
   documents come by once before any comes by again. Phases follow one another.
 
-How often: without weights, `epochs` says how many passes each kind gets. With weights, `epochs` are caps: the stream is
+How often: without weights, `epochs` says how many passes each kind gets; with `own_share` the user's own kinds get one at
+least, and the generated kinds so many that the own text has that share, in the held-out stream as well. With weights, `epochs` are caps: the stream is
 the longest in which the kinds have exactly the shares of `weights` and none comes by more often than its cap.
 Arithmetic is exact (fractions of the decimal numbers as written), so 0.3 of ten tokens are three.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -26,6 +26,7 @@ from components.documents import KINDS
 from components.errors import StepError
 from components.params import TokenizationParams
 from components.tokenization.corpus import Corpus
+from components.tokenization.held_out import OWN, held_out, uniform
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,8 @@ def divide(corpus: Corpus, params: TokenizationParams) -> Division:
         StepError: there are not two documents to split, the mixture leaves nothing to train on, or weights or the
             curriculum do not fit the corpus.
     """
-    held_out = _held_out(corpus, params.validation_fraction)
-    left = corpus.first & ~held_out
+    held = held_out(corpus, params)
+    left = corpus.first & ~held
     counts = {kind: int((left & (corpus.kinds == code)).sum()) for code, kind in enumerate(KINDS)}
     _check_weights(counts, params)
     used = [code for code, kind in enumerate(KINDS) if counts[kind] and _wanted(kind, params)]
@@ -98,7 +99,7 @@ def divide(corpus: Corpus, params: TokenizationParams) -> Division:
             "raise the epochs of a kind that the corpus has"
         )
     _check_curriculum([KINDS[code] for code in used], params)
-    return Division(held_out=held_out, candidates=left & np.isin(corpus.kinds, used))
+    return Division(held_out=held, candidates=left & np.isin(corpus.kinds, used))
 
 
 def plan(corpus: Corpus, division: Division, tokens: np.ndarray, params: TokenizationParams, seed: int) -> Mixture:
@@ -113,6 +114,7 @@ def plan(corpus: Corpus, division: Division, tokens: np.ndarray, params: Tokeniz
     taken, limited_by = shares(corpus, division, tokens, params)
     validation = np.flatnonzero(division.held_out)
     validation = validation[np.argsort(uniform(corpus.keys[validation], "validation order"), kind="stable")]
+    validation = validation[_within_share(corpus.kinds[validation], tokens[validation], params)]
     orders, phases = [], []
     for names in params.curriculum or [list(KINDS)]:
         here = [share for share in taken if share.kind in names]
@@ -149,7 +151,7 @@ def passes_of(tokens: Mapping[str, int], params: TokenizationParams) -> tuple[di
     """
     caps = {kind: _fraction(params.epochs.get(kind, 1.0)) for kind in tokens}
     if not params.weights:
-        return caps, ""
+        return _own_first(caps, tokens, params), ""
     weights = {kind: _fraction(params.weights[kind]) for kind in tokens}
     total = sum(weights.values())
     lengths = {kind: caps[kind] * tokens[kind] * total / weights[kind] for kind in tokens}
@@ -158,23 +160,33 @@ def passes_of(tokens: Mapping[str, int], params: TokenizationParams) -> tuple[di
     return {kind: weights[kind] * length / (total * tokens[kind]) for kind in tokens}, limited_by
 
 
-def uniform(keys: np.ndarray, purpose: str) -> np.ndarray:
-    """A number in [0, 1) for each key, float64, that depends on the key and the purpose alone.
+def _own_first(
+    passes: dict[str, Fraction], tokens: Mapping[str, int], params: TokenizationParams
+) -> dict[str, Fraction]:
+    """Passes by which the user's own kinds have `own_share` of the tokens at least, and each comes by once at least."""
+    if not params.own_share:
+        return passes
+    passes = {kind: max(count, Fraction(1)) if kind in OWN else count for kind, count in passes.items()}
+    own = sum(passes[kind] * tokens[kind] for kind in passes if kind in OWN)
+    generated = sum(passes[kind] * tokens[kind] for kind in passes if kind not in OWN)
+    room = _room(own, params)
+    if not own or generated <= room:
+        return passes
+    return {kind: count if kind in OWN else count * room / generated for kind, count in passes.items()}
 
-    Args:
-        keys: uint64 (rows, 2), hashes already; so the finaliser of SplitMix64 (Steele, Lea and Flood, 2014) is enough.
-    """
-    salt = np.frombuffer(hashlib.blake2b(purpose.encode(), digest_size=16).digest(), dtype="<u8")
-    mixed = _mix(_mix(keys[:, 0] ^ salt[0]) ^ keys[:, 1] ^ salt[1])
-    return (mixed >> np.uint64(11)) * 2.0**-53
+
+def _within_share(kinds: np.ndarray, tokens: np.ndarray, params: TokenizationParams) -> np.ndarray:
+    """Which held-out documents stay so that the user's own text has `own_share` of their tokens; bool (rows,)."""
+    own = np.isin(kinds, [KINDS.index(kind) for kind in OWN])
+    if not params.own_share or params.weights or not own.any():
+        return np.ones(len(kinds), dtype=bool)
+    return own | (np.cumsum(np.where(own, 0, tokens)) <= int(_room(int(tokens[own].sum()), params)))
 
 
-def _mix(x: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):
-        x = x + np.uint64(0x9E3779B97F4A7C15)
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return x ^ (x >> np.uint64(31))
+def _room(own: int | Fraction, params: TokenizationParams) -> Fraction:
+    """Tokens of generated text that leave the own text its share."""
+    share = _fraction(params.own_share)
+    return own * (1 - share) / share
 
 
 def _fraction(value: float) -> Fraction:
@@ -182,23 +194,9 @@ def _fraction(value: float) -> Fraction:
 
 
 def _wanted(kind: str, params: TokenizationParams) -> bool:
-    return params.epochs.get(kind, 1.0) > 0 and (not params.weights or params.weights.get(kind, 0) > 0)
-
-
-def _held_out(corpus: Corpus, fraction: float) -> np.ndarray:
-    """True for held-out rows: the given share by hash, at least one document and not all of them. A document goes where the
-    one goes that it was written from: it may quote it."""
-    count = int(corpus.first.sum())
-    if count < 2:
-        raise StepError(f"{count} document cannot be split into train and validation; at least 2 are needed")
-    numbers = uniform(corpus.origins, "split")
-    numbers[~corpus.first] = np.inf
-    held_out = numbers < fraction
-    if not held_out.any():
-        held_out = numbers == numbers.min()
-    if held_out.sum() == count:
-        held_out[np.argmax(np.where(corpus.first, numbers, -1))] = False
-    return held_out
+    return (params.epochs.get(kind, 1.0) > 0 or bool(params.own_share and kind in OWN)) and (
+        not params.weights or params.weights.get(kind, 0) > 0
+    )
 
 
 def _check_weights(counts: Mapping[str, int], params: TokenizationParams) -> None:

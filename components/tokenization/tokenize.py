@@ -5,7 +5,7 @@ Shares of tokens are exact, so the tokens of every document that may be needed a
 
 import errno
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,27 +15,32 @@ import numpy as np
 from components.documents import KINDS, check_balance
 from components.errors import StepError
 from components.files import atomic_directory
-from components.params import Params
+from components.params import Params, TokenizationParams
 from components.tokenization import tokenizer
 from components.tokenization.corpus import Corpus, read_corpus, texts
 from components.tokenization.encode import Spool, spool
-from components.tokenization.mixture import Division, Mixture, Phase, divide, plan, shares, uniform
+from components.tokenization.held_out import uniform
+from components.tokenization.mixture import Division, Mixture, Phase, divide, plan, shares
 from components.tokenization.shards import write_split
 from components.tokenization.tokenizer import Encoder
 from components.tokens import DTYPES, FORMAT_VERSION, MANIFEST, TOKENIZER, Manifest, Tokens
 from components.tracking import Tracker
 
+OWN_SHARE = 0.7  # of the training tokens, for the user's own text, where no parameter says another
+FOREIGN = 0.8  # of the bytes of web text and prose in other languages than English, above which a corpus is not English
 SAMPLE_BYTES = 20_000_000  # of text that the tokenizer is trained on; more changes few merges
 ROUND_TRIPS = 200  # documents on which an existing tokenizer must give the text back
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker: Tracker) -> dict[str, Any]:
-    settings, place = params.tokenization, outputs["output"]
+    place = outputs["output"]
     with _disk_full_is_said(place), atomic_directory(place) as output:
         scratch = output / "scratch"
         scratch.mkdir()
         corpus = read_corpus(inputs["documents"], scratch / "names.arrow")
+        settings, warnings = _own_share(corpus, params)
+        params = params.model_copy(update={"tokenization": settings})
         division = divide(corpus, settings)
         sample_bytes = _make_tokenizer(corpus, division, params, output / TOKENIZER)
         encoder = Encoder(output / TOKENIZER)
@@ -50,12 +55,39 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
     tracker.artifact(place / MANIFEST)
     _note_vocabulary(encoder, params)
     _note_mixture(mixture, spooled)
+    for warning in warnings:
+        print(f"note: {warning}", flush=True)
     return _summary(corpus, mixture, spooled, manifest) | {
         "tokenizer_vocab_size": encoder.vocab_size,
         "tokenizer_sha256": encoder.sha256,
         "tokenizer_sample_bytes": sample_bytes,
         "lossy_documents": lossy,
+        "warnings": warnings,
     }
+
+
+def _most(sizes: Mapping[str, int]) -> list[str]:
+    """The languages with a fifth of the bytes or more, or the largest."""
+    return [code for code, size in sizes.items() if 5 * size >= sum(sizes.values())] or list(sizes)[:1]
+
+
+def _own_share(corpus: Corpus, params: Params) -> tuple[TokenizationParams, list[str]]:
+    """The settings with the least share of the user's own text, and what a person should know of it.
+
+    Textbooks and exercises are in English, so they step aside where the corpus is not.
+    """
+    settings = params.tokenization
+    if settings.own_share is not None or settings.weights:
+        return settings, []
+    written = int(corpus.bytes[corpus.first & np.isin(corpus.kinds, [KINDS.index("web"), KINDS.index("prose")])].sum())
+    if sum(corpus.foreign.values()) > FOREIGN * written:
+        note = (
+            f"the corpus is in {', '.join(_most(corpus.foreign))}, so the English textbooks and exercises are not trained on, and the exam, "
+            "which is in English, says little; to train on them: --set tokenization.own_share=0.7"
+        )
+        return settings.model_copy(update={"own_share": 1.0}), [note]
+    share = OWN_SHARE if params.ingestion.names_own_text else 0.0
+    return settings.model_copy(update={"own_share": share}), []
 
 
 @contextmanager
@@ -196,6 +228,9 @@ def _summary(corpus: Corpus, mixture: Mixture, spooled: Spool, manifest: Manifes
             for kind in KINDS
             if any(kind in split["by_kind"] for split in splits.values())
         },
+        "shares": {
+            kind: round(counts["tokens"] / train["tokens"], 4) for kind, counts in sorted(train["by_kind"].items())
+        },  # of the training tokens
         "passes": {share.kind: round(float(share.passes), 6) for share in mixture.shares},
         "limited_by": mixture.limited_by,
         "phases": train["phases"],

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from components.errors import StepError
+from components.statistics import ratio
 from components.tokens import TokenSplit
 
 ROUNDS = 6
@@ -190,6 +191,19 @@ def sequence_borders(split: TokenSplit, length: int) -> np.ndarray:
     return np.minimum(borders, borders[-1])
 
 
+def by_sequence(codes: np.ndarray, kinds: int, values: np.ndarray | None = None) -> np.ndarray:
+    """Values summed by sequence and kind, or tokens counted; float64 (B, kinds).
+
+    Args:
+        codes: kind of each token, int64 (B, T).
+        values: of each token, (B, T).
+    """
+    places = np.arange(len(codes))[:, None] * kinds + codes
+    weights = None if values is None else values.ravel()
+    sums = np.bincount(places.ravel(), weights=weights, minlength=len(codes) * kinds)
+    return sums.astype(np.float64).reshape(len(codes), kinds)
+
+
 @dataclass(frozen=True)
 class HeldOut:
     """Validation sequences, evenly spread over the held-out stream.
@@ -220,7 +234,7 @@ class HeldOut:
         if not len(numbers):
             raise StepError(
                 f"the validation split has {len(split):,} tokens; one sequence of training.context_length {length} needs "
-                f"{length + 1}: raise tokenization.validation_fraction or give more text"
+                f"{length + 1}; lower training.context_length, raise tokenization.validation_kilobytes, or add text to ingestion.sources"
             )
         group = max(1, micro_batch_tokens // length)
         groups = [numbers[i : i + group] for i in range(0, len(numbers), group)]
@@ -247,7 +261,7 @@ class HeldOutLoss:
     """Cross-entropy over held-out text: in all, and of each kind of document.
 
     Attributes:
-        nats: summed over the targets of each kind, float64 (kinds,).
+        nats: summed over the targets of each kind in each sequence, float64 (sequences, kinds).
     """
 
     held_out: HeldOut
@@ -259,18 +273,29 @@ class HeldOutLoss:
         return float(self.nats.sum() / self.held_out.tokens.sum())
 
     @property
+    def stderr(self) -> float | None:
+        """Standard error of the loss, in nats a token; None where there is a single sequence."""
+        return ratio(self.nats.sum(axis=1), self._tokens.sum(axis=1)).stderr
+
+    @property
     def bits_per_byte(self) -> float:
         """Comparable over tokenizers."""
         return float(self.nats.sum() / math.log(2) / self.held_out.bytes.sum())
 
     def by_kind(self) -> dict[str, dict[str, float]]:
-        """Tokens, nats a token and bits a byte of each kind."""
-        rows = zip(self.held_out.kinds, self.nats, self.held_out.tokens, self.held_out.bytes, strict=True)
+        """Tokens, nats a token with their standard error, and bits a byte of each kind."""
+        rows = zip(self.held_out.kinds, self.nats.T, self._tokens.T, self.held_out.bytes, strict=True)
         return {
             kind: {
-                "tokens": int(tokens),
-                "validation_loss": float(nats / tokens),
-                "bits_per_byte": float(nats / math.log(2) / size),
+                "tokens": int(tokens.sum()),
+                "validation_loss": float(nats.sum() / tokens.sum()),
+                "validation_loss_stderr": ratio(nats, tokens).stderr,
+                "bits_per_byte": float(nats.sum() / math.log(2) / size),
             }
             for kind, nats, tokens, size in rows
         }
+
+    @property
+    def _tokens(self) -> np.ndarray:
+        """Targets of each kind in each sequence, float64 (sequences, kinds)."""
+        return np.concatenate([by_sequence(codes.numpy(), len(self.held_out.kinds)) for codes in self.held_out.codes])

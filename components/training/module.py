@@ -16,7 +16,7 @@ from components.params import TrainingParams
 from components.phi.model import Phi
 from components.training.averaging import WeightAverage
 from components.training.carried import CarriedEntries, carried_factor
-from components.training.data import Batch, HeldOut, HeldOutLoss
+from components.training.data import Batch, HeldOut, HeldOutLoss, by_sequence
 from components.training.distillation import teacher_weight
 from components.training.optimizers import PhiOptimizer
 from components.training.schedule import learning_rate_factor
@@ -156,16 +156,16 @@ class PhiTraining(LightningModule):
     @torch.no_grad()
     def validate_on(self, held_out: HeldOut) -> HeldOutLoss:
         """Cross-entropy over the held-out tokens, of the averaged weights where an average is kept."""
-        nats = np.zeros(len(held_out.kinds))
+        parts = []
         with self.average.applied() if self.average is not None else nullcontext():
             for batch, codes in zip(held_out.batches, held_out.codes, strict=True):
                 if self._stopped_early():
                     raise SIGTERMException  # Lightning itself looks only between training batches
                 here = batch.to(self.device)
                 losses = self.model.token_losses(here.tokens, here.targets, here.documents).double().cpu()
-                nats += np.bincount(codes.numpy().ravel(), weights=losses.numpy().ravel(), minlength=len(nats))
+                parts.append(by_sequence(codes.numpy(), len(held_out.kinds), losses.numpy()))
             reshard(self.model)
-        return HeldOutLoss(held_out, nats)
+        return HeldOutLoss(held_out, np.concatenate(parts))
 
     def _stopped_early(self) -> bool:
         """Whether a validation is to end at once. The last one goes on: after it the run is whole. With several devices

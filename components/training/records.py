@@ -28,6 +28,7 @@ def summarize(model: Phi, settings: TrainingParams, steps: int, loader: BatchLoa
         "loss": last["loss"],
         "first_validation_loss": curve.rows[0]["validation_loss"],
         "validation_loss": last["validation_loss"],
+        "validation_loss_stderr": curve.last.stderr,
         "validation_tokens": int(curve.held_out.tokens.sum()),
         "bits_per_byte": last["bits_per_byte"],
         "by_kind": curve.last.by_kind(),

@@ -92,7 +92,9 @@ def starting_model(
         if key not in free and value != getattr(wanted, key)
     ]
     if differing:
-        raise StepError(f"--initial {initial} is another model than this section's: {', '.join(differing)}")
+        raise StepError(
+            f"--initial {initial} is another model than this section's: {', '.join(differing)}; name another checkpoint, or correct the section"
+        )
     check_tokenizer(initial, tokens)
     return checkpoint.load(initial, dtype)
 

@@ -60,6 +60,7 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     check_compilable(settings)
     steps = steps_of(section, settings, inputs["model"])
     loader = open_loader(tokens, settings, steps, params.seed)
+    _check_passes(loader.epochs, len(tokens.split("train")), section, settings, inputs)
     if unread := loader.phases_unread:
         last = len(loader.order.borders) - 1
         print(
@@ -121,6 +122,17 @@ def save(
         ) from error
 
 
+def _check_passes(epochs: float, there: int, section: ModelParams, settings: TrainingParams, inputs: Paths) -> None:
+    """Refuse a budget that passes over the text so often that it is learnt by heart."""
+    if epochs > settings.max_epochs:
+        name, most = inputs["model"], max(settings.batch_tokens, int(there * settings.max_epochs))
+        raise StepError(
+            f"{name}.tokens: {section.tokens:,} are {epochs:,.0f} passes over the {there:,} training tokens of "
+            f"{inputs['tokens']}; expected at most training.max_epochs {settings.max_epochs:g}; add text to ingestion.sources, or "
+            f"--set {name}.tokens={most}"
+        )
+
+
 def steps_of(section: ModelParams, settings: TrainingParams, name: str) -> int:
     """Optimizer steps: as many whole batches as reach the section's tokens.
 
@@ -159,7 +171,7 @@ def open_loader(tokens: Tokens, settings: TrainingParams, steps: int, seed: int)
     if len(split) < settings.batch_tokens + 1:
         raise StepError(
             f"{tokens.directory} has {len(split):,} training tokens, fewer than one batch of training.batch_tokens "
-            f"{settings.batch_tokens:,} needs; give more text or lower batch_tokens"
+            f"{settings.batch_tokens:,} needs; add text to ingestion.sources, or lower training.batch_tokens"
         )
     return BatchLoader(
         split,

@@ -129,7 +129,9 @@ def proof_rows(tokens: Tokens | None, wanted: int, positions: int, vocabulary: i
     split = tokens.split("validation")
     length = min(positions, wanted, len(split) - 1)
     if length < 1:
-        raise StepError(f"--tokens {tokens.directory} holds out {len(split)} tokens; the proof needs at least 2")
+        raise StepError(
+            f"--tokens {tokens.directory} holds out {len(split)} tokens; the proof needs at least 2; add text to ingestion.sources"
+        )
     available = (len(split) - 1) // length
     count = min(available, max(1, wanted // length))
     starts = np.arange(count) * available // count * length

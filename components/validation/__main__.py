@@ -18,6 +18,7 @@ COMMAND = Command(
     inputs=(
         Argument("asset", "what the input is", type=str, choices=("raw", "curated", "textbooks", "tokens")),
         Argument("input", "directory of the asset"),
+        Argument("ledger", "what was dropped before (Parquet file), to name the causes of a failure", required=False),
     ),
     outputs=(Argument("output", "directory for results.json and index.html", holds="results.json"),),
     sections=("validation",),

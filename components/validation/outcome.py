@@ -62,11 +62,21 @@ class Outcome:
         if self.error:
             return f"{self.column}: {self.name} could not be evaluated, which says nothing of the data: {self.error}"
         values = [example["value"] for example in self.examples]
-        turn = f"; see {self.rule.parameter}" if self.rule.parameter else ""
         return (
             f"{self.column}: {self.name} - {self.unexpected:,} of {self.checked:,} rows ({format_percent(self.percent)}), "
-            f"e.g. {values} (expected: {self.rule.meaning}{turn})"
+            f"e.g. {values} (expected: {self.rule.meaning}{self._remedy()})"
         )
+
+    def _remedy(self) -> str:
+        """What to do, with the value of the parameter that lets this asset pass."""
+        if not self.rule.parameter:
+            return ""
+        if self.rule.mostly < 1:
+            found: Any = math.ceil(self.unexpected / max(1, self.checked) * 1e4) / 1e4
+        else:
+            found = self.examples[0]["value"] if self.examples else 0
+        ways = [self.rule.advice, f"--set {self.rule.parameter}={found}" if found else ""]  # 0 is nobody's threshold
+        return "; " + ", or ".join(way for way in ways if way)
 
     def record(self) -> dict[str, Any]:
         """The outcome as a JSON object."""

@@ -13,6 +13,7 @@ from components.documents import KINDS, ROWS_PER_GROUP
 from components.params import ValidationParams
 
 ASSETS = ("raw", "curated", "textbooks", "tokens")
+MORE = "add text to ingestion.sources"
 MAX_BAD_CHARACTERS = 0.01  # of a text's characters; a text decoded with the wrong encoding has far more
 TEACHERS = r"^(?:procedural|api|local|cached)/[^:\s]+:\S+"  # who wrote a textbook, its version, the prompt or generator
 
@@ -30,7 +31,8 @@ class Rule:
     arguments: dict[str, Any]
     meaning: str
     mostly: float = 1.0
-    parameter: str = ""  # the parameter to turn, where there is one
+    parameter: str = ""  # the parameter that it comes from, where there is one
+    advice: str = ""  # what to do rather than change that parameter
     columns: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -109,15 +111,19 @@ def _document_shards() -> list[Rule]:
 
 def _size(params: ValidationParams) -> list[Rule]:
     return [
-        _at_least("facts", "documents", params.min_documents, "documents in the set", "validation.min_documents"),
-        _at_least("facts", "megabytes", params.min_megabytes, "MB of UTF-8 in the set", "validation.min_megabytes"),
+        _at_least("facts", "documents", params.min_documents, "documents in the set", "validation.min_documents", MORE),
+        _at_least(
+            "facts", "megabytes", params.min_megabytes, "MB of UTF-8 in the set", "validation.min_megabytes", MORE
+        ),
     ]
 
 
 def _duplicates(limit: float, asset: str) -> Rule:
     meaning = f"at most {limit:.2%} of ids seen before" if limit else "ids are unique over all shards"
     parameter = "validation.max_duplicate_fraction" if asset == "raw" else ""
-    return _between("facts", "duplicate_fraction", None, limit, meaning, parameter)
+    return _between(
+        "facts", "duplicate_fraction", None, limit, meaning, parameter, "name each source once" if parameter else ""
+    )
 
 
 def _kinds(kinds: tuple[str, ...]) -> Rule:
@@ -145,13 +151,14 @@ def _tokens(params: ValidationParams) -> list[Rule]:
         _equal(
             "facts", "tokenizer_sha256", "expected_tokenizer_sha256", "the tokenizer is the one that made the tokens"
         ),
-        _at_least("facts", "train_tokens", params.min_tokens, "training tokens", "validation.min_tokens"),
+        _at_least("facts", "train_tokens", params.min_tokens, "training tokens", "validation.min_tokens", MORE),
         _at_least(
             "facts",
             "bytes_per_token",
             params.min_bytes_per_token,
             "bytes of training text a token",
             "validation.min_bytes_per_token",
+            "raise tokenization.vocab_size",
         ),
         _between("facts", "shared_documents", None, 0, "no document is in both train and validation"),
     ]
@@ -169,11 +176,13 @@ def _equal(table: str, first: str, second: str, meaning: str) -> Rule:
     return Rule(table, "ExpectColumnPairValuesToBeEqual", {"column_A": first, "column_B": second}, meaning)
 
 
-def _between(table: str, column: str, low: float | None, high: float | None, meaning: str, parameter: str = "") -> Rule:
+def _between(
+    table: str, column: str, low: float | None, high: float | None, meaning: str, parameter: str = "", advice: str = ""
+) -> Rule:
     arguments = {"column": column, "min_value": low, "max_value": high}
     arguments = {name: value for name, value in arguments.items() if value is not None}
-    return Rule(table, "ExpectColumnValuesToBeBetween", arguments, meaning, parameter=parameter)
+    return Rule(table, "ExpectColumnValuesToBeBetween", arguments, meaning, parameter=parameter, advice=advice)
 
 
-def _at_least(table: str, column: str, low: float, meaning: str, parameter: str = "") -> Rule:
-    return _between(table, column, low, None, f"at least {low:,} {meaning}", parameter)
+def _at_least(table: str, column: str, low: float, meaning: str, parameter: str, advice: str) -> Rule:
+    return _between(table, column, low, None, f"at least {low:,} {meaning}", parameter, advice)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from components.errors import StepError
 from components.files import atomic_directory, write_json
 from components.params import Params
+from components.remedies import causes
 from components.tracking import Tracker
 from components.validation.document_tables import WHERE, DocumentTables
 from components.validation.outcome import EXAMPLES, Outcome
@@ -33,7 +34,7 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
     for name in (RESULTS, PAGE):
         tracker.artifact(output / name, f"validation/{asset}")
     if not results["passed"]:
-        raise StepError(failure_message(results, output))
+        raise StepError(failure_message(results, output, causes(inputs["ledger"]) if inputs.get("ledger") else ""))
     return summary(results)
 
 
@@ -81,10 +82,11 @@ def _results(asset: str, directory: Path, tables: Any, outcomes: list[Outcome]) 
     }
 
 
-def failure_message(results: dict[str, Any], output: Path) -> str:
-    """One line: each expectation that did not pass, with column, rows and examples, and where to read on."""
+def failure_message(results: dict[str, Any], output: Path, causes: str = "") -> str:
+    """One line: each expectation that did not pass, with column, rows and examples, what was dropped before, and where to
+    read on."""
     bad = [found["sentence"] for found in results["expectations"] if found["state"] != "passed"]
-    return f"{results['input']}: {'; '.join(bad)}; see {output / PAGE}"
+    return "; ".join([f"{results['input']}: {bad[0]}", *bad[1:], *([causes] if causes else []), f"see {output / PAGE}"])
 
 
 def summary(results: dict[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from components.statistics import (
     paired,
     pass_at_k,
     permutation_test,
+    ratio,
 )
 
 verdicts = st.sampled_from([-1.0, 0.0, 1.0])
@@ -43,6 +44,27 @@ def test_one_example_has_no_standard_error_and_none_no_mean():
             paired(nothing)
     with pytest.raises(StepError, match="at least one example"):
         mean([])
+
+
+@given(st.lists(st.floats(0, 10), min_size=2, max_size=40), st.integers(1, 9))
+def test_a_ratio_over_equal_units_is_a_mean(values: list[float], size: int) -> None:
+    expected, found = mean(values), ratio(np.array(values) * size, np.full(len(values), size))
+    assert found.value == pytest.approx(expected.value)
+    assert found.stderr == pytest.approx(expected.stderr, abs=1e-9)
+
+
+def test_the_standard_error_of_a_ratio_is_what_repeated_samples_show() -> None:
+    rng = np.random.default_rng(3)
+    sizes = rng.integers(0, 30, (2000, 60))
+    sums = np.where(sizes > 0, rng.normal(2 * sizes, 0.5 * sizes + 0.1), 0)
+    found = [ratio(x, n) for x, n in zip(sums, sizes, strict=True)]
+    assert np.mean([f.stderr for f in found]) == pytest.approx(np.std([f.value for f in found]), rel=0.05)
+
+
+def test_a_ratio_of_one_unit_has_no_standard_error_and_of_none_no_value() -> None:
+    assert ratio([3.0, 0.0], [2.0, 0.0]).record() == {"value": 1.5, "stderr": None, "n": 1}
+    with pytest.raises(StepError):
+        ratio([0.0], [0.0])
 
 
 def test_tasks_weigh_equally_in_a_macro_average():

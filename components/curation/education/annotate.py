@@ -119,7 +119,7 @@ def _by_endpoint(
             f"educational value: the model {params.model!r} left {failed} of {len(texts)} documents without a label, at "
             f"most {params.max_failed:g} of them may stay so (document {ids[place]}: "
             f"{given_up.get(first[place].key, 'no answer')}); "
-            f"take a stronger model, another {SECTION}.structured, more max_tokens, or raise max_failed"
+            f"take a stronger model, another {SECTION}.structured, or raise {SECTION}.max_tokens or {SECTION}.max_failed"
         )
     if given_up:
         write_json(kept, given_up)

@@ -182,7 +182,7 @@ def fit(
     if len(texts) < LEAST:
         raise StepError(
             f"educational value: {len(texts)} labelled documents are too few to learn from, {LEAST} are needed; "
-            "give more documents"
+            "add text to ingestion.sources, or raise curation.education.sample"
         )
     own = [_draw(text, seed) for text in texts]
     order = sorted(range(len(texts)), key=lambda place: (own[place], kinds[place]))

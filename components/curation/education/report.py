@@ -1,11 +1,11 @@
 """How well a classifier meets its annotator on documents that it never saw, and the gates on it."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from components.errors import StepError
 from components.params.education import EducationParams
 
 GATED = 30  # held-out documents without which a figure is chance; a kind with fewer has no model of its own
@@ -58,34 +58,39 @@ class Report:
     def as_dict(self) -> dict[str, Any]:
         return {kind: asdict(report) for kind, report in self.kinds.items()}
 
-    def check(self, params: EducationParams) -> None:
-        """Hold the gates of the kinds that are judged by a model of their own.
+    def unreliable(self, kinds: Iterable[str], params: EducationParams) -> dict[str, str]:
+        """Of these kinds those whose values nobody should drop documents by, and why.
 
-        Such a kind has 30 held-out documents or more. F1 is held where 5 or more of them are on either side of the threshold.
-
-        Raises:
-            StepError: with each figure that misses its gate.
+        A kind needs a model of its own, so 30 held-out documents or more, that meets its annotator. F1 is held where 5 or more
+        of them are on either side of the threshold.
         """
-        missed = []
-        for kind, of in sorted(self.kinds.items()):
-            if of.threshold is None or not of.own_model:
+        found = {}
+        for kind in kinds:
+            of = self.kinds.get(kind)
+            if kind not in params.min_value:
                 continue
-            # A kind whose held-out labels all fall on one side, or are all equal, has no such figure to hold.
-            f1 = of.f1 if min(of.below, of.documents - of.below) >= GATED_SIDE else None
-            for name, found, least, gate in (
-                ("F1", f1, True, params.min_f1),
-                ("Spearman", of.spearman, True, params.min_spearman),
-                ("calibration error", of.calibration_error, False, params.max_calibration_error),
-            ):
-                if found is not None and (found < gate if least else found > gate):
-                    bound = f"{'least' if least else 'most'} {gate:g}"
-                    missed.append(f"{kind}: {name} {found:.3f} on {of.documents} held-out documents, at {bound}")
-        if missed:
-            raise StepError(
-                f"educational value: the classifier doesn't meet its annotator ({'; '.join(missed)}); label more documents "
-                "(curation.education.sample), look at the labels, or loosen curation.education.min_f1, min_spearman or "
-                "max_calibration_error"
-            )
+            if of is None or not of.own_model:
+                found[kind] = f"{of.documents if of else 0} held-out documents, and {GATED} are needed to measure it"
+            elif missed := _missed(of, params):
+                found[kind] = "; ".join(missed)
+        return found
+
+
+def _missed(of: KindReport, params: EducationParams) -> list[str]:
+    """The gates that a kind's figures miss."""
+    # A kind whose held-out labels all fall on one side, or are all equal, has no such figure to hold.
+    f1 = of.f1 if min(of.below, of.documents - of.below) >= GATED_SIDE else None
+    missed = []
+    for name, found, least, key in (
+        ("F1", f1, True, "min_f1"),
+        ("Spearman", of.spearman, True, "min_spearman"),
+        ("calibration error", of.calibration_error, False, "max_calibration_error"),
+    ):
+        gate = getattr(params, key)
+        if found is not None and (found < gate if least else found > gate):
+            bound = f"{'least' if least else 'most'} {gate:g} (curation.education.{key})"
+            missed.append(f"{name} {found:.3f} on {of.documents} held-out documents, expected at {bound}")
+    return missed
 
 
 def measure(

@@ -17,6 +17,7 @@ MAX_ROW_METADATA = 1_000_000  # bytes of a line beside its text, and characters 
 MAX_NAME = 10_000  # characters of a document's source, its licence and its maker, which the steps to come repeat
 MAX_REFUSED = 100_000  # rows in a row, after which a file is not read on
 ELSEWHERE = "leads out of its source's folder; set follow_links: true for the source if you trust it"
+MAX_LINE_BYTES = 256_000_000  # of JSON, whatever the longest document is
 SCARCE = (errno.ENOMEM, errno.EMFILE, errno.ENFILE)  # what this machine lacks, whatever the file is like
 MAX_PAGE_BYTES = 10_000_000  # of one page's HTML; Common Crawl cuts off at 5 MiB
 
@@ -50,7 +51,7 @@ class Limits:
     @property
     def line_bytes(self) -> int:
         """A longer line of JSON holds too long a text, or no document."""
-        return ESCAPED_CHAR_BYTES * self.max_chars + MAX_ROW_METADATA
+        return min(ESCAPED_CHAR_BYTES * self.max_chars + MAX_ROW_METADATA, MAX_LINE_BYTES)
 
 
 Reader = Callable[[SourceFile, Limits], Read]

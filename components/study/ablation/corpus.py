@@ -146,6 +146,7 @@ def fitting(params: Params, kinds: Iterable[str], tokens: Path) -> Params:
         "tokenizer_sha256": Manifest.read(tokens).tokenizer_sha256,
         "weights": {kind: weight for kind, weight in given.weights.items() if kind in present},
         "curriculum": [phase for phase in phases if phase],
+        "own_share": 0.0,  # an arm is what its documents are
     }
     return params.model_copy(update={"tokenization": given.model_copy(update=changes)})
 

@@ -70,7 +70,7 @@ def test_unknown_and_senseless_languages_are_refused() -> None:
     with pytest.raises(ValidationError, match="every text would be in it"):
         LanguageParams(among=["en"])
     with pytest.raises(ValidationError, match="among lacks en"):
-        LanguageParams(among=["de", "fr"])
+        LanguageParams(keep=["en"], among=["de", "fr"])
 
 
 def test_the_model_is_read_without_pickle(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,7 +116,7 @@ def test_a_language_that_is_too_unsure_fails_by_its_figure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "params.yaml").write_text("{}")
+    (tmp_path / "params.yaml").write_text("curation: {language: {keep: [en]}}")
     monkeypatch.setattr("components.curation.language.verdicts", lambda *_: [("en", 0.4)])
     (tmp_path / "text").write_text(ENGLISH)
     lines = [line.split() for line in why(capsys, "--text", "text", "--kind", "web").splitlines()]

@@ -236,6 +236,35 @@ def test_the_card_counts_the_training_data_where_the_lineage_does(arguments: Any
     assert re.search(r"\| code +\| +12 \| +3\.40 k \| +9\.00 k \| +5\.60 k \|", card)
 
 
+def test_the_report_shows_shares_of_training_tokens_and_losses_by_kind(arguments: Any) -> None:
+    counts = {"prose": 300, "exercise": 100}
+    lineage = {"by_kind": {kind: {"documents": 1, "tokens": n, "bytes": 9} for kind, n in counts.items()}}
+    Path("models/large/lineage.json").write_text(json.dumps(lineage), encoding="utf-8")
+    measured = {"tokens": 5000, "validation_loss": 3.5, "validation_loss_stderr": 0.021, "bits_per_byte": 1.75}
+    path = Path("reports/train_large.json")
+    trained = json.loads(path.read_text(encoding="utf-8")) | {"by_kind": {"prose": measured}}
+    path.write_text(json.dumps(trained | {"validation_loss_stderr": 0.0123}), encoding="utf-8")
+    summary, _, _ = write(arguments)
+    text = (arguments[1]["output"] / "leaderboard.md").read_text(encoding="utf-8")
+    assert re.search(r"\| prose +\| +75\.0% \| +5\.00 k \| +3\.500 ± 0\.021 \(1\.750\) \|", text)
+    assert re.search(r"\| exercise +\| +25\.0% \| +- \| +- \|", text)
+    assert "2.9000 ± 0.0123" in text
+    assert summary["large_validation_loss_stderr"] == 0.0123
+
+
+def test_the_report_repeats_what_the_data_steps_warn_of(arguments: Any) -> None:
+    warning = "the corpus is in de: English exercises step aside"
+    Path("reports/curate.json").write_text(json.dumps({"documents_kept": 3, "warnings": [warning]}), encoding="utf-8")
+    Path("reports/tokenize.json").write_text(json.dumps({"by_kind": {}, "warnings": []}), encoding="utf-8")
+    arguments[0].update(curation=Path("reports/curate.json"), tokenization=Path("reports/tokenize.json"))
+    write(arguments)
+    assert f"| curate | {warning} |" in (arguments[1]["output"] / "leaderboard.md").read_text(encoding="utf-8")
+    assert warning in (arguments[1]["output"] / "index.html").read_text(encoding="utf-8")
+    Path("reports/curate.json").write_text('{"warnings": "none"}', encoding="utf-8")
+    with pytest.raises(StepError, match="expected a list of texts"):
+        write(arguments)
+
+
 def test_the_headline_says_when_growth_loses(arguments: Any) -> None:
     board = write(arguments)[1]
     assert "below the control" in headline(board)

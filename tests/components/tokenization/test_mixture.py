@@ -18,7 +18,8 @@ from components.documents import KINDS, document_id
 from components.errors import StepError
 from components.params import TokenizationParams
 from components.tokenization.corpus import Corpus, first_of, keys_of
-from components.tokenization.mixture import Mixture, divide, passes_of, plan, uniform
+from components.tokenization.held_out import OWN, uniform
+from components.tokenization.mixture import Mixture, divide, passes_of, plan
 
 
 def corpus_of(kinds: list[int], names: list[str] | None = None) -> Corpus:
@@ -101,6 +102,40 @@ def test_shares_are_exact_to_one_document_and_caps_are_never_exceeded(case: Any)
         assert wanted[kind] - int(tokens[of_kind[kind]].max()) < got <= wanted[kind] <= caps[kind] * sizes[kind]
 
 
+OWN_CODES = [KINDS.index(kind) for kind in OWN]
+
+
+@given(cases(), st.floats(0.01, 1))
+def test_own_text_has_its_share_in_both_streams_and_comes_by_whole(case: Any, share: float) -> None:
+    corpus, tokens, params = case
+    params = params.model_copy(update={"own_share": share, "weights": {}, "curriculum": []})
+    assume(np.isin(corpus.kinds[divide(corpus, params).candidates], OWN_CODES).any())
+    mixture = planned((corpus, tokens, params))
+    for rows in (mixture.train, mixture.validation):
+        own = tokens[rows[np.isin(corpus.kinds[rows], OWN_CODES)]].sum()
+        missing = (
+            len(OWN) * tokens.max() if rows is mixture.train else 0
+        )  # a pass in part misses up to a document a kind
+        assert own + missing >= share * tokens[rows].sum() * (1 - 1e-9) or not own
+    for taken in mixture.shares:
+        assert taken.passes >= 1 or taken.kind not in OWN
+        assert taken.passes <= max(Fraction(str(params.epochs[taken.kind])), 1)
+
+
+def test_generated_kinds_give_way_alike_and_only_as_far_as_they_must() -> None:
+    tokens = {"prose": 300, "code": 400, "textbook": 600, "exercise": 200}
+    caps = {"prose": 2.0, "code": 0.15, "textbook": 1.0, "exercise": 3.0}
+    passes, limited_by = passes_of(tokens, TokenizationParams(epochs=caps, own_share=0.5))
+    assert passes == {"prose": 2, "code": 1, "textbook": Fraction(5, 6), "exercise": Fraction(5, 2)}
+    assert limited_by == ""
+    assert passes_of(tokens, TokenizationParams(epochs=caps, own_share=0.2))[0] == {**caps, "code": 1}
+    assert passes_of(tokens, TokenizationParams(epochs=caps, own_share=0))[0]["code"] == Fraction("0.15")
+    assert passes_of({"exercise": 200}, TokenizationParams(epochs=caps, own_share=0.7))[0] == {"exercise": 3}
+    weights = dict.fromkeys(tokens, 0.25)
+    given_weights = passes_of(tokens, TokenizationParams(epochs=caps, own_share=0.9, weights=weights))
+    assert given_weights == passes_of(tokens, TokenizationParams(epochs=caps, weights=weights))
+
+
 @given(cases())
 def test_every_document_comes_by_as_often_as_planned(case: Any) -> None:
     mixture = planned(case)
@@ -137,7 +172,7 @@ def test_phases_follow_one_another_and_all_come_by_before_any_comes_again(case: 
 def test_held_out_documents_are_the_same_whatever_the_mixture_and_never_trained_on(case: Any, seed: int) -> None:
     corpus, tokens, params = case
     mixture = planned(case, seed)
-    plain = mix(corpus, TokenizationParams(validation_fraction=params.validation_fraction), 0, tokens)
+    plain = mix(corpus, epochs().model_copy(update={"validation_fraction": params.validation_fraction}), 0, tokens)
     assert np.array_equal(mixture.validation, plain.validation)
     assert len(mixture.validation) == len(set(mixture.validation.tolist())) > 0
     assert not set(mixture.train.tolist()) & set(mixture.validation.tolist())

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from components.errors import StepError
 from components.tokens import Tokens
-from components.training.data import BatchLoader, HeldOut, HeldOutLoss, PhasedOrder, SequenceOrder
+from components.training.data import BatchLoader, HeldOut, HeldOutLoss, PhasedOrder, SequenceOrder, by_sequence
 
 
 @given(st.integers(1, 3000), st.integers(0, 2**31 - 1), st.integers(0, 10**6))
@@ -92,12 +92,30 @@ def test_held_out_losses_are_accounted_by_kind(make_tokens: Callable[..., Path],
                 expected[kind] += 1
     assert {k: int(held_out.tokens[i]) for k, i in kinds.items()} == expected
     assert held_out.bytes.tolist() == pytest.approx([4.0 * expected[kind] for kind in held_out.kinds])
-    loss = HeldOutLoss(held_out, np.array([2.0, 3.0]) * held_out.tokens)
+    counts = np.concatenate([by_sequence(codes.numpy(), 2) for codes in held_out.codes])
+    assert counts.sum(axis=0).tolist() == held_out.tokens.tolist()
+    loss = HeldOutLoss(held_out, np.array([2.0, 3.0]) * counts)
     assert loss.loss == pytest.approx((2 * held_out.tokens[0] + 3 * held_out.tokens[1]) / held_out.tokens.sum())
     by_kind = loss.by_kind()
     assert by_kind[held_out.kinds[1]]["validation_loss"] == pytest.approx(3)
     assert by_kind[held_out.kinds[1]]["bits_per_byte"] == pytest.approx(3 / np.log(2) / 4)
     assert sum(figures["tokens"] for figures in by_kind.values()) == held_out.tokens.sum()
+
+
+def test_the_standard_error_of_a_held_out_loss_is_over_sequences(
+    make_tokens: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Every sequence has as many tokens, so it is the standard error of the mean of their losses."""
+    split = Tokens.open(make_tokens(tmp_path / "t", kinds=("prose", "code", "code"))).split("validation")
+    held_out = HeldOut.choose(split, 32, 10**9, 64)
+    counts = np.concatenate([by_sequence(codes.numpy(), 2) for codes in held_out.codes])
+    nats = np.random.default_rng(1).uniform(1, 4, counts.shape) * counts
+    loss = HeldOutLoss(held_out, nats)
+    of_sequences = nats.sum(axis=1) / 32
+    assert loss.stderr == pytest.approx(of_sequences.std(ddof=1) / np.sqrt(len(of_sequences)))
+    equal = HeldOutLoss(held_out, 2.0 * counts)
+    assert equal.stderr == pytest.approx(0)
+    assert all(kind["validation_loss_stderr"] == pytest.approx(0) for kind in equal.by_kind().values())
 
 
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=4), st.integers(0, 1000), st.integers(0, 5))

@@ -58,6 +58,7 @@ def test_a_run_learns_and_leaves_its_records(call: Call, tmp_path: Path, recorde
     assert sum("validation_loss_by_gigaflops" in values for _, values in recorder.told) == 4
     assert [step for step, values in recorder.told if "bits_per_byte.prose" in values] == [0, 4, 8, 12]
     assert summary["by_kind"]["prose"]["validation_loss"] == pytest.approx(summary["validation_loss"])
+    assert 0 < summary["validation_loss_stderr"] < 1
     assert recorder.models == [(tmp_path / "model", "model")]
     lines = [line for line in map(parse, capsys.readouterr().out.splitlines()) if line]
     assert (lines[-1]["done"], lines[-1]["total"]) == (12, 12)
@@ -218,6 +219,17 @@ def test_too_few_tokens_are_refused(
     settings["small"]["tokens"] = 255
     with pytest.raises(StepError, match=r"small\.tokens is 255, less than one batch"):
         call()
+
+
+def test_a_budget_of_too_many_passes_is_refused_with_one_that_fits(
+    settings: dict[str, Any], call: Callable[..., dict[str, Any]]
+) -> None:
+    settings["training"]["max_epochs"] = 100
+    settings["small"]["tokens"] = 4000 * 120
+    with pytest.raises(StepError) as raised:
+        call()
+    assert "small.tokens: 480,000 are 121 passes over the 4,000 training tokens" in str(raised.value)
+    assert "--set small.tokens=400000" in str(raised.value)
 
 
 def test_another_initial_checkpoint_is_refused(

@@ -130,9 +130,14 @@ def tracker() -> Recorder:
 def gate(tmp_path: Path, tracker: Recorder) -> Gate:
     """Run a gate: gate(asset, directory, key=value of params.validation) -> summary."""
 
-    def call(asset: str, directory: Path, **settings: Any) -> dict[str, Any]:
+    def call(asset: str, directory: Path, ledger: Path | None = None, **settings: Any) -> dict[str, Any]:
         params = Params.model_validate({"validation": {"min_tokens": 100, **settings}})
-        return run({"asset": asset, "input": directory}, {"output": tmp_path / "report" / asset}, params, tracker)
+        return run(
+            {"asset": asset, "input": directory, "ledger": ledger},
+            {"output": tmp_path / "report" / asset},
+            params,
+            tracker,
+        )
 
     return call
 

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from components.documents import document_id
+from components.documents import Drop, document_id, write_ledger
 from components.errors import StepError
 
 
@@ -84,7 +84,7 @@ def test_the_message_says_column_rows_share_and_three_examples(
     page = tmp_path / "report" / "raw" / "index.html"
     assert str(raised.value) == (
         "documents: text: expect_column_value_lengths_to_be_between - 5 of 1,000 rows (0.50%), e.g. ['', '', ''] "
-        f"(expected: text is not empty; see validation.max_invalid_fraction); see {page}"
+        f"(expected: text is not empty; --set validation.max_invalid_fraction=0.005); see {page}"
     )
     assert page.is_file()
 
@@ -99,8 +99,34 @@ def test_ids_are_unique_over_shards_after_curation(gate: Any, documents: Any, go
 
 
 def test_too_little_text_fails_and_names_the_parameter(gate: Any, documents: Any) -> None:
-    with pytest.raises(StepError, match=r"documents: .* e\.g\. \[12\] .*validation\.min_documents.*min_megabytes"):
-        gate("raw", documents(12))
+    with pytest.raises(StepError) as raised:
+        gate("raw", documents(12), min_documents=50, min_megabytes=0.05)
+    words = "expected: at least 50 documents in the set; add text to ingestion.sources, or --set validation.min_documents=12"
+    assert words in str(raised.value)
+    (megabytes,) = re.findall(r"--set validation\.min_megabytes=([\d.]+)", str(raised.value))
+    assert gate("raw", documents(12), min_documents=12, min_megabytes=float(megabytes))["documents"] == 12
+
+
+def test_a_failed_gate_says_what_was_dropped_before_and_how_to_keep_it(
+    gate: Any, documents: Any, tmp_path: Path
+) -> None:
+    def drop(number: int, rule: str, detail: str) -> Drop:
+        return Drop(f"{number:032x}", "curation", rule, 0.9, 0.65, detail, "s")
+
+    drops = [drop(n, "language", "language de (0.99); en stay") for n in range(90)]
+    drops += [drop(n, "language", "language fr (0.99); en stay") for n in range(5)]
+    drops += [drop(n, "gopher_quality.min_doc_words", "3 words") for n in range(4)]
+    drops += [drop(1, "educational_value", "x"), drop(2, "min_chars", "x"), drop(3, "min_chars", "x")]
+    write_ledger(tmp_path / "ledger.parquet", drops)
+    with pytest.raises(StepError) as raised:
+        gate("curated", documents(12), ledger=tmp_path / "ledger.parquet", min_documents=50)
+    told = (
+        "documents dropped: 102, of them 95 by language (not in a language to keep; to keep de, fr: --set "
+        "curation.language.keep=[de, fr]), 4 by gopher_quality.min_doc_words (to loosen it: --set "
+        "curation.web.gopher_quality.min_doc_words=VALUE), 2 by min_chars (to loosen it: --set curation.min_chars=VALUE), "
+        "1 by other rules"
+    )
+    assert told in str(raised.value)
 
 
 def test_an_empty_set_fails_with_results(gate: Any, tmp_path: Path, results: Any) -> None:
@@ -108,7 +134,7 @@ def test_an_empty_set_fails_with_results(gate: Any, tmp_path: Path, results: Any
 
     with DocumentWriter(tmp_path / "empty"):
         pass
-    with pytest.raises(StepError, match="min_documents"):
+    with pytest.raises(StepError, match="at least 2 documents in the set; add text to ingestion"):
         gate("raw", tmp_path / "empty")
     assert results("raw")["facts"]["documents"] == 0
 

@@ -1,0 +1,178 @@
+"""How large the models are and how they are trained, from the amount of text and the machine: one dial, `--size`.
+
+The rules, with their reasons; `python -m bench.sizing` measures how far each lies from a swept optimum:
+
+- **Tokens.** A text may come by EPOCHS times: up to four passes are as good as new text, and more than sixteen bring little
+  (Muennighoff et al. 2023, arXiv 2305.16264). The machine's minutes are the other bound: each core does about CORE_FLOPS.
+- **Size.** The largest pair whose smaller model sees TOKENS_PER_WEIGHT tokens per weight of its blocks within both bounds. In
+  minutes on a CPU no model comes near the twenty that are optimal for compute (Hoffmann et al. 2022, arXiv 2203.15556), and
+  below two a smaller model ends lower.
+- **Shape.** Widths of a pair stand as 4 to 5 and depths as 1 to 2, so the larger model holds the smaller one, and a head
+  carries its position in as many dimensions in both, as growth needs. Depth rises with width.
+- **Vocabulary.** It doubles with every tenfold amount of text, since a small text holds too few examples of rare tokens; and it
+  stays under some 32 entries per dimension, since embedding and head would outweigh the blocks of a narrow model.
+- **Batch.** Tokens to the power 0.38 (Bergsma et al. 2025, arXiv 2505.13738), from the default pair's 2,048 of 1.5 million.
+- **Learning rate.** Falls with the root of the width and rises with the root of the batch, from the default pair's, which
+  was swept. The grown model keeps a fifth of the smaller one's rate, as in the default pair: more would undo what it knows.
+- **Generated text.** As many exercises and textbooks as the own text leaves room for, where it has 70% of the tokens.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from components.errors import StepError
+from components.params.load import Params
+
+WIDTHS = {"0.3M": 64, "1M": 128, "3M": 192, "10M": 320}  # of the smaller model, by the size that is asked for
+EPOCHS = 8
+CORE_FLOPS = 7e10  # a second of one core in training, bfloat16 where there is any
+SECONDS = 240  # of training for all three models
+TOKENS_PER_WEIGHT = 2.5
+BYTES_PER_TOKEN = 3.0  # of a small vocabulary
+LARGE_SHARE = 0.47  # of the smaller model's tokens that the larger one and its control train on
+OWN_SHARE = 0.7  # of the training tokens, which tokenization.own_share leaves to the own text
+CONTEXT = 256
+MOST_THREADS = 8  # a model of a few million weights gains nothing from more
+DEFAULT = Params()  # the pair that the rules start from: its batch and learning rates were swept
+
+
+@dataclass(frozen=True)
+class Sizing:
+    """What follows from the text and the machine.
+
+    Attributes:
+        size: name of the pair, one of WIDTHS.
+        overlay: dotted keys of the parameters and their values.
+        seconds: of training that the machine needs for it, about.
+    """
+
+    size: str
+    overlay: dict[str, Any]
+    seconds: float
+
+    def note(self) -> str:
+        """The plan in one line."""
+        get = self.overlay.__getitem__
+        return (
+            f"size {self.size}: widths {get('small.model.hidden_size')} and {get('large.model.hidden_size')}, vocabulary "
+            f"{get('tokenization.vocab_size'):,}, {get('small.tokens'):,} and {get('large.tokens'):,} training tokens, about "
+            f"{max(1, round(self.seconds / 60))} minutes of training"
+        )
+
+
+def plan(text_bytes: int, cores: int, size: str = "auto") -> Sizing:
+    """The sizes for so much text on so many cores.
+
+    Args:
+        text_bytes: of the user's own text, UTF-8.
+        size: one of WIDTHS, or auto for the largest that fits.
+
+    Raises:
+        StepError: the size is unknown.
+    """
+    if size != "auto" and size not in WIDTHS:
+        raise StepError(f"--size: {size!r} is not a size; expected auto or one of {', '.join(WIDTHS)}")
+    available = EPOCHS * text_bytes / BYTES_PER_TOKEN / OWN_SHARE
+    flops = cores * CORE_FLOPS * SECONDS
+    chosen = size
+    if size == "auto":
+        fitting = [
+            name
+            for name, width in WIDTHS.items()
+            if min(available, flops / _flops_per_token(width, text_bytes)) >= TOKENS_PER_WEIGHT * blocks(width)
+        ]
+        chosen = fitting[-1] if fitting else next(iter(WIDTHS))
+    width = WIDTHS[chosen]
+    affordable = max(flops / _flops_per_token(width, text_bytes), TOKENS_PER_WEIGHT * blocks(width) * (size != "auto"))
+    batch = batch_of(int(min(available, affordable)))
+    tokens = max(batch, int(min(available, affordable)) // batch * batch)
+    overlay = {
+        "tokenization.vocab_size": vocabulary_of(text_bytes, width),
+        "training.batch_tokens": batch,
+        "training.micro_batch_tokens": min(batch, DEFAULT.training.micro_batch_tokens),
+        "training.threads": max(1, min(cores, MOST_THREADS)),
+        "transfer.threads": max(1, min(cores, MOST_THREADS)),
+        "transfer.learning_rate": _rounded(0.2 * learning_rate(width, batch)),
+        **_model("small", width, layers(width), tokens, learning_rate(width, batch)),
+        **_model("large", large_width(width), 2 * layers(width), _large(tokens, batch), _control_rate(width, batch)),
+        **_generated(text_bytes),
+    }
+    return Sizing(chosen, overlay, tokens * _flops_per_token(width, text_bytes) / (cores * CORE_FLOPS))
+
+
+def vocabulary_of(text_bytes: int, width: int) -> int:
+    """1,024 for 100 kB, 2,048 for 1 MB and so on, up to some 32 entries per dimension."""
+    by_text = 1024 * 2 ** max(0, round(math.log10(max(text_bytes, 1) / 1e5)))
+    return min(by_text, 2 ** round(math.log2(32 * width)))
+
+
+def batch_of(tokens: int) -> int:
+    """Tokens an optimizer step for a budget, a power of two; whole sequences of the default context."""
+    own = DEFAULT.training.batch_tokens * (max(tokens, 1) / DEFAULT.small.tokens) ** 0.38
+    return max(2 * CONTEXT, 2 ** round(math.log2(own)))
+
+
+def learning_rate(width: int, batch: int) -> float:
+    """Peak learning rate of a smaller model."""
+    default = DEFAULT.small
+    shape = math.sqrt(default.model.hidden_size / width)
+    return _rounded(default.learning_rate * shape * math.sqrt(batch / DEFAULT.training.batch_tokens))
+
+
+def layers(width: int) -> int:
+    """Blocks of a smaller model."""
+    return max(2, round(width / 40))
+
+
+def large_width(width: int) -> int:
+    """Width of the larger model of a pair."""
+    return width * 5 // 4
+
+
+def blocks(width: int) -> int:
+    """Weights of a smaller model's blocks."""
+    return 12 * width**2 * layers(width)
+
+
+def _control_rate(width: int, batch: int) -> float:
+    """Of the larger model from a random start: the default pair's ratio, whose larger model sees half of the tokens."""
+    return _rounded(learning_rate(width, batch) * DEFAULT.large.learning_rate / DEFAULT.small.learning_rate)
+
+
+def _flops_per_token(width: int, text_bytes: int) -> float:
+    """FLOPs of all three trainings per token of the smaller model: six per weight (PaLM, appendix B)."""
+    large, vocabulary = large_width(width), vocabulary_of(text_bytes, width)
+    small = blocks(width) + vocabulary * width
+    return 6 * (small + 2 * LARGE_SHARE * (12 * large**2 * 2 * layers(width) + vocabulary * large))
+
+
+def _large(tokens: int, batch: int) -> int:
+    return max(batch, int(LARGE_SHARE * tokens) // batch * batch)
+
+
+def _model(section: str, width: int, depth: int, tokens: int, rate: float) -> dict[str, Any]:
+    heads = 4 if width <= 240 else 5
+    return {
+        f"{section}.model.hidden_size": width,
+        f"{section}.model.intermediate_size": 4 * width,
+        f"{section}.model.num_hidden_layers": depth,
+        f"{section}.model.num_attention_heads": heads,
+        f"{section}.model.partial_rotary_factor": 0.5 if section == "small" else 0.4,
+        f"{section}.tokens": tokens,
+        f"{section}.learning_rate": rate,
+    }
+
+
+def _generated(text_bytes: int) -> dict[str, Any]:
+    """Exercises of some 26 tokens and chapters of some 250, as many as the own text leaves room for, within bounds: fewer
+    would teach no family of exercises, and the default pair's are all that the curriculum holds."""
+    room = text_bytes / BYTES_PER_TOKEN * (1 - OWN_SHARE) / OWN_SHARE
+    return {
+        "synthesis.exercises": int(min(DEFAULT.synthesis.exercises, max(4000, 0.8 * room / 26))),
+        "synthesis.chapters": int(min(DEFAULT.synthesis.chapters, max(100, 0.2 * room / 250))),
+    }
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.3g}")

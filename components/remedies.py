@@ -1,0 +1,53 @@
+"""What to do about documents that curation dropped: by which rules most of them went, and the parameter to set for each.
+
+The rules of a ledger are named after parameters of section `curation`, or stand for one (REMEDIES).
+"""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+from components.documents import read_ledger
+from components.params import known_keys
+
+REMEDIES = {  # by rule, or by how its name begins: what to set
+    "language_probability": "to keep them: --set curation.language.min_probability=0",
+    "educational_value": "to keep them: --set curation.education.min_value={}",
+    "near_duplicate": "to keep them: --set curation.duplicates.thresholds={}",
+    "exact_duplicate": "the same text is kept once",
+    "contaminated": "to keep them: --set curation.decontamination.action=report",
+}
+LANGUAGE = re.compile(r"^language (\w+)")  # how the ledger's sentence on a language begins
+NAMED = 3  # rules, the commonest first
+
+
+def causes(ledger: Path) -> str:
+    """By which rules most of the dropped documents of a ledger went and what to set, in one sentence; empty if none did.
+
+    Raises:
+        StepError: the file is no ledger.
+    """
+    rules: Counter[str] = Counter()
+    languages: Counter[str] = Counter()
+    for drop in read_ledger(ledger):
+        rules[drop.rule] += 1
+        if drop.rule == "language" and (found := LANGUAGE.match(drop.detail)):
+            languages[found[1]] += 1
+    told = [f"{count:,} by {rule} ({_remedy(rule, languages)})" for rule, count in rules.most_common(NAMED)]
+    if len(rules) > NAMED:
+        told.append(f"{sum(rules.values()) - sum(count for _, count in rules.most_common(NAMED)):,} by other rules")
+    return f"documents dropped: {sum(rules.values()):,}, of them {', '.join(told)}" if told else ""
+
+
+def _remedy(rule: str, languages: Counter[str]) -> str:
+    """The parameter that decides about a rule, and a value that lets its documents stay where there is one for all."""
+    if rule == "language":
+        names = [code for code, _ in languages.most_common(NAMED)]
+        return (
+            f"not in a language to keep; to keep {', '.join(names)}: --set curation.language.keep=[{', '.join(names)}]"
+        )
+    for name, remedy in REMEDIES.items():
+        if rule.startswith(name):
+            return remedy
+    keys = [key for key in known_keys() if key.startswith("curation.") and key.endswith(f".{rule}")]
+    return f"to loosen it: --set {min(keys, key=len)}=VALUE" if keys else f"see section curation, {rule}"

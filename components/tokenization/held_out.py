@@ -1,0 +1,103 @@
+"""Which documents are held out, for the loss to be measured on.
+
+By a hash of what a document belongs to, so that runs with different mixtures are measured on the same text:
+
+- a document that was written from another goes where that one goes, since it may quote it
+- parts of a long text that belong together, such as those of one chapter, go together
+- any other document stands for itself
+
+The fraction of documents is enough for a large corpus. In a small one it may hold out none of a kind, and a loss that
+rests on a few sentences says nothing: then more is held out of each kind that the user has brought, in the order of the
+same hash, until there is enough or a tenth of the kind.
+"""
+
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from components.documents import GENERATED, KINDS
+from components.errors import StepError
+from components.params import TokenizationParams
+from components.tokenization.corpus import Corpus
+
+OWN = tuple(kind for kind in KINDS if kind not in GENERATED)  # what the user has brought
+LARGEST_SHARE = 10  # of a kind, one part in so many is held out by the floor at most
+
+
+def held_out(corpus: Corpus, params: TokenizationParams) -> np.ndarray:
+    """True for held-out rows: at least one document and not all of them; bool (rows,).
+
+    Raises:
+        StepError: there are not two documents.
+    """
+    count = int(corpus.first.sum())
+    if count < 2:
+        raise StepError(
+            f"{count} document cannot be split into train and validation; expected at least 2; add text to "
+            "ingestion.sources, or lower ingestion.part_chars so that a long text becomes several documents"
+        )
+    numbers = uniform(corpus.origins, "split")
+    numbers[~corpus.first] = np.inf
+    chosen = numbers < params.validation_fraction
+    for rows in _own_rows(corpus):
+        more = _more(numbers[rows], corpus.bytes[rows], chosen[rows], params.validation_kilobytes * 1000)
+        chosen |= np.isin(numbers, more)
+    if not chosen.any():
+        chosen = numbers == numbers.min()
+    if chosen.sum() == count:
+        chosen[np.argmax(np.where(corpus.first, numbers, -1))] = False
+    return chosen
+
+
+def _own_rows(corpus: Corpus) -> Iterator[np.ndarray]:
+    """The rows of each kind that the user has brought."""
+    for kind in OWN:
+        rows = np.flatnonzero(corpus.first & (corpus.kinds == KINDS.index(kind)))
+        if len(rows):
+            yield rows
+
+
+def _more(numbers: np.ndarray, sizes: np.ndarray, chosen: np.ndarray, floor: float) -> list[float]:
+    """Numbers of the groups to hold out beside the chosen rows of a kind, so that enough of it is.
+
+    Args:
+        numbers: of each row; rows with the same number are a group.
+        sizes: bytes of each row.
+        floor: bytes that are enough.
+    """
+    total, held = int(sizes.sum()), int(sizes[chosen].sum())
+    enough = min(floor, total / LARGEST_SHARE)
+    groups, of_row = np.unique(numbers, return_inverse=True)
+    left = dict(zip(groups.tolist(), np.bincount(of_row, weights=sizes).tolist(), strict=True))
+    for number in numbers[chosen].tolist():
+        left.pop(number, None)
+    taken: list[float] = []
+    for number, size in left.items():
+        if held >= enough:
+            break
+        if held + size <= total / LARGEST_SHARE:
+            taken.append(number)
+            held += size
+    if not held and enough and len(left) > 1:  # every group is more than a tenth
+        taken.append(min(left, key=lambda number: (left[number], number)))
+    return taken
+
+
+def uniform(keys: np.ndarray, purpose: str) -> np.ndarray:
+    """A number in [0, 1) for each key, float64, that depends on the key and the purpose alone.
+
+    Args:
+        keys: uint64 (rows, 2), hashes already; so the finaliser of SplitMix64 (Steele, Lea and Flood, 2014) is enough.
+    """
+    salt = np.frombuffer(hashlib.blake2b(purpose.encode(), digest_size=16).digest(), dtype="<u8")
+    mixed = _mix(_mix(keys[:, 0] ^ salt[0]) ^ keys[:, 1] ^ salt[1])
+    return (mixed >> np.uint64(11)) * 2.0**-53
+
+
+def _mix(x: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        x = x + np.uint64(0x9E3779B97F4A7C15)
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return x ^ (x >> np.uint64(31))
