@@ -21,7 +21,7 @@ from flows import events, settings
 from flows.definitions import DEFINITIONS, PIPELINE
 from flows.screen import Screen, closing_screen
 from flows.server import connect
-from flows.sizes import sized
+from flows.sizes import sized, sources_of
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -33,6 +33,8 @@ def main(argv: list[str] | None = None) -> int:
     screen = Screen()
     try:
         overrides = parse_overrides(arguments.set)
+        if arguments.text:
+            overrides["ingestion.sources"] = sources_of(arguments.text)
         load_params(root / PARAMS_FILE, overrides, arguments.profile)
         overrides = sized(root, overrides, arguments.profile, arguments.size, print)
         settings.configure(root)
@@ -101,10 +103,15 @@ def _parser() -> argparse.ArgumentParser:
         help="override one parameter for this run, which then works in a workspace of its own; repeatable",
     )
     parser.add_argument(
+        "--text",
+        metavar="PATHS",
+        help="train on this text: folders, files, patterns or addresses, separated by commas or blanks",
+    )
+    parser.add_argument(
         "--size",
         choices=("auto", *WIDTHS),
         help="size of the smaller model of the pair, with vocabulary, tokens, batch and learning rates to match; auto fits the "
-        "text and this machine (default: auto where --set ingestion.sources names your text, else what params.yaml says)",
+        "text and this machine (default: auto where --text or --set ingestion.sources names your text, else what params.yaml says)",
     )
     parser.add_argument("--profile", metavar="NAME", help="lay profiles/NAME.yaml over params.yaml for this run")
     return parser

@@ -4,11 +4,14 @@ What params.yaml itself says is what `dvc repro` and a run without options do al
 where the run names its text (`--set ingestion.sources=...`), and else where `--size` asks for it.
 """
 
+import glob
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from components.errors import StepError
 from components.params import PARAMS_FILE, Params, flatten, load_params
 from components.params.sizing import plan
 
@@ -40,6 +43,30 @@ def sized(
         for key, value in found.overlay.items()
         if given[key] == default[key] and not any(_overlap(key, other) for other in overrides)
     } | dict(overrides)
+
+
+def sources_of(text: str) -> list[dict[str, str]]:
+    """The sources that `--text` names: folders, files, patterns such as notes/*.md, and addresses.
+
+    Several are separated by commas or blanks; a path that is there is taken whole, whatever its name holds.
+
+    Raises:
+        StepError: a path or a pattern leads to nothing.
+    """
+    paths: list[str] = []
+    for word in [text] if _is_there(text) else re.split(r"[,\s]+", text.strip(", \n\t")):
+        if "://" in word:
+            paths.append(word)
+            continue
+        found = [word] if _is_there(word) else sorted(glob.glob(str(Path(word).expanduser()), recursive=True))
+        if not found:
+            raise StepError(f"--text: there is no file or folder {word!r} in {Path.cwd()}; correct the path")
+        paths += [str(Path(path).expanduser().resolve()) for path in found]
+    return [{"path": path} for path in dict.fromkeys(paths)]
+
+
+def _is_there(path: str) -> bool:
+    return bool(path) and Path(path).expanduser().exists()
 
 
 def text_bytes(root: Path, params: Params) -> int:

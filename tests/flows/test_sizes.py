@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from components.errors import StepError
 from components.params import Params, load_params
-from flows.sizes import sized, text_bytes
+from flows.sizes import sized, sources_of, text_bytes
 
 
 @pytest.fixture
@@ -58,3 +59,23 @@ def test_a_size_that_is_asked_for_is_taken_for_any_text(home: Path) -> None:
 
 def test_hidden_folders_are_not_counted(home: Path) -> None:
     assert text_bytes(home, load_params(home / "params.yaml", OWN)) == 100_000
+
+
+def test_text_is_named_as_people_name_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("my notes", "a", "b"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "a" / "one.md").touch()
+    (tmp_path / "a" / "two.md").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    def paths(text: str) -> list[str]:
+        return [source["path"].removeprefix(f"{tmp_path}/") for source in sources_of(text)]
+
+    assert paths("my notes") == ["my notes"]
+    assert paths("a b") == paths("a,b") == paths("a, b,a") == ["a", "b"]
+    assert paths("~/a") == ["a"]
+    assert paths("a/*.md") == ["a/one.md", "a/two.md"]
+    assert paths("https://example.org/x.txt a") == ["https://example.org/x.txt", "a"]
+    with pytest.raises(StepError, match="there is no file or folder 'c'"):
+        sources_of("a c")
