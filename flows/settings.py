@@ -11,6 +11,7 @@ from pathlib import Path
 
 import components  # noqa: F401 - sets the opt-outs of telemetry in this process and so in its children
 from components.files import STATE, private_directory
+from components.revision import LOCATION
 from components.tracking import given_uri
 from flows.access import client_variables, given_auth
 
@@ -121,7 +122,7 @@ def stage_environment(root: Path) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith(("PREFECT_", "PHIFORGE_AUTH", "PHIFORGE_READER"))
     }
-    for name in ("DVC_ROOT", "DVC_STAGE", "GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE", "PYTHONDONTWRITEBYTECODE"):
+    for name in ("DVC_ROOT", "DVC_STAGE", *LOCATION, "PYTHONDONTWRITEBYTECODE"):
         environment.pop(name, None)  # of whatever started us, a git hook for one
     environment |= {"MLFLOW_TRACKING_URI": mlflow_uri(root), "PYTHONUNBUFFERED": "1"}
     bash = Path("/bin/bash")

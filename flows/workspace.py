@@ -21,6 +21,7 @@ from typing import Any
 from components.errors import StepError
 from components.files import atomic_file
 from components.params import check_layers, read_profile
+from components.revision import git, identity, listed, source_tree, untracked_files
 from flows.locks import exclusive, is_free
 from flows.settings import (
     FOLDER,
@@ -70,7 +71,7 @@ def workspace(
             yield Workspace(root)
             os.utime(lock_file(root, MAIN))
         return
-    tree = source_tree(root)
+    tree = _committed_source(root)
     key = workspace_key(tree, overrides, profile)
     with exclusive(
         lock_file(root, lock_of(key)),
@@ -89,27 +90,14 @@ def workspace_key(tree: str, overrides: Mapping[str, Any], profile: str | None) 
     return hashlib.sha256(identity.encode()).hexdigest()[:12]
 
 
-def source_tree(root: Path) -> str:
-    """Git's hash of the tracked files as they are now.
-
-    Raises:
-        StepError: the folder is no git repository, or has no commit yet.
-    """
-    with exclusive(lock_file(root, "git")):
-        try:
-            git(root, "rev-parse", "--verify", "--quiet", "HEAD")
-        except StepError:
-            raise StepError(
-                f"{root} has no git commit; a run with its own parameters works in a copy that git makes. Commit first"
-            ) from None
-        revision = git(root, "stash", "create") or "HEAD"
-        return git(root, "rev-parse", f"{revision}^{{tree}}")
-
-
-def untracked_files(root: Path) -> list[str]:
-    """Files that git neither tracks nor ignores: a workspace lacks them."""
-    listed = git(root, "ls-files", "--others", "--exclude-standard").splitlines()
-    return [path for path in listed if Path(path).name != "dvc.lock"]
+def _committed_source(root: Path) -> str:
+    try:
+        git(root, "rev-parse", "--verify", "--quiet", "HEAD")
+    except StepError:
+        raise StepError(
+            f"{root} has no git commit; a run with its own parameters works in a copy that git makes; commit first"
+        ) from None
+    return source_tree(root)
 
 
 def prune(root: Path, keep: int) -> list[str]:
@@ -137,7 +125,7 @@ def save_experiment(root: Path, place: Workspace, say: Say) -> None:
         done = subprocess.run(
             command,
             cwd=place.root,
-            env=stage_environment(root) | _identity(root),
+            env=stage_environment(root) | identity(root),
             capture_output=True,
             text=True,
             check=False,
@@ -153,21 +141,6 @@ def experiment_exists(root: Path, place: Workspace) -> bool:
     return place.experiment in git(root, "for-each-ref", "--format=%(refname:lstrip=-1)", "refs/exps").splitlines()
 
 
-def git(root: Path, *arguments: str) -> str:
-    """Run git in a folder and return what it printed, stripped.
-
-    Raises:
-        StepError: git failed; with its own words.
-    """
-    environment = stage_environment(root) | _identity(root)
-    # Hooks are for people's commits; DVC's own post-checkout hook would fill each new workspace with data.
-    command = ["git", "-c", "core.hooksPath=/dev/null", *arguments]
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise StepError(f"git {arguments[0]} failed in {root}: {(done.stderr or done.stdout).strip()}")
-    return done.stdout.strip()
-
-
 def _prepare(
     root: Path, place: Workspace, tree: str, overrides: Mapping[str, Any], profile: str | None, say: Say
 ) -> None:
@@ -180,8 +153,7 @@ def _prepare(
         git(root, "worktree", "add", "--no-checkout", "--detach", "--force", str(place.root), "HEAD")
         git(place.root, "read-tree", "--reset", "-u", tree)
     if missing := untracked_files(root):
-        shown = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
-        say(f"untracked files are not in workspace {place.key} (git add them if the run needs them): {shown}")
+        say(f"untracked files are not in workspace {place.key} (git add them if the run needs them): {listed(missing)}")
     _share_cache(root, place.root)
     write_params(place.root / "params.yaml", read_profile(root, profile) if profile else {}, overrides)
     ready.parent.mkdir(exist_ok=True)
@@ -252,15 +224,3 @@ def _remove(root: Path, folder: Path) -> None:
         except StepError:
             shutil.rmtree(folder)  # git does not know it: its making was interrupted
     git(root, "worktree", "prune")
-
-
-def _identity(root: Path) -> dict[str, str]:
-    """Git wants an author for a stash and an experiment; a fresh machine may have none."""
-    asked = subprocess.run(["git", "config", "user.email"], cwd=root, capture_output=True, check=False)
-    if asked.returncode == 0 or os.environ.get("GIT_COMMITTER_EMAIL"):
-        return {}
-    return {
-        f"GIT_{role}_{what}": value
-        for role in ("AUTHOR", "COMMITTER")
-        for what, value in (("NAME", "Phiforge"), ("EMAIL", "phiforge@localhost"))
-    }
