@@ -5,14 +5,16 @@ A Prefect flow hands its parent run over in PHIFORGE_PARENT_RUN_ID; plain `dvc r
 stands alone, tagged `pipeline.source = dvc repro`. The client is imported when the first word is said to it, since
 that costs two seconds of CPU.
 
-Tags of a step's run, which lead to everything else: `stage`, `git.commit`, `dvc.deps` and `dvc.outs` (JSON, path to
-md5; the flow adds the outputs, which DVC hashes after the step has ended), `prefect.flow_run_id`.
+Tags of a step's run, which lead to everything else:
+- `stage`, `prefect.flow_run_id`;
+- `git.commit` (HEAD), `git.source` ("HEAD", or "HEAD plus changes in ..."), `git.tree` (hash of the files as they stood)
+  and, where that is not HEAD's, `git.ref`, which keeps it in git;
+- `dvc.deps` and `dvc.outs` (JSON, path to md5; the flow adds the outputs, which DVC hashes after the step has ended).
 """
 
 import hashlib
 import json
 import os
-import subprocess
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,8 +24,10 @@ from urllib.parse import unquote, urlsplit
 
 from components.addresses import is_web, without_secrets
 from components.confined import refuse_links_out
+from components.errors import StepError
 from components.files import STATE, private_directory, sha256_file
 from components.params import flatten
+from components.revision import keep, read_revision
 
 PARENT = "PHIFORGE_PARENT_RUN_ID"
 FLOW_RUN = "PHIFORGE_FLOW_RUN_ID"
@@ -65,10 +69,19 @@ def given_uri() -> str:
     return given
 
 
-def git_commit(root: Path | None = None) -> str:
-    """HEAD of the checkout, or an empty string outside one."""
-    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
-    return done.stdout.strip()
+def source_tags(root: Path) -> dict[str, str]:
+    """Tags that say which source a run in this checkout works with; a tree that differs from HEAD is kept in git.
+
+    Empty outside a git repository; a repository that cannot be read costs the tags, not the run.
+    """
+    try:
+        revision = read_revision(root)
+        keep(root, revision)
+    except StepError as error:
+        print(f"no source is recorded: {error}", flush=True)
+        return {}
+    tags = {"git.commit": revision.commit, "git.source": revision.description, "git.tree": revision.tree}
+    return tags | ({"git.ref": revision.reference} if revision.reference else {})
 
 
 def lock_hashes(root: Path, paths: list[str]) -> dict[str, str]:
@@ -124,7 +137,7 @@ class MlflowTracker(Tracker):
 
             mlflow.set_tracking_uri(tracking_uri(self.root))
             mlflow.set_experiment(experiment_id=ensure_experiment(mlflow.MlflowClient()))
-            tags = {"stage": self.stage, "git.commit": git_commit(self.root)}
+            tags = {"stage": self.stage} | source_tags(self.root)
             if flow_run := os.environ.get(FLOW_RUN):
                 tags["prefect.flow_run_id"] = flow_run
             else:

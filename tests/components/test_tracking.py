@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from components.tracking import lock_hashes, project_home, state_folder, track, tracking_uri
+from components.tracking import lock_hashes, project_home, source_tags, state_folder, track, tracking_uri
 
 LOCK = """\
 schema: '2.0'
@@ -91,6 +91,27 @@ def test_a_step_inside_dvc_is_a_run_with_leads(project: Path, monkeypatch: pytes
     assert run.inputs.dataset_inputs[0].dataset.digest == "0123456789abcdef0123456789abcdef.dir"
     assert [item.path for item in client.list_artifacts(run.info.run_id)] == ["dvc.lock"]
     assert str(project / "mlartifacts").replace(" ", "%20") in run.info.artifact_uri
+
+
+def test_the_source_of_a_changed_tree_is_told_from_head(project: Path) -> None:
+    clean = source_tags(project)
+    assert clean["git.source"] == "HEAD"
+    assert "git.ref" not in clean
+    (project / "step.py").write_text("new\n")
+    git(project, "add", "step.py")
+    changed = source_tags(project)
+    assert changed["git.commit"] == clean["git.commit"]
+    assert changed["git.source"] == "HEAD plus changes in step.py"
+    assert changed["git.tree"] != clean["git.tree"]
+    shown = subprocess.run(
+        ["git", "show", f"{changed['git.ref']}:step.py"], cwd=project, capture_output=True, text=True
+    )
+    assert shown.stdout == "new\n"
+
+
+def test_no_repository_costs_the_tags_and_not_the_run(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert source_tags(tmp_path) == {}
+    assert "no source is recorded: git rev-parse failed" in capsys.readouterr().out
 
 
 def test_a_flows_stages_are_children_of_its_run(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

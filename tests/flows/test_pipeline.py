@@ -94,6 +94,23 @@ def test_artifacts_and_mlflow_lead_to_each_other(project, run_flow):
     assert parent.info.run_name == run.name
 
 
+def test_the_lineage_of_a_changed_tree_says_so(project, run_flow, toy):
+    (project / "step.py").write_text((project / "step.py").read_text() + "# changed\n")
+    run_flow()
+    run_flow(overrides={"seed": 2})
+
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{project / 'mlflow.db'}")
+    latest, first = client.search_runs([client.get_experiment_by_name("phiforge").experiment_id])
+    assert first.data.tags["git.source"] == "HEAD plus changes in step.py"
+    assert latest.data.tags["git.source"] == "HEAD plus changes in params.yaml, step.py"
+    for run in (first, latest):
+        assert run.data.tags["git.commit"] == toy.git(project, "rev-parse", "HEAD").strip()
+        assert toy.git(project, "show", f"{run.data.tags['git.ref']}:step.py").endswith("# changed\n")
+    assert "seed: 2" in toy.git(project, "show", f"{latest.data.tags['git.ref']}:params.yaml")
+
+
 def test_an_explained_failure_is_not_retried_and_shows_the_last_lines(project, run_flow, toy):
     (project / "trace" / "prepare.fail").write_text("error: prepare: 3 of 5 rows have no text")
     state = run_flow()
