@@ -40,7 +40,7 @@ from flows.graph import Stage, load_graph, lock_order, locked_outputs, settle_lo
 from flows.lineage import Lineage, numbers  # noqa: E402
 from flows.locks import WaitStopped, exclusive  # noqa: E402
 from flows.stages import Outcome, StageFailed, StageRunner, StageStopped  # noqa: E402
-from flows.workspace import Workspace, experiment_exists, prune, save_experiment, workspace  # noqa: E402
+from flows.workspace import Workspace, experiment_exists, prune, refuse_edits, save_experiment, workspace  # noqa: E402
 
 
 class PipelineFailed(Exception):
@@ -374,6 +374,7 @@ def finish_workspace(run: PipelineRun) -> None:
     """List a workspace's run among DVC's experiments, and let old workspaces go."""
     if not run.place.key:
         return
+    refuse_edits(run.home, run.place)
     if run.count("ran", "restored") or not experiment_exists(run.home, run.place):
         save_experiment(run.home, run.place, run.log)
     for key in prune(run.home, settings.kept_workspaces()):

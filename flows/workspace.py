@@ -1,8 +1,9 @@
 """Isolated checkouts for runs with parameters of their own.
 
 A workspace is a git worktree of the source tree as it stands now, uncommitted changes of tracked files included. It
-is named by what determines its results, (source tree, overrides, profile), so that an equal run comes back to it and
-finds its work done. It shares DVC's cache and the local remote with the main tree, whose files it never touches.
+is named by what determines its results, the source tree and the changed parameters, so that an equal run comes back to
+it and finds its work done; files that were edited in it are refused, since its name would be wrong. It shares DVC's
+cache and the local remote with the main tree, whose files it never touches.
 """
 
 import hashlib
@@ -16,12 +17,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from components.errors import StepError
 from components.files import atomic_file
 from components.params import check_layers, read_profile
-from components.revision import git, identity, listed, source_tree, untracked_files
+from components.revision import differences, git, identity, listed, source_tree, untracked_files
 from flows.locks import exclusive, is_free
 from flows.settings import (
     FOLDER,
@@ -50,6 +51,13 @@ class Workspace:
         return f"run-{self.key}"
 
 
+class Changes(NamedTuple):
+    """What a run changes of params.yaml: the values of its profile, and over them its overrides, by dotted keys."""
+
+    profile: dict[str, Any]
+    overrides: dict[str, Any]
+
+
 @contextmanager
 def workspace(
     root: Path, overrides: Mapping[str, Any], profile: str | None, say: Say, stopped: Any = None
@@ -64,7 +72,7 @@ def workspace(
         stopped: an event that ends the wait.
 
     Raises:
-        StepError: no git repository, or git refuses.
+        StepError: no git repository, git refuses, or files of the workspace were edited since an equal run made it.
     """
     if not overrides and not profile:
         with exclusive(lock_file(root, MAIN), lambda: say("another run works in this folder; waiting for it"), stopped):
@@ -72,22 +80,41 @@ def workspace(
             os.utime(lock_file(root, MAIN))
         return
     tree = _committed_source(root)
-    key = workspace_key(tree, overrides, profile)
+    changes = Changes(read_profile(root, profile) if profile else {}, dict(overrides))
+    key = workspace_key(tree, changes)
     with exclusive(
         lock_file(root, lock_of(key)),
         lambda: say(f"an equal run works in workspace {key}; waiting for it"),
         stopped,
     ):
         place = Workspace(root / FOLDER / key, key)
-        _prepare(root, place, tree, overrides, profile, say)
+        _prepare(root, place, tree, changes, say)
         yield place
         os.utime(lock_file(root, lock_of(key)))
 
 
-def workspace_key(tree: str, overrides: Mapping[str, Any], profile: str | None) -> str:
-    """Twelve hex digits that name (source tree, overrides, profile)."""
-    identity = json.dumps([tree, sorted(overrides.items()), profile], sort_keys=True, default=str)
+def workspace_key(tree: str, changes: Changes) -> str:
+    """Twelve hex digits that name (source tree, changed parameters)."""
+    identity = json.dumps([tree, changes], sort_keys=True, default=str)
     return hashlib.sha256(identity.encode()).hexdigest()[:12]
+
+
+def refuse_edits(root: Path, place: Workspace) -> None:
+    """Make sure that a workspace holds the source that its key stands for.
+
+    Raises:
+        StepError: files of it were edited, added or removed.
+    """
+    edited = [
+        *differences(place.root, _record(root, place.key)["checkout"], source_tree(place.root)),
+        *untracked_files(place.root),
+    ]
+    if edited:
+        where = f"{FOLDER}/{place.key}"
+        raise StepError(
+            f"{where}: {listed(edited)} changed since the workspace was made, so its results would be recorded for "
+            f"another source; make such changes in the main folder, then remove {where} and run again"
+        )
 
 
 def _committed_source(root: Path) -> str:
@@ -141,12 +168,10 @@ def experiment_exists(root: Path, place: Workspace) -> bool:
     return place.experiment in git(root, "for-each-ref", "--format=%(refname:lstrip=-1)", "refs/exps").splitlines()
 
 
-def _prepare(
-    root: Path, place: Workspace, tree: str, overrides: Mapping[str, Any], profile: str | None, say: Say
-) -> None:
-    ready = state_folder(root) / FOLDER / f"{place.key}.json"
+def _prepare(root: Path, place: Workspace, tree: str, changes: Changes, say: Say) -> None:
     with exclusive(lock_file(root, "git")):
-        if place.root.is_dir() and ready.is_file():
+        if place.root.is_dir() and "checkout" in _record(root, place.key):
+            refuse_edits(root, place)
             git(place.root, "reset", "--soft", git(root, "rev-parse", "HEAD"))  # experiments hang on the present commit
             return
         _remove(root, place.root)  # of a run that was killed while making it
@@ -155,11 +180,20 @@ def _prepare(
     if missing := untracked_files(root):
         say(f"untracked files are not in workspace {place.key} (git add them if the run needs them): {listed(missing)}")
     _share_cache(root, place.root)
-    write_params(place.root / "params.yaml", read_profile(root, profile) if profile else {}, overrides)
-    ready.parent.mkdir(exist_ok=True)
-    with atomic_file(ready) as partial:
-        record = {"tree": tree, "overrides": dict(overrides), "profile": profile, "created": time.time()}
+    write_params(place.root / "params.yaml", changes.profile, changes.overrides)
+    record = {"tree": tree, **changes._asdict(), "checkout": source_tree(place.root), "created": time.time()}
+    with atomic_file(_record_file(root, place.key)) as partial:
         partial.write_text(json.dumps(record, indent=2, default=str), encoding="utf-8")
+
+
+def _record_file(root: Path, key: str) -> Path:
+    return state_folder(root) / FOLDER / f"{key}.json"
+
+
+def _record(root: Path, key: str) -> dict[str, Any]:
+    """What a workspace was made of; empty for one whose making was interrupted."""
+    path = _record_file(root, key)
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def write_params(path: Path, profile: Mapping[str, Any], overrides: Mapping[str, Any]) -> None:
