@@ -84,6 +84,9 @@ END = ["ERROR: failed to reproduce 'train': failed to run: python, exited with {
         ([*BEGIN, "step 1", END[0].format(-9)], False, "killed by signal 9"),
         (["ERROR: failed to reproduce 'train': missing data 'source': x"], True, "DVC refused to run it"),
         (["ERROR: Unable to acquire lock. Most likely another"], False, "DVC refused to run it"),
+        (["ERROR: failed to reproduce 'train': [Errno 12] Cannot allocate memory"], False, "DVC refused to run it"),
+        (["ERROR: unexpected error"], False, "DVC refused to run it"),
+        (["Traceback (most recent call last):", "MemoryError"], False, "before its command started"),
     ],
 )
 def test_what_an_exit_means(lines, permanent, reason):
@@ -91,6 +94,31 @@ def test_what_an_exit_means(lines, permanent, reason):
     assert error.permanent is permanent
     assert reason in error.reason
     assert not any(line.startswith(("Running stage", "> ")) for line in error.lines)
+
+
+@pytest.mark.parametrize(("status", "reason"), [(-9, "signal 9"), (137, "signal 9"), (143, "signal 15")])
+def test_a_dvc_that_is_killed_before_the_stage_starts_is_tried_again(status, reason):
+    for lines in ([], ["Running stage 'train':"]):
+        error = failure("train", status, lines)
+        assert not error.permanent
+        assert error.reason == f"killed by {reason} before its command started"
+
+
+def test_a_dvc_that_dies_of_the_memory_it_lacks_is_told_from_one_that_refuses(project, monkeypatch):
+    """As the kernel kills it: while it imports, long before it names the command."""
+    stage = next(stage for stage in graph.load_graph(project) if stage.name == "prepare")
+    runner = StageRunner(project, settings.stage_environment(project))
+    start = runner._start
+
+    def start_and_kill(*arguments):
+        child = start(*arguments)
+        child.kill()
+        return child
+
+    monkeypatch.setattr(runner, "_start", start_and_kill)
+    with pytest.raises(StageFailed, match=r"killed by signal 9 before its command started") as caught:
+        runner.run(stage, print, {})
+    assert not caught.value.permanent
 
 
 def test_a_failed_stage_shows_how_far_it_came_in_one_line():
