@@ -36,7 +36,7 @@ from components.errors import StepError  # noqa: E402
 from components.params import PARAMS_FILE, load_params  # noqa: E402
 from flows import events, records, recovery  # noqa: E402
 from flows.definitions import DATA_ABLATION, GROWTH_STUDY, PIPELINE, Definition  # noqa: E402
-from flows.graph import Stage, load_graph, lock_order, locked_outputs, settle_lock_order  # noqa: E402
+from flows.graph import Stage, load_graph, lock_order, locked_outputs, settle_lock_order, show  # noqa: E402
 from flows.lineage import Lineage, numbers  # noqa: E402
 from flows.locks import WaitStopped, exclusive  # noqa: E402
 from flows.stages import Outcome, StageFailed, StageRunner, StageStopped  # noqa: E402
@@ -142,6 +142,7 @@ def bring_all_up_to_date(definition: Definition, overrides: dict[str, Any], prof
         lineage.facts = {"overrides": overrides, "profile": profile, "workspace": place.key}
         runner = StageRunner(place.root, settings.stage_environment(home))
         stages = load_graph(place.root, definition.file)
+        show(place.root, definition.file)
         run = PipelineRun(definition, home, place, stages, runner, lineage, say)
         with closing(run):
             events.emit("graph", text=str(place.root), names=tuple(stage.name for stage in run.stages))
@@ -376,7 +377,7 @@ def finish_workspace(run: PipelineRun) -> None:
         return
     refuse_edits(run.home, run.place)
     if run.count("ran", "restored") or not experiment_exists(run.home, run.place):
-        save_experiment(run.home, run.place, run.log)
+        save_experiment(run.home, run.place, run.definition.file, run.stages, run.log)
     for key in prune(run.home, settings.kept_workspaces()):
         run.log(f"removed workspace {key}: the {settings.kept_workspaces()} most recently used are kept")
 

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from components.errors import StepError
 from components.files import atomic_file
 from components.params import check_layers, read_profile
 from components.revision import differences, git, identity, listed, source_tree, untracked_files
+from flows.graph import PIPELINE_FILE, Stage, lock_path, shown_by
 from flows.locks import exclusive, is_free
 from flows.settings import (
     FOLDER,
@@ -141,16 +142,23 @@ def prune(root: Path, keep: int) -> list[str]:
     return removed
 
 
-def save_experiment(root: Path, place: Workspace, say: Say) -> None:
+def save_experiment(root: Path, place: Workspace, file: str, stages: Sequence[Stage], say: Say) -> None:
     """Record a workspace's state as a DVC experiment, which `dvc exp show` in the main tree lists.
 
     Parallel savings break each other's git references, hence the lock. A failure costs the listing, not the run:
     it is said, with DVC's text.
+
+    Args:
+        file: the dvc.yaml that the run brought up to date.
+        stages: its stages, and those of others that it needs; no others need to have outputs.
     """
+    needed = [stage.address for stage in stages if stage.file != file]
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "exp", "save", "--force", "--name", place.experiment]
+    if file != PIPELINE_FILE:  # git knows neither of them yet
+        command += [f"--include-untracked={path}" for path in (shown_by(file), lock_path(file))]
     with exclusive(lock_file(root, "experiments")):
         done = subprocess.run(
-            command,
+            [*command, file, *needed],
             cwd=place.root,
             env=stage_environment(root) | identity(root),
             capture_output=True,
