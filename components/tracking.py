@@ -14,6 +14,7 @@ Tags of a step's run, which lead to everything else:
 
 import hashlib
 import json
+import math
 import os
 import warnings
 from collections.abc import Iterator, Mapping
@@ -155,7 +156,7 @@ class MlflowTracker(Tracker):
             values = {name: value for name, value in values.items() if name not in self._curves}
         else:
             self._curves.update(values)
-        self._client().log_metrics({k: float(v) for k, v in values.items()}, step=step, synchronous=False)
+        self._client().log_metrics({k: storable(v) for k, v in values.items()}, step=step, synchronous=False)
 
     def tags(self, values: Mapping[str, str]) -> None:
         self._client().set_tags(dict(values))
@@ -254,9 +255,19 @@ def text_signature(checkpoint: Path) -> Any:
     return ModelSignature(inputs=text, outputs=text, params=params)
 
 
+def storable(value: float) -> float:
+    """A metric as MLflow can store it: its databases turn an infinity into 1.8e308, but keep NaN, which is truer."""
+    number = float(value)
+    return math.nan if math.isinf(number) else number
+
+
 def ensure_experiment(client: Any) -> str:
     """Id of the experiment, made if need be. With SQLite its artifacts lie beside the database, not in the workspace
-    that happens to run first."""
+    that happens to run first.
+
+    Raises:
+        StepError: the experiment was deleted in MLflow, which keeps its name taken.
+    """
     from mlflow.exceptions import MlflowException
 
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
@@ -272,6 +283,12 @@ def ensure_experiment(client: Any) -> str:
             experiment = client.get_experiment_by_name(name)
             if experiment is None:  # else another step made it in the meantime
                 raise
+    if experiment.lifecycle_stage == "deleted":
+        raise StepError(
+            f"MLflow: experiment {name!r} was deleted; expected one that takes runs; bring it back with "
+            f"`mlflow experiments restore --experiment-id {experiment.experiment_id}`, or name another in "
+            "MLFLOW_EXPERIMENT_NAME"
+        )
     return experiment.experiment_id
 
 

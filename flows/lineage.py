@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.tracking import FLOW_RUN, PARENT, ensure_experiment, source_tags
+from components.tracking import FLOW_RUN, PARENT, ensure_experiment, source_tags, storable
 from flows.locks import exclusive
 from flows.settings import lock_file, mlflow_uri
 
@@ -84,7 +84,7 @@ class Lineage:
             hashes = json.dumps(dict(outs), sort_keys=True)[:TAG_LIMIT]
             self._client.set_tag(self.run_id, f"dvc.{stage.replace('@', '/')}", hashes)  # MLflow refuses an @
         for name, value in metrics.items():
-            self._client.log_metric(self.run_id, name, value)
+            self._client.log_metric(self.run_id, name, storable(value))
         close(self._client, self.run_id, status)
 
     def close_child(self, stage: str, status: str) -> None:
