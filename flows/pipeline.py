@@ -35,6 +35,7 @@ from components.addresses import without_secrets  # noqa: E402
 from components.errors import StepError  # noqa: E402
 from components.params import PARAMS_FILE, load_params  # noqa: E402
 from flows import events, records, recovery  # noqa: E402
+from flows.cache import Cache  # noqa: E402
 from flows.definitions import DATA_ABLATION, GROWTH_STUDY, PIPELINE, Definition  # noqa: E402
 from flows.graph import Stage, load_graph, lock_order, locked_outputs, settle_lock_order, show  # noqa: E402
 from flows.lineage import Lineage, numbers  # noqa: E402
@@ -57,6 +58,7 @@ class PipelineRun:
     stages: list[Stage]
     runner: StageRunner
     lineage: Lineage
+    cache: Cache
     log: Callable[[str], None]
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     failures: dict[str, Exception] = field(default_factory=dict)
@@ -143,7 +145,7 @@ def bring_all_up_to_date(definition: Definition, overrides: dict[str, Any], prof
         runner = StageRunner(place.root, settings.stage_environment(home))
         stages = load_graph(place.root, definition.file)
         show(place.root, definition.file)
-        run = PipelineRun(definition, home, place, stages, runner, lineage, say)
+        run = PipelineRun(definition, home, place, stages, runner, lineage, Cache(home), say)
         with closing(run):
             events.emit("graph", text=str(place.root), names=tuple(stage.name for stage in run.stages))
             with lock_files_in_order(run):
@@ -185,6 +187,7 @@ def closing(run: PipelineRun) -> Iterator[None]:
             if status != "KILLED":
                 write_artifacts(run)
             metrics = report_numbers(run.place.root / run.definition.numbers) if status == "FINISHED" else {}
+            run.cache.close()
             run.lineage.finish(status, {name: outcome.outs for name, outcome in run.outcomes.items()}, metrics)
             records.remove(run.home, run.lineage.flow_run_id)
 
@@ -286,11 +289,14 @@ def bring_up_to_date(run: PipelineRun, stage: Stage) -> State:
     run.failures.pop(stage.name, None)
     events.emit("started", stage.name)
     try:
+        outs = locked_outputs(run.place.root, stage.name, stage.file)
+        drop_spoilt(run, outs)
         if run.runner.current(stage):
-            outs = locked_outputs(run.place.root, stage.name, stage.file)
             outcome = Outcome(stage.name, "cached", time.monotonic() - started, outs)
         else:
             outcome = run_limited(run, stage, logger)
+            if drop_spoilt(run, outcome.outs):  # of an earlier run, which DVC has put in its place
+                outcome = run_limited(run, stage, logger)
     except (StageStopped, WaitStopped) as error:
         run.failures[stage.name] = error
         events.emit("stopped", stage.name, str(error), time.monotonic() - started)
@@ -306,6 +312,14 @@ def bring_up_to_date(run: PipelineRun, stage: Stage) -> State:
         run.lineage.stage_ran(stage.name, outcome.outs)
         return Completed(message=f"ran in {outcome.seconds:.1f} s")
     return Completed(name="Cached", message="restored" if outcome.kind == "restored" else "nothing changed")
+
+
+def drop_spoilt(run: PipelineRun, outs: Mapping[str, str]) -> bool:
+    """Have DVC's cache forget what it holds of these outputs if it was changed since it was made; says which."""
+    spoilt = run.cache.drop_spoilt(outs)
+    for path in spoilt:
+        run.log(f"{path}: DVC's cached copy was changed since it was made (failed its hash); dropped, and made anew")
+    return bool(spoilt)
 
 
 def run_limited(run: PipelineRun, stage: Stage, logger: Any) -> Outcome:

@@ -23,6 +23,7 @@ from components.errors import StepError
 from components.files import atomic_file
 from components.params import check_layers, read_profile
 from components.revision import differences, git, identity, listed, source_tree, untracked_files
+from flows.cache import cache_folder
 from flows.graph import PIPELINE_FILE, Stage, lock_path, shown_by
 from flows.locks import exclusive, is_free
 from flows.settings import (
@@ -36,6 +37,7 @@ from flows.settings import (
     workspace_folders,
 )
 
+LINKS = "reflink,hardlink,copy"  # nobody edits outputs in a workspace, where copies of each would fill the disk
 Say = Callable[[str], None]
 
 
@@ -246,17 +248,10 @@ def _share_cache(root: Path, workspace_root: Path) -> None:
         # A relative remote is relative to .dvc, and would point into the workspace.
         if section.strip("'").startswith("remote ") and url.startswith("."):
             local[section] = dict(values) | {"url": str((root / ".dvc" / url).resolve())}
-    local["cache"] = dict(local.get("cache", {})) | {"dir": str(_main_cache(root)), "type": "hardlink,copy"}
+    local["cache"] = dict(local.get("cache", {})) | {"dir": str(cache_folder(root)), "type": LINKS}
     local.filename = str(workspace_root / ".dvc" / "config.local")
     Path(local.filename).touch(mode=0o600)  # it may hold the password of a remote
     local.write()
-
-
-def _main_cache(root: Path) -> Path:
-    from dvc.repo import Repo
-
-    with Repo(str(root)) as repo:
-        return Path(repo.cache.local.path).parents[1]  # without files/md5
 
 
 def _remove(root: Path, folder: Path) -> None:

@@ -63,6 +63,49 @@ def test_lost_outputs_come_back_from_the_run_cache(project, run_flow, toy):
     assert toy.starts(project, "train") == 1
 
 
+def test_a_result_that_was_edited_in_place_is_made_anew_and_named(project, run_flow, toy):
+    """Outputs may be hard links of DVC's cache: such an edit changes the cached copy too."""
+    from flows import events
+
+    toy.dvc(project, "config", "cache.type", "hardlink")
+    run_flow()
+    model = project / "models" / "model.txt"
+    whole = model.read_text()
+    assert model.stat().st_nlink == 2
+    model.chmod(0o644)
+    model.write_text("edited")
+    model.chmod(0o444)
+    notes = []
+    with events.listen(lambda event: notes.append(event.text) if event.kind == "note" else None):
+        state = run_flow()
+    assert model.read_text() == whole
+    assert notes == [
+        "models/model.txt: DVC's cached copy was changed since it was made (failed its hash); dropped, and made anew"
+    ]
+    assert toy.starts(project, "train") == 2
+    assert stage_states(state)["train"][0] == "Completed"
+    assert stage_states(state)["report"] == ("Cached", "nothing changed")
+
+
+def test_a_spoilt_copy_that_dvc_restores_is_made_anew(project, run_flow, toy):
+    """The object was made for a workspace that is gone; nothing in the new one names it before DVC restores it."""
+    from flows.graph import locked_outputs
+
+    run_flow()
+    whole = (project / "models" / "model.txt").read_text()
+    md5 = locked_outputs(project, "train")["models/model.txt"]
+    cached = project / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:]
+    cached.chmod(0o644)
+    cached.write_text("spoilt")
+    cached.chmod(0o444)
+    for path in (project / "dvc.lock", project / "models" / "model.txt"):
+        path.unlink()
+    run_flow()
+    assert (project / "models" / "model.txt").read_text() == whole
+    assert cached.read_text() == whole
+    assert toy.starts(project, "train") == 2
+
+
 def test_artifacts_and_mlflow_lead_to_each_other(project, run_flow):
     (project / "reports").mkdir()
     state = run_flow()
