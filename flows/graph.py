@@ -10,6 +10,7 @@ from typing import Any
 
 from components.errors import StepError
 from components.files import atomic_file
+from components.revision import git
 
 _dvc = threading.RLock()  # DVC's Repo is not safe to share between threads
 
@@ -151,27 +152,27 @@ def lock_order(root: Path, file: str = PIPELINE_FILE) -> list[str]:
 
 
 def settle_lock_order(root: Path, before: list[str], file: str = PIPELINE_FILE) -> None:
-    """Put stages that are new in dvc.lock into the order in which `dvc repro` would have added them.
+    """Put the stages in dvc.lock into the order in which `dvc repro` would leave them.
 
-    Stages that run at once are added as they end; without this, equal runs would leave different files in git.
+    Stages that run at once are added as they end, and a failed one is added by a later run; without this, equal results
+    would leave different files in git. What git has of dvc.lock keeps its place, as it does with `dvc repro`.
 
     Args:
         root: the checkout.
-        before: the stages that dvc.lock had before the run, in its order; they keep their place.
+        before: the stages that dvc.lock had before the run, in its order.
         file: the dvc.yaml that the dvc.lock belongs to.
     """
     from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
     from dvc.utils.serialize import modify_yaml
 
-    if lock_order(root, file) == before:  # nothing is new, and DVC's plan takes seconds
+    now = lock_order(root, file)
+    if now == before:  # nothing is new, and DVC's plan takes seconds
         return
     with repository(root) as repo, repo.lock:
         plan = plan_repro(get_active_graph(repo.index.graph), collect_stages(repo, [str(root / file)]))
-        now = lock_order(root, file)
-        kept = [name for name in before if name in now]
-        ours = [stage.name for stage in plan if _file_of(repo, stage) == file]
-        planned = [name for name in ours if name in now and name not in kept]
-        wanted = [*kept, *planned, *(name for name in now if name not in kept and name not in planned)]
+        planned = [stage.name for stage in plan if _file_of(repo, stage) == file]
+        first = [*_committed_order(root, file), *planned]
+        wanted = sorted(now, key=lambda name: first.index(name) if name in first else len(first))
         if wanted == now:
             return
         with modify_yaml(str(root / lock_path(file)), fs=repo.fs) as lock:
@@ -180,13 +181,23 @@ def settle_lock_order(root: Path, before: list[str], file: str = PIPELINE_FILE) 
                 stages.move_to_end(name)
 
 
+def _committed_order(root: Path, file: str) -> list[str]:
+    """Names of the stages in git's dvc.lock; none where git has none."""
+    try:
+        return list(_stages_of(git(root, "show", f"HEAD:./{lock_path(file)}")))
+    except StepError:
+        return []
+
+
 def _read_lock(root: Path, file: str) -> dict[str, Any]:
+    lock = Path(root) / lock_path(file)
+    return _stages_of(lock.read_text(encoding="utf-8")) if lock.is_file() else {}
+
+
+def _stages_of(lock: str) -> dict[str, Any]:
     from ruamel.yaml import YAML
 
-    lock = Path(root) / lock_path(file)
-    if not lock.is_file():
-        return {}
-    return (YAML(typ="safe").load(lock.read_text(encoding="utf-8")) or {}).get("stages", {})
+    return (YAML(typ="safe").load(lock) or {}).get("stages", {})
 
 
 def _file_of(repo: Any, node: Any) -> str:

@@ -175,7 +175,7 @@ def test_an_explained_failure_is_not_retried_and_shows_the_last_lines(project, r
     }
 
 
-def test_a_crash_is_retried_and_the_rest_may_finish(project, run_flow, toy):
+def test_a_crash_is_retried_and_the_rest_may_finish(project, run_flow, toy, tmp_path):
     (project / "trace" / "prepare.fail").write_text("once only")
     (project / "trace" / "check.fail").write_text("Segmentation fault")
     state = run_flow()
@@ -183,6 +183,12 @@ def test_a_crash_is_retried_and_the_rest_may_finish(project, run_flow, toy):
     assert state.is_failed()
     assert str(state.result(raise_on_failure=False)).startswith("failed: check; so not run: report\n")
     assert (project / "models" / "model.txt").is_file()
+
+    (project / "trace" / "check.fail").unlink()
+    run_flow()
+    whole = toy.make_project(tmp_path / "undisturbed")
+    toy.dvc(whole, "repro")
+    assert (project / "dvc.lock").read_bytes() == (whole / "dvc.lock").read_bytes()
 
 
 def test_what_a_killed_run_left_open_is_closed(project, run_flow):

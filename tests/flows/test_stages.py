@@ -22,6 +22,42 @@ def test_each_stage_of_the_project_follows_what_it_needs():
         seen.add(stage.name)
 
 
+def names_in(lock: str) -> list[str]:
+    return [line.strip(" :") for line in lock.splitlines() if line.startswith("  ") and line[2] != " "]
+
+
+@pytest.mark.parametrize(
+    ("committed", "ended", "settled"),
+    [
+        # A failed run has left what had ended; the next one adds the rest.
+        (
+            [],
+            ["inventory", "prepare", "check", "train", "report"],
+            ["inventory", "prepare", "train", "check", "report"],
+        ),
+        ([], ["check", "prepare", "inventory"], ["inventory", "prepare", "check"]),
+        # What people have committed stays where it is, as with `dvc repro`; a stage that is gone goes last.
+        (
+            ["report", "prepare"],
+            ["report", "train", "old", "prepare", "check"],
+            ["report", "prepare", "train", "check", "old"],
+        ),
+    ],
+)
+def test_a_lock_has_one_order_however_its_stages_ended(project, toy, committed, ended, settled):
+    def write(names):
+        stages = "".join(f"  {name}:\n    cmd: {name}\n" for name in names)
+        (project / "dvc.lock").write_text(f"schema: '2.0'\nstages:\n{stages}")
+
+    if committed:
+        write(committed)
+        toy.git(project, "add", "dvc.lock")
+        toy.git(project, "commit", "--quiet", "--message", "results")
+    write(ended)
+    graph.settle_lock_order(project, ended[:-1])
+    assert names_in((project / "dvc.lock").read_text()) == settled
+
+
 def test_a_definition_beside_the_pipelines_brings_what_it_needs(project, toy):
     """A second dvc.yaml has its own lock file, its stages their file before their names, and only what they need is run."""
     folder = project / "studies" / "toy"
