@@ -43,3 +43,22 @@ class Progress:
         if done >= self.total or now - self._last >= self.every:
             self._last = now
             print(format_progress(done, self.total, **figures), flush=True)
+
+
+class Pace:
+    """Says when a progress line is worth keeping: at most every `every` seconds, more rarely the longer the work lasts.
+
+    For logs, which keep each line. An hour's work leaves about a hundred.
+    """
+
+    def __init__(self, every: float = 5.0) -> None:
+        self.every = every
+        self._started = self._next = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether to keep a line that comes now."""
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + max(self.every, (now - self._started) / 20)
+        return True

@@ -34,6 +34,7 @@ from prefect.task_runners import ThreadPoolTaskRunner  # noqa: E402
 from components.addresses import without_secrets  # noqa: E402
 from components.errors import StepError  # noqa: E402
 from components.params import PARAMS_FILE, load_params  # noqa: E402
+from components.progress import Pace, parse  # noqa: E402
 from flows import events, records, recovery  # noqa: E402
 from flows.cache import Cache  # noqa: E402
 from flows.definitions import DATA_ABLATION, GROWTH_STUDY, PIPELINE, Definition  # noqa: E402
@@ -325,8 +326,11 @@ def drop_spoilt(run: PipelineRun, outs: Mapping[str, str]) -> bool:
 def run_limited(run: PipelineRun, stage: Stage, logger: Any) -> Outcome:
     """Run a stage, alone on the device that its limit names."""
 
+    pace = Pace()
+
     def line(text: str) -> None:
-        logger.info(text)
+        if not parse(text.strip()) or pace.due():  # Prefect keeps every line
+            logger.info(text)
         events.emit("line", stage.name, text)
 
     def run_now() -> Outcome:

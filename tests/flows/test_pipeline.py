@@ -191,6 +191,26 @@ def test_a_crash_is_retried_and_the_rest_may_finish(project, run_flow, toy, tmp_
     assert (project / "dvc.lock").read_bytes() == (whole / "dvc.lock").read_bytes()
 
 
+def test_prefect_keeps_a_few_progress_lines_of_a_stage_and_every_other_line(project, monkeypatch):
+    from types import SimpleNamespace
+
+    from flows import events, pipeline
+    from flows.graph import Stage
+
+    lines = [*(f"progress done={done} total=1000" for done in range(1, 1001)), "line of the stage"]
+    clock = iter(range(100_000))
+    monkeypatch.setattr("components.progress.time.monotonic", lambda: next(clock) / 10)
+    logged, seen = [], []
+    runner = SimpleNamespace(run=lambda stage, on_line, variables: [on_line(line) for line in lines])
+    with events.listen(lambda event: seen.append(event.text)):
+        stage = Stage("benchmark@small", always_changed=True)
+        pipeline.run_limited(SimpleNamespace(runner=runner), stage, SimpleNamespace(info=logged.append))
+    assert seen == lines
+    assert logged[0] == lines[0]
+    assert logged[-1] == lines[-1]
+    assert len(logged) < 25
+
+
 def test_what_a_killed_run_left_open_is_closed(project, run_flow):
     """As Prefect's runner calls the hook after a kill: by keyword, in another process than the run's."""
     from mlflow import MlflowClient
