@@ -40,7 +40,11 @@ def project_root() -> Path:
 
 
 def state_folder(root: Path) -> Path:
-    """`.phiforge`: databases, locks, logs and records of running things. Safe to delete when nothing runs."""
+    """`.phiforge`: what a project keeps beside its files.
+
+    Locks, logs and records of running things, and states of training and curation, can be made again. Prefect's database,
+    the DVC remote and the answers of paid models (`synthesis`) cannot: never delete the folder to tidy up.
+    """
     return private_directory(Path(root) / STATE)
 
 
