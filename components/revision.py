@@ -85,15 +85,24 @@ def source_tree(root: Path) -> str:
         return git(root, "write-tree", GIT_INDEX_FILE=str(private))
 
 
-def differences(root: Path, before: str, after: str) -> list[str]:
-    """Paths of the files that differ between two trees or commits; dvc.lock does not count."""
-    return git(root, "diff", "--name-only", "--no-renames", before, after, "--", SOURCES, EXCEPT_LOCKS).splitlines()
+def edits_since(root: Path, tree: str) -> list[str]:
+    """Paths of the files of a checkout that differ from a tree, whatever is staged or committed there; new ones too."""
+    with tempfile.TemporaryDirectory() as folder:
+        index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+        git(root, "read-tree", tree, **index)
+        return [*differences(root, **index), *untracked_files(root, **index)]
 
 
-def untracked_files(root: Path) -> list[str]:
+def differences(root: Path, *trees: str, **variables: str) -> list[str]:
+    """Paths of the files that differ between two trees, or between the index and the checkout; dvc.lock does not count."""
+    options = ("--name-only", "--no-renames", "--no-ext-diff")
+    return git(root, "diff", *options, *trees, "--", SOURCES, EXCEPT_LOCKS, **variables).splitlines()
+
+
+def untracked_files(root: Path, **variables: str) -> list[str]:
     """Files that git neither tracks nor ignores; what DVC writes on its own (dvc.lock, .gitignore) does not count."""
-    listed_files = git(root, "ls-files", "--others", "--exclude-standard").splitlines()
-    return [path for path in listed_files if Path(path).name not in ("dvc.lock", ".gitignore")]
+    paths = git(root, "ls-files", "--others", "--exclude-standard", **variables).splitlines()
+    return [path for path in paths if Path(path).name not in ("dvc.lock", ".gitignore")]
 
 
 def listed(paths: tuple[str, ...] | list[str]) -> str:

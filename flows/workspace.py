@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from components.errors import StepError
 from components.files import atomic_file
 from components.params import check_layers, read_profile
-from components.revision import differences, git, identity, listed, source_tree, untracked_files
+from components.revision import edits_since, git, identity, listed, source_tree, untracked_files
 from flows.cache import cache_folder
 from flows.graph import PIPELINE_FILE, Stage, lock_path, shown_by
 from flows.locks import exclusive, is_free
@@ -108,11 +108,7 @@ def refuse_edits(root: Path, place: Workspace) -> None:
     Raises:
         StepError: files of it were edited, added or removed.
     """
-    edited = [
-        *differences(place.root, _record(root, place.key)["checkout"], source_tree(place.root)),
-        *untracked_files(place.root),
-    ]
-    if edited:
+    if edited := edits_since(place.root, _record(root, place.key)["checkout"]):
         where = f"{FOLDER}/{place.key}"
         raise StepError(
             f"{where}: {listed(edited)} changed since the workspace was made, so its results would be recorded for "
@@ -183,6 +179,7 @@ def _prepare(root: Path, place: Workspace, tree: str, changes: Changes, say: Say
         if place.root.is_dir() and "checkout" in _record(root, place.key):
             refuse_edits(root, place)
             git(place.root, "reset", "--soft", git(root, "rev-parse", "HEAD"))  # experiments hang on the present commit
+            git(place.root, "read-tree", _record(root, place.key)["checkout"])  # saving one has reset the index
             return
         _remove(root, place.root)  # of a run that was killed while making it
         git(root, "worktree", "add", "--no-checkout", "--detach", "--force", str(place.root), "HEAD")

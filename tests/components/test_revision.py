@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from components.errors import StepError
-from components.revision import git, keep, read_revision, source_tree
+from components.revision import edits_since, git, keep, read_revision, source_tree
 
 
 @pytest.fixture
@@ -74,6 +74,19 @@ def test_a_file_that_changes_right_after_it_was_staged_is_seen(checkout: Path) -
         git(checkout, "add", "edited.py")
         (checkout / "edited.py").write_text(f"{number + 1000:04}\n")
         assert git(checkout, "show", f"{source_tree(checkout)}:edited.py") == f"{number + 1000:04}"
+
+
+def test_edits_are_told_whatever_the_index_says(checkout: Path) -> None:
+    change(checkout)
+    tree = source_tree(checkout)
+    git(checkout, "reset", "--quiet")  # the staged file is untracked now
+    (checkout / "dvc.lock").write_text("results of a run\n")
+    assert edits_since(checkout, tree) == []
+    (checkout / "kept.py").write_text("edited\n")
+    (checkout / "removed.py").write_text("here again\n")
+    assert edits_since(checkout, tree) == ["kept.py", "removed.py"]
+    git(checkout, "add", "--all")
+    assert edits_since(checkout, tree) == ["kept.py", "removed.py"]
 
 
 def test_the_tree_of_a_changed_checkout_outlives_gits_housekeeping(checkout: Path, monkeypatch) -> None:
