@@ -46,13 +46,10 @@ class Progress:
 
 
 class Pace:
-    """Says when a progress line is worth keeping: at most every `every` seconds, more rarely the longer the work lasts.
+    """Says when a progress line is worth keeping in a log: every `every` seconds at first, every `slowest` in long work."""
 
-    For logs, which keep each line. An hour's work leaves about a hundred.
-    """
-
-    def __init__(self, every: float = 5.0) -> None:
-        self.every = every
+    def __init__(self, every: float = 5.0, slowest: float = 30.0) -> None:
+        self.every, self.slowest = every, slowest
         self._started = self._next = time.monotonic()
 
     def due(self) -> bool:
@@ -60,5 +57,5 @@ class Pace:
         now = time.monotonic()
         if now < self._next:
             return False
-        self._next = now + max(self.every, (now - self._started) / 20)
+        self._next = now + min(max(self.every, (now - self._started) / 20), self.slowest)
         return True

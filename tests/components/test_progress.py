@@ -33,7 +33,7 @@ def test_the_last_unit_is_always_said(capsys) -> None:
     assert capsys.readouterr().out.splitlines() == ["progress done=1 total=3", "progress done=3 total=3"]
 
 
-def test_a_log_keeps_a_hundred_lines_of_an_hour_and_the_first_at_once(monkeypatch) -> None:
+def test_a_log_keeps_the_first_line_and_few_of_an_hour(monkeypatch) -> None:
     clock = [0.0]
     monkeypatch.setattr("components.progress.time.monotonic", lambda: clock[0])
     pace, kept = Pace(), []
@@ -41,5 +41,5 @@ def test_a_log_keeps_a_hundred_lines_of_an_hour_and_the_first_at_once(monkeypatc
         kept += [clock[0]] if pace.due() else []
         clock[0] += 0.25
     assert kept[:3] == [0.0, 5.0, 10.0]
-    assert 80 < len(kept) < 110
-    assert max(later - earlier for earlier, later in pairwise(kept)) <= 3600 / 20 + 1
+    assert len(kept) < 170
+    assert max(later - earlier for earlier, later in pairwise(kept)) <= 30.25

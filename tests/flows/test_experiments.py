@@ -46,8 +46,31 @@ def test_a_study_that_nobody_has_run_is_no_matter_for_dvc(shipped, toy):
     toy.dvc(shipped, "exp", "save", "--name", "by-hand")
 
 
+def test_a_spoilt_object_of_the_remote_is_not_pulled(shipped, toy):
+    bring_up(shipped, toy)
+    toy.dvc(shipped, "push")
+    md5 = graph.locked_outputs(shipped, "report")["reports/report.json"]
+    cached, remote = (
+        shipped / folder / "files/md5" / md5[:2] / md5[2:] for folder in (".dvc/cache", ".phiforge/dvc-remote")
+    )
+    remote.chmod(0o644)
+    remote.write_text("spoilt")
+    remote.chmod(0o444)
+    cached.unlink()
+    (shipped / "reports" / "report.json").unlink()
+    toy.dvc(shipped, "pull", "reports/report.json", status=255)
+    assert not cached.exists()
+    assert not (shipped / "reports" / "report.json").exists()
+
+
 def test_a_run_with_parameters_is_listed_and_can_be_taken_over(shipped, toy):
+    (shipped / "new.py").write_text("staged, not committed\n")
+    toy.git(shipped, "add", "new.py")
     name = run_in_workspace(shipped, toy)
+    assert run_in_workspace(shipped, toy) == name
+    (experiment,) = toy.git(shipped, "for-each-ref", "--format=%(refname)", f"refs/exps/**/{name}").split()
+    assert toy.git(shipped, "show", f"{experiment}:new.py") == "staged, not committed\n"
+    toy.git(shipped, "rm", "--quiet", "--force", "new.py")
     assert name in toy.dvc(shipped, "exp", "show", "--csv")
     toy.dvc(shipped, "exp", "apply", name)
     assert json.loads((shipped / "reports" / "report.json").read_text()) == {"seed": 2}
