@@ -95,3 +95,17 @@ def test_a_study_that_was_run_here_is_kept_by_dvc(shipped, toy):
     toy.dvc(shipped, "checkout", GROWTH)
     assert (shipped / "reports" / "study" / "result.json").is_file()
     assert toy.git(shipped, "status", "--porcelain").split() == ["??", "dvc.lock", "??", "studies/growth/dvc.lock"]
+
+
+@pytest.mark.slow
+def test_a_studys_run_with_parameters_ends_as_an_experiment(shipped, toy, prefect_api, monkeypatch):
+    """The whole way, by the flow: every stage a process of DVC's."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{shipped / 'mlflow.db'}")
+    from flows.pipeline import growth_study
+
+    state = growth_study(overrides={"seed": 2}, return_state=True)
+    assert state.is_completed(), state.result(raise_on_failure=False)
+    (place,) = (shipped / "workspaces").iterdir()
+    assert toy.git(shipped, "for-each-ref", "--format=%(refname)", f"refs/exps/**/run-{place.name}")
+    assert toy.git(shipped, "status", "--porcelain") == ""
+    assert toy.dvc(shipped, "exp", "show", "--csv").count("reports/study/result.json:seed") == 1
