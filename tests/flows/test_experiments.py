@@ -58,7 +58,7 @@ def test_a_spoilt_object_of_the_remote_is_not_pulled(shipped, toy):
     remote.chmod(0o444)
     cached.unlink()
     (shipped / "reports" / "report.json").unlink()
-    toy.dvc(shipped, "pull", "reports/report.json", status=255)
+    toy.dvc(shipped, "pull", "reports/report.json", status=1)
     assert not cached.exists()
     assert not (shipped / "reports" / "report.json").exists()
 
