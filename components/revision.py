@@ -120,7 +120,9 @@ def git(root: Path, *arguments: str, **variables: str) -> str:
     Raises:
         StepError: git failed; with its own words.
     """
-    environment = {name: value for name, value in os.environ.items() if name not in LOCATION}
+    # Git, and what a repository has it run, needs nothing of what opens the platform's servers.
+    foreign = (*LOCATION, "PREFECT_", "PHIFORGE_", "MLFLOW_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     environment |= {"GIT_OPTIONAL_LOCKS": "0"} | variables  # without locks that other git commands could run into
     # Hooks are for people's commits; DVC's own post-checkout hook would fill each new workspace with data.
     command = ["git", "-c", "core.hooksPath=/dev/null", "-c", "core.quotePath=false", *arguments]
