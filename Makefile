@@ -19,7 +19,7 @@ INSTALL := $(UV) pip install --quiet --require-hashes --preview-features build-d
   --require-build-hashes --build-constraints requirements.lock
 LOCK := env -u UV_FIND_LINKS $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate
 
-.PHONY: run chat study ablation test test-slow up secrets setup bench-setup audit lock lint clean help
+.PHONY: run chat study ablation test test-slow up secrets setup bench-setup audit lock lint clean clean-all help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 13
@@ -98,5 +98,15 @@ lock: ## resolve pyproject.toml anew into the lock files, with the hash of every
 	@$(LOCK) --group server -o docker/requirements.lock
 	@$(LOCK) --no-deps bench/peers.in -o bench/peers.lock
 
-clean: ## remove what runs and set-up made; sources stay
-	rm -rf .venv .phiforge workspaces data models reports mlflow.db mlartifacts dvc.lock studies/growth/dvc.lock studies/data/dvc.lock .dvc/cache .dvc/tmp
+clean: ## remove what can be made again: .venv, outputs, workspaces; `make run` restores the results from DVC's cache
+	rm -rf .venv workspaces data models reports dvc_plots .dvc/tmp
+	@git worktree prune
+
+# Nothing else has these: the results, the registry, the records of every run, the remote, answers that were paid for.
+RECORDS = .phiforge .dvc/cache mlartifacts mlflow.db* dvc.lock studies/*/dvc.lock studies/*/.dvcignore
+
+clean-all: ## remove all that runs have left, for good: results, models, databases, DVC's cache and local remote; asks first
+	@echo "This removes for good:"; du -sh $(wildcard $(RECORDS))
+	@printf 'Type yes to remove all of it: '; read answer && [ "$$answer" = yes ] || { echo "Nothing was removed."; exit 1; }
+	rm -rf $(RECORDS)
+	@$(MAKE) --no-print-directory clean

@@ -43,3 +43,19 @@ class Progress:
         if done >= self.total or now - self._last >= self.every:
             self._last = now
             print(format_progress(done, self.total, **figures), flush=True)
+
+
+class Pace:
+    """Says when a progress line is worth keeping in a log: every `every` seconds at first, every `slowest` in long work."""
+
+    def __init__(self, every: float = 5.0, slowest: float = 30.0) -> None:
+        self.every, self.slowest = every, slowest
+        self._started = self._next = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether to keep a line that comes now."""
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + min(max(self.every, (now - self._started) / 20), self.slowest)
+        return True

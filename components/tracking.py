@@ -5,14 +5,17 @@ A Prefect flow hands its parent run over in PHIFORGE_PARENT_RUN_ID; plain `dvc r
 stands alone, tagged `pipeline.source = dvc repro`. The client is imported when the first word is said to it, since
 that costs two seconds of CPU.
 
-Tags of a step's run, which lead to everything else: `stage`, `git.commit`, `dvc.deps` and `dvc.outs` (JSON, path to
-md5; the flow adds the outputs, which DVC hashes after the step has ended), `prefect.flow_run_id`.
+Tags of a step's run, which lead to everything else:
+- `stage`, `prefect.flow_run_id`;
+- `git.commit` (HEAD), `git.source` ("HEAD", or "HEAD plus changes in ..."), `git.tree` (hash of the files as they stood)
+  and, where that is not HEAD's, `git.ref`, which keeps it in git;
+- `dvc.deps` and `dvc.outs` (JSON, path to md5; the flow adds the outputs, which DVC hashes after the step has ended).
 """
 
 import hashlib
 import json
+import math
 import os
-import subprocess
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,8 +25,10 @@ from urllib.parse import unquote, urlsplit
 
 from components.addresses import is_web, without_secrets
 from components.confined import refuse_links_out
+from components.errors import StepError
 from components.files import STATE, private_directory, sha256_file
 from components.params import flatten
+from components.revision import keep, read_revision
 
 PARENT = "PHIFORGE_PARENT_RUN_ID"
 FLOW_RUN = "PHIFORGE_FLOW_RUN_ID"
@@ -65,10 +70,19 @@ def given_uri() -> str:
     return given
 
 
-def git_commit(root: Path | None = None) -> str:
-    """HEAD of the checkout, or an empty string outside one."""
-    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
-    return done.stdout.strip()
+def source_tags(root: Path) -> dict[str, str]:
+    """Tags that say which source a run in this checkout works with; a tree that differs from HEAD is kept in git.
+
+    Empty outside a git repository; a repository that cannot be read costs the tags, not the run.
+    """
+    try:
+        revision = read_revision(root)
+        keep(root, revision)
+    except StepError as error:
+        print(f"no source is recorded: {error}", flush=True)
+        return {}
+    tags = {"git.commit": revision.commit, "git.source": revision.description, "git.tree": revision.tree}
+    return tags | ({"git.ref": revision.reference} if revision.reference else {})
 
 
 def lock_hashes(root: Path, paths: list[str]) -> dict[str, str]:
@@ -124,7 +138,7 @@ class MlflowTracker(Tracker):
 
             mlflow.set_tracking_uri(tracking_uri(self.root))
             mlflow.set_experiment(experiment_id=ensure_experiment(mlflow.MlflowClient()))
-            tags = {"stage": self.stage, "git.commit": git_commit(self.root)}
+            tags = {"stage": self.stage} | source_tags(self.root)
             if flow_run := os.environ.get(FLOW_RUN):
                 tags["prefect.flow_run_id"] = flow_run
             else:
@@ -142,7 +156,7 @@ class MlflowTracker(Tracker):
             values = {name: value for name, value in values.items() if name not in self._curves}
         else:
             self._curves.update(values)
-        self._client().log_metrics({k: float(v) for k, v in values.items()}, step=step, synchronous=False)
+        self._client().log_metrics({k: storable(v) for k, v in values.items()}, step=step, synchronous=False)
 
     def tags(self, values: Mapping[str, str]) -> None:
         self._client().set_tags(dict(values))
@@ -241,9 +255,19 @@ def text_signature(checkpoint: Path) -> Any:
     return ModelSignature(inputs=text, outputs=text, params=params)
 
 
+def storable(value: float) -> float:
+    """A metric as MLflow can store it: its databases turn an infinity into 1.8e308, but keep NaN, which is truer."""
+    number = float(value)
+    return math.nan if math.isinf(number) else number
+
+
 def ensure_experiment(client: Any) -> str:
     """Id of the experiment, made if need be. With SQLite its artifacts lie beside the database, not in the workspace
-    that happens to run first."""
+    that happens to run first.
+
+    Raises:
+        StepError: the experiment was deleted in MLflow, which keeps its name taken.
+    """
     from mlflow.exceptions import MlflowException
 
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
@@ -259,6 +283,12 @@ def ensure_experiment(client: Any) -> str:
             experiment = client.get_experiment_by_name(name)
             if experiment is None:  # else another step made it in the meantime
                 raise
+    if experiment.lifecycle_stage == "deleted":
+        raise StepError(
+            f"MLflow: experiment {name!r} was deleted; expected one that takes runs; bring it back with "
+            f"`mlflow experiments restore --experiment-id {experiment.experiment_id}`, or name another in "
+            "MLFLOW_EXPERIMENT_NAME"
+        )
     return experiment.experiment_id
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import StepError
+from components.files import atomic_file
+from components.revision import git
 
 _dvc = threading.RLock()  # DVC's Repo is not safe to share between threads
 
@@ -61,9 +63,46 @@ def repository(root: Path) -> Iterator[Any]:
         try:
             # DVC's own wait for its lock is three seconds, less than a busy machine needs.
             with Repo(str(root), _wait_for_lock=True) as repo:
+                repo.dvcignore = _every_definition(repo)
                 yield repo
         except DvcException as error:
             raise StepError(f"DVC cannot read the pipeline in {root}: {error}") from error
+
+
+def _every_definition(repo: Any) -> Any:
+    """DVC's filter of what .dvcignore names, without the studies that it hides: they are read before they are shown."""
+    from dvc.ignore import DvcIgnoreFilter
+
+    class Filter(DvcIgnoreFilter):
+        def __call__(self, root: str, dirs: list[str], files: list[str], **options: Any) -> tuple[list[str], list[str]]:
+            dirs, kept = super().__call__(root, dirs, files, **options)
+            return dirs, [name for name in files if name in kept or name == PIPELINE_FILE]
+
+        def is_ignored_file(self, path: str, *options: Any, **named: Any) -> bool:
+            return Path(path).name != PIPELINE_FILE and super().is_ignored_file(path, *options, **named)
+
+    return Filter(repo.fs, repo.root_dir)
+
+
+def shown_by(file: str) -> str:
+    """The file that shows a definition to DVC's own commands, where .dvcignore hides it; empty for the pipeline's."""
+    return "" if file == PIPELINE_FILE else str(Path(file).with_name(".dvcignore"))
+
+
+def lock_path(file: str) -> str:
+    """The dvc.lock of a dvc.yaml, likewise relative to the project's folder."""
+    return str(Path(file).with_name("dvc.lock"))
+
+
+def show(root: Path, file: str) -> None:
+    """Show a definition to DVC's own commands.
+
+    A study is hidden from them until it is run in a checkout: to `dvc pull`, `dvc status` and `dvc exp save` all its
+    outputs would be missing.
+    """
+    if name := shown_by(file):
+        with atomic_file(Path(root) / name) as partial:
+            partial.write_text(f"!{PIPELINE_FILE}\n", encoding="utf-8")
 
 
 def load_graph(root: Path, file: str = PIPELINE_FILE) -> list[Stage]:
@@ -113,46 +152,52 @@ def lock_order(root: Path, file: str = PIPELINE_FILE) -> list[str]:
 
 
 def settle_lock_order(root: Path, before: list[str], file: str = PIPELINE_FILE) -> None:
-    """Put stages that are new in dvc.lock into the order in which `dvc repro` would have added them.
+    """Put the stages in dvc.lock into the order in which `dvc repro` would leave them.
 
-    Stages that run at once are added as they end; without this, equal runs would leave different files in git.
+    Stages that run at once are added as they end, and a failed one is added by a later run; without this, equal results
+    would leave different files in git. What git has of dvc.lock keeps its place, as it does with `dvc repro`.
 
     Args:
         root: the checkout.
-        before: the stages that dvc.lock had before the run, in its order; they keep their place.
+        before: the stages that dvc.lock had before the run, in its order.
         file: the dvc.yaml that the dvc.lock belongs to.
     """
     from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
     from dvc.utils.serialize import modify_yaml
 
-    if lock_order(root, file) == before:  # nothing is new, and DVC's plan takes seconds
+    now = lock_order(root, file)
+    if now == before:  # nothing is new, and DVC's plan takes seconds
         return
     with repository(root) as repo, repo.lock:
         plan = plan_repro(get_active_graph(repo.index.graph), collect_stages(repo, [str(root / file)]))
-        now = lock_order(root, file)
-        kept = [name for name in before if name in now]
-        ours = [stage.name for stage in plan if _file_of(repo, stage) == file]
-        planned = [name for name in ours if name in now and name not in kept]
-        wanted = [*kept, *planned, *(name for name in now if name not in kept and name not in planned)]
+        planned = [stage.name for stage in plan if _file_of(repo, stage) == file]
+        first = [*_committed_order(root, file), *planned]
+        wanted = sorted(now, key=lambda name: first.index(name) if name in first else len(first))
         if wanted == now:
             return
-        with modify_yaml(str(_lock_file(root, file)), fs=repo.fs) as lock:
+        with modify_yaml(str(root / lock_path(file)), fs=repo.fs) as lock:
             stages = lock["stages"]
             for name in wanted:
                 stages.move_to_end(name)
 
 
-def _lock_file(root: Path, file: str) -> Path:
-    return (Path(root) / file).with_name("dvc.lock")
+def _committed_order(root: Path, file: str) -> list[str]:
+    """Names of the stages in git's dvc.lock; none where git has none."""
+    try:
+        return list(_stages_of(git(root, "show", f"HEAD:./{lock_path(file)}")))
+    except StepError:
+        return []
 
 
 def _read_lock(root: Path, file: str) -> dict[str, Any]:
+    lock = Path(root) / lock_path(file)
+    return _stages_of(lock.read_text(encoding="utf-8")) if lock.is_file() else {}
+
+
+def _stages_of(lock: str) -> dict[str, Any]:
     from ruamel.yaml import YAML
 
-    lock = _lock_file(root, file)
-    if not lock.is_file():
-        return {}
-    return (YAML(typ="safe").load(lock.read_text(encoding="utf-8")) or {}).get("stages", {})
+    return (YAML(typ="safe").load(lock) or {}).get("stages", {})
 
 
 def _file_of(repo: Any, node: Any) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.tracking import FLOW_RUN, PARENT, ensure_experiment, git_commit
+from components.tracking import FLOW_RUN, PARENT, ensure_experiment, source_tags, storable
 from flows.locks import exclusive
 from flows.settings import lock_file, mlflow_uri
 
@@ -46,14 +46,14 @@ class Lineage:
     def _create(self) -> None:
         self._client = client(self.home)
         experiment_id = ensure_experiment(self._client)
-        tags = {
+        tags = source_tags(self.root) | {
             "pipeline.source": "prefect",
             "prefect.flow_run_id": self.flow_run_id,
             "prefect.flow_run_name": self.name,
-            "git.commit": git_commit(self.root),
-            "mlflow.source.git.commit": git_commit(self.root),
             "mlflow.source.name": "flows/pipeline.py",
         }
+        if "git.commit" in tags:
+            tags["mlflow.source.git.commit"] = tags["git.commit"]  # where MLflow's own pages look
         for name in ("workspace", "profile"):
             if self.facts.get(name):
                 tags[name] = str(self.facts[name])
@@ -84,7 +84,7 @@ class Lineage:
             hashes = json.dumps(dict(outs), sort_keys=True)[:TAG_LIMIT]
             self._client.set_tag(self.run_id, f"dvc.{stage.replace('@', '/')}", hashes)  # MLflow refuses an @
         for name, value in metrics.items():
-            self._client.log_metric(self.run_id, name, value)
+            self._client.log_metric(self.run_id, name, storable(value))
         close(self._client, self.run_id, status)
 
     def close_child(self, stage: str, status: str) -> None:

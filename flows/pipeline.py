@@ -34,13 +34,15 @@ from prefect.task_runners import ThreadPoolTaskRunner  # noqa: E402
 from components.addresses import without_secrets  # noqa: E402
 from components.errors import StepError  # noqa: E402
 from components.params import PARAMS_FILE, load_params  # noqa: E402
+from components.progress import Pace, parse  # noqa: E402
 from flows import events, records, recovery  # noqa: E402
+from flows.cache import Cache  # noqa: E402
 from flows.definitions import DATA_ABLATION, GROWTH_STUDY, PIPELINE, Definition  # noqa: E402
-from flows.graph import Stage, load_graph, lock_order, locked_outputs, settle_lock_order  # noqa: E402
+from flows.graph import Stage, load_graph, lock_order, locked_outputs, settle_lock_order, show  # noqa: E402
 from flows.lineage import Lineage, numbers  # noqa: E402
 from flows.locks import WaitStopped, exclusive  # noqa: E402
 from flows.stages import Outcome, StageFailed, StageRunner, StageStopped  # noqa: E402
-from flows.workspace import Workspace, experiment_exists, prune, save_experiment, workspace  # noqa: E402
+from flows.workspace import Workspace, experiment_exists, prune, refuse_edits, save_experiment, workspace  # noqa: E402
 
 
 class PipelineFailed(Exception):
@@ -57,6 +59,7 @@ class PipelineRun:
     stages: list[Stage]
     runner: StageRunner
     lineage: Lineage
+    cache: Cache
     log: Callable[[str], None]
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     failures: dict[str, Exception] = field(default_factory=dict)
@@ -142,7 +145,8 @@ def bring_all_up_to_date(definition: Definition, overrides: dict[str, Any], prof
         lineage.facts = {"overrides": overrides, "profile": profile, "workspace": place.key}
         runner = StageRunner(place.root, settings.stage_environment(home))
         stages = load_graph(place.root, definition.file)
-        run = PipelineRun(definition, home, place, stages, runner, lineage, say)
+        show(place.root, definition.file)
+        run = PipelineRun(definition, home, place, stages, runner, lineage, Cache(home), say)
         with closing(run):
             events.emit("graph", text=str(place.root), names=tuple(stage.name for stage in run.stages))
             with lock_files_in_order(run):
@@ -184,6 +188,7 @@ def closing(run: PipelineRun) -> Iterator[None]:
             if status != "KILLED":
                 write_artifacts(run)
             metrics = report_numbers(run.place.root / run.definition.numbers) if status == "FINISHED" else {}
+            run.cache.close()
             run.lineage.finish(status, {name: outcome.outs for name, outcome in run.outcomes.items()}, metrics)
             records.remove(run.home, run.lineage.flow_run_id)
 
@@ -285,11 +290,14 @@ def bring_up_to_date(run: PipelineRun, stage: Stage) -> State:
     run.failures.pop(stage.name, None)
     events.emit("started", stage.name)
     try:
+        outs = locked_outputs(run.place.root, stage.name, stage.file)
+        drop_spoilt(run, outs)
         if run.runner.current(stage):
-            outs = locked_outputs(run.place.root, stage.name, stage.file)
             outcome = Outcome(stage.name, "cached", time.monotonic() - started, outs)
         else:
             outcome = run_limited(run, stage, logger)
+            if drop_spoilt(run, outcome.outs):  # of an earlier run, which DVC has put in its place
+                outcome = run_limited(run, stage, logger)
     except (StageStopped, WaitStopped) as error:
         run.failures[stage.name] = error
         events.emit("stopped", stage.name, str(error), time.monotonic() - started)
@@ -307,11 +315,22 @@ def bring_up_to_date(run: PipelineRun, stage: Stage) -> State:
     return Completed(name="Cached", message="restored" if outcome.kind == "restored" else "nothing changed")
 
 
+def drop_spoilt(run: PipelineRun, outs: Mapping[str, str]) -> bool:
+    """Have DVC's cache forget what it holds of these outputs if it was changed since it was made; says which."""
+    spoilt = run.cache.drop_spoilt(outs)
+    for path in spoilt:
+        run.log(f"{path}: DVC's cached copy was changed since it was made (failed its hash); dropped, and made anew")
+    return bool(spoilt)
+
+
 def run_limited(run: PipelineRun, stage: Stage, logger: Any) -> Outcome:
     """Run a stage, alone on the device that its limit names."""
 
+    pace = Pace()
+
     def line(text: str) -> None:
-        logger.info(text)
+        if not parse(text.strip()) or pace.due():  # Prefect keeps every line
+            logger.info(text)
         events.emit("line", stage.name, text)
 
     def run_now() -> Outcome:
@@ -374,8 +393,9 @@ def finish_workspace(run: PipelineRun) -> None:
     """List a workspace's run among DVC's experiments, and let old workspaces go."""
     if not run.place.key:
         return
+    refuse_edits(run.home, run.place)
     if run.count("ran", "restored") or not experiment_exists(run.home, run.place):
-        save_experiment(run.home, run.place, run.log)
+        save_experiment(run.home, run.place, run.definition.file, run.stages, run.log)
     for key in prune(run.home, settings.kept_workspaces()):
         run.log(f"removed workspace {key}: the {settings.kept_workspaces()} most recently used are kept")
 

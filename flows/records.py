@@ -45,7 +45,9 @@ def _alive(record: dict[str, Any]) -> bool:
     import psutil
 
     try:
-        return abs(psutil.Process(record["pid"]).create_time() - record["started"]) < 1
+        process = psutil.Process(record["pid"])
+        same = abs(process.create_time() - record["started"]) < 1
+        return same and process.status() != psutil.STATUS_ZOMBIE  # dead, but its parent has not asked for its status
     except psutil.NoSuchProcess:
         return False
 

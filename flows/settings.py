@@ -11,6 +11,7 @@ from pathlib import Path
 
 import components  # noqa: F401 - sets the opt-outs of telemetry in this process and so in its children
 from components.files import STATE, private_directory
+from components.revision import LOCATION
 from components.tracking import given_uri
 from flows.access import client_variables, given_auth
 
@@ -39,7 +40,11 @@ def project_root() -> Path:
 
 
 def state_folder(root: Path) -> Path:
-    """`.phiforge`: databases, locks, logs and records of running things. Safe to delete when nothing runs."""
+    """`.phiforge`: what a project keeps beside its files.
+
+    Locks, logs and records of running things, and states of training and curation, can be made again. Prefect's database,
+    the DVC remote and the answers of paid models (`synthesis`) cannot: never delete the folder to tidy up.
+    """
     return private_directory(Path(root) / STATE)
 
 
@@ -121,7 +126,7 @@ def stage_environment(root: Path) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith(("PREFECT_", "PHIFORGE_AUTH", "PHIFORGE_READER"))
     }
-    for name in ("DVC_ROOT", "DVC_STAGE", "GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE", "PYTHONDONTWRITEBYTECODE"):
+    for name in ("DVC_ROOT", "DVC_STAGE", *LOCATION, "PYTHONDONTWRITEBYTECODE"):
         environment.pop(name, None)  # of whatever started us, a git hook for one
     environment |= {"MLFLOW_TRACKING_URI": mlflow_uri(root), "PYTHONUNBUFFERED": "1"}
     bash = Path("/bin/bash")

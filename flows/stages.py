@@ -5,6 +5,7 @@ DVC's run cache knows is only checked out. What a stage prints goes to the calle
 """
 
 import re
+import signal
 import subprocess
 import threading
 import time
@@ -33,6 +34,8 @@ _NOISE = re.compile(
 _SKIPPED = re.compile(r"^Stage '.*' didn't change, skipping")
 _RESTORED = re.compile(r"^Stage '.*' is cached - skipping run")
 _STARTED = re.compile(r"^> ")
+# Refusals that pass: DVC's locks, and errors of the machine (memory, disk).
+_PASSING = re.compile(r"Unable to acquire lock|is busy|unexpected error|\[Errno \d+\]")
 
 
 @dataclass(frozen=True)
@@ -117,12 +120,12 @@ class StageRunner:
         with self._lock:
             children = list(self._children)
         for child in children:
-            processes.signal_group(child, processes.signal.SIGTERM, alone=True)
+            processes.signal_group(child, signal.SIGTERM, alone=True)
         deadline = time.monotonic() + GRACE
         while any(child.poll() is None for child in children) and time.monotonic() < deadline:
             time.sleep(0.02)
         for child in children:
-            processes.signal_group(child, processes.signal.SIGKILL)
+            processes.signal_group(child, signal.SIGKILL)
 
     def _start(self, stage: graph.Stage, environment: Mapping[str, str]) -> subprocess.Popen:
         command = processes.guarded("dvc", "--wait-for-lock", "repro", "--single-item", stage.address, tree=True)
@@ -174,21 +177,29 @@ def failure(stage: str, status: int, lines: list[str]) -> StageFailed:
     """What a non-zero exit means.
 
     A step that explains itself in its last line (`error: <step>: ...`, no traceback) would say the same again. So
-    would DVC if it refused before the command started. Everything else, a killed step above all, may be tried again.
+    would DVC if it refused, with its reason, before the command started. Everything else may be tried again: above all
+    a step or a DVC that was killed, as a full memory does.
     """
     own = own_lines(lines)
     if not any(_STARTED.match(line) for line in lines):
         said = [line for line in lines if line.strip()][-TAIL:]
-        busy = any("Unable to acquire lock" in line or "is busy" in line for line in said)
-        return StageFailed(stage, f"DVC refused to run it (exit status {status})", said, permanent=not busy)
+        if not any(line.startswith("ERROR: ") for line in said):
+            return StageFailed(stage, f"{_ended(status)} before its command started", said, permanent=False)
+        passing = any(_PASSING.search(line) for line in said)
+        return StageFailed(stage, f"DVC refused to run it (exit status {status})", said, permanent=not passing)
     traceback = any(line.startswith("Traceback (most recent call last)") for line in own)
     explained = bool(own) and own[-1].startswith("error: ") and not traceback
     if explained:  # it got as far as it got: its words say why
         own = [line for line in own if not parse(line)]
     reasons = re.findall(r"exited with (-?\d+)", "\n".join(line for line in lines if line.startswith("ERROR:")))
     status = int(reasons[-1]) if reasons else status
-    message = f"killed by signal {-status}" if status < 0 else f"failed with exit status {status}"
-    return StageFailed(stage, message, own[-TAIL:], permanent=explained)
+    return StageFailed(stage, _ended(status), own[-TAIL:], permanent=explained)
+
+
+def _ended(status: int) -> str:
+    if 128 < status < 128 + signal.NSIG:  # how a shell tells of a signal, and our guard; DVC's own begin at 251
+        status = 128 - status
+    return f"killed by signal {-status}" if status < 0 else f"failed with exit status {status}"
 
 
 def _kind(lines: deque[str]) -> str:

@@ -1,8 +1,9 @@
 """Isolated checkouts for runs with parameters of their own.
 
 A workspace is a git worktree of the source tree as it stands now, uncommitted changes of tracked files included. It
-is named by what determines its results, (source tree, overrides, profile), so that an equal run comes back to it and
-finds its work done. It shares DVC's cache and the local remote with the main tree, whose files it never touches.
+is named by what determines its results, the source tree and the changed parameters, so that an equal run comes back to
+it and finds its work done; files that were edited in it are refused, since its name would be wrong. It shares DVC's
+cache and the local remote with the main tree, whose files it never touches.
 """
 
 import hashlib
@@ -12,15 +13,18 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from components.errors import StepError
 from components.files import atomic_file
 from components.params import check_layers, read_profile
+from components.revision import edits_since, git, identity, listed, source_tree, untracked_files
+from flows.cache import cache_folder
+from flows.graph import PIPELINE_FILE, Stage, lock_path, shown_by
 from flows.locks import exclusive, is_free
 from flows.settings import (
     FOLDER,
@@ -33,6 +37,7 @@ from flows.settings import (
     workspace_folders,
 )
 
+LINKS = "reflink,hardlink,copy"  # nobody edits outputs in a workspace, where copies of each would fill the disk
 Say = Callable[[str], None]
 
 
@@ -49,6 +54,13 @@ class Workspace:
         return f"run-{self.key}"
 
 
+class Changes(NamedTuple):
+    """What a run changes of params.yaml: the values of its profile, and over them its overrides, by dotted keys."""
+
+    profile: dict[str, Any]
+    overrides: dict[str, Any]
+
+
 @contextmanager
 def workspace(
     root: Path, overrides: Mapping[str, Any], profile: str | None, say: Say, stopped: Any = None
@@ -63,53 +75,55 @@ def workspace(
         stopped: an event that ends the wait.
 
     Raises:
-        StepError: no git repository, or git refuses.
+        StepError: no git repository, git refuses, or files of the workspace were edited since an equal run made it.
     """
     if not overrides and not profile:
         with exclusive(lock_file(root, MAIN), lambda: say("another run works in this folder; waiting for it"), stopped):
             yield Workspace(root)
             os.utime(lock_file(root, MAIN))
         return
-    tree = source_tree(root)
-    key = workspace_key(tree, overrides, profile)
+    tree = _committed_source(root)
+    changes = Changes(read_profile(root, profile) if profile else {}, dict(overrides))
+    key = workspace_key(tree, changes)
     with exclusive(
         lock_file(root, lock_of(key)),
         lambda: say(f"an equal run works in workspace {key}; waiting for it"),
         stopped,
     ):
         place = Workspace(root / FOLDER / key, key)
-        _prepare(root, place, tree, overrides, profile, say)
+        _prepare(root, place, tree, changes, say)
         yield place
         os.utime(lock_file(root, lock_of(key)))
 
 
-def workspace_key(tree: str, overrides: Mapping[str, Any], profile: str | None) -> str:
-    """Twelve hex digits that name (source tree, overrides, profile)."""
-    identity = json.dumps([tree, sorted(overrides.items()), profile], sort_keys=True, default=str)
+def workspace_key(tree: str, changes: Changes) -> str:
+    """Twelve hex digits that name (source tree, changed parameters)."""
+    identity = json.dumps([tree, changes], sort_keys=True, default=str)
     return hashlib.sha256(identity.encode()).hexdigest()[:12]
 
 
-def source_tree(root: Path) -> str:
-    """Git's hash of the tracked files as they are now.
+def refuse_edits(root: Path, place: Workspace) -> None:
+    """Make sure that a workspace holds the source that its key stands for.
 
     Raises:
-        StepError: the folder is no git repository, or has no commit yet.
+        StepError: files of it were edited, added or removed.
     """
-    with exclusive(lock_file(root, "git")):
-        try:
-            git(root, "rev-parse", "--verify", "--quiet", "HEAD")
-        except StepError:
-            raise StepError(
-                f"{root} has no git commit; a run with its own parameters works in a copy that git makes. Commit first"
-            ) from None
-        revision = git(root, "stash", "create") or "HEAD"
-        return git(root, "rev-parse", f"{revision}^{{tree}}")
+    if edited := edits_since(place.root, _record(root, place.key)["checkout"]):
+        where = f"{FOLDER}/{place.key}"
+        raise StepError(
+            f"{where}: {listed(edited)} changed since the workspace was made, so its results would be recorded for "
+            f"another source; make such changes in the main folder, then remove {where} and run again"
+        )
 
 
-def untracked_files(root: Path) -> list[str]:
-    """Files that git neither tracks nor ignores: a workspace lacks them."""
-    listed = git(root, "ls-files", "--others", "--exclude-standard").splitlines()
-    return [path for path in listed if Path(path).name != "dvc.lock"]
+def _committed_source(root: Path) -> str:
+    try:
+        git(root, "rev-parse", "--verify", "--quiet", "HEAD")
+    except StepError:
+        raise StepError(
+            f"{root} has no git commit; a run with its own parameters works in a copy that git makes; commit first"
+        ) from None
+    return source_tree(root)
 
 
 def prune(root: Path, keep: int) -> list[str]:
@@ -126,18 +140,25 @@ def prune(root: Path, keep: int) -> list[str]:
     return removed
 
 
-def save_experiment(root: Path, place: Workspace, say: Say) -> None:
+def save_experiment(root: Path, place: Workspace, file: str, stages: Sequence[Stage], say: Say) -> None:
     """Record a workspace's state as a DVC experiment, which `dvc exp show` in the main tree lists.
 
     Parallel savings break each other's git references, hence the lock. A failure costs the listing, not the run:
     it is said, with DVC's text.
+
+    Args:
+        file: the dvc.yaml that the run brought up to date.
+        stages: its stages, and those of others that it needs; no others need to have outputs.
     """
+    needed = [stage.address for stage in stages if stage.file != file]
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "exp", "save", "--force", "--name", place.experiment]
+    if file != PIPELINE_FILE:  # git knows neither of them yet
+        command += [f"--include-untracked={path}" for path in (shown_by(file), lock_path(file))]
     with exclusive(lock_file(root, "experiments")):
         done = subprocess.run(
-            command,
+            [*command, file, *needed],
             cwd=place.root,
-            env=stage_environment(root) | _identity(root),
+            env=stage_environment(root) | identity(root),
             capture_output=True,
             text=True,
             check=False,
@@ -153,41 +174,33 @@ def experiment_exists(root: Path, place: Workspace) -> bool:
     return place.experiment in git(root, "for-each-ref", "--format=%(refname:lstrip=-1)", "refs/exps").splitlines()
 
 
-def git(root: Path, *arguments: str) -> str:
-    """Run git in a folder and return what it printed, stripped.
-
-    Raises:
-        StepError: git failed; with its own words.
-    """
-    environment = stage_environment(root) | _identity(root)
-    # Hooks are for people's commits; DVC's own post-checkout hook would fill each new workspace with data.
-    command = ["git", "-c", "core.hooksPath=/dev/null", *arguments]
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise StepError(f"git {arguments[0]} failed in {root}: {(done.stderr or done.stdout).strip()}")
-    return done.stdout.strip()
-
-
-def _prepare(
-    root: Path, place: Workspace, tree: str, overrides: Mapping[str, Any], profile: str | None, say: Say
-) -> None:
-    ready = state_folder(root) / FOLDER / f"{place.key}.json"
+def _prepare(root: Path, place: Workspace, tree: str, changes: Changes, say: Say) -> None:
     with exclusive(lock_file(root, "git")):
-        if place.root.is_dir() and ready.is_file():
+        if place.root.is_dir() and "checkout" in _record(root, place.key):
+            refuse_edits(root, place)
             git(place.root, "reset", "--soft", git(root, "rev-parse", "HEAD"))  # experiments hang on the present commit
+            git(place.root, "read-tree", _record(root, place.key)["checkout"])  # saving one has reset the index
             return
         _remove(root, place.root)  # of a run that was killed while making it
         git(root, "worktree", "add", "--no-checkout", "--detach", "--force", str(place.root), "HEAD")
         git(place.root, "read-tree", "--reset", "-u", tree)
     if missing := untracked_files(root):
-        shown = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
-        say(f"untracked files are not in workspace {place.key} (git add them if the run needs them): {shown}")
+        say(f"untracked files are not in workspace {place.key} (git add them if the run needs them): {listed(missing)}")
     _share_cache(root, place.root)
-    write_params(place.root / "params.yaml", read_profile(root, profile) if profile else {}, overrides)
-    ready.parent.mkdir(exist_ok=True)
-    with atomic_file(ready) as partial:
-        record = {"tree": tree, "overrides": dict(overrides), "profile": profile, "created": time.time()}
+    write_params(place.root / "params.yaml", changes.profile, changes.overrides)
+    record = {"tree": tree, **changes._asdict(), "checkout": source_tree(place.root), "created": time.time()}
+    with atomic_file(_record_file(root, place.key)) as partial:
         partial.write_text(json.dumps(record, indent=2, default=str), encoding="utf-8")
+
+
+def _record_file(root: Path, key: str) -> Path:
+    return state_folder(root) / FOLDER / f"{key}.json"
+
+
+def _record(root: Path, key: str) -> dict[str, Any]:
+    """What a workspace was made of; empty for one whose making was interrupted."""
+    path = _record_file(root, key)
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def write_params(path: Path, profile: Mapping[str, Any], overrides: Mapping[str, Any]) -> None:
@@ -232,17 +245,10 @@ def _share_cache(root: Path, workspace_root: Path) -> None:
         # A relative remote is relative to .dvc, and would point into the workspace.
         if section.strip("'").startswith("remote ") and url.startswith("."):
             local[section] = dict(values) | {"url": str((root / ".dvc" / url).resolve())}
-    local["cache"] = dict(local.get("cache", {})) | {"dir": str(_main_cache(root)), "type": "hardlink,copy"}
+    local["cache"] = dict(local.get("cache", {})) | {"dir": str(cache_folder(root)), "type": LINKS}
     local.filename = str(workspace_root / ".dvc" / "config.local")
     Path(local.filename).touch(mode=0o600)  # it may hold the password of a remote
     local.write()
-
-
-def _main_cache(root: Path) -> Path:
-    from dvc.repo import Repo
-
-    with Repo(str(root)) as repo:
-        return Path(repo.cache.local.path).parents[1]  # without files/md5
 
 
 def _remove(root: Path, folder: Path) -> None:
@@ -252,15 +258,3 @@ def _remove(root: Path, folder: Path) -> None:
         except StepError:
             shutil.rmtree(folder)  # git does not know it: its making was interrupted
     git(root, "worktree", "prune")
-
-
-def _identity(root: Path) -> dict[str, str]:
-    """Git wants an author for a stash and an experiment; a fresh machine may have none."""
-    asked = subprocess.run(["git", "config", "user.email"], cwd=root, capture_output=True, check=False)
-    if asked.returncode == 0 or os.environ.get("GIT_COMMITTER_EMAIL"):
-        return {}
-    return {
-        f"GIT_{role}_{what}": value
-        for role in ("AUTHOR", "COMMITTER")
-        for what, value in (("NAME", "Phiforge"), ("EMAIL", "phiforge@localhost"))
-    }

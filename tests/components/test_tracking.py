@@ -1,12 +1,24 @@
 """What a step tells MLflow, and how a reader gets from a run to everything else."""
 
 import json
+import math
+import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from components.tracking import lock_hashes, project_home, state_folder, track, tracking_uri
+from components.errors import StepError
+from components.tracking import (
+    ensure_experiment,
+    lock_hashes,
+    project_home,
+    source_tags,
+    state_folder,
+    track,
+    tracking_uri,
+)
 
 LOCK = """\
 schema: '2.0'
@@ -93,6 +105,27 @@ def test_a_step_inside_dvc_is_a_run_with_leads(project: Path, monkeypatch: pytes
     assert str(project / "mlartifacts").replace(" ", "%20") in run.info.artifact_uri
 
 
+def test_the_source_of_a_changed_tree_is_told_from_head(project: Path) -> None:
+    clean = source_tags(project)
+    assert clean["git.source"] == "HEAD"
+    assert "git.ref" not in clean
+    (project / "step.py").write_text("new\n")
+    git(project, "add", "step.py")
+    changed = source_tags(project)
+    assert changed["git.commit"] == clean["git.commit"]
+    assert changed["git.source"] == "HEAD plus changes in step.py"
+    assert changed["git.tree"] != clean["git.tree"]
+    shown = subprocess.run(
+        ["git", "show", f"{changed['git.ref']}:step.py"], cwd=project, capture_output=True, text=True
+    )
+    assert shown.stdout == "new\n"
+
+
+def test_no_repository_costs_the_tags_and_not_the_run(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert source_tags(tmp_path) == {}
+    assert "no source is recorded: git rev-parse failed" in capsys.readouterr().out
+
+
 def test_a_flows_stages_are_children_of_its_run(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import mlflow
 
@@ -111,3 +144,34 @@ def test_a_flows_stages_are_children_of_its_run(project: Path, monkeypatch: pyte
     assert child.data.tags["prefect.flow_run_id"] == "flow-7"
     assert child.info.run_name == "benchmark@small"
     assert client.get_run(parent.info.run_id).info.status == "RUNNING"
+
+
+def test_a_figure_without_end_is_not_stored_as_a_number(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mlflow
+
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("DVC_STAGE", "train_small")
+    with track("training", {}, []) as tracker:
+        tracker.metrics({"perplexity": math.inf, "gain": -math.inf, "loss": 1.5})
+    client = mlflow.MlflowClient(tracking_uri())
+    (run,) = client.search_runs([client.get_experiment_by_name("phiforge").experiment_id])
+    assert math.isnan(run.data.metrics["perplexity"])
+    assert math.isnan(run.data.metrics["gain"])
+    assert run.data.metrics["loss"] == 1.5
+
+
+def test_a_deleted_experiment_is_said_with_the_remedy(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{project}/mlflow.db")
+    number = ensure_experiment(client)
+    client.delete_experiment(number)
+    with pytest.raises(StepError, match=rf"'phiforge' was deleted; .* --experiment-id {number}`") as caught:
+        ensure_experiment(client)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", client.tracking_uri)
+    words = re.search(r"`mlflow (.*)`", str(caught.value))[1].split()
+    subprocess.run([sys.executable, "-m", "mlflow", *words], cwd=project, check=True, capture_output=True)
+    assert ensure_experiment(client) == number
+    client.delete_experiment(number)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "another")
+    assert ensure_experiment(client) != number

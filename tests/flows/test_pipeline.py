@@ -63,6 +63,49 @@ def test_lost_outputs_come_back_from_the_run_cache(project, run_flow, toy):
     assert toy.starts(project, "train") == 1
 
 
+def test_a_result_that_was_edited_in_place_is_made_anew_and_named(project, run_flow, toy):
+    """Outputs may be hard links of DVC's cache: such an edit changes the cached copy too."""
+    from flows import events
+
+    toy.dvc(project, "config", "cache.type", "hardlink")
+    run_flow()
+    model = project / "models" / "model.txt"
+    whole = model.read_text()
+    assert model.stat().st_nlink == 2
+    model.chmod(0o644)
+    model.write_text("edited")
+    model.chmod(0o444)
+    notes = []
+    with events.listen(lambda event: notes.append(event.text) if event.kind == "note" else None):
+        state = run_flow()
+    assert model.read_text() == whole
+    assert notes == [
+        "models/model.txt: DVC's cached copy was changed since it was made (failed its hash); dropped, and made anew"
+    ]
+    assert toy.starts(project, "train") == 2
+    assert stage_states(state)["train"][0] == "Completed"
+    assert stage_states(state)["report"] == ("Cached", "nothing changed")
+
+
+def test_a_spoilt_copy_that_dvc_restores_is_made_anew(project, run_flow, toy):
+    """The object was made for a workspace that is gone; nothing in the new one names it before DVC restores it."""
+    from flows.graph import locked_outputs
+
+    run_flow()
+    whole = (project / "models" / "model.txt").read_text()
+    md5 = locked_outputs(project, "train")["models/model.txt"]
+    cached = project / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:]
+    cached.chmod(0o644)
+    cached.write_text("spoilt")
+    cached.chmod(0o444)
+    for path in (project / "dvc.lock", project / "models" / "model.txt"):
+        path.unlink()
+    run_flow()
+    assert (project / "models" / "model.txt").read_text() == whole
+    assert cached.read_text() == whole
+    assert toy.starts(project, "train") == 2
+
+
 def test_artifacts_and_mlflow_lead_to_each_other(project, run_flow):
     (project / "reports").mkdir()
     state = run_flow()
@@ -94,6 +137,23 @@ def test_artifacts_and_mlflow_lead_to_each_other(project, run_flow):
     assert parent.info.run_name == run.name
 
 
+def test_the_lineage_of_a_changed_tree_says_so(project, run_flow, toy):
+    (project / "step.py").write_text((project / "step.py").read_text() + "# changed\n")
+    run_flow()
+    run_flow(overrides={"seed": 2})
+
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{project / 'mlflow.db'}")
+    latest, first = client.search_runs([client.get_experiment_by_name("phiforge").experiment_id])
+    assert first.data.tags["git.source"] == "HEAD plus changes in step.py"
+    assert latest.data.tags["git.source"] == "HEAD plus changes in params.yaml, step.py"
+    for run in (first, latest):
+        assert run.data.tags["git.commit"] == toy.git(project, "rev-parse", "HEAD").strip()
+        assert toy.git(project, "show", f"{run.data.tags['git.ref']}:step.py").endswith("# changed\n")
+    assert "seed: 2" in toy.git(project, "show", f"{latest.data.tags['git.ref']}:params.yaml")
+
+
 def test_an_explained_failure_is_not_retried_and_shows_the_last_lines(project, run_flow, toy):
     (project / "trace" / "prepare.fail").write_text("error: prepare: 3 of 5 rows have no text")
     state = run_flow()
@@ -115,7 +175,7 @@ def test_an_explained_failure_is_not_retried_and_shows_the_last_lines(project, r
     }
 
 
-def test_a_crash_is_retried_and_the_rest_may_finish(project, run_flow, toy):
+def test_a_crash_is_retried_and_the_rest_may_finish(project, run_flow, toy, tmp_path):
     (project / "trace" / "prepare.fail").write_text("once only")
     (project / "trace" / "check.fail").write_text("Segmentation fault")
     state = run_flow()
@@ -123,6 +183,32 @@ def test_a_crash_is_retried_and_the_rest_may_finish(project, run_flow, toy):
     assert state.is_failed()
     assert str(state.result(raise_on_failure=False)).startswith("failed: check; so not run: report\n")
     assert (project / "models" / "model.txt").is_file()
+
+    (project / "trace" / "check.fail").unlink()
+    run_flow()
+    whole = toy.make_project(tmp_path / "undisturbed")
+    toy.dvc(whole, "repro")
+    assert (project / "dvc.lock").read_bytes() == (whole / "dvc.lock").read_bytes()
+
+
+def test_prefect_keeps_a_few_progress_lines_of_a_stage_and_every_other_line(project, monkeypatch):
+    from types import SimpleNamespace
+
+    from flows import events, pipeline
+    from flows.graph import Stage
+
+    lines = [*(f"progress done={done} total=1000" for done in range(1, 1001)), "line of the stage"]
+    clock = iter(range(100_000))
+    monkeypatch.setattr("components.progress.time.monotonic", lambda: next(clock) / 10)
+    logged, seen = [], []
+    runner = SimpleNamespace(run=lambda stage, on_line, variables: [on_line(line) for line in lines])
+    with events.listen(lambda event: seen.append(event.text)):
+        stage = Stage("benchmark@small", always_changed=True)
+        pipeline.run_limited(SimpleNamespace(runner=runner), stage, SimpleNamespace(info=logged.append))
+    assert seen == lines
+    assert logged[0] == lines[0]
+    assert logged[-1] == lines[-1]
+    assert len(logged) < 25
 
 
 def test_what_a_killed_run_left_open_is_closed(project, run_flow):

@@ -38,6 +38,16 @@ def test_plain_lines_without_a_terminal():
     ]
 
 
+def test_a_stage_of_many_short_tasks_fills_no_plain_log(monkeypatch):
+    clock = iter(range(0, 10_000))
+    monkeypatch.setattr("components.progress.time.monotonic", lambda: next(clock) / 4)  # four tasks a second
+    target, console = screen()
+    target.on_event(events.Event("graph", names=("benchmark@small",), text="."))
+    for _ in range(240):
+        target.on_event(events.Event("line", "benchmark@small", "progress done=40 total=40"))
+    assert console.export_text().splitlines() == ["benchmark@small: 100%"] * 6
+
+
 def test_live_list_on_a_terminal():
     target, console = screen(terminal=True)
     with target:

@@ -22,6 +22,42 @@ def test_each_stage_of_the_project_follows_what_it_needs():
         seen.add(stage.name)
 
 
+def names_in(lock: str) -> list[str]:
+    return [line.strip(" :") for line in lock.splitlines() if line.startswith("  ") and line[2] != " "]
+
+
+@pytest.mark.parametrize(
+    ("committed", "ended", "settled"),
+    [
+        # A failed run has left what had ended; the next one adds the rest.
+        (
+            [],
+            ["inventory", "prepare", "check", "train", "report"],
+            ["inventory", "prepare", "train", "check", "report"],
+        ),
+        ([], ["check", "prepare", "inventory"], ["inventory", "prepare", "check"]),
+        # What people have committed stays where it is, as with `dvc repro`; a stage that is gone goes last.
+        (
+            ["report", "prepare"],
+            ["report", "train", "old", "prepare", "check"],
+            ["report", "prepare", "train", "check", "old"],
+        ),
+    ],
+)
+def test_a_lock_has_one_order_however_its_stages_ended(project, toy, committed, ended, settled):
+    def write(names):
+        stages = "".join(f"  {name}:\n    cmd: {name}\n" for name in names)
+        (project / "dvc.lock").write_text(f"schema: '2.0'\nstages:\n{stages}")
+
+    if committed:
+        write(committed)
+        toy.git(project, "add", "dvc.lock")
+        toy.git(project, "commit", "--quiet", "--message", "results")
+    write(ended)
+    graph.settle_lock_order(project, ended[:-1])
+    assert names_in((project / "dvc.lock").read_text()) == settled
+
+
 def test_a_definition_beside_the_pipelines_brings_what_it_needs(project, toy):
     """A second dvc.yaml has its own lock file, its stages their file before their names, and only what they need is run."""
     folder = project / "studies" / "toy"
@@ -84,6 +120,9 @@ END = ["ERROR: failed to reproduce 'train': failed to run: python, exited with {
         ([*BEGIN, "step 1", END[0].format(-9)], False, "killed by signal 9"),
         (["ERROR: failed to reproduce 'train': missing data 'source': x"], True, "DVC refused to run it"),
         (["ERROR: Unable to acquire lock. Most likely another"], False, "DVC refused to run it"),
+        (["ERROR: failed to reproduce 'train': [Errno 12] Cannot allocate memory"], False, "DVC refused to run it"),
+        (["ERROR: unexpected error"], False, "DVC refused to run it"),
+        (["Traceback (most recent call last):", "MemoryError"], False, "before its command started"),
     ],
 )
 def test_what_an_exit_means(lines, permanent, reason):
@@ -91,6 +130,31 @@ def test_what_an_exit_means(lines, permanent, reason):
     assert error.permanent is permanent
     assert reason in error.reason
     assert not any(line.startswith(("Running stage", "> ")) for line in error.lines)
+
+
+@pytest.mark.parametrize(("status", "reason"), [(-9, "signal 9"), (137, "signal 9"), (143, "signal 15")])
+def test_a_dvc_that_is_killed_before_the_stage_starts_is_tried_again(status, reason):
+    for lines in ([], ["Running stage 'train':"]):
+        error = failure("train", status, lines)
+        assert not error.permanent
+        assert error.reason == f"killed by {reason} before its command started"
+
+
+def test_a_dvc_that_dies_of_the_memory_it_lacks_is_told_from_one_that_refuses(project, monkeypatch):
+    """As the kernel kills it: while it imports, long before it names the command."""
+    stage = next(stage for stage in graph.load_graph(project) if stage.name == "prepare")
+    runner = StageRunner(project, settings.stage_environment(project))
+    start = runner._start
+
+    def start_and_kill(*arguments):
+        child = start(*arguments)
+        child.kill()
+        return child
+
+    monkeypatch.setattr(runner, "_start", start_and_kill)
+    with pytest.raises(StageFailed, match=r"killed by signal 9 before its command started") as caught:
+        runner.run(stage, print, {})
+    assert not caught.value.permanent
 
 
 def test_a_failed_stage_shows_how_far_it_came_in_one_line():

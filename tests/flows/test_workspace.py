@@ -1,6 +1,7 @@
 """Workspaces: their key, their parameters, what they share, and that the main tree stays as it is."""
 
 import re
+import shutil
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from components.errors import StepError
 from components.params import load_params, read_yaml
+from components.revision import git
 from flows import settings
 from flows import workspace as workspaces
 
@@ -23,16 +25,62 @@ def test_no_parameters_means_the_main_tree(project):
     assert enter(project, {})[0] == workspaces.Workspace(project, "")
 
 
-def test_key_is_of_source_overrides_and_profile(project):
-    tree = workspaces.source_tree(project)
-    key = workspaces.workspace_key(tree, {"seed": 2, "curation.min_chars": 5}, None)
-    assert key == workspaces.workspace_key(tree, {"curation.min_chars": 5, "seed": 2}, None)
-    others = [
-        workspaces.workspace_key(tree, {"seed": 2, "curation.min_chars": 5}, "tiny"),
-        workspaces.workspace_key(tree, {"seed": 3, "curation.min_chars": 5}, None),
-        workspaces.workspace_key("0" * 40, {"seed": 2, "curation.min_chars": 5}, None),
-    ]
-    assert len({key, *others}) == 4
+def test_key_is_of_source_and_changed_parameters(project):
+    def key(overrides, profile=None):
+        return enter(project, overrides, profile)[0].key
+
+    two = key({"seed": 2, "curation.min_chars": 9})
+    assert two == key({"curation.min_chars": 9, "seed": 2})
+    others = [two, key({"seed": 2, "curation.min_chars": 9}, "tiny"), key({"seed": 3, "curation.min_chars": 9})]
+    (project / "profiles" / "own.yaml").write_text("curation: {min_chars: 6}\n")  # not known to git
+    others.append(key({}, "own"))
+    (project / "profiles" / "own.yaml").write_text("curation: {min_chars: 7}\n")
+    others.append(key({}, "own"))
+    (project / "step.py").write_text((project / "step.py").read_text() + "# changed\n")
+    others.append(key({"seed": 2, "curation.min_chars": 9}))
+    assert len(set(others)) == 6
+
+
+EDITS = {
+    "an edited file": lambda place: (place / "step.py").write_text("print('edited')\n"),
+    "an edited parameter": lambda place: (place / "params.yaml").write_text("seed: 5\n"),
+    "a removed file": lambda place: (place / "dvc.yaml").unlink(),
+    "a new file": lambda place: (place / "sitecustomize.py").write_text(""),
+    "a committed edit": lambda place: (place / "step.py").write_text("") or commit(place),
+}
+
+
+def commit(place):
+    git(place, "-c", "user.name=A", "-c", "user.email=a@example.invalid", "commit", "--quiet", "-am", "edited")
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
+def test_an_edited_workspace_is_refused_and_the_edit_kept(project, edit):
+    place, _ = enter(project, {"seed": 2})
+    for name in ("dvc.lock", ".gitignore"):  # DVC's own
+        (place.root / "data" / name).parent.mkdir(exist_ok=True)
+        (place.root / "data" / name).write_text("/out\n")
+    assert enter(project, {"seed": 2})[0] == place
+    edit(place.root)
+    before = {path: path.read_bytes() for path in place.root.iterdir() if path.is_file()}
+    with pytest.raises(StepError, match=rf"workspaces/{place.key}: .* changed since .* make such changes in the main"):
+        enter(project, {"seed": 2})
+    assert {path: path.read_bytes() for path in place.root.iterdir() if path.is_file()} == before
+    shutil.rmtree(place.root)  # as it says
+    again, _ = enter(project, {"seed": 2})
+    assert (again.root / "step.py").read_bytes() == (project / "step.py").read_bytes()
+
+
+def test_a_workspace_that_was_edited_during_its_run_is_not_saved(project):
+    from types import SimpleNamespace
+
+    from flows.pipeline import finish_workspace
+
+    place, _ = enter(project, {"seed": 2})
+    (place.root / "step.py").write_text("")
+    with pytest.raises(StepError, match=r"step\.py changed since the workspace was made"):
+        finish_workspace(SimpleNamespace(home=project, place=place))
+    assert not workspaces.experiment_exists(project, place)
 
 
 def test_uncommitted_changes_travel_and_untracked_files_are_named(project, toy):

@@ -241,7 +241,7 @@ class History:
         parent = ""
         if cached != names:
             tags = {"pipeline.source": "prefect", "prefect.flow_run_id": str(run.id), "prefect.flow_run_name": name}
-            tags |= {"git.commit": "3d21b25c52c508f2b96d579cd176433de5a6fb3e"}
+            tags |= {"git.commit": "3d21b25c52c508f2b96d579cd176433de5a6fb3e", "git.source": "HEAD"}
             if overrides:
                 tags["workspace"] = f"{abs(hash(name)):012x}"[:12]
             parent = self.mlflow.create_run(self.experiment, _ms(began), tags, name).info.run_id

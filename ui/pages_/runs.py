@@ -10,7 +10,7 @@ from ui import charts, parts, services
 
 EVERY = 2.0  # seconds between refreshes while something may change
 SHOWN = 40  # runs in the list
-LINKED = {"workspace": "Workspace", "git.commit": "Commit"}  # tags of the MLflow run that are worth a place
+LINKED = {"workspace": "Workspace", "git.commit": "Commit", "git.source": "Source"}  # tags of the MLflow run to show
 
 
 def chosen_run() -> str:

@@ -1,0 +1,66 @@
+"""DVC's cache, checked: an object that no longer holds what its name says is dropped, so that its stage makes it again.
+
+DVC itself takes every read-only file of its cache for whole, and links it into each checkout that asks for it. A file
+that was edited in place, or that the disk has spoilt, would thus be restored as the result of a stage for ever. Objects
+are hashed once, and again only where size, time or inode have changed since.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from flows.graph import repository
+from flows.settings import state_folder
+
+
+class Cache:
+    """The cache of a project, which its workspaces share."""
+
+    def __init__(self, home: Path) -> None:
+        from dvc_data.hashfile.db import HashFileDB
+        from dvc_data.hashfile.state import State
+
+        with repository(home) as repo:
+            self._objects = HashFileDB(repo.cache.local.fs, repo.cache.local.path)
+        # A record of our own: DVC's takes an object that was there already for whole when a stage makes it once more.
+        self._objects.state = State(str(home), str(state_folder(home) / "cache"))
+
+    def drop_spoilt(self, outs: Mapping[str, str]) -> list[str]:
+        """Remove the objects of these outputs that do not have the hash they are named by.
+
+        Args:
+            outs: path to md5, as in dvc.lock.
+
+        Returns:
+            The paths of the outputs that lost an object.
+        """
+        return [path for path, md5 in outs.items() if md5 and [oid for oid in self._oids(md5) if self._drop(oid)]]
+
+    def close(self) -> None:
+        self._objects.state.close()
+
+    def _oids(self, md5: str) -> Iterator[str]:
+        """An object, and what it lists where it is a folder."""
+        yield md5
+        if md5.endswith(".dir"):
+            with suppress(FileNotFoundError):  # not in the cache, or dropped just now
+                listing = Path(self._objects.oid_to_path(md5)).read_text(encoding="utf-8")
+                yield from (entry["md5"] for entry in json.loads(listing))
+
+    def _drop(self, oid: str) -> bool:
+        from dvc_objects.errors import ObjectFormatError
+
+        try:
+            self._objects.check(oid)  # hashes it where the record does not know it as it is; removes it if it is spoilt
+        except ObjectFormatError:
+            return True
+        except FileNotFoundError:
+            return False
+        return False
+
+
+def cache_folder(root: Path) -> Path:
+    """Where DVC keeps the objects of a project."""
+    with repository(root) as repo:
+        return Path(repo.cache.local.path).parents[1]  # without files/md5
