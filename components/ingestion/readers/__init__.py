@@ -19,6 +19,7 @@ from components.ingestion.readers.base import (
     Quarantined,
     Read,
     Reader,
+    Refused,
     TooLong,
     is_scarcity,
     no_file,
@@ -74,7 +75,7 @@ def read_file(file: SourceFile, limits: Limits) -> Read:
                     name, 0, f"{refused:,} rows in a row could not be read; what follows them is not read"
                 )
                 return
-    except (NotText, TooLong) as error:
+    except (NotText, Refused, TooLong) as error:
         yield Quarantined(name, 0, str(error))
     except UnicodeDecodeError as error:
         yield Quarantined(name, 0, f"is not UTF-8 (byte {error.start}: {error.reason}); convert it")

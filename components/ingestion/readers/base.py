@@ -60,6 +60,10 @@ class TooLong(ValueError):
     """A file of one document that holds more than a document can."""
 
 
+class Refused(ValueError):
+    """A file, or a part of one, that a parser did not take; says why."""
+
+
 class NotText(ValueError):
     """Bytes that no encoding makes a text of."""
 

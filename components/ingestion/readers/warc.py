@@ -16,10 +16,10 @@ from typing import Any, BinaryIO
 from components.documents import Document
 from components.errors import shortened
 from components.ingestion.files import BROKEN, SourceFile
-from components.ingestion.readers.base import MAX_PAGE_BYTES, Limits, NotText, Quarantined, Read, is_scarcity
+from components.ingestion.readers.base import MAX_PAGE_BYTES, Limits, NotText, Quarantined, Read, Refused, is_scarcity
 from components.ingestion.readers.decoding import decode
 from components.ingestion.readers.html import page_metadata
-from components.ingestion.readers.pages import Refused, read_page, web_encoding
+from components.ingestion.readers.pages import read_page, web_encoding
 
 CREATED_BY = "warc-reader/1 resiliparse"
 CREATED_BY_WET = "wet-reader/1"
