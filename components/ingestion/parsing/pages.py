@@ -17,6 +17,8 @@ _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 _TAG = re.compile(
     r"<(/?)(?!(?:area|base|br|col|dd|dt|embed|hr|img|input|li|link|meta|option|p|source|td|th|tr|wbr)\b)[a-z]"
 )
+_HEADING = re.compile(r"<h([1-6])(?:\s[^<>]{0,500})?>(?!\s*</h)", re.IGNORECASE)
+_PERMALINK = re.compile(r"^(#{1,6} .*?) ?¶$", re.MULTILINE)
 
 
 def parse(html: str, main_content: bool = True, headings: bool = False) -> dict[str, Any]:
@@ -33,22 +35,17 @@ def parse(html: str, main_content: bool = True, headings: bool = False) -> dict[
         raise Refusal(f"nests tags more than {DEEPEST:,} deep")
     if any(len(_QUOTED.sub("", tag).split()) > MOST_ATTRIBUTES for tag in _LONG_TAG.findall(html)):
         raise Refusal(f"has a tag of more than {MOST_ATTRIBUTES:,} attributes")
+    if headings:  # in the text: the tree takes a time for each change that grows with its size
+        html = _HEADING.sub(lambda tag: f"{tag[0]}{'#' * int(tag[1])} ", html)
     try:
         tree = HTMLTree.parse(html)
     except HTMLParserException as error:
         raise MemoryError from error  # all text is HTML to this parser: it fails where it gets no memory
-    if headings and tree.document:
-        _mark_headings(tree)
     # Without alternative texts, code that is shown as a table (as in embedded gists) is left out too.
     text = extract_plain_text(tree, main_content=main_content, comments=False, post_meta=False)
+    if headings:
+        text = _PERMALINK.sub(r"\1", text)
     return {"text": text.strip(), "title": (tree.title or "").strip(), "licenses": _licenses(tree)}
-
-
-def _mark_headings(tree: Any) -> None:
-    for level in range(1, 7):
-        for heading in tree.document.query_selector_all(f"h{level}"):
-            if heading.first_child:
-                heading.insert_before(tree.create_text_node("#" * level + " "), heading.first_child)
 
 
 def too_deep(page: str) -> bool:

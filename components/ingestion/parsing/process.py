@@ -18,8 +18,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
 
-SAID = 200  # characters of what a library says
-
 
 def main(gigabytes: float) -> None:
     sys.path.insert(0, str(Path(__file__).parents[3]))
@@ -41,6 +39,7 @@ def main(gigabytes: float) -> None:
 
 def answer(job: dict[str, Any], data: bytes) -> dict[str, Any]:
     """What a parser finds in a file, or why it is refused. Memory that runs out ends this process."""
+    from components.errors import shortened
     from components.ingestion.parsing import Refusal
 
     module = import_module(f"components.ingestion.parsing.{job['parser']}")
@@ -51,7 +50,7 @@ def answer(job: dict[str, Any], data: bytes) -> dict[str, Any]:
     except Refusal as error:
         return {"refused": str(error)}
     except Exception as error:  # noqa: BLE001 - each library raises its own, and hostile bytes make it raise any
-        return {"refused": f"cannot be read: {type(error).__name__}: {str(error)[:SAID]}"}
+        return {"refused": f"cannot be read: {shortened(f'{type(error).__name__}: {error}')}"}
     if len(found["text"]) > job["max_chars"]:
         return {"refused": f"{len(found['text']):,} characters, over the {job['max_chars']:,} that a document may have"}
     return found
