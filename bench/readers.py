@@ -25,8 +25,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from components.ingestion.inventory import list_files
-from components.ingestion.readers import Limits, Quarantined, read_file
-from components.ingestion.readers.pages import PageProcess, read_page
+from components.ingestion.readers import Limits, Quarantined, isolation, read_file
+from components.ingestion.readers.pages import read_page
 from components.params import Source
 
 MENU = "<nav><ul>" + "".join(f"<li><a href='/{i}'>Chapter {i}</a></li>" for i in range(40)) + "</ul></nav>"
@@ -86,10 +86,8 @@ def cpu() -> float:
 
 def timed(work: Callable[[], int]) -> tuple[float, int]:
     """CPU seconds of some work, a parser that it has started included, and what it returns."""
-    from components.ingestion.readers import pages
-
-    parser = PageProcess()
-    pages._of_thread.parser = parser
+    parser = isolation.ParserProcess()
+    isolation._of_thread.parser = parser
     start = cpu()
     result = work()
     parser.close()

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from components.addresses import is_web
+from components.ingestion.formats import Format, format_of, suffixes
 from components.params import Source
 
-COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 BROKEN = (EOFError, zlib.error, lzma.LZMAError, OSError)  # what a file that breaks off raises, whatever packed it
 
 
@@ -30,6 +30,11 @@ class SourceFile:
     refused: str = ""  # why it is not read, as its place alone says
 
     @property
+    def format(self) -> Format | None:
+        """How it is read; None where no reader takes it, and for a data set of the hub."""
+        return format_of(self.name)
+
+    @property
     def suffix(self) -> str:
         """The ending that says the format, in lower case, without that of a compression: `.jsonl` of `a.jsonl.gz`."""
         return suffixes(self.name)[0]
@@ -39,9 +44,10 @@ class SourceFile:
         """The ending that says the compression, or an empty string."""
         return suffixes(self.name)[1]
 
-    def kind_or(self, usual: str) -> str:
+    @property
+    def kind(self) -> str:
         """The kind of its documents: what its source says, else what is usual for its format."""
-        return usual if self.source.kind == "auto" else self.source.kind
+        return self.format.kind if self.source.kind == "auto" else self.source.kind
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
@@ -60,14 +66,6 @@ class SourceFile:
         from components.ingestion.remote import open_remote, requested
 
         return open_remote(self.location, self.size, requested(self.source) if is_web(self.location) else "")
-
-
-def suffixes(name: str) -> tuple[str, str]:
-    """The endings of a file name for its format and its compression, in lower case, each perhaps empty."""
-    path = Path(name.lower())
-    if path.suffix in COMPRESSED:
-        return Path(path.stem).suffix, path.suffix
-    return path.suffix, ""
 
 
 def unpacked(file: BinaryIO, compression: str) -> BinaryIO:

@@ -17,14 +17,17 @@ from components.engine import map_shards
 from components.errors import StepError
 from components.files import atomic_directory
 from components.ingestion.files import SourceFile
-from components.ingestion.inventory import list_files, source_root
+from components.ingestion.inventory import list_files, nothing_to_read, source_root
 from components.ingestion.quarantine import Quarantine
-from components.ingestion.readers import EXPECTED, Limits, read_file
+from components.ingestion.readers import Limits, read_file
 from components.ingestion.readers.hub import is_hub, parse
-from components.ingestion.remote import is_remote
+from components.ingestion.readers.rows import TAKEN
+from components.ingestion.remote import is_remote, public
 from components.ingestion.sections import split
+from components.ingestion.unread import Unread
 from components.params import Params, Source
 from components.progress import Progress
+from components.terminal import printable
 from components.tracking import Tracker
 
 BATCH_BYTES = 1_000_000  # of small files that one worker reads at a time
@@ -36,13 +39,14 @@ QUARANTINE = "quarantine.jsonl"
 
 
 def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker: Tracker) -> dict[str, Any]:
-    batches = _batches(params)
+    batches, unread = _batches(params)
     _keep_sources(outputs, params, batches)
     progress = Progress(len(batches))
     counts: Counter[str] = Counter()
     with atomic_directory(outputs["output"]) as output:
         with DocumentWriter(output) as writer, Quarantine(output / QUARANTINE) as quarantine:
             taken: Counter[int] = Counter()  # documents by source
+            columns: Counter[tuple[str, str]] = Counter()  # documents by source and the field taken for their text
             for done, (batch, items) in enumerate(zip(batches, _read(batches, params), strict=True), start=1):
                 source = batch[0].source
                 for item in items if _wants(source, taken) else ():
@@ -54,19 +58,36 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
                     counts[f"bytes.{item.kind}"] += len(item.text.encode())
                     counts["split"] += item.metadata.get(PART_OF, {}).get("number") == 1
                     taken[id(source)] += 1
+                    if TAKEN in item.metadata:
+                        columns[public(source.path), item.metadata[TAKEN]] += 1
                     if not _wants(source, taken):
                         break
                 progress.update(done, documents=writer.rows)
         if not writer.rows:
-            reasons = _printable("; ".join(f"{q['file']}: {q['reason']}" for q in quarantine.first[:3]))
+            reasons = printable("; ".join(f"{q['file']}: {q['reason']}" for q in quarantine.first[:3]))
             raise StepError(
                 f"no document could be read from the sources, {quarantine.rows} quarantined ({reasons}); correct these files or "
                 "name other text in ingestion.sources"
             )
+    _tell(quarantine, unread, columns)
+    return _summary(writer.rows, counts, quarantine) | {
+        "not_read": unread.rows(),
+        "text_columns": [
+            {"source": path, "column": column, "documents": count} for (path, column), count in sorted(columns.items())
+        ],
+    }
+
+
+def _tell(quarantine: Quarantine, unread: Unread, columns: Counter[tuple[str, str]]) -> None:
+    """Print what was not read, and what was taken for the text where nobody has named it."""
     for entry in quarantine.first:
         place = entry["file"] + (f":{entry['line']}" if entry["line"] else "")
-        print(_printable(f"quarantined: {place}: {entry['reason']}"))
-    return _summary(writer.rows, counts, quarantine)
+        print(printable(f"quarantined: {place}: {entry['reason']}"))
+    for line in unread.lines():
+        print(printable(f"not read: {line}"))
+    for (path, column), count in sorted(columns.items()):
+        said = f"{path}: took the field {column!r} as the text of {count:,} documents; text_column overrides it"
+        print(printable(said))
 
 
 def _keep_sources(outputs: dict[str, Any], params: Params, batches: list[list[SourceFile]]) -> None:
@@ -95,22 +116,20 @@ def _folder(source: Source) -> Path | None:
     return None if is_remote(source.path) else source_root(source)
 
 
-def _printable(text: str) -> str:
-    """A line with what would move a terminal's cursor or end the line escaped: file names may hold anything."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
-
-
 def _wants(source: Source, taken: Counter[int]) -> bool:
     """Whether a source's limit leaves room for another document."""
     return not source.limit or taken[id(source)] < source.limit
 
 
-def _batches(params: Params) -> list[list[SourceFile]]:
-    """Files grouped into units of work: several small ones, or one large one."""
+def _batches(params: Params) -> tuple[list[list[SourceFile]], Unread]:
+    """Files grouped into units of work, several small ones or one large one; and what no reader takes."""
     batches: list[list[SourceFile]] = []
+    all_unread = Unread()
     size = 0
     for source in params.ingestion.sources:
-        for file in list_files(source)[0]:
+        files, unread = list_files(source)
+        all_unread.add_all(unread)
+        for file in files:
             alone = _is_large(file)
             if not batches or alone or batches[-1][0].source is not source or size + file.size > BATCH_BYTES:
                 batches.append([])
@@ -118,15 +137,15 @@ def _batches(params: Params) -> list[list[SourceFile]]:
             batches[-1].append(file)
             size += BATCH_BYTES if alone else file.size
     if not batches:
-        raise StepError(f"ingestion.sources hold no readable file; expected {EXPECTED}; name other text there")
-    return batches
+        raise StepError(nothing_to_read(", ".join(repr(public(s.path)) for s in params.ingestion.sources), all_unread))
+    return batches, all_unread
 
 
 def _is_large(file: SourceFile) -> bool:
     """Whether a file is better streamed than held whole: for its size, or since not all of it may be wanted."""
     if file.source.limit or is_hub(str(file.location)):
         return True
-    packed = file.compression or file.suffix == ".parquet"
+    packed = file.compression or (file.format and file.format.packs)
     unknown = not file.size and not isinstance(file.location, Path)
     return unknown or file.size * (PACKING if packed else 1) >= LARGE_FILE_BYTES
 

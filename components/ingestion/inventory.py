@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import platform
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,12 @@ from components.confined import leads_out
 from components.errors import StepError
 from components.files import sha256_file, write_json
 from components.ingestion.files import SourceFile
+from components.ingestion.formats import EXPECTED, TOOL_MARKS, passed_over, unread_reason
 from components.ingestion.python_library import LIBRARY, library_files
-from components.ingestion.readers import EXPECTED, reader_of
 from components.ingestion.readers.base import ELSEWHERE, is_scarcity, no_file
 from components.ingestion.readers.hub import is_hub, parse, resolve
 from components.ingestion.remote import is_remote, list_remote, local_path, public, requested
+from components.ingestion.unread import Unread
 from components.params import Params, Source
 from components.tracking import Tracker, project_home, state_folder
 
@@ -35,30 +35,31 @@ def source_root(source: Source) -> Path:
     return LIBRARY if source.path == "python" else (project_home() / Path(local_path(source.path)).expanduser())
 
 
-def list_files(source: Source) -> tuple[list[SourceFile], Counter[str]]:
-    """The readable files of a source in a fixed order, and a count of what no reader takes, by suffix.
+def list_files(source: Source) -> tuple[list[SourceFile], Unread]:
+    """The readable files of a source in a fixed order, and what of it is not read, by reason.
 
     Links that lead nowhere, pipes and the like are among the former whatever their names, to be quarantined.
 
     Raises:
         StepError: the source does not exist or cannot be listed.
     """
+    unread = Unread()
     if source.path == "python":
-        return [_local(path, LIBRARY, source) for path in library_files()], Counter()
+        return [_local(path, LIBRARY, source) for path in library_files()], unread
     if is_hub(source.path):
-        return [_dataset(source)], Counter()
+        return [_dataset(source)], unread
     if is_remote(source.path):  # not of this machine, so without links
-        return _readable(
-            [SourceFile(url, url, source, size, version) for url, size, version in list_remote(requested(source))]
-        )
+        listed = [SourceFile(url, url, source, size, version) for url, size, version in list_remote(requested(source))]
+        return _readable([file for file in listed if not _is_passed_over(file, unread)], unread), unread
     root = source_root(source)
     if not root.exists():
         raise StepError(
             f"ingestion.sources: {source.path!r} does not exist (looked for {root}); correct it in params.yaml"
         )
     if root.is_file():
-        return _readable([replace(_local(root, root.parent, source), refused="")])  # a person named it
-    return _readable([_local(path, root, source) for path in sorted(_walk(root, source.follow_links))])
+        return _readable([replace(_local(root, root.parent, source), refused="")], unread), unread  # a person named it
+    listed = [_local(path, root, source) for path in sorted(_walk(root, source.follow_links, unread))]
+    return _readable(listed, unread), unread
 
 
 def _local(path: Path, root: Path, source: Source) -> SourceFile:
@@ -83,11 +84,23 @@ def _dataset(source: Source) -> SourceFile:
     return SourceFile(location, location.removesuffix(f"@{revision}"), source, 0, revision)
 
 
-def _readable(files: list[SourceFile]) -> tuple[list[SourceFile], Counter[str]]:
-    """The files that a reader takes, or names in the quarantine, and the endings of the others."""
-    taken = [file for file in files if file.refused or reader_of(file.name) or no_file(file.location)]
-    names = {file.name for file in taken}
-    return taken, Counter(file.suffix + file.compression or "(none)" for file in files if file.name not in names)
+def _is_passed_over(file: SourceFile, unread: Unread) -> bool:
+    """Whether a remote file or a folder that it lies in has a name that is passed over; then it is counted."""
+    reason = next(filter(None, map(passed_over, file.name.split("/"))), "")
+    if reason:
+        unread.add(reason, file.name)
+    return bool(reason)
+
+
+def _readable(files: list[SourceFile], unread: Unread) -> list[SourceFile]:
+    """The files that a reader takes, or names in the quarantine; the others are counted."""
+    taken = []
+    for file in files:
+        if file.refused or file.format or no_file(file.location):
+            taken.append(file)
+        else:
+            unread.add(unread_reason(file.name), file.name)
+    return taken
 
 
 def _utf8_name(path: Path) -> str:
@@ -95,18 +108,27 @@ def _utf8_name(path: Path) -> str:
     return os.fsencode(path.as_posix()).decode("utf-8", "replace")
 
 
-def _walk(root: Path, follow: bool) -> list[Path]:
-    """All that lies in a folder and is none itself. Each folder is walked once, a linked one after those that lie there,
-    so that links in a circle end and nothing is read twice.
+def _walk(root: Path, follow: bool, unread: Unread | None = None) -> list[Path]:
+    """All files below a folder. Each folder is walked once, a linked one after those that lie there, so that links in a
+    circle end and nothing is read twice.
 
     Args:
         follow: walk folders outside of it that links lead to; else those links stand for them.
+        unread: counts what is hidden and the folders of tools, none of which is walked. Without it only what is hidden
+            is left out.
     """
 
     def refuse(error: OSError) -> None:
         raise StepError(
             f"{error.filename} cannot be listed ({error.strerror}); permit it, or leave it out of ingestion.sources"
         )
+
+    def is_wanted(path: Path, reason: str) -> bool:
+        if unread is None:
+            return not path.name.startswith(".")
+        if reason:
+            unread.add(reason, _utf8_name(path.relative_to(root)))
+        return not reason
 
     found: list[Path] = []
     seen: set[tuple[int, int]] = set()
@@ -118,11 +140,24 @@ def _walk(root: Path, follow: bool) -> list[Path]:
                 subfolders.clear()
                 continue
             seen.add((status.st_dev, status.st_ino))
-            subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-            found += [Path(folder, name) for name in names if not name.startswith(".")]
-            for path in [path for name in subfolders if (path := Path(folder, name)).is_symlink()]:
-                (waiting if follow or not leads_out(path, root) else found).append(path)
+            inside = []
+            for path in (Path(folder, name) for name in sorted(subfolders)):
+                is_link = path.is_symlink()
+                is_outside = is_link and not follow and leads_out(path, root)
+                if not is_wanted(path, passed_over(path.name) or ("" if is_outside else _tool(path))):
+                    continue
+                if is_link:
+                    (found if is_outside else waiting).append(path)
+                else:
+                    inside.append(path.name)
+            subfolders[:] = inside
+            found += [path for name in names if is_wanted(path := Path(folder, name), passed_over(name))]
     return found
+
+
+def _tool(folder: Path) -> str:
+    """What tool a folder belongs to by what lies in it, in the plural; or an empty string."""
+    return next((f"folders of a {tool}" for mark, tool in TOOL_MARKS.items() if os.path.exists(folder / mark)), "")
 
 
 class KnownHashes:
@@ -167,9 +202,11 @@ class KnownHashes:
 def take(params: Params) -> dict[str, Any]:
     """The inventory of all sources as JSON: for the Python library its version, else every file with its hash."""
     sources = []
+    all_unread = Unread()
     hashes = KnownHashes(state_folder() / "source-hashes.json")
     for source in params.ingestion.sources:
-        files, ignored = list_files(source)
+        files, unread = list_files(source)
+        all_unread.add_all(unread)
         entry: dict[str, Any] = {
             "path": public(source.path),
             "files": len(files),
@@ -178,14 +215,20 @@ def take(params: Params) -> dict[str, Any]:
         if source.path == "python":
             entry["python"] = f"{platform.python_implementation()} {platform.python_version()}"
         else:
-            entry["ignored"] = dict(sorted(ignored.items()))
+            entry["not_read"] = unread.rows()
             entry["listing"] = _listing(source, files, hashes)
         sources.append(entry)
     hashes.save()
     if not any(entry["files"] for entry in sources):
         named = ", ".join(repr(entry["path"]) for entry in sources)
-        raise StepError(f"ingestion.sources: no readable file in {named}; expected {EXPECTED}; name other text there")
+        raise StepError(nothing_to_read(named, all_unread))
     return {"sources": sources}
+
+
+def nothing_to_read(sources: str, unread: Unread) -> str:
+    """The sentence for sources without a file that a reader takes."""
+    held = "; ".join(unread.lines()) or "nothing"
+    return f"ingestion.sources: no readable file in {sources}, which hold {held}; expected {EXPECTED}; name other text in ingestion.sources"
 
 
 def _listing(source: Source, files: list[SourceFile], hashes: KnownHashes) -> list[list[str]]:
@@ -224,13 +267,8 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
         write_json(outputs["benchmarks"], benchmark_files(params.benchmarking.data_dir))
     write_json(outputs["output"], inventory)
     for entry in inventory["sources"]:
-        print(f"{entry['path']}: {entry['files']:,} files, {entry['bytes'] / 1e6:.1f} MB" + _ignored(entry))
+        print(f"{entry['path']}: {entry['files']:,} files, {entry['bytes'] / 1e6:.1f} MB")
     return {entry["path"]: {"files": entry["files"], "bytes": entry["bytes"]} for entry in inventory["sources"]}
-
-
-def _ignored(entry: dict[str, Any]) -> str:
-    ignored = entry.get("ignored")
-    return f"; not read, by suffix: {json.dumps(ignored)}" if ignored else ""
 
 
 COMMAND = Command(

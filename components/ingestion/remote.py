@@ -100,7 +100,7 @@ def list_remote(url: str) -> list[tuple[str, int, str]]:
     return [
         (public(system.unstrip_protocol(name)), int(info.get("size") or 0), _version(info))
         for name, info in sorted(found.items())
-        if info.get("type") != "directory" and not any(part.startswith(".") for part in public(name).split("/"))
+        if info.get("type") != "directory"
     ]
 
 

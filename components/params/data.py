@@ -22,17 +22,19 @@ class Source(Section):
     path: str = Field(
         min_length=1,
         description="`python` for the running interpreter's own library and language reference; a file or folder, or a "
-        "URL of one (s3://, https://), of txt, md, rst, py, jsonl, parquet, html, warc or wet, all but parquet also as gz, "
-        "bz2, xz or zst; or hf://owner/name[/config][:split] of the Hugging Face hub, or hf:///folder[#config] of its layout; "
-        "relative paths start at the project's folder",
+        "URL of one (s3://, https://), of text (txt, md, rst, tex, org, man pages), source code, html, documents (pdf, docx, odt, "
+        "epub, ipynb), rows (jsonl, json, csv, tsv, parquet), mail (eml, mbox), subtitles (srt, vtt), xml, warc or wet, "
+        "compressed or in a zip or tar; or hf://owner/name[/config][:split] of the Hugging Face hub, or hf:///folder[#config] "
+        "of its layout; relative paths start at the project's folder",
     )
     kind: Literal["auto", "web", "prose", "code", "textbook"] = Field(
         "auto",
-        description="Kind of the documents; auto: code for .py, web for html, warc and wet, else the row's or prose",
+        description="Kind of the documents; auto: code for source code, web for html, warc and wet, else the row's or prose",
     )
     license: str = Field("unknown", description="SPDX identifier of what lies there, where the rows or pages name none")
     text_column: str = Field(
-        "", description="Column or key of rows that holds the text; empty: text, or of a hub data set the likeliest"
+        "",
+        description="Column or key of rows that holds the text; empty: text, or else the one that holds it without doubt",
     )
     split: str = Field("", description="Split of a hub data set whose path names none; empty: train")
     limit: int = Field(0, ge=0, description="Documents to take, at most, in the order of the source; 0 takes all")

@@ -1,14 +1,14 @@
 """Readers: from one file to documents. What cannot be read is quarantined and named, never fatal, never lost.
 
-A reader yields `Document`s and `Quarantined` entries in the order of the file, a row at a time. Each format has a module
-of its own; the libraries that it needs are loaded when the first file of that format is read.
+A reader yields `Document`s and `Quarantined` entries in the order of the file, a row at a time. `formats.py` says which
+reader takes which file; its module, and the libraries that it needs, are loaded when the first file of that format is read.
 """
 
 from importlib import import_module
 
 from components.documents import Document
 from components.errors import StepError, is_panic
-from components.ingestion.files import BROKEN, SourceFile, suffixes
+from components.ingestion.files import BROKEN, SourceFile
 from components.ingestion.python_library import read_module
 from components.ingestion.readers.base import (
     MAX_NAME,
@@ -19,42 +19,22 @@ from components.ingestion.readers.base import (
     Quarantined,
     Read,
     Reader,
+    Refused,
     TooLong,
     is_scarcity,
     no_file,
     nul_in,
 )
 
-__all__ = ["EXPECTED", "Limits", "Quarantined", "Read", "read_file", "reader_of"]
-
-READERS = {  # by a file name's ending: module and function
-    ".txt": "plain.read_text",
-    ".md": "plain.read_text",
-    ".rst": "plain.read_text",
-    ".py": "plain.read_text",
-    ".jsonl": "rows.read_jsonl",
-    ".parquet": "rows.read_parquet",
-    ".html": "html.read_html",
-    ".htm": "html.read_html",
-    ".xhtml": "html.read_html",
-    ".warc": "warc.read_warc",
-    ".wet": "warc.read_warc",
-}
-SEEKABLE = (".parquet",)  # compressed within, and not read from the start
-EXPECTED = "txt, md, rst, py, jsonl, parquet, html, warc or wet (all but parquet also as gz, bz2, xz or zst)"
-
-
-def reader_of(name: str) -> str | None:
-    """The reader for a file by its name's ending, or None."""
-    suffix, compression = suffixes(name)
-    return READERS.get(suffix) if not (compression and suffix in SEEKABLE) else None
+__all__ = ["Limits", "Quarantined", "Read", "read_file"]
 
 
 def read_file(file: SourceFile, limits: Limits) -> Read:
-    """Read one file; an unreadable one, or one that breaks off, becomes a quarantine entry after what was read.
+    """Read one file; an unreadable one, or one that breaks off, becomes a quarantine entry after what was read. Each file
+    gives at least one of either.
 
     Raises:
-        StepError: this machine ran out of memory or file handles.
+        StepError: this machine ran out of memory, file handles or disk space for an archive's members.
     """
     import pyarrow as pa
 
@@ -62,9 +42,11 @@ def read_file(file: SourceFile, limits: Limits) -> Read:
     if reason := file.refused or no_file(file.location):
         yield Quarantined(name, 0, reason)
         return
+    is_silent = file.source.path != "python"  # whose modules may hold nothing but other modules
     try:
         refused = 0  # in a row
         for item in _reader(file)(file, limits):
+            is_silent = False
             reason = _refusal(item, limits) if isinstance(item, Document) else ""
             item = Quarantined(name, _line(item, name), reason) if reason else item
             yield item
@@ -74,7 +56,9 @@ def read_file(file: SourceFile, limits: Limits) -> Read:
                     name, 0, f"{refused:,} rows in a row could not be read; what follows them is not read"
                 )
                 return
-    except (NotText, TooLong) as error:
+        if is_silent:
+            yield Quarantined(name, 0, "holds no document")
+    except (NotText, Refused, TooLong) as error:
         yield Quarantined(name, 0, str(error))
     except UnicodeDecodeError as error:
         yield Quarantined(name, 0, f"is not UTF-8 (byte {error.start}: {error.reason}); convert it")
@@ -83,8 +67,8 @@ def read_file(file: SourceFile, limits: Limits) -> Read:
     except (*BROKEN, pa.ArrowException, ValueError, MemoryError) as error:
         if is_scarcity(error):
             raise StepError(
-                f"{name} cannot be read, since memory or file handles ran out ({type(error).__name__}: {error}); give the "
-                "step more of them, or fewer engine.workers, and start again"
+                f"{name} cannot be read, since memory, file handles or disk space ran out ({type(error).__name__}: {error}); "
+                "give the step more of them, or fewer engine.workers, and start again"
             ) from error
         yield Quarantined(name, 0, f"cannot be read to its end: {type(error).__name__}: {error}")
     except BaseException as error:
@@ -131,8 +115,7 @@ def _reader(file: SourceFile) -> Reader:
     hub = import_module("components.ingestion.readers.hub")
     if hub.is_hub(str(file.location)):
         return hub.read_hub
-    found = reader_of(file.name)
-    if found is None:
+    if file.format is None:
         raise LookupError(f"no reader for {file.name}")
-    module, function = found.split(".")
+    module, function = file.format.reader.split(".")
     return getattr(import_module(f"components.ingestion.readers.{module}"), function)

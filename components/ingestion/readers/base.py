@@ -2,6 +2,7 @@
 
 import errno
 import stat
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from components.addresses import all_without_secrets
 from components.documents import Document
+from components.errors import shortened
 from components.ingestion.files import SourceFile
 
 BOM_BYTES, MAX_CHAR_BYTES = 3, 4  # of UTF-8
@@ -18,7 +20,13 @@ MAX_NAME = 10_000  # characters of a document's source, its licence and its make
 MAX_REFUSED = 100_000  # rows in a row, after which a file is not read on
 ELSEWHERE = "leads out of its source's folder; set follow_links: true for the source if you trust it"
 MAX_LINE_BYTES = 256_000_000  # of JSON, whatever the longest document is
-SCARCE = (errno.ENOMEM, errno.EMFILE, errno.ENFILE)  # what this machine lacks, whatever the file is like
+MAX_VALUES = 4_000_000  # of JSON at once, likewise
+SCARCE = (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC)  # what this machine lacks, whatever the file is like
+BOMB = 200  # what packs to less than one byte in so many, and is larger than the next, isn't unpacked
+BOMB_BYTES = 1 << 29  # Arrow unpacks a page of Parquet at once, and a page may be all of it
+NAMED, KIND_CHARS = 20, 80  # kinds of parts that are not read: how many are named, and how far
+COUNTED = 10_000  # such kinds that are counted apart
+OTHER_KINDS = "of other kinds"
 MAX_PAGE_BYTES = 10_000_000  # of one page's HTML; Common Crawl cuts off at 5 MiB
 
 
@@ -42,6 +50,8 @@ class Limits:
     """What a reader holds in memory at once, as follows from the longest document."""
 
     max_chars: int
+    depth: int = 0  # archives that the file lies in
+    budget: "Budget | None" = None  # of the outermost of them
 
     @property
     def text_bytes(self) -> int:
@@ -53,12 +63,46 @@ class Limits:
         """A longer line of JSON holds too long a text, or no document."""
         return min(ESCAPED_CHAR_BYTES * self.max_chars + MAX_ROW_METADATA, MAX_LINE_BYTES)
 
+    @property
+    def values(self) -> int:
+        """More values of JSON at once are no document: a text has no more commas, and each takes dozens of bytes of memory."""
+        return min(self.max_chars + MAX_ROW_METADATA, MAX_VALUES)
+
+
+class Budget:
+    """What an archive may unpack to, as a multiple of its own size: more is a bomb."""
+
+    def __init__(self, packed: int) -> None:
+        self._packed = packed
+        self._most = self._left = max(BOMB_BYTES, BOMB * packed)
+
+    @property
+    def is_spent(self) -> bool:
+        return self._left < 0
+
+    def spend(self, size: int) -> None:
+        """Count bytes that were unpacked.
+
+        Raises:
+            Refused: they are more than the archive may have.
+        """
+        self._left -= size
+        if self.is_spent:
+            raise Refused(str(self))
+
+    def __str__(self) -> str:
+        return f"would unpack from {self._packed:,} bytes to more than {self._most:,}: a bomb"
+
 
 Reader = Callable[[SourceFile, Limits], Read]
 
 
 class TooLong(ValueError):
     """A file of one document that holds more than a document can."""
+
+
+class Refused(ValueError):
+    """A file, or a part of one, that a parser did not take; says why."""
 
 
 class NotText(ValueError):
@@ -72,7 +116,9 @@ def nul_in(text: str) -> str:
 
 
 def is_scarcity(error: BaseException) -> bool:
-    """Whether memory or file handles ran out. That says nothing of the file, which would be quarantined at random."""
+    """Whether memory, file handles or disk space ran out. That says nothing of the file, which would be quarantined at
+    random.
+    """
     return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in SCARCE)
 
 
@@ -101,3 +147,25 @@ def read_whole(file: SourceFile, most: int, parameter: str) -> bytes:
     if len(data) > most:
         raise TooLong(f"over {most:,} bytes, {limit}")
     return data
+
+
+def read_text_bytes(file: SourceFile, limits: Limits) -> bytes:
+    """All bytes of a file of one text.
+
+    Raises:
+        TooLong: more than a document may have.
+    """
+    return read_whole(file, limits.text_bytes, f"ingestion.max_document_chars {limits.max_chars:,} characters")
+
+
+def count_kind(others: Counter[str], kind: str, count: int = 1) -> None:
+    """Count parts of a file that are not read; a file can't make the count large, whatever it calls them."""
+    kind = shortened(kind, KIND_CHARS)
+    others[kind if kind in others or len(others) < COUNTED else OTHER_KINDS] += count
+
+
+def named_kinds(others: Counter[str]) -> str:
+    """The commonest kinds by name, and how many parts are of the others."""
+    named = sorted((kind for kind in others if kind != OTHER_KINDS), key=lambda kind: (-others[kind], kind))[:NAMED]
+    rest = others.total() - sum(others[kind] for kind in named)
+    return ", ".join([f"{others[kind]:,} {kind}" for kind in sorted(named)] + [f"{rest:,} {OTHER_KINDS}"] * bool(rest))

@@ -11,13 +11,13 @@ CREATED_BY = "html-reader/1 resiliparse"
 def read_html(file: SourceFile, limits: Limits) -> Read:
     """A page as one document of kind web."""
     data = read_whole(file, MAX_PAGE_BYTES, "a page")
-    page = read_page(data)
+    page = read_page(data, headings=True)
     if not page.text:
         yield Quarantined(file.name, 0, f"has no main text in its {len(data):,} bytes of HTML")
         return
     yield Document(
         text=page.text + "\n",
-        kind=file.kind_or("web"),
+        kind=file.kind,
         source=file.name,
         license=page.license or file.source.license,
         created_by=CREATED_BY,

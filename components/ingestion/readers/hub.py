@@ -16,7 +16,8 @@ from components.confined import inside, is_elsewhere
 from components.errors import StepError, shortened
 from components.ingestion.files import SourceFile
 from components.ingestion.readers.base import ELSEWHERE, Limits, Quarantined, Read, is_scarcity
-from components.ingestion.readers.rows import TEXT, row_document
+from components.ingestion.readers.columns import TEXT, Columns
+from components.ingestion.readers.rows import TAKEN, peeked, row_document
 from components.params import Source
 from components.tracking import project_home
 
@@ -25,7 +26,6 @@ CREATED_BY = "hub-reader/1"
 CARD = "README.md"
 SETTINGS = (".huggingface.yaml", "dataset_infos.json")  # that the library reads beside the card
 FORMATS = ("arrow", "csv", "json", "parquet", "text", "webdataset", "xml")  # HDF5, for one, may name other files
-LIKELY = (TEXT, "content", "markdown", "raw_content")  # columns that are taken for the text if no other is named
 NAMED = 5  # missing files that are named in one entry
 _LOCAL = ("/", "./", "../", "~")
 _PART = re.compile(r"(?P<head>.*?)(?P<number>\d+)-of-(?P<total>\d+)")  # as the hub names the files of a split
@@ -132,10 +132,13 @@ def read_hub(file: SourceFile, limits: Limits) -> Read:
         before, name = number, part.removeprefix(found.path).lstrip("/")
         where = f"{source.path}: {name}"
         try:
-            rows, features = _stream(builder, found, part, where)
-            column = column or _text_column(source, features, source.path)
+            rows = enumerate(watched(_stream(builder, found, part, where), found, where), start=before + 1)
+            if not column:
+                sample, rows = peeked(rows)
+                column = _text_column([row for _, row in sample], source) if sample else ""
+                about |= {TAKEN: column if column not in (TEXT, source.text_column) else ""}
             source = source.model_copy(update={"text_column": column})
-            for number, row in enumerate(watched(rows, found, where), start=before + 1):
+            for number, row in rows:
                 item = row_document(row, file.name, number, source, license, CREATED_BY)
                 if not isinstance(item, Quarantined):
                     item.metadata |= {name: fact for name, fact in about.items() if fact} | {"row": number}
@@ -234,8 +237,8 @@ def _counted(path: Path) -> tuple[tuple[Path, str, str] | None, int]:
     return ((path.parent, match["head"], match["total"]), int(match["number"])) if match else (None, 0)
 
 
-def _stream(builder: Any, found: Dataset, part: str, where: str) -> tuple[Any, dict[str, Any]]:
-    """The rows of one file, and its columns with their types.
+def _stream(builder: Any, found: Dataset, part: str, where: str) -> Iterable[dict[str, Any]]:
+    """The rows of one file.
 
     Raises:
         OSError, StepError: as in `watched`.
@@ -243,23 +246,16 @@ def _stream(builder: Any, found: Dataset, part: str, where: str) -> tuple[Any, d
     with _breaks(found, where):
         builder.config.data_files = {found.split: [part]}
         rows = builder.as_streaming_dataset(split=found.split)
-        if rows.features is None:  # CSV and text: the library guesses by the first rows; none are media to decode
-            return rows, dict(rows._resolve_features().features or {})
-        return rows.decode(False), dict(rows.features)
+        return rows if rows.features is None else rows.decode(False)  # CSV and text have no media to decode
 
 
-def _text_column(source: Source, features: dict[str, Any], path: str) -> str:
-    strings = [name for name, held in features.items() if getattr(held, "dtype", None) in ("string", "large_string")]
-    guesses = [*LIKELY, *(strings if len(strings) == 1 else ())]
-    candidates = [source.text_column] if source.text_column else guesses
-    for name in candidates:
-        if name in strings:
-            return name
-    held = ", ".join(f"{name} ({getattr(feature, 'dtype', 'nested')})" for name, feature in features.items())
-    raise StepError(
-        f"ingestion.sources: {path} has no column of strings {' or '.join(map(repr, candidates))}; it has {held}; "
-        "name the one that holds the text in text_column"
-    )
+def _text_column(rows: list[dict[str, Any]], source: Source) -> str:
+    """The column that the source names, or else the one that holds the text without doubt."""
+    columns = Columns.of(rows)
+    column = source.text_column or columns.text()
+    if columns.types.get(column) not in ("string", "null"):
+        raise StepError(f"ingestion.sources: {source.path} {columns.refusal('it', source.text_column)}")
+    return column
 
 
 def _license(found: Dataset) -> str:

@@ -1,26 +1,41 @@
-"""A file of one text: txt, md, rst, py."""
+"""A file of one text as it is: txt, Markdown, reStructuredText, source code."""
+
+import re
 
 from components.documents import Document
 from components.ingestion.files import SourceFile
-from components.ingestion.readers.base import Limits, Quarantined, Read, read_whole
+from components.ingestion.readers.base import Limits, Quarantined, Read, read_text_bytes
 from components.ingestion.readers.decoding import UTF8, decode, decode_python
 
 CREATED_BY = "file-reader/1"
+MARKDOWN = (".md", ".markdown", ".mdx")
+_TITLE = re.compile(r"^# +(\S[^\n]{0,300})$", re.MULTILINE)
 
 
 def read_text(file: SourceFile, limits: Limits) -> Read:
-    """A txt, md, rst or py file as one document."""
-    data = read_whole(file, limits.text_bytes, f"ingestion.max_document_chars {limits.max_chars:,} characters")
-    is_code = file.suffix == ".py"
-    text, encoding = decode_python(data) if is_code else decode(data)
+    """The file as one document; of code with the language that it is written in."""
+    data = read_text_bytes(file, limits)
+    language = file.format.language
+    text, encoding = decode_python(data) if language == "Python" else decode(data)
     if not text.strip():
         yield Quarantined(file.name, 0, "is empty")
         return
+    facts = {
+        "title": title_of(text) if file.suffix in MARKDOWN else "",
+        "programming_language": language,
+        "encoding": "" if encoding == UTF8 else encoding,
+    }
     yield Document(
         text=text,
-        kind=file.kind_or("code" if is_code else "prose"),
+        kind=file.kind,
         source=file.name,
         license=file.source.license,
         created_by=CREATED_BY,
-        metadata={} if encoding == UTF8 else {"encoding": encoding},
+        metadata={name: fact for name, fact in facts.items() if fact},
     )
+
+
+def title_of(markdown: str) -> str:
+    """The first heading of the highest level, or an empty string."""
+    found = _TITLE.search(markdown)
+    return found[1].strip() if found else ""

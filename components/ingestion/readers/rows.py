@@ -1,120 +1,160 @@
-"""Files of many texts: JSON lines and Parquet. A row's own kind, source and licence come before the source's."""
+"""Rows as documents, and Parquet, whose rows they may be. A row's own kind, source and licence come before the source's."""
 
+import io
 import json
 import math
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from components.documents import KINDS, Document
 from components.ingestion.files import SourceFile
-from components.ingestion.readers.base import MAX_ROW_METADATA, Limits, Quarantined, Read
-from components.ingestion.readers.decoding import UTF8
+from components.ingestion.parsing.parquet_footer import MAGIC
+from components.ingestion.readers.base import BOMB, BOMB_BYTES, Limits, Quarantined, Read
+from components.ingestion.readers.columns import TEXT, Columns
+from components.ingestion.readers.isolation import Job, parser
 from components.params import Source
 
 CREATED_BY = "file-reader/1"
-TEXT = "text"
+TAKEN = "taken_for_text"  # in the metadata: the column that was taken for the text, where nobody has named it
+SECONDS = 10  # of CPU for the footer of a Parquet file
+_TRAILER = struct.Struct("<I4s")  # of a Parquet file: its footer's length
 _HELD = 1 << 24  # bytes of a Parquet file's rows taken at once, by what its footer says
 _ROWS = 16  # so many at most: an encoding may repeat a huge value for a few bytes, and the footer counts only those
 _PACKING = 20  # text packs to a third; what packs to less than one in so many may be such a value
 _DEEPEST = 50  # lists and objects within each other; more break whatever reads them next
-_BOMB = 200  # a row group that packs to less than one in so many, and is larger than the next, isn't unpacked
-_BOMB_BYTES = 1 << 29  # Arrow unpacks a page at once, and a page may be all of it
-_BLANK = 1_000_000  # lines in a row, at most
-_SKIPPED = 1 << 20  # bytes of a too long line that are passed over at once
+_SAMPLED, _SAMPLED_CHARS = 100, 1_000_000  # rows, or characters of them, that say which column holds the text
+
+Row = tuple[int, Any]  # its number, from 1, and what it holds
+Rows = Iterator[Quarantined | Row]
 
 
-def read_jsonl(file: SourceFile, limits: Limits) -> Read:
-    """One JSON object a line with at least its text; packed or not. Other keys go to the metadata."""
-    most_values = (
-        limits.max_chars + MAX_ROW_METADATA
-    )  # each takes dozens of bytes of memory; a text has no more of them
-    with file.open() as stream:
-        for number, line in enumerate(bounded_lines(stream, limits.line_bytes), start=1):
-            if isinstance(line, int):
-                reason = (
-                    f"a line of {line:,} bytes, over the {limits.line_bytes:,} that a document and its metadata take"
-                )
-                yield Quarantined(file.name, number, reason)
-                continue
-            if number == 1 and not (encoding := json.detect_encoding(line)).startswith(UTF8):
-                yield Quarantined(file.name, 0, f"seems to be {encoding}, and JSON lines are UTF-8; convert it")
-                return
-            if not line.strip():
-                continue
-            if len(line) > most_values and sum(map(line.count, (b",", b"[", b"{"))) > most_values:
-                yield Quarantined(file.name, number, f"holds more than {most_values:,} commas and brackets")
-                continue
-            try:
-                row = json.loads(str(line, "utf-8-sig"))
-            except (ValueError, RecursionError) as error:  # also a number of too many digits, and too many brackets
-                yield Quarantined(file.name, number, f"is not JSON ({error})")
-                continue
-            yield row_document(row, file.name, number, file.source)
-
-
-def bounded_lines(stream: BinaryIO, most: int) -> Iterator[bytes | int]:
-    """Lines of at most `most` bytes; in place of a longer one its length, none of which is kept.
-
-    Raises:
-        ValueError: a bomb of line ends, which would take minutes to count.
+def row_documents(rows: Rows, file: SourceFile) -> Read:
+    """Rows as documents. Where the source names no column for the text, the first rows say which it is. If they leave a
+    doubt, or have no such column, the file is not taken, and the reason names its fields and the remedy.
     """
-    blank = 0
-    while line := stream.readline(most + 1):
-        if len(line) <= most or line.endswith(b"\n"):
-            blank = blank + 1 if line.isspace() else 0
-            if blank > _BLANK:
-                raise ValueError(f"more than {_BLANK:,} blank lines in a row")
-            yield line
-            continue
-        length = len(line)
-        while not line.endswith(b"\n") and (line := stream.readline(_SKIPPED)):
-            length += len(line)
-        yield length
+    source = file.source
+    sample, rows = peeked(rows)
+    columns = Columns.of(row for _, row in sample if isinstance(row, dict))
+    column = source.text_column or columns.text()
+    if columns.types and column not in columns.types:
+        yield Quarantined(file.name, 0, columns.refusal(f"the source {source.path!r}", source.text_column))
+        return
+    taken = {TAKEN: column} if column not in (TEXT, source.text_column) else {}
+    source = source.model_copy(update={"text_column": column})
+    for row in rows:
+        item = row if isinstance(row, Quarantined) else row_document(row[1], file.name, row[0], source)
+        if isinstance(item, Document):
+            item.metadata |= taken
+        yield item
+
+
+def peeked(rows: Rows) -> tuple[list[Row], Rows]:
+    """The first rows that can be read, and all of them again. What breaks off among them does so after them."""
+    rows = iter(rows)
+    first: list[Quarantined | Row] = []
+    failure: Exception | None = None
+    held = 0
+    try:
+        while len(first) < _SAMPLED and held < _SAMPLED_CHARS and (row := next(rows, None)) is not None:
+            first.append(row)
+            held += _size(row)
+    except Exception as error:  # noqa: BLE001 - raised again, in its place
+        failure = error
+
+    def all_rows() -> Rows:
+        yield from first
+        if failure:
+            raise failure
+        yield from rows
+
+    return [row for row in first if not isinstance(row, Quarantined)], all_rows()
+
+
+def _size(row: Any) -> int:
+    """About as many characters as a row takes, whatever it holds them in."""
+    try:
+        return len(repr(row))
+    except RecursionError:
+        return _SAMPLED_CHARS
+
+
+class RowGroup(NamedTuple):
+    """The size of a part of a Parquet file, as its footer says."""
+
+    rows: int
+    unpacked: int  # bytes
+    packed: int
 
 
 def read_parquet(file: SourceFile, limits: Limits) -> Read:
-    """A Parquet file with at least a string column for the text; other columns go to the metadata."""
-    import pyarrow as pa
+    """A Parquet file with a string column for the text; other columns go to the metadata."""
     import pyarrow.parquet as pq
 
-    column = file.source.text_column or TEXT
-    with file.open() as stream, pq.ParquetFile(stream) as table:
-        schema = table.schema_arrow
-        if column not in schema.names:
-            yield Quarantined(file.name, 0, f"has no column {column!r}; its columns: {', '.join(schema.names)}")
-            return
-        if (same := schema.names.count(column)) > 1:
-            yield Quarantined(
-                file.name, 0, f"has {same} columns named {column!r}; rename all but the one with the text"
-            )
-            return
-        held = schema.field(column).type
-        if not (pa.types.is_string(held) or pa.types.is_large_string(held) or pa.types.is_string_view(held)):
-            yield Quarantined(file.name, 0, f"its column {column!r} holds {held}, not strings")
-            return
-        number = 0
-        for group in range(table.num_row_groups):
-            facts = table.metadata.row_group(group)
-            packed = sum(facts.column(i).total_compressed_size for i in range(facts.num_columns))
-            if facts.total_byte_size > max(_BOMB_BYTES, _BOMB * packed):
-                sizes = f"{packed:,} bytes to {facts.total_byte_size:,}"
-                yield Quarantined(file.name, number + 1, f"its row group would unpack from {sizes}: a bomb, not text")
-                number += facts.num_rows
-                continue
-            at_once = _rows_at_once(facts, packed)
-            for batch in table.iter_batches(batch_size=at_once, row_groups=[group]):
-                for values in zip(*batch.columns, strict=True):  # one by one: a broken value costs no other row
-                    number += 1
-                    row = {name: _python(value) for name, value in zip(schema.names, values, strict=True)}
-                    yield row_document(row, file.name, number, file.source)
+    with file.open() as stream:
+        groups = _row_groups(stream)
+        with pq.ParquetFile(stream) as table:
+            names = table.schema_arrow.names
+            column = file.source.text_column or (TEXT if TEXT in names else "")
+            reason = _unfit(table.schema_arrow, column) if column else ""
+            if reason:
+                yield Quarantined(file.name, 0, reason)
+                return
+            yield from row_documents(_table_rows(table, groups, file.name), file)
 
 
-def _rows_at_once(group: Any, packed: int) -> int:
+def _row_groups(stream: BinaryIO) -> list[RowGroup]:
+    """The row groups of a Parquet file; none where it has no footer, which its reader will say.
+
+    Raises:
+        Refused: its footer breaks the parser.
+    """
+    size = stream.seek(0, io.SEEK_END)
+    stream.seek(max(0, size - _TRAILER.size))
+    trailer = stream.read(_TRAILER.size)
+    length, magic = _TRAILER.unpack(trailer) if len(trailer) == _TRAILER.size else (0, b"")
+    if magic != MAGIC or length > size - _TRAILER.size:
+        return []
+    stream.seek(size - _TRAILER.size - length)
+    found = parser().ask(stream.read(length) + trailer, Job("parquet_footer", SECONDS))
+    return [RowGroup(*sizes) for sizes in found["groups"]]
+
+
+def _unfit(schema: Any, column: str) -> str:
+    """Why a column of a Parquet file cannot be the text, or an empty string."""
+    import pyarrow as pa
+
+    if column not in schema.names:
+        return f"has no column {column!r}, which text_column names; its columns: {', '.join(schema.names)}"
+    if (same := schema.names.count(column)) > 1:
+        return f"has {same} columns named {column!r}; rename all but the one with the text"
+    held = schema.field(column).type
+    held = held.value_type if pa.types.is_dictionary(held) else held
+    is_string = pa.types.is_string(held) or pa.types.is_large_string(held) or pa.types.is_string_view(held)
+    return "" if is_string else f"its column {column!r} holds {held}, not strings"
+
+
+def _table_rows(table: Any, groups: list[RowGroup], name: str) -> Rows:
+    number = 0
+    names = table.schema_arrow.names
+    for place, group in enumerate(groups):
+        if group.unpacked > max(BOMB_BYTES, BOMB * group.packed):
+            sizes = f"{group.packed:,} bytes to {group.unpacked:,}"
+            yield Quarantined(name, number + 1, f"its row group would unpack from {sizes}: a bomb, not text")
+            number += group.rows
+            continue
+        for batch in table.iter_batches(batch_size=_rows_at_once(group), row_groups=[place]):
+            for values in zip(*batch.columns, strict=True):  # one by one: a broken value costs no other row
+                number += 1
+                yield number, {name: _python(value) for name, value in zip(names, values, strict=True)}
+
+
+def _rows_at_once(group: RowGroup) -> int:
     """As many as come to _HELD bytes, by the mean of the row group; one by one where it packs as no text does."""
-    if group.total_byte_size > _PACKING * packed:
+    if group.unpacked > _PACKING * group.packed:
         return 1
-    return max(1, min(_ROWS, _HELD * group.num_rows // max(1, group.total_byte_size)))
+    return max(1, min(_ROWS, _HELD * group.rows // max(1, group.unpacked)))
 
 
 def _python(value: Any) -> Any:
@@ -206,7 +246,7 @@ def _extras(row: dict[str, Any], taken: set[str], name: str, number: int) -> dic
         metadata = _object(metadata)
     extras |= metadata if isinstance(metadata, dict) else {}
     where = {"file": name, "line": number} if row.get("source") or row.get("url") else {}
-    return {f"source_{key}" if key in where else key: value for key, value in extras.items()} | where
+    return {f"source_{key}" if key in (*where, TAKEN) else key: value for key, value in extras.items()} | where
 
 
 def _object(text: str) -> dict[str, Any]:

@@ -16,10 +16,20 @@ from typing import Any, BinaryIO
 from components.documents import Document
 from components.errors import shortened
 from components.ingestion.files import BROKEN, SourceFile
-from components.ingestion.readers.base import MAX_PAGE_BYTES, Limits, NotText, Quarantined, Read, is_scarcity
+from components.ingestion.readers.base import (
+    MAX_PAGE_BYTES,
+    Limits,
+    NotText,
+    Quarantined,
+    Read,
+    Refused,
+    count_kind,
+    is_scarcity,
+    named_kinds,
+)
 from components.ingestion.readers.decoding import decode
 from components.ingestion.readers.html import page_metadata
-from components.ingestion.readers.pages import Refused, read_page, web_encoding
+from components.ingestion.readers.pages import read_page, web_encoding
 
 CREATED_BY = "warc-reader/1 resiliparse"
 CREATED_BY_WET = "wet-reader/1"
@@ -30,9 +40,6 @@ GZIP = b"\x1f\x8b"
 NEXT_IS_NO_GZIP = "Not a gzipped file"  # said by gzip after a record that is sound
 PROBED = 1 << 20  # bytes
 LAST_CHUNK = b"\r\n0\r\n\r\n"
-NAMED, KIND_CHARS = 20, 80  # kinds of records that are no pages: how many are named, and how far
-COUNTED = 10_000  # such kinds that are counted apart
-OTHER_KINDS = "of other kinds"
 FACTS = {"date": "WARC-Date", "record_id": "WARC-Record-ID", "truncated": "WARC-Truncated"}
 _CHUNK = re.compile(rb"[ \t]*([0-9a-fA-F]{1,32})[ \t]*(?:;[^\r\n]*)?\r?\n")  # a chunk's size, and perhaps extensions
 _CHUNK_END = re.compile(rb"\r?\n")
@@ -56,7 +63,7 @@ def read_warc(file: SourceFile, limits: Limits) -> Read:
             yield last
         reason = stream.reason()
     if others:
-        yield Quarantined(file.name, 0, f"records that are no pages: {_kinds(others)}")
+        yield Quarantined(file.name, 0, f"records that are no pages: {named_kinds(others)}")
     if reason:
         yield Quarantined(file.name, 0, reason)
 
@@ -128,7 +135,7 @@ def _read_record(record: Record, number: int, file: SourceFile, others: Counter[
 
     if record.record_type not in (Type.response, Type.resource, Type.conversion):
         if record.record_type not in (Type.request, Type.warcinfo, Type.metadata):
-            _count(others, f"of type {record.headers.get('WARC-Type') or 'unknown'}")
+            count_kind(others, f"of type {record.headers.get('WARC-Type') or 'unknown'}")
         return None
     url = (record.headers.get("WARC-Target-URI") or "").strip("<>")
     short = shortened(url)
@@ -150,7 +157,7 @@ def _read_record(record: Record, number: int, file: SourceFile, others: Counter[
             text, encoding = decode(body, filter(None, [web_encoding(charset)]), cut_off=True)
             license, facts = "", {"encoding": encoding}
         else:
-            _count(others, content_type)
+            count_kind(others, content_type)
             return None
     except (NotText, Refused, *BROKEN) as error:
         if is_scarcity(error):
@@ -162,25 +169,12 @@ def _read_record(record: Record, number: int, file: SourceFile, others: Counter[
         return Quarantined(file.name, number, f"{short}: has no main text in its {len(body):,} bytes")
     return Document(
         text=text.strip("\n") + "\n",
-        kind=file.kind_or("web"),
+        kind=file.kind,
         source=url or f"{file.name}:{number}",
         license=license or file.source.license,
         created_by=CREATED_BY_WET if record.record_type == Type.conversion else CREATED_BY,
         metadata=where | {"content_type": content_type} | facts,
     )
-
-
-def _count(others: Counter[str], kind: str) -> None:
-    """Count a record that is no page; an archive can't make the count large, whatever it calls its records."""
-    kind = shortened(kind, KIND_CHARS)
-    others[kind if kind in others or len(others) < COUNTED else OTHER_KINDS] += 1
-
-
-def _kinds(others: Counter[str]) -> str:
-    """The commonest kinds by name, and how many records are of the others."""
-    named = sorted((kind for kind in others if kind != OTHER_KINDS), key=lambda kind: (-others[kind], kind))[:NAMED]
-    rest = others.total() - sum(others[kind] for kind in named)
-    return ", ".join([f"{others[kind]:,} {kind}" for kind in sorted(named)] + [f"{rest:,} {OTHER_KINDS}"] * bool(rest))
 
 
 def _payload(record: Record, block: bytes) -> tuple[bytes, str, str, bool]:

@@ -10,15 +10,18 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from components.cli import main
 from components.documents import read_documents
 from components.errors import StepError
 from components.files import sha256_file
-from components.ingestion import ingest, inventory
+from components.ingestion import ingest, inventory, unread
 from components.ingestion.__main__ import COMMAND
 from components.ingestion.inventory import take
 from components.ingestion.python_library import library_files, module_documents, read_module
+from components.ingestion.unread import Unread
 from components.params import BenchmarkingParams, EngineParams, IngestionParams, Params, Source
 from components.tracking import Tracker
 
@@ -46,7 +49,7 @@ def folder(tmp_path: Path) -> Path:
     (root / "empty.txt").write_text("")
     (root / "torn.jsonl.gz").write_bytes(gzip.compress(b'{"text": "' + bytes(range(48, 90)) * 999 + b'"}\n')[:-40])
     (root / "torn.parquet").write_bytes(b"PAR1")
-    pq.write_table(pa.table({"body": ["x"]}), root / "other.parquet")
+    pq.write_table(pa.table({"name": ["x"], "town": ["y"]}), root / "other.parquet")
     (root / "image.png").write_bytes(b"png")
     (root / ".hidden.txt").write_text("hidden")
     return root
@@ -93,7 +96,7 @@ def test_every_unreadable_row_is_named(folder: Path, tmp_path: Path) -> None:
         ("empty.txt", 0), ("torn.jsonl.gz", 0), ("torn.parquet", 0), ("other.parquet", 0),
     }  # fmt: skip
     assert "not JSON" in named["e.jsonl", 2]
-    assert "its columns: body" in named["other.parquet", 0]
+    assert "its fields: name (string), town (string); set text_column: name" in named["other.parquet", 0]
     assert summary["quarantined"] == len(quarantine) == 9
 
 
@@ -134,11 +137,75 @@ def test_a_missing_source_is_named(tmp_path: Path) -> None:
         take(params(Source(path="nowhere")))
 
 
+def test_nothing_of_a_folder_is_passed_over_in_silence(folder: Path, tmp_path: Path, capsys) -> None:
+    for name in (
+        ".git/config", "env/lib/a.py", "node_modules/x/index.js", "sub/__pycache__/d.pyc", "cache/a.txt", "a.arc", "b.PNG", "notes",
+    ):  # fmt: skip
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("x = 1\n")
+    (folder / "env" / "pyvenv.cfg").write_text("home = /usr\n")
+    (folder / "cache" / "CACHEDIR.TAG").write_text("Signature: 8a477f597d28d172789f06886806bc55\n")
+    summary, documents, _ = ingested(tmp_path, params(Source(path=str(folder))))
+    assert not [document.source for document in documents if document.text == "x = 1\n"]
+    assert {row["reason"]: (row["count"], row["first"]) for row in summary["not_read"]} == {
+        "files that end in .png, which no reader takes": (2, ["b.PNG", "image.png"]),
+        "files that end in .arc, which no reader takes": (1, ["a.arc"]),
+        "files without an ending": (1, ["notes"]),
+        "hidden files and folders": (2, [".git", ".hidden.txt"]),
+        "folders of a virtual environment": (1, ["env"]),
+        "folders of installed packages": (1, ["node_modules"]),
+        "folders of compiled Python": (1, ["sub/__pycache__"]),
+        "folders of a cache": (1, ["cache"]),
+    }
+    assert "not read: 1 files that end in .arc, which no reader takes (a.arc)" in capsys.readouterr().out
+
+
+def test_a_folder_that_is_named_is_read_whatever_it_is_called(tmp_path: Path) -> None:
+    folder = tmp_path / ".venv"
+    folder.mkdir()
+    (folder / "pyvenv.cfg").write_text("home = /usr\n")
+    (folder / "a.txt").write_text("a text")
+    assert [document.text for document in ingested(tmp_path, params(Source(path=str(folder))))[1]] == ["a text"]
+
+
+@pytest.mark.parametrize("name", ["image.png", ".git/a.txt", ""])
+def test_a_source_without_a_readable_file_is_said_with_what_it_holds(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "t"
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
+    if name:
+        (folder / name).write_bytes(b"x")
+    held = {"image.png": "1 files that end in .png", ".git/a.txt": "1 hidden files and folders", "": "nothing"}[name]
+    for look in (take, lambda given: ingested(tmp_path, given)):
+        with pytest.raises(StepError, match=rf"no readable file in '.*', which hold {held}.*; expected text \(txt"):
+            look(params(Source(path=str(folder))))
+
+
+@given(st.lists(st.tuples(st.text(max_size=3), st.text(max_size=3)), max_size=60))
+def test_what_is_not_read_is_counted_and_named_within_bounds(found: list[tuple[str, str]]) -> None:
+    together, halves = Unread(), (Unread(), Unread())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(unread, "NAMED", 3)
+        for place, (reason, name) in enumerate(found):
+            together.add(reason, name)
+            halves[2 * place >= len(found)].add(reason, name)
+        halves[0].add_all(halves[1])
+    assert halves[0].rows() == together.rows()
+    assert sum(row["count"] for row in together.rows()) == len(found)
+    assert all(len(row["first"]) == min(3, row["count"]) for row in together.rows())
+    lines = together.lines(reasons=2)
+    assert len(lines) == min(3, len(together.counts))
+    assert sum(int(line.split()[0]) for line in lines) == len(found)
+
+
 def test_the_inventory_sees_new_text(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     given = params(Source(path=str(folder)))
     before = take(given)
-    assert before["sources"][0]["ignored"] == {".png": 1}
+    assert before["sources"][0]["not_read"] == [
+        {"reason": "files that end in .png, which no reader takes", "count": 1, "first": ["image.png"]},
+        {"reason": "hidden files and folders", "count": 1, "first": [".hidden.txt"]},
+    ]
     os.utime(folder / "a.txt")  # touched, not changed
     assert take(given) == before
     (folder / "a.txt").write_text("PLAIN text\n")
@@ -258,6 +325,19 @@ def test_links_that_lead_out_of_a_source_are_quarantined_and_named(secrets: Path
     assert [row["file"] for row in quarantine] == outside
     reason = "is a link that leads out of its source's folder; set follow_links: true for the source if you trust it"
     assert {row["reason"] for row in quarantine} == {listing[name] for name in outside} == {reason}
+
+
+def test_what_is_passed_over_is_no_link_to_quarantine_and_nothing_is_looked_up_outside(
+    secrets: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "secrets" / "pyvenv.cfg").write_text("home = /usr")
+    (secrets / ".hidden.txt").symlink_to(tmp_path / "secrets" / "key.txt")
+    (secrets / "node_modules").symlink_to(tmp_path / "secrets")
+    summary, _, quarantine = ingested(tmp_path, params(Source(path=str(secrets))))
+    assert {row["reason"] for row in summary["not_read"]} == {
+        "hidden files and folders", "folders of installed packages"
+    }  # fmt: skip
+    assert "folder" in [row["file"] for row in quarantine]
 
 
 def test_links_are_followed_where_the_source_says_so(secrets: Path, tmp_path: Path) -> None:

@@ -130,7 +130,14 @@ def test_what_no_reader_takes_is_counted_and_a_change_is_seen(memory: str, tmp_p
     monkeypatch.setenv("PHIFORGE_HOME", str(tmp_path))
     given = Params(ingestion=IngestionParams(sources=[Source(path=memory)]))
     before = take(given)
-    assert before["sources"][0]["ignored"] == {".png": 1}
+    assert before["sources"][0]["not_read"] == [
+        {
+            "reason": "files that end in .png, which no reader takes",
+            "count": 1,
+            "first": ["memory:///bucket/sub/image.png"],
+        },
+        {"reason": "hidden files and folders", "count": 1, "first": ["memory:///bucket/.hidden/c.txt"]},
+    ]
     assert take(given) == before
     fsspec.filesystem("memory").pipe("/bucket/a.txt", b"other text\n")
     assert take(given) != before

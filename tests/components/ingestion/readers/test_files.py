@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from components.errors import StepError
 from components.ingestion.readers.base import Limits
-from components.ingestion.readers.rows import bounded_lines
+from components.ingestion.readers.parts import bounded_lines
 
 PACK: dict[str, Callable[[bytes], bytes]] = {
     "": bytes,
@@ -109,7 +109,7 @@ def test_a_too_long_line_is_named_and_the_next_is_read(read: Callable) -> None:
 
 @pytest.mark.parametrize("line", [b"\n", b" \r\n"])
 def test_a_bomb_of_line_ends_is_not_counted_to_its_end(read: Callable, monkeypatch, line: bytes) -> None:
-    monkeypatch.setattr("components.ingestion.readers.rows._BLANK", 1_000)
+    monkeypatch.setattr("components.ingestion.readers.parts._BLANK", 1_000)
     some = b'{"text": "before"}\n' + line * 1_000 + b'{"text": "after"}\n'
     documents, (quarantined,) = read("a.jsonl.gz", gzip.compress(some + line * 1_001 + b'{"text": "lost"}\n'))
     assert [document.source for document in documents] == ["a.jsonl.gz:1", "a.jsonl.gz:1002"]
@@ -186,11 +186,12 @@ def test_parquet_of_another_schema_is_named(tmp_path: Path, read_path: Callable)
     pq.write_table(pa.table({"body": ["one"], "n": [1]}), folder / "c.parquet")
     (folder / "d.parquet").write_bytes((folder / "c.parquet").read_bytes()[:-9])
     documents, quarantined = read_path(str(folder))
-    assert not documents
+    assert [(document.text, document.metadata) for document in documents] == [
+        ("one", {"n": 1, "taken_for_text": "body"})
+    ]
     reasons = {entry.file: entry.reason for entry in quarantined}
     assert reasons["a.parquet"] == "its column 'text' holds int64, not strings"
     assert reasons["b.parquet"] == "its column 'text' holds binary, not strings"
-    assert reasons["c.parquet"] == "has no column 'text'; its columns: body, n"
     assert "cannot be read to its end" in reasons["d.parquet"]
     documents, _ = read_path(str(folder), text_column="body")
     assert [(document.text, document.metadata) for document in documents] == [
@@ -274,7 +275,7 @@ def test_a_huge_value_that_packs_to_nothing_is_read_row_by_row(tmp_path: Path, d
 
 
 def test_a_row_group_that_is_a_bomb_is_not_unpacked(tmp_path: Path, read_path: Callable, monkeypatch) -> None:
-    monkeypatch.setattr("components.ingestion.readers.rows._BOMB_BYTES", 1_000_000)
+    monkeypatch.setattr("components.ingestion.readers.rows.BOMB_BYTES", 1_000_000)
     with pq.ParquetWriter(
         tmp_path / "a.parquet", pa.schema({"text": pa.string()}), compression="zstd", use_dictionary=False
     ) as file:
@@ -351,7 +352,7 @@ def test_memory_and_handles_that_run_out_end_the_step(read: Callable, monkeypatc
 
     monkeypatch.setattr("components.ingestion.files.SourceFile.open_packed", fail)
     with pytest.raises(
-        StepError, match=r"a\.jsonl cannot be read, since memory or file handles ran out .* start again"
+        StepError, match=r"a\.jsonl cannot be read, since memory, file handles or disk space ran out .* start again"
     ):
         read("a.jsonl", ROWS)
 
@@ -388,7 +389,8 @@ def test_a_file_that_vanishes_is_named(read_path: Callable, tmp_path: Path, name
 def test_a_file_that_vanishes_while_it_is_listed_is_named(read_path: Callable, tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "t").mkdir()
     (tmp_path / "t" / "a.txt").write_text("a")
-    monkeypatch.setattr("components.ingestion.inventory._walk", lambda root, follow: [root / "a.txt", root / "b.txt"])
+    listed = [tmp_path / "t" / name for name in ("a.txt", "b.txt")]
+    monkeypatch.setattr("components.ingestion.inventory._walk", lambda root, follow, unread: listed)
     documents, (quarantined,) = read_path(str(tmp_path / "t"))
     assert [document.source for document in documents] == ["a.txt"]
     assert quarantined.file == "b.txt"

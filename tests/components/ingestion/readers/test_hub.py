@@ -51,7 +51,8 @@ def test_all_rows_of_a_split_in_order_with_the_cards_licence(dataset: Path, read
     last = documents[-1]
     assert (last.license, last.created_by, last.kind) == ("CC-BY-SA-4.0", "hub-reader/1", "prose")
     assert last.source == f"hf://{dataset}:2500"
-    assert last.metadata == {"n": 2_499, "dataset": f"hf://{dataset}", "split": "train", "row": 2_500}
+    about = {"dataset": f"hf://{dataset}", "split": "train", "taken_for_text": "content"}
+    assert last.metadata == {"n": 2_499, "row": 2_500} | about
 
 
 def test_a_row_comes_before_the_card_and_the_card_after_what_is_said(dataset: Path, read_path: Callable) -> None:
@@ -70,8 +71,12 @@ def test_the_split_and_the_column_can_be_named_apart(dataset: Path, read_path: C
     ("suffix", "fields", "message"),
     [
         (":nope", {}, r"has no split 'nope'; it has (train, test|test, train)"),
-        ("", {"text_column": "body"}, r"has no column of strings 'body'; it has content \(string\), n \(int64\), url"),
-        ("", {"text_column": "n"}, "has no column of strings 'n'"),
+        (
+            "",
+            {"text_column": "body"},
+            r"no strings in 'body', .*: content \(string\), n \(integer\), .*set text_column: content",
+        ),
+        ("", {"text_column": "n"}, "has no strings in 'n', which text_column names"),
     ],
 )
 def test_what_is_not_there_is_named(

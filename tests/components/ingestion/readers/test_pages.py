@@ -12,11 +12,14 @@ from pathlib import Path
 import pytest
 
 from components.errors import StepError
-from components.ingestion.readers import pages
+from components.ingestion.parsing.pages import DEEPEST, MOST_ATTRIBUTES, too_deep
+from components.ingestion.readers import isolation, pages
+from components.ingestion.readers.base import Refused
 from components.ingestion.readers.decoding import decode
-from components.ingestion.readers.page_process import DEEPEST, MOST_ATTRIBUTES, too_deep
-from components.ingestion.readers.pages import PageProcess, read_page, spdx
+from components.ingestion.readers.isolation import Job, ParserProcess
+from components.ingestion.readers.pages import read_page, spdx
 
+HTML = Job("pages", 10)
 STORY = (
     "The water of the river is cold in spring, since it comes from the snow of the mountains. "
     "In summer it is warm, and the children of the village swim in it every day until the evening comes."
@@ -167,20 +170,20 @@ FLOODS = {
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 @pytest.mark.parametrize("name", FLOODS)
 def test_a_flood_is_read_or_refused_within_seconds_and_a_gigabyte(name: str) -> None:
-    parser = PageProcess()
-    with contextlib.suppress(pages.Refused):
-        assert "refused" in (answer := parser.ask(FLOODS[name])) or len(answer["text"]) < 10_000_000
+    parser = ParserProcess()
+    with contextlib.suppress(Refused):
+        assert len(parser.ask(FLOODS[name], HTML)["text"]) < 10_000_000
     status = Path(f"/proc/{parser._process.pid}/status").read_text()
     assert int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) < 1_000_000
     seconds = sum(map(int, Path(f"/proc/{parser._process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]))
-    assert seconds / os.sysconf("SC_CLK_TCK") < pages.SECONDS + 1
+    assert seconds / os.sysconf("SC_CLK_TCK") < HTML.seconds + 1
     parser.close()
 
 
 def test_a_page_that_takes_too_long_ends_its_process_alone(read: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pages, "SECONDS", 1)
-    parser = PageProcess()
-    monkeypatch.setattr(pages, "_parser", lambda: parser)
+    parser = ParserProcess()
+    monkeypatch.setattr(pages, "parser", lambda: parser)
     assert STORY in read("a.html", page(STORY).encode())[0][0].text
     attributes = " ".join(f"a{i}='<'" for i in range(100_000))  # quadratic in the parser: hours, were it let
     documents, (quarantined,) = read("bomb.html", f"<div {attributes}>text</div>".encode())
@@ -192,11 +195,11 @@ def test_a_page_that_takes_too_long_ends_its_process_alone(read: Callable, monke
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not hold a process to its address space")
 def test_a_page_that_takes_too_much_memory_ends_its_process_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages, "GIGABYTES", 0.15)
-    parser = PageProcess()
-    with pytest.raises(pages.Refused, match="GB of memory"):
-        parser.ask("<p>x" * 2_000_000)
-    assert "river" in parser.ask(page(STORY))["text"]
+    monkeypatch.setattr(isolation, "GIGABYTES", 0.15)
+    parser = ParserProcess()
+    with pytest.raises(Refused, match="GB of memory"):
+        parser.ask("<p>x" * 2_000_000, HTML)
+    assert "river" in parser.ask(page(STORY), HTML)["text"]
     parser.close()
 
 
@@ -223,28 +226,28 @@ def test_threads_have_a_parser_each() -> None:
 
 
 def test_the_process_ends_with_its_owner() -> None:
-    parser = PageProcess()
-    assert "river" in parser.ask(page(STORY))["text"]
+    parser = ParserProcess()
+    assert "river" in parser.ask(page(STORY), HTML)["text"]
     process = parser._process
     del parser
     assert process.poll() is not None
 
 
 def test_a_parser_that_does_not_start_is_no_fault_of_the_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages.sys, "executable", "/bin/false")
-    with pytest.raises(StepError, match="the parser of HTML does not start; `/bin/false -I"):
-        PageProcess().ask(page(STORY))
-    monkeypatch.setattr(pages.sys, "executable", "/nowhere")  # Popen itself fails, as without memory or handles
-    with pytest.raises(StepError, match="the parser of HTML does not start"):
-        PageProcess().ask(page(STORY))
+    monkeypatch.setattr(isolation.sys, "executable", "/bin/false")
+    with pytest.raises(StepError, match="the process that parses files does not start; run `/bin/false -I"):
+        ParserProcess().ask(page(STORY), HTML)
+    monkeypatch.setattr(isolation.sys, "executable", "/nowhere")  # Popen itself fails, as without memory or handles
+    with pytest.raises(StepError, match="the process that parses files does not start"):
+        ParserProcess().ask(page(STORY), HTML)
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="/proc shows a process's environment")
 def test_the_process_that_parses_sees_nothing_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "planted")
-    parser = PageProcess()
+    parser = ParserProcess()
     try:
-        parser.ask(page(STORY))
+        parser.ask(page(STORY), HTML)
         assert b"planted" not in Path(f"/proc/{parser._process.pid}/environ").read_bytes()
     finally:
         parser.close()

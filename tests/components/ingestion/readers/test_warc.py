@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from components.ingestion import ingest
-from components.ingestion.readers import warc
+from components.ingestion.readers import base
 from components.params import EngineParams, IngestionParams, Params, Source
 from components.tracking import Tracker
 from tests.components.ingestion.readers.test_pages import STORY, page
@@ -157,7 +157,7 @@ def test_bodies_that_cannot_be_decoded_are_named(read: Callable, headers: dict, 
 
 
 def test_kinds_without_number_take_one_short_entry(read: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(warc, "COUNTED", 50)
+    monkeypatch.setattr(base, "COUNTED", 50)
     odd = [response(b"x", f"application/x-{number:04}{'y' * 200}") for number in range(100)]
     _, (quarantined,) = read("a.warc", b"".join([*[response(b"x", "image/png")] * 3, *odd, response(html(1))]))
     assert quarantined.reason.startswith("records that are no pages: 1 application/x-0000yyy")

@@ -1,0 +1,121 @@
+"""What is read: the formats by the endings of file names, and what is passed over whatever its ending.
+
+This is the one table: a format is added here, with a reader in `readers` or a parser in `parsing`.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+JOINED = {".tgz": (".tar", ".gz"), ".tbz2": (".tar", ".bz2"), ".txz": (".tar", ".xz"), ".tzst": (".tar", ".zst")}
+
+
+@dataclass(frozen=True)
+class Format:
+    """How files of an ending are read."""
+
+    reader: str  # module of `readers`, and function
+    kind: str = "prose"  # of their documents, where neither the source nor the row says
+    parser: str = ""  # module of `parsing`, for those that are parsed in a process of their own
+    language: str = ""  # that a program is written in
+    from_start: bool = True  # whether it can be read from its start on; else it is not read from another compression
+    packs: bool = False  # whether the file is far smaller than its text
+
+
+def _code(language: str) -> Format:
+    return Format("plain.read_text", "code", language=language)
+
+
+TEXT = Format("plain.read_text")
+ROWS = Format("json_values.read_jsonl")
+TABLE = Format("tables.read_table")
+PAGE = Format("html.read_html", "web")
+ARCHIVE = Format("warc.read_warc", "web")
+MAN = Format("parsed.read_decoded", parser="man")
+ZIP = Format("archives.read_zip", from_start=False, packs=True)
+_LANGUAGES = {
+    "Ada": "adb ads", "Assembly": "asm s", "Batch": "bat", "C": "c h", "C#": "cs", "C++": "cc cpp cxx hh hpp hxx",
+    "Clojure": "clj cljs", "CMake": "cmake", "CSS": "css scss less", "CUDA": "cu cuh", "Dart": "dart", "Elixir": "ex exs",
+    "Emacs Lisp": "el", "Erlang": "erl hrl", "F#": "fs fsx", "Fortran": "f f90 f95 f03 f08 for", "GLSL": "glsl", "Go": "go",
+    "Groovy": "groovy gradle", "Haskell": "hs", "Java": "java", "JavaScript": "js cjs jsx mjs", "Julia": "jl",
+    "Kotlin": "kt kts", "Lisp": "lisp lsp", "Lua": "lua", "Make": "mk", "Nim": "nim", "Nix": "nix", "OCaml": "ml mli",
+    "Objective-C++": "mm", "PHP": "php", "Pascal": "pas", "Perl": "pl pm", "PowerShell": "ps1 psm1",
+    "Protocol Buffers": "proto", "Python": "py pyi pyw", "R": "r", "Racket": "rkt", "Ruby": "rb", "Rust": "rs",
+    "SQL": "sql", "Scala": "scala", "Scheme": "scm", "Shell": "sh bash fish zsh", "Solidity": "sol", "Svelte": "svelte",
+    "Swift": "swift", "Tcl": "tcl", "TypeScript": "ts cts mts tsx", "VHDL": "vhd vhdl", "Verilog": "v sv svh",
+    "Vim script": "vim", "Visual Basic": "vb", "Vue": "vue", "Zig": "zig",
+}  # fmt: skip
+FORMATS = {
+    **dict.fromkeys((".txt", ".text", ".md", ".markdown", ".mdx", ".rst", ".adoc", ".asciidoc"), TEXT),
+    **{f".{ending}": _code(language) for language, endings in _LANGUAGES.items() for ending in endings.split()},
+    **dict.fromkeys((".jsonl", ".ndjson", ".jsonlines"), ROWS),
+    ".json": Format("json_values.read_json"),
+    **dict.fromkeys((".csv", ".tsv", ".tab"), TABLE),
+    ".parquet": Format("rows.read_parquet", from_start=False, packs=True),
+    **dict.fromkeys((".html", ".htm", ".xhtml"), PAGE),
+    **dict.fromkeys((".warc", ".wet"), ARCHIVE),
+    ".pdf": Format("parsed.read_binary", parser="pdf"),
+    ".docx": Format("parsed.read_binary", parser="docx"),
+    ".odt": Format("parsed.read_binary", parser="odt"),
+    ".epub": Format("parsed.read_binary", parser="epub"),
+    ".ipynb": Format("parsed.read_decoded", parser="notebook"),
+    **dict.fromkeys((".tex", ".latex", ".ltx"), Format("parsed.read_decoded", parser="tex")),
+    ".org": Format("parsed.read_decoded", parser="org"),
+    **dict.fromkeys((".srt", ".vtt"), Format("parsed.read_decoded", parser="subtitles")),
+    **dict.fromkeys((".man", ".mdoc", ".roff"), MAN),
+    ".eml": Format("mail.read_message"),
+    ".mbox": Format("mail.read_mailbox"),
+    ".xml": Format("markup.read_xml", parser="xml_text"),
+    ".zip": ZIP,
+    ".tar": Format("archives.read_tar"),
+}
+NAMES = {  # of files without an ending
+    **dict.fromkeys(("readme", "changelog", "changes", "news", "history", "todo", "contributing"), TEXT),
+    **dict.fromkeys(("makefile", "gnumakefile"), _code("Make")),
+    "dockerfile": _code("Dockerfile"),
+}
+EXPECTED = (
+    "text (txt, md, rst, tex, org, man pages), source code, pages (html), documents (pdf, docx, odt, epub, ipynb), rows "
+    "(jsonl, ndjson, json, csv, tsv, parquet), mail (eml, mbox), subtitles (srt, vtt), xml and wiki dumps, web archives "
+    "(warc, wet), or zip and tar of these; all but parquet and zip also as gz, bz2, xz or zst"
+)
+# A section of the manual, and perhaps what it is of: `.1`, `.3p`, `.3pm`, `.7ssl`.
+_MANUAL = re.compile(r"\.[1-9](?:am|gcc|p|perl|pm|posix|ssl|tcl|x)?")
+
+TOOL_FOLDERS = {"__pycache__": "compiled Python", "node_modules": "installed packages", "__MACOSX": "notes of macOS"}
+TOOL_MARKS = {"pyvenv.cfg": "virtual environment", "conda-meta": "virtual environment", "CACHEDIR.TAG": "cache"}
+
+
+def suffixes(name: str) -> tuple[str, str]:
+    """The endings of a file name for its format and its compression, in lower case, each perhaps empty."""
+    path = PurePosixPath(name.lower())
+    if path.suffix in JOINED:
+        return JOINED[path.suffix]
+    if path.suffix in COMPRESSED:
+        return PurePosixPath(path.stem).suffix, path.suffix
+    return path.suffix, ""
+
+
+def format_of(name: str) -> Format | None:
+    """The format of a file by its name, or None where no reader takes it."""
+    suffix, compression = suffixes(name)
+    if not suffix:
+        stem = PurePosixPath(name.lower()).name.removesuffix(compression)
+        return NAMES.get(stem)
+    found = MAN if _MANUAL.fullmatch(suffix) else FORMATS.get(suffix)
+    return None if found and compression and not found.from_start else found
+
+
+def passed_over(name: str) -> str:
+    """Why what has a name is not read whatever it holds, in the plural, or an empty string."""
+    if name.startswith("."):
+        return "hidden files and folders"
+    return f"folders of {TOOL_FOLDERS[name]}" if name in TOOL_FOLDERS else ""
+
+
+def unread_reason(name: str) -> str:
+    """Why a file of a name is not read: no reader takes its ending."""
+    suffix, compression = suffixes(name)
+    ending = suffix + compression
+    return f"files that end in {ending}, which no reader takes" if ending else "files without an ending"

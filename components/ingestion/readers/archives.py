@@ -1,0 +1,183 @@
+"""Archives, zip and tar: each member is read as a file of its own would be, as far as the archive is not a bomb.
+
+A member is copied to a temporary file without its name, one at a time, so that no name leads out of the archive, and a
+format that is read from its end can be. Links are not followed.
+"""
+
+import os
+import tarfile
+import tempfile
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+from components.errors import shortened
+from components.ingestion.files import BROKEN, SourceFile
+from components.ingestion.formats import format_of, passed_over, unread_reason
+from components.ingestion.readers import read_file
+from components.ingestion.readers.base import (
+    MAX_NAME,
+    Budget,
+    Limits,
+    Quarantined,
+    Read,
+    Refused,
+    count_kind,
+    is_scarcity,
+    named_kinds,
+)
+
+DEEPEST = 2  # archives within each other
+CHUNK = 1 << 20
+ENCRYPTED = 1  # the flag of a zip's member
+MAX_HEADER_BYTES = 1_000_000  # of a tar's long names and other notes, which are read at once
+NOTES = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+BREAKS = (zipfile.BadZipFile, tarfile.TarError, NotImplementedError, ValueError, *BROKEN)
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file of an archive: its name, why its bytes cannot be had (in the plural; or an empty string), and where they are."""
+
+    name: str
+    why: str
+    archive: Any
+    info: Any
+
+    def open(self) -> IO[bytes]:
+        if isinstance(self.archive, zipfile.ZipFile):
+            return self.archive.open(self.info)
+        return self.archive.extractfile(self.info)
+
+
+def read_zip(file: SourceFile, limits: Limits) -> Read:
+    """The documents of each file of a zip."""
+    limits = _within(file, limits)
+    with file.open() as stream:
+        try:
+            with zipfile.ZipFile(stream) as archive:
+                yield from _read(file, _of_zip(archive), limits)
+        except (zipfile.BadZipFile, NotImplementedError) as error:
+            raise Refused(f"is not a whole zip file ({error})") from error
+
+
+def read_tar(file: SourceFile, limits: Limits) -> Read:
+    """The documents of each file of a tar, packed or not, in one pass."""
+    limits = _within(file, limits)
+    with file.open() as stream:
+        try:
+            with tarfile.open(fileobj=Measured(stream, limits.budget), mode="r|", tarinfo=Header) as archive:
+                yield from _read(file, _of_tar(archive), limits)
+        except tarfile.TarError as error:
+            raise Refused(f"is not a whole tar file ({error})") from error
+
+
+def _within(file: SourceFile, limits: Limits) -> Limits:
+    """The limits of what an archive holds; archives in it share what they may unpack to."""
+    if limits.depth == DEEPEST:
+        raise Refused(f"is an archive in archives, more than {DEEPEST} deep; unpack it first")
+    return replace(limits, depth=limits.depth + 1, budget=limits.budget or Budget(file.size))
+
+
+def _of_zip(archive: zipfile.ZipFile) -> Iterator[Member]:
+    for info in archive.infolist():
+        if not info.is_dir():
+            yield Member(info.filename, "encrypted files" if info.flag_bits & ENCRYPTED else "", archive, info)
+
+
+def _of_tar(archive: tarfile.TarFile) -> Iterator[Member]:
+    for info in archive:
+        if not info.isdir():
+            is_link = info.issym() or info.islnk()
+            why = "" if info.isreg() else "links" if is_link else "pipes and devices"
+            yield Member(os.fsencode(info.name).decode("utf-8", "replace"), why, archive, info)
+        archive.members = []  # which it would keep, for readers that go back
+
+
+def _read(file: SourceFile, members: Iterator[Member], limits: Limits) -> Read:
+    others: Counter[str] = Counter()
+    count = 0
+    with tempfile.TemporaryDirectory(prefix="phiforge-") as folder:
+        try:
+            for member in members:
+                count += 1
+                if reason := _reason(member):
+                    count_kind(others, reason)
+                    continue
+                yield from _member(file, member, limits, Path(folder) / "member")
+                if limits.budget.is_spent:
+                    break
+        except BREAKS as error:
+            if is_scarcity(error):
+                raise
+            reason = f"breaks off after {count:,} members ({shortened(str(error))}); what came before is kept"
+            yield Quarantined(file.name, 0, reason)
+    if limits.budget.is_spent:
+        yield Quarantined(file.name, 0, f"{limits.budget}; the rest of it is not read")
+    if others:
+        yield Quarantined(file.name, 0, f"members that are not read: {named_kinds(others)}")
+
+
+def _reason(member: Member) -> str:
+    """Why a member is not even looked at, in the plural, or an empty string."""
+    parts = PurePosixPath(member.name.replace("\\", "/")).parts
+    if ".." in parts or parts[:1] == ("/",):
+        return "files whose names lead out of the archive"
+    if len(member.name) > MAX_NAME:
+        return f"files whose names have more than {MAX_NAME:,} characters"
+    reasons = [member.why, *map(passed_over, parts), "" if format_of(member.name) else unread_reason(member.name)]
+    return next(filter(None, reasons), "")
+
+
+def _member(file: SourceFile, member: Member, limits: Limits, path: Path) -> Read:
+    name = f"{file.name}/{member.name}"
+    try:
+        with member.open() as packed, path.open("wb") as copy:
+            measured = Measured(packed, limits.budget if isinstance(member.archive, zipfile.ZipFile) else None)
+            while data := measured.read(CHUNK):
+                copy.write(data)
+    except BREAKS as error:
+        if is_scarcity(error):
+            raise
+        yield Quarantined(name, 0, f"cannot be unpacked ({shortened(str(error))})")
+        return
+    yield from read_file(SourceFile(path, name, file.source, path.stat().st_size), limits)
+
+
+class Measured:
+    """A stream whose bytes count against what an archive may unpack to."""
+
+    def __init__(self, stream: IO[bytes], budget: Budget | None) -> None:
+        self._stream = stream
+        self._budget = budget
+
+    def read(self, size: int) -> bytes:
+        data = self._stream.read(size)
+        if self._budget:
+            self._budget.spend(len(data))
+        return data
+
+
+class Header(tarfile.TarInfo):
+    """A header of a tar. One that is broken is an error: tarfile itself takes it for the end of the archive."""
+
+    @classmethod
+    def fromtarfile(cls, tar: tarfile.TarFile) -> "Header":
+        try:
+            return super().fromtarfile(tar)
+        except tarfile.EOFHeaderError:
+            raise
+        except tarfile.HeaderError as error:
+            raise OSError(
+                f"a broken header: {error}" if str(error) != "empty header" else "no mark of its end"
+            ) from error
+
+    @classmethod
+    def frombuf(cls, buffer: bytes, encoding: str, errors: str) -> "Header":
+        header = super().frombuf(buffer, encoding, errors)
+        if header.type in NOTES and header.size > MAX_HEADER_BYTES:
+            raise OSError(f"a header of {header.size:,} bytes")
+        return header

@@ -1,0 +1,127 @@
+"""Parsing in a process of its own, which a file may break: `parsing/process.py`, started when it is first needed."""
+
+import contextlib
+import json
+import os
+import shlex
+import struct
+import subprocess
+import sys
+import threading
+import weakref
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from components.errors import StepError
+from components.ingestion import parsing
+from components.ingestion.readers.base import Refused
+
+NEEDED = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT")  # of the environment, to start Python
+GIGABYTES = 4.0  # of address space that the process may take
+MAX_TEXT_CHARS = 50_000_000  # that it hands over; ingestion.max_document_chars is never more
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the process does with a file: the module of `parsing`, its options, and what it may take."""
+
+    parser: str
+    seconds: int  # of CPU
+    max_chars: int = MAX_TEXT_CHARS
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+class ParserProcess:
+    """The process that parses; started when it is first asked, and again after a file has ended it."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def ask(self, content: bytes | str, job: Job) -> dict[str, Any]:
+        """What the parser found: `text`, and whatever else it returns.
+
+        Raises:
+            Refused: the parser did not take the file, or the file has ended the process.
+            StepError: the process does not start.
+        """
+        is_text = isinstance(content, str)
+        data = content.encode("utf-8", "replace") if is_text else content
+        line = json.dumps(asdict(job) | {"is_text": is_text}).encode() + b"\n"
+        process = self._running()
+        try:
+            process.stdin.write(struct.pack(">Q", len(line) + len(data)))
+            process.stdin.write(line)
+            process.stdin.write(data)
+            process.stdin.flush()
+            found = json.loads(_message(process.stdout))
+        except (OSError, EOFError) as error:
+            self.close()
+            raise Refused(
+                f"its {len(data):,} bytes broke the parser, or took more than {job.seconds} s of CPU "
+                f"or {GIGABYTES:g} GB of memory"
+            ) from error
+        except BaseException:
+            self.close()  # interrupted: an answer may be under way, which would be taken for the next file's
+            raise
+        if "refused" in found:
+            raise Refused(found["refused"])
+        return found
+
+    def close(self) -> None:
+        if self._process:
+            self._process = None
+            self._end()
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None or self._process.poll() is not None:
+            self.close()
+            script = Path(parsing.__file__).with_name("process.py")
+            command = [sys.executable, "-I", str(script), str(GIGABYTES)]
+            try:
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    env={name: os.environ[name] for name in NEEDED if name in os.environ},  # a file may take it over
+                )
+            except OSError as error:  # no memory, no handles: not the file's fault
+                raise StepError(
+                    f"the process that parses files does not start ({error}); run `{shlex.join(command)}` to see why"
+                ) from error
+            self._end = weakref.finalize(self, _end, self._process)  # with its thread, or at exit
+            try:
+                _message(self._process.stdout)
+            except EOFError:
+                self.close()
+                raise StepError(
+                    f"the process that parses files does not start; run `{shlex.join(command)}` to see why"
+                ) from None
+        return self._process
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+    for stream in (process.stdin, process.stdout):
+        with contextlib.suppress(OSError):  # what was not sent yet has nobody to read it
+            stream.close()
+
+
+def _message(stream: BinaryIO) -> bytes:
+    header = stream.read(8)
+    data = stream.read(struct.unpack(">Q", header)[0]) if len(header) == 8 else b""
+    if len(header) < 8 or not data:
+        raise EOFError
+    return data
+
+
+_of_thread = threading.local()  # the threads of one process must not talk to one parser
+
+
+def parser() -> ParserProcess:
+    """This thread's process."""
+    if not hasattr(_of_thread, "parser"):
+        _of_thread.parser = ParserProcess()
+    return _of_thread.parser

@@ -1,0 +1,62 @@
+"""Files that a parser of `parsing` makes texts of, in a process of its own: pdf, docx, tex, man pages and more."""
+
+from typing import Any
+
+from components.documents import Document
+from components.errors import shortened
+from components.ingestion.files import SourceFile
+from components.ingestion.readers.base import Limits, Quarantined, Read, nul_in, read_text_bytes, read_whole
+from components.ingestion.readers.decoding import UTF8, decode
+from components.ingestion.readers.isolation import Job, parser
+
+CREATED_BY = "{}-reader/1"
+MAX_FILE_BYTES = 200_000_000  # of a document with its images
+SECONDS = 60  # of CPU that one file may take; a book takes one or two
+TITLE_CHARS = 300
+
+
+def read_binary(file: SourceFile, limits: Limits) -> Read:
+    """A file of bytes, such as a pdf, as one document."""
+    data = read_whole(file, MAX_FILE_BYTES, "a document")
+    yield document(file, data, Job(file.format.parser, SECONDS, limits.max_chars))
+
+
+def read_decoded(file: SourceFile, limits: Limits) -> Read:
+    """A file of text with markup, such as tex, as one document."""
+    text, encoding = decode(read_text_bytes(file, limits))
+    if reason := nul_in(text):
+        yield Quarantined(file.name, 0, reason)
+        return
+    item = document(file, text, Job(file.format.parser, SECONDS, limits.max_chars))
+    if isinstance(item, Document) and encoding != UTF8:
+        item.metadata["encoding"] = encoding
+    yield item
+
+
+def document(file: SourceFile, content: bytes | str, job: Job, number: int = 0) -> Document | Quarantined:
+    """What a parser makes of a file, or of one of its parts: a document, or why there is none.
+
+    Args:
+        number: of the part, from 1; 0 for the whole file.
+
+    Raises:
+        Refused: the parser did not take it.
+    """
+    found = parser().ask(content, job)
+    text = found.pop("text").strip("\n")
+    if not text.strip():
+        return Quarantined(file.name, number, f"has no text in its {len(content):,} bytes")
+    return Document(
+        text=text + "\n",
+        kind=file.kind,
+        source=f"{file.name}:{number}" if number else file.name,
+        license=file.source.license,
+        created_by=CREATED_BY.format(job.parser),
+        metadata=_facts(found),
+    )
+
+
+def _facts(found: dict[str, Any]) -> dict[str, Any]:
+    """What a parser says of a text, without what is empty; strings as long as a person reads."""
+    short = {name: shortened(fact, TITLE_CHARS) if isinstance(fact, str) else fact for name, fact in found.items()}
+    return {name: fact for name, fact in short.items() if fact}

@@ -1,0 +1,44 @@
+"""What the sources hold and no reader takes: nothing is passed over without a word."""
+
+from collections import Counter
+from typing import Any
+
+NAMED = 20  # names that are kept of each reason
+REASONS = 1_000  # that are counted apart: endings of files may be any
+OTHER = "files of other endings, which no reader takes"
+
+
+class Unread:
+    """Files and folders that are not read, by reason: how many, and the first names."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self._first: dict[str, list[str]] = {}
+
+    def add(self, reason: str, name: str) -> None:
+        if reason not in self.counts and len(self.counts) >= REASONS:
+            reason = OTHER
+        self.counts[reason] += 1
+        names = self._first.setdefault(reason, [])
+        if len(names) < NAMED:
+            names.append(name)
+
+    def add_all(self, other: "Unread") -> None:
+        self.counts += other.counts
+        for reason, names in other._first.items():
+            self._first[reason] = (self._first.get(reason, []) + names)[:NAMED]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Reason, count and first names, the commonest reason first."""
+        order = sorted(self.counts, key=lambda reason: (-self.counts[reason], reason))
+        return [{"reason": reason, "count": self.counts[reason], "first": self._first[reason]} for reason in order]
+
+    def lines(self, reasons: int = 10, named: int = 3) -> list[str]:
+        """A phrase for each of the commonest reasons, with a few names; and how much the others come to."""
+        rows = self.rows()
+        said = []
+        for row in rows[:reasons]:
+            more = ", ..." if row["count"] > named else ""
+            said.append(f"{row['count']:,} {row['reason']} ({', '.join(row['first'][:named])}{more})")
+        rest = sum(row["count"] for row in rows[reasons:])
+        return [*said, f"{rest:,} for {len(rows) - reasons:,} other reasons"] if rest else said

@@ -1,0 +1,254 @@
+"""Rows of any format: tables, JSON, and which of their columns holds the text."""
+
+import json
+import tracemalloc
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.errors import StepError
+from components.ingestion import ingest
+from components.ingestion.readers import Limits
+from components.ingestion.readers.columns import Columns
+from components.ingestion.readers.rows import peeked
+from components.params import EngineParams, IngestionParams, Params, Source
+from components.tracking import Tracker
+from tests.components.ingestion.readers.samples import ROWS, SENTENCE
+
+LONG = SENTENCE * 5
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.csv", f'n,text\n1,"{SENTENCE}"\n2,It is deep.\n'),
+        ("b.csv", f"n;text\n1;{SENTENCE}\n2;It is deep.\n"),
+        ("c.csv", f'\ufeffn\ttext\r\n1\t"{SENTENCE}"\r\n2\tIt is deep.\r\n'),
+        ("d.tsv", f"n\ttext\n1\t{SENTENCE}\n2\tIt is deep.\n"),
+        ("e.json", json.dumps(ROWS)),
+        ("f.json", json.dumps(ROWS, indent=2)),
+        ("g.json", json.dumps({"version": 1, "rows": ROWS})),
+        ("h.ndjson", "\n".join(map(json.dumps, ROWS))),
+        ("i.jsonlines", "\n".join(map(json.dumps, ROWS))),
+        ("j.jsonl", json.dumps(ROWS)),
+        ("k.jsonl", json.dumps(ROWS, indent=2)),
+        ("l.jsonl", json.dumps({"data": ROWS}, indent=2)),
+    ],
+)
+def test_rows_of_each_format_are_documents(read: Callable, name: str, data: str) -> None:
+    documents, quarantined = read(name, data.encode())
+    assert [document.text for document in documents] == [SENTENCE, "It is deep."]
+    assert [str(document.metadata["n"]) for document in documents] == ["1", "2"]
+    assert all(document.source.startswith(f"{name}:") for document in documents)
+    assert not quarantined
+
+
+def test_one_object_is_one_document(read: Callable) -> None:
+    (document,), _ = read("a.json", json.dumps({"text": SENTENCE, "tags": [{"a": 1}]}).encode())
+    assert (document.text, document.metadata) == (SENTENCE, {"tags": [{"a": 1}]})
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "cp1252", "utf-8-sig"])
+def test_a_table_may_be_in_another_encoding(read: Callable, encoding: str) -> None:
+    text = "Das ist ein schöner Tag für alle, die über Bücher reden möchten. " * 5
+    (document,), _ = read("a.csv", f"n\ttext\n1\t{text}\n".encode(encoding))
+    assert document.text == text
+
+
+def test_json_may_be_in_utf16(read: Callable) -> None:
+    assert len(read("a.json", json.dumps(ROWS).encode("utf-16"))[0]) == 2
+
+
+def test_a_cell_may_have_several_lines_and_leads_back_to_its_first(read: Callable) -> None:
+    documents, _ = read("a.csv", b'text,n\n"one\ntwo",1\nthree,2\n')
+    assert [(document.text, document.source) for document in documents] == [
+        ("one\ntwo", "a.csv:2"),
+        ("three", "a.csv:4"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "kept", "reason"),
+    [
+        ("a.csv", b"text,n\ngood,1\na text, with a comma,2\nlast,3\n", 2, "has 3 cells, and the first row names 2"),
+        ("a.csv", b'text,n\ngood,1\n"never closed,2\n' + b"x\n" * 300, 1, "a quote that is not closed"),
+        ("a.csv", b"text,n\ngood,1\n" + b"x" * 1_100_000, 1, "a line of more than"),
+        ("a.csv", b"7,text\n1,2,3\n1,2,3\n", 0, "its second row has 3 cells, and the first row names 2 columns; add"),
+        ("a.csv", b"", 0, "is empty"),
+        ("a.csv", b"text,text\na,b\n", 0, "does not name the columns, each once"),
+        ("a.csv", b"x" * 300 + b"\n", 0, "does not name the columns"),
+        ("a.csv", "text\ndéjà vu, élève".encode() + b"\xff\n", 0, "is UTF-8 but for a few bytes"),
+        ("a.json", b"", 0, "is empty"),
+        ("a.json", b"[]x", 0, "something follows its array"),
+        ("a.json", b'[{"text": "good"}, {"text": "torn', 1, "cannot be read to its end"),
+        ("a.json", b'[{"text": "good"}', 1, "it ends within its array"),
+        ("a.json", b'[{"text": "good"}, {"text": "' + b"x" * 1_100_000 + b'"}]', 1, "an element of more than"),
+        ("a.json", b'{"text": "' + b"x" * 1_100_000 + b'"}', 0, "one object of more than"),
+        ("a.json", b"[" * 100_000, 0, "nests lists or objects too deep"),
+        ("a.json", b"[1, 2]", 0, "expected an object with 'text'"),
+        ("a.json", b'{"text": 3}', 0, "has no 'text'"),
+        ("a.json", b'[{"text": "caf\xe9"}]', 0, "is not UTF-8"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_of_rows_is_named(read: Callable, name: str, data: bytes, kept: int, reason: str) -> None:
+    documents, quarantined = read(name, data, max_chars=1_000)
+    assert [document.text for document in documents] == ["good", "last"][:kept]
+    assert reason in quarantined[-1].reason
+
+
+def test_a_large_array_is_never_held_whole(read: Callable, tmp_path) -> None:
+    data = json.dumps([{"text": f"{i} {LONG}"} for i in range(5_000)]).encode()
+    tracemalloc.start()
+    documents, _ = read("a.json", data)
+    del documents
+    from components.ingestion.inventory import list_files
+    from components.ingestion.readers import Limits, read_file
+
+    (file,) = list_files(Source(path=str(tmp_path / "sources" / "a.json")))[0]
+    tracemalloc.reset_peak()
+    before = tracemalloc.get_traced_memory()[0]
+    assert sum(1 for _ in read_file(file, Limits(200_000))) == 5_000
+    peak = tracemalloc.get_traced_memory()[1] - before
+    tracemalloc.stop()
+    assert peak < 1_500_000 < len(data)
+
+
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**20), 10**20)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.lists(values, max_size=8), st.sampled_from([None, 1]), st.integers(1, 40))
+def test_elements_are_those_that_json_finds(rows: list, indent: int | None, chunk: int) -> None:
+    import io
+    from unittest.mock import patch
+
+    from components.ingestion.readers import json_values
+
+    with patch.object(json_values, "CHUNK", chunk):
+        found = list(json_values._values(io.StringIO(json.dumps(rows, indent=indent)), Limits(10_000), "text"))
+    assert found == rows
+
+
+@pytest.mark.parametrize("data", ['{"text": "a", "more": %s}', '[{"text": "before"}, {"text": "a", "more": %s}]'])
+def test_json_of_too_many_values_is_refused_before_it_is_held(read: Callable, data: str) -> None:
+    packed = (data % ("[" + "[]," * 800_000 + "[]]")).encode()
+    tracemalloc.start()
+    documents, (quarantined,) = read("a.json", packed)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [document.text for document in documents] == ["before"] * ("before" in data)
+    assert "holds more than 1,200,000 commas and brackets" in quarantined.reason
+    assert peak < 60_000_000
+
+
+@pytest.mark.parametrize(
+    ("rows", "column"),
+    [
+        ([{"body": "short", "id": "x" * 90}], "body"),
+        ([{"Content": LONG, "title": SENTENCE}], "Content"),
+        ([{"article": LONG, "abstract": SENTENCE}], "article"),
+        ([{"essay": LONG, "author": "A. Person"}], "essay"),
+        ([{"essay": LONG, "n": 1}], "essay"),
+        ([{"message": "fix", "diff": LONG}], ""),
+        ([{"question": SENTENCE, "answer": SENTENCE}], ""),
+        ([{"name": "Ann", "town": "Bern"}], ""),
+        ([{"extends": "./base", "n": 1}], ""),
+        ([{"n": 1}], ""),
+        ([{"sha": "0123456789abcdef" * 4, "n": "1"}], ""),
+        ([{"point": "5.1 3.5 1.4 0.2 5.1 3.5 1.4 0.2", "n": "1"}], ""),
+        ([{"phrase": "川の水は春には冷たい。雪解け水が山から流れてくるからです。", "n": "1"}], "phrase"),
+        ([{"text": None, "body": LONG}], "text"),
+        ([{"body": ""}], ""),
+    ],
+)
+def test_the_text_is_found_where_there_is_no_doubt(rows: list[dict], column: str) -> None:
+    assert Columns.of(rows).text() == column
+
+
+@given(st.lists(st.dictionaries(st.text(max_size=8), values, max_size=5), max_size=5))
+def test_a_column_that_is_found_holds_strings(rows: list[dict]) -> None:
+    columns = Columns.of(rows)
+    found = columns.text()
+    assert not found or found == "text" or any(isinstance(row.get(found), str) for row in rows)
+    assert "its fields: " in columns.refusal("it")
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.jsonl", b'{"body": "%s", "title": "t"}\n' % LONG.encode()),
+        ("a.json", b'[{"body": "%s", "title": "t"}]' % LONG.encode()),
+        ("a.csv", b"body,title\n%s,t\n" % LONG.replace(",", ";").encode()),
+    ],
+)
+def test_the_column_that_is_taken_is_said(read: Callable, name: str, data: bytes) -> None:
+    (document,), _ = read(name, data)
+    assert document.metadata["taken_for_text"] == "body"
+    (document,), _ = read(name, data, text_column="title")
+    assert (document.text, "taken_for_text" in document.metadata) == ("t", False)
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.jsonl", b'{"question": "What is it?", "answer": "A river, is it not?"}\n' * 3),
+        ("a.json", b'{"question": "What is it?", "answer": "A river, is it not?"}'),
+        ("a.csv", b"question,answer\nWhat is it?,A river; is it not?\n"),
+    ],
+)
+def test_a_doubt_names_the_fields_and_the_remedy(read: Callable, name: str, data: bytes) -> None:
+    documents, (quarantined,) = read(name, data)
+    assert not documents
+    assert "has no field 'text'; its fields: question (string), answer (string); " in quarantined.reason
+    assert "set text_column: answer for the source '" in quarantined.reason
+    assert len(read(name, data, text_column="answer")[0]) >= 1
+
+
+def test_a_file_without_the_column_that_is_named_is_one_entry(read: Callable) -> None:
+    documents, (quarantined,) = read("a.jsonl", b'{"text": "a"}\n' * 9, text_column="body")
+    assert not documents
+    assert "has no strings in 'body', which text_column names; its fields: text (string); " in quarantined.reason
+
+
+def test_rows_before_a_break_are_kept_though_they_say_the_column(read: Callable) -> None:
+    import gzip
+
+    packed = gzip.compress(b"".join(b'{"body": "%d %s"}\n' % (i, LONG.encode()) for i in range(50)))
+    documents, (quarantined,) = read("a.jsonl.gz", packed[: len(packed) * 8 // 10])
+    assert 0 < len(documents) < 50
+    assert "cannot be read to its end" in quarantined.reason
+
+
+def test_rows_of_few_strings_are_not_held_by_the_hundred() -> None:
+    asked = iter([(number, {"n": [[]] * 400_000}) for number in range(1, 100)])
+    first, rows = peeked(asked)
+    assert len(first) == 1
+    assert sum(1 for _ in rows) == 99
+
+
+def test_the_summary_says_which_column_was_taken(tmp_path) -> None:
+    (tmp_path / "t").mkdir()
+    rows = "".join(json.dumps({"body": f"{i} {SENTENCE}"}) + "\n" for i in range(3))
+    (tmp_path / "t" / "a.jsonl").write_text(rows)
+    given_params = Params(
+        ingestion=IngestionParams(sources=[Source(path=str(tmp_path / "t"))]), engine=EngineParams(kind="serial")
+    )
+    summary = ingest.run({}, {"output": tmp_path / "raw"}, given_params, Tracker())
+    assert summary["text_columns"] == [{"source": str(tmp_path / "t"), "column": "body", "documents": 3}]
+    (tmp_path / "t" / "a.jsonl").write_text('{"name": "Ann", "town": "Bern"}\n')
+    with pytest.raises(StepError, match=r"its fields: name .*set text_column: name for the source"):
+        ingest.run({}, {"output": tmp_path / "raw"}, given_params, Tracker())
+
+
+def test_lengths_are_of_text_alone() -> None:
+    assert Columns.of([{"url": "https://example.org", "a": " b c ", "d": "word"}]).lengths == Counter({"a": 3, "d": 1})
