@@ -269,7 +269,8 @@ def test_text_from_elsewhere_loads_no_picture(open_page: Open, page: str, record
 
 def test_a_link_to_the_launch_page_shows_what_it_asks_for_as_text(open_page: Open) -> None:
     at = open_page("launch", overrides=json.dumps({"training.precision": HOSTILE}))
-    assert r"\![x\](http://evil.example/x.png) &lt;img" in at.error[0].value
+    assert r"\![x\](http://evil.example/x" in at.error[0].value  # a long value is cut in the middle
+    assert "<img" not in at.error[0].value
 
 
 def test_a_page_renders_no_bare_expression() -> None:
