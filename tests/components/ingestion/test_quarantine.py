@@ -142,7 +142,7 @@ def test_a_worker_hands_over_neither_a_million_rows_nor_a_million_tiny_documents
         path = tmp_path / "a.jsonl.gz"
         path.write_bytes(gzip.compress(line * 40_000))
         batch = ingest._batches(Params(ingestion=IngestionParams(sources=[Source(path=str(path))])))[0][0]
-        assert ingest.read_batch(batch, 10_000) is None
+        assert ingest.read_batch(batch, 10_000, 0) is None
 
 
 @pytest.mark.parametrize(
