@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, NamedTuple
 from components.documents import KINDS, Document
 from components.ingestion.files import SourceFile
 from components.ingestion.parsing.parquet_footer import MAGIC
-from components.ingestion.readers.base import BOMB, BOMB_BYTES, Limits, Quarantined, Read
+from components.ingestion.readers.base import BOMB, BOMB_BYTES, Budget, Limits, Quarantined, Read
 from components.ingestion.readers.columns import TEXT, Columns
 from components.ingestion.readers.isolation import Job, parser
 from components.params import Source
@@ -23,6 +23,7 @@ _TRAILER = struct.Struct("<I4s")  # of a Parquet file: its footer's length
 _HELD = 1 << 24  # bytes of a Parquet file's rows taken at once, by what its footer says
 _ROWS = 16  # so many at most: an encoding may repeat a huge value for a few bytes, and the footer counts only those
 _PACKING = 20  # text packs to a third; what packs to less than one in so many may be such a value
+_OBJECT = 64  # bytes of a Python object, about
 _DEEPEST = 50  # lists and objects within each other; more break whatever reads them next
 _SAMPLED, _SAMPLED_CHARS = 100, 1_000_000  # rows, or characters of them, that say which column holds the text
 
@@ -101,7 +102,8 @@ def read_parquet(file: SourceFile, limits: Limits) -> Read:
             if reason:
                 yield Quarantined(file.name, 0, reason)
                 return
-            yield from row_documents(_table_rows(table, groups, file.name), file)
+            budget = Budget(stream.seek(0, io.SEEK_END))
+            yield from row_documents(_table_rows(table, groups, file.name, budget), file)
 
 
 def _row_groups(stream: BinaryIO) -> list[RowGroup]:
@@ -135,7 +137,12 @@ def _unfit(schema: Any, column: str) -> str:
     return "" if is_string else f"its column {column!r} holds {held}, not strings"
 
 
-def _table_rows(table: Any, groups: list[RowGroup], name: str) -> Rows:
+def _table_rows(table: Any, groups: list[RowGroup], name: str, budget: Budget) -> Rows:
+    """The rows of a table.
+
+    Raises:
+        Refused: its values come to more than the budget: Parquet repeats a huge one for a few bits.
+    """
     number = 0
     names = table.schema_arrow.names
     for place, group in enumerate(groups):
@@ -147,6 +154,7 @@ def _table_rows(table: Any, groups: list[RowGroup], name: str) -> Rows:
         for batch in table.iter_batches(batch_size=_rows_at_once(group), row_groups=[place]):
             for values in zip(*batch.columns, strict=True):  # one by one: a broken value costs no other row
                 number += 1
+                budget.spend(sum(map(_weight, values)))
                 yield number, {name: _python(value) for name, value in zip(names, values, strict=True)}
 
 
@@ -159,12 +167,66 @@ def _rows_at_once(group: RowGroup) -> int:
 
 def _python(value: Any) -> Any:
     """A value of Arrow as one of Python, or what stands for one that Python does not have."""
+    if _is_nested(value.type) and (weight := _weight(value)) > _HELD:
+        return Unreadable(f"holds lists or objects of {weight:,} bytes; at most {_HELD:,} are read")
     try:
         return value.as_py()
     except UnicodeDecodeError as error:
         return Unreadable(f"is not UTF-8 (byte {error.start}: {error.reason})")
     except (ValueError, ArithmeticError, LookupError, TypeError, NotImplementedError) as error:
         return Unreadable(f"is no {value.type} that can be read ({error})")  # a year after 9999, an unknown time zone
+
+
+def _is_nested(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return pa.types.is_nested(kind) or pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind)
+
+
+def _weight(value: Any) -> int:
+    """About the bytes that a value takes as Python holds it, found without making it."""
+    import pyarrow as pa
+
+    if not value.is_valid:
+        return 0
+    if isinstance(value, pa.DictionaryScalar):
+        return _weight(value.dictionary[value.index.as_py()])
+    if isinstance(value, pa.StructScalar):
+        return sum(map(_weight, value.values()))
+    if isinstance(
+        value, pa.ListScalar | pa.LargeListScalar | pa.FixedSizeListScalar | pa.ListViewScalar | pa.MapScalar
+    ):
+        return _weight_of_all(value.values)
+    buffer = value.as_buffer() if hasattr(value, "as_buffer") else None
+    return _OBJECT + (buffer.size if buffer else 0)
+
+
+def _weight_of_all(values: Any) -> int:
+    """The same for all values of an array."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind, objects = values.type, _OBJECT * len(values)
+    if pa.types.is_dictionary(kind):
+        if _is_nested(kind.value_type):
+            return objects * max(1, _weight_of_all(values.dictionary))
+        return objects + (pc.sum(_lengths(values.dictionary).take(values.indices)).as_py() or 0)
+    if pa.types.is_struct(kind):
+        return objects + sum(map(_weight_of_all, values.flatten()))
+    if pa.types.is_nested(kind):
+        return objects + _weight_of_all(values.flatten())
+    return objects + (pc.sum(_lengths(values)).as_py() or 0)
+
+
+def _lengths(values: Any) -> Any:
+    """Bytes of each text of an array, nothing for values of other types."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:
+        return pc.cast(pc.binary_length(values), pa.int64())
+    except pa.ArrowNotImplementedError:
+        return pa.nulls(len(values), pa.int64())
 
 
 @dataclass(frozen=True)
