@@ -111,6 +111,7 @@ class Access:
         open_paths: paths that anyone on an allowed host may read, such as a health check.
         own_login: path below which the application checks the same credentials itself, in ways that HTTP Basic does
             not cover (Prefect's websockets carry them in their first message).
+        closed: parts of paths that nobody may call, whatever the credentials.
         readers: whether the credentials `reader:$PHIFORGE_READER_SECRET` are accepted too.
         stored: items for the browser's local storage, for pages that look for the credentials there themselves.
     """
@@ -124,6 +125,7 @@ class Access:
         origins: Iterable[str] = (),
         open_paths: Iterable[str] = (),
         own_login: str = "",
+        closed: Iterable[str] = (),
         readers: bool = False,
         stored: Mapping[str, str] = {},
     ) -> None:
@@ -132,7 +134,7 @@ class Access:
         self.origins = frozenset(origins) | {
             f"{scheme}://{host}" for host in self.hosts for scheme in ("http", "https")
         }
-        self.open_paths, self.own_login = frozenset(open_paths), own_login
+        self.open_paths, self.own_login, self.closed = frozenset(open_paths), own_login, tuple(closed)
         self.accepted = [auth]
         if readers and (secret := os.environ.get(READER_SECRET, "")):
             if len(secret) < MIN_SECRET:
@@ -190,6 +192,8 @@ class Access:
             return None
         if not role:
             return Refusal(401, "log in with the credentials that `make up` printed", challenge=True)
+        if any(part in path for part in self.closed):
+            return Refusal(403, "this part of the server is closed: it runs commands on this machine")
         return None
 
     def _lands(self, scope: Scope, headers: Mapping[str, list[str]]) -> bool:

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from components.errors import StepError
 from flows import settings
@@ -62,9 +63,28 @@ def mlflow_app(auth: str, port: int) -> App:
     if artifacts:
         os.environ[constants.ARTIFACTS_DESTINATION_ENV_VAR] = artifacts
     handlers.initialize_backend_stores(backend, backend, root)
+    _keep_artifacts_in_their_place(handlers._get_tracking_store())
     from mlflow.server.fastapi_app import app
 
-    return Access(app, auth, hosts_of(port), open_paths=["/health"])
+    # MLflow's assistant gives a shell to whatever model its settings name; anyone with the credentials may set them.
+    return Access(app, auth, hosts_of(port), open_paths=["/health"], closed=["/mlflow/assistant/"])
+
+
+def _keep_artifacts_in_their_place(store: Any) -> None:
+    """Refuse experiments whose artifacts would lie elsewhere: the server writes uploads into whatever folder they name."""
+    from mlflow.exceptions import MlflowException
+
+    create = store.create_experiment
+
+    def create_here(name: str, artifact_location: str | None = None, *args: Any, **kwargs: Any) -> str:
+        if artifact_location:
+            raise MlflowException.invalid_parameter_value(
+                f"artifact_location: {artifact_location!r} was given; expected none, since this server keeps all "
+                "artifacts in one place; leave it out"
+            )
+        return create(name, None, *args, **kwargs)
+
+    store.create_experiment = create_here
 
 
 APPS: dict[str, Callable[[str, int], App]] = {"prefect": prefect_app, "mlflow": mlflow_app}
