@@ -10,11 +10,14 @@
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import hmac
 import json
 import os
 import secrets
+import socket
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -243,11 +246,15 @@ def hosts_of(port: int) -> set[str]:
     return {f"127.0.0.1:{port}", f"localhost:{port}"} | added
 
 
-def serve(app: App, host: str, port: int) -> None:
-    """Run an ASGI application until this process is told to stop."""
+def serve(app: App, host: str, port: int, listening: int | None = None) -> None:
+    """Run an ASGI application until this process is told to stop.
+
+    Args:
+        listening: descriptor of a socket that listens already, which whoever started this process holds as well.
+    """
     import uvicorn
 
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
         host=host,
         port=port,
@@ -257,6 +264,11 @@ def serve(app: App, host: str, port: int) -> None:
         proxy_headers=False,
         timeout_graceful_shutdown=5,
     )
+    server = uvicorn.Server(config)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run(sockets=None if listening is None else [socket.socket(fileno=listening)])
+    if not server.started:
+        sys.exit(1)
 
 
 def _landing_page(stored: Mapping[str, str]) -> bytes:

@@ -97,6 +97,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("server", choices=tuple(APPS), help="which server to run")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     parser.add_argument("--port", type=int, help="port to listen on (default: 4200 for Prefect, 5000 for MLflow)")
+    parser.add_argument("--fd", type=int, help="descriptor of a socket that listens already, inherited from the parent")
     arguments = parser.parse_args(argv)
     settings.configure(settings.project_root())
     port = arguments.port or PORTS[arguments.server]
@@ -104,7 +105,7 @@ def main(argv: list[str] | None = None) -> int:
         auth = given_auth(os.environ)
         if not auth:
             raise StepError(f"{arguments.server}: no credentials; set {AUTH} to `operator:SECRET`, or run `make up`")
-        serve(APPS[arguments.server](auth, port), arguments.host, port)
+        serve(APPS[arguments.server](auth, port), arguments.host, port, arguments.fd)
     except StepError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
