@@ -5,6 +5,7 @@ One platform for all tests of this file, as `make up` starts it, on the toy proj
 
 import http.server
 import json
+import os
 import shutil
 import signal
 import socket
@@ -239,6 +240,44 @@ def test_a_stolen_token_brings_no_code(up, tmp_path):
     assert state["type"] == "CRASHED"
     assert "not a flow of this project" in state["message"]
     assert not flag.exists()
+
+
+class Touch:
+    """Leaves a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return Path.touch, (self.path,)
+
+
+STORED = """
+import sys
+from flows import pipeline
+from prefect.client.schemas.objects import State
+state = State.model_validate_json(sys.argv[1])
+try:
+    state.result()
+except ValueError as error:
+    print(error)
+"""
+
+
+def test_a_stolen_token_has_no_file_unpickled(tmp_path):
+    """A run's state may name a stored result; the process of a run that is told that it has ended would load it."""
+    from prefect.results import ResultRecord, ResultRecordMetadata
+    from prefect.serializers import PickleSerializer
+
+    flag, stored = tmp_path / "flag", tmp_path / "stored"
+    metadata = ResultRecordMetadata(storage_key=str(stored), serializer=PickleSerializer())
+    stored.write_bytes(ResultRecord.model_construct(metadata=metadata, result=Touch(flag)).serialize())
+    state = json.dumps({"type": "COMPLETED", "data": json.loads(metadata.model_dump_json())})
+    command = [sys.executable, "-c", STORED, state]
+    environment = os.environ | {"PHIFORGE_HOME": str(tmp_path)}
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+    assert not flag.exists()
+    assert "no flow of this project stores any" in done.stdout, done.stderr
 
 
 def test_a_stolen_token_gets_no_shell_of_mlflows_assistant(up, tmp_path):
