@@ -13,6 +13,7 @@ from itertools import islice
 from multiprocessing import get_context, parent_process
 from typing import Any, TypeVar
 
+from components.errors import StepError
 from components.params import EngineParams
 
 Item = TypeVar("Item")
@@ -88,6 +89,11 @@ def _close_to_strangers() -> None:
 def _map_ray(function: Callable[[Item], Result], items: list[Item], params: EngineParams) -> Iterator[Result]:
     if not params.ray_address:
         _close_to_strangers()
+    elif os.environ.get("RAY_ADDRESS") != params.ray_address:
+        raise StepError(
+            f"engine.ray_address: {params.ray_address} was given, and whoever runs that cluster can run "
+            "code on this machine; expected the address that RAY_ADDRESS holds; set it too where you start the run"
+        )
     import ray
 
     started_here = not ray.is_initialized()

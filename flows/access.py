@@ -10,11 +10,14 @@
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import hmac
 import json
 import os
 import secrets
+import socket
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,6 +114,7 @@ class Access:
         open_paths: paths that anyone on an allowed host may read, such as a health check.
         own_login: path below which the application checks the same credentials itself, in ways that HTTP Basic does
             not cover (Prefect's websockets carry them in their first message).
+        closed: parts of paths that nobody may call, whatever the credentials.
         readers: whether the credentials `reader:$PHIFORGE_READER_SECRET` are accepted too.
         stored: items for the browser's local storage, for pages that look for the credentials there themselves.
     """
@@ -124,6 +128,7 @@ class Access:
         origins: Iterable[str] = (),
         open_paths: Iterable[str] = (),
         own_login: str = "",
+        closed: Iterable[str] = (),
         readers: bool = False,
         stored: Mapping[str, str] = {},
     ) -> None:
@@ -132,7 +137,7 @@ class Access:
         self.origins = frozenset(origins) | {
             f"{scheme}://{host}" for host in self.hosts for scheme in ("http", "https")
         }
-        self.open_paths, self.own_login = frozenset(open_paths), own_login
+        self.open_paths, self.own_login, self.closed = frozenset(open_paths), own_login, tuple(closed)
         self.accepted = [auth]
         if readers and (secret := os.environ.get(READER_SECRET, "")):
             if len(secret) < MIN_SECRET:
@@ -190,6 +195,8 @@ class Access:
             return None
         if not role:
             return Refusal(401, "log in with the credentials that `make up` printed", challenge=True)
+        if any(part in path for part in self.closed):
+            return Refusal(403, "this part of the server is closed: it runs commands on this machine")
         return None
 
     def _lands(self, scope: Scope, headers: Mapping[str, list[str]]) -> bool:
@@ -239,11 +246,15 @@ def hosts_of(port: int) -> set[str]:
     return {f"127.0.0.1:{port}", f"localhost:{port}"} | added
 
 
-def serve(app: App, host: str, port: int) -> None:
-    """Run an ASGI application until this process is told to stop."""
+def serve(app: App, host: str, port: int, listening: int | None = None) -> None:
+    """Run an ASGI application until this process is told to stop.
+
+    Args:
+        listening: descriptor of a socket that listens already, which whoever started this process holds as well.
+    """
     import uvicorn
 
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
         host=host,
         port=port,
@@ -253,6 +264,11 @@ def serve(app: App, host: str, port: int) -> None:
         proxy_headers=False,
         timeout_graceful_shutdown=5,
     )
+    server = uvicorn.Server(config)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run(sockets=None if listening is None else [socket.socket(fileno=listening)])
+    if not server.started:
+        sys.exit(1)
 
 
 def _landing_page(stored: Mapping[str, str]) -> bytes:

@@ -27,6 +27,7 @@ from prefect import Task, flow, get_client, get_run_logger, task  # noqa: E402
 from prefect.artifacts import create_markdown_artifact, create_table_artifact  # noqa: E402
 from prefect.cache_policies import NO_CACHE  # noqa: E402
 from prefect.futures import PrefectFuture  # noqa: E402
+from prefect.results import ResultRecord  # noqa: E402
 from prefect.runtime import flow_run as this_flow_run  # noqa: E402
 from prefect.states import Cancelled, Completed, State  # noqa: E402
 from prefect.task_runners import ThreadPoolTaskRunner  # noqa: E402
@@ -43,6 +44,15 @@ from flows.lineage import Lineage, numbers  # noqa: E402
 from flows.locks import WaitStopped, exclusive  # noqa: E402
 from flows.stages import Outcome, StageFailed, StageRunner, StageStopped  # noqa: E402
 from flows.workspace import Workspace, experiment_exists, prune, refuse_edits, save_experiment, workspace  # noqa: E402
+
+
+def refuse_stored_result(*_: Any, **__: Any) -> Any:
+    """Stands for Prefect's loading of a stored result. No flow here stores one, and whoever may write a run's state to the
+    server may name any file there, which Prefect would unpickle."""
+    raise ValueError("the state of this run names a stored result; no flow of this project stores any")
+
+
+ResultRecord.deserialize = ResultRecord.deserialize_from_result_and_metadata = refuse_stored_result
 
 
 class PipelineFailed(Exception):

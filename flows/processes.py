@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -21,6 +22,15 @@ def guarded(module: str, *arguments: str, tree: bool = False) -> list[str]:
 def start(command: list[str], **options: Any) -> subprocess.Popen:
     """Start a command in a session of its own: a terminal's Ctrl-C reaches us alone, and we stop our children."""
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, **options)
+
+
+def start_server(command: list[str], held: socket.socket, **options: Any) -> subprocess.Popen:
+    """Start a command that serves on a socket of ours (`--fd`).
+
+    We keep it, so that nobody else can take the port before the server is up, or between its end and its next start, and
+    be handed the credentials in its place.
+    """
+    return start([*command, "--fd", str(held.fileno())], pass_fds=[held.fileno()], **options)
 
 
 def stop(process: subprocess.Popen, grace: float) -> None:

@@ -16,9 +16,7 @@ from flows.settings import state_folder
 
 def write(home: Path, flow_run_id: str, **facts: Any) -> None:
     """Note that this process works on a flow run."""
-    import psutil
-
-    record = {"pid": os.getpid(), "started": psutil.Process().create_time(), **facts}
+    record = this_process() | facts
     with atomic_file(_folder(home) / f"{flow_run_id}.json") as partial:
         partial.write_text(json.dumps(record), encoding="utf-8")
 
@@ -37,11 +35,19 @@ def all_of(home: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def lost(home: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Flow runs whose process is gone, and what their records say."""
     for flow_run_id, record in all_of(home):
-        if not _alive(record):
+        if not alive(record):
             yield flow_run_id, record
 
 
-def _alive(record: dict[str, Any]) -> bool:
+def this_process() -> dict[str, Any]:
+    """What tells this process from every other, before and after it."""
+    import psutil
+
+    return {"pid": os.getpid(), "started": psutil.Process().create_time()}
+
+
+def alive(record: dict[str, Any]) -> bool:
+    """Whether the process that wrote `this_process` into a record is still there."""
     import psutil
 
     try:

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from components.errors import StepError
 from flows import settings
@@ -62,9 +63,28 @@ def mlflow_app(auth: str, port: int) -> App:
     if artifacts:
         os.environ[constants.ARTIFACTS_DESTINATION_ENV_VAR] = artifacts
     handlers.initialize_backend_stores(backend, backend, root)
+    _keep_artifacts_in_their_place(handlers._get_tracking_store())
     from mlflow.server.fastapi_app import app
 
-    return Access(app, auth, hosts_of(port), open_paths=["/health"])
+    # MLflow's assistant gives a shell to whatever model its settings name; anyone with the credentials may set them.
+    return Access(app, auth, hosts_of(port), open_paths=["/health"], closed=["/mlflow/assistant/"])
+
+
+def _keep_artifacts_in_their_place(store: Any) -> None:
+    """Refuse experiments whose artifacts would lie elsewhere: the server writes uploads into whatever folder they name."""
+    from mlflow.exceptions import MlflowException
+
+    create = store.create_experiment
+
+    def create_here(name: str, artifact_location: str | None = None, *args: Any, **kwargs: Any) -> str:
+        if artifact_location:
+            raise MlflowException.invalid_parameter_value(
+                f"artifact_location: {artifact_location!r} was given; expected none, since this server keeps all "
+                "artifacts in one place; leave it out"
+            )
+        return create(name, None, *args, **kwargs)
+
+    store.create_experiment = create_here
 
 
 APPS: dict[str, Callable[[str, int], App]] = {"prefect": prefect_app, "mlflow": mlflow_app}
@@ -77,6 +97,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("server", choices=tuple(APPS), help="which server to run")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     parser.add_argument("--port", type=int, help="port to listen on (default: 4200 for Prefect, 5000 for MLflow)")
+    parser.add_argument("--fd", type=int, help="descriptor of a socket that listens already, inherited from the parent")
     arguments = parser.parse_args(argv)
     settings.configure(settings.project_root())
     port = arguments.port or PORTS[arguments.server]
@@ -84,7 +105,7 @@ def main(argv: list[str] | None = None) -> int:
         auth = given_auth(os.environ)
         if not auth:
             raise StepError(f"{arguments.server}: no credentials; set {AUTH} to `operator:SECRET`, or run `make up`")
-        serve(APPS[arguments.server](auth, port), arguments.host, port)
+        serve(APPS[arguments.server](auth, port), arguments.host, port, arguments.fd)
     except StepError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

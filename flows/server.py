@@ -16,10 +16,11 @@ import urllib.request
 from importlib.metadata import version
 from pathlib import Path
 from subprocess import STDOUT, Popen
+from typing import Any
 
 from components.errors import StepError
 from components.files import write_private
-from flows import processes
+from flows import processes, records
 from flows.access import AUTH, client_variables, new_auth
 from flows.locks import exclusive
 from flows.settings import IDLE_SERVICES, lock_file, log_file, state_folder
@@ -28,18 +29,22 @@ STARTUP_S = 180
 # A gentle end: Prefect writes the last states of tasks from a queue in memory.
 STOP_S = 15
 LOG_BYTES = 1_000_000  # an embedded server's log that is longer starts anew
+BACKLOG = 2048  # connections that wait for a server
 RESTARTS = 5  # of an embedded server that dies
 CLIENT_FILE = "prefect.toml"  # where Prefect's own commands look for their settings
 CLIENT_FILE_MARK = "# Written by `make up`, removed when it stops: where the server is and what opens it."
 
 
-def running_server(root: Path) -> dict[str, str] | None:
-    """`api` and `auth` of the server that this project's `make up` runs, if it answers."""
+def running_server(root: Path) -> dict[str, Any] | None:
+    """`api` and `auth` of the server that this project's `make up` runs, if it answers.
+
+    A `make up` that was killed leaves its note behind; whoever listens on its port by now is not handed the credentials.
+    """
     record = record_file(root)
     if not record.is_file():
         return None
     found = json.loads(record.read_text(encoding="utf-8"))
-    return found if "auth" in found and answers(f"{found['api']}/health") else None
+    return found if "pid" in found and records.alive(found) and answers(f"{found['api']}/health") else None
 
 
 def note_server(root: Path, api: str, auth: str) -> None:
@@ -47,7 +52,7 @@ def note_server(root: Path, api: str, auth: str) -> None:
 
     `prefect.toml` tells Prefect's own commands the same, when they are given in the project's folder.
     """
-    write_private(record_file(root), json.dumps({"api": api, "auth": auth}))
+    write_private(record_file(root), json.dumps({"api": api, "auth": auth} | records.this_process()))
     if not foreign_client_file(root):
         settings = f"[api]\nurl = {json.dumps(api)}\nauth_string = {json.dumps(auth)}\n"
         write_private(root / CLIENT_FILE, f"{CLIENT_FILE_MARK}\n{settings}")
@@ -90,7 +95,8 @@ class EmbeddedServer:
     """
 
     def __init__(self, root: Path) -> None:
-        self.port = free_port()
+        self.held = listen()
+        self.port = self.held.getsockname()[1]
         self.api = f"http://127.0.0.1:{self.port}/api"
         self.auth = new_auth()
         self.log = log_file(root, "embedded-server")
@@ -120,7 +126,7 @@ class EmbeddedServer:
         environment.pop("PREFECT_API_URL", None)
         command = processes.guarded("flows.serve", "prefect", "--port", str(self.port))
         with open(self.log, "a", encoding="utf-8") as log:
-            return processes.start(command, env=environment, stdout=log, stderr=STDOUT)
+            return processes.start_server(command, self.held, env=environment, stdout=log, stderr=STDOUT)
 
     def wait(self) -> None:
         """Return when the server answers, and keep it running from then on.
@@ -153,6 +159,7 @@ class EmbeddedServer:
         """End the server; it writes the last states of runs first."""
         self._stopping.set()
         processes.stop(self.process, STOP_S)
+        self.held.close()
 
 
 def answers(url: str, timeout: float = 2) -> bool:
@@ -166,6 +173,24 @@ def answers(url: str, timeout: float = 2) -> bool:
         return False
 
 
+def listen(port: int = 0) -> socket.socket:
+    """A listening socket on a port of 127.0.0.1, a free one for 0.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    held = socket.socket()
+    try:
+        if sys.platform != "win32":  # a port in TIME_WAIT is free for a server
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", port))
+        held.listen(BACKLOG)
+    except OSError:
+        held.close()
+        raise
+    return held
+
+
 def free_port() -> int:
     """A port of 127.0.0.1 that nothing listens on now."""
     with socket.socket() as probe:
@@ -175,13 +200,10 @@ def free_port() -> int:
 
 def port_taken(port: int) -> bool:
     """Whether something holds a port of 127.0.0.1."""
-    with socket.socket() as probe:
-        if sys.platform != "win32":  # a port in TIME_WAIT is free for a server
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return True
+    try:
+        listen(port).close()
+    except OSError:
+        return True
     return False
 
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import components  # noqa: F401 - sets the opt-outs of telemetry in this process and so in its children
+from components.addresses import is_web
 from components.files import STATE, private_directory
 from components.revision import LOCATION
 from components.tracking import given_uri
@@ -120,12 +121,11 @@ def configure(root: Path) -> None:
 
 def stage_environment(root: Path) -> dict[str, str]:
     """What a stage's process gets, beside what its run adds. It speaks to MLflow alone: what opens the other servers
-    stays with the flow."""
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("PREFECT_", "PHIFORGE_AUTH", "PHIFORGE_READER"))
-    }
+    stays with the flow, and what opens MLflow's too where its records are a file."""
+    closed = ["PREFECT_", "PHIFORGE_AUTH", "PHIFORGE_READER"]
+    if not is_web(mlflow_uri(root)):
+        closed += ["MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(tuple(closed))}
     for name in ("DVC_ROOT", "DVC_STAGE", *LOCATION, "PYTHONDONTWRITEBYTECODE"):
         environment.pop(name, None)  # of whatever started us, a git hook for one
     environment |= {"MLFLOW_TRACKING_URI": mlflow_uri(root), "PYTHONUNBUFFERED": "1"}

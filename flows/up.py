@@ -9,6 +9,7 @@ What each says lies in .phiforge/logs.
 import argparse
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from components.errors import StepError
 from flows import processes, settings
@@ -27,8 +29,8 @@ from flows.server import (
     foreign_client_file,
     forget_server,
     free_port,
+    listen,
     note_server,
-    port_taken,
     record_file,
 )
 
@@ -49,12 +51,20 @@ class Service:
     address: str = ""
     environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen | None = None
+    held: socket.socket | None = None  # what it serves on
 
     def start(self, root: Path, again: bool = False) -> None:
         with open(settings.log_file(root, self.name), "a" if again else "w", encoding="utf-8") as log:
-            self.process = processes.start(
-                self.command, cwd=root, env=os.environ | self.environment, stdout=log, stderr=subprocess.STDOUT
-            )
+            options: dict[str, Any] = {
+                "cwd": root,
+                "env": os.environ | self.environment,
+                "stdout": log,
+                "stderr": subprocess.STDOUT,
+            }
+            if self.held:
+                self.process = processes.start_server(self.command, self.held, **options)
+            else:
+                self.process = processes.start(self.command, **options)
 
     @property
     def dead(self) -> bool:
@@ -75,8 +85,8 @@ class Platform:
         self.services = {s.name: s for s in services(root, self.ports, self.api, self.auth, worker_limit)}
         self.asked_to_stop = threading.Event()
 
-    def check_ports(self) -> None:
-        """Refuse to start when a port is taken, asked for twice, or none.
+    def take_ports(self) -> None:
+        """Hold every port until the end. Refuse to start when a port is taken, asked for twice, or none.
 
         Raises:
             StepError: names each port, its service and the option that moves it.
@@ -88,10 +98,16 @@ class Platform:
         if len(set(self.ports.values())) < len(self.ports):
             said = ", ".join(f"--{name}-port {port}" for name, port in self.ports.items())
             raise StepError(f"two services cannot share a port: {said}; choose another for one of them")
-        taken = [f"{name}: port {port} of {HOST} is taken" for name, port in self.ports.items() if port_taken(port)]
+        taken = []
+        for name, port in self.ports.items():
+            try:
+                self.services[name].held = listen(port)
+            except OSError:
+                taken.append(name)
         if taken:
-            options = ", ".join(f"--{name}-port" for name, port in self.ports.items() if port_taken(port))
-            raise StepError("; ".join(taken) + f". Stop what uses it, or choose another with {options}")
+            said = "; ".join(f"{name}: port {self.ports[name]} of {HOST} is taken" for name in taken)
+            options = ", ".join(f"--{name}-port" for name in taken)
+            raise StepError(f"{said}. Stop what uses it, or choose another with {options}")
 
     def start(self) -> None:
         """Start everything and return when all are healthy.
@@ -150,6 +166,8 @@ class Platform:
             service = self.services.get(name)
             if service and service.process:
                 processes.stop(service.process, GENTLE_S.get(name, 5))
+            if service and service.held:
+                service.held.close()
 
     def _wait_for(self, name: str) -> None:
         service = self.services[name]
@@ -275,7 +293,7 @@ def main(argv: list[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: platform.asked_to_stop.set())
     try:
-        platform.check_ports()
+        platform.take_ports()
     except StepError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return 1

@@ -17,6 +17,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m ui.serve", description="The panel.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     parser.add_argument("--port", type=int, default=8501, help="port to listen on (default %(default)s)")
+    parser.add_argument("--fd", type=int, help="descriptor of a socket that listens already, inherited from the parent")
     arguments = parser.parse_args(argv)
     from streamlit.starlette import App
 
@@ -27,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
         app = access.Access(
             App(SCRIPT), auth, access.hosts_of(arguments.port), open_paths=["/_stcore/health"], readers=True
         )
-        access.serve(app, arguments.host, arguments.port)
+        access.serve(app, arguments.host, arguments.port, arguments.fd)
     except StepError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

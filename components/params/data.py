@@ -13,7 +13,10 @@ class EngineParams(Section):
 
     kind: Literal["serial", "threads", "processes", "ray"] = Field("processes", description="What runs the shards")
     workers: int = Field(0, ge=0, le=4096, description="Workers; 0 means one a core")
-    ray_address: str = Field("", description="Address of a Ray cluster; empty starts a local one")
+    ray_address: str = Field(
+        "",
+        description="Address of a Ray cluster, which the variable RAY_ADDRESS must hold too; empty starts a local one",
+    )
 
 
 class Source(Section):

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from components.engine import map_shards
+from components.errors import StepError
 from components.params import EngineParams
 
 
@@ -97,6 +98,19 @@ def test_a_local_ray_cluster_asks_for_its_token() -> None:
 def test_the_exception_of_a_worker_is_raised(kind: str) -> None:
     with pytest.raises(ValueError, match=r"negative|not defined"):
         list(map_shards(math.factorial, [3, -1, 2], EngineParams(kind=kind, workers=2)))
+
+
+def test_a_ray_cluster_that_only_a_parameter_names_is_not_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What its workers answer is unpickled here, so it may run code here."""
+    monkeypatch.setitem(sys.modules, "ray", None)  # importing it fails
+    engine = EngineParams(kind="ray", ray_address="ray://evil.example:10001")
+    for held in ("", "ray://mine.example:10001"):
+        monkeypatch.setenv("RAY_ADDRESS", held)
+        with pytest.raises(StepError, match="RAY_ADDRESS"):
+            list(map_shards(math.factorial, [1, 2], engine))
+    monkeypatch.setenv("RAY_ADDRESS", engine.ray_address)
+    with pytest.raises(ImportError):
+        list(map_shards(math.factorial, [1, 2], engine))
 
 
 def test_nothing_to_do() -> None:

@@ -110,6 +110,12 @@ def test_an_application_that_checks_by_itself_does_so_below_its_path_only():
     assert status([("host", HOST), ("origin", "http://evil")], path="/api/x", own_login="/api") == 403
 
 
+def test_a_closed_part_is_closed_to_the_operator_too():
+    closed = {"closed": ["/mlflow/assistant/"]}
+    assert status([("host", HOST), HEADER], path="/ajax-api/3.0/mlflow/assistant/config", **closed) == 403
+    assert status([("host", HOST), HEADER], path="/ajax-api/3.0/mlflow/server-info", **closed) == 200
+
+
 def test_a_reader_passes_only_where_readers_are_known(monkeypatch):
     reader = ("authorization", "Basic " + access.basic("reader:only-for-looking-at-it"))
     monkeypatch.setenv(access.READER_SECRET, "only-for-looking-at-it")

@@ -5,6 +5,7 @@ One platform for all tests of this file, as `make up` starts it, on the toy proj
 
 import http.server
 import json
+import os
 import shutil
 import signal
 import socket
@@ -239,6 +240,74 @@ def test_a_stolen_token_brings_no_code(up, tmp_path):
     assert state["type"] == "CRASHED"
     assert "not a flow of this project" in state["message"]
     assert not flag.exists()
+
+
+class Touch:
+    """Leaves a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return Path.touch, (self.path,)
+
+
+STORED = """
+import sys
+from flows import pipeline
+from prefect.client.schemas.objects import State
+state = State.model_validate_json(sys.argv[1])
+try:
+    state.result()
+except ValueError as error:
+    print(error)
+"""
+
+
+def test_a_stolen_token_has_no_file_unpickled(tmp_path):
+    """A run's state may name a stored result; the process of a run that is told that it has ended would load it."""
+    from prefect.results import ResultRecord, ResultRecordMetadata
+    from prefect.serializers import PickleSerializer
+
+    flag, stored = tmp_path / "flag", tmp_path / "stored"
+    metadata = ResultRecordMetadata(storage_key=str(stored), serializer=PickleSerializer())
+    stored.write_bytes(ResultRecord.model_construct(metadata=metadata, result=Touch(flag)).serialize())
+    state = json.dumps({"type": "COMPLETED", "data": json.loads(metadata.model_dump_json())})
+    command = [sys.executable, "-c", STORED, state]
+    environment = os.environ | {"PHIFORGE_HOME": str(tmp_path)}
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+    assert not flag.exists()
+    assert "no flow of this project stores any" in done.stdout, done.stderr
+
+
+def test_a_stolen_token_gets_no_shell_of_mlflows_assistant(up, tmp_path):
+    """Its settings name a model's address, a folder and full access, and its model then runs commands."""
+    name, _, secret = up.auth.partition(":")
+    evil = {"selected": True, "model": "x", "base_url": "http://127.0.0.1:9", "permissions": {"full_access": True}}
+    wanted = {"providers": {"ollama": evil}, "projects": {"0": {"type": "local", "location": str(tmp_path)}}}
+    with httpx.Client(base_url=up.url("mlflow", "/ajax-api/3.0/mlflow/assistant"), auth=(name, secret)) as client:
+        for reply in (
+            client.put("/config", json=wanted),
+            client.post("/message", json={"message": "x"}),
+            client.get("/sessions/x/stream"),
+            client.post("/skills/install", json={"type": "custom", "custom_path": str(tmp_path)}),
+        ):
+            assert (reply.status_code, "closed" in reply.text) == (403, True), reply.text
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_stolen_token_writes_no_file_elsewhere(up, tmp_path):
+    """MLflow's server writes uploads below the location of their experiment."""
+    name, _, secret = up.auth.partition(":")
+    with httpx.Client(base_url=up.url("mlflow", "/api/2.0/mlflow"), auth=(name, secret), timeout=30) as client:
+        for field in ("artifact_location", "artifactLocation"):
+            for place in (str(tmp_path), tmp_path.as_uri(), "s3://bucket/x"):
+                reply = client.post("/experiments/create", json={"name": f"evil {field} {place}", field: place})
+                assert reply.status_code == 400, reply.text
+                assert "leave it out" in reply.text
+        made = client.post("/experiments/create", json={"name": "good"}).raise_for_status().json()["experiment_id"]
+        run = client.post("/runs/create", json={"experiment_id": made}).raise_for_status().json()["run"]["info"]
+    assert run["artifact_uri"].startswith((up.root / "mlartifacts").as_uri())
 
 
 ATTACK = """<!doctype html><title>attack</title><body><script>

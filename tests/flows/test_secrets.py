@@ -26,7 +26,7 @@ import pytest
 from components.addresses import without_secrets
 from components.documents import read_documents
 from components.tracking import tracking_uri
-from flows import settings
+from flows import access, settings
 from flows.client import Records
 from flows.screen import next_steps
 from tests.components.conftest import Served
@@ -322,6 +322,15 @@ def test_a_stage_gets_nothing_of_prefect(project: Path, monkeypatch: pytest.Monk
     environment = settings.stage_environment(project)
     assert not [name for name in environment if name.startswith("PREFECT_")]
     assert secret("prefect") not in environment.values()
+
+
+def test_a_stage_gets_the_credentials_only_where_it_speaks_to_a_server(project: Path, monkeypatch) -> None:
+    """They open Prefect's server as well; records in a file need none."""
+    for name, value in access.client_variables("operator:correct-horse-battery-staple").items():
+        monkeypatch.setenv(name, value)
+    assert "correct-horse-battery-staple" not in str(settings.stage_environment(project))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+    assert settings.stage_environment(project)["MLFLOW_TRACKING_PASSWORD"] == "correct-horse-battery-staple"
 
 
 def test_the_state_folder_is_closed_to_others(project: Path) -> None:

@@ -40,6 +40,7 @@ def lose_a_node():
 
 curated("serial", EngineParams(kind="serial"))
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+os.environ["RAY_ADDRESS"] = cluster.address
 lost = cluster.add_node(num_cpus=1)
 thread = threading.Thread(target=lose_a_node, daemon=True)
 thread.start()
