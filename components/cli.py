@@ -23,6 +23,7 @@ from components.addresses import without_secrets
 from components.errors import MESSAGE, Diverged, StepError, clipped, is_panic
 from components.files import not_a_file, write_json
 from components.params import PARAMS_FILE, Params, load_params
+from components.terminal import printable, printable_text
 from components.tracking import Tracker, track
 
 ANYTHING = "*"  # held by an output folder that is added to, not replaced
@@ -111,7 +112,7 @@ def execute(command: Command, arguments: argparse.Namespace) -> int:
             _say_failed(command, f"no room on the disk{place}: {error.strerror}; make room and start again")
             return 1
         text = "".join(traceback.format_exception(error))
-        print(clipped(without_secrets(text), TRACEBACK), file=sys.stderr)
+        print(printable_text(clipped(without_secrets(text), TRACEBACK)), file=sys.stderr)
         _say_failed(command, f"{type(error).__name__}: {error}")
         return 1
     print(f"{command.step}: done in {seconds:.1f} s", flush=True)
@@ -119,8 +120,8 @@ def execute(command: Command, arguments: argparse.Namespace) -> int:
 
 
 def _say_failed(command: Command, reason: str) -> None:
-    """One line, whatever a library put into its message."""
-    said = " ".join(clipped(without_secrets(reason), MESSAGE).split())
+    """One line, whatever a library put into its message, in which a name of somebody else's file steers no terminal."""
+    said = printable(" ".join(clipped(without_secrets(reason), MESSAGE).split()))
     print(f"error: {command.step}: {said}", file=sys.stderr, flush=True)
 
 

@@ -64,6 +64,7 @@ def copy_tokenizer(source: Path, target: Path) -> None:
 def safe_settings(values: Mapping[str, Any], keys: frozenset[str] = SETTINGS) -> dict[str, Any]:
     """The settings of a tokenizer that name no code."""
     kept = {key: value for key, value in values.items() if key in keys}
-    if kept.get("tokenizer_class") not in CLASSES:
+    named = kept.get("tokenizer_class")
+    if not isinstance(named, str) or named not in CLASSES:
         kept.pop("tokenizer_class", None)  # PreTrainedTokenizerFast, the default, reads tokenizer.json as it stands
     return kept

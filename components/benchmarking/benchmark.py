@@ -21,6 +21,7 @@ from components.benchmarking.suites import EXAM, Suite, Task, plan, told
 from components.errors import StepError
 from components.files import atomic_directory, sha256_file, write_json
 from components.params import BenchmarkingParams
+from components.terminal import printable
 from components.tracking import project_home, weights_sha256
 
 if TYPE_CHECKING:
@@ -285,7 +286,7 @@ def _protocol(task: Task, found: Asked) -> dict[str, Any]:
 
 
 def _warn(text: str) -> None:
-    print(f"warning: benchmarking: {' '.join(text.split())}", file=sys.stderr, flush=True)
+    print(f"warning: benchmarking: {printable(' '.join(text.split()))}", file=sys.stderr, flush=True)
 
 
 def _report(scorer: "ChoiceScorer", suite: Suite, asked: Mapping[str, Asked]) -> None:
@@ -316,7 +317,10 @@ def _show(suite: Suite, scores: Mapping[str, Any]) -> None:
         found = scores["benchmarks"][name].get(metric)
         if found:
             error = "" if found["stderr"] is None else f" +- {found['stderr']:.4f}"
-            print(f"benchmarking: {name}: {metric} {found['value']:.4f}{error}, n {found['n']}", flush=True)
+            print(
+                f"benchmarking: {printable(f'{name}: {metric}')} {found['value']:.4f}{error}, n {found['n']}",
+                flush=True,
+            )
 
 
 def summarise(suite: str, scores: Mapping[str, Any]) -> dict[str, Any]:

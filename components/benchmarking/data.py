@@ -11,8 +11,8 @@ from components.benchmarks.data import Place, Rows
 
 
 def sample(rows: Sequence[dict[str, Any]], above: int, count: int, seed: int) -> Rows:
-    """`count` rows drawn without replacement where there are more than `above`, by Python's generator, as OLMES does it."""
-    return random.Random(seed).sample(list(rows), count) if len(rows) > above else list(rows)
+    """At most `count` rows drawn without replacement where there are more than `above`, by Python's generator, as OLMES does it."""
+    return random.Random(seed).sample(list(rows), min(count, len(rows))) if len(rows) > above else list(rows)
 
 
 def spread(rows: Sequence[dict[str, Any]], field: str, count: int) -> Rows:

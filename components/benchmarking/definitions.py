@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from components.confined import inside
-from components.errors import StepError
+from components.errors import StepError, short
 
 FIELDS = frozenset(
     {
@@ -33,6 +33,7 @@ FIELDS = frozenset(
         "metadata",
     }
 )
+MOST_REPEATS = 1_000  # completions of one example, each of which is a request of its own
 CLEARED = ("process_docs", "process_results")  # functions of a definition, which a suite may take away with null
 EXAMPLES = ("sampler", "split", "samples", "fewshot_indices")  # of fewshot_config, with the fields of the prompt
 
@@ -51,7 +52,7 @@ def read_definition(name: str, programs: bool) -> dict[str, Any]:
     from lm_eval.tasks._yaml_loader import load_yaml
 
     path = inside(tasks_folder(), name, "the suite's definition")
-    if not path.is_file():
+    if not path.is_file() or path.suffix != ".yaml":  # programs and notes lie there as well
         raise StepError(f"lm-eval {_version()} has no task definition {name!r}")
     config = load_yaml(path, resolve_func=False)
     if not programs:
@@ -84,7 +85,7 @@ def check_changes(config: Mapping[str, Any], origin: str) -> None:
     """Hold what a suite states itself against what it may.
 
     Raises:
-        StepError: a field that is unknown or loads something.
+        StepError: a field that is unknown or loads something, or too many repeats.
     """
     for name, value in config.items():
         if name in FIELDS or (name in CLEARED and value is None):
@@ -94,6 +95,11 @@ def check_changes(config: Mapping[str, Any], origin: str) -> None:
         nearest = difflib.get_close_matches(name, FIELDS, n=1)
         hint = f"; did you mean {nearest[0]!r}?" if nearest else f"; expected some of {', '.join(sorted(FIELDS))}"
         raise StepError(f"{origin}: its configuration has the field {name!r}, which a suite cannot set{hint}")
+    repeats = config.get("repeats", 1)
+    if not isinstance(repeats, int) or not 1 <= repeats <= MOST_REPEATS:
+        raise StepError(
+            f"{origin}: config.repeats is {short(repeats)}; expected a whole number from 1 to {MOST_REPEATS:,}"
+        )
     examples = config.get("fewshot_config") or {}
     if not isinstance(examples, Mapping):
         raise StepError(f"{origin}: fewshot_config is a {type(examples).__name__}; expected an object")

@@ -6,6 +6,7 @@ alone: a redirect is an answer that is no use.
 
 import asyncio
 import json
+import math
 import os
 import ssl
 import time
@@ -20,11 +21,13 @@ import aiohttp
 
 from components.addresses import HIDDEN, without_secrets
 from components.endpoint.request import Fault, Halt, Reply, Request
-from components.errors import StepError
+from components.errors import StepError, shortened
 
 PROBES = (0.0, 0.5, 1.5, 3.0)  # seconds before each look whether the endpoint is there
 CONNECT = 10.0  # seconds
 LARGEST = 32 << 20  # bytes of one reply
+MOST_TOKENS = 1 << 32  # that one reply may claim to have used: sums of such counts still fit into the store
+LONGEST_WAIT = 3600.0  # seconds that a reply may ask to wait
 NOT_IN_BODY = ("endpoint", "teacher", "structured")  # parameters of a request that are not fields of its body
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
@@ -127,7 +130,7 @@ class OpenAIEndpoint:
                 timeout = aiohttp.ClientTimeout(total=CONNECT)
                 async with self._session.get(f"{self.base}/models", timeout=timeout, allow_redirects=False) as got:
                     raw = await _read(got)
-            except (aiohttp.ClientError, aiohttp.InvalidURL, TimeoutError, OSError) as error:
+            except (Fault, aiohttp.ClientError, aiohttp.InvalidURL, TimeoutError, OSError) as error:
                 last = error
                 continue
             if got.status in (401, 403):
@@ -223,7 +226,7 @@ def _message(raw: bytes) -> str:
     try:
         error = json.loads(raw)["error"]
         text = f"{error.get('message', '')} {error.get('code') or ''}" if isinstance(error, dict) else str(error)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         pass
     return " ".join(text.split())
 
@@ -241,31 +244,41 @@ def _reply(raw: bytes) -> Reply:
         usage = values.get("usage") or {}
         if not isinstance(text, str):
             raise TypeError("content is no text")
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        model, finish_reason = _name(values.get("model")), _name(choice.get("finish_reason")) or "stop"
+        f"{text}{model}{finish_reason}".encode()  # half of a surrogate pair is valid JSON, but cannot be kept
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
         raise Fault("malformed", f"the reply is no completion ({type(error).__name__}: {error})") from error
     return Reply(
         text=text,
-        model=str(values.get("model") or ""),
-        finish_reason=str(choice.get("finish_reason") or "stop"),
+        model=model,
+        finish_reason=finish_reason,
         prompt_tokens=_count(usage, "prompt_tokens"),
         completion_tokens=_count(usage, "completion_tokens"),
     )
 
 
+def _name(value: Any) -> str:
+    """A name that an endpoint gives, in one line; empty where it gives none."""
+    return shortened(value) if isinstance(value, str) else ""
+
+
 def _count(usage: Any, name: str) -> int | None:
+    """A count of tokens; None where the endpoint gives none that a reply can have used."""
     value = usage.get(name) if isinstance(usage, dict) else None
-    return value if isinstance(value, int) and value >= 0 else None
+    return value if isinstance(value, int) and 0 <= value <= MOST_TOKENS else None
 
 
 def retry_after(value: str | None, now: float) -> float | None:
-    """Seconds that a Retry-After header asks to wait: a number, or a date; None if it says nothing readable."""
+    """Seconds that a Retry-After header asks to wait, at most LONGEST_WAIT: a number, or a date; None if it says nothing
+    readable.
+    """
     if not value:
         return None
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
     except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
-    except (TypeError, ValueError):
-        return None
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - now
+        except (TypeError, ValueError, OverflowError):
+            return None
+    return None if math.isnan(seconds) else min(max(0.0, seconds), LONGEST_WAIT)

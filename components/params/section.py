@@ -11,6 +11,8 @@ from components.addresses import refuse_secrets
 PositiveInt = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
+# Secrets of other systems and of this one, which a parameter file from somebody else could have sent to its own endpoint.
+_OF_OTHERS = re.compile(r"(?:AWS|MLFLOW|PREFECT|RAY)_\w*|PHIFORGE_(?:AUTH|AUTH_FILE|READER_SECRET)")
 
 
 def _is_variable(name: str) -> str:
@@ -19,6 +21,11 @@ def _is_variable(name: str) -> str:
         raise ValueError(
             "is not the name of an environment variable; expected capitals, digits and underscores, such as MY_KEY: put "
             "the secret into a variable and give the variable's name"
+        )
+    if _OF_OTHERS.fullmatch(name):
+        raise ValueError(
+            f"names {name}, which holds a secret of another system; expected a variable that was set for this address alone, "
+            "such as MY_KEY"
         )
     return name
 

@@ -14,6 +14,7 @@ LLAMA_CPP_SPLITS = {
 }
 FOLDER = "FOLDER"  # stands for the exported folder in a card, which knows no path
 GGUF, MODELFILE = "model.gguf", "Modelfile"  # the converted model beside it, and what Ollama reads
+MOST = 1e100  # a larger figure of a lineage is a slip or an attack, and too large for a float if it is whole
 SHAPE = (
     ("blocks", "num_hidden_layers"),
     ("width", "hidden_size"),
@@ -115,7 +116,7 @@ def _stage(lineage: Mapping[str, Any]) -> str:
         ("validation_loss", "validation loss {:.4f} nats a token"),
         ("seed", "seed {}"),
     ):
-        if isinstance(value := lineage.get(key), int | float):
+        if isinstance(value := lineage.get(key), int | float) and abs(value) < MOST:
             facts.append(words.format(value))
     start = "a checkpoint" if lineage.get("initial") else "random weights"
     return f"trained from {start}" + (f": {', '.join(facts)}" if facts else "")

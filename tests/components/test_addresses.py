@@ -134,6 +134,22 @@ def test_a_parameter_that_holds_a_secret_is_refused_unquoted(values: dict[str, A
     assert SECRET not in str(said.value)
 
 
+@pytest.mark.parametrize(
+    "name", ["AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_PASSWORD", "PREFECT_API_AUTH_STRING", "PHIFORGE_AUTH"]
+)
+@pytest.mark.parametrize(
+    "values",
+    [
+        lambda name: {"synthesis": {"teacher": {"api_key_env": name}}},
+        lambda name: {"curation": {"education": {"endpoint": {"api_key_env": name}}}},
+        lambda name: {"ingestion": {"sources": [{"path": "https://host/a", "url_env": name}]}},
+    ],
+)
+def test_no_endpoint_is_sent_the_secret_of_another_system(values: Any, name: str) -> None:
+    with pytest.raises(StepError, match=f"names {name}, which holds a secret of another system"):
+        check_params(values(name))
+
+
 def test_the_refusal_names_the_way_that_there_is() -> None:
     with pytest.raises(StepError, match=r"sources\.0\.path: .* name an environment variable that holds it in url_env"):
         check_params(REFUSED["password of a source"])

@@ -117,6 +117,17 @@ def test_a_message_of_several_lines_still_ends_in_one(tmp_path: Path, capsys) ->
     assert capsys.readouterr().err.splitlines()[-1] == "error: demo: ValueError: first second"
 
 
+@pytest.mark.parametrize("kind", [StepError, ValueError])
+def test_no_message_steers_a_terminal(tmp_path: Path, capsys, kind: type[Exception]) -> None:
+    def work(*_: Any) -> dict[str, Any]:
+        raise kind("\x1b]0;title\x07\x1b[31m \u202egpj.txt, \u6f22")
+
+    assert call(work, tmp_path) == 1
+    said = capsys.readouterr().err
+    assert r"\x1b]0;title\x07\x1b[31m \u202egpj.txt, \u6f22".replace(r"\u6f22", "\u6f22") in said
+    assert not {"\x1b", "\x07", "\u202e"} & set(said)
+
+
 @pytest.mark.parametrize("output", [".", "..", "holds the input"])
 def test_an_output_never_replaces_what_the_run_needs(tmp_path: Path, monkeypatch, capsys, output: str) -> None:
     work = tmp_path / "work"

@@ -53,6 +53,13 @@ def test_a_class_of_transformers_that_reads_the_same_file_stays(source: Path, tm
     assert json.loads((tmp_path / "target" / CONFIG).read_text()) == {"tokenizer_class": "CodeGenTokenizer"}
 
 
+@pytest.mark.parametrize("named", [["CodeGenTokenizer"], {"CodeGenTokenizer": 1}, 5, None])
+def test_a_class_that_is_no_name_stays_behind(source: Path, tmp_path: Path, named: object) -> None:
+    (source / CONFIG).write_text(json.dumps({"tokenizer_class": named}))
+    copy_tokenizer(source, tmp_path / "target")
+    assert json.loads((tmp_path / "target" / CONFIG).read_text()) == {}
+
+
 @pytest.mark.parametrize("name", [*AS_THEY_ARE, CONFIG, "special_tokens_map.json"])
 def test_a_link_that_leads_elsewhere_is_refused(source: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / "secret").write_text('{"password": "x"}')

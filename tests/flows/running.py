@@ -20,6 +20,18 @@ from flows.server import free_port
 REPOSITORY = Path(__file__).parents[2]
 
 
+class Patient(httpx.HTTPTransport):
+    """Asks again where the server's database is busy, as Prefect's own client does."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        for pause in (1, 2, 4, 8, 16):
+            if (response := super().handle_request(request)).status_code != 503:
+                return response
+            response.close()
+            time.sleep(pause)
+        return super().handle_request(request)
+
+
 @dataclass
 class Up:
     """A running platform."""
@@ -36,7 +48,8 @@ class Up:
     def operator(self) -> httpx.Client:
         """A client of Prefect's API with the credentials."""
         name, _, secret = self.auth.partition(":")
-        return httpx.Client(base_url=self.url("prefect", "/api"), auth=(name, secret), timeout=30)
+        transport = Patient()
+        return httpx.Client(base_url=self.url("prefect", "/api"), auth=(name, secret), timeout=30, transport=transport)
 
     def deployment(self, name: str = "pipeline/local") -> str:
         with self.operator() as client:

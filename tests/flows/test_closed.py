@@ -81,7 +81,18 @@ def routes(up: Any) -> Iterator[tuple[str, str, str]]:
 def contents(up: Any) -> dict[str, int]:
     """How many rows each table of the databases holds, but for those that the services write by themselves."""
     counts = {}
-    busy = {"work_pool", "work_queue", "worker", "events", "event_resources", "automation_bucket", "deployment"}
+    busy = {
+        "log",
+        "flow_run_state",
+        "task_run_state",
+        "work_pool",
+        "work_queue",
+        "worker",
+        "events",
+        "event_resources",
+        "automation_bucket",
+        "deployment",
+    }
     for file in (up.root / ".phiforge" / "prefect" / "prefect.db", up.root / "mlflow.db"):
         with closing(sqlite3.connect(file, timeout=30)) as db:
             names = [row[0] for row in db.execute("select name from sqlite_master where type = 'table'")]

@@ -167,6 +167,7 @@ def test_small_parts():
     rows = [{"i": i, "label": "ab"[i % 3 == 0]} for i in range(12)]
     assert sample(rows, 12, 3, 1) == rows
     assert len(sample(rows, 11, 3, 1)) == 3
+    assert len(sample(rows, 0, 10**12, 1)) == 12
     assert sample(rows, 11, 3, 1) == sample(rows, 11, 3, 1)
     assert [row["i"] for row in spread(rows, "label", 2)] == [0, 1, 6, 7]
     assert spread(rows, "label", 0) == rows
@@ -302,6 +303,13 @@ def test_a_definition_is_one_that_lm_eval_ships(folder, evil, tmp_path, definiti
         plan(path, Place(folder))
 
 
+@pytest.mark.parametrize("definition", ["ifeval/utils.py", "ifeval/README.md"])
+def test_a_program_or_a_page_is_no_definition(folder, tmp_path, definition):
+    path = suite(tmp_path / "mine.yaml", mine=own(definition=definition))
+    with pytest.raises(StepError, match=f"has no task definition '{definition}'"):
+        plan(path, Place(folder))
+
+
 @pytest.mark.parametrize("definition", ["humaneval/humaneval.yaml", "cruxeval/cruxeval_input.yaml"])
 def test_a_definition_that_runs_answers_as_programs_is_left_to_the_sandbox(folder, tmp_path, definition):
     path = suite(tmp_path / "mine.yaml", mine=own(definition=definition))
@@ -337,6 +345,8 @@ def test_a_suite_has_plain_values_only(folder, evil, tag):
         ({"metric_list": [{"metric": "acc", "hf_evaluate": True}]}, "is not one of lm-eval's own"),
         ({"metric_list": [{"metric": ["acc"]}]}, "is not one of lm-eval's own"),
         ({"metric_list": ["acc"]}, "metric_list holds a str"),
+        ({"repeats": 100_000_000}, "config.repeats is 100000000; expected a whole number from 1 to 1,000"),
+        ({"repeats": -1}, "config.repeats is -1"),
         ({"filter_list": [{"name": "x", "filter": [{"function": "evil.f"}]}]}, "cannot be asked|needs a field"),
         (
             {"filter_list": [{"name": "x", "filter": [{"function": "custom", "filter_fn": "evil.f"}]}]},

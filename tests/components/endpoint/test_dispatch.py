@@ -165,10 +165,66 @@ def test_without_usage_nothing_is_guessed(serve, tmp_path):
         ("soon", None),
         ("Thu, 01 Jan 1970 00:01:40 GMT", 90.0),
         ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
+        ("86400", 3600.0),
+        ("inf", 3600.0),
+        ("1e300", 3600.0),
+        ("nan", None),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 3600.0),
     ],
 )
 def test_retry_after_is_a_number_or_a_date(header, seconds):
     assert retry_after(header, now=10.0) == seconds
+
+
+ANSWER = '{"choices": [{"message": {"content": "# %s"}}], "model": "%s", "usage": %s}'
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "fault"),
+    [
+        (200, "[" * 200_000, "malformed"),
+        (500, "[" * 200_000, "server_error"),
+        (200, ANSWER % (r"\ud800", "m", "{}"), "malformed"),
+        (200, ANSWER % ("text", r"\ud800", "{}"), "malformed"),
+        (200, ANSWER % ("text", "m", '{"prompt_tokens": 1e30, "completion_tokens": 1}'), ""),
+        (200, ANSWER % ("text", "m", f'{{"prompt_tokens": {10**30}, "completion_tokens": {9 * 10**18}}}'), ""),
+        (200, ANSWER % ("text", "m" * 100_000, "{}"), ""),
+    ],
+)
+def test_a_hostile_answer_ends_no_run(serve, tmp_path, monkeypatch, status, body, fault):
+    served = serve()
+    complete, hostile = served.endpoint._complete, iter([body] * 2)
+
+    async def answer(asked, writer):
+        if (raw := next(hostile, None)) is None:
+            return await complete(asked, writer)
+        writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: {len(raw)}\r\n\r\n{raw}".encode())
+        await writer.drain()
+        return True
+
+    monkeypatch.setattr(served.endpoint, "_complete", answer)
+    asked = requests(5)
+    tally, spent = dispatch(served.url, tmp_path, asked, prices=(1.0, 1.0))
+    assert tally.answered == 5
+    assert dict(tally.faults) == ({fault: 2} if fault else {})
+    assert spent.unknown == (0 if fault else 2)
+    with Store(tmp_path / "s.sqlite") as store:
+        assert all(len(store.get(request.key).model) < 1_000 for request in asked)
+
+
+@pytest.mark.parametrize("body", ["[" * 200_000, "a" * (33 << 20)])
+def test_a_hostile_list_of_models_is_one_sentence(serve, tmp_path, monkeypatch, body):
+    served = serve()
+
+    async def answer(head, _, writer):
+        writer.write(f"HTTP/1.1 401 X\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+        await writer.drain()
+        return True
+
+    monkeypatch.setattr(served.endpoint, "_handle", answer)
+    monkeypatch.setattr("components.endpoint.openai.PROBES", (0.0,))
+    with pytest.raises(StepError, match=r"answers status 401|a reply of over 32 MB"):
+        dispatch(served.url, tmp_path, requests(1))
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,11 @@ def test_a_checkpoint_without_a_lineage_has_an_honest_card(lively, tokenizer_dir
     assert "feed-forward width to be 4 times the width; here it is 160 for 64" in card
 
 
+def test_a_figure_that_no_run_can_have_stays_out_of_the_card() -> None:
+    huge = {key: 10**400 for key in ("training_tokens", "steps", "flops", "validation_loss", "seed")}
+    assert "- trained from random weights\n" in model_card(TINY, huge, None, "float32", None)
+
+
 @pytest.mark.parametrize(
     "lineage",
     [
