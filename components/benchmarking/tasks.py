@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from components.benchmarking import squad
 from components.benchmarking.definitions import check_metrics
 from components.benchmarking.suites import Task
+from components.benchmarking.time_limit import bounded
 from components.errors import StepError
 from components.templates import render_prompt
 
@@ -56,7 +57,11 @@ def _build(task: Task, judge: "Judge | None") -> Any:
     with explained(task):
         held = {split: Dataset.from_list(rows) for split, rows in splits.items()}
         config |= {"task": task.name, "test_split": task.asked, "custom_dataset": lambda **_: held}
-        return ConfigurableTask(config=config)
+        built = ConfigurableTask(config=config)
+    if task.kind not in ("code", "squad"):  # whose patterns are ours
+        built.apply_filters = bounded(built.apply_filters, f"task {task.name!r}: its filters")
+        built.process_results = bounded(built.process_results, f"task {task.name!r}: its metrics")
+    return built
 
 
 def configured(task: Task, judge: "Judge | None" = None) -> tuple[dict[str, Any], dict[str, Any]]:
