@@ -129,7 +129,7 @@ def read_notes(paths: Sequence[Path]) -> tuple[tuple[str, str], ...]:
     """What the summaries of earlier steps warn of: step, named after its file, and warning.
 
     Raises:
-        StepError: missing or not JSON, or its warnings are no list of texts.
+        StepError: missing, not JSON, or its warnings are not a list of texts.
     """
     notes = []
     for path in paths:

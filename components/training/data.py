@@ -274,7 +274,7 @@ class HeldOutLoss:
 
     @property
     def stderr(self) -> float | None:
-        """Standard error of the loss, in nats a token; None where there is a single sequence."""
+        """Standard error of the loss, in nats per token; None where there is a single sequence."""
         return ratio(self.nats.sum(axis=1), self._tokens.sum(axis=1)).stderr
 
     @property
@@ -283,7 +283,7 @@ class HeldOutLoss:
         return float(self.nats.sum() / math.log(2) / self.held_out.bytes.sum())
 
     def by_kind(self) -> dict[str, dict[str, float]]:
-        """Tokens, nats a token with their standard error, and bits a byte of each kind."""
+        """Tokens, nats per token with their standard error, and bits per byte of each kind."""
         rows = zip(self.held_out.kinds, self.nats.T, self._tokens.T, self.held_out.bytes, strict=True)
         return {
             kind: {

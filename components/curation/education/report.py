@@ -59,7 +59,7 @@ class Report:
         return {kind: asdict(report) for kind, report in self.kinds.items()}
 
     def unreliable(self, kinds: Iterable[str], params: EducationParams) -> dict[str, str]:
-        """Of these kinds those whose values nobody should drop documents by, and why.
+        """Those of these kinds whose values are not reliable enough to drop documents by, and why.
 
         A kind needs a model of its own, so 30 held-out documents or more, that meets its annotator. F1 is held where 5 or more
         of them are on either side of the threshold.

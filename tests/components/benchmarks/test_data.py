@@ -1,4 +1,4 @@
-"""Rows of a benchmark's file: what is no row, and what is no file of a benchmark at all, is refused in a line."""
+"""Rows of a benchmark's file: what is not a row, or not a benchmark file at all, is refused in a line."""
 
 import gzip
 import json
