@@ -16,7 +16,10 @@ from flows import audit
 REPOSITORY = Path(__file__).parents[2]
 HASH = "sha256:" + "0" * 64
 # Stands for a tool: writes an answer, unless it is empty, to its --output or --output-file, and exits with a status.
-TOOL = """#!{python}
+# A first line that names Python itself could hold no blank.
+TOOL = """#!/bin/sh
+'''exec' "{python}" "$0" "$@"
+' '''
 import sys
 if {answer!r}:
     place = next(i for i, part in enumerate(sys.argv) if part in ("--output", "--output-file"))

@@ -11,7 +11,7 @@ import pytest
 
 OPERATOR = "operator:correct-horse-battery-staple"
 READER = "reader:only-for-looking-at-it"
-LOCAL = re.compile(r"(https?|wss?)://(127\.0\.0\.1|localhost)[:/]|(data|blob|about):")
+LOCAL = re.compile(r"(https?|wss?)://([^/@]+@)?(127\.0\.0\.1|localhost)[:/]|(data|blob|about):")
 
 
 @pytest.fixture(scope="module")

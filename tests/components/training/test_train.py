@@ -112,6 +112,7 @@ def test_a_stopped_run_fails_at_once_and_leaves_no_output(
     settings: dict[str, Any], tokens: Path, tmp_path: Path, stop: signal.Signals
 ) -> None:
     settings["small"]["tokens"] = 10**9
+    settings["training"]["max_epochs"] = 1e6
     (tmp_path / "params.yaml").write_text(json.dumps(settings))
     words = ["--model", "small", "--tokens", str(tokens), "--output", str(tmp_path / "out")]
     words += ["--state", str(tmp_path / "states")]
