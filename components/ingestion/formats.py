@@ -30,7 +30,7 @@ def _code(language: str) -> Format:
 TEXT = Format("plain.read_text")
 ROWS = Format("json_values.read_jsonl")
 TABLE = Format("tables.read_table")
-PAGE = Format("html.read_html", "web")
+PAGE = Format("html.read_html")  # chosen by a person: the rules for crawled pages would drop most technical ones
 ARCHIVE = Format("warc.read_warc", "web")
 MAN = Format("parsed.read_decoded", parser="man")
 ZIP = Format("archives.read_zip", from_start=False, packs=True)

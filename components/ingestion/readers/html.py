@@ -9,7 +9,7 @@ CREATED_BY = "html-reader/1 resiliparse"
 
 
 def read_html(file: SourceFile, limits: Limits) -> Read:
-    """A page as one document of kind web."""
+    """A page as one document."""
     data = read_whole(file, MAX_PAGE_BYTES, "a page")
     page = read_page(data, headings=True)
     if not page.text:

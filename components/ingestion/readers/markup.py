@@ -1,5 +1,6 @@
 """XML: a dump of a wiki page by page, anything else as one text."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 
@@ -12,7 +13,8 @@ from components.ingestion.readers.parts import Part, bounded_lines
 
 HEAD = 4_096  # bytes in which the root element begins
 DUMP = b"<mediawiki"
-PAGE, PAGE_END = b"<page>", b"</page>"  # on lines of their own, as MediaWiki writes them
+PAGE, PAGE_END = b"<page>", b"</page>"  # only in markup: a text has them escaped
+_BORDERS = re.compile(rb"(?=<page>)|(?<=</page>)")
 
 
 def read_xml(file: SourceFile, limits: Limits) -> Read:
@@ -48,10 +50,11 @@ def _pages(file: SourceFile, most: int) -> Iterator[bytes | int]:
     page = Part(most)
     with file.open() as stream:
         for line in bounded_lines(stream, most):
-            mark = b"" if isinstance(line, int) else line.strip()
-            if page.size or mark == PAGE:
-                page.add(line)
-            if mark == PAGE_END and page.size:
-                yield page.take()
+            for piece in _BORDERS.split(line) if isinstance(line, bytes) else [line]:
+                is_text = isinstance(piece, bytes)
+                if page.size or (is_text and piece.startswith(PAGE)):
+                    page.add(piece)
+                if page.size and is_text and piece.endswith(PAGE_END):
+                    yield page.take()
     if page.size:
         raise EOFError("it ends within a page")

@@ -8,9 +8,12 @@ import resource
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from components.curation.clean import judge
+from components.documents import Document
 from components.errors import StepError
 from components.ingestion.parsing.pages import DEEPEST, MOST_ATTRIBUTES, too_deep
 from components.ingestion.readers import isolation, pages
@@ -18,6 +21,7 @@ from components.ingestion.readers.base import Refused
 from components.ingestion.readers.decoding import decode
 from components.ingestion.readers.isolation import Job, ParserProcess
 from components.ingestion.readers.pages import read_page, spdx
+from components.params import CurationParams
 
 HTML = Job("pages", 10)
 STORY = (
@@ -39,7 +43,7 @@ def test_main_text_without_menu_footer_and_script(read: Callable) -> None:
     (document,), quarantined = read("a.html", page(STORY).encode(), license="MIT")
     assert STORY in document.text
     assert not [word for word in ("Home", "Shop", "cookie", "tracked", "<") if word in document.text]
-    assert (document.kind, document.source, document.license) == ("web", "a.html", "MIT")
+    assert (document.kind, document.source, document.license) == ("prose", "a.html", "MIT")
     assert document.created_by == "html-reader/1 resiliparse"
     assert document.metadata == {"title": "The river", "encoding": "utf-8"}
     assert not quarantined
@@ -49,6 +53,19 @@ def test_code_of_a_page_keeps_its_lines_and_indents(read: Callable) -> None:
     code = "def f(x):\n    if x:\n        return 1\n"
     (document,), _ = read("a.htm", page(f"{STORY}</p><pre><code>{code}</code></pre><p>{STORY}").encode())
     assert code.strip() in document.text
+
+
+def test_technical_pages_are_not_held_to_the_rules_for_crawled_pages(read: Callable) -> None:
+    code = "<pre><code>function swim(river) {\n  return river.cold ? null : river;\n}</code></pre>"
+    data = page(f"{STORY}</p>{code}<h2>Options</h2><ul><li>cold</li><li>warm</li></ul><p>{STORY}").encode()
+
+    def judged(**source: str) -> Any:
+        (document,), _ = read("a.html", data, **source)
+        ((verdict, _),) = judge([document.row()], CurationParams())
+        return verdict
+
+    assert isinstance(judged(), Document)
+    assert judged(kind="web").rule.startswith(("gopher", "c4", "fineweb"))
 
 
 def test_the_kind_can_be_named(read: Callable) -> None:
