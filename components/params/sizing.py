@@ -51,15 +51,6 @@ class Sizing:
     overlay: dict[str, Any]
     seconds: float
 
-    def note(self) -> str:
-        """The plan in one line."""
-        get = self.overlay.__getitem__
-        return (
-            f"size {self.size}: widths {get('small.model.hidden_size')} and {get('large.model.hidden_size')}, vocabulary "
-            f"{get('tokenization.vocab_size'):,}, {get('small.tokens'):,} and {get('large.tokens'):,} training tokens, about "
-            f"{max(1, round(self.seconds / 60))} minutes of training"
-        )
-
 
 def plan(text_bytes: int, cores: int, size: str = "auto") -> Sizing:
     """The sizes for so much text on so many cores.

@@ -1,0 +1,68 @@
+"""What the sources of a run hold: found by `components.ingestion.survey` from a sample, shown before the run begins."""
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+
+@dataclass(frozen=True)
+class FileType:
+    """The files of one ending.
+
+    Attributes:
+        name: the ending, with that of a compression; empty for files without one.
+        bytes: of the files as they lie there.
+        text_bytes: UTF-8 of the text in them, about where not all were read.
+        documents: that they become, likewise.
+    """
+
+    name: str
+    files: int
+    bytes: int
+    text_bytes: int
+    documents: int
+
+    def __add__(self, other: "FileType") -> "FileType":
+        sums = (getattr(self, name) + getattr(other, name) for name in ("files", "bytes", "text_bytes", "documents"))
+        return FileType(self.name, *sums)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What the sources hold.
+
+    Attributes:
+        types: the largest first.
+        is_exact: every file was read to its end, so that nothing is an estimate.
+        looked_at: files that were read.
+        empty: files among them that gave no document.
+        refused: the first things that could not be read: file, line (0 for the whole file), reason.
+        not_read: what no reader takes: reason, count, first names.
+        elsewhere: sources that are not looked into, since they lie on another machine or in Python's library.
+        titles: of some documents.
+        languages: share of the bytes of prose and pages, by ISO 639 code, largest first.
+        code: share of the bytes of source code, by language, largest first.
+        refusal: why nothing can be trained on this, with the remedy; or an empty string.
+    """
+
+    types: list[FileType] = field(default_factory=list)
+    is_exact: bool = True
+    looked_at: int = 0
+    empty: int = 0
+    refused: list[dict[str, Any]] = field(default_factory=list)
+    not_read: list[dict[str, Any]] = field(default_factory=list)
+    elsewhere: list[str] = field(default_factory=list)
+    titles: list[str] = field(default_factory=list)
+    languages: dict[str, float] = field(default_factory=dict)
+    code: dict[str, float] = field(default_factory=dict)
+    refusal: str = ""
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> "Contents":
+        """From the JSON that `dataclasses.asdict` gives."""
+        known = {one.name: values[one.name] for one in fields(cls)}
+        return cls(**known | {"types": [FileType(**one) for one in values["types"]]})
+
+    @property
+    def total(self) -> FileType:
+        """All files together."""
+        return sum(self.types, FileType("", 0, 0, 0, 0))
