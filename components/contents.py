@@ -35,8 +35,8 @@ class Contents:
         is_exact: every file was read to its end, so that nothing is an estimate.
         looked_at: files that were read.
         empty: files among them that gave no document.
-        refused: the first things that could not be read: file, line (0 for the whole file), reason.
-        not_read: what no reader takes: reason, count, first names.
+        refused: the first of the things in them that could not be read, with the reason, a sentence each.
+        not_read: what is passed over, a phrase per reason with count and first names, the commonest first.
         elsewhere: sources that are not looked into, since they lie on another machine or in Python's library.
         titles: of some documents.
         languages: share of the bytes of prose and pages, by ISO 639 code, largest first.
@@ -48,8 +48,8 @@ class Contents:
     is_exact: bool = True
     looked_at: int = 0
     empty: int = 0
-    refused: list[dict[str, Any]] = field(default_factory=list)
-    not_read: list[dict[str, Any]] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    not_read: list[str] = field(default_factory=list)
     elsewhere: list[str] = field(default_factory=list)
     titles: list[str] = field(default_factory=list)
     languages: dict[str, float] = field(default_factory=dict)
@@ -66,3 +66,12 @@ class Contents:
     def total(self) -> FileType:
         """All files together."""
         return sum(self.types, FileType("", 0, 0, 0, 0))
+
+
+def counted(count: int, noun: str) -> str:
+    """A count and its noun.
+
+    >>> counted(1, "file"), counted(1200, "file")
+    ('1 file', '1,200 files')
+    """
+    return f"{count:,} {noun}" + "s" * (count != 1)

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from components import yaml_text
-from components.contents import Contents, FileType
+from components.contents import Contents, FileType, counted
 from components.errors import StepError
 from components.params import PARAMS_FILE, Params, load_params
 from components.params.duration import run_seconds
@@ -26,7 +26,7 @@ from flows import processes
 from flows.definitions import PIPELINE, Definition
 from flows.sizes import UNKNOWN_BYTES, cores, sized
 
-TYPES, REASONS, NAMES, LANGUAGES = 8, 6, 3, 5  # that are shown, at most
+TYPES, LANGUAGES = 8, 5  # that are shown, at most
 SURVEY = "components.ingestion.survey"
 LEAST_SHARE = 0.005  # of a language that is shown
 GPU = Path("/dev/nvidiactl")
@@ -52,7 +52,8 @@ def preview(root: Path, asked: Asked, definition: Definition, console: Console) 
     if params.ingestion.names_own_text:
         with console.status("Looking at your text"):
             contents = survey(root, params)
-        show(console, "Your text", found(contents))
+        if lines := found(contents):
+            show(console, "Your text", lines)
         if contents.refusal:
             raise StepError(contents.refusal)
     text_bytes = contents.total.text_bytes + UNKNOWN_BYTES * len(contents.elsewhere)
@@ -87,44 +88,27 @@ def survey(root: Path, params: Params) -> Contents:
 
 
 def found(contents: Contents) -> list[tuple[str, str]]:
-    """What the text holds, as lines with a label each."""
+    """What the text holds, as lines; those that belong together have one label, before the first."""
     about = "" if contents.is_exact else "about "
     total = contents.total
-    lines = []
-    if total.files:
-        what = (
-            f"{total.files:,} files, {about}{size_of(total.text_bytes)} of text in {about}{total.documents:,} documents"
-        )
-        lines.append(("found", what))
-    lines += [("", _type(one)) for one in contents.types[:TYPES]]
-    if rest := contents.types[TYPES:]:
-        lines.append(("", f"{len(rest):,} other types: {sum(one.files for one in rest):,} files"))
-    if contents.elsewhere:
-        lines.append(("not looked into", ", ".join(contents.elsewhere)))
-    if contents.languages or contents.code:
-        told = [
-            f"{what} {_shares(shares)}"
-            for what, shares in (("text", contents.languages), ("code", contents.code))
-            if shares
-        ]
-        lines.append(("languages", "; ".join(told)))
-    label = "not read"
-    for row in contents.not_read[:REASONS]:
-        more = ", ..." if row["count"] > NAMES else ""
-        lines.append((label, f"{row['count']:,} {row['reason']} ({', '.join(row['first'][:NAMES])}{more})"))
-        label = ""
-    if rest := contents.not_read[REASONS:]:
-        lines.append(("", f"{sum(row['count'] for row in rest):,} for {len(rest):,} other reasons"))
-    if contents.refused:
-        lines.append(
-            (
-                "cannot be read",
-                f"{contents.empty:,} of the {contents.looked_at:,} files that were looked at, in part or whole",
-            )
-        )
-        lines += [("", f"{row['file']}: {row['reason']}") for row in contents.refused[:NAMES]]
-    lines += [("titles" if not place else "", title) for place, title in enumerate(contents.titles)]
-    return lines
+    whole = (
+        f"{counted(total.files, 'file')}, {about}{size_of(total.text_bytes)} of text in {about}"
+        f"{counted(total.documents, 'document')}"
+    )
+    rest = contents.types[TYPES:]
+    shares = [("text", contents.languages), ("code", contents.code)]
+    empty = f"{contents.empty:,} of the {counted(contents.looked_at, 'file')} that were looked at gave no text"
+    groups = {
+        "found": [whole] * bool(total.files)
+        + [_type(one) for one in contents.types[:TYPES]]
+        + [f"{counted(sum(one.files for one in rest), 'file')} of {len(rest):,} more types"] * bool(rest),
+        "not looked into": contents.elsewhere,
+        "languages": [f"{what}: {_shares(known)}" for what, known in shares if known],
+        "not read": contents.not_read,
+        "cannot be read": [empty] * bool(contents.empty) + contents.refused,
+        "titles": contents.titles,
+    }
+    return [(label if place == 0 else "", line) for label, lines in groups.items() for place, line in enumerate(lines)]
 
 
 @dataclass(frozen=True)

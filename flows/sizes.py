@@ -70,7 +70,7 @@ def sources_of(text: str) -> list[dict[str, str]]:
 
 
 def _is_there(path: str) -> bool:
-    return bool(path) and Path(path).expanduser().exists()
+    return bool(path) and os.path.exists(os.path.expanduser(path))
 
 
 def _overlap(key: str, other: str) -> bool:

@@ -16,8 +16,9 @@ from itertools import chain, zip_longest
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
+from components.addresses import without_secrets
 from components.cli import Argument, Command, main
-from components.contents import Contents, FileType
+from components.contents import Contents, FileType, counted
 from components.documents import PART_OF, Document
 from components.errors import shortened
 from components.files import write_json
@@ -30,6 +31,7 @@ from components.ingestion.sections import KINDS, LONG, split
 from components.ingestion.unread import Unread
 from components.languages import PEOPLE_WRITE, UNKNOWN, excerpt, identify
 from components.params import Params, Source
+from components.params.sizing import LEAST_PART
 from components.tracking import Tracker
 
 FILES = 1_000  # that are read, at most
@@ -42,10 +44,9 @@ SECONDS = 10.0  # after which reading ends wherever it is: no ordinary text come
 SLICES, SLICE = 8, 100_000  # characters of a long text by which the number of its parts is found
 TITLES, TITLE_CHARS = 10, 80
 EXCERPTS = 100  # texts whose language is looked at
-NAMED = 20  # things that could not be read, by name
+NAMED = 3  # things that could not be read, by name
 DIGITS = 2  # of an estimate; more would only make it change with every new file
 PACKED_TEXT = 0.1  # of a binary document's bytes, where none of its kind was read
-SMALLEST_PART = 1_000  # characters: a longer text than LONG of these can be split, so that it is documents enough
 
 
 class OutOfTime(BaseException):
@@ -157,8 +158,8 @@ def survey(params: Params) -> Contents:
         is_exact=not is_limited and all(group.is_exact for group in groups),
         looked_at=len(looks),
         empty=sum(not look.documents for look in looks),
-        refused=[row.row() for look in looks for row in look.refused[:1]][:NAMED],
-        not_read=unread.rows(),
+        refused=[without_secrets(f"{row.file}: {row.reason}") for look in looks for row in look.refused[:1]][:NAMED],
+        not_read=unread.lines(),
         elsewhere=elsewhere,
         titles=_titles(looks),
         languages=_languages(groups, params),
@@ -317,21 +318,21 @@ def _refusal(contents: Contents, unread: Unread, looks: list[Look], params: Para
         return nothing_to_read(named, unread)
     total, least = contents.total, params.validation
     if not total.documents:
-        reasons = "; ".join(f"{row['file']}: {row['reason']}" for row in contents.refused[:3])
+        reasons = "; ".join(contents.refused)
         return (
-            f"ingestion.sources: none of the {contents.looked_at:,} files that were looked at in {named} holds a document "
-            f"({reasons}); correct these files, or name other text"
+            f"ingestion.sources: no document in the {counted(contents.looked_at, 'file')} that were looked at in {named} ({reasons}); "
+            "correct these files, or name other text"
         )
     if total.text_bytes < 1e6 * least.min_megabytes:
         return (
-            f"ingestion.sources: {named} hold {total.text_bytes:,} bytes of text in {total.documents:,} documents, too little to "
-            f"train on; expected {1000 * least.min_megabytes:g} kB at least (validation.min_megabytes); name more text"
+            f"ingestion.sources: {total.text_bytes:,} bytes of text in {named} are too little to train on; expected at least "
+            f"{1000 * least.min_megabytes:g} kB (validation.min_megabytes); add text there, or name more"
         )
-    can_be_split = sum(look.kinds[kind] for look in looks for kind in KINDS) > LONG * SMALLEST_PART
+    can_be_split = sum(look.kinds[kind] for look in looks for kind in KINDS) > LONG * LEAST_PART
     if total.documents < least.min_documents and not can_be_split:
         return (
-            f"ingestion.sources: {named} hold {total.documents:,} documents; expected {least.min_documents} at least, to learn from "
-            "some and measure on another (validation.min_documents); name more files"
+            f"ingestion.sources: {counted(total.documents, 'document')} in {named}; expected at least {least.min_documents}, to learn "
+            "from one and measure on another (validation.min_documents); add files there, or name more"
         )
     return ""
 
