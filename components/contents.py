@@ -39,8 +39,8 @@ class Contents:
         not_read: what is passed over, a phrase per reason with count and first names, the commonest first.
         elsewhere: sources that are not looked into, since they lie on another machine or in Python's library.
         titles: of some documents.
-        languages: share of the bytes of prose and pages, by ISO 639 code, largest first.
-        code: share of the bytes of source code, by language, largest first.
+        languages: ISO 639 code and share of the bytes of prose and pages, largest first.
+        code: programming language and share of the bytes of source code, largest first.
         refusal: why nothing can be trained on this, with the remedy; or an empty string.
     """
 
@@ -52,8 +52,8 @@ class Contents:
     not_read: list[str] = field(default_factory=list)
     elsewhere: list[str] = field(default_factory=list)
     titles: list[str] = field(default_factory=list)
-    languages: dict[str, float] = field(default_factory=dict)
-    code: dict[str, float] = field(default_factory=dict)
+    languages: list[tuple[str, float]] = field(default_factory=list)
+    code: list[tuple[str, float]] = field(default_factory=list)
     refusal: str = ""
 
     @classmethod

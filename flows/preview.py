@@ -4,6 +4,7 @@ The text is looked at by `python -m components.ingestion.survey`, a process of i
 """
 
 import json
+import os
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -27,6 +28,7 @@ from flows.definitions import PIPELINE, Definition
 from flows.sizes import UNKNOWN_BYTES, cores, sized
 
 TYPES, LANGUAGES = 8, 5  # that are shown, at most
+CODE = Path(__file__).parents[1]
 SURVEY = "components.ingestion.survey"
 LEAST_SHARE = 0.005  # of a language that is shown
 GPU = Path("/dev/nvidiactl")
@@ -76,7 +78,12 @@ def survey(root: Path, params: Params) -> Contents:
         given, output = Path(folder, "params.json"), Path(folder, "contents.json")
         given.write_text(json.dumps(params.model_dump(mode="json")), encoding="utf-8")
         command = processes.guarded(SURVEY, "--params", str(given), "--output", str(output), tree=True)
-        child = processes.start(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        environment = os.environ | {
+            "PYTHONPATH": str(CODE)
+        }  # the guard's interpreter does not look into the folder it is in
+        child = processes.start(
+            command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
         try:
             said, _ = child.communicate()
         finally:
@@ -97,7 +104,7 @@ def found(contents: Contents) -> list[tuple[str, str]]:
     )
     rest = contents.types[TYPES:]
     shares = [("text", contents.languages), ("code", contents.code)]
-    empty = f"{contents.empty:,} of the {counted(contents.looked_at, 'file')} that were looked at gave no text"
+    empty = f"{contents.empty:,} of {counted(contents.looked_at, 'file')} looked at gave no text"
     groups = {
         "found": [whole] * bool(total.files)
         + [_type(one) for one in contents.types[:TYPES]]
@@ -177,6 +184,5 @@ def _type(one: FileType) -> str:
     return f"{one.files:,} {one.name or 'without an ending'}, {size_of(one.bytes)}{text}"
 
 
-def _shares(shares: dict[str, float]) -> str:
-    told = [f"{name} {share:.0%}" for name, share in list(shares.items())[:LANGUAGES] if share >= LEAST_SHARE]
-    return ", ".join(told)
+def _shares(shares: list[tuple[str, float]]) -> str:
+    return ", ".join(f"{name} {share:.0%}" for name, share in shares[:LANGUAGES] if share >= LEAST_SHARE)

@@ -55,8 +55,10 @@ def sources_of(text: str) -> list[dict[str, str]]:
     Several are separated by commas or blanks; a path that is there is taken whole, whatever its name holds.
 
     Raises:
-        StepError: a path or a pattern leads to nothing.
+        StepError: a path or a pattern leads to nothing, or is not UTF-8.
     """
+    if any("\ud800" <= char <= "\udfff" for char in text):  # how Python keeps bytes that are not UTF-8
+        raise StepError(f"--text: the path {text!a} is not UTF-8; rename it, or name the folder above it")
     paths: list[str] = []
     for word in [text] if _is_there(text) else re.split(r"[,\s]+", text.strip(", \n\t")):
         if "://" in word:

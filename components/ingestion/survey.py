@@ -158,7 +158,7 @@ def survey(params: Params) -> Contents:
         is_exact=not is_limited and all(group.is_exact for group in groups),
         looked_at=len(looks),
         empty=sum(not look.documents for look in looks),
-        refused=[without_secrets(f"{row.file}: {row.reason}") for look in looks for row in look.refused[:1]][:NAMED],
+        refused=_refused(looks),
         not_read=unread.lines(),
         elsewhere=elsewhere,
         titles=_titles(looks),
@@ -275,6 +275,12 @@ def _titles(looks: list[Look]) -> list[str]:
     return list(dict.fromkeys(filter(None, in_turn)))[:TITLES]
 
 
+def _refused(looks: list[Look]) -> list[str]:
+    """The first things that could not be read, one for each reason."""
+    first = {row.reason: row for look in looks for row in reversed(look.refused)}
+    return [without_secrets(f"{row.file}: {row.reason}") for row in first.values()][:NAMED]
+
+
 def _types(groups: list[Group]) -> tuple[list[FileType], bool]:
     """The endings, largest first, and whether a source's limit leaves some documents out."""
     found: dict[str, FileType] = {}
@@ -290,7 +296,7 @@ def _types(groups: list[Group]) -> tuple[list[FileType], bool]:
     return sorted(found.values(), key=lambda one: (-one.bytes, one.name)), limited
 
 
-def _languages(groups: list[Group], params: Params) -> dict[str, float]:
+def _languages(groups: list[Group], params: Params) -> list[tuple[str, float]]:
     """The languages of prose and pages, by a sample of the documents that were read."""
     own = params.curation.language
     pool = [(text, group.weight * size) for group in groups for look in group.looks for text, size in look.excerpts]
@@ -301,12 +307,12 @@ def _languages(groups: list[Group], params: Params) -> dict[str, float]:
     return _shares((code, size) for code, (_, size) in zip(known, pool, strict=True) if code != UNKNOWN)
 
 
-def _shares(sizes: Iterable[tuple[str, float]]) -> dict[str, float]:
-    """The share of each name of all, largest first."""
+def _shares(sizes: Iterable[tuple[str, float]]) -> list[tuple[str, float]]:
+    """Each name with its share of all, largest first."""
     sums: Counter[str] = Counter()
     for name, size in sizes:
         sums[name] += size
-    return {name: round(size / sums.total(), 3) for name, size in sums.most_common() if size}
+    return [(name, round(size / sums.total(), 3)) for name, size in sums.most_common() if size]
 
 
 def _refusal(contents: Contents, unread: Unread, looks: list[Look], params: Params) -> str:
@@ -320,7 +326,7 @@ def _refusal(contents: Contents, unread: Unread, looks: list[Look], params: Para
     if not total.documents:
         reasons = "; ".join(contents.refused)
         return (
-            f"ingestion.sources: no document in the {counted(contents.looked_at, 'file')} that were looked at in {named} ({reasons}); "
+            f"ingestion.sources: no document in {named}: {counted(contents.looked_at, 'file')} looked at ({reasons}); expected text; "
             "correct these files, or name other text"
         )
     if total.text_bytes < 1e6 * least.min_megabytes:
