@@ -1,7 +1,8 @@
 """What the sources of a run hold: found by `components.ingestion.survey` from a sample, shown before the run begins."""
 
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field
+
+from pydantic import TypeAdapter
 
 
 @dataclass(frozen=True)
@@ -12,7 +13,7 @@ class FileType:
         name: the ending, with that of a compression; empty for files without one.
         bytes: of the files as they lie there.
         text_bytes: UTF-8 of the text in them, about where not all were read.
-        documents: that they become, likewise.
+        documents: texts in them, likewise; a long one is cut into several later.
     """
 
     name: str
@@ -56,16 +57,13 @@ class Contents:
     code: list[tuple[str, float]] = field(default_factory=list)
     refusal: str = ""
 
-    @classmethod
-    def of(cls, values: dict[str, Any]) -> "Contents":
-        """From the JSON that `dataclasses.asdict` gives."""
-        known = {one.name: values[one.name] for one in fields(cls)}
-        return cls(**known | {"types": [FileType(**one) for one in values["types"]]})
-
     @property
     def total(self) -> FileType:
         """All files together."""
         return sum(self.types, FileType("", 0, 0, 0, 0))
+
+
+AS_JSON = TypeAdapter(Contents)  # reads and writes it
 
 
 def counted(count: int, noun: str) -> str:

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from components import yaml_text
-from components.contents import Contents, FileType, counted
+from components.contents import AS_JSON, Contents, FileType, counted
 from components.errors import StepError
 from components.params import PARAMS_FILE, Params, load_params
 from components.params.duration import run_seconds
@@ -57,7 +57,7 @@ def preview(root: Path, asked: Asked, definition: Definition, console: Console) 
         if lines := found(contents):
             show(console, "Your text", lines)
         if contents.refusal:
-            raise StepError(contents.refusal)
+            raise StepError(printable(contents.refusal))
     text_bytes = contents.total.text_bytes + UNKNOWN_BYTES * len(contents.elsewhere)
     overrides = sized(root, asked.overrides, asked.profile, asked.size, text_bytes)
     plan = planned(root, load_params(root / PARAMS_FILE, overrides, asked.profile), definition, text_bytes)
@@ -91,7 +91,7 @@ def survey(root: Path, params: Params) -> Contents:
         if child.returncode:
             last = (said.strip().splitlines() or [f"ended with status {child.returncode}"])[-1]
             raise StepError(last.removeprefix(f"error: {SURVEY.removeprefix('components.')}: "))
-        return Contents.of(json.loads(output.read_text(encoding="utf-8")))
+        return AS_JSON.validate_json(output.read_bytes())
 
 
 def found(contents: Contents) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ import signal
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain, zip_longest
 from pathlib import PurePosixPath
@@ -18,8 +18,8 @@ from typing import Any, BinaryIO
 
 from components.addresses import without_secrets
 from components.cli import Argument, Command, main
-from components.contents import Contents, FileType, counted
-from components.documents import PART_OF, Document
+from components.contents import AS_JSON, Contents, FileType, counted
+from components.documents import Document
 from components.errors import shortened
 from components.files import write_json
 from components.ingestion.files import SourceFile
@@ -27,9 +27,9 @@ from components.ingestion.inventory import list_files, nothing_to_read
 from components.ingestion.readers import Limits, Quarantined, read_file
 from components.ingestion.readers.hub import is_hub
 from components.ingestion.remote import is_remote, public
-from components.ingestion.sections import KINDS, LONG, split
+from components.ingestion.sections import KINDS, LONG, headings
 from components.ingestion.unread import Unread
-from components.languages import PEOPLE_WRITE, UNKNOWN, excerpt, identify
+from components.languages import PEOPLE_WRITE, UNKNOWN, WINDOW, WINDOWS, identify
 from components.params import Params, Source
 from components.params.sizing import LEAST_PART
 from components.tracking import Tracker
@@ -41,9 +41,10 @@ OTHER_COST = 4
 STREAMED = 4_000_000  # bytes of text, or so many documents, after which a file is left that can be read in part
 STREAMED_DOCUMENTS = 2_000
 SECONDS = 10.0  # after which reading ends wherever it is: no ordinary text comes near
-SLICES, SLICE = 8, 100_000  # characters of a long text by which the number of its parts is found
 TITLES, TITLE_CHARS = 10, 80
-EXCERPTS = 100  # texts whose language is looked at
+HEADED = 32_000  # characters of a longer text in which headings are looked for
+STRETCHES = 20  # of one text, whose languages are looked at
+EXCERPTS = 100  # of all
 NAMED = 3  # things that could not be read, by name
 DIGITS = 2  # of an estimate; more would only make it change with every new file
 PACKED_TEXT = 0.1  # of a binary document's bytes, where none of its kind was read
@@ -88,20 +89,18 @@ class Look:
     refused: list[Quarantined] = field(default_factory=list)
     is_whole: bool = True
 
-    def take(self, document: Document, part_chars: int, min_chars: int) -> None:
-        parts, factor = _parts(document, part_chars)
-        self.documents += factor * len(parts)
-        self.is_whole &= factor == 1
-        for part in parts:
-            size = round(factor * len(part.text.encode()))
-            self.text_bytes += size
-            self.kinds[part.kind] += size
-            if part.kind == "code":
-                self.code[part.metadata.get("programming_language") or "other"] += size
-            elif part.kind in PEOPLE_WRITE and len(part.text) >= min_chars:
-                self.excerpts.append((excerpt(part.text), size))
-            if len(self.titles) < TITLES and (title := _title(part)):
-                self.titles.append(title)
+    def take(self, document: Document, min_chars: int) -> None:
+        size = len(document.text.encode())
+        self.documents += 1
+        self.text_bytes += size
+        self.kinds[document.kind] += size
+        if document.kind == "code":
+            self.code[document.metadata.get("programming_language") or "other"] += size
+        elif document.kind in PEOPLE_WRITE and len(document.text) >= min_chars:
+            windows = _windows(document.text)
+            self.excerpts += [(window, size / len(windows)) for window in windows]
+        if len(self.titles) < TITLES:
+            self.titles += _titles_of(document)
 
     def extend(self, share: float) -> None:
         """Take what was read for so large a share of the file."""
@@ -212,7 +211,7 @@ def look(file: SourceFile, params: Params) -> Look:
             if isinstance(item, Quarantined):
                 found.refused.append(item)
             else:
-                found.take(item, params.ingestion.part_chars, params.curation.language.min_chars)
+                found.take(item, params.curation.language.min_chars)
             is_enough = found.text_bytes > STREAMED or found.documents + len(found.refused) > STREAMED_DOCUMENTS
             if is_enough and (share := watched.share_read()) < 1:
                 found.extend(share)
@@ -247,26 +246,25 @@ def _cost(file: SourceFile) -> int:
     return size * COST.get(module, OTHER_COST)
 
 
-def _parts(document: Document, part_chars: int) -> tuple[list[Document], float]:
-    """The documents that a document is split into, and how often each of them counts: of a long text slices are split."""
-    text, slice_chars = document.text, max(SLICE, 2 * LONG * part_chars)
-    if not part_chars or document.kind not in KINDS or len(text) <= SLICES * slice_chars:
-        return list(split(document, part_chars)), 1
-    starts = [number * (len(text) - slice_chars) // (SLICES - 1) for number in range(SLICES)]
-    slices = [replace(document, text=text[start : start + slice_chars], id="") for start in starts]
-    return [part for one in slices for part in split(one, part_chars)], len(text) / (SLICES * slice_chars)
+def _windows(text: str) -> list[str]:
+    """Stretches of a text, evenly over it, by which its languages are found; a short text is one."""
+    length = WINDOW * WINDOWS
+    count = max(1, min(STRETCHES, len(text) // length))
+    return [text[number * len(text) // count :][:length] for number in range(count)]
 
 
-def _title(document: Document) -> str:
-    """What a person calls a document: its title, the heading of the part, the file of a program, or its first line."""
-    own = document.metadata
-    heading = own.get(PART_OF, {}).get("heading", "")
-    title = own.get("title") if isinstance(own.get("title"), str) else ""
-    title = ": ".join(dict.fromkeys(filter(None, [title, heading])))
+def _titles_of(document: Document) -> list[str]:
+    """What a person calls a document: its title, the file of a program, or its first line; of a long one the headings too."""
+    title = document.metadata.get("title")
     if not title and document.kind == "code":
         title = PurePosixPath(document.source).name
-    lines = (line.strip(" \t#=*-_>|~") for line in document.text[:2_000].splitlines())
-    return shortened(title or next((line for line in lines if any(map(str.isalpha, line))), ""), TITLE_CHARS)
+    beginning = document.text[:HEADED]
+    lines = (line.strip(" \t#=*-_>|~") for line in beginning.splitlines())
+    title = title if isinstance(title, str) else ""
+    titles = [title or next((line for line in lines if any(map(str.isalpha, line))), "")]
+    if document.kind in KINDS and len(document.text) > HEADED:
+        titles += [heading.title for heading in headings(beginning)[: 2 * TITLES]]
+    return [shortened(title, TITLE_CHARS) for title in titles]
 
 
 def _titles(looks: list[Look]) -> list[str]:
@@ -354,7 +352,7 @@ def _about(value: float) -> int:
 
 def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker: Tracker) -> dict[str, Any]:
     contents = survey(params)
-    write_json(outputs["output"], asdict(contents))
+    write_json(outputs["output"], AS_JSON.dump_python(contents, mode="json"))
     total = contents.total
     return {"files": total.files, "text_bytes": total.text_bytes, "documents": total.documents}
 

@@ -2,7 +2,6 @@
 
 import io
 import json
-import json
 import math
 import struct
 from collections.abc import Iterator
