@@ -25,7 +25,7 @@ help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 13
 
 run: setup ## the whole pipeline: raw text to a benchmarked pair of models; on your own text with TEXT=folder
-	@$(PY) -m flows.run $(ARGS) $(if $(TEXT),--text "$(TEXT)")
+	@$(PY) -m flows.run $(ARGS) $(if $(TEXT),--text="$$TEXT")
 
 chat: setup ## talk to the model that the last run made; ARGS="control --beside large", ARGS=--help
 	@$(PY) -m flows.chat $(ARGS)

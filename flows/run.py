@@ -2,7 +2,8 @@
 `make study`: the growth study, `python -m flows.run growth-study`; `make ablation`: the data ablation,
 `python -m flows.run data-ablation`.
 
-Shows the stages live where there is a terminal and plain lines elsewhere, ends with the result and where to look next.
+Prints first what the text holds and the plan, before any work. Then it shows the stages, live where there is a terminal and as
+plain lines elsewhere, and ends with the result and where to look next.
 Exit status: 0 done, 1 failed or refused, 130 stopped by Ctrl-C, 143 by SIGTERM.
 """
 
@@ -15,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import StepError
-from components.params import PARAMS_FILE, load_params, parse_overrides
+from components.params import parse_overrides
 from components.params.sizing import WIDTHS
 from flows import events, settings
 from flows.definitions import DEFINITIONS, PIPELINE
+from flows.preview import Asked, preview
 from flows.screen import Screen, closing_screen
 from flows.server import connect
-from flows.sizes import sized, sources_of
+from flows.sizes import sources_of
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -35,8 +37,8 @@ def main(argv: list[str] | None = None) -> int:
         overrides = parse_overrides(arguments.set)
         if arguments.text:
             overrides["ingestion.sources"] = sources_of(arguments.text)
-        load_params(root / PARAMS_FILE, overrides, arguments.profile)
-        overrides = sized(root, overrides, arguments.profile, arguments.size, print)
+        asked = Asked(overrides, arguments.profile, arguments.size)
+        overrides = preview(root, asked, DEFINITIONS[arguments.flow], screen.console)
         settings.configure(root)
         # Prefect reads its settings when it is imported. The terminal is ours; its logs still go to its server.
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")

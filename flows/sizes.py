@@ -7,7 +7,7 @@ where the run names its text (`--set ingestion.sources=...`), and else where `--
 import glob
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,14 @@ UNKNOWN_BYTES = 10_000_000  # taken for a source whose size nobody knows before 
 
 
 def sized(
-    root: Path, overrides: Mapping[str, Any], profile: str | None, size: str | None, say: Callable[[str], None]
+    root: Path, overrides: Mapping[str, Any], profile: str | None, size: str | None, text_bytes: int
 ) -> dict[str, Any]:
     """The overrides with the sizes that follow from text and machine; what params.yaml, the profile or an override sets stays.
 
     Args:
         size: as `--size`; None means auto where an override names text of the user's and there is no profile, and else leaves
             everything as it is.
+        text_bytes: of the text in the sources, UTF-8.
 
     Raises:
         StepError: the parameters or the size are refused.
@@ -34,15 +35,18 @@ def sized(
     names_text = params.ingestion.names_own_text and any(_overlap("ingestion.sources", key) for key in overrides)
     if size is None and (profile or not names_text):
         return dict(overrides)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    found = plan(text_bytes(root, params), cores, size or "auto")
-    say(found.note())
+    overlay = plan(text_bytes, cores(), size or "auto").overlay
     given, default = flatten(load_params(root / PARAMS_FILE, {}, profile)), flatten(Params())
     return {
         key: value
-        for key, value in found.overlay.items()
+        for key, value in overlay.items()
         if given[key] == default[key] and not any(_overlap(key, other) for other in overrides)
     } | dict(overrides)
+
+
+def cores() -> int:
+    """Of this machine, as far as this process may use them."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def sources_of(text: str) -> list[dict[str, str]]:
@@ -51,8 +55,10 @@ def sources_of(text: str) -> list[dict[str, str]]:
     Several are separated by commas or blanks; a path that is there is taken whole, whatever its name holds.
 
     Raises:
-        StepError: a path or a pattern leads to nothing.
+        StepError: a path or a pattern leads to nothing, or is not UTF-8.
     """
+    if any("\ud800" <= char <= "\udfff" for char in text):  # how Python keeps bytes that are not UTF-8
+        raise StepError(f"--text: the path {text!a} is not UTF-8; rename it, or name the folder above it")
     paths: list[str] = []
     for word in [text] if _is_there(text) else re.split(r"[,\s]+", text.strip(", \n\t")):
         if "://" in word:
@@ -66,25 +72,7 @@ def sources_of(text: str) -> list[dict[str, str]]:
 
 
 def _is_there(path: str) -> bool:
-    return bool(path) and Path(path).expanduser().exists()
-
-
-def text_bytes(root: Path, params: Params) -> int:
-    """Bytes of the sources as they lie there, about; a limit or a format is not looked at."""
-    return sum(_size(root / Path(source.path).expanduser()) for source in params.ingestion.sources)
-
-
-def _size(path: Path) -> int:
-    if path.is_file():
-        return path.stat().st_size
-    if not path.is_dir():  # an address, or Python's library
-        return UNKNOWN_BYTES
-    sizes = []
-    for folder, subfolders, names in os.walk(path):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        files = [Path(folder, name) for name in names if not name.startswith(".")]
-        sizes += [file.stat().st_size for file in files if file.is_file()]
-    return sum(sizes)
+    return bool(path) and os.path.exists(os.path.expanduser(path))
 
 
 def _overlap(key: str, other: str) -> bool:

@@ -1,21 +1,15 @@
-"""The language of a text, by py3langid (naive Bayes over byte n-grams; Lui & Baldwin 2012, langid.py), without a
-download: its model lies in the package, as npz that is read without pickle. And what depends on it: rules that only make
-sense in some languages.
-"""
+"""What depends on the language of a text: which texts are judged by it, and rules that only make sense in some languages."""
 
-import functools
 import math
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from components.errors import StepError
+from components.languages import PEOPLE_WRITE, UNKNOWN, identify, language_model
 from components.params import LanguageParams
 from components.params.gates import WebRulesParams
 
-UNKNOWN = "und"  # ISO 639-2 for undetermined
 ENGLISH = "en"
-PEOPLE_WRITE = ("web", "prose")  # kinds whose texts are in a language
 # Scripts without upper case, where a sentence's end cannot be told as C4 does.
 CASELESS = frozenset((
     "am", "ar", "bn", "dv", "fa", "gu", "he", "hi", "ka", "kn", "ko", "ml", "mr", "ne", "or", "pa", "ps", "sa", "sd", "si", "ta",
@@ -23,8 +17,6 @@ CASELESS = frozenset((
 ))  # fmt: skip
 # Scripts without blanks between words, so that words cannot be counted.
 UNSPACED = frozenset(("bo", "dz", "ja", "km", "lo", "my", "th", "zh"))
-WINDOW, WINDOWS = 1_000, 3  # characters looked at, at the start, in the middle and at the end of a longer text
-DIGITS = 4  # of a probability: the last bits depend on the machine's arithmetic
 
 
 def verdicts(texts: Sequence[str], kinds: Sequence[str], params: LanguageParams) -> list[tuple[str, float] | None]:
@@ -37,24 +29,6 @@ def verdicts(texts: Sequence[str], kinds: Sequence[str], params: LanguageParams)
     judged = [kind in looked_at and len(text) >= params.min_chars for text, kind in zip(texts, kinds, strict=True)]
     found = iter(identify([text for text, is_judged in zip(texts, judged, strict=True) if is_judged], params.among))
     return [next(found) if is_judged else None for is_judged in judged]
-
-
-def identify(texts: Sequence[str], among: Sequence[str] = ()) -> list[tuple[str, float]]:
-    """ISO 639 code and probability (0 to 1, four digits) of each text; `und` and 0 where there is nothing to go by.
-
-    Args:
-        among: the languages to decide between, two at least; empty means all 140 or so that the model knows.
-
-    Raises:
-        StepError: the model does not know a language of `among`.
-    """
-    identifier = _identifier(tuple(sorted(set(among))))
-    nothing = _uniform(identifier.nb_classes)
-    found = []
-    for text in texts:
-        language, probability = identifier.classify(_sample(text))
-        found.append((language, round(probability, DIGITS)) if probability > nothing else (UNKNOWN, 0.0))
-    return found
 
 
 def of(verdict: tuple[str, float] | None) -> str:
@@ -98,7 +72,7 @@ def check_languages(params: LanguageParams) -> None:
     Raises:
         StepError: with the code and the parameter.
     """
-    known = set(_identifier(()).labels)
+    known = set(language_model(()).labels)
     for name in ("keep", "among"):
         unknown = sorted(set(getattr(params, name)) - known)
         if unknown:
@@ -106,28 +80,3 @@ def check_languages(params: LanguageParams) -> None:
                 f"curation.language.{name} names {', '.join(unknown)}, which py3langid does not know; "
                 f"it knows {', '.join(sorted(known))}"
             )
-
-
-def _uniform(columns: list[str]) -> float:
-    """What a language may get of a text without a known n-gram, each column the same; one in two scripts has two."""
-    return 1.001 * max(Counter(columns).values()) / len(columns)
-
-
-def _sample(text: str) -> str:
-    if len(text) <= WINDOW * WINDOWS:
-        return text
-    starts = (0, (len(text) - WINDOW) // 2, len(text) - WINDOW)
-    return "\n".join(text[start : start + WINDOW] for start in starts)
-
-
-@functools.cache
-def _identifier(among: tuple[str, ...]) -> Any:
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    if among:
-        try:
-            identifier.set_languages(among)
-        except ValueError as error:
-            raise StepError(f"curation.language.among: {error}; see py3langid's list of languages") from error
-    return identifier

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from components.curation.clean import RowGroup, read_rows
-from components.curation.language import ENGLISH, PEOPLE_WRITE, UNKNOWN, identify, is_foreign
+from components.curation.language import ENGLISH, is_foreign
 from components.curation.work import Work
 from components.files import read_json, write_json
+from components.languages import PEOPLE_WRITE, UNKNOWN, identify
 from components.params import LanguageParams
 
 FILE = "languages.json"

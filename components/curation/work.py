@@ -31,7 +31,15 @@ UNUSED = 14 * 86400  # seconds after which results that no run has used are remo
 RESULTS = re.compile(r"(languages|clean|score)-[0-9a-f]{20}|classifier-[0-9a-f]{20}\.npz")
 SEAL = "whole.json"  # in each result
 COMPONENTS = Path(__file__).parent.parent
-CODE = ("curation/**/*.py", "curation/**/*.md", "addresses.py", "documents.py", "shingles.py", "ngrams.py")
+CODE = (
+    "curation/**/*.py",
+    "curation/**/*.md",
+    "addresses.py",
+    "documents.py",
+    "languages.py",
+    "shingles.py",
+    "ngrams.py",
+)
 LIBRARIES = ("detect-secrets", "ftfy", "numpy", "polars", "py3langid", "pyarrow", "rensa", "scikit-learn", "scipy")
 
 

@@ -95,7 +95,7 @@ def _keep_sources(outputs: dict[str, Any], params: Params, batches: list[list[So
     folders = {_folder(source): source.path for source in params.ingestion.sources}
     for file in (file for batch in batches for file in batch):
         if isinstance(file.location, Path) and not file.refused and file.location not in folders:
-            linked = file.location.is_symlink()  # the folder that it lies in may be one, too
+            linked = os.path.islink(file.location)  # the folder that it lies in may be one, too
             folders.setdefault(file.location if linked else file.location.parent, file.source.path)
     real = {Path(os.path.realpath(folder)): path for folder, path in folders.items() if folder}
     for name, output in outputs.items():

@@ -52,7 +52,7 @@ def list_files(source: Source) -> tuple[list[SourceFile], Unread]:
         listed = [SourceFile(url, url, source, size, version) for url, size, version in list_remote(requested(source))]
         return _readable([file for file in listed if not _is_passed_over(file, unread)], unread), unread
     root = source_root(source)
-    if not root.exists():
+    if not os.path.exists(root):  # Path.exists raises where a folder above may not be searched, or a name is too long
         raise StepError(
             f"ingestion.sources: {source.path!r} does not exist (looked for {root}); correct it in params.yaml"
         )
@@ -67,7 +67,7 @@ def _local(path: Path, root: Path, source: Source) -> SourceFile:
         size = path.stat().st_size
     except OSError:
         size = 0  # it has vanished since it was listed; its reader will say so
-    own = source.follow_links or source.path == "python" or not path.is_symlink() or not leads_out(path, root)
+    own = source.follow_links or source.path == "python" or not os.path.islink(path) or not leads_out(path, root)
     return SourceFile(
         path, _utf8_name(path.relative_to(root)), source, size, refused="" if own else f"is a link that {ELSEWHERE}"
     )
@@ -96,10 +96,12 @@ def _readable(files: list[SourceFile], unread: Unread) -> list[SourceFile]:
     """The files that a reader takes, or names in the quarantine; the others are counted."""
     taken = []
     for file in files:
-        if file.refused or file.format or no_file(file.location):
-            taken.append(file)
-        else:
+        if not (file.refused or file.format or no_file(file.location)):
             unread.add(unread_reason(file.name), file.name)
+        elif isinstance(file.location, Path) and not (os.access(file.location, os.R_OK) or no_file(file.location)):
+            unread.add("files that this user may not read", file.name)
+        else:
+            taken.append(file)
     return taken
 
 
@@ -119,8 +121,12 @@ def _walk(root: Path, follow: bool, unread: Unread | None = None) -> list[Path]:
     """
 
     def refuse(error: OSError) -> None:
-        raise StepError(
-            f"{error.filename} cannot be listed ({error.strerror}); permit it, or leave it out of ingestion.sources"
+        if unread is None or Path(error.filename) == root or is_scarcity(error):
+            raise StepError(
+                f"{error.filename} cannot be listed ({error.strerror}); permit it, or leave it out of ingestion.sources"
+            )
+        unread.add(
+            f"folders that cannot be listed ({error.strerror})", _utf8_name(Path(error.filename).relative_to(root))
         )
 
     def is_wanted(path: Path, reason: str) -> bool:
@@ -142,7 +148,7 @@ def _walk(root: Path, follow: bool, unread: Unread | None = None) -> list[Path]:
             seen.add((status.st_dev, status.st_ino))
             inside = []
             for path in (Path(folder, name) for name in sorted(subfolders)):
-                is_link = path.is_symlink()
+                is_link = os.path.islink(path)
                 is_outside = is_link and not follow and leads_out(path, root)
                 if not is_wanted(path, passed_over(path.name) or ("" if is_outside else _tool(path))):
                     continue

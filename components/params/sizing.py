@@ -14,6 +14,8 @@ The rules, with their reasons; `python -m bench.sizing` measures how far each li
 - **Batch.** Tokens to the power 0.38 (Bergsma et al. 2025, arXiv 2505.13738), from the default pair's 2,048 of 1.5 million.
 - **Learning rate.** Falls with the root of the width and rises with the root of the batch, from the default pair's, which
   was swept. The grown model keeps a fifth of the smaller one's rate, as in the default pair: more would undo what it knows.
+- **Parts.** A small text is cut into shorter documents, so that there are some PARTS to hold out, sort and learn from, each still of
+  a paragraph or more.
 - **Generated text.** As many exercises and textbooks as the own text leaves room for, where it has 70% of the tokens.
 """
 
@@ -33,6 +35,8 @@ BYTES_PER_TOKEN = 3.0  # of a small vocabulary
 LARGE_SHARE = 0.47  # of the smaller model's tokens that the larger one and its control train on
 OWN_SHARE = 0.7  # of the training tokens, which tokenization.own_share leaves to the own text
 CONTEXT = 256
+PARTS = 100
+LEAST_PART = 1_000  # characters
 MOST_THREADS = 8  # a model of a few million weights gains nothing from more
 DEFAULT = Params()  # the pair that the rules start from: its batch and learning rates were swept
 
@@ -50,15 +54,6 @@ class Sizing:
     size: str
     overlay: dict[str, Any]
     seconds: float
-
-    def note(self) -> str:
-        """The plan in one line."""
-        get = self.overlay.__getitem__
-        return (
-            f"size {self.size}: widths {get('small.model.hidden_size')} and {get('large.model.hidden_size')}, vocabulary "
-            f"{get('tokenization.vocab_size'):,}, {get('small.tokens'):,} and {get('large.tokens'):,} training tokens, about "
-            f"{max(1, round(self.seconds / 60))} minutes of training"
-        )
 
 
 def plan(text_bytes: int, cores: int, size: str = "auto") -> Sizing:
@@ -88,6 +83,7 @@ def plan(text_bytes: int, cores: int, size: str = "auto") -> Sizing:
     batch = batch_of(int(min(available, affordable)))
     tokens = max(batch, int(min(available, affordable)) // batch * batch)
     overlay = {
+        "ingestion.part_chars": max(LEAST_PART, min(text_bytes // PARTS, DEFAULT.ingestion.part_chars)),
         "tokenization.vocab_size": vocabulary_of(text_bytes, width),
         "training.batch_tokens": batch,
         "training.micro_batch_tokens": min(batch, DEFAULT.training.micro_batch_tokens),

@@ -6,38 +6,34 @@ import pytest
 
 from components.errors import StepError
 from components.params import Params, load_params
-from flows.sizes import sized, sources_of, text_bytes
+from flows.sizes import sized, sources_of
 
 
 @pytest.fixture
 def home(tmp_path: Path, root: Path) -> Path:
     (tmp_path / "params.yaml").write_text((root / "params.yaml").read_text())
-    (tmp_path / "texts" / ".git").mkdir(parents=True)
-    (tmp_path / "texts" / ".git" / "pack").write_bytes(b"x" * 10**6)
-    (tmp_path / "texts" / "a.txt").write_bytes(b"x" * 100_000)
     return tmp_path
 
 
+BYTES = 100_000  # of text
 OWN = {"ingestion.sources": [{"path": "texts"}]}
 
 
 def test_the_default_run_keeps_its_parameters(home: Path) -> None:
-    assert sized(home, {"seed": 2}, None, None, print) == {"seed": 2}
+    assert sized(home, {"seed": 2}, None, None, BYTES) == {"seed": 2}
 
 
 def test_text_that_params_yaml_names_is_run_as_dvc_runs_it(home: Path) -> None:
     path = home / "params.yaml"
     path.write_text(path.read_text().replace("- path: python", "- path: texts"))
-    assert sized(home, {"seed": 2}, None, None, print) == {"seed": 2}
-    assert sized(home, {}, None, "auto", print)["small.model.hidden_size"] == 64
+    assert sized(home, {"seed": 2}, None, None, BYTES) == {"seed": 2}
+    assert sized(home, {}, None, "auto", BYTES)["small.model.hidden_size"] == 64
 
 
-def test_own_text_gets_sizes_that_fit_and_the_run_says_which(home: Path) -> None:
-    said: list[str] = []
-    found = sized(home, OWN, None, None, said.append)
+def test_own_text_gets_sizes_that_fit(home: Path) -> None:
+    found = sized(home, OWN, None, None, BYTES)
     assert found["small.model.hidden_size"] == 64
     assert found["tokenization.vocab_size"] == 1024
-    assert said[0].startswith("size 0.3M: widths 64 and 80")
     load_params(home / "params.yaml", found)
 
 
@@ -45,7 +41,7 @@ def test_what_the_user_has_set_stays(home: Path) -> None:
     path = home / "params.yaml"
     path.write_text(path.read_text().replace("vocab_size: 2048", "vocab_size: 3000"))
     model = Params().small.model.model_dump()
-    found = sized(home, OWN | {"small.model": model, "large.tokens": 5000}, None, None, print)
+    found = sized(home, OWN | {"small.model": model, "large.tokens": 5000}, None, None, BYTES)
     assert "tokenization.vocab_size" not in found
     assert not [key for key in found if key.startswith("small.model.")]
     assert found["large.tokens"] == 5000
@@ -53,12 +49,8 @@ def test_what_the_user_has_set_stays(home: Path) -> None:
 
 
 def test_a_size_that_is_asked_for_is_taken_for_any_text(home: Path) -> None:
-    assert sized(home, {}, None, "0.3M", print)["small.model.hidden_size"] == 64
-    assert sized(home, OWN, None, "3M", print)["large.model.hidden_size"] == 240
-
-
-def test_hidden_folders_are_not_counted(home: Path) -> None:
-    assert text_bytes(home, load_params(home / "params.yaml", OWN)) == 100_000
+    assert sized(home, {}, None, "0.3M", BYTES)["small.model.hidden_size"] == 64
+    assert sized(home, OWN, None, "3M", BYTES)["large.model.hidden_size"] == 240
 
 
 def test_text_is_named_as_people_name_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """What every reader takes and gives: a file and limits in, documents and quarantine entries out."""
 
 import errno
+import os
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -129,7 +130,7 @@ def no_file(location: Path | str) -> str:
     try:
         mode = location.stat().st_mode
     except OSError as error:  # if it is no link it has vanished, which its reader says
-        return f"is a link that leads nowhere ({error.strerror})" if location.is_symlink() else ""
+        return f"is a link that leads nowhere ({error.strerror})" if os.path.islink(location) else ""
     return "" if stat.S_ISREG(mode) else "is a pipe, a socket or a device, not a file"
 
 

@@ -1,0 +1,188 @@
+"""What a run prints before any work: what its text holds, then the plan with sizes, stages and minutes.
+
+The text is looked at by `python -m components.ingestion.survey`, a process of its own, as every step is.
+"""
+
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from components import yaml_text
+from components.contents import AS_JSON, Contents, FileType, counted
+from components.errors import StepError
+from components.params import PARAMS_FILE, Params, load_params
+from components.params.duration import run_seconds
+from components.params.sizing import WIDTHS
+from components.terminal import printable
+from flows import processes
+from flows.definitions import PIPELINE, Definition
+from flows.sizes import UNKNOWN_BYTES, cores, sized
+
+TYPES, LANGUAGES = 8, 5  # that are shown, at most
+CODE = Path(__file__).parents[1]
+SURVEY = "components.ingestion.survey"
+LEAST_SHARE = 0.005  # of a language that is shown
+GPU = Path("/dev/nvidiactl")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user has asked for on the command line."""
+
+    overrides: Mapping[str, Any]
+    profile: str | None = None
+    size: str | None = None
+
+
+def preview(root: Path, asked: Asked, definition: Definition, console: Console) -> dict[str, Any]:
+    """Print what the text holds and the plan; the overrides with the sizes that follow from both.
+
+    Raises:
+        StepError: the text or the size is refused.
+    """
+    params = load_params(root / PARAMS_FILE, asked.overrides, asked.profile)
+    contents = Contents(elsewhere=["python"])
+    if params.ingestion.names_own_text:
+        with console.status("Looking at your text"):
+            contents = survey(root, params)
+        if lines := found(contents):
+            show(console, "Your text", lines)
+        if contents.refusal:
+            raise StepError(printable(contents.refusal))
+    text_bytes = contents.total.text_bytes + UNKNOWN_BYTES * len(contents.elsewhere)
+    overrides = sized(root, asked.overrides, asked.profile, asked.size, text_bytes)
+    plan = planned(root, load_params(root / PARAMS_FILE, overrides, asked.profile), definition, text_bytes)
+    if params.ingestion.names_own_text:
+        show(console, "The plan", plan.lines())
+    else:
+        console.print(Text(f"The plan: {plan.sentence()}"), soft_wrap=True)
+    return overrides
+
+
+def survey(root: Path, params: Params) -> Contents:
+    """What the sources of the parameters hold.
+
+    Raises:
+        StepError: a source is not there, or the survey died.
+    """
+    with tempfile.TemporaryDirectory(prefix="phiforge-") as folder:
+        given, output = Path(folder, "params.json"), Path(folder, "contents.json")
+        given.write_text(json.dumps(params.model_dump(mode="json")), encoding="utf-8")
+        command = processes.guarded(SURVEY, "--params", str(given), "--output", str(output), tree=True)
+        environment = os.environ | {
+            "PYTHONPATH": str(CODE)
+        }  # the guard's interpreter does not look into the folder it is in
+        child = processes.start(
+            command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        try:
+            said, _ = child.communicate()
+        finally:
+            processes.stop(child, grace=1.0)
+        if child.returncode:
+            last = (said.strip().splitlines() or [f"ended with status {child.returncode}"])[-1]
+            raise StepError(last.removeprefix(f"error: {SURVEY.removeprefix('components.')}: "))
+        return AS_JSON.validate_json(output.read_bytes())
+
+
+def found(contents: Contents) -> list[tuple[str, str]]:
+    """What the text holds, as lines; those that belong together have one label, before the first."""
+    about = "" if contents.is_exact else "about "
+    total = contents.total
+    whole = (
+        f"{counted(total.files, 'file')}, {about}{size_of(total.text_bytes)} of text in {about}"
+        f"{counted(total.documents, 'document')}"
+    )
+    rest = contents.types[TYPES:]
+    shares = [("text", contents.languages), ("code", contents.code)]
+    empty = f"{contents.empty:,} of {counted(contents.looked_at, 'file')} looked at gave no text"
+    groups = {
+        "found": [whole] * bool(total.files)
+        + [_type(one) for one in contents.types[:TYPES]]
+        + [f"{counted(sum(one.files for one in rest), 'file')} of {len(rest):,} more types"] * bool(rest),
+        "not looked into": contents.elsewhere,
+        "languages": [f"{what}: {_shares(known)}" for what, known in shares if known],
+        "not read": contents.not_read,
+        "cannot be read": [empty] * bool(contents.empty) + contents.refused,
+        "titles": contents.titles,
+    }
+    return [(label if place == 0 else "", line) for label, lines in groups.items() for place, line in enumerate(lines)]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do, in words; `time` is empty where nobody can tell."""
+
+    sizes: str
+    stages: list[str]
+    time: str
+
+    def lines(self) -> list[tuple[str, str]]:
+        told = [("sizes", self.sizes), ("stages", f"{len(self.stages)}: {', '.join(self.stages)}"), ("time", self.time)]
+        return [(label, text) for label, text in told if text]
+
+    def sentence(self) -> str:
+        return "; ".join(filter(None, [self.sizes, f"{len(self.stages)} stages", self.time]))
+
+
+def planned(root: Path, params: Params, definition: Definition, text_bytes: int) -> Plan:
+    """The plan of a run with these parameters on so much text."""
+    stages = yaml_text.parse((root / definition.file).read_text(encoding="utf-8"))["stages"]
+    size = next((f"size {name}: " for name, width in WIDTHS.items() if width == params.small.model.hidden_size), "")
+    models = [
+        f"{name} model {one.model.hidden_size} wide with {one.model.num_hidden_layers} blocks on {one.tokens:,} tokens"
+        for name, one in (("smaller", params.small), ("larger", params.large))
+    ]
+    minutes = max(1, round(run_seconds(params, cores(), text_bytes) / 60))
+    is_known = definition == PIPELINE and not GPU.exists()  # a GPU's speed nobody has told us
+    return Plan(
+        sizes=f"{size}{', '.join(models)}, vocabulary {params.tokenization.vocab_size:,}",
+        stages=list(stages),
+        time=f"about {minutes:,} minutes on {cores()} cores, less where results are cached" if is_known else "",
+    )
+
+
+def show(console: Console, title: str, lines: list[tuple[str, str]]) -> None:
+    """Lines with their labels: aligned on a terminal, each whole elsewhere."""
+    console.print(Text(title, style="bold"))
+    if not console.is_terminal:
+        for label, text in lines:
+            console.print(Text(f"  {label + ': ' if label else '  '}{printable(text)}"), soft_wrap=True)
+        return
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, text in lines:
+        table.add_row(Text(f"  {label}", style="dim"), Text(printable(text)))
+    console.print(table)
+
+
+def size_of(size: float) -> str:
+    """Bytes as a person says them.
+
+    >>> size_of(950), size_of(20_300), size_of(3_140_000)
+    ('950 bytes', '20 kB', '3.1 MB')
+    """
+    if size < 1e3:
+        return f"{size:,.0f} bytes"
+    if size < 1e6:
+        return f"{size / 1e3:,.0f} kB"
+    return f"{size / 1e6:,.1f} MB"
+
+
+def _type(one: FileType) -> str:
+    text = "" if abs(one.text_bytes - one.bytes) < 0.1 * one.bytes else f", {size_of(one.text_bytes)} of text in them"
+    return f"{one.files:,} {one.name or 'without an ending'}, {size_of(one.bytes)}{text}"
+
+
+def _shares(shares: list[tuple[str, float]]) -> str:
+    return ", ".join(f"{name} {share:.0%}" for name, share in shares[:LANGUAGES] if share >= LEAST_SHARE)
