@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         overrides = parse_overrides(arguments.set)
         if arguments.text:
-            overrides["ingestion.sources"] = sources_of(arguments.text)
+            overrides["ingestion.sources"] = sources_of(arguments.text, Path.cwd())
         load_params(root / PARAMS_FILE, overrides, arguments.profile)
         overrides = sized(root, overrides, arguments.profile, arguments.size, print)
         settings.configure(root)

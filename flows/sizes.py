@@ -45,28 +45,35 @@ def sized(
     } | dict(overrides)
 
 
-def sources_of(text: str) -> list[dict[str, str]]:
+def sources_of(text: str, start: Path) -> list[dict[str, str]]:
     """The sources that `--text` names: folders, files, patterns such as notes/*.md, and addresses.
 
     Several are separated by commas or blanks; a path that is there is taken whole, whatever its name holds.
 
+    Args:
+        start: folder at which relative paths start.
+
     Raises:
         StepError: a path or a pattern leads to nothing.
     """
+
+    def place(path: str) -> Path:
+        return start / os.path.expanduser(path)
+
+    def is_there(path: str) -> bool:
+        return bool(path) and os.path.exists(place(path))
+
     paths: list[str] = []
-    for word in [text] if _is_there(text) else re.split(r"[,\s]+", text.strip(", \n\t")):
+    for word in [text] if is_there(text) else re.split(r"[,\s]+", text.strip(", \n\t")):
         if "://" in word:
             paths.append(word)
             continue
-        found = [word] if _is_there(word) else sorted(glob.glob(str(Path(word).expanduser()), recursive=True))
+        pattern = os.path.expanduser(word)
+        found = [word] if is_there(word) else sorted(glob.glob(pattern, root_dir=start, recursive=True))
         if not found:
-            raise StepError(f"--text: there is no file or folder {word!r} in {Path.cwd()}; correct the path")
-        paths += [str(Path(path).expanduser().resolve()) for path in found]
+            raise StepError(f"text: there is no file or folder {word!r} in {start}; correct the path")
+        paths += [str(place(path).resolve()) for path in found]
     return [{"path": path} for path in dict.fromkeys(paths)]
-
-
-def _is_there(path: str) -> bool:
-    return bool(path) and Path(path).expanduser().exists()
 
 
 def text_bytes(root: Path, params: Params) -> int:
