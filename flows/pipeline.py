@@ -34,7 +34,6 @@ from prefect.task_runners import ThreadPoolTaskRunner  # noqa: E402
 
 from components.addresses import without_secrets  # noqa: E402
 from components.errors import StepError  # noqa: E402
-from components.params import PARAMS_FILE, load_params  # noqa: E402
 from components.progress import Pace, parse  # noqa: E402
 from flows import events, records, recovery  # noqa: E402
 from flows.cache import Cache  # noqa: E402
@@ -42,6 +41,8 @@ from flows.definitions import DATA_ABLATION, GROWTH_STUDY, PIPELINE, Definition 
 from flows.graph import Stage, load_graph, lock_order, locked_outputs, settle_lock_order, show  # noqa: E402
 from flows.lineage import Lineage, numbers  # noqa: E402
 from flows.locks import WaitStopped, exclusive  # noqa: E402
+from flows.parameters import Overrides, Profile, Size, resolve_in_flow  # noqa: E402
+from flows.sizes import Asked  # noqa: E402
 from flows.stages import Outcome, StageFailed, StageRunner, StageStopped  # noqa: E402
 from flows.workspace import Workspace, experiment_exists, prune, refuse_edits, save_experiment, workspace  # noqa: E402
 
@@ -106,47 +107,66 @@ def flow_of(definition: Definition, description: str) -> Callable[[Callable[...,
 
 
 @flow_of(PIPELINE, "Raw text to a benchmarked pair of models: the stages of dvc.yaml.")
-def pipeline(overrides: dict[str, Any] = {}, profile: str | None = None) -> State:  # noqa: B006 - never changed; Prefect shows it
+def pipeline(
+    profile: Profile = None,
+    text: str | None = None,
+    size: Size = None,
+    overrides: Overrides = {},  # noqa: B006 - never changed; Prefect shows it
+) -> State:
     """Bring every stage of the pipeline up to date.
 
     Args:
-        overrides: dotted keys of params.yaml to values, such as {"seed": 2}; checked before any work.
         profile: name of an overlay in profiles/.
+        text: train on this text: folders, files, patterns or addresses, separated by commas or blanks; relative paths start
+            at the project's folder. Empty reads the sources of params.yaml and overrides.
+        size: size of the smaller model of the pair, with vocabulary, tokens, batch and learning rates to match; auto fits
+            the text and this machine. Empty means auto where text is given without a profile, else no change.
+        overrides: dotted keys of params.yaml to values, such as {"seed": 2}; checked before any work.
 
     Raises:
         StepError: a parameter, the pipeline's definition or the repository is refused.
         PipelineFailed: a stage failed.
     """
-    return bring_all_up_to_date(PIPELINE, overrides, profile)
+    return bring_all_up_to_date(PIPELINE, Asked(overrides, profile, text, size))
 
 
 @flow_of(GROWTH_STUDY, "What growing a small model buys: the stages of studies/growth/dvc.yaml and those they need.")
-def growth_study(overrides: dict[str, Any] = {}, profile: str | None = None) -> State:  # noqa: B006
+def growth_study(
+    profile: Profile = None,
+    text: str | None = None,
+    size: Size = None,
+    overrides: Overrides = {},  # noqa: B006
+) -> State:
     """Bring every stage of the growth study up to date; arguments and errors as for the pipeline."""
-    return bring_all_up_to_date(GROWTH_STUDY, overrides, profile)
+    return bring_all_up_to_date(GROWTH_STUDY, Asked(overrides, profile, text, size))
 
 
 @flow_of(
     DATA_ABLATION, "What each ingredient of the data buys: the stages of studies/data/dvc.yaml and those they need."
 )
-def data_ablation(overrides: dict[str, Any] = {}, profile: str | None = None) -> State:  # noqa: B006
+def data_ablation(
+    profile: Profile = None,
+    text: str | None = None,
+    size: Size = None,
+    overrides: Overrides = {},  # noqa: B006
+) -> State:
     """Bring every stage of the data ablation up to date; arguments and errors as for the pipeline."""
-    return bring_all_up_to_date(DATA_ABLATION, overrides, profile)
+    return bring_all_up_to_date(DATA_ABLATION, Asked(overrides, profile, text, size))
 
 
 FLOWS = {PIPELINE.flow: pipeline, GROWTH_STUDY.flow: growth_study, DATA_ABLATION.flow: data_ablation}
 
 
-def bring_all_up_to_date(definition: Definition, overrides: dict[str, Any], profile: str | None) -> State:
+def bring_all_up_to_date(definition: Definition, asked: Asked) -> State:
     """The body of a flow."""
     home, logger = settings.project_root(), get_run_logger()
 
-    def say(text: str) -> None:
-        text = without_secrets(text)  # it may quote git or DVC, and with them the address of a remote
-        logger.warning(text) if "untracked" in text or "failed" in text else logger.info(text)
-        events.emit("note", text=text)
+    def say(words: str) -> None:
+        words = without_secrets(words)  # it may quote git or DVC, and with them the address of a remote
+        logger.warning(words) if "untracked" in words or "failed" in words else logger.info(words)
+        events.emit("note", text=words)
 
-    load_params(home / PARAMS_FILE, overrides, profile)
+    overrides, profile = resolve_in_flow(home, asked, definition, say), asked.profile
     recovery.close_lost(home, say)
     flow_run_id = this_flow_run.id
     records.write(home, flow_run_id)

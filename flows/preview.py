@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,22 +24,13 @@ from components.params.sizing import WIDTHS
 from components.terminal import printable
 from flows import processes
 from flows.definitions import PIPELINE, Definition
-from flows.sizes import UNKNOWN_BYTES, cores, sized
+from flows.sizes import UNKNOWN_BYTES, Asked, cores, sized
 
 TYPES, LANGUAGES = 8, 5  # that are shown, at most
 CODE = Path(__file__).parents[1]
 SURVEY = "components.ingestion.survey"
 LEAST_SHARE = 0.005  # of a language that is shown
 GPU = Path("/dev/nvidiactl")
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What the user has asked for on the command line."""
-
-    overrides: Mapping[str, Any]
-    profile: str | None = None
-    size: str | None = None
 
 
 def preview(root: Path, asked: Asked, definition: Definition, console: Console) -> dict[str, Any]:

@@ -20,10 +20,10 @@ from components.params import parse_overrides
 from components.params.sizing import WIDTHS
 from flows import events, settings
 from flows.definitions import DEFINITIONS, PIPELINE
-from flows.preview import Asked, preview
+from flows.parameters import resolve
 from flows.screen import Screen, closing_screen
 from flows.server import connect
-from flows.sizes import sources_of
+from flows.sizes import Asked
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -34,11 +34,8 @@ def main(argv: list[str] | None = None) -> int:
     started = time.monotonic()
     screen = Screen()
     try:
-        overrides = parse_overrides(arguments.set)
-        if arguments.text:
-            overrides["ingestion.sources"] = sources_of(arguments.text)
-        asked = Asked(overrides, arguments.profile, arguments.size)
-        overrides = preview(root, asked, DEFINITIONS[arguments.flow], screen.console)
+        asked = Asked(parse_overrides(arguments.set), arguments.profile, arguments.text, arguments.size)
+        overrides = resolve(root, asked, DEFINITIONS[arguments.flow], screen.console, Path.cwd())
         settings.configure(root)
         # Prefect reads its settings when it is imported. The terminal is ours; its logs still go to its server.
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")

@@ -30,6 +30,9 @@ def prefect_app(auth: str, port: int) -> App:
     }
     from prefect.server.api.server import create_app
 
+    from flows.parameters import check_at_creation
+
+    check_at_creation()
     return Access(
         create_app(),
         auth,

@@ -8,6 +8,7 @@ import glob
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,23 @@ from components.params import PARAMS_FILE, Params, flatten, load_params
 from components.params.sizing import plan
 
 UNKNOWN_BYTES = 10_000_000  # taken for a source whose size nobody knows before it is read
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a run was asked for, on the command line or by the parameters of its flow.
+
+    Attributes:
+        overrides: dotted keys of params.yaml to values.
+        profile: name of an overlay in profiles/.
+        text: as `--text`.
+        size: as `--size`.
+    """
+
+    overrides: Mapping[str, Any]
+    profile: str | None = None
+    text: str | None = None
+    size: str | None = None
 
 
 def sized(
@@ -49,30 +67,37 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def sources_of(text: str) -> list[dict[str, str]]:
+def sources_of(text: str, start: Path) -> list[dict[str, str]]:
     """The sources that `--text` names: folders, files, patterns such as notes/*.md, and addresses.
 
     Several are separated by commas or blanks; a path that is there is taken whole, whatever its name holds.
+
+    Args:
+        start: folder at which relative paths start.
 
     Raises:
         StepError: a path or a pattern leads to nothing, or is not UTF-8.
     """
     if any("\ud800" <= char <= "\udfff" for char in text):  # how Python keeps bytes that are not UTF-8
-        raise StepError(f"--text: the path {text!a} is not UTF-8; rename it, or name the folder above it")
+        raise StepError(f"text: the path {text!a} is not UTF-8; rename it, or name the folder above it")
+
+    def place(path: str) -> Path:
+        return start / os.path.expanduser(path)
+
+    def is_there(path: str) -> bool:
+        return bool(path) and os.path.exists(place(path))
+
     paths: list[str] = []
-    for word in [text] if _is_there(text) else re.split(r"[,\s]+", text.strip(", \n\t")):
+    for word in [text] if is_there(text) else re.split(r"[,\s]+", text.strip(", \n\t")):
         if "://" in word:
             paths.append(word)
             continue
-        found = [word] if _is_there(word) else sorted(glob.glob(str(Path(word).expanduser()), recursive=True))
+        pattern = os.path.expanduser(word)
+        found = [word] if is_there(word) else sorted(glob.glob(pattern, root_dir=start, recursive=True))
         if not found:
-            raise StepError(f"--text: there is no file or folder {word!r} in {Path.cwd()}; correct the path")
-        paths += [str(Path(path).expanduser().resolve()) for path in found]
+            raise StepError(f"text: there is no file or folder {word!r} in {start}; correct the path")
+        paths += [str(place(path).resolve()) for path in found]
     return [{"path": path} for path in dict.fromkeys(paths)]
-
-
-def _is_there(path: str) -> bool:
-    return bool(path) and os.path.exists(os.path.expanduser(path))
 
 
 def _overlap(key: str, other: str) -> bool:

@@ -126,10 +126,11 @@ def big(value: float) -> str:
     return f"{value:.3g}"
 
 
-def changes(overrides: Mapping[str, Any], profile: str | None, most: int = 3) -> str:
+def changes(run: FlowRun, most: int = 3) -> str:
     """What a run was asked to do differently, on one line."""
-    words = [f"profile {profile}"] if profile else []
-    words += [f"{key} {number(value)}" for key, value in overrides.items()]
+    asked = {"profile": run.profile, "text": run.text, "size": run.size}
+    words = [f"{name} {value}" for name, value in asked.items() if value]
+    words += [f"{key} {number(value)}" for key, value in run.overrides.items()]
     if not words:
         return "defaults"
     return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
@@ -171,7 +172,7 @@ def run_row(run: FlowRun) -> str:
     took = f" · {duration(run.seconds)}" if run.started else ""
     return (
         f'<div class="pf-run"><div><b>{escape(run.name)}</b>{badge(run.state, tone(run.kind, run.state))}</div>'
-        f'<div class="pf-dim"><span>{escape(changes(run.overrides, run.profile))}</span>'
+        f'<div class="pf-dim"><span>{escape(changes(run))}</span>'
         f'<span title="{escape(clock(run.started))}">{escape(when + took)}</span></div></div>'
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from components.errors import StepError
-from components.params import PROFILES, load_params
+from components.params import load_params, profile_names
 from flows.client import Curve, Record, Records, Runs, access, pipeline_stages, project_root
 
 
@@ -53,7 +53,7 @@ def defaults(profile: str | None) -> dict[str, Any]:
 
 
 def profiles() -> list[str]:
-    return sorted(path.stem for path in PROFILES.glob("*.yaml"))
+    return profile_names(project_root())
 
 
 @st.cache_data(ttl=5, show_spinner=False)

@@ -82,12 +82,17 @@ def read_profile(root: Path, profile: str) -> dict[str, Any]:
     """
     folder = Path(root) / PROFILES
     overlay = folder / f"{profile}.yaml"
-    known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml"))) or "none"
+    known = ", ".join(profile_names(root)) or "none"
     if not is_name(profile) or leads_out(overlay, folder):
         raise StepError(f"profile {profile!r} leads out of profiles/; expected the name of a profile there: {known}")
     if not overlay.is_file():
         raise StepError(f"profile {profile!r} is not there; profiles/ has: {known}")
     return read_yaml(overlay)
+
+
+def profile_names(root: Path) -> list[str]:
+    """The profiles of a project."""
+    return sorted(path.stem for path in (Path(root) / PROFILES).glob("*.yaml"))
 
 
 def check_params(values: Mapping[str, Any], origin: str = "parameters") -> Params:

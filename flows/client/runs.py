@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import threading
 from collections.abc import Iterator, Mapping
@@ -19,25 +20,31 @@ from flows.graph import load_graph
 
 DEFAULT_API = "http://127.0.0.1:4200/api"
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+_PLAIN = re.compile(r"(?!(?:true|false|null|NaN|Infinity)$)[A-Za-z~./][\w~./,* -]*|(?!0\d)\d+(?:\.\d+)?[A-Z]")
 PAGE, PAGES = 200, 5  # lines the server gives at once, and how many such pages are read for a tail
 
 
-def launch_parameters(overrides: Mapping[str, Any], profile: str | None) -> dict[str, Any]:
+def launch_parameters(
+    overrides: Mapping[str, Any], profile: str | None, text: str = "", size: str = ""
+) -> dict[str, Any]:
     """The flow's parameters for a run; what is left at its default is left out."""
-    given: dict[str, Any] = {}
-    if overrides:
-        given["overrides"] = dict(overrides)
-    if profile:
-        given["profile"] = profile
-    return given
+    given = {"overrides": dict(overrides), "profile": profile, "text": text, "size": size}
+    return {name: value for name, value in given.items() if value}
 
 
-def launch_command(overrides: Mapping[str, Any], profile: str | None = None, flow: str = PIPELINE.flow) -> str:
+def launch_command(
+    overrides: Mapping[str, Any],
+    profile: str | None = None,
+    flow: str = PIPELINE.flow,
+    text: str = "",
+    size: str = "",
+) -> str:
     """The shell command that starts the same run as `Runs.launch`."""
     words = ["prefect", "deployment", "run", DEFINITIONS[flow].deployment]
-    for key, value in launch_parameters(overrides, profile).items():
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        words += ["-p", f"{key}={text}"]
+    for key, value in launch_parameters(overrides, profile, text, size).items():
+        # Prefect reads a value as JSON; it takes a plain word for itself.
+        plain = isinstance(value, str) and _PLAIN.fullmatch(value)
+        words += ["-p", f"{key}={value if plain else json.dumps(value, ensure_ascii=False)}"]
     # Quote after the `=`, as a person would write it.
     return " ".join(
         f"{name}={shlex.quote(value)}" if equals else name
@@ -90,12 +97,19 @@ class Runs:
         """
         return str(getattr(self._deployment(flow).status, "value", "")) == "READY"
 
-    def launch(self, overrides: Mapping[str, Any], profile: str | None = None, flow: str = PIPELINE.flow) -> FlowRun:
+    def launch(
+        self,
+        overrides: Mapping[str, Any],
+        profile: str | None = None,
+        flow: str = PIPELINE.flow,
+        text: str = "",
+        size: str = "",
+    ) -> FlowRun:
         """Start a flow's deployment; the parameters must have passed `components.params.check_params`."""
         deployment = self._deployment(flow)
         with self._client() as client:
             run = client.create_flow_run_from_deployment(
-                deployment.id, parameters=launch_parameters(overrides, profile)
+                deployment.id, parameters=launch_parameters(overrides, profile, text, size)
             )
         return _flow_run(run, flow)
 
@@ -282,6 +296,8 @@ def _flow_run(run: Any, flow: str) -> FlowRun:
         overrides=dict(overrides) if isinstance(overrides, Mapping) else {},
         profile=given.get("profile") or None,
         flow=flow,
+        text=given.get("text") or "",
+        size=given.get("size") or "",
     )
 
 

@@ -29,6 +29,8 @@ class FlowRun:
     overrides: dict[str, Any]
     profile: str | None
     flow: str = "pipeline"
+    text: str = ""  # paths that it was asked to train on; empty for the sources of its parameters
+    size: str = ""  # as it was asked for; empty where nothing was
 
     @property
     def active(self) -> bool:

@@ -6,7 +6,6 @@ One platform for all tests of this file, as `make up` starts it, on the toy proj
 import http.server
 import json
 import os
-import shutil
 import signal
 import socket
 import sqlite3
@@ -382,14 +381,6 @@ def evil_site(up: Any) -> Iterator[str]:
     yield f"http://127.0.0.1:{server.server_port}/"
     server.shutdown()
     server.server_close()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> str:
-    for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
-        if path := shutil.which(name):
-            return path
-    pytest.skip("no Chromium is installed; install one to run the browser tests")
 
 
 @pytest.mark.browser

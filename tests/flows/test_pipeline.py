@@ -271,4 +271,4 @@ def test_deployment_registers_without_any_folder_of_this_machine(prefect_api, mo
     assert deployment.work_pool_name == "local"
     assert [schedule.active for schedule in deployment.schedules] == [False]
     assert str(repository) not in str(deployment.pull_steps)
-    assert set(deployment.parameter_openapi_schema["properties"]) == {"overrides", "profile"}
+    assert set(deployment.parameter_openapi_schema["properties"]) >= {"overrides", "profile", "text", "size"}

@@ -16,8 +16,8 @@ from components.params.duration import run_seconds, training_seconds
 from flows import preview as module
 from flows import run
 from flows.definitions import GROWTH_STUDY, PIPELINE
-from flows.preview import Asked, found, planned, preview, show
-from flows.sizes import sources_of
+from flows.preview import found, planned, preview, show
+from flows.sizes import Asked, sources_of
 
 SENTENCE = "The water of the river is cold in spring, since it comes from the snow of the mountains, where it melts.\n"
 CONTENTS = Contents(
@@ -109,7 +109,7 @@ def test_own_text_is_looked_at_and_sized_by_its_text(root: Path, tmp_path: Path)
     (tmp_path / "venv" / "a.py").write_text("x = 1\n" * 400_000)
     (tmp_path / "notes.md").write_text("# Notes\n\n" + (SENTENCE + "\n") * 400)
     console = screen()
-    asked = Asked({"ingestion.sources": sources_of(str(tmp_path))})
+    asked = Asked({"ingestion.sources": sources_of(str(tmp_path), tmp_path)})
     overrides = preview(root, asked, PIPELINE, console)
     assert overrides["small.model.hidden_size"] == 64
     assert overrides["ingestion.part_chars"] == 1_000

@@ -54,15 +54,17 @@ def test_a_size_that_is_asked_for_is_taken_for_any_text(home: Path) -> None:
 
 
 def test_text_is_named_as_people_name_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Relative paths start at the given folder, wherever the process works and whatever the folder is called."""
+    monkeypatch.setenv("HOME", str(tmp_path / "[home]"))
+    tmp_path = tmp_path / "[home]"
+    tmp_path.mkdir()
     for name in ("my notes", "a", "b"):
         (tmp_path / name).mkdir()
     (tmp_path / "a" / "one.md").touch()
     (tmp_path / "a" / "two.md").touch()
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", str(tmp_path))
 
     def paths(text: str) -> list[str]:
-        return [source["path"].removeprefix(f"{tmp_path}/") for source in sources_of(text)]
+        return [source["path"].removeprefix(f"{tmp_path}/") for source in sources_of(text, tmp_path)]
 
     assert paths("my notes") == ["my notes"]
     assert paths("a b") == paths("a,b") == paths("a, b,a") == ["a", "b"]
@@ -70,4 +72,7 @@ def test_text_is_named_as_people_name_it(tmp_path: Path, monkeypatch: pytest.Mon
     assert paths("a/*.md") == ["a/one.md", "a/two.md"]
     assert paths("https://example.org/x.txt a") == ["https://example.org/x.txt", "a"]
     with pytest.raises(StepError, match="there is no file or folder 'c'"):
-        sources_of("a c")
+        sources_of("a c", tmp_path)
+    for nothing in ("", ", ", "x" * 5000, "~nobody/x", "\0"):
+        with pytest.raises(StepError, match="there is no file or folder"):
+            sources_of(nothing, tmp_path)

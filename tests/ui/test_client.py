@@ -19,15 +19,17 @@ DEAD = "http://127.0.0.1:9/api"  # the discard port: nothing listens
 @given(
     st.dictionaries(st.sampled_from(["seed", "training.beta1", "ingestion.sources"]), SIMPLE | st.lists(SIMPLE)),
     st.sampled_from([None, "laptop", "phi-1.5", "phi-2"]),
+    st.text("ab'\"$ {}=é12,", max_size=6),
+    st.sampled_from(["", "auto", "3M"]),
 )
-def test_the_command_means_the_same_as_the_launch(overrides: dict, profile: str | None) -> None:
+def test_the_command_means_the_same_as_the_launch(overrides: dict, profile: str | None, text: str, size: str) -> None:
     """Prefect's own reader of `-p` gives the parameters that `launch` sends."""
     from prefect.cli._utilities import load_json_key_values
 
-    words = shlex.split(client.launch_command(overrides, profile))
+    words = shlex.split(client.launch_command(overrides, profile, text=text, size=size))
     assert words[:4] == ["prefect", "deployment", "run", "pipeline/local"]
     assert set(words[4::2]) <= {"-p"}
-    assert load_json_key_values(words[5::2], "parameter") == client.launch_parameters(overrides, profile)
+    assert load_json_key_values(words[5::2], "parameter") == client.launch_parameters(overrides, profile, text, size)
 
 
 def test_without_a_server_the_message_names_the_remedy() -> None:

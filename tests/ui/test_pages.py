@@ -37,7 +37,7 @@ class FakeRuns:
 
     def __init__(self, listening: bool = True) -> None:
         self.listening = listening
-        self.launched: list[tuple[dict, str | None, str]] = []
+        self.launched: list[tuple] = []
         self.cancelled: list[str] = []
         self.all = [
             flow_run("quiet-falcon", "RUNNING", overrides={"seed": 2}),
@@ -47,9 +47,10 @@ class FakeRuns:
     def ready(self, flow: str) -> bool:
         return self.listening
 
-    def launch(self, overrides: Mapping[str, Any], profile: str | None, flow: str) -> FlowRun:
-        self.launched.append((dict(overrides), profile, flow))
-        self.all.insert(0, flow_run("new-run", "SCHEDULED", overrides=dict(overrides), profile=profile, flow=flow))
+    def launch(self, overrides: Mapping[str, Any], profile: str, flow: str, text: str, size: str) -> FlowRun:
+        self.launched.append((dict(overrides), profile, flow, text, size))
+        given = {"overrides": dict(overrides), "profile": profile, "flow": flow, "text": text, "size": size}
+        self.all.insert(0, flow_run("new-run", "SCHEDULED", **given))
         return self.all[0]
 
     def recent(self, limit: int) -> list[FlowRun]:
@@ -355,7 +356,7 @@ def test_a_study_is_launched_by_choice(open_page: Open, flow: str) -> None:
     settle(at.selectbox(key="launch_flow").set_value(flow).run())
     assert at.code[0].value == f"prefect deployment run {flow}/local"
     settle(at.button(key="launch_start").click().run())
-    assert runs.launched == [({}, None, flow)]
+    assert runs.launched == [({}, "", flow, "", "")]
 
 
 def test_starting_launches_once_and_opens_the_run(open_page: Open) -> None:
@@ -363,9 +364,21 @@ def test_starting_launches_once_and_opens_the_run(open_page: Open) -> None:
     at = open_page("launch", runs)
     settle(field(at, "number_input", "training.beta1").set_value(0.8).run())
     settle(at.button(key="launch_start").click().run())
-    assert runs.launched == [({"training.beta1": 0.8}, None, "pipeline")]
+    assert runs.launched == [({"training.beta1": 0.8}, "", "pipeline", "", "")]
     assert "new-run" in html(at)
     assert asked(at, "run") == "id-new-run"
+
+
+def test_text_and_size_are_asked_for_as_make_run_takes_them(open_page: Open) -> None:
+    runs = FakeRuns()
+    at = open_page("launch", runs, size="1M", text="my notes")
+    assert (at.text_input(key="launch_text").value, at.selectbox(key="launch_size").value) == ("my notes", "1M")
+    at.selectbox(key="launch_size").set_value("auto").run()
+    settle(at.text_input(key="launch_text").set_value("docs, 7").run())
+    assert at.code[0].value == "prefect deployment run pipeline/local -p text='docs, 7' -p size=auto"
+    settle(at.button(key="launch_start").click().run())
+    assert runs.launched == [({}, "", "pipeline", "docs, 7", "auto")]
+    assert "text docs, 7, size auto" in html(at)
 
 
 def test_a_profile_is_the_new_default(open_page: Open) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import streamlit as st
 
 from components.errors import StepError
+from components.params.sizing import WIDTHS
 from flows.client import flow_titles, launch_command
 from ui import forms, parts, services
 
@@ -13,6 +14,7 @@ state = st.session_state
 CHANGED = "launch_overrides"  # dotted key -> chosen value; the form's only truth
 DRAFTS = "launch_drafts"  # dotted key -> YAML text that does not parse yet
 FIRST = "training"  # the section that is open while nothing is changed
+SIZES = ("", "auto", *WIDTHS)
 FORM = "launch_form"  # counts up when values change from outside, so that widgets take them over
 
 
@@ -25,6 +27,9 @@ def begin() -> None:
     state["launch_profile"] = st.query_params.get("profile", "")
     asked = st.query_params.get("flow", "")
     state["launch_flow"] = asked if asked in flow_titles() else next(iter(flow_titles()))
+    state["launch_text"] = st.query_params.get("text", "")
+    size = st.query_params.get("size", "")
+    state["launch_size"] = size if size in SIZES else ""
 
 
 def remember() -> None:
@@ -36,6 +41,7 @@ def remember() -> None:
         address["profile"] = state["launch_profile"]
     if state["launch_flow"] != next(iter(flow_titles())):
         address["flow"] = state["launch_flow"]
+    address |= {name: state[f"launch_{name}"] for name in ("text", "size") if state[f"launch_{name}"]}
     if address != st.query_params.to_dict():
         st.query_params.from_dict(address)
 
@@ -190,9 +196,7 @@ def summary(base: dict[str, Any], changed: dict[str, tuple[Any, Any]], problem: 
     if problem:
         parts.error(problem)
     parts.label("Command")
-    st.code(
-        launch_command(state[CHANGED], state["launch_profile"], state["launch_flow"]), language="bash", wrap_lines=True
-    )
+    st.code(launch_command(**asked()), language="bash", wrap_lines=True)
     trouble, listening = services.launch_trouble(state["launch_flow"])
     if trouble:
         parts.error(trouble)
@@ -210,10 +214,16 @@ def summary(base: dict[str, Any], changed: dict[str, tuple[Any, Any]], problem: 
         start()
 
 
+def asked() -> dict[str, Any]:
+    """What the run is asked for, as `Runs.launch` takes it."""
+    names = ("profile", "flow", "text", "size")
+    return {"overrides": state[CHANGED]} | {name: state[f"launch_{name}"] for name in names}
+
+
 def start() -> None:
     """Create the flow run and say where to watch it."""
     try:
-        run = services.acting_runs().launch(state[CHANGED], state["launch_profile"] or None, state["launch_flow"])
+        run = services.acting_runs().launch(**asked())
     except StepError as error:
         services.launch_trouble.clear()
         parts.error(error)
@@ -244,6 +254,23 @@ def page() -> None:
             key="launch_profile",
             persist_state="session",
             on_change=lambda: state.update({FORM: state[FORM] + 1}),
+        )
+        st.text_input(
+            "Text to train on",
+            placeholder="ingestion.sources as below",
+            help="Folders, files, patterns or addresses, separated by commas or blanks; relative paths start at the "
+            "project's folder.",
+            key="launch_text",
+            persist_state="session",
+        )
+        st.selectbox(
+            "Size",
+            SIZES,
+            format_func=lambda name: name or "as the parameters say, or to fit the text above",
+            help="Size of the smaller model of the pair, with vocabulary, tokens, batch and learning rates to match; auto "
+            "fits the text and this machine. What you change below stays.",
+            key="launch_size",
+            persist_state="session",
         )
     try:
         base = services.defaults(state["launch_profile"])

@@ -128,7 +128,7 @@ def header(run: FlowRun, record: Record | None) -> None:
             ("Runs", parts.escape(flow_titles()[run.flow])),
             ("Started", parts.escape(parts.clock(run.started)) or "not yet"),
             ("Duration", parts.escape(parts.duration(run.seconds)) if run.started else ""),
-            ("Changed", parts.escape(parts.changes(run.overrides, run.profile, 6))),
+            ("Changed", parts.escape(parts.changes(run, 6))),
             ("Prefect run", parts.link(run.id[:8], services.page_address(f"{pages}/runs/flow-run/{run.id}"))),
             ("MLflow run", mlflow_cell(record)),
             *((title, parts.mono(tags[name])) for name, title in LINKED.items() if tags.get(name)),
@@ -146,14 +146,11 @@ def mlflow_cell(record: Record | None) -> str:
 def again(run: FlowRun) -> None:
     import json
 
-    for name in (
-        "launch_overrides",
-        "launch_profile",
-        "launch_flow",
-    ):  # let the Launch page take the state from its address
-        st.session_state.pop(name, None)
-    address = {"flow": run.flow} | ({"overrides": json.dumps(run.overrides)} if run.overrides else {})
-    st.switch_page("pages_/launch.py", query_params=address | ({"profile": run.profile} if run.profile else {}))
+    overrides = json.dumps(run.overrides) if run.overrides else ""
+    asked = {"overrides": overrides, "profile": run.profile, "flow": run.flow, "text": run.text, "size": run.size}
+    for name in asked:  # let the Launch page take the state from its address
+        st.session_state.pop(f"launch_{name}", None)
+    st.switch_page("pages_/launch.py", query_params={name: value for name, value in asked.items() if value})
 
 
 def cancel_control(run: FlowRun) -> None:

@@ -1,0 +1,72 @@
+"""A JSON schema of overrides: every dotted key of params.yaml with its type, range and meaning.
+
+A server that starts runs refuses an unknown key or a wrong type with it, and a form can be made of it. It holds what a
+schema can say; `check_params` also knows how parameters depend on each other.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from components.params.load import Params
+
+Schema = dict[str, Any]
+LEFT_OUT = ("$defs", "default", "title")  # a form would fill in the defaults, and so override every parameter
+ANY_NAME = "*"
+
+
+@cache
+def overrides_schema() -> Schema:
+    """The schema of a mapping from dotted keys to values. A section's own key takes all of its values at once."""
+    whole = Params.model_json_schema()
+    found = dict(_walk(_resolved(whole, whole["$defs"]), ""))
+    sections = [re.escape(key) for key, value in found.items() if "properties" in value]
+    patterns = {f"^({'|'.join(sections)})$": {"type": "object"}}
+    properties: Schema = {}
+    for key, value in found.items():
+        if key.endswith(ANY_NAME):
+            patterns[f"^{re.escape(key.removesuffix(ANY_NAME))}.+$"] = value
+        elif "properties" not in value:
+            properties[key] = {"title": key} | value
+    return {
+        "type": "object",
+        "properties": properties,
+        "patternProperties": patterns,
+        "additionalProperties": False,
+    }
+
+
+def _walk(section: Schema, prefix: str) -> Iterator[tuple[str, Schema]]:
+    """Each key below a section and its schema. The last part of a key is ANY_NAME in a mapping with names of its own."""
+    for name, value in section["properties"].items():
+        key = f"{prefix}{name}"
+        yield key, value
+        if "properties" in value:
+            yield from _walk(value, f"{key}.")
+        elif held := value.get("additionalProperties"):
+            schema = {} if held is True else held
+            about = {"description": value["description"]}
+            for item in value.get("propertyNames", {}).get("enum", [ANY_NAME]):
+                yield f"{key}.{item}", schema | about
+
+
+def _resolved(schema: Any, definitions: Mapping[str, Schema]) -> Any:
+    """A schema in which each reference is replaced by what it refers to, without what is left out."""
+    if isinstance(schema, list):
+        return [_resolved(item, definitions) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        own = {key: value for key, value in schema.items() if key != "$ref"}
+        return _resolved(definitions[schema["$ref"].rpartition("/")[2]] | own, definitions)
+    if (
+        schema.get("type") == "boolean"
+    ):  # as a choice: a form's switch would be off, and so set, where nobody touched it
+        schema = {key: value for key, value in schema.items() if key != "type"} | {"enum": [True, False]}
+    found = {
+        key: _resolved(value, definitions) for key, value in schema.items() if key not in (*LEFT_OUT, "properties")
+    }
+    if "properties" in schema:  # names of parameters, one of which may be called `title`
+        found["properties"] = {name: _resolved(value, definitions) for name, value in schema["properties"].items()}
+    return found

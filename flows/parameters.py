@@ -1,0 +1,134 @@
+"""The parameters of a run: their types for Prefect's form and API, and what they come to.
+
+Prefect's server refuses wrong ones when a run is created (`check_at_creation`), before it stores them; the flow checks
+again, since a run can be created in other ways. Both use the checks of `components.params`.
+"""
+
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from rich.console import Console
+
+from components.addresses import refuse_secrets
+from components.errors import StepError
+from components.params import PARAMS_FILE, load_params, profile_names
+from components.params.schema import overrides_schema
+from components.params.sizing import WIDTHS
+from flows.definitions import Definition
+from flows.preview import preview
+from flows.settings import project_root
+from flows.sizes import Asked, sources_of
+
+LINE = 10_000  # characters of a line that a flow says
+
+
+@dataclass(frozen=True)
+class Described:
+    """Gives a parameter the JSON schema that Prefect registers with the deployment; changes nothing for the flow."""
+
+    schema: Callable[[], dict[str, Any]]
+
+    def __get_pydantic_json_schema__(self, *_: Any) -> dict[str, Any]:
+        return self.schema()
+
+
+def _one_of(names: list[str]) -> dict[str, Any]:
+    return {"anyOf": [{"type": "string", "enum": names}, {"type": "null"}]}
+
+
+Overrides = Annotated[dict[str, Any], Described(overrides_schema)]
+Profile = Annotated[str | None, Described(lambda: _one_of(profile_names(project_root())))]
+Size = Annotated[str | None, Described(lambda: _one_of(["auto", *WIDTHS]))]
+
+
+def resolve(home: Path, asked: Asked, definition: Definition, console: Console, start: Path) -> dict[str, Any]:
+    """Print what the text holds and the plan; the overrides that a run comes to, with sources and sizes among them.
+
+    Args:
+        start: folder at which relative paths of the text start.
+
+    Raises:
+        StepError: one of the parameters, or the text, is refused.
+    """
+    overrides = dict(asked.overrides)
+    if asked.text:
+        overrides["ingestion.sources"] = sources_of(asked.text, start)
+    return preview(home, replace(asked, overrides=overrides), definition, console)
+
+
+def resolve_in_flow(home: Path, asked: Asked, definition: Definition, say: Callable[[str], None]) -> dict[str, Any]:
+    """The same for a flow, which says it line by line. The command line has resolved text and sizes before."""
+    if not asked.text and not asked.size:
+        load_params(home / PARAMS_FILE, asked.overrides, asked.profile)
+        return dict(asked.overrides)
+    with io.StringIO() as told:
+        overrides = resolve(home, asked, definition, Console(file=told, width=LINE), home)
+        for line in told.getvalue().splitlines():
+            say(line)
+    return overrides
+
+
+def refuse_wrong(home: Path, parameters: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
+    """Refuse the parameters of a run that its deployment does not have, or whose values the flow would refuse.
+
+    Whether a path of `text` exists is left to the flow: the server may be another machine.
+
+    Args:
+        schema: the deployment's, as Prefect made it from the flow's signature.
+
+    Raises:
+        StepError: says which and why, without quoting a secret.
+    """
+    known = schema.get("properties", {})
+    if unknown := sorted(set(parameters) - set(known)):
+        raise StepError(f"parameters: {', '.join(unknown)} given; expected only: {', '.join(known)}; leave it out")
+    overrides, profile = parameters.get("overrides") or {}, parameters.get("profile")
+    readable = isinstance(overrides, Mapping) and isinstance(profile, str | None)  # else the schema says what is wrong
+    if readable and "overrides" in known and (home / PARAMS_FILE).is_file():
+        load_params(home / PARAMS_FILE, overrides, profile)
+    for name, value in parameters.items():
+        try:
+            refuse_secrets(value)
+        except ValueError as error:
+            raise StepError(f"{name}: {error}") from None
+
+
+def check_at_creation() -> None:
+    """Have the Prefect server of this process refuse wrong parameters of runs, deployments and schedules."""
+    from fastapi import HTTPException
+    from prefect.server.api import deployments as api
+    from prefect.server.models import deployments as models
+    from prefect.utilities.schema_tools.validation import ValidationError
+
+    validate = api.validate
+
+    def validate_in_our_words(parameters: dict[str, Any], schema: dict[str, Any], **options: Any) -> Any:
+        try:
+            refuse_wrong(project_root(), parameters, schema)
+        except StepError as error:
+            raise ValidationError(str(error)) from None
+        return validate(parameters, schema, **options)
+
+    def with_check(store: Callable[..., Any]) -> Callable[..., Any]:
+        async def check_and_store(*, session: Any, deployment_id: Any, **given: Any) -> Any:
+            deployment = await models.read_deployment(session=session, deployment_id=deployment_id)
+            for schedule in given.get("schedules", [given.get("schedule")]):
+                if schedule.parameters and deployment and deployment.enforce_parameter_schema:
+                    try:
+                        validate_in_our_words(
+                            deployment.parameters | schedule.parameters,
+                            deployment.parameter_openapi_schema,
+                            raise_on_error=True,
+                        )
+                    except ValidationError as error:
+                        raise HTTPException(409, f"Error storing schedule: {error}") from None
+            return await store(session=session, deployment_id=deployment_id, **given)
+
+        return check_and_store
+
+    api.validate = validate_in_our_words
+    models.create_deployment_schedules = with_check(models.create_deployment_schedules)
+    models.update_deployment_schedule = with_check(models.update_deployment_schedule)
