@@ -5,7 +5,8 @@
 Each CORPUS is a file or folder of text. It is read, curated and tokenized with the vocabulary that the rule gives it, once; the
 smaller model of each size is then trained from tokens to checkpoint by `python -m components.training`:
 
-- with the rule's batch and each learning rate of `--rates`, as multiples of the rule's
+- with the rule's batch and each learning rate of `--rates`, as multiples of the rule's; while the best is the lowest or the
+  highest tried, the sweep goes on in that direction
 - with half and twice the batch, at the best of these rates times the root of the change
 
 FOLDER keeps the tokens and every loss (`losses.jsonl`), so a run that is stopped goes on from there. `--share` takes a part of
@@ -25,6 +26,7 @@ from bench.optimizers import train_once
 from components.params.sizing import WIDTHS, plan
 
 GAP = 0.02  # nats per token over the best of the sweep, at most
+STEP = 2**0.5  # from one learning rate to the next beyond those given
 BATCHES = (0.5, 2.0)  # of the rule's
 LOSSES = "losses.jsonl"
 
@@ -34,7 +36,7 @@ def main() -> int:
     options.add_argument("folder", type=Path, help="where tokens and losses are kept")
     options.add_argument("corpora", type=Path, nargs="+", metavar="CORPUS", help="file or folder of text")
     options.add_argument("--sizes", nargs="+", choices=list(WIDTHS), default=["0.3M", "1M", "3M"])
-    options.add_argument("--rates", type=float, nargs="+", default=[0.5, 0.7, 1.0, 1.4, 2.0], help="of the rule's")
+    options.add_argument("--rates", type=float, nargs="+", default=[0.7, 1.0, 1.4], help="of the rule's")
     options.add_argument("--share", type=float, default=1.0, help="of each budget (default %(default)s)")
     options.add_argument("--seed", type=int, default=1)
     arguments = options.parse_args()
@@ -75,8 +77,12 @@ def measure(corpus: Path, size: str, arguments: Any) -> Row:
     tokens = text_tokens(arguments.folder.resolve() / name, corpus.resolve(), rule["tokenization.vocab_size"])
     loss = trainer(rule, tokens, name, arguments)
     batch, rate = rule["training.batch_tokens"], rule["small.learning_rate"]
-    losses = {(batch, times * rate): loss(batch, times * rate) for times in arguments.rates}
-    best_rate = min(losses, key=losses.__getitem__)[1]
+    by_times = {times: loss(batch, times * rate) for times in arguments.rates}
+    while (best_times := min(by_times, key=by_times.__getitem__)) in (min(by_times), max(by_times)):
+        beyond = best_times * (STEP if best_times == max(by_times) else 1 / STEP)
+        by_times[beyond] = loss(batch, beyond * rate)
+    best_rate = best_times * rate
+    losses = {(batch, times * rate): value for times, value in by_times.items()}
     for times in BATCHES:
         place = (int(times * batch), times**0.5 * best_rate)
         losses[place] = loss(*place)
@@ -103,7 +109,8 @@ def trainer(rule: Row, tokens: Path, name: str, arguments: Any) -> Callable[[int
     if kept.is_file():
         rows = map(json.loads, kept.read_text(encoding="utf-8").splitlines())
         done = {tuple(row["run"]): row["loss"] for row in rows}
-    settings = {key: value for key, value in rule.items() if key.startswith("small.model.")}
+    kept_as_ruled = ("small.model.", "training.weight_decay")
+    settings = {key: value for key, value in rule.items() if key.startswith(kept_as_ruled)}
     settings |= {"small.tokens": int(arguments.share * rule["small.tokens"]), "training.validations": 1}
     settings |= {"seed": arguments.seed, "training.threads": arguments.threads, "training.validation_tokens": 10**6}
 

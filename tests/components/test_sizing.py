@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from components.errors import StepError
 from components.params import Params, check_params, set_dotted
-from components.params.sizing import CORE_FLOPS, EPOCHS, SECONDS, WIDTHS, Sizing, plan
+from components.params.sizing import BYTES_PER_TOKEN, CORE_FLOPS, EPOCHS, OWN_SHARE, SECONDS, WIDTHS, Sizing, plan
 
 
 def params_of(sizing: Sizing) -> Params:
@@ -34,7 +34,7 @@ def test_every_plan_is_valid_and_its_pair_can_grow(text_bytes: int, cores: int, 
 def test_auto_repeats_no_text_too_often_and_ends_in_time(text_bytes: int, cores: int) -> None:
     sizing = plan(text_bytes, cores)
     batch = sizing.overlay["training.batch_tokens"]
-    assert sizing.overlay["small.tokens"] <= max(EPOCHS * text_bytes / 3 / 0.7, batch)
+    assert sizing.overlay["small.tokens"] <= max(EPOCHS * text_bytes / BYTES_PER_TOKEN / OWN_SHARE, batch)
     assert sizing.seconds <= SECONDS * 1.01
     assert sizing.seconds * cores * CORE_FLOPS > 0
 
@@ -61,6 +61,13 @@ def test_a_megabyte_on_two_cores_has_the_default_pair() -> None:
     assert params.transfer.learning_rate == default.transfer.learning_rate
     assert params.tokenization.vocab_size == default.tokenization.vocab_size
     assert 1_000_000 < params.small.tokens < 2_500_000
+
+
+@given(st.integers(1, 10**10), st.integers(1, 64), st.sampled_from(["auto", *WIDTHS]))
+def test_weight_decay_rises_with_the_passes_over_the_text(text_bytes: int, cores: int, size: str) -> None:
+    params = params_of(plan(text_bytes, cores, size))
+    passes = OWN_SHARE * params.small.tokens / (text_bytes / BYTES_PER_TOKEN)
+    assert params.training.weight_decay == pytest.approx(min(1.0, max(0.1, 0.1 * passes)), rel=0.01)
 
 
 def test_exercises_grow_with_the_text_up_to_the_default() -> None:

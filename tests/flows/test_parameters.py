@@ -179,7 +179,7 @@ def test_text_and_size_come_to_overrides(project: Path) -> None:
     assert overrides({}, None, None, "3M")["small.model.hidden_size"] == 192
     assert overrides({"tokenization.vocab_size": 3000}, None, None, "3M")["tokenization.vocab_size"] == 3000
     plans = [line for line in said if "larger model" in line]
-    assert [re.findall(r"size (\S+):", line) for line in plans] == [["0.3M"], [], ["3M"], ["3M"]]
+    assert [re.findall(r"size (\S+):", line) for line in plans] == [["0.3M"], ["1M"], ["3M"], ["3M"]]
     for asked, named in (
         (({}, None, "trace/missing", None), "there is no file or folder 'trace/missing'"),
         (({}, None, None, "9B"), "'9B' is not a size"),
