@@ -39,12 +39,13 @@ from flows import events, records, recovery  # noqa: E402
 from flows.cache import Cache  # noqa: E402
 from flows.definitions import DATA_ABLATION, GROWTH_STUDY, PIPELINE, Definition  # noqa: E402
 from flows.graph import Stage, load_graph, lock_order, locked_outputs, settle_lock_order, show  # noqa: E402
+from flows.housekeeping import tidy_files  # noqa: E402
 from flows.lineage import Lineage, numbers  # noqa: E402
 from flows.locks import WaitStopped, exclusive  # noqa: E402
 from flows.parameters import Overrides, Profile, Size, resolve_in_flow  # noqa: E402
 from flows.sizes import Asked  # noqa: E402
 from flows.stages import Outcome, StageFailed, StageRunner, StageStopped  # noqa: E402
-from flows.workspace import Workspace, experiment_exists, prune, refuse_edits, save_experiment, workspace  # noqa: E402
+from flows.workspace import Workspace, experiment_exists, refuse_edits, save_experiment, workspace  # noqa: E402
 
 
 def refuse_stored_result(*_: Any, **__: Any) -> Any:
@@ -184,6 +185,7 @@ def bring_all_up_to_date(definition: Definition, asked: Asked) -> State:
             if run.failures:
                 raise PipelineFailed(failure_text(run))
             finish_workspace(run)
+            tidy_files(home, say)
     return Completed(message=run.sentence)
 
 
@@ -420,14 +422,12 @@ def failure_text(run: PipelineRun) -> str:
 
 
 def finish_workspace(run: PipelineRun) -> None:
-    """List a workspace's run among DVC's experiments, and let old workspaces go."""
+    """List a workspace's run among DVC's experiments."""
     if not run.place.key:
         return
     refuse_edits(run.home, run.place)
     if run.count("ran", "restored") or not experiment_exists(run.home, run.place):
         save_experiment(run.home, run.place, run.definition.file, run.stages, run.log)
-    for key in prune(run.home, settings.kept_workspaces()):
-        run.log(f"removed workspace {key}: the {settings.kept_workspaces()} most recently used are kept")
 
 
 def report_numbers(path: Path) -> dict[str, float]:

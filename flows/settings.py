@@ -18,7 +18,6 @@ from flows.access import client_variables, given_auth
 
 HOME = "PHIFORGE_HOME"  # the project's folder, for processes that start elsewhere (a worker's flow runs)
 CONCURRENT = "PHIFORGE_CONCURRENT_STAGES"
-KEEP = "PHIFORGE_KEEP_WORKSPACES"
 FOLDER = "workspaces"  # checkouts of runs with parameters of their own
 MAIN = "main-tree"  # the lock of runs that work in the main folder
 
@@ -138,8 +137,3 @@ def stage_environment(root: Path) -> dict[str, str]:
 def concurrent_stages() -> int:
     """How many stages of one run may run at once."""
     return max(1, int(os.environ.get(CONCURRENT, "2")))
-
-
-def kept_workspaces() -> int:
-    """How many workspaces are kept; the least recently used go."""
-    return max(1, int(os.environ.get(KEEP, "10")))

@@ -23,6 +23,7 @@ Kind = Literal["integer", "number", "choice", "switch", "text", "yaml"]
 
 
 GENERAL = ("engine",)  # sections that are shown together with what stands outside of any
+NOT_OF_A_RUN = "housekeeping."  # a section that no run is started with other values of
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,8 @@ class Field:
 
 
 def fields(model: type[BaseModel] = Params, prefix: str = "") -> list[Field]:
-    """Every parameter of a model and of the models inside it, in the order of their declaration."""
-    return list(_walk(model, prefix))
+    """Every parameter of a run in a model and in the models inside it, in the order of their declaration."""
+    return [field for field in _walk(model, prefix) if not field.key.startswith(NOT_OF_A_RUN)]
 
 
 def sections() -> dict[str, str]:

@@ -13,6 +13,7 @@ from components.errors import StepError, clipped, short
 from components.params.curation import CurationParams
 from components.params.data import EngineParams, IngestionParams, TokenizationParams, ValidationParams
 from components.params.evaluation import AblationParams, BenchmarkingParams, ReportingParams, StudyParams
+from components.params.housekeeping import HousekeepingParams
 from components.params.models import LARGE, SMALL, ModelParams, TrainingParams, TransferParams
 from components.params.section import Section
 from components.params.synthesis import SynthesisParams
@@ -41,6 +42,7 @@ class Params(Section):
     reporting: ReportingParams = ReportingParams()
     study: StudyParams = StudyParams()
     ablation: AblationParams = AblationParams()
+    housekeeping: HousekeepingParams = HousekeepingParams()
 
 
 def load_params(
