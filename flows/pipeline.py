@@ -38,6 +38,7 @@ from components.progress import Pace, parse  # noqa: E402
 from flows import events, records, recovery  # noqa: E402
 from flows.cache import Cache  # noqa: E402
 from flows.definitions import DATA_ABLATION, GROWTH_STUDY, PIPELINE, Definition  # noqa: E402
+from flows.disk import Places, check_space  # noqa: E402
 from flows.graph import Stage, load_graph, lock_order, locked_outputs, settle_lock_order, show  # noqa: E402
 from flows.housekeeping import tidy_files  # noqa: E402
 from flows.lineage import Lineage, numbers  # noqa: E402
@@ -327,6 +328,8 @@ def bring_up_to_date(run: PipelineRun, stage: Stage) -> State:
         if run.runner.current(stage):
             outcome = Outcome(stage.name, "cached", time.monotonic() - started, outs)
         else:
+            needed = [other for other in run.stages if other.name in stage.deps]
+            check_space(Places(run.place.root, run.home, run.cache.folder), stage, needed)
             outcome = run_limited(run, stage, logger)
             if drop_spoilt(run, outcome.outs):  # of an earlier run, which DVC has put in its place
                 outcome = run_limited(run, stage, logger)
