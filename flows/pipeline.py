@@ -42,10 +42,11 @@ from flows.disk import Places, check_space  # noqa: E402
 from flows.graph import Stage, load_graph, lock_order, locked_outputs, settle_lock_order, show  # noqa: E402
 from flows.housekeeping import tidy_files  # noqa: E402
 from flows.lineage import Lineage, numbers  # noqa: E402
-from flows.locks import WaitStopped, exclusive  # noqa: E402
+from flows.locks import WaitStopped  # noqa: E402
 from flows.parameters import Overrides, Profile, Size, resolve_in_flow  # noqa: E402
 from flows.sizes import Asked  # noqa: E402
 from flows.stages import Outcome, StageFailed, StageRunner, StageStopped  # noqa: E402
+from flows.turns import turn  # noqa: E402
 from flows.workspace import Workspace, experiment_exists, refuse_edits, save_experiment, workspace  # noqa: E402
 
 
@@ -373,9 +374,11 @@ def run_limited(run: PipelineRun, stage: Stage, logger: Any) -> Outcome:
 
     if not stage.limit:
         return run_now()
-    lock = settings.lock_file(run.home, f"limit-{stage.limit}")
-    wait = f"waiting for {stage.limit}: a stage of another run has it"
-    with exclusive(lock, lambda: line(wait), run.runner.stopped):
+
+    def wait(text: str) -> None:
+        line(f"{stage.limit}: {text}")
+
+    with turn(settings.turns_folder(run.home, stage.limit), run.lineage.name, stage.name, wait, run.runner.stopped):
         return run_now()
 
 

@@ -55,6 +55,11 @@ def lock_file(root: Path, name: str) -> Path:
     return folder / f"{name}.lock"
 
 
+def turns_folder(root: Path, limit: str) -> Path:
+    """Where the stages of all runs draw tickets for a device."""
+    return lock_file(root, f"limit-{limit}").with_suffix(".tickets")
+
+
 def lock_of(key: str) -> str:
     """Name of the lock of a workspace."""
     return f"workspace-{key}"
