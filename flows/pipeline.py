@@ -346,7 +346,7 @@ def bring_up_to_date(run: PipelineRun, stage: Stage) -> State:
     run.outcomes[stage.name] = outcome
     events.emit(outcome.kind, stage.name, seconds=outcome.seconds)
     if outcome.kind == "ran":
-        run.lineage.stage_ran(stage.name, outcome.outs)
+        run.lineage.stage_ran(stage.name, outcome.outs, run.cache.folder)
         return Completed(message=f"ran in {outcome.seconds:.1f} s")
     return Completed(name="Cached", message="restored" if outcome.kind == "restored" else "nothing changed")
 
