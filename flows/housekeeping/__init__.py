@@ -78,10 +78,10 @@ def tidy(home: Path, dry_run: bool = False) -> Report:
         StepError: params.yaml is refused, or the project is not a git repository.
     """
     from flows.housekeeping.flow_runs import FlowRuns
-    from flows.housekeeping.tracked import Tracking
+    from flows.housekeeping.tracked import TrackedRuns
 
     limits = limits_of(load_params(home / PARAMS_FILE).housekeeping)
-    work = _Work(home, Meter(), Report(dry_run), {"prefect": FlowRuns(), "mlflow": Tracking(home)})
+    work = _Work(home, Meter(), Report(dry_run), {"prefect": FlowRuns(), "mlflow": TrackedRuns(home)})
     if remark := work.sources["mlflow"].remark:
         work.report.remarks.append(remark)
     with exclusive(lock_file(home, "housekeeping")):
@@ -91,7 +91,7 @@ def tidy(home: Path, dry_run: bool = False) -> Report:
             return work.report
         work.remove([entry for entry in going if entry.kind not in SAVED])
         with objects.nothing_is_saved(home):
-            going = removable(work.entries(), limits, time.time())
+            going = removable(work.entries(leave_out="prefect"), limits, time.time())  # nothing saved hangs on those
             work.remove([entry for entry in going if entry.kind in SAVED])
     return work.report
 
@@ -113,11 +113,12 @@ class _Work:
     report: Report
     sources: Mapping[str, Any]
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self, leave_out: str = "") -> Iterator[Entry]:
         yield from files.entries(self.home)
         yield from objects.entries(self.home)
-        for source in self.sources.values():
-            yield from source.entries()
+        for kind, source in self.sources.items():
+            if kind != leave_out:
+                yield from source.entries()
 
     def remove(self, going: list[Entry]) -> None:
         """Remove entries, or count what removing them would free."""

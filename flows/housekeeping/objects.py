@@ -93,7 +93,10 @@ def remove(home: Path, entry: Entry) -> bool:
         path.unlink(missing_ok=True)
         with suppress(OSError):  # it still holds others
             path.parent.rmdir()
-    else:
+        return True
+    with exclusive(lock_file(home, "experiments")):  # saving one at this moment would fail
+        if float(git(home, "for-each-ref", "--format=%(creatordate:unix)", entry.name) or 0) > entry.time:
+            return False  # saved anew since it was listed
         git(home, "update-ref", "-d", entry.name)
     return True
 

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
+from components.addresses import is_web
 from components.tracking import EXPERIMENT
+from flows.client.tracking import Tracking
 from flows.housekeeping.objects import hashes_in
 from flows.housekeeping.plan import Entry
-from flows.lineage import client
 from flows.settings import mlflow_uri
 
 PARENT = "mlflow.parentRunId"
@@ -40,30 +41,35 @@ class Tracked:
         return found
 
 
-class Tracking:
-    """The records of one project. Empty where MLflow has not been used yet.
-
-    Attributes:
-        remark: why the records are left alone, where they are.
-    """
+class TrackedRuns(Tracking):
+    """The runs and versions of one project. Those behind a server can be read, and so are never mistaken for gone, but only
+    their database can forget them."""
 
     def __init__(self, home: Path) -> None:
-        uri = mlflow_uri(home)
-        self.remark, self._store, self._groups = "", None, {}
-        if urlparse(uri).scheme in ("http", "https"):
-            self.remark = (
-                "MLflow's runs are left alone: MLFLOW_TRACKING_URI names a server, and removing needs its database; run "
-                "`make housekeeping` where MLFLOW_TRACKING_URI is the address of the database"
-            )
-        elif (file := database_file(uri)) is None or file.exists():
-            self._client = client(home)
-            self._store = self._client._tracking_client.store
+        super().__init__(mlflow_uri(home))
+        self._groups: dict[str, Tracked] = {}
+
+    @property
+    def remark(self) -> str:
+        """Why the runs are left alone; empty where they are not."""
+        if not is_web(self.uri):
+            return ""
+        return (
+            "MLflow's runs are left alone: MLFLOW_TRACKING_URI names a server, and removing needs its database; run "
+            "`make housekeeping` where MLFLOW_TRACKING_URI is the address of the database"
+        )
 
     def entries(self) -> Iterator[Entry]:
-        """Runs with what they need, and registered versions. Every version stays, whether an alias names it or not."""
-        if self._store is None:
+        """Runs with what they need, and registered versions. Every version stays, whether an alias names it or not.
+
+        Raises:
+            Unavailable: MLflow does not answer.
+        """
+        if self.absent():
             return
-        self._groups = self._read()
+        with self.errors():
+            self._groups = self._read()
+            versions = _pages(lambda token: self.client.search_model_versions(page_token=token))
         for name, group in self._groups.items():
             infos = [run.info for run in group.runs]
             times = [info.end_time or info.start_time or 0 for info in infos]
@@ -71,12 +77,11 @@ class Tracking:
             needs = {f"source:{ref}" for ref in tags["git.ref"]} | {
                 f"prefect:{run}" for run in tags["prefect.flow_run_id"]
             }
-            in_use = any(info.status in OPEN for info in infos)
-            yield Entry("mlflow", name, f"mlflow:{name}", max(times, default=0) / 1000, frozenset(needs), in_use)
+            stays = is_web(self.uri) or any(info.status in OPEN for info in infos)
+            yield Entry("mlflow", name, f"mlflow:{name}", max(times, default=0) / 1000, frozenset(needs), stays)
         groups = {run.info.run_id: name for name, group in self._groups.items() for run in group.runs}
         groups |= {model.model_id: name for name, group in self._groups.items() for model in group.models}
-        for version in _pages(lambda token: self._client.search_model_versions(page_token=token)):
-            yield self._version(version, groups)
+        yield from (self._version(version, groups) for version in versions)
 
     def paths(self, entry: Entry) -> list[Path]:
         """Folders of a run's files and models, where they are on this disk."""
@@ -94,29 +99,34 @@ class Tracking:
             with suppress(OSError):  # there is more in it, or it is gone
                 path.parent.rmdir()
         for model in group.models:
-            self._store._hard_delete_logged_model(model.model_id)
+            self._store()._hard_delete_logged_model(model.model_id)
         for run in group.runs:
-            self._store._hard_delete_run(run.info.run_id)
+            self._store()._hard_delete_run(run.info.run_id)
         return True
 
     def _read(self) -> dict[str, Tracked]:
         from mlflow.entities import ViewType
 
-        experiment = self._client.get_experiment_by_name(os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT))
+        experiment = self.client.get_experiment_by_name(os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT))
         groups: dict[str, Tracked] = defaultdict(Tracked)
         if experiment is None:
             return groups
         place = [experiment.experiment_id]
-        runs = _pages(lambda token: self._client.search_runs(place, run_view_type=ViewType.ALL, page_token=token))
+        runs = _pages(lambda token: self.client.search_runs(place, run_view_type=ViewType.ALL, page_token=token))
         by_run = {run.info.run_id: groups[run.data.tags.get(PARENT, run.info.run_id)] for run in runs}
         for run in runs:
             by_run[run.info.run_id].runs.append(run)
-        models = _pages(lambda token: self._client.search_logged_models(place, page_token=token))
-        deleted = self._store._get_deleted_logged_models()
-        for model in [*models, *(self._store.get_logged_model(found, allow_deleted=True) for found in deleted)]:
+        models = _pages(lambda token: self.client.search_logged_models(place, page_token=token))
+        if not is_web(self.uri):
+            deleted = self._store()._get_deleted_logged_models()
+            models += [self._store().get_logged_model(found, allow_deleted=True) for found in deleted]
+        for model in models:
             if model.source_run_id in by_run:
                 by_run[model.source_run_id].models.append(model)
         return groups
+
+    def _store(self) -> Any:
+        return self.client._tracking_client.store
 
     def _version(self, version: Any, groups: dict[str, str]) -> Entry:
         """A registered version needs the runs that it came from, their lineage, and the outputs that its tags name."""

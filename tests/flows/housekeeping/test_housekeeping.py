@@ -1,7 +1,10 @@
 """Housekeeping as a whole: what it says, what it leaves, and that no run loses anything to it."""
 
 import hashlib
-import threading
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,8 @@ from flows import graph
 from flows.housekeeping import Report, tidy
 from flows.processes import wait_until
 
+REPOSITORY = Path(__file__).parents[3]
+ALWAYS = Path(__file__).with_name("always.py")
 NOTHING_KEPT = """
 housekeeping:
   workspaces: {keep: 1, days: 0}
@@ -83,33 +88,27 @@ def test_a_dry_run_says_what_a_real_one_removes_and_removes_nothing(greedy, run_
 
 
 @pytest.mark.slow
-def test_no_run_loses_anything_to_housekeeping_that_never_rests(greedy, prefect_api, command, toy):
-    """Runs in the main folder and in workspaces, while housekeeping that keeps nothing follows upon itself."""
-    ended, failures, passes = threading.Event(), [], []
-
-    def tidy_always() -> None:
-        while not ended.is_set():
-            try:
-                passes.append(tidy(greedy).freed)
-            except Exception as error:  # noqa: BLE001 - told by the test
-                failures.append(error)
-                return
-
-    thread = threading.Thread(target=tidy_always)
-    thread.start()
+@pytest.mark.timeout(1500)
+def test_no_run_loses_anything_to_housekeeping_at_any_moment(greedy, prefect_api, command, tmp_path):
+    """Runs in the main folder and in workspaces, while housekeeping that keeps nothing comes again and again."""
+    ended, said = tmp_path / "ended", tmp_path / "passes"
+    environment = os.environ | {"PREFECT_API_URL": prefect_api, "PYTHONPATH": str(REPOSITORY)}
+    with open(said, "w") as passes:
+        always = subprocess.Popen([sys.executable, ALWAYS, ended], env=environment, stdout=passes)
     try:
         for seed in (2, 3):
             processes = [command(), command("--set", f"seed={seed}")]
-            assert wait_until(lambda: all(process.poll() is not None for process in processes), 240)  # noqa: B023
+            assert wait_until(lambda: all(process.poll() is not None for process in processes), 600)  # noqa: B023
             assert [process.returncode for process in processes] == [0, 0], [p.stdout.read() for p in processes]
             assert missing(greedy) == []
             (greedy / "step.py").write_text((greedy / "step.py").read_text() + f"# {seed}\n")  # all stages run again
+        ended.touch()
+        assert always.wait(120) == 0
     finally:
-        ended.set()
-        thread.join()
-    assert failures == []
-    assert sum(freed.get("objects in DVC's cache", (0, 0))[0] for freed in passes) > 0
-    toy.git(greedy, "checkout", "--quiet", "step.py")
+        always.kill()
+        always.wait()
+    removed = [json.loads(line) for line in said.read_text().splitlines()]
+    assert sum(freed.get("objects in DVC's cache", [0])[0] for freed in removed) > 0
 
 
 @pytest.mark.slow

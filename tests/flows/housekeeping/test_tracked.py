@@ -8,8 +8,9 @@ import mlflow
 import pytest
 
 from components.params import Limit
+from flows.client.values import Unavailable
 from flows.housekeeping.plan import DAY, removable
-from flows.housekeeping.tracked import Tracking
+from flows.housekeeping.tracked import TrackedRuns
 
 OUTPUT = "a" * 32
 
@@ -47,7 +48,7 @@ class Recorder:
         self.client.create_model_version("phiforge", f"models:/{model}", model_id=model, tags=tags)
 
     def tidy(self, keep: int = 0, days: float = 0) -> list[str]:
-        tracking = Tracking(self.home)
+        tracking = TrackedRuns(self.home)
         going = removable(tracking.entries(), {"mlflow": Limit(keep=keep, days=days)}, time.time())
         assert all(path.is_dir() for entry in going for path in tracking.paths(entry) if "models" in path.parts)
         return [entry.name for entry in going if tracking.remove(entry)]
@@ -95,7 +96,7 @@ def test_what_a_registered_version_came_from_stays(recorder):
     lost, _ = recorder.run(300)
     recorder.register(model, evaluation=evaluated)
     assert recorder.tidy() == [lost]
-    needs = {need for entry in Tracking(recorder.home).entries() if entry.kind == "versions" for need in entry.needs}
+    needs = {need for entry in TrackedRuns(recorder.home).entries() if entry.kind == "versions" for need in entry.needs}
     assert needs >= {
         f"mlflow:{trained}",
         f"mlflow:{evaluated}",
@@ -110,7 +111,7 @@ def test_what_a_registered_version_came_from_stays(recorder):
 
 def test_a_run_needs_its_source_and_its_flow_run(recorder):
     recorder.run(**{"git.ref": "refs/phiforge/abc", "prefect.flow_run_id": "1-2"})
-    [entry] = Tracking(recorder.home).entries()
+    [entry] = TrackedRuns(recorder.home).entries()
     assert entry.needs == {"source:refs/phiforge/abc", "prefect:1-2"}
 
 
@@ -124,15 +125,26 @@ def test_what_was_deleted_in_mlflows_pages_goes_like_the_rest(recorder):
 
 def test_nothing_is_made_where_mlflow_was_never_used(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
-    assert list(Tracking(tmp_path).entries()) == []
+    assert list(TrackedRuns(tmp_path).entries()) == []
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_runs_of_a_server_are_left_alone(tmp_path, monkeypatch):
+def test_what_a_version_behind_a_server_needs_is_known_and_its_runs_are_left_alone(recorder, monkeypatch):
+    parent, model = recorder.run(500, **{"dvc.train": OUTPUT})
+    recorder.register(model)
+    monkeypatch.setattr("flows.housekeeping.tracked.is_web", lambda _: True)
+    served = TrackedRuns(recorder.home)
+    entries = {entry.kind: entry for entry in served.entries()}
+    assert "left alone" in served.remark
+    assert entries["versions"].needs >= {f"object:{OUTPUT}", f"mlflow:{parent}"}
+    assert entries["mlflow"].pinned
+
+
+def test_a_server_that_does_not_answer_stops_housekeeping(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    tracking = Tracking(tmp_path)
-    assert list(tracking.entries()) == []
-    assert "left alone" in tracking.remark
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(Unavailable, match="does not answer"):
+        list(TrackedRuns(tmp_path).entries())
 
 
 def test_an_experiment_of_a_person_is_left_alone(recorder):
