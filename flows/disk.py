@@ -1,12 +1,12 @@
-"""Whether the disk has space for what a stage will write, asked before the stage starts.
+"""The disk: what removing files frees, and whether there is space for what a stage will write.
 
-The estimate is what the stage wrote last, by dvc.lock; for one that has never run, what it reads. Both its output and
-DVC's copy of it take that much where they cannot share blocks.
+A stage is asked for before it starts. It is expected to write what it wrote last, by dvc.lock, or, if it has never run, as
+much as it reads. What it wrote last is removed first, and in the main folder DVC's cache takes a copy of the new.
 """
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,16 +14,27 @@ from components.errors import StepError
 from flows.graph import Stage, locked_sizes
 
 REMEDY = "free some space, with `make housekeeping` for one (ARGS=--dry-run says how much it would free), and run again"
+BLOCK = 512  # bytes that `st_blocks` counts in
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where a run's outputs go: its checkout, the main folder, whose dvc.lock knows stages that the checkout's does not,
-    and DVC's cache."""
+    """Where a run's outputs go.
+
+    Attributes:
+        root: the checkout.
+        home: the main folder, whose dvc.lock knows stages that the checkout's does not.
+        cache: DVC's cache.
+    """
 
     root: Path
     home: Path
     cache: Path
+
+    @property
+    def links(self) -> bool:
+        """Whether outputs and cache are one copy: workspaces have links where they can."""
+        return self.root != self.home and _device(self.root) == _device(self.cache)
 
 
 def check_space(places: Places, stage: Stage, needed: Iterable[Stage]) -> None:
@@ -35,24 +46,20 @@ def check_space(places: Places, stage: Stage, needed: Iterable[Stage]) -> None:
     Raises:
         StepError: names the folder and how many MB it lacks.
     """
-    sizes = expected_sizes(places, stage, needed)
-    wanted: dict[int, int] = defaultdict(int)
-    folders: dict[int, Path] = {}
-    for path, size in [
-        *((places.root / out, size) for out, size in sizes.items()),
-        (places.cache, sum(sizes.values())),
-    ]:
-        folder = next(parent for parent in (path, *path.parents) if parent.is_dir())
-        device = folder.stat().st_dev
-        wanted[device] += size
-        folders.setdefault(device, folder)
+    meter, wanted, folders = Meter(), defaultdict(int), {}
+    sizes = {places.root / path: size for path, size in expected_sizes(places, stage, needed).items()}
+    copies = {} if places.links else {places.cache: sum(sizes.values())}
+    for path, size in (sizes | copies).items():
+        folder = _existing(path)
+        folders.setdefault(_device(folder), folder)
+        wanted[_device(folder)] += size - (meter.bytes_of([path]) if path in sizes else 0)
     for device, folder in folders.items():
         found = os.statvfs(folder)
         free = found.f_bavail * found.f_frsize
         if free < wanted[device]:
             raise StepError(
-                f"{folder}: {free / 1e6:,.1f} MB are free; expected {wanted[device] / 1e6:,.1f} MB for the outputs of "
-                f"stage {stage.name} and DVC's copy of them, which is {(wanted[device] - free) / 1e6:,.1f} MB more; {REMEDY}"
+                f"{folder}: {free / 1e6:,.1f} MB are free; expected {wanted[device] / 1e6:,.1f} MB for what stage "
+                f"{stage.name} will write, which is {(wanted[device] - free) / 1e6:,.1f} MB more; {REMEDY}"
             )
 
 
@@ -67,3 +74,40 @@ def expected_sizes(places: Places, stage: Stage, needed: Iterable[Stage]) -> dic
 def _last_sizes(places: Places, stage: Stage) -> dict[str, int]:
     here = locked_sizes(places.root, stage.name, stage.file)
     return here or locked_sizes(places.home, stage.name, stage.file)
+
+
+def _existing(path: Path) -> Path:
+    """The folder in which a path is, or would be made."""
+    return next(parent for parent in path.parents if parent.is_dir())
+
+
+def _device(path: Path) -> int:
+    return (path if path.exists() else _existing(path)).stat().st_dev
+
+
+class Meter:
+    """Counts files as they go, or as they would. A file's bytes are freed by the removal of its last link."""
+
+    def __init__(self) -> None:
+        self._links: dict[tuple[int, int], int] = {}  # by device and inode: links that are left
+
+    def bytes_of(self, paths: Iterable[Path]) -> int:
+        """Bytes on the disk that removing these files and folders frees."""
+        return sum(self._bytes(path) for top in paths for path in _all_in(top))
+
+    def _bytes(self, path: Path) -> int:
+        try:
+            found = path.lstat()
+        except FileNotFoundError:
+            return 0
+        if path.is_dir() and not path.is_symlink():
+            return found.st_blocks * BLOCK
+        inode = (found.st_dev, found.st_ino)
+        self._links[inode] = self._links.get(inode, found.st_nlink) - 1
+        return 0 if self._links[inode] > 0 else found.st_blocks * BLOCK
+
+
+def _all_in(top: Path) -> Iterator[Path]:
+    yield top
+    for folder, folders, files in os.walk(top):
+        yield from (Path(folder) / name for name in (*folders, *files))

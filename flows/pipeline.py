@@ -34,6 +34,7 @@ from prefect.task_runners import ThreadPoolTaskRunner  # noqa: E402
 
 from components.addresses import without_secrets  # noqa: E402
 from components.errors import StepError  # noqa: E402
+from components.params import PARAMS_FILE, load_params  # noqa: E402
 from components.progress import Pace, parse  # noqa: E402
 from flows import events, records, recovery  # noqa: E402
 from flows.cache import Cache  # noqa: E402
@@ -187,7 +188,7 @@ def bring_all_up_to_date(definition: Definition, asked: Asked) -> State:
             if run.failures:
                 raise PipelineFailed(failure_text(run))
             finish_workspace(run)
-            tidy_files(home, say)
+            tidy_files(home, load_params(home / PARAMS_FILE, overrides, profile).housekeeping, say)
     return Completed(message=run.sentence)
 
 

@@ -9,6 +9,7 @@
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +17,8 @@ from typing import Any
 
 from components.params import PARAMS_FILE, HousekeepingParams, Limit, load_params
 from flows.cache import forget_remote_contents
+from flows.disk import Meter
 from flows.housekeeping import files, objects
-from flows.housekeeping.meter import Meter
 from flows.housekeeping.plan import Entry, removable
 from flows.locks import exclusive
 from flows.settings import lock_file
@@ -96,12 +97,12 @@ def tidy(home: Path, dry_run: bool = False) -> Report:
     return work.report
 
 
-def tidy_files(home: Path, say: Say) -> None:
+def tidy_files(home: Path, params: HousekeepingParams, say: Say) -> None:
     """Remove what can be made again and is beyond its limit: what each run does as it ends."""
-    limits = limits_of(load_params(home / PARAMS_FILE).housekeeping)
-    for entry in removable(files.entries(home), limits, time.time()):
-        if files.remove(home, entry):
-            say(f"removed {entry.kind}/{entry.name}: beyond housekeeping.{KINDS[entry.kind][0]} of {PARAMS_FILE}")
+    going = removable(files.entries(home), limits_of(params), time.time())
+    for kind, number in Counter(entry.kind for entry in going if files.remove(home, entry)).items():
+        limit, name = KINDS[kind]
+        say(f"removed {number} {name}: beyond housekeeping.{limit} of {PARAMS_FILE}")
 
 
 @dataclass

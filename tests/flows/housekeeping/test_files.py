@@ -10,7 +10,6 @@ import pytest
 from components.params import Limit
 from flows import workspace as workspaces
 from flows.housekeeping import files
-from flows.housekeeping.meter import Meter
 from flows.housekeeping.plan import DAY, removable
 
 OLD = time.time() - 20 * DAY
@@ -116,16 +115,3 @@ def test_the_state_of_a_training_that_runs_stays(project):
         fcntl.flock(file, fcntl.LOCK_EX)
         assert tidy(project, LIMITS) == []
     assert tidy(project, LIMITS) == ["a" * 20]
-
-
-def test_bytes_are_freed_with_the_last_link(tmp_path):
-    first, second, other = (tmp_path / name for name in ("first", "folder/second", "folder/other"))
-    second.parent.mkdir()
-    first.write_bytes(b"x" * 10_000)
-    second.hardlink_to(first)
-    other.write_bytes(b"y" * 10_000)
-    once = other.stat().st_blocks * 512
-    meter, folder = Meter(), second.parent.stat().st_blocks * 512
-    assert meter.bytes_of([second.parent]) == once + folder
-    assert meter.bytes_of([first]) == once
-    assert meter.bytes_of([tmp_path / "gone"]) == 0
