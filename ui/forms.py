@@ -22,8 +22,7 @@ from components.params import Params, check_params, describe_range, merge, set_d
 Kind = Literal["integer", "number", "choice", "switch", "text", "yaml"]
 
 
-GENERAL = ("engine",)  # sections that are shown together with what stands outside of any
-NOT_OF_A_RUN = "housekeeping."  # a section that no run is started with other values of
+GENERAL = ("engine", "housekeeping")  # sections that are shown together with what stands outside of any
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,8 @@ class Field:
 
 
 def fields(model: type[BaseModel] = Params, prefix: str = "") -> list[Field]:
-    """Every parameter of a run in a model and in the models inside it, in the order of their declaration."""
-    return [field for field in _walk(model, prefix) if not field.key.startswith(NOT_OF_A_RUN)]
+    """Every parameter of a model and of the models inside it, in the order of their declaration."""
+    return list(_walk(model, prefix))
 
 
 def sections() -> dict[str, str]:

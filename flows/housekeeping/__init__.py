@@ -86,7 +86,8 @@ def tidy(home: Path, dry_run: bool = False) -> Report:
     if remark := work.sources["mlflow"].remark:
         work.report.remarks.append(remark)
     with exclusive(lock_file(home, "housekeeping")):
-        going = removable(work.entries(), limits, time.time())
+        with exclusive(lock_file(home, "git")):  # no workspace comes or goes while they are read
+            going = removable(work.entries(), limits, time.time())
         if dry_run:
             work.remove(going)
             return work.report

@@ -28,15 +28,15 @@ AT_ONCE = 200  # objects that one call of git is asked for
 
 def entries(home: Path) -> Iterator[Entry]:
     """Commits and checkouts with what they need, experiments, sources of runs, and the objects that there are."""
-    kept: list[str] = []
-    for line in git(home, "for-each-ref", "--format=%(refname) %(creatordate:unix)").splitlines():
-        name, _, time = line.partition(" ")
+    kept: list[str] = []  # objects rather than references: DVC makes some for a moment while it saves an experiment
+    for line in git(home, "for-each-ref", "--format=%(refname) %(objectname) %(creatordate:unix)").splitlines():
+        name, oid, time = line.split(" ")
         if ours := OURS.fullmatch(name):
-            yield Entry("experiments", name, f"experiment:{ours[1]}", float(time), _named_at(home, name))
+            yield Entry("experiments", name, f"experiment:{ours[1]}", float(time), _named_at(home, oid))
         elif name.startswith(SOURCES):
-            yield Entry("sources", name, f"source:{name}", float(time), _named_at(home, name))
+            yield Entry("sources", name, f"source:{name}", float(time), _named_at(home, oid))
         else:
-            kept.append(name)
+            kept.append(oid)
     kept += git(home, "stash", "list", "--format=%H").splitlines()
     for place in checkouts(home):
         kept.append(git(place, "rev-parse", "HEAD"))

@@ -122,6 +122,23 @@ def test_a_workspace_keeps_its_results_and_its_experiment(project, toy):
     assert going(keep=0) == {"workspaces", "experiments", "checkouts", "cache"}
 
 
+def test_a_reference_that_vanishes_while_it_is_read_is_no_matter(project, toy, monkeypatch):
+    """As DVC's own, which it makes for a moment while it saves an experiment."""
+    wanted, real = store(project, "wanted"), objects.git
+    commit(toy, project, lock(wanted))
+    toy.git(project, "update-ref", "refs/exps/stash", "HEAD")
+
+    def git_and_then(home, *arguments, **variables):
+        found = real(home, *arguments, **variables)
+        if arguments[0] == "for-each-ref":
+            real(home, "update-ref", "-d", "refs/exps/stash")
+        return found
+
+    monkeypatch.setattr(objects, "git", git_and_then)
+    sweep(project)
+    assert left(project) == {wanted}
+
+
 def test_the_local_remote_is_kept_like_the_cache(project, remote, toy):
     wanted = store(project, "wanted", ".phiforge/dvc-remote")
     store(project, "unnamed", ".phiforge/dvc-remote")
