@@ -19,7 +19,7 @@ INSTALL := $(UV) pip install --quiet --require-hashes --preview-features build-d
   --require-build-hashes --build-constraints requirements.lock
 LOCK := env -u UV_FIND_LINKS $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate
 
-.PHONY: run chat champion study ablation test test-slow up secrets setup bench-setup audit lock lint clean clean-all help
+.PHONY: run chat champion study ablation test test-slow up housekeeping secrets setup bench-setup audit lock lint clean clean-all help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 13
@@ -47,6 +47,9 @@ test-slow: setup ## the slow proofs
 
 up: setup ## Prefect server and worker, MLflow and the panel, on 127.0.0.1
 	@$(PY) -m flows.up $(ARGS)
+
+housekeeping: setup ## remove what runs left behind and nothing needs any more; ARGS=--dry-run only says what
+	@$(PY) -m flows.housekeeping $(ARGS)
 
 secrets: setup ## fresh passwords for docker compose, into .env, readable by you alone
 	@$(PY) -m flows.access

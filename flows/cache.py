@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from flows.graph import repository
 from flows.settings import state_folder
@@ -23,6 +24,7 @@ class Cache:
 
         with repository(home) as repo:
             self._objects = HashFileDB(repo.cache.local.fs, repo.cache.local.path)
+        self.folder = Path(self._objects.path)
         # A record of our own: DVC's takes an object that was there already for whole when a stage makes it once more.
         self._objects.state = State(str(home), str(state_folder(home) / "cache"))
 
@@ -64,3 +66,24 @@ def cache_folder(root: Path) -> Path:
     """Where DVC keeps the objects of a project."""
     with repository(root) as repo:
         return Path(repo.cache.local.path).parents[1]  # without files/md5
+
+
+def local_remotes(root: Path) -> list[Path]:
+    """Folders of the project's remotes that are on this machine's disk."""
+    with repository(root) as repo:
+        return [Path(remote.path) for remote in _local_remotes(repo)]
+
+
+def forget_remote_contents(root: Path) -> None:
+    """Have DVC look anew at what its local remotes hold; it would not push again what was removed there."""
+    from dvc_data.hashfile.db import get_index
+
+    with repository(root) as repo:
+        for remote in _local_remotes(repo):
+            get_index(remote.odb).clear()
+
+
+def _local_remotes(repo: Any) -> Iterator[Any]:
+    for name, given in repo.config["remote"].items():
+        if "://" not in str(given.get("url", "")):
+            yield repo.cloud.get_remote(name)

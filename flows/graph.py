@@ -146,6 +146,11 @@ def locked_outputs(root: Path, name: str, file: str = PIPELINE_FILE) -> dict[str
     return {out["path"]: out.get("md5", "") for out in _read_lock(root, file).get(name, {}).get("outs", [])}
 
 
+def locked_sizes(root: Path, name: str, file: str = PIPELINE_FILE) -> dict[str, int]:
+    """Path and bytes of each output of a stage in its dvc.lock; empty when it has never run."""
+    return {out["path"]: out.get("size", 0) for out in _read_lock(root, file).get(name, {}).get("outs", [])}
+
+
 def lock_order(root: Path, file: str = PIPELINE_FILE) -> list[str]:
     """Names of the stages in the dvc.lock of a dvc.yaml, as they stand there."""
     return list(_read_lock(root, file))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from components.tracking import FLOW_RUN, PARENT, ensure_experiment, source_tags, storable
+from flows.links import share_files
 from flows.locks import exclusive
 from flows.settings import lock_file, mlflow_uri
 
@@ -62,13 +63,17 @@ class Lineage:
         for key, value in self.facts.get("overrides", {}).items():
             self._client.log_param(self.run_id, key, str(value)[:PARAM_LIMIT])
 
-    def stage_ran(self, stage: str, outs: Mapping[str, str]) -> None:
-        """Tag the stage's run with the hashes of its outputs, which DVC computed after the step had ended."""
+    def stage_ran(self, stage: str, outs: Mapping[str, str], cache: Path) -> None:
+        """Tag the stage's run with the hashes of its outputs, which DVC computed after the step had ended, and let the
+        models that it logged share their files with DVC's cache."""
         if not self.run_id:
             return  # only stages that are not tracked have run so far
         hashes = json.dumps(dict(outs), sort_keys=True)[:TAG_LIMIT]
         for run in self._children(f"tags.stage = '{stage}'"):
             self._client.set_tag(run.info.run_id, "dvc.outs", hashes)
+            made = f"source_run_id = '{run.info.run_id}'"
+            models = self._client.search_logged_models([run.info.experiment_id], made)
+            share_files([model.artifact_location for model in models], outs, cache)
 
     def finish(self, status: str, outcomes: Mapping[str, Mapping[str, str]], metrics: Mapping[str, float]) -> None:
         """Close the parent, and children that a killed step left open.

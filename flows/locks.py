@@ -40,6 +40,13 @@ def exclusive(
         yield  # closing the file frees the lock
 
 
+@contextmanager
+def if_free(path: Path) -> Iterator[bool]:
+    """Hold the lock of `path` during the block unless somebody has it; yields whether it is held."""
+    with open(path, "a") as file:
+        yield _try(file)
+
+
 def is_free(path: Path) -> bool:
     """Whether nobody holds the lock now."""
     with open(path, "a") as file:

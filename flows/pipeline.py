@@ -34,18 +34,22 @@ from prefect.task_runners import ThreadPoolTaskRunner  # noqa: E402
 
 from components.addresses import without_secrets  # noqa: E402
 from components.errors import StepError  # noqa: E402
+from components.params import PARAMS_FILE, load_params  # noqa: E402
 from components.progress import Pace, parse  # noqa: E402
 from flows import events, records, recovery  # noqa: E402
 from flows.cache import Cache  # noqa: E402
 from flows.definitions import DATA_ABLATION, GROWTH_STUDY, PIPELINE, Definition  # noqa: E402
+from flows.disk import Places, check_space  # noqa: E402
 from flows.graph import Stage, load_graph, lock_order, locked_outputs, settle_lock_order, show  # noqa: E402
+from flows.housekeeping import tidy_files  # noqa: E402
 from flows.lineage import Lineage, numbers  # noqa: E402
-from flows.locks import WaitStopped, exclusive  # noqa: E402
+from flows.locks import WaitStopped  # noqa: E402
 from flows.parameters import Overrides, Profile, Size, resolve_in_flow  # noqa: E402
 from flows.promotion import settle  # noqa: E402
 from flows.sizes import Asked  # noqa: E402
 from flows.stages import Outcome, StageFailed, StageRunner, StageStopped  # noqa: E402
-from flows.workspace import Workspace, experiment_exists, prune, refuse_edits, save_experiment, workspace  # noqa: E402
+from flows.turns import turn  # noqa: E402
+from flows.workspace import Workspace, experiment_exists, refuse_edits, save_experiment, workspace  # noqa: E402
 
 
 def refuse_stored_result(*_: Any, **__: Any) -> Any:
@@ -189,6 +193,7 @@ def bring_all_up_to_date(definition: Definition, asked: Asked, promote: bool | N
                 raise PipelineFailed(failure_text(run))
             finish_workspace(run)
             standing = settle(run, promote) if definition == PIPELINE else ""
+            tidy_files(home, load_params(home / PARAMS_FILE, overrides, profile).housekeeping, say)
     return Completed(message="; ".join(filter(None, (run.sentence, standing))))
 
 
@@ -330,6 +335,8 @@ def bring_up_to_date(run: PipelineRun, stage: Stage) -> State:
         if run.runner.current(stage):
             outcome = Outcome(stage.name, "cached", time.monotonic() - started, outs)
         else:
+            needed = [other for other in run.stages if other.name in stage.deps]
+            check_space(Places(run.place.root, run.home, run.cache.folder), stage, needed)
             outcome = run_limited(run, stage, logger)
             if drop_spoilt(run, outcome.outs):  # of an earlier run, which DVC has put in its place
                 outcome = run_limited(run, stage, logger)
@@ -345,7 +352,7 @@ def bring_up_to_date(run: PipelineRun, stage: Stage) -> State:
     run.outcomes[stage.name] = outcome
     events.emit(outcome.kind, stage.name, seconds=outcome.seconds)
     if outcome.kind == "ran":
-        run.lineage.stage_ran(stage.name, outcome.outs)
+        run.lineage.stage_ran(stage.name, outcome.outs, run.cache.folder)
         return Completed(message=f"ran in {outcome.seconds:.1f} s")
     return Completed(name="Cached", message="restored" if outcome.kind == "restored" else "nothing changed")
 
@@ -373,9 +380,11 @@ def run_limited(run: PipelineRun, stage: Stage, logger: Any) -> Outcome:
 
     if not stage.limit:
         return run_now()
-    lock = settings.lock_file(run.home, f"limit-{stage.limit}")
-    wait = f"waiting for {stage.limit}: a stage of another run has it"
-    with exclusive(lock, lambda: line(wait), run.runner.stopped):
+
+    def wait(text: str) -> None:
+        line(f"{stage.limit}: {text}")
+
+    with turn(settings.turns_folder(run.home, stage.limit), run.lineage.name, stage.name, wait, run.runner.stopped):
         return run_now()
 
 
@@ -425,14 +434,12 @@ def failure_text(run: PipelineRun) -> str:
 
 
 def finish_workspace(run: PipelineRun) -> None:
-    """List a workspace's run among DVC's experiments, and let old workspaces go."""
+    """List a workspace's run among DVC's experiments."""
     if not run.place.key:
         return
     refuse_edits(run.home, run.place)
     if run.count("ran", "restored") or not experiment_exists(run.home, run.place):
         save_experiment(run.home, run.place, run.definition.file, run.stages, run.log)
-    for key in prune(run.home, settings.kept_workspaces()):
-        run.log(f"removed workspace {key}: the {settings.kept_workspaces()} most recently used are kept")
 
 
 def report_numbers(path: Path) -> dict[str, float]:

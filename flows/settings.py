@@ -18,7 +18,6 @@ from flows.access import client_variables, given_auth
 
 HOME = "PHIFORGE_HOME"  # the project's folder, for processes that start elsewhere (a worker's flow runs)
 CONCURRENT = "PHIFORGE_CONCURRENT_STAGES"
-KEEP = "PHIFORGE_KEEP_WORKSPACES"
 FOLDER = "workspaces"  # checkouts of runs with parameters of their own
 MAIN = "main-tree"  # the lock of runs that work in the main folder
 
@@ -54,6 +53,11 @@ def lock_file(root: Path, name: str) -> Path:
     folder = state_folder(root) / "locks"
     folder.mkdir(exist_ok=True)
     return folder / f"{name}.lock"
+
+
+def turns_folder(root: Path, limit: str) -> Path:
+    """Where the stages of all runs draw tickets for a device."""
+    return lock_file(root, f"limit-{limit}").with_suffix(".tickets")
 
 
 def lock_of(key: str) -> str:
@@ -138,8 +142,3 @@ def stage_environment(root: Path) -> dict[str, str]:
 def concurrent_stages() -> int:
     """How many stages of one run may run at once."""
     return max(1, int(os.environ.get(CONCURRENT, "2")))
-
-
-def kept_workspaces() -> int:
-    """How many workspaces are kept; the least recently used go."""
-    return max(1, int(os.environ.get(KEEP, "10")))

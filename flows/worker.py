@@ -9,6 +9,7 @@ environment; a run takes only its parameters from the server, which the flow che
 import argparse
 import asyncio
 import contextlib
+import importlib
 import os
 import sys
 import tempfile
@@ -32,6 +33,9 @@ from flows.definitions import DEFINITIONS  # noqa: E402
 from flows.deploy import POOL, POOL_TYPE  # noqa: E402
 
 CODE = Path(__file__).parents[1]
+ENTRYPOINTS = {name: f"flows/pipeline.py:{name.replace('-', '_')}" for name in DEFINITIONS} | {
+    "housekeeping": "flows/housekeeping/flow.py:housekeeping"
+}
 
 
 class RefusedRun(Exception):
@@ -60,9 +64,9 @@ class PipelineWorker(ProcessWorker):
         entrypoint = self._entrypoint(name, flow_run.job_variables or {})
 
         async def own_flow(_flow_run: FlowRun) -> Any:
-            from flows.pipeline import FLOWS  # for its hooks, which tell MLflow of a crash
-
-            return FLOWS[name]
+            path, _, function = entrypoint.partition(":")
+            module = importlib.import_module(path.removesuffix(".py").replace("/", "."))
+            return getattr(module, function)  # for its hooks, which tell MLflow of a crash
 
         with tempfile.TemporaryDirectory(prefix="phiforge-run-") as storage:
             async with FlowRunExecutorContext() as context:
@@ -79,14 +83,14 @@ class PipelineWorker(ProcessWorker):
 
     @staticmethod
     def _entrypoint(name: str, job_variables: dict[str, Any]) -> str:
-        if name not in DEFINITIONS:
-            raise RefusedRun(f"{name!r} is not a flow of this project; expected one of: {', '.join(DEFINITIONS)}")
+        if name not in ENTRYPOINTS:
+            raise RefusedRun(f"{name!r} is not a flow of this project; expected one of: {', '.join(ENTRYPOINTS)}")
         if job_variables:
             raise RefusedRun(
                 f"the run brings the job variables {', '.join(sorted(map(str, job_variables)))}; this worker takes "
                 "its command, folder and environment from where it was started. Create the run without them"
             )
-        return f"flows/pipeline.py:{name.replace('-', '_')}"
+        return ENTRYPOINTS[name]
 
     @staticmethod
     async def _execute(executor: Any, task_status: anyio.abc.TaskStatus[int]) -> ProcessWorkerResult:

@@ -25,7 +25,7 @@ from components.params import check_layers, read_profile
 from components.revision import edits_since, git, identity, listed, source_tree, untracked_files
 from flows.cache import cache_folder
 from flows.graph import PIPELINE_FILE, Stage, lock_path, shown_by
-from flows.locks import exclusive, is_free
+from flows.locks import exclusive, if_free
 from flows.settings import (
     FOLDER,
     MAIN,
@@ -34,7 +34,6 @@ from flows.settings import (
     lock_of,
     stage_environment,
     state_folder,
-    workspace_folders,
 )
 
 LINKS = "reflink,hardlink,copy"  # nobody edits outputs in a workspace, where copies of each would fill the disk
@@ -126,18 +125,15 @@ def _committed_source(root: Path) -> str:
     return source_tree(root)
 
 
-def prune(root: Path, keep: int) -> list[str]:
-    """Remove the least recently used workspaces beyond `keep`; those in use stay. Returns the removed keys."""
-    folders = sorted(workspace_folders(root), key=lambda path: last_used(root, lock_of(path.name)), reverse=True)
-    removed = []
-    for folder in folders[keep:]:
-        lock = lock_file(root, lock_of(folder.name))
-        if not is_free(lock):
-            continue
-        with exclusive(lock), exclusive(lock_file(root, "git")):
-            _remove(root, folder)
-        removed.append(folder.name)
-    return removed
+def remove(root: Path, key: str, unused_since: float) -> bool:
+    """Remove a workspace, unless a run is in it or has been since `unused_since`; says whether it went."""
+    with if_free(lock_file(root, lock_of(key))) as free:
+        if not free or last_used(root, lock_of(key)) > unused_since:
+            return False
+        with exclusive(lock_file(root, "git")):
+            _remove(root, root / FOLDER / key)
+        _record_file(root, key).unlink(missing_ok=True)
+    return True
 
 
 def save_experiment(root: Path, place: Workspace, file: str, stages: Sequence[Stage], say: Say) -> None:

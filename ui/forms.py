@@ -22,7 +22,7 @@ from components.params import Params, check_params, describe_range, merge, set_d
 Kind = Literal["integer", "number", "choice", "switch", "text", "yaml"]
 
 
-GENERAL = ("engine",)  # sections that are shown together with what stands outside of any
+GENERAL = ("engine", "housekeeping")  # sections that are shown together with what stands outside of any
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from components.benchmarking.contamination import contamination, texts_of
 from components.benchmarking.data import Place, offline, spread
 from components.benchmarking.exam import TRANSFER
 from components.benchmarking.gold import gold_bits
-from components.benchmarking.journal import Journal, code_sha256, drop_abandoned
+from components.benchmarking.journal import Journal, code_sha256
 from components.benchmarking.programs import drawn
 from components.benchmarking.safety import measure_safety
 from components.benchmarking.suites import EXAM, Suite, Task, plan, told
@@ -127,7 +127,6 @@ class _Identity:
         self.folder = folder
         if folder is None:
             return
-        drop_abandoned(folder)
         self.facts = {
             "weights": weights_sha256(checkpoint),
             # Heads, rotary share and the like are in no weight's shape.

@@ -9,12 +9,10 @@ the bit what would be computed.
 import hashlib
 import json
 import os
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-ABANDONED = 30 * 86400  # seconds after which a journal that nobody has read or written goes
 CODE = ("phi/*.py", "benchmarking/scorer.py", "benchmarking/layout.py", "benchmarking/shared_cache.py")  # what computes
 
 
@@ -78,13 +76,3 @@ def code_sha256() -> str:
         for path in sorted(Path(__file__).parent.parent.glob(pattern)):
             digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
-
-
-def drop_abandoned(folder: Path) -> None:
-    """Remove journals that have not been in use for a month."""
-    for path in Path(folder).glob("*.jsonl"):
-        try:
-            if path.stat().st_mtime < time.time() - ABANDONED:
-                path.unlink()
-        except FileNotFoundError:
-            continue  # another process has done so

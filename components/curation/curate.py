@@ -28,7 +28,7 @@ from components.curation.main_languages import Languages, asks_corpus, languages
 from components.curation.page import figures, read_raw, samples, token_rates, write_page
 from components.curation.scoring import score
 from components.curation.verdicts import Verdicts, low_values
-from components.curation.work import Work, drop_unused
+from components.curation.work import Work
 from components.documents import KINDS, DocumentWriter, Drop, LedgerWriter, check_balance, read_ledger
 from components.errors import StepError
 from components.files import atomic_directory, atomic_file, scratch_directory, sha256_file, write_json
@@ -50,7 +50,6 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
     folder = Path(inputs.get("work") or state_folder() / WORK)
     _check_work(folder, inputs, outputs)
     folder.mkdir(parents=True, exist_ok=True)
-    drop_unused(folder)
     with scratch_directory(folder.resolve()) as scratch:
         units = row_groups(inputs["documents"], own, _saved(benchmarks, scratch / "benchmarks"))
         phases = 2 + asks_corpus(own.language)

@@ -10,9 +10,7 @@ import hashlib
 import json
 import os
 import platform
-import re
 import shutil
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
@@ -27,8 +25,6 @@ from components.progress import Progress
 
 Unit = TypeVar("Unit")
 
-UNUSED = 14 * 86400  # seconds after which results that no run has used are removed
-RESULTS = re.compile(r"(languages|clean|score)-[0-9a-f]{20}|classifier-[0-9a-f]{20}\.npz")
 SEAL = "whole.json"  # in each result
 COMPONENTS = Path(__file__).parent.parent
 CODE = (
@@ -121,19 +117,6 @@ def _lengths(folder: Path) -> dict[str, int]:
 def digest_of(facts: Mapping[str, Any]) -> str:
     """20 hex digits that stand for a JSON object."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:20]
-
-
-def drop_unused(folder: Path) -> None:
-    """Remove results that no run has used for two weeks. Only what a run has named: the folder may hold a person's own."""
-    own = [path for path in Path(folder).iterdir() if RESULTS.fullmatch(path.name)]
-    for path in [*(unit for place in own if place.is_dir() for unit in place.iterdir()), *own]:
-        with suppress(FileNotFoundError):  # another process has removed it
-            if path.stat().st_mtime > time.time() - UNUSED:
-                continue
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink()
 
 
 @cache

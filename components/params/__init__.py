@@ -16,6 +16,7 @@ from components.params.evaluation import (
     ReportingParams,
     StudyParams,
 )
+from components.params.housekeeping import HousekeepingParams, Limit
 from components.params.load import (
     PARAMS_FILE,
     PROFILES,
@@ -51,9 +52,11 @@ __all__ = [
     "DuplicatesParams",
     "EngineParams",
     "Fraction",
+    "HousekeepingParams",
     "IngestionParams",
     "Kind",
     "LanguageParams",
+    "Limit",
     "ModelParams",
     "ModelShape",
     "Params",

@@ -19,6 +19,7 @@ from components.params.evaluation import (
     ReportingParams,
     StudyParams,
 )
+from components.params.housekeeping import HousekeepingParams
 from components.params.models import LARGE, SMALL, ModelParams, TrainingParams, TransferParams
 from components.params.section import Section
 from components.params.synthesis import SynthesisParams
@@ -48,6 +49,7 @@ class Params(Section):
     promotion: PromotionParams = PromotionParams()
     study: StudyParams = StudyParams()
     ablation: AblationParams = AblationParams()
+    housekeeping: HousekeepingParams = HousekeepingParams()
 
 
 def load_params(

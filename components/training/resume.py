@@ -14,7 +14,6 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 import shutil
 import time
 import zlib
@@ -31,8 +30,6 @@ from components.files import atomic_directory, save_tensors, write_json
 
 TENSORS, STATE = "tensors.safetensors", "state.json"
 FORMAT_VERSION = 1
-ABANDONED = 14 * 86400  # seconds after which a run that nobody has taken up again loses its states
-RUN = re.compile(r"[0-9a-f]{20}(-\d+)?")  # a run's folder
 KEPT = 2  # states; the one before the last serves if the last was torn by a failing disk
 CODE = ("components/phi", "components/training", "components/tokens.py", "components/params/models.py")
 UNUSED = {"card.py", "export.py", "generation.py", "pyfunc_model.py", "find.py", "finders.py"}  # by a training
@@ -67,7 +64,6 @@ class StateFolder:
         self.directory, self._lock = _lock_first_free(base, key)
         for torn in self.directory.glob(".step-*.partial"):  # of a process that was killed while it wrote
             shutil.rmtree(torn, ignore_errors=True)
-        _drop_abandoned(base)
 
     def latest(self) -> State | None:
         """The last state that can be read whole; a torn one is passed over with a word."""
@@ -159,27 +155,6 @@ def _lock_first_free(base: Path, key: str) -> tuple[Path, int]:
             return directory, lock
         os.close(lock)
     raise RuntimeError(f"{base} has 1,000 locked folders of the run {key}")
-
-
-def _drop_abandoned(base: Path) -> None:
-    """Remove the states of runs that nobody holds and nobody has taken up for two weeks. Whatever else lies in the folder
-    is somebody else's."""
-    for directory in base.iterdir():
-        path = directory / "lock"
-        if (
-            not RUN.fullmatch(directory.name)
-            or not path.is_file()
-            or time.time() - directory.stat().st_mtime < ABANDONED
-        ):
-            continue
-        lock = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(directory, ignore_errors=True)
-        except OSError:
-            pass  # it runs, and keeps its states seldom
-        finally:
-            os.close(lock)
 
 
 def _is_file_of(path: Path, handle: int) -> bool:

@@ -70,8 +70,7 @@ def project(tmp_path: Path, toy: ModuleType, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("TOY_TRACE", str(root / "trace"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root / 'mlflow.db'}")
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent) + os.pathsep + os.environ["PATH"])
-    for name in ("PHIFORGE_CONCURRENT_STAGES", "PHIFORGE_KEEP_WORKSPACES"):
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("PHIFORGE_CONCURRENT_STAGES", raising=False)
     return root
 
 

@@ -27,3 +27,10 @@ def test_a_definition_names_what_its_stages_write(root: Path, definition: Defini
     outs = [Path(out) for stage in load_graph(root, definition.file) for out in stage.outs]
     for path in (definition.numbers, definition.result, definition.page):
         assert any(path == out or out in path.parents for out in outs), path
+
+
+def test_the_worker_starts_every_deployment_and_nothing_else(root: Path) -> None:
+    from flows.worker import ENTRYPOINTS
+
+    deployments = YAML(typ="safe").load((root / "prefect.yaml").read_text())["deployments"]
+    assert sorted(entry["entrypoint"] for entry in deployments) == sorted(ENTRYPOINTS.values())

@@ -110,17 +110,6 @@ def test_a_half_made_workspace_is_made_anew(project):
     assert (again.root / "step.py").is_file()
 
 
-def test_the_least_recently_used_go(project, toy):
-    import os
-
-    places = [enter(project, {"seed": seed})[0] for seed in (2, 3, 4)]
-    for age, place in enumerate(reversed(places)):
-        os.utime(project / ".phiforge" / "locks" / f"workspace-{place.key}.lock", (0, 1_000_000 - age))
-    assert workspaces.prune(project, keep=1) == [places[1].key, places[0].key]
-    assert [path.name for path in (project / "workspaces").iterdir()] == [places[2].key]
-    assert toy.git(project, "worktree", "list").count("\n") == 2
-
-
 def test_the_latest_run_comes_first(project):
     import os
 

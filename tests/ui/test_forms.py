@@ -63,7 +63,9 @@ def test_fields_carry_help_choices_and_ranges() -> None:
     assert precision.choices == ("auto", "float32", "bfloat16")
     assert by_key["seed"].allowed == "at least 0 and at most 2,147,483,647"
     assert by_key["large.model.hidden_size"].description == "Width of the residual stream"
-    assert by_key["seed"].section == by_key["engine.kind"].section == "general"
+    assert (
+        by_key["seed"].section == by_key["engine.kind"].section == by_key["housekeeping.runs.keep"].section == "general"
+    )
     assert set(forms.sections()) == {field.section for field in by_key.values()}
 
 

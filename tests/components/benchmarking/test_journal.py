@@ -9,7 +9,7 @@ import sys
 import time
 
 from components.benchmarking.benchmark import benchmark
-from components.benchmarking.journal import ABANDONED, Journal, drop_abandoned
+from components.benchmarking.journal import Journal
 from components.params import BenchmarkingParams
 
 PARAMS = BenchmarkingParams(threads=1, batch_size=1)
@@ -120,13 +120,3 @@ def test_what_changes_an_answer_starts_anew(checkpoint, exam, tmp_path, capsys, 
     before = lines(tmp_path / "journals")
     score(checkpoint)
     assert lines(tmp_path / "journals") > before + 12  # all of that task, not the new row alone
-
-
-def test_journals_that_nobody_uses_go(tmp_path):
-    for name, age in (("old", ABANDONED + 60), ("new", 0)):
-        journal = Journal(tmp_path, {"name": name})
-        journal.put("a", 1)
-        os.utime(journal.path, (time.time() - age,) * 2)
-    drop_abandoned(tmp_path)
-    assert Journal(tmp_path, {"name": "old"}).get("a") is None
-    assert Journal(tmp_path, {"name": "new"}).get("a") == 1

@@ -57,33 +57,11 @@ def test_a_damaged_result_is_made_anew(phase: str, damage: str, tmp_path: Path) 
     assert {folder: folder.stat().st_ino for folder in kept} == kept
 
 
-def test_only_results_that_nobody_uses_are_removed(tmp_path: Path) -> None:
-    folder = tmp_path / "work"
-    own = ["clean-" + "0" * 20, "score-" + "a" * 20]
-    persons = ["my-thesis", "scratch-paper", "clean-up", "photos-2019", "clean-" + "0" * 21]
-    for name in own + persons:
-        (folder / name / "unit").mkdir(parents=True)
-    classifiers = ["classifier-" + "b" * 20 + ".npz", "classifier-of-mine.npz"]
-    for name in classifiers:
-        (folder / name).write_text("")
-    curated(tmp_path, rows(14))
-    (used,) = set(folder.glob("clean-*")) - {folder / name for name in own + persons}
-    then = time.time() - work.UNUSED - 60
-    for path in [*folder.iterdir(), *used.iterdir()]:
-        os.utime(path, (then, then))
-    (used / "of older text").mkdir()
-    os.utime(used / "of older text", (then, then))
-    curated(tmp_path, rows(14))
-    assert not any((folder / name).exists() for name in [*own, classifiers[0]])
-    assert all((folder / name).exists() for name in [*persons, classifiers[1]])
-    assert not (used / "of older text").exists()
-
-
 def test_what_a_run_uses_stays(tmp_path: Path) -> None:
-    """The folder of a phase is old, but a result in it has been used."""
+    """A run marks the results that it uses, by which housekeeping tells them from those that nobody uses."""
     curated(tmp_path, rows(14))
     results = {path: path.stat().st_ino for path in (tmp_path / "work").glob("clean-*/*")}
-    half = time.time() - work.UNUSED / 2
+    half = time.time() - 7 * 86400
     for path in results:
         os.utime(path, (half, half))
     curated(tmp_path, rows(14))

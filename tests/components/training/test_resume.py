@@ -268,22 +268,6 @@ def test_two_runs_at_once_never_share_a_folder(tmp_path: Path) -> None:
     three.close()
 
 
-def test_states_that_nobody_takes_up_are_dropped_in_the_end(tmp_path: Path) -> None:
-    names = [letter * 20 for letter in "abc"]
-    old, recent, running = (StateFolder(tmp_path, name) for name in names)
-    (foreign := tmp_path / "precious").mkdir()
-    (foreign / "lock").touch()
-    for folder in (old, recent, running):
-        folder.save(state(1))
-    for place in (old.directory, running.directory, foreign):
-        os.utime(place, (0, 0))
-    old.close()
-    recent.close()
-    StateFolder(tmp_path, "d" * 20).close()
-    assert sorted(path.name for path in tmp_path.iterdir()) == [*names[1:], "d" * 20, "precious"]
-    running.close()
-
-
 def test_a_full_disk_while_keeping_a_state_stops_nothing(
     call: Call, settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:

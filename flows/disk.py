@@ -1,0 +1,113 @@
+"""The disk: what removing files frees, and whether there is space for what a stage will write.
+
+A stage is asked for before it starts. It is expected to write what it wrote last, by dvc.lock, or, if it has never run, as
+much as it reads. What it wrote last is removed first, and in the main folder DVC's cache takes a copy of the new.
+"""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.errors import StepError
+from flows.graph import Stage, locked_sizes
+
+REMEDY = "free some space, with `make housekeeping` for one (ARGS=--dry-run says how much it would free), and run again"
+BLOCK = 512  # bytes that `st_blocks` counts in
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a run's outputs go.
+
+    Attributes:
+        root: the checkout.
+        home: the main folder, whose dvc.lock knows stages that the checkout's does not.
+        cache: DVC's cache.
+    """
+
+    root: Path
+    home: Path
+    cache: Path
+
+    @property
+    def links(self) -> bool:
+        """Whether outputs and cache are one copy: workspaces have links where they can."""
+        return self.root != self.home and _device(self.root) == _device(self.cache)
+
+
+def check_space(places: Places, stage: Stage, needed: Iterable[Stage]) -> None:
+    """Refuse a stage whose outputs would not fit.
+
+    Args:
+        needed: the stages whose outputs it reads.
+
+    Raises:
+        StepError: names the folder and how many MB it lacks.
+    """
+    meter, wanted, folders = Meter(), defaultdict(int), {}
+    sizes = {places.root / path: size for path, size in expected_sizes(places, stage, needed).items()}
+    copies = {} if places.links else {places.cache: sum(sizes.values())}
+    for path, size in (sizes | copies).items():
+        folder = _existing(path)
+        folders.setdefault(_device(folder), folder)
+        wanted[_device(folder)] += size - (meter.bytes_of([path]) if path in sizes else 0)
+    for device, folder in folders.items():
+        found = os.statvfs(folder)
+        free = found.f_bavail * found.f_frsize
+        if free < wanted[device]:
+            raise StepError(
+                f"{folder}: {free / 1e6:,.1f} MB are free; expected {wanted[device] / 1e6:,.1f} MB for what stage "
+                f"{stage.name} will write, which is {(wanted[device] - free) / 1e6:,.1f} MB more; {REMEDY}"
+            )
+
+
+def expected_sizes(places: Places, stage: Stage, needed: Iterable[Stage]) -> dict[str, int]:
+    """Bytes that each output of a stage will take: as last time, or, of one that never ran, together as much as it reads."""
+    if last := _last_sizes(places, stage):
+        return last
+    read = sum(size for other in needed for size in _last_sizes(places, other).values())
+    return {path: read // len(stage.outs) for path in stage.outs}
+
+
+def _last_sizes(places: Places, stage: Stage) -> dict[str, int]:
+    here = locked_sizes(places.root, stage.name, stage.file)
+    return here or locked_sizes(places.home, stage.name, stage.file)
+
+
+def _existing(path: Path) -> Path:
+    """The folder in which a path is, or would be made."""
+    return next(parent for parent in path.parents if parent.is_dir())
+
+
+def _device(path: Path) -> int:
+    return (path if path.exists() else _existing(path)).stat().st_dev
+
+
+class Meter:
+    """Counts files as they go, or as they would. A file's bytes are freed by the removal of its last link."""
+
+    def __init__(self) -> None:
+        self._links: dict[tuple[int, int], int] = {}  # by device and inode: links that are left
+
+    def bytes_of(self, paths: Iterable[Path]) -> int:
+        """Bytes on the disk that removing these files and folders frees."""
+        return sum(self._bytes(path) for top in paths for path in _all_in(top))
+
+    def _bytes(self, path: Path) -> int:
+        try:
+            found = path.lstat()
+        except FileNotFoundError:
+            return 0
+        if path.is_dir() and not path.is_symlink():
+            return found.st_blocks * BLOCK
+        inode = (found.st_dev, found.st_ino)
+        self._links[inode] = self._links.get(inode, found.st_nlink) - 1
+        return 0 if self._links[inode] > 0 else found.st_blocks * BLOCK
+
+
+def _all_in(top: Path) -> Iterator[Path]:
+    yield top
+    for folder, folders, files in os.walk(top):
+        yield from (Path(folder) / name for name in (*folders, *files))

@@ -1,0 +1,47 @@
+"""`make housekeeping`: `python -m flows.housekeeping [--dry-run]`.
+
+Exit status: 0 done, 1 refused.
+"""
+
+import argparse
+import os
+import sys
+
+from components.errors import StepError
+from flows import settings
+from flows.housekeeping import tidy
+from flows.housekeeping.compact import compact, in_use
+from flows.server import connect
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Remove what nothing needs, from the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m flows.housekeeping",
+        description="Remove what runs left behind and nothing needs any more. The limits are in params.yaml (housekeeping).",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what would be removed, and remove nothing")
+    arguments = parser.parse_args(argv)
+    home = settings.project_root()
+    settings.configure(home)
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+    try:
+        server = connect(home)
+        if server is not None:
+            server.wait()
+        report = tidy(home, arguments.dry_run)
+        if server is not None:
+            server.stop()
+        if not arguments.dry_run and (reason := in_use(home)):
+            report.remarks.append(f"The databases keep their size, since {reason}; new rows use the space.")
+        elif not arguments.dry_run:
+            report.add("databases, rewritten", 0, compact(home))
+    except StepError as error:
+        print(f"error: housekeeping: {error}", file=sys.stderr)
+        return 1
+    print(report.text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""What can be made again and needs no server to be listed: workspaces, states of training, work of curation, journals."""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from flows import workspace
+from flows.housekeeping.plan import Entry
+from flows.locks import if_free, is_free
+from flows.settings import FOLDER, last_used, lock_file, lock_of, state_folder, workspace_folders
+
+# By folder of `.phiforge`: the entries in it that runs made. Whatever else lies there is a person's own.
+MADE = {
+    "training": re.compile(r"[0-9a-f]{20}(-\d+)?"),
+    "study": re.compile(r"[0-9a-f]{16}"),
+    "curation": re.compile(r"(languages|clean|score)-[0-9a-f]{20}(/.+)?|classifier-[0-9a-f]{20}\.npz"),
+    "benchmarking": re.compile(r"[0-9a-f]{64}\.jsonl"),
+}
+KINDS = ("workspaces", *MADE)
+LOCK = "lock"  # in a folder that a process may hold: the lock's file
+
+
+def entries(home: Path) -> Iterator[Entry]:
+    """The workspaces, and what `.phiforge` keeps of interrupted and repeated work."""
+    for folder in workspace_folders(home):
+        lock = lock_file(home, lock_of(folder.name))
+        used = lock.exists() and not is_free(lock)
+        yield Entry(
+            kind="workspaces",
+            name=folder.name,
+            key=f"workspace:{folder.name}",
+            time=last_used(home, lock_of(folder.name)),
+            needs=frozenset({f"experiment:run-{folder.name}"}),
+            pinned=used,
+        )
+    for kind, pattern in MADE.items():
+        base = state_folder(home) / kind
+        for path in [*base.glob("*"), *base.glob("*/*")]:
+            name = path.relative_to(base).as_posix()
+            if pattern.fullmatch(name):
+                with suppress(FileNotFoundError):  # another process has removed it
+                    yield Entry(kind, name, f"{kind}:{name}", _last_change(path), pinned=_is_held(path))
+
+
+def paths(home: Path, entry: Entry) -> list[Path]:
+    """The folder or file of an entry."""
+    if entry.kind == "workspaces":
+        return [home / FOLDER / entry.name]
+    return [state_folder(home) / entry.kind / entry.name]
+
+
+def remove(home: Path, entry: Entry) -> bool:
+    """Remove an entry unless it has been used since it was listed; says whether it went."""
+    if entry.kind == "workspaces":
+        return workspace.remove(home, entry.name, unused_since=entry.time)
+    [path] = paths(home, entry)
+    lock = path / LOCK
+    if lock.is_file():
+        with if_free(lock) as free:
+            return free and _remove(path, entry.time)
+    return _remove(path, entry.time)
+
+
+def _remove(path: Path, unused_since: float) -> bool:
+    try:
+        if _last_change(path) > unused_since:
+            return False
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()
+    except FileNotFoundError:  # gone with its folder, or by another process
+        return False
+    return True
+
+
+def _is_held(path: Path) -> bool:
+    return (path / LOCK).is_file() and not is_free(path / LOCK)
+
+
+def _last_change(path: Path) -> float:
+    """When anything in a file or folder was last changed, or marked as used."""
+    times = [path.stat().st_mtime]
+    for folder, folders, files in os.walk(path):
+        for name in (*folders, *files):
+            with suppress(FileNotFoundError):
+                times.append((Path(folder) / name).lstat().st_mtime)
+    return max(times)

@@ -1,0 +1,157 @@
+"""Objects in DVC's cache and local remote, the experiments, and the git references that keep sources of runs.
+
+`dvc gc` knows neither ages nor registered versions, and reads the whole pipeline once for each experiment. So what is
+needed is read from the locks themselves: whatever looks like a hash of DVC in a dvc.lock or a .dvc file counts as needed.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from components.revision import git
+from flows import cache
+from flows.definitions import DEFINITIONS
+from flows.graph import lock_path, repository
+from flows.housekeeping.plan import Entry
+from flows.locks import exclusive
+from flows.settings import FOLDER, lock_file
+
+HASH = re.compile(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])(?:\.dir)?")
+OBJECT = re.compile(r"[0-9a-f]{2}/[0-9a-f]{30}(\.dir)?")
+NAMING = (":(glob)**/dvc.lock", ":(glob)**/*.dvc")  # files that name objects
+OURS = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/(run-[0-9a-f]{12})")  # an experiment that a run has saved
+SOURCES = "refs/phiforge/"
+OID = re.compile(r"\b(?:[0-9a-f]{64}|[0-9a-f]{40})\b")  # git's name of an object
+AT_ONCE = 200  # objects that one call of git is asked for
+
+
+def entries(home: Path) -> Iterator[Entry]:
+    """Commits and checkouts with what they need, experiments, sources of runs, and the objects that there are."""
+    kept: list[str] = []  # objects rather than references: DVC makes some for a moment while it saves an experiment
+    for line in git(home, "for-each-ref", "--format=%(refname) %(objectname) %(creatordate:unix)").splitlines():
+        name, oid, time = line.split(" ")
+        if ours := OURS.fullmatch(name):
+            yield Entry("experiments", name, f"experiment:{ours[1]}", float(time), _named_at(home, oid))
+        elif name.startswith(SOURCES):
+            yield Entry("sources", name, f"source:{name}", float(time), _named_at(home, oid))
+        else:
+            kept.append(oid)
+    kept += git(home, "stash", "list", "--format=%H").splitlines()
+    for place in checkouts(home):
+        kept.append(git(place, "rev-parse", "HEAD"))
+        workspace = place.parent == Path(home).resolve() / FOLDER
+        key = f"workspace:{place.name}" if workspace else f"checkout:{place}"
+        yield Entry("checkouts", str(place), key, needs=_named_in(place), pinned=not workspace)
+    yield Entry("commits", "all", "commits", needs=_named_in_history(home, kept), pinned=True)
+    for kind, folder in stores(home):
+        yield from _objects(kind, folder)
+
+
+def stores(home: Path) -> Iterator[tuple[str, Path]]:
+    """DVC's cache and its remotes on this disk, those alone that belong to this project: others may be shared."""
+    inside = Path(home).resolve()
+    if cache.cache_folder(home).resolve().is_relative_to(inside):
+        yield "cache", cache.cache_folder(home)
+    for folder in cache.local_remotes(home):
+        if folder.resolve().is_relative_to(inside):
+            yield "remote", folder
+
+
+def checkouts(home: Path) -> list[Path]:
+    """The main folder and every git worktree of it that there is, workspaces among them."""
+    listed = git(home, "worktree", "list", "--porcelain").splitlines()
+    places = [Path(line.removeprefix("worktree ")) for line in listed if line.startswith("worktree ")]
+    return [place for place in places if (place / ".dvc").is_dir()]
+
+
+@contextmanager
+def nothing_is_saved(home: Path) -> Iterator[None]:
+    """Let no run save a result, make a workspace or start a record in MLflow during the block.
+
+    DVC holds the lock of a checkout from before an object is put into the cache until dvc.lock names it, and gives it up
+    while a stage computes. With the locks of all checkouts in hand, each object that a run relies on is named.
+    """
+    with ExitStack() as held:
+        for name in ("mlflow", "git"):
+            held.enter_context(exclusive(lock_file(home, name)))
+        for place in checkouts(home):
+            repo = held.enter_context(repository(place))
+            held.enter_context(repo.lock)
+        yield
+
+
+def paths(home: Path, entry: Entry) -> list[Path]:
+    """The file of an object; a reference has none of its own."""
+    return [Path(entry.name)] if entry.kind in ("cache", "remote") else []
+
+
+def remove(home: Path, entry: Entry) -> bool:
+    """Remove an object or a reference; says whether it went."""
+    if entry.kind in ("cache", "remote"):
+        path = Path(entry.name)
+        path.unlink(missing_ok=True)
+        with suppress(OSError):  # it still holds others
+            path.parent.rmdir()
+        return True
+    with exclusive(lock_file(home, "experiments")):  # saving one at this moment would fail
+        if float(git(home, "for-each-ref", "--format=%(creatordate:unix)", entry.name) or 0) > entry.time:
+            return False  # saved anew since it was listed
+        git(home, "update-ref", "-d", entry.name)
+    return True
+
+
+def stale_stage_runs(home: Path, going: list[Entry]) -> list[tuple[str, Path]]:
+    """Entries of DVC's run cache with an output that goes or has gone: they can restore nothing. With their store's kind."""
+    found, lost = [], {entry.key for entry in going}
+    there = {entry.key for kind, folder in stores(home) for entry in _objects(kind, folder)}
+    for kind, folder in stores(home):
+        for path in (folder / "runs").glob("*/*/*"):
+            outs = hashes_in(path.read_text(encoding="utf-8").partition("\nouts:")[2])  # DVC writes them last
+            if not outs <= there - lost:
+                found.append((kind, path))
+    return found
+
+
+def hashes_in(text: str) -> frozenset[str]:
+    """Keys of the objects that a text names."""
+    return frozenset(f"object:{found}" for found in HASH.findall(text))
+
+
+def _objects(kind: str, folder: Path) -> Iterator[Entry]:
+    base = folder / "files" / "md5"
+    for path in base.glob("*/*"):
+        name = path.relative_to(base).as_posix()
+        if OBJECT.fullmatch(name):
+            with suppress(FileNotFoundError):  # DVC has just dropped it
+                members = hashes_in(path.read_text(encoding="utf-8")) if path.suffix == ".dir" else frozenset()
+                key = f"object:{name.replace('/', '')}"
+                yield Entry(kind, str(path), key, path.stat().st_mtime, members)
+
+
+def _named_at(home: Path, commit: str) -> frozenset[str]:
+    """What a commit's own files name, whatever stood there before."""
+    return _named_in_blobs(home, git(home, "ls-tree", "-r", "--full-tree", commit))
+
+
+def _named_in_history(home: Path, tips: list[str]) -> frozenset[str]:
+    """What any commit names that is reachable from these."""
+    return _named_in_blobs(home, git(home, "rev-list", "--objects", "--full-history", *tips, "--", *NAMING))
+
+
+def _named_in(place: Path) -> frozenset[str]:
+    """What a checkout names: in its files, and in what is staged."""
+    files = git(place, "ls-files", "--cached", "--others", "--exclude-standard", "--", *NAMING).splitlines()
+    files += [lock_path(definition.file) for definition in DEFINITIONS.values()]
+    texts = [(place / name).read_text(encoding="utf-8") for name in set(files) if (place / name).is_file()]
+    return hashes_in("\n".join(texts)) | _named_in_blobs(place, git(place, "ls-files", "--stage", "--", *NAMING))
+
+
+def _named_in_blobs(root: Path, listing: str) -> frozenset[str]:
+    """What those files of a listing of git's (an object and its path a line) name that are a dvc.lock or a .dvc file."""
+    named = (line for line in listing.splitlines() if line.endswith((".dvc", "dvc.lock")))
+    oids = sorted({OID.search(line)[0] for line in named})
+    found: frozenset[str] = frozenset()
+    for start in range(0, len(oids), AT_ONCE):
+        found |= hashes_in(git(root, "show", *oids[start : start + AT_ONCE]))
+    return found

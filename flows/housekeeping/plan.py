@@ -1,0 +1,58 @@
+"""What goes and what stays: a graph of entries, of which each keeps those that it needs."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from components.params import Limit
+
+DAY = 86400
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Something that runs left behind.
+
+    Attributes:
+        kind: decides which limit holds for it and how it is removed.
+        name: unique within its kind.
+        key: what others need it by; two copies of one object have the same key.
+        time: of its last use, in seconds since the epoch.
+        needs: keys of what must stay as long as this stays.
+        pinned: it stays whatever its age: it is in use, or a person made it.
+    """
+
+    kind: str
+    name: str
+    key: str
+    time: float = 0.0
+    needs: frozenset[str] = frozenset()
+    pinned: bool = False
+
+
+def removable(entries: Iterable[Entry], limits: Mapping[str, Limit], now: float) -> list[Entry]:
+    """The entries that are beyond their limit and that no entry that stays needs, directly or through others.
+
+    Args:
+        limits: by kind; an entry of another kind stays only if it is pinned or needed.
+    """
+    entries = list(entries)
+    needs: dict[str, set[str]] = {}
+    for entry in entries:
+        needs.setdefault(entry.key, set()).update(entry.needs)
+    staying: set[str] = set()
+    found = [entry.key for entry in entries if entry.pinned] + [entry.key for entry in _within(entries, limits, now)]
+    while found:
+        key = found.pop()
+        if key not in staying:
+            staying.add(key)
+            found.extend(needs.get(key, ()))
+    return [entry for entry in entries if entry.key not in staying]
+
+
+def _within(entries: list[Entry], limits: Mapping[str, Limit], now: float) -> Iterable[Entry]:
+    """The entries that are young or among the newest of their kind."""
+    for kind, limit in limits.items():
+        newest_first = sorted((e for e in entries if e.kind == kind), key=lambda e: (-e.time, e.name))
+        for place, entry in enumerate(newest_first):
+            if place < limit.keep or now - entry.time < limit.days * DAY:
+                yield entry

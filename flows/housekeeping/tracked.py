@@ -1,0 +1,161 @@
+"""Runs in MLflow with their files and models, and registered versions with what they need.
+
+A run and its stages are one entry. MLflow's own `gc` cannot tell what a registered version refers to, and removes
+deleted experiments too, so its parts are called one by one.
+"""
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+from components.addresses import is_web
+from components.tracking import EXPERIMENT
+from flows.client.tracking import Tracking
+from flows.housekeeping.objects import hashes_in
+from flows.housekeeping.plan import Entry
+from flows.settings import mlflow_uri
+
+PARENT = "mlflow.parentRunId"
+OPEN = ("RUNNING", "SCHEDULED")
+
+
+@dataclass
+class Tracked:
+    """A run of the pipeline: its MLflow run, those of its stages, and the models that they logged."""
+
+    runs: list[Any] = field(default_factory=list)
+    models: list[Any] = field(default_factory=list)
+
+    @property
+    def tags(self) -> dict[str, list[str]]:
+        found = defaultdict(list)
+        for run in self.runs:
+            for name, value in run.data.tags.items():
+                found[name].append(value)
+        return found
+
+
+class TrackedRuns(Tracking):
+    """The runs and versions of one project. Those behind a server can be read, and so are never mistaken for gone, but only
+    their database can forget them."""
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(mlflow_uri(home))
+        self._groups: dict[str, Tracked] = {}
+
+    @property
+    def remark(self) -> str:
+        """Why the runs are left alone; empty where they are not."""
+        if not is_web(self.uri):
+            return ""
+        return (
+            "MLflow's runs are left alone: MLFLOW_TRACKING_URI names a server, and removing needs its database; run "
+            "`make housekeeping` where MLFLOW_TRACKING_URI is the address of the database"
+        )
+
+    def entries(self) -> Iterator[Entry]:
+        """Runs with what they need, and registered versions. Every version stays, whether an alias names it or not.
+
+        Raises:
+            Unavailable: MLflow does not answer.
+        """
+        if self.absent():
+            return
+        with self.errors():
+            self._groups = self._read()
+            versions = _pages(lambda token: self.client.search_model_versions(page_token=token))
+        for name, group in self._groups.items():
+            infos = [run.info for run in group.runs]
+            times = [info.end_time or info.start_time or 0 for info in infos]
+            tags = group.tags
+            needs = {f"source:{ref}" for ref in tags["git.ref"]} | {
+                f"prefect:{run}" for run in tags["prefect.flow_run_id"]
+            }
+            stays = is_web(self.uri) or any(info.status in OPEN for info in infos)
+            yield Entry("mlflow", name, f"mlflow:{name}", max(times, default=0) / 1000, frozenset(needs), stays)
+        groups = {run.info.run_id: name for name, group in self._groups.items() for run in group.runs}
+        groups |= {model.model_id: name for name, group in self._groups.items() for model in group.models}
+        yield from (self._version(version, groups) for version in versions)
+
+    def paths(self, entry: Entry) -> list[Path]:
+        """Folders of a run's files and models, where they are on this disk."""
+        parsed = [urlparse(address) for address in self._addresses(self._groups[entry.name])]
+        return [Path(unquote(address.path)) for address in parsed if address.scheme in ("", "file")]
+
+    def remove(self, entry: Entry) -> bool:
+        """Remove a run with its stages, their files, their models, and the rows of all of them."""
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        group = self._groups[entry.name]
+        for address in self._addresses(group):  # files first: a run whose removal is cut short is found again
+            get_artifact_repository(address).delete_artifacts()
+        for path in self.paths(entry):
+            with suppress(OSError):  # there is more in it, or it is gone
+                path.parent.rmdir()
+        for model in group.models:
+            self._store()._hard_delete_logged_model(model.model_id)
+        for run in group.runs:
+            self._store()._hard_delete_run(run.info.run_id)
+        return True
+
+    def _read(self) -> dict[str, Tracked]:
+        from mlflow.entities import ViewType
+
+        experiment = self.client.get_experiment_by_name(os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT))
+        groups: dict[str, Tracked] = defaultdict(Tracked)
+        if experiment is None:
+            return groups
+        place = [experiment.experiment_id]
+        runs = _pages(lambda token: self.client.search_runs(place, run_view_type=ViewType.ALL, page_token=token))
+        by_run = {run.info.run_id: groups[run.data.tags.get(PARENT, run.info.run_id)] for run in runs}
+        for run in runs:
+            by_run[run.info.run_id].runs.append(run)
+        models = _pages(lambda token: self.client.search_logged_models(place, page_token=token))
+        if not is_web(self.uri):
+            deleted = self._store()._get_deleted_logged_models()
+            models += [self._store().get_logged_model(found, allow_deleted=True) for found in deleted]
+        for model in models:
+            if model.source_run_id in by_run:
+                by_run[model.source_run_id].models.append(model)
+        return groups
+
+    def _store(self) -> Any:
+        return self.client._tracking_client.store
+
+    def _version(self, version: Any, groups: dict[str, str]) -> Entry:
+        """A registered version needs the runs that it came from, their lineage, and the outputs that its tags name."""
+        said = " ".join([version.source or "", version.run_id or "", *version.tags.values()])
+        names = {groups[found] for found in re.findall(r"(?:m-)?[0-9a-f]{32}", said) if found in groups}
+        tags = [self._groups[name].tags for name in names]
+        text = " ".join([said, *(value for found in tags for values in found.values() for value in values)])
+        workspaces = {value for found in tags for value in found["workspace"]} | {version.tags.get("workspace", "")}
+        needs = {f"mlflow:{name}" for name in names} | {f"experiment:run-{key}" for key in workspaces}
+        needs |= {f"source:{ref}" for ref in re.findall(r"refs/phiforge/[0-9a-f]+", text)}
+        name = f"{version.name}/{version.version}"
+        return Entry("versions", name, f"version:{name}", needs=frozenset(needs) | hashes_in(text), pinned=True)
+
+    @staticmethod
+    def _addresses(group: Tracked) -> list[str]:
+        return [run.info.artifact_uri for run in group.runs] + [model.artifact_location for model in group.models]
+
+
+def database_file(uri: str) -> Path | None:
+    """The file of an SQLite address, or None."""
+    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+
+
+def _pages(read: Any) -> list[Any]:
+    """Everything that a paged query of MLflow's finds."""
+    found, token = [], None
+    while True:
+        page = read(token)
+        found += page
+        token = page.token
+        if not token:
+            return found

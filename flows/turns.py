@@ -1,0 +1,109 @@
+"""Turns on a device: whoever came first goes first, so two runs whose stages need the same device alternate.
+
+Each stage draws a numbered ticket, a file that its process keeps locked until the stage has ended. It is a ticket's turn
+when no ticket with a lower number is held. A kernel lock is free the moment its holder is gone, so the ticket of a
+killed process holds nobody up.
+"""
+
+import fcntl
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from flows.locks import POLL, WaitStopped, exclusive
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """A stage that has a device or waits for it: its run and name, its process, and since when (seconds since the epoch)."""
+
+    run: str
+    stage: str
+    pid: int
+    since: float
+
+    def __str__(self) -> str:
+        return f"stage {self.stage} of run {self.run} (process {self.pid})"
+
+
+@contextmanager
+def turn(
+    folder: Path, run: str, stage: str, on_wait: Callable[[str], None], stopped: threading.Event
+) -> Iterator[None]:
+    """Have the device of `folder` during the block, after all who came before.
+
+    Args:
+        folder: the device's tickets; made when missing.
+        run, stage: for those who wait.
+        on_wait: gets what it waits for and since when, at first and whenever that changes.
+        stopped: gives the wait up when set.
+
+    Raises:
+        WaitStopped: `stopped` was set before it was this stage's turn.
+    """
+    folder.mkdir(exist_ok=True)
+    mine, file = _draw(folder, Ticket(run, stage, os.getpid(), time.time()))
+    came, told = time.strftime("%H:%M:%S"), ""
+    try:
+        while ahead := _held_before(folder, mine):
+            if stopped.is_set():
+                raise WaitStopped(f"stopped while waiting for {folder.name}")
+            others = f", and {len(ahead) - 1} more before this stage" if len(ahead) > 1 else ""
+            text = f"waiting since {came} for {ahead[0]}{others}"
+            if text != told:
+                on_wait(text)
+                told = text
+            time.sleep(POLL)
+        yield
+    finally:
+        mine.unlink(missing_ok=True)
+        file.close()
+
+
+def _draw(folder: Path, ticket: Ticket) -> tuple[Path, object]:
+    """A new ticket with a higher number than all others, and its open file, which holds its lock."""
+    with exclusive(folder / "guard"):
+        for path in _tickets(folder):
+            _drop_dead(path)
+        number = max((int(path.stem) for path in _tickets(folder)), default=0) + 1
+        path = folder / f"{number:012}.ticket"
+        file = open(path, "w", encoding="utf-8")  # noqa: SIM115 - closing it gives the turn up
+        fcntl.flock(file, fcntl.LOCK_EX)
+        json.dump(asdict(ticket), file)
+        file.flush()
+    return path, file
+
+
+def _held_before(folder: Path, mine: Path) -> list[Ticket]:
+    """The tickets that come before ours and that a living process holds, in their order."""
+    found = []
+    for path in _tickets(folder):
+        if path >= mine:
+            break
+        with suppress(FileNotFoundError), open(path, encoding="utf-8") as file:
+            if not _is_free(file):
+                found.append(Ticket(**json.load(file)))
+    return found
+
+
+def _tickets(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.ticket"))
+
+
+def _drop_dead(path: Path) -> None:
+    with suppress(FileNotFoundError), open(path, encoding="utf-8") as file:
+        if _is_free(file):
+            path.unlink()
+
+
+def _is_free(file: object) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,117 @@
+"""Workspaces, states, work and journals: what is in use or was used lately stays, and so does what a person put there."""
+
+import fcntl
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from components.params import Limit
+from flows import workspace as workspaces
+from flows.housekeeping import files
+from flows.housekeeping.plan import DAY, removable
+
+OLD = time.time() - 20 * DAY
+LIMITS = {kind: Limit(keep=0, days=14) for kind in files.MADE}
+
+
+def tidy(home: Path, limits: dict[str, Limit]) -> list[str]:
+    """Remove what is beyond the limits; names of what went."""
+    going = removable(files.entries(home), limits, time.time())
+    return [entry.name for entry in going if files.remove(home, entry)]
+
+
+def make(home: Path, name: str, age_days: float = 20) -> Path:
+    """A file of `.phiforge` that was last changed some days ago, as was its folder."""
+    path = home / ".phiforge" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("content")
+    then = time.time() - age_days * DAY
+    for changed in (path, path.parent):
+        os.utime(changed, (then, then))
+    return path
+
+
+def test_the_least_recently_used_workspaces_go(project, toy):
+    places = []
+    for seed in (2, 3, 4):
+        with workspaces.workspace(project, {"seed": seed}, None, str) as place:
+            places.append(place)
+    for age, place in enumerate(reversed(places)):
+        os.utime(project / ".phiforge" / "locks" / f"workspace-{place.key}.lock", (0, 1_000_000 - age))
+    limits = {"workspaces": Limit(keep=1, days=0)}
+    with workspaces.workspace(project, {"seed": 2}, None, str):  # in use
+        assert tidy(project, limits) == [places[1].key]
+    assert tidy(project, limits) == [places[2].key]  # the other one has just been used
+    assert [path.name for path in (project / "workspaces").iterdir()] == [places[0].key]
+    assert [path.stem for path in (project / ".phiforge" / "workspaces").iterdir()] == [places[0].key]
+    assert toy.git(project, "worktree", "list").count("\n") == 2
+
+
+def test_a_workspace_that_was_used_since_it_was_listed_stays(project):
+    with workspaces.workspace(project, {"seed": 2}, None, str):
+        pass
+    listed = list(files.entries(project))
+    time.sleep(0.02)
+    with workspaces.workspace(project, {"seed": 2}, None, str):
+        pass
+    assert [files.remove(project, entry) for entry in listed] == [False]
+    assert len(list((project / "workspaces").iterdir())) == 1
+
+
+STALE = [
+    f"training/{'a' * 20}/step-00000001/state.json",
+    f"study/{'a' * 16}/model.safetensors",
+    f"curation/clean-{'0' * 20}/unit/whole.json",
+    f"curation/classifier-{'b' * 20}.npz",
+    f"benchmarking/{'c' * 64}.jsonl",
+]
+FOREIGN = [
+    "training/precious/lock",
+    "curation/my-thesis/unit/page",
+    f"curation/clean-{'0' * 21}/unit/page",
+    "curation/classifier-of-mine.npz",
+    "benchmarking/notes.jsonl",
+    "synthesis/answers.jsonl",
+    "dvc-remote/files/md5/ab/cd",
+]
+
+
+@pytest.mark.parametrize("name", STALE)
+def test_what_nobody_has_used_for_long_goes(project, name):
+    path = make(project, name)
+    top = project / ".phiforge" / "/".join(name.split("/")[:2])
+    if top != path:
+        os.utime(top, (OLD, OLD))
+    assert tidy(project, LIMITS) == [top.name]
+    assert not top.exists()
+    path = make(project, name, age_days=10)
+    if top != path:
+        os.utime(top, (OLD, OLD))
+    assert tidy(project, LIMITS) == []
+    assert path.exists()
+
+
+def test_what_a_person_put_there_stays(project):
+    for name in FOREIGN:
+        make(project, name)
+    assert tidy(project, LIMITS) == []
+    assert all((project / ".phiforge" / name).exists() for name in FOREIGN)
+
+
+def test_a_unit_of_older_text_goes_from_a_phase_in_use(project):
+    old, used = (make(project, f"curation/score-{'1' * 20}/{unit}/whole.json") for unit in ("old", "used"))
+    os.utime(used.parent)
+    assert tidy(project, LIMITS) == [f"score-{'1' * 20}/old"]
+    assert used.exists()
+    assert not old.parent.exists()
+
+
+def test_the_state_of_a_training_that_runs_stays(project):
+    lock = make(project, f"training/{'a' * 20}/lock")
+    os.utime(lock.parent, (OLD, OLD))
+    with open(lock) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert tidy(project, LIMITS) == []
+    assert tidy(project, LIMITS) == ["a" * 20]
