@@ -5,12 +5,14 @@ no tool reports anything to anyone. Whatever is already set in the environment w
 are a matter of variables. Import this module before Prefect: Prefect reads its settings when it is imported.
 """
 
+import math
 import os
 import sys
 from pathlib import Path
 
 import components  # noqa: F401 - sets the opt-outs of telemetry in this process and so in its children
 from components.addresses import is_web
+from components.errors import StepError
 from components.files import STATE, private_directory
 from components.revision import LOCATION
 from components.tracking import given_uri
@@ -18,6 +20,7 @@ from flows.access import client_variables, given_auth
 
 HOME = "PHIFORGE_HOME"  # the project's folder, for processes that start elsewhere (a worker's flow runs)
 CONCURRENT = "PHIFORGE_CONCURRENT_STAGES"
+WATCH = "PHIFORGE_WATCH_MINUTES"  # between two looks at the sources for changed text
 FOLDER = "workspaces"  # checkouts of runs with parameters of their own
 MAIN = "main-tree"  # the lock of runs that work in the main folder
 
@@ -126,7 +129,7 @@ def configure(root: Path) -> None:
 def stage_environment(root: Path) -> dict[str, str]:
     """What a stage's process gets, beside what its run adds. It speaks to MLflow alone: what opens the other servers
     stays with the flow, and what opens MLflow's too where its records are a file."""
-    closed = ["PREFECT_", "PHIFORGE_AUTH", "PHIFORGE_READER"]
+    closed = ["PREFECT_", "PHIFORGE_AUTH", "PHIFORGE_READER", "PHIFORGE_ALERTS"]
     if not is_web(mlflow_uri(root)):
         closed += ["MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(tuple(closed))}
@@ -142,3 +145,19 @@ def stage_environment(root: Path) -> dict[str, str]:
 def concurrent_stages() -> int:
     """How many stages of one run may run at once."""
     return max(1, int(os.environ.get(CONCURRENT, "2")))
+
+
+def watch_minutes() -> float:
+    """Minutes between two looks at the sources for changed text; 0 means that nothing looks.
+
+    Raises:
+        StepError: it is not a number of 0 or more.
+    """
+    given = os.environ.get(WATCH) or "0"
+    try:
+        minutes = float(given)
+    except ValueError:
+        minutes = -1
+    if not 0 <= minutes < math.inf:
+        raise StepError(f"{WATCH}: {given!r} was given; expected minutes between two checks, such as 10, or 0 for none")
+    return minutes
