@@ -121,7 +121,7 @@ class Group:
     def is_exact(self) -> bool:
         return len(self.looks) == len(self.files) and all(look.is_whole for look in self.looks)
 
-    @property
+    @cached_property
     def weight(self) -> float:
         """How much more text it has than was read of it."""
         return self.total.text_bytes / max(1, sum(look.text_bytes for look in self.looks))
