@@ -5,6 +5,7 @@ sample is the same at every call: of each ending, files at random with a fixed s
 other machines are named and not asked.
 """
 
+import math
 import random
 import signal
 from collections import Counter
@@ -25,6 +26,7 @@ from components.files import write_json
 from components.ingestion.files import SourceFile
 from components.ingestion.inventory import list_files, nothing_to_read
 from components.ingestion.readers import Limits, Quarantined, read_file
+from components.ingestion.readers.base import no_file
 from components.ingestion.readers.hub import is_hub
 from components.ingestion.remote import is_remote, public
 from components.ingestion.sections import KINDS, LONG, headings
@@ -35,12 +37,12 @@ from components.params.sizing import LEAST_PART
 from components.tracking import Tracker
 
 FILES = 1_000  # that are read, at most
-BYTES = 16_000_000  # of plain text that are read, about; of other formats fewer, by their COST
+BYTES = 12_000_000  # of plain text that are read, about; of other formats fewer, by their COST
 COST = {"plain": 1, "parsed": 16}  # of a byte by the module of its reader, relative to plain text
 OTHER_COST = 4
 STREAMED = 4_000_000  # bytes of text, or so many documents, after which a file is left that can be read in part
 STREAMED_DOCUMENTS = 2_000
-SECONDS = 10.0  # after which reading ends wherever it is: no ordinary text comes near
+SECONDS = 20.0  # after which reading ends wherever it is: no ordinary text comes near
 TITLES, TITLE_CHARS = 10, 80
 HEADED = 32_000  # characters of a longer text in which headings are looked for
 STRETCHES = 20  # of one text, whose languages are looked at
@@ -122,6 +124,14 @@ class Group:
         return len(self.looks) == len(self.files) and all(look.is_whole for look in self.looks)
 
     @cached_property
+    def size(self) -> int:
+        return sum(file.size for file in self.files)
+
+    def priority(self) -> float:
+        """Of reading one more of its files."""
+        return self.size / len(self.looks) if self.looks else math.inf
+
+    @cached_property
     def weight(self) -> float:
         """How much more text it has than was read of it."""
         return self.total.text_bytes / max(1, sum(look.text_bytes for look in self.looks))
@@ -129,17 +139,16 @@ class Group:
     @cached_property
     def total(self) -> FileType:
         """All of it, by what was read; asked for when reading has ended."""
-        size = sum(file.size for file in self.files)
         read = sum(look.file.size for look in self.looks)
         text, documents = (sum(getattr(look, name) for look in self.looks) for name in ("text_bytes", "documents"))
         if not self.looks:
             packed = self.files[0].format and self.files[0].format.reader == "parsed.read_binary"
-            text, documents = size * (PACKED_TEXT if packed else 1), len(self.files)
+            text, documents = self.size * (PACKED_TEXT if packed else 1), len(self.files)
         elif not self.is_exact:
-            text *= size / max(read, 1)
+            text *= self.size / max(read, 1)
             documents *= len(self.files) / len(self.looks)
         rounded = round if self.is_exact else _about
-        return FileType(_ending(self.files[0]), len(self.files), size, rounded(text), rounded(documents))
+        return FileType(_ending(self.files[0]), len(self.files), self.size, rounded(text), rounded(documents))
 
 
 def survey(params: Params) -> Contents:
@@ -148,9 +157,9 @@ def survey(params: Params) -> Contents:
     Raises:
         StepError: a source on this machine does not exist or cannot be listed.
     """
-    groups, unread, elsewhere = _list(params)
+    groups, looks, unread, elsewhere = _list(params)
     _read(groups, params)
-    looks = [look for group in groups for look in group.looks]
+    looks += [look for group in groups for look in group.looks]
     types, is_limited = _types(groups)
     contents = Contents(
         types=types,
@@ -169,10 +178,11 @@ def survey(params: Params) -> Contents:
     return replace(contents, refusal=_refusal(contents, unread, looks, params))
 
 
-def _list(params: Params) -> tuple[list[Group], Unread, list[str]]:
-    """All files by source and ending, what no reader takes, and the sources that are not looked into."""
+def _list(params: Params) -> tuple[list[Group], list[Look], Unread, list[str]]:
+    """All files by source and ending; those that cannot be opened, such as links that lead nowhere; what no reader takes; and the
+    sources that are not looked into."""
     groups: dict[tuple[int, str], Group] = {}
-    unread, elsewhere = Unread(), []
+    closed, unread, elsewhere = [], Unread(), []
     for number, source in enumerate(params.ingestion.sources):
         if source.path == "python" or is_hub(source.path) or is_remote(source.path):
             elsewhere.append(public(source.path))
@@ -180,26 +190,28 @@ def _list(params: Params) -> tuple[list[Group], Unread, list[str]]:
         files, more = list_files(source)
         unread.add_all(more)
         for file in files:
-            groups.setdefault((number, _ending(file)), Group(source)).files.append(file)
-    return list(groups.values()), unread, elsewhere
+            if reason := file.refused or ("" if file.size else no_file(file.location)):
+                closed.append(Look(file, refused=[Quarantined(file.name, 0, reason)]))
+            else:
+                groups.setdefault((number, _ending(file)), Group(source)).files.append(file)
+    return list(groups.values()), closed, unread, elsewhere
 
 
 def _read(groups: list[Group], params: Params) -> None:
-    """Read a sample: one file of each group, then another of each, and so on. A file that is too large for what is left of
-    the budget is passed over, unless it is the first of its group."""
-    queues = [(group, iter(random.Random(0).sample(group.files, len(group.files)))) for group in groups]
-    count, spent = 0, 0
+    """Read a sample: one file of each group, then always one of the group with the most bytes per file that was read."""
+    waiting = {id(group): iter(random.Random(0).sample(group.files, len(group.files))) for group in groups}
+    spent = 0
     with _at_most(SECONDS):
-        while queues and count < FILES and spent < BYTES:
-            waiting = []
-            for group, queue in queues:
-                file = next((f for f in queue if not group.looks or spent + _cost(f) <= BYTES), None)
-                if file is None or count >= FILES:
-                    continue
+        for _ in range(FILES):
+            group = max((one for one in groups if id(one) in waiting), key=Group.priority, default=None)
+            if group is None or (group.looks and spent >= BYTES):
+                break
+            is_first = not group.looks  # which is read whatever it costs, and leaves the budget to the others
+            if file := next((one for one in waiting[id(group)] if is_first or spent + _cost(one) <= BYTES), None):
                 group.looks.append(look(file, params))
-                count, spent = count + 1, spent + _cost(file)
-                waiting.append((group, queue))
-            queues = waiting
+                spent += 0 if is_first else _cost(file)
+            else:
+                del waiting[id(group)]
 
 
 def look(file: SourceFile, params: Params) -> Look:
@@ -318,7 +330,7 @@ def _refusal(contents: Contents, unread: Unread, looks: list[Look], params: Para
     if contents.elsewhere:
         return ""  # whose text is not known
     named = ", ".join(repr(public(source.path)) for source in params.ingestion.sources)
-    if not contents.types:
+    if not (contents.types or looks):
         return nothing_to_read(named, unread)
     total, least = contents.total, params.validation
     if not total.documents:
