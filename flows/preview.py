@@ -68,9 +68,8 @@ def survey(root: Path, params: Params) -> Contents:
         given, output = Path(folder, "params.json"), Path(folder, "contents.json")
         given.write_text(json.dumps(params.model_dump(mode="json")), encoding="utf-8")
         command = processes.guarded(SURVEY, "--params", str(given), "--output", str(output), tree=True)
-        environment = os.environ | {
-            "PYTHONPATH": str(CODE)
-        }  # the guard's interpreter does not look into the folder it is in
+        # The guard's interpreter does not look into the folder that it is started in.
+        environment = os.environ | {"PYTHONPATH": str(CODE)}
         child = processes.start(
             command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )

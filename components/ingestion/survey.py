@@ -10,28 +10,26 @@ import random
 import signal
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain, zip_longest
-from pathlib import PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any
 
 from components.addresses import without_secrets
 from components.cli import Argument, Command, main
 from components.contents import AS_JSON, Contents, FileType, counted
-from components.documents import Document
-from components.errors import shortened
 from components.files import write_json
 from components.ingestion.files import SourceFile
 from components.ingestion.inventory import list_files, nothing_to_read
-from components.ingestion.readers import Limits, Quarantined, read_file
+from components.ingestion.looks import STREAMED, TITLES, Look, look_at
+from components.ingestion.readers import Quarantined
 from components.ingestion.readers.base import no_file
 from components.ingestion.readers.hub import is_hub
 from components.ingestion.remote import is_remote, public
-from components.ingestion.sections import KINDS, LONG, headings
+from components.ingestion.sections import KINDS, LONG
 from components.ingestion.unread import Unread
-from components.languages import PEOPLE_WRITE, UNKNOWN, WINDOW, WINDOWS, identify
+from components.languages import UNKNOWN, identify
 from components.params import Params, Source
 from components.params.sizing import LEAST_PART
 from components.tracking import Tracker
@@ -40,13 +38,8 @@ FILES = 1_000  # that are read, at most
 BYTES = 12_000_000  # of plain text that are read, about; of other formats fewer, by their COST
 COST = {"plain": 1, "parsed": 16}  # of a byte by the module of its reader, relative to plain text
 OTHER_COST = 4
-STREAMED = 4_000_000  # bytes of text, or so many documents, after which a file is left that can be read in part
-STREAMED_DOCUMENTS = 2_000
 SECONDS = 20.0  # after which reading ends wherever it is: no ordinary text comes near
-TITLES, TITLE_CHARS = 10, 80
-HEADED = 32_000  # characters of a longer text in which headings are looked for
-STRETCHES = 20  # of one text, whose languages are looked at
-EXCERPTS = 100  # of all
+EXCERPTS = 100  # of all texts, whose languages are looked at
 NAMED = 3  # things that could not be read, by name
 DIGITS = 2  # of an estimate; more would only make it change with every new file
 PACKED_TEXT = 0.1  # of a binary document's bytes, where none of its kind was read
@@ -54,61 +47,6 @@ PACKED_TEXT = 0.1  # of a binary document's bytes, where none of its kind was re
 
 class OutOfTime(BaseException):
     """Not an Exception, since readers turn those into entries of the quarantine."""
-
-
-@dataclass(frozen=True)
-class Watched(SourceFile):
-    """A file that knows how far it has been read."""
-
-    opened: list[BinaryIO] = field(default_factory=list)
-
-    def open_packed(self) -> BinaryIO:
-        stream = super().open_packed()
-        self.opened.append(stream)
-        return stream
-
-    def share_read(self) -> float:
-        """Of its bytes, at least a trace; 1 where it has been read to its end."""
-        stream = self.opened[-1] if self.opened else None
-        if stream is None or stream.closed or not self.size:
-            return 1.0
-        return min(1.0, max(stream.tell(), 1) / self.size)
-
-
-@dataclass
-class Look:
-    """What reading one file found; of a file that was read in part, what the whole of it comes to by that."""
-
-    file: SourceFile
-    documents: float = 0
-    text_bytes: float = 0
-    kinds: Counter[str] = field(default_factory=Counter)  # bytes of text
-    code: Counter[str] = field(default_factory=Counter)  # bytes of source code, by language
-    excerpts: list[tuple[str, int]] = field(
-        default_factory=list
-    )  # of prose and pages, with the bytes of their documents
-    titles: list[str] = field(default_factory=list)
-    refused: list[Quarantined] = field(default_factory=list)
-    is_whole: bool = True
-
-    def take(self, document: Document, min_chars: int) -> None:
-        size = len(document.text.encode())
-        self.documents += 1
-        self.text_bytes += size
-        self.kinds[document.kind] += size
-        if document.kind == "code":
-            self.code[document.metadata.get("programming_language") or "other"] += size
-        elif document.kind in PEOPLE_WRITE and len(document.text) >= min_chars:
-            windows = _windows(document.text)
-            self.excerpts += [(window, size / len(windows)) for window in windows]
-        if len(self.titles) < TITLES:
-            self.titles += _titles_of(document)
-
-    def extend(self, share: float) -> None:
-        """Take what was read for so large a share of the file."""
-        self.is_whole = False
-        self.documents /= share
-        self.text_bytes /= share
 
 
 @dataclass
@@ -208,27 +146,10 @@ def _read(groups: list[Group], params: Params) -> None:
                 break
             is_first = not group.looks  # which is read whatever it costs, and leaves the budget to the others
             if file := next((one for one in waiting[id(group)] if is_first or spent + _cost(one) <= BYTES), None):
-                group.looks.append(look(file, params))
+                group.looks.append(look_at(file, params))
                 spent += 0 if is_first else _cost(file)
             else:
                 del waiting[id(group)]
-
-
-def look(file: SourceFile, params: Params) -> Look:
-    """Read a file, or as much of it as tells what the whole is like."""
-    found = Look(file)
-    watched = Watched(**vars(file))
-    with closing(read_file(watched, Limits(params.ingestion.max_document_chars))) as items:
-        for item in items:
-            if isinstance(item, Quarantined):
-                found.refused.append(item)
-            else:
-                found.take(item, params.curation.language.min_chars)
-            is_enough = found.text_bytes > STREAMED or found.documents + len(found.refused) > STREAMED_DOCUMENTS
-            if is_enough and (share := watched.share_read()) < 1:
-                found.extend(share)
-                break
-    return found
 
 
 @contextmanager
@@ -258,27 +179,6 @@ def _cost(file: SourceFile) -> int:
     return size * COST.get(module, OTHER_COST)
 
 
-def _windows(text: str) -> list[str]:
-    """Stretches of a text, evenly over it, by which its languages are found; a short text is one."""
-    length = WINDOW * WINDOWS
-    count = max(1, min(STRETCHES, len(text) // length))
-    return [text[number * len(text) // count :][:length] for number in range(count)]
-
-
-def _titles_of(document: Document) -> list[str]:
-    """What a person calls a document: its title, the file of a program, or its first line; of a long one the headings too."""
-    title = document.metadata.get("title")
-    if not title and document.kind == "code":
-        title = PurePosixPath(document.source).name
-    beginning = document.text[:HEADED]
-    lines = (line.strip(" \t#=*-_>|~") for line in beginning.splitlines())
-    title = title if isinstance(title, str) else ""
-    titles = [title or next((line for line in lines if any(map(str.isalpha, line))), "")]
-    if document.kind in KINDS and len(document.text) > HEADED:
-        titles += [heading.title for heading in headings(beginning)[: 2 * TITLES]]
-    return [shortened(title, TITLE_CHARS) for title in titles]
-
-
 def _titles(looks: list[Look]) -> list[str]:
     """The first title of each file, then the second of each, and so on."""
     in_turn = chain.from_iterable(zip_longest(*(look.titles for look in looks), fillvalue=""))
@@ -287,7 +187,9 @@ def _titles(looks: list[Look]) -> list[str]:
 
 def _refused(looks: list[Look]) -> list[str]:
     """The first things that could not be read, one for each reason."""
-    first = {row.reason: row for look in looks for row in reversed(look.refused)}
+    first: dict[str, Quarantined] = {}
+    for row in (row for look in looks for row in look.refused):
+        first.setdefault(row.reason, row)
     return [without_secrets(f"{row.file}: {row.reason}") for row in first.values()][:NAMED]
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from components.contents import AS_JSON
 from components.documents import Document
+from components.ingestion import looks
 from components.ingestion import survey as module
 from components.ingestion.ingest import read_batch
 from components.ingestion.inventory import list_files
@@ -146,7 +147,7 @@ def test_a_large_file_of_rows_is_read_in_part(name: str, tmp_path: Path, monkeyp
     else:
         data = "".join(json.dumps({"text": text}) + "\n" for text in texts)
     (tmp_path / name).write_bytes(gzip.compress(data.encode()) if name.endswith(".gz") else data.encode())
-    monkeypatch.setattr(module, "STREAMED", 1_000_000)
+    monkeypatch.setattr(looks, "STREAMED", 1_000_000)
     found = survey(params(tmp_path))
     assert not found.is_exact
     assert found.total.documents == pytest.approx(4_000, rel=0.15)
@@ -173,8 +174,8 @@ def test_a_file_that_takes_for_ever_is_left(tmp_path: Path, monkeypatch: pytest.
             threading.Event().wait(60)
         yield from real(file, limits)
 
-    real = module.read_file
-    monkeypatch.setattr(module, "read_file", read)
+    real = looks.read_file
+    monkeypatch.setattr(looks, "read_file", read)
     monkeypatch.setattr(module, "SECONDS", 0.3)
     started = time.monotonic()
     found = survey(params(tmp_path))
