@@ -102,6 +102,7 @@ def found(contents: Contents) -> list[tuple[str, str]]:
         "languages": [f"{what}: {_shares(known)}" for what, known in shares if known],
         "not read": contents.not_read,
         "cannot be read": [empty] * bool(contents.empty) + contents.refused,
+        "text in rows": [f"field {column}; text_column overrides it" for column in contents.columns],
         "titles": contents.titles,
     }
     return [(label if place == 0 else "", line) for label, lines in groups.items() for place, line in enumerate(lines)]

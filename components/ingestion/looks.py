@@ -10,6 +10,7 @@ from components.documents import Document
 from components.errors import shortened
 from components.ingestion.files import SourceFile
 from components.ingestion.readers import Limits, Quarantined, read_file
+from components.ingestion.readers.rows import TAKEN
 from components.ingestion.sections import KINDS, headings
 from components.languages import PEOPLE_WRITE, WINDOW, WINDOWS
 from components.params import Params
@@ -54,6 +55,7 @@ class Look:
     )  # of prose and pages, and bytes that each stands for
     titles: list[str] = field(default_factory=list)
     refused: list[Quarantined] = field(default_factory=list)
+    column: str = ""  # of rows that was taken for their text, where nobody has named one
     is_whole: bool = True
 
     def take(self, document: Document, min_chars: int) -> None:
@@ -61,6 +63,7 @@ class Look:
         self.documents += 1
         self.text_bytes += size
         self.kinds[document.kind] += size
+        self.column = document.metadata.get(TAKEN, self.column)
         if document.kind == "code":
             self.code[document.metadata.get("programming_language") or "other"] += size
         elif document.kind in PEOPLE_WRITE and len(document.text) >= min_chars:

@@ -107,6 +107,7 @@ def survey(params: Params) -> Contents:
         refused=_refused(looks),
         not_read=unread.lines(),
         elsewhere=elsewhere,
+        columns=sorted({f"{look.column!r} in {public(look.file.source.path)}" for look in looks if look.column}),
         titles=_titles(looks),
         languages=_languages(groups, params),
         code=_shares(

@@ -198,6 +198,13 @@ def test_other_machines_are_named_and_not_asked(folder: Path, monkeypatch: pytes
     assert survey(params(*remote)).refusal == ""
 
 
+def test_the_field_that_is_taken_for_the_text_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"id": n, "body": ENGLISH * 9}) + "\n" for n in range(20)))
+    (tmp_path / "b.jsonl").write_text("".join(json.dumps({"text": ENGLISH * 9}) + "\n" for _ in range(20)))
+    assert survey(params(tmp_path)).columns == [f"'body' in {tmp_path}"]
+    assert survey(params({"path": str(tmp_path / "a.jsonl"), "text_column": "body"})).columns == []
+
+
 def test_a_limit_of_a_source_is_kept(tmp_path: Path) -> None:
     for number in range(20):
         (tmp_path / f"{number}.txt").write_text(ENGLISH * 50)
