@@ -39,6 +39,7 @@ class Contents:
         refused: the first of the things in them that could not be read, with the reason, a sentence each.
         not_read: what is passed over, a phrase per reason with count and first names, the commonest first.
         elsewhere: sources that are not looked into, since they lie on another machine or in Python's library.
+        columns: fields of rows that are taken for their text where nobody has named one, and the sources.
         titles: of some documents.
         languages: ISO 639 code and share of the bytes of prose and pages, largest first.
         code: programming language and share of the bytes of source code, largest first.
@@ -52,6 +53,7 @@ class Contents:
     refused: list[str] = field(default_factory=list)
     not_read: list[str] = field(default_factory=list)
     elsewhere: list[str] = field(default_factory=list)
+    columns: list[str] = field(default_factory=list)
     titles: list[str] = field(default_factory=list)
     languages: list[tuple[str, float]] = field(default_factory=list)
     code: list[tuple[str, float]] = field(default_factory=list)

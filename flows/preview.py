@@ -68,9 +68,8 @@ def survey(root: Path, params: Params) -> Contents:
         given, output = Path(folder, "params.json"), Path(folder, "contents.json")
         given.write_text(json.dumps(params.model_dump(mode="json")), encoding="utf-8")
         command = processes.guarded(SURVEY, "--params", str(given), "--output", str(output), tree=True)
-        environment = os.environ | {
-            "PYTHONPATH": str(CODE)
-        }  # the guard's interpreter does not look into the folder it is in
+        # The guard's interpreter does not look into the folder that it is started in.
+        environment = os.environ | {"PYTHONPATH": str(CODE)}
         child = processes.start(
             command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
@@ -103,6 +102,7 @@ def found(contents: Contents) -> list[tuple[str, str]]:
         "languages": [f"{what}: {_shares(known)}" for what, known in shares if known],
         "not read": contents.not_read,
         "cannot be read": [empty] * bool(contents.empty) + contents.refused,
+        "text in rows": [f"field {column}; text_column overrides it" for column in contents.columns],
         "titles": contents.titles,
     }
     return [(label if place == 0 else "", line) for label, lines in groups.items() for place, line in enumerate(lines)]

@@ -58,7 +58,7 @@ def list_files(source: Source) -> tuple[list[SourceFile], Unread]:
         )
     if root.is_file():
         return _readable([replace(_local(root, root.parent, source), refused="")], unread), unread  # a person named it
-    listed = [_local(path, root, source) for path in sorted(_walk(root, source.follow_links, unread))]
+    listed = [_local(path, root, source) for path in sorted(_walk(root, source.follow_links, unread), key=_parts)]
     return _readable(listed, unread), unread
 
 
@@ -68,9 +68,7 @@ def _local(path: Path, root: Path, source: Source) -> SourceFile:
     except OSError:
         size = 0  # it has vanished since it was listed; its reader will say so
     own = source.follow_links or source.path == "python" or not os.path.islink(path) or not leads_out(path, root)
-    return SourceFile(
-        path, _utf8_name(path.relative_to(root)), source, size, refused="" if own else f"is a link that {ELSEWHERE}"
-    )
+    return SourceFile(path, _utf8_name(path, root), source, size, refused="" if own else f"is a link that {ELSEWHERE}")
 
 
 def _dataset(source: Source) -> SourceFile:
@@ -105,9 +103,12 @@ def _readable(files: list[SourceFile], unread: Unread) -> list[SourceFile]:
     return taken
 
 
-def _utf8_name(path: Path) -> str:
-    """A path with forward slashes; bytes of a file name that are no UTF-8 become U+FFFD, since text must hold it."""
-    return os.fsencode(path.as_posix()).decode("utf-8", "replace")
+def _utf8_name(path: Path | str, root: Path) -> str:
+    """The name of a path below a root, with forward slashes. Bytes that are not UTF-8 become U+FFFD, since text must hold it.
+
+    By bytes, since Path.relative_to costs a third of listing many files.
+    """
+    return os.fsencode(path).removeprefix(os.path.join(os.fsencode(root), b"")).decode("utf-8", "replace")
 
 
 def _walk(root: Path, follow: bool, unread: Unread | None = None) -> list[Path]:
@@ -125,15 +126,13 @@ def _walk(root: Path, follow: bool, unread: Unread | None = None) -> list[Path]:
             raise StepError(
                 f"{error.filename} cannot be listed ({error.strerror}); permit it, or leave it out of ingestion.sources"
             )
-        unread.add(
-            f"folders that cannot be listed ({error.strerror})", _utf8_name(Path(error.filename).relative_to(root))
-        )
+        unread.add(f"folders that cannot be listed ({error.strerror})", _utf8_name(error.filename, root))
 
     def is_wanted(path: Path, reason: str) -> bool:
         if unread is None:
             return not path.name.startswith(".")
         if reason:
-            unread.add(reason, _utf8_name(path.relative_to(root)))
+            unread.add(reason, _utf8_name(path, root))
         return not reason
 
     found: list[Path] = []
@@ -159,6 +158,11 @@ def _walk(root: Path, follow: bool, unread: Unread | None = None) -> list[Path]:
             subfolders[:] = inside
             found += [path for name in names if is_wanted(path := Path(folder, name), passed_over(name))]
     return found
+
+
+def _parts(path: Path) -> tuple[str, ...]:
+    """What paths are sorted by: the same order as their own, in a fifth of the time."""
+    return path.parts
 
 
 def _tool(folder: Path) -> str:
@@ -234,14 +238,17 @@ def take(params: Params) -> dict[str, Any]:
 def nothing_to_read(sources: str, unread: Unread) -> str:
     """The sentence for sources without a file that a reader takes."""
     held = "; ".join(unread.lines()) or "nothing"
-    return f"ingestion.sources: no readable file in {sources}, which hold {held}; expected {EXPECTED}; name other text in ingestion.sources"
+    return (
+        f"ingestion.sources: no readable file in {sources}, which hold {held}; expected {EXPECTED}; "
+        "rename what is plain text so that it ends in .txt, or name other text in ingestion.sources"
+    )
 
 
 def _listing(source: Source, files: list[SourceFile], hashes: KnownHashes) -> list[list[str]]:
     """Name and version of each file: its content hash, or what the place where it lies says instead."""
     if is_hub(source.path) and (found := parse(source)).is_local:
         root = Path(found.path)  # one file to its reader, and many that may change
-        files = [_local(path, root, source) for path in sorted(_walk(root, source.follow_links))]
+        files = [_local(path, root, source) for path in sorted(_walk(root, source.follow_links), key=_parts)]
     return [[file.name, file.version or file.refused or hashes.of(Path(file.location))] for file in files]
 
 
@@ -260,8 +267,8 @@ def benchmark_files(data_dir: str) -> dict[str, Any]:
         )
     hashes = KnownHashes(state_folder() / "benchmark-hashes.json")
     files = [
-        [_utf8_name(path.relative_to(root)), "leads out of the folder" if leads_out(path, root) else hashes.of(path)]
-        for path in sorted(_walk(root, follow=False))
+        [_utf8_name(path, root), "leads out of the folder" if leads_out(path, root) else hashes.of(path)]
+        for path in sorted(_walk(root, follow=False), key=_parts)
     ]
     hashes.save()
     return {"files": files}

@@ -5,46 +5,41 @@ sample is the same at every call: of each ending, files at random with a fixed s
 other machines are named and not asked.
 """
 
+import math
 import random
 import signal
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain, zip_longest
-from pathlib import PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any
 
 from components.addresses import without_secrets
 from components.cli import Argument, Command, main
 from components.contents import AS_JSON, Contents, FileType, counted
-from components.documents import Document
-from components.errors import shortened
 from components.files import write_json
 from components.ingestion.files import SourceFile
 from components.ingestion.inventory import list_files, nothing_to_read
-from components.ingestion.readers import Limits, Quarantined, read_file
+from components.ingestion.looks import STREAMED, TITLES, Look, look_at
+from components.ingestion.readers import Quarantined
+from components.ingestion.readers.base import no_file
 from components.ingestion.readers.hub import is_hub
 from components.ingestion.remote import is_remote, public
-from components.ingestion.sections import KINDS, LONG, headings
+from components.ingestion.sections import KINDS, LONG
 from components.ingestion.unread import Unread
-from components.languages import PEOPLE_WRITE, UNKNOWN, WINDOW, WINDOWS, identify
+from components.languages import UNKNOWN, identify
 from components.params import Params, Source
 from components.params.sizing import LEAST_PART
 from components.tracking import Tracker
 
 FILES = 1_000  # that are read, at most
-BYTES = 16_000_000  # of plain text that are read, about; of other formats fewer, by their COST
+BYTES = 12_000_000  # of plain text that are read, about; of other formats fewer, by their COST
 COST = {"plain": 1, "parsed": 16}  # of a byte by the module of its reader, relative to plain text
 OTHER_COST = 4
-STREAMED = 4_000_000  # bytes of text, or so many documents, after which a file is left that can be read in part
-STREAMED_DOCUMENTS = 2_000
-SECONDS = 10.0  # after which reading ends wherever it is: no ordinary text comes near
-TITLES, TITLE_CHARS = 10, 80
-HEADED = 32_000  # characters of a longer text in which headings are looked for
-STRETCHES = 20  # of one text, whose languages are looked at
-EXCERPTS = 100  # of all
+SECONDS = 20.0  # after which reading ends wherever it is: no ordinary text comes near
+EXCERPTS = 100  # of all texts, whose languages are looked at
 NAMED = 3  # things that could not be read, by name
 DIGITS = 2  # of an estimate; more would only make it change with every new file
 PACKED_TEXT = 0.1  # of a binary document's bytes, where none of its kind was read
@@ -52,61 +47,6 @@ PACKED_TEXT = 0.1  # of a binary document's bytes, where none of its kind was re
 
 class OutOfTime(BaseException):
     """Not an Exception, since readers turn those into entries of the quarantine."""
-
-
-@dataclass(frozen=True)
-class Watched(SourceFile):
-    """A file that knows how far it has been read."""
-
-    opened: list[BinaryIO] = field(default_factory=list)
-
-    def open_packed(self) -> BinaryIO:
-        stream = super().open_packed()
-        self.opened.append(stream)
-        return stream
-
-    def share_read(self) -> float:
-        """Of its bytes, at least a trace; 1 where it has been read to its end."""
-        stream = self.opened[-1] if self.opened else None
-        if stream is None or stream.closed or not self.size:
-            return 1.0
-        return min(1.0, max(stream.tell(), 1) / self.size)
-
-
-@dataclass
-class Look:
-    """What reading one file found; of a file that was read in part, what the whole of it comes to by that."""
-
-    file: SourceFile
-    documents: float = 0
-    text_bytes: float = 0
-    kinds: Counter[str] = field(default_factory=Counter)  # bytes of text
-    code: Counter[str] = field(default_factory=Counter)  # bytes of source code, by language
-    excerpts: list[tuple[str, int]] = field(
-        default_factory=list
-    )  # of prose and pages, with the bytes of their documents
-    titles: list[str] = field(default_factory=list)
-    refused: list[Quarantined] = field(default_factory=list)
-    is_whole: bool = True
-
-    def take(self, document: Document, min_chars: int) -> None:
-        size = len(document.text.encode())
-        self.documents += 1
-        self.text_bytes += size
-        self.kinds[document.kind] += size
-        if document.kind == "code":
-            self.code[document.metadata.get("programming_language") or "other"] += size
-        elif document.kind in PEOPLE_WRITE and len(document.text) >= min_chars:
-            windows = _windows(document.text)
-            self.excerpts += [(window, size / len(windows)) for window in windows]
-        if len(self.titles) < TITLES:
-            self.titles += _titles_of(document)
-
-    def extend(self, share: float) -> None:
-        """Take what was read for so large a share of the file."""
-        self.is_whole = False
-        self.documents /= share
-        self.text_bytes /= share
 
 
 @dataclass
@@ -121,7 +61,15 @@ class Group:
     def is_exact(self) -> bool:
         return len(self.looks) == len(self.files) and all(look.is_whole for look in self.looks)
 
-    @property
+    @cached_property
+    def size(self) -> int:
+        return sum(file.size for file in self.files)
+
+    def priority(self) -> float:
+        """Of reading one more of its files."""
+        return self.size / len(self.looks) if self.looks else math.inf
+
+    @cached_property
     def weight(self) -> float:
         """How much more text it has than was read of it."""
         return self.total.text_bytes / max(1, sum(look.text_bytes for look in self.looks))
@@ -129,17 +77,16 @@ class Group:
     @cached_property
     def total(self) -> FileType:
         """All of it, by what was read; asked for when reading has ended."""
-        size = sum(file.size for file in self.files)
         read = sum(look.file.size for look in self.looks)
         text, documents = (sum(getattr(look, name) for look in self.looks) for name in ("text_bytes", "documents"))
         if not self.looks:
             packed = self.files[0].format and self.files[0].format.reader == "parsed.read_binary"
-            text, documents = size * (PACKED_TEXT if packed else 1), len(self.files)
+            text, documents = self.size * (PACKED_TEXT if packed else 1), len(self.files)
         elif not self.is_exact:
-            text *= size / max(read, 1)
+            text *= self.size / max(read, 1)
             documents *= len(self.files) / len(self.looks)
         rounded = round if self.is_exact else _about
-        return FileType(_ending(self.files[0]), len(self.files), size, rounded(text), rounded(documents))
+        return FileType(_ending(self.files[0]), len(self.files), self.size, rounded(text), rounded(documents))
 
 
 def survey(params: Params) -> Contents:
@@ -148,9 +95,9 @@ def survey(params: Params) -> Contents:
     Raises:
         StepError: a source on this machine does not exist or cannot be listed.
     """
-    groups, unread, elsewhere = _list(params)
+    groups, looks, unread, elsewhere = _list(params)
     _read(groups, params)
-    looks = [look for group in groups for look in group.looks]
+    looks += [look for group in groups for look in group.looks]
     types, is_limited = _types(groups)
     contents = Contents(
         types=types,
@@ -160,6 +107,7 @@ def survey(params: Params) -> Contents:
         refused=_refused(looks),
         not_read=unread.lines(),
         elsewhere=elsewhere,
+        columns=sorted({f"{look.column!r} in {public(look.file.source.path)}" for look in looks if look.column}),
         titles=_titles(looks),
         languages=_languages(groups, params),
         code=_shares(
@@ -169,10 +117,11 @@ def survey(params: Params) -> Contents:
     return replace(contents, refusal=_refusal(contents, unread, looks, params))
 
 
-def _list(params: Params) -> tuple[list[Group], Unread, list[str]]:
-    """All files by source and ending, what no reader takes, and the sources that are not looked into."""
+def _list(params: Params) -> tuple[list[Group], list[Look], Unread, list[str]]:
+    """All files by source and ending; those that cannot be opened, such as links that lead nowhere; what no reader takes; and the
+    sources that are not looked into."""
     groups: dict[tuple[int, str], Group] = {}
-    unread, elsewhere = Unread(), []
+    closed, unread, elsewhere = [], Unread(), []
     for number, source in enumerate(params.ingestion.sources):
         if source.path == "python" or is_hub(source.path) or is_remote(source.path):
             elsewhere.append(public(source.path))
@@ -180,43 +129,28 @@ def _list(params: Params) -> tuple[list[Group], Unread, list[str]]:
         files, more = list_files(source)
         unread.add_all(more)
         for file in files:
-            groups.setdefault((number, _ending(file)), Group(source)).files.append(file)
-    return list(groups.values()), unread, elsewhere
+            if reason := file.refused or ("" if file.size else no_file(file.location)):
+                closed.append(Look(file, refused=[Quarantined(file.name, 0, reason)]))
+            else:
+                groups.setdefault((number, _ending(file)), Group(source)).files.append(file)
+    return list(groups.values()), closed, unread, elsewhere
 
 
 def _read(groups: list[Group], params: Params) -> None:
-    """Read a sample: one file of each group, then another of each, and so on. A file that is too large for what is left of
-    the budget is passed over, unless it is the first of its group."""
-    queues = [(group, iter(random.Random(0).sample(group.files, len(group.files)))) for group in groups]
-    count, spent = 0, 0
+    """Read a sample: one file of each group, then always one of the group with the most bytes per file that was read."""
+    waiting = {id(group): iter(random.Random(0).sample(group.files, len(group.files))) for group in groups}
+    spent = 0
     with _at_most(SECONDS):
-        while queues and count < FILES and spent < BYTES:
-            waiting = []
-            for group, queue in queues:
-                file = next((f for f in queue if not group.looks or spent + _cost(f) <= BYTES), None)
-                if file is None or count >= FILES:
-                    continue
-                group.looks.append(look(file, params))
-                count, spent = count + 1, spent + _cost(file)
-                waiting.append((group, queue))
-            queues = waiting
-
-
-def look(file: SourceFile, params: Params) -> Look:
-    """Read a file, or as much of it as tells what the whole is like."""
-    found = Look(file)
-    watched = Watched(**vars(file))
-    with closing(read_file(watched, Limits(params.ingestion.max_document_chars))) as items:
-        for item in items:
-            if isinstance(item, Quarantined):
-                found.refused.append(item)
-            else:
-                found.take(item, params.curation.language.min_chars)
-            is_enough = found.text_bytes > STREAMED or found.documents + len(found.refused) > STREAMED_DOCUMENTS
-            if is_enough and (share := watched.share_read()) < 1:
-                found.extend(share)
+        for _ in range(FILES):
+            group = max((one for one in groups if id(one) in waiting), key=Group.priority, default=None)
+            if group is None or (group.looks and spent >= BYTES):
                 break
-    return found
+            is_first = not group.looks  # which is read whatever it costs, and leaves the budget to the others
+            if file := next((one for one in waiting[id(group)] if is_first or spent + _cost(one) <= BYTES), None):
+                group.looks.append(look_at(file, params))
+                spent += 0 if is_first else _cost(file)
+            else:
+                del waiting[id(group)]
 
 
 @contextmanager
@@ -246,27 +180,6 @@ def _cost(file: SourceFile) -> int:
     return size * COST.get(module, OTHER_COST)
 
 
-def _windows(text: str) -> list[str]:
-    """Stretches of a text, evenly over it, by which its languages are found; a short text is one."""
-    length = WINDOW * WINDOWS
-    count = max(1, min(STRETCHES, len(text) // length))
-    return [text[number * len(text) // count :][:length] for number in range(count)]
-
-
-def _titles_of(document: Document) -> list[str]:
-    """What a person calls a document: its title, the file of a program, or its first line; of a long one the headings too."""
-    title = document.metadata.get("title")
-    if not title and document.kind == "code":
-        title = PurePosixPath(document.source).name
-    beginning = document.text[:HEADED]
-    lines = (line.strip(" \t#=*-_>|~") for line in beginning.splitlines())
-    title = title if isinstance(title, str) else ""
-    titles = [title or next((line for line in lines if any(map(str.isalpha, line))), "")]
-    if document.kind in KINDS and len(document.text) > HEADED:
-        titles += [heading.title for heading in headings(beginning)[: 2 * TITLES]]
-    return [shortened(title, TITLE_CHARS) for title in titles]
-
-
 def _titles(looks: list[Look]) -> list[str]:
     """The first title of each file, then the second of each, and so on."""
     in_turn = chain.from_iterable(zip_longest(*(look.titles for look in looks), fillvalue=""))
@@ -275,7 +188,9 @@ def _titles(looks: list[Look]) -> list[str]:
 
 def _refused(looks: list[Look]) -> list[str]:
     """The first things that could not be read, one for each reason."""
-    first = {row.reason: row for look in looks for row in reversed(look.refused)}
+    first: dict[str, Quarantined] = {}
+    for row in (row for look in looks for row in look.refused):
+        first.setdefault(row.reason, row)
     return [without_secrets(f"{row.file}: {row.reason}") for row in first.values()][:NAMED]
 
 
@@ -318,7 +233,7 @@ def _refusal(contents: Contents, unread: Unread, looks: list[Look], params: Para
     if contents.elsewhere:
         return ""  # whose text is not known
     named = ", ".join(repr(public(source.path)) for source in params.ingestion.sources)
-    if not contents.types:
+    if not (contents.types or looks):
         return nothing_to_read(named, unread)
     total, least = contents.total, params.validation
     if not total.documents:

@@ -14,8 +14,7 @@ The rules, with their reasons; `python -m bench.sizing` measures how far each li
 - **Batch.** Tokens to the power 0.38 (Bergsma et al. 2025, arXiv 2505.13738), from the default pair's 2,048 of 1.5 million.
 - **Learning rate.** Falls with the root of the width and rises with the root of the batch, from the default pair's, which
   was swept. The grown model keeps a fifth of the smaller one's rate, as in the default pair: more would undo what it knows.
-- **Parts.** A small text is cut into shorter documents, so that there are some PARTS to hold out, sort and learn from, each still of
-  a paragraph or more.
+- **Parts.** A long document of a small text is cut into shorter ones, so that there are some PARTS to hold out and learn from.
 - **Weight decay.** 0.1 for each pass over the text, at most 1: a model that sees a small text often learns it by heart, which
   strong weight decay holds back (Kim et al. 2025, arXiv 2509.14786). Measured at 0.3M on a book of 450 kB: after ten passes the
   held-out loss is 4.61 with 0.1, 4.25 with 0.5 and 4.14 with 1; after four passes 4.20 with 0.1, 4.20 with 0.3 and 4.25 with 1.
@@ -40,7 +39,7 @@ LARGE_SHARE = 0.47  # of the smaller model's tokens that the larger one and its 
 OWN_SHARE = 0.7  # of the training tokens, which tokenization.own_share leaves to the own text
 CONTEXT = 256
 PARTS = 100
-LEAST_PART = 1_000  # characters
+LEAST_PART = 1_000  # characters, some paragraphs
 MOST_THREADS = 8  # a model of a few million weights gains nothing from more
 DEFAULT = Params()  # the pair that the rules start from: its batch and learning rates were swept
 

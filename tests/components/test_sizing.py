@@ -77,6 +77,13 @@ def test_exercises_grow_with_the_text_up_to_the_default() -> None:
     assert counts[-1] == Params().synthesis.exercises
 
 
+@given(st.integers(0, 10**12))
+def test_a_small_text_has_parts_to_hold_out(text_bytes: int) -> None:
+    part = params_of(plan(text_bytes, 2)).ingestion.part_chars
+    assert 1_000 <= part <= Params().ingestion.part_chars
+    assert part == 1_000 or text_bytes >= 100 * part
+
+
 def test_an_unknown_size_is_refused() -> None:
     with pytest.raises(StepError, match=r"--size: .2M. is not a size; expected auto or one of 0\.3M"):
         plan(10**6, 2, "2M")

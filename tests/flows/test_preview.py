@@ -28,6 +28,7 @@ CONTENTS = Contents(
     refused=["a.pdf: needs a password"],
     not_read=["2 files that end in .png, which no reader takes (a.png, b.png)"],
     elsewhere=["s3://bucket/x"],
+    columns=["'body' in notes"],
     titles=["Rivers", "Berge"],
     languages=[("en", 0.75), ("de", 0.247), ("fr", 0.003)],
     code=[("Python", 1.0)],
@@ -49,6 +50,7 @@ def test_what_was_found_is_told_in_lines() -> None:
         ("not read", "2 files that end in .png, which no reader takes (a.png, b.png)"),
         ("cannot be read", "1 of 3 files looked at gave no text"),
         ("", "a.pdf: needs a password"),
+        ("text in rows", "field 'body' in notes; text_column overrides it"),
         ("titles", "Rivers"),
         ("", "Berge"),
     ]

@@ -76,3 +76,11 @@ def test_text_is_named_as_people_name_it(tmp_path: Path, monkeypatch: pytest.Mon
     for nothing in ("", ", ", "x" * 5000, "~nobody/x", "\0"):
         with pytest.raises(StepError, match="there is no file or folder"):
             sources_of(nothing, tmp_path)
+
+
+def test_a_path_may_hold_any_character_but_broken_ones(tmp_path: Path) -> None:
+    folder = tmp_path / "-a, \"b\"\n$c 'd'*[e]"
+    folder.mkdir()
+    assert sources_of(str(folder), tmp_path) == [{"path": str(folder)}]
+    with pytest.raises(StepError, match=r"the path 'a\\udcff' is not UTF-8; rename it, or name the folder above it"):
+        sources_of("a\udcff", tmp_path)

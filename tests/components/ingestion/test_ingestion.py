@@ -5,7 +5,7 @@ import gzip
 import json
 import os
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,6 +19,7 @@ from components.errors import StepError
 from components.files import sha256_file
 from components.ingestion import ingest, inventory, unread
 from components.ingestion.__main__ import COMMAND
+from components.ingestion.formats import suffixes
 from components.ingestion.inventory import take
 from components.ingestion.python_library import library_files, module_documents, read_module
 from components.ingestion.unread import Unread
@@ -517,3 +518,12 @@ def test_a_summary_that_would_replace_a_source_is_refused(folder: Path, tmp_path
         main(COMMAND, [*arguments, "--set", f"ingestion.sources=[{{path: {json.dumps(str(folder))}}}]"])
     assert ended.value.code == 1
     assert file.read_bytes() == before
+
+
+@given(st.lists(st.text(st.sampled_from("ab.Z /-"), max_size=8), max_size=6))
+def test_endings_and_order_are_those_of_paths(names: list[str]) -> None:
+    """They are found by hand, for speed."""
+    paths = [PurePosixPath(name) for name in names]
+    for name, path in zip(names, paths, strict=True):
+        assert suffixes(name) == (path.suffix.lower(), "")
+    assert sorted(paths) == sorted(paths, key=lambda path: path.parts)

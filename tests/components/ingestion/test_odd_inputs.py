@@ -75,6 +75,11 @@ def tables_of_numbers(root: Path) -> None:
     (root / "a.csv").write_text("width,height,class\n" + rows)
 
 
+def without_ending(root: Path) -> None:
+    (root / "notes").write_text(SENTENCE * 200)
+    (root / "b.arc").write_text(SENTENCE * 200)
+
+
 def links_only(root: Path) -> None:
     (root / "self").symlink_to("self")
     (root / "away.txt").symlink_to("/etc/hostname")
@@ -90,6 +95,7 @@ REFUSED = {
     binary: r"no document in '.*': 1 file looked at \(a\.txt: .*\); expected text; correct these files, or name other",
     one_program: r"1 document in '.*'; expected at least 2, .* \(validation\.min_documents\); add files there, or name more",
     tables_of_numbers: r"a\.csv: has no field 'text'; its fields: width .*--set 'ingestion\.sources=\[\{path: .*, text_column: NAME\}\]'",
+    without_ending: r"1 files that end in \.arc, .*; 1 files without an ending \(notes\); .*; rename what is plain text so that it ends in \.txt",
     links_only: r"away\.txt: is a link that leads out of .* follow_links: true .*; self: is a link that leads nowhere",
 }
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from components.contents import AS_JSON
 from components.documents import Document
+from components.ingestion import looks
 from components.ingestion import survey as module
 from components.ingestion.ingest import read_batch
 from components.ingestion.inventory import list_files
@@ -131,7 +132,7 @@ def test_of_large_files_as_much_is_read_as_the_budget_allows(tmp_path: Path, mon
         (tmp_path / f"{number}.txt").write_text(ENGLISH * 1_000)
     monkeypatch.setattr(module, "BYTES", 350_000)
     found = survey(params(tmp_path))
-    assert found.looked_at == 3
+    assert found.looked_at == 4  # the first of a type, and three more
     assert found.total.text_bytes == pytest.approx(found.total.bytes, rel=0.05)
 
 
@@ -146,7 +147,7 @@ def test_a_large_file_of_rows_is_read_in_part(name: str, tmp_path: Path, monkeyp
     else:
         data = "".join(json.dumps({"text": text}) + "\n" for text in texts)
     (tmp_path / name).write_bytes(gzip.compress(data.encode()) if name.endswith(".gz") else data.encode())
-    monkeypatch.setattr(module, "STREAMED", 1_000_000)
+    monkeypatch.setattr(looks, "STREAMED", 1_000_000)
     found = survey(params(tmp_path))
     assert not found.is_exact
     assert found.total.documents == pytest.approx(4_000, rel=0.15)
@@ -173,8 +174,8 @@ def test_a_file_that_takes_for_ever_is_left(tmp_path: Path, monkeypatch: pytest.
             threading.Event().wait(60)
         yield from real(file, limits)
 
-    real = module.read_file
-    monkeypatch.setattr(module, "read_file", read)
+    real = looks.read_file
+    monkeypatch.setattr(looks, "read_file", read)
     monkeypatch.setattr(module, "SECONDS", 0.3)
     started = time.monotonic()
     found = survey(params(tmp_path))
@@ -195,6 +196,13 @@ def test_other_machines_are_named_and_not_asked(folder: Path, monkeypatch: pytes
     assert found.elsewhere == remote
     assert found.total.files == 5
     assert survey(params(*remote)).refusal == ""
+
+
+def test_the_field_that_is_taken_for_the_text_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"id": n, "body": ENGLISH * 9}) + "\n" for n in range(20)))
+    (tmp_path / "b.jsonl").write_text("".join(json.dumps({"text": ENGLISH * 9}) + "\n" for _ in range(20)))
+    assert survey(params(tmp_path)).columns == [f"'body' in {tmp_path}"]
+    assert survey(params({"path": str(tmp_path / "a.jsonl"), "text_column": "body"})).columns == []
 
 
 def test_a_limit_of_a_source_is_kept(tmp_path: Path) -> None:

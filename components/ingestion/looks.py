@@ -1,0 +1,117 @@
+"""What reading one file tells of it: how much text in how many documents, its languages, titles, and what could not be read."""
+
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import BinaryIO
+
+from components.documents import Document
+from components.errors import shortened
+from components.ingestion.files import SourceFile
+from components.ingestion.readers import Limits, Quarantined, read_file
+from components.ingestion.readers.rows import TAKEN
+from components.ingestion.sections import KINDS, headings
+from components.languages import PEOPLE_WRITE, WINDOW, WINDOWS
+from components.params import Params
+
+STREAMED = 4_000_000  # bytes of text, or so many documents, after which a file is left that can be read in part
+STREAMED_DOCUMENTS = 2_000
+TITLES, TITLE_CHARS = 10, 80
+HEADED = 32_000  # characters of a longer text in which headings are looked for
+STRETCHES = 20  # of one text, whose languages are looked at
+
+
+@dataclass(frozen=True)
+class Watched(SourceFile):
+    """A file that knows how far it has been read."""
+
+    opened: list[BinaryIO] = field(default_factory=list)
+
+    def open_packed(self) -> BinaryIO:
+        stream = super().open_packed()
+        self.opened.append(stream)
+        return stream
+
+    def share_read(self) -> float:
+        """Of its bytes, at least a trace; 1 where it has been read to its end."""
+        stream = self.opened[-1] if self.opened else None
+        if stream is None or stream.closed or not self.size:
+            return 1.0
+        return min(1.0, max(stream.tell(), 1) / self.size)
+
+
+@dataclass
+class Look:
+    """What reading one file found; of a file that was read in part, what the whole of it comes to by that."""
+
+    file: SourceFile
+    documents: float = 0
+    text_bytes: float = 0
+    kinds: Counter[str] = field(default_factory=Counter)  # bytes of text
+    code: Counter[str] = field(default_factory=Counter)  # bytes of source code, by language
+    excerpts: list[tuple[str, float]] = field(
+        default_factory=list
+    )  # of prose and pages, and bytes that each stands for
+    titles: list[str] = field(default_factory=list)
+    refused: list[Quarantined] = field(default_factory=list)
+    column: str = ""  # of rows that was taken for their text, where nobody has named one
+    is_whole: bool = True
+
+    def take(self, document: Document, min_chars: int) -> None:
+        size = len(document.text.encode())
+        self.documents += 1
+        self.text_bytes += size
+        self.kinds[document.kind] += size
+        self.column = document.metadata.get(TAKEN, self.column)
+        if document.kind == "code":
+            self.code[document.metadata.get("programming_language") or "other"] += size
+        elif document.kind in PEOPLE_WRITE and len(document.text) >= min_chars:
+            windows = _windows(document.text)
+            self.excerpts += [(window, size / len(windows)) for window in windows]
+        if len(self.titles) < TITLES:
+            self.titles += _titles_of(document)
+
+    def extend(self, share: float) -> None:
+        """Take what was read for so large a share of the file."""
+        self.is_whole = False
+        self.documents /= share
+        self.text_bytes /= share
+
+
+def look_at(file: SourceFile, params: Params) -> Look:
+    """Read a file, or as much of it as tells what the whole is like."""
+    found = Look(file)
+    watched = Watched(**vars(file))
+    with closing(read_file(watched, Limits(params.ingestion.max_document_chars))) as items:
+        for item in items:
+            if isinstance(item, Quarantined):
+                found.refused.append(item)
+            else:
+                found.take(item, params.curation.language.min_chars)
+            is_enough = found.text_bytes > STREAMED or found.documents + len(found.refused) > STREAMED_DOCUMENTS
+            if is_enough and (share := watched.share_read()) < 1:
+                found.extend(share)
+                break
+    return found
+
+
+def _windows(text: str) -> list[str]:
+    """Stretches of a text, evenly over it, by which its languages are found; a short text is one."""
+    length = WINDOW * WINDOWS
+    count = max(1, min(STRETCHES, len(text) // length))
+    return [text[number * len(text) // count :][:length] for number in range(count)]
+
+
+def _titles_of(document: Document) -> list[str]:
+    """What a person calls a document: its title, the file of a program, or its first line; of a long one the headings too."""
+    title = document.metadata.get("title")
+    if not title and document.kind == "code":
+        title = PurePosixPath(document.source).name
+    beginning = document.text[:HEADED]
+    lines = (line.strip(" \t#=*-_>|~") for line in beginning.splitlines())
+    title = title if isinstance(title, str) else ""
+    titles = [title or next((line for line in lines if any(map(str.isalpha, line))), "")]
+    if document.kind in KINDS and len(document.text) > HEADED:
+        titles += [heading.title for heading in headings(beginning)[: 2 * TITLES]]
+    return [shortened(title, TITLE_CHARS) for title in titles]
