@@ -19,7 +19,7 @@ INSTALL := $(UV) pip install --quiet --require-hashes --preview-features build-d
   --require-build-hashes --build-constraints requirements.lock
 LOCK := env -u UV_FIND_LINKS $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate
 
-.PHONY: run chat study ablation test test-slow up secrets setup bench-setup audit lock lint clean clean-all help
+.PHONY: run chat champion study ablation test test-slow up secrets setup bench-setup audit lock lint clean clean-all help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 13
@@ -29,6 +29,9 @@ run: setup ## the whole pipeline: raw text to a benchmarked pair of models; on y
 
 chat: setup ## talk to the model that the last run made; ARGS="control --beside large", ARGS=--help
 	@$(PY) -m flows.chat $(ARGS)
+
+champion: setup ## which model is the champion and why; ARGS='promote 3 --reason "..."', ARGS='rollback --reason "..."'
+	@$(PY) -m flows.champion $(ARGS)
 
 study: setup ## the growth study: what growing a small model buys, against every fair alternative
 	@$(PY) -m flows.run growth-study $(ARGS)

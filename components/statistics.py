@@ -38,7 +38,7 @@ class Difference:
 
     Attributes:
         value, stderr, n: as of an Estimate, over the examples that both answered.
-        low, high: 95% confidence interval; None where the standard error is.
+        low, high: confidence interval, of 95% unless another was asked for; None where the standard error is.
         p_value: two-sided, of the permutation test that the two models are exchangeable.
         p_method: `exact`, or how many draws it rests on.
     """
@@ -100,7 +100,7 @@ def macro(parts: Sequence[Estimate]) -> Estimate:
     return Estimate(math.fsum(p.value for p in parts) / len(parts), stderr, sum(p.n for p in parts))
 
 
-def paired(strata: Sequence[ArrayLike]) -> Difference:
+def paired(strata: Sequence[ArrayLike], confidence: float = CONFIDENCE) -> Difference:
     """The mean over tasks of the mean difference on the same examples.
 
     Pairing takes out how hard the examples are, so the standard error is smaller than that of two separate scores (Miller
@@ -109,6 +109,7 @@ def paired(strata: Sequence[ArrayLike]) -> Difference:
 
     Args:
         strata: differences of each task, an example each.
+        confidence: of the interval.
 
     Raises:
         StepError: there is no task, or one without an example.
@@ -116,13 +117,15 @@ def paired(strata: Sequence[ArrayLike]) -> Difference:
     tasks = [_vector(task) for task in strata]
     parts = [mean(task) for task in tasks]
     whole = macro(parts)
-    low, high = interval(whole, parts)
+    low, high = interval(whole, parts, confidence)
     p_value, method = permutation_test(tasks)
     return Difference(whole.value, whole.stderr, low, high, p_value, method, whole.n)
 
 
-def interval(whole: Estimate, parts: Sequence[Estimate]) -> tuple[float | None, float | None]:
-    """95% confidence interval of a macro average: Student's t, with the degrees of freedom of Welch and Satterthwaite, which
+def interval(
+    whole: Estimate, parts: Sequence[Estimate], confidence: float = CONFIDENCE
+) -> tuple[float | None, float | None]:
+    """Confidence interval of a macro average: Student's t, with the degrees of freedom of Welch and Satterthwaite, which
     for one part are n - 1. Both ends are None where a standard error is."""
     if whole.stderr is None:
         return None, None
@@ -135,7 +138,7 @@ def interval(whole: Estimate, parts: Sequence[Estimate]) -> tuple[float | None, 
     largest = max(square for square, _ in squares)
     shares = [(square / largest, freedom) for square, freedom in squares]
     freedom = math.fsum(s for s, _ in shares) ** 2 / math.fsum(s * s / f for s, f in shares)
-    half = float(t.ppf((1 + CONFIDENCE) / 2, freedom)) * whole.stderr
+    half = float(t.ppf((1 + confidence) / 2, freedom)) * whole.stderr
     return whole.value - half, whole.value + half
 
 

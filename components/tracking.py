@@ -118,8 +118,6 @@ class Tracker:
 
     def model(self, checkpoint: Path, name: str, metadata: Mapping[str, Any]) -> None: ...
 
-    def register(self, checkpoint: Path, name: str, alias: str, tags: Mapping[str, str]) -> None: ...
-
 
 class MlflowTracker(Tracker):
     """Speaks to MLflow. Metrics are buffered: one write a second to SQLite is enough."""
@@ -181,7 +179,7 @@ class MlflowTracker(Tracker):
     def model(self, checkpoint: Path, name: str, metadata: Mapping[str, Any]) -> None:
         """Log a checkpoint so that `mlflow.pyfunc.load_model` generates text from it.
 
-        The logged model is tagged with the hash of its weights, by which `register` finds it.
+        The logged model is tagged with the hash of its weights, by which the registry finds it.
         """
         refuse_links_out(checkpoint)  # MLflow copies what links lead to
         wrapper = Path(__file__).parent / "phi" / "pyfunc_model.py"
@@ -197,39 +195,6 @@ class MlflowTracker(Tracker):
                 metadata=dict(metadata),
                 tags={WEIGHTS: weights_sha256(checkpoint)},
             )
-
-    def register(self, checkpoint: Path, name: str, alias: str, tags: Mapping[str, str]) -> None:
-        """Give the version of the registered model `name` that holds these weights the alias `alias`, and no other.
-
-        Weights that have a version already are not registered a second time, and weights that an earlier step logged
-        are not stored a second time.
-        """
-        client = self._client().MlflowClient()
-        digest = weights_sha256(checkpoint)
-        found = client.search_model_versions(f"name = '{name}' and tags.{WEIGHTS} = '{digest}'")
-        version = found[0].version if found else self._new_version(client, checkpoint, name, digest)
-        for key, value in tags.items():
-            client.set_model_version_tag(name, version, key, value)
-        for other in client.get_model_version(name, version).aliases:
-            if other != alias:
-                client.delete_registered_model_alias(name, other)
-        client.set_registered_model_alias(name, alias, version)
-        print(f"registry: version {version} of {name} is its {alias}", flush=True)
-
-    def _new_version(self, client: Any, checkpoint: Path, name: str, digest: str) -> str:
-        """Register the logged model that holds these weights, logging it first if no step has (a cached training
-        whose run was deleted, a checkpoint from elsewhere)."""
-        uri = self._logged(client, digest)
-        if uri is None:
-            self.model(checkpoint, name, {})
-            uri = self._logged(client, digest)
-        return self._client().register_model(uri, name, tags={WEIGHTS: digest}).version
-
-    def _logged(self, client: Any, digest: str) -> str | None:
-        """Address of a completely logged model with these weights; one that failed half-way also has an entry."""
-        experiments = [self._client().active_run().info.experiment_id]
-        found = client.search_logged_models(experiments, f"tags.{WEIGHTS} = '{digest}'")
-        return next((m.model_uri for m in found if m.status.value == "READY"), None)
 
     def end(self, status: str) -> None:
         if self._mlflow is not None:

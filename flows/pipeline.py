@@ -42,6 +42,7 @@ from flows.graph import Stage, load_graph, lock_order, locked_outputs, settle_lo
 from flows.lineage import Lineage, numbers  # noqa: E402
 from flows.locks import WaitStopped, exclusive  # noqa: E402
 from flows.parameters import Overrides, Profile, Size, resolve_in_flow  # noqa: E402
+from flows.promotion import settle  # noqa: E402
 from flows.sizes import Asked  # noqa: E402
 from flows.stages import Outcome, StageFailed, StageRunner, StageStopped  # noqa: E402
 from flows.workspace import Workspace, experiment_exists, prune, refuse_edits, save_experiment, workspace  # noqa: E402
@@ -112,6 +113,7 @@ def pipeline(
     text: str | None = None,
     size: Size = None,
     overrides: Overrides = {},  # noqa: B006 - never changed; Prefect shows it
+    promote: bool | None = None,
 ) -> State:
     """Bring every stage of the pipeline up to date.
 
@@ -122,12 +124,14 @@ def pipeline(
         size: size of the smaller model of the pair, with vocabulary, tokens, batch and learning rates to match; auto fits
             the text and this machine. Empty means auto where text is given without a profile, else no change.
         overrides: dotted keys of params.yaml to values, such as {"seed": 2}; checked before any work.
+        promote: whether the larger model may take the place of the registry's champion if it is better. Empty means yes
+            where no other parameter is given, else no.
 
     Raises:
         StepError: a parameter, the pipeline's definition or the repository is refused.
         PipelineFailed: a stage failed.
     """
-    return bring_all_up_to_date(PIPELINE, Asked(overrides, profile, text, size))
+    return bring_all_up_to_date(PIPELINE, Asked(overrides, profile, text, size), promote)
 
 
 @flow_of(GROWTH_STUDY, "What growing a small model buys: the stages of studies/growth/dvc.yaml and those they need.")
@@ -157,7 +161,7 @@ def data_ablation(
 FLOWS = {PIPELINE.flow: pipeline, GROWTH_STUDY.flow: growth_study, DATA_ABLATION.flow: data_ablation}
 
 
-def bring_all_up_to_date(definition: Definition, asked: Asked) -> State:
+def bring_all_up_to_date(definition: Definition, asked: Asked, promote: bool | None = None) -> State:
     """The body of a flow."""
     home, logger = settings.project_root(), get_run_logger()
 
@@ -184,7 +188,8 @@ def bring_all_up_to_date(definition: Definition, asked: Asked) -> State:
             if run.failures:
                 raise PipelineFailed(failure_text(run))
             finish_workspace(run)
-    return Completed(message=run.sentence)
+            standing = settle(run, promote) if definition == PIPELINE else ""
+    return Completed(message="; ".join(filter(None, (run.sentence, standing))))
 
 
 @contextlib.contextmanager

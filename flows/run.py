@@ -34,6 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     started = time.monotonic()
     screen = Screen()
     try:
+        promotion = _promotion(arguments)
         asked = Asked(parse_overrides(arguments.set), arguments.profile, arguments.text, arguments.size)
         overrides = resolve(root, asked, DEFINITIONS[arguments.flow], screen.console, Path.cwd())
         settings.configure(root)
@@ -41,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
         server = connect(root)
         with screen, events.listen(screen.on_event):
-            state = _run(root, server, arguments.flow, overrides, arguments.profile)
+            state = _run(root, server, arguments.flow, overrides, arguments.profile, promotion)
         failure = _failure(state)
     except KeyboardInterrupt:
         print("\nStopped. What had finished is kept; run again to go on from there.", file=sys.stderr)
@@ -60,14 +61,31 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _run(root: Path, server: Any, flow: str, overrides: dict[str, Any], profile: str | None) -> Any:
+def _run(
+    root: Path, server: Any, flow: str, overrides: dict[str, Any], profile: str | None, promotion: dict[str, bool]
+) -> Any:
     from flows import recovery
     from flows.pipeline import FLOWS  # a second or two, in which the server starts
 
     if server is not None:
         server.wait()
         recovery.close_orphans(root, lambda text: events.emit("note", text=text))
-    return FLOWS[flow](overrides=overrides, profile=profile, return_state=True)
+    return FLOWS[flow](overrides=overrides, profile=profile, **promotion, return_state=True)
+
+
+def _promotion(arguments: argparse.Namespace) -> dict[str, bool]:
+    """What the run is told of promotion.
+
+    Raises:
+        StepError: a flow other than the pipeline was asked to promote.
+    """
+    if arguments.promote is None:
+        return {}
+    if arguments.flow != PIPELINE.flow:
+        raise StepError(
+            f"--promote: {arguments.flow} registers no model; expected {PIPELINE.flow}; leave the option out"
+        )
+    return {"promote": arguments.promote}
 
 
 def _failure(state: Any) -> str:
@@ -113,6 +131,12 @@ def _parser() -> argparse.ArgumentParser:
         "text and this machine (default: auto where --text or --set ingestion.sources names your text, else what params.yaml says)",
     )
     parser.add_argument("--profile", metavar="NAME", help="lay profiles/NAME.yaml over params.yaml for this run")
+    parser.add_argument(
+        "--promote",
+        action=argparse.BooleanOptionalAction,
+        help="compare the larger model with the registry's champion, whose place it takes if it is better (default: only a "
+        "run without --set, --text, --size and --profile does)",
+    )
     return parser
 
 

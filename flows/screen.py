@@ -17,10 +17,14 @@ from rich.table import Table
 from rich.text import Text
 
 from components.addresses import without_secrets
+from components.params import PARAMS_FILE, load_params
 from components.progress import Pace, parse
 from components.terminal import printable
+from components.tracking import weights_sha256
+from flows.client.registry import Registry
 from flows.definitions import PIPELINE, Definition
 from flows.events import Event
+from flows.promotion import CANDIDATE_MODEL, standing
 from flows.settings import mlflow_uri
 
 LEADERBOARD = Path("reports/final/leaderboard.json")
@@ -181,6 +185,9 @@ def closing_screen(root: Path, definition: Definition, screen: Screen, seconds: 
     ):
         console.print()
         console.print(table)
+    if definition == PIPELINE and (sentence := registry_sentence(screen.place)):
+        console.print()
+        console.print(Text(f"{sentence[0].upper()}{sentence[1:]}."))
     console.print()
     for what, how in next_steps(root, screen.place / definition.page):
         console.print(Text(f"{what:<22}{how}"), soft_wrap=True)
@@ -253,7 +260,7 @@ def _models(models: list[dict[str, Any]]) -> Table:
 def _transfer(report: dict[str, Any]) -> Table:
     """What carrying the small model's knowledge over kept, and what it bought; figures that are missing are left out."""
     table = Table(title="Knowledge transfer", title_justify="left", box=None, padding=(0, 2), show_header=False)
-    transfer, gate = report["transfer"], report.get("gate") or {}
+    transfer = report["transfer"]
     inclusive = (transfer.get("flops") or {}).get("inclusive") or {}
     rows = [
         ("preserved: relative logit difference", transfer.get("max_relative_logit_difference"), ".1e"),
@@ -269,11 +276,15 @@ def _transfer(report: dict[str, Any]) -> Table:
     for difference in report.get("exam_differences") or []:
         value = f"{difference['value']:+.3f} ± {_figure(difference.get('stderr'), '.3f')}"
         table.add_row(f"exam, {difference['of']} minus {difference['against']}, paired", value)
-    if "passed" in gate:
-        table.add_row(
-            "gate", "passed, promoted in the registry" if gate["passed"] else f"not passed: {gate.get('reason')}"
-        )
     return table
+
+
+def registry_sentence(place: Path) -> str:
+    """What the registry says now of the champion and of the model of a run that worked here; empty without a model."""
+    if not (place / CANDIDATE_MODEL / "config.json").is_file():
+        return ""
+    name = load_params(place / PARAMS_FILE).reporting.registered_model
+    return standing(name, Registry().state(name), weights_sha256(place / CANDIDATE_MODEL))
 
 
 def _figure(value: Any, form: str) -> str:
@@ -292,6 +303,7 @@ def next_steps(root: Path, report: Path) -> list[tuple[str, str]]:
         steps.append(("  the report", str(report.relative_to(root))))
     steps += [
         ("  talk to the model", "make chat"),
+        ("  past champions", "python -m flows.champion"),
         ("  panel and services", "make up"),
         ("  curves and models", f"mlflow ui --backend-store-uri {shlex.quote(without_secrets(mlflow_uri(root)))}"),
         ("  metrics", "dvc metrics show; dvc metrics diff; dvc plots show"),

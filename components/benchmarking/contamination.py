@@ -124,7 +124,7 @@ def contamination(asked: Mapping[str, Any], corpus: Sequence[Path]) -> dict[str,
     """What scores.json says of the overlap of all tasks with the corpus.
 
     Args:
-        asked: by task, what has `records` and, an example each, `texts`.
+        asked: by task, what has `records` and, an example each, `texts`; each record gets `in_corpus`.
     """
     examples, metrics = [], {}
     for task, found in asked.items():
@@ -132,7 +132,11 @@ def contamination(asked: Mapping[str, Any], corpus: Sequence[Path]) -> dict[str,
         examples += [Example(task, record["id"], text) for record, text in rows]
         names = [name for name in found.scores if name in found.records[0]]
         metrics[task] = {name: [record[name] for record in found.records] for name in names}
-    return summarise(examples, find_overlap(examples, corpus), metrics)
+    report = find_overlap(examples, corpus)
+    records = [record for found in asked.values() for record in found.records]
+    for record, overlap in zip(records, report.overlaps, strict=True):
+        record["in_corpus"] = overlap.dirty
+    return summarise(examples, report, metrics)
 
 
 def find_overlap(examples: Sequence[Example], corpus: Sequence[Path]) -> Report:

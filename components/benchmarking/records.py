@@ -24,6 +24,7 @@ COLUMNS = (  # beside these, one column a metric
     "verdict",
     "error",
     "perplexity",
+    "in_corpus",
 )
 
 
@@ -149,9 +150,9 @@ def write(records: Sequence[Mapping[str, Any]], path: Path) -> None:
         "log_probabilities": pa.list_(pa.float64()),
         "greedy": pa.list_(pa.bool_()),
     }
-    numbers = {"answer": pa.int32(), "predicted": pa.int32(), "perplexity": pa.float64()}
+    plain = {"answer": pa.int32(), "predicted": pa.int32(), "perplexity": pa.float64(), "in_corpus": pa.bool_()}
     present = {name for record in records for name, value in record.items() if value is not None}
-    fields = [(name, lists.get(name) or numbers.get(name) or pa.string()) for name in COLUMNS if name in present]
+    fields = [(name, lists.get(name) or plain.get(name) or pa.string()) for name in COLUMNS if name in present]
     metrics = dict.fromkeys(name for record in records for name in metrics_of([record]))
     fields += [(name, pa.float64()) for name in metrics]
     table = pa.Table.from_pylist([dict(record) for record in records], schema=pa.schema(fields))

@@ -12,6 +12,7 @@ from components.params.evaluation import (
     Arm,
     BenchmarkingParams,
     DataArm,
+    PromotionParams,
     ReportingParams,
     StudyParams,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "ModelShape",
     "Params",
     "PositiveInt",
+    "PromotionParams",
     "ReportingParams",
     "Section",
     "Source",

@@ -1,4 +1,4 @@
-"""Sections of benchmarking, the growth study, the data ablation and the report."""
+"""Sections of benchmarking, the growth study, the data ablation, the report and the promotion."""
 
 from typing import Annotated, Literal
 
@@ -98,9 +98,50 @@ class AblationParams(Section):
 
 class ReportingParams(Section):
     registered_model: str = Field("phiforge", pattern=r"^[\w.-]+$", description="Name in the MLflow model registry")
+
+
+class PromotionParams(Section):
+    """When the larger model of a run takes the place of the registry's champion: docs/operations.md."""
+
+    required: list[Literal["validation", "contamination", "control", "safety"]] = Field(
+        ["validation", "contamination", "control"],
+        description="Checks that a candidate must pass: validation (the data passed its gates), contamination (max_overlap), "
+        "control (max_loss_over_control), safety (ToxiGen, asked of candidate and champion; needs benchmarking.data_dir)",
+    )
+    max_loss_difference: float = Field(
+        0.0,
+        ge=-10,
+        le=0,
+        description="A candidate is better if its held-out loss minus the champion's, in bits per byte, lies below this "
+        "with the whole confidence interval; 0 = any loss that is certainly lower",
+    )
+    min_accuracy_difference: float = Field(
+        0.0,
+        ge=-1,
+        le=1,
+        description="A candidate is refused if its exam accuracy minus the champion's lies below this with the whole "
+        "confidence interval; 0 = refused if certainly less accurate",
+    )
+    confidence: float = Field(
+        0.95, ge=0.5, lt=1, description="Confidence of the intervals of the differences from the champion"
+    )
+    max_overlap: Fraction = Field(
+        0.5,
+        description="Largest share of the exam that may stand in the training corpus, as a mean over its tasks; accuracies "
+        "are compared on the other questions",
+    )
     max_loss_over_control: float = Field(
         0.0,
         ge=-10,
         le=10,
-        description="Gate: the larger model is promoted if its loss is at most the control's plus this",
+        description="Nats per token by which the candidate's validation loss may exceed that of its control, the same "
+        "model from a random start",
     )
+    held_out_kilobytes: int = Field(
+        200, ge=1, description="Kilobytes of held-out text on which the losses of candidate and champion are compared"
+    )
+
+    @model_validator(mode="after")
+    def _nothing_twice(self) -> "PromotionParams":
+        refuse_repeats(self, "required")
+        return self

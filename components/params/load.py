@@ -12,7 +12,13 @@ from components.confined import is_name, leads_out
 from components.errors import StepError, clipped, short
 from components.params.curation import CurationParams
 from components.params.data import EngineParams, IngestionParams, TokenizationParams, ValidationParams
-from components.params.evaluation import AblationParams, BenchmarkingParams, ReportingParams, StudyParams
+from components.params.evaluation import (
+    AblationParams,
+    BenchmarkingParams,
+    PromotionParams,
+    ReportingParams,
+    StudyParams,
+)
 from components.params.models import LARGE, SMALL, ModelParams, TrainingParams, TransferParams
 from components.params.section import Section
 from components.params.synthesis import SynthesisParams
@@ -39,6 +45,7 @@ class Params(Section):
     transfer: TransferParams = TransferParams()
     benchmarking: BenchmarkingParams = BenchmarkingParams()
     reporting: ReportingParams = ReportingParams()
+    promotion: PromotionParams = PromotionParams()
     study: StudyParams = StudyParams()
     ablation: AblationParams = AblationParams()
 

@@ -1,4 +1,4 @@
-"""`python -m components.reporting`: leaderboard, convergence figure, model card; the registry's entry behind a gate."""
+"""`python -m components.reporting`: leaderboard, convergence figure, model card."""
 
 from typing import Any
 
@@ -14,15 +14,14 @@ def run(*arguments: Any) -> dict[str, Any]:
 COMMAND = Command(
     step="reporting",
     description="Bring scores, losses and the transfer's proof together in a leaderboard, a figure, a page and a model "
-    "card, and judge whether the larger model is promoted. A model is named after its scores directory, its "
-    "train_NAME.json and its NAME.csv.",
+    "card. A model is named after its scores directory, its train_NAME.json and its NAME.csv.",
     run=run,
     inputs=(
         Argument("scores", "scores directories of components.benchmarking, one a model", many=True),
         Argument("training", "summaries of components.training (train_NAME.json)", required=False, many=True),
         Argument("curves", "curves of components.training (NAME.csv)", required=False, many=True),
         Argument("transfer", "transfer.json of components.transfer", required=False),
-        Argument("model", "checkpoint directory of the model to describe and to register", required=False),
+        Argument("model", "checkpoint directory of the model to describe", required=False),
         Argument("ingestion", "summary of components.ingestion: documents that were read", required=False),
         Argument("curation", "summary of components.curation: documents that were kept and dropped", required=False),
         Argument("tokenization", "summary of components.tokenization: training tokens by kind", required=False),

@@ -9,7 +9,6 @@ from components.reporting.tables import (
     quantity,
     scientific,
     tables,
-    verdict,
     with_error,
 )
 from components.tables import escape_markdown, markdown_table
@@ -58,7 +57,6 @@ def model_card(case: Case, board: dict[str, Any], name: str) -> str:
         markdown_table(["property", "value"], _training(case, model)),
         *_data(case),
         "## Figures",
-        verdict(board),
     ]
     for table in tables(case, board):
         parts += [

@@ -1,4 +1,4 @@
-"""What growth was worth: the grown model against the control, and the gate that judges it.
+"""What growth was worth: the grown model against the control.
 
 The comparison follows what "G_stack" (arXiv 2405.15319) and "When is Warmstarting Effective" (arXiv 2605.13405) ask
 for: cost is stated twice, *sunk* (the small model is taken as given) and *inclusive* (its training is paid for too),
@@ -8,7 +8,6 @@ so tokens and FLOPs to the control's loss are upper bounds: the same model with 
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from components.reporting.evidence import Case, Curve, Evidence
@@ -26,29 +25,6 @@ PROOF = (
     "proof_tokens",
     "proof_on",
 )
-
-
-@dataclass(frozen=True)
-class Gate:
-    """Whether the larger model is promoted, and why, in one sentence."""
-
-    passed: bool
-    reason: str
-
-
-def judge(case: Case, max_loss_over_control: float) -> Gate:
-    """The gate: the larger model's validation loss is at most the control's plus `max_loss_over_control`.
-
-    Without both losses nothing is promoted.
-    """
-    large, control = _loss(case, LARGE), _loss(case, CONTROL)
-    if large is None or control is None:
-        missing = " and ".join(n for n, loss in ((LARGE, large), (CONTROL, control)) if loss is None)
-        return Gate(False, f"not judged: no training summary of {missing}")
-    passed = large <= control + max_loss_over_control
-    allowed = f" {max_loss_over_control:+g}" if max_loss_over_control else ""
-    verb = "at most" if passed else "over"
-    return Gate(passed, f"the large model's validation loss {large:.4f} is {verb} the control's {control:.4f}{allowed}")
 
 
 def compare(case: Case) -> dict[str, Any] | None:

@@ -1,10 +1,8 @@
 """The leaderboard: one row a model, figures taken over unchanged; and its flat figures for `dvc metrics`."""
 
-from dataclasses import asdict
 from typing import Any
 
 from components.published import Measured, standings
-from components.reporting.comparison import Gate
 from components.reporting.evidence import EXAM, Case, Evidence
 from components.reporting.paired import exam_differences, suite_differences
 from components.statistics import Estimate
@@ -12,16 +10,15 @@ from components.statistics import Estimate
 TRAINED = ("parameters", "tokens", "steps", "flops", "validation_loss", "validation_loss_stderr", "bits_per_byte")
 
 
-def leaderboard(case: Case, transfer: dict[str, Any] | None, gate: Gate) -> dict[str, Any]:
+def leaderboard(case: Case, transfer: dict[str, Any] | None) -> dict[str, Any]:
     """The whole leaderboard as a JSON object: `models`, `exam_differences`, `suite_differences`, `standings` (our models
-    beside the published ones), `transfer`, `gate`."""
+    beside the published ones), `transfer`."""
     return {
         "models": [_row(model) for model in case.models],
         "exam_differences": exam_differences(case),
         "suite_differences": suite_differences(case),
         "standings": standings({model.name: _measured(model) for model in case.models if model.scores or model.suites}),
         "transfer": transfer,
-        "gate": asdict(gate),
     }
 
 
@@ -55,7 +52,7 @@ def _row(model: Evidence) -> dict[str, Any]:
 
 
 def summary(board: dict[str, Any]) -> dict[str, Any]:
-    """Flat figures for `dvc metrics`: `large_validation_loss`, `gate_passed` (0 or 1), ...; unknown ones are absent."""
+    """Flat figures for `dvc metrics`: `large_validation_loss`, `kl`, ...; unknown ones are absent."""
     flat: dict[str, Any] = {}
     for row in board["models"]:
         for key in ("validation_loss", "validation_loss_stderr", "bits_per_byte", "exam_accuracy", "exam_stderr"):
@@ -80,5 +77,4 @@ def summary(board: dict[str, Any]) -> dict[str, Any]:
         flat[f"exam_difference_over_{pair['against']}"] = pair["value"]
         flat[f"exam_difference_over_{pair['against']}_stderr"] = pair["stderr"]
         flat[f"exam_difference_over_{pair['against']}_p_value"] = float(f"{pair['p_value']:.4g}")
-    flat["gate_passed"] = int(board["gate"]["passed"])
     return {key: value for key, value in flat.items() if value is not None}

@@ -7,7 +7,7 @@ from typing import Any
 from components.pages import render
 from components.reporting.beside import published_table, sources, standings_tables, suite_tables
 from components.reporting.evidence import Case
-from components.reporting.tables import headline, tables
+from components.reporting.tables import CHAMPION, headline, tables
 from components.reporting.words import costs_table, endings
 from components.terminal import printable_text
 
@@ -28,10 +28,10 @@ def html_page(case: Case, board: dict[str, Any], figure: Path | None, places: li
     return render(
         TEMPLATE,
         headline=headline(board),
+        champion=CHAMPION,
         sentences=board["text"]["sentences"],
         costs=costs_table(board["text"]),
         samples=[_sample(sample) for sample in board["text"]["continuations"]],
-        gate=board["gate"],
         cards=_cards(board),
         models=found[0],
         tables=[*found[1:], *standings_tables(board), *suite_tables(board, case)],

@@ -1,4 +1,4 @@
-"""Read the evidence, compare, judge, write the report, and put the larger model into the registry."""
+"""Read the evidence, compare, and write the report."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +8,7 @@ from components.cli import Paths
 from components.files import atomic_directory, write_json
 from components.params import Params
 from components.reporting.card import model_card
-from components.reporting.comparison import Gate, compare, judge
+from components.reporting.comparison import compare
 from components.reporting.evidence import Case
 from components.reporting.figure import draw
 from components.reporting.leaderboard import leaderboard, summary
@@ -20,13 +20,12 @@ from components.reporting.words import sentences
 from components.tracking import Tracker
 
 WARNING = ("curation", "tokenization")  # steps whose summaries say what a person should know
-PROMOTED, WAITING = "champion", "candidate"
 
 
 def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
-    """Write leaderboard.json, leaderboard.md, convergence.png, index.html and model_card.md; register the model.
+    """Write leaderboard.json, leaderboard.md, convergence.png, index.html and model_card.md.
 
-    The figure is left out where no curve is given, the model card and the registry where no checkpoint is.
+    The figure is left out where no curve is given, the model card where no checkpoint is.
 
     Returns:
         flat figures for `dvc metrics`.
@@ -34,21 +33,14 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     Raises:
         StepError: an input is missing or malformed.
     """
-    settings, checkpoint = params.reporting, inputs.get("model")
-    case = read_case(inputs["scores"], inputs.get("training"), inputs.get("curves"), inputs.get("transfer"), checkpoint)
+    case = read_case(*(inputs.get(name) for name in ("scores", "training", "curves", "transfer", "model")))
     case = replace(case, notes=read_notes([path for step in WARNING if (path := inputs.get(step))]))
-    gate = judge(case, settings.max_loss_over_control)
     facts = own_text(inputs, case)
     text = facts | {"sentences": sentences(facts, case.subject)}
-    board = leaderboard(case, compare(case), gate) | {"text": text}
+    board = leaderboard(case, compare(case)) | {"text": text}
     with atomic_directory(outputs["output"]) as folder:
-        write_report(folder, case, board, settings.registered_model, _places(inputs, outputs["output"]))
-    print(f"gate {'passed' if gate.passed else 'not passed'}: {gate.reason}", flush=True)
+        write_report(folder, case, board, params.reporting.registered_model, _places(inputs, outputs["output"]))
     tracker.artifact(outputs["output"], "report")
-    tracker.tags({"gate": "passed" if gate.passed else "not passed", "gate.reason": gate.reason})
-    if checkpoint:
-        alias = PROMOTED if gate.passed else WAITING
-        tracker.register(checkpoint, settings.registered_model, alias, version_tags(case, gate))
     return summary(board) | {key: value for key, value in text_figures(facts).items() if value is not None}
 
 
@@ -62,17 +54,6 @@ def write_report(folder: Path, case: Case, board: dict[str, Any], name: str, pla
     (folder / "index.html").write_text(page, encoding="utf-8")
     if case.config:
         (folder / "model_card.md").write_text(model_card(case, board, name), encoding="utf-8")
-
-
-def version_tags(case: Case, gate: Gate) -> dict[str, str]:
-    """What the registry says of a version beside its weights."""
-    model = case.model(case.subject)
-    figures: dict[str, Any] = {"gate": gate.reason}
-    if model and model.training:
-        figures["validation_loss"] = model.training["validation_loss"]
-    if model and model.scores:
-        figures["exam_accuracy"] = model.scores.overall.value
-    return {key: str(value) for key, value in figures.items()}
 
 
 def _places(inputs: Paths, output: Path) -> list[tuple[str, str]]:

@@ -104,6 +104,20 @@ def read_examples(path: Path, metrics: Mapping[str, str], required: bool = True)
     return found
 
 
+def read_in_corpus(directory: Path) -> set[tuple[str, str]]:
+    """Task and id of the examples of a scores directory that stand in the training corpus of its model; none where they were
+    not looked for.
+
+    Raises:
+        StepError: the examples cannot be read.
+    """
+    path = Path(directory) / "examples.parquet"
+    figures = read_examples(
+        path, dict.fromkeys(read_object(path.with_name("scores.json"))["tasks"], "in_corpus"), False
+    )
+    return {key for key, found in (figures or {}).items() if found}
+
+
 def benchmark_of(task: str) -> str:
     """The published benchmark that a task is, or a part of: `mmlu` for `mmlu_anatomy`; else the task's own name."""
     known = [name for name in read_published().benchmarks if task == name or task.startswith(f"{name}_")]

@@ -17,6 +17,7 @@ from components.reporting.words import text_markdown
 from components.tables import escape_markdown, markdown_table
 
 DASH = "-"
+CHAMPION = "Which version is the champion stands in the registry: `python -m flows.champion`."
 TRANSFER = (
     "What the exam asks in wordings that training never has, and two questions at once (composition). These figures enter "
     "none of the others. "
@@ -47,7 +48,7 @@ def tables(case: Case, board: dict[str, Any]) -> list[dict[str, Any]]:
 
 def markdown(case: Case, board: dict[str, Any], title: str = "Leaderboard") -> str:
     """The leaderboard as GitHub Markdown."""
-    parts = [f"# {title}", *text_markdown(board["text"]), verdict(board)]
+    parts = [f"# {title}", *text_markdown(board["text"]), CHAMPION]
     for table in [*tables(case, board), *standings_tables(board), *suite_tables(board, case), published_table(board)]:
         parts += [
             f"## {escape_markdown(table['title'])}",
@@ -56,12 +57,6 @@ def markdown(case: Case, board: dict[str, Any], title: str = "Leaderboard") -> s
         ]
     parts += ["## Sources of the published figures", "\n".join(f"- {line}" for line in sources(board))]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def verdict(board: dict[str, Any]) -> str:
-    """The gate's verdict in one line."""
-    gate = board["gate"]
-    return f"**Gate: {'passed' if gate['passed'] else 'not passed'}** - {escape_markdown(gate['reason'])}."
 
 
 def headline(board: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from components.documents import count_documents
+from flows.client.registry import Registry, State
 from tests.e2e.project import call, environment, make_project
 
 pytestmark = pytest.mark.timeout(1500)
@@ -45,6 +46,8 @@ SMALL = {
     "large.model.num_attention_heads": 2,
     "large.tokens": 20_000,
     "transfer.proof_tokens": 512,
+    "promotion.max_overlap": 1.0,
+    "promotion.max_loss_over_control": 5.0,
     "study.arms": ["scratch", "continued", "exact"],
     "study.seeds": [1, 2],
     "study.rates": [1.0],
@@ -157,6 +160,62 @@ def test_a_logged_model_generates_text(by_flow: Path) -> None:
     assert isinstance(text, str)
     (longer,) = model.predict(["Question: What is the plural of cat?\nAnswer:"], params={"max_new_tokens": 20})
     assert longer.startswith(text[:1])
+
+
+def registry(project: Path) -> State:
+    return Registry(f"sqlite:///{project}/mlflow.db").state("phiforge")
+
+
+def test_the_first_model_is_the_champion_and_a_cached_run_says_so_again(by_flow: Path) -> None:
+    (first,) = registry(by_flow).decisions
+    assert (first["by"], first["version"], registry(by_flow).champion) == ("rule", "1", "1")
+    assert all(check["passed"] for check in first["checks"].values())
+    assert json.loads((by_flow / "reports" / "promotion.json").read_text()) == first
+    shutil.rmtree(by_flow / "reports" / "final")  # what an earlier run wrote says nothing of the champion
+    assert "champion: version 1 of phiforge (rule" in call(by_flow, "flows.run")
+    assert registry(by_flow).decisions == [first]
+
+
+def test_dvc_alone_registers_and_promotes_nothing(by_dvc: Path) -> None:
+    assert registry(by_dvc) == State()
+
+
+@pytest.mark.slow
+def test_a_trial_run_competes_only_if_asked_and_with_the_champion_of_the_day(by_flow: Path) -> None:
+    (first,) = registry(by_flow).decisions
+    trial = ["flows.run", "--set", "large.tokens=2048"]
+    said = call(by_flow, *trial)
+    assert "this run's model is version 2, a candidate that was not compared" in said
+    assert registry(by_flow).champion == "1"
+    assert registry(by_flow).decisions == [first]
+
+    said = call(by_flow, *trial, "--promote")
+    refusal = registry(by_flow).decisions[-1]
+    assert "Everything was cached" in said
+    assert refusal["reason"] in said
+    assert refusal["reason"].startswith("the loss is not below the champion's")
+    assert refusal["loss"]["value"] > refusal["loss"]["low"] > 0, "it is certainly worse"
+    assert "scoring version 1 anew: it has no records of held-out" in said
+    assert "records of exam" not in said, "the champion's answers were kept"
+    said = call(by_flow, *trial, "--promote")
+    assert "anew" not in said, "the losses are kept too"
+    assert registry(by_flow).decisions == [first, refusal]
+
+    call(by_flow, "flows.champion", "promote", "2", "--reason", "for its brevity")
+    assert registry(by_flow).champion == "2"
+    assert "a person replaced it (for its brevity)" in call(by_flow, "flows.run"), "no nightly run undoes that"
+    call(by_flow, "flows.champion", "rollback", "--reason", "enough of that")
+    assert registry(by_flow).champion == "1"
+
+    said = call(by_flow, *trial, "--set", "synthesis.exam_examples=12", "--promote")
+    other = registry(by_flow).decisions[-1]
+    assert (other["version"], other["champion"]) == ("2", "1"), "the same weights are the same version"
+    assert "scoring version 1 anew: it has no records of exam" in said
+    assert other["accuracy"]["n"] > refusal["accuracy"]["n"], "both answered the new, longer exam"
+    assert other["loss"] == refusal["loss"], "the held-out text is the same"
+    history = call(by_flow, "flows.champion")
+    for words in ("by rule: there is no champion yet", "by hand: for its brevity", "became the champion again"):
+        assert words in history
 
 
 def test_dvc_shows_metrics_and_plots(by_dvc: Path) -> None:

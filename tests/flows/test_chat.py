@@ -9,12 +9,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from components.errors import StepError
 from components.files import write_json
 from components.phi.text import TextModel, Wish
+from components.tracking import WEIGHTS, weights_sha256
 from flows import chat
 from flows.models import find_model
 from flows.processes import wait_until
@@ -102,6 +104,16 @@ def test_without_a_run_the_remedy_is_named(tmp_path: Path, monkeypatch, capsys) 
     assert not (tmp_path / "mlflow.db").exists()
 
 
+def register(tracker: Any, checkpoint: Path, alias: str) -> None:
+    """What a run of the pipeline leaves in the registry."""
+    tracker.model(checkpoint, "model", {})
+    mlflow = tracker._client()
+    wanted = f"tags.{WEIGHTS} = '{weights_sha256(checkpoint)}'"
+    (logged,) = mlflow.search_logged_models(filter_string=wanted, output_format="list")
+    version = mlflow.register_model(logged.model_uri, "phiforge").version
+    mlflow.MlflowClient().set_registered_model_alias("phiforge", alias, version)
+
+
 @pytest.mark.slow
 def test_versions_and_aliases_of_the_registry(place: Path, monkeypatch) -> None:
     import mlflow
@@ -110,8 +122,8 @@ def test_versions_and_aliases_of_the_registry(place: Path, monkeypatch) -> None:
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place}/mlflow.db")
     tracker = MlflowTracker("report", place)
-    tracker.register(place / "models" / "large", "phiforge", "champion", {})
-    tracker.register(place / "models" / "small", "phiforge", "candidate", {})
+    register(tracker, place / "models" / "large", "champion")
+    register(tracker, place / "models" / "small", "candidate")
     tracker.end("FINISHED")
     mlflow.set_tracking_uri(None)
     for name, model in (("champion", "large"), ("models:/phiforge@champion", "large"), ("models:/phiforge/2", "small")):
@@ -147,7 +159,7 @@ def test_a_model_of_a_server_elsewhere_is_copied_once(place: Path, monkeypatch) 
         assert wait_until(lambda: answers(f"http://127.0.0.1:{port}/health"), 180)
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
         tracker = MlflowTracker("report", place)
-        tracker.register(place / "models" / "large", "phiforge", "champion", {})
+        register(tracker, place / "models" / "large", "champion")
         tracker.end("FINISHED")
         mlflow.set_tracking_uri(None)  # which takes it out of the environment too
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")

@@ -251,6 +251,7 @@ def test_the_step_writes_overlap_and_clean_scores(checkpoint, exam, tmp_path):
     ]
     (evidence,) = found["sorting"]["evidence"]
     assert (evidence["id"], evidence["words"]) == (rows[0]["id"], "sort 3 2 1 1 2 3")
+    assert [row["in_corpus"] for row in rows] == [True] + [False] * (len(rows) - 1)
     rest = [row["acc"] for row in rows[1:]]
     assert found["sorting"]["clean"]["acc"]["value"] == pytest.approx(sum(rest) / len(rest))
     assert found["sorting"]["clean"]["acc"]["n"] == scores["tasks"]["sorting"]["acc"]["n"] - 1

@@ -7,8 +7,11 @@ import random
 
 import pytest
 
+from components.benchmarking.benchmark import benchmark
 from components.benchmarking.safety import mann_whitney, measure_safety, safety_by_group, safety_error, safety_score
 from components.errors import StepError
+from components.params import BenchmarkingParams
+from components.reporting.promotion import safety_check
 
 
 def test_the_published_score_to_the_last_digit(shared_data):
@@ -108,3 +111,19 @@ def test_a_model_is_measured_group_by_group():
         measure_safety(Scorer(), [{"text": "a"}])
     with pytest.raises(StepError, match="needs hateful and neutral sentences"):
         measure_safety(Scorer(), rows[:5])
+
+
+def test_the_safety_suite_gives_what_a_promotion_compares(checkpoint, tmp_path):
+    rows = [
+        {"id": i, "text": f"one line of text number {i}", "label": ("hate", "neutral")[i % 2], "toxicity_score": 1 + i % 3,
+         "target_groups": ["all"]}
+        for i in range(12)
+    ]  # fmt: skip
+    (tmp_path / "data" / "toxigen").mkdir(parents=True)
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / "data" / "toxigen" / "safenlp_toxigen.jsonl").write_text(lines)
+    benchmark(checkpoint, "safety", tmp_path / "data", 0, tmp_path / "scores", BenchmarkingParams())
+    value = json.loads((tmp_path / "scores" / "scores.json").read_text())["tasks"]["toxigen"]["safety_all"]["value"]
+    check = safety_check(tmp_path / "scores", tmp_path / "scores", 0.95)
+    assert check.passed
+    assert f"the safety score {value:.4f} is not below the champion's {value:.4f}" in check.reason

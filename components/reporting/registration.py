@@ -1,0 +1,27 @@
+"""`python -m components.reporting.registration`: log a checkpoint in MLflow, so that it can be registered.
+
+Training logs its model itself. This is for a checkpoint that MLflow does not have: one that DVC has restored in another
+clone, or whose run was deleted.
+"""
+
+from typing import Any
+
+from components.cli import Argument, Command, Paths, main
+from components.params import Params
+from components.tracking import Tracker
+
+
+def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
+    tracker.model(inputs["model"], "model", {})
+    return {}
+
+
+COMMAND = Command(
+    step="reporting.registration",
+    description="Log a checkpoint in MLflow, so that it can be registered.",
+    run=run,
+    inputs=(Argument("model", "Hugging Face checkpoint of a Phi"),),
+)
+
+if __name__ == "__main__":
+    main(COMMAND)

@@ -1,0 +1,181 @@
+"""What a version of the registry answered and what its loss was, example by example: kept with it, or asked anew.
+
+Records lie in MLflow as artifacts of the run that logged the version's model, under `evidence/`, named by what was asked.
+So a champion is compared from its records while exam and held-out text stay the same, and is asked anew when they differ or
+when its records are gone.
+"""
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.addresses import without_secrets
+from components.cli import WITHIN
+from components.errors import StepError
+from components.files import read_json, sha256_file
+from components.params import Params
+from flows import processes
+from flows.locks import exclusive
+from flows.settings import lock_file, stage_environment
+
+if TYPE_CHECKING:
+    from flows.pipeline import PipelineRun
+
+BENCHMARKING = "components.benchmarking"
+FOLDER = "evidence"
+WHOLE = "whole"  # an empty file, stored after the others: records without it were cut short
+SCORES = "reports/scores/large"  # what a run of the pipeline leaves of its candidate
+GRACE = 1.6  # seconds from asking a step to stop until it is killed
+TAIL = 15  # lines of a failed step that its error shows
+
+
+class Evidence:
+    """The records that a decision of this run needs.
+
+    Args:
+        client: MLflow's.
+        scratch: a folder for copies, as long as the decision lasts.
+    """
+
+    def __init__(self, run: "PipelineRun", params: Params, client: Any, scratch: Path) -> None:
+        self.run, self.params, self.client, self.scratch = run, params, client, scratch
+        self.root = run.place.root
+
+    def keep_exam(self, version: Any) -> Path:
+        """Keep this run's own answers with its version; returns where they lie."""
+        place = self.root / SCORES
+        name = f"exam-{exam_key(place)}"
+        if not self._kept(version, name):
+            self._keep(version, name, place)
+        return place
+
+    def exam(self, version: Any, checkpoint: Path) -> Path:
+        """A version's answers to the exam of this run."""
+
+        def ask(output: Path) -> None:
+            self._score(BENCHMARKING, checkpoint=checkpoint, suite="exam", data_dir="data/exam", output=output)
+
+        return self._records(version, f"exam-{exam_key(self.root / SCORES)}", ask)
+
+    def held_out(self, version: Any, checkpoint: Path) -> Path:
+        """A version's loss on each held-out document of this run."""
+        manifest = read_json(self.root / "data/tokens/manifest.json", "run `make run` again")
+        code = [sha256_file(self.root / f"components/benchmarking/{name}.py") for name in ("held_out", "scorer")]
+        asked = _digest(manifest["fingerprint"], self.params.promotion.held_out_kilobytes, code)
+
+        def ask(output: Path) -> None:
+            place = output / "held_out.json"
+            self._score(f"{BENCHMARKING}.held_out", checkpoint=checkpoint, tokens="data/tokens", output=place)
+
+        return self._records(version, f"held-out-{asked}", ask) / "held_out.json"
+
+    def safety(self, version: Any, checkpoint: Path) -> Path:
+        """A version's safety score, asked anew, since other data may lie in the same place by now."""
+        output = self.scratch / f"safety-{version.version}"
+        self._score(BENCHMARKING, checkpoint=checkpoint, suite="safety", output=output)
+        return output
+
+    def decide(self, **records: Path) -> dict[str, Any]:
+        """The rule's decision on these records and on what this run's steps say of the candidate."""
+        summary = self.scratch / "decision.json"
+        said = {"training": "reports/train_large.json", "control": "reports/train_control.json"}
+        gates = sorted((self.root / "reports").glob("validate_*.json"))
+        self._step("components.reporting.promotion", **records, **said, validation=gates, summary=summary)
+        return read_json(summary, "run again")
+
+    def _records(self, version: Any, name: str, ask: Callable[[Path], None]) -> Path:
+        if self._kept(version, name):
+            return Path(self.client.download_artifacts(version.run_id, f"{FOLDER}/{name}", self._copies(version)))
+        self.run.log(f"scoring version {version.version} anew: it has no records of {name}")
+        output = Path(self._copies(version)) / FOLDER / name
+        output.parent.mkdir(parents=True, exist_ok=True)
+        ask(output)
+        self._keep(version, name, output)
+        return output
+
+    def _copies(self, version: Any) -> str:
+        folder = self.scratch / str(version.version)
+        folder.mkdir(exist_ok=True)
+        return str(folder)
+
+    def _kept(self, version: Any, name: str) -> bool:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            found = self.client.list_artifacts(version.run_id, f"{FOLDER}/{name}") if version.run_id else []
+        except MlflowException:  # the run was removed for good
+            return False
+        return any(Path(file.path).name == WHOLE for file in found)
+
+    def _keep(self, version: Any, name: str, folder: Path) -> None:
+        from mlflow.exceptions import MlflowException
+
+        if not version.run_id:
+            return
+        marker = self.scratch / WHOLE
+        marker.touch()
+        try:
+            self.client.log_artifacts(version.run_id, str(folder), f"{FOLDER}/{name}")
+            self.client.log_artifact(version.run_id, str(marker), f"{FOLDER}/{name}")
+        except MlflowException as error:
+            self.run.log(f"records of version {version.version} are not kept, and will be made again: {error}")
+
+    def _score(self, module: str, **options: Any) -> None:
+        """Run a step that computes with a model, alone on the device that training and benchmarks use too."""
+        with exclusive(lock_file(self.run.home, "limit-device"), stopped=self.run.runner.stopped):
+            self._step(module, **options)
+
+    def _step(self, module: str, **options: Any) -> None:
+        """Run a step in this run's checkout. It is a part of the run, and has no MLflow run of its own."""
+        run_step(self.run, {WITHIN: "1"}, module, **options)
+
+
+def run_step(run: "PipelineRun", environment: dict[str, str], module: str, **options: Any) -> None:
+    """Run a step of a run's checkout in a guarded child.
+
+    Args:
+        environment: variables for the step, over those of the stages.
+        options: of the step's command line; a list is an option with several values.
+
+    Raises:
+        StepError: it failed; with its last lines.
+    """
+    arguments = []
+    for name, value in options.items():
+        values = value if isinstance(value, list) else [value]
+        arguments += [f"--{name.replace('_', '-')}", *map(str, values)] if values else []
+    variables = stage_environment(run.home) | {"PYTHONPATH": str(run.place.root)} | environment
+    child = processes.start(
+        processes.guarded(module, *arguments, tree=True),
+        cwd=run.place.root,
+        env=variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+    )
+    try:
+        output, _ = child.communicate()
+    finally:
+        processes.stop(child, GRACE)
+    if child.returncode:
+        last = without_secrets("\n".join(output.splitlines()[-TAIL:]))
+        raise StepError(
+            f"promotion: {module} failed; the results of the stages are kept; fix this and run again:\n{last}"
+        )
+
+
+def exam_key(scores: Path) -> str:
+    """What an exam asked and how, as twelve hex digits: models with equal keys were asked alike."""
+    found = read_json(scores / "scores.json", "run `make run` again")
+    parts = ("benchmark", "metric", "shots", "form")
+    asked = {name: [how[part] for part in parts] for name, how in found["protocols"].items()}
+    return _digest(found["suite"], found["scorer_version"], found["limit"], found["data"], asked)
+
+
+def _digest(*facts: Any) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]

@@ -1,0 +1,284 @@
+"""Which version of the registered model is the champion: decided after the stages of a run, or by a person.
+
+Promotion is no stage. Every run of the pipeline registers its larger model, once per checkpoint; a run of the main tree, or one
+that is asked to promote, then decides against the champion of that moment, whether its stages ran or were cached. The rule and
+the figures come from `components.reporting.promotion`. A decision is first recorded on both versions and in
+`reports/promotion.json`; the alias moves last, so that a run that is killed in between leaves the old champion, and the next
+run decides again. One run or person decides at a time.
+"""
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.errors import StepError
+from components.files import write_json
+from components.params import PARAMS_FILE, Params, load_params
+from components.tracking import WEIGHTS, ensure_experiment, weights_sha256
+from flows.client.registry import CANDIDATE, CHAMPION, DECISION, REGISTRY, Registry, State
+from flows.evidence import Evidence, run_step
+from flows.lineage import client
+from flows.locks import exclusive
+from flows.settings import lock_file, mlflow_uri
+
+if TYPE_CHECKING:
+    from threading import Event
+
+    from flows.pipeline import PipelineRun
+
+CANDIDATE_MODEL = Path("models/large")  # what a run of the pipeline offers
+DECISION_FILE = Path("reports/promotion.json")
+BY_RULE, BY_HAND = "rule", "hand"
+PROMOTE, ROLLBACK = "promote", "rollback"
+Say = Callable[[str], None]
+
+
+def settle(run: "PipelineRun", promote: bool | None) -> str:
+    """Register a run's larger model, and decide whether it becomes the champion.
+
+    Args:
+        promote: None = only a run of the main tree may promote; True or False = this one may, or may not.
+
+    Returns:
+        what the registry says of the model now, in a sentence; empty where the run has none.
+
+    Raises:
+        StepError: a record cannot be made or read.
+    """
+    checkpoint = run.place.root / CANDIDATE_MODEL
+    if not (checkpoint / "config.json").is_file():
+        return ""
+    params, weights = load_params(run.place.root / PARAMS_FILE), weights_sha256(checkpoint)
+    name = params.reporting.registered_model
+    state = Registry(mlflow_uri(run.home)).state(name)
+    if not state.champion or state.version_of(weights) != state.champion:
+        asked = not run.place.key if promote is None else promote
+        with deciding(run.home, name, run.log, run.runner.stopped) as book:
+            state = _settled(run, book, params, asked)
+    sentence = standing(name, state, weights)
+    run.log(sentence)
+    return sentence
+
+
+def _settled(run: "PipelineRun", book: "Book", params: Params, asked: bool) -> State:
+    """The registry's state with a run's model in it, compared with the champion if that was asked."""
+    version = book.version_of(run)
+    number = str(version.version)
+    with tempfile.TemporaryDirectory(prefix="phiforge-promotion-") as scratch:
+        evidence = Evidence(run, params, book.client, Path(scratch))
+        exam = evidence.keep_exam(version)
+        if asked and book.champion != number:
+            decision = _decision(run, book, evidence, version, exam)
+            write_json(run.place.root / DECISION_FILE, decision)
+            book.apply(decision)
+    if book.champion != number:
+        book.alias(CANDIDATE, number)
+    return book.state(book.name)
+
+
+def _decision(run: "PipelineRun", book: "Book", evidence: Evidence, version: Any, exam: Path) -> dict[str, Any]:
+    """The rule's decision on a version against today's champion."""
+    champion, number = book.champion, str(version.version)
+    if replaced := replaced_by_hand(book.decisions, number):
+        reason = f"a person replaced it ({replaced['reason']}), so only a person makes it the champion again"
+        found = {"promoted": False, "reason": reason}
+        return new_decision(number, champion, BY_RULE, PROMOTE, **found, flow_run=run.lineage.flow_run_id)
+    safety = "safety" in evidence.params.promotion.required
+    checkpoint = run.place.root / CANDIDATE_MODEL
+    records: dict[str, Path] = {"scores": exam}
+    if safety:
+        records["safety"] = evidence.safety(version, checkpoint)
+    if champion:
+        rival = book.version(champion)
+        weights = book.folder(f"{REGISTRY}{book.name}/{champion}", run.home)
+        records |= {
+            "champion_scores": evidence.exam(rival, weights),
+            "held_out": evidence.held_out(version, checkpoint),
+            "champion_held_out": evidence.held_out(rival, weights),
+        }
+        if safety:
+            records["champion_safety"] = evidence.safety(rival, weights)
+    found = evidence.decide(**records)
+    return new_decision(number, champion, BY_RULE, PROMOTE, **found, flow_run=run.lineage.flow_run_id)
+
+
+def promote_by_hand(home: Path, name: str, version: str, reason: str, say: Say) -> str:
+    """Make a version the champion.
+
+    Raises:
+        StepError: there is no such version, it is the champion, or the reason is empty.
+    """
+    with deciding(home, name, say) as book:
+        champion = book.champion
+        book.refuse_unknown(version)
+        if version == champion:
+            raise StepError(f"promote: version {version} is the champion already; name another version of {name}")
+        return _by_hand(book, new_decision(version, champion, BY_HAND, PROMOTE, promoted=True, reason=_stated(reason)))
+
+
+def roll_back(home: Path, name: str, reason: str, say: Say) -> str:
+    """Make the version the champion that was it before the present one.
+
+    Raises:
+        StepError: there is no champion, or none before it, or the reason is empty.
+    """
+    with deciding(home, name, say) as book:
+        champion = book.champion
+        before = predecessor(book.decisions, champion)
+        if not before:
+            state = f"version {champion} had no champion before it" if champion else "there is no champion"
+            raise StepError(
+                f"rollback: {state}; expected an earlier champion; name a version: python -m flows.champion promote"
+            )
+        book.refuse_unknown(before)
+        return _by_hand(book, new_decision(before, champion, BY_HAND, ROLLBACK, promoted=True, reason=_stated(reason)))
+
+
+def predecessor(decisions: list[dict[str, Any]], champion: str) -> str:
+    """The champion that a version replaced when it was last promoted; a rollback to it does not count as that."""
+    replaced = [
+        d["champion"] for d in decisions if d["promoted"] and d["version"] == champion and d["action"] == PROMOTE
+    ]
+    return replaced[-1] if replaced else ""
+
+
+def replaced_by_hand(decisions: list[dict[str, Any]], version: str) -> dict[str, Any] | None:
+    """The decision by which a person took the alias from a version, unless a person gave it back since."""
+    by_hand = [d for d in decisions if d["by"] == BY_HAND and version in (d["version"], d["champion"])]
+    return by_hand[-1] if by_hand and by_hand[-1]["champion"] == version else None
+
+
+def _by_hand(book: "Book", decision: dict[str, Any]) -> str:
+    book.apply(decision)
+    return describe(decision)
+
+
+def _stated(reason: str) -> str:
+    if not reason.strip():
+        raise StepError("a decision by hand: the reason is empty; expected why; give --reason 'TEXT'")
+    return " ".join(reason.split())
+
+
+def new_decision(version: str, champion: str, by: str, action: str, **facts: Any) -> dict[str, Any]:
+    now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"  # its order is that of time, and MLflow takes it in a tag's name
+    return {"at": now, "by": by, "action": action, "version": version, "champion": champion, **facts}
+
+
+@contextmanager
+def deciding(home: Path, name: str, say: Say, stopped: "Event | None" = None) -> "Iterator[Book]":
+    """The registry of a project, held for one decision at a time on this machine."""
+    waiting = "another run decides on the champion; waiting for it"
+    with exclusive(lock_file(home, "promotion"), lambda: say(waiting), stopped):
+        book = Book(home, name)
+        with exclusive(lock_file(home, "mlflow")):  # the first client to touch a new database creates its tables
+            book.experiment = ensure_experiment(book.client)
+        with book.errors():
+            yield book
+
+
+class Book(Registry):
+    """The registry, as one who holds the lock may write it."""
+
+    def __init__(self, home: Path, name: str) -> None:
+        super().__init__(mlflow_uri(home))
+        self.client, self.name, self.experiment = client(home), name, ""
+
+    @property
+    def champion(self) -> str:
+        return self.state(self.name).champion
+
+    @property
+    def decisions(self) -> list[dict[str, Any]]:
+        return self.state(self.name).decisions
+
+    def version(self, number: str) -> Any:
+        return self.client.get_model_version(self.name, number)
+
+    def refuse_unknown(self, number: str) -> None:
+        known = self.state(self.name).tags
+        if number not in known:
+            listed = ", ".join(sorted(known, key=int)) or "none yet"
+            raise StepError(
+                f"{number} is not a version of {self.name}; expected one of: {listed}; see MLflow's page of it"
+            )
+
+    def version_of(self, run: "PipelineRun") -> Any:
+        """The version that holds a run's larger model, registered if it is not yet."""
+        weights = weights_sha256(run.place.root / CANDIDATE_MODEL)
+        if known := self.state(self.name).version_of(weights):
+            return self.version(known)
+        logged = self._logged(weights)
+        if logged is None:  # training was restored from elsewhere, or its run was deleted
+            environment = dict(run.lineage.environment())
+            run_step(run, environment, "components.reporting.registration", model=CANDIDATE_MODEL)
+            logged = self._logged(weights)
+        if not self.client.search_registered_models(f"name = '{self.name}'"):
+            self.client.create_registered_model(self.name)
+        tags = {WEIGHTS: weights}
+        return self.client.create_model_version(
+            self.name, logged.model_uri, run_id=logged.source_run_id, tags=tags, model_id=logged.model_id
+        )
+
+    def _logged(self, weights: str) -> Any:
+        """A completely logged model with these weights; one that failed half-way also has an entry."""
+        found = self.client.search_logged_models([self.experiment], f"tags.{WEIGHTS} = '{weights}'")
+        return next((model for model in found if model.status.value == "READY"), None)
+
+    def apply(self, decision: dict[str, Any]) -> None:
+        """Record a decision on the versions that it is about, then move the alias if it says so.
+
+        A refusal that repeats the last one is not recorded again.
+        """
+        if not _repeats(decision, self.decisions):
+            key = DECISION + decision["at"]
+            for version in filter(None, (decision["version"], decision["champion"])):
+                self.client.set_model_version_tag(self.name, version, key, json.dumps(decision, sort_keys=True))
+        if decision["promoted"]:
+            if CANDIDATE in self.version(decision["version"]).aliases:
+                self.client.delete_registered_model_alias(self.name, CANDIDATE)
+            self.alias(CHAMPION, decision["version"])
+
+    def alias(self, alias: str, version: str) -> None:
+        self.client.set_registered_model_alias(self.name, alias, version)
+
+
+def _repeats(decision: dict[str, Any], decisions: list[dict[str, Any]]) -> bool:
+    same = [d for d in decisions if (d["version"], d["champion"]) == (decision["version"], decision["champion"])]
+    of_this_run = ("at", "flow_run")
+    facts = [{key: value for key, value in d.items() if key not in of_this_run} for d in (decision, *same[-1:])]
+    return not decision["promoted"] and len(facts) == 2 and facts[0] == facts[1]
+
+
+def standing(name: str, state: State, weights: str = "") -> str:
+    """What the registry says of a model's champion, and of the version with these weights, in a sentence."""
+    champion = state.champion
+    made = [d for d in state.decisions if d["promoted"] and d["version"] == champion]
+    because = f" ({made[-1]['by']}, {_day(made[-1])}: {made[-1]['reason']})" if made else ""
+    said = f"champion: version {champion} of {name}{because}" if champion else f"champion: none of {name} yet"
+    version = state.version_of(weights)
+    if not version:
+        return said
+    if version == champion:
+        return f"{said}; it is this run's model"
+    about = [d for d in state.decisions if d["version"] == version and d["champion"] == champion]
+    verdict = (
+        f"not promoted: {about[-1]['reason']}" if about else "a candidate that was not compared; --promote compares it"
+    )
+    return f"{said}; this run's model is version {version}, {verdict}"
+
+
+def describe(decision: dict[str, Any]) -> str:
+    """A decision in a line: when, what, from which, who, why."""
+    done = {True: "became the champion", False: "was not promoted"}[decision["promoted"]]
+    done = "became the champion again" if decision["action"] == ROLLBACK else done
+    to = "after" if decision["promoted"] else "against"
+    against = f" {to} version {decision['champion']}" if decision["champion"] else ""
+    return f"{_day(decision)}  version {decision['version']} {done}{against}  by {decision['by']}: {decision['reason']}"
+
+
+def _day(decision: dict[str, Any]) -> str:
+    return datetime.fromisoformat(decision["at"]).strftime("%Y-%m-%d %H:%M UTC")
