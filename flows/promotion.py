@@ -75,6 +75,10 @@ def _settled(run: "PipelineRun", book: "Book", params: Params, asked: bool) -> S
             decision = _decision(run, book, evidence, version, exam)
             write_json(run.place.root / DECISION_FILE, decision)
             book.apply(decision)
+            if decision["promoted"]:
+                from flows import alerts  # it imports Prefect, which the command line of this module does without
+
+                alerts.promoted(book.name, number, describe(decision))
     if book.champion != number:
         book.alias(CANDIDATE, number)
     return book.state(book.name)
