@@ -77,13 +77,13 @@ def refuse_wrong(home: Path, parameters: Mapping[str, Any], schema: Mapping[str,
     Whether a path of `text` exists is left to the flow: the server may be another machine.
 
     Args:
-        schema: the deployment's, as Prefect made it from the flow's signature.
+        schema: the deployment's, as Prefect made it from the flow's signature; one without properties takes anything.
 
     Raises:
         StepError: says which and why, without quoting a secret.
     """
     known = schema.get("properties", {})
-    if unknown := sorted(set(parameters) - set(known)):
+    if "properties" in schema and (unknown := sorted(set(parameters) - set(known))):
         raise StepError(f"parameters: {', '.join(unknown)} given; expected only: {', '.join(known)}; leave it out")
     overrides, profile = parameters.get("overrides") or {}, parameters.get("profile")
     readable = isinstance(overrides, Mapping) and isinstance(profile, str | None)  # else the schema says what is wrong

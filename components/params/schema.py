@@ -60,9 +60,8 @@ def _resolved(schema: Any, definitions: Mapping[str, Schema]) -> Any:
     if "$ref" in schema:
         own = {key: value for key, value in schema.items() if key != "$ref"}
         return _resolved(definitions[schema["$ref"].rpartition("/")[2]] | own, definitions)
-    if (
-        schema.get("type") == "boolean"
-    ):  # as a choice: a form's switch would be off, and so set, where nobody touched it
+    if schema.get("type") == "boolean":
+        # A choice, since a form shows a switch for a boolean, and sends it as false where nobody touched it.
         schema = {key: value for key, value in schema.items() if key != "type"} | {"enum": [True, False]}
     found = {
         key: _resolved(value, definitions) for key, value in schema.items() if key not in (*LEFT_OUT, "properties")

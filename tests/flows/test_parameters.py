@@ -159,6 +159,9 @@ def test_what_the_server_asks_first(project: Path, parameters: dict, said: str) 
 
 def test_other_deployments_keep_their_own_parameters(project: Path) -> None:
     refuse_wrong(project, {"days": 3}, {"properties": {"days": {"type": "integer"}}})
+    refuse_wrong(project, {"days": 3}, {})
+    with pytest.raises(StepError, match="days: holds a password"):
+        refuse_wrong(project, {"days": SECRET}, {})
     with pytest.raises(StepError, match="expected only: days"):
         refuse_wrong(project, {"overrides": {}}, {"properties": {"days": {"type": "integer"}}})
 
