@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from components.errors import StepError
 from flows import settings
 
 NOTE = "note: "  # `make up` shows such lines
@@ -71,14 +72,22 @@ def schedules_kept() -> Iterator[None]:
 
 
 def main() -> int:
-    """Put right what an earlier start left, then register the deployments; returns the exit status."""
+    """Put right what an earlier start left, then register alerts and deployments; returns the exit status."""
     home = settings.project_root()
     settings.configure(home)
-    from flows import recovery  # imports Prefect, which reads its settings from the environment
+    from prefect import get_client
+
+    from flows import alerts, recovery  # these import Prefect, which reads its settings from the environment
 
     def say(text: str) -> None:
         print(f"{NOTE}{text}")
 
+    try:
+        with get_client(sync_client=True) as client:
+            alerts.register(client)
+    except StepError as error:
+        print(f"error: {error}")
+        return 1
     recovery.forget_what_anyone_queued(home, say)
     recovery.close_orphans(home, say)
     ensure_pool()

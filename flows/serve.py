@@ -28,8 +28,11 @@ def prefect_app(auth: str, port: int) -> App:
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         "PREFECT_UI_API_URL": "/api",  # whatever name and port a browser reaches the server by
     }
+    os.environ.setdefault("PREFECT_UI_URL", f"http://127.0.0.1:{port}")  # what alerts lead to
+    os.environ.setdefault("PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS", str(LATE_S))
     from prefect.server.api.server import create_app
 
+    import flows.alerts  # noqa: F401 - the block through which automations send
     from flows.parameters import check_at_creation
 
     check_at_creation()
@@ -91,6 +94,7 @@ def _keep_artifacts_in_their_place(store: Any) -> None:
 
 
 APPS: dict[str, Callable[[str, int], App]] = {"prefect": prefect_app, "mlflow": mlflow_app}
+LATE_S = 600  # a run that has not started so long after its time is late
 PORTS = {"prefect": 4200, "mlflow": 5000}
 
 

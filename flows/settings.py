@@ -122,7 +122,7 @@ def configure(root: Path) -> None:
 def stage_environment(root: Path) -> dict[str, str]:
     """What a stage's process gets, beside what its run adds. It speaks to MLflow alone: what opens the other servers
     stays with the flow, and what opens MLflow's too where its records are a file."""
-    closed = ["PREFECT_", "PHIFORGE_AUTH", "PHIFORGE_READER"]
+    closed = ["PREFECT_", "PHIFORGE_AUTH", "PHIFORGE_READER", "PHIFORGE_ALERTS"]
     if not is_web(mlflow_uri(root)):
         closed += ["MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(tuple(closed))}

@@ -12,7 +12,7 @@ PositiveInt = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 # Secrets of other systems and of this one, which a parameter file from somebody else could have sent to its own endpoint.
-_OF_OTHERS = re.compile(r"(?:AWS|MLFLOW|PREFECT|RAY)_\w*|PHIFORGE_(?:AUTH|AUTH_FILE|READER_SECRET)")
+_OF_OTHERS = re.compile(r"(?:AWS|MLFLOW|PREFECT|RAY)_\w*|PHIFORGE_(?:ALERTS|ALERTS_FILE|AUTH|AUTH_FILE|READER_SECRET)")
 
 
 def _is_variable(name: str) -> str:

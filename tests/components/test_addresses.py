@@ -135,7 +135,14 @@ def test_a_parameter_that_holds_a_secret_is_refused_unquoted(values: dict[str, A
 
 
 @pytest.mark.parametrize(
-    "name", ["AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_PASSWORD", "PREFECT_API_AUTH_STRING", "PHIFORGE_AUTH"]
+    "name",
+    [
+        "AWS_SECRET_ACCESS_KEY",
+        "MLFLOW_TRACKING_PASSWORD",
+        "PREFECT_API_AUTH_STRING",
+        "PHIFORGE_AUTH",
+        "PHIFORGE_ALERTS",
+    ],
 )
 @pytest.mark.parametrize(
     "values",

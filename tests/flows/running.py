@@ -77,9 +77,11 @@ class Up:
             time.sleep(0.5)
 
 
-def start(root: Path, panel: bool = True) -> Up:
-    """The platform of a project, when all of it is healthy."""
-    ports = {name: free_port() for name in ("prefect", "mlflow", "panel")}
+def start(root: Path, panel: bool = True, **variables: str) -> Up:
+    """The platform of a project, when all of it is healthy, with these variables in its environment."""
+    ports: dict[str, int] = {}
+    while len(set(ports.values())) < 3:  # a free port may be given twice
+        ports = {name: free_port() for name in ("prefect", "mlflow", "panel")}
     if not panel:
         shutil.rmtree(root / "ui", ignore_errors=True)  # a platform without the panel's code starts without it
     options = [word for name, port in ports.items() for word in (f"--{name}-port", str(port))]
@@ -87,21 +89,25 @@ def start(root: Path, panel: bool = True) -> Up:
     with open(output, "w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "flows.up", *options],
-            cwd=REPOSITORY, env=environment_of(root), stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+            cwd=REPOSITORY, env=environment_of(root) | variables, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
-    deadline = time.monotonic() + 240
-    while "Up:" not in output.read_text():
-        assert process.poll() is None, output.read_text()
-        assert time.monotonic() < deadline, output.read_text()
-        time.sleep(0.2)
+    deadline = time.monotonic() + 400
+    try:
+        while "Up:" not in output.read_text():
+            assert process.poll() is None, output.read_text()
+            assert time.monotonic() < deadline, output.read_text()
+            time.sleep(0.2)
+    except BaseException:
+        process.terminate()  # nobody else knows of it
+        raise
     record = json.loads((root / ".phiforge" / "up.json").read_text())
     return Up(root, process, ports, record["auth"], output)
 
 
 @contextlib.contextmanager
-def platform(root: Path, panel: bool = True) -> Iterator[Up]:
+def platform(root: Path, panel: bool = True, **variables: str) -> Iterator[Up]:
     """The platform of a project during the block, unless the block ends it."""
-    up = start(root, panel)
+    up = start(root, panel, **variables)
     try:
         yield up
     finally:

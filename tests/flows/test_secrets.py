@@ -316,11 +316,12 @@ def _record() -> Any:
     return Record("id", "name", "FINISHED", None, "1", {}, {}, {})
 
 
-def test_a_stage_gets_nothing_of_prefect(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_SERVER_DATABASE_CONNECTION_URL"):
+def test_a_stage_gets_nothing_of_prefect_and_no_alert_address(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_SERVER_DATABASE_CONNECTION_URL")
+    for name in (*names, "PHIFORGE_ALERTS", "PHIFORGE_ALERTS_FILE"):
         monkeypatch.setenv(name, secret("prefect"))
     environment = settings.stage_environment(project)
-    assert not [name for name in environment if name.startswith("PREFECT_")]
+    assert not [name for name in environment if name.startswith(("PREFECT_", "PHIFORGE_ALERTS"))]
     assert secret("prefect") not in environment.values()
 
 

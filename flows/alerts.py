@@ -1,0 +1,186 @@
+"""Alerts: failed, crashed and late runs and promoted models, sent to the addresses of PHIFORGE_ALERTS.
+
+Two automations of Prefect send them through one notification block, all registered with the deployments. The block
+holds no address: it reads them where it runs, in the Prefect server, so that no secret gets into the database. A
+promotion is an event of ours, `phiforge.model.promoted`.
+"""
+
+import contextlib
+import logging
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import httpx
+from prefect import get_client
+from prefect.automations import AutomationCore
+from prefect.blocks.abstract import NotificationBlock, NotificationError
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, LogFilter, LogFilterTaskRunId
+from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.sorting import LogSort
+from prefect.events import emit_event
+from prefect.events.actions import SendNotification
+from prefect.events.schemas.automations import EventTrigger, Posture
+from prefect.logging import get_logger
+
+from components.addresses import without_secrets
+from components.errors import StepError
+from flows.stages import TAIL
+
+if TYPE_CHECKING:
+    from apprise import Apprise
+
+ADDRESSES = "PHIFORGE_ALERTS"  # Apprise addresses, separated by blanks
+ADDRESSES_FILE = "PHIFORGE_ALERTS_FILE"  # or a file with one on each line
+PROMOTED = "phiforge.model.promoted"
+UNFINISHED = {  # of a stage whose run was killed
+    StateType.RUNNING,
+    StateType.CRASHED,
+    StateType.CANCELLING,
+    StateType.CANCELLED,
+    StateType.FAILED,
+}
+RUN_EVENTS = {f"prefect.flow-run.{state}" for state in ("Failed", "Crashed", "Late")}
+RUN_BODY = """\
+{{ flow_run.state.message or 'It has not started yet; it was due at ' ~ flow_run.expected_start_time ~ '.' }}
+
+{{ flow_run|ui_url }}"""
+TEMPLATES = {  # name of an automation: its events, subject and body
+    "Alert: failed, crashed and late runs": (
+        RUN_EVENTS,
+        "Phiforge: {{ flow.name }} {{ flow_run.name }} {{ flow_run.state.name | lower }}",
+        RUN_BODY,
+    ),
+    "Alert: promoted models": (
+        {PROMOTED},
+        "Phiforge: {{ event.resource.name }} promoted",
+        "{{ event.payload.text }}\n\n{{ event.payload.page or flow_run|ui_url }}",
+    ),
+}
+
+
+class AlertAddresses(NotificationBlock):
+    """The addresses of PHIFORGE_ALERTS, or of the file that PHIFORGE_ALERTS_FILE names."""
+
+    _block_type_name = "Phiforge alerts"
+    _block_type_slug = "phiforge-alerts"
+
+    async def notify(self, body: str, subject: str | None = None) -> None:
+        """Send to all addresses.
+
+        Raises:
+            NotificationError: one of them did not take it; says how many there are and not which, since it may be a secret.
+        """
+        try:
+            found = addresses(os.environ)
+        except StepError as error:
+            raise NotificationError(str(error)) from None
+        if not found:
+            return
+        text = without_secrets(await with_stages(body))
+        if not await _client(found).async_notify(title=subject or "", body=text):
+            raise NotificationError(f"at least one of the {len(found)} addresses of {ADDRESSES} did not take the alert")
+
+
+async def with_stages(body: str) -> str:
+    """The text of an alert with the stages that its run left unfinished and their last lines, where it does not name them.
+
+    The state of a failed run names them; that of a killed one says only what killed it.
+    """
+    said, gap, page = body.rpartition("\n\n")
+    run = re.search(r"/flow-run/([0-9a-f-]{36})$", page)
+    if not run or not os.environ.get("PREFECT_API_URL"):
+        return body
+    of_this_run = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(run[1])]))
+    with contextlib.suppress(httpx.HTTPError):  # an alert without them is better than none
+        async with get_client() as client:
+            tasks = await client.read_task_runs(flow_run_filter=of_this_run)
+            left = [task for task in tasks if task.state.type in UNFINISHED and task.name not in said]
+            if left:
+                wanted = LogFilter(task_run_id=LogFilterTaskRunId(any_=[task.id for task in left]))
+                logs = await client.read_logs(wanted, limit=TAIL, sort=LogSort.TIMESTAMP_DESC)
+                names = ", ".join(task.name for task in left)
+                said = "\n".join([said, f"unfinished: {names}", *(log.message for log in reversed(logs))])
+    return f"{said}{gap}{page}"
+
+
+def addresses(environment: Mapping[str, str]) -> list[str]:
+    """Where alerts go, as addresses of Apprise such as `jsons://host/path` or
+    `mailtos://user:password@host.example?to=me@host.example`.
+
+    Raises:
+        StepError: the file cannot be read or others can read it, or an address is not one that Apprise knows.
+    """
+    found, where = environment.get(ADDRESSES, "").split(), ADDRESSES
+    if file := environment.get(ADDRESSES_FILE):
+        where = f"{ADDRESSES_FILE} {file}"
+        try:
+            if Path(file).stat().st_mode & 0o077:
+                raise StepError(f"{where}: others may read it; expected a file for you alone; run: chmod 600 {file}")
+            lines = Path(file).read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise StepError(f"{where}: cannot be read ({error}); write one address on each line") from None
+        found += [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    for number, address in enumerate(found, 1):
+        if not len(_client([address])):
+            raise StepError(
+                f"{where}: address {number} of {len(found)} is not one of Apprise; expected one such as jsons://host/path "
+                "or mailtos://host.example?to=me@host.example; correct it"
+            )
+    return found
+
+
+def _client(found: list[str]) -> "Apprise":
+    """What sends to these addresses. A text stays text: an e-mail shows its lines as they are."""
+    from apprise import Apprise, AppriseAsset
+
+    logging.getLogger("apprise").setLevel(logging.CRITICAL)  # what it says quotes parts of addresses
+    client = Apprise(asset=AppriseAsset(app_id="Phiforge", app_desc="Phiforge", app_url="", body_format="text"))
+    client.add(found)
+    return client
+
+
+def register(client: SyncPrefectClient) -> None:
+    """Create or renew the block and the automations. One that a person has switched off stays off.
+
+    Raises:
+        StepError: the addresses are refused.
+    """
+    if not addresses(os.environ):
+        return
+    block = AlertAddresses().save("alerts", overwrite=True)
+    for name, (events, subject, body) in TEMPLATES.items():
+        automation = AutomationCore(
+            name=name,
+            trigger=EventTrigger(
+                expect=events, for_each={"prefect.resource.id"}, posture=Posture.Reactive, threshold=1
+            ),
+            actions=[SendNotification(block_document_id=block, subject=subject, body=body)],
+        )
+        if found := client.read_automations_by_name(name):
+            client.update_automation(found[0].id, automation.model_copy(update={"enabled": found[0].enabled}))
+        else:
+            client.create_automation(automation)
+
+
+def promoted(model: str, version: str, text: str, page: str = "") -> None:
+    """Tell Prefect, and so whoever gets alerts, that a version of a model was promoted. Never fails.
+
+    Args:
+        model: name in the model registry.
+        text: the decision with its figures, in words.
+        page: address to open; empty for the page of the run that promoted it.
+    """
+    resource = {
+        "prefect.resource.id": f"phiforge.model.{model}",
+        "prefect.resource.name": f"{model} version {version}",
+        "phiforge.version": version,
+    }
+    try:
+        emit_event(PROMOTED, resource, payload={"text": without_secrets(text), "page": page})
+    except Exception as error:  # noqa: BLE001 - an alert is not worth a run
+        get_logger("phiforge.alerts").warning("the promotion was not announced: %s", type(error).__name__)
