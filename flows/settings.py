@@ -5,12 +5,14 @@ no tool reports anything to anyone. Whatever is already set in the environment w
 are a matter of variables. Import this module before Prefect: Prefect reads its settings when it is imported.
 """
 
+import math
 import os
 import sys
 from pathlib import Path
 
 import components  # noqa: F401 - sets the opt-outs of telemetry in this process and so in its children
 from components.addresses import is_web
+from components.errors import StepError
 from components.files import STATE, private_directory
 from components.revision import LOCATION
 from components.tracking import given_uri
@@ -19,6 +21,7 @@ from flows.access import client_variables, given_auth
 HOME = "PHIFORGE_HOME"  # the project's folder, for processes that start elsewhere (a worker's flow runs)
 CONCURRENT = "PHIFORGE_CONCURRENT_STAGES"
 KEEP = "PHIFORGE_KEEP_WORKSPACES"
+WATCH = "PHIFORGE_WATCH_MINUTES"  # between two looks at the sources for changed text
 FOLDER = "workspaces"  # checkouts of runs with parameters of their own
 MAIN = "main-tree"  # the lock of runs that work in the main folder
 
@@ -143,3 +146,19 @@ def concurrent_stages() -> int:
 def kept_workspaces() -> int:
     """How many workspaces are kept; the least recently used go."""
     return max(1, int(os.environ.get(KEEP, "10")))
+
+
+def watch_minutes() -> float:
+    """Minutes between two looks at the sources for changed text; 0 means that nothing looks.
+
+    Raises:
+        StepError: it is not a number of 0 or more.
+    """
+    given = os.environ.get(WATCH) or "0"
+    try:
+        minutes = float(given)
+    except ValueError:
+        minutes = -1
+    if not 0 <= minutes < math.inf:
+        raise StepError(f"{WATCH}: {given!r} was given; expected minutes between two checks, such as 10, or 0 for none")
+    return minutes

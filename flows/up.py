@@ -38,12 +38,12 @@ HOST = "127.0.0.1"
 HEALTHY_S = 180  # a first start migrates two databases
 RESTARTS, RESTARTS_S = 5, 600  # a service that ends more often than this stops the platform
 GENTLE_S = {"worker": 20, "prefect": 15}  # the server writes the last states of runs from a queue in memory
-STOP_ORDER = ("panel", "worker", "mlflow", "prefect")
+STOP_ORDER = ("watch", "panel", "worker", "mlflow", "prefect")
 
 
 @dataclass
 class Service:
-    """A process of the platform: how it starts, where it says that it is healthy, and where people find it."""
+    """A process of the platform: how it starts, where it says that it is healthy if it does, and where people find it."""
 
     name: str
     command: list[str]
@@ -174,7 +174,7 @@ class Platform:
 
         def healthy() -> bool:
             self._check()
-            return answers(service.health)
+            return not service.health or answers(service.health)
 
         if not processes.wait_until(healthy, HEALTHY_S, pause=0.2):
             raise StepError(f"{name} did not become healthy within {HEALTHY_S} s; {self._last_words(name)}")
@@ -215,7 +215,7 @@ class Platform:
 
 
 def services(root: Path, ports: Mapping[str, int], api: str, auth: str, worker_limit: int) -> list[Service]:
-    """The services of a project; the panel only where it is installed."""
+    """The services of a project; the panel only where it is installed, the watch only where it is asked for."""
     at = {name: f"http://{HOST}:{port}" for name, port in ports.items()}
     shared = client_variables(auth) | {"PREFECT_API_URL": api, settings.HOME: str(root), "PYTHONPATH": _code()}
     worker_port = free_port()
@@ -260,6 +260,8 @@ def services(root: Path, ports: Mapping[str, int], api: str, auth: str, worker_l
                 shared | {"PHIFORGE_MLFLOW_PAGES": at["mlflow"]},
             )
         )
+    if settings.watch_minutes():
+        found.append(Service("watch", processes.guarded("flows.watch"), health="", environment=shared))
     return found
 
 
@@ -289,10 +291,10 @@ def main(argv: list[str] | None = None) -> int:
     ports = {"prefect": arguments.prefect_port, "mlflow": arguments.mlflow_port, "panel": arguments.panel_port}
     if not (root / "ui" / "app.py").is_file():
         del ports["panel"]
-    platform = Platform(root, ports, arguments.worker_limit)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: platform.asked_to_stop.set())
     try:
+        platform = Platform(root, ports, arguments.worker_limit)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: platform.asked_to_stop.set())
         platform.take_ports()
     except StepError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)

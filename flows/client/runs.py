@@ -104,12 +104,19 @@ class Runs:
         flow: str = PIPELINE.flow,
         text: str = "",
         size: str = "",
+        key: str | None = None,
     ) -> FlowRun:
-        """Start a flow's deployment; the parameters must have passed `components.params.check_params`."""
+        """Start a flow's deployment; the parameters must have passed `components.params.check_params`.
+
+        Args:
+            key: names this launch; a second one of the same name starts nothing and gives the first one's run.
+        """
         deployment = self._deployment(flow)
         with self._client() as client:
             run = client.create_flow_run_from_deployment(
-                deployment.id, parameters=launch_parameters(overrides, profile, text, size)
+                deployment.id,
+                parameters=launch_parameters(overrides, profile, text, size),
+                idempotency_key=key,
             )
         return _flow_run(run, flow)
 
