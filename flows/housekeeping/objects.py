@@ -43,6 +43,8 @@ def entries(home: Path) -> Iterator[Entry]:
         workspace = place.parent == Path(home).resolve() / FOLDER
         key = f"workspace:{place.name}" if workspace else f"checkout:{place}"
         yield Entry("checkouts", str(place), key, needs=_named_in(place), pinned=not workspace)
+    for place in temporary(home):
+        yield Entry("checkouts", str(place), f"checkout:{place}", needs=_named_in(place), pinned=True)
     yield Entry("commits", "all", "commits", needs=_named_in_history(home, kept), pinned=True)
     for kind, folder in stores(home):
         yield from _objects(kind, folder)
@@ -65,6 +67,11 @@ def checkouts(home: Path) -> list[Path]:
     return [place for place in places if (place / ".dvc").is_dir()]
 
 
+def temporary(home: Path) -> list[Path]:
+    """Clones in which `dvc queue` and `dvc exp run --temp` work."""
+    return [path.parent for path in (Path(home) / ".dvc" / "tmp" / "exps").glob("*/*/.dvc") if path.is_dir()]
+
+
 @contextmanager
 def nothing_is_saved(home: Path) -> Iterator[None]:
     """Let no run save a result, make a workspace or start a record in MLflow during the block.
@@ -75,7 +82,7 @@ def nothing_is_saved(home: Path) -> Iterator[None]:
     with ExitStack() as held:
         for name in ("mlflow", "git"):
             held.enter_context(exclusive(lock_file(home, name)))
-        for place in checkouts(home):
+        for place in [*checkouts(home), *temporary(home)]:
             repo = held.enter_context(repository(place))
             held.enter_context(repo.lock)
         yield

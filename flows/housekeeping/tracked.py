@@ -23,6 +23,7 @@ from flows.settings import mlflow_uri
 
 PARENT = "mlflow.parentRunId"
 OPEN = ("RUNNING", "SCHEDULED")
+FLOW_RUN_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass
@@ -137,6 +138,7 @@ class TrackedRuns(Tracking):
         workspaces = {value for found in tags for value in found["workspace"]} | {version.tags.get("workspace", "")}
         needs = {f"mlflow:{name}" for name in names} | {f"experiment:run-{key}" for key in workspaces}
         needs |= {f"source:{ref}" for ref in re.findall(r"refs/phiforge/[0-9a-f]+", text)}
+        needs |= {f"prefect:{flow_run}" for flow_run in FLOW_RUN_ID.findall(text)}
         name = f"{version.name}/{version.version}"
         return Entry("versions", name, f"version:{name}", needs=frozenset(needs) | hashes_in(text), pinned=True)
 

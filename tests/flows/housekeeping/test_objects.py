@@ -122,6 +122,18 @@ def test_a_workspace_keeps_its_results_and_its_experiment(project, toy):
     assert going(keep=0) == {"workspaces", "experiments", "checkouts", "cache"}
 
 
+def test_what_an_experiment_in_a_temporary_clone_names_stays(project, toy):
+    """Of `dvc exp run --temp` and `dvc queue`."""
+    place, wanted = project / ".dvc" / "tmp" / "exps" / "standalone" / "tmp1", store(project, "wanted")
+    place.parent.mkdir(parents=True)
+    toy.git(project, "clone", "--quiet", str(project), str(place))
+    (place / "dvc.lock").write_text(lock(wanted))
+    sweep(project)
+    assert left(project) == {wanted}
+    with objects.nothing_is_saved(project):
+        pass
+
+
 def test_a_reference_that_vanishes_while_it_is_read_is_no_matter(project, toy, monkeypatch):
     """As DVC's own, which it makes for a moment while it saves an experiment."""
     wanted, real = store(project, "wanted"), objects.git

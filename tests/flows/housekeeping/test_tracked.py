@@ -13,6 +13,7 @@ from flows.housekeeping.plan import DAY, removable
 from flows.housekeeping.tracked import TrackedRuns
 
 OUTPUT = "a" * 32
+FLOW_RUN = "0196f7a2-0000-7000-8000-0123456789ab"
 
 
 class Recorder:
@@ -94,13 +95,14 @@ def test_what_a_registered_version_came_from_stays(recorder):
     )
     evaluated, _ = recorder.run(400, **{"dvc.report": "b" * 32 + ".dir"})
     lost, _ = recorder.run(300)
-    recorder.register(model, evaluation=evaluated)
+    recorder.register(model, evaluation=evaluated, decision=f'{{"flow_run": "{FLOW_RUN}"}}')
     assert recorder.tidy() == [lost]
     needs = {need for entry in TrackedRuns(recorder.home).entries() if entry.kind == "versions" for need in entry.needs}
     assert needs >= {
         f"mlflow:{trained}",
         f"mlflow:{evaluated}",
         "experiment:run-0123456789ab",
+        f"prefect:{FLOW_RUN}",
         "source:refs/phiforge/abc",
         f"object:{OUTPUT}",
         f"object:{'b' * 32}.dir",
