@@ -6,6 +6,7 @@ The macros of both are few and fixed, so that no formatter has to be installed. 
 # ruff: noqa: RUF001 - the table of special characters has those that look alike
 import re
 import shlex
+import unicodedata
 from typing import Any
 
 from components.ingestion.parsing import Refusal
@@ -41,8 +42,11 @@ SPECIAL = {
     "em": "—", "en": "–", "hy": "-", "bu": "•", "lq": "“", "rq": "”", "oq": "‘", "cq": "’", "aq": "'", "dq": '"', "co": "©",
     "rg": "®", "tm": "™", "ga": "`", "ha": "^", "ti": "~", "rs": "\\", "mu": "×", "->": "→", "<-": "←", ">=": "≥", "<=": "≤",
     "!=": "≠", "+-": "±", "de": "°", "lB": "[", "rB": "]", "lC": "{", "rC": "}", "at": "@", "sh": "#", "Do": "$", "Eu": "€",
-    "ss": "ß", ":a": "ä", ":o": "ö", ":u": "ü", "'e": "é", "`e": "è", "'a": "á", "`a": "à", "L\"": "“", "R\"": "”", "C'": "'",
+    "ss": "ß", "AE": "Æ", "ae": "æ", "OE": "Œ", "oe": "œ", "/O": "Ø", "/o": "ø", "/L": "Ł", "/l": "ł", "oA": "Å", "oa": "å",
+    "vS": "Š", "vs": "š", "vZ": "Ž", "vz": "ž", "-D": "Ð", "Sd": "ð", "TP": "Þ", "Tp": "þ", "Fo": "«", "Fc": "»", "r!": "¡",
+    "r?": "¿", "L\"": "“", "R\"": "”", "C'": "'",
 }  # fmt: skip
+ACCENTS = {":": "\u0308", "'": "\u0301", "`": "\u0300", "^": "\u0302", "~": "\u0303", ",": "\u0327"}  # before a letter
 SINGLE = {"-": "-", "e": "\\", "\\": "\\", "'": "'", "`": "`", " ": " ", "~": " ", "0": " ", ".": ".", "t": "\t"}
 _ESCAPE = re.compile(
     r"""\\(?:f(?:\[[^\]\n]*\]|\(..|.)|s[-+]?\d{1,2}|[hvwDLlZbN]'[^'\n]*'|[nkgm](?:\[[^\]\n]*\]|\(..|.)"""
@@ -230,8 +234,14 @@ def _char(escape: re.Match[str]) -> str:
     if name:
         code = name.removeprefix("u")
         is_code = name[0] == "u" and re.fullmatch("[0-9A-F]{4,5}", code)
-        return chr(int(code, 16)) if is_code else SPECIAL.get(name, "")
+        return chr(int(code, 16)) if is_code else SPECIAL.get(name) or _accented(name)
     return SINGLE.get(escape["one"] or "", "")
+
+
+def _accented(name: str) -> str:
+    """The letter that groff_char(7) writes as an accent and a letter, such as `:U`; or an empty string."""
+    letter = unicodedata.normalize("NFC", name[1:] + ACCENTS.get(name[0], ""))
+    return letter if name[0] in ACCENTS and len(name) == 2 and len(letter) == 1 else ""
 
 
 def _skip(following: Any, end: str) -> None:

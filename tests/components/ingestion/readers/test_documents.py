@@ -209,3 +209,17 @@ def test_a_format_is_known_by_the_name(name: str, module: str) -> None:
 @pytest.mark.parametrize("name", ["a.7z", "a.3gp", "a.zip.gz", "a.parquet.gz", "a.png", "LICENSE", "a.arc", "a.lz4"])
 def test_other_names_have_no_reader(name: str) -> None:
     assert format_of(name) is None
+
+
+@pytest.mark.parametrize(
+    ("escaped", "letters"),
+    [
+        (r"\(:UBERSICHT, Gr\(:o\(sse", "ÜBERSICHT, Größe"),
+        (r"\(^etre fran\(,cais, d\('ej\(`a, \[oe]uvre", "être français, déjà, œuvre"),
+        (r"a\(~no, r\(oam, \[/o]l, \[Fo]x\[Fc], \(:1x \(zzx", "año, råm, øl, «x», x x"),
+    ],
+)
+def test_letters_of_a_manual_page_that_are_written_by_name(escaped: str, letters: str, read: Callable) -> None:
+    page = f".TH A 1\n.SH NAME\na \\- {escaped}\n"
+    ((document,), _) = read("a.1", page.encode())
+    assert f"a - {letters}\n" in document.text
