@@ -234,7 +234,10 @@ def take(params: Params) -> dict[str, Any]:
 def nothing_to_read(sources: str, unread: Unread) -> str:
     """The sentence for sources without a file that a reader takes."""
     held = "; ".join(unread.lines()) or "nothing"
-    return f"ingestion.sources: no readable file in {sources}, which hold {held}; expected {EXPECTED}; name other text in ingestion.sources"
+    return (
+        f"ingestion.sources: no readable file in {sources} (found: {held}); expected {EXPECTED}; rename text with another ending "
+        "to .txt, or name other text in ingestion.sources"
+    )
 
 
 def _listing(source: Source, files: list[SourceFile], hashes: KnownHashes) -> list[list[str]]:
