@@ -80,7 +80,7 @@ def failure(said: str) -> str:
     """Whether a run was refused before any work, listing files apart, or failed in it; and the last error that it named."""
     errors = re.findall(r"^error: (.*)$", said, re.MULTILINE)
     worked = re.search(r"^(?!inventory)\S+: (done|restored|failed) \(", said, re.MULTILINE)
-    return f"{'failed' if worked else 'refused'}: {errors[-1] if errors else said.strip()[-200:]}"
+    return f"{'failed' if worked or not errors else 'refused'}: {errors[-1] if errors else said.strip()[-200:]}"
 
 
 def figures(board: Row) -> Row:

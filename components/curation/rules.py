@@ -57,7 +57,7 @@ def checks(text: str, kind: str, params: CurationParams) -> Iterator[Check]:
     yield Check("min_alpha_fraction", alpha, minimum, True, f"{alpha:.0%} of the non-blank characters are letters")
     if kind != "code":
         repeated = duplicate_line_fraction(lines)
-        detail = f"{repeated:.0%} of the lines repeat earlier ones"
+        detail = f"{repeated:.0%} of the text stands in lines that repeat earlier ones"
         yield Check("max_duplicate_line_fraction", repeated, params.max_duplicate_line_fraction, False, detail)
 
 
@@ -68,6 +68,9 @@ def alpha_fraction(text: str) -> float:
 
 
 def duplicate_line_fraction(lines: list[str]) -> float:
-    """Share of the non-empty lines that repeat an earlier one, 0 to 1."""
+    """Share of the characters that stand in lines which repeat an earlier one, 0 to 1.
+
+    Not of the lines: the closing brackets of examples are many lines of a technical text, and little of it.
+    """
     solid = [line for line in map(str.strip, lines) if line]
-    return 1 - len(set(solid)) / len(solid) if solid else 0.0
+    return 1 - sum(map(len, set(solid))) / sum(map(len, solid)) if solid else 0.0

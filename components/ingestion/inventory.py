@@ -239,8 +239,8 @@ def nothing_to_read(sources: str, unread: Unread) -> str:
     """The sentence for sources without a file that a reader takes."""
     held = "; ".join(unread.lines()) or "nothing"
     return (
-        f"ingestion.sources: no readable file in {sources}, which hold {held}; expected {EXPECTED}; "
-        "rename what is plain text so that it ends in .txt, or name other text in ingestion.sources"
+        f"ingestion.sources: no readable file in {sources} (found: {held}); expected {EXPECTED}; rename text with another ending "
+        "to .txt, or name other text in ingestion.sources"
     )
 
 

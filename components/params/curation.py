@@ -65,7 +65,7 @@ class CurationParams(Section):
     min_alpha_fraction_code: Fraction = Field(0.4, description="Letters among non-blank characters, at least (code)")
     max_line_chars: int = Field(400, ge=80, description="A longer line is data, not text")
     max_duplicate_line_fraction: Fraction = Field(
-        0.3, description="Gopher: share of lines that repeat earlier ones, at most"
+        0.3, description="Share of a text's characters in lines that repeat earlier ones, at most (prose)"
     )
     language: LanguageParams = LanguageParams()
     web: WebRulesParams = WebRulesParams()

@@ -12,6 +12,7 @@ REASONS = {  # rules of curation in plain words; another is called by its name
     "educational_value": "of little educational value",
     "exact_duplicate": "equal to another",
     "language": "in another language",
+    "max_duplicate_line_fraction": "repeating themselves",
     "min_alpha_fraction": "mostly signs and figures",
     "min_chars": "too short",
     "max_chars": "too long",

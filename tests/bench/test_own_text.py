@@ -7,6 +7,7 @@ def test_a_run_that_ends_before_any_work_was_refused() -> None:
     said = "Starting\ninventory: failed (3.9 s)\nerror: stage inventory\nerror: no readable file; name other text\nmake: ***"
     assert failure(said) == "refused: no readable file; name other text"
     assert failure("error: --text: there is no folder 'x'\n") == "refused: --text: there is no folder 'x'"
+    assert failure("Setting up .venv\nmake: *** Error 1").startswith("failed: Setting up")
     assert failure("inventory: done (3.0 s)\ncurate: failed (9.0 s)\nerror: too few\n") == "failed: too few"
 
 

@@ -16,7 +16,7 @@ import pytest
 from components.ingestion.python_library import library_files
 from tests.e2e.project import call, environment, make_project
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 
 SMALL = {
     "small.tokens": 30_000,
@@ -59,7 +59,7 @@ def odd_rows(folder: Path) -> int:
         for node in ast.walk(ast.parse(path.read_bytes())):
             if isinstance(node, ast.ClassDef | ast.FunctionDef) and len(text := ast.get_docstring(node) or "") > 300:
                 stories.append({"_id": {"n": len(stories)}, "headline": node.name, "story": text, "tags": ["python"]})
-        if len(stories) > 400:
+        if len(stories) > 200:
             break
     (folder / "export.ndjson").write_text("".join(json.dumps(row) + "\n" for row in stories), encoding="utf-8")
     return len(stories)
@@ -77,8 +77,8 @@ def run(root: Path, tmp_path: Path, text: Path) -> tuple[str, dict[str, Any], Pa
 def check_result(board: dict[str, Any], documents: int) -> None:
     """Nearly all was kept, the corpus has most of the training tokens, and the models learned something of it."""
     text = board["text"]
-    assert text["documents"]["read"] == documents
-    assert text["documents"]["kept"] >= 0.9 * documents
+    assert text["documents"]["read"] >= documents  # long ones are cut
+    assert text["documents"]["kept"] >= 0.9 * text["documents"]["read"]
     assert text["training"]["by_kind"]["prose"] >= 0.5 * text["training"]["tokens"]
     bits = {cost["by"]: cost["bits_per_byte"] for cost in text["held_out"]["costs"]}
     assert bits["large"] < bits["nothing known"]
@@ -101,7 +101,7 @@ def test_german_pages_become_a_german_model_that_answers(root: Path, tmp_path: P
     pages = german(text)
     said, board, project = run(root, tmp_path, text)
     check_result(board, pages)
-    assert f"{pages} documents" in said
+    assert f"{pages} files" in said
     (curation,) = (project / "workspaces").glob("*/reports/curate.json")
     assert json.loads(curation.read_text())["languages"]["kept"] == ["de"]
     assert chat(project, "Im Garten sucht").strip()

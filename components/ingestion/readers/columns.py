@@ -62,6 +62,10 @@ class Columns:
         by_name = {name.lower(): name for name in self.lengths}
         return next((by_name[name] for name in USUAL if name in by_name), "")
 
+    def likeliest(self) -> str:
+        """The column with the most running text, empty if none has any."""
+        return next((name for name, _ in self.lengths.most_common(1)), "")
+
     def refusal(self, source: str, asked: str = "") -> str:
         """Why the rows are not read, what they hold, and how to name their text.
 
@@ -72,7 +76,7 @@ class Columns:
         named = [f"{shortened(name, 40)} ({kind})" for name, kind in list(self.types.items())[:NAMED]]
         more = f" and {len(self.types) - NAMED} more" if len(self.types) > NAMED else ""
         lacks = f"has no strings in {asked!r}, which text_column names" if asked else f"has no field {TEXT!r}"
-        likeliest = next((name for name, _ in self.lengths.most_common(1)), "")
+        likeliest = self.likeliest()
         remedy = (
             f"set text_column: {likeliest} for {source}, or the field that is its text"
             if likeliest

@@ -40,7 +40,8 @@ def row_documents(rows: Rows, file: SourceFile) -> Read:
     columns = Columns.of(row for _, row in sample if isinstance(row, dict))
     column = source.text_column or columns.text()
     if columns.types and column not in columns.types:
-        flag = f"--set 'ingestion.sources=[{{path: {json.dumps(source.path)}, text_column: NAME}}]'"
+        named = json.dumps(columns.likeliest() or "NAME")
+        flag = f"--set 'ingestion.sources=[{{path: {json.dumps(source.path)}, text_column: {named}}}]'"
         yield Quarantined(file.name, 0, columns.refusal(f"the source {source.path!r} ({flag})", source.text_column))
         return
     taken = {TAKEN: column} if column not in (TEXT, source.text_column) else {}

@@ -131,6 +131,11 @@ def test_a_changed_text_leads_back_to_its_raw_document(tmp_path: Path) -> None:
         ("0x00, " * 50, "code", "min_alpha_fraction"),
         ("word " * 100, "code", "max_line_chars"),
         ("the same line here\n" * 8, "prose", "max_duplicate_line_fraction"),
+        (
+            "".join(f"The option number {n} is read by step {n}:\n\nrun {{\n  {n}\n}}\n" for n in range(9)),
+            "prose",
+            None,
+        ),
         ("return value\n" * 10, "code", None),
         (GOOD, "prose", None),
     ],

@@ -178,7 +178,7 @@ def test_a_source_without_a_readable_file_is_said_with_what_it_holds(tmp_path: P
         (folder / name).write_bytes(b"x")
     held = {"image.png": "1 files that end in .png", ".git/a.txt": "1 hidden files and folders", "": "nothing"}[name]
     for look in (take, lambda given: ingested(tmp_path, given)):
-        with pytest.raises(StepError, match=rf"no readable file in '.*', which hold {held}.*; expected text \(txt"):
+        with pytest.raises(StepError, match=rf"no readable file in '.*' \(found: {held}.*\); expected text \(txt"):
             look(params(Source(path=str(folder))))
 
 

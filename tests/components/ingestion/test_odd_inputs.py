@@ -86,16 +86,16 @@ def links_only(root: Path) -> None:
 
 
 REFUSED = {
-    nothing: r"no readable file in '.*', which hold nothing; expected text \(txt, .*name other text in ingestion\.sources",
-    images_only: r"which hold 1 files that end in \.jpg, .* \(b\.JPG\); 1 files that end in \.png, .*; expected text",
-    hidden_only: r"which hold 1 hidden files and folders \(\.notes\.txt\); expected text",
-    environment_only: r"which hold 1 folders of a virtual environment \(venv\); expected text",
+    nothing: r"no readable file in '.*' \(found: nothing\); expected text \(txt, .*name other text in ingestion\.sources",
+    images_only: r"\(found: 1 files that end in \.jpg, .* \(b\.JPG\); 1 files that end in \.png, .*\); expected text",
+    hidden_only: r"\(found: 1 hidden files and folders \(\.notes\.txt\)\); expected text",
+    environment_only: r"\(found: 1 folders of a virtual environment \(venv\)\); expected text",
     one_sentence: r"24 bytes of text in '.*' are too little to train on; expected at least 10 kB \(validation\.min_megabytes\); add",
     blank: r"no document in '.*': 1 file looked at \(a\.txt: is empty\); expected text; correct these files, or name other",
     binary: r"no document in '.*': 1 file looked at \(a\.txt: .*\); expected text; correct these files, or name other",
     one_program: r"1 document in '.*'; expected at least 2, .* \(validation\.min_documents\); add files there, or name more",
-    tables_of_numbers: r"a\.csv: has no field 'text'; its fields: width .*--set 'ingestion\.sources=\[\{path: .*, text_column: NAME\}\]'",
-    without_ending: r"1 files that end in \.arc, .*; 1 files without an ending \(notes\); .*; rename what is plain text so that it ends in \.txt",
+    tables_of_numbers: r"a\.csv: has no field 'text'; its fields: width .*--set 'ingestion\.sources=\[\{path: .*, text_column: .width.\}\]'",
+    without_ending: r"1 files that end in \.arc, .*; 1 files without an ending \(notes\); .*; rename text with another ending to \.txt",
     links_only: r"away\.txt: is a link that leads out of .* follow_links: true .*; self: is a link that leads nowhere",
 }
 
@@ -209,7 +209,7 @@ def test_a_source_without_permission_is_refused(guarded: Path) -> None:
     assert "cannot be listed (Permission denied); permit it" in as_nobody(look, guarded / "unlisted")
     assert "cannot be listed (Permission denied); permit it" in as_nobody(look, guarded / "open")
     for place in (guarded / "closed", guarded / "closed" / "a.txt"):
-        assert "which hold 1 files that this user may not read (a.txt)" in as_nobody(look, place).refusal
+        assert "(found: 1 files that this user may not read (a.txt))" in as_nobody(look, place).refusal
     assert "does not exist" in as_nobody(look, guarded / "unlisted" / "a.txt")
 
 

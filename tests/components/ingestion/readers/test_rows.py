@@ -211,6 +211,7 @@ def test_a_doubt_names_the_fields_and_the_remedy(read: Callable, name: str, data
     assert not documents
     assert "has no field 'text'; its fields: question (string), answer (string); " in quarantined.reason
     assert "set text_column: answer for the source '" in quarantined.reason
+    assert 'text_column: "answer"}]' in quarantined.reason
     assert len(read(name, data, text_column="answer")[0]) >= 1
 
 
