@@ -18,8 +18,8 @@ from components.errors import StepError
 from components.files import read_json, sha256_file
 from components.params import Params
 from flows import processes
-from flows.locks import exclusive
-from flows.settings import lock_file, stage_environment
+from flows.settings import stage_environment, turns_folder
+from flows.turns import turn
 
 if TYPE_CHECKING:
     from flows.pipeline import PipelineRun
@@ -124,8 +124,9 @@ class Evidence:
             self.run.log(f"records of version {version.version} are not kept, and will be made again: {error}")
 
     def _score(self, module: str, **options: Any) -> None:
-        """Run a step that computes with a model, alone on the device that training and benchmarks use too."""
-        with exclusive(lock_file(self.run.home, "limit-device"), stopped=self.run.runner.stopped):
+        """Run a step that computes with a model, when it is its turn on the device that training and benchmarks use too."""
+        run, folder = self.run, turns_folder(self.run.home, "device")
+        with turn(folder, run.lineage.name, "promotion", run.log, run.runner.stopped):
             self._step(module, **options)
 
     def _step(self, module: str, **options: Any) -> None:
