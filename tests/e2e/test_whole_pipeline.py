@@ -201,18 +201,18 @@ def test_a_trial_run_competes_only_if_asked_and_with_the_champion_of_the_day(by_
     assert "anew" not in said, "the losses are kept too"
     assert registry(by_flow).decisions == [first, refusal]
 
-    call(by_flow, "flows.champion", "promote", "2", "--reason", "for its brevity")
-    assert registry(by_flow).champion == "2"
-    assert "a person replaced it (for its brevity)" in call(by_flow, "flows.run"), "no nightly run undoes that"
-    call(by_flow, "flows.champion", "rollback", "--reason", "enough of that")
-    assert registry(by_flow).champion == "1"
-
     said = call(by_flow, *trial, "--set", "synthesis.exam_examples=12", "--promote")
     other = registry(by_flow).decisions[-1]
     assert (other["version"], other["champion"]) == ("2", "1"), "the same weights are the same version"
     assert "scoring version 1 anew: it has no records of exam" in said
     assert other["accuracy"]["n"] > refusal["accuracy"]["n"], "both answered the new, longer exam"
     assert other["loss"] == refusal["loss"], "the held-out text is the same"
+
+    call(by_flow, "flows.champion", "promote", "2", "--reason", "for its brevity")
+    assert registry(by_flow).champion == "2"
+    assert "a person replaced it (for its brevity)" in call(by_flow, "flows.run"), "no nightly run undoes that"
+    call(by_flow, "flows.champion", "rollback", "--reason", "enough of that")
+    assert registry(by_flow).champion == "1"
     history = call(by_flow, "flows.champion")
     for words in ("by rule: there is no champion yet", "by hand: for its brevity", "became the champion again"):
         assert words in history
