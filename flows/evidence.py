@@ -18,8 +18,8 @@ from components.errors import StepError
 from components.files import read_json, sha256_file
 from components.params import Params
 from flows import processes
-from flows.locks import exclusive
-from flows.settings import lock_file, stage_environment
+from flows.settings import stage_environment, turns_folder
+from flows.turns import turn
 
 if TYPE_CHECKING:
     from flows.pipeline import PipelineRun
@@ -125,7 +125,8 @@ class Evidence:
 
     def _score(self, module: str, **options: Any) -> None:
         """Run a step that computes with a model, alone on the device that training and benchmarks use too."""
-        with exclusive(lock_file(self.run.home, "limit-device"), stopped=self.run.runner.stopped):
+        run, device = self.run, turns_folder(self.run.home, "device")
+        with turn(device, run.lineage.name, "promotion", lambda text: run.log(f"device: {text}"), run.runner.stopped):
             self._step(module, **options)
 
     def _step(self, module: str, **options: Any) -> None:
