@@ -124,9 +124,9 @@ class Evidence:
             self.run.log(f"records of version {version.version} are not kept, and will be made again: {error}")
 
     def _score(self, module: str, **options: Any) -> None:
-        """Run a step that computes with a model, when it is its turn on the device that training and benchmarks use too."""
-        run, folder = self.run, turns_folder(self.run.home, "device")
-        with turn(folder, run.lineage.name, "promotion", run.log, run.runner.stopped):
+        """Run a step that computes with a model, alone on the device that training and benchmarks use too."""
+        run, device = self.run, turns_folder(self.run.home, "device")
+        with turn(device, run.lineage.name, "promotion", lambda text: run.log(f"device: {text}"), run.runner.stopped):
             self._step(module, **options)
 
     def _step(self, module: str, **options: Any) -> None:

@@ -4,6 +4,7 @@ Prefect's server refuses wrong ones when a run is created (`check_at_creation`),
 again, since a run can be created in other ways. Both use the checks of `components.params`.
 """
 
+import copy
 import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -32,7 +33,7 @@ class Described:
     schema: Callable[[], dict[str, Any]]
 
     def __get_pydantic_json_schema__(self, *_: Any) -> dict[str, Any]:
-        return self.schema()
+        return copy.deepcopy(self.schema())  # pydantic writes the flow's defaults into it
 
 
 def _one_of(names: list[str]) -> dict[str, Any]:

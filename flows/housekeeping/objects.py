@@ -74,13 +74,17 @@ def temporary(home: Path) -> list[Path]:
 
 @contextmanager
 def nothing_is_saved(home: Path) -> Iterator[None]:
-    """Let no run save a result, make a workspace or start a record in MLflow during the block.
+    """Let no run save a result, make a workspace, start a record in MLflow or register a model during the block.
 
     DVC holds the lock of a checkout from before an object is put into the cache until dvc.lock names it, and gives it up
     while a stage computes. With the locks of all checkouts in hand, each object that a run relies on is named.
     """
     with ExitStack() as held:
-        for name in ("mlflow", "git"):
+        for name in (
+            "promotion",
+            "mlflow",
+            "git",
+        ):  # in the order in which a decision on the champion takes the first two
             held.enter_context(exclusive(lock_file(home, name)))
         for place in [*checkouts(home), *temporary(home)]:
             repo = held.enter_context(repository(place))

@@ -191,3 +191,10 @@ def test_text_and_size_come_to_overrides(project: Path) -> None:
         with pytest.raises(StepError, match=named) as refused:
             overrides(*asked)
         assert "hunter2" not in json.dumps(str(refused.value))
+
+
+def test_a_flow_leaves_the_schema_of_overrides_as_it_is() -> None:
+    from flows.pipeline import pipeline
+
+    assert pipeline.parameters.properties["overrides"]["default"] == {}
+    assert "default" not in overrides_schema()

@@ -8,9 +8,11 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from flows import settings
 from flows.locks import WaitStopped
 from flows.processes import wait_until
 from flows.turns import turn
@@ -101,6 +103,24 @@ def test_a_stopped_run_gives_its_ticket_up(tmp_path, runs):
         pytest.fail("it was not our turn")
     assert len(said) == 1
     assert len(list((tmp_path / "device").glob("*.ticket"))) == 1
+
+
+def test_scoring_for_a_promotion_takes_its_turn_on_the_device(tmp_path):
+    from flows.evidence import Evidence
+
+    stopped, said = threading.Event(), []
+
+    def tell(text: str) -> None:
+        said.append(text)
+        stopped.set()
+
+    runner, lineage = SimpleNamespace(stopped=stopped), SimpleNamespace(name="mine")
+    place = SimpleNamespace(root=tmp_path)
+    run = SimpleNamespace(home=tmp_path, place=place, runner=runner, lineage=lineage, log=tell)
+    device = settings.turns_folder(tmp_path, "device")
+    with turn(device, "other", "train_large", str, threading.Event()), pytest.raises(WaitStopped):
+        Evidence(run, None, None, tmp_path)._score("components.benchmarking")
+    assert "for stage train_large of run other" in said[0]
 
 
 def test_stages_of_one_process_take_turns_too(tmp_path):

@@ -17,6 +17,8 @@ from components.params import Limit
 from flows import workspace as workspaces
 from flows.housekeeping import objects
 from flows.housekeeping.plan import removable
+from flows.locks import is_free
+from flows.settings import lock_file
 
 ALL_GO = {kind: Limit(keep=0, days=0) for kind in ("workspaces", "experiments", "sources", "cache", "remote")}
 KEY = "0123456789ab"
@@ -131,7 +133,7 @@ def test_what_an_experiment_in_a_temporary_clone_names_stays(project, toy):
     sweep(project)
     assert left(project) == {wanted}
     with objects.nothing_is_saved(project):
-        pass
+        assert not is_free(lock_file(project, "promotion"))  # no model is registered meanwhile
 
 
 def test_a_reference_that_vanishes_while_it_is_read_is_no_matter(project, toy, monkeypatch):
