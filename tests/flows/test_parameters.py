@@ -91,7 +91,7 @@ def test_right_parameters_make_a_run_that_uses_them(up, prefect):
     state = up.finished(run)
     assert state["type"] == "COMPLETED", state
     lines = prefect.post("/logs/filter", json={"logs": {"flow_run_id": {"any_": [run]}}}).json()
-    assert any(line["message"].startswith("size 1M: widths 128 and 160") for line in lines)
+    assert any("size 1M: smaller model 128 wide" in line["message"] for line in lines)
     assert prefect.get(f"/flow_runs/{run}").json()["parameters"] == given
 
 
