@@ -62,6 +62,11 @@ class Cache:
         return False
 
 
+def dropped(path: str) -> str:
+    """What a run says of an output that lost an object."""
+    return f"{path}: DVC's cached copy was changed since it was made (failed its hash); dropped, and made anew"
+
+
 def cache_folder(root: Path) -> Path:
     """Where DVC keeps the objects of a project."""
     with repository(root) as repo:

@@ -37,7 +37,7 @@ from components.errors import StepError  # noqa: E402
 from components.params import PARAMS_FILE, load_params  # noqa: E402
 from components.progress import Pace, parse  # noqa: E402
 from flows import events, records, recovery  # noqa: E402
-from flows.cache import Cache  # noqa: E402
+from flows.cache import Cache, dropped  # noqa: E402
 from flows.definitions import DATA_ABLATION, GROWTH_STUDY, PIPELINE, Definition  # noqa: E402
 from flows.disk import Places, check_space  # noqa: E402
 from flows.graph import Stage, load_graph, lock_order, locked_outputs, settle_lock_order, show  # noqa: E402
@@ -361,7 +361,7 @@ def drop_spoilt(run: PipelineRun, outs: Mapping[str, str]) -> bool:
     """Have DVC's cache forget what it holds of these outputs if it was changed since it was made; says which."""
     spoilt = run.cache.drop_spoilt(outs)
     for path in spoilt:
-        run.log(f"{path}: DVC's cached copy was changed since it was made (failed its hash); dropped, and made anew")
+        run.log(dropped(path))
     return bool(spoilt)
 
 

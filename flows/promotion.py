@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from flows.pipeline import PipelineRun
+    from flows.workspace import Workspace
 
 CANDIDATE_MODEL = Path("models/large")  # what a run of the pipeline offers
 DECISION_FILE = Path("reports/promotion.json")
@@ -62,6 +63,19 @@ def settle(run: "PipelineRun", promote: bool | None) -> str:
     sentence = standing(name, state, weights)
     run.log(sentence)
     return sentence
+
+
+def is_settled(home: Path, place: "Workspace", promote: bool | None) -> bool:
+    """Whether `settle` would find nothing to do for a run that works in `place`: its model is the champion, or is registered
+    and need not be compared."""
+    checkpoint = place.root / CANDIDATE_MODEL
+    if not (checkpoint / "config.json").is_file():
+        return True
+    name = load_params(place.root / PARAMS_FILE).reporting.registered_model
+    state = Registry(mlflow_uri(home)).state(name)
+    version = state.version_of(weights_sha256(checkpoint))
+    asked = not place.key if promote is None else promote
+    return bool(version) and (version == state.champion or not asked)
 
 
 def _settled(run: "PipelineRun", book: "Book", params: Params, asked: bool) -> State:

@@ -24,6 +24,7 @@ from flows.parameters import resolve
 from flows.screen import Screen, closing_screen
 from flows.server import connect
 from flows.sizes import Asked
+from flows.unchanged import all_cached
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -40,10 +41,12 @@ def main(argv: list[str] | None = None) -> int:
         settings.configure(root)
         # Prefect reads its settings when it is imported. The terminal is ours; its logs still go to its server.
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-        server = connect(root)
         with screen, events.listen(screen.on_event):
-            state = _run(root, server, arguments.flow, overrides, arguments.profile, promotion)
-        failure = _failure(state)
+            definition = DEFINITIONS[arguments.flow]
+            if all_cached(root, definition, overrides, arguments.profile, arguments.promote):
+                failure = ""
+            else:
+                failure = _failure(_run(root, arguments.flow, overrides, arguments.profile, promotion))
     except KeyboardInterrupt:
         print("\nStopped. What had finished is kept; run again to go on from there.", file=sys.stderr)
         return 130
@@ -61,9 +64,8 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _run(
-    root: Path, server: Any, flow: str, overrides: dict[str, Any], profile: str | None, promotion: dict[str, bool]
-) -> Any:
+def _run(root: Path, flow: str, overrides: dict[str, Any], profile: str | None, promotion: dict[str, bool]) -> Any:
+    server = connect(root)
     from flows import recovery
     from flows.pipeline import FLOWS  # a second or two, in which the server starts
 

@@ -40,24 +40,40 @@ LINKS = "reflink,hardlink,copy"  # nobody edits outputs in a workspace, where co
 Say = Callable[[str], None]
 
 
+class Changes(NamedTuple):
+    """What a run changes of params.yaml: the values of its profile, and over them its overrides, by dotted keys."""
+
+    profile: Mapping[str, Any]
+    overrides: Mapping[str, Any]
+
+
+NO_CHANGES = Changes({}, {})
+
+
 @dataclass(frozen=True)
 class Workspace:
-    """Where a run works. `key` is empty for the main tree."""
+    """Where a run works.
+
+    Attributes:
+        root: the checkout.
+        key: empty for the main tree.
+        tree: the source tree of a workspace.
+        changes: what the run changes of its params.yaml.
+    """
 
     root: Path
     key: str = ""
+    tree: str = ""
+    changes: Changes = NO_CHANGES
+
+    def lock(self, home: Path) -> Path:
+        """The file whose lock a run holds while it works here."""
+        return lock_file(home, lock_of(self.key) if self.key else MAIN)
 
     @property
     def experiment(self) -> str:
         """The name under which `dvc exp show` lists the run."""
         return f"run-{self.key}"
-
-
-class Changes(NamedTuple):
-    """What a run changes of params.yaml: the values of its profile, and over them its overrides, by dotted keys."""
-
-    profile: dict[str, Any]
-    overrides: dict[str, Any]
 
 
 @contextmanager
@@ -76,23 +92,27 @@ def workspace(
     Raises:
         StepError: no git repository, git refuses, or files of the workspace were edited since an equal run made it.
     """
+    place = place_of(root, overrides, profile)
+    busy = f"an equal run works in workspace {place.key}" if place.key else "another run works in this folder"
+    with exclusive(place.lock(root), lambda: say(f"{busy}; waiting for it"), stopped):
+        if place.key:
+            _prepare(root, place, say)
+        yield place
+        os.utime(place.lock(root))
+
+
+def place_of(root: Path, overrides: Mapping[str, Any], profile: str | None) -> Workspace:
+    """Where a run with these parameters works; its folder may have yet to be made.
+
+    Raises:
+        StepError: no git repository, or git refuses.
+    """
     if not overrides and not profile:
-        with exclusive(lock_file(root, MAIN), lambda: say("another run works in this folder; waiting for it"), stopped):
-            yield Workspace(root)
-            os.utime(lock_file(root, MAIN))
-        return
+        return Workspace(root)
     tree = _committed_source(root)
     changes = Changes(read_profile(root, profile) if profile else {}, dict(overrides))
     key = workspace_key(tree, changes)
-    with exclusive(
-        lock_file(root, lock_of(key)),
-        lambda: say(f"an equal run works in workspace {key}; waiting for it"),
-        stopped,
-    ):
-        place = Workspace(root / FOLDER / key, key)
-        _prepare(root, place, tree, changes, say)
-        yield place
-        os.utime(lock_file(root, lock_of(key)))
+    return Workspace(root / FOLDER / key, key, tree, changes)
 
 
 def workspace_key(tree: str, changes: Changes) -> str:
@@ -170,7 +190,7 @@ def experiment_exists(root: Path, place: Workspace) -> bool:
     return place.experiment in git(root, "for-each-ref", "--format=%(refname:lstrip=-1)", "refs/exps").splitlines()
 
 
-def _prepare(root: Path, place: Workspace, tree: str, changes: Changes, say: Say) -> None:
+def _prepare(root: Path, place: Workspace, say: Say) -> None:
     with exclusive(lock_file(root, "git")):
         if place.root.is_dir() and "checkout" in _record(root, place.key):
             refuse_edits(root, place)
@@ -179,12 +199,17 @@ def _prepare(root: Path, place: Workspace, tree: str, changes: Changes, say: Say
             return
         _remove(root, place.root)  # of a run that was killed while making it
         git(root, "worktree", "add", "--no-checkout", "--detach", "--force", str(place.root), "HEAD")
-        git(place.root, "read-tree", "--reset", "-u", tree)
+        git(place.root, "read-tree", "--reset", "-u", place.tree)
     if missing := untracked_files(root):
         say(f"untracked files are not in workspace {place.key} (git add them if the run needs them): {listed(missing)}")
     _share_cache(root, place.root)
-    write_params(place.root / "params.yaml", changes.profile, changes.overrides)
-    record = {"tree": tree, **changes._asdict(), "checkout": source_tree(place.root), "created": time.time()}
+    write_params(place.root / "params.yaml", place.changes.profile, place.changes.overrides)
+    record = {
+        "tree": place.tree,
+        **place.changes._asdict(),
+        "checkout": source_tree(place.root),
+        "created": time.time(),
+    }
     with atomic_file(_record_file(root, place.key)) as partial:
         partial.write_text(json.dumps(record, indent=2, default=str), encoding="utf-8")
 

@@ -1,0 +1,80 @@
+"""A run that has nothing to do, told without Prefect: its server and client take longer to start than DVC takes to look.
+
+The flow would find the same: each stage is compared with dvc.lock, the stages that always look at the world run, and cached
+results are hashed where they may have been changed. Where anything is left to do, or to decide on a model, the flow does it.
+Where a Prefect server runs already, every run goes to it, so that it is listed there.
+"""
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flows import events, records
+from flows.cache import Cache, dropped
+from flows.definitions import PIPELINE, Definition
+from flows.graph import Stage, load_graph, lock_path, locked_outputs
+from flows.locks import is_free
+from flows.promotion import is_settled
+from flows.server import running_server
+from flows.settings import stage_environment
+from flows.stages import StageFailed, StageRunner
+from flows.workspace import Workspace, experiment_exists, place_of, refuse_edits, workspace
+
+
+def all_cached(
+    root: Path, definition: Definition, overrides: Mapping[str, Any], profile: str | None, promote: bool | None
+) -> bool:
+    """Whether a run of the definition would find every stage cached and nothing to decide; then its events are told.
+
+    Raises:
+        StepError: the repository is refused, or files of the workspace were edited.
+    """
+    if os.environ.get("PREFECT_API_URL") or running_server(root) or any(records.all_of(root)):
+        return False
+    place = place_of(root, overrides, profile)
+    if not (place.root / lock_path(definition.file)).is_file() or not is_free(place.lock(root)):
+        return False
+    with workspace(root, overrides, profile, lambda _: None) as place:
+        started = time.monotonic()
+        stages = load_graph(place.root, definition.file)
+        if not (_is_listed(root, place) and _are_current(root, place, stages)):
+            return False
+        if definition == PIPELINE and not is_settled(root, place, promote):
+            return False
+    events.emit("graph", text=str(place.root), names=tuple(stage.name for stage in stages))
+    for stage in stages:
+        seconds = time.monotonic() - started if stage.always_changed else 0.0
+        events.emit("cached", stage.name, seconds=seconds)
+    return True
+
+
+def _is_listed(root: Path, place: Workspace) -> bool:
+    """Whether a workspace's run is among DVC's experiments."""
+    if not place.key:
+        return True
+    refuse_edits(root, place)
+    return experiment_exists(root, place)
+
+
+def _are_current(root: Path, place: Workspace, stages: list[Stage]) -> bool:
+    cache, runner = Cache(root), StageRunner(place.root, stage_environment(root))
+    try:
+        return all(_is_current(runner, cache, stage) for stage in stages)
+    finally:
+        cache.close()
+
+
+def _is_current(runner: StageRunner, cache: Cache, stage: Stage) -> bool:
+    outs = locked_outputs(runner.root, stage.name, stage.file)
+    for path in (spoilt := cache.drop_spoilt(outs)):
+        events.emit("note", text=dropped(path))
+    if not outs or spoilt:
+        return False
+    if not stage.always_changed:
+        return runner.current(stage)
+    try:
+        return runner.run(stage, lambda _: None, {}).kind == "cached"
+    except StageFailed:
+        return False  # the flow runs it again, and says what is wrong
