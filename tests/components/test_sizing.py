@@ -6,7 +6,17 @@ from hypothesis import strategies as st
 
 from components.errors import StepError
 from components.params import Params, check_params, set_dotted
-from components.params.sizing import BYTES_PER_TOKEN, CORE_FLOPS, EPOCHS, OWN_SHARE, SECONDS, WIDTHS, Sizing, plan
+from components.params.sizing import (
+    BYTES_PER_TOKEN,
+    CORE_FLOPS,
+    DECAY_PER_PASS,
+    EPOCHS,
+    OWN_SHARE,
+    SECONDS,
+    WIDTHS,
+    Sizing,
+    plan,
+)
 
 
 def params_of(sizing: Sizing) -> Params:
@@ -67,7 +77,7 @@ def test_a_megabyte_on_two_cores_has_the_default_pair() -> None:
 def test_weight_decay_rises_with_the_passes_over_the_text(text_bytes: int, cores: int, size: str) -> None:
     params = params_of(plan(text_bytes, cores, size))
     passes = OWN_SHARE * params.small.tokens / (text_bytes / BYTES_PER_TOKEN)
-    assert params.training.weight_decay == pytest.approx(min(1.0, max(0.1, 0.1 * passes)), rel=0.01)
+    assert params.training.weight_decay == pytest.approx(min(1.0, max(0.1, DECAY_PER_PASS * passes)), rel=0.01)
 
 
 def test_exercises_grow_with_the_text_up_to_the_default() -> None:
