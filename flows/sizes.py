@@ -7,11 +7,13 @@ where the run names its text (`--set ingestion.sources=...`), and else where `--
 import glob
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from components.confined import leads_out
 from components.errors import StepError
 from components.params import PARAMS_FILE, Params, flatten, load_params
 from components.params.sizing import plan
@@ -70,18 +72,19 @@ def cores() -> int:
 def sources_of(text: str, start: Path) -> list[dict[str, str]]:
     """The sources that `--text` names: folders, files, patterns such as notes/*.md, and addresses.
 
-    Several are separated by commas or blanks; a path that is there is taken whole, whatever its name holds.
+    Several are separated by commas or blanks; a path that is there is taken whole, whatever its name holds. A path may be
+    a link to anywhere; what a pattern finds must lie in the pattern's folder, since whoever filled it may have put links there.
 
     Args:
         start: folder at which relative paths start.
 
     Raises:
-        StepError: a path or a pattern leads to nothing, or is not UTF-8.
+        StepError: a path or a pattern leads to nothing, a pattern to a link that leads out, or the text is not UTF-8.
     """
     if any("\ud800" <= char <= "\udfff" for char in text):  # how Python keeps bytes that are not UTF-8
         raise StepError(f"text: the path {text!a} is not UTF-8; rename it, or name the folder above it")
 
-    def place(path: str) -> Path:
+    def place(path: str | Path) -> Path:
         return start / os.path.expanduser(path)
 
     def is_there(path: str) -> bool:
@@ -92,12 +95,41 @@ def sources_of(text: str, start: Path) -> list[dict[str, str]]:
         if "://" in word:
             paths.append(word)
             continue
-        pattern = os.path.expanduser(word)
-        found = [word] if is_there(word) else sorted(glob.glob(pattern, root_dir=start, recursive=True))
+        found = [place(word)] if is_there(word) else _matching(Path(word), place)
         if not found:
             raise StepError(f"text: there is no file or folder {word!r} in {start}; correct the path")
-        paths += [str(place(path).resolve()) for path in found]
+        paths += [str(path.resolve()) for path in found]
     return [{"path": path} for path in dict.fromkeys(paths)]
+
+
+def _matching(pattern: Path, place: Callable[[Path], Path]) -> list[Path]:
+    """What a pattern finds in the folder before its first wildcard, hidden files aside. `**` follows no links, which may lead
+    in a circle.
+
+    Args:
+        place: where a path lies.
+
+    Raises:
+        StepError: it finds a link that leads out of that folder.
+    """
+    plain = list(takewhile(lambda part: not glob.has_magic(part), pattern.parts))
+    folder, wanted = place(Path(*plain)), pattern.parts[len(plain) :]
+    try:
+        found = sorted(folder.glob(str(Path(*wanted)))) if wanted else []
+    except (OSError, ValueError):  # a name that is too long, or `**` within one
+        return []
+    found = [path for path in found if not any(_is_hidden(part, wanted) for part in path.relative_to(folder).parts)]
+    for path in found:
+        if leads_out(path, folder):
+            raise StepError(
+                f"text: {str(path)!r} is a link that leads out of {folder}; expected text in that folder; name what the link "
+                "leads to if you trust it, or remove the link"
+            )
+    return found
+
+
+def _is_hidden(name: str, wanted: Sequence[str]) -> bool:
+    return name.startswith(".") and not any(part.startswith(".") for part in wanted)
 
 
 def _overlap(key: str, other: str) -> bool:

@@ -69,11 +69,11 @@ def test_text_is_named_as_people_name_it(tmp_path: Path, monkeypatch: pytest.Mon
     assert paths("my notes") == ["my notes"]
     assert paths("a b") == paths("a,b") == paths("a, b,a") == ["a", "b"]
     assert paths("~/a") == ["a"]
-    assert paths("a/*.md") == ["a/one.md", "a/two.md"]
+    assert paths("a/*.md") == paths("~/a/*.md") == paths("**/*.md") == ["a/one.md", "a/two.md"]
     assert paths("https://example.org/x.txt a") == ["https://example.org/x.txt", "a"]
     with pytest.raises(StepError, match="there is no file or folder 'c'"):
         sources_of("a c", tmp_path)
-    for nothing in ("", ", ", "x" * 5000, "~nobody/x", "\0"):
+    for nothing in ("", ", ", "x" * 5000, "~nobody/x", "\0", "*\0", "*" * 5000, "a/x**", "*/nothing"):
         with pytest.raises(StepError, match="there is no file or folder"):
             sources_of(nothing, tmp_path)
 
@@ -84,3 +84,32 @@ def test_a_path_may_hold_any_character_but_broken_ones(tmp_path: Path) -> None:
     assert sources_of(str(folder), tmp_path) == [{"path": str(folder)}]
     with pytest.raises(StepError, match=r"the path 'a\\udcff' is not UTF-8; rename it, or name the folder above it"):
         sources_of("a\udcff", tmp_path)
+
+
+def test_a_pattern_takes_no_hidden_files(tmp_path: Path) -> None:
+    for name in ("notes/.git/a.txt", "notes/.b.txt", "notes/c.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert sources_of("notes/**/*.txt", tmp_path) == [{"path": f"{tmp_path}/notes/c.txt"}]
+    assert sources_of("notes/.*.txt", tmp_path) == [{"path": f"{tmp_path}/notes/.b.txt"}]
+
+
+@pytest.mark.parametrize("pattern", ["notes/*", "notes/*.txt", "notes/**/*.txt", "*/b.txt"])
+def test_a_link_among_what_a_pattern_finds_leads_nowhere_else(tmp_path: Path, pattern: str) -> None:
+    """Whoever filled the folder cannot have the user's other files read; a link that the user names may lead anywhere."""
+    (tmp_path / "private.key").touch()
+    home = tmp_path / "home"
+    (home / "notes").mkdir(parents=True)
+    (home / "notes" / "a.txt").touch()
+    (home / "notes" / "b.txt").symlink_to(tmp_path / "private.key")
+    with pytest.raises(StepError, match="b.txt' is a link that leads out of .*; name what the link leads to"):
+        sources_of(pattern, home)
+    assert sources_of("notes/b.txt", home) == [{"path": str(tmp_path / "private.key")}]
+
+
+def test_links_in_a_circle_end(tmp_path: Path) -> None:
+    """Two links to their own folder give 2 ** 40 paths to one who follows them."""
+    (tmp_path / "a.txt").touch()
+    for name in ("b", "c"):
+        (tmp_path / name).symlink_to(".")
+    assert sources_of("**/*.txt", tmp_path) == [{"path": f"{tmp_path}/a.txt"}]
