@@ -12,7 +12,8 @@ from flows.housekeeping.plan import Entry
 from flows.locks import if_free, is_free
 from flows.settings import FOLDER, last_used, lock_file, lock_of, state_folder, workspace_folders
 
-# By folder of `.phiforge`: the entries in it that runs made. Whatever else lies there is a person's own.
+# What runs made in `workspaces`, and by folder of `.phiforge`. Whatever else lies there is a person's own.
+WORKSPACE = re.compile(r"[0-9a-f]{12}")
 MADE = {
     "training": re.compile(r"[0-9a-f]{20}(-\d+)?"),
     "study": re.compile(r"[0-9a-f]{16}"),
@@ -26,6 +27,8 @@ LOCK = "lock"  # in a folder that a process may hold: the lock's file
 def entries(home: Path) -> Iterator[Entry]:
     """The workspaces, and what `.phiforge` keeps of interrupted and repeated work."""
     for folder in workspace_folders(home):
+        if folder.is_symlink() or not WORKSPACE.fullmatch(folder.name):
+            continue
         lock = lock_file(home, lock_of(folder.name))
         used = lock.exists() and not is_free(lock)
         yield Entry(

@@ -60,6 +60,18 @@ def test_a_workspace_that_was_used_since_it_was_listed_stays(project):
     assert len(list((project / "workspaces").iterdir())) == 1
 
 
+def test_folders_that_a_person_put_among_the_workspaces_stay(project, toy, tmp_path):
+    """A checkout by hand, and a link to one: the first call makes their locks, from which on they would grow old."""
+    toy.git(project, "worktree", "add", "--quiet", "--detach", "workspaces/mine")
+    toy.git(project, "worktree", "add", "--quiet", "--detach", str(tmp_path / "elsewhere"))
+    work = [project / "workspaces" / "mine" / "work.txt", tmp_path / "elsewhere" / "work.txt"]
+    for file in work:
+        file.write_text("not committed")
+    (project / "workspaces" / "0123456789ab").symlink_to(tmp_path / "elsewhere")
+    assert [tidy(project, {"workspaces": Limit(keep=0, days=0)}) for _ in range(2)] == [[], []]
+    assert all(file.exists() for file in work)
+
+
 STALE = [
     f"training/{'a' * 20}/step-00000001/state.json",
     f"study/{'a' * 16}/model.safetensors",
