@@ -112,7 +112,7 @@ def listed(paths: tuple[str, ...] | list[str]) -> str:
 
 
 def git(root: Path, *arguments: str, **variables: str) -> str:
-    """Run git in a folder and return what it printed, stripped.
+    """Run git in a folder and return what it printed, without the end of its last line.
 
     Args:
         variables: what to set in git's environment.
@@ -129,7 +129,7 @@ def git(root: Path, *arguments: str, **variables: str) -> str:
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise StepError(f"git {arguments[0]} failed in {root}: {(done.stderr or done.stdout).strip()}")
-    return done.stdout.strip()
+    return done.stdout.rstrip("\n")
 
 
 def identity(root: Path) -> dict[str, str]:

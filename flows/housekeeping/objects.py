@@ -142,25 +142,28 @@ def _objects(kind: str, folder: Path) -> Iterator[Entry]:
 
 def _named_at(home: Path, commit: str) -> frozenset[str]:
     """What a commit's own files name, whatever stood there before."""
-    return _named_in_blobs(home, git(home, "ls-tree", "-r", "--full-tree", commit))
+    return _named_in_blobs(home, git(home, "ls-tree", "-r", "-z", "--full-tree", commit).split("\0"))
 
 
 def _named_in_history(home: Path, tips: list[str]) -> frozenset[str]:
     """What any commit names that is reachable from these."""
-    return _named_in_blobs(home, git(home, "rev-list", "--objects", "--full-history", *tips, "--", *NAMING))
+    listed = git(home, "rev-list", "--objects", "--full-history", *tips, "--", *NAMING)
+    return _named_in_blobs(home, listed.split("\n"))
 
 
 def _named_in(place: Path) -> frozenset[str]:
     """What a checkout names: in its files, and in what is staged."""
-    files = git(place, "ls-files", "--cached", "--others", "--exclude-standard", "--", *NAMING).splitlines()
+    # Ended by NUL: git quotes a name that holds a quotation mark otherwise, and the file would not be found.
+    files = git(place, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *NAMING).split("\0")
     files += [lock_path(definition.file) for definition in DEFINITIONS.values()]
     texts = [(place / name).read_text(encoding="utf-8") for name in set(files) if (place / name).is_file()]
-    return hashes_in("\n".join(texts)) | _named_in_blobs(place, git(place, "ls-files", "--stage", "--", *NAMING))
+    staged = git(place, "ls-files", "-z", "--stage", "--", *NAMING).split("\0")
+    return hashes_in("\n".join(texts)) | _named_in_blobs(place, staged)
 
 
-def _named_in_blobs(root: Path, listing: str) -> frozenset[str]:
-    """What those files of a listing of git's (an object and its path a line) name that are a dvc.lock or a .dvc file."""
-    named = (line for line in listing.splitlines() if line.endswith((".dvc", "dvc.lock")))
+def _named_in_blobs(root: Path, listing: list[str]) -> frozenset[str]:
+    """What those files of a listing of git's (each an object and its path) name that are a dvc.lock or a .dvc file."""
+    named = (line for line in listing if line.endswith((".dvc", "dvc.lock")))
     oids = sorted({OID.search(line)[0] for line in named})
     found: frozenset[str] = frozenset()
     for start in range(0, len(oids), AT_ONCE):

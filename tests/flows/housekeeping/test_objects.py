@@ -93,6 +93,24 @@ def test_what_git_and_the_checkouts_name_stays(project, toy):
     assert unnamed not in left(project)
 
 
+@pytest.mark.parametrize("state", ["untracked", "staged", "committed"])
+def test_what_a_file_with_an_odd_name_names_stays(project, toy, state):
+    """Git quotes some of these names in what it prints, and others break Python's lines."""
+    names = ['letters "old".dvc', "a\\b.dvc", "c\td.dvc", "Bücher.dvc", " e\u2028f.dvc", "g\x85h.dvc"]
+    wanted = {name: store(project, name) for name in names}
+    for name, md5 in wanted.items():
+        (project / name).write_text(f"outs:\n- md5: {md5}\n  path: data\n")
+    if state != "untracked":
+        toy.git(project, "add", "--all", ":(glob)*.dvc")
+    if state == "staged":  # only there
+        for name in names:
+            (project / name).unlink()
+    if state == "committed":
+        toy.git(project, "commit", "--quiet", "--message", "data")
+    sweep(project)
+    assert left(project) == set(wanted.values())
+
+
 def test_an_experiment_keeps_its_results_and_loses_them_when_it_goes(project, toy):
     of_run, of_person = store(project, "of a run"), store(project, "of a person")
     head = toy.git(project, "rev-parse", "HEAD").strip()
