@@ -6,6 +6,7 @@ from pathlib import Path
 
 from components.errors import StepError
 from components.params import PARAMS_FILE, load_params
+from components.terminal import printable_text
 from flows import settings
 from flows.client.registry import Registry
 from flows.promotion import describe, promote_by_hand, roll_back, standing
@@ -18,9 +19,9 @@ def main(argv: list[str] | None = None) -> int:
     settings.configure(root)
     try:
         name = load_params(root / PARAMS_FILE).reporting.registered_model
-        print(_done(arguments, root, name))
+        print(printable_text(_done(arguments, root, name)))  # reasons are tags of MLflow, which others may write
     except StepError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable_text(str(error))}", file=sys.stderr)
         return 1
     return 0
 

@@ -18,6 +18,7 @@ from typing import Any
 from components.errors import StepError
 from components.params import parse_overrides
 from components.params.sizing import WIDTHS
+from components.terminal import printable_text
 from flows import events, settings
 from flows.definitions import DEFINITIONS, PIPELINE
 from flows.parameters import resolve
@@ -51,14 +52,14 @@ def main(argv: list[str] | None = None) -> int:
         print("\nStopped. What had finished is kept; run again to go on from there.", file=sys.stderr)
         return 130
     except StepError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable_text(str(error))}", file=sys.stderr)
         return 1
     finally:
         # What is left is Prefect sending its last logs; a signal then needs no words.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     if failure:
-        print(f"error: {failure}", file=sys.stderr)
+        print(f"error: {printable_text(failure)}", file=sys.stderr)
         return 1
     closing_screen(root, DEFINITIONS[arguments.flow], screen, time.monotonic() - started)
     return 0

@@ -19,7 +19,7 @@ from rich.text import Text
 from components.addresses import without_secrets
 from components.params import PARAMS_FILE, load_params
 from components.progress import Pace, parse
-from components.terminal import printable
+from components.terminal import printable, printable_text
 from components.tracking import weights_sha256
 from flows.client.registry import Registry
 from flows.definitions import PIPELINE, Definition
@@ -90,7 +90,7 @@ class Screen:
         if self._live is None:
             self._print(event)
         elif event.kind == "note":
-            self._live.console.print(Text(event.text, style="yellow" if "untracked" in event.text else "dim"))
+            self._live.console.print(Text(printable_text(event.text), style="yellow" if "untracked" in event.text else "dim"))
 
     def _note(self, event: Event) -> None:
         if event.kind == "graph":
@@ -125,7 +125,7 @@ class Screen:
         elif event.kind == "line" and event.text.startswith("> "):
             plain["line"] = f"{event.stage}: started"
         if text := plain.get(event.kind):
-            self.console.print(Text(text), soft_wrap=True)
+            self.console.print(Text(printable_text(text)), soft_wrap=True)
 
     def _table(self) -> Any:
         table = Table.grid(padding=(0, 2))
@@ -187,7 +187,7 @@ def closing_screen(root: Path, definition: Definition, screen: Screen, seconds: 
         console.print(table)
     if definition == PIPELINE and (sentence := registry_sentence(screen.place)):
         console.print()
-        console.print(Text(f"{sentence[0].upper()}{sentence[1:]}."))
+        console.print(Text(printable_text(f"{sentence[0].upper()}{sentence[1:]}.")))
     console.print()
     for what, how in next_steps(root, screen.place / definition.page):
         console.print(Text(f"{what:<22}{how}"), soft_wrap=True)

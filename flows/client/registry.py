@@ -4,17 +4,17 @@ A decision is a tag of the versions that it is about, `decision.<time>`, with al
 `champion` alone says which version is the champion.
 """
 
-import json
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from components.errors import StepError
-from components.files import atomic_directory
+from components.errors import StepError, short
+from components.files import atomic_directory, parse_json
 from components.tracking import WEIGHTS
 from flows.client.tracking import Tracking
 from flows.settings import state_folder
@@ -23,7 +23,7 @@ REGISTRY = "models:/"
 CHAMPION, CANDIDATE = "champion", "candidate"  # aliases
 MOST_VERSIONS = 10_000  # that MLflow gives at once
 DECISION = "decision."  # begins the tags that hold decisions; the time follows, in an order that sorts
-
+RECORDED = {"by": str, "action": str, "promoted": bool, "reason": str, "version": str, "champion": str}  # beside `at`
 
 ROWS = (  # of MLflow's own tables: a deleted version leaves its row
     "SELECT version, key, value FROM model_versions LEFT JOIN model_version_tags USING (name, version) "
@@ -45,13 +45,36 @@ class State:
         A decision has `at` (UTC), `by` (rule or hand), `action` (promote or rollback), `promoted`, `reason`, `version`,
         `champion` (what was the champion; empty for none), and where the rule decided `loss`, `accuracy`, `checks`, `rule`
         and `flow_run`.
+
+        Raises:
+            StepError: a tag that is called a decision holds something else; whoever may write to MLflow may set one.
         """
-        found = {key: value for tags in self.tags.values() for key, value in tags.items() if key.startswith(DECISION)}
-        return [json.loads(found[key]) for key in sorted(found)]
+        found = {
+            key: (version, value)
+            for version, tags in self.tags.items()
+            for key, value in tags.items()
+            if key.startswith(DECISION)
+        }
+        return [_decision(key, *found[key]) for key in sorted(found)]
 
     def version_of(self, weights: str) -> str:
         """The first version of the checkpoint whose weights have this hash, or an empty string."""
         return min((number for number, tags in self.tags.items() if tags.get(WEIGHTS) == weights), key=int, default="")
+
+
+def _decision(key: str, version: str, value: str) -> dict[str, Any]:
+    try:
+        found = parse_json(value)
+        datetime.fromisoformat(found["at"])
+        is_decision = all(isinstance(found[name], kind) for name, kind in RECORDED.items())
+    except (ValueError, TypeError, KeyError):
+        is_decision = False
+    if not is_decision:
+        raise StepError(
+            f"MLflow, version {version}, tag {key}: {short(value)} was given; expected a decision as JSON, as a run records it; "
+            "remove the tag on MLflow's page of the version"
+        )
+    return found
 
 
 def _read(path: Path, name: str) -> State:

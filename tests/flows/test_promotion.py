@@ -16,11 +16,12 @@ import pytest
 from components import tracking
 from components.errors import StepError
 from components.tracking import WEIGHTS, MlflowTracker, weights_sha256
-from flows import champion, promotion, run
-from flows.client.registry import Registry
+from flows import champion, events, promotion, run
+from flows.client.registry import Registry, State
+from flows.definitions import PIPELINE
 from flows.lineage import Lineage
 from flows.promotion import BY_RULE, PROMOTE, Book, deciding, new_decision, promote_by_hand, roll_back, standing
-from flows.screen import registry_sentence
+from flows.screen import Screen, closing_screen, registry_sentence
 
 NAME = "house"
 REPOSITORY = Path(__file__).parents[2]
@@ -203,6 +204,30 @@ def test_the_command_shows_the_history_and_changes_the_champion(book: Book, caps
     assert lines[3].startswith("champion: version 1 of house (hand, ")
     with pytest.raises(SystemExit):
         champion.main(["rollback"])
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "no JSON", "[" * 100_000, "[]", "1", "{}", json.dumps(by_rule("1", "") | {"at": "today"}),
+     json.dumps(by_rule("1", "") | {"promoted": "yes"}), json.dumps(by_rule("1", "") | {"reason": ["better"]})],
+    ids=lambda value: value[:30],
+)  # fmt: skip
+def test_a_tag_that_is_no_decision_is_named(value: str) -> None:
+    """Whoever may write to MLflow may set any tag; each run that promotes reads all of them."""
+    state = State("1", {"1": {"decision.1": value}})
+    with pytest.raises(StepError, match="MLflow, version 1, tag decision.1: .* was given; expected a decision"):
+        standing(NAME, state)
+
+
+def test_a_reason_steers_no_terminal(home: Path, book: Book, capsys: Any) -> None:
+    make_checkpoint(home / "models/large", b"weights")
+    book.apply(by_rule("1", "", reason="\x1b]0;title\x07\x1b[2Jbetter"))
+    assert champion.main([]) == 0
+    closing_screen(home, PIPELINE, target := Screen(), 1.0)
+    target.on_event(events.Event("note", text=standing(NAME, book.state(NAME))))
+    said = capsys.readouterr().out
+    assert said.count(r"\x1b]0;title\x07\x1b[2Jbetter") == 4
+    assert "\x1b" not in said
 
 
 def test_without_a_registry_there_is_no_champion_and_nothing_is_made(home: Path) -> None:
