@@ -104,7 +104,7 @@ def check_at_creation() -> None:
     from prefect.server.models import deployments as models
     from prefect.utilities.schema_tools.validation import ValidationError
 
-    validate = api.validate
+    validate, create = api.validate, models.create_deployment
 
     def validate_in_our_words(parameters: dict[str, Any], schema: dict[str, Any], **options: Any) -> Any:
         try:
@@ -113,23 +113,28 @@ def check_at_creation() -> None:
             raise ValidationError(str(error)) from None
         return validate(parameters, schema, **options)
 
+    def refuse_stored(parameters: dict[str, Any], schema: dict[str, Any], what: str) -> None:
+        try:
+            validate_in_our_words(parameters, schema, raise_on_error=True, ignore_required=True)
+        except ValidationError as error:
+            raise HTTPException(409, f"Error storing {what}: {error}") from None
+
+    async def check_and_create(*, session: Any, deployment: Any) -> Any:
+        if deployment.parameters and deployment.enforce_parameter_schema:
+            refuse_stored(deployment.parameters, deployment.parameter_openapi_schema or {}, "deployment")
+        return await create(session=session, deployment=deployment)
+
     def with_check(store: Callable[..., Any]) -> Callable[..., Any]:
         async def check_and_store(*, session: Any, deployment_id: Any, **given: Any) -> Any:
             deployment = await models.read_deployment(session=session, deployment_id=deployment_id)
             for schedule in given.get("schedules", [given.get("schedule")]):
                 if schedule.parameters and deployment and deployment.enforce_parameter_schema:
-                    try:
-                        validate_in_our_words(
-                            deployment.parameters | schedule.parameters,
-                            deployment.parameter_openapi_schema,
-                            raise_on_error=True,
-                        )
-                    except ValidationError as error:
-                        raise HTTPException(409, f"Error storing schedule: {error}") from None
+                    parameters = deployment.parameters | schedule.parameters
+                    refuse_stored(parameters, deployment.parameter_openapi_schema, "schedule")
             return await store(session=session, deployment_id=deployment_id, **given)
 
         return check_and_store
 
-    api.validate = validate_in_our_words
+    api.validate, models.create_deployment = validate_in_our_words, check_and_create
     models.create_deployment_schedules = with_check(models.create_deployment_schedules)
     models.update_deployment_schedule = with_check(models.update_deployment_schedule)

@@ -111,9 +111,12 @@ def test_prefects_command_says_what_is_wrong(up, running):
 @pytest.mark.slow
 def test_a_secret_in_parameters_is_stored_nowhere(up, prefect):
     """A refused one; it could not be taken out of the server's database again."""
-    path = f"/deployments/{up.deployment()}/create_flow_run"
+    path, given = f"/deployments/{up.deployment()}", ("name", "flow_id", "parameter_openapi_schema")
+    again = {name: value for name, value in prefect.get(path).json().items() if name in given}
     for parameters in ({"text": SECRET}, {"overrides": {"ingestion.sources": [{"path": SECRET}]}}):
-        assert prefect.post(path, json={"parameters": parameters}).status_code == 409
+        assert prefect.post(f"{path}/create_flow_run", json={"parameters": parameters}).status_code == 409
+        deployed = prefect.post("/deployments/", json=again | {"parameters": parameters})  # as `prefect deploy` does
+        assert (deployed.status_code, "hunter2" in deployed.text) == (409, False)
     for file in up.root.rglob("*"):
         with suppress(FileNotFoundError):  # a database's journal that has just been removed
             assert not file.is_file() or b"hunter2" not in file.read_bytes(), file
