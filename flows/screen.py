@@ -90,7 +90,9 @@ class Screen:
         if self._live is None:
             self._print(event)
         elif event.kind == "note":
-            self._live.console.print(Text(printable_text(event.text), style="yellow" if "untracked" in event.text else "dim"))
+            self._live.console.print(
+                Text(printable_text(event.text), style="yellow" if "untracked" in event.text else "dim")
+            )
 
     def _note(self, event: Event) -> None:
         if event.kind == "graph":

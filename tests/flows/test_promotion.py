@@ -215,7 +215,7 @@ def test_the_command_shows_the_history_and_changes_the_champion(book: Book, caps
 def test_a_tag_that_is_no_decision_is_named(value: str) -> None:
     """Whoever may write to MLflow may set any tag; each run that promotes reads all of them."""
     state = State("1", {"1": {"decision.1": value}})
-    with pytest.raises(StepError, match="MLflow, version 1, tag decision.1: .* was given; expected a decision"):
+    with pytest.raises(StepError, match=r"MLflow, version 1, tag decision\.1: .* was given; expected a decision"):
         standing(NAME, state)
 
 
