@@ -106,9 +106,9 @@ def untracked_files(root: Path, **variables: str) -> list[str]:
 
 
 def listed(paths: tuple[str, ...] | list[str]) -> str:
-    """The first paths of a list, and how many more there are."""
+    """The first paths of a list, and how many more there are; bytes that are not UTF-8 are escaped, as text must hold it."""
     more = f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
-    return ", ".join(paths[:SHOWN]) + more
+    return os.fsencode(", ".join(paths[:SHOWN])).decode("utf-8", "backslashreplace") + more
 
 
 def git(root: Path, *arguments: str, **variables: str) -> str:
@@ -126,7 +126,8 @@ def git(root: Path, *arguments: str, **variables: str) -> str:
     environment |= {"GIT_OPTIONAL_LOCKS": "0"} | variables  # without locks that other git commands could run into
     # Hooks are for people's commits; DVC's own post-checkout hook would fill each new workspace with data.
     command = ["git", "-c", "core.hooksPath=/dev/null", "-c", "core.quotePath=false", *arguments]
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    text = {"encoding": "utf-8", "errors": "surrogateescape"}  # as Python keeps the names of files that are not UTF-8
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, check=False, **text)
     if done.returncode != 0:
         raise StepError(f"git {arguments[0]} failed in {root}: {(done.stderr or done.stdout).strip()}")
     return done.stdout.rstrip("\n")

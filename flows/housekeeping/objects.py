@@ -118,7 +118,7 @@ def stale_stage_runs(home: Path, going: list[Entry]) -> list[tuple[str, Path]]:
     there = {entry.key for kind, folder in stores(home) for entry in _objects(kind, folder)}
     for kind, folder in stores(home):
         for path in (folder / "runs").glob("*/*/*"):
-            outs = hashes_in(path.read_text(encoding="utf-8").partition("\nouts:")[2])  # DVC writes them last
+            outs = hashes_in(_text(path).partition("\nouts:")[2])  # DVC writes them last
             if not outs <= there - lost:
                 found.append((kind, path))
     return found
@@ -129,13 +129,18 @@ def hashes_in(text: str) -> frozenset[str]:
     return frozenset(f"object:{found}" for found in HASH.findall(text))
 
 
+def _text(path: Path) -> str:
+    """A file's text. Of one that is something else, such as a picture called x.dvc, the hashes in it count as well."""
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
 def _objects(kind: str, folder: Path) -> Iterator[Entry]:
     base = folder / "files" / "md5"
     for path in base.glob("*/*"):
         name = path.relative_to(base).as_posix()
         if OBJECT.fullmatch(name):
             with suppress(FileNotFoundError):  # DVC has just dropped it
-                members = hashes_in(path.read_text(encoding="utf-8")) if path.suffix == ".dir" else frozenset()
+                members = hashes_in(_text(path)) if path.suffix == ".dir" else frozenset()
                 key = f"object:{name.replace('/', '')}"
                 yield Entry(kind, str(path), key, path.stat().st_mtime, members)
 
@@ -156,7 +161,7 @@ def _named_in(place: Path) -> frozenset[str]:
     # Ended by NUL: git quotes a name that holds a quotation mark otherwise, and the file would not be found.
     files = git(place, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *NAMING).split("\0")
     files += [lock_path(definition.file) for definition in DEFINITIONS.values()]
-    texts = [(place / name).read_text(encoding="utf-8") for name in set(files) if (place / name).is_file()]
+    texts = [_text(place / name) for name in set(files) if (place / name).is_file()]
     staged = git(place, "ls-files", "-z", "--stage", "--", *NAMING).split("\0")
     return hashes_in("\n".join(texts)) | _named_in_blobs(place, staged)
 

@@ -59,6 +59,12 @@ def test_a_lock_file_is_no_source_and_untracked_files_are_named(checkout: Path) 
     assert revision.description == "HEAD plus untracked helper.py"
 
 
+def test_names_that_are_not_utf8_are_escaped(checkout: Path) -> None:
+    (checkout / "texte-\udce4.txt").touch()
+    (checkout / "bücher.txt").touch()
+    assert read_revision(checkout).description == "HEAD plus untracked bücher.txt, texte-\\xe4.txt"
+
+
 def test_the_tree_is_read_while_another_git_command_holds_the_index(checkout: Path) -> None:
     change(checkout)
     free = source_tree(checkout)

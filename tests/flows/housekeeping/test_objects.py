@@ -96,10 +96,13 @@ def test_what_git_and_the_checkouts_name_stays(project, toy):
 @pytest.mark.parametrize("state", ["untracked", "staged", "committed"])
 def test_what_a_file_with_an_odd_name_names_stays(project, toy, state):
     """Git quotes some of these names in what it prints, and others break Python's lines."""
-    names = ['letters "old".dvc', "a\\b.dvc", "c\td.dvc", "Bücher.dvc", " e\u2028f.dvc", "g\x85h.dvc"]
-    wanted = {name: store(project, name) for name in names}
+    names = ['letters "old".dvc', "a\\b.dvc", "c\td.dvc", "Bücher.dvc", " e\u2028f.dvc", "g\x85h.dvc", "i\udcff.dvc"]
+    wanted = {name: store(project, ascii(name)) for name in names}
     for name, md5 in wanted.items():
-        (project / name).write_text(f"outs:\n- md5: {md5}\n  path: data\n")
+        (project / name).write_bytes(f"\xff outs:\n- md5: {md5}\n  path: data\n".encode("latin-1"))
+    spoilt = project / ".dvc" / "cache" / "files" / "md5" / "ab" / f"{'c' * 30}.dir"
+    spoilt.parent.mkdir(exist_ok=True)
+    spoilt.write_bytes(b"\xff")
     if state != "untracked":
         toy.git(project, "add", "--all", ":(glob)*.dvc")
     if state == "staged":  # only there
