@@ -3,6 +3,7 @@
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
@@ -22,6 +23,13 @@ HEADED = 32_000  # characters of a longer text in which headings are looked for
 STRETCHES = 20  # of one text, whose languages are looked at
 
 
+class Interruptible(BufferedReader):
+    """Runs Python at each read. A library in C that unpacks a file on and on would else never let a signal's handler run."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        return super().read(size)
+
+
 @dataclass(frozen=True)
 class Watched(SourceFile):
     """A file that knows how far it has been read."""
@@ -29,7 +37,7 @@ class Watched(SourceFile):
     opened: list[BinaryIO] = field(default_factory=list)
 
     def open_packed(self) -> BinaryIO:
-        stream = super().open_packed()
+        stream = Interruptible(super().open_packed())
         self.opened.append(stream)
         return stream
 

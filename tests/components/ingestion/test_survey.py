@@ -2,8 +2,10 @@
 
 import gzip
 import json
+import os
 import random
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -183,6 +185,20 @@ def test_a_file_that_takes_for_ever_is_left(tmp_path: Path, monkeypatch: pytest.
     assert found.looked_at == 1
     assert not found.is_exact
     assert {one.name: one.files for one in found.types} == {".txt": 1, ".pdf": 1}
+
+
+def test_a_huge_file_that_a_library_in_c_unpacks_ends_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames to be skipped, of which a sparse file holds any amount: nothing of Python's runs while they are read."""
+    monkeypatch.setattr(module, "SECONDS", 0.3)
+    size = 0xFFFF_FF00
+    with open(tmp_path / "a.txt.zst", "wb") as file:
+        for _ in range(32):
+            file.write(struct.pack("<II", 0x184D_2A50, size))
+            file.seek(size, os.SEEK_CUR)
+        file.truncate(file.tell())
+    started = time.monotonic()
+    survey(params(tmp_path))
+    assert time.monotonic() - started < 5
 
 
 def test_other_machines_are_named_and_not_asked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
