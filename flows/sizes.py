@@ -122,8 +122,8 @@ def _matching(pattern: Path, place: Callable[[Path], Path]) -> list[Path]:
     for path in found:
         if leads_out(path, folder):
             raise StepError(
-                f"text: {str(path)!r} is a link that leads out of {folder}; expected text in that folder; name what the link "
-                "leads to if you trust it, or remove the link"
+                f"text: {str(path)!r} is a link that leads out of {folder}; expected text in that folder; name the link "
+                "itself if you trust it, or remove it"
             )
     return found
 

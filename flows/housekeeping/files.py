@@ -43,7 +43,8 @@ def entries(home: Path) -> Iterator[Entry]:
         base = state_folder(home) / kind
         for path in [*base.glob("*"), *base.glob("*/*")]:
             name = path.relative_to(base).as_posix()
-            if pattern.fullmatch(name):
+            linked = any(one.is_symlink() for one in {path, path.parent} - {base})
+            if pattern.fullmatch(name) and not linked:
                 with suppress(FileNotFoundError):  # another process has removed it
                     yield Entry(kind, name, f"{kind}:{name}", _last_change(path), pinned=_is_held(path))
 

@@ -102,7 +102,7 @@ def test_a_link_among_what_a_pattern_finds_leads_nowhere_else(tmp_path: Path, pa
     (home / "notes").mkdir(parents=True)
     (home / "notes" / "a.txt").touch()
     (home / "notes" / "b.txt").symlink_to(tmp_path / "private.key")
-    with pytest.raises(StepError, match=r"b\.txt' is a link that leads out of .*; name what the link leads to"):
+    with pytest.raises(StepError, match=r"b\.txt' is a link that leads out of .*; name the link itself"):
         sources_of(pattern, home)
     assert sources_of("notes/b.txt", home) == [{"path": str(tmp_path / "private.key")}]
 

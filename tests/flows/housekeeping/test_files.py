@@ -112,6 +112,21 @@ def test_what_a_person_put_there_stays(project):
     assert all((project / ".phiforge" / name).exists() for name in FOREIGN)
 
 
+@pytest.mark.parametrize(
+    "name", [f"training/{'a' * 20}", f"curation/clean-{'a' * 20}", f"benchmarking/{'a' * 64}.jsonl"]
+)
+def test_what_a_link_leads_to_stays(project, tmp_path, name):
+    elsewhere, link = tmp_path / "elsewhere", project / ".phiforge" / name
+    elsewhere.mkdir()
+    (elsewhere / "file").touch()
+    for path in (elsewhere / "file", elsewhere):
+        os.utime(path, (OLD, OLD))
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(elsewhere)
+    assert tidy(project, LIMITS) == []
+    assert (elsewhere / "file").exists()
+
+
 def test_a_unit_of_older_text_goes_from_a_phase_in_use(project):
     old, used = (make(project, f"curation/score-{'1' * 20}/{unit}/whole.json") for unit in ("old", "used"))
     os.utime(used.parent)
