@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from components.addresses import without_secrets
+from components.errors import StepError
 from components.params import PARAMS_FILE, load_params
 from components.progress import Pace, parse
 from components.terminal import printable, printable_text
@@ -286,7 +287,10 @@ def registry_sentence(place: Path) -> str:
     if not (place / CANDIDATE_MODEL / "config.json").is_file():
         return ""
     name = load_params(place / PARAMS_FILE).reporting.registered_model
-    return standing(name, Registry().state(name), weights_sha256(place / CANDIDATE_MODEL))
+    try:
+        return standing(name, Registry().state(name), weights_sha256(place / CANDIDATE_MODEL))
+    except StepError as error:  # the results stand, whatever the registry says
+        return str(error)
 
 
 def _figure(value: Any, form: str) -> str:

@@ -219,6 +219,14 @@ def test_a_tag_that_is_no_decision_is_named(value: str) -> None:
         standing(NAME, state)
 
 
+def test_the_closing_screen_ends_whatever_the_registry_holds(home: Path, book: Book, capsys: Any) -> None:
+    make_checkpoint(home / "models/large", b"weights")
+    book.alias("champion", "1")
+    book.client.set_model_version_tag(NAME, "1", "decision.1", "no JSON")
+    closing_screen(home, PIPELINE, Screen(), 1.0)
+    assert "tag decision.1: 'no JSON' was given" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_reason_steers_no_terminal(home: Path, book: Book, capsys: Any) -> None:
     make_checkpoint(home / "models/large", b"weights")
     book.apply(by_rule("1", "", reason="\x1b]0;title\x07\x1b[2Jbetter"))
