@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from components.errors import StepError
-from flows.settings import mlflow_uri, places
+from flows.locks import is_free
+from flows.settings import lock_at, mlflow_uri, places
 
 USUAL = ("large", "small")  # what stands for "the model" where none is named
 NAMED = (*USUAL, "control")
@@ -41,8 +42,14 @@ def find_model(name: str, root: Path) -> Path:
 
 
 def _last(root: Path) -> Path | None:
-    """The model of the last run that made one."""
-    found = [place / "models" / name for place in places(root) for name in USUAL]
+    """The model of the last run that made one; of a run that is still under way only where there is no other."""
+
+    def is_busy(place: Path) -> bool:
+        lock = lock_at(root, place)
+        return lock.exists() and not is_free(lock)
+
+    finished_first = sorted(places(root), key=is_busy)
+    found = [place / "models" / name for place in finished_first for name in USUAL]
     return next((folder for folder in found if folder.is_dir()), None)
 
 

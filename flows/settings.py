@@ -86,6 +86,11 @@ def places(root: Path) -> list[Path]:
     return sorted(used, key=lambda path: (-used[path], path))
 
 
+def lock_at(root: Path, place: Path) -> Path:
+    """The file whose lock a run holds while it works in the main folder or a workspace."""
+    return lock_file(root, MAIN if place == root else lock_of(place.name))
+
+
 def log_file(root: Path, name: str) -> Path:
     """Where a background process writes what it says."""
     folder = state_folder(root) / "logs"

@@ -28,8 +28,8 @@ from flows.graph import PIPELINE_FILE, Stage, lock_path, shown_by
 from flows.locks import exclusive, if_free
 from flows.settings import (
     FOLDER,
-    MAIN,
     last_used,
+    lock_at,
     lock_file,
     lock_of,
     stage_environment,
@@ -68,7 +68,7 @@ class Workspace:
 
     def lock(self, home: Path) -> Path:
         """The file whose lock a run holds while it works here."""
-        return lock_file(home, lock_of(self.key) if self.key else MAIN)
+        return lock_at(home, self.root)
 
     @property
     def experiment(self) -> str:

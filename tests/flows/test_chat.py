@@ -18,8 +18,10 @@ from components.files import write_json
 from components.phi.text import TextModel, Wish
 from components.tracking import WEIGHTS, weights_sha256
 from flows import chat
+from flows.locks import exclusive
 from flows.models import find_model
 from flows.processes import wait_until
+from flows.settings import MAIN, lock_file
 
 ROOT = Path(__file__).parents[2]
 
@@ -74,6 +76,8 @@ def test_the_default_is_the_large_else_the_small_model_of_the_last_run(place: Pa
     assert find_model("small", place) == place / "models" / "small"
     os.utime(locks / "main-tree.lock", (300, 300))
     assert find_model("", place) == place / "models" / "small"  # of the run that was the last
+    with exclusive(lock_file(place, MAIN)):  # it is still under way
+        assert find_model("", place) == workspace / "models" / "large"
 
 
 @pytest.mark.parametrize(
