@@ -238,7 +238,7 @@ class Book(Registry):
             self.client.create_registered_model(self.name)
         tags = {WEIGHTS: weights}
         return self.client.create_model_version(
-            self.name, logged.model_uri, run_id=logged.source_run_id, tags=tags, model_id=logged.model_id
+            self.name, logged.artifact_location, run_id=logged.source_run_id, tags=tags, model_id=logged.model_id
         )
 
     def _logged(self, weights: str) -> Any:

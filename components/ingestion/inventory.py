@@ -96,11 +96,22 @@ def _readable(files: list[SourceFile], unread: Unread) -> list[SourceFile]:
     for file in files:
         if not (file.refused or file.format or no_file(file.location)):
             unread.add(unread_reason(file.name), file.name)
-        elif isinstance(file.location, Path) and not (os.access(file.location, os.R_OK) or no_file(file.location)):
+        elif isinstance(file.location, Path) and _is_closed(file.location):
             unread.add("files that this user may not read", file.name)
         else:
             taken.append(file)
     return taken
+
+
+def _is_closed(path: Path) -> bool:
+    """Whether this user may not read a file. One that has vanished is none of these: its reader names it."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return False
+    except OSError:  # a folder above may not be searched
+        return True
+    return not (os.access(path, os.R_OK) or no_file(path))
 
 
 def _utf8_name(path: Path | str, root: Path) -> str:

@@ -332,7 +332,7 @@ def test_the_same_weights_have_one_version(home: Path, checkpoint: Path, monkeyp
         assert first.tags == {WEIGHTS: weights_sha256(checkpoint)}
         assert first.run_id, "its records are kept with the run that logged it"
         (logged,) = book.client.search_logged_models([book.experiment])
-        assert first.source == f"models:/{logged.model_id}"
+        assert first.source == logged.artifact_location
         book.apply(by_rule("1", ""))
         assert book.folder(f"models:/{NAME}@champion", home).name == "large"
     make_checkpoint(checkpoint, b"other weights")

@@ -164,6 +164,7 @@ def as_nobody(function: Callable[..., object], *arguments: object) -> object:
     """What a function returns to a user who owns nothing, in a process of its own."""
     if os.getuid() != 0:
         return function(*arguments)  # whom permissions hold
+    look(Path(__file__))  # imports what that user may not, where Python lies in a folder of root's
     with multiprocessing.get_context("fork").Pool(1, initializer=os.setuid, initargs=(NOBODY,)) as pool:
         return pool.apply(function, arguments)
 

@@ -46,7 +46,10 @@ class Recorder:
     def register(self, model: str, **tags: str) -> None:
         if not self.client.search_registered_models("name = 'phiforge'"):
             self.client.create_registered_model("phiforge")
-        self.client.create_model_version("phiforge", f"models:/{model}", model_id=model, tags=tags)
+        logged = self.client.get_logged_model(model)
+        self.client.create_model_version(
+            "phiforge", logged.artifact_location, logged.source_run_id, model_id=model, tags=tags
+        )
 
     def tidy(self, keep: int = 0, days: float = 0) -> list[str]:
         tracking = TrackedRuns(self.home)
