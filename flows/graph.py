@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -141,9 +141,25 @@ def is_current(root: Path, stage: Stage) -> bool:
         return not repo.stage.load_one(str(Path(root) / stage.file), stage.name).changed(False, None)
 
 
+def are_current(root: Path, stages: Iterable[Stage]) -> bool:
+    """Whether DVC would skip each of these stages; the same as `is_current` of all, at a fraction of the time."""
+    with repository(root) as repo, repo.lock:
+        load = repo.stage.load_one
+        return not any(load(str(Path(root) / stage.file), stage.name).changed(False, None) for stage in stages)
+
+
 def locked_outputs(root: Path, name: str, file: str = PIPELINE_FILE) -> dict[str, str]:
     """Path and md5 of each output of a stage in its dvc.lock; empty when it has never run."""
     return {out["path"]: out.get("md5", "") for out in _read_lock(root, file).get(name, {}).get("outs", [])}
+
+
+def all_locked_outputs(root: Path, stages: Iterable[Stage]) -> list[dict[str, str]]:
+    """`locked_outputs` of several stages, with each dvc.lock read once."""
+    locks = {file: _read_lock(root, file) for file in {stage.file for stage in stages}}
+    return [
+        {out["path"]: out.get("md5", "") for out in locks[stage.file].get(stage.name, {}).get("outs", [])}
+        for stage in stages
+    ]
 
 
 def locked_sizes(root: Path, name: str, file: str = PIPELINE_FILE) -> dict[str, int]:

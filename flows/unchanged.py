@@ -14,7 +14,7 @@ from typing import Any
 from flows import events, records
 from flows.cache import Cache, dropped
 from flows.definitions import PIPELINE, Definition
-from flows.graph import Stage, load_graph, lock_path, locked_outputs
+from flows.graph import Stage, all_locked_outputs, are_current, load_graph, lock_path
 from flows.locks import is_free
 from flows.promotion import is_settled
 from flows.server import running_server
@@ -59,22 +59,29 @@ def _is_listed(root: Path, place: Workspace) -> bool:
 
 
 def _are_current(root: Path, place: Workspace, stages: list[Stage]) -> bool:
-    cache, runner = Cache(root), StageRunner(place.root, stage_environment(root))
+    outs = all_locked_outputs(place.root, stages)
+    return (
+        all(outs)
+        and _is_whole(root, {path: md5 for one in outs for path, md5 in one.items()})
+        and all(_finds_nothing_new(root, place, stage) for stage in stages if stage.always_changed)
+        and are_current(place.root, [stage for stage in stages if not stage.always_changed])
+    )
+
+
+def _is_whole(root: Path, outs: Mapping[str, str]) -> bool:
+    """Whether DVC's cache holds these outputs as they were made; says which it does not."""
+    cache = Cache(root)
     try:
-        return all(_is_current(runner, cache, stage) for stage in stages)
+        spoilt = cache.drop_spoilt(outs)
     finally:
         cache.close()
-
-
-def _is_current(runner: StageRunner, cache: Cache, stage: Stage) -> bool:
-    outs = locked_outputs(runner.root, stage.name, stage.file)
-    for path in (spoilt := cache.drop_spoilt(outs)):
+    for path in spoilt:
         events.emit("note", text=dropped(path))
-    if not outs or spoilt:
-        return False
-    if not stage.always_changed:
-        return runner.current(stage)
+    return not spoilt
+
+
+def _finds_nothing_new(root: Path, place: Workspace, stage: Stage) -> bool:
     try:
-        return runner.run(stage, lambda _: None, {}).kind == "cached"
+        return StageRunner(place.root, stage_environment(root)).run(stage, lambda _: None, {}).kind == "cached"
     except StageFailed:
         return False  # the flow runs it again, and says what is wrong
