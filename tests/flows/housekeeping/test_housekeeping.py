@@ -79,7 +79,8 @@ def test_a_dry_run_says_what_a_real_one_removes_and_removes_nothing(greedy, run_
     assert {name: number for name, (number, _) in said.freed.items()} == {
         name: number for name, (number, _) in done.freed.items()
     }
-    assert done.freed["DVC experiments"][0] == done.freed["MLflow runs"][0] == done.freed["Prefect runs"][0] == 1
+    assert done.freed["DVC experiments"][0] == done.freed["MLflow runs"][0] == 1
+    assert done.freed["Prefect runs"][0] >= 1  # other tests' runs are on the same server
     assert done.freed["objects in DVC's cache"][0] >= 2
     assert missing(greedy) == []
     assert tidy(greedy).freed == {}
