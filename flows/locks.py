@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 POLL = 0.1  # seconds between tries: a blocked flock could not be left when the run is cancelled
 
@@ -30,7 +31,7 @@ def exclusive(
     """
     with open(path, "a") as file:
         waited = False
-        while not _try(file):
+        while not try_lock(file):
             if stopped is not None and stopped.is_set():
                 raise WaitStopped(f"stopped while waiting for {path.stem}")
             if not waited and on_wait:
@@ -44,18 +45,23 @@ def exclusive(
 def if_free(path: Path) -> Iterator[bool]:
     """Hold the lock of `path` during the block unless somebody has it; yields whether it is held."""
     with open(path, "a") as file:
-        yield _try(file)
+        yield try_lock(file)
 
 
 def is_free(path: Path) -> bool:
     """Whether nobody holds the lock now."""
     with open(path, "a") as file:
-        return _try(file)
+        return try_lock(file)
 
 
-def _try(file: object) -> bool:
+def try_lock(file: IO[str], kind: int = fcntl.LOCK_EX) -> bool:
+    """Lock an open file unless somebody has it; says whether it is locked now.
+
+    Args:
+        kind: LOCK_EX, or LOCK_SH for a lock that others may share.
+    """
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

@@ -97,7 +97,9 @@ def sources_of(text: str, start: Path) -> list[dict[str, str]]:
             continue
         found = [place(word)] if is_there(word) else _matching(Path(word), place)
         if not found:
-            raise StepError(f"text: there is no file or folder {word!r} in {start}; correct the path")
+            raise StepError(
+                f"text: {word!r} was not found in {start}; expected a file, a folder, a pattern or an address; correct the path"
+            )
         paths += [str(path.resolve()) for path in found]
     return [{"path": path} for path in dict.fromkeys(paths)]
 

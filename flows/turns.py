@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from flows.locks import POLL, WaitStopped, exclusive
+from flows.locks import POLL, WaitStopped, exclusive, try_lock
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def _held_before(folder: Path, mine: Path) -> list[Ticket]:
         if path >= mine:
             break
         with suppress(FileNotFoundError), open(path, encoding="utf-8") as file:
-            if not _is_free(file):
+            if not try_lock(file, fcntl.LOCK_SH):
                 found.append(Ticket(**json.load(file)))
     return found
 
@@ -97,13 +97,5 @@ def _tickets(folder: Path) -> list[Path]:
 
 def _drop_dead(path: Path) -> None:
     with suppress(FileNotFoundError), open(path, encoding="utf-8") as file:
-        if _is_free(file):
+        if try_lock(file, fcntl.LOCK_SH):
             path.unlink()
-
-
-def _is_free(file: object) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 import socket
 from pathlib import Path
 
@@ -106,3 +107,12 @@ def _tale(number: int) -> str:
     known = words.split()
     told = [known[(number * 7 + step * step) % len(known)] for step in range(90)]
     return f"Tale {number}. " + " ".join(told) + ".\n"
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of an installed Chromium."""
+    for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
+        if path := shutil.which(name):
+            return path
+    pytest.skip("no Chromium is installed; install one to run the browser tests")

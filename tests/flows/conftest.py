@@ -2,7 +2,6 @@
 
 import importlib.util
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -34,14 +33,6 @@ def toy() -> ModuleType:
 def running() -> ModuleType:
     """The helpers of running.py, which start the whole platform."""
     return _load("running")
-
-
-@pytest.fixture(scope="session")
-def chromium() -> str:
-    for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
-        if path := shutil.which(name):
-            return path
-    pytest.skip("no Chromium is installed; install one to run the browser tests")
 
 
 @pytest.fixture(scope="session")

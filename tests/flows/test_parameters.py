@@ -191,7 +191,7 @@ def test_text_and_size_come_to_overrides(project: Path) -> None:
     plans = [line for line in said if "larger model" in line]
     assert [re.findall(r"size (\S+):", line) for line in plans] == [["0.3M"], ["1M"], ["3M"], ["3M"]]
     for asked, named in (
-        (({}, None, "trace/missing", None), "there is no file or folder 'trace/missing'"),
+        (({}, None, "trace/missing", None), "'trace/missing' was not found"),
         (({}, None, None, "9B"), "'9B' is not a size"),
         (({}, None, SECRET, None), "holds a password, token or signature"),
     ):

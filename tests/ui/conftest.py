@@ -8,7 +8,6 @@ import json
 import math
 import os
 import random
-import shutil
 import signal
 import socket
 import subprocess
@@ -137,15 +136,6 @@ def connected(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Platform:
     for name, value in platform.environment.items():
         monkeypatch.setenv(name, value)
     return platform
-
-
-@pytest.fixture(scope="session")
-def chromium() -> str:
-    """Path of an installed Chromium."""
-    for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
-        if path := shutil.which(name):
-            return path
-    pytest.skip("no Chromium is installed; install one to run the browser tests")
 
 
 def fill(platform: Platform) -> None:
