@@ -7,7 +7,6 @@ when its records are gone.
 
 import hashlib
 import json
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -149,21 +148,8 @@ def run_step(run: "PipelineRun", environment: dict[str, str], module: str, **opt
         values = value if isinstance(value, list) else [value]
         arguments += [f"--{name.replace('_', '-')}", *map(str, values)] if values else []
     variables = stage_environment(run.home) | {"PYTHONPATH": str(run.place.root)} | environment
-    child = processes.start(
-        processes.guarded(module, *arguments, tree=True),
-        cwd=run.place.root,
-        env=variables,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-    )
-    try:
-        output, _ = child.communicate()
-    finally:
-        processes.stop(child, GRACE)
-    if child.returncode:
+    status, output = processes.run(module, *arguments, grace=GRACE, cwd=run.place.root, env=variables)
+    if status:
         last = without_secrets("\n".join(output.splitlines()[-TAIL:]))
         raise StepError(
             f"promotion: {module} failed; the results of the stages are kept; fix this and run again:\n{last}"

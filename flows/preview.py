@@ -5,7 +5,6 @@ The text is looked at by `python -m components.ingestion.survey`, a process of i
 
 import json
 import os
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from flows.sizes import UNKNOWN_BYTES, Asked, cores, sized
 TYPES, LANGUAGES = 8, 5  # that are shown, at most
 CODE = Path(__file__).parents[1]
 SURVEY = "components.ingestion.survey"
+GRACE = 1.0  # seconds from asking the survey to stop until it is killed
 LEAST_SHARE = 0.005  # of a language that is shown
 GPU = Path("/dev/nvidiactl")
 
@@ -67,18 +67,11 @@ def survey(root: Path, params: Params) -> Contents:
     with tempfile.TemporaryDirectory(prefix="phiforge-") as folder:
         given, output = Path(folder, "params.json"), Path(folder, "contents.json")
         given.write_text(json.dumps(params.model_dump(mode="json")), encoding="utf-8")
-        command = processes.guarded(SURVEY, "--params", str(given), "--output", str(output), tree=True)
-        # The guard's interpreter does not look into the folder that it is started in.
-        environment = os.environ | {"PYTHONPATH": str(CODE)}
-        child = processes.start(
-            command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        try:
-            said, _ = child.communicate()
-        finally:
-            processes.stop(child, grace=1.0)
-        if child.returncode:
-            last = (said.strip().splitlines() or [f"ended with status {child.returncode}"])[-1]
+        arguments = ("--params", str(given), "--output", str(output))
+        environment = os.environ | {"PYTHONPATH": str(CODE)}  # the guard's interpreter does not look into its folder
+        status, said = processes.run(SURVEY, *arguments, grace=GRACE, cwd=root, env=environment)
+        if status:
+            last = (said.strip().splitlines() or [f"ended with status {status}"])[-1]
             raise StepError(last.removeprefix(f"error: {SURVEY.removeprefix('components.')}: "))
         return AS_JSON.validate_json(output.read_bytes())
 

@@ -24,6 +24,29 @@ def start(command: list[str], **options: Any) -> subprocess.Popen:
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, **options)
 
 
+def run(module: str, *arguments: str, grace: float, **options: Any) -> tuple[int, str]:
+    """Run `python -m module arguments` with all that it starts; its exit status and what it said.
+
+    Args:
+        grace: seconds from asking it to stop until it is killed, where the wait is broken off.
+        options: of the process, such as `cwd` and `env`.
+    """
+    child = start(
+        guarded(module, *arguments, tree=True),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        **options,
+    )
+    try:
+        output, _ = child.communicate()
+    finally:
+        stop(child, grace)
+    return child.returncode, output
+
+
 def start_server(command: list[str], held: socket.socket, **options: Any) -> subprocess.Popen:
     """Start a command that serves on a socket of ours (`--fd`).
 
