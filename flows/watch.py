@@ -10,7 +10,6 @@ count as well.
 import hashlib
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from flows import processes, settings
 from flows.client import Runs
 
 WAITING = {"SCHEDULED", "PENDING"}
+GRACE = 1.0  # seconds from asking a listing to stop until it is killed
 
 
 @dataclass(frozen=True)
@@ -83,19 +83,16 @@ class Watch:
     def listing(self) -> str:
         """Hash of the list of the files that are read from the sources, with their hashes."""
         output = self.folder / "inventory.json"
-        done = subprocess.run(
-            processes.guarded("components.ingestion.inventory", "--output", str(output), tree=True),
+        status, said = processes.run(
+            "components.ingestion.inventory",
+            *("--output", str(output)),
+            grace=GRACE,
             cwd=self.home,
             env=settings.stage_environment(self.home) | {"PYTHONPATH": str(Path(__file__).parents[1])},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            check=False,
         )
-        if done.returncode != 0:
-            raise StepError(f"the sources could not be listed: {done.stderr.strip()}")
+        if status:
+            last = (said.strip().splitlines() or [f"ended with status {status}"])[-1]
+            raise StepError(f"the sources could not be listed: {last}")
         sources = json.loads(output.read_text(encoding="utf-8"))["sources"]
         read = [{key: value for key, value in source.items() if key != "not_read"} for source in sources]
         return hashlib.sha256(json.dumps(read).encode()).hexdigest()
