@@ -13,10 +13,11 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 
 PIP := $(PY) -m pip --quiet --disable-pip-version-check
-# Refuses a package that is not in the given lock files, and a file whose hash is not beside it. A few packages are
-# sources only: what builds them must be in requirements.lock too.
-INSTALL := $(UV) pip install --quiet --require-hashes --preview-features build-dependency-hashes \
-  --require-build-hashes --build-constraints requirements.lock
+# What builds a package must be in requirements.lock, and with its hash: a few packages are sources only.
+BUILD := $(UV) pip install --quiet --preview-features build-dependency-hashes --require-build-hashes \
+  --build-constraints requirements.lock
+# Refuses a package that is not in the given lock files, and a file whose hash is not in them.
+INSTALL := $(BUILD) --require-hashes
 LOCK := env -u UV_FIND_LINKS $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate
 
 .PHONY: run chat champion study ablation test test-slow up housekeeping secrets setup bench-setup audit lock lint clean clean-all help
@@ -57,7 +58,7 @@ secrets: setup ## fresh passwords for docker compose, into .env, readable by you
 lint: setup ## style and common mistakes
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
 
-setup: .venv/installed ## make .venv with the locked dependencies
+setup: .venv/installed .venv/bin/phiforge ## make .venv with the locked dependencies and the command phiforge
 
 # Two things are not in the lock: the machine's own torch wheel, for other CUDA libraries or none, which PIP_FIND_LINKS
 # holds and whose owner answers for it, and the libraries that such a wheel names. Its version has a suffix, as in
@@ -76,6 +77,10 @@ setup: .venv/installed ## make .venv with the locked dependencies
 	else \
 	  $(INSTALL) --python $(PY) --compile-bytecode -r requirements.lock -r requirements-cuda.lock; \
 	fi
+	@touch $@
+
+.venv/bin/phiforge: pyproject.toml .venv/installed
+	@$(BUILD) --python $(PY) --no-deps --editable .
 	@touch $@
 
 bench-setup: .phiforge/peers/installed ## peers that bench/ measures beside ours, apart from the locked dependencies

@@ -1,4 +1,4 @@
-"""`make audit`: known advisories for the locked packages, and a bill of materials of what is installed.
+"""Known advisories for the locked packages, and a bill of materials of what is installed: `make audit`, `phiforge audit`.
 
 Both are written to `.phiforge/audit`: `sbom.json` (CycloneDX, made without network) and `advisories.json` (what OSV, the
 database of open-source vulnerabilities, answered). `python -m flows.audit` exits with 0 when no advisory is known, 1
@@ -15,6 +15,7 @@ from typing import NamedTuple
 from components.errors import StepError
 from flows import processes, settings
 
+PROG = "python -m flows.audit"
 NONE_KNOWN, SOME_KNOWN, NOT_ASKED = 0, 1, 3
 LOCKS = ("requirements.lock", "requirements-cuda.lock", "docker/requirements.lock")
 OSV = "https://api.osv.dev/v1/query"
@@ -67,9 +68,9 @@ def ask(root: Path, folder: Path, osv_url: str) -> list[Advisory]:
     ]
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None, prog: str = PROG) -> int:
     """Write the bill, print the advisories; returns the exit status."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser(prog).parse_args(argv)
     root = settings.project_root()
     folder = settings.state_folder(root) / "audit"
     for name in ("sbom.json", "advisories.json"):  # of an earlier audit
@@ -99,14 +100,15 @@ def _log(folder: Path) -> Path:
     return folder / "audit.log"
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m flows.audit",
-        description="Known advisories for the locked packages, and a bill of materials of what is installed.",
+def parser(prog: str = PROG) -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog=prog,
+        description="List known advisories for the locked packages, and write a bill of materials of what is installed.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--osv-url", default=OSV, help="address of a database that speaks OSV's query API")
-    return parser
+    made.add_argument("--osv-url", default=OSV, help="address of a database that speaks OSV's query API")
+    return made
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""`python -m flows.champion`: which version is the champion and how it became that; `promote` and `rollback` by hand."""
+"""Which version is the champion and how it became that; promotion and rollback by hand.
+
+`phiforge champion`, `phiforge promote VERSION --reason TEXT` and `phiforge rollback --reason TEXT`, or
+`python -m flows.champion [promote | rollback] ...`.
+"""
 
 import argparse
 import sys
@@ -11,10 +15,17 @@ from flows import settings
 from flows.client.registry import Registry
 from flows.promotion import describe, promote_by_hand, roll_back, standing
 
+PROG = "python -m flows.champion"
+COMMANDS = {
+    "history": "show every decision, oldest first, and the champion (the default)",
+    "promote": "make a version of the registered model the champion",
+    "rollback": "make the version before the present champion the champion again",
+}
 
-def main(argv: list[str] | None = None) -> int:
-    """Show or change the champion; returns the exit status."""
-    arguments = _parser().parse_args(argv)
+
+def main(argv: list[str] | None = None, prog: str = PROG, command: str = "") -> int:
+    """Show or change the champion; returns the exit status. Options as of `parser`."""
+    arguments = parser(prog, command).parse_args(argv)
     root = settings.project_root()
     settings.configure(root)
     try:
@@ -35,18 +46,35 @@ def _done(arguments: argparse.Namespace, root: Path, name: str) -> str:
     return "\n".join([*map(describe, state.decisions), standing(name, state)])
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m flows.champion", description="Which version of the registered model is the champion, and why."
+def parser(prog: str = PROG, command: str = "") -> argparse.ArgumentParser:
+    """The command line.
+
+    Args:
+        command: one of COMMANDS, whose options then are all that there is. If empty, the first word names it.
+    """
+    if command:
+        made = argparse.ArgumentParser(prog=prog, description=_sentence(COMMANDS[command]))
+        made.set_defaults(command=command)
+        _add_arguments(made, command)
+        return made
+    made = argparse.ArgumentParser(
+        prog=prog, description="Show which version of the registered model is the champion, and why; or change it."
     )
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    commands.add_parser("history", help="every decision, oldest first, and the champion (the default)")
-    promote = commands.add_parser("promote", help="make a version the champion")
-    promote.add_argument("version", metavar="VERSION", help="number of the version, as MLflow shows it")
-    rollback = commands.add_parser("rollback", help="make the version before the present champion the champion again")
-    for command in (promote, rollback):
-        command.add_argument("--reason", required=True, metavar="TEXT", help="why; recorded with the decision")
-    return parser
+    commands = made.add_subparsers(dest="command", metavar="COMMAND")
+    for name, told in COMMANDS.items():
+        _add_arguments(commands.add_parser(name, help=told, description=_sentence(told)), name)
+    return made
+
+
+def _add_arguments(parser: argparse.ArgumentParser, command: str) -> None:
+    if command == "promote":
+        parser.add_argument("version", metavar="VERSION", help="number of the version, as MLflow shows it")
+    if command in {"promote", "rollback"}:
+        parser.add_argument("--reason", required=True, metavar="TEXT", help="reason, recorded with the decision")
+
+
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}."
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`make chat`: talk to a model in the terminal, `python -m flows.chat [MODEL] [--beside MODEL]`.
+"""Talk to a model in the terminal: `phiforge chat [MODEL] [--beside MODEL]`, `make chat`, `python -m flows.chat`.
 
 On a terminal it takes prompts and commands until /quit or Ctrl-D. What comes through a pipe is one prompt; lines at its start
 that begin with / are commands. Answers go to standard output, everything else to standard error.
@@ -24,13 +24,14 @@ if TYPE_CHECKING:
     from components.phi.passages import Passage
     from components.phi.text import TextModel
 
+PROG = "python -m flows.chat"
 READY = 10  # held-out texts to continue
 PORT = 8000
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None, prog: str = PROG) -> int:
     """Talk until the person ends it; returns the exit status."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser(prog).parse_args(argv)
     sys.stdin.reconfigure(errors="surrogateescape")  # a prompt that is not UTF-8 is refused in words
     sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -156,13 +157,14 @@ def _serve(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m flows.chat",
+def parser(prog: str = PROG) -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog=prog,
         description="Talk to a model: it continues text, and chats where its checkpoint has a chat template.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    add: Any = parser.add_argument
+    add: Any = made.add_argument
     named = (
         "small, large, control, a checkpoint folder, models:/NAME/3, models:/NAME@ALIAS, or an alias such as champion"
     )
@@ -185,7 +187,7 @@ def _parser() -> argparse.ArgumentParser:
         "--serve", action="store_true", help="serve the model to programs with OpenAI's interface instead, on 127.0.0.1"
     )
     add("--port", type=int, default=PORT, help="port of --serve")
-    return parser
+    return made
 
 
 if __name__ == "__main__":

@@ -55,14 +55,15 @@ def resolve(home: Path, asked: Asked, definition: Definition, console: Console, 
         StepError: one of the parameters, or the text, is refused.
     """
     overrides = dict(asked.overrides)
-    if asked.text:
-        overrides["ingestion.sources"] = sources_of(asked.text, start)
+    if asked.texts:
+        sources = [source for text in asked.texts for source in sources_of(text, start)]
+        overrides["ingestion.sources"] = list({source["path"]: source for source in sources}.values())
     return preview(home, replace(asked, overrides=overrides), definition, console)
 
 
 def resolve_in_flow(home: Path, asked: Asked, definition: Definition, say: Callable[[str], None]) -> dict[str, Any]:
     """The same for a flow, which says it line by line. The command line has resolved text and sizes before."""
-    if not asked.text and not asked.size:
+    if not asked.texts and not asked.size:
         load_params(home / PARAMS_FILE, asked.overrides, asked.profile)
         return dict(asked.overrides)
     with io.StringIO() as told:

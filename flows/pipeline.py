@@ -135,7 +135,7 @@ def pipeline(
         StepError: a parameter, the pipeline's definition or the repository is refused.
         PipelineFailed: a stage failed.
     """
-    return bring_all_up_to_date(PIPELINE, Asked(overrides, profile, text, size), promote)
+    return bring_all_up_to_date(PIPELINE, Asked(overrides, profile, (text,) if text else (), size), promote)
 
 
 @flow_of(GROWTH_STUDY, "What growing a small model buys: the stages of studies/growth/dvc.yaml and those they need.")
@@ -146,7 +146,7 @@ def growth_study(
     overrides: Overrides = {},  # noqa: B006
 ) -> State:
     """Bring every stage of the growth study up to date; arguments and errors as for the pipeline."""
-    return bring_all_up_to_date(GROWTH_STUDY, Asked(overrides, profile, text, size))
+    return bring_all_up_to_date(GROWTH_STUDY, Asked(overrides, profile, (text,) if text else (), size))
 
 
 @flow_of(
@@ -159,7 +159,7 @@ def data_ablation(
     overrides: Overrides = {},  # noqa: B006
 ) -> State:
     """Bring every stage of the data ablation up to date; arguments and errors as for the pipeline."""
-    return bring_all_up_to_date(DATA_ABLATION, Asked(overrides, profile, text, size))
+    return bring_all_up_to_date(DATA_ABLATION, Asked(overrides, profile, (text,) if text else (), size))
 
 
 FLOWS = {PIPELINE.flow: pipeline, GROWTH_STUDY.flow: growth_study, DATA_ABLATION.flow: data_ablation}

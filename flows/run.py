@@ -1,6 +1,7 @@
-"""`make run`: the whole pipeline on the terminal, `python -m flows.run [--set section.key=value] [--profile NAME]`;
-`make study`: the growth study, `python -m flows.run growth-study`; `make ablation`: the data ablation,
-`python -m flows.run data-ablation`.
+"""The whole pipeline on the terminal: `phiforge run [TEXT ...]`, `make run`, `python -m flows.run [--text TEXT]`.
+
+`phiforge study` and `make study` run the growth study (`python -m flows.run growth-study`), `phiforge ablation` and
+`make ablation` the data ablation (`python -m flows.run data-ablation`); `phiforge plan` stops after the plan (`--plan`).
 
 Prints first what the text holds and the plan, before any work. Then it shows the stages, live where there is a terminal and as
 plain lines elsewhere, and ends with the result and where to look next.
@@ -27,18 +28,23 @@ from flows.server import connect
 from flows.sizes import Asked
 from flows.unchanged import all_cached
 
+PROG = "python -m flows.run"
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the pipeline from the command line; returns the exit status."""
-    arguments = _parser().parse_args(argv)
+
+def main(argv: list[str] | None = None, prog: str = PROG, flow: str = "", plan: bool = False) -> int:
+    """Run the pipeline from the command line; returns the exit status. Options as of `parser`."""
+    arguments = parser(prog, flow, plan).parse_intermixed_args(argv)
     root = settings.project_root()
     signal.signal(signal.SIGTERM, _terminate)
     started = time.monotonic()
     screen = Screen()
     try:
         promotion = _promotion(arguments)
-        asked = Asked(parse_overrides(arguments.set), arguments.profile, arguments.text, arguments.size)
+        texts = (*arguments.texts, *arguments.text)
+        asked = Asked(parse_overrides(arguments.set), arguments.profile, texts, arguments.size)
         overrides = resolve(root, asked, DEFINITIONS[arguments.flow], screen.console, Path.cwd())
+        if arguments.plan:
+            return 0
         settings.configure(root)
         # Prefect reads its settings when it is imported. The terminal is ours; its logs still go to its server.
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
@@ -103,44 +109,60 @@ def _terminate(*_: object) -> None:
     sys.exit(143)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m flows.run", description="Raw text to a benchmarked pair of models."
-    )
-    parser.add_argument(
-        "flow",
-        nargs="?",
-        choices=tuple(DEFINITIONS),
-        default=PIPELINE.flow,
-        help="; ".join(f"{name}: {definition.title}" for name, definition in DEFINITIONS.items())
-        + " (default %(default)s)",
-    )
-    parser.add_argument(
+def parser(prog: str = PROG, flow: str = "", plan: bool = False) -> argparse.ArgumentParser:
+    """The command line of a run.
+
+    Args:
+        flow: the flow that runs; then the arguments are texts. If empty, the argument names the flow.
+        plan: stop after the plan, asked or not.
+    """
+    title = DEFINITIONS[flow or PIPELINE.flow].title
+    described = f"Print what a run of {title} would do, without running." if plan else f"Run {title} on the terminal."
+    made = argparse.ArgumentParser(prog=prog, description=described)
+    made.set_defaults(flow=flow, plan=plan, promote=None)
+    if flow:
+        made.add_argument(
+            "texts", nargs="*", metavar="TEXT", help="train on this text: a folder, file, pattern or address"
+        )
+    else:
+        made.set_defaults(texts=[])
+        titles = "; ".join(f"{name}: {definition.title}" for name, definition in DEFINITIONS.items())
+        made.add_argument(
+            "flow", nargs="?", choices=tuple(DEFINITIONS), default=PIPELINE.flow, help=f"{titles} (default %(default)s)"
+        )
+    if not plan:
+        made.add_argument(
+            "--plan", action="store_true", help="print what the text holds and the plan, then stop before any work"
+        )
+    made.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="SECTION.KEY=VALUE",
         help="override one parameter for this run, which then works in a workspace of its own; repeatable",
     )
-    parser.add_argument(
+    made.add_argument(
         "--text",
+        action="append",
+        default=[],
         metavar="PATHS",
-        help="train on this text: folders, files, patterns or addresses, separated by commas or blanks",
+        help="train on this text: folders, files, patterns or addresses, separated by commas or blanks; repeatable",
     )
-    parser.add_argument(
+    made.add_argument(
         "--size",
         choices=("auto", *WIDTHS),
         help="size of the smaller model of the pair, with vocabulary, tokens, batch and learning rates to match; auto fits the "
-        "text and this machine (default: auto where --text or --set ingestion.sources names your text, else what params.yaml says)",
+        "text and this machine (default: auto where the command line names your text, else what params.yaml says)",
     )
-    parser.add_argument("--profile", metavar="NAME", help="lay profiles/NAME.yaml over params.yaml for this run")
-    parser.add_argument(
-        "--promote",
-        action=argparse.BooleanOptionalAction,
-        help="compare the larger model with the registry's champion, whose place it takes if it is better (default: only a "
-        "run without --set, --text, --size and --profile does)",
-    )
-    return parser
+    made.add_argument("--profile", metavar="NAME", help="lay profiles/NAME.yaml over params.yaml for this run")
+    if flow in {"", PIPELINE.flow} and not plan:
+        made.add_argument(
+            "--promote",
+            action=argparse.BooleanOptionalAction,
+            help="compare the larger model with the registry's champion, whose place it takes if it is better (default: only a "
+            "run that changes no text, size, profile or parameter does)",
+        )
+    return made
 
 
 if __name__ == "__main__":

@@ -28,13 +28,13 @@ class Asked:
     Attributes:
         overrides: dotted keys of params.yaml to values.
         profile: name of an overlay in profiles/.
-        text: as `--text`.
+        texts: folders, files, patterns and addresses, each as `--text` takes them.
         size: as `--size`.
     """
 
     overrides: Mapping[str, Any]
     profile: str | None = None
-    text: str | None = None
+    texts: tuple[str, ...] = ()
     size: str | None = None
 
 

@@ -1,4 +1,4 @@
-"""`make up`: Prefect server and worker, MLflow and the panel together on 127.0.0.1, `python -m flows.up`.
+"""Prefect server and worker, MLflow and the panel together on 127.0.0.1: `phiforge up`, `make up`, `python -m flows.up`.
 
 A taken port is named before anything starts. Each service is waited for until it is healthy; the worker starts when
 the server has its deployments. A service that dies is started again, with growing pauses. All stop together: on
@@ -34,6 +34,7 @@ from flows.server import (
     record_file,
 )
 
+PROG = "python -m flows.up"
 HOST = "127.0.0.1"
 HEALTHY_S = 180  # a first start migrates two databases
 RESTARTS, RESTARTS_S = 5, 600  # a service that ends more often than this stops the platform
@@ -283,9 +284,9 @@ def _code() -> str:
     return str(Path(__file__).parents[1])
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None, prog: str = PROG) -> int:
     """Run the platform until it is stopped; returns the exit status."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser(prog).parse_args(argv)
     root = settings.project_root()
     settings.configure(root)
     ports = {"prefect": arguments.prefect_port, "mlflow": arguments.mlflow_port, "panel": arguments.panel_port}
@@ -339,17 +340,18 @@ def addresses(platform: Platform) -> str:
     return "\n".join(["Up:", *lines, login, start, "Stop all with Ctrl-C."])
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m flows.up",
-        description="Prefect, MLflow and the panel on 127.0.0.1.",
+def parser(prog: str = PROG) -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog=prog,
+        description="Start Prefect, MLflow and the panel on 127.0.0.1, and stop all of them on Ctrl-C.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--prefect-port", type=int, default=4200, help="port of the Prefect server")
-    parser.add_argument("--mlflow-port", type=int, default=5000, help="port of MLflow")
-    parser.add_argument("--panel-port", type=int, default=8501, help="port of the panel")
-    parser.add_argument("--worker-limit", type=int, default=2, help="flow runs at once")
-    return parser
+    made.add_argument("--prefect-port", type=int, default=4200, help="port of the Prefect server")
+    made.add_argument("--mlflow-port", type=int, default=5000, help="port of MLflow")
+    made.add_argument("--panel-port", type=int, default=8501, help="port of the panel")
+    made.add_argument("--worker-limit", type=int, default=2, help="flow runs at once")
+    return made
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def test_the_lock_answers_what_pyproject_asks_for():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     groups = project["dependency-groups"]
     asked = {
-        "requirements.lock": project["project"]["dependencies"] + groups["dev"],
+        "requirements.lock": project["project"]["dependencies"] + groups["dev"] + project["build-system"]["requires"],
         "requirements-audit.lock": groups["audit"],
         "docker/requirements.lock": groups["server"],
     }
@@ -73,8 +73,7 @@ def test_the_image_verifies_what_it_installs():
 def set_up(tmp_path: Path, monkeypatch) -> Callable[..., subprocess.CompletedProcess]:
     """Run `make setup` in a folder with a blank, on an index of toy packages; uv alone is the real one."""
     root = tmp_path / "my project"
-    root.mkdir()
-    shutil.copy(ROOT / "Makefile", root)
+    give_project(root)
     give_uv(root / ".venv")
     for name in [name for name in os.environ if name.startswith(("PIP_", "UV_"))]:
         monkeypatch.delenv(name)
@@ -95,6 +94,28 @@ def set_up(tmp_path: Path, monkeypatch) -> Callable[..., subprocess.CompletedPro
         return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
 
     return run
+
+
+def give_project(root: Path) -> None:
+    """The Makefile, and a package `flows` with the command and the build backend of our own project."""
+    ours = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    (root / "flows").mkdir(parents=True)
+    (root / "flows" / "__init__.py").touch()
+    (root / "flows" / "command.py").write_text("def main():\n    print('Phiforge here')\n")
+    (root / "pyproject.toml").write_text(f"""
+[project]
+name = "phiforge"
+version = "1.0"
+[project.scripts]
+phiforge = "{ours["project"]["scripts"]["phiforge"]}"
+[build-system]
+requires = {ours["build-system"]["requires"]}
+build-backend = "{ours["build-system"]["build-backend"]}"
+[tool.uv.build-backend]
+module-name = ["flows"]
+module-root = ""
+""")
+    shutil.copy(ROOT / "Makefile", root)
 
 
 def give_uv(place: Path) -> None:
@@ -164,6 +185,10 @@ def test_setup_installs_what_the_lock_names_and_asks_no_extra_index(set_up, tmp_
     assert done.returncode == 0, done.stdout + done.stderr
     assert {"harmless-1.0", "torch-1.0"} <= installed(tmp_path)
     assert (tmp_path / "my project" / ".venv" / "installed").is_file()
+    command = tmp_path / "my project" / ".venv" / "bin" / "phiforge"
+    assert (
+        subprocess.run([command], cwd=tmp_path, capture_output=True, text=True, check=True).stdout == "Phiforge here\n"
+    )
 
 
 @pytest.mark.slow

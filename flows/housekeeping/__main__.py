@@ -1,4 +1,4 @@
-"""`make housekeeping`: `python -m flows.housekeeping [--dry-run]`.
+"""`phiforge housekeeping [--dry-run]`, `make housekeeping` or `python -m flows.housekeeping`.
 
 Exit status: 0 done, 1 refused.
 """
@@ -13,15 +13,22 @@ from flows.housekeeping import tidy
 from flows.housekeeping.compact import compact, in_use
 from flows.server import connect
 
+PROG = "python -m flows.housekeeping"
 
-def main(argv: list[str] | None = None) -> int:
-    """Remove what nothing needs, from the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m flows.housekeeping",
+
+def parser(prog: str = PROG) -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog=prog,
         description="Remove what runs left behind and nothing needs any more. The limits are in params.yaml (housekeeping).",
     )
-    parser.add_argument("--dry-run", action="store_true", help="say what would be removed, and remove nothing")
-    arguments = parser.parse_args(argv)
+    made.add_argument("--dry-run", action="store_true", help="say what would be removed, and remove nothing")
+    return made
+
+
+def main(argv: list[str] | None = None, prog: str = PROG) -> int:
+    """Remove what nothing needs, from the command line; returns the exit status."""
+    arguments = parser(prog).parse_args(argv)
     home = settings.project_root()
     settings.configure(home)
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")

@@ -177,8 +177,8 @@ def test_text_and_size_come_to_overrides(project: Path) -> None:
     (project / "trace" / "notes.txt").write_text("some words " * 9000)
     said: list[str] = []
 
-    def overrides(*asked: Any) -> dict[str, Any]:
-        return resolve_in_flow(project, Asked(*asked), PIPELINE, said.append)
+    def overrides(given: dict[str, Any], profile: str | None, text: str | None, size: str | None) -> dict[str, Any]:
+        return resolve_in_flow(project, Asked(given, profile, (text,) if text else (), size), PIPELINE, said.append)
 
     source = [{"path": str(project / "trace" / "notes.txt")}]
     assert overrides({"seed": 2}, None, None, None) == {"seed": 2}

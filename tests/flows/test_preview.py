@@ -156,7 +156,13 @@ def test_a_run_that_is_refused_has_begun_nothing(
 def test_make_hands_a_path_on_as_it_is(root: Path, tmp_path: Path) -> None:
     (tmp_path / "Makefile").write_bytes((root / "Makefile").read_bytes())
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
-    for name in ("requirements.lock", "requirements-cuda.lock", ".venv/installed"):
+    for name in (
+        "pyproject.toml",
+        "requirements.lock",
+        "requirements-cuda.lock",
+        ".venv/installed",
+        ".venv/bin/phiforge",
+    ):
         (tmp_path / name).touch()
     python = tmp_path / ".venv" / "bin" / "python"
     python.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
