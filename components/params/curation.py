@@ -22,15 +22,25 @@ class LanguageParams(Section):
     )
     min_share: Fraction = Field(
         0.2,
-        description="Share of the text's bytes that makes a language one of the corpus's main languages; 0 keeps every "
-        "language. Only used where keep is empty",
+        description=(
+            "Share of the text's bytes that makes a language a main language of the corpus, used if `keep` is empty; "
+            "0 keeps every language"
+        ),
     )
-    min_probability: Fraction = Field(0.65, description="Probability of that language, at least, as FineWeb asks")
+    min_probability: Fraction = Field(
+        0.65,
+        description="Drop documents that are in a kept language with a lower probability than this (FineWeb: 0.65)",
+    )
     kinds: list[Literal["web", "prose", "textbook"]] = Field(
-        ["web"], description="Kinds that are judged; code never is"
+        ["web"],
+        description="Kinds of documents whose language is checked, and prose unless only English is kept; code never is",
     )
-    min_chars: int = Field(100, ge=0, description="A shorter text gets no verdict, and stays")
-    among: list[Language] = Field([], description="Languages to decide between; empty: all that the model knows")
+    min_chars: int = Field(
+        100, ge=0, description="Keep documents shorter than this many characters without a language check"
+    )
+    among: list[Language] = Field(
+        [], description="ISO 639 codes of the languages that the classifier chooses between; empty = all that it knows"
+    )
 
     @model_validator(mode="after")
     def _there_is_a_choice(self) -> "LanguageParams":
@@ -46,26 +56,42 @@ class LanguageParams(Section):
 
 class DuplicatesParams(Section):
     permutations: int = Field(
-        128, ge=16, le=1024, description="MinHash: values a sketch; the error falls with the root"
+        128,
+        ge=16,
+        le=1024,
+        description="Number of hash values per MinHash sketch; its error falls with the square root of the number",
     )
     thresholds: dict[Kind, Annotated[float, Field(ge=0.5, le=1)]] = Field(
         {"web": 0.7, "prose": 0.7, "code": 0.7, "textbook": 0.7, "exercise": 0.7},
-        description="Jaccard similarity of word 5-grams to a better document from which one goes; 1: equal words only",
+        description=(
+            "Jaccard similarity of word 5-grams, per kind, at which the worse of two documents is dropped; 1 = equal "
+            "words only"
+        ),
     )
-    earlier: str = Field("", description="Index of what earlier runs have kept, whose duplicates go; empty: none")
+    earlier: str = Field(
+        "", description="Index of the documents that earlier runs kept, whose duplicates are dropped; empty = none"
+    )
 
 
 class CurationParams(Section):
-    min_chars: int = Field(80, ge=0, description="A shorter document teaches nothing")
+    min_chars: int = Field(80, ge=0, description="Drop documents shorter than this many characters")
     max_chars: dict[Kind, Annotated[int, Field(ge=100)]] = Field(
         {"web": 1_000_000, "prose": 1_000_000, "code": 100_000},
-        description="By kind, the characters over which a document is a dump; a kind not named may have any length",
+        description="Drop documents of a kind that are longer than this many characters; a kind that is not named has no limit",
     )
-    min_alpha_fraction: Fraction = Field(0.5, description="Letters among non-blank characters, at least (prose)")
-    min_alpha_fraction_code: Fraction = Field(0.4, description="Letters among non-blank characters, at least (code)")
-    max_line_chars: int = Field(400, ge=80, description="A longer line is data, not text")
+    min_alpha_fraction: Fraction = Field(
+        0.5,
+        description="Drop documents other than code with less than this share of letters among their non-blank characters",
+    )
+    min_alpha_fraction_code: Fraction = Field(
+        0.4, description="Drop code with less than this share of letters among its non-blank characters"
+    )
+    max_line_chars: int = Field(
+        400, ge=80, description="Drop code with a line longer than this many characters, which is data rather than code"
+    )
     max_duplicate_line_fraction: Fraction = Field(
-        0.3, description="Share of a text's characters in lines that repeat earlier ones, at most (prose)"
+        0.3,
+        description="Drop documents other than code with more than this share of their characters in repeated lines",
     )
     language: LanguageParams = LanguageParams()
     web: WebRulesParams = WebRulesParams()

@@ -11,11 +11,14 @@ from components.params.section import Fraction, Section, Variable
 class EngineParams(Section):
     """How a step maps work over shards. Never changes a result, so no stage depends on it."""
 
-    kind: Literal["serial", "threads", "processes", "ray"] = Field("processes", description="What runs the shards")
-    workers: int = Field(0, ge=0, le=4096, description="Workers; 0 means one a core")
+    kind: Literal["serial", "threads", "processes", "ray"] = Field(
+        "processes",
+        description="How shards are processed: in turn (serial), in threads, in processes, or on a Ray cluster",
+    )
+    workers: int = Field(0, ge=0, le=4096, description="Number of parallel workers; 0 = one per core")
     ray_address: str = Field(
         "",
-        description="Address of a Ray cluster, which the variable RAY_ADDRESS must hold too; empty starts a local one",
+        description="Address of a Ray cluster, equal to the environment variable RAY_ADDRESS; empty starts a local cluster",
     )
 
 
@@ -24,32 +27,43 @@ class Source(Section):
 
     path: str = Field(
         min_length=1,
-        description="`python` for the running interpreter's own library and language reference; a file or folder, or a "
-        "URL of one (s3://, https://), of text (txt, md, rst, tex, org, man pages), source code, html, documents (pdf, docx, odt, "
-        "epub, ipynb), rows (jsonl, json, csv, tsv, parquet), mail (eml, mbox), subtitles (srt, vtt), xml, warc or wet, "
-        "compressed or in a zip or tar; or hf://owner/name[/config][:split] of the Hugging Face hub, or hf:///folder[#config] "
-        "of its layout; relative paths start at the project's folder",
+        description=(
+            "A file, folder or URL (s3://, https://) of text (txt, md, rst, tex, org, man pages), source code, html, "
+            "documents (pdf, docx, odt, epub, ipynb), rows (jsonl, json, csv, tsv, parquet), mail (eml, mbox), "
+            "subtitles (srt, vtt), xml, warc or wet, compressed or not, also inside a zip or tar; a Hugging Face data"
+            " set as hf://owner/name[/config][:split] or hf:///folder[#config]; or `python` for the running "
+            "interpreter's library and language reference; relative paths start at the project's folder"
+        ),
     )
     kind: Literal["auto", "web", "prose", "code", "textbook"] = Field(
         "auto",
-        description="Kind of the documents; auto: code for source code, web for html, warc and wet, else the row's or prose",
+        description=(
+            "Kind of the documents; auto = code for source code, web for html, warc and wet, and otherwise what the "
+            "row says, or prose"
+        ),
     )
-    license: str = Field("unknown", description="SPDX identifier of what lies there, where the rows or pages name none")
+    license: str = Field(
+        "unknown", description="SPDX identifier of the documents' licence, used where the rows or pages name none"
+    )
     text_column: str = Field(
         "",
-        description="Column or key of rows that holds the text; empty: text, or else the one that holds it without doubt",
+        description="Column or key of the rows that holds the text; empty = `text`, or the one column that clearly holds it",
     )
-    split: str = Field("", description="Split of a hub data set whose path names none; empty: train")
-    limit: int = Field(0, ge=0, description="Documents to take, at most, in the order of the source; 0 takes all")
+    split: str = Field("", description="Split of a Hugging Face data set whose path names none; empty = train")
+    limit: int = Field(0, ge=0, description="Maximum number of documents to take, in the source's order; 0 = all")
     url_env: Variable = Field(
         "",
-        description="Name of the environment variable that holds the https:// address of `path` as it is requested, with its "
-        "signature, token or `user:password@`; its value is written nowhere; empty requests `path` itself",
+        description=(
+            "Name of the environment variable that holds the full https:// address of `path`, with its signature, "
+            "token or `user:password@`; its value is never written anywhere; empty requests `path` itself"
+        ),
     )
     follow_links: bool = Field(
         False,
-        description="Also read files outside of the source's folder that links in it, or the card of a data set there, lead to; "
-        "false quarantines them, since they may be anybody's files",
+        description=(
+            "Also read files outside the source's folder that its links, or the card of a data set in it, point to; "
+            "false quarantines them, since they may be anyone's files"
+        ),
     )
 
     @model_validator(mode="after")
@@ -64,20 +78,24 @@ class Source(Section):
 
 class IngestionParams(Section):
     sources: list[Source] = Field(
-        [Source(path="python", license="PSF-2.0")], min_length=1, description="Where text comes from"
+        [Source(path="python", license="PSF-2.0")],
+        min_length=1,
+        description="Files, folders, URLs and data sets to read documents from",
     )
     part_chars: int = Field(
         8_000,
         ge=0,
         le=1_000_000,
-        description="Texts of more than four times this many characters become parts of about this length, cut at headings "
-        "or paragraphs; 0 keeps every text whole",
+        description=(
+            "Length in characters of the parts into which texts of more than four times that length are cut, at "
+            "headings or paragraphs; 0 keeps every text whole"
+        ),
     )
     max_document_chars: int = Field(
         64_000_000,
         ge=1_000,
         le=200_000_000,
-        description="Texts of more characters than this are quarantined before they are split",
+        description="Quarantine texts of more characters than this before they are split",
     )
 
     @property
@@ -90,58 +108,86 @@ class ValidationParams(Section):
     min_documents: int = Field(
         2,
         ge=1,
-        description="Fewer documents than this fail the gate; two are the least to learn from one and measure on another",
+        description="Fail the run if there are fewer documents than this (2 = one to learn from and one to measure on)",
     )
-    min_megabytes: float = Field(0.01, ge=0, description="Less text than this fails the gate (MB of UTF-8)")
-    max_duplicate_fraction: Fraction = Field(0.5, description="More exact duplicates among raw documents fail the gate")
+    min_megabytes: float = Field(0.01, ge=0, description="Fail the run if there is less text than this, in MB of UTF-8")
+    max_duplicate_fraction: Fraction = Field(
+        0.5, description="Fail the run if more than this share of the raw documents are exact duplicates"
+    )
     max_invalid_fraction: Fraction = Field(
         0.01,
-        description="Share of texts that may be blank or wrongly decoded; ids, kinds and provenance must hold always",
+        description="Fail the run if more than this share of the texts are blank or wrongly decoded",
     )
     min_tokens: int = Field(
         2_000,
         ge=1,
-        description="Fewer training tokens than this fail the gate; whether they are enough for a budget says training.max_epochs",
+        description=(
+            "Fail the run if there are fewer training tokens than this; training.max_epochs checks them against the "
+            "budget"
+        ),
     )
-    min_bytes_per_token: float = Field(1.2, ge=1, le=20, description="A tokenizer that compresses less fails the gate")
+    min_bytes_per_token: float = Field(
+        1.2, ge=1, le=20, description="Fail the run if the tokenizer compresses to fewer bytes per token than this"
+    )
 
 
 Kind = Literal["web", "prose", "code", "textbook", "exercise"]
 
 
 class TokenizationParams(Section):
-    vocab_size: int = Field(2048, ge=300, le=200_000, description="Size of the byte-level BPE vocabulary")
-    tokenizer: str = Field("", description="Folder of an existing tokenizer to take instead of training one")
+    vocab_size: int = Field(2048, ge=300, le=200_000, description="Number of entries in the byte-level BPE vocabulary")
+    tokenizer: str = Field("", description="Folder of an existing tokenizer to use; empty trains a new one")
     tokenizer_sha256: str = Field(
         "",
         pattern="^([0-9a-f]{64})?$",
-        description="SHA-256 that its tokenizer.json must have; empty takes any, and a later change goes unnoticed",
+        description=(
+            "SHA-256 that the existing tokenizer's tokenizer.json must have; empty accepts any, so changes go unnoticed"
+        ),
     )
     pad_vocab_to_multiple: int = Field(
-        1, ge=1, le=65_536, description="Rounds the model's vocabulary up: 1024 makes CodeGen's 50,295 entries 51,200"
+        1,
+        ge=1,
+        le=65_536,
+        description=(
+            "Round the model's vocabulary up to a multiple of this many entries (1024 turns CodeGen's 50,295 into "
+            "51,200)"
+        ),
     )
-    validation_fraction: float = Field(0.02, gt=0, le=0.5, description="Share of documents, by hash, held out for loss")
+    validation_fraction: float = Field(
+        0.02, gt=0, le=0.5, description="Share of documents, chosen by hash, that is held out for the validation loss"
+    )
     validation_kilobytes: float = Field(
         16.0,
         ge=0,
-        description="Least held-out text, in kB, of each of web, prose and code, up to a tenth of the kind; 0 leaves it to "
-        "validation_fraction",
+        description=(
+            "Least held-out text of each of web, prose and code, in kB, up to a tenth of the kind; 0 = only "
+            "validation_fraction counts"
+        ),
     )
     epochs: dict[Kind, Annotated[float, Field(ge=0, le=16)]] = Field(
         {"web": 1, "prose": 1, "code": 0.15, "textbook": 1, "exercise": 3},
-        description="Passes over each kind, or with weights at most so many; a fraction takes that share of its tokens",
+        description=(
+            "Number of passes over the tokens of each kind, a maximum if `weights` are set; a fraction takes that "
+            "share of the tokens"
+        ),
     )
     own_share: Fraction | None = Field(
         None,
-        description="Least share of the training tokens for your own text (web, prose, code), which is then read whole at least "
-        "once; textbooks and exercises give way. Empty: 0.7, or 0 where Python's library is the only source; 0 leaves it to "
-        "epochs; weights come before it",
+        description=(
+            "Least share of the training tokens for your own text (web, prose, code), which is then read whole at "
+            "least once, before textbooks and exercises; empty = 0.7, or 0 if Python's library is the only source; 0 "
+            "= only `epochs` counts; no effect if `weights` are set"
+        ),
     )
     weights: dict[str, Annotated[float, Field(ge=0)]] = Field(
-        {}, description="Share of the tokens that each kind gets, of their sum; empty takes what epochs gives"
+        {}, description="Relative share of the training tokens for each kind; empty = as `epochs` says"
     )
     curriculum: list[Annotated[list[Kind], Field(min_length=1)]] = Field(
-        [], description="Kinds a phase, one phase after another: [[exercise, textbook], [prose, code, web]]; empty: one"
+        [],
+        description=(
+            "Training phases, each a list of kinds, such as [[exercise, textbook], [prose, code, web]]; empty = one "
+            "phase with every kind"
+        ),
     )
 
     @model_validator(mode="after")

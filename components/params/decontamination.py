@@ -13,24 +13,48 @@ Suite = Annotated[str, Field(min_length=1)]
 class DecontaminationParams(Section):
     suites: list[Suite] = Field(
         ["phi2", "olmes"],
-        description="Suites whose benchmarks are looked for, where their data is at hand: names, or YAML files",
+        description=(
+            "Benchmark suites (names or YAML files) whose items are searched for in the documents, if their data is "
+            "present"
+        ),
     )
     kinds: list[Kind] = Field(
-        ["web", "prose", "code", "textbook", "exercise"], description="Kinds of documents that are checked"
+        ["web", "prose", "code", "textbook", "exercise"],
+        description="Kinds of documents that are searched for benchmark items",
     )
-    ngram: int = Field(13, ge=5, le=32, description="Words in a row that a document may not share with an item (GPT-3)")
+    ngram: int = Field(
+        13,
+        ge=5,
+        le=32,
+        description="Number of consecutive words shared with a benchmark item that makes a document contaminated (GPT-3: 13)",
+    )
     candidate_ngram: int = Field(
-        10, ge=5, le=32, description="Words in a row that make a document a candidate (Cosmopedia)"
+        10,
+        ge=5,
+        le=32,
+        description=(
+            "Number of consecutive words shared with a benchmark item that makes a document a candidate (Cosmopedia: "
+            "10)"
+        ),
     )
     min_match_ratio: Fraction = Field(
-        0.5, description="Share of an item's words that a candidate matches, above which it is a hit (Cosmopedia)"
+        0.5,
+        description="Share of a benchmark item's words above which a candidate document is contaminated (Cosmopedia: 0.5)",
     )
-    min_words: int = Field(8, ge=4, le=32, description="A shorter item is not looked for: its words stand anywhere")
+    min_words: int = Field(
+        8, ge=4, le=32, description="Skip benchmark items of fewer words than this, since their words occur everywhere"
+    )
     min_code_nodes: int = Field(
-        30, ge=1, description="Nodes of a function's syntax tree; a smaller one is everybody's, and is not looked for"
+        30,
+        ge=1,
+        description="Skip benchmark functions of fewer syntax-tree nodes than this, since anyone would write them",
     )
-    frequent: int = Field(3, ge=1, description="Documents; items found in more are listed, as perhaps everyday words")
-    action: Literal["drop", "report"] = Field("drop", description="What becomes of a document with a hit")
+    frequent: int = Field(
+        3, ge=1, description="List benchmark items found in more documents than this as possibly everyday words"
+    )
+    action: Literal["drop", "report"] = Field(
+        "drop", description="What happens to contaminated documents: they are dropped, or only reported"
+    )
 
     @model_validator(mode="after")
     def _candidates_are_wider(self) -> "DecontaminationParams":

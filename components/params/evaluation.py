@@ -8,23 +8,39 @@ from components.params.section import Fraction, Section, refuse_repeats
 
 
 class BenchmarkingParams(Section):
-    suite: str = Field("exam", description="Tasks to run: exam, phi2, olmes, or a YAML file such as theirs")
+    suite: str = Field(
+        "exam", description="Suite of tasks to run: exam, phi2, olmes, or your own YAML file of that form"
+    )
     data_dir: str = Field(
-        "", description="Folder of the benchmarks' data, for suites that need it; docs/benchmarking.md"
+        "",
+        description="Folder with the benchmarks' data, needed by every suite but exam (docs/benchmarking.md); empty = none",
     )
-    hub: bool = Field(False, description="Load what that folder lacks from the Hugging Face hub")
-    limit: int = Field(0, ge=0, description="Examples a task, at most; 0 means all")
-    batch_size: int = Field(32, ge=1, description="Sequences scored at once; changes a score by rounding alone")
-    device: Literal["cpu", "cuda"] = Field("cpu", description="Where the model computes; a GPU pays for larger ones")
-    threads: int = Field(1, ge=1, le=1024, description="CPU threads; small models gain nothing from more")
+    hub: bool = Field(False, description="Download benchmark data that `data_dir` lacks from the Hugging Face hub")
+    limit: int = Field(0, ge=0, description="Maximum number of examples per task; 0 = all")
+    batch_size: int = Field(32, ge=1, description="Number of sequences scored at once; changes scores only by rounding")
+    device: Literal["cpu", "cuda"] = Field(
+        "cpu", description="Device that computes the scores; a GPU pays off for larger models"
+    )
+    threads: int = Field(
+        1, ge=1, le=1024, description="Number of CPU threads for scoring; small models gain nothing from more than 1"
+    )
     samples: int = Field(
-        1, ge=1, le=1000, description="Programs drawn for each problem of HumanEval and MBPP; 1 takes the likeliest"
+        1, ge=1, le=1000, description="Number of programs sampled per HumanEval or MBPP problem; 1 = greedy decoding"
     )
-    temperature: float = Field(0.2, gt=0, le=2, description="Of those draws, where they are several")
-    gold_bits: bool = Field(True, description="Also ask what the right answer costs where answers are written")
-    cache: bool = Field(True, description="Keep the model's answers, from which an interrupted run goes on")
+    temperature: float = Field(
+        0.2,
+        gt=0,
+        le=2,
+        description="Sampling temperature of HumanEval and MBPP programs; used only if `samples` is above 1",
+    )
+    gold_bits: bool = Field(
+        True, description="Also measure the bits per byte of the correct answer in tasks whose answers are generated"
+    )
+    cache: bool = Field(
+        True, description="Keep the model's answers, so that an interrupted run resumes where it stopped"
+    )
     allow_unisolated_execution: bool = Field(
-        False, description="Run generated programs with this user's rights where the machine cannot isolate them"
+        False, description="Run generated programs with this user's rights on machines that cannot isolate them"
     )
 
 
@@ -41,27 +57,41 @@ class StudyParams(Section):
 
     arms: list[Arm] = Field(
         ["scratch", "continued", "exact", "tile", "fpi", "distilled", "exact_distilled"],
-        description="What is compared: scratch and continued (the small model trained on) always; operators of growth; "
-        "distilled (from scratch, following the small model), also after an operator: exact_distilled",
+        description=(
+            "Models to compare: scratch and continued (the small model trained on) always; growth operators; "
+            "distilled (from scratch, with the small model as teacher), also after an operator, as in exact_distilled"
+        ),
     )
     seeds: list[Annotated[int, Field(ge=0, le=2**31 - 1)]] = Field(
         [1, 2, 3],
         min_length=1,
-        description="Each sets weights and order of the data, alike for all arms; the first tunes",
+        description=(
+            "Random seeds of weights and data order, one training run per seed and arm; learning rates are tuned on "
+            "the first"
+        ),
     )
     rates: list[Annotated[float, Field(gt=0, le=1000)]] = Field(
         [0.25, 0.5, 1.0, 2.0],
         min_length=1,
-        description="Learning rates that each arm tries, as multiples of transfer.learning_rate, or, from a random start, of the section's",
+        description=(
+            "Learning rates to try for each arm, as multiples of transfer.learning_rate, or of the model's own from a"
+            " random start"
+        ),
     )
     horizons: list[Annotated[float, Field(gt=0, le=1)]] = Field(
         [0.5, 1.0],
-        description="Budgets that each arm is trained for, to the end of the decay, as shares of large.tokens",
+        description="Training budgets of each arm, each with its own decay, as shares of large.tokens",
     )
     distillation_weight: Fraction = Field(
-        0.5, description="training.distillation_weight of the arms that are distilled"
+        0.5,
+        description="Initial share of the teacher's divergence in the loss of distilled arms (training.distillation_weight)",
     )
-    threads: int = Field(1, ge=1, le=1024, description="CPU threads of a training; as many run at once as a run may")
+    threads: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        description="Number of CPU threads per training run; as many runs train at once as a pipeline run may",
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> "StudyParams":
@@ -82,13 +112,21 @@ class AblationParams(Section):
     arms: list[DataArm] = Field(
         ["random", "curated", "curated_textbooks", "curated_textbooks_exercises"],
         min_length=2,
-        description="Documents to compare: raw ones at random, curated ones, these with textbooks, and with exercises too",
+        description=(
+            "Training data to compare: random raw documents, curated ones, curated with textbooks, or with textbooks "
+            "and exercises"
+        ),
     )
     seeds: list[Annotated[int, Field(ge=0, le=2**31 - 1)]] = Field(
-        [1, 2, 3], min_length=1, description="Each sets weights and order of the data, alike for all arms"
+        [1, 2, 3], min_length=1, description="Random seeds of weights and data order, one training run per seed and arm"
     )
-    tokens: int = Field(1_500_000, ge=1, description="Training tokens of the small model, the same for each arm")
-    threads: int = Field(1, ge=1, le=1024, description="CPU threads of a training; as many run at once as a run may")
+    tokens: int = Field(1_500_000, ge=1, description="Number of training tokens of the small model in each arm")
+    threads: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        description="Number of CPU threads per training run; as many runs train at once as a pipeline run may",
+    )
 
     @model_validator(mode="after")
     def _nothing_twice(self) -> "AblationParams":
@@ -97,7 +135,11 @@ class AblationParams(Section):
 
 
 class ReportingParams(Section):
-    registered_model: str = Field("phiforge", pattern=r"^[\w.-]+$", description="Name in the MLflow model registry")
+    registered_model: str = Field(
+        "phiforge",
+        pattern=r"^[\w.-]+$",
+        description="Name under which models are registered in the MLflow model registry",
+    )
 
 
 class PromotionParams(Section):
@@ -105,37 +147,51 @@ class PromotionParams(Section):
 
     required: list[Literal["validation", "contamination", "control", "safety"]] = Field(
         ["validation", "contamination", "control"],
-        description="Checks that a candidate must pass: validation (the data passed its gates), contamination (max_overlap), "
-        "control (max_loss_over_control), safety (ToxiGen, asked of candidate and champion; needs benchmarking.data_dir)",
+        description=(
+            "Checks that a candidate must pass to be promoted: validation (the data passed its gates), contamination "
+            "(max_overlap), control (max_loss_over_control), safety (ToxiGen for candidate and champion; needs "
+            "benchmarking.data_dir)"
+        ),
     )
     max_loss_difference: float = Field(
         0.0,
         ge=-10,
         le=0,
-        description="A candidate is better if its held-out loss minus the champion's, in bits per byte, lies below this "
-        "with the whole confidence interval; 0 = any loss that is certainly lower",
+        description=(
+            "A candidate is better if its held-out loss minus the champion's, in bits per byte, lies below this with "
+            "the whole confidence interval; 0 = any loss that is certainly lower"
+        ),
     )
     min_accuracy_difference: float = Field(
         0.0,
         ge=-1,
         le=1,
-        description="A candidate is refused if its exam accuracy minus the champion's lies below this with the whole "
-        "confidence interval; 0 = refused if certainly less accurate",
+        description=(
+            "A candidate is refused if its exam accuracy (0 to 1) minus the champion's lies below this with the whole"
+            " confidence interval; 0 = refused if certainly less accurate"
+        ),
     )
     confidence: float = Field(
-        0.95, ge=0.5, lt=1, description="Confidence of the intervals of the differences from the champion"
+        0.95,
+        ge=0.5,
+        lt=1,
+        description="Confidence level of the intervals of the differences from the champion, as a share",
     )
     max_overlap: Fraction = Field(
         0.5,
-        description="Largest share of the exam that may stand in the training corpus, as a mean over its tasks; accuracies "
-        "are compared on the other questions",
+        description=(
+            "Largest share of the exam that may occur in the training corpus, as a mean over its tasks; accuracies "
+            "are compared on the other questions"
+        ),
     )
     max_loss_over_control: float = Field(
         0.0,
         ge=-10,
         le=10,
-        description="Nats per token by which the candidate's validation loss may exceed that of its control, the same "
-        "model from a random start",
+        description=(
+            "Nats per token by which the candidate's validation loss may exceed that of its control, an equal model "
+            "from a random start; 0 = it may not be higher"
+        ),
     )
     held_out_kilobytes: int = Field(
         200, ge=1, description="Kilobytes of held-out text on which the losses of candidate and champion are compared"

@@ -13,57 +13,103 @@ RunLength = Annotated[int, Field(ge=2, le=32, strict=False)]  # a key of JSON is
 
 
 class GopherRepetitionParams(Section):
-    dup_para_frac: Fraction = Field(0.3, description="Paragraphs that repeat earlier ones, at most")
-    dup_para_char_frac: Fraction = Field(0.2, description="Characters in such paragraphs, at most")
-    dup_line_frac: Fraction = Field(0.3, description="Lines that repeat earlier ones, at most")
-    dup_line_char_frac: Fraction = Field(0.2, description="Characters in such lines, at most")
+    dup_para_frac: Fraction = Field(
+        0.3, description="Drop documents with more than this share of paragraphs that repeat earlier ones"
+    )
+    dup_para_char_frac: Fraction = Field(
+        0.2,
+        description="Drop documents with more than this share of their characters in paragraphs that repeat earlier ones",
+    )
+    dup_line_frac: Fraction = Field(
+        0.3, description="Drop documents with more than this share of lines that repeat earlier ones"
+    )
+    dup_line_char_frac: Fraction = Field(
+        0.2,
+        description="Drop documents with more than this share of their characters in lines that repeat earlier ones",
+    )
     top_n_grams: dict[RunLength, Fraction] = Field(
         {2: 0.2, 3: 0.18, 4: 0.16},
-        description="By n, characters in the most frequent run of n words, at most; a length not named isn't looked at",
+        description=(
+            "Drop documents with more than this share of their characters in the most frequent run of n words, per n;"
+            " an n that is not named is not checked"
+        ),
     )
     dup_n_grams: dict[RunLength, Fraction] = Field(
         {5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.1},
-        description="By n, characters in runs of n words that repeat earlier ones, at most",
+        description=(
+            "Drop documents with more than this share of their characters in runs of n words that repeat earlier "
+            "ones, per n; an n that is not named is not checked"
+        ),
     )
 
 
 class GopherQualityParams(Section):
-    min_doc_words: int = Field(50, ge=0, description="Words that are more than punctuation, at least")
-    max_doc_words: int = Field(100_000, ge=1, description="Such words, at most")
-    min_avg_word_length: float = Field(3.0, ge=0, description="Mean characters of those words, at least")
-    max_avg_word_length: float = Field(10.0, ge=0, description="Mean characters of those words, at most")
-    max_symbol_word_ratio: float = Field(0.1, ge=0, description="Hash signs a word, and ellipses a word, at most")
-    max_bullet_lines_ratio: Fraction = Field(0.9, description="Lines that start with a bullet, at most")
-    max_ellipsis_lines_ratio: Fraction = Field(0.3, description="Lines that end in an ellipsis, at most")
-    max_non_alpha_words_ratio: Fraction = Field(
-        0.8, description="Words with a letter, at least, though datatrove, whose name this is, calls it the most"
+    min_doc_words: int = Field(50, ge=0, description="Drop documents of fewer words than this, punctuation not counted")
+    max_doc_words: int = Field(
+        100_000, ge=1, description="Drop documents of more words than this, punctuation not counted"
     )
-    min_stop_words: int = Field(2, ge=0, le=8, description="Different stop words of eight, at least")
+    min_avg_word_length: float = Field(
+        3.0, ge=0, description="Drop documents whose mean word length is below this many characters"
+    )
+    max_avg_word_length: float = Field(
+        10.0, ge=0, description="Drop documents whose mean word length is above this many characters"
+    )
+    max_symbol_word_ratio: float = Field(
+        0.1, ge=0, description="Drop documents with more hash signs, or more ellipses, per word than this"
+    )
+    max_bullet_lines_ratio: Fraction = Field(
+        0.9, description="Drop documents with more than this share of lines that start with a bullet"
+    )
+    max_ellipsis_lines_ratio: Fraction = Field(
+        0.3, description="Drop documents with more than this share of lines that end in an ellipsis"
+    )
+    max_non_alpha_words_ratio: Fraction = Field(
+        0.8,
+        description=(
+            "Drop documents with less than this share of words that contain a letter (a minimum, despite datatrove's "
+            "name)"
+        ),
+    )
+    min_stop_words: int = Field(
+        2, ge=0, le=8, description="Drop documents with fewer of eight common English stop words than this"
+    )
 
 
 class C4Params(Section):
-    remove_citations: bool = Field(True, description="Take marks such as [12] and [edit] out")
+    remove_citations: bool = Field(True, description="Remove citation marks such as [12] and [edit]")
     filter_no_terminal_punct: bool = Field(
-        False, description="Lines that end in no terminal punctuation go, as in C4; FineWeb leaves them"
+        False, description="Remove lines without terminal punctuation, as C4 does; FineWeb keeps them"
     )
-    min_words_per_line: int = Field(3, ge=-1, description="Words of a line, at least; other lines go")
-    max_word_length: int = Field(1_000, ge=-1, description="Characters of a word; lines with a longer one go; -1: none")
-    filter_lorem_ipsum: bool = Field(True, description="Pages that say lorem ipsum go")
-    filter_javascript: bool = Field(True, description="Lines that say javascript go")
-    filter_curly_bracket: bool = Field(True, description="Pages with a curly bracket go")
-    filter_policy: bool = Field(True, description="Lines on cookies, privacy policies and terms of use go")
-    min_num_sentences: int = Field(5, ge=-1, description="Sentences in the lines that stay, at least")
+    min_words_per_line: int = Field(3, ge=-1, description="Remove lines of fewer words than this")
+    max_word_length: int = Field(
+        1_000, ge=-1, description="Remove lines with a word of more characters than this; -1 = no limit"
+    )
+    filter_lorem_ipsum: bool = Field(True, description="Drop pages that contain `lorem ipsum`")
+    filter_javascript: bool = Field(True, description="Remove lines that contain `javascript`")
+    filter_curly_bracket: bool = Field(True, description="Drop pages that contain a curly bracket")
+    filter_policy: bool = Field(True, description="Remove lines about cookies, privacy policies and terms of use")
+    min_num_sentences: int = Field(
+        5, ge=-1, description="Drop pages of fewer sentences than this in the lines that remain"
+    )
 
 
 class FineWebParams(Section):
-    line_punct_thr: Fraction = Field(0.12, description="Lines that end in terminal punctuation, at least")
-    short_line_thr: Fraction = Field(0.67, description="Lines of at most 30 characters, at most")
-    char_duplicates_ratio: Fraction = Field(0.01, description="Characters in lines that repeat earlier ones, at most")
-    new_line_ratio: float = Field(0.3, ge=0, description="Line ends a word, at most")
+    line_punct_thr: Fraction = Field(
+        0.12, description="Drop documents with less than this share of lines that end in terminal punctuation"
+    )
+    short_line_thr: Fraction = Field(
+        0.67, description="Drop documents with more than this share of lines of 30 characters or fewer"
+    )
+    char_duplicates_ratio: Fraction = Field(
+        0.01, description="Drop documents with more than this share of their characters in repeated lines"
+    )
+    new_line_ratio: float = Field(0.3, ge=0, description="Drop documents with more line ends per word than this")
 
 
 class WebRulesParams(Section):
-    kinds: list[Kind] = Field(["web"], description="Kinds that see these rules; they destroy code")
+    kinds: list[Kind] = Field(
+        ["web"], description="Kinds of documents that the web rules are applied to; not meant for code; empty = none"
+    )
     gopher_repetition: GopherRepetitionParams = GopherRepetitionParams()
     gopher_quality: GopherQualityParams = GopherQualityParams()
     c4: C4Params = C4Params()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from components import yaml_text
 from components.confined import is_name, leads_out
@@ -33,7 +34,7 @@ MOST_KEY = 200  # characters of a key that it shows
 class Params(Section):
     """Everything that a run can be asked to do differently."""
 
-    seed: int = Field(1, ge=0, le=2**31 - 1, description="Seed of everything that draws")
+    seed: int = Field(1, ge=0, le=2**31 - 1, description="Random seed of every step")
     engine: EngineParams = EngineParams()
     ingestion: IngestionParams = IngestionParams()
     validation: ValidationParams = ValidationParams()
@@ -224,8 +225,11 @@ def describe_range(key: str) -> str:
             break
         field = fields[part]
         model = field.annotation
-    if field is None:
-        return ""
+    return "" if field is None else range_of(field)
+
+
+def range_of(field: FieldInfo) -> str:
+    """The allowed range of a number in words, or an empty string."""
     words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
     bounds = [
         f"{word} {getattr(rule, name):,}"

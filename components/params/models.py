@@ -10,14 +10,20 @@ from components.params.section import Fraction, Section
 class ModelShape(Section):
     """Shape of a Phi, in the names of the Hugging Face configuration."""
 
-    hidden_size: int = Field(ge=8, le=65_536, description="Width of the residual stream")
-    intermediate_size: int = Field(ge=8, le=262_144, description="Width of the feed-forward layer")
-    num_hidden_layers: int = Field(ge=1, le=512, description="Blocks")
-    num_attention_heads: int = Field(ge=1, le=1024, description="Attention heads a block")
-    partial_rotary_factor: float = Field(0.5, gt=0, le=1, description="Share of each head that carries the position")
-    initializer_range: float = Field(0.02, gt=0, le=1, description="Standard deviation of initial weights")
-    layer_norm_eps: float = Field(1e-5, gt=0, le=1e-2, description="Epsilon of LayerNorm")
-    rope_theta: float = Field(10_000.0, gt=1, description="Base of the rotary frequencies")
+    hidden_size: int = Field(ge=8, le=65_536, description="Width of the residual stream (number of dimensions)")
+    intermediate_size: int = Field(
+        ge=8, le=262_144, description="Width of the feed-forward layer (number of dimensions)"
+    )
+    num_hidden_layers: int = Field(ge=1, le=512, description="Number of transformer blocks")
+    num_attention_heads: int = Field(ge=1, le=1024, description="Number of attention heads per block")
+    partial_rotary_factor: float = Field(
+        0.5, gt=0, le=1, description="Share of each attention head's dimensions that carry the position"
+    )
+    initializer_range: float = Field(0.02, gt=0, le=1, description="Standard deviation of the initial weights")
+    layer_norm_eps: float = Field(
+        1e-5, gt=0, le=1e-2, description="Epsilon of LayerNorm, which keeps its division finite"
+    )
+    rope_theta: float = Field(10_000.0, gt=1, description="Base of the rotary position frequencies")
 
     @property
     def head_dim(self) -> int:
@@ -46,8 +52,8 @@ class ModelParams(Section):
     """One model of the pair: its shape and its own budget. What both share stands in `training`."""
 
     model: ModelShape
-    tokens: int = Field(ge=1, description="Training tokens")
-    learning_rate: float = Field(gt=0, le=1, description="Peak learning rate")
+    tokens: int = Field(ge=1, description="Number of training tokens")
+    learning_rate: float = Field(gt=0, le=1, description="Peak learning rate, before the schedule")
 
 
 SMALL = ModelParams(
@@ -67,78 +73,117 @@ LARGE = ModelParams(
 
 
 class TrainingParams(Section):
-    context_length: int = Field(256, ge=8, le=1_048_576, description="Tokens a sequence; also the model's positions")
-    batch_tokens: int = Field(2_048, ge=8, description="Tokens an optimizer step, over all devices")
+    context_length: int = Field(
+        256, ge=8, le=1_048_576, description="Context length in tokens (also the model's maximum position)"
+    )
+    batch_tokens: int = Field(2_048, ge=8, description="Number of tokens per optimizer step, over all devices")
     micro_batch_tokens: int = Field(
-        2_048, ge=8, description="Tokens a forward pass of one device; batch_tokens is a multiple of it times devices"
+        2_048,
+        ge=8,
+        description="Number of tokens per forward pass on one device; batch_tokens must be a multiple of it times `devices`",
     )
     max_epochs: float = Field(
-        100.0, gt=0, description="Most passes over the training tokens; a budget that asks for more is refused"
+        100.0, gt=0, description="Maximum number of passes over the training tokens; a larger token budget is refused"
     )
-    document_mask: bool = Field(False, description="Attention sees its own document only, not what is packed before it")
+    document_mask: bool = Field(
+        False, description="Limit attention to the token's own document, without the documents packed before it"
+    )
     optimizer: Literal["adamw", "muon"] = Field(
-        "muon", description="muon: Muon for the blocks' matrices, AdamW for embedding, head, norms and biases"
+        "muon", description="Optimizer of the blocks' matrices; muon uses AdamW for embedding, head, norms and biases"
     )
     adamw_lr_ratio: float = Field(
-        1.0, gt=0, le=1000, description="With muon: learning rate of AdamW's part, as a share of the model's"
+        1.0, gt=0, le=1000, description="AdamW's learning rate as a multiple of the model's, when `optimizer` is muon"
     )
-    muon_momentum: float = Field(0.9, ge=0, lt=1, description="Muon: Nesterov momentum")
-    beta1: float = Field(0.9, ge=0, lt=1, description="AdamW: decay of the first moment")
-    beta2: float = Field(0.95, ge=0, lt=1, description="AdamW: decay of the second moment")
-    adam_eps: float = Field(1e-8, gt=0, le=1e-2, description="AdamW: term that keeps the division finite")
-    weight_decay: float = Field(0.1, ge=0, le=1, description="On matrices only, never on norms and biases")
-    schedule: Literal["wsd", "cosine"] = Field("wsd", description="Learning rate after its warm-up")
-    warmup_fraction: Fraction = Field(0.05, description="Share of the steps in which the learning rate rises")
-    decay_fraction: Fraction = Field(0.6, description="wsd: share of the steps in which the learning rate falls")
-    final_lr_fraction: Fraction = Field(0.05, description="Learning rate at the end of a decay, as a share of the peak")
-    gradient_clip: float = Field(1.0, ge=0, description="Largest gradient norm; 0 switches clipping off")
-    z_loss: float = Field(0.0, ge=0, le=1, description="Weight of the squared log-normaliser in the loss (PaLM: 1e-4)")
+    muon_momentum: float = Field(0.9, ge=0, lt=1, description="Nesterov momentum of Muon")
+    beta1: float = Field(0.9, ge=0, lt=1, description="Decay rate of AdamW's first moment")
+    beta2: float = Field(0.95, ge=0, lt=1, description="Decay rate of AdamW's second moment")
+    adam_eps: float = Field(1e-8, gt=0, le=1e-2, description="Epsilon of AdamW, which keeps its division finite")
+    weight_decay: float = Field(
+        0.1, ge=0, le=1, description="Weight decay of matrices; norms and biases have none; 0 = off"
+    )
+    schedule: Literal["wsd", "cosine"] = Field(
+        "wsd", description="Learning-rate schedule after the warm-up: warm-up, stable, decay (wsd), or cosine"
+    )
+    warmup_fraction: Fraction = Field(
+        0.05, description="Share of the steps over which the learning rate rises; 0 = no warm-up"
+    )
+    decay_fraction: Fraction = Field(
+        0.6, description="Share of the steps over which the learning rate falls when `schedule` is wsd; 0 = no decay"
+    )
+    final_lr_fraction: Fraction = Field(0.05, description="Final learning rate as a share of the peak")
+    gradient_clip: float = Field(1.0, ge=0, description="Maximum gradient norm; 0 = no clipping")
+    z_loss: float = Field(
+        0.0, ge=0, le=1, description="Weight of the squared log-normaliser in the loss (PaLM: 1e-4); 0 = off"
+    )
     ema_decay: float = Field(
-        0.0, ge=0, lt=1, description="Validate and keep a moving average of the weights with this decay; 0: the weights"
+        0.0,
+        ge=0,
+        lt=1,
+        description=(
+            "Decay rate per step of a moving average of the weights, which is validated and saved; 0 = the weights "
+            "themselves"
+        ),
     )
     distillation_weight: Fraction = Field(
         0.0,
-        description="With --teacher: first weight of the divergence from the teacher; the cross-entropy has the rest",
+        description="Initial share of the divergence from the teacher in the loss, with --teacher; 0 = no distillation",
     )
     distillation_fraction: float = Field(
-        0.5, gt=0, le=1, description="With --teacher: share of the steps over which that weight falls to zero"
+        0.5,
+        gt=0,
+        le=1,
+        description="Share of the steps over which the teacher's weight in the loss falls to zero, with --teacher",
     )
     keep_optimizer: bool = Field(
-        False, description="Keep the optimizer's state with the checkpoint, and take it up from a start that has one"
+        False,
+        description="Save the optimizer's state with the checkpoint, and start from it if the initial checkpoint has one",
     )
     carried_freeze_fraction: Fraction = Field(
-        0.0, description="After growth: share of the steps in which entries that the source had stay as they are"
+        0.0,
+        description="Share of the steps, after growth, in which weights copied from the small model stay frozen; 0 = none",
     )
     carried_warmup_fraction: Fraction = Field(
         0.0,
-        description="After growth: share of the steps, after those, in which their learning rate rises to the rest's",
+        description=(
+            "Share of the steps, after freezing, in which the learning rate of weights copied from the small model "
+            "rises; 0 = none"
+        ),
     )
     spike_sigmas: float = Field(
-        6.0, ge=0, description="A loss this many deviations over the last 128 steps is a spike; 0 looks for none"
+        6.0,
+        ge=0,
+        description="Number of standard deviations over the last 128 steps that make a loss a spike; 0 = no spike detection",
     )
     spike_action: Literal["report", "skip"] = Field(
-        "report", description="What happens at a spike: it is reported, or its update is left out as well"
+        "report", description="What happens at a loss spike: it is reported, or its update is skipped as well"
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="Of activations; weights stay in float32. auto: bfloat16 where the processor has it"
+        "auto",
+        description="Precision of the activations (weights stay in float32); auto = bfloat16 where the processor supports it",
     )
-    compile: bool = Field(False, description="Compile the model (torch.compile); pays on a GPU and in long runs")
+    compile: bool = Field(
+        False, description="Compile the model with torch.compile, which pays off on a GPU and in long runs"
+    )
     recompute: bool = Field(
-        False, description="Recompute activations in the backward pass: less memory, a third slower"
+        False, description="Recompute activations in the backward pass, which takes less memory and a third more time"
     )
-    threads: int = Field(2, ge=1, le=1024, description="CPU threads; fixed, since another number gives other bits")
-    devices: int = Field(1, ge=1, le=4096, description="GPUs, or processes where there is no GPU")
+    threads: int = Field(
+        2, ge=1, le=1024, description="Number of CPU threads; another number changes results by rounding"
+    )
+    devices: int = Field(1, ge=1, le=4096, description="Number of GPUs, or of processes where there is no GPU")
     strategy: Literal["ddp", "fsdp2"] = Field(
-        "ddp", description="Over several devices: ddp holds the model on each, fsdp2 shares it out"
+        "ddp", description="How several devices share the model: a copy on each (ddp), or a part on each (fsdp2)"
     )
     validations: int = Field(
-        10, ge=1, le=10_000, description="Validations over the run, evenly spaced; the last at its end"
+        10, ge=1, le=10_000, description="Number of validations, evenly spaced over the run; the last is at its end"
     )
-    validation_tokens: int = Field(32_768, ge=8, description="Held-out tokens a validation, at most")
+    validation_tokens: int = Field(32_768, ge=8, description="Maximum number of held-out tokens per validation")
     checkpoint_minutes: float = Field(
-        1.0, ge=0, description="Minutes between states for resuming; 0 keeps none by time"
+        1.0, ge=0, description="Minutes between saved states for resuming; 0 = not by time"
     )
-    checkpoint_steps: int = Field(0, ge=0, description="Steps between states for resuming; 0 keeps none by step")
+    checkpoint_steps: int = Field(
+        0, ge=0, description="Number of steps between saved states for resuming; 0 = not by step"
+    )
 
     @model_validator(mode="after")
     def _batches_divide(self) -> "TrainingParams":
@@ -157,37 +202,48 @@ class TrainingParams(Section):
 
 class TransferParams(Section):
     operator: Literal["exact", "hyperclone", "tile", "tile_heads", "fpi", "aki", "random"] = Field(
-        "exact", description="How knowledge is carried into the larger model; docs/knowledge-transfer.md"
+        "exact",
+        description="How the small model's knowledge is transferred into the large one (docs/knowledge-transfer.md)",
     )
     depth_map: Literal["auto", "identity", "round", "interpose", "stack", "solar", "half"] = Field(
-        "auto", description="Which source block each block is made from; auto: the operator's own"
+        "auto", description="Which source block each target block is made from; auto = the operator's own choice"
     )
     residual: Literal["mean_pad", "zero_pad"] = Field(
-        "mean_pad", description="exact: new residual coordinates carry the mean of the old, or 0 in a centred stream"
+        "mean_pad",
+        description="What new residual coordinates hold after exact growth: the mean of the old ones, or 0 in a centred stream",
     )
     new_units: Literal["random", "copies"] = Field(
-        "random", description="exact: new heads, head dimensions and units are drawn, or copy old ones"
+        "random",
+        description="How exact growth fills new heads, head dimensions and units: at random, or with copies of old ones",
     )
     learning_rate: float = Field(
         2e-3,
         gt=0,
         le=1,
-        description="Peak learning rate of training the grown model; the larger one of a random start would undo what it knows",
+        description="Peak learning rate for training the grown model; a rate for random weights would undo what it knows",
     )
     free_std: float = Field(
-        0.02, ge=0, le=1, description="Standard deviation of the entries that exactness leaves free"
+        0.02,
+        ge=0,
+        le=1,
+        description="Standard deviation of the new weights that exact growth may choose freely; 0 = zeros",
     )
     noise: float = Field(
-        0.05, ge=0, le=1, description="Noise that copies part by, as a share of the weights; the function stays"
+        0.05,
+        ge=0,
+        le=1,
+        description="Noise that makes copied units differ, as a share of the weights; the function is unchanged; 0 = none",
     )
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
-        "float32", description="Of the weights as stored; growth itself is computed in float64"
+        "float32", description="Precision in which the grown weights are stored; growth itself is computed in float64"
     )
-    grow_optimizer: bool = Field(
-        False, description="Grow the optimizer's state too, which training keeps with the source when asked"
+    grow_optimizer: bool = Field(False, description="Also grow the optimizer's state; needs training.keep_optimizer")
+    proof_tokens: int = Field(
+        4_096, ge=16, description="Number of held-out tokens on which the small and the grown model are compared"
     )
-    proof_tokens: int = Field(4_096, ge=16, description="Held-out tokens on which source and target are compared")
     max_relative_error: float = Field(
-        1e-6, gt=0, description="Relative logit error, in Euclidean norm, above which exact growth fails the run"
+        1e-6, gt=0, description="Relative logit error (Euclidean norm) above which exact growth fails the run"
     )
-    threads: int = Field(2, ge=1, le=1024, description="CPU threads; fixed, since another number gives other bits")
+    threads: int = Field(
+        2, ge=1, le=1024, description="Number of CPU threads; another number changes results by rounding"
+    )

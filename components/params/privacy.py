@@ -20,15 +20,24 @@ class PrivacyParams(Section):
             "textbook": ["email", "phone", "ip", "card", "iban", "key"],
             "exercise": ["email", "phone", "ip", "card", "iban", "key"],
         },
-        description="By kind of document, the data that placeholders such as <EMAIL> replace; other kinds stay",
+        description=(
+            "Personal data to replace by placeholders such as <EMAIL>, per kind of document; a kind that is not named"
+            " is not redacted"
+        ),
     )
     allowed_domains: list[str] = Field(
         ["example.com", "example.org", "example.net", "example", "invalid", "localhost"],
-        description="Domains whose e-mail addresses stay, with all below them: RFC 2606's, which are nobody's",
+        description=(
+            "Domains whose e-mail addresses are not redacted, with their subdomains (default: RFC 2606's example "
+            "domains)"
+        ),
     )
     allowed_networks: list[str] = Field(
         ["8.8.8.8/32", "8.8.4.4/32", "1.1.1.1/32", "1.0.0.1/32", "9.9.9.9/32"],
-        description="Networks whose addresses stay: public resolvers. Private and documentation networks always do",
+        description=(
+            "Networks whose IP addresses are not redacted (default: public resolvers), besides private and "
+            "documentation networks"
+        ),
     )
 
     @field_validator("allowed_networks")

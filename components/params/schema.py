@@ -46,9 +46,8 @@ def _walk(section: Schema, prefix: str) -> Iterator[tuple[str, Schema]]:
             yield from _walk(value, f"{key}.")
         elif held := value.get("additionalProperties"):
             schema = {} if held is True else held
-            about = {"description": value["description"]}
             for item in value.get("propertyNames", {}).get("enum", [ANY_NAME]):
-                yield f"{key}.{item}", schema | about
+                yield f"{key}.{item}", schema | {"description": f"Entry {item} of {key}"}
 
 
 def _resolved(schema: Any, definitions: Mapping[str, Schema]) -> Any:
@@ -62,7 +61,9 @@ def _resolved(schema: Any, definitions: Mapping[str, Schema]) -> Any:
         return _resolved(definitions[schema["$ref"].rpartition("/")[2]] | own, definitions)
     if schema.get("type") == "boolean":
         # A choice, since a form shows a switch for a boolean, and sends it as false where nobody touched it.
-        schema = {key: value for key, value in schema.items() if key != "type"} | {"enum": [True, False]}
+        schema = schema | {"enum": [True, False]}
+    if "enum" in schema:  # the choices have their types
+        schema = {key: value for key, value in schema.items() if key != "type"}
     found = {
         key: _resolved(value, definitions) for key, value in schema.items() if key not in (*LEFT_OUT, "properties")
     }

@@ -96,7 +96,7 @@ def test_uncommitted_changes_travel_and_untracked_files_are_named(project, toy):
     text = (place.root / "params.yaml").read_text()
     assert "seed: 4 # Seed of everything" in text
     assert "min_chars: 6" in text
-    assert "# A shorter document teaches nothing" in text
+    assert "# Drop documents shorter than this many characters" in text
     assert toy.git(project, "status", "--porcelain") == before
     assert "seed: 1" in (project / "params.yaml").read_text()
 

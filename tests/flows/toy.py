@@ -70,7 +70,7 @@ stages:
 PARAMS = """# The toy's knobs.
 seed: 1 # Seed of everything
 curation:
-  min_chars: 80 # A shorter document teaches nothing
+  min_chars: 80 # Drop documents shorter than this many characters
 """
 
 

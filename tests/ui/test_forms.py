@@ -62,7 +62,7 @@ def test_fields_carry_help_choices_and_ranges() -> None:
     precision = by_key["training.precision"]
     assert precision.choices == ("auto", "float32", "bfloat16")
     assert by_key["seed"].allowed == "at least 0 and at most 2,147,483,647"
-    assert by_key["large.model.hidden_size"].description == "Width of the residual stream"
+    assert by_key["large.model.hidden_size"].description == "Width of the residual stream (number of dimensions)"
     assert (
         by_key["seed"].section == by_key["engine.kind"].section == by_key["housekeeping.runs.keep"].section == "general"
     )

@@ -285,7 +285,7 @@ def test_the_form_shows_the_defaults_of_params_yaml(open_page: Open) -> None:
     assert "more than" not in field(at, "number_input", "training.threads").help
     assert "at least 1 and at most 1,024" in field(at, "number_input", "training.threads").help
     assert at.code[0].value == "prefect deployment run pipeline/local"
-    assert any("AdamW: decay of the first moment" in caption.value for caption in at.caption)
+    assert any("Decay rate of AdamW's first moment" in caption.value for caption in at.caption)
 
 
 @pytest.mark.parametrize("section", ["general", "ingestion", "tokenization", "small", "large", "reporting"])
