@@ -15,6 +15,7 @@ from components.params.sizing import (
     SECONDS,
     WIDTHS,
     Sizing,
+    learning_rate,
     plan,
 )
 
@@ -62,15 +63,22 @@ def test_more_text_and_more_cores_never_give_a_smaller_model(text_bytes: int, co
     )  # a larger vocabulary costs time
 
 
-def test_a_megabyte_on_two_cores_has_the_default_pair() -> None:
-    params, default = params_of(plan(1_000_000, 2)), Params()
+def test_the_default_pair_is_what_the_rules_start_from() -> None:
+    default = Params()
+    params = params_of(plan(1_000_000, 4, "1M"))
     assert (params.small.model, params.large.model) == (default.small.model, default.large.model)
     assert params.training.batch_tokens == default.training.batch_tokens
-    assert params.small.learning_rate == default.small.learning_rate
-    assert params.large.learning_rate == default.large.learning_rate
-    assert params.transfer.learning_rate == default.transfer.learning_rate
     assert params.tokenization.vocab_size == default.tokenization.vocab_size
-    assert 1_000_000 < params.small.tokens < 2_500_000
+    assert params.transfer.learning_rate == default.transfer.learning_rate
+    assert learning_rate(default.small.model.hidden_size, default.small.tokens) == default.small.learning_rate
+
+
+@given(st.integers(1_000, 10**10), st.sampled_from(list(WIDTHS.values())))
+def test_longer_trainings_and_wider_models_have_lower_rates(tokens: int, width: int) -> None:
+    rate = learning_rate(width, tokens)
+    assert 0 < rate <= 2 * Params().small.learning_rate
+    assert learning_rate(width, 2 * tokens) <= rate
+    assert learning_rate(2 * width, tokens) <= rate
 
 
 @given(st.integers(1, 10**10), st.integers(1, 64), st.sampled_from(["auto", *WIDTHS]))
