@@ -6,7 +6,7 @@ Each CORPUS is a file or folder of text. It is read, curated and tokenized with 
 smaller model of each size is then trained from tokens to checkpoint by `python -m components.training`:
 
 - with the rule's batch and each learning rate of `--rates`, as multiples of the rule's; while the best is the lowest or the
-  highest tried, the sweep goes on in that direction
+  highest tried, here or by an earlier run in FOLDER, the sweep goes on in that direction
 - with half and twice the batch, at the best of these rates times the root of the change
 
 FOLDER keeps the tokens and every loss (`losses.jsonl`), so a run that is stopped goes on from there. `--share` takes a part of
@@ -75,14 +75,13 @@ def measure(corpus: Path, size: str, arguments: Any) -> Row:
     rule = plan(text_bytes, arguments.threads, size).overlay
     name = f"{corpus.stem}-{size}"
     tokens = text_tokens(arguments.folder.resolve() / name, corpus.resolve(), rule["tokenization.vocab_size"])
-    loss = trainer(rule, tokens, name, arguments)
+    loss, known = trainer(rule, tokens, name, arguments)
     batch, rate = rule["training.batch_tokens"], rule["small.learning_rate"]
-    by_times = {times: loss(batch, times * rate) for times in arguments.rates}
-    while (best_times := min(by_times, key=by_times.__getitem__)) in (min(by_times), max(by_times)):
-        beyond = best_times * (STEP if best_times == max(by_times) else 1 / STEP)
-        by_times[beyond] = loss(batch, beyond * rate)
-    best_rate = best_times * rate
-    losses = {(batch, times * rate): value for times, value in by_times.items()}
+    by_rate = known(batch) | {times * rate: loss(batch, times * rate) for times in arguments.rates}
+    while (best_rate := min(by_rate, key=by_rate.__getitem__)) in (min(by_rate), max(by_rate)):
+        beyond = best_rate * (STEP if best_rate == max(by_rate) else 1 / STEP)
+        by_rate[beyond] = loss(batch, beyond)
+    losses = {(batch, tried): value for tried, value in by_rate.items()}
     for times in BATCHES:
         place = (int(times * batch), times**0.5 * best_rate)
         losses[place] = loss(*place)
@@ -102,8 +101,11 @@ def measure(corpus: Path, size: str, arguments: Any) -> Row:
     }
 
 
-def trainer(rule: Row, tokens: Path, name: str, arguments: Any) -> Callable[[int, float], float]:
-    """A function that trains with a batch and a learning rate and gives the held-out loss, once for each."""
+def trainer(
+    rule: Row, tokens: Path, name: str, arguments: Any
+) -> tuple[Callable[[int, float], float], Callable[[int], dict[float, float]]]:
+    """Two functions: the held-out loss with a batch and a learning rate, trained once for each; and of a batch, the losses that
+    are known by now, by learning rate."""
     kept = arguments.folder / LOSSES
     done = {}
     if kept.is_file():
@@ -129,7 +131,11 @@ def trainer(rule: Row, tokens: Path, name: str, arguments: Any) -> Callable[[int
             print(f"  {run}: {done[run]:.4f}", file=sys.stderr, flush=True)
         return done[run]
 
-    return loss
+    def known(batch: int) -> dict[float, float]:
+        alike = (name, settings["small.tokens"], arguments.seed, batch)
+        return {run[-1]: value for run, value in done.items() if run[:-1] == alike}
+
+    return loss, known
 
 
 if __name__ == "__main__":
