@@ -4,14 +4,19 @@ A suite, a manifest or a checkpoint that a person got from somebody else must no
 climbs or is absolute, nor through a link.
 """
 
+import errno
 import os
 import re
 from pathlib import Path
+from typing import BinaryIO
 
 from components.errors import StepError
+from components.files import open_file
 
 _OUTSIDE = re.compile(r"[/\\~]|[A-Za-z]:")  # how a path begins that does not start in the folder, on any system
 _PUNCTUATION = re.compile(r"[/\\:\0]")  # that makes more of a name than one part of a path, on any system
+_LINKED = (errno.ELOOP, errno.ENOTDIR)  # by a file or a folder that is a link, where none is followed
+_ENTER = os.O_DIRECTORY | getattr(os, "O_PATH", os.O_RDONLY)  # a folder to enter may be one that cannot be listed
 
 
 def is_name(text: str) -> bool:
@@ -45,6 +50,43 @@ def inside(folder: Path, name: str, where: str) -> Path:
 def leads_out(path: Path, folder: Path) -> bool:
     """Whether a path that lies in a folder by its name lies elsewhere once its links are followed."""
     return not Path(os.path.realpath(path)).is_relative_to(home_of(folder))
+
+
+def open_inside(path: Path, folder: Path | None) -> BinaryIO:
+    """A file, opened for reading bytes. No link leads out of its folder, even where somebody swaps files there for links
+    meanwhile: the file is walked to from the folder without following a link. Where there is one, it is resolved first.
+
+    Args:
+        folder: that the path begins with; None where links may lead anywhere.
+
+    Raises:
+        OSError: as `open_file`, or it lies outside of the folder.
+    """
+    if folder is None:
+        return open_file(path)
+    try:
+        if ".." not in path.parts:
+            return _walk_to(path, folder)
+    except OSError as error:
+        if error.errno not in _LINKED:
+            raise
+    home, real = home_of(folder), Path(os.path.realpath(path))
+    if real == home or not real.is_relative_to(home):
+        raise OSError("a link on its way leads out of its folder")
+    return _walk_to(real, home)
+
+
+def _walk_to(path: Path, folder: Path) -> BinaryIO:
+    *folders, name = path.parts[len(folder.parts) :]
+    place = os.open(folder, _ENTER)
+    try:
+        for part in folders:
+            inner = os.open(part, _ENTER | os.O_NOFOLLOW, dir_fd=place)
+            os.close(place)
+            place = inner
+        return open_file(Path(name), place)
+    finally:
+        os.close(place)
 
 
 def home_of(folder: Path) -> Path:

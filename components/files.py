@@ -165,24 +165,32 @@ def write_json(path: Path, value: Any) -> None:
         partial.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def not_a_file(path: Path) -> str:
-    """Why what stands at a path cannot be read as a file, or an empty string: opening a pipe would wait for ever, and a
-    device may never end."""
+def not_a_file(path: Path | int) -> str:
+    """Why what stands at a path, or what is open, cannot be read as a file, or an empty string: opening a pipe would wait
+    for ever, and a device may never end."""
     mode = os.stat(path).st_mode
     if stat.S_ISDIR(mode):
         return "is a folder, not a file"
     return "" if stat.S_ISREG(mode) else "is a pipe, a socket or a device, not a file"
 
 
-def open_file(path: Path) -> BinaryIO:
+def open_file(path: Path, folder: int | None = None) -> BinaryIO:
     """A file, opened for reading bytes; never a pipe or a device, even one that has just taken the file's place.
+
+    Args:
+        folder: descriptor of the folder that `path` is a name in; then a link is refused as well.
 
     Raises:
         OSError: it is not there, may not be read, or is not a file.
     """
-    if reason := not_a_file(path):
+
+    def opened(name: str, flags: int) -> int:
+        nofollow = 0 if folder is None else os.O_NOFOLLOW
+        return os.open(name, flags | os.O_NONBLOCK | nofollow, dir_fd=folder)
+
+    if folder is None and (reason := not_a_file(path)):
         raise OSError(reason)
-    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
+    file = open(path, "rb", opener=opened)  # noqa: SIM115
     if reason := not_a_file(file.fileno()):
         file.close()
         raise OSError(reason)

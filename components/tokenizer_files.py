@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.confined import inside
+from components.confined import inside, open_inside
 from components.errors import StepError
 from components.files import read_json, write_json
 
@@ -49,12 +49,14 @@ def copy_tokenizer(source: Path, target: Path) -> None:
 
     Raises:
         StepError: no tokenizer.json at `source`; a file is a link that leads out of it, or not a JSON object where it should be.
+        OSError: a file cannot be read, or has become such a link meanwhile.
     """
     if not (source / TOKENIZER).is_file():
         raise StepError(f"{source} has no tokenizer.json; expected the folder of a fast tokenizer")
     for name in AS_THEY_ARE:
         if (path := inside(source, name, str(source))).is_file():
-            shutil.copyfile(path, target / name)
+            with open_inside(path, source) as file, open(target / name, "wb") as copy:
+                shutil.copyfileobj(file, copy)
     for name, keys in ((CONFIG, SETTINGS), ("special_tokens_map.json", SPECIAL)):
         if (path := inside(source, name, str(source))).is_file():
             values = read_json(path, "expected the folder of a tokenizer", "copy it again")

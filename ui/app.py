@@ -1,4 +1,4 @@
-"""The panel's entry: `streamlit run ui/app.py` from the project's folder. `make up` starts it with its servers."""
+"""The panel's entry, which `ui.serve` serves. `make up` starts it with its servers."""
 
 import sys
 from pathlib import Path

@@ -26,18 +26,23 @@ def records() -> Records:
 
 
 def read_only() -> bool:
-    """Whether the person who looks logged in as a reader, who may start and cancel nothing."""
-    return st.context.headers.get(access.ROLE_HEADER) == access.READER
+    """Whether the person who looks may start and cancel nothing: everybody who is not known to be the operator.
+
+    Once a browser has gone, Streamlit no longer knows whose page it is, and may be running it still.
+    """
+    return st.context.headers.get(access.ROLE_HEADER) != access.OPERATOR
 
 
 def acting_runs() -> Runs:
     """The server's runs, to start or cancel one.
 
     Raises:
-        StepError: the person logged in as a reader.
+        StepError: the person is not known to be the operator.
     """
     if read_only():
-        raise StepError("You are logged in as a reader, who may look only; log in as operator to start or cancel runs.")
+        raise StepError(
+            "You are not logged in as operator, so you may look only; log in as operator to start or cancel runs."
+        )
     return runs()
 
 

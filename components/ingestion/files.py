@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from components.addresses import is_web
+from components.confined import open_inside
 from components.ingestion.formats import Format, format_of, suffixes
 from components.params import Source
 
@@ -28,6 +29,7 @@ class SourceFile:
     size: int  # bytes; 0 where it is not known
     version: str = ""  # what changes when the file does, where its store says so; else its content must be hashed
     refused: str = ""  # why it is not read, as its place alone says
+    folder: Path | None = None  # that no link may lead out of when it is read; None where links may lead anywhere
 
     @property
     def format(self) -> Format | None:
@@ -62,7 +64,7 @@ class SourceFile:
     def open_packed(self) -> BinaryIO:
         """The file's bytes as they are."""
         if isinstance(self.location, Path):
-            return self.location.open("rb")
+            return open_inside(self.location, self.folder)
         from components.ingestion.remote import open_remote, requested
 
         return open_remote(self.location, self.size, requested(self.source) if is_web(self.location) else "")

@@ -8,6 +8,7 @@ benchmarks' data, which curation keeps out of the corpus.
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import platform
@@ -16,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from components.cli import Argument, Command, main
-from components.confined import leads_out
+from components.confined import leads_out, open_inside
 from components.errors import StepError
-from components.files import sha256_file, write_json
+from components.files import write_json
 from components.ingestion.files import SourceFile
 from components.ingestion.formats import EXPECTED, TOOL_MARKS, passed_over, unread_reason
 from components.ingestion.python_library import LIBRARY, library_files
@@ -57,7 +58,8 @@ def list_files(source: Source) -> tuple[list[SourceFile], Unread]:
             f"ingestion.sources: {source.path!r} does not exist (looked for {root}); correct it in params.yaml"
         )
     if root.is_file():
-        return _readable([replace(_local(root, root.parent, source), refused="")], unread), unread  # a person named it
+        named = replace(_local(root, root.parent, source), refused="", folder=None)  # by a person, link or not
+        return _readable([named], unread), unread
     listed = [_local(path, root, source) for path in sorted(_walk(root, source.follow_links, unread), key=_parts)]
     return _readable(listed, unread), unread
 
@@ -67,8 +69,9 @@ def _local(path: Path, root: Path, source: Source) -> SourceFile:
         size = path.stat().st_size
     except OSError:
         size = 0  # it has vanished since it was listed; its reader will say so
-    own = source.follow_links or source.path == "python" or not os.path.islink(path) or not leads_out(path, root)
-    return SourceFile(path, _utf8_name(path, root), source, size, refused="" if own else f"is a link that {ELSEWHERE}")
+    folder = None if source.follow_links or source.path == "python" else root
+    refused = f"is a link that {ELSEWHERE}" if folder and os.path.islink(path) and leads_out(path, root) else ""
+    return SourceFile(path, _utf8_name(path, root), source, size, refused=refused, folder=folder)
 
 
 def _dataset(source: Source) -> SourceFile:
@@ -193,8 +196,11 @@ class KnownHashes:
                 held = json.loads(path.read_text(encoding="utf-8"))
                 self._old = held if isinstance(held, dict) else {}
 
-    def of(self, path: Path) -> str:
+    def of(self, path: Path, folder: Path | None = None) -> str:
         """SHA-256 of the file; of one that cannot be read, the reason, since a reader will quarantine it.
+
+        Args:
+            folder: that no link may lead out of; None where links may lead anywhere.
 
         Raises:
             StepError: memory or file handles ran out.
@@ -205,19 +211,24 @@ class KnownHashes:
             stat = path.stat()
             key = f"{stat.st_size} {stat.st_mtime_ns} {str(path)!a}"  # a name may be no UTF-8
             known = self._old.get(key)
-            self._new[key] = known if isinstance(known, str) else sha256_file(path)
+            self._new[key] = known if isinstance(known, str) else _sha256(path, folder)
         except OSError as error:
             if is_scarcity(error):
                 raise StepError(
                     f"{path} cannot be hashed ({error.strerror}); permit it, or leave it out of ingestion.sources"
                 ) from error
-            return f"unreadable: {error.strerror}"
+            return f"unreadable: {error.strerror or error}"
         return self._new[key]
 
     def save(self) -> None:
         if self._new != self._old:
             with contextlib.suppress(OSError):  # another run saved at this moment: then these files are hashed again
                 write_json(self.path, self._new)
+
+
+def _sha256(path: Path, folder: Path | None) -> str:
+    with open_inside(path, folder) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def take(params: Params) -> dict[str, Any]:
@@ -260,7 +271,7 @@ def _listing(source: Source, files: list[SourceFile], hashes: KnownHashes) -> li
     if is_hub(source.path) and (found := parse(source)).is_local:
         root = Path(found.path)  # one file to its reader, and many that may change
         files = [_local(path, root, source) for path in sorted(_walk(root, source.follow_links), key=_parts)]
-    return [[file.name, file.version or file.refused or hashes.of(Path(file.location))] for file in files]
+    return [[file.name, file.version or file.refused or hashes.of(Path(file.location), file.folder)] for file in files]
 
 
 def benchmark_files(data_dir: str) -> dict[str, Any]:
@@ -278,7 +289,7 @@ def benchmark_files(data_dir: str) -> dict[str, Any]:
         )
     hashes = KnownHashes(state_folder() / "benchmark-hashes.json")
     files = [
-        [_utf8_name(path, root), "leads out of the folder" if leads_out(path, root) else hashes.of(path)]
+        [_utf8_name(path, root), "leads out of the folder" if leads_out(path, root) else hashes.of(path, root)]
         for path in sorted(_walk(root, follow=False), key=_parts)
     ]
     hashes.save()

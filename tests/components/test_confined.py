@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.confined import inside, is_name, leads_out, refuse_links_out
+from components.confined import inside, is_name, leads_out, open_inside, refuse_links_out
 from components.errors import StepError
 
 PARTS = st.sampled_from(["a", "b.json", "..", ".", "", "/", "\\", "C:", "~", "\0", "etc", "passwd", "ü"])
@@ -97,3 +97,48 @@ def test_a_snapshot_of_the_hubs_cache_links_to_its_repositorys_blobs(tmp_path: P
     (snapshot / "other").symlink_to("../../../models--owner--other/secret")
     with pytest.raises(StepError, match="leads out"):
         refuse_links_out(snapshot)
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Path:
+    """A folder with a file, a link to it and links that lead out, beside another one."""
+    for place in ("folder/sub", "elsewhere"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "file").write_text(place)
+    folder = tmp_path / "folder"
+    (folder / "near").symlink_to("sub/file")
+    (folder / "far").symlink_to("../elsewhere/file")
+    (folder / "away").symlink_to("../elsewhere")
+    (folder / "itself").symlink_to(".")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["sub/file", "near", "sub/../near", "itself/sub/file"])
+def test_a_file_of_the_folder_is_opened_by_whatever_way(shared: Path, name: str) -> None:
+    for folder in (shared, shared / "itself"):
+        with open_inside(folder / name, folder) as file:
+            assert file.read() == b"folder/sub"
+
+
+@pytest.mark.parametrize("name", ["far", "away/file", "../elsewhere/file", "sub/../../elsewhere/file", "itself"])
+def test_no_file_outside_of_the_folder_is_opened(shared: Path, name: str) -> None:
+    with pytest.raises(OSError, match="leads out of its folder"):
+        open_inside(shared / name, shared)
+
+
+@pytest.mark.parametrize("swapped", ["sub", "sub/file"])
+def test_a_link_that_takes_a_place_while_links_are_resolved_is_not_followed(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, swapped: str
+) -> None:
+    resolve = os.path.realpath
+
+    def resolve_and_swap(name: Path) -> str:
+        real = resolve(name)
+        if name == shared / "near":
+            (shared / swapped).rename(tmp_path / "before")
+            (shared / swapped).symlink_to(tmp_path / swapped.replace("sub", "elsewhere"))
+        return real
+
+    monkeypatch.setattr(os.path, "realpath", resolve_and_swap)
+    with pytest.raises(OSError, match=r"symbolic link|Not a directory"):
+        open_inside(shared / "near", shared)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from components import tokenizer_files
 from components.errors import StepError
 from components.tokenizer_files import AS_THEY_ARE, CONFIG, copy_tokenizer
 
@@ -45,6 +46,24 @@ def test_data_travels_and_what_names_code_does_not(source: Path, tmp_path: Path)
     assert {path.name for path in target.iterdir()} == {"tokenizer.json", CONFIG, "special_tokens_map.json"}
     assert json.loads((target / CONFIG).read_text()) == OWN
     assert json.loads((target / "special_tokens_map.json").read_text()) == {"eos_token": "<e>"}
+
+
+def test_a_link_that_takes_a_files_place_meanwhile_is_not_followed(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "secret").write_text("secret")
+    check = tokenizer_files.inside
+
+    def check_and_swap(folder: Path, name: str, where: str) -> Path:
+        path = check(folder, name, where)
+        if name == "merges.txt":
+            path.symlink_to(tmp_path / "secret")
+        return path
+
+    monkeypatch.setattr(tokenizer_files, "inside", check_and_swap)
+    with pytest.raises(OSError, match="leads out of its folder"):
+        copy_tokenizer(source, tmp_path / "target")
+    assert not (tmp_path / "target" / "merges.txt").exists()
 
 
 def test_a_class_of_transformers_that_reads_the_same_file_stays(source: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from components.errors import StepError
 from components.params import Params, check_params
 from components.published import Measured, standings
 from components.statistics import Estimate, paired
-from flows.client import Curve, FlowRun, LogLine, Record, StageRun, Unavailable, launch_command
+from flows.client import Curve, FlowRun, LogLine, Record, StageRun, Unavailable, access, launch_command
 from ui import parts, services
 
 DOWN = "No Prefect server answers at http://127.0.0.1:4200. Start the platform with `make up`."
@@ -143,9 +143,10 @@ Open = Callable[..., AppTest]
 
 @pytest.fixture
 def open_page(monkeypatch: pytest.MonkeyPatch, root) -> Iterator[Open]:
-    """Open a page of the panel with given clients and query parameters."""
+    """Open a page of the panel with given clients and query parameters, logged in as operator or as somebody else."""
 
-    def open_it(page: str, runs: Any = None, records: Any = None, **query: str) -> AppTest:
+    def open_it(page: str, runs: Any = None, records: Any = None, role: str = access.OPERATOR, **query: str) -> AppTest:
+        monkeypatch.setattr(type(st.context), "headers", {access.ROLE_HEADER: role} if role else {})
         monkeypatch.setattr(services, "runs", lambda: runs or FakeRuns())
         monkeypatch.setattr(services, "records", lambda: records or FakeRecords())
         at = AppTest.from_file(str(root / "ui" / "app.py"), default_timeout=60)
@@ -448,6 +449,24 @@ def test_launching_again_takes_the_parameters_along(open_page: Open) -> None:
     at = open_page("runs")
     settle(at.button(key="runs_again").click().run())
     assert at.code[0].value == launch_command({"seed": 2})
+
+
+@pytest.mark.parametrize("role", ["", access.READER])
+def test_only_who_is_known_to_be_the_operator_may_act(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch, role: str
+) -> None:
+    """Streamlit knows no headers of a browser that has left while its page still runs: a reader's may be the one."""
+    monkeypatch.setenv(access.AUTH, "operator:known-to-nobody-else")
+    runs = FakeRuns()
+    at = open_page("launch", runs)
+    monkeypatch.setattr(type(st.context), "headers", {access.ROLE_HEADER: role} if role else {})
+    at.button(key="launch_start").click().run()  # as a forged message does, though the button is disabled by now
+    assert runs.launched == []
+    with pytest.raises(StepError, match="not logged in as operator"):
+        services.acting_runs()
+    at = open_page("runs", runs, role=role)
+    assert not [button.key for button in at.button if button.key and button.key.startswith("runs_cancel")]
+    assert "known-to-nobody-else" not in html(at)
 
 
 def test_a_run_can_be_cancelled_while_it_works(open_page: Open) -> None:

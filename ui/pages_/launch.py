@@ -203,7 +203,7 @@ def summary(base: dict[str, Any], changed: dict[str, tuple[Any, Any]], problem: 
     elif not listening:
         st.warning("Nothing listens for runs now, so a run waits until something does. `make up` starts a worker.")
     if services.read_only():
-        st.info("You are logged in as a reader: you can look at everything and start nothing.")
+        st.info("You are not logged in as operator: you can look at everything and start nothing.")
     if st.button(
         "Start the run",
         type="primary",

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,7 +18,7 @@ from components.cli import main
 from components.documents import read_documents
 from components.errors import StepError
 from components.files import sha256_file
-from components.ingestion import ingest, inventory, unread
+from components.ingestion import files, ingest, inventory, unread
 from components.ingestion.__main__ import COMMAND
 from components.ingestion.formats import suffixes
 from components.ingestion.inventory import take
@@ -341,6 +342,36 @@ def test_what_is_passed_over_is_no_link_to_quarantine_and_nothing_is_looked_up_o
     assert "folder" in [row["file"] for row in quarantine]
 
 
+def test_a_link_that_takes_a_files_place_after_the_listing_is_not_followed(
+    secrets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may write into a shared folder has minutes for that while a large corpus is read."""
+    (secrets / "taken").mkdir()
+    for name in ("swapped.txt", "taken/key.txt"):
+        (secrets / name).write_text("ours")
+    list_files = inventory.list_files
+
+    def list_and_swap(source: Source) -> tuple[list, Unread]:
+        found = list_files(source)
+        for name, target in (("swapped.txt", "secrets/key.txt"), ("taken", "secrets")):
+            (secrets / name).rename(tmp_path / f"{name} before")
+            (secrets / name).symlink_to(tmp_path / target)
+        return found
+
+    monkeypatch.setattr(ingest, "list_files", list_and_swap)
+    _, documents, quarantine = ingested(tmp_path, params(Source(path=str(secrets))))
+    assert {document.text for document in documents} == {"ours"}
+    reasons = {row["file"]: row["reason"] for row in quarantine}
+    assert "leads out of its folder" in reasons["swapped.txt"]
+    assert "leads out of its folder" in reasons["taken/key.txt"]
+
+
+def test_the_inventory_hashes_no_file_outside_of_its_source(secrets: Path, tmp_path: Path) -> None:
+    hashes = inventory.KnownHashes(tmp_path / "hashes.json")
+    assert hashes.of(secrets / "a.txt", secrets) == sha256_file(secrets / "a.txt")
+    assert "leads out of its folder" in hashes.of(secrets / "absolute.txt", secrets)
+
+
 def test_links_are_followed_where_the_source_says_so(secrets: Path, tmp_path: Path) -> None:
     (secrets / "root").unlink()
     _, documents, quarantine = ingested(tmp_path, params(Source(path=str(secrets), follow_links=True)))
@@ -495,18 +526,20 @@ def test_a_limit_takes_the_first_documents_of_its_source_and_reads_no_further(tm
         for i in range(3):
             rows = "".join(json.dumps({"text": f"{name} {i} {j}"}) + "\n" for j in range(4))
             (tmp_path / name / f"{i}.jsonl").write_text(rows)
-    opened = Path.open
+    opened, seen = files.open_inside, []
 
-    def watched(path: Path, *arguments: object, **more: object) -> object:
-        assert path != tmp_path / "one" / "2.jsonl"
-        return opened(path, *arguments, **more)
+    def watched(path: Path, folder: Path | None) -> BinaryIO:
+        seen.append(path.relative_to(tmp_path).as_posix())
+        return opened(path, folder)
 
-    monkeypatch.setattr(Path, "open", watched)
+    monkeypatch.setattr(files, "open_inside", watched)
     sources = [Source(path=str(tmp_path / "one"), limit=6), Source(path=str(tmp_path / "two"))]
     expected = [f"one {i // 4} {i % 4}" for i in range(6)] + [f"two {i // 4} {i % 4}" for i in range(12)]
     for kind in ("serial", "threads"):
+        seen.clear()
         _, documents, _ = ingested(tmp_path, params(*sources, kind=kind))
         assert [document.text for document in documents] == expected
+        assert sorted(set(seen)) == ["one/0.jsonl", "one/1.jsonl", "two/0.jsonl", "two/1.jsonl", "two/2.jsonl"]
 
 
 def test_a_summary_that_would_replace_a_source_is_refused(folder: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.errors import StepError
+from components.ingestion import files
 from components.ingestion.readers.base import Limits
 from components.ingestion.readers.parts import bounded_lines
 
@@ -374,13 +376,13 @@ def test_a_row_leads_back_to_its_line_when_its_source_does_not(read: Callable) -
 def test_a_file_that_vanishes_is_named(read_path: Callable, tmp_path: Path, name: str, monkeypatch) -> None:
     (tmp_path / "t").mkdir()
     (tmp_path / "t" / name).write_bytes(b"x")
-    opened = Path.open
+    opened = files.open_inside
 
-    def vanished(path: Path, *arguments: object, **more: object) -> object:
+    def vanished(path: Path, folder: Path | None) -> BinaryIO:
         path.unlink()
-        return opened(path, *arguments, **more)
+        return opened(path, folder)
 
-    monkeypatch.setattr(Path, "open", vanished)
+    monkeypatch.setattr(files, "open_inside", vanished)
     documents, (quarantined,) = read_path(str(tmp_path / "t"))
     assert not documents
     assert (quarantined.file, "FileNotFoundError" in quarantined.reason) == (name, True)

@@ -1,0 +1,61 @@
+"""`make pull`: gets results from DVC's remote, `python -m flows.pull [TARGET ...]`.
+
+DVC writes the files of a folder to whatever paths the folder's listing names, and takes the listing from the remote without
+looking at its hash, also with `verify = true`. So with `dvc pull` alone, whoever may write to the remote can write any file
+that you can. Here a listing counts only if it is the one that dvc.lock names and leads nowhere else, and the same holds for the
+content of files, whatever `verify` says.
+"""
+
+import argparse
+import hashlib
+import sys
+from typing import Any
+
+from flows.settings import configure, project_root
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Pull what dvc.lock names; returns DVC's exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m flows.pull", description="Get the results that dvc.lock names from DVC's remote."
+    )
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help="outputs or stages to get; all if none is named")
+    targets = parser.parse_args(argv).targets
+    root = project_root()
+    configure(root)
+    check_objects()
+    from dvc.cli import main as dvc
+
+    return dvc(["--cd", str(root), "pull", "--", *targets])
+
+
+def check_objects() -> None:
+    """Have DVC refuse, in this process, every file and every listing of a folder that has another hash than its name says, and
+    a listing that leads out."""
+    from dvc.exceptions import DvcException
+    from dvc_data.hashfile.db import HashFileDB
+    from dvc_data.hashfile.tree import Tree
+
+    # Else a setting of each remote. Whoever adds one may not know of it.
+    HashFileDB.verify = property(lambda _: True, lambda *_: None)
+    load = Tree.load
+
+    def load_checked(odb: Any, hash_info: Any, hash_name: str | None = None) -> Tree:
+        tree = load(odb, hash_info, hash_name)
+        # What was parsed is hashed, not what the remote would give if it were asked once more.
+        if hashlib.md5(tree.as_bytes()).hexdigest() != hash_info.value.removesuffix(".dir"):
+            found = "another listing than its name says"
+        elif not all({"", ".", ".."}.isdisjoint(path) for path, _, _ in tree):
+            found = "a path that leads out of its folder"
+        else:
+            return tree
+        raise DvcException(
+            f"{odb.oid_to_path(hash_info.value)}: holds {found}; expected the listing of a folder as DVC wrote it; remove it there "
+            "and have it pushed again by somebody who has the results"
+        )
+
+    Tree.load = load_checked
+
+
+if __name__ == "__main__":
+    sys.exit(main())
