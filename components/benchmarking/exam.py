@@ -130,7 +130,9 @@ def _object(path: Path) -> dict[str, Any]:
             f"{path} is not there; --data-dir must be what components.synthesis wrote with --exam"
         ) from None
     except (OSError, ValueError) as error:
-        raise StepError(f"{path} cannot be read as JSON: {error}; write the exam again") from error
+        raise StepError(
+            f"{path} cannot be read as JSON: {error}; write the exam again with components.synthesis --exam"
+        ) from error
     if not isinstance(content, dict):
         raise StepError(f"{path} holds a {type(content).__name__}; expected a JSON object")
     return content
