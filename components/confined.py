@@ -48,8 +48,11 @@ def inside(folder: Path, name: str, where: str) -> Path:
 
 
 def leads_out(path: Path, folder: Path) -> bool:
-    """Whether a path that lies in a folder by its name lies elsewhere once its links are followed."""
-    return not Path(os.path.realpath(path)).is_relative_to(home_of(folder))
+    """Whether a path that lies in a folder by its name lies elsewhere once its links are followed, or nobody can tell."""
+    try:
+        return not Path(os.path.realpath(path)).is_relative_to(home_of(folder))
+    except OSError:  # a link that this user may not read, as in /proc, or that is gone
+        return True
 
 
 def open_inside(path: Path, folder: Path | None) -> BinaryIO:

@@ -96,12 +96,12 @@ def edits_since(root: Path, tree: str) -> list[str]:
 def differences(root: Path, *trees: str, **variables: str) -> list[str]:
     """Paths of the files that differ between two trees, or between the index and the checkout; dvc.lock does not count."""
     options = ("--name-only", "--no-renames", "--no-ext-diff")
-    return git(root, "diff", *options, *trees, "--", SOURCES, EXCEPT_LOCKS, **variables).splitlines()
+    return git_lines(root, "diff", *options, *trees, "--", SOURCES, EXCEPT_LOCKS, **variables)
 
 
 def untracked_files(root: Path, **variables: str) -> list[str]:
     """Files that git neither tracks nor ignores; what DVC writes on its own (dvc.lock, .gitignore) does not count."""
-    paths = git(root, "ls-files", "--others", "--exclude-standard", **variables).splitlines()
+    paths = git_lines(root, "ls-files", "--others", "--exclude-standard", **variables)
     return [path for path in paths if Path(path).name not in ("dvc.lock", ".gitignore")]
 
 
@@ -131,6 +131,11 @@ def git(root: Path, *arguments: str, **variables: str) -> str:
     if done.returncode != 0:
         raise StepError(f"git {arguments[0]} failed in {root}: {(done.stderr or done.stdout).strip()}")
     return done.stdout.rstrip("\n")
+
+
+def git_lines(root: Path, *arguments: str, **variables: str) -> list[str]:
+    """The lines that git printed. Names may hold what else Python takes for the end of a line, such as U+2028."""
+    return [line for line in git(root, *arguments, **variables).split("\n") if line]
 
 
 def identity(root: Path) -> dict[str, str]:

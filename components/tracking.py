@@ -2,8 +2,11 @@
 
 A step is tracked when DVC runs it or when MLFLOW_TRACKING_URI is set; a step called by hand otherwise leaves no trace.
 A Prefect flow hands its parent run over in PHIFORGE_PARENT_RUN_ID; plain `dvc repro` has none, and the step's run then
-stands alone, tagged `pipeline.source = dvc repro`. The client is imported when the first word is said to it, since
-that costs two seconds of CPU.
+stands alone, tagged `pipeline.source = dvc repro`.
+
+Importing MLflow's client costs two seconds of CPU. So a step keeps notes of what it has to say, and the client is imported
+when something cannot wait for the end (a curve, a model). A flow has a client already: it names a file in PHIFORGE_NOTES, a step
+that has said nothing yet leaves its notes there, and the flow tells MLflow. Any other step does so itself when it ends.
 
 Tags of a step's run, which lead to everything else:
 - `stage`, `prefect.flow_run_id`;
@@ -16,9 +19,11 @@ import hashlib
 import json
 import math
 import os
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -26,12 +31,13 @@ from urllib.parse import unquote, urlsplit
 from components.addresses import is_web, without_secrets
 from components.confined import refuse_links_out
 from components.errors import StepError
-from components.files import STATE, private_directory, sha256_file
+from components.files import STATE, private_directory, sha256_file, write_json
 from components.params import flatten
 from components.revision import keep, read_revision
 
 PARENT = "PHIFORGE_PARENT_RUN_ID"
 FLOW_RUN = "PHIFORGE_FLOW_RUN_ID"
+NOTES = "PHIFORGE_NOTES"
 EXPERIMENT = "phiforge"
 WEIGHTS = "weights_sha256"  # tag of a logged model and of a registered version: hash of the weights
 
@@ -119,15 +125,67 @@ class Tracker:
     def model(self, checkpoint: Path, name: str, metadata: Mapping[str, Any]) -> None: ...
 
 
+@dataclass
+class Notes:
+    """What a step has to say of its run when it ends. Times are milliseconds since the epoch."""
+
+    stage: str
+    root: str  # the checkout, in which paths of artifacts and datasets are relative
+    started: int
+    tags: dict[str, str] = field(default_factory=dict)
+    params: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    artifacts: list[tuple[str, str]] = field(default_factory=list)  # path and folder
+    datasets: list[tuple[str, str, str]] = field(default_factory=list)  # path, digest and context
+    status: str = "RUNNING"
+    ended: int = 0
+
+    def open_run(self, client: Any) -> str:
+        """Create the run, as of the time when the step began; returns its id."""
+        experiment = ensure_experiment(client)
+        made = client.create_run(experiment, start_time=self.started, tags=self.tags, run_name=self.stage)
+        return made.info.run_id
+
+    def close_run(self, client: Any, run_id: str) -> None:
+        """Tell MLflow everything, and end the run."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        metrics = [Metric(name, storable(value), self.ended, 0) for name, value in self.metrics.items()]
+        params = [Param(name, str(value)) for name, value in self.params.items()]
+        tags = [RunTag(name, value) for name, value in self.tags.items()]
+        client.log_batch(run_id, metrics, params, tags)
+        for name, folder in self.artifacts:
+            path = Path(self.root, name)
+            log = client.log_artifacts if path.is_dir() else client.log_artifact
+            log(run_id, str(path), folder or None)
+        if self.datasets:
+            client.log_inputs(run_id, [self._dataset(*dataset) for dataset in self.datasets])
+        client.set_terminated(run_id, self.status, self.ended)
+
+    def _dataset(self, path: str, digest: str, context: str) -> Any:
+        """A dataset as MLflow takes it. None of its data is read."""
+        from mlflow.data.dataset_source_registry import resolve_dataset_source
+        from mlflow.data.meta_dataset import MetaDataset
+        from mlflow.entities import DatasetInput, InputTag
+        from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # two of MLflow's own source types claim any local path
+            source = resolve_dataset_source(str(Path(self.root, path)))
+        dataset = MetaDataset(source=source, name=path, digest=digest[:36])
+        return DatasetInput(dataset._to_mlflow_entity(), [InputTag(MLFLOW_DATASET_CONTEXT, context)])
+
+
 class MlflowTracker(Tracker):
-    """Speaks to MLflow. Metrics are buffered: one write a second to SQLite is enough."""
+    """Keeps notes for MLflow, and tells it at once what cannot wait."""
 
     def __init__(self, stage: str, root: Path) -> None:
-        self.stage, self.root = stage, root
+        self.root, self.notes = root, Notes(stage, str(root), _milliseconds())
         self._mlflow: Any = None
         self._curves: set[str] = set()  # names of figures that were logged by step
 
-    def _client(self) -> Any:
+    def _live(self) -> Any:
+        """MLflow, with the step's run as its active one."""
         if self._mlflow is None:
             # Model logging asks for these; the defaults try to reach a hub or write to the home folder.
             os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -135,46 +193,45 @@ class MlflowTracker(Tracker):
             import mlflow
 
             mlflow.set_tracking_uri(tracking_uri(self.root))
-            mlflow.set_experiment(experiment_id=ensure_experiment(mlflow.MlflowClient()))
-            tags = {"stage": self.stage} | source_tags(self.root)
-            if flow_run := os.environ.get(FLOW_RUN):
-                tags["prefect.flow_run_id"] = flow_run
-            else:
-                tags["pipeline.source"] = "dvc repro" if os.environ.get("DVC_STAGE") else "command line"
-            mlflow.start_run(run_name=self.stage, parent_run_id=os.environ.get(PARENT) or None, tags=tags)
+            client = mlflow.MlflowClient()
+            mlflow.set_experiment(experiment_id=ensure_experiment(client))
+            self.notes.tags |= self._origin()
+            mlflow.start_run(run_id=self.notes.open_run(client))
             self._mlflow = mlflow
         return self._mlflow
 
+    def _origin(self) -> dict[str, str]:
+        """Tags that say what the run belongs to."""
+        tags = {"stage": self.notes.stage} | source_tags(self.root)
+        if parent := os.environ.get(PARENT):
+            tags["mlflow.parentRunId"] = parent
+        if flow_run := os.environ.get(FLOW_RUN):
+            return tags | {"prefect.flow_run_id": flow_run}
+        return tags | {"pipeline.source": "dvc repro" if os.environ.get("DVC_STAGE") else "command line"}
+
     def params(self, values: Mapping[str, Any]) -> None:
-        self._client().log_params(dict(values))
+        self.notes.params |= values
 
     def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
-        """Log figures. A figure that has a curve gets no point outside it: MLflow would put it at step 0."""
+        """Log figures, those of a step at once. A figure that has a curve gets no point outside it: MLflow would put it at
+        step 0. One write a second to SQLite is enough, so the client buffers them."""
         if step is None:
-            values = {name: value for name, value in values.items() if name not in self._curves}
+            self.notes.metrics |= {name: float(value) for name, value in values.items()}
         else:
             self._curves.update(values)
-        self._client().log_metrics({k: storable(v) for k, v in values.items()}, step=step, synchronous=False)
+            storables = {name: storable(value) for name, value in values.items()}
+            self._live().log_metrics(storables, step=step, synchronous=False)
 
     def tags(self, values: Mapping[str, str]) -> None:
-        self._client().set_tags(dict(values))
+        self.notes.tags |= values
 
     def artifact(self, path: Path, folder: str = "") -> None:
-        log = self._client().log_artifacts if Path(path).is_dir() else self._client().log_artifact
-        log(str(path), folder or None)
+        self.notes.artifacts.append((str(path), folder))
 
     def dataset(self, path: str, context: str) -> None:
         """Log a dataset by DVC's digest, reading none of its data."""
-        digest = lock_hashes(self.root, [path]).get(path)
-        if digest is None:
-            return
-        from mlflow.data.dataset_source_registry import resolve_dataset_source
-        from mlflow.data.meta_dataset import MetaDataset
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # two of MLflow's own source types claim any local path
-            source = resolve_dataset_source(str(self.root / path))
-        self._client().log_input(MetaDataset(source=source, name=path, digest=digest[:36]), context=context)
+        if digest := lock_hashes(self.root, [path]).get(path):
+            self.notes.datasets.append((path, digest, context))
 
     def model(self, checkpoint: Path, name: str, metadata: Mapping[str, Any]) -> None:
         """Log a checkpoint so that `mlflow.pyfunc.load_model` generates text from it.
@@ -183,7 +240,7 @@ class MlflowTracker(Tracker):
         """
         refuse_links_out(checkpoint)  # MLflow copies what links lead to
         wrapper = Path(__file__).parent / "phi" / "pyfunc_model.py"
-        client = self._client()
+        client = self._live()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # it asks for type hints; the signature says it already
             client.pyfunc.log_model(
@@ -197,9 +254,27 @@ class MlflowTracker(Tracker):
             )
 
     def end(self, status: str) -> None:
-        if self._mlflow is not None:
-            self._mlflow.flush_async_logging()
-            self._mlflow.end_run(status)
+        """End the run: leave the notes to the flow that asked for them, or tell MLflow.
+
+        A step that is interrupted before it has told MLflow anything leaves no run: importing the client would hold it up.
+        """
+        if status == "KILLED" and self._mlflow is None:
+            return
+        notes, file = self.notes, os.environ.get(NOTES)
+        notes.status, notes.ended = status, _milliseconds()
+        notes.metrics = {name: value for name, value in notes.metrics.items() if name not in self._curves}
+        if file and self._mlflow is None:
+            notes.tags |= self._origin()
+            write_json(Path(file), asdict(notes))
+            return
+        mlflow = self._live()
+        mlflow.flush_async_logging()
+        notes.close_run(mlflow.MlflowClient(), mlflow.active_run().info.run_id)
+        mlflow.end_run(status)
+
+
+def _milliseconds() -> int:
+    return int(time.time() * 1000)
 
 
 def text_signature(checkpoint: Path) -> Any:

@@ -1,8 +1,9 @@
 """The MLflow side of a pipeline run: a parent run, and the tags that lead from it to DVC, git and Prefect and back.
 
 The parent is created when the first stage really runs, since MLflow's client costs two seconds of CPU that a cached
-run should not pay. The stages' steps open their own child runs (components.tracking); this module adds to those what
-only exists afterwards: the hashes that DVC computes when a stage has ended.
+run should not pay. Each stage that runs has a child run: this module opens it from the notes that the stage's step leaves, or
+the step does so itself, if it has curves or a model to log (components.tracking). The hashes that DVC computes when a stage has
+ended are added here.
 """
 
 import json
@@ -11,7 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.tracking import FLOW_RUN, PARENT, ensure_experiment, source_tags, storable
+from components.tracking import FLOW_RUN, NOTES, PARENT, Notes, ensure_experiment, source_tags, storable
+from flows import records
 from flows.links import share_files
 from flows.locks import exclusive
 from flows.settings import lock_file, mlflow_uri
@@ -31,9 +33,13 @@ class Lineage:
         self._lock = threading.Lock()
 
     def environment(self) -> dict[str, str]:
-        """What a stage's process needs to find the parent; creates it when it is the first."""
+        """What a process needs to find the parent; creates it when it is the first."""
         self.ensure()
         return {PARENT: self.run_id, FLOW_RUN: self.flow_run_id, "MLFLOW_TRACKING_URI": mlflow_uri(self.home)}
+
+    def environment_of(self, stage: str) -> dict[str, str]:
+        """What a stage's process needs to find the parent, and to leave its notes."""
+        return self.environment() | {NOTES: str(records.notes_file(self.home, self.flow_run_id, stage))}
 
     def ensure(self) -> str:
         """The parent's run id."""
@@ -68,6 +74,7 @@ class Lineage:
         models that it logged share their files with DVC's cache."""
         if not self.run_id:
             return  # only stages that are not tracked have run so far
+        self._tell_notes(stage)
         hashes = json.dumps(dict(outs), sort_keys=True)[:TAG_LIMIT]
         for run in self._children(f"tags.stage = '{stage}'"):
             self._client.set_tag(run.info.run_id, "dvc.outs", hashes)
@@ -95,8 +102,17 @@ class Lineage:
     def close_child(self, stage: str, status: str) -> None:
         """End the run of a stage whose step could not."""
         if self.run_id:
+            self._tell_notes(stage)
             for run in self._children(f"tags.stage = '{stage}' and attributes.status = 'RUNNING'"):
                 self._client.set_terminated(run.info.run_id, status)
+
+    def _tell_notes(self, stage: str) -> None:
+        """Tell MLflow what the stage's step has left to be told."""
+        file = records.notes_file(self.home, self.flow_run_id, stage)
+        if file.is_file():
+            notes = Notes(**json.loads(file.read_text(encoding="utf-8")))
+            file.unlink()
+            notes.close_run(self._client, notes.open_run(self._client))
 
     def _children(self, condition: str) -> list[Any]:
         return children(self._client, self.run_id, condition)

@@ -6,7 +6,8 @@ again, since a run can be created in other ways. Both use the checks of `compone
 
 import copy
 import io
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +15,7 @@ from typing import Annotated, Any
 from rich.console import Console
 
 from components.addresses import refuse_secrets
-from components.errors import StepError
+from components.errors import StepError, short
 from components.params import PARAMS_FILE, load_params, profile_names
 from components.params.schema import overrides_schema
 from components.params.sizing import WIDTHS
@@ -24,6 +25,8 @@ from flows.settings import project_root
 from flows.sizes import Asked, sources_of
 
 LINE = 10_000  # characters of a line that a flow says
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+DEEPEST = 20  # lists and mappings within each other that a parameter may hold; params.yaml itself has five
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ def refuse_wrong(home: Path, parameters: Mapping[str, Any], schema: Mapping[str,
     Raises:
         StepError: says which and why, without quoting a secret.
     """
+    refuse_unstorable(parameters)
     known = schema.get("properties", {})
     if "properties" in schema and (unknown := sorted(set(parameters) - set(known))):
         raise StepError(f"parameters: {', '.join(unknown)} given; expected only: {', '.join(known)}; leave it out")
@@ -98,6 +102,34 @@ def refuse_wrong(home: Path, parameters: Mapping[str, Any], schema: Mapping[str,
             raise StepError(f"{name}: {error}") from None
 
 
+def refuse_unstorable(parameters: Mapping[str, Any]) -> None:
+    """Refuse what no database of Prefect can store, or what no check could walk through.
+
+    Raises:
+        StepError: a text is not one of Unicode, or the parameters are nested too deeply.
+    """
+    level: list[Any] = [parameters]
+    for _ in range(DEEPEST + 1):
+        level = [held for value in level for held in _held(value)]
+        if wrong := next((text for text in level if isinstance(text, str) and _UNSTORABLE.search(text)), None):
+            raise StepError(
+                f"parameters: {short(wrong)} holds NUL or half a character; expected Unicode text; correct it"
+            )
+    if any(isinstance(value, Mapping | list) for value in level):
+        raise StepError(
+            f"parameters: lists and mappings lie more than {DEEPEST} deep; expected the form of params.yaml; give them flat"
+        )
+
+
+def _held(value: Any) -> Iterator[Any]:
+    """What a list or mapping holds, keys included."""
+    if isinstance(value, Mapping):
+        yield from value
+        yield from value.values()
+    elif isinstance(value, list):
+        yield from value
+
+
 def check_at_creation() -> None:
     """Have the Prefect server of this process refuse wrong parameters of runs, deployments and schedules."""
     from fastapi import HTTPException
@@ -105,7 +137,14 @@ def check_at_creation() -> None:
     from prefect.server.models import deployments as models
     from prefect.utilities.schema_tools.validation import ValidationError
 
-    validate, create = api.validate, models.create_deployment
+    hydrate, validate, create = api.hydrate, api.validate, models.create_deployment
+
+    def hydrate_what_can_be_stored(parameters: dict[str, Any], *context: Any) -> dict[str, Any]:
+        try:
+            refuse_unstorable(parameters)  # it walks through them before they are validated
+        except StepError as error:
+            raise HTTPException(409, f"Error creating flow run: {error}") from None
+        return hydrate(parameters, *context)
 
     def validate_in_our_words(parameters: dict[str, Any], schema: dict[str, Any], **options: Any) -> Any:
         try:
@@ -136,6 +175,7 @@ def check_at_creation() -> None:
 
         return check_and_store
 
-    api.validate, models.create_deployment = validate_in_our_words, check_and_create
+    api.hydrate, api.validate = hydrate_what_can_be_stored, validate_in_our_words
+    models.create_deployment = check_and_create
     models.create_deployment_schedules = with_check(models.create_deployment_schedules)
     models.update_deployment_schedule = with_check(models.update_deployment_schedule)

@@ -393,7 +393,7 @@ def environment_of(run: PipelineRun, stage: Stage) -> Mapping[str, str]:
     if stage.always_changed:
         return {}  # it runs each time, mostly to find nothing new: such a step tells MLflow nothing, so neither do we
     new = not run.lineage.run_id
-    variables = run.lineage.environment()
+    variables = run.lineage.environment_of(stage.name)
     if new:
         records.write(run.home, run.lineage.flow_run_id, mlflow=run.lineage.run_id)
         with get_client(sync_client=True) as client:

@@ -43,7 +43,7 @@ def preview(root: Path, asked: Asked, definition: Definition, console: Console) 
     contents = Contents(elsewhere=["python"])
     if params.ingestion.names_own_text:
         with console.status("Looking at your text"):
-            contents = survey(root, params)
+            contents = survey(root, _with_least_parts(root, asked, params))
         if lines := found(contents):
             show(console, "Your text", lines)
         if contents.refusal:
@@ -56,6 +56,15 @@ def preview(root: Path, asked: Asked, definition: Definition, console: Console) 
     else:
         console.print(Text(f"The plan: {plan.sentence()}"), soft_wrap=True)
     return overrides
+
+
+def _with_least_parts(root: Path, asked: Asked, params: Params) -> Params:
+    """The parameters with the shortest parts that the run may cut texts into: where sizes follow the text, those of the
+    least text."""
+    overrides = sized(root, asked.overrides, asked.profile, asked.size, text_bytes=0)
+    least = load_params(root / PARAMS_FILE, overrides, asked.profile).ingestion.part_chars
+    own = params.ingestion.model_copy(update={"part_chars": least})
+    return params.model_copy(update={"ingestion": own})
 
 
 def survey(root: Path, params: Params) -> Contents:

@@ -6,6 +6,7 @@ works; whoever starts next closes what records of dead processes name.
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,15 @@ def write(home: Path, flow_run_id: str, **facts: Any) -> None:
 
 def remove(home: Path, flow_run_id: str) -> None:
     """Note that a flow run has ended."""
+    shutil.rmtree(_folder(home) / flow_run_id, ignore_errors=True)
     (_folder(home) / f"{flow_run_id}.json").unlink(missing_ok=True)
+
+
+def notes_file(home: Path, flow_run_id: str, stage: str) -> Path:
+    """Where a stage's step leaves what MLflow is to be told (`components.tracking`)."""
+    folder = _folder(home) / flow_run_id
+    folder.mkdir(exist_ok=True)
+    return folder / f"{stage}.json"
 
 
 def all_of(home: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -66,7 +66,13 @@ def hostile_places(tmp_path: Path) -> dict[str, Path]:
 @pytest.fixture(autouse=True)
 def _untracked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps called by a test say nothing to MLflow unless the test asks for it."""
-    for name in ("MLFLOW_TRACKING_URI", "DVC_STAGE", "PHIFORGE_PARENT_RUN_ID", "PHIFORGE_FLOW_RUN_ID"):
+    for name in (
+        "MLFLOW_TRACKING_URI",
+        "DVC_STAGE",
+        "PHIFORGE_PARENT_RUN_ID",
+        "PHIFORGE_FLOW_RUN_ID",
+        "PHIFORGE_NOTES",
+    ):
         monkeypatch.delenv(name, raising=False)
 
 

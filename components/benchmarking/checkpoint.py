@@ -21,13 +21,15 @@ def open_scorer(directory: Path, batch_size: int, device: str = "cpu") -> Choice
             such device.
     """
     if device == "cuda" and not torch.cuda.is_available():
-        raise StepError("benchmarking.device is 'cuda', and there is no GPU that torch can use here; set it to cpu")
+        raise StepError(
+            "benchmarking.device is 'cuda', and there is no GPU that torch can use here; set benchmarking.device to cpu"
+        )
     model = load(directory).eval().to(device)
     tokenizer = load_tokenizer(directory)
     if (tokens := highest_id(tokenizer) + 1) > model.config.vocab_size:
         raise StepError(
             f"{directory}: the tokenizer has {tokens:,} tokens, the model {model.config.vocab_size:,}; "
-            "the checkpoint holds the tokenizer of another model"
+            "the checkpoint holds the tokenizer of another model; name a whole one with --checkpoint"
         )
     return ChoiceScorer(
         model.hidden,

@@ -53,7 +53,7 @@ def read_definition(name: str, programs: bool) -> dict[str, Any]:
 
     path = inside(tasks_folder(), name, "the suite's definition")
     if not path.is_file() or path.suffix != ".yaml":  # programs and notes lie there as well
-        raise StepError(f"lm-eval {_version()} has no task definition {name!r}")
+        raise StepError(f"lm-eval {_version()} has no task definition {name!r}; correct the suite (--suite)")
     config = load_yaml(path, resolve_func=False)
     if not programs:
         if config.get("unsafe_code"):
@@ -94,7 +94,9 @@ def check_changes(config: Mapping[str, Any], origin: str) -> None:
             raise StepError(f"{origin}: config.{name} is {value!r}; expected null, since a suite brings no functions")
         nearest = difflib.get_close_matches(name, FIELDS, n=1)
         hint = f"; did you mean {nearest[0]!r}?" if nearest else f"; expected some of {', '.join(sorted(FIELDS))}"
-        raise StepError(f"{origin}: its configuration has the field {name!r}, which a suite cannot set{hint}")
+        raise StepError(
+            f"{origin}: its configuration has the field {name!r}, which a suite cannot set{hint}; correct the suite (--suite)"
+        )
     repeats = config.get("repeats", 1)
     if not isinstance(repeats, int) or not 1 <= repeats <= MOST_REPEATS:
         raise StepError(
@@ -104,7 +106,9 @@ def check_changes(config: Mapping[str, Any], origin: str) -> None:
     if not isinstance(examples, Mapping):
         raise StepError(f"{origin}: fewshot_config is a {type(examples).__name__}; expected an object")
     if wrong := sorted(set(examples) - FIELDS - {*EXAMPLES}):
-        raise StepError(f"{origin}: fewshot_config has the field {wrong[0]!r}, which a suite cannot set")
+        raise StepError(
+            f"{origin}: fewshot_config has the field {wrong[0]!r}, which a suite cannot set; take it out of the suite (--suite)"
+        )
     if not isinstance(examples.get("samples", []), list):
         raise StepError(f"{origin}: fewshot_config.samples is {examples['samples']!r}; expected a list of examples")
 

@@ -54,11 +54,11 @@ def load_exam(directory: Path | None, failed: dict[str, str] | None = None) -> l
     if about.get("format_version") != FORMAT_VERSION:
         raise StepError(
             f"{path}: format_version is {about.get('format_version')!r}; expected {FORMAT_VERSION}; "
-            "write the exam again with components.synthesis"
+            "write the exam again with components.synthesis --exam"
         )
     tasks = about.get("tasks")
     if not isinstance(tasks, dict) or not tasks:
-        raise StepError(f"{path}: `tasks` is empty or no object; write the exam again with components.synthesis")
+        raise StepError(f"{path}: `tasks` is empty or no object; write the exam again with components.synthesis --exam")
     found = []
     for name in sorted(tasks):
         try:
@@ -79,17 +79,21 @@ def _task(directory: Path, name: str, entry: Any, about: dict[str, Any], origin:
         prompt, delimiter = str(about["prompt"]), str(about["target_delimiter"])
     except (KeyError, TypeError, ValueError) as error:
         raise StepError(
-            f"{origin}: task {name!r}: {error!r}; write the exam again with components.synthesis"
+            f"{origin}: task {name!r}: {error!r}; write the exam again with components.synthesis --exam"
         ) from error
     if not file.is_file():
-        raise StepError(f"{file} is not there, though {origin} names the task; write the exam again")
+        raise StepError(
+            f"{file} is not there, though {origin} names the task; write the exam again with components.synthesis --exam"
+        )
     rows = []
     with open(file, encoding="utf-8") as lines:
         try:
             for number, line in enumerate(lines, 1):
                 rows.append(_row(line, f"{file}, line {number}"))
         except UnicodeDecodeError as error:
-            raise StepError(f"{file}, after line {len(rows)}: not UTF-8 ({error}); write the exam again") from error
+            raise StepError(
+                f"{file}, after line {len(rows)}: not UTF-8 ({error}); write the exam again with components.synthesis --exam"
+            ) from error
     if not rows:
         raise StepError(f"{file} holds no row; write the exam again with more synthesis.exam_examples")
     return TaskData(name, category, tuple(rows), prompt, delimiter, chance, majority, sha256_file(file))
@@ -110,7 +114,9 @@ def _row(line: str, where: str) -> dict[str, Any]:
     if len(choices) < 2 or not all(isinstance(choice, str) and choice for choice in choices):
         raise StepError(f"{where}: `choices` is {short(choices)}; expected at least two non-empty strings")
     if len(set(choices)) != len(choices):
-        raise StepError(f"{where}: `choices` {short(choices)} holds a choice twice")
+        raise StepError(
+            f"{where}: `choices` {short(choices)} holds a choice twice; expected each once; write the exam again with components.synthesis --exam"
+        )
     if not 0 <= row["answer"] < len(choices):
         raise StepError(f"{where}: `answer` is {short(row['answer'])}; expected an index from 0 to {len(choices) - 1}")
     return row
@@ -124,7 +130,9 @@ def _object(path: Path) -> dict[str, Any]:
             f"{path} is not there; --data-dir must be what components.synthesis wrote with --exam"
         ) from None
     except (OSError, ValueError) as error:
-        raise StepError(f"{path} cannot be read as JSON: {error}; write the exam again") from error
+        raise StepError(
+            f"{path} cannot be read as JSON: {error}; write the exam again with components.synthesis --exam"
+        ) from error
     if not isinstance(content, dict):
         raise StepError(f"{path} holds a {type(content).__name__}; expected a JSON object")
     return content

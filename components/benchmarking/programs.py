@@ -46,7 +46,9 @@ def jobs(row: Mapping[str, Any], completion: str) -> list["Job"]:
             names = _defined(row["code"])
             programs = [completion, extract(completion, "", names[0] if names else "")]
     except (KeyError, TypeError, SyntaxError) as error:
-        raise StepError(f"a row is neither HumanEval's nor MBPP's: {type(error).__name__} {error}") from error
+        raise StepError(
+            f"a row is neither HumanEval's nor MBPP's: {type(error).__name__} {error}; correct the file in the data folder (--data-dir)"
+        ) from error
     return [Job(program, tests, names=names) for program in programs]
 
 

@@ -50,11 +50,13 @@ def multiple_choice(
         gold = choices.index(gold) if isinstance(gold, str) and gold in choices else gold
         if not isinstance(gold, int) or not 0 <= gold < len(choices):
             raise StepError(
-                f"task {task.name!r}, example {_id(task, sample)}: the answer {gold!r} is none of {len(choices)} choices"
+                f"task {task.name!r}, example {_id(task, sample)}: the answer {gold!r} is none of {len(choices)} choices; correct the file in the data folder (--data-dir)"
             )
         rated = sample["arguments"][gold][1].removeprefix(" ")
         if not rated:
-            raise StepError(f"task {task.name!r}, example {_id(task, sample)}: the answer has no text")
+            raise StepError(
+                f"task {task.name!r}, example {_id(task, sample)}: the answer has no text; correct the file in the data folder (--data-dir)"
+            )
         record = _record(task, sample) | {
             "question": _question(built, doc),
             "choices": choices,

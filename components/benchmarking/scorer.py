@@ -169,10 +169,12 @@ class ChoiceScorer(TemplateLM):
         """What goes through the model for a request, cut on the left if need be, and its scored positions."""
         texts, context, continuation = request
         if not continuation:
-            raise StepError(f"the choice {texts[1]!r} has no token of its own after the prompt {texts[0][-60:]!r}")
+            raise StepError(
+                f"the choice {texts[1]!r} has no token of its own after the prompt {texts[0][-60:]!r}; leave the task out of the suite (--suite)"
+            )
         if len(continuation) > self.max_length:
             raise StepError(
-                f"a choice of {len(continuation)} tokens exceeds the context of {self.max_length}: {texts[1][:60]!r}"
+                f"a choice of {len(continuation)} tokens exceeds the context of {self.max_length}: {texts[1][:60]!r}; leave the task out of the suite (--suite)"
             )
         whole = (*context, *continuation)
         tokens = whole[-(self.max_length + 1) : -1]

@@ -59,5 +59,7 @@ def split_examples(rows: Sequence[dict[str, Any]], shots: int) -> tuple[list[dic
     try:
         chosen = [kinds[turn % 2][turn // 2] for turn in range(shots)]
     except IndexError:
-        raise StepError(f"SQuAD 2.0: {len(rows)} questions are too few for {shots} worked examples") from None
+        raise StepError(
+            f"SQuAD 2.0: {len(rows)} questions are too few for {shots} worked examples; put the whole file into the data folder (--data-dir)"
+        ) from None
     return [rows[i] for i in chosen], [row for i, row in enumerate(rows) if i not in set(chosen)]

@@ -209,7 +209,9 @@ def _entries(path: Path) -> tuple[dict[str, Entry], dict[str, str]]:
     try:
         content = yaml_text.read(path)
     except (OSError, ValueError) as error:
-        raise StepError(f"{path.name} cannot be read as YAML ({' '.join(str(error).split())})") from error
+        raise StepError(
+            f"{path.name} cannot be read as YAML ({' '.join(str(error).split())}); correct the file that --suite names"
+        ) from error
     if not isinstance(content, dict) or not isinstance(content.get("tasks"), dict) or not content["tasks"]:
         raise StepError(
             f"{path.name} holds no `tasks`; expected an object of tasks by name, as in definitions/phi2.yaml"
@@ -315,14 +317,14 @@ def _splits(entry: Entry, config: dict[str, Any], place: Place) -> tuple[dict[st
             try:
                 rows, local = place.from_hub(hub["path"], hub["name"], split), False
             except StepError as error:
-                raise StepError(f"{error}; or put {file} into the data folder") from error
+                raise StepError(f"{error}; or put {file} into the data folder (--data-dir)") from error
         if not rows:
             raise StepError(f"the data is missing: {_remedy(entry, file, hub['path'])}")
         try:
             splits[split] = [change(dict(row)) for row in rows]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise StepError(
-                f"{file}: a row cannot be read as {entry.prepare}: {type(error).__name__} {error}"
+                f"{file}: a row cannot be read as {entry.prepare}: {type(error).__name__} {error}; correct it in the data folder (--data-dir)"
             ) from error
     return splits, local
 
@@ -342,15 +344,19 @@ def _examples(entry: Entry, place: Place) -> Rows | None:
     rows = place.file(given.file, given.where)
     if rows is None:
         raise StepError(
-            f"the worked examples are missing: put {given.file} into the data folder (benchmarking.data_dir)"
+            f"the worked examples are missing: put {given.file} into the data folder (--data-dir or benchmarking.data_dir)"
         )
     if len(rows) < entry.shots:
-        raise StepError(f"{given.file} has {len(rows)} worked examples with {given.where}; {entry.shots} are asked for")
+        raise StepError(
+            f"{given.file} has {len(rows)} worked examples with {given.where}; {entry.shots} are asked for; put the whole file into the data folder (--data-dir)"
+        )
     change = PREPARATIONS.get(entry.prepare, lambda row: row)
     try:
         return [change(dict(row[given.field] if given.field else row)) for row in rows[: entry.shots]]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise StepError(f"{given.file}: a worked example cannot be read: {type(error).__name__} {error}") from error
+        raise StepError(
+            f"{given.file}: a worked example cannot be read: {type(error).__name__} {error}; correct it in the data folder (--data-dir)"
+        ) from error
 
 
 def _forms(entry: Entry, name: str) -> list[tuple[str, str, str, dict[str, Any]]]:

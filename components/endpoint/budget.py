@@ -22,11 +22,12 @@ class Budget:
     spent_money: float = 0.0
     reserved_tokens: int = 0
     reserved_money: float = 0.0
+    section: str = "synthesis.teacher"  # of the parameters, for messages
 
     @classmethod
-    def of(cls, store: Store, plan: str, tokens: int, money: float) -> "Budget":
+    def of(cls, store: Store, plan: str, tokens: int, money: float, section: str = "synthesis.teacher") -> "Budget":
         spent: Spent = store.spent(plan)
-        return cls(tokens, money, store, spent.tokens, spent.cost or 0.0)
+        return cls(tokens, money, store, spent.tokens, spent.cost or 0.0, section=section)
 
     def reserve(self, request: Request) -> bool:
         """Set aside the most that a request can cost; False if that would pass a limit."""
@@ -53,8 +54,8 @@ class Budget:
         if reply.tokens is None:
             if self.tokens or self.money:
                 raise StepError(
-                    f"the endpoint names no usage for model {reply.model!r}, so budget_tokens and "
-                    "budget_money cannot be held; set both to 0, or use an endpoint that reports usage"
+                    f"the endpoint names no usage for model {reply.model!r}, so {self.section}.budget_tokens and "
+                    f"{self.section}.budget_money cannot be held; set both to 0, or use an endpoint that reports usage"
                 )
             return
         self.spent_tokens += reply.tokens

@@ -291,7 +291,7 @@ class Dispatcher:
             if now - self._healthy > self.policy.patience:
                 raise StepError(
                     f"the endpoint has answered nothing for {self.policy.patience:g} s (last: {fault}); "
-                    f"{self.tally.answered} answers of this run are kept: run again when it works"
+                    f"{self.tally.answered} answers of this run are kept; run again when it works, or raise {self.policy.section}.patience_s"
                 )
             pause = min(LONGEST_PAUSE, BACKOFF * 2**item.troubles)
             item.troubles += 1

@@ -30,11 +30,12 @@ class SourceFile:
     version: str = ""  # what changes when the file does, where its store says so; else its content must be hashed
     refused: str = ""  # why it is not read, as its place alone says
     folder: Path | None = None  # that no link may lead out of when it is read; None where links may lead anywhere
+    script: Format | None = None  # how it is read where its name says nothing, but its first line what runs it
 
     @property
     def format(self) -> Format | None:
         """How it is read; None where no reader takes it, and for a data set of the hub."""
-        return format_of(self.name)
+        return format_of(self.name) or self.script
 
     @property
     def suffix(self) -> str:

@@ -31,6 +31,7 @@ ROWS = Format("json_values.read_jsonl")
 TABLE = Format("tables.read_table")
 PAGE = Format("html.read_html")  # chosen by a person: the rules for crawled pages would drop most technical ones
 ARCHIVE = Format("warc.read_warc", "web")
+INFO = Format("info.read_info")
 MAN = Format("parsed.read_decoded", parser="man")
 ZIP = Format("archives.read_zip", from_start=False, packs=True)
 _LANGUAGES = {
@@ -75,12 +76,22 @@ NAMES = {  # of files without an ending
     "dockerfile": _code("Dockerfile"),
 }
 EXPECTED = (
-    "text (txt, md, rst, tex, org, man pages), source code, pages (html), documents (pdf, docx, odt, epub, ipynb), rows "
+    "text (txt, md, rst, tex, org, man pages, Info), source code, pages (html), documents (pdf, docx, odt, epub, ipynb), rows "
     "(jsonl, ndjson, json, csv, tsv, parquet), mail (eml, mbox), subtitles (srt, vtt), xml and wiki dumps, web archives "
     "(warc, wet), or zip and tar of these; all but parquet and zip also as gz, bz2, xz or zst"
 )
 # A section of the manual, and perhaps what it is of: `.1`, `.3p`, `.3pm`, `.7ssl`.
 _MANUAL = re.compile(r"\.[1-9](?:am|gcc|p|perl|pm|posix|ssl|tcl|x)?")
+_INFO = re.compile(r"\.info(?:-\d{1,3})?")  # a long one is in parts
+# What a script without an ending begins with: `#!/bin/sh -e`, `#!/usr/bin/env -S python3 -u`.
+_RUN_BY = re.compile(rb"#![ \t]*(?:\S*/)?(?:env[ \t]+(?:(?:-\S*|\w+=\S*)[ \t]+)*(?:\S*/)?)?([A-Za-z_+-]+)")
+SHEBANG_BYTES = 256  # of the first line, after which Linux cuts it off too
+_INTERPRETERS = {
+    "Awk": "awk gawk mawk nawk", "JavaScript": "node nodejs", "Julia": "julia", "Lua": "lua luajit", "Make": "make",
+    "PHP": "php", "Perl": "perl", "Python": "pypy python", "R": "Rscript", "Ruby": "ruby", "Scheme": "guile",
+    "Shell": "ash bash dash fish ksh sh zsh", "Tcl": "expect tclsh wish",
+}  # fmt: skip
+INTERPRETERS = {program: language for language, programs in _INTERPRETERS.items() for program in programs.split()}
 
 TOOL_FOLDERS = {"__pycache__": "compiled Python", "node_modules": "installed packages", "__MACOSX": "notes of macOS"}
 TOOL_MARKS = {"pyvenv.cfg": "virtual environment", "conda-meta": "virtual environment", "CACHEDIR.TAG": "cache"}
@@ -112,8 +123,14 @@ def format_of(name: str) -> Format | None:
     suffix, compression = suffixes(name)
     if not suffix:
         return NAMES.get(base_name(name).removesuffix(compression))
-    found = MAN if _MANUAL.fullmatch(suffix) else FORMATS.get(suffix)
+    found = MAN if _MANUAL.fullmatch(suffix) else INFO if _INFO.fullmatch(suffix) else FORMATS.get(suffix)
     return None if found and compression and not found.from_start else found
+
+
+def script_format(start: bytes) -> Format | None:
+    """The format of a file by its first bytes, if they say what runs it."""
+    found = _RUN_BY.match(start)
+    return _code(INTERPRETERS.get(found[1].decode().rstrip("-"), "")) if found else None
 
 
 def passed_over(name: str) -> str:

@@ -21,7 +21,14 @@ from components.confined import leads_out, open_inside
 from components.errors import StepError
 from components.files import write_json
 from components.ingestion.files import SourceFile
-from components.ingestion.formats import EXPECTED, TOOL_MARKS, passed_over, unread_reason
+from components.ingestion.formats import (
+    EXPECTED,
+    SHEBANG_BYTES,
+    TOOL_MARKS,
+    passed_over,
+    script_format,
+    unread_reason,
+)
 from components.ingestion.python_library import LIBRARY, library_files
 from components.ingestion.readers.base import ELSEWHERE, is_scarcity, no_file
 from components.ingestion.readers.hub import is_hub, parse, resolve
@@ -96,7 +103,7 @@ def _is_passed_over(file: SourceFile, unread: Unread) -> bool:
 def _readable(files: list[SourceFile], unread: Unread) -> list[SourceFile]:
     """The files that a reader takes, or names in the quarantine; the others are counted."""
     taken = []
-    for file in files:
+    for file in map(_with_script, files):
         if not (file.refused or file.format or no_file(file.location)):
             unread.add(unread_reason(file.name), file.name)
         elif isinstance(file.location, Path) and _is_closed(file.location):
@@ -104,6 +111,18 @@ def _readable(files: list[SourceFile], unread: Unread) -> list[SourceFile]:
         else:
             taken.append(file)
     return taken
+
+
+def _with_script(file: SourceFile) -> SourceFile:
+    """The file with its format, where it is a script of this machine whose name has no ending."""
+    is_known = file.format or file.suffix or file.compression
+    if is_known or file.refused or not isinstance(file.location, Path) or no_file(file.location):
+        return file
+    try:
+        with file.location.open("rb") as stream:
+            return replace(file, script=script_format(stream.read(SHEBANG_BYTES)))
+    except OSError:  # it may not be read, or has vanished
+        return file
 
 
 def _is_closed(path: Path) -> bool:
@@ -154,7 +173,12 @@ def _walk(root: Path, follow: bool, unread: Unread | None = None) -> list[Path]:
     waiting = [root]
     for start in waiting:
         for folder, subfolders, names in os.walk(start, onerror=refuse):
-            status = os.stat(folder)
+            try:
+                status = os.stat(folder)
+            except OSError as error:  # it was listed a moment ago
+                refuse(error)
+                subfolders.clear()
+                continue
             if (status.st_dev, status.st_ino) in seen:
                 subfolders.clear()
                 continue

@@ -31,7 +31,6 @@ from components.ingestion.sections import KINDS, LONG
 from components.ingestion.unread import Unread
 from components.languages import UNKNOWN, identify
 from components.params import Params, Source
-from components.params.sizing import LEAST_PART
 from components.tracking import Tracker
 
 FILES = 1_000  # that are read, at most
@@ -247,11 +246,13 @@ def _refusal(contents: Contents, unread: Unread, looks: list[Look], params: Para
             f"ingestion.sources: {total.text_bytes:,} bytes of text in {named} are too little to train on; expected at least "
             f"{1000 * least.min_megabytes:g} kB (validation.min_megabytes); add text there, or name more"
         )
-    can_be_split = sum(look.kinds[kind] for look in looks for kind in KINDS) > LONG * LEAST_PART
+    part = params.ingestion.part_chars
+    can_be_split = part and sum(look.kinds[kind] for look in looks for kind in KINDS) > LONG * part
     if total.documents < least.min_documents and not can_be_split:
         return (
             f"ingestion.sources: {counted(total.documents, 'document')} in {named}; expected at least {least.min_documents}, to learn "
-            "from one and measure on another (validation.min_documents); add files there, or name more"
+            "from one and measure on another (validation.min_documents); add files there, name more, or have longer texts cut by a "
+            "lower ingestion.part_chars"
         )
     return ""
 

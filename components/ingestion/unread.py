@@ -3,9 +3,20 @@
 from collections import Counter
 from typing import Any
 
+from components.contents import counted
+
 NAMED = 20  # names that are kept of each reason
 REASONS = 1_000  # that are counted apart: endings of files may be any
 OTHER = "files of other endings, which no reader takes"
+ONE = (  # how a reason begins that is said of many, and of one
+    ("hidden files and folders", "hidden file or folder"),
+    ("files of other endings", "file of another ending"),
+    ("files that end ", "file that ends "),
+    ("files whose names have ", "file whose name has "),
+    ("files whose names lead ", "file whose name leads "),
+    ("files ", "file "),
+    ("folders ", "folder "),
+)
 
 
 class Unread:
@@ -39,6 +50,16 @@ class Unread:
         said = []
         for row in rows[:reasons]:
             more = ", ..." if row["count"] > named else ""
-            said.append(f"{row['count']:,} {row['reason']} ({', '.join(row['first'][:named])}{more})")
+            said.append(f"{numbered(row['count'], row['reason'])} ({', '.join(row['first'][:named])}{more})")
         rest = sum(row["count"] for row in rows[reasons:])
-        return [*said, f"{rest:,} for {len(rows) - reasons:,} other reasons"] if rest else said
+        return [*said, f"{rest:,} for {counted(len(rows) - reasons, 'other reason')}"] if rest else said
+
+
+def numbered(count: int, reason: str) -> str:
+    """A count and what it is of.
+
+    >>> numbered(1, "files that end in .png"), numbered(1200, "files that end in .png")
+    ('1 file that ends in .png', '1,200 files that end in .png')
+    """
+    many, one = next(((many, one) for many, one in ONE if count == 1 and reason.startswith(many)), ("", ""))
+    return f"{count:,} {one}{reason.removeprefix(many)}"

@@ -90,14 +90,13 @@ def read_profile(root: Path, profile: str) -> dict[str, Any]:
     Raises:
         StepError: the name is a path, there is no such profile, or it cannot be read.
     """
-    folder = Path(root) / PROFILES
-    overlay = folder / f"{profile}.yaml"
-    known = ", ".join(profile_names(root)) or "none"
-    if not is_name(profile) or leads_out(overlay, folder):
-        raise StepError(f"profile {profile!r} leads out of profiles/; expected the name of a profile there: {known}")
-    if not overlay.is_file():
-        raise StepError(f"profile {profile!r} is not there; profiles/ has: {known}")
-    return read_yaml(overlay)
+    folder, names = Path(root) / PROFILES, profile_names(root)
+    said, known = short(profile), ", ".join(names) or "none"
+    if not is_name(profile) or (profile in names and leads_out(folder / f"{profile}.yaml", folder)):
+        raise StepError(f"profile {said} leads out of profiles/; expected the name of a profile there: {known}")
+    if profile not in names:
+        raise StepError(f"profile {said} is not there; profiles/ has: {known}")
+    return read_yaml(folder / f"{profile}.yaml")
 
 
 def profile_names(root: Path) -> list[str]:

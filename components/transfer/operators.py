@@ -78,7 +78,7 @@ def growth(source: PhiConfig, target: PhiConfig, operator: str, depth_map: str, 
     check_growth(source, target)
     if reasons := chosen.reasons(source, target):
         raise StepError(
-            f"the operator {operator} cannot grow the source into this target: {'; '.join(reasons)}; use exact"
+            f"the operator {operator} cannot grow the source into this target: {'; '.join(reasons)}; set transfer.operator (--operator) to exact"
         )
     name = chosen.depth_map if depth_map == "auto" else depth_map
     layers = DEPTH_MAPS[name](source.num_hidden_layers, target.num_hidden_layers)

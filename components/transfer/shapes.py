@@ -36,7 +36,9 @@ def check_growth(source: PhiConfig, target: PhiConfig) -> None:
             f"rope_theta {target.rope_theta:g} differs from the source's {source.rope_theta:g}, which changes every frequency"
         )
     if reasons:
-        raise StepError("the source cannot grow into this target: " + "; ".join(reasons))
+        raise StepError(
+            "the source cannot grow into this target: " + "; ".join(reasons) + "; correct what --target names"
+        )
 
 
 def check_vocabulary(source: PhiConfig, target: PhiConfig) -> None:
@@ -47,5 +49,5 @@ def check_vocabulary(source: PhiConfig, target: PhiConfig) -> None:
     """
     if target.vocab_size < source.vocab_size:
         raise StepError(
-            f"the target's vocab_size {target.vocab_size} is below the source's {source.vocab_size}: their tokens differ"
+            f"the target's vocab_size {target.vocab_size} is below the source's {source.vocab_size}: their tokens differ; raise vocab_size in what --target names"
         )

@@ -114,7 +114,7 @@ def check_place(source: Path, output: Path, needed: int) -> None:
     if (free := shutil.disk_usage(place).free) < needed:
         raise StepError(
             f"the grown checkpoint takes {needed / 1e9:.1f} GB and the disk of {output.name} has {free / 1e9:.1f} GB free; "
-            "make room, or set transfer.dtype to bfloat16"
+            "free some space, or set transfer.dtype to bfloat16"
         )
 
 
@@ -128,7 +128,9 @@ def read_target(target: str, params: Params, source: PhiConfig) -> PhiConfig:
         shape = getattr(params, target).model
         return PhiConfig.from_shape(shape, source.vocab_size, source.max_position_embeddings, source.eos_token_id)
     if not Path(target).exists():
-        raise StepError(f"--target {target} is neither a section of params.yaml ({', '.join(SECTIONS)}) nor a file")
+        raise StepError(
+            f"--target {target} is neither a section of params.yaml ({', '.join(SECTIONS)}) nor a file; correct it"
+        )
     return checkpoint.read_config(Path(target))
 
 
@@ -203,7 +205,7 @@ def enforce(proof: Mapping[str, Mapping[str, Any]], settings: TransferParams) ->
     if settings.dtype == "float32" and not error <= settings.max_relative_error:
         raise StepError(
             f"rounded to float32 the grown model's logits differ from the source's by {error:.2e} of their size, more than "
-            f"transfer.max_relative_error {settings.max_relative_error:g}; nothing was written"
+            f"transfer.max_relative_error {settings.max_relative_error:g}; nothing was written: raise it if so much is harmless"
         )
 
 

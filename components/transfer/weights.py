@@ -87,7 +87,9 @@ class CheckpointWeights(TensorFiles):
         tensor = super().__getitem__(name)
         if not torch.stack(tensor.aminmax()).isfinite().all():  # NaN too shows in both; no copy is made
             bad = int((~torch.isfinite(tensor)).sum())
-            raise StepError(f"{self.directory}: {name} has {bad} values that are NaN or infinite; the model is broken")
+            raise StepError(
+                f"{self.directory}: {name} has {bad} values that are NaN or infinite; the model is broken; name another with --source"
+            )
         return tensor
 
     def _check(self, expected: Mapping[str, tuple[int, ...]]) -> None:
@@ -99,7 +101,7 @@ class CheckpointWeights(TensorFiles):
             )
         if missing:
             raise StepError(
-                f"{self.directory}: {missing[0]} is missing{_more(missing)}; config.json asks for {len(expected)} tensors"
+                f"{self.directory}: {missing[0]} is missing{_more(missing)}; config.json asks for {len(expected)} tensors; name a whole checkpoint with --source"
             )
         if extra:
             raise StepError(
@@ -109,11 +111,11 @@ class CheckpointWeights(TensorFiles):
         for name, shape in self.shapes.items():
             if shape != expected[name]:
                 raise StepError(
-                    f"{self.directory}: {name} has the shape {shape}; config.json asks for {expected[name]}"
+                    f"{self.directory}: {name} has the shape {shape}; config.json asks for {expected[name]}; name a whole checkpoint with --source"
                 )
             if self.dtypes[name] not in FLOATING:
                 raise StepError(
-                    f"{self.directory}: {name} holds {self.dtypes[name]}; expected float32, float16 or bfloat16"
+                    f"{self.directory}: {name} holds {self.dtypes[name]}; expected float32, float16 or bfloat16; convert it, or name another with --source"
                 )
 
 

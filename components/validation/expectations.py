@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from components.validation.deferred import light_imports
 from components.validation.outcome import EXAMPLES, Outcome
 from components.validation.suites import Rule
 
@@ -16,7 +17,7 @@ class Validator:
     """Checks the tables of one asset, in memory: nothing is written to disk and nothing is reported to anyone."""
 
     def __init__(self) -> None:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), light_imports():
             warnings.simplefilter("ignore")
             import great_expectations as gx
             from great_expectations.data_context.types.base import ProgressBarsConfig
@@ -42,12 +43,9 @@ class Validator:
         Returns:
             One outcome a rule, in the order of `rules`, with counts summed and examples gathered over the batches.
         """
-        suite = self._context.suites.add(self._gx.ExpectationSuite(name=table))
-        outcomes = []
-        for number, rule in enumerate(rules):
-            expectation = self._build(rule, number)
-            suite.add_expectation(expectation)
-            outcomes.append(Outcome(rule, expectation.expectation_type))
+        expectations = [self._build(rule, number) for number, rule in enumerate(rules)]
+        suite = self._gx.ExpectationSuite(name=table, expectations=expectations)
+        outcomes = [Outcome(rule, made.expectation_type) for rule, made in zip(rules, expectations, strict=True)]
         definition = self._source.add_dataframe_asset(table).add_batch_definition_whole_dataframe("batch")
         result_format = {"result_format": "SUMMARY", "partial_unexpected_count": EXAMPLES}
         if where:

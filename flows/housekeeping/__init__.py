@@ -54,6 +54,11 @@ class Report:
         before = self.freed.get(name, (0, 0))
         self.freed[name] = (before[0] + number, before[1] + size)
 
+    def remark(self, sentence: str) -> None:
+        """Add a sentence, once."""
+        if sentence not in self.remarks:
+            self.remarks.append(sentence)
+
     @property
     def text(self) -> str:
         """A line for each kind, and the sum."""
@@ -84,7 +89,7 @@ def tidy(home: Path, dry_run: bool = False) -> Report:
     limits = limits_of(load_params(home / PARAMS_FILE).housekeeping)
     work = _Work(home, Meter(), Report(dry_run), {"prefect": FlowRuns(), "mlflow": TrackedRuns(home)})
     if remark := work.sources["mlflow"].remark:
-        work.report.remarks.append(remark)
+        work.report.remark(remark)
     with exclusive(lock_file(home, "housekeeping")):
         with exclusive(lock_file(home, "git")):  # no workspace comes or goes while they are read
             going = removable(work.entries(), limits, time.time())
@@ -117,7 +122,10 @@ class _Work:
 
     def entries(self, leave_out: str = "") -> Iterator[Entry]:
         yield from files.entries(self.home)
-        yield from objects.entries(self.home)
+        for entry in objects.entries(self.home):
+            if entry.kind == objects.ODD:
+                self.report.remark(f"{entry.name}; it is left alone.")
+            yield entry
         for kind, source in self.sources.items():
             if kind != leave_out:
                 yield from source.entries()

@@ -5,11 +5,12 @@ needed is read from the locks themselves: whatever looks like a hash of DVC in a
 """
 
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from components.revision import git
+from components.revision import git, git_lines
 from flows import cache
 from flows.definitions import DEFINITIONS
 from flows.graph import lock_path, repository
@@ -22,6 +23,9 @@ OBJECT = re.compile(r"[0-9a-f]{2}/[0-9a-f]{30}(\.dir)?")
 NAMING = (":(glob)**/dvc.lock", ":(glob)**/*.dvc")  # files that name objects
 OURS = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/(run-[0-9a-f]{12})")  # an experiment that a run has saved
 SOURCES = "refs/phiforge/"
+SOURCE = re.compile(rf"{SOURCES}[0-9a-f]+")
+ODD = "odd"  # kind of what lies among the things of runs and is none of theirs: it stays, and its name says what it is
+SUBMODULE = "160000 "  # how git's listings begin with a commit of another repository
 OID = re.compile(r"\b(?:[0-9a-f]{64}|[0-9a-f]{40})\b")  # git's name of an object
 AT_ONCE = 200  # objects that one call of git is asked for
 
@@ -29,15 +33,18 @@ AT_ONCE = 200  # objects that one call of git is asked for
 def entries(home: Path) -> Iterator[Entry]:
     """Commits and checkouts with what they need, experiments, sources of runs, and the objects that there are."""
     kept: list[str] = []  # objects rather than references: DVC makes some for a moment while it saves an experiment
-    for line in git(home, "for-each-ref", "--format=%(refname) %(objectname) %(creatordate:unix)").splitlines():
-        name, oid, time = line.split(" ")
-        if ours := OURS.fullmatch(name):
+    form = "--format=%(refname) %(objectname) %(objecttype) %(creatordate:unix) %(symref)"
+    for name, oid, kind, time, target in (line.split(" ") for line in git_lines(home, "for-each-ref", form)):
+        ours, is_made_by_a_run = OURS.fullmatch(name), kind == "commit" and not target
+        if ours and is_made_by_a_run:
             yield Entry("experiments", name, f"experiment:{ours[1]}", float(time), _named_at(home, oid))
-        elif name.startswith(SOURCES):
+        elif SOURCE.fullmatch(name) and is_made_by_a_run:
             yield Entry("sources", name, f"source:{name}", float(time), _named_at(home, oid))
         else:
             kept.append(oid)
-    kept += git(home, "stash", "list", "--format=%H").splitlines()
+            if ours or name.startswith(SOURCES):
+                yield _odd(f"{name} does not keep a commit that a run has made")
+    kept += git_lines(home, "stash", "list", "--format=%H")
     for place in checkouts(home):
         kept.append(git(place, "rev-parse", "HEAD"))
         workspace = place.parent == Path(home).resolve() / FOLDER
@@ -48,6 +55,11 @@ def entries(home: Path) -> Iterator[Entry]:
     yield Entry("commits", "all", "commits", needs=_named_in_history(home, kept), pinned=True)
     for kind, folder in stores(home):
         yield from _objects(kind, folder)
+        yield from (_odd(f"{path} is not a file") for path in _stage_runs(folder) if not _is_regular(path))
+
+
+def _odd(name: str) -> Entry:
+    return Entry(ODD, name, f"{ODD}:{name}", pinned=True)
 
 
 def stores(home: Path) -> Iterator[tuple[str, Path]]:
@@ -62,7 +74,7 @@ def stores(home: Path) -> Iterator[tuple[str, Path]]:
 
 def checkouts(home: Path) -> list[Path]:
     """The main folder and every git worktree of it that there is, workspaces among them."""
-    listed = git(home, "worktree", "list", "--porcelain").splitlines()
+    listed = git_lines(home, "worktree", "list", "--porcelain")
     places = [Path(line.removeprefix("worktree ")) for line in listed if line.startswith("worktree ")]
     return [place for place in places if (place / ".dvc").is_dir()]
 
@@ -80,11 +92,7 @@ def nothing_is_saved(home: Path) -> Iterator[None]:
     while a stage computes. With the locks of all checkouts in hand, each object that a run relies on is named.
     """
     with ExitStack() as held:
-        for name in (
-            "promotion",
-            "mlflow",
-            "git",
-        ):  # in the order in which a decision on the champion takes the first two
+        for name in ("promotion", "mlflow", "git"):  # a decision on the champion takes the first two in this order
             held.enter_context(exclusive(lock_file(home, name)))
         for place in [*checkouts(home), *temporary(home)]:
             repo = held.enter_context(repository(place))
@@ -108,7 +116,7 @@ def remove(home: Path, entry: Entry) -> bool:
     with exclusive(lock_file(home, "experiments")):  # saving one at this moment would fail
         if float(git(home, "for-each-ref", "--format=%(creatordate:unix)", entry.name) or 0) > entry.time:
             return False  # saved anew since it was listed
-        git(home, "update-ref", "-d", entry.name)
+        git(home, "update-ref", "--no-deref", "-d", entry.name)
     return True
 
 
@@ -117,11 +125,22 @@ def stale_stage_runs(home: Path, going: list[Entry]) -> list[tuple[str, Path]]:
     found, lost = [], {entry.key for entry in going}
     there = {entry.key for kind, folder in stores(home) for entry in _objects(kind, folder)}
     for kind, folder in stores(home):
-        for path in (folder / "runs").glob("*/*/*"):
+        for path in filter(_is_regular, _stage_runs(folder)):
             outs = hashes_in(_text(path).partition("\nouts:")[2])  # DVC writes them last
             if not outs <= there - lost:
                 found.append((kind, path))
     return found
+
+
+def _stage_runs(folder: Path) -> Iterator[Path]:
+    return (folder / "runs").glob("*/*/*")
+
+
+def _is_regular(path: Path) -> bool:
+    """Whether a path is a file that can be read without waiting for anyone."""
+    with suppress(FileNotFoundError):  # DVC has just dropped it
+        return stat.S_ISREG(path.stat().st_mode)
+    return True
 
 
 def hashes_in(text: str) -> frozenset[str]:
@@ -138,7 +157,9 @@ def _objects(kind: str, folder: Path) -> Iterator[Entry]:
     base = folder / "files" / "md5"
     for path in base.glob("*/*"):
         name = path.relative_to(base).as_posix()
-        if OBJECT.fullmatch(name):
+        if OBJECT.fullmatch(name) and not _is_regular(path):
+            yield _odd(f"{path} is not a file")
+        elif OBJECT.fullmatch(name):
             with suppress(FileNotFoundError):  # DVC has just dropped it
                 members = hashes_in(_text(path)) if path.suffix == ".dir" else frozenset()
                 key = f"object:{name.replace('/', '')}"
@@ -168,7 +189,7 @@ def _named_in(place: Path) -> frozenset[str]:
 
 def _named_in_blobs(root: Path, listing: list[str]) -> frozenset[str]:
     """What those files of a listing of git's (each an object and its path) name that are a dvc.lock or a .dvc file."""
-    named = (line for line in listing if line.endswith((".dvc", "dvc.lock")))
+    named = (line for line in listing if line.endswith((".dvc", "dvc.lock")) and not line.startswith(SUBMODULE))
     oids = sorted({OID.search(line)[0] for line in named})
     found: frozenset[str] = frozenset()
     for start in range(0, len(oids), AT_ONCE):

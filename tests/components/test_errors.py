@@ -1,6 +1,9 @@
 """What keeps messages readable, however much a stranger's value or text holds."""
 
+import ast
+import re
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -66,3 +69,25 @@ def test_a_message_keeps_the_fault_and_the_remedy() -> None:
 def test_a_text_from_outside_becomes_one_short_line() -> None:
     assert shortened("a\n  b") == "a b"
     assert len(shortened("a b " * 10**6)) == 200
+
+
+def _literal(node: ast.expr) -> str:
+    """The words of a message as they stand in the source, with {} for what is filled in."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values)
+    if isinstance(node, ast.BinOp):
+        return _literal(node.left) + _literal(node.right)
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else "{}"
+
+
+@pytest.mark.parametrize("package", ["benchmarking", "endpoint", "transfer"])
+def test_every_refusal_of_a_package_says_what_to_do(package: str, root: Path) -> None:
+    """After a semicolon; or in a text that another function has made, which ends the message."""
+    silent = []
+    for path in sorted((root / "components" / package).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "StepError":
+                said = _literal(node.args[0])
+                if not ("; " in said or "expected" in said or re.search(r": \{\}$|^\{\}$|--[a-z-]+|: set ", said)):
+                    silent.append(f"{path.name}:{node.lineno}: {said}")
+    assert silent == []

@@ -5,12 +5,14 @@ import math
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from components.errors import StepError
 from components.tracking import (
+    Notes,
     ensure_experiment,
     lock_hashes,
     project_home,
@@ -175,3 +177,75 @@ def test_a_deleted_experiment_is_said_with_the_remedy(project: Path, monkeypatch
     client.delete_experiment(number)
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "another")
     assert ensure_experiment(client) != number
+
+
+STEP = """
+import sys
+import time
+from pathlib import Path
+from components.errors import StepError
+from components.tracking import track
+
+try:
+    with track("curation", {"seed": 3}, ["data/raw"]) as tracker:
+        tracker.metrics({"documents": 7, "perplexity": float("inf")})
+        tracker.artifact(Path("dvc.lock"), "kept")
+        if "refused" in sys.argv:
+            raise StepError("no text")
+except StepError:
+    pass
+print([name for name in ("mlflow", "sqlalchemy", "pandas") if name in sys.modules])
+"""
+
+
+@pytest.mark.parametrize(("word", "status"), [("done", "FINISHED"), ("refused", "FAILED")])
+def test_a_flow_tells_what_a_step_leaves_without_loading_a_client(
+    project: Path, root: Path, monkeypatch: pytest.MonkeyPatch, word: str, status: str
+) -> None:
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{project}/mlflow.db")
+    parent = client.create_run(ensure_experiment(client)).info.run_id
+    left = project / "notes.json"
+    for name, value in {
+        "DVC_STAGE": "curate",
+        "PYTHONPATH": str(root),
+        "PHIFORGE_NOTES": str(left),
+        "PHIFORGE_PARENT_RUN_ID": parent,
+        "PHIFORGE_FLOW_RUN_ID": "flow-7",
+    }.items():
+        monkeypatch.setenv(name, value)
+    began = int(time.time() * 1000)
+    ran = subprocess.run([sys.executable, "-c", STEP, word], cwd=project, capture_output=True, text=True, check=True)
+    assert ran.stdout == "[]\n"
+    notes = Notes(**json.loads(left.read_text()))
+    run_id = notes.open_run(client)
+    notes.close_run(client, run_id)
+    run = client.get_run(run_id)
+    assert (run.info.status, run.info.run_name) == (status, "curate")
+    assert began <= run.info.start_time <= run.info.end_time <= time.time() * 1000
+    assert run.data.params == {"seed": "3"}
+    assert run.data.metrics["documents"] == 7
+    assert math.isnan(run.data.metrics["perplexity"])
+    tags = run.data.tags
+    assert (tags["stage"], tags["mlflow.parentRunId"], tags["prefect.flow_run_id"]) == ("curate", parent, "flow-7")
+    assert (len(tags["git.commit"]), "pipeline.source" in tags) == (40, False)
+    (dataset,) = run.inputs.dataset_inputs
+    assert (dataset.dataset.name, dataset.dataset.digest) == ("data/raw", "0123456789abcdef0123456789abcdef.dir")
+    assert str(project / "data" / "raw").replace(" ", "%20") in dataset.dataset.source.replace(" ", "%20")
+    assert [item.path for item in client.list_artifacts(run_id, "kept")] == ["kept/dvc.lock"]
+
+
+def test_a_curve_is_told_while_the_step_works(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mlflow
+
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("DVC_STAGE", "train_small")
+    monkeypatch.setenv("PHIFORGE_NOTES", str(project / "notes.json"))
+    with track("training", {}, []) as tracker:
+        tracker.metrics({"loss": 2.0}, step=1)
+        client = mlflow.MlflowClient(tracking_uri())
+        (run,) = client.search_runs([client.get_experiment_by_name("phiforge").experiment_id])
+        assert (run.info.status, run.data.tags["stage"]) == ("RUNNING", "train_small")
+    assert client.get_run(run.info.run_id).info.status == "FINISHED"
+    assert not (project / "notes.json").exists()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import email.header
 import http.server
 import json
 import os
@@ -220,9 +221,9 @@ def test_an_automation_that_is_switched_off_stays_off(up):
     assert (after["id"], after["enabled"]) == (found["id"], False)
 
 
-def send(monkeypatch: pytest.MonkeyPatch, address: str, body: str) -> None:
+def send(monkeypatch: pytest.MonkeyPatch, address: str, body: str, subject: str = "a subject") -> None:
     monkeypatch.setenv(alerts.ADDRESSES, address)
-    asyncio.run(alerts.AlertAddresses().notify(body, "a subject"))
+    asyncio.run(alerts.AlertAddresses().notify(body, subject))
 
 
 def test_an_alert_is_a_mail_of_plain_text(monkeypatch, mailbox):
@@ -241,6 +242,21 @@ def test_an_alert_is_a_mail_of_plain_text(monkeypatch, mailbox):
         "https://host.example/x",
     ]
     assert b"&lt;b&gt;failed&lt;/b&gt;<br/>" in page
+
+
+def test_a_run_whose_name_has_several_lines_is_told_in_one(monkeypatch, mailbox):
+    address = f"mailto://127.0.0.1:{mailbox.port}?from=phiforge@host.example&to=me@host.example"
+    send(
+        monkeypatch,
+        address,
+        "stage train: failed",
+        "pipeline calm\r\nBcc: you@host.example\x0b\x00 failed" + "!" * 5000,
+    )
+    mail = mailbox.next(20)
+    subject = str(email.header.make_header(email.header.decode_header(mail["Subject"])))
+    assert subject.startswith(r"pipeline calm Bcc: you@host.example \x00 failed!")
+    assert len(subject) < 300
+    assert mail["Bcc"] is None
 
 
 def test_an_address_that_takes_nothing_is_not_quoted(monkeypatch, webhook, capfd):

@@ -7,9 +7,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from components.errors import StepError
 from components.params.schema import overrides_schema
@@ -17,7 +20,23 @@ from flows.definitions import PIPELINE
 from flows.parameters import refuse_wrong, resolve_in_flow
 from flows.sizes import Asked
 
+
+def nested(levels: int) -> list[Any]:
+    """A list within a list, and so on."""
+    value: list[Any] = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
 SECRET = "https://me:hunter2hunter2@host.example/a.txt"
+ANY_TEXT = st.text(st.characters(exclude_categories=()))
+
+
+def of_values(values: st.SearchStrategy) -> st.SearchStrategy:
+    return st.lists(values) | st.dictionaries(ANY_TEXT, values)
+
+
 WRONG = [
     ({"nope": 1}, "nope given; expected only: "),
     ({"overrides": {"training.beta": 0.5}}, "unknown key 'training.beta'; the nearest known key is 'training.beta"),
@@ -27,6 +46,12 @@ WRONG = [
     ({"overrides": {"ingestion.sources": [{"path": SECRET}]}}, "holds a password, token or signature"),
     ({"profile": "nobody"}, "profile 'nobody' is not there; profiles/ has: tiny"),
     ({"text": SECRET}, "text: holds a password, token or signature"),
+    ({"profile": "p" * 5000}, "is not there; profiles/ has: tiny"),
+    ({"profile": "a\0b"}, r"parameters: 'a\x00b' holds NUL or half a character"),
+    ({"profile": "\ud800"}, r"parameters: '\ud800' holds NUL or half a character"),
+    ({"overrides": {"\udfff": 1}}, r"parameters: '\udfff' holds NUL or half a character"),
+    ({"text": nested(30)}, "parameters: lists and mappings lie more than 20 deep"),
+    ({"overrides": {"ingestion.sources": nested(900)}}, "parameters: lists and mappings lie more than 20 deep"),
 ]
 LEFT_TO_THE_SCHEMA = [
     ({"overrides": ["seed=2"]}, "is not of type 'object'"),
@@ -50,6 +75,11 @@ def prefect(up: Any) -> Iterator[Any]:
         yield client
 
 
+def post(prefect: Any, path: str, body: Any, method: str = "POST") -> Any:
+    """Send JSON as any client may: with escapes for what is not Unicode."""
+    return prefect.request(method, path, content=json.dumps(body), headers={"content-type": "application/json"})
+
+
 def count(prefect: Any) -> int:
     """How many runs the server knows of."""
     return prefect.post("/flow_runs/count", json={}).json()
@@ -62,9 +92,9 @@ def test_wrong_parameters_make_no_run(up, prefect, deployment):
     before, path = count(prefect), f"/deployments/{up.deployment(deployment)}"
     for parameters, said in [*WRONG, *LEFT_TO_THE_SCHEMA]:
         replies = [
-            prefect.post(f"{path}/create_flow_run", json={"parameters": parameters}),
-            prefect.patch(path, json={"parameters": parameters}),
-            prefect.post(f"{path}/schedules", json=[{"schedule": {"interval": 60}, "parameters": parameters}]),
+            post(prefect, f"{path}/create_flow_run", {"parameters": parameters}),
+            post(prefect, path, {"parameters": parameters}, "PATCH"),
+            post(prefect, f"{path}/schedules", [{"schedule": {"interval": 60}, "parameters": parameters}]),
         ]
         for reply in replies:
             assert (reply.status_code, said in reply.json()["detail"]) == (409, True), reply.text
@@ -162,6 +192,17 @@ def test_what_the_server_asks_first(project: Path, parameters: dict, said: str) 
         refuse_wrong(project, parameters, {"properties": properties})
     assert said in str(refused.value)
     assert "hunter2" not in str(refused.value)
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT, of_values))
+def test_whatever_is_given_is_taken_or_refused_in_a_sentence(value: Any) -> None:
+    with TemporaryDirectory() as folder:
+        root = Path(folder)
+        (root / "params.yaml").write_text("seed: 1\n")
+        for parameters in ({"profile": value}, {"text": value}, {"overrides": {"seed": value}}, {"overrides": value}):
+            with suppress(StepError):
+                refuse_wrong(root, parameters, {"properties": {"profile": {}, "text": {}, "overrides": {}}})
+                json.dumps(parameters, ensure_ascii=False).encode()
 
 
 def test_other_deployments_keep_their_own_parameters(project: Path) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -116,9 +117,22 @@ def test_own_text_is_looked_at_and_sized_by_its_text(root: Path, tmp_path: Path)
     assert overrides["small.model.hidden_size"] == 64
     assert overrides["ingestion.part_chars"] == 1_000
     printed = console.file.getvalue()
-    for line in ("1 .md, 42 kB", "not read: 1 folders of a virtual environment (venv)", "titles: Notes", "size 0.3M"):
+    for line in ("1 .md, 42 kB", "not read: 1 folder of a virtual environment (venv)", "titles: Notes", "size 0.3M"):
         assert line in printed
     load_params(root / "params.yaml", overrides)
+
+
+@pytest.mark.parametrize("overrides", [{}, {"ingestion.part_chars": 0}, {"ingestion.part_chars": 1_000}])
+@pytest.mark.parametrize("profile", [None, "laptop"])
+def test_one_text_that_the_run_would_not_cut_is_refused_first(
+    root: Path, tmp_path: Path, profile: str | None, overrides: dict
+) -> None:
+    """A profile keeps the length of parts that params.yaml says; without one it follows the text."""
+    (tmp_path / "a.txt").write_text((SENTENCE + "\n") * 200)
+    asked = Asked({"ingestion.sources": [{"path": str(tmp_path)}], **overrides}, profile)
+    is_cut = overrides == {"ingestion.part_chars": 1_000} or not (profile or overrides)
+    with nullcontext() if is_cut else pytest.raises(StepError, match=r"min_documents.*a lower ingestion\.part_chars"):
+        assert preview(root, asked, PIPELINE, screen())["ingestion.sources"]
 
 
 def test_the_default_run_says_its_plan_in_one_line(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -177,7 +177,7 @@ def _ask(requests: list[Request], store: Any, plan: str, params: AnnotatorEndpoi
 
     named_by = (f"{SECTION}.base_url", f"{SECTION}.model")
     server = Server(params.base_url, params.model, params.api_key_env, named_by)
-    budget = Budget.of(store, plan, params.budget_tokens, params.budget_money)
+    budget = Budget.of(store, plan, params.budget_tokens, params.budget_money, SECTION)
     policy = Policy(params.concurrency, params.attempts, params.patience_s, params.timeout_s, SECTION)
     tally = Dispatcher(OpenAIEndpoint(server), store, plan, budget, policy, unusable).run(requests)
     return {given_up.job: f"{given_up.kind} ({given_up.detail})" for given_up in tally.given_up}

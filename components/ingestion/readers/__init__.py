@@ -116,6 +116,6 @@ def _reader(file: SourceFile) -> Reader:
     if hub.is_hub(str(file.location)):
         return hub.read_hub
     if file.format is None:
-        raise LookupError(f"no reader for {file.name}")
+        raise Refused("has changed since it was listed, and no reader takes its ending")  # a pipe that has gone
     module, function = file.format.reader.split(".")
     return getattr(import_module(f"components.ingestion.readers.{module}"), function)

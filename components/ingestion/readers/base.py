@@ -13,6 +13,7 @@ from components.addresses import all_without_secrets
 from components.documents import Document
 from components.errors import shortened
 from components.ingestion.files import SourceFile
+from components.ingestion.unread import numbered
 
 BOM_BYTES, MAX_CHAR_BYTES = 3, 4  # of UTF-8
 ESCAPED_CHAR_BYTES = 12  # of JSON: a pair of surrogates, six bytes each
@@ -63,6 +64,11 @@ class Limits:
     def line_bytes(self) -> int:
         """A longer line of JSON holds too long a text, or no document."""
         return min(ESCAPED_CHAR_BYTES * self.max_chars + MAX_ROW_METADATA, MAX_LINE_BYTES)
+
+    @property
+    def row_chars(self) -> int:
+        """More characters, escapes counted as what they stand for, are too long a text, or no document."""
+        return self.max_chars + MAX_ROW_METADATA
 
     @property
     def values(self) -> int:
@@ -169,4 +175,6 @@ def named_kinds(others: Counter[str]) -> str:
     """The commonest kinds by name, and how many parts are of the others."""
     named = sorted((kind for kind in others if kind != OTHER_KINDS), key=lambda kind: (-others[kind], kind))[:NAMED]
     rest = others.total() - sum(others[kind] for kind in named)
-    return ", ".join([f"{others[kind]:,} {kind}" for kind in sorted(named)] + [f"{rest:,} {OTHER_KINDS}"] * bool(rest))
+    return ", ".join(
+        [numbered(others[kind], kind) for kind in sorted(named)] + [f"{rest:,} {OTHER_KINDS}"] * bool(rest)
+    )

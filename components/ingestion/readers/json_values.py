@@ -14,6 +14,7 @@ from components.ingestion.readers.parts import bounded_lines
 from components.ingestion.readers.rows import Rows, row_documents
 
 CHUNK = 1 << 16  # characters that are read at once, at least
+MOST_AT_ONCE = 1 << 24  # and at most
 HEAD = 4  # bytes that say the encoding
 FIRST = 4_096  # bytes of the first line that are looked at
 _AFTER_NUMBER = tuple(", \t\r\n]")  # anything else may be a part of it
@@ -79,9 +80,7 @@ def _values(text: TextIO, limits: Limits, column: str) -> Iterator[Any]:
     if start.startswith("["):
         yield from _elements(start[1:], text, limits)
         return
-    start += text.read(limits.line_bytes)
-    if len(start) > limits.line_bytes:
-        raise TooLong(f"one object of more than {limits.line_bytes:,} characters")
+    start = _to_end(start, text, limits)
     if _holds_more(start, limits.values):
         raise TooLong(_too_many(limits.values))
     value = json.loads(start)
@@ -89,6 +88,26 @@ def _values(text: TextIO, limits: Limits, column: str) -> Iterator[Any]:
         [held for held in value.values() if _is_rows(held)] if isinstance(value, dict) and column not in value else []
     )
     yield from lists[0] if len(lists) == 1 else [value]
+
+
+def _to_end(start: str, text: TextIO, limits: Limits) -> str:
+    """What is left of a file that holds one object.
+
+    Raises:
+        TooLong: it has more characters than a document can.
+    """
+    parts, characters = [start], _fewest(start)
+    while part := text.read(min(MOST_AT_ONCE, limits.row_chars)):
+        parts.append(part)
+        characters += _fewest(part)
+        if characters > limits.row_chars:
+            raise TooLong(f"one object of more than {limits.row_chars:,} characters")
+    return "".join(parts)
+
+
+def _fewest(json_text: str) -> int:
+    """How many characters some JSON stands for, at least: an escape is two signs or six, and two of those may be one."""
+    return len(json_text) - json_text.count("\\") - 5 * json_text.count("\\u")
 
 
 def _holds_more(text: str | bytes, values: int) -> bool:
@@ -132,11 +151,11 @@ def _elements(held: str, text: TextIO, limits: Limits) -> Iterator[Any]:
             continue
         held = held[place:]
         place = 0
-        if len(held) > limits.line_bytes:
-            raise TooLong(f"an element of more than {limits.line_bytes:,} characters, or what is not JSON ({error})")
+        if _fewest(held) > limits.row_chars:
+            raise TooLong(f"an element of more than {limits.row_chars:,} characters, or what is not JSON ({error})")
         if _holds_more(held, limits.values):
             raise TooLong(f"an element that {_too_many(limits.values)}")
-        more = text.read(max(CHUNK, len(held)))
+        more = text.read(min(max(CHUNK, len(held)), MOST_AT_ONCE, limits.row_chars))
         if not more:
             raise error if held else EOFError("it ends within its array")
         held += more

@@ -14,18 +14,21 @@ _TITLE = re.compile(r"^# +(\S[^\n]{0,300})$", re.MULTILINE)
 
 def read_text(file: SourceFile, limits: Limits) -> Read:
     """The file as one document; of code with the language that it is written in."""
-    data = read_text_bytes(file, limits)
+    yield text_document(file, read_text_bytes(file, limits))
+
+
+def text_document(file: SourceFile, data: bytes) -> Document | Quarantined:
+    """The document that these bytes of a file make."""
     language = file.format.language
     text, encoding = decode_python(data) if language == "Python" else decode(data)
     if not text.strip():
-        yield Quarantined(file.name, 0, "is empty")
-        return
+        return Quarantined(file.name, 0, "is empty")
     facts = {
         "title": title_of(text) if file.suffix in MARKDOWN else "",
         "programming_language": language,
         "encoding": "" if encoding == UTF8 else encoding,
     }
-    yield Document(
+    return Document(
         text=text,
         kind=file.kind,
         source=file.name,

@@ -102,7 +102,7 @@ def test_a_malformed_task_leaves_the_others_their_scores(exam, checkpoint, tmp_p
     text = (tmp_path / "s" / "scores.json").read_text()
     assert json.loads(text)["failed"] == {
         "addition": "addition.jsonl, line 13: `question` is 3; expected a value of type str",
-        "sorting": "sorting.jsonl is not there, though exam.json names the task; write the exam again",
+        "sorting": "sorting.jsonl is not there, though exam.json names the task; write the exam again with components.synthesis --exam",
     }
     assert str(tmp_path) not in text
     assert "warning: benchmarking: addition: addition.jsonl, line 13" in capsys.readouterr().err

@@ -159,7 +159,7 @@ def test_nothing_of_a_folder_is_passed_over_in_silence(folder: Path, tmp_path: P
         "folders of compiled Python": (1, ["sub/__pycache__"]),
         "folders of a cache": (1, ["cache"]),
     }
-    assert "not read: 1 files that end in .arc, which no reader takes (a.arc)" in capsys.readouterr().out
+    assert "not read: 1 file that ends in .arc, which no reader takes (a.arc)" in capsys.readouterr().out
 
 
 def test_a_folder_that_is_named_is_read_whatever_it_is_called(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_a_source_without_a_readable_file_is_said_with_what_it_holds(tmp_path: P
     folder.mkdir(exist_ok=True)
     if name:
         (folder / name).write_bytes(b"x")
-    held = {"image.png": "1 files that end in .png", ".git/a.txt": "1 hidden files and folders", "": "nothing"}[name]
+    held = {"image.png": "1 file that ends in .png", ".git/a.txt": "1 hidden file or folder", "": "nothing"}[name]
     for look in (take, lambda given: ingested(tmp_path, given)):
         with pytest.raises(StepError, match=rf"no readable file in '.*' \(found: {held}.*\); expected text \(txt"):
             look(params(Source(path=str(folder))))

@@ -1,5 +1,6 @@
 """What people hand in besides a tidy folder: refused before any work in a sentence with the remedy, or read."""
 
+import errno
 import multiprocessing
 import os
 import random
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from components.contents import Contents
+from components.documents import Document
 from components.errors import StepError
 from components.ingestion.ingest import read_batch
 from components.ingestion.inventory import list_files
@@ -32,7 +34,7 @@ NOBODY = 65_534
 
 
 def params(path: Path) -> Params:
-    return check_params({"ingestion": {"sources": [{"path": str(path)}]}})
+    return check_params({"ingestion": {"sources": [{"path": str(path)}], "part_chars": 1_000}})
 
 
 def nothing(root: Path) -> None:
@@ -87,15 +89,15 @@ def links_only(root: Path) -> None:
 
 REFUSED = {
     nothing: r"no readable file in '.*' \(found: nothing\); expected text \(txt, .*name other text in ingestion\.sources",
-    images_only: r"\(found: 1 files that end in \.jpg, .* \(b\.JPG\); 1 files that end in \.png, .*\); expected text",
-    hidden_only: r"\(found: 1 hidden files and folders \(\.notes\.txt\)\); expected text",
-    environment_only: r"\(found: 1 folders of a virtual environment \(venv\)\); expected text",
+    images_only: r"\(found: 1 file that ends in \.jpg, .* \(b\.JPG\); 1 file that ends in \.png, .*\); expected text",
+    hidden_only: r"\(found: 1 hidden file or folder \(\.notes\.txt\)\); expected text",
+    environment_only: r"\(found: 1 folder of a virtual environment \(venv\)\); expected text",
     one_sentence: r"24 bytes of text in '.*' are too little to train on; expected at least 10 kB \(validation\.min_megabytes\); add",
     blank: r"no document in '.*': 1 file looked at \(a\.txt: is empty\); expected text; correct these files, or name other",
     binary: r"no document in '.*': 1 file looked at \(a\.txt: .*\); expected text; correct these files, or name other",
-    one_program: r"1 document in '.*'; expected at least 2, .* \(validation\.min_documents\); add files there, or name more",
+    one_program: r"1 document in '.*'; expected at least 2, .* \(validation\.min_documents\); add files there, name more",
     tables_of_numbers: r"a\.csv: has no field 'text'; its fields: width .*--set 'ingestion\.sources=\[\{path: .*, text_column: .width.\}\]'",
-    without_ending: r"1 files that end in \.arc, .*; 1 files without an ending \(notes\)\); .*; rename text with another ending to \.txt",
+    without_ending: r"1 file that ends in \.arc, .*; 1 file without an ending \(notes\)\); .*; rename text with another ending to \.txt",
     links_only: r"away\.txt: is a link that leads out of .* follow_links: true .*; self: is a link that leads nowhere",
 }
 
@@ -129,7 +131,7 @@ def test_tools_around_the_text_are_passed_over_and_said(tmp_path: Path) -> None:
     found = survey(params(tmp_path))
     assert found.total.bytes == (tmp_path / "notes.md").stat().st_size
     assert {line.partition(" (")[0] for line in found.not_read} == {
-        "1 folders of a virtual environment", "1 hidden files and folders", "1 folders of installed packages",
+        "1 folder of a virtual environment", "1 hidden file or folder", "1 folder of installed packages",
     }  # fmt: skip
 
 
@@ -198,9 +200,43 @@ def test_what_may_not_be_read_is_named_and_the_rest_is_read(guarded: Path) -> No
     assert isinstance(found, Contents)
     assert read(found) == (1, 1)
     assert sorted(found.not_read) == [
-        "1 folders that cannot be listed (Permission denied) (unlisted)",
+        "1 folder that cannot be listed (Permission denied) (unlisted)",
         "2 files that this user may not read (closed/a.txt, unsearched/a.txt)",
     ]
+
+
+def test_what_goes_or_closes_while_it_is_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in /proc: a folder that vanishes, a link that may not be followed, a pipe that goes before it is read."""
+    (tmp_path / "a.txt").write_text(SENTENCE * 200)
+    for name in ("gone", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "b.txt").write_text(SENTENCE)
+    (tmp_path / "closed").symlink_to(tmp_path / "other")
+    os.mkfifo(tmp_path / "pipe")
+    status, follow = os.stat, os.readlink
+
+    def vanished(path: object, **options: object) -> os.stat_result:
+        if path == str(tmp_path / "gone"):
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
+        return status(path, **options)
+
+    def closed(path: object, **options: object) -> str:
+        if str(path) == str(tmp_path / "closed"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return follow(path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", vanished)
+        patch.setattr(os, "readlink", closed)
+        files, unread = list_files(params(tmp_path).ingestion.sources[0])
+    assert unread.lines() == ["1 folder that cannot be listed (No such file or directory) (gone)"]
+    (tmp_path / "pipe").unlink()
+    items = read_batch(files, 10_000_000, 10_000_000) or []
+    refused = {item["file"]: item["reason"] for item in items if isinstance(item, dict)}
+    assert set(refused) == {"closed", "pipe"}
+    assert "leads out of its source's folder" in refused["closed"]
+    assert refused["pipe"] == "has changed since it was listed, and no reader takes its ending"
+    assert [item.source for item in items if isinstance(item, Document)] == ["a.txt", "other/b.txt"]
 
 
 def test_a_source_without_permission_is_refused(guarded: Path) -> None:
@@ -210,7 +246,7 @@ def test_a_source_without_permission_is_refused(guarded: Path) -> None:
     assert "cannot be listed (Permission denied); permit it" in as_nobody(look, guarded / "unlisted")
     assert "cannot be listed (Permission denied); permit it" in as_nobody(look, guarded / "open")
     for place in (guarded / "closed", guarded / "closed" / "a.txt"):
-        assert "(found: 1 files that this user may not read (a.txt))" in as_nobody(look, place).refusal
+        assert "(found: 1 file that this user may not read (a.txt))" in as_nobody(look, place).refusal
     assert "does not exist" in as_nobody(look, guarded / "unlisted" / "a.txt")
 
 

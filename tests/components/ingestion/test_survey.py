@@ -68,9 +68,9 @@ def test_a_folder_is_told_by_type_text_language_title_and_what_is_not_read(folde
     assert dict(found.languages)["de"] == pytest.approx(30 / 170, abs=0.03)
     assert found.code == [("Python", 1.0)]
     assert sorted(found.not_read) == [
-        "1 files that end in .png, which no reader takes (logo.png)",
-        "1 folders of a virtual environment (venv)",
-        "1 hidden files and folders (.git)",
+        "1 file that ends in .png, which no reader takes (logo.png)",
+        "1 folder of a virtual environment (venv)",
+        "1 hidden file or folder (.git)",
     ]
     assert len(found.refused) == 1
     assert found.refused[0].startswith("broken.pdf: ")

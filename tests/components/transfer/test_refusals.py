@@ -184,6 +184,6 @@ def test_the_place_is_looked_at_before_any_work(
         transfer.run(inputs, {"output": checkpoint.parent / "." / "small"}, params(), Tracker())
     assert {path.name: path.read_bytes() for path in checkpoint.iterdir()} == before
     monkeypatch.setattr(transfer.shutil, "disk_usage", lambda place: SimpleNamespace(free=1_000))
-    with pytest.raises(StepError, match=r"takes 0\.0 GB and the disk of grown has 0\.0 GB free; make room"):
+    with pytest.raises(StepError, match=r"takes 0\.0 GB and the disk of grown has 0\.0 GB free; free some space"):
         transfer.run(inputs, {"output": checkpoint.parent / "new" / "grown"}, params(), Tracker())
     assert [path.name for path in checkpoint.parent.iterdir()] == ["small"]

@@ -213,6 +213,39 @@ def test_results_of_stages_that_can_restore_nothing_are_known(project):
     assert sorted(path.name for _, path in objects.stale_stage_runs(project, leaving)) == ["entry1", "entry2"]
 
 
+def test_what_no_run_made_is_left_alone_and_named(project, toy):
+    """References of people, of other tools, and of broken ones; folders where DVC puts files."""
+    store(project, "unnamed")
+    named = store(project, "named by a tree")
+    commit(toy, project, lock(named))
+    tree, blob = (
+        toy.git(project, "rev-parse", "HEAD^{tree}").strip(),
+        toy.git(project, "rev-parse", "HEAD:dvc.lock").strip(),
+    )
+    commit(toy, project, lock())
+    branch = toy.git(project, "branch", "--show-current").strip()
+    odd = {f"refs/phiforge/{tree}": tree, "refs/phiforge/b10b": blob, "refs/phiforge/notes": "HEAD"}
+    odd[f"refs/exps/{'0' * 2}/{'0' * 38}/run-{KEY}"] = tree
+    for name, target in odd.items():
+        toy.git(project, "update-ref", name, target)
+    toy.git(project, "symbolic-ref", "refs/phiforge/abc", f"refs/heads/{branch}")
+    toy.git(project, "update-ref", "refs/heads/two\u2028lines", "HEAD")
+    toy.git(project, "update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},library.dvc")
+    cache = project / ".dvc" / "cache"
+    folders = [cache / "runs" / "ab" / "abc" / "abcd", cache / "files" / "md5" / "00" / ("0" * 30 + ".dir")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    listed = list(objects.entries(project))
+    said = " ".join(entry.name for entry in listed if entry.kind == objects.ODD)
+    assert all(str(name) in said for name in (*odd, "refs/phiforge/abc", *folders))
+    sweep(project)
+    assert objects.stale_stage_runs(project, []) == []
+    assert all(folder.is_dir() for folder in folders)
+    assert left(project) == {named, "0" * 32 + ".dir"}
+    kept = toy.git(project, "for-each-ref", "--format=%(refname)").splitlines()
+    assert {*odd, "refs/phiforge/abc", f"refs/heads/{branch}"} <= set(kept)
+
+
 def test_a_save_waits_and_a_workspace_is_not_made_meanwhile(project):
     from flows.graph import repository
 

@@ -39,8 +39,8 @@ def test_members_are_read_as_files_are_and_what_is_not_is_named(read: Callable, 
         (f"a.{ending}/empty.txt", "is empty"),
         (
             f"a.{ending}",
-            "members that are not read: 1 files that end in .png, which no reader takes, 1 folders of notes of macOS, "
-            "1 hidden files and folders",
+            "members that are not read: 1 file that ends in .png, which no reader takes, 1 folder of notes of macOS, "
+            "1 hidden file or folder",
         ),
     ]
 
@@ -50,7 +50,7 @@ def test_a_name_that_climbs_is_not_followed(read: Callable, name: str, tmp_path:
     for ending, data in (("zip", zipped({name: "out"})), ("tar", tarred({name: b"out"}))):
         documents, (quarantined,) = read(f"a.{ending}", data)
         assert not documents
-        assert "1 files whose names lead out of the archive" in quarantined.reason
+        assert "1 file whose name leads out of the archive" in quarantined.reason
     assert not list(tmp_path.rglob("out.txt"))
 
 
@@ -134,7 +134,7 @@ def test_a_tar_with_a_huge_name_is_left(read: Callable) -> None:
 def test_a_zip_with_a_huge_name_is_read_without_that_member(read: Callable) -> None:
     (document,), (quarantined,) = read("a.zip", zipped({"b" * 20_000 + ".md": MARKDOWN, "a.md": MARKDOWN}))
     assert document.source == "a.zip/a.md"
-    assert quarantined.reason == "members that are not read: 1 files whose names have more than 10,000 characters"
+    assert quarantined.reason == "members that are not read: 1 file whose name has more than 10,000 characters"
 
 
 def test_an_archive_of_nothing_but_refused_members_is_not_read_on(

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from components.errors import StepError
 from components.ingestion import files
 from components.ingestion.readers.base import Limits
+from components.ingestion.readers.json_values import _fewest, _values
 from components.ingestion.readers.parts import bounded_lines
 
 PACK: dict[str, Callable[[bytes], bytes]] = {
@@ -107,6 +108,24 @@ def test_a_too_long_line_is_named_and_the_next_is_read(read: Callable) -> None:
     documents, (quarantined,) = read("a.jsonl", long + b'\n{"text": "after"}\n', max_chars=1_000)
     assert [document.text for document in documents] == ["after"]
     assert (quarantined.line, f"a line of {len(long) + 1:,} bytes" in quarantined.reason) == (1, True)
+
+
+@pytest.mark.parametrize("start", ['["', '[["', '{"text": "'], ids=["an array", "a nested array", "an object"])
+def test_json_without_an_end_is_not_held(read: Callable, start: str) -> None:
+    data = gzip.compress(start.encode() + "ж".encode() * 20_000_000)
+    tracemalloc.start()
+    documents, (quarantined,) = read("a.json.gz", data, max_chars=1_000_000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (documents, "of more than 2,000,000 characters" in quarantined.reason) == ([], True)
+    assert peak < 30_000_000
+
+
+@given(st.text(max_size=50), st.booleans(), st.booleans())
+def test_an_escape_counts_no_more_than_its_character(text: str, as_ascii: bool, in_array: bool) -> None:
+    written = json.dumps({"text": text}, ensure_ascii=as_ascii)
+    assert _fewest(written) <= len('{"text": ""}') + len(text)
+    assert list(_values(io.StringIO(f"[{written}]" if in_array else written), Limits(50), "text")) == [{"text": text}]
 
 
 @pytest.mark.parametrize("line", [b"\n", b" \r\n"])

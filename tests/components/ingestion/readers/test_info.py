@@ -1,0 +1,135 @@
+"""GNU Info files and scripts without an ending: read by what they hold."""
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.ingestion.formats import format_of, script_format
+from components.ingestion.inventory import list_files
+from components.ingestion.readers import Limits, read_file
+from components.ingestion.readers.info import plain
+from components.params import Source
+
+INFO = b"""This is river.info, produced by makeinfo version 6.8 from river.texi.
+
+Copyright (C) The Rivers.
+
+INFO-DIR-SECTION Water
+START-INFO-DIR-ENTRY
+* River: (river).      Where the water goes.
+END-INFO-DIR-ENTRY
+
+\x1f
+File: river.info,  Node: Top,  Next: Springs,  Up: (dir)
+
+Rivers
+******
+
+A river begins at a spring.
+
+* Menu:
+
+* Springs::   Where they begin.
+
+\x1f\x0c
+File: river.info,  Node: Springs,  Prev: Top,  Up: Top
+
+1 Springs
+*********
+
+File: this line belongs to the text.
+\x00\x08[image src="spring.png" alt="A spring"\x00\x08]\xc3\x9cberall.
+
+\x1f
+Tag Table:
+Node: Top\x7f210
+Node: Springs\x7f370
+\x1f
+End Tag Table
+
+\x1f
+Local Variables:
+coding: utf-8
+End:
+"""
+TEXT = """Copyright (C) The Rivers.
+
+Rivers
+******
+
+A river begins at a spring.
+
+* Menu:
+
+* Springs::   Where they begin.
+
+1 Springs
+*********
+
+File: this line belongs to the text.
+Überall.
+"""
+
+
+@pytest.mark.parametrize("name", ["a.info", "a.info.gz", "a.info-1", "a.info-12.gz"])
+def test_info_is_read_without_its_nodes_and_tables(read: Callable, name: str) -> None:
+    (document,), quarantined = read(name, gzip.compress(INFO) if name.endswith(".gz") else INFO)
+    assert (document.text, document.kind, quarantined) == (TEXT, "prose", [])
+
+
+def test_info_without_nodes_is_a_text_and_the_table_of_a_long_one_is_none(read: Callable) -> None:
+    (document,), _ = read("a.info", b"Water runs down.\n")
+    assert document.text == "Water runs down.\n"
+    documents, (quarantined,) = read(
+        "b.info", b"This is b.info, produced by makeinfo.\n\n\x1f\nIndirect:\nb.info-1: 300\n"
+    )
+    assert (documents, quarantined.reason) == ([], "is empty")
+
+
+@given(
+    st.binary(max_size=200)
+    | st.lists(st.sampled_from([b"\x1f\n", b"File: a\n", b"\x00\x08[", b"text\n"])).map(b"".join)
+)
+def test_no_bytes_break_it(data: bytes) -> None:
+    assert plain(data) == data or len(plain(data)) <= len(data) + 1
+
+
+@pytest.mark.parametrize(
+    ("start", "language"),
+    [
+        (b"#!/bin/sh -e\n", "Shell"),
+        (b"#! /usr/bin/perl -w\n", "Perl"),
+        (b"#!/usr/bin/env -S python3 -u\n", "Python"),
+        (b"#!/usr/bin/env COLUMNS=80 node", "JavaScript"),
+        (b"#!/opt/python-3.11/bin/python3.11\r\n", "Python"),
+        (b"#!/usr/bin/unheard-of\n", ""),
+    ],
+)
+def test_a_script_without_an_ending_is_code_in_the_language_of_what_runs_it(
+    tmp_path: Path, start: bytes, language: str
+) -> None:
+    (tmp_path / "run-it").write_bytes(start + b"\nx = 1\n")
+    (tmp_path / "notes").write_text("#hash\n")
+    (tmp_path / "b.dat").write_bytes(start)
+    ((file,), unread) = list_files(Source(path=str(tmp_path)))
+    (document,) = read_file(file, Limits(1_000))
+    assert (document.kind, document.source) == ("code", "run-it")
+    assert document.metadata.get("programming_language", "") == language
+    assert unread.lines() == [
+        "1 file that ends in .dat, which no reader takes (b.dat)",
+        "1 file without an ending (notes)",
+    ]
+
+
+@pytest.mark.parametrize("start", [b"", b"#!", b"#!\n", b"# !/bin/sh", b"\x7fELF", b"#!\xff\xff"])
+def test_other_beginnings_say_nothing(start: bytes) -> None:
+    assert script_format(start) is None
+
+
+@pytest.mark.parametrize("name", ["a.information", "a.inf", "a.info-", "a.info-1234"])
+def test_other_endings_are_not_info(name: str) -> None:
+    assert format_of(name) is None
