@@ -16,7 +16,7 @@ The rules, with their reasons; `python -m bench.sizing` measures how far each li
 - **Batch.** Tokens to the power 0.38 (Bergsma et al. 2025, arXiv 2505.13738), from the default pair's 2,048 of 1.5 million.
 - **Learning rate.** From the default pair's, which was swept, it falls with the fourth root of the width and with the tokens to
   the power 0.32 (Bjorck et al. 2024, arXiv 2409.19913), up to twice the default. With the root of the width and of the batch
-  instead, rates were up to half the best of the sweep, and losses up to 0.06 nats per token above it. The grown model keeps
+  instead, rates were down to a third of the best of the sweep, and losses up to 0.08 nats per token above its. The grown model keeps
   the default pair's rate: more would undo what it knows.
 - **Parts.** A long document of a small text is cut into shorter ones, so that there are some PARTS to hold out and learn from.
 - **Weight decay.** DECAY_PER_PASS for each pass over the text, at most 1: it holds back learning by heart (Kim et al. 2025,
