@@ -443,9 +443,6 @@ class Phi(nn.Module):
         """Continue prompts, (B, T) -> (B, T + n): see `components.phi.generation.generate`."""
         return generate(self, tokens_BT, max_new_tokens, **choices)
 
-    def parameter_count(self) -> int:
-        return sum(parameter.numel() for parameter in self.parameters())
-
 
 def _cheap_to_look_at(values: Tensor) -> bool:
     """Whether values can be looked at without waiting for a device or breaking a compiled graph."""

@@ -20,7 +20,7 @@ def summarize(model: Phi, settings: TrainingParams, steps: int, loader: BatchLoa
     """The run in figures that do not depend on how fast it was."""
     last = curve.rows[-1]
     return {
-        "parameters": model.parameter_count(),
+        "parameters": model.config.parameter_count(),
         "tokens": steps * settings.batch_tokens,
         "steps": steps,
         "epochs": round(loader.epochs, 4),

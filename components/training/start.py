@@ -13,12 +13,11 @@ from components.params import ModelParams, TrainingParams
 from components.phi import checkpoint, machine
 from components.phi.memory import check_room
 from components.phi.model import Phi, PhiConfig
+from components.phi.weights import OPTIMIZER
 from components.tokens import Tokens
 from components.training.carried import read_carried
 from components.training.distillation import read_teacher
 from components.training.optimizers import PhiOptimizer
-
-OPTIMIZER = Path("state") / "optimizer.safetensors"  # in a checkpoint's directory, where it is kept
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,11 @@ from components.files import atomic_directory, save_tensors, sha256_file
 from components.params import ModelParams, Params, TrainingParams
 from components.phi import checkpoint, machine
 from components.phi.model import Phi
+from components.phi.weights import NEW_PARAMETERS, OPTIMIZER
 from components.tokens import Tokens
 from components.tracking import Tracker, state_folder, weights_sha256
 from components.training.callbacks import Curve, KeepState, named
 from components.training.capacity import check_fits
-from components.training.carried import NEW_PARAMETERS
 from components.training.cost import Cost
 from components.training.data import BatchLoader, HeldOut
 from components.training.distillation import forward_flops, taught_steps
@@ -32,7 +32,7 @@ from components.training.module import PhiTraining
 from components.training.processes import rank
 from components.training.records import lineage_of, summarize
 from components.training.resume import Due, State, StateFolder, read_state, run_key
-from components.training.start import OPTIMIZER, Start, open_start
+from components.training.start import Start, open_start
 from components.training.trainer import interrupt_as_termination, one_tracker, quiet_trainer
 from components.training.watch import Watch, matmul_ceiling
 

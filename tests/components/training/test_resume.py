@@ -294,14 +294,14 @@ def test_a_full_disk_at_the_end_is_said_and_nothing_is_lost(
 
     settings["training"]["checkpoint_steps"] = 3
     expected = call("free")
-    save_tensors = checkpoint.save_tensors
+    write_state = checkpoint.write_state
 
     def full(*arguments: Any, **named: Any) -> None:
-        save_tensors(*arguments, **named)
+        write_state(*arguments, **named)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "save_tensors", full)
+        patch.setattr(checkpoint, "write_state", full)
         with pytest.raises(StepError, match=r"could not be written to .*: No space left on device; make room"):
             call("full")
     assert not (tmp_path / "full").exists()
