@@ -21,11 +21,11 @@ from typing import Any, NamedTuple
 
 from components.errors import StepError
 from components.files import atomic_file
+from components.locks import exclusive, if_free
 from components.params import check_layers, read_profile
 from components.revision import edits_since, git, identity, listed, source_tree, untracked_files
 from flows.cache import cache_folder
 from flows.graph import PIPELINE_FILE, Stage, lock_path, shown_by
-from flows.locks import exclusive, if_free
 from flows.settings import (
     FOLDER,
     last_used,

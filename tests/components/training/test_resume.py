@@ -51,7 +51,7 @@ if where == "step":
 elif where == "saving":  # the tensors are written, their description is not
     resume.write_json = at(resume.write_json, lambda a: a[1]["step"] == int(number))
 elif where == "naming":  # all is written, and has no name yet
-    resume._flush = at(resume._flush, lambda a: str(a[0]).endswith(".partial") and f"{int(number):08d}" in str(a[0]))
+    resume.sync_directory = at(resume.sync_directory, lambda a: f".step-{int(number):08d}" in str(a[0]))
 elif where == "checkpoint":
     train.checkpoint.save = at(train.checkpoint.save, lambda a: True)
 main(COMMAND, sys.argv[1:])
