@@ -120,7 +120,6 @@ class Dispatcher:
         self._timers: dict[int, tuple[asyncio.Timeout, float, _Item]] = {}
         self._shortest = policy.timeout  # deadline that the timers were set by
         self._healthy = 0.0  # when the endpoint last did anything right
-        self._last_trouble = ""
 
     def run(self, requests: Iterable[Request]) -> Tally:
         """Have all `requests` answered or given up.
@@ -287,7 +286,6 @@ class Dispatcher:
             self._healthy = now
             self._give_up(item, fault)
         else:
-            self._last_trouble = str(fault)
             if now - self._healthy > self.policy.patience:
                 raise StepError(
                     f"the endpoint has answered nothing for {self.policy.patience:g} s (last: {fault}); "
