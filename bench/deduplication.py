@@ -41,9 +41,10 @@ import numpy as np
 from bench.common import peak_megabytes
 from components.curation.duplicates.clusters import find
 from components.curation.duplicates.ids import pack
-from components.curation.duplicates.sketches import SketchFiles, save_sketches, sketch
+from components.curation.duplicates.sketches import SketchFiles, save_sketches
 from components.documents import document_id
 from components.params import DuplicatesParams
+from components.shingles import sketch
 
 THRESHOLD, PERMUTATIONS, RUN = 0.7, 128, 5
 SHARD = 20_000
@@ -97,7 +98,7 @@ def ours(texts: list[str]) -> list[bool]:
         paths = []
         for start in range(0, len(texts), SHARD):
             paths.append(Path(folder) / f"{start}.npy")
-            save_sketches(paths[-1], sketch(texts[start : start + SHARD], params))
+            save_sketches(paths[-1], sketch(texts[start : start + SHARD], params.permutations))
         found = find(
             SketchFiles(paths),
             pack(map(document_id, texts)),
