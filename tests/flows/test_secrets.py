@@ -24,12 +24,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.addresses import without_secrets
-from components.documents import read_documents
 from components.tracking import tracking_uri
 from flows import access, settings
 from flows.client import Records
 from flows.screen import next_steps
 from tests.components.conftest import Served
+from tests.documents import read_documents
 
 REPOSITORY = Path(__file__).parents[2]
 PROSE = "The river runs through the valley, and in the evening the children walk home, because it is getting dark.\n"

@@ -29,10 +29,11 @@ from components.curation.education.sample import READ
 from components.curation.rules import alpha_fraction, duplicate_line_fraction, first_failure
 from components.curation.text import normalise
 from components.curation.verdicts import low_values
-from components.documents import KINDS, Document, DocumentWriter, document_id, read_documents
+from components.documents import KINDS, Document, DocumentWriter, document_id
 from components.errors import StepError
 from components.params import BenchmarkingParams, CurationParams, EngineParams, Params
 from components.tracking import Tracker
+from tests.documents import read_documents
 
 GOOD = "This is a sentence that teaches a reader something about the world, slowly and clearly, with an example.\n"
 ENGLISH = (

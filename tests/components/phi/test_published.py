@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from components.files import write_json
 from components.phi import checkpoint
+from components.phi.generation import generate
 from components.phi.model import Phi, PhiConfig
 from components.phi.weights import to_state
 
@@ -72,7 +73,7 @@ def check_against_transformers(folder: Path) -> PhiConfig:
     with torch.no_grad():
         torch.testing.assert_close(model(tokens), theirs(tokens).logits, rtol=1e-3, atol=1e-3)
         text = theirs.generate(tokens, max_new_tokens=12, do_sample=False, eos_token_id=tokenizer.eos_token_id)
-    assert model.generate(tokens, 12).tolist() == text.tolist()
+    assert generate(model, tokens, 12).tolist() == text.tolist()
     return model.config
 
 

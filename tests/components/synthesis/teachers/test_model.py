@@ -11,13 +11,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from components.documents import read_documents
 from components.endpoint.store import Store
 from components.errors import StepError
 from components.params import SynthesisParams, TeacherParams
 from components.synthesis.drafts import normalise
 from components.synthesis.synthesize import synthesize
 from components.synthesis.teachers.model import STORE
+from tests.documents import read_documents
 
 NAMES = ("textbooks", "exam", "ledger.parquet", "plan.parquet")
 
