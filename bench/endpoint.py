@@ -87,8 +87,8 @@ def dispatch(url: str, store: Path, jobs: int, concurrency: int, latency: float)
         spans.append((call.start_ns, call.end_ns, call.outcome))
 
     with Store(store) as answers:
-        endpoint = OpenAIEndpoint(Server(url, "fake", "OPENAI_API_KEY", ("--url", "--model")))
-        policy = Policy(concurrency, 8, 120.0, TIMEOUT)
+        endpoint = OpenAIEndpoint(Server(url, "fake", "OPENAI_API_KEY", "bench"))
+        policy = Policy(concurrency, 8, 120.0, TIMEOUT, "bench")
         dispatcher = Dispatcher(endpoint, answers, "bench", Budget.of(answers, "bench", 0, 0), policy, accept, watch)
         started, used = time.time_ns(), time.process_time()
         tally = dispatcher.run(requests(jobs))

@@ -21,6 +21,7 @@ from components.endpoint.limiter import Limiter
 from components.endpoint.request import CONTENT, Accept, Fault, Halt, Reply, Request
 from components.endpoint.store import Store
 from components.errors import StepError
+from components.params.endpoint import EndpointParams
 
 BACKOFF, LONGEST_PAUSE = 0.25, 60.0  # seconds: the first pause is up to the one, none is over the other
 COMMIT_AFTER, COMMIT_COUNT = 0.05, 16  # seconds that an answer waits to be committed at most, and answers that wait
@@ -47,7 +48,11 @@ class Policy:
     attempts: int
     patience: float
     timeout: float
-    section: str = "synthesis.teacher"
+    section: str
+
+    @classmethod
+    def of(cls, params: EndpointParams, section: str) -> "Policy":
+        return cls(params.concurrency, params.attempts, params.patience_s, params.timeout_s, section)
 
 
 @dataclass(frozen=True, slots=True)
