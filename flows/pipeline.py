@@ -11,6 +11,7 @@
 
 import contextlib
 import json
+import logging
 import queue
 import threading
 import time
@@ -171,8 +172,9 @@ def bring_all_up_to_date(definition: Definition, asked: Asked, promote: bool | N
     home, logger = settings.project_root(), get_run_logger()
 
     def say(words: str) -> None:
+        level = logging.WARNING if isinstance(words, events.Caution) else logging.INFO
         words = without_secrets(words)  # it may quote git or DVC, and with them the address of a remote
-        logger.warning(words) if "untracked" in words or "failed" in words else logger.info(words)
+        logger.log(level, words)
         events.emit("note", text=words)
 
     overrides, profile = resolve_in_flow(home, asked, definition, say), asked.profile
