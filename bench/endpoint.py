@@ -31,6 +31,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench.common import plain_parser
 from components.endpoint.budget import Budget
 from components.endpoint.dispatch import Call, Dispatcher, Policy
 from components.endpoint.openai import OpenAIEndpoint, Server
@@ -217,7 +218,7 @@ def measure(jobs: int, kill_jobs: int, latency: float, faults: float, concurrenc
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = plain_parser(__doc__)
     parser.add_argument("--jobs", type=int, default=6_400)
     parser.add_argument("--kill-jobs", type=int, default=25_600, help="jobs of the run that is killed")
     parser.add_argument("--latency", type=float, default=0.2, help="seconds")
