@@ -227,6 +227,34 @@ def times_faster(rows: Mapping[str, Row], fast: str, slow: str, by: str) -> floa
     return statistics.median(b[clock] / a[clock] for a, b in pairs)
 
 
+def cpu_seconds() -> float:
+    """CPU seconds of this process and of those that it has waited for."""
+    import resource
+
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def in_turn(ways: Mapping[str, Callable[[], Any]], rounds: int, warm: int = 0) -> tuple[dict[str, list[float]], Row]:
+    """Measure ways within this process, one after another in each round, so that all suffer alike.
+
+    Args:
+        warm: rounds before those that count.
+
+    Returns:
+        by name the CPU seconds of each round that counts; and what each way gave last.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    found: Row = {}
+    for number in range(warm + rounds):
+        for name, way in ways.items():
+            started = cpu_seconds()
+            found[name] = way()
+            if number >= warm:
+                seconds[name].append(cpu_seconds() - started)
+    return seconds, found
+
+
 def peak_megabytes() -> float:
     """Largest resident memory of this process so far, in MB."""
     import resource
@@ -313,9 +341,14 @@ def markdown_table(columns: list[str], rows: list[list[str]]) -> list[str]:
     return ["| " + " | ".join(line) + " |" for line in (columns, border, *rows)]
 
 
+def plain_parser(description: str | None) -> argparse.ArgumentParser:
+    """A command line whose help shows the script's own words as they stand."""
+    return argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
 def parser(description: str, threads: int = 2, rounds: int = 20) -> argparse.ArgumentParser:
-    """The options that every benchmark has."""
-    made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """The options of a benchmark that measures step by step."""
+    made = plain_parser(description)
     made.add_argument("--threads", type=int, default=threads, help="CPU threads of every process (default %(default)s)")
     made.add_argument(
         "--rounds", type=int, default=rounds, help="steps of each contender that count (default %(default)s)"

@@ -16,7 +16,6 @@ looked for, in the documents of --documents or else the same text, by words alon
 peer's runs of 13 words of the same items. All must find what was planted.
 """
 
-import argparse
 import gzip
 import json
 import random
@@ -27,7 +26,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.common import plain_table
+from bench.common import plain_parser, plain_table
 from components.benchmarking.contamination import Example, RunIndex
 from components.curation.decontamination import BenchmarkIndex
 from components.documents import read_batches
@@ -158,7 +157,7 @@ def curation(data_dir: Path, documents: Path | None, megabytes: float, repeats: 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = plain_parser(__doc__)
     parser.add_argument("--megabytes", type=float, default=8.0)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--data-dir", type=Path)

@@ -8,7 +8,6 @@ and curated as streams, with the defaults, but that the classifier of educationa
 own; its peak is what the kernel tells of it (`ru_maxrss`), that of its workers is told apart.
 """
 
-import argparse
 import ast
 import itertools
 import json
@@ -24,7 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from pydoc_data import topics
 
-from bench.common import ROOT
+from bench.common import ROOT, plain_parser
 
 # The step in a process: its figures and its peaks in memory as the last line.
 STEP = """
@@ -124,7 +123,7 @@ def measure(size: float, workers: int, parent: Path | None) -> dict[str, float]:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = plain_parser(__doc__)
     options.add_argument("--gigabytes", type=float, nargs="+", default=[0.1, 0.2, 0.4])
     options.add_argument("--workers", type=int, default=1)
     options.add_argument("--folder", type=Path, help="where the corpora are made for the time (default: temporary)")

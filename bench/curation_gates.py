@@ -13,18 +13,17 @@ import os
 
 os.environ.setdefault("POLARS_MAX_THREADS", "1")
 
-import argparse
 import gzip
 import itertools
 import json
 import re
 import statistics
-import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from pydoc_data import topics
 
-from bench.common import add_peers, missing_peer
+from bench.common import add_peers, in_turn, missing_peer, plain_parser
 
 
 def corpus(paths: Sequence[Path]) -> list[str]:
@@ -92,7 +91,7 @@ def fast_words() -> object:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = plain_parser(__doc__)
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--documents", type=Path, nargs="*", default=[], metavar="FILE")
     given = options.parse_args()
@@ -104,15 +103,10 @@ def main() -> None:
         print(missing)
     else:
         contenders["datatrove, spaCy (its default)"] = theirs("en")
-    rates: dict[str, list[float]] = {name: [] for name in contenders}
-    kept: dict[str, list[bool]] = {}
     for judge in contenders.values():
         judge(texts[:50])  # warms up: tables, tokenizers
-    for _ in range(given.rounds):
-        for name, judge in contenders.items():
-            start = time.process_time()
-            kept[name] = judge(texts)
-            rates[name].append(megabytes / (time.process_time() - start))
+    seconds, kept = in_turn({name: partial(judge, texts) for name, judge in contenders.items()}, given.rounds)
+    rates = {name: [megabytes / spent for spent in of] for name, of in seconds.items()}
     print(f"{len(texts):,} documents, {megabytes:.1f} MB; medians of {given.rounds} rounds")
     print(f"{'':<32}{'MB/CPU s':>10}{'ours is':>10}{'kept':>9}{'other verdict':>15}")
     for name, found in rates.items():

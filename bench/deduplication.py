@@ -32,18 +32,20 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 os.environ["RAYON_NUM_THREADS"] = "1"  # one thread for every contender
 
 import numpy as np
 
-from bench.common import peak_megabytes
+from bench.common import in_turn, peak_megabytes, plain_parser
 from components.curation.duplicates.clusters import find
 from components.curation.duplicates.ids import pack
-from components.curation.duplicates.sketches import SketchFiles, save_sketches, sketch
+from components.curation.duplicates.sketches import SketchFiles, save_sketches
 from components.documents import document_id
 from components.params import DuplicatesParams
+from components.shingles import sketch
 
 THRESHOLD, PERMUTATIONS, RUN = 0.7, 128, 5
 SHARD = 20_000
@@ -97,7 +99,7 @@ def ours(texts: list[str]) -> list[bool]:
         paths = []
         for start in range(0, len(texts), SHARD):
             paths.append(Path(folder) / f"{start}.npy")
-            save_sketches(paths[-1], sketch(texts[start : start + SHARD], params))
+            save_sketches(paths[-1], sketch(texts[start : start + SHARD], params.permutations))
         found = find(
             SketchFiles(paths),
             pack(map(document_id, texts)),
@@ -219,7 +221,7 @@ def decide_alone(documents: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = plain_parser(__doc__)
     parser.add_argument("--documents", type=int, default=20_000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--texts", type=Path, help="folder with jsonl.gz files, rows with `text`")
@@ -242,15 +244,10 @@ def main() -> None:
         "rensa, 32 bands": rensa_32,
         "datasketch": datasketch,
     }
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    kept: dict[str, np.ndarray] = {}
     for way in ways.values():
         way(texts[:2_000])
-    for _ in range(given.repeats):
-        for name, way in ways.items():
-            began = time.process_time()
-            kept[name] = np.array(way(texts))
-            seconds[name].append(time.process_time() - began)
+    seconds, stayed = in_turn({name: partial(way, texts) for name, way in ways.items()}, given.repeats)
+    kept = {name: np.array(found) for name, found in stayed.items()}
     print(f"{'':16} {'docs/s':>8} {'MB/s':>6} {'precision':>9} {'recall':>7} {'left':>7}")
     medians = {name: statistics.median(spent) for name, spent in seconds.items()}
     for name, spent in medians.items():

@@ -20,12 +20,13 @@ import sys
 import sysconfig
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from bench.common import Report, processor
+from bench.common import Report, in_turn, plain_parser, processor
 from components.curation.education.classifier import Classifier, fit, held_out
 from components.curation.education.heuristic import heuristic_value
 from components.curation.education.sample import choose, stratum
@@ -84,19 +85,17 @@ def rates(
 ) -> dict[str, list[float]]:
     """Megabytes a CPU second of each contender, repeats taken in turn; the first turn doesn't count."""
     size = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts) / 1e6
-    found: dict[str, list[float]] = {name: [] for name in contenders}
-    for turn in range(repeats + 1):
-        for name, score in contenders.items():
-            started = time.process_time()
-            for start in range(0, len(texts), BATCH):
-                score(texts[start : start + BATCH])
-            if turn:
-                found[name].append(size / (time.process_time() - started))
-    return found
+
+    def score_all(score: Callable[[list[str]], np.ndarray]) -> None:
+        for start in range(0, len(texts), BATCH):
+            score(texts[start : start + BATCH])
+
+    seconds, _ = in_turn({name: partial(score_all, score) for name, score in contenders.items()}, repeats, warm=1)
+    return {name: [size / spent for spent in of] for name, of in seconds.items()}
 
 
 def main() -> int:
-    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made = plain_parser(__doc__)
     made.add_argument("--megabytes", type=float, default=12.0, help="text a kind, at most (default %(default)s)")
     made.add_argument("--repeats", type=int, default=5, help="turns that count (default %(default)s)")
     made.add_argument("--raw", type=Path, default=Path("data/raw"), help="document set (default %(default)s)")

@@ -31,6 +31,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench.common import plain_parser
 from components.endpoint.budget import Budget
 from components.endpoint.dispatch import Call, Dispatcher, Policy
 from components.endpoint.openai import OpenAIEndpoint, Server
@@ -87,8 +88,8 @@ def dispatch(url: str, store: Path, jobs: int, concurrency: int, latency: float)
         spans.append((call.start_ns, call.end_ns, call.outcome))
 
     with Store(store) as answers:
-        endpoint = OpenAIEndpoint(Server(url, "fake", "OPENAI_API_KEY", ("--url", "--model")))
-        policy = Policy(concurrency, 8, 120.0, TIMEOUT)
+        endpoint = OpenAIEndpoint(Server(url, "fake", "OPENAI_API_KEY", "bench"))
+        policy = Policy(concurrency, 8, 120.0, TIMEOUT, "bench")
         dispatcher = Dispatcher(endpoint, answers, "bench", Budget.of(answers, "bench", 0, 0), policy, accept, watch)
         started, used = time.time_ns(), time.process_time()
         tally = dispatcher.run(requests(jobs))
@@ -217,7 +218,7 @@ def measure(jobs: int, kill_jobs: int, latency: float, faults: float, concurrenc
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = plain_parser(__doc__)
     parser.add_argument("--jobs", type=int, default=6_400)
     parser.add_argument("--kill-jobs", type=int, default=25_600, help="jobs of the run that is killed")
     parser.add_argument("--latency", type=float, default=0.2, help="seconds")

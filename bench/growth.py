@@ -161,8 +161,8 @@ def write_source(work: Work) -> Row:
     import torch
 
     from components.files import write_json
-    from components.phi.checkpoint import DTYPES, state_shapes
-    from components.transfer.weights import TensorSpec, write_weights
+    from components.phi.checkpoint import DTYPES
+    from components.phi.weights import TensorSpec, state_shapes, write_weights
 
     torch.set_num_threads(work.threads)
     config, dtype = work.configs()[0], DTYPES[work.dtype]
@@ -187,11 +187,11 @@ def grow(work: Work) -> Row:
     """What the step does: grow onto the disk, then prove."""
     from components.params import TransferParams
     from components.phi import machine as our_machine
+    from components.phi.weights import CheckpointWeights
     from components.transfer import transfer
     from components.transfer.operators import growth
     from components.transfer.options import Options
     from components.transfer.proof import proof_rows
-    from components.transfer.weights import CheckpointWeights
 
     our_machine.prepare(work.threads)
     source, target = work.configs()

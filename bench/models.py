@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from bench.common import add_peers
 from components.params import ModelShape
-from components.phi import checkpoint
 from components.phi.model import Phi, PhiConfig
+from components.phi.weights import to_state
 
 SEED = 1
 
@@ -70,7 +70,7 @@ def transformers_model(size: Size, attention: str = "sdpa", weights: dict[str, T
     config = TheirConfig(**values, attn_implementation=attention)
     config.use_cache = False
     model = PhiForCausalLM(config)
-    weights = checkpoint.to_state(ours(size)) if weights is None else weights
+    weights = to_state(ours(size)) if weights is None else weights
     if weights:
         model.load_state_dict(weights)
     return model
@@ -96,7 +96,7 @@ def litgpt_model(size: Size, weights: dict[str, Tensor] | None = None) -> nn.Mod
         rotary_percentage=size.rotary,
     )
     model = GPT(config)
-    weights = checkpoint.to_state(ours(size)) if weights is None else weights
+    weights = to_state(ours(size)) if weights is None else weights
     if weights:
         theirs: dict[str, Tensor] = {}
         copy_weights_phi(config, {}, theirs, dict(weights))

@@ -11,20 +11,18 @@ addresses alone; ours looks for six kinds, and is also measured on those two. da
 so it is not scored on ours.
 """
 
-import argparse
 import hashlib
 import re
 import statistics
 import string
 import sys
 import sysconfig
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.common import ROOT, missing_peer, plain_table
+from bench.common import ROOT, in_turn, missing_peer, plain_parser, plain_table
 from components.curation.privacy.redact import find, redact
 from components.params.privacy import PrivacyParams
 
@@ -111,7 +109,7 @@ def ordinary(folder: Path | None) -> list[tuple[str, str]]:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = plain_parser(__doc__)
     options.add_argument("--documents", type=Path, help="folder of documents to measure the speed on")
     options.add_argument("--rounds", type=int, default=5)
     given = options.parse_args()
@@ -134,14 +132,7 @@ def main() -> None:
 
         formatter = PIIFormatter()
         ways["datatrove, e-mail and ip"] = lambda: sum(formatter.format(text) != text for text, _ in texts)
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    found = {}
-    for round_ in range(given.rounds + 1):  # the first warms up
-        for name, way in ways.items():
-            began = time.process_time()
-            found[name] = way()
-            if round_:
-                seconds[name].append(time.process_time() - began)
+    seconds, found = in_turn(ways, given.rounds, warm=1)
     print(f"\n{len(texts):,} texts, {size:.1f} MB")
     for name, spent in seconds.items():
         unit = "texts changed" if name.startswith("datatrove") else "spans"

@@ -11,19 +11,18 @@ the readers as they are.
 A rate is of one second of CPU, of this process and the parser's together; contenders take turns, and medians count.
 """
 
-import argparse
 import gzip
 import html
 import importlib.util
 import json
-import resource
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from bench.common import in_turn, plain_parser
 from components.ingestion.inventory import list_files
 from components.ingestion.readers import Limits, Quarantined, isolation, read_file
 from components.ingestion.readers.pages import read_page
@@ -78,20 +77,14 @@ def extractors() -> dict[str, Callable[[list[bytes]], int]]:
     return found
 
 
-def cpu() -> float:
-    """Seconds of CPU of this process and of those that it has seen the end of."""
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + children.ru_utime + children.ru_stime
-
-
-def timed(work: Callable[[], int]) -> tuple[float, int]:
-    """CPU seconds of some work, a parser that it has started included, and what it returns."""
+def with_parser(work: Callable[[], int]) -> int:
+    """What some work returns; its time holds that of a parser that it starts."""
     parser = isolation.ParserProcess()
     isolation._of_thread.parser = parser
-    start = cpu()
-    result = work()
-    parser.close()
-    return cpu() - start, result
+    try:
+        return work()
+    finally:
+        parser.close()
 
 
 def files(folder: Path, pages: list[bytes]) -> dict[str, Path]:
@@ -147,7 +140,7 @@ def read_all(path: Path) -> int:
 
 
 def main() -> int:
-    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made = plain_parser(__doc__)
     made.add_argument("--archive", type=Path, help="a WARC whose pages are read (default: the language reference)")
     made.add_argument("--megabytes", type=float, default=20, help="of HTML (default %(default)s)")
     made.add_argument("--repeats", type=int, default=3, help="times that each contender takes its turn (default 3)")
@@ -159,12 +152,8 @@ def main() -> int:
     print(f"{len(pages):,} pages, {megabytes:.1f} MB of HTML\n")
     measured = {"pages": len(pages), "megabytes": megabytes, "extraction": {}, "readers": {}}
     contenders = extractors()
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    found = {}
-    for _ in range(arguments.repeats):
-        for name, extract in contenders.items():
-            spent, found[name] = timed(lambda extract=extract: extract(pages))
-            seconds[name].append(spent)
+    ways = {name: partial(with_parser, partial(extract, pages)) for name, extract in contenders.items()}
+    seconds, found = in_turn(ways, arguments.repeats)
     print(f"{'main text of HTML':<20}{'pages/CPU s':>12}{'MB/CPU s':>10}{'MB of text':>12}{'ours is':>9}")
     ours = statistics.median(seconds["ours"])
     for name in contenders:
@@ -179,8 +168,8 @@ def main() -> int:
     print(f"\n{'reader':<20}{'MB of text/CPU s':>17}")
     with tempfile.TemporaryDirectory() as folder:
         for name, path in files(Path(folder), pages).items():
-            runs = [timed(lambda path=path: read_all(path)) for _ in range(arguments.repeats)]
-            rate = runs[0][1] / 1e6 / statistics.median(run[0] for run in runs)
+            spent, size = in_turn({name: partial(with_parser, partial(read_all, path))}, arguments.repeats)
+            rate = size[name] / 1e6 / statistics.median(spent[name])
             measured["readers"][name] = rate
             print(f"{name:<20}{rate:>17.1f}")
     if arguments.json:

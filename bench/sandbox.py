@@ -18,7 +18,6 @@ A rate is programs per CPU second, user and system, of this process and all that
 Three loads: trivial programs, and with --data-dir the reference solutions of HumanEval and of MBPP's first 200 tasks.
 """
 
-import argparse
 import ast
 import contextlib
 import faulthandler
@@ -27,7 +26,6 @@ import io
 import json
 import multiprocessing
 import os
-import resource
 import signal
 import statistics
 import subprocess
@@ -39,6 +37,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from bench.common import cpu_seconds, plain_parser
 from components.sandbox import Job, Sandbox
 
 WORKERS = 2
@@ -161,21 +160,15 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         return [json.loads(line) for line in file]
 
 
-def _cpu() -> float:
-    """CPU seconds of this process and of all children that it has waited for."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(u.ru_utime + u.ru_stime for u in used)
-
-
 def measure(way: Callable[[Sequence[Job]], int], jobs: Sequence[Job]) -> tuple[float, float, int]:
     """(programs per CPU second, programs per second, programs that passed)."""
-    cpu, wall = _cpu(), time.perf_counter()
+    cpu, wall = cpu_seconds(), time.perf_counter()
     passed = way(jobs)
-    return len(jobs) / (_cpu() - cpu), len(jobs) / (time.perf_counter() - wall), passed
+    return len(jobs) / (cpu_seconds() - cpu), len(jobs) / (time.perf_counter() - wall), passed
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = plain_parser(__doc__)
     parser.add_argument("--programs", type=int, default=500, help="trivial programs (default 500)")
     parser.add_argument("--repeats", type=int, default=3, help="the median of so many counts (default 3)")
     parser.add_argument("--data-dir", type=Path, help="folder with humaneval/ and mbpp/")

@@ -7,15 +7,13 @@ Exercises: each task draws, verifies and places drafts as the step does (`Collec
 included; drafts a CPU second, averaged over all tasks, none left out. Beside it the step as a whole.
 """
 
-import argparse
 import json
 import math
 import os
-import resource
 import tempfile
-import time
 from pathlib import Path
 
+from bench.common import cpu_seconds, plain_parser
 from components.params import SynthesisParams
 from components.synthesis.curriculum import load_lexicon
 from components.synthesis.generators import all_tasks
@@ -24,23 +22,17 @@ from components.synthesis.questions import Collector
 WIDE = 0.15  # a margin over the baselines that counts
 
 
-def cpu() -> float:
-    """CPU seconds of this process and of those that it has waited for."""
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + children.ru_utime + children.ru_stime
-
-
 def exercises(count: int) -> None:
     """Drafts a CPU second, task by task and over all."""
     lexicon, rates, drafts = load_lexicon(), {}, 0
-    begun = cpu()
+    begun = cpu_seconds()
     for name, task in all_tasks().items():
-        start = cpu()
+        start = cpu_seconds()
         pool = Collector({name: task}, lexicon, 1, 10, 0.1).collect(count)
         kept = len(pool.training[name]) + len(pool.exam[name])
-        rates[name] = kept / (cpu() - start)
+        rates[name] = kept / (cpu_seconds() - start)
         drafts += kept
-    seconds = cpu() - begun
+    seconds = cpu_seconds() - begun
     slow = sorted(rates, key=rates.__getitem__)[:5]
     print(f"exercises: {len(rates)} tasks, mean {sum(rates.values()) / len(rates):,.0f} verified a CPU second a task")
     print(f"           {drafts:,} in {seconds:.1f} CPU s over all: {drafts / seconds:,.0f} a CPU second")
@@ -56,10 +48,10 @@ def step() -> None:
     from components.synthesis.synthesize import synthesize
 
     with tempfile.TemporaryDirectory() as folder:
-        root, started = Path(folder), cpu()
+        root, started = Path(folder), cpu_seconds()
         names = ("textbooks", "exam", "ledger.parquet")
         summary = synthesize(seeds, *(root / name for name in names), SynthesisParams(), 1, page=root / "page.html")
-        seconds = cpu() - started
+        seconds = cpu_seconds() - started
     diversity = summary["diversity"]
     print(
         f"step: {sum(summary['documents'].values()):,} documents, {summary['questions']['exercises']:,} exercises in "
@@ -95,7 +87,7 @@ def baselines(exam: Path, benchmark: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = plain_parser(__doc__)
     parser.add_argument("--exercises", type=int, default=400, help="a task")
     parser.add_argument("--only", choices=("exercises", "step"))
     parser.add_argument("--exam", type=Path, help="folder of the exam: prints a model's scores beside the baselines")

@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from bench.common import plain_parser
 from components.documents import Document, DocumentWriter, read_batches
 from components.params import EngineParams, Params, TokenizationParams
 
@@ -246,7 +247,7 @@ def show_memory(directory: Path, tokenizer: Path, sizes: list[float], workers: i
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = plain_parser(__doc__)
     parser.add_argument("--megabytes", type=float, default=24, help="of text")
     parser.add_argument("--workers", type=int, default=2, help="workers, threads or num_proc")
     parser.add_argument("--repeats", type=int, default=3)

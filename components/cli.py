@@ -6,7 +6,6 @@ else: parameters are checked before any work, outputs appear whole or not at all
 """
 
 import argparse
-import ctypes
 import errno
 import os
 import signal
@@ -23,8 +22,9 @@ from components.addresses import without_secrets
 from components.errors import MESSAGE, Diverged, StepError, clipped, is_panic
 from components.files import not_a_file, write_json
 from components.params import PARAMS_FILE, Params, load_params
+from components.sandbox import kernel
 from components.terminal import printable, printable_text
-from components.tracking import Tracker, track
+from components.tracking import Tracker, flat_numbers, track
 
 ANYTHING = "*"  # held by an output folder that is added to, not replaced
 DIVERGED = 3  # exit status of a training whose loss is no number any more
@@ -95,7 +95,7 @@ def execute(command: Command, arguments: argparse.Namespace) -> int:
         with track(command.step, sections, dependencies) if tracked else nullcontext(Tracker()) as tracker:
             summary = command.run(inputs, outputs | {"summary": arguments.summary}, params, tracker)
             seconds, cpu_seconds = time.monotonic() - started, time.process_time() - cpu
-            tracker.metrics(_numbers(summary) | {"seconds": seconds, "cpu_seconds": cpu_seconds})
+            tracker.metrics(flat_numbers(summary) | {"seconds": seconds, "cpu_seconds": cpu_seconds})
             if arguments.summary:
                 write_json(arguments.summary, summary)
     except StepError as error:
@@ -221,20 +221,7 @@ def _as_list(value: Any) -> list[Path]:
     return list(value) if isinstance(value, list) else [value]
 
 
-def _numbers(summary: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """The summary's numbers as flat metric names: `dropped.length`."""
-    flat: dict[str, float] = {}
-    for key, value in summary.items():
-        name = "".join(c if c.isalnum() or c in "_-./ " else "_" for c in f"{prefix}{key}")
-        if isinstance(value, Mapping):
-            flat |= _numbers(value, f"{name}.")
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            flat[name] = float(value)
-    return flat
-
-
 def _die_with_parent() -> None:
     """On Linux, end this step when DVC ends, however DVC ends: a killed run leaves nothing behind."""
-    if sys.platform == "linux" and (os.environ.get("DVC_STAGE") or os.environ.get(WITHIN)):
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM, 0, 0, 0)
+    if kernel.LINUX and (os.environ.get("DVC_STAGE") or os.environ.get(WITHIN)):
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGTERM)

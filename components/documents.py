@@ -245,13 +245,6 @@ def _readable(batches: Iterator[pa.RecordBatch], path: Path) -> Iterator[pa.Reco
         yield batch
 
 
-def read_documents(directory: Path) -> Iterator[Document]:
-    """Stream a document set as Document objects, in order."""
-    for batch in read_batches(directory, DOCUMENT.names):
-        for row in batch.to_pylist():
-            yield Document(**{**row, "metadata": metadata_of(row["metadata"], row["id"])})
-
-
 def metadata_of(text: str, name: str) -> dict[str, Any]:
     """The metadata of a row, from their JSON.
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from components.errors import StepError, short
+from components.locks import try_lock
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,7 +83,7 @@ def _held_directory(new_name: Callable[[], Path]) -> Iterator[Path]:
         descriptor = os.open(directory, os.O_RDONLY)
         with suppress(OSError):  # a file system without locks: then what is left there stays
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if _is_at(descriptor, directory):
+        if is_at(descriptor, directory):
             break
         os.close(descriptor)  # it was taken for abandoned in the moment before it was held
     try:
@@ -92,7 +93,8 @@ def _held_directory(new_name: Callable[[], Path]) -> Iterator[Path]:
         os.close(descriptor)
 
 
-def _is_at(descriptor: int, path: Path) -> bool:
+def is_at(descriptor: int, path: Path) -> bool:
+    """Whether an open file or directory still has its name: another process may have removed or replaced it."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))
     except FileNotFoundError:
@@ -105,8 +107,8 @@ def drop_abandoned(folder: Path, pattern: str) -> None:
         with suppress(OSError):  # another process was quicker, or it is a file
             descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # refused where somebody holds it
-                shutil.rmtree(path, ignore_errors=True)
+                if try_lock(descriptor):
+                    shutil.rmtree(path, ignore_errors=True)
             finally:
                 os.close(descriptor)
 

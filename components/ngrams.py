@@ -4,11 +4,15 @@ Words are runs of letters and digits in any script, in lower case; nothing else 
 of running sums over its words' hashes, so that runs of all lengths cost one pass, and nothing loops over words.
 """
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 
 import numpy as np
 
+BLANK, OTHER, UNDERSCORE, DIGIT, LETTER = range(5)  # classes of characters, in any script
+POINTS = 0x33480  # behind it there are neither letters nor digits nor blanks
+_WORDS = re.compile(r"[^\W_]+")
 LONGEST = 32  # words a run, at most
 PIECE = 1 << 20  # characters hashed at once: about 40 MB
 SLICE = 1 << 20  # words whose runs are hashed at once
@@ -44,15 +48,23 @@ class RunSet:
         byte = self._may.take((bit >> np.uint64(3)).view(np.int64))
         return (byte >> (bit.astype(np.uint8) & np.uint8(7))) & np.uint8(1)
 
-    def places(self, runs: np.ndarray) -> np.ndarray:
-        """Where runs that are known to be here stand."""
-        return np.searchsorted(self.runs, runs)
-
 
 @cache
-def _is_word() -> np.ndarray:
-    """By code point, whether it is a letter or a digit in any script."""
-    return np.array([chr(point).isalnum() for point in range(0x33480)] + [False])
+def _classes() -> np.ndarray:
+    classes = np.full(POINTS + 1, OTHER, dtype=np.uint8)
+    for point in range(POINTS):
+        character = chr(point)
+        if character.isalnum():
+            classes[point] = LETTER if character.isalpha() else DIGIT
+        elif character.isspace():
+            classes[point] = BLANK
+    classes[ord("_")] = UNDERSCORE
+    return classes
+
+
+def character_classes(points: np.ndarray) -> np.ndarray:
+    """The class of each code point, as Python's str tells them: uint8, of the shape of `points`."""
+    return _classes()[np.minimum(points, POINTS)]
 
 
 @cache
@@ -81,7 +93,7 @@ def word_hashes(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         ends = np.cumsum([len(piece) + 1 for piece in pieces])
         points = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype="<u4")
         inside = np.zeros(len(points) + 2, dtype=bool)
-        inside[1:-1] = _is_word()[np.minimum(points, 0x33480)]
+        inside[1:-1] = character_classes(points) >= DIGIT
         edges = np.flatnonzero(inside[1:] != inside[:-1])
         begins, stops = edges[::2], edges[1::2]
         found.append(segment_hashes(points, begins, stops))
@@ -147,16 +159,31 @@ def all_runs(hashes: np.ndarray, owner: np.ndarray, length: int) -> tuple[np.nda
     return runs[first], first
 
 
-def run_text(text: str, first: int, length: int) -> str:
-    """The words of a run as they stand in a text."""
-    lowered = text.lower()
-    spans, start = [], None
-    for at, character in enumerate([*lowered, " "]):
-        if character.isalnum() and start is None:
-            start = at
-        elif not character.isalnum() and start is not None:
-            spans.append((start, at))
-            start = None
-            if len(spans) == first + length:
-                break
-    return " ".join(lowered[a:b] for a, b in spans[first:])
+def shared_runs(
+    hashes: np.ndarray, owner: np.ndarray, sets: Mapping[int, RunSet]
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """The runs of some texts that are in sets of runs, by their length.
+
+    Args:
+        hashes, owner: the words of the texts, as `word_hashes` gives them.
+        sets: by the length of their runs, none empty.
+
+    Yields:
+        the length; the places of the runs' first words; and where the runs stand in the set.
+    """
+    for start, sums in slices(hashes):
+        for length, known in sets.items():
+            runs = runs_of(sums, length)
+            # Most runs are none of ours already, so only what is left is compared with the borders of the texts.
+            likely = known.likely(runs)
+            first = likely + start
+            inside = owner[first] == owner[first + length - 1]
+            likely, first = likely[inside], first[inside]
+            places = np.minimum(np.searchsorted(known.runs, runs[likely]), len(known.runs) - 1)
+            same = known.runs[places] == runs[likely]
+            yield length, first[same], places[same]
+
+
+def words_in(text: str) -> list[str]:
+    """The words of a text as `word_hashes` hashes them."""
+    return _WORDS.findall(text.lower())

@@ -1,14 +1,21 @@
 """Pages that need nothing beside them: one look, no network, no script."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from components.templates import own_templates
 
-STYLE = Path(__file__).with_name("page.css")
+HERE = Path(__file__).parent
 
 
-def render(template: Path, **values: Any) -> str:
-    """A page from a Jinja template, which finds the look under the name `style`."""
-    environment = own_templates(template.parent, autoescape=True, keep_trailing_newline=True)
-    return environment.get_template(template.name).render(style=STYLE.read_text(encoding="utf-8"), **values)
+def render(template: Path, filters: Mapping[str, Callable[..., Any]] | None = None, **values: Any) -> str:
+    """A page from a Jinja template, which extends `shell.html.j2` by the blocks `title`, `style` and `main`.
+
+    Args:
+        filters: of this template, by name.
+        values: what it shows.
+    """
+    environment = own_templates(template.parent, HERE, autoescape=True, keep_trailing_newline=True)
+    environment.filters |= filters or {}
+    return environment.get_template(template.name).render(**values)

@@ -6,7 +6,7 @@ metric has a column of its own. What was measured here and what was published ar
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -19,6 +19,8 @@ from components.statistics import Estimate, macro
 FILE = Path(__file__).with_suffix(".yaml")
 MEASURED, PUBLISHED = "measured", "published"
 UNSTATED = "unstated"
+EXAM = "exam"  # the suite that each run asks, and that the models are compared on first
+DASH = "-"
 NO_SHARES = ("bits_per_byte", "perplexity")  # metrics that are no share from 0 to 1
 
 
@@ -231,6 +233,56 @@ def merge(boards: Mapping[str, Mapping[str, Any]], reference: Reference | None =
     order = sorted(used, key=lambda c: _place(Column(c["subject"], c["metric"], c["shots"], c["form"]), reference))
     metrics = {name: title for board in boards.values() for name, title in board.get("metrics", {}).items()}
     return merged | {"columns": order, "rows": measured + merged["rows"], "metrics": metrics | merged["metrics"]}
+
+
+def column_groups(
+    board: Mapping[str, Any],
+) -> tuple[list[dict[str, Any]], dict[tuple[str | None, str], list[dict[str, Any]]]]:
+    """The columns of the blog's table with the exam's, and those of a table per group and metric that was measured."""
+    first = [
+        c
+        for c in board["columns"]
+        if (c["blog"] and c["metric"] != "acc_norm") or (c["subject"] == EXAM and c[MEASURED])
+    ]
+    groups: dict[tuple[str | None, str], list[dict[str, Any]]] = {}
+    for c in board["columns"]:
+        if c[MEASURED] and c["subject"] != EXAM and (c not in first or c["subject"] == c["group"]):
+            groups.setdefault((c["group"], c["metric"]), []).append(c)
+    return first, groups
+
+
+def rows_in(board: Mapping[str, Any], columns: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Measured rows, then the published ones that have a figure in one of the columns."""
+    ids = {column["id"] for column in columns}
+    return [row for row in board["rows"] if row["kind"] == MEASURED or ids & row["figures"].keys()]
+
+
+def measured_as(row: Mapping[str, Any]) -> str:
+    """`measured`, with the number of examples per task where not all were asked."""
+    return f"measured, {row['limit']} per task" if row.get("limit") else "measured"
+
+
+def protocol(column: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Metric, shots and form of a column in words; empty where one is not stated or goes without saying."""
+    metric = (
+        "metric not stated" if column["metric"] == UNSTATED else column["metric"].replace("exact_match", "exact match")
+    )
+    shots = "" if column["shots"] is None else f"{column['shots']}-shot"
+    return metric, shots, "" if column["subject"] in (column["group"], EXAM) else column["form"]
+
+
+def published_by_protocol(board: Mapping[str, Any]) -> Iterator[tuple[list[str], list[tuple[str, str, int]]]]:
+    """Every published figure by its column: the column's benchmark, metric, shots and form, and for each model its title,
+    its percentage and the number of its source."""
+    for column in board["columns"]:
+        figures = [
+            (row["title"], percent(row["figures"][column["id"]]["value"]), board["sources"][row["source"]]["number"])
+            for row in board["rows"]
+            if row["kind"] == PUBLISHED and column["id"] in row["figures"]
+        ]
+        if figures:
+            shots = DASH if column["shots"] is None else str(column["shots"])
+            yield [column["title"], board["metrics"][column["metric"]], shots, column["form"] or DASH], figures
 
 
 def _published_rows(reference: Reference) -> list[dict[str, Any]]:

@@ -1,17 +1,21 @@
 """Which source a run works with: a git commit, and what differs from it in the tracked files as they stand.
 
-Git writes all of it without touching the index that people, editors and DVC use at the same time.
+Git writes all of it without touching the index that people, editors and DVC use at the same time. What is kept between
+runs is keyed by a hash of the modules that made it (`code_sha256`), committed or not.
 """
 
+import hashlib
 import os
 import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from components.errors import StepError
 
+COMPONENTS = Path(__file__).parent
 SHOWN = 10  # names of files in a tag or a message
 LOCATION = ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE")  # what a git hook sets, and what would mislead our own calls
 SOURCES = ":/"
@@ -148,3 +152,19 @@ def identity(root: Path) -> dict[str, str]:
         for role in ("AUTHOR", "COMMITTER")
         for what, value in (("NAME", "Phiforge"), ("EMAIL", "phiforge@localhost"))
     }
+
+
+@cache
+def code_sha256(patterns: tuple[str, ...], unused: tuple[str, ...] = (), folder: Path = COMPONENTS) -> str:
+    """Hash of the files that a result comes from, so that one who changes them does not get what they made before.
+
+    Args:
+        patterns: of the files, below `folder`.
+        unused: names of files that the result does not depend on.
+    """
+    digest = hashlib.sha256()
+    for pattern in patterns:
+        for path in sorted(folder.glob(pattern)):
+            if path.name not in unused:
+                digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()

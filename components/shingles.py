@@ -1,20 +1,27 @@
 """Shingles: the runs of five words of texts, as hashes. What makes two texts near-duplicates, wherever they are compared.
 
+A sketch keeps, of the hashes of a text's shingles, the least value of each of some random permutations; the share of
+equal values of two sketches estimates the Jaccard similarity of their texts (Broder 1997). Computed by rensa, which
+draws the permutations as Fast Similarity Sketching does (Dahlgaard et al. 2017, arXiv 1704.04370).
+
 Words are `\\w+` of the text in lower case. The hash of a word is the CRC-32 of its UTF-8; that of a run mixes its five.
 CRC-32 is linear, so the words of many texts are hashed at once: the exclusive or of one table entry a byte, by the
 byte's value and its distance from the end of its word.
 """
 
+import os
 import re
-import sys
 import zlib
 from collections.abc import Iterator, Sequence
-from functools import cache
 from itertools import pairwise
 
 import numpy as np
 
+from components.ngrams import UNDERSCORE, character_classes
+
 SHINGLE = 5  # words
+SEED = 42  # of the permutations
+_SKETCHED = 2_048  # texts sketched at once
 _LONG = 32  # bytes; the few longer words are hashed one by one
 _BLOCK = 1 << 18  # characters at once: what is at hand stays in the processor's cache
 _MIX = np.array(
@@ -56,6 +63,19 @@ def shingle_sets(texts: Sequence[str]) -> list[np.ndarray]:
     """The distinct shingles of each text, uint64, sorted."""
     runs, starts = shingles(texts)
     return [np.unique(runs[start:end]) for start, end in pairwise(starts.tolist())]
+
+
+def sketch(texts: Sequence[str], permutations: int) -> np.ndarray:
+    """uint32 (len(texts), permutations): equal texts, up to case and punctuation, have equal sketches."""
+    os.environ.setdefault("RAYON_NUM_THREADS", "1")  # the workers of a step are processes already
+    from rensa import RMinHash
+
+    found = np.empty((len(texts), permutations), dtype=np.uint32)
+    for start in range(0, len(texts), _SKETCHED):
+        runs, starts = shingles(texts[start : start + _SKETCHED])
+        matrix = RMinHash.digest_matrix_from_flat_token_hashes(runs, starts, permutations, SEED)
+        found[start : start + _SKETCHED] = matrix.to_rows()
+    return found
 
 
 def _blocks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -120,20 +140,10 @@ def _blank_foreign(content: np.ndarray) -> None:
     second, third, fourth = second & 0x3F, third & 0x3F, fourth & 0x3F
     code = np.where(first < 0xE0, (first & 0x1F) << 6 | second, (first & 0x0F) << 12 | second << 6 | third)
     code = np.where(first < 0xF0, code, (first & 0x07) << 18 | second << 12 | third << 6 | fourth)
-    blank = ~_word_characters()[code]
+    blank = character_classes(code) < UNDERSCORE
     leads, first = leads[blank], first[blank]
     for place, least in enumerate((0, 0, 0xE0, 0xF0)):
         content[leads[first >= least] + place] = 0x20
-
-
-@cache
-def _word_characters() -> np.ndarray:
-    """Which code points are of words."""
-    of_words = np.zeros(sys.maxunicode + 1, dtype=bool)
-    every = "".join(map(chr, range(sys.maxunicode + 1)))
-    for run in re.finditer(r"\w+", every):
-        of_words[run.start() : run.end()] = True
-    return of_words
 
 
 def _lengthen(words: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -41,11 +41,11 @@ def environment(**options: Any) -> Any:
     return SandboxedEnvironment(undefined=StrictUndefined, **options)
 
 
-def own_templates(folder: Path, **options: Any) -> Any:
-    """The environment of a folder of this project's own templates."""
+def own_templates(*folders: Path, **options: Any) -> Any:
+    """The environment of some folders of this project's own templates."""
     from jinja2 import FileSystemLoader
 
-    return environment(loader=FileSystemLoader(folder), trim_blocks=True, lstrip_blocks=True, **options)
+    return environment(loader=FileSystemLoader(folders), trim_blocks=True, lstrip_blocks=True, **options)
 
 
 def render_prompt(template: str, values: Mapping[str, Any]) -> str:

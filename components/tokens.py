@@ -367,3 +367,13 @@ class Tokens:
     @property
     def tokenizer_dir(self) -> Path:
         return self.directory / TOKENIZER
+
+
+def split_mix(x: np.ndarray) -> np.ndarray:
+    """The finaliser of SplitMix64, for orders and draws that depend on keys alone: every bit of the result depends on every
+    bit of `x`, modulo 2^64."""
+    with np.errstate(over="ignore"):
+        x = x + np.uint64(0x9E3779B97F4A7C15)
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return x ^ (x >> np.uint64(31))

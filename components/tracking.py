@@ -42,6 +42,18 @@ EXPERIMENT = "phiforge"
 WEIGHTS = "weights_sha256"  # tag of a logged model and of a registered version: hash of the weights
 
 
+def flat_numbers(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """The numbers of a nested summary by flat MLflow metric names: `dropped.length`."""
+    flat: dict[str, float] = {}
+    for key, value in values.items():
+        name = "".join(c if c.isalnum() or c in "_-./ " else "_" for c in f"{prefix}{key}")
+        if isinstance(value, Mapping):
+            flat |= flat_numbers(value, f"{name}.")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            flat[name] = float(value)
+    return flat
+
+
 def project_home(root: Path | None = None) -> Path:
     """The project's main folder, also from inside one of its git worktrees (where `.git` is a file)."""
     root = Path(root or Path.cwd()).resolve()

@@ -22,6 +22,10 @@ class Event:
     names: tuple[str, ...] = ()
 
 
+class Caution(str):
+    """A remark for whoever watches a run that is logged as a warning."""
+
+
 _listeners: list[Callable[[Event], None]] = []
 
 

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from components.locks import exclusive
 from components.tracking import FLOW_RUN, NOTES, PARENT, Notes, ensure_experiment, source_tags, storable
 from flows import records
 from flows.links import share_files
-from flows.locks import exclusive
 from flows.settings import lock_file, mlflow_uri
 
 TAG_LIMIT = 5000  # characters that MLflow keeps of a tag
@@ -147,15 +147,3 @@ def close_lost(home: Path, run_id: str, status: str = "KILLED") -> None:
     mlflow_client = client(home)
     if mlflow_client.get_run(run_id).info.status == "RUNNING":
         close(mlflow_client, run_id, status)
-
-
-def numbers(values: Any, prefix: str = "") -> dict[str, float]:
-    """The numbers of a nested summary as flat MLflow metric names."""
-    flat: dict[str, float] = {}
-    for key, value in values.items():
-        name = "".join(c if c.isalnum() or c in "_-./ " else "_" for c in f"{prefix}{key}")
-        if isinstance(value, Mapping):
-            flat |= numbers(value, f"{name}.")
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            flat[name] = float(value)
-    return flat

@@ -8,11 +8,12 @@ read-only, so neither side changes what the other has.
 import filecmp
 import json
 import os
-import secrets
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlparse
+
+from components.files import atomic_file
 
 SMALLEST = 65_536  # bytes of a file that is worth a link
 
@@ -62,8 +63,7 @@ def _link(file: Path, objects: Iterable[Path]) -> bool:
             if os.path.samefile(file, source):
                 return False
             if filecmp.cmp(file, source, shallow=False):
-                partial = file.with_name(f".{file.name}.{secrets.token_hex(6)}.partial")
-                os.link(source, partial)
-                os.replace(partial, file)
+                with atomic_file(file) as partial:
+                    os.link(source, partial)
                 return True
     return False

@@ -11,6 +11,7 @@
 
 import contextlib
 import json
+import logging
 import queue
 import threading
 import time
@@ -34,16 +35,17 @@ from prefect.task_runners import ThreadPoolTaskRunner  # noqa: E402
 
 from components.addresses import without_secrets  # noqa: E402
 from components.errors import StepError  # noqa: E402
+from components.locks import WaitStopped  # noqa: E402
 from components.params import PARAMS_FILE, load_params  # noqa: E402
 from components.progress import Pace, parse  # noqa: E402
+from components.tracking import flat_numbers  # noqa: E402
 from flows import events, records, recovery  # noqa: E402
 from flows.cache import Cache, dropped  # noqa: E402
 from flows.definitions import DATA_ABLATION, GROWTH_STUDY, PIPELINE, Definition  # noqa: E402
 from flows.disk import Places, check_space  # noqa: E402
 from flows.graph import Stage, load_graph, lock_order, locked_outputs, settle_lock_order, show  # noqa: E402
 from flows.housekeeping import tidy_files  # noqa: E402
-from flows.lineage import Lineage, numbers  # noqa: E402
-from flows.locks import WaitStopped  # noqa: E402
+from flows.lineage import Lineage  # noqa: E402
 from flows.parameters import Overrides, Profile, Size, resolve_in_flow  # noqa: E402
 from flows.promotion import settle  # noqa: E402
 from flows.sizes import Asked  # noqa: E402
@@ -170,8 +172,9 @@ def bring_all_up_to_date(definition: Definition, asked: Asked, promote: bool | N
     home, logger = settings.project_root(), get_run_logger()
 
     def say(words: str) -> None:
+        level = logging.WARNING if isinstance(words, events.Caution) else logging.INFO
         words = without_secrets(words)  # it may quote git or DVC, and with them the address of a remote
-        logger.warning(words) if "untracked" in words or "failed" in words else logger.info(words)
+        logger.log(level, words)
         events.emit("note", text=words)
 
     overrides, profile = resolve_in_flow(home, asked, definition, say), asked.profile
@@ -444,4 +447,4 @@ def finish_workspace(run: PipelineRun) -> None:
 
 def report_numbers(path: Path) -> dict[str, float]:
     """The numbers of a result, or none while there is no result."""
-    return numbers(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    return flat_numbers(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from components.errors import StepError
 from components.files import write_json
+from components.locks import exclusive
 from components.params import PARAMS_FILE, Params, load_params
 from components.tracking import WEIGHTS, ensure_experiment, weights_sha256
 from flows.client.registry import CANDIDATE, CHAMPION, DECISION, REGISTRY, Registry, State
 from flows.evidence import Evidence, run_step
 from flows.lineage import client
-from flows.locks import exclusive
 from flows.settings import lock_file, mlflow_uri
 
 if TYPE_CHECKING:

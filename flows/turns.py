@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from flows.locks import POLL, WaitStopped, exclusive, try_lock
+from components.locks import POLL, WaitStopped, exclusive, try_lock
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from components.locks import is_free
 from flows import events, records
 from flows.cache import Cache, dropped
 from flows.definitions import PIPELINE, Definition
 from flows.graph import Stage, all_locked_outputs, are_current, load_graph, lock_path
-from flows.locks import is_free
 from flows.promotion import is_settled
 from flows.server import running_server
 from flows.settings import stage_environment

@@ -21,11 +21,12 @@ from typing import Any, NamedTuple
 
 from components.errors import StepError
 from components.files import atomic_file
+from components.locks import exclusive, if_free
 from components.params import check_layers, read_profile
 from components.revision import edits_since, git, identity, listed, source_tree, untracked_files
 from flows.cache import cache_folder
+from flows.events import Caution
 from flows.graph import PIPELINE_FILE, Stage, lock_path, shown_by
-from flows.locks import exclusive, if_free
 from flows.settings import (
     FOLDER,
     last_used,
@@ -180,7 +181,8 @@ def save_experiment(root: Path, place: Workspace, file: str, stages: Sequence[St
             check=False,
         )
     if done.returncode != 0:
-        say(f"dvc exp save failed, so `dvc exp show` lacks this run: {(done.stderr or done.stdout).strip()}")
+        reason = (done.stderr or done.stdout).strip()
+        say(Caution(f"dvc exp save failed, so `dvc exp show` lacks this run: {reason}"))
     else:
         say(f"saved as DVC experiment {place.experiment}; compare with: dvc exp show")
 
@@ -201,7 +203,8 @@ def _prepare(root: Path, place: Workspace, say: Say) -> None:
         git(root, "worktree", "add", "--no-checkout", "--detach", "--force", str(place.root), "HEAD")
         git(place.root, "read-tree", "--reset", "-u", place.tree)
     if missing := untracked_files(root):
-        say(f"untracked files are not in workspace {place.key} (git add them if the run needs them): {listed(missing)}")
+        names = listed(missing)
+        say(Caution(f"untracked files are not in workspace {place.key} (git add them if the run needs them): {names}"))
     _share_cache(root, place.root)
     write_params(place.root / "params.yaml", place.changes.profile, place.changes.overrides)
     record = {

@@ -12,17 +12,17 @@ if str(ROOT) not in sys.path:  # Streamlit puts this file's folder first, and th
 import components  # noqa: E402, F401 - sets the opt-outs of telemetry before any tool is imported
 from ui import parts  # noqa: E402
 
-PAGES = Path(__file__).parent / "pages_"
+VIEWS = Path(__file__).parent / "views"  # Streamlit would take a folder named `pages` for its own
 
 st.set_page_config(page_title="Phiforge", page_icon=str(parts.ASSETS / "icon.png"), layout="wide")
 st.logo(str(parts.ASSETS / "logo.svg"), size="large")
 parts.style()
 st.navigation(
     [
-        st.Page(PAGES / "launch.py", title="Launch", icon=":material/rocket_launch:", default=True),
-        st.Page(PAGES / "runs.py", title="Runs", icon=":material/timeline:"),
-        st.Page(PAGES / "compare.py", title="Compare", icon=":material/compare_arrows:"),
-        st.Page(PAGES / "leaderboard.py", title="Leaderboard", icon=":material/leaderboard:"),
+        st.Page(VIEWS / "launch.py", title="Launch", icon=":material/rocket_launch:", default=True),
+        st.Page(VIEWS / "runs.py", title="Runs", icon=":material/timeline:"),
+        st.Page(VIEWS / "compare.py", title="Compare", icon=":material/compare_arrows:"),
+        st.Page(VIEWS / "leaderboard.py", title="Leaderboard", icon=":material/leaderboard:"),
     ],
     position="top",
 ).run()

@@ -14,13 +14,14 @@ from components.benchmarking.contamination import contamination, texts_of
 from components.benchmarking.data import Place, offline, spread
 from components.benchmarking.exam import TRANSFER
 from components.benchmarking.gold import gold_bits
-from components.benchmarking.journal import Journal, code_sha256
+from components.benchmarking.journal import CODE, Journal
 from components.benchmarking.programs import drawn
 from components.benchmarking.safety import measure_safety
 from components.benchmarking.suites import EXAM, Suite, Task, plan, told
 from components.errors import StepError
 from components.files import atomic_directory, sha256_file, write_json
 from components.params import BenchmarkingParams
+from components.revision import code_sha256
 from components.terminal import printable
 from components.tracking import project_home, weights_sha256
 
@@ -132,7 +133,7 @@ class _Identity:
             # Heads, rotary share and the like are in no weight's shape.
             **{name: sha256_file(checkpoint / f"{name}.json") for name in ("config", "tokenizer")},
             "scorer_version": SCORER_VERSION,
-            "code": code_sha256(),
+            "code": code_sha256(CODE),
             "threads": params.threads,
             "dtype": "float32",
         }

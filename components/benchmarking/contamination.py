@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from components.benchmarking.records import first_samples
 from components.documents import ROWS_PER_GROUP, count_documents, read_batches
-from components.ngrams import RunSet, all_runs, run_text, runs_of, slices, word_hashes
+from components.ngrams import RunSet, all_runs, shared_runs, word_hashes, words_in
 from components.progress import Progress
 from components.statistics import mean
 from components.tokenizer_file import open_tokenizer
@@ -236,14 +236,8 @@ class RunIndex:
     def see(self, ids: Sequence[str], texts: Sequence[str]) -> int:
         """Look through documents. Returns their number of words."""
         hashes, owner = word_hashes(texts)
-        for start, sums in slices(hashes):
-            for length, table in self._tables.items():
-                runs = runs_of(sums, length)
-                likely = table.likely(runs)
-                # Most are none of ours already, so only what is left is held against the documents' borders.
-                places = likely + start
-                inside = owner[places] == owner[places + length - 1]
-                table.see(runs[likely[inside]], owner[places[inside]], ids)
+        for length, first, places in shared_runs(hashes, owner, self._tables):
+            self._tables[length].see(places, owner[first], ids)
         return len(hashes)
 
     def overlaps(self) -> list[Overlap]:
@@ -255,7 +249,7 @@ class RunIndex:
         if not words:
             return Overlap(None, 0.0)
         table = self._tables[length]
-        places = table.places(self._runs[number])
+        places = np.searchsorted(table.runs, self._runs[number])
         seen = np.flatnonzero(table.seen[places])
         if not len(seen):
             return Overlap(False, 0.0)
@@ -265,7 +259,7 @@ class RunIndex:
         coverage = float((np.cumsum(covered[:-1]) > 0).mean())
         first = int(seen[0])
         document = table.documents[int(places[first])]
-        return Overlap(True, coverage, document, run_text(self._texts[number], first, length))
+        return Overlap(True, coverage, document, " ".join(words_in(self._texts[number])[first : first + length]))
 
 
 class _Table(RunSet):
@@ -276,12 +270,9 @@ class _Table(RunSet):
         self.seen = np.zeros(len(runs), dtype=bool)
         self.documents: dict[int, str] = {}
 
-    def see(self, runs: np.ndarray, owners: np.ndarray, ids: Sequence[str]) -> None:
-        """Take note of runs of a corpus, each with the number of its document."""
-        if not len(runs):
-            return
-        places = np.minimum(self.places(runs), len(self.runs) - 1)
-        fresh = (self.runs[places] == runs) & ~self.seen[places]
+    def see(self, places: np.ndarray, owners: np.ndarray, ids: Sequence[str]) -> None:
+        """Take note of runs that a corpus holds, each with the number of its document."""
+        fresh = ~self.seen[places]
         for place, at in zip(*np.unique(places[fresh], return_index=True), strict=True):
             self.documents[int(place)] = ids[int(owners[fresh][at])]
         self.seen[places[fresh]] = True

@@ -67,12 +67,3 @@ class Journal:
         with open(self.path, "rb") as file:
             file.seek(-1, os.SEEK_END)
             return file.read(1) != b"\n"
-
-
-def code_sha256() -> str:
-    """Hash of the modules that an answer comes from, so that one who changes them is not answered by what they were."""
-    digest = hashlib.sha256()
-    for pattern in CODE:
-        for path in sorted(Path(__file__).parent.parent.glob(pattern)):
-            digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()

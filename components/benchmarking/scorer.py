@@ -29,7 +29,8 @@ from components.benchmarking.journal import Journal
 from components.benchmarking.layout import Batch, Row, Tokens, batches_of, is_plain, rows_of, tokens_of, visible_of
 from components.benchmarking.shared_cache import SharedCache
 from components.errors import StepError
-from components.phi.generation import KVCache, choose
+from components.phi.cache import KVCache
+from components.phi.generation import choose
 from components.progress import Progress
 from components.tokenizer_file import breaking
 

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from components.phi.generation import KVCache
+from components.phi.cache import KVCache
 
 
 class SharedCache(KVCache):

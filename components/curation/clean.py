@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from components.curation import language
 from components.curation.decontamination import BenchmarkIndex, Hit, shown
-from components.curation.duplicates.sketches import save_sketches, sketch
+from components.curation.duplicates.sketches import save_sketches
 from components.curation.gates import code, web
 from components.curation.privacy.redact import redact
 from components.curation.rules import Failure, first_failure
@@ -36,6 +36,7 @@ from components.documents import DOCUMENT, KINDS, Document, Drop, LedgerWriter, 
 from components.errors import StepError
 from components.files import save_array, write_json
 from components.params import CurationParams, LanguageParams
+from components.shingles import sketch
 
 STEP = "curation"
 DOCUMENTS, DROPS, SKETCHES, FIGURES = "documents.parquet", "drops.parquet", "sketches.npy", "figures.json"
@@ -96,7 +97,7 @@ def _stamp(path: Path) -> tuple[int, ...]:
 def clean(unit: RowGroup, folder: Path) -> None:
     """Write the result of a row group into a folder."""
     rows_in, checked, redacted, hits, lengths, foreign, counts = 0, 0, Counter(), [], [], [], []
-    sketches = [sketch([], unit.params.duplicates)]
+    sketches = [sketch([], unit.params.duplicates.permutations)]
     index = _index(unit.benchmarks) if unit.benchmarks else None
     with (
         pq.ParquetWriter(folder / DOCUMENTS, DOCUMENT, compression="zstd") as writer,
@@ -118,7 +119,7 @@ def clean(unit: RowGroup, folder: Path) -> None:
                     redacted.update(verdict.metadata.get("redacted", {}))
             counts += count_rows(rows, rules)
             writer.write_table(pa.Table.from_pylist([document.row() for document in kept], schema=DOCUMENT))
-            sketches.append(sketch([document.text for document in kept], unit.params.duplicates))
+            sketches.append(sketch([document.text for document in kept], unit.params.duplicates.permutations))
     save_sketches(folder / SKETCHES, np.concatenate(sketches))
     save_array(folder / LENGTHS, np.array(lengths, dtype=np.int64))
     save_array(folder / FOREIGN, np.array(foreign, dtype=bool))

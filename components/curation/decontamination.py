@@ -17,7 +17,6 @@ What is notable:
 
 import difflib
 import json
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,14 +30,13 @@ from components.benchmarks.items import EXAM, Item, read_items
 from components.curation.code_identity import functions, identity, opening
 from components.errors import StepError
 from components.files import save_array
-from components.ngrams import RunSet, all_runs, runs_of, slices, word_hashes
+from components.ngrams import RunSet, all_runs, shared_runs, word_hashes, words_in
 from components.params.decontamination import DecontaminationParams
 
 FORMAT = 1
 EXAMPLES = 5  # hits that a report shows of a benchmark
 OWNERS = 64  # items that one run is held against; runs of more are a template's
 _PLACES = 8  # of one item in one document that are compared
-_WORDS = re.compile(r"[^\W_]+")
 _NOT_CHECKED = {EXAM: "made after curation, from questions that are held out"}
 
 
@@ -61,17 +59,12 @@ class Hit:
     excerpt: str
 
 
-@dataclass
-class _Runs:
-    """Runs of one length, sorted, and the items that hold each: `owners[starts[i]:starts[i + 1]]`."""
+class _Runs(RunSet):
+    """Runs of one length, and the items that hold each: `owners[starts[i]:starts[i + 1]]`."""
 
-    runs: np.ndarray
-    starts: np.ndarray
-    owners: np.ndarray
-    known: RunSet = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        self.known = RunSet(self.runs)
+    def __init__(self, runs: np.ndarray, starts: np.ndarray, owners: np.ndarray) -> None:
+        super().__init__(runs)
+        self.starts, self.owners = starts, owners
 
     def items(self, place: int) -> list[int]:
         start = int(self.starts[place])
@@ -236,21 +229,13 @@ class BenchmarkIndex:
         """Every run of the texts that an item has: (document, length, number of its first word, place in the table)."""
         hashes, owner = word_hashes(texts)
         begins = np.searchsorted(owner, np.arange(len(texts)))
-        for start, sums in slices(hashes):
-            for length, table in self._tables.items():
-                runs = runs_of(sums, length)
-                likely = table.known.likely(runs)
-                at = likely + start
-                inside = owner[at] == owner[at + length - 1]
-                likely, at = likely[inside], at[inside]
-                places = np.minimum(table.known.places(runs[likely]), len(table.runs) - 1)
-                same = table.runs[places] == runs[likely]
-                documents = owner[at[same]]
-                rows = zip(documents, at[same] - begins[documents], places[same], strict=True)
-                yield from ((int(document), length, int(word), int(place)) for document, word, place in rows)
+        for length, first, places in shared_runs(hashes, owner, self._tables):
+            documents = owner[first]
+            rows = zip(documents, first - begins[documents], places, strict=True)
+            yield from ((int(document), length, int(word), int(place)) for document, word, place in rows)
 
     def _of_words(self, text: str, shared: dict[int, list[tuple[int, int]]]) -> dict[int, Hit]:
-        words = _WORDS.findall(text.lower())
+        words = words_in(text)
         own, found = self.params, {}
         for length, places in sorted(shared.items(), reverse=True):
             table = self._tables[length]
@@ -273,7 +258,7 @@ class BenchmarkIndex:
                 if item not in found:
                     by_item.setdefault(item, []).append(word)
         for item, at in by_item.items():
-            asked = _WORDS.findall(self._texts[item].lower())
+            asked = words_in(self._texts[item])
             compared, end = 0, -1
             for word in at:
                 if word < end or compared == _PLACES:
@@ -384,7 +369,7 @@ def shown(hits: Sequence[Hit], redacted: str) -> list[Hit]:
 
 
 def _spaced(text: str) -> str:
-    return f" {' '.join(_WORDS.findall(text.lower()))} "
+    return f" {' '.join(words_in(text))} "
 
 
 def _matched(around: Sequence[str], asked: Sequence[str], least: float) -> float:

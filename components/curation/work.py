@@ -22,11 +22,11 @@ from components.engine import map_shards
 from components.files import atomic_directory, sync_directory, write_json
 from components.params import EngineParams
 from components.progress import Progress
+from components.revision import code_sha256
 
 Unit = TypeVar("Unit")
 
 SEAL = "whole.json"  # in each result
-COMPONENTS = Path(__file__).parent.parent
 CODE = (
     "curation/**/*.py",
     "curation/**/*.md",
@@ -62,7 +62,7 @@ class Work:
             units: by a name that tells a unit's content.
             function: importable, since a worker calls it.
         """
-        place = self.folder / f"{phase}-{digest_of({'code': _code_sha256(), 'facts': dict(facts)})}"
+        place = self.folder / f"{phase}-{digest_of({'code': _code(), 'facts': dict(facts)})}"
         place.mkdir(parents=True, exist_ok=True)
         os.utime(place)
         folders = [place / name for name in units]
@@ -120,11 +120,7 @@ def digest_of(facts: Mapping[str, Any]) -> str:
 
 
 @cache
-def _code_sha256() -> str:
-    digest = hashlib.sha256()
-    for pattern in CODE:
-        for path in sorted(COMPONENTS.glob(pattern)):
-            digest.update(str(path.relative_to(COMPONENTS)).encode() + b"\0" + path.read_bytes() + b"\0")
+def _code() -> str:
+    """The code and the libraries that made a result."""
     python = f"python {platform.python_version()}"  # ast and unicodedata are its own
-    digest.update(" ".join([python, *(f"{library} {version(library)}" for library in LIBRARIES)]).encode())
-    return digest.hexdigest()
+    return " ".join([code_sha256(CODE), python, *(f"{library} {version(library)}" for library in LIBRARIES)])

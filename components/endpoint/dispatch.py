@@ -21,6 +21,7 @@ from components.endpoint.limiter import Limiter
 from components.endpoint.request import CONTENT, Accept, Fault, Halt, Reply, Request
 from components.endpoint.store import Store
 from components.errors import StepError
+from components.params.endpoint import EndpointParams
 
 BACKOFF, LONGEST_PAUSE = 0.25, 60.0  # seconds: the first pause is up to the one, none is over the other
 COMMIT_AFTER, COMMIT_COUNT = 0.05, 16  # seconds that an answer waits to be committed at most, and answers that wait
@@ -47,7 +48,11 @@ class Policy:
     attempts: int
     patience: float
     timeout: float
-    section: str = "synthesis.teacher"
+    section: str
+
+    @classmethod
+    def of(cls, params: EndpointParams, section: str) -> "Policy":
+        return cls(params.concurrency, params.attempts, params.patience_s, params.timeout_s, section)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +125,6 @@ class Dispatcher:
         self._timers: dict[int, tuple[asyncio.Timeout, float, _Item]] = {}
         self._shortest = policy.timeout  # deadline that the timers were set by
         self._healthy = 0.0  # when the endpoint last did anything right
-        self._last_trouble = ""
 
     def run(self, requests: Iterable[Request]) -> Tally:
         """Have all `requests` answered or given up.
@@ -287,7 +291,6 @@ class Dispatcher:
             self._healthy = now
             self._give_up(item, fault)
         else:
-            self._last_trouble = str(fault)
             if now - self._healthy > self.policy.patience:
                 raise StepError(
                     f"the endpoint has answered nothing for {self.policy.patience:g} s (last: {fault}); "

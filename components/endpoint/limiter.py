@@ -86,10 +86,6 @@ class Limiter:
             return self.timeout
         return min(self.timeout, max(SHORTEST, self._bound))
 
-    @property
-    def in_flight(self) -> int:
-        return len(self._started)
-
     def _rise(self) -> None:
         step = 1.0 if self._slow_start else 8.0 / self.limit  # twice, or eight more, a round of `limit` replies
         self.limit = min(float(self.most), self.limit + step)

@@ -1,12 +1,11 @@
 """A plan for one process alone, so that nothing is asked for or paid twice."""
 
-import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from components.errors import StepError
+from components.locks import if_free
 
 
 @contextmanager
@@ -17,15 +16,9 @@ def alone(path: Path) -> Iterator[None]:
         StepError: another process holds it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        raise StepError(
-            f"another process is having the same plan written ({path} is locked); wait until it has ended"
-        ) from None
-    try:
+    with if_free(path) as held:
+        if not held:
+            raise StepError(
+                f"another process is having the same plan written ({path} is locked); wait until it has ended"
+            )
         yield
-    finally:
-        os.close(handle)

@@ -22,6 +22,7 @@ import aiohttp
 from components.addresses import HIDDEN, without_secrets
 from components.endpoint.request import Fault, Halt, Reply, Request
 from components.errors import StepError, shortened
+from components.params.endpoint import EndpointParams
 
 PROBES = (0.0, 0.5, 1.5, 3.0)  # seconds before each look whether the endpoint is there
 CONNECT = 10.0  # seconds
@@ -40,13 +41,17 @@ class Server:
         base_url: of the API, which usually ends in /v1.
         model: its name there.
         api_key_env: environment variable that holds the key, or a whole Authorization header (`Basic ...`).
-        named_by: parameters that hold the first two, for messages: `synthesis.teacher.endpoint` and `synthesis.teacher.model`.
+        section: of the parameters that hold these, for messages: `synthesis.teacher`.
     """
 
     base_url: str
     model: str
     api_key_env: str
-    named_by: tuple[str, str]
+    section: str
+
+    @classmethod
+    def of(cls, params: EndpointParams, section: str) -> "Server":
+        return cls(params.base_url, params.model, params.api_key_env, section)
 
 
 class OpenAIEndpoint:
@@ -138,7 +143,7 @@ class OpenAIEndpoint:
             return
         raise StepError(
             f"nobody answers at {self.base} ({type(last).__name__}: {last}); start the server, or correct "
-            f"{self.server.named_by[0]}"
+            f"{self.server.section}.base_url"
         )
 
     def _message(self, raw: bytes) -> str:
@@ -155,7 +160,7 @@ class OpenAIEndpoint:
         if status == 404:
             return Halt(
                 f"{self.base} knows no model {self.server.model!r} (status 404: {message}); correct "
-                f"{self.server.named_by[1]}, or {self.server.named_by[0]}, which usually ends in /v1"
+                f"{self.server.section}.model, or {self.server.section}.base_url, which usually ends in /v1"
             )
         detail = f"status {status}: {message}"
         if status == 429:

@@ -70,7 +70,8 @@ class Fault(Exception):
     """A call that gave no answer.
 
     Attributes:
-        kind: one of TRANSIENT, CONTENT or REFUSED.
+        kind: one of CONTENT; `refused`, which is never tried again; or the endpoint's own trouble, such as `throttled` or
+            `timeout`, which says nothing against the request and is tried again until the patience ends.
         detail: what the endpoint said, shortened.
         retry_after: seconds that the endpoint asks to wait, if it does.
         reply: what came all the same and may have to be paid.
@@ -85,12 +86,8 @@ class Fault(Exception):
         return f"{self.kind}: {self.detail}" if self.detail else self.kind
 
 
-# The endpoint's trouble: tried again until its patience ends. Nothing is known against the request.
-TRANSIENT = ("throttled", "server_error", "timeout", "connection", "malformed")
 # The answer's trouble: tried again with another seed, a few times.
 CONTENT = ("truncated", "empty", "filtered", "format")
-# The request's trouble: never tried again.
-REFUSED = ("refused",)
 
 
 class Halt(Exception):

@@ -35,7 +35,7 @@ from components.params.load import (
     set_dotted,
 )
 from components.params.models import LARGE, SMALL, ModelParams, ModelShape, TrainingParams, TransferParams
-from components.params.section import Fraction, PositiveInt, Section
+from components.params.section import Fraction, Section
 from components.params.synthesis import SynthesisParams, TeacherParams
 
 __all__ = [
@@ -60,7 +60,6 @@ __all__ = [
     "ModelParams",
     "ModelShape",
     "Params",
-    "PositiveInt",
     "PromotionParams",
     "ReportingParams",
     "Section",

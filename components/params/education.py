@@ -1,51 +1,24 @@
 """Educational value: who labels the sample, what the classifier must reach, which documents stay."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from components.params.data import Kind
-from components.params.section import API_KEY, Fraction, Section, Variable
+from components.params.endpoint import EndpointParams
+from components.params.section import Fraction, Section
 
 
-class AnnotatorEndpointParams(Section):
+class AnnotatorEndpointParams(EndpointParams):
     """The model that labels by the rubric, where annotator is openai."""
 
-    base_url: str = Field(
-        "",
-        description=(
-            "Address of the annotator's API, such as http://127.0.0.1:8000/v1 (vLLM, Ollama, OpenAI); empty only "
-            "without an annotator model"
-        ),
+    max_tokens: int = Field(
+        512, ge=16, le=1_000_000, description="Maximum number of tokens per answer; longer answers are rejected"
     )
-    model: str = Field(
-        "", description="Name of the annotator model at its endpoint; empty only without an annotator model"
-    )
-    api_key_env: Variable = Field("OPENAI_API_KEY", min_length=1, description=API_KEY)
     max_chars: int = Field(
         6_000,
         ge=200,
         description="Maximum number of characters of a document that are shown to the annotator, from its start",
-    )
-    max_tokens: int = Field(512, ge=16, description="Maximum number of tokens per answer; longer answers are rejected")
-    structured: Literal["json_schema", "json_object", "none"] = Field(
-        "json_schema", description="How JSON is requested from the endpoint; none = by the prompt alone"
-    )
-    request: dict[str, Any] = Field(
-        {},
-        description="Extra fields of each request, named as the endpoint names them; null removes one that is sent by default",
-    )
-    concurrency: int = Field(
-        64, ge=1, le=4096, description="Maximum concurrent requests; backs off when the server throttles"
-    )
-    timeout_s: float = Field(
-        300.0, gt=0, description="Maximum seconds to wait for one answer; reduced once latencies are known"
-    )
-    patience_s: float = Field(
-        120.0, gt=0, description="Seconds of continuous endpoint failure after which the step stops; it can be resumed"
-    )
-    attempts: int = Field(
-        4, ge=1, le=100, description="Maximum number of requests per document until its label is usable"
     )
     max_failed: Fraction = Field(0.05, description="Maximum share of the sample that may remain without a label")
     second_pass: int = Field(
@@ -53,24 +26,6 @@ class AnnotatorEndpointParams(Section):
         ge=0,
         description="Number of documents that are labelled twice, to measure the annotator's agreement with itself; 0 = none",
     )
-    budget_tokens: int = Field(
-        0, ge=0, description="Maximum tokens spent on annotation calls, over all resumes; 0 = no limit"
-    )
-    budget_money: float = Field(
-        0.0,
-        ge=0,
-        description="Maximum spend on annotation calls, in the currency of the prices, which it needs; 0 = no limit",
-    )
-    price_input: float | None = Field(None, ge=0, description="Price per million prompt tokens; empty = unknown")
-    price_output: float | None = Field(None, ge=0, description="Price per million answer tokens; empty = unknown")
-
-    @model_validator(mode="after")
-    def _prices_belong_together(self) -> "AnnotatorEndpointParams":
-        if (self.price_input is None) != (self.price_output is None):
-            raise ValueError("price_input and price_output are given together or not at all")
-        if self.budget_money and self.price_input is None:
-            raise ValueError("budget_money needs price_input and price_output: a cost is never guessed")
-        return self
 
 
 class EducationParams(Section):
@@ -131,11 +86,5 @@ class EducationParams(Section):
     @model_validator(mode="after")
     def _annotator_is_complete(self) -> "EducationParams":
         if self.annotator == "openai":
-            if not self.endpoint.base_url.startswith(("http://", "https://")):
-                raise ValueError(
-                    f"endpoint.base_url {self.endpoint.base_url!r} is no address; annotator openai needs one "
-                    "such as http://HOST:PORT/v1"
-                )
-            if not self.endpoint.model:
-                raise ValueError("endpoint.model is empty; annotator openai needs it")
+            self.endpoint.check_address("endpoint.", "annotator openai")
         return self

@@ -8,7 +8,6 @@ from pydantic.fields import FieldInfo
 
 from components.addresses import refuse_secrets
 
-PositiveInt = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 # Secrets of other systems and of this one, which a parameter file from somebody else could have sent to its own endpoint.

@@ -1,14 +1,15 @@
 """Section `synthesis`: textbooks, exercises and who writes them."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
-from components.params.section import API_KEY, Fraction, Section, Variable
+from components.params.endpoint import EndpointParams
+from components.params.section import Fraction, Section
 
 
-class TeacherParams(Section):
-    """Who writes the chapters: our generators, a model behind an endpoint, or a local checkpoint."""
+class _Writer(Section):
+    """Comes before the endpoint's fields, since it decides which of them count."""
 
     kind: Literal["procedural", "openai", "transformers"] = Field(
         "procedural",
@@ -17,13 +18,11 @@ class TeacherParams(Section):
             " a local checkpoint (transformers)"
         ),
     )
-    endpoint: str = Field(
-        "",
-        description=(
-            "Address of the teacher's API, such as http://127.0.0.1:8000/v1 (vLLM, Ollama, llama.cpp, OpenAI); empty "
-            "unless `kind` is openai"
-        ),
-    )
+
+
+class TeacherParams(EndpointParams, _Writer):
+    """Who writes the chapters: our generators, a model behind an endpoint, or a local checkpoint."""
+
     model: str = Field(
         "",
         description=(
@@ -31,43 +30,13 @@ class TeacherParams(Section):
             " `kind` is procedural"
         ),
     )
-    api_key_env: Variable = Field("OPENAI_API_KEY", min_length=1, description=API_KEY)
     temperature: float = Field(0.8, ge=0, le=2, description="Sampling temperature of the teacher; 0 = greedy decoding")
     top_p: float = Field(
         0.95, gt=0, le=1, description="Share of the probability mass that the teacher's tokens are sampled from"
     )
-    max_tokens: int = Field(
-        2048, ge=16, le=1_000_000, description="Maximum number of tokens per answer; longer answers are rejected"
-    )
-    structured: Literal["json_schema", "json_object", "none"] = Field(
-        "json_schema", description="How JSON exercises are requested from the endpoint; none = by the prompt alone"
-    )
-    request: dict[str, Any] = Field(
-        {},
-        description="Extra fields of each request, named as the endpoint names them; null removes one that is sent by default",
-    )
     license: str = Field("unknown", min_length=1, description="SPDX identifier of the licence of the teacher's text")
-    concurrency: int = Field(
-        64, ge=1, le=4096, description="Maximum concurrent requests; backs off when the server throttles"
-    )
-    timeout_s: float = Field(
-        300.0, gt=0, description="Maximum seconds to wait for one answer; reduced once latencies are known"
-    )
-    patience_s: float = Field(
-        120.0, gt=0, description="Seconds of continuous endpoint failure after which the run stops; it can be resumed"
-    )
-    attempts: int = Field(4, ge=1, le=100, description="Maximum number of requests per job until its answer is usable")
     batch_size: int = Field(
         8, ge=1, le=4096, description="Number of prompts per batch of a local checkpoint (transformers)"
-    )
-    budget_tokens: int = Field(0, ge=0, description="Maximum tokens spent on a plan, over all resumes; 0 = no limit")
-    budget_money: float = Field(
-        0.0, ge=0, description="Maximum spend on a plan, in the currency of the prices, which it needs; 0 = no limit"
-    )
-    price_input: float | None = Field(None, ge=0, description="Price per million prompt tokens; empty = unknown")
-    price_output: float | None = Field(None, ge=0, description="Price per million answer tokens; empty = unknown")
-    price_source: str = Field(
-        "", description="Currency of the prices, and where and when they were read; empty = unknown"
     )
     traces: int = Field(
         100,
@@ -81,16 +50,10 @@ class TeacherParams(Section):
 
     @model_validator(mode="after")
     def _teacher_is_complete(self) -> "TeacherParams":
-        if self.kind == "openai" and not self.endpoint.startswith(("http://", "https://")):
-            raise ValueError(
-                f"endpoint {self.endpoint!r} is no address; kind openai needs one such as http://HOST:PORT/v1"
-            )
-        if self.kind != "procedural" and not self.model:
-            raise ValueError(f"model is empty; kind {self.kind} needs it")
-        if (self.price_input is None) != (self.price_output is None):
-            raise ValueError("price_input and price_output are given together or not at all")
-        if self.budget_money and self.price_input is None:
-            raise ValueError("budget_money needs price_input and price_output: a cost is never guessed")
+        if self.kind == "openai":
+            self.check_address("", "kind openai")
+        if self.kind == "transformers" and not self.model:
+            raise ValueError("model is empty; kind transformers needs it")
         return self
 
 

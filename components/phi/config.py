@@ -141,13 +141,17 @@ class PhiConfig:
             "torch_dtype": dtype,
         }
 
+    @property
+    def block_matrices(self) -> int:
+        """Entries of a block's matrices."""
+        return 4 * self.hidden_size**2 + 2 * self.hidden_size * self.intermediate_size
+
     def matmul_parameters(self) -> int:
         """Weights that take part in matrix products: all but embedding, norms and biases; the head counts."""
-        block = 4 * self.hidden_size**2 + 2 * self.hidden_size * self.intermediate_size
-        return self.num_hidden_layers * block + self.vocab_size * self.hidden_size
+        return self.num_hidden_layers * self.block_matrices + self.vocab_size * self.hidden_size
 
     def parameter_count(self) -> int:
-        """All weights, as `Phi.parameter_count` counts them, without making a model."""
+        """All weights, counted without making a model."""
         width, inner = self.hidden_size, self.intermediate_size
         vectors = self.num_hidden_layers * (7 * width + inner) + 2 * width + self.vocab_size
         return self.matmul_parameters() + self.vocab_size * width + vectors

@@ -111,7 +111,7 @@ class Conversation:
         for speaker in self.speakers:
             model = speaker.model
             self._note(
-                f"{speaker.name}: {model.folder}, {model.phi.parameter_count():,} parameters, sees {model.positions:,} tokens"
+                f"{speaker.name}: {model.folder}, {model.phi.config.parameter_count():,} parameters, sees {model.positions:,} tokens"
             )
         self._note(
             "Talk to it." if self.chats else "It continues the text that you give it.", "/help lists the commands."

@@ -15,6 +15,7 @@ from components.files import atomic_directory, write_json
 from components.phi import checkpoint
 from components.phi.card import MODELFILE, model_card, modelfile, other_tools
 from components.phi.model import PhiConfig
+from components.phi.weights import CheckpointWeights, write_state
 from components.templates import render_chat
 from components.tokenizer_files import CONFIG, ROLES, copy_tokenizer
 
@@ -81,13 +82,13 @@ def export(
     config = checkpoint.read_config(source)
     tokenizer = checkpoint.load_tokenizer(source)
     checkpoint.check_tokenizer(config, tokenizer, source)
-    state, lineage = checkpoint.read_state(source, config), checkpoint.read_lineage(source)
+    weights, lineage = CheckpointWeights(source, config), checkpoint.read_lineage(source)
     with atomic_directory(output) as folder:
         write_json(folder / "config.json", config.to_hf(dtype))
         write_json(
             folder / checkpoint.GENERATION, generation_config(config, checkpoint.read_end_tokens(source, config))
         )
-        checkpoint.write_weights(state, folder, checkpoint.DTYPES[dtype], max_shard_bytes)
+        write_state(config, weights, folder, checkpoint.DTYPES[dtype], max_shard_bytes)
         copy_tokenizer(source, folder)
         write_json(folder / CONFIG, tokenizer_config(folder, config, tokenizer, chat_template))
         write_json(folder / "lineage.json", lineage)
@@ -97,9 +98,8 @@ def export(
         asks_questions = chat_template is None
         (folder / MODELFILE).write_text(modelfile(config, asks_questions), encoding="utf-8")
         files = sorted(path.name for path in folder.iterdir())
-        weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-    parameters = sum(tensor.numel() for tensor in state.values())
-    return {"parameters": parameters, "dtype": dtype, "weights_bytes": weights, "files": files}
+        size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    return {"parameters": config.parameter_count(), "dtype": dtype, "weights_bytes": size, "files": files}
 
 
 def generation_config(config: PhiConfig, end_tokens: tuple[int, ...]) -> dict[str, Any]:

@@ -1,108 +1,16 @@
-"""Text from a Phi: a cache of keys and values, the choice of the next token, and the loop around them."""
+"""Text from a Phi: the choice of the next token, and the loop around it."""
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from components.errors import StepError
-
-if TYPE_CHECKING:
-    from components.phi.model import Phi
-
-ROOM = 64  # positions that a full cache grows by at least
-
-
-class KVCache:
-    """Keys and values of positions that a model has seen, so that they need not be computed again.
-
-    Made empty; `Phi.hidden(tokens, cache=cache)` extends it. Sequences of unequal length are padded on the left: row b
-    begins at index `starts[b]`, what stands before is never seen, and its positions count from there.
-
-    Attributes:
-        length: positions held, padding included.
-        starts: (B,) first index of each row that is not padding; None where no row is padded.
-        layers: keys and values (B, H, room, K) of each block, of which the first `length` positions are in use.
-    """
-
-    def __init__(self, starts: Tensor | None = None, room: int = 0) -> None:
-        """`room` is the number of positions to make place for at once; the cache grows beyond it by itself."""
-        self.length, self.starts, self.room = 0, starts, room
-        self.layers: list[tuple[Tensor, Tensor]] = []
-
-    def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Append one block's keys and values (B, H, T, K); returns all of them, (B, H, length + T, K).
-
-        `length` is for the model to move on, once every block has appended.
-        """
-        end = self.length + keys.shape[2]
-        if layer == len(self.layers):
-            self.layers.append(self._empty(keys, max(end, self.room)))
-        if end > self.layers[layer][0].shape[2]:
-            grown = self._empty(keys, max(end + ROOM, end * 3 // 2))
-            for old, new in zip(self.layers[layer], grown, strict=True):
-                new[:, :, : self.length] = old[:, :, : self.length]
-            self.layers[layer] = grown
-        for held, added in zip(self.layers[layer], (keys, values), strict=True):
-            held[:, :, self.length : end] = added
-        all_keys, all_values = (held[:, :, :end] for held in self.layers[layer])
-        return all_keys, all_values
-
-    @staticmethod
-    def _empty(like: Tensor, room: int) -> tuple[Tensor, Tensor]:
-        batch, heads, _, width = like.shape
-        shape = (batch, heads, room, width)
-        return like.new_zeros(shape), like.new_zeros(shape)
-
-    def select(self, rows: Tensor) -> "KVCache":
-        """A cache of its own whose row i is this one's row `rows[i]`; (n,) indices, repeated or left out at will."""
-        other = KVCache(None if self.starts is None else self.starts[rows], self.room)
-        other.length = self.length
-        other.layers = [
-            (keys[:, :, : self.length][rows], values[:, :, : self.length][rows]) for keys, values in self.layers
-        ]
-        return other
-
-    def repeat(self, times: int) -> "KVCache":
-        """A cache of its own with each row `times` times in a row: one prefix, several continuations."""
-        batch = len(self.layers[0][0]) if self.layers else 0
-        device = self.layers[0][0].device if self.layers else None
-        return self.select(torch.arange(batch, device=device).repeat_interleave(times))
-
-    def truncate(self, length: int) -> None:
-        """Forget the positions from index `length` on.
-
-        Raises:
-            StepError: fewer are held.
-        """
-        if not 0 <= length <= self.length:
-            raise StepError(f"a cache of {self.length} positions cannot be cut to {length}")
-        self.length = length
-
-    def positions(self, count: int) -> Tensor | slice:
-        """Where the next `count` tokens stand, as an index into a table by position: (B, count), or (count,) for all."""
-        if self.starts is None:
-            return slice(self.length, self.length + count)
-        indices = torch.arange(self.length, self.length + count, device=self.starts.device)
-        return (indices - self.starts[:, None]).clamp(min=0)
-
-    def mask(self, count: int, dtype: torch.dtype, device: torch.device) -> Tensor | None:
-        """What the next `count` tokens see, (1 or B, 1, count, length + count), to be added to the scores.
-
-        None where attention's own causality says the same.
-        """
-        if self.starts is None and (count == 1 or self.length == 0):
-            return None
-        keys = torch.arange(self.length + count, device=device)
-        queries = keys[self.length :, None]
-        seen = (keys <= queries)[None]
-        if self.starts is not None:
-            # Padding sees itself, since a softmax over nothing is NaN, and NaN would spread through the values.
-            seen = (seen & (keys >= self.starts[:, None, None])) | (keys == queries)
-        return torch.zeros_like(seen, dtype=dtype).masked_fill_(~seen, -math.inf)[:, None]
+from components.phi.cache import KVCache
+from components.phi.model import Phi
 
 
 @dataclass(frozen=True)
@@ -136,7 +44,7 @@ class Sampling:
 GREEDY = Sampling()
 
 
-def generate(model: "Phi", tokens_BT: Tensor, max_new_tokens: int, **choices: Any) -> Tensor:
+def generate(model: Phi, tokens_BT: Tensor, max_new_tokens: int, **choices: Any) -> Tensor:
     """Continue prompts, (B, T) -> (B, T + n) with n <= max_new_tokens; arguments and errors are those of `stream`."""
     return torch.cat(
         (tokens_BT, *(token_B[:, None] for token_B in stream(model, tokens_BT, max_new_tokens, **choices))), 1
@@ -145,7 +53,7 @@ def generate(model: "Phi", tokens_BT: Tensor, max_new_tokens: int, **choices: An
 
 @torch.no_grad()
 def stream(
-    model: "Phi",
+    model: Phi,
     tokens_BT: Tensor,
     max_new_tokens: int,
     sampling: Sampling = GREEDY,
@@ -184,7 +92,7 @@ def stream(
             break
 
 
-def _last_states(model: "Phi", tokens_BT: Tensor, starts: Tensor | None, cache: KVCache | None) -> Tensor:
+def _last_states(model: Phi, tokens_BT: Tensor, starts: Tensor | None, cache: KVCache | None) -> Tensor:
     """Final hidden states (B, D) of the last tokens."""
     beyond = tokens_BT.shape[1] - model.config.max_position_embeddings
     if beyond > 0:

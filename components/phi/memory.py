@@ -80,9 +80,8 @@ def estimate(
         carried: entries that growth carried over are trained apart.
     """
     narrow = dtype.itemsize
-    matrices, others = _block_matrices(config), _block_vectors(config)
+    matrices, parameters = config.block_matrices, config.parameter_count()
     tables = 2 * config.vocab_size * config.hidden_size + config.vocab_size + 2 * config.hidden_size
-    parameters = config.num_hidden_layers * (matrices + others) + tables
     of_muon = config.num_hidden_layers * matrices if settings.optimizer == "muon" else 0
     sharded = settings.strategy == "fsdp2" and settings.devices > 1
     share = settings.devices if sharded else 1
@@ -128,15 +127,6 @@ def _muons_step(config: PhiConfig, device: str) -> int:
     return an_element * min(one_shape, max(AT_ONCE, width * max(width, inner)))
 
 
-def _block_matrices(config: PhiConfig) -> int:
-    return 4 * config.hidden_size**2 + 2 * config.hidden_size * config.intermediate_size
-
-
-def _block_vectors(config: PhiConfig) -> int:
-    """Parameters of a block's biases and its norm."""
-    return 7 * config.hidden_size + config.intermediate_size
-
-
 def _kept_by_block(config: PhiConfig, length: int, narrow: int, device: str) -> int:
     """Bytes a token that a block keeps for its backward pass.
 
@@ -170,7 +160,7 @@ def check_room(config: PhiConfig, origin: str, weights: bool = True) -> None:
     Raises:
         StepError: its weights and its table of rotations take more memory than there is.
     """
-    held = MASTER * config.parameter_count() if weights else 2 * MASTER * _block_matrices(config)
+    held = MASTER * config.parameter_count() if weights else 2 * MASTER * config.block_matrices
     needed = held + 3 * MASTER * config.max_position_embeddings * (config.rotary_dims // 2)  # angles, cosines, sines
     if needed > (there := available_memory()):
         raise StepError(

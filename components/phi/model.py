@@ -29,8 +29,8 @@ from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex
 from torch.utils.checkpoint import checkpoint
 
 from components.errors import StepError
+from components.phi.cache import KVCache
 from components.phi.config import PhiConfig
-from components.phi.generation import KVCache, generate
 
 Rotary = tuple[Tensor, Tensor]
 Mask = Tensor | BlockMask | None  # added to the scores; FlexAttention's blocks; or plainly causal
@@ -438,13 +438,6 @@ class Phi(nn.Module):
             for part in chunks(hidden_ND)
         ]
         return torch.cat(losses).view_as(targets_BT).float()
-
-    def generate(self, tokens_BT: Tensor, max_new_tokens: int, **choices: Any) -> Tensor:
-        """Continue prompts, (B, T) -> (B, T + n): see `components.phi.generation.generate`."""
-        return generate(self, tokens_BT, max_new_tokens, **choices)
-
-    def parameter_count(self) -> int:
-        return sum(parameter.numel() for parameter in self.parameters())
 
 
 def _cheap_to_look_at(values: Tensor) -> bool:

@@ -3,26 +3,30 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.published import MEASURED, UNSTATED, percent
-from components.reporting.evidence import EXAM, Case
+from components.published import (
+    DASH,
+    EXAM,
+    MEASURED,
+    column_groups,
+    measured_as,
+    percent,
+    protocol,
+    published_by_protocol,
+    rows_in,
+)
+from components.reporting.evidence import Case
 
-DASH = "-"
 Table = dict[str, Any]
 
 
 def standings_tables(board: Mapping[str, Any]) -> list[Table]:
     """The blog's table with our rows above the published ones, then a table for each group and metric that we measured."""
     standings = board["standings"]
-    columns = standings["columns"]
-    first = [c for c in columns if (c["blog"] and c["metric"] != "acc_norm") or (c["subject"] == EXAM and c[MEASURED])]
-    asked = any(c[MEASURED] and c["subject"] != EXAM for c in columns)
+    first, groups = column_groups(standings)
+    asked = any(c[MEASURED] and c["subject"] != EXAM for c in standings["columns"])
     found = [_standings_table("Beside published models", standings, first, BLOG_NOTE + ("" if asked else NOT_ASKED))]
-    parts = [
-        c for c in columns if c[MEASURED] and c["subject"] != EXAM and (c not in first or c["subject"] == c["group"])
-    ]
-    titles = {c["subject"]: c["title"] for c in columns}
-    for group, metric in dict.fromkeys((c["group"], c["metric"]) for c in parts):
-        own = [c for c in parts if (c["group"], c["metric"]) == (group, metric)]
+    titles = {c["subject"]: c["title"] for c in standings["columns"]}
+    for (group, metric), own in groups.items():
         title = f"{titles.get(group, 'Other benchmarks')}: {standings['metrics'][metric]}"
         found.append(_standings_table(title, standings, own, GROUP_NOTE, of_one_metric=True))
     return found
@@ -51,30 +55,22 @@ def _standings_table(
     of_one_metric: bool = False,
 ) -> Table:
     ids = [column["id"] for column in columns]
-    rows, kinds = [], []
-    for row in standings["rows"]:
-        if row["kind"] == MEASURED or any(i in row["figures"] for i in ids):
-            where = f"[{standings['sources'][row['source']]['number']}]" if row["source"] else _as_measured(row)
-            rows.append([f"{row['title']} {where}", *(percent_cell(row["figures"].get(i)) for i in ids)])
-            kinds.append(row["kind"])
+    rows, shown = [], rows_in(standings, columns)
+    for row in shown:
+        where = f"[{standings['sources'][row['source']]['number']}]" if row["source"] else f"({measured_as(row)})"
+        rows.append([f"{row['title']} {where}", *(percent_cell(row["figures"].get(i)) for i in ids)])
     header = ["model", *(column_title(column, of_one_metric) for column in columns)]
     note += CUT_NOTE if any(CUT in cell for row in rows for cell in row) else ""
-    return {"title": title, "note": note, "header": header, "rows": rows, "kinds": kinds}
-
-
-def _as_measured(row: Mapping[str, Any]) -> str:
-    return f"(measured, {row['limit']} a task)" if row.get("limit") else "(measured)"
+    return {"title": title, "note": note, "header": header, "rows": rows, "kinds": [row["kind"] for row in shown]}
 
 
 def column_title(column: Mapping[str, Any], of_one_metric: bool = False) -> str:
     """`HellaSwag acc_norm, 10-shot, form`: the protocol of a column. Of a group its mean goes without saying."""
-    metric = "metric not stated" if column["metric"] == UNSTATED else column["metric"]
-    named = column["title"] if of_one_metric else f"{column['title']} {metric.replace('exact_match', 'exact match')}"
-    shots = "" if column["shots"] is None else f"{column['shots']}-shot"
+    metric, shots, form = protocol(column)
+    named = column["title"] if of_one_metric else f"{column['title']} {metric}"
     if column["subject"] == column["group"]:
         return "mean" if of_one_metric else named
-    form = "" if column["subject"] == EXAM else column["form"]
-    return ", ".join(part for part in (named, shots, form) if part)
+    return ", ".join(filter(None, (named, shots, form)))
 
 
 def percent_cell(cell: Mapping[str, Any] | None) -> str:
@@ -88,18 +84,10 @@ def percent_cell(cell: Mapping[str, Any] | None) -> str:
 
 def published_table(board: Mapping[str, Any]) -> Table:
     """Every published figure, a protocol a row."""
-    standings = board["standings"]
-    rows = []
-    for column in standings["columns"]:
-        cells = [
-            f"{row['title']} {percent(row['figures'][column['id']]['value'])} [{standings['sources'][row['source']]['number']}]"
-            for row in standings["rows"]
-            if row["source"] and column["id"] in row["figures"]
-        ]
-        if cells:
-            metric = standings["metrics"][column["metric"]]
-            shots = DASH if column["shots"] is None else str(column["shots"])
-            rows.append([column["title"], metric, shots, column["form"] or DASH, ", ".join(cells)])
+    rows = [
+        [*words, ", ".join(f"{title} {value} [{source}]" for title, value, source in figures)]
+        for words, figures in published_by_protocol(board["standings"])
+    ]
     header = ["benchmark", "metric", "shots", "form", "figures [source]"]
     note = "Percent. A dash: the source does not say. Figures of different rows are not comparable."
     return {"title": "All published figures by protocol", "note": note, "header": header, "rows": rows}

@@ -6,9 +6,10 @@ and the loss is read at the ends of equal schedules. A loss in mid-schedule has 
 so tokens and FLOPs to the control's loss are upper bounds: the same model with its schedule ended there does better.
 """
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from components.reporting.evidence import Case, Curve, Evidence
 
@@ -54,20 +55,13 @@ def first_crossing(x: Sequence[float], loss: Sequence[float], target: float) -> 
         return x[0], "start"
     for i in range(1, len(loss)):
         if loss[i] <= target:
-            share = (loss[i - 1] - target) / (loss[i - 1] - loss[i])
-            return x[i - 1] + share * (x[i] - x[i - 1]), "interpolated"
+            return float(np.interp(target, [loss[i], loss[i - 1]], [x[i], x[i - 1]])), "interpolated"
     return None, "not reached"
 
 
 def interpolate(x: Sequence[float], y: Sequence[float], at: float) -> float | None:
     """Linear interpolation of y at `at`; None outside the range of x, which rises."""
-    if not x[0] <= at <= x[-1]:
-        return None
-    i = bisect_left(x, at)
-    if x[i] == at:
-        return y[i]
-    share = (at - x[i - 1]) / (x[i] - x[i - 1])
-    return y[i - 1] + share * (y[i] - y[i - 1])
+    return float(np.interp(at, x, y)) if x[0] <= at <= x[-1] else None
 
 
 def total_flops(model: Evidence | None) -> float | None:

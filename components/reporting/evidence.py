@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from components.published import Measured
+from components.published import EXAM, Measured
 from components.statistics import Estimate, macro
 
 
@@ -49,7 +49,6 @@ class Accuracy:
         }
 
 
-EXAM = "exam"  # the suite that each run asks, and that the models are compared on first
 Figures = dict[tuple[str, str], float]  # by task and id of the example
 
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from components.published import Measured, standings
-from components.reporting.evidence import EXAM, Case, Evidence
+from components.published import EXAM, Measured, standings
+from components.reporting.evidence import Case, Evidence
 from components.reporting.paired import exam_differences, suite_differences
 from components.statistics import Estimate
 

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.published import Measured, read_published
-from components.reporting.evidence import EXAM, Case, Figures
+from components.published import EXAM, Measured, read_published
+from components.reporting.evidence import Case, Figures
 from components.statistics import holm, paired
 
 

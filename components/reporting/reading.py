@@ -13,8 +13,9 @@ from typing import Any
 
 from components.confined import refuse_links_out
 from components.errors import StepError
+from components.published import EXAM
 from components.reporting.checks import number, read_object, text
-from components.reporting.evidence import EXAM, Case, Curve, Evidence, Scores
+from components.reporting.evidence import Case, Curve, Evidence, Scores
 from components.reporting.scores import read_scores
 from components.tracking import weights_sha256
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import StepError
-from components.published import Measured, read_published
+from components.published import EXAM, Measured, read_published
 from components.reporting.checks import mapping, number, read_object, text
-from components.reporting.evidence import EXAM, Accuracy, Figures, Scores, mean_accuracy
+from components.reporting.evidence import Accuracy, Figures, Scores, mean_accuracy
 from components.statistics import Estimate
 
 # Which of a task's metrics is its headline: the first of these that it has, else what other score it has.

@@ -1,1 +1,1 @@
-"""The growth study: what carrying a small model's knowledge into a larger one buys, against every fair alternative."""
+"""Studies of several trainings: `growth` and `ablation`, and what they share."""

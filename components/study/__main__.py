@@ -8,7 +8,7 @@ from components.tracking import Tracker
 
 
 def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
-    from components.study.report import report
+    from components.study.growth.report import report
 
     return report(inputs, outputs, tracker)
 

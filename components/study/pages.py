@@ -1,7 +1,9 @@
 """A study's result for people: a folder with Markdown, figure, and one HTML page that needs nothing beside it."""
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+import csv
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,66 +15,72 @@ TEMPLATE = Path(__file__).with_name("page.html.j2")
 Table = dict[str, Any]  # `title`, `note`, `header`, `rows`
 
 
+@dataclass(frozen=True)
+class Text:
+    """What a study's result says.
+
+    Attributes:
+        title: of the Markdown and of the page.
+        headline: what the study asks.
+        sentences: Markdown lists of what it shows.
+        tables: its figures.
+        alt: what the figure shows, for those who don't see it.
+        caption: of the figure.
+    """
+
+    title: str
+    headline: str
+    sentences: Sequence[str]
+    tables: Sequence[Table]
+    alt: str
+    caption: str
+
+    def markdown(self) -> str:
+        """Sentences and tables as GitHub Markdown."""
+        parts = [f"# {self.title}", *self.sentences]
+        for table in self.tables:
+            parts += [
+                f"## {escape_markdown(table['title'])}",
+                markdown_table(table["header"], table["rows"]),
+                table["note"],
+            ]
+        return "\n\n".join(parts) + "\n"
+
+    def page(self, figure: Path) -> str:
+        """The result as one HTML page, with a PNG."""
+        return render(
+            TEMPLATE,
+            text=self,
+            sentences=[
+                line.removeprefix("- ").replace("**", "") for part in self.sentences for line in part.splitlines()
+            ],
+            image=base64.b64encode(figure.read_bytes()).decode(),
+        )
+
+
 def write_result(
     output: Path,
     name: str,
     result: Mapping[str, Any],
-    said: str,
-    write_rows: Callable[[Path], None],
+    text: Text,
+    rows: Iterable[Sequence[Any]],
     draw: Callable[[Path], None],
-    page: Callable[[Path], str],
 ) -> None:
     """Write the folder of a result, as a whole, and print what it says.
 
     Args:
         name: of its files: NAME.json, NAME.md, NAME.csv and NAME.png; the page is index.html.
-        said: the result as Markdown.
-        write_rows: writes a CSV row a training.
+        rows: a header, then one CSV row per training.
         draw: writes the figure.
-        page: the page, given the figure.
     """
     with atomic_directory(output) as folder:
         write_json(folder / f"{name}.json", result)
-        (folder / f"{name}.md").write_text(said, encoding="utf-8")
-        write_rows(folder / f"{name}.csv")
+        (folder / f"{name}.md").write_text(text.markdown(), encoding="utf-8")
+        with open(folder / f"{name}.csv", "w", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows(rows)
         draw(folder / f"{name}.png")
-        (folder / "index.html").write_text(page(folder / f"{name}.png"), encoding="utf-8")
-    print(said, flush=True)
-
-
-def markdown(title: str, sentences: Sequence[str], tables: Sequence[Table]) -> str:
-    """Sentences and tables as GitHub Markdown."""
-    parts = [f"# {title}", *sentences]
-    for table in tables:
-        parts += [
-            f"## {escape_markdown(table['title'])}",
-            markdown_table(table["header"], table["rows"]),
-            table["note"],
-        ]
-    return "\n\n".join(parts) + "\n"
-
-
-def page(
-    title: str, headline: str, sentences: Sequence[str], tables: Sequence[Table], figure: Path, alt: str, caption: str
-) -> str:
-    """The result as one HTML page.
-
-    Args:
-        sentences: Markdown lists of what the study shows.
-        figure: a PNG.
-        alt: what the figure shows, for those who don't see it.
-        caption: of the figure.
-    """
-    return render(
-        TEMPLATE,
-        title=title,
-        headline=headline,
-        sentences=[line.removeprefix("- ").replace("**", "") for part in sentences for line in part.splitlines()],
-        tables=tables,
-        image=base64.b64encode(figure.read_bytes()).decode(),
-        alt=alt,
-        caption=caption,
-    )
+        (folder / "index.html").write_text(text.page(folder / f"{name}.png"), encoding="utf-8")
+    print(text.markdown(), flush=True)
 
 
 def with_interval(value: Mapping[str, Any], digits: int, sign: bool = False) -> str:

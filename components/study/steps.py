@@ -7,15 +7,15 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from components.cli import DIVERGED, WITHIN, Paths
 from components.errors import StepError
 from components.params import Params
-from components.tracking import state_folder
+from components.tracking import Tracker, state_folder
 
 Record = TypeVar("Record")
 
@@ -46,6 +46,35 @@ def step(name: str, words: list[str], params: Path) -> int:
     if status not in (0, DIVERGED):
         raise StepError(f"{name} ended with status {status}; what it said stands above")
     return status
+
+
+def write_params(params: Params, scratch: Path) -> Path:
+    """A file with the parameters of one training."""
+    path = scratch / "params.json"
+    path.write_text(params.model_dump_json(), encoding="utf-8")  # JSON is YAML
+    return path
+
+
+def train(words: list[str], model: Path, scratch: Path, params: Path) -> dict[str, Any] | None:
+    """Train a model into a folder: the summary, with its `curve`; None where the training diverged."""
+    curve, told = scratch / "curve.csv", scratch / "training.json"
+    words = [*words, "--output", str(model), "--curves", str(curve), "--summary", str(told)]
+    if step("training", words, params) == DIVERGED:
+        return None
+    return json.loads(told.read_text(encoding="utf-8")) | {"curve": read_curve(curve)}
+
+
+def examine(model: Path, exam: Path, scratch: Path, params: Path) -> None:
+    """Have a model take the exam; leaves `scores/scores.json` and the summary `exam.json`."""
+    words = ["--checkpoint", str(model), "--suite", "exam", "--data-dir", str(exam)]
+    words += ["--output", str(scratch / "scores"), "--summary", str(scratch / "exam.json")]
+    step("benchmarking", words, params)
+
+
+def track(curve: Mapping[str, Sequence[float]], batch_tokens: int, tracker: Tracker) -> None:
+    """Tell MLflow the validations of a curve."""
+    for tokens, loss in zip(curve["tokens"], curve["loss"], strict=True):
+        tracker.metrics({"validation_loss": loss}, step=int(tokens) // batch_tokens)
 
 
 def read_curve(path: Path) -> dict[str, list[float]]:

@@ -7,13 +7,13 @@ from typing import Any
 
 from components.documents import Document, Drop
 from components.files import atomic_file
+from components.pages import render
 from components.params import SynthesisParams
 from components.synthesis.curriculum import Curriculum
 from components.synthesis.drafts import Draft
 from components.synthesis.generators import Task
-from components.templates import own_templates
 
-TEMPLATE = "page.html.j2"
+TEMPLATE = Path(__file__).with_name("page.html.j2")
 SAMPLES = 2  # chapters shown a subject
 EXAMPLES = 3  # ledger rows shown a rule
 MAX_SAMPLE = 2_500  # characters
@@ -120,15 +120,14 @@ def write_page(
     params: SynthesisParams,
 ) -> None:
     """Write the page, whole or not at all."""
-    environment = own_templates(Path(__file__).parent, autoescape=True)
-    environment.filters |= {"number": _number, "percent": lambda value: f"{value:.1%}"}
-    environment.filters["sum_counts"] = lambda counts: counts.total()
     examples: dict[str, list[Drop]] = {}
     for drop in drops:
         examples.setdefault(drop.rule, [])
         if len(examples[drop.rule]) < EXAMPLES:
             examples[drop.rule].append(drop)
-    html = environment.get_template(TEMPLATE).render(
+    html = render(
+        TEMPLATE,
+        {"number": _number, "percent": lambda value: f"{value:.1%}", "sum_counts": lambda counts: counts.total()},
         summary=summary,
         contents=contents,
         samples=contents.samples(),

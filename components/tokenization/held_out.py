@@ -20,6 +20,7 @@ from components.documents import GENERATED, KINDS
 from components.errors import StepError
 from components.params import TokenizationParams
 from components.tokenization.corpus import Corpus
+from components.tokens import split_mix
 
 OWN = tuple(kind for kind in KINDS if kind not in GENERATED)  # what the user has brought
 LARGEST_SHARE = 10  # of a kind, one part in so many is held out by the floor at most
@@ -91,13 +92,5 @@ def uniform(keys: np.ndarray, purpose: str) -> np.ndarray:
         keys: uint64 (rows, 2), hashes already; so the finaliser of SplitMix64 (Steele, Lea and Flood, 2014) is enough.
     """
     salt = np.frombuffer(hashlib.blake2b(purpose.encode(), digest_size=16).digest(), dtype="<u8")
-    mixed = _mix(_mix(keys[:, 0] ^ salt[0]) ^ keys[:, 1] ^ salt[1])
+    mixed = split_mix(split_mix(keys[:, 0] ^ salt[0]) ^ keys[:, 1] ^ salt[1])
     return (mixed >> np.uint64(11)) * 2.0**-53
-
-
-def _mix(x: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):
-        x = x + np.uint64(0x9E3779B97F4A7C15)
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return x ^ (x >> np.uint64(31))

@@ -1,4 +1,4 @@
-"""What happens beside the steps of a run: validations for the curve, states to resume from."""
+"""Lightning callbacks: `Curve` measures the held-out loss at even steps, `KeepState` keeps and restores the state of a run."""
 
 import csv
 import math

@@ -14,11 +14,9 @@ from torch import Tensor, nn
 
 from components.errors import StepError
 from components.params import TrainingParams
-from components.phi.checkpoint import our_names
 from components.phi.model import Phi
+from components.phi.weights import NEW_PARAMETERS, our_names
 from components.training.sharding import placed
-
-NEW_PARAMETERS = Path("state") / "new_parameters.safetensors"  # in a grown checkpoint's directory
 
 
 def carried_factor(step: int, steps: int, settings: TrainingParams) -> float:

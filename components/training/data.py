@@ -15,7 +15,7 @@ from torch import Tensor
 
 from components.errors import StepError
 from components.statistics import ratio
-from components.tokens import TokenSplit
+from components.tokens import TokenSplit, split_mix
 
 ROUNDS = 6
 
@@ -35,7 +35,7 @@ class SequenceOrder:
         """Sequence numbers, int64, at the positions `index` of the endless run: epoch = index // count."""
         index = np.asarray(index, dtype=np.int64)
         epoch, place = np.divmod(index, self.count)
-        key = _mix(epoch.astype(np.uint64) + _mix(np.full(epoch.shape, self.seed, dtype=np.uint64)))
+        key = split_mix(epoch.astype(np.uint64) + split_mix(np.full(epoch.shape, self.seed, dtype=np.uint64)))
         place = self._encrypt(place.astype(np.uint64), key)
         while (outside := place >= self.count).any():
             place[outside] = self._encrypt(place[outside], key[outside])
@@ -44,17 +44,8 @@ class SequenceOrder:
     def _encrypt(self, place: np.ndarray, key: np.ndarray) -> np.ndarray:
         left, right = place >> np.uint64(self._half_bits), place & self._mask
         for number in range(ROUNDS):
-            left, right = right, left ^ (_mix(right + _mix(key + np.uint64(number))) & self._mask)
+            left, right = right, left ^ (split_mix(right + split_mix(key + np.uint64(number))) & self._mask)
         return left << np.uint64(self._half_bits) | right
-
-
-def _mix(x: np.ndarray) -> np.ndarray:
-    """The finaliser of SplitMix64: every bit of the result depends on every bit of `x`, modulo 2^64."""
-    with np.errstate(over="ignore"):
-        x = x + np.uint64(0x9E3779B97F4A7C15)
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return x ^ (x >> np.uint64(31))
 
 
 class PhasedOrder:

@@ -10,7 +10,6 @@ by them. The folder is no output of the stage: DVC deletes those before it start
 beside its place, flushed to the disk and renamed; the two latest are kept; the folder goes when the run has ended.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -26,13 +25,15 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from components.files import atomic_directory, save_tensors, write_json
+from components.files import atomic_directory, is_at, save_tensors, sync_directory, write_json
+from components.locks import try_lock
+from components.revision import code_sha256
 
 TENSORS, STATE = "tensors.safetensors", "state.json"
 FORMAT_VERSION = 1
 KEPT = 2  # states; the one before the last serves if the last was torn by a failing disk
-CODE = ("components/phi", "components/training", "components/tokens.py", "components/params/models.py")
-UNUSED = {"card.py", "export.py", "generation.py", "pyfunc_model.py", "find.py", "finders.py"}  # by a training
+CODE = ("phi/**/*.py", "training/**/*.py", "tokens.py", "params/models.py")
+UNUSED = ("card.py", "export.py", "generation.py", "pyfunc_model.py", "find.py", "finders.py")  # by a training
 
 
 @dataclass(frozen=True)
@@ -46,14 +47,8 @@ class State:
 
 def run_key(facts: Mapping[str, Any]) -> str:
     """Name of a run's folder: a hash of `facts`, of the code that trains and of the torch that runs it."""
-    root = Path(__file__).parent.parent.parent
-    digest = hashlib.sha256(json.dumps(dict(facts), sort_keys=True).encode())
-    for part in CODE:
-        files = sorted(path for path in (root / part).rglob("*.py") if path.name not in UNUSED)
-        for path in files or [root / part]:
-            digest.update(path.name.encode() + path.read_bytes())
-    digest.update(torch.__version__.encode())
-    return digest.hexdigest()[:20]
+    named = json.dumps([dict(facts), code_sha256(CODE, UNUSED), torch.__version__], sort_keys=True)
+    return hashlib.sha256(named.encode()).hexdigest()[:20]
 
 
 class StateFolder:
@@ -104,9 +99,8 @@ def write_state(state: State, directory: Path) -> None:
         save_tensors(tensors, folder / TENSORS)
         content = {"format_version": FORMAT_VERSION, "step": state.step, "crc32": _crc32(folder / TENSORS)}
         write_json(folder / STATE, content | {"values": state.values})
-        for path in (folder / TENSORS, folder / STATE, folder):
-            _flush(path)
-    _flush(directory.parent)
+        sync_directory(folder)
+    sync_directory(directory.parent)  # the folder's name is there
 
 
 def read_state(directory: Path) -> State:
@@ -146,22 +140,10 @@ def _lock_first_free(base: Path, key: str) -> tuple[Path, int]:
         directory = base / (key if number == 1 else f"{key}-{number}")
         directory.mkdir(parents=True, exist_ok=True)
         lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(lock)
-            continue
-        if _is_file_of(directory / "lock", lock):  # else its last owner has just cleared the folder
+        if try_lock(lock) and is_at(lock, directory / "lock"):  # else its last owner has just cleared the folder
             return directory, lock
         os.close(lock)
     raise RuntimeError(f"{base} has 1,000 locked folders of the run {key}")
-
-
-def _is_file_of(path: Path, handle: int) -> bool:
-    try:
-        return path.stat().st_ino == os.fstat(handle).st_ino
-    except FileNotFoundError:
-        return False
 
 
 def _crc32(path: Path) -> int:
@@ -170,14 +152,6 @@ def _crc32(path: Path) -> int:
         while block := file.read(1 << 20):
             value = zlib.crc32(block, value)
     return value
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 class Due:

@@ -9,16 +9,16 @@ from safetensors.torch import load_file
 
 from components.errors import StepError
 from components.files import sha256_file
-from components.params import ModelParams, TrainingParams
+from components.params import ModelParams, Params, TrainingParams
 from components.phi import checkpoint, machine
 from components.phi.memory import check_room
 from components.phi.model import Phi, PhiConfig
+from components.phi.weights import OPTIMIZER
 from components.tokens import Tokens
 from components.training.carried import read_carried
+from components.training.data import BatchLoader
 from components.training.distillation import read_teacher
 from components.training.optimizers import PhiOptimizer
-
-OPTIMIZER = Path("state") / "optimizer.safetensors"  # in a checkpoint's directory, where it is kept
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,35 @@ class Start:
     optimizer: dict[str, torch.Tensor] | None = None
     teacher: Phi | None = None
     taught_by: Path | None = None
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training run.
+
+    Attributes:
+        name: of the model's section, `small` or `large`.
+        params: all parameters.
+        tokens: what is trained on.
+        steps: of the optimizer.
+        loader: the batches.
+        start: what the run starts from.
+    """
+
+    name: str
+    params: Params
+    tokens: Tokens
+    steps: int
+    loader: BatchLoader
+    start: Start
+
+    @property
+    def section(self) -> ModelParams:
+        return getattr(self.params, self.name)
+
+    @property
+    def settings(self) -> TrainingParams:
+        return self.params.training
 
 
 def open_start(

@@ -20,11 +20,11 @@ from components.files import atomic_directory, save_tensors, sha256_file
 from components.params import ModelParams, Params, TrainingParams
 from components.phi import checkpoint, machine
 from components.phi.model import Phi
+from components.phi.weights import NEW_PARAMETERS, OPTIMIZER
 from components.tokens import Tokens
 from components.tracking import Tracker, state_folder, weights_sha256
 from components.training.callbacks import Curve, KeepState, named
 from components.training.capacity import check_fits
-from components.training.carried import NEW_PARAMETERS
 from components.training.cost import Cost
 from components.training.data import BatchLoader, HeldOut
 from components.training.distillation import forward_flops, taught_steps
@@ -32,7 +32,7 @@ from components.training.module import PhiTraining
 from components.training.processes import rank
 from components.training.records import lineage_of, summarize
 from components.training.resume import Due, State, StateFolder, read_state, run_key
-from components.training.start import OPTIMIZER, Start, open_start
+from components.training.start import Start, Training, open_start
 from components.training.trainer import interrupt_as_termination, one_tracker, quiet_trainer
 from components.training.watch import Watch, matmul_ceiling
 
@@ -82,13 +82,13 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     )
     curve = Curve(held_out, tracker, cost_of(start, settings, steps))
     base = outputs.get("state") or state_folder() / "training"
-    with resumable(base, run_key(facts_of(section, params, tokens, start))) as (folder, found):
-        model, optimizer = fit(start, section, settings, tokens, steps, loader, curve, tracker, folder, found)
+    training = Training(inputs["model"], params, tokens, steps, loader, start)
+    with resumable(base, run_key(facts_of(training))) as (folder, found):
+        model, optimizer = fit(training, curve, tracker, folder, found)
         if rank():
             sys.exit(0)  # the first device's process does the rest
-        lineage = lineage_of(inputs["model"], section, params, tokens, steps, loader, curve.cost, start)
-        save(model, optimizer, outputs, tokens, lineage, curve)
-    summary = summarize(model, settings, steps, loader, curve)
+        save(model, optimizer, outputs, tokens, lineage_of(training, curve.cost), curve)
+    summary = summarize(training, curve)
     summary["checkpoint_sha256"] = weights_sha256(outputs["output"])
     tracker.model(outputs["output"], "model", summary)
     return summary
@@ -195,14 +195,14 @@ def cost_of(start: Start, settings: TrainingParams, steps: int) -> Cost:
     return Cost(settings.batch_tokens, flops, forward_flops(start.teacher), taught_steps(steps, settings))
 
 
-def facts_of(section: ModelParams, params: Params, tokens: Tokens, start: Start) -> dict[str, Any]:
+def facts_of(training: Training) -> dict[str, Any]:
     """All that the result depends on: runs that agree in it can take up each other's states."""
-    free = {"checkpoint_minutes", "checkpoint_steps"}
+    free, start = {"checkpoint_minutes", "checkpoint_steps"}, training.start
     return {
-        "section": section.model_dump(mode="json"),
-        "training": params.training.model_dump(mode="json", exclude=free),
-        "seed": params.seed,
-        "tokens": tokens.manifest.fingerprint,
+        "section": training.section.model_dump(mode="json"),
+        "training": training.settings.model_dump(mode="json", exclude=free),
+        "seed": training.params.seed,
+        "tokens": training.tokens.manifest.fingerprint,
         "initial": None if start.initial is None else weights_sha256(start.initial),
         "beside_initial": {
             str(name): sha256_file(start.initial / name)
@@ -242,20 +242,15 @@ def resumable(base: Path, key: str) -> Iterator[tuple[StateFolder | None, State 
 
 
 def fit(
-    start: Start,
-    section: ModelParams,
-    settings: TrainingParams,
-    tokens: Tokens,
-    steps: int,
-    loader: BatchLoader,
+    training: Training,
     curve: Curve,
     tracker: Tracker,
     folder: StateFolder | None = None,
     found: State | None = None,
 ) -> tuple[Phi, dict[str, torch.Tensor]]:
     """Train a model from its start, or from the state `found`; returns it trained, with what is kept of the optimizer."""
-    model = start.model
-    split = tokens.split("train")
+    start, settings, loader = training.start, training.settings, training.loader
+    model, split = start.model, training.tokens.split("train")
     first = 0 if found is None else found.step
     if found is not None:
         model.load_state_dict(named(found, "model"))
@@ -263,8 +258,8 @@ def fit(
     module = PhiTraining(
         model,
         settings,
-        section.learning_rate,
-        steps,
+        training.section.learning_rate,
+        training.steps,
         describe=lambda position: split.locate(position)["source"],
         first_step=first,
         carried=start.carried,
@@ -286,9 +281,12 @@ def fit(
         except SIGTERMException:  # raised between two batches, or before a validation is entered in the curve
             states.keep(module)
             if not rank() and folder is not None:
-                print(f"stopped after step {module.step} of {steps}; the same command goes on from there", flush=True)
+                print(
+                    f"stopped after step {module.step} of {training.steps}; the same command goes on from there",
+                    flush=True,
+                )
             # Lightning's own exception would exit with 0; and of a process that ends otherwise it kills the others.
             sys.exit(0 if rank() else 128 + stopped_by[0])
-    if module.step != steps:
-        raise RuntimeError(f"training ended after {module.step} of {steps} steps")
+    if module.step != training.steps:
+        raise RuntimeError(f"training ended after {module.step} of {training.steps} steps")
     return module.trained()

@@ -6,10 +6,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from components.errors import StepError
+from components.phi.weights import TensorSpec, rounded, stack, write_weights
 from components.transfer.maps import Plan, TensorMap, grown, grown_chunks
 from components.transfer.operators import Growth
-from components.transfer.weights import TensorSpec, write_weights
 
 
 class GrownWeights(Mapping[str, Tensor]):
@@ -39,8 +38,7 @@ def stacked(how: TensorMap, source: Mapping[str, Tensor]) -> Tensor:
     """The source tensors of a map, stacked along their rows; for one that reads none something to index."""
     if not how.sources:
         return torch.zeros(1) if how.columns is None else torch.zeros(1, 1)
-    tensors = [source[name] for name in how.sources]
-    return tensors[0] if len(tensors) == 1 else torch.cat(tensors)
+    return stack([source[name] for name in how.sources])
 
 
 def write_grown(weights: GrownWeights, directory: Path, dtype: torch.dtype, shard: int) -> None:
@@ -59,11 +57,4 @@ def specs_of(plan: Plan, dtype: torch.dtype) -> dict[str, TensorSpec]:
 
 
 def _rounded(name: str, chunks: Iterable[Tensor], dtype: torch.dtype) -> Iterator[Tensor]:
-    for chunk in chunks:
-        narrow = chunk.to(dtype)
-        if not torch.stack(narrow.aminmax()).isfinite().all():
-            raise StepError(
-                f"{name} has grown to {float(chunk.abs().max()):.3g}, more than {str(dtype).removeprefix('torch.')} holds; "
-                "set transfer.dtype to float32"
-            )
-        yield narrow
+    return (rounded(name, chunk, dtype, "set transfer.dtype to float32") for chunk in chunks)

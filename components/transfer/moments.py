@@ -21,13 +21,11 @@ import torch
 from torch import Tensor
 
 from components.errors import StepError
-from components.phi.checkpoint import BLOCK_KEYS
 from components.phi.model import PhiConfig
+from components.phi.weights import OPTIMIZER, TensorFiles, TensorSpec, parameter_names, stack, write_file
 from components.transfer.maps import ZERO, Axis, Draws, Plan, TensorMap, grown
 from components.transfer.new_parameters import is_new
-from components.transfer.weights import TensorFiles, TensorSpec, write_file
 
-OPTIMIZER = "state/optimizer.safetensors"  # in a checkpoint's directory
 SQUARES = {"exp_avg_sq"}  # averages of squared gradients; all else but the step is an average of gradients
 STEP = "step"
 NOTHING = Draws(0, 0.0, 0.0)
@@ -53,7 +51,7 @@ class Entry:
                     "remove it"
                 )
         squared = self.kind in SQUARES
-        return torch.cat([grow_moment(how, moment, squared) for how, moment in zip(self.maps, moments, strict=True)])
+        return stack([grow_moment(how, moment, squared) for how, moment in zip(self.maps, moments, strict=True)])
 
     def spec(self, stored: "Stored") -> TensorSpec:
         like = stored.find(self.maps[0].sources[0], self.kind)
@@ -63,22 +61,9 @@ class Entry:
         return TensorSpec((rows, *self.maps[0].shape[1:]), like.dtype)
 
 
-def grow_state(state: Mapping[str, Tensor], plan: Plan, source: PhiConfig, target: PhiConfig) -> dict[str, Tensor]:
-    """The target's optimizer state, by NAME.KEY, from the source's.
-
-    Args:
-        plan: of the growth of the weights.
-
-    Raises:
-        StepError: a parameter of the source has no state, or one of another shape.
-    """
-    stored = Stored(state, source)
-    return {entry.key: entry.grown(stored) for entry in entries(stored, plan, target)}
-
-
 def entries(stored: "Stored", plan: Plan, target: PhiConfig) -> Iterator[Entry]:
     """What the target's state consists of: parameters in parts where the source's are."""
-    for ours, names in parameters(target).items():
+    for ours, names in parameter_names(target).items():
         own = stored.places[plan[names[0]].sources[0]][0]
         parts = {f"{ours}/{i}": [name] for i, name in enumerate(names)} if "/" in own else {ours: names}
         for part, theirs in parts.items():
@@ -101,7 +86,7 @@ class Stored:
             name, _, kind = key.rpartition(".")
             self.kinds.setdefault(name, []).append(kind)
         self.places: dict[str, tuple[str, int, int]] = {}
-        for ours, names in parameters(config).items():
+        for ours, names in parameter_names(config).items():
             for number, name in enumerate(names):
                 part = f"{ours}/{number}"
                 place = (part, 0, 1) if part in self.kinds else (ours, number, len(names))
@@ -148,19 +133,6 @@ def _inverse(axis: Axis, power: int) -> Axis:
     squares = torch.zeros(axis.size, dtype=torch.float64).index_add_(0, where, axis.scale.square() * own)
     scale = torch.where(own, axis.scale / squares[where].clamp(min=torch.finfo(torch.float64).tiny), 0.0)
     return Axis(torch.where(own, axis.source, ZERO), scale**power, axis.size)
-
-
-def parameters(config: PhiConfig) -> dict[str, list[str]]:
-    """Our parameter names with Hugging Face's names of the tensors that they are stacked from."""
-    found = {"embed.weight": ["model.embed_tokens.weight"]}
-    for part in ("weight", "bias"):
-        for layer in range(config.num_hidden_layers):
-            prefix = f"model.layers.{layer}"
-            found[f"blocks.{layer}.qkv.{part}"] = [f"{prefix}.self_attn.{x}_proj.{part}" for x in "qkv"]
-            found |= {f"blocks.{layer}.{ours}.{part}": [f"{prefix}.{hf}.{part}"] for ours, hf in BLOCK_KEYS.items()}
-        found[f"final_norm.{part}"] = [f"model.final_layernorm.{part}"]
-        found[f"head.{part}"] = [f"lm_head.{part}"]
-    return found
 
 
 def write_grown_state(path: Path, directory: Path, plan: Plan, source: PhiConfig, target: PhiConfig) -> None:

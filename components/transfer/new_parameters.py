@@ -9,8 +9,6 @@ Entry (i, j) of a matrix is new if `rows[i] or columns[j]`, an entry of a vector
 own entry became, scaled or not; of several copies the first one. All rows of a tensor of an inserted block are new. That
 is all a trainer needs to freeze what is old or to warm the learning rate of what is new up by itself, and it takes
 kilobytes where a mask of every entry would take a byte a parameter. The metadata are {"format": FORMAT}.
-
-It lies in a folder of its own, since some loaders take every safetensors file beside config.json for weights.
 """
 
 from pathlib import Path
@@ -19,9 +17,9 @@ import torch
 from torch import Tensor
 
 from components.files import save_tensors
+from components.phi.weights import NEW_PARAMETERS
 from components.transfer.maps import Plan, TensorMap
 
-NEW_PARAMETERS = "state/new_parameters.safetensors"  # in a checkpoint's directory
 FORMAT = "phiforge-new-parameters-1"
 
 

@@ -1,6 +1,5 @@
 """From the axes of a Phi to the map of every tensor: which axis each tensor's rows and columns are."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -121,8 +120,3 @@ def vocabulary(source: PhiConfig, target: PhiConfig) -> dict[str, Axis]:
     prior = axis(torch.cat([old, torch.full((new,), CONSTANT)]), source.vocab_size)
     prior.scale[source.vocab_size :] = NEW_TOKEN_LOGIT
     return {"embedded": embedded, "predicted": predicted, "prior": prior}
-
-
-def names_read(plan: Mapping[str, TensorMap]) -> set[str]:
-    """Names of the source tensors that a plan reads."""
-    return {name for how in plan.values() for name in how.sources}

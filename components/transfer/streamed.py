@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from components.phi.checkpoint import BLOCK_KEYS
 from components.phi.model import Phi, PhiConfig
+from components.phi.weights import PARTS, block_names, stack
 
 LOGITS = 2**24  # logits that are held at once: 128 MB in float64
 ROWS = 2048  # of embedding and head that are held at once
@@ -39,7 +39,7 @@ class StreamedPhi:
         block = model.blocks[0]
         model.blocks = nn.ModuleList([block] * config.num_hidden_layers)
         self._layers: Iterator[int] = iter(())  # numbers of the blocks that are still to run
-        self._hook(block, lambda: self._block(f"model.layers.{next(self._layers)}"))
+        self._hook(block, lambda: self._block(next(self._layers)))
         self._hook(model.final_norm, lambda: self._pair("model.final_layernorm"))
 
     def _hook(self, module: nn.Module, weights: Callable[[], dict[str, Tensor]]) -> None:
@@ -60,14 +60,14 @@ class StreamedPhi:
         return self._weights[name].to(self.dtype)
 
     def _pair(self, name: str) -> dict[str, Tensor]:
-        return {part: self._read(f"{name}.{part}") for part in ("weight", "bias")}
+        return {part: self._read(f"{name}.{part}") for part in PARTS}
 
-    def _block(self, prefix: str) -> dict[str, Tensor]:
-        state = {}
-        for part in ("weight", "bias"):
-            state[f"qkv.{part}"] = torch.cat([self._read(f"{prefix}.self_attn.{x}_proj.{part}") for x in "qkv"])
-            state |= {f"{ours}.{part}": self._read(f"{prefix}.{theirs}.{part}") for ours, theirs in BLOCK_KEYS.items()}
-        return state
+    def _block(self, layer: int) -> dict[str, Tensor]:
+        return {
+            ours: stack([self._read(name) for name in theirs])
+            for part in PARTS
+            for ours, theirs in block_names(layer, part).items()
+        }
 
     def rows(self, name: str) -> Iterator[tuple[slice, Tensor]]:
         """A matrix's rows, some at a time: which, and their values."""

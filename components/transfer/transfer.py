@@ -16,17 +16,17 @@ from components.params import Params, TransferParams
 from components.phi import checkpoint
 from components.phi.memory import check_room
 from components.phi.model import PhiConfig
+from components.phi.weights import OPTIMIZER, SHARD_BYTES, CheckpointWeights
 from components.tokenizer_files import copy_tokenizer
 from components.tokens import Tokens
 from components.tracking import Tracker, weights_sha256
 from components.transfer.grown import GrownWeights, write_grown
-from components.transfer.moments import OPTIMIZER, write_grown_state
+from components.transfer.moments import write_grown_state
 from components.transfer.new_parameters import count_new, write_new_parameters
 from components.transfer.operators import Growth, growth
 from components.transfer.options import Options
 from components.transfer.proof import compare, proof_rows
 from components.transfer.streamed import StreamedPhi
-from components.transfer.weights import SHARD_BYTES, CheckpointWeights
 
 SECTIONS = ("small", "large")
 SMALL = 200_000_000  # parameters of the target; beyond, float64 sees few tokens
@@ -53,7 +53,9 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
         check_room(config, str(origin), weights=False)
     planned = growth(source, target, operator, depth_map, Options.of(settings, seed))
     pair = Pair(source, CheckpointWeights(inputs["source"], source), target, planned)
-    check_place(inputs["source"], outputs["output"], parameters_of(target) * checkpoint.DTYPES[settings.dtype].itemsize)
+    check_place(
+        inputs["source"], outputs["output"], target.parameter_count() * checkpoint.DTYPES[settings.dtype].itemsize
+    )
     rows = proof_rows(tokens, settings.proof_tokens, source.max_position_embeddings, source.vocab_size, seed)
     with atomic_directory(outputs["output"]) as folder:
         write_checkpoint(pair, folder, settings, Path(inputs["source"]), tokenizer_of(inputs["source"], tokens))
@@ -136,10 +138,9 @@ def read_target(target: str, params: Params, source: PhiConfig) -> PhiConfig:
 
 def write_checkpoint(pair: Pair, folder: Path, settings: TransferParams, source: Path, tokenizer: Path | None) -> None:
     """Everything of a checkpoint but its records: configuration, weights, mask of new entries, optimizer, tokenizer."""
-    write_json(folder / "config.json", pair.target.to_hf(settings.dtype))
-    eos = pair.target.eos_token_id
-    write_json(folder / "generation_config.json", {"bos_token_id": eos, "eos_token_id": eos, "pad_token_id": eos})
-    write_grown(pair.grown, folder, checkpoint.DTYPES[settings.dtype], SHARD_BYTES)
+    dtype = checkpoint.DTYPES[settings.dtype]
+    checkpoint.write_config(pair.target, folder, dtype)
+    write_grown(pair.grown, folder, dtype, SHARD_BYTES)
     write_new_parameters(pair.growth.plan, folder)
     if settings.grow_optimizer and pair.growth.layers:
         write_grown_state(source / OPTIMIZER, folder, pair.growth.plan, pair.source, pair.target)
@@ -158,7 +159,7 @@ def prove(pair: Pair, folder: Path, rows: Tensor) -> dict[str, dict[str, Any]]:
     Of a large model float64 sees EXACT_TOKENS tokens only.
     """
     stored = CheckpointWeights(folder, pair.target)
-    few = rows if parameters_of(pair.target) <= SMALL else rows[:1, : EXACT_TOKENS + 1]
+    few = rows if pair.target.parameter_count() <= SMALL else rows[:1, : EXACT_TOKENS + 1]
 
     def source(dtype: torch.dtype) -> StreamedPhi:
         return StreamedPhi(pair.source, pair.weights, dtype)
@@ -221,8 +222,8 @@ def describe(pair: Pair, seed: int, settings: TransferParams) -> dict[str, Any]:
         "options": {key: getattr(settings, key) for key in ("residual", "new_units", "free_std", "noise")},
         "source_config": pair.source.to_hf(),
         "target_config": pair.target.to_hf(),
-        "source_parameters": parameters_of(pair.source),
-        "parameters": parameters_of(pair.target),
+        "source_parameters": pair.source.parameter_count(),
+        "parameters": pair.target.parameter_count(),
         "new_parameters": count_new(planned.plan),
         "depth_map": [
             {"source": layer.source, "gain": layer.gain, "identity": layer.gain == 0, "new": layer.new}
@@ -241,10 +242,6 @@ def lineage_of(record: Mapping[str, Any], tokens: Tokens | None, of_source: Mapp
         "training_tokens": 0,
         "initial": {"weights_sha256": record["source_sha256"], "lineage": dict(of_source)},
     }
-
-
-def parameters_of(config: PhiConfig) -> int:
-    return sum(torch.Size(shape).numel() for shape in checkpoint.state_shapes(config).values())
 
 
 def tokenizer_of(source: Path, tokens: Tokens | None) -> Path | None:

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from components.templates import own_templates
+from components.pages import render
 from components.validation.outcome import format_percent
 
-TEMPLATE = "page.html.j2"
+TEMPLATE = Path(__file__).with_name("page.html.j2")
 TITLES = {
     "rows": ("Each document", "documents"),
     "splits": ("Train and validation", "splits"),
@@ -19,15 +19,15 @@ WORST_FIRST = {"error": 0, "failed": 1, "passed": 2}
 
 def html_page(results: dict[str, Any]) -> str:
     """The page of one gate's results."""
-    environment = own_templates(Path(__file__).parent, autoescape=True, keep_trailing_newline=True)
-    environment.filters |= {"number": number, "percent": format_percent, "shown": shown, "words": words}
     found = results["expectations"]
     sections = [
         {"title": title, "unit": unit, "rows": sorted(rows, key=lambda row: WORST_FIRST[row["state"]])}
         for table, (title, unit) in TITLES.items()
         if (rows := [row for row in found if row["table"] == table])
     ]
-    return environment.get_template(TEMPLATE).render(
+    return render(
+        TEMPLATE,
+        {"number": number, "percent": format_percent, "shown": shown, "words": words},
         results=results,
         bad=[row for row in found if row["state"] != "passed"],
         sections=sections,

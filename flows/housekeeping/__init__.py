@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from components.locks import exclusive
 from components.params import PARAMS_FILE, HousekeepingParams, Limit, load_params
 from flows.cache import forget_remote_contents
 from flows.disk import Meter
 from flows.housekeeping import files, objects
 from flows.housekeeping.plan import Entry, removable
-from flows.locks import exclusive
 from flows.settings import lock_file
 
 Say = Callable[[str], None]

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from components.locks import if_free, is_free
 from flows import workspace
 from flows.housekeeping.plan import Entry
-from flows.locks import if_free, is_free
 from flows.settings import FOLDER, last_used, lock_file, lock_of, state_folder, workspace_folders
 
 # What runs made in `workspaces`, and by folder of `.phiforge`. Whatever else lies there is a person's own.

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from components.locks import exclusive
 from components.revision import git, git_lines
 from flows import cache
 from flows.definitions import DEFINITIONS
 from flows.graph import lock_path, repository
 from flows.housekeeping.plan import Entry
-from flows.locks import exclusive
 from flows.settings import FOLDER, lock_file
 
 HASH = re.compile(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])(?:\.dir)?")

@@ -115,7 +115,7 @@ REFUSED: dict[str, Any] = {
     "source that is no mapping": {"ingestion": {"sources": [f"https://me:{SECRET}@host/a"]}},
     "variable of a source": {"ingestion": {"sources": [{"path": "https://host/a", "url_env": SECRET}]}},
     "source without a path": {"ingestion": {"sources": [{"url_env": SECRET}]}},
-    "endpoint of the teacher": {"synthesis": {"teacher": {"endpoint": f"https://me:{SECRET}@host/v1"}}},
+    "endpoint of the teacher": {"synthesis": {"teacher": {"base_url": f"https://me:{SECRET}@host/v1"}}},
     "header of the teacher": {"synthesis": {"teacher": {"request": {"extra_headers": {"Authorization": SECRET}}}}},
     "key of the teacher": {"synthesis": {"teacher": {"request": {"api_key": SECRET}}}},
     "key in place of its variable": {"synthesis": {"teacher": {"api_key_env": f"sk-{SECRET}"}}},
@@ -160,7 +160,7 @@ def test_no_endpoint_is_sent_the_secret_of_another_system(values: Any, name: str
 def test_the_refusal_names_the_way_that_there_is() -> None:
     with pytest.raises(StepError, match=r"sources\.0\.path: .* name an environment variable that holds it in url_env"):
         check_params(REFUSED["password of a source"])
-    with pytest.raises(StepError, match=r"endpoint: .* name an environment variable that holds it in api_key_env"):
+    with pytest.raises(StepError, match=r"base_url: .* name an environment variable that holds it in api_key_env"):
         check_params(REFUSED["endpoint of the teacher"])
 
 

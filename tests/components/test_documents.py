@@ -22,11 +22,11 @@ from components.documents import (
     count_documents,
     document_id,
     read_batches,
-    read_documents,
     shards,
     write_ledger,
 )
 from components.errors import StepError
+from tests.documents import read_documents
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 documents = st.builds(

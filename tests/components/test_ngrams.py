@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.ngrams import LONGEST, RunSet, all_runs, run_text, word_hashes
+from components.ngrams import LONGEST, RunSet, all_runs, shared_runs, word_hashes, words_in
 
 TEXTS = st.lists(st.text(st.sampled_from("ab1é_ \n.,Ü漢"), max_size=40), max_size=8)
 
@@ -38,8 +38,6 @@ def test_a_set_lets_through_all_that_is_in_it(held: list[int], asked: list[int])
     looked = np.array([*asked, *held], dtype=np.uint64)
     likely = set(runs.likely(looked).tolist())
     assert likely >= set(range(len(asked), len(looked)))
-    places = runs.places(np.array(held, dtype=np.uint64))
-    assert runs.runs[places].tolist() == held
 
 
 def test_the_longest_run_is_exact() -> None:
@@ -51,5 +49,21 @@ def test_the_longest_run_is_exact() -> None:
     assert runs[2] == runs[4]
 
 
-def test_a_run_as_it_is_shown() -> None:
-    assert run_text("The QUICK, brown-fox; jumps!", 1, 3) == "quick brown fox"
+@settings(max_examples=100, deadline=None)
+@given(TEXTS, TEXTS, st.integers(1, 4))
+def test_shared_runs_are_those_of_both(texts: list[str], others: list[str], length: int) -> None:
+    """Where they begin, and which of the set they are."""
+    hashes, owner = word_hashes(texts)
+    known = RunSet(np.unique(all_runs(*word_hashes(others), length)[0]))
+    runs, first = all_runs(hashes, owner, length)
+    expected = [(int(at), run) for at, run in zip(first, runs.tolist(), strict=True) if run in set(known.runs.tolist())]
+    found = [
+        (int(at), int(known.runs[place]))
+        for _, firsts, places in shared_runs(hashes, owner, {length: known})
+        for at, place in zip(firsts, places, strict=True)
+    ]
+    assert found == expected
+
+
+def test_words_are_those_that_are_hashed() -> None:
+    assert words_in("The QUICK, brown-fox; ju_mps!") == ["the", "quick", "brown", "fox", "ju", "mps"]

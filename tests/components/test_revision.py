@@ -1,11 +1,12 @@
 """The source of a run: what belongs to its tree, and that reading it needs nothing that other git commands hold."""
 
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from components.errors import StepError
-from components.revision import edits_since, git, keep, read_revision, source_tree
+from components.revision import code_sha256, edits_since, git, keep, read_revision, source_tree
 
 
 @pytest.fixture
@@ -113,3 +114,22 @@ def test_the_tree_of_a_changed_checkout_outlives_gits_housekeeping(checkout: Pat
 def test_no_repository_is_said_in_words(tmp_path: Path) -> None:
     with pytest.raises(StepError, match="not a git repository"):
         read_revision(tmp_path)
+
+
+def test_the_hash_of_code_follows_names_and_contents(tmp_path: Path) -> None:
+    def hashed(files: dict[str, str], unused: tuple[str, ...] = ()) -> str:
+        folder = Path(tempfile.mkdtemp(dir=tmp_path))
+        for name, text in files.items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_text(text)
+        return code_sha256(("step/**/*.py", "shared.py"), unused, folder)
+
+    plain = hashed({"step/a.py": "1", "shared.py": "2"})
+    assert plain == hashed({"step/a.py": "1", "shared.py": "2", "other.py": "3", "step/words.txt": "4"})
+    assert plain == hashed({"step/a.py": "1", "shared.py": "2", "step/b.py": "5"}, unused=("b.py",))
+    changed = [
+        hashed({"step/a.py": "9", "shared.py": "2"}),
+        hashed({"step/b.py": "1", "shared.py": "2"}),
+        hashed({"step/a.py": "1", "shared.py": "2", "step/b.py": "5"}),
+    ]
+    assert len({plain, *changed}) == 4

@@ -231,7 +231,9 @@ def test_dvc_shows_metrics_and_plots(by_dvc: Path) -> None:
 def test_the_study_measures_what_the_pipeline_does(by_dvc: Path, tmp_path: Path, arm: str, model: str) -> None:
     """The same training by the study's command: equal to the last digit, exam included."""
     words = ["--arm", arm, "--rate", "1", "--seed", "1", "--small", "models/small", "--tokens", "data/tokens"]
-    call(by_dvc, "components.study.run", *words, "--exam", "data/exam", "--output", str(tmp_path / "record.json"))
+    call(
+        by_dvc, "components.study.growth.run", *words, "--exam", "data/exam", "--output", str(tmp_path / "record.json")
+    )
     record = json.loads((tmp_path / "record.json").read_text())
     training = json.loads((by_dvc / "reports" / f"train_{model}.json").read_text())
     for name in ("validation_loss", "tokens", "flops", "parameters"):
@@ -244,7 +246,7 @@ def test_the_study_measures_what_the_pipeline_does(by_dvc: Path, tmp_path: Path,
 
 
 def test_the_study_refuses_what_does_not_fit(by_dvc: Path, tmp_path: Path) -> None:
-    words = ["components.study.run", "--small", "models/small", "--tokens", "data/tokens", "--exam", "data/exam"]
+    words = ["components.study.growth.run", "--small", "models/small", "--tokens", "data/tokens", "--exam", "data/exam"]
     for arguments, sentence in (
         (["--arm", "exact", "--seed", "2", "--rate", "1"], "was trained with seed 1, this training has 2"),
         (["--arm", "exact", "--seed", "1"], "give either --rate, for a trial, or --best"),

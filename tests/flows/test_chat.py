@@ -15,10 +15,10 @@ import pytest
 
 from components.errors import StepError
 from components.files import write_json
+from components.locks import exclusive
 from components.phi.text import TextModel, Wish
 from components.tracking import WEIGHTS, weights_sha256
 from flows import chat
-from flows.locks import exclusive
 from flows.models import find_model
 from flows.processes import wait_until
 from flows.settings import MAIN, lock_file

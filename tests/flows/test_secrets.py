@@ -24,12 +24,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.addresses import without_secrets
-from components.documents import read_documents
 from components.tracking import tracking_uri
 from flows import access, settings
 from flows.client import Records
 from flows.screen import next_steps
 from tests.components.conftest import Served
+from tests.documents import read_documents
 
 REPOSITORY = Path(__file__).parents[2]
 PROSE = "The river runs through the valley, and in the evening the children walk home, because it is getting dark.\n"
@@ -136,7 +136,7 @@ def test_nothing_that_a_flow_writes_holds_a_secret(
     params.write_text(params.read_text() + source)
     run(status=1)
     toy.git(project, "checkout", "--", "params.yaml")
-    run("--set", f"synthesis.teacher.endpoint=https://me:{quoted['set']}@host.example/v1", status=1)
+    run("--set", f"synthesis.teacher.base_url=https://me:{quoted['set']}@host.example/v1", status=1)
     header = {"extra_headers": {"Authorization": f"Bearer {planted['header']}"}}
     run("--set", f"synthesis.teacher.request={json.dumps(header)}", status=1)
     run("--set", f"synthesis.teacher.api_key_env=sk-{planted['token']}", status=1)
@@ -239,7 +239,7 @@ def test_nothing_that_steps_write_holds_a_secret(project: Path, signed: str, mon
     served = Served(latency=0.0, faults=0.0)
     sources = [{"path": str(project / "corpus")}, {"path": signed, "url_env": "SIGNED_URL"}]
     keep_all = {"min_value": {}, "min_f1": 0.0, "min_spearman": -1.0, "max_calibration_error": 5.0}
-    teacher = {"kind": "openai", "endpoint": served.url, "model": "m", "api_key_env": "TEACHER_KEY", "max_tokens": 600}
+    teacher = {"kind": "openai", "base_url": served.url, "model": "m", "api_key_env": "TEACHER_KEY", "max_tokens": 600}
     sizes = {"chapters": 20, "exercises": 200, "exam_examples": 10, "transfer_examples": 0, "max_gzip_ratio": 30.0}
     params = {
         "engine": {"kind": "serial"},

@@ -12,8 +12,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from components.locks import WaitStopped
 from flows import settings
-from flows.locks import WaitStopped
 from flows.processes import wait_until
 from flows.turns import turn
 

@@ -5,10 +5,10 @@ import sys
 
 import pytest
 
+from components.locks import exclusive
 from flows import events, records
 from flows.definitions import PIPELINE
 from flows.graph import locked_outputs
-from flows.locks import exclusive
 from flows.settings import MAIN, lock_file
 from flows.unchanged import all_cached
 

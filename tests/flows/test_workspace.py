@@ -13,6 +13,7 @@ from components.params import load_params, read_yaml
 from components.revision import git
 from flows import settings
 from flows import workspace as workspaces
+from flows.events import Caution
 
 
 def enter(root, overrides, profile=None):
@@ -93,6 +94,7 @@ def test_uncommitted_changes_travel_and_untracked_files_are_named(project, toy):
     assert (place.root / "step.py").read_text().endswith("# changed\n")
     assert not (place.root / "helper.py").exists()
     assert "helper.py" in said[0]
+    assert isinstance(said[0], Caution)
     text = (place.root / "params.yaml").read_text()
     assert "seed: 4 # Seed of everything" in text
     assert "min_chars: 6" in text

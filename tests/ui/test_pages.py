@@ -156,7 +156,7 @@ def open_page(monkeypatch: pytest.MonkeyPatch, root) -> Iterator[Open]:
         for name, value in query.items():
             at.query_params[name] = value
         if page != "launch":
-            at.switch_page(f"pages_/{page}.py")
+            at.switch_page(f"views/{page}.py")
         return settle(at.run())
 
     st.cache_data.clear()

@@ -1,11 +1,5 @@
-"""MinHash sketches of texts, and the files that hold them.
+"""The files that hold sketches (components.shingles), and what two of them must have in common."""
 
-A sketch keeps, of the hashes of a text's shingles, the least value of each of some random permutations; the share of
-equal values of two sketches estimates the Jaccard similarity of their texts (Broder 1997). Computed by rensa, which
-draws the permutations as Fast Similarity Sketching does (Dahlgaard et al. 2017, arXiv 1704.04370).
-"""
-
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,24 +8,9 @@ import numpy as np
 from components.errors import StepError
 from components.files import atomic_file, open_file, save_array
 from components.params import DuplicatesParams
-from components.shingles import shingles
+from components.shingles import SEED
 
-SEED = 42
-_TEXTS = 2_048  # sketched at once
 _ROWS = 8_192  # read at once: 4 MB
-
-
-def sketch(texts: Sequence[str], params: DuplicatesParams) -> np.ndarray:
-    """uint32 (len(texts), permutations): equal texts, up to case and punctuation, have equal sketches."""
-    os.environ.setdefault("RAYON_NUM_THREADS", "1")  # the workers of a step are processes already
-    from rensa import RMinHash
-
-    sketches = np.empty((len(texts), params.permutations), dtype=np.uint32)
-    for start in range(0, len(texts), _TEXTS):
-        runs, starts = shingles(texts[start : start + _TEXTS])
-        matrix = RMinHash.digest_matrix_from_flat_token_hashes(runs, starts, params.permutations, SEED)
-        sketches[start : start + _TEXTS] = matrix.to_rows()
-    return sketches
 
 
 def algorithm(params: DuplicatesParams) -> str:

@@ -103,9 +103,8 @@ def _by_endpoint(
     ]
     second = [request(texts[place], ids[place], kinds[place], params, again=True) for place in twice]
     plan = hashlib.sha256("".join(of.key for of in first).encode()).hexdigest()[:20]
-    prices = None if params.price_input is None else (params.price_input, params.price_output)
     kept = work_folder / f"{plan}-{params.attempts}.given-up.json"
-    with alone(work_folder / f"{plan}.lock"), Store(work_folder / STORE, prices) as store:
+    with alone(work_folder / f"{plan}.lock"), Store(work_folder / STORE, params.prices) as store:
         given_up = _fetch(first, second, store, plan, params, kept)
         answers = [store.get(of.key) for of in first]
         again = [store.get(of.key) for of in second]
@@ -175,11 +174,9 @@ def _ask(requests: list[Request], store: Any, plan: str, params: AnnotatorEndpoi
     from components.endpoint.dispatch import Dispatcher, Policy
     from components.endpoint.openai import OpenAIEndpoint, Server
 
-    named_by = (f"{SECTION}.base_url", f"{SECTION}.model")
-    server = Server(params.base_url, params.model, params.api_key_env, named_by)
     budget = Budget.of(store, plan, params.budget_tokens, params.budget_money, SECTION)
-    policy = Policy(params.concurrency, params.attempts, params.patience_s, params.timeout_s, SECTION)
-    tally = Dispatcher(OpenAIEndpoint(server), store, plan, budget, policy, unusable).run(requests)
+    endpoint, policy = OpenAIEndpoint(Server.of(params, SECTION)), Policy.of(params, SECTION)
+    tally = Dispatcher(endpoint, store, plan, budget, policy, unusable).run(requests)
     return {given_up.job: f"{given_up.kind} ({given_up.detail})" for given_up in tally.given_up}
 
 

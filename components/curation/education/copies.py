@@ -12,8 +12,9 @@ import numpy as np
 
 from components.curation.duplicates.candidates import Candidates, split
 from components.curation.duplicates.similarity import estimate
-from components.curation.duplicates.sketches import SketchFiles, save_sketches, sketch
+from components.curation.duplicates.sketches import SketchFiles, save_sketches
 from components.params import DuplicatesParams
+from components.shingles import sketch
 
 ALIKE = 0.5  # Jaccard similarity of runs of five words, estimated by the share of equal values
 
@@ -28,7 +29,7 @@ def near_copies(texts: Sequence[str]) -> np.ndarray:
         return np.zeros(0, dtype=np.int64)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "sketches.npy"
-        save_sketches(path, sketch(texts, DuplicatesParams()))
+        save_sketches(path, sketch(texts, DuplicatesParams().permutations))
         sketches = SketchFiles([path])
         candidates = Candidates(sketches, np.arange(count, dtype=np.int32), ALIKE)
         # One of those before it and the first are enough, since groups grow from text to text.

@@ -6,15 +6,12 @@ A word is a run of letters, digits and underscores, or a run of anything else th
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
 
 import numpy as np
 
-from components.ngrams import PIECE, segment_hashes
+from components.ngrams import BLANK, DIGIT, LETTER, PIECE, UNDERSCORE, character_classes, segment_hashes
 
-_OTHER, _UNDERSCORE, _DIGIT, _LETTER = 1, 2, 3, 4  # classes of characters; 0: blank
-_POINTS = 0x33480  # behind it there are neither letters nor digits nor blanks
 _RUN, _TEXT = np.uint64(0xD1342543DE82EF95), np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -54,8 +51,8 @@ def words_of(texts: Sequence[str]) -> Words:
         np.repeat(np.arange(len(texts)), np.diff(starts)),
         _hashes(points, begins, stops),
         np.concatenate([[0], np.cumsum(stops - begins)]),
-        _holds(classes >= _DIGIT, begins, stops),
-        _holds(classes == _LETTER, begins, stops),
+        _holds(classes >= DIGIT, begins, stops),
+        _holds(classes == LETTER, begins, stops),
     )
 
 
@@ -67,31 +64,15 @@ def word_counts(texts: Sequence[str]) -> np.ndarray:
 def _segments(texts: Sequence[str]) -> tuple[np.ndarray, ...]:
     """Code points of all texts and their classes, where each word begins and stops in them, and the first word of each text."""
     points = np.frombuffer("\n".join(texts).encode("utf-32-le", "surrogatepass"), dtype="<u4")
-    classes = _classes()[np.minimum(points, _POINTS)]
+    classes = character_classes(points)
     kinds = np.zeros(len(classes) + 2, dtype=np.uint8)
-    kinds[1:-1] = np.minimum(classes, _UNDERSCORE)  # underscores, digits and letters go together
+    kinds[1:-1] = np.minimum(classes, UNDERSCORE)  # underscores, digits and letters go together
     edges = np.flatnonzero(kinds[1:] != kinds[:-1])
-    begins = edges[kinds[edges + 1] > 0]
-    stops = edges[kinds[edges] > 0]
+    begins = edges[kinds[edges + 1] > BLANK]
+    stops = edges[kinds[edges] > BLANK]
     ends = np.cumsum([len(text) + 1 for text in texts], dtype=np.int64)
     starts = np.concatenate([[0], np.searchsorted(begins, ends)]).astype(np.int64)
     return points, classes, begins, stops, starts
-
-
-@cache
-def _classes() -> np.ndarray:
-    """uint8 (_POINTS + 1,): the class of each code point."""
-    classes = np.full(_POINTS + 1, _OTHER, dtype=np.uint8)
-    for point in range(_POINTS):
-        character = chr(point)
-        if character.isalpha():
-            classes[point] = _LETTER
-        elif character.isalnum():
-            classes[point] = _DIGIT
-        elif character.isspace():
-            classes[point] = 0
-    classes[ord("_")] = _UNDERSCORE
-    return classes
 
 
 def _holds(character: np.ndarray, begins: np.ndarray, stops: np.ndarray) -> np.ndarray:

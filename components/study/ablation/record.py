@@ -42,7 +42,7 @@ class Record:
 
     @classmethod
     def diverged(cls, **facts: Any) -> "Record":
-        """The record of a training whose loss is no number any more."""
+        """The record of a training whose loss became NaN or infinite."""
         nothing: dict[str, Any] = {"parameters": 0, "flops": 0, "loss": None, "whole_loss": None, "losses": {}}
         return cls(**facts, **nothing, curve={"tokens": [], "flops": [], "loss": []}, read={}, exam=None)
 

@@ -1,17 +1,15 @@
 """Write what the ablation shows: tables, figure, page."""
 
-import csv
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from components.cli import Paths
 from components.params import Params
-from components.study import pages
 from components.study.ablation.analysis import Ablation, analyse, figures_of, value_of
 from components.study.ablation.figure import draw
 from components.study.ablation.record import read_records
-from components.study.ablation.text import TITLE, markdown, sentences, tables
+from components.study.ablation.text import text_of
+from components.study.pages import write_result
 from components.tracking import Tracker
 
 COLUMNS = ("arm", "seed", "learning_rate", "parameters", "documents", "tokens", "flops")
@@ -28,14 +26,8 @@ def report(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> d
     """
     ablation = Ablation.of(read_records(inputs["runs"], params.ablation.arms, params.ablation.seeds))
     result = analyse(ablation)
-    pages.write_result(
-        outputs["output"],
-        "ablation",
-        result,
-        markdown(result),
-        lambda path: write_rows(path, ablation),
-        lambda path: draw(result, path),
-        lambda figure: page(result, figure),
+    write_result(
+        outputs["output"], "ablation", result, text_of(result), rows_of(ablation), lambda path: draw(result, path)
     )
     tracker.artifact(outputs["output"], "data-ablation")
     return summary(result)
@@ -54,24 +46,9 @@ def summary(result: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def write_rows(path: Path, ablation: Ablation) -> None:
-    """One CSV row a training, for those who compute with them."""
+def rows_of(ablation: Ablation) -> Iterator[list[Any]]:
+    """A header, then one row per training, for those who compute with them."""
     figures = list(figures_of(ablation))
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*COLUMNS, *figures])
-        for record in (record for records in ablation.runs.values() for record in records):
-            writer.writerow([getattr(record, name) for name in COLUMNS] + [value_of(record, name) for name in figures])
-
-
-def page(result: Mapping[str, Any], figure: Path) -> str:
-    """The result as one HTML page that needs nothing beside it."""
-    return pages.page(
-        TITLE,
-        "Data ablation: the same model and tokens, only the documents vary",
-        sentences(result),
-        tables(result),
-        figure,
-        "Loss and exam accuracy of each arm, with chance and majority",
-        "Means over the seeds with 95% confidence intervals; the small marks are the seeds.",
-    )
+    yield [*COLUMNS, *figures]
+    for record in (record for records in ablation.runs.values() for record in records):
+        yield [getattr(record, name) for name in COLUMNS] + [value_of(record, name) for name in figures]

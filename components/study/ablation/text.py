@@ -3,12 +3,21 @@
 from collections.abc import Mapping
 from typing import Any
 
-from components.study import pages
-from components.study.pages import Table, with_interval
+from components.study.pages import Table, Text, with_interval
 from components.tables import escape_markdown
 
-TITLE = "Data ablation"
 SEEDS_NOTE = "± half of the 95% confidence interval (Student's t over the seeds)"
+
+
+def text_of(result: Mapping[str, Any]) -> Text:
+    return Text(
+        "Data ablation",
+        "Data ablation: the same model and tokens, only the documents vary",
+        sentences(result),
+        tables(result),
+        "Loss and exam accuracy of each arm, with chance and majority",
+        "Means over the seeds with 95% confidence intervals; the small marks are the seeds.",
+    )
 
 
 def tables(result: Mapping[str, Any]) -> list[Table]:
@@ -21,11 +30,6 @@ def tables(result: Mapping[str, Any]) -> list[Table]:
         kinds(result),
         read(result),
     ]
-
-
-def markdown(result: Mapping[str, Any]) -> str:
-    """The result as GitHub Markdown."""
-    return pages.markdown(TITLE, sentences(result), tables(result))
 
 
 def sentences(result: Mapping[str, Any]) -> list[str]:

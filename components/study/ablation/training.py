@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.cli import DIVERGED, Paths
+from components.cli import Paths
 from components.params import Params
 from components.phi import checkpoint
 from components.study.ablation.arms import EXERCISE
 from components.study.ablation.record import Record
-from components.study.steps import read_curve, scratch_folder, step
+from components.study.steps import examine, scratch_folder, track, train, write_params
 from components.tokens import Tokens, TokenSplit
 from components.tracking import Tracker
 
@@ -25,8 +25,7 @@ def train_and_examine(inputs: Paths, outputs: Paths, params: Params, tracker: Tr
     with scratch_folder(settings, inputs) as scratch:
         record = make(inputs, settings, scratch, outputs.get("checkpoint"))
     record.write(outputs["output"])
-    for tokens, loss in zip(record.curve["tokens"], record.curve["loss"], strict=True):
-        tracker.metrics({"validation_loss": loss}, step=int(tokens) // settings.training.batch_tokens)
+    track(record.curve, settings.training.batch_tokens, tracker)
     return figures(record)
 
 
@@ -45,21 +44,17 @@ def params_of(seed: int, params: Params) -> Params:
 
 def make(inputs: Paths, params: Params, scratch: Path, model: Path | None) -> Record:
     """Train (into `model`, if it is to be kept) and examine; returns the record."""
-    file, curve, told = scratch / "params.json", scratch / "curve.csv", scratch / "training.json"
-    file.write_text(params.model_dump_json(), encoding="utf-8")  # JSON is YAML
-    model = model or scratch / "model"
+    file, model = write_params(params, scratch), model or scratch / "model"
     record: dict[str, Any] = {
         "arm": inputs["arm"],
         "seed": params.seed,
         "learning_rate": params.small.learning_rate,
         "documents": Tokens.open(inputs["tokens"]).manifest.splits["train"]["distinct_documents"],
     }
-    words = ["--model", "small", "--tokens", str(inputs["tokens"]), "--output", str(model), "--curves", str(curve)]
-    if step("training", [*words, "--summary", str(told)], file) == DIVERGED:
+    summary = train(["--model", "small", "--tokens", str(inputs["tokens"])], model, scratch, file)
+    if summary is None:
         return Record.diverged(tokens=params.small.tokens, **record)
-    summary = json.loads(told.read_text(encoding="utf-8"))
-    words = ["--checkpoint", str(model), "--suite", "exam", "--data-dir", str(inputs["exam"])]
-    step("benchmarking", [*words, "--output", str(scratch / "scores")], file)
+    examine(model, inputs["exam"], scratch, file)
     return Record(
         **record,
         parameters=summary["parameters"],
@@ -68,7 +63,7 @@ def make(inputs: Paths, params: Params, scratch: Path, model: Path | None) -> Re
         loss=loss_of_documents(summary["by_kind"]),
         whole_loss=summary["validation_loss"],
         losses={kind: found["validation_loss"] for kind, found in summary["by_kind"].items()},
-        curve=read_curve(curve),
+        curve=summary["curve"],
         read=what_was_read(checkpoint.read_lineage(model), Tokens.open(inputs["tokens"]).split("train")),
         exam=exam_of(json.loads((scratch / "scores" / "scores.json").read_text(encoding="utf-8"))),
     )

@@ -35,6 +35,7 @@ from components.synthesis.teachers import Questions
 BLOCK = 256  # chapters that are verified together
 NAMES = {"openai": "api", "transformers": "local"}
 STORE = "answers.sqlite"
+SECTION = "synthesis.teacher"  # of the parameters
 
 
 class Answers(Protocol):
@@ -73,11 +74,10 @@ class ModelTeacher:
     def write(self, jobs: Sequence[Job], given: Questions, taken: set[str]) -> Iterator[Document]:
         render = self._prompts()
         plan = self._plan_key(jobs, render)
-        prices = None if self.params.price_input is None else (self.params.price_input, self.params.price_output)
         with (
             Programs() as programs,  # first: what cannot be verified here is not paid for
             alone(self.state / f"{plan}.lock"),
-            Store(self.state / STORE, prices) as store,
+            Store(self.state / STORE, self.params.prices) as store,
         ):
             self._fetch(jobs, render, store, plan)
             left = iter(jobs)
@@ -94,7 +94,7 @@ class ModelTeacher:
             "model": self.params.model,
             "returned_models": sorted(self._models),
             **self._used,
-            "cost": self._cost if known and self.params.price_input is not None else None,
+            "cost": self._cost if known and self.params.prices is not None else None,
             "price_source": self.params.price_source,
         }
 
@@ -102,7 +102,7 @@ class ModelTeacher:
         p = self.params
         parameters = {
             "teacher": p.kind,
-            "endpoint": p.endpoint.rstrip("/"),
+            "endpoint": p.base_url.rstrip("/"),
             "model": p.model if p.kind == "openai" else Path(p.model).name,
             "temperature": p.temperature,
             "top_p": p.top_p,
@@ -300,7 +300,7 @@ class EndpointAnswers:
         self.total, self.tracker = total, tracker
 
     def fetch(self, requests: Iterable[Request], accept: Accept) -> list[GivenUp]:
-        from components.endpoint.openai import OpenAIEndpoint
+        from components.endpoint.openai import OpenAIEndpoint, Server
 
         requests = list(self.store.missing(requests))
         if not requests:
@@ -310,8 +310,8 @@ class EndpointAnswers:
         def told(tally: Tally) -> None:
             progress.update(before + tally.answered + len(tally.given_up), tokens=self.budget.spent_tokens)
 
-        policy = Policy(self.params.concurrency, self.params.attempts, self.params.patience_s, self.params.timeout_s)
-        endpoint, calls = OpenAIEndpoint(server_of(self.params)), CallSample(self.params.traces)
+        endpoint, policy = OpenAIEndpoint(Server.of(self.params, SECTION)), Policy.of(self.params, SECTION)
+        calls = CallSample(self.params.traces)
         dispatcher = Dispatcher(endpoint, self.store, self.plan, self.budget, policy, accept, calls.add, told)
         try:
             return dispatcher.run(requests).given_up
@@ -319,14 +319,6 @@ class EndpointAnswers:
             if trace := getattr(self.tracker, "call", None):  # where the tracker keeps traces
                 for call in calls:
                     trace(call)
-
-
-def server_of(params: TeacherParams) -> Any:
-    """Where the teacher is asked (components.endpoint.openai.Server)."""
-    from components.endpoint.openai import Server
-
-    named_by = ("synthesis.teacher.endpoint", "synthesis.teacher.model")
-    return Server(params.endpoint, params.model, params.api_key_env, named_by)
 
 
 class CallSample:

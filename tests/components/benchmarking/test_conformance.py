@@ -70,7 +70,7 @@ def model(shared_data, tmp_path_factory):
     tokenizer.save(str(folder / "t" / "tokenizer.json"))
     config = PhiConfig(51_200, 256, 1024, 4, 4, 2048, initializer_range=0.05)
     model = Phi(config).initialize(1)
-    assert model.parameter_count() > 10_000_000
+    assert config.parameter_count() > 10_000_000
     save(model, folder / "m", folder / "t", {})
     return folder / "m"
 

@@ -112,7 +112,7 @@ def test_what_changes_an_answer_starts_anew(checkpoint, exam, tmp_path, capsys, 
     (tmp_path / "turned" / "config.json").write_text(json.dumps(config))  # the same weights, another model
     assert not score(tmp_path / "turned")
     with monkeypatch.context() as patched:
-        patched.setattr("components.benchmarking.benchmark.code_sha256", lambda: "other code")
+        patched.setattr("components.benchmarking.benchmark.code_sha256", lambda patterns: "other code")
         assert not score(checkpoint)
     with open(exam / "addition.jsonl", "a", encoding="utf-8") as file:
         row = {"id": "new", "question": "What is 9 + 9?", "choices": ["18", "19"], "answer": 0, "category": "math"}

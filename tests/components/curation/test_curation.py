@@ -29,10 +29,11 @@ from components.curation.education.sample import READ
 from components.curation.rules import alpha_fraction, duplicate_line_fraction, first_failure
 from components.curation.text import normalise
 from components.curation.verdicts import low_values
-from components.documents import KINDS, Document, DocumentWriter, document_id, read_documents
+from components.documents import KINDS, Document, DocumentWriter, document_id
 from components.errors import StepError
 from components.params import BenchmarkingParams, CurationParams, EngineParams, Params
 from components.tracking import Tracker
+from tests.documents import read_documents
 
 GOOD = "This is a sentence that teaches a reader something about the world, slowly and clearly, with an example.\n"
 ENGLISH = (
@@ -177,7 +178,7 @@ def test_other_code_does_all_work_anew(tmp_path: Path, monkeypatch: pytest.Monke
     rows = [document(f"{text} {GOOD}", source=str(i)) for i, text in enumerate(essays(14))]
     curated(tmp_path, rows)
     before = set((tmp_path / "work").glob("clean-*"))
-    monkeypatch.setattr(work, "_code_sha256", lambda: "another")
+    monkeypatch.setattr(work, "_code", lambda: "another")
     shutil.rmtree(tmp_path / "curated")
     curated(tmp_path, rows)
     assert len(before) == 1

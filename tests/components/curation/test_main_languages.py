@@ -8,10 +8,11 @@ import pytest
 
 from components.curation import curate
 from components.curation.language import of, web_rules
-from components.documents import Document, DocumentWriter, Drop, read_documents, read_ledger
+from components.documents import Document, DocumentWriter, Drop, read_ledger
 from components.params import CurationParams, EngineParams, Params
 from components.params.gates import WebRulesParams
 from components.tracking import Tracker
+from tests.documents import read_documents
 
 WORDS = {
     "de": (

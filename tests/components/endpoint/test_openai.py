@@ -39,8 +39,8 @@ def heads_of(served, base, tmp_path) -> list[str]:
     served.endpoint._handle = listening
     asked = [Request(str(n), (("user", str(n)),), {"model": "m", "seed": n, "max_tokens": 10}) for n in range(5)]
     with Store(tmp_path / "s.sqlite") as store:
-        endpoint = OpenAIEndpoint(Server(base, "m", KEY, ("endpoint", "model")))
-        policy, budget = Policy(4, 2, 2.0, 5.0), Budget.of(store, "plan", 0, 0)
+        endpoint = OpenAIEndpoint(Server(base, "m", KEY, "synthesis.teacher"))
+        policy, budget = Policy(4, 2, 2.0, 5.0, "synthesis.teacher"), Budget.of(store, "plan", 0, 0)
         tally = Dispatcher(endpoint, store, "plan", budget, policy, lambda *_: "").run(asked)
     assert tally.answered == 5
     return heads
@@ -108,6 +108,6 @@ def test_a_whole_authorization_header_is_sent_as_it_is(serve, tmp_path, monkeypa
 
 def test_a_key_that_the_endpoint_quotes_is_not_shown(monkeypatch):
     monkeypatch.setenv(KEY, "my-own-key-of-no-form")
-    endpoint = OpenAIEndpoint(Server("http://a.example/v1", "m", KEY, ("endpoint", "model")))
+    endpoint = OpenAIEndpoint(Server("http://a.example/v1", "m", KEY, "synthesis.teacher"))
     raw = b'{"error": {"message": "Incorrect key my-own-key-of-no-form, see https://me:word@a.example"}}'
     assert endpoint._message(raw) == "Incorrect key …, see https://a.example"

@@ -78,7 +78,7 @@ def test_share_of_the_ideal(faults, share, tmp_path, monkeypatch):
             store,
             "plan",
             Budget.of(store, "plan", 0, 0),
-            Policy(CONCURRENCY, 8, 120.0, 30.0),
+            Policy(CONCURRENCY, 8, 120.0, 30.0, "synthesis.teacher"),
             lambda _, reply: "" if reply.text.startswith("# ") else "no heading",
         )
         dispatcher._random = random.Random(1)  # its pauses; the same ones in every run

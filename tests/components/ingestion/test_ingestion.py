@@ -15,7 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.cli import main
-from components.documents import read_documents
 from components.errors import StepError
 from components.files import sha256_file
 from components.ingestion import files, ingest, inventory, unread
@@ -26,6 +25,7 @@ from components.ingestion.python_library import library_files, module_documents,
 from components.ingestion.unread import Unread
 from components.params import BenchmarkingParams, EngineParams, IngestionParams, Params, Source
 from components.tracking import Tracker
+from tests.documents import read_documents
 
 
 @pytest.fixture

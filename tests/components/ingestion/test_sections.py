@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.documents import PART_OF, Document, document_id, read_documents
+from components.documents import PART_OF, Document, document_id
 from components.ingestion import ingest
 from components.ingestion.sections import LARGEST, LONG, cut, headings, split
 from components.params import EngineParams, IngestionParams, Params, Source
 from components.tracking import Tracker
 from tests.components.curation.linear import assert_linear
+from tests.documents import read_documents
 
 SENTENCE = "The rabbit walked along the hedge and looked at every single flower there. "
 PARAGRAPH = SENTENCE * 4 + "\n\n"

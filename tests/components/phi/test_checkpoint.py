@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from components.errors import StepError
 from components.phi import checkpoint
 from components.phi.model import Phi, PhiConfig
+from components.phi.weights import state_shapes
 from components.tracking import weights_sha256
 
 TINY = PhiConfig(97, 64, 160, 2, 2, 40, partial_rotary_factor=0.5, eos_token_id=3)
@@ -80,7 +81,7 @@ def test_shards_hold_what_one_file_holds(lively: Callable[..., Phi], tmp_path: P
     checkpoint.save(model, tmp_path / "shards", None, {}, dtype, limit)
     files = sorted((tmp_path / "shards").glob("model-*.safetensors"))
     assert [f.name for f in files] == [f"model-{i:05}-of-{len(files):05}.safetensors" for i in range(1, len(files) + 1)]
-    largest = max(torch.Size(shape).numel() for shape in checkpoint.state_shapes(TINY).values()) * dtype.itemsize
+    largest = max(torch.Size(shape).numel() for shape in state_shapes(TINY).values()) * dtype.itemsize
     for path in files:
         assert sum(t.nbytes for t in load_file(path).values()) <= max(limit, largest)
     assert json.loads((tmp_path / "shards" / "config.json").read_text())["dtype"] == str(dtype).split(".")[1]
@@ -88,13 +89,6 @@ def test_shards_hold_what_one_file_holds(lively: Callable[..., Phi], tmp_path: P
     for a, b, c in zip(model.parameters(), whole.parameters(), shards.parameters(), strict=True):
         assert torch.equal(a.to(dtype).float(), b)
         assert torch.equal(b, c)
-
-
-def test_our_names_are_those_of_the_model(lively: Callable[..., Phi]) -> None:
-    model = lively(TINY)
-    ours = checkpoint.our_names(TINY, checkpoint.to_state(model))
-    assert ours.keys() == dict(model.named_parameters()).keys()
-    assert all(torch.equal(ours[name], parameter) for name, parameter in model.named_parameters())
 
 
 def test_rotary_keys_are_read_in_both_dialects() -> None:
@@ -193,8 +187,8 @@ def test_pickle_is_never_opened(saved: Path) -> None:
         ({"surplus": torch.zeros(1)}, "surplus is in the weights but not in a Phi"),
         ({"lm_head__bias": torch.zeros(98)}, r"lm_head\.bias has the shape \(98,\); config\.json asks for \(97,\)"),
         ({"lm_head__bias": torch.full((97,), torch.nan)}, r"lm_head\.bias has 97 values that are NaN"),
-        ({"lm_head__bias": torch.zeros(97, dtype=torch.int64)}, r"lm_head\.bias holds torch\.int64"),
-        ({"lm_head__bias": torch.zeros(97).to(torch.float8_e4m3fn)}, r"lm_head\.bias holds torch\.float8_e4m3fn"),
+        ({"lm_head__bias": torch.zeros(97, dtype=torch.int64)}, r"lm_head\.bias holds I64"),
+        ({"lm_head__bias": torch.zeros(97).to(torch.float8_e4m3fn)}, r"lm_head\.bias holds F8_E4M3"),
     ],
 )
 def test_broken_weights_are_refused(saved: Path, tensors: dict, message: str) -> None:
@@ -241,7 +235,7 @@ def test_weights_that_float16_cannot_hold_are_not_saved(lively: Callable[..., Ph
     model = lively(TINY)
     with torch.no_grad():
         model.head.bias[4] = -7e4
-    with pytest.raises(StepError, match=r"lm_head\.bias has the value 70000, too large for float16 \(65504\)"):
+    with pytest.raises(StepError, match=r"lm_head\.bias has the value 70000, more than float16 holds; store bfloat16"):
         checkpoint.save(model, tmp_path / "out", None, {}, torch.float16)
     assert not list(tmp_path.iterdir())
 

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.errors import StepError
-from components.phi.generation import KVCache, Sampling, choose, stream
+from components.phi.cache import KVCache
+from components.phi.generation import Sampling, choose, generate, stream
 from components.phi.model import Phi, PhiConfig
 
 TINY = PhiConfig(97, 64, 160, 2, 2, 40, partial_rotary_factor=0.5)
@@ -30,8 +31,8 @@ def test_a_cache_changes_no_token(lively: Lively, dtype: torch.dtype, lengths: l
     model = lively(TINY, dtype=dtype)
     tokens, lengths_B = left_padded(lengths)
     with_cache, without = (
-        model.generate(
-            tokens, 40, sampling=Sampling(temperature), lengths_B=lengths_B, end_tokens=(), use_cache=use_cache
+        generate(
+            model, tokens, 40, sampling=Sampling(temperature), lengths_B=lengths_B, end_tokens=(), use_cache=use_cache
         )  # also beyond the positions
         for use_cache in (True, False)
     )
@@ -56,10 +57,10 @@ def test_a_row_of_a_batch_is_that_row_alone(lively: Lively, sampling: dict) -> N
     model = lively(TINY)
     lengths = [12, 3, 38, 7]
     tokens, lengths_B = left_padded(lengths)
-    together = model.generate(tokens, 30, sampling=Sampling(**sampling), lengths_B=lengths_B)
+    together = generate(model, tokens, 30, sampling=Sampling(**sampling), lengths_B=lengths_B)
     for row, length in enumerate(lengths):
         own = sampling | ({"seed": sampling["seed"] + row} if sampling else {})
-        alone = model.generate(tokens[row : row + 1, 38 - length :], 30, sampling=Sampling(**own))[0, length:].tolist()
+        alone = generate(model, tokens[row : row + 1, 38 - length :], 30, sampling=Sampling(**own))[0, length:].tolist()
         in_batch = together[row, 38:].tolist()
         assert in_batch[: len(alone)] == alone
         assert set(in_batch[len(alone) :]) <= {0}
@@ -80,8 +81,7 @@ def test_one_prefix_serves_several_continuations(lively: Lively) -> None:
                 whole = torch.cat((tokens[row, 10 - length :], choices[row, choice]))[None]
                 torch.testing.assert_close(states[row, choice], model.hidden(whole)[0, length:])
         assert cache.length == 10  # the shared prefix is as it was
-        first = model.hidden(choices[:, 0], cache=cache)
-        cache.truncate(10)
+        first = model.hidden(choices[:, 0], cache=cache.select(torch.arange(2)))
         second = model.hidden(choices[:, 1], cache=cache)
         torch.testing.assert_close(first, states[:, 0])
         torch.testing.assert_close(second, states[:, 1])
@@ -94,19 +94,19 @@ def test_one_prefix_serves_several_continuations(lively: Lively) -> None:
 def test_the_window_slides_and_stops_at_the_end(lively: Lively) -> None:
     model = lively(TINY)
     prompt = torch.randint(1, 97, (2, 38))
-    continued = model.generate(prompt, 10, end_tokens=())
+    continued = generate(model, prompt, 10, end_tokens=())
     assert continued.shape == (2, 48)
     window = continued[:, 7:47]  # the last 40 before the last token
     assert torch.equal(continued[:, -1], model(window)[:, -1].argmax(-1))
     with torch.no_grad():
         model.head.bias[TINY.eos_token_id] += 1e6
-    assert model.generate(prompt, 10)[:, 38:].tolist() == [[0], [0]]
+    assert generate(model, prompt, 10)[:, 38:].tolist() == [[0], [0]]
 
 
 def test_a_prompt_longer_than_the_positions_keeps_its_end(lively: Lively) -> None:
     model = lively(TINY)
     prompt = torch.randint(1, 97, (1, 55))
-    assert torch.equal(model.generate(prompt, 3)[:, 55:], model.generate(prompt[:, -40:], 3)[:, 40:])
+    assert torch.equal(generate(model, prompt, 3)[:, 55:], generate(model, prompt[:, -40:], 3)[:, 40:])
 
 
 def test_greedy_text_equals_transformers_also_in_a_padded_batch(lively: Lively, tmp_path) -> None:
@@ -120,14 +120,14 @@ def test_greedy_text_equals_transformers_also_in_a_padded_batch(lively: Lively, 
     tokens, lengths_B = left_padded([9, 2, 5])
     mask = torch.arange(9) >= 9 - lengths_B[:, None]
     expected = theirs.generate(tokens, attention_mask=mask.long(), max_new_tokens=20, do_sample=False)
-    assert model.generate(tokens, 20, lengths_B=lengths_B).tolist() == expected.tolist()
+    assert generate(model, tokens, 20, lengths_B=lengths_B).tolist() == expected.tolist()
 
 
 def test_sampling_is_a_function_of_the_seed(lively: Lively) -> None:
     model = lively(TINY)
     prompt = torch.randint(1, 97, (1, 5))
     one, same, other = (
-        model.generate(prompt, 15, sampling=Sampling(temperature=3.0, seed=s)).tolist() for s in (1, 1, 2)
+        generate(model, prompt, 15, sampling=Sampling(temperature=3.0, seed=s)).tolist() for s in (1, 1, 2)
     )
     assert one == same != other
 
@@ -173,14 +173,14 @@ def test_impossible_sampling_is_refused(wishes: dict, message: str) -> None:
 def test_any_of_several_end_tokens_ends_a_text_and_fills_it(lively: Lively) -> None:
     model = lively(TINY)
     prompt = torch.randint(1, 97, (3, 6), generator=torch.Generator().manual_seed(1))
-    free = model.generate(prompt, 12, end_tokens=())[:, 6:].tolist()
+    free = generate(model, prompt, 12, end_tokens=())[:, 6:].tolist()
     ends = {free[0][3], free[1][5]}
-    ended = model.generate(prompt, 12, end_tokens=sorted(ends))[:, 6:].tolist()
+    ended = generate(model, prompt, 12, end_tokens=sorted(ends))[:, 6:].tolist()
     for whole, cut in zip(free, ended, strict=True):
         stop = next((i for i, token in enumerate(whole) if token in ends), len(whole) - 1)
         assert cut[: stop + 1] == whole[: stop + 1]
         assert set(cut[stop + 1 :]) <= {whole[stop]}
-    alone = model.generate(prompt[:1], 12, end_tokens=sorted(ends))[0, 6:].tolist()
+    alone = generate(model, prompt[:1], 12, end_tokens=sorted(ends))[0, 6:].tolist()
     assert alone[-1] in ends
     assert not ends & set(alone[:-1])
 
@@ -195,7 +195,7 @@ def test_a_stream_gives_each_token_before_it_computes_the_next(lively: Lively, m
         tokens.append(token)
         assert len(calls) == len(tokens)
     monkeypatch.undo()
-    assert torch.stack(tokens, 1).tolist() == model.generate(prompt, 5, end_tokens=())[:, 6:].tolist()
+    assert torch.stack(tokens, 1).tolist() == generate(model, prompt, 5, end_tokens=())[:, 6:].tolist()
 
 
 @pytest.mark.parametrize(
@@ -208,15 +208,13 @@ def test_a_stream_gives_each_token_before_it_computes_the_next(lively: Lively, m
 )
 def test_impossible_wishes_are_refused(arguments: dict, message: str) -> None:
     with pytest.raises(StepError, match=message):
-        Phi(TINY).initialize(1).generate(torch.ones(1, 4, dtype=torch.long), **{"max_new_tokens": 5} | arguments)
+        generate(Phi(TINY).initialize(1), torch.ones(1, 4, dtype=torch.long), **{"max_new_tokens": 5} | arguments)
 
 
-def test_a_cache_is_not_mixed_with_documents_nor_cut_longer() -> None:
+def test_a_cache_is_not_mixed_with_documents_nor_filled_beyond_the_positions() -> None:
     model, tokens = Phi(TINY).initialize(1), torch.ones(1, 4, dtype=torch.long)
     with pytest.raises(StepError, match="documents and a cache"):
         model.hidden(tokens, tokens, KVCache())
-    with pytest.raises(StepError, match="a cache of 0 positions cannot be cut to 3"):
-        KVCache().truncate(3)
     cache = KVCache()
     model.hidden(tokens, cache=cache)
     with pytest.raises(StepError, match="a sequence of 41 tokens"):

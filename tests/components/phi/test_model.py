@@ -11,7 +11,9 @@ from torch.nn import functional as F
 from components.errors import StepError
 from components.params import LARGE, SMALL
 from components.phi import checkpoint
+from components.phi.generation import generate
 from components.phi.model import IGNORE, HeadCrossEntropy, Phi, PhiConfig, attend, block_mask, document_mask
+from components.phi.weights import state_shapes
 
 TINY = PhiConfig(97, 64, 160, 2, 2, 40, partial_rotary_factor=0.5)
 SHAPES = {
@@ -46,7 +48,7 @@ def test_greedy_text_equals_transformers(lively: Lively, tmp_path: Path) -> None
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "m")
     prompt = torch.randint(1, TINY.vocab_size, (1, 9))
     expected = theirs.generate(prompt, max_new_tokens=20, do_sample=False)
-    assert model.generate(prompt, 20).tolist() == expected.tolist()
+    assert generate(model, prompt, 20).tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize("method", ["matmul", "sdpa"])
@@ -264,13 +266,14 @@ def test_counts_agree_with_the_modules(section) -> None:
     matrices = sum(p.numel() for n, p in model.named_parameters() if p.ndim == 2 and n != "embed.weight")
     assert config.matmul_parameters() == matrices
     assert config.flops_per_token() == 6 * matrices + 12 * config.num_hidden_layers * config.hidden_size * 256
-    assert model.parameter_count() == sum(torch.Size(s).numel() for s in checkpoint.state_shapes(config).values())
+    assert config.parameter_count() == sum(p.numel() for p in model.parameters())
+    assert config.parameter_count() == sum(torch.Size(s).numel() for s in state_shapes(config).values())
 
 
 def test_published_shapes_have_their_published_size() -> None:
     phi_1_5 = PhiConfig(51200, 2048, 8192, 24, 32, 2048)
     phi_2 = PhiConfig(51200, 2560, 10240, 32, 32, 2048, partial_rotary_factor=0.4)
-    sizes = [sum(torch.Size(s).numel() for s in checkpoint.state_shapes(c).values()) for c in (phi_1_5, phi_2)]
+    sizes = [sum(torch.Size(s).numel() for s in state_shapes(c).values()) for c in (phi_1_5, phi_2)]
     assert sizes == [1_418_270_720, 2_779_683_840]
     assert phi_1_5.rotary_dims == phi_2.rotary_dims == 32
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from components.documents import read_documents
 from components.phi.passages import held_out_passages, whole_words
 from components.tokens import Tokens
+from tests.documents import read_documents
 
 
 def test_passages_are_the_beginnings_of_held_out_documents(home: Path) -> None:

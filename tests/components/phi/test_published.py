@@ -12,7 +12,9 @@ from safetensors.torch import save_file
 
 from components.files import write_json
 from components.phi import checkpoint
+from components.phi.generation import generate
 from components.phi.model import Phi, PhiConfig
+from components.phi.weights import to_state
 
 PHI_1_5 = PhiConfig(51200, 2048, 8192, 24, 32, 2048, partial_rotary_factor=0.5)  # Phi-1 has the same shape
 PHI_2 = PhiConfig(51200, 2560, 10240, 32, 32, 2048, partial_rotary_factor=0.4, eos_token_id=50256)
@@ -26,7 +28,7 @@ def theirs_with_our_weights(model: Phi):
 
     with torch.device("meta"):
         theirs = PhiForCausalLM(TheirConfig(**model.config.to_hf()))
-    theirs.load_state_dict(checkpoint.to_state(model), assign=True)
+    theirs.load_state_dict(to_state(model), assign=True)
     theirs.model.rotary_emb = type(theirs.model.rotary_emb)(theirs.config)  # its buffer is no weight
     return theirs.eval()
 
@@ -71,7 +73,7 @@ def check_against_transformers(folder: Path) -> PhiConfig:
     with torch.no_grad():
         torch.testing.assert_close(model(tokens), theirs(tokens).logits, rtol=1e-3, atol=1e-3)
         text = theirs.generate(tokens, max_new_tokens=12, do_sample=False, eos_token_id=tokenizer.eos_token_id)
-    assert model.generate(tokens, 12).tolist() == text.tolist()
+    assert generate(model, tokens, 12).tolist() == text.tolist()
     return model.config
 
 
@@ -90,7 +92,7 @@ def test_a_folder_like_the_published_ones_loads(
 ) -> None:
     """Every key of the published config.json; float16 in two shards; a buffer that early releases stored."""
     model = lively(PhiConfig(97, 64, 160, 2, 2, 40))
-    state = {name: tensor.half().contiguous() for name, tensor in checkpoint.to_state(model).items()}
+    state = {name: tensor.half().contiguous() for name, tensor in to_state(model).items()}
     state["model.layers.0.self_attn.rotary_emb.inv_freq"] = torch.ones(8)
     names = sorted(state)
     shards = {"model-00001-of-00002.safetensors": names[::2], "model-00002-of-00002.safetensors": names[1::2]}

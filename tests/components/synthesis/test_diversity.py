@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from components.documents import Document, DocumentWriter
 from components.errors import StepError
 from components.params import SynthesisParams
-from components.shingles import SHINGLE
+from components.shingles import SHINGLE, sketch
 from components.synthesis.diversity import Diversity, check_gates, gzip_ratio, near_curated, template_shares
 from components.synthesis.drafts import Draft
-from components.synthesis.near_duplicates import NearDuplicates, sketches
+from components.synthesis.near_duplicates import PERMUTATIONS, NearDuplicates
 
 WORDS = [f"word{n}" for n in range(500)]
 
@@ -39,7 +39,7 @@ def test_sketches_estimate_jaccard():
     for edits in range(0, 40):
         a = text(rng)
         b = changed(rng, a, edits)
-        one, other = sketches([a, b])
+        one, other = sketch([a, b], PERMUTATIONS)
         errors.append(float((one == other).mean()) - jaccard(a, b))
     assert np.sqrt(np.mean(np.square(errors))) < 0.06  # the standard error is 0.04
     assert abs(np.mean(errors)) < 0.02

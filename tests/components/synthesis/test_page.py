@@ -77,7 +77,7 @@ def test_a_text_cannot_break_the_page(tmp_path):
 
 
 def test_the_cost_of_a_model_is_shown(seeds, tmp_path, serve):
-    teacher = {"kind": "openai", "endpoint": serve().url, "model": "some/model"}
+    teacher = {"kind": "openai", "base_url": serve().url, "model": "some/model"}
     loose = {"chapters": 30, "max_gzip_ratio": 20.0}
     params = PARAMS.model_copy(update=loose | {"teacher": TeacherParams(**teacher)})
     html = run(seeds, tmp_path, params)

@@ -13,7 +13,7 @@ import pytest
 
 from components.cli import _parser as parser
 from components.cli import execute
-from components.documents import count_documents, read_documents
+from components.documents import count_documents
 from components.errors import StepError
 from components.params import SynthesisParams
 from components.synthesis import synthesize as step
@@ -25,6 +25,7 @@ from components.synthesis.questions import Collector, shares
 from components.synthesis.synthesize import check_transfer
 from components.synthesis.tiers import load_core, practised_tasks
 from components.synthesis.transfer import Transfer, has_wording, load_transfer
+from tests.documents import read_documents
 
 PARAMS = SynthesisParams(tasks="all", chapters=60, exercises=640, exam_examples=10, max_gzip_ratio=8.0)
 QUESTION = re.compile(r"^Question: (.*)\nAnswer: (.*)$", re.M)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.documents import KINDS, Document, read_documents
+from components.documents import KINDS, Document
 from components.errors import StepError
 from components.files import sha256_file
 from components.params import EngineParams, IngestionParams, Params, Source, TokenizationParams
@@ -23,6 +23,7 @@ from components.tokenization.corpus import SEED
 from components.tokenization.tokenizer import Encoder
 from components.tokens import Tokens, TokenSplit
 from components.tracking import Tracker
+from tests.documents import read_documents
 
 
 def run(sets: list[Path], output: Path, engine: str = "threads", seed: int = 1, **params: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from components.errors import StepError
 from components.params import TrainingParams
 from components.phi import checkpoint
-from components.phi.checkpoint import to_state
+from components.phi.weights import to_state
 from components.training.carried import NEW_PARAMETERS, CarriedEntries, carried_factor, read_carried
 
 
@@ -29,14 +29,6 @@ def write_masks(directory: Path) -> dict[str, torch.Tensor]:
     (directory / NEW_PARAMETERS).parent.mkdir()
     save_file(masks, directory / NEW_PARAMETERS)
     return carried
-
-
-def test_files_lie_where_growth_writes_and_reads_them() -> None:
-    from components.training.start import OPTIMIZER
-    from components.transfer import moments, new_parameters
-
-    assert Path(new_parameters.NEW_PARAMETERS) == NEW_PARAMETERS
-    assert Path(moments.OPTIMIZER) == OPTIMIZER
 
 
 def test_the_factor_is_zero_then_rises_to_one() -> None:

@@ -51,7 +51,7 @@ if where == "step":
 elif where == "saving":  # the tensors are written, their description is not
     resume.write_json = at(resume.write_json, lambda a: a[1]["step"] == int(number))
 elif where == "naming":  # all is written, and has no name yet
-    resume._flush = at(resume._flush, lambda a: str(a[0]).endswith(".partial") and f"{int(number):08d}" in str(a[0]))
+    resume.sync_directory = at(resume.sync_directory, lambda a: f".step-{int(number):08d}" in str(a[0]))
 elif where == "checkpoint":
     train.checkpoint.save = at(train.checkpoint.save, lambda a: True)
 main(COMMAND, sys.argv[1:])
@@ -294,14 +294,14 @@ def test_a_full_disk_at_the_end_is_said_and_nothing_is_lost(
 
     settings["training"]["checkpoint_steps"] = 3
     expected = call("free")
-    save_tensors = checkpoint.save_tensors
+    write_state = checkpoint.write_state
 
     def full(*arguments: Any, **named: Any) -> None:
-        save_tensors(*arguments, **named)
+        write_state(*arguments, **named)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "save_tensors", full)
+        patch.setattr(checkpoint, "write_state", full)
         with pytest.raises(StepError, match=r"could not be written to .*: No space left on device; make room"):
             call("full")
     assert not (tmp_path / "full").exists()

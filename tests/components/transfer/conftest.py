@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from components.params import ModelParams, ModelShape, Params, TransferParams
-from components.phi.checkpoint import save, state_shapes
+from components.phi.checkpoint import save
 from components.phi.model import Phi, PhiConfig
+from components.phi.weights import state_shapes
 from components.tracking import Tracker
 from components.transfer import transfer
 from components.transfer.grown import GrownWeights

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from components.phi.checkpoint import from_state, state_shapes
 from components.phi.model import PhiConfig
+from components.phi.weights import from_state, state_shapes
 from components.transfer.maps import FREE
 from components.transfer.operators import growth
 from components.transfer.options import Options

@@ -9,11 +9,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from components.errors import StepError
-from components.phi.checkpoint import from_state
 from components.phi.model import PhiConfig
+from components.phi.weights import OPTIMIZER, from_state, parameter_names
 from components.transfer.grown import GrownWeights
 from components.transfer.maps import Draws, Plan, grown
-from components.transfer.moments import OPTIMIZER, grow_moment, grow_state, parameters
+from components.transfer.moments import Stored, entries, grow_moment
 from components.transfer.operators import growth
 from components.transfer.options import Options
 
@@ -26,7 +26,7 @@ def gradients(config: PhiConfig, state: dict, seed: int) -> dict[str, Tensor]:
     tokens = torch.randint(50, (3, 12), generator=torch.Generator().manual_seed(seed))
     model.loss(tokens[:, :-1], tokens[:, 1:]).backward()
     found = {}
-    for ours, names in parameters(config).items():
+    for ours, names in parameter_names(config).items():
         gradient = model.get_parameter(ours).grad
         found |= dict(zip(names, gradient.chunk(len(names)), strict=True))
     return found
@@ -123,6 +123,11 @@ def optimizer_state(config: PhiConfig, parts: bool) -> dict[str, Tensor]:
         state[f"{name}.exp_avg_sq"] = torch.rand(shape, generator=generator)
         state[f"{name}.step"] = torch.tensor(7.0)
     return state
+
+
+def grow_state(state: dict, plan: Plan, source: PhiConfig, target: PhiConfig) -> dict[str, Tensor]:
+    stored = Stored(state, source)
+    return {entry.key: entry.grown(stored) for entry in entries(stored, plan, target)}
 
 
 def from_state_shapes(config: PhiConfig) -> dict[str, Tensor]:

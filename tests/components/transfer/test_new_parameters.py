@@ -7,7 +7,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from components.phi.checkpoint import state_shapes
+from components.phi.weights import state_shapes
 from components.transfer.new_parameters import FORMAT, NEW_PARAMETERS, count_new, is_new, new_parameters
 from components.transfer.operators import OPERATORS, growth
 from components.transfer.options import Options

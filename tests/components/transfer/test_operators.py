@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from components.errors import StepError
-from components.phi.checkpoint import from_state, state_shapes
 from components.phi.model import PhiConfig
+from components.phi.weights import from_state, state_shapes
 from components.transfer.grown import GrownWeights
 from components.transfer.operators import OPERATORS, growth
 from components.transfer.options import Options

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from components.phi.checkpoint import from_state
+from components.phi.weights import from_state
 from components.transfer import proof
 from components.transfer.proof import compare, proof_rows
 from components.transfer.streamed import StreamedPhi

@@ -100,7 +100,10 @@ FC1 = "model.layers.1.mlp.fc1.weight"
             weights(lambda s: s.pop("lm_head.weight")),
             r"lm_head\.weight is missing, as where head and embedding are tied",
         ),
-        (weights(lambda s: s.update(extra=torch.zeros(1))), r"extra belongs to no Phi of this config\.json"),
+        (
+            weights(lambda s: s.update(extra=torch.zeros(1))),
+            r"extra is in the weights but not in a Phi of this config\.json",
+        ),
         (
             weights(lambda s: s.update({FC1: torch.zeros(31, 16)})),
             r"has the shape \(31, 16\); config\.json asks for \(32, 16\)",
@@ -158,7 +161,7 @@ def test_refusals_of_the_step_write_nothing(checkpoint: Path, run: Callable) -> 
 
 def test_weights_beyond_float16_are_refused(checkpoint: Path, run: Callable) -> None:
     weights(lambda state: state[FC1].mul_(1e8))(checkpoint)
-    with pytest.raises(StepError, match=r"has grown to .*, more than float16 holds; set transfer\.dtype to float32"):
+    with pytest.raises(StepError, match=r"has the value .*, more than float16 holds; set transfer\.dtype to float32"):
         run({"dtype": "float16"})
     assert not (checkpoint.parent / "grown").exists()
 

@@ -9,12 +9,12 @@ import torch
 
 from components.phi.checkpoint import load, read_config
 from components.phi.model import PhiConfig
+from components.phi.weights import CheckpointWeights
 from components.tokens import Tokens  # noqa: F401 - the step's own reader
 from components.transfer import transfer
 from components.transfer.__main__ import COMMAND, names_of
 from components.transfer.depth import DEPTH_MAPS
 from components.transfer.operators import OPERATORS
-from components.transfer.weights import CheckpointWeights
 
 
 def test_a_checkpoint_grows_with_its_proof_beside_it(checkpoint: Path, run: Callable) -> None:

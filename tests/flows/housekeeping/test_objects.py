@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from components.locks import is_free
 from components.params import Limit
 from flows import workspace as workspaces
 from flows.housekeeping import objects
 from flows.housekeeping.plan import removable
-from flows.locks import is_free
 from flows.settings import lock_file
 
 ALL_GO = {kind: Limit(keep=0, days=0) for kind in ("workspaces", "experiments", "sources", "cache", "remote")}

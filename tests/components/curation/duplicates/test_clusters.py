@@ -16,10 +16,10 @@ from components.curation.duplicates.candidates import rows_of_a_band
 from components.curation.duplicates.clusters import Clusters, find
 from components.curation.duplicates.ids import pack
 from components.curation.duplicates.index import Index
-from components.curation.duplicates.sketches import SketchFiles, save_sketches, sketch
+from components.curation.duplicates.sketches import SketchFiles, save_sketches
 from components.documents import KINDS, document_id
 from components.params import DuplicatesParams
-from components.shingles import shingles
+from components.shingles import shingles, sketch
 
 PARAMS = DuplicatesParams()
 PROSE, CODE = KINDS.index("prose"), KINDS.index("code")
@@ -37,7 +37,7 @@ def run(
 ) -> Clusters:
     half = len(texts) // 2
     for number, part in enumerate((texts[:half], texts[half:])):
-        save_sketches(folder / f"{number}.npy", sketch(part, params))
+        save_sketches(folder / f"{number}.npy", sketch(part, params.permutations))
     return find(
         SketchFiles([folder / "0.npy", folder / "1.npy"]),
         pack(map(document_id, texts)),

@@ -14,11 +14,12 @@ from components.curation.duplicates import index as module
 from components.curation.duplicates import sketches as sketch_module
 from components.curation.duplicates.clusters import Clusters, find
 from components.curation.duplicates.index import Index, write_index
-from components.curation.duplicates.sketches import SketchFiles, algorithm, save_sketches, sketch
+from components.curation.duplicates.sketches import SketchFiles, algorithm, save_sketches
 from components.documents import document_id
 from components.errors import StepError
 from components.files import atomic_directory
 from components.params import DuplicatesParams
+from components.shingles import sketch
 
 PARAMS = DuplicatesParams()
 
@@ -30,7 +31,7 @@ def text(start: int) -> str:
 def curate(folder: Path, texts: list[str], earlier: Path | None, output: Path) -> Clusters:
     """A run that takes an index and writes one."""
     path = folder / "sketches.npy"
-    save_sketches(path, sketch(texts, PARAMS))
+    save_sketches(path, sketch(texts, PARAMS.permutations))
     files, ids = SketchFiles([path]), document_ids.pack(map(document_id, texts))
     index = Index(earlier, PARAMS) if earlier else None
     scores = np.arange(len(texts), dtype=np.float32)
@@ -139,7 +140,7 @@ def test_a_pipe_in_an_index_is_not_waited_for(tmp_path, what):
 
 def test_files_of_sketches_are_checked(tmp_path):
     path = tmp_path / "part"
-    save_sketches(path, sketch([text(0), text(1)], PARAMS))
+    save_sketches(path, sketch([text(0), text(1)], PARAMS.permutations))
     assert SketchFiles([path]).rows == 2
     whole = path.read_bytes()
     path.write_bytes(whole[:-4])
@@ -154,7 +155,7 @@ def test_files_of_sketches_are_checked(tmp_path):
     with pytest.raises(StepError, match="expected sketches"):
         SketchFiles([tmp_path / "other.npy"])
     path.write_bytes(whole)
-    save_sketches(tmp_path / "wide", sketch([text(0)], DuplicatesParams(permutations=256)))
+    save_sketches(tmp_path / "wide", sketch([text(0)], 256))
     with pytest.raises(StepError, match="128 and 256 permutations"):
         SketchFiles([path, tmp_path / "wide"])
 
@@ -175,11 +176,11 @@ def test_sketches_estimate_jaccard():
     """Texts of which one has the first words of the other: J is the share of the runs."""
     words = [f"w{n}" for n in range(1_004)]
     texts = [" ".join(words[: kept + 4]) for kept in range(100, 1_001, 100)]
-    sketches = sketch(texts, PARAMS)
+    sketches = sketch(texts, PARAMS.permutations)
     estimates = (sketches == sketches[-1]).mean(axis=1)
     assert np.abs(estimates - np.arange(1, 11) / 10).max() < 0.13  # three standard errors
-    assert np.array_equal(sketch([texts[3].upper() + "!"], PARAMS)[0], sketches[3])
-    assert sketch([], PARAMS).shape == (0, 128)
+    assert np.array_equal(sketch([texts[3].upper() + "!"], PARAMS.permutations)[0], sketches[3])
+    assert sketch([], PARAMS.permutations).shape == (0, 128)
 
 
 id_lists = st.lists(st.integers(0, 5) | st.integers(0, 2**128 - 1), max_size=12).map(

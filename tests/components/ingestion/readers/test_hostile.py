@@ -8,13 +8,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.documents import Document, read_documents
+from components.documents import Document
 from components.ingestion import ingest
 from components.ingestion.files import SourceFile
 from components.ingestion.readers import Limits, Quarantined, read_file
 from components.params import EngineParams, IngestionParams, Params, Source
 from components.tracking import Tracker
 from tests.components.ingestion.readers.samples import SAMPLES
+from tests.documents import read_documents
 
 SECONDS = 15  # of this machine; a damaged file of a few kB takes a hundredth of one
 

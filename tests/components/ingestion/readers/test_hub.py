@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.documents import read_documents
 from components.errors import StepError
 from components.ingestion import ingest
 from components.ingestion.files import SourceFile
@@ -17,6 +16,7 @@ from components.ingestion.inventory import take
 from components.ingestion.readers import Limits, hub
 from components.params import EngineParams, IngestionParams, Params, Source
 from components.tracking import Tracker
+from tests.documents import read_documents
 
 
 @pytest.fixture

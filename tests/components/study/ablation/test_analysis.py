@@ -15,7 +15,7 @@ from components.params import Params
 from components.study.ablation.analysis import Ablation, analyse
 from components.study.ablation.record import Record, read_record, read_records
 from components.study.ablation.report import report
-from components.study.ablation.text import markdown, sentences, tables
+from components.study.ablation.text import sentences, tables, text_of
 from components.tracking import Tracker
 
 
@@ -77,7 +77,7 @@ def test_arms_at_the_level_of_a_guess_are_said(records: list[Record]) -> None:
     said = sentences(analyse(Ablation.of(records)))[0]
     assert "**random** is not told apart from answering the exam without a model (0.320)" in said
     assert "**curated_textbooks_exercises** is not told apart" not in said
-    shown = markdown(analyse(Ablation.of(records)))
+    shown = text_of(analyse(Ablation.of(records))).markdown()
     assert "| majority " in shown
     assert "| chance " in shown
 

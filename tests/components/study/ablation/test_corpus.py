@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.documents import Document, DocumentWriter, read_batches, read_documents
+from components.documents import Document, DocumentWriter, read_batches
 from components.errors import StepError
 from components.params import Params, check_params
 from components.study.ablation import corpus
@@ -15,6 +15,7 @@ from components.study.ablation.arms import ARMS
 from components.tokenization import tokenize
 from components.tokens import Tokens
 from components.tracking import Tracker
+from tests.documents import read_documents
 
 WORDS = [
     "alpha",

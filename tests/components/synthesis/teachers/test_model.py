@@ -11,19 +11,19 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from components.documents import read_documents
 from components.endpoint.store import Store
 from components.errors import StepError
 from components.params import SynthesisParams, TeacherParams
 from components.synthesis.drafts import normalise
 from components.synthesis.synthesize import synthesize
 from components.synthesis.teachers.model import STORE
+from tests.documents import read_documents
 
 NAMES = ("textbooks", "exam", "ledger.parquet", "plan.parquet")
 
 
 def params(url: str, chapters: int = 60, **teacher: object) -> SynthesisParams:
-    defaults = {"kind": "openai", "endpoint": url, "model": "some/model:8b", "timeout_s": 3.0, "max_tokens": 600}
+    defaults = {"kind": "openai", "base_url": url, "model": "some/model:8b", "timeout_s": 3.0, "max_tokens": 600}
     return SynthesisParams(
         chapters=chapters,
         exercises=200,
@@ -186,7 +186,7 @@ def test_three_kills_lose_nothing_and_change_nothing(seeds, tmp_path, serve):
     state = tmp_path / ".phiforge" / "synthesis" / STORE
 
     def start(out: Path, *more: str) -> subprocess.Popen:
-        settings = ["kind=openai", f"endpoint={served.url}", "model=fake", "timeout_s=2", "concurrency=8", *more]
+        settings = ["kind=openai", f"base_url={served.url}", "model=fake", "timeout_s=2", "concurrency=8", *more]
         small = ["chapters=150", "exercises=100", "exam_examples=10", "max_gzip_ratio=20"]
         command = [sys.executable, "-m", "components.synthesis", "--seeds", str(seeds)]
         command += ["--output", str(out / "textbooks"), "--ledger", str(out / "ledger.parquet")]

@@ -7,7 +7,16 @@ from typing import Any
 import streamlit as st
 
 from components.errors import StepError
-from components.published import MEASURED, UNSTATED, merge, percent
+from components.published import (
+    MEASURED,
+    column_groups,
+    measured_as,
+    merge,
+    percent,
+    protocol,
+    published_by_protocol,
+    rows_in,
+)
 from flows.client import Record
 from ui import charts, parts, services
 
@@ -24,32 +33,18 @@ def pick(parents: list[Record]) -> list[Record]:
 
 
 def views(board: Mapping[str, Any]) -> dict[str, list[Column]]:
-    """The tables that can be asked for, each with its columns: the blog's, one a group and metric that was measured, and
-    everything that was published."""
-    columns = board["columns"]
-    titles = {column["subject"]: column["title"] for column in columns}
-    first = [
-        c for c in columns if (c["blog"] and c["metric"] != "acc_norm") or (c["subject"] == "exam" and c[MEASURED])
-    ]
+    """The tables that can be chosen, each with its columns: the blog's, and one per group and metric that was measured."""
+    first, groups = column_groups(board)
+    titles = {column["subject"]: column["title"] for column in board["columns"]}
     found = {BLOG: first}
-    rest = [
-        c for c in columns if c[MEASURED] and c["subject"] != "exam" and (c not in first or c["subject"] == c["group"])
-    ]
-    for column in rest:
-        title = f"{titles.get(column['group'], 'Other')} · {column['metric'].replace('exact_match', 'exact match')}"
-        found.setdefault(title, []).append(column)
-    found[PUBLISHED] = [column for column in columns if column["published"]]
+    for (group, metric), columns in groups.items():
+        found[f"{titles.get(group, 'Other')} · {metric.replace('exact_match', 'exact match')}"] = columns
     return found
 
 
 def header(column: Column, metrics: Mapping[str, str]) -> str:
     """A column's protocol: the benchmark, and small below it how it was asked."""
-    shots = "" if column["shots"] is None else f"{column['shots']}-shot"
-    metric = (
-        "metric not stated" if column["metric"] == UNSTATED else column["metric"].replace("exact_match", "exact match")
-    )
-    form = "" if column["subject"] in (column["group"], "exam") else column["form"]
-    below = ", ".join(part for part in (metric, shots, form) if part)
+    below = ", ".join(filter(None, protocol(column)))
     title = f"{metrics.get(column['metric'], '')}; {column['form'] or 'no more is said of the form'}"
     return f'<span title="{escape(title)}">{escape(column["title"])}<br><small>{escape(below)}</small></span>'
 
@@ -78,12 +73,6 @@ def bold(text: str, strong: bool) -> str:
     return f"<b>{text}</b>" if strong else text
 
 
-def rows_of(board: Mapping[str, Any], columns: Sequence[Column]) -> list[Mapping[str, Any]]:
-    """Measured rows, then the published ones that have a figure in one of the columns."""
-    ids = {column["id"] for column in columns}
-    return [row for row in board["rows"] if row["kind"] == MEASURED or ids & row["figures"].keys()]
-
-
 def name(row: Mapping[str, Any], board: Mapping[str, Any], places: Mapping[str, int]) -> str:
     """A row's model: ours with its run, a published one with its source."""
     if row["kind"] == MEASURED:
@@ -94,7 +83,7 @@ def name(row: Mapping[str, Any], board: Mapping[str, Any], places: Mapping[str, 
 
 
 def table(board: Mapping[str, Any], columns: Sequence[Column], places: Mapping[str, int]) -> None:
-    rows = rows_of(board, columns)
+    rows = rows_in(board, columns)
     best = {}
     for column in columns:
         values = [
@@ -109,8 +98,7 @@ def table(board: Mapping[str, Any], columns: Sequence[Column], places: Mapping[s
             cell(figure, bool(ours and figure and figure["value"] == best[column["id"]]))
             for column, figure in zip(columns, figures, strict=True)
         ]
-        limit = f", {row['limit']} a task" if row.get("limit") else ""
-        badge = parts.badge(f"measured{limit}", "good") if ours else parts.badge("published", "quiet")
+        badge = parts.badge(measured_as(row), "good") if ours else parts.badge("published", "quiet")
         lines.append([name(row, board, places), badge, *cells])
     parts.table(
         ["Model", "", *(header(column, board["metrics"]) for column in columns)], lines, "pf-numbers pf-standings"
@@ -121,19 +109,18 @@ def table(board: Mapping[str, Any], columns: Sequence[Column], places: Mapping[s
     )
 
 
-def listing(board: Mapping[str, Any], columns: Sequence[Column]) -> None:
-    """Every published figure, a protocol a row."""
-    lines = []
-    for column in columns:
-        figures = [
-            f"<span class='pf-nowrap'>{escape(row['title'])} <b>{percent(row['figures'][column['id']]['value'])}</b>"
-            f"<sup>[{board['sources'][row['source']]['number']}]</sup></span>"
-            for row in board["rows"]
-            if row["kind"] != MEASURED and column["id"] in row["figures"]
+def listing(board: Mapping[str, Any]) -> None:
+    """Every published figure, one row per protocol."""
+    lines = [
+        [
+            *map(escape, words),
+            " · ".join(
+                f"<span class='pf-nowrap'>{escape(title)} <b>{value}</b><sup>[{source}]</sup></span>"
+                for title, value, source in figures
+            ),
         ]
-        shots = "-" if column["shots"] is None else str(column["shots"])
-        metric = escape(board["metrics"][column["metric"]])
-        lines.append([escape(column["title"]), metric, shots, escape(column["form"] or "-"), " · ".join(figures)])
+        for words, figures in published_by_protocol(board)
+    ]
     parts.table(["Benchmark", "Metric", "Shots", "Form", "Figures"], lines)
     st.caption("Percent. A dash: the source does not say. Figures of different rows are not comparable.")
 
@@ -170,8 +157,7 @@ def figure(board: Mapping[str, Any], columns: Sequence[Column], places: Mapping[
 
 
 def plain(column: Column, metrics: Mapping[str, str]) -> tuple[str, ...]:
-    shots = "" if column["shots"] is None else f"{column['shots']}-shot"
-    return column["title"], metrics.get(column["metric"], column["metric"]), shots, column["form"]
+    return column["title"], metrics.get(column["metric"], column["metric"]), protocol(column)[1], column["form"]
 
 
 def differences(boards: Mapping[str, Mapping[str, Any]], titles: Mapping[str, str]) -> None:
@@ -249,17 +235,17 @@ def page() -> None:
     tables = views(board)
     shown = st.segmented_control(
         "Table",
-        list(tables),
+        [*tables, PUBLISHED],
         default=BLOG,
         format_func=parts.plain,
         key="leaderboard_view",
         label_visibility="collapsed",
         required=True,
     )
-    shown = shown if shown in tables else BLOG
     if shown == PUBLISHED:
-        listing(board, tables[shown])
+        listing(board)
     else:
+        shown = shown if shown in tables else BLOG
         table(board, tables[shown], places)
         figure(board, tables[shown], places)
     differences(boards, {column["subject"]: column["title"] for column in board["columns"]})

@@ -1,17 +1,18 @@
 """One training of the study: which commands make it, and what is written down of it."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.cli import DIVERGED, Paths
+from components.cli import Paths
 from components.errors import StepError
 from components.params import Params
 from components.phi import checkpoint
 from components.phi.model import PhiConfig
-from components.study.arms import ARMS, EQUAL_COST, SCRATCH, Arm
-from components.study.record import Record, read_record
-from components.study.steps import read_curve, scratch_folder, step
+from components.study.growth.arms import ARMS, EQUAL_COST, SCRATCH, Arm
+from components.study.growth.record import Record, read_record
+from components.study.steps import examine, scratch_folder, step, track, train, write_params
 from components.tracking import Tracker
 
 GROWTH = ("max_relative_logit_difference", "kl", "loss_delta")
@@ -43,10 +44,10 @@ def train_and_examine(inputs: Paths, outputs: Paths, params: Params, tracker: Tr
     budget = tokens_of(arm, horizon, params, inputs["small"], small)
     settings = params_of(arm, seed, rate, budget, params)
     with scratch_folder(settings, inputs) as scratch:
-        record = make(arm, rate, horizon, settings, small, inputs, scratch, outputs.get("checkpoint"))
+        asked = Asked(arm, rate, horizon, small["flops"] if arm.uses_small else 0)
+        record = make(asked, settings, inputs, scratch, outputs.get("checkpoint"))
     record.write(outputs["output"])
-    for tokens, loss in zip(record.curve["tokens"], record.curve["loss"], strict=True):
-        tracker.metrics({"validation_loss": loss}, step=int(tokens) // settings.training.batch_tokens)
+    track(record.curve, settings.training.batch_tokens, tracker)
     return figures(record)
 
 
@@ -104,19 +105,20 @@ def params_of(arm: Arm, seed: int, rate: float, tokens: int, params: Params) -> 
     )
 
 
-def make(
-    arm: Arm,
-    rate: float,
-    horizon: float | str,
-    params: Params,
-    small: dict[str, Any],
-    inputs: Paths,
-    scratch: Path,
-    model: Path | None,
-) -> Record:
+@dataclass(frozen=True)
+class Asked:
+    """What one training is: its arm, learning rate and horizon, and the FLOPs that the small model had cost before."""
+
+    arm: Arm
+    rate: float
+    horizon: float | str
+    source_flops: int
+
+
+def make(asked: Asked, params: Params, inputs: Paths, scratch: Path, model: Path | None) -> Record:
     """Grow, train (into `model`, if it is to be kept) and examine; returns the record."""
-    file, data = scratch / "params.json", ["--tokens", str(inputs["tokens"])]
-    file.write_text(params.model_dump_json(), encoding="utf-8")  # JSON is YAML
+    arm, model = asked.arm, model or scratch / "model"
+    file, data = write_params(params, scratch), ["--tokens", str(inputs["tokens"])]
     growth, start = None, ["--initial", str(inputs["small"])] if arm.continued else []
     if arm.operator:
         grown = scratch / "grown"
@@ -125,34 +127,24 @@ def make(
         proof = json.loads((grown / "transfer.json").read_text(encoding="utf-8"))
         growth, start = {name: proof[name] for name in GROWTH if name in proof}, ["--initial", str(grown)]
     start += ["--teacher", str(inputs["small"])] if arm.taught else []
-    model, curve, told = model or scratch / "model", scratch / "curve.csv", scratch / "training.json"
-    words = ["--model", arm.section, *data, *start, "--output", str(model), "--curves", str(curve)]
     section = getattr(params, arm.section)
     record: dict[str, Any] = {
         "arm": arm.name,
         "seed": params.seed,
-        "rate": rate,
-        "horizon": horizon,
+        "rate": asked.rate,
+        "horizon": asked.horizon,
         "learning_rate": section.learning_rate,
-        "source_flops": small["flops"] if arm.uses_small else 0,
+        "source_flops": asked.source_flops,
         "growth": growth,
     }
-    if step("training", [*words, "--summary", str(told)], file) == DIVERGED:
-        nothing = {
-            "parameters": 0,
-            "tokens": section.tokens,
-            "flops": 0,
-            "validation_loss": None,
-            "bits_per_byte": None,
-        }
-        return Record(**record | nothing, curve={"tokens": [], "flops": [], "loss": []}, exam=None)
-    summary = json.loads(told.read_text(encoding="utf-8"))
+    summary = train(["--model", arm.section, *data, *start], model, scratch, file)
+    if summary is None:
+        return Record.diverged(tokens=section.tokens, **record)
     kept = {name: summary[name] for name in ("parameters", "tokens", "flops", "validation_loss", "bits_per_byte")}
-    words = ["--checkpoint", str(model), "--suite", "exam", "--data-dir", str(inputs["exam"])]
-    step("benchmarking", [*words, "--output", str(scratch / "scores"), "--summary", str(scratch / "exam.json")], file)
+    examine(model, inputs["exam"], scratch, file)
     exam = json.loads((scratch / "exam.json").read_text(encoding="utf-8"))["exam"]
     exam = {name: exam[name] for name in ("accuracy", "stderr", "chance", "majority", "tasks")}
-    return Record(**record | kept, curve=read_curve(curve), exam=exam)
+    return Record(**record | kept, curve=summary["curve"], exam=exam)
 
 
 def figures(record: Record) -> dict[str, Any]:

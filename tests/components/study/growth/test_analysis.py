@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from components.errors import StepError
-from components.study.analysis import Study, analyse
-from components.study.arms import EQUAL_COST
-from components.study.record import Record, best_trial, read_record, read_records
-from components.study.report import report
-from components.study.text import markdown, sentences
+from components.study.growth.analysis import Study, analyse
+from components.study.growth.arms import EQUAL_COST
+from components.study.growth.record import Record, best_trial, read_record, read_records
+from components.study.growth.report import report
+from components.study.growth.text import sentences, text_of
 from components.tracking import Tracker
 
 Records = tuple[list[Record], list[Record]]
@@ -80,7 +80,7 @@ def test_the_cost_to_scratchs_losses(study: Records) -> None:
     assert later["how"] == ["at most"] * 3
     assert later["share_of_tokens"]["mean"] == pytest.approx(500 / 1_500)
     assert later["speed_up_inclusive"]["mean"] == pytest.approx(3_000 / (1_000 + 1_000) - 1)
-    assert "at once" in markdown(result)
+    assert "at once" in text_of(result).markdown()
 
 
 def test_a_missing_training_is_named(study: Records) -> None:

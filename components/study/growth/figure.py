@@ -6,8 +6,8 @@ from statistics import fmean
 from typing import Any
 
 from components.figures import BLUE, GREY, RUST, SPARE, Line, flops_unit, panel, save, tokens_unit
-from components.study.analysis import Study
-from components.study.arms import ARMS, CONTINUED, EQUAL_COST, SCRATCH
+from components.study.growth.analysis import Study
+from components.study.growth.arms import ARMS, CONTINUED, EQUAL_COST, SCRATCH
 
 STYLES = {"exact": BLUE, SCRATCH: RUST, CONTINUED: GREY}
 

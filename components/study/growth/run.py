@@ -1,4 +1,4 @@
-"""`python -m components.study.run`: one training of the study, grown, trained and examined by the steps' own commands.
+"""`python -m components.study.growth.run`: one training of the study, grown, trained and examined by the steps' own commands.
 
 The steps run as processes with parameters written for this training, so that the study measures what a run of the
 pipeline does, and nothing else. Their checkpoints go when the record is written; `--checkpoint` keeps the last one.
@@ -8,7 +8,7 @@ from typing import Any
 
 from components.cli import Argument, Command, Paths, main
 from components.params import Params
-from components.study.arms import ARMS, EQUAL_COST
+from components.study.growth.arms import ARMS, EQUAL_COST
 from components.tracking import Tracker
 
 
@@ -18,13 +18,13 @@ def horizon(text: str) -> float | str:
 
 
 def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
-    from components.study.training import train_and_examine
+    from components.study.growth.training import train_and_examine
 
     return train_and_examine(inputs, outputs, params, tracker)
 
 
 COMMAND = Command(
-    step="study.run",
+    step="study.growth.run",
     description="Train one model of the growth study and write its record: curve, losses, cost, exam.",
     run=run,
     inputs=(

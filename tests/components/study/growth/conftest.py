@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from components.study.arms import ARMS, EQUAL_COST
-from components.study.record import Record
+from components.study.growth.arms import ARMS, EQUAL_COST
+from components.study.growth.record import Record
 
 SMALL_FLOPS = 1_000
 

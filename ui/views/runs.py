@@ -150,7 +150,7 @@ def again(run: FlowRun) -> None:
     asked = {"overrides": overrides, "profile": run.profile, "flow": run.flow, "text": run.text, "size": run.size}
     for name in asked:  # let the Launch page take the state from its address
         st.session_state.pop(f"launch_{name}", None)
-    st.switch_page("pages_/launch.py", query_params={name: value for name, value in asked.items() if value})
+    st.switch_page("views/launch.py", query_params={name: value for name, value in asked.items() if value})
 
 
 def cancel_control(run: FlowRun) -> None:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.errors import StepError
-from components.study.arms import ARMS, CONTINUED, EQUAL_COST, SCRATCH, meaning
-from components.study.record import Record, best_trial
+from components.study.growth.arms import ARMS, CONTINUED, EQUAL_COST, SCRATCH, meaning
+from components.study.growth.record import Record, best_trial
 from components.study.statistics import interval, reached, speed_up, verdict
 
 Budget = tuple[str, float | str]  # an arm and a horizon

@@ -228,7 +228,7 @@ def start() -> None:
         services.launch_trouble.clear()
         parts.error(error)
         return
-    st.switch_page("pages_/runs.py", query_params={"run": run.id})
+    st.switch_page("views/runs.py", query_params={"run": run.id})
 
 
 def page() -> None:

@@ -3,13 +3,24 @@
 from collections.abc import Mapping
 from typing import Any
 
-from components.study import pages
-from components.study.analysis import RIVALS
-from components.study.arms import CONTINUED, EQUAL_COST, SCRATCH
-from components.study.pages import Table, with_interval
+from components.study.growth.analysis import RIVALS
+from components.study.growth.arms import CONTINUED, EQUAL_COST, SCRATCH
+from components.study.pages import Table, Text, with_interval
 from components.tables import escape_markdown
 
 HORIZONS = {EQUAL_COST: "equal cost"}
+
+
+def text_of(result: Mapping[str, Any]) -> Text:
+    return Text(
+        "Growth study",
+        "Growth study: what a small model's knowledge is worth to a larger one",
+        sentences(result),
+        tables(result),
+        "Validation loss of each arm against training tokens and against FLOPs",
+        "Means over the seeds. Each line is one training to the end of its decay; what follows the small model at first is "
+        "dashed.",
+    )
 
 
 def tables(result: Mapping[str, Any]) -> list[Table]:
@@ -21,11 +32,6 @@ def tables(result: Mapping[str, Any]) -> list[Table]:
         differences(result, "exam_accuracy"),
         rates(result),
     ]
-
-
-def markdown(result: Mapping[str, Any]) -> str:
-    """The result as GitHub Markdown."""
-    return pages.markdown("Growth study", sentences(result), tables(result))
 
 
 def sentences(result: Mapping[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from components.errors import StepError
 from components.files import write_json
-from components.study.arms import ARMS, EQUAL_COST
+from components.study.growth.arms import ARMS, EQUAL_COST
 from components.study.steps import read_fields
 
 
@@ -51,6 +51,12 @@ class Record:
     def total_flops(self) -> int:
         """Of this training and of the small model that it uses."""
         return self.flops + self.source_flops
+
+    @classmethod
+    def diverged(cls, **facts: Any) -> "Record":
+        """The record of a training whose loss became NaN or infinite."""
+        nothing: dict[str, Any] = {"parameters": 0, "flops": 0, "validation_loss": None, "bits_per_byte": None}
+        return cls(**facts, **nothing, curve={"tokens": [], "flops": [], "loss": []}, exam=None)
 
     def write(self, path: Path) -> None:
         write_json(path, asdict(self))

@@ -1,11 +1,11 @@
-"""`python -m components.study.choose`: the best trial of an arm, whose learning rate its other trainings take."""
+"""`python -m components.study.growth.choose`: the best trial of an arm, whose learning rate its other trainings take."""
 
 from typing import Any
 
 from components.cli import Argument, Command, Paths, main
 from components.params import Params
-from components.study.arms import ARMS
-from components.study.record import best_trial, read_records
+from components.study.growth.arms import ARMS
+from components.study.growth.record import best_trial, read_records
 from components.tracking import Tracker
 
 
@@ -16,7 +16,7 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
 
 
 COMMAND = Command(
-    step="study.choose",
+    step="study.growth.choose",
     description="Choose the trial of an arm with the lowest loss.",
     run=run,
     inputs=(

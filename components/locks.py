@@ -54,10 +54,11 @@ def is_free(path: Path) -> bool:
         return try_lock(file)
 
 
-def try_lock(file: IO[str], kind: int = fcntl.LOCK_EX) -> bool:
+def try_lock(file: IO[str] | int, kind: int = fcntl.LOCK_EX) -> bool:
     """Lock an open file unless somebody has it; says whether it is locked now.
 
     Args:
+        file: the file, or its descriptor; closing it frees the lock.
         kind: LOCK_EX, or LOCK_SH for a lock that others may share.
     """
     try:

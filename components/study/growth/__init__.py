@@ -1,0 +1,1 @@
+"""The growth study: what carrying a small model's knowledge into a larger one buys, against every fair alternative."""
