@@ -129,7 +129,7 @@ def load_graph(root: Path, file: str = PIPELINE_FILE, last: str = "") -> list[St
         sequence = networkx.lexicographical_topological_sort(needed.reverse(), key=order.__getitem__)
         stages = [_stage(repo, needed, node) for node in sequence]
     if not stages:
-        raise StepError(f"{Path(root) / file} has no stage{f' {last}' if last else 's; expected at least one'}")
+        raise StepError(f"{Path(root) / file} has no stage{f' {last}' if last else 's'}; expected at least one")
     return stages
 
 

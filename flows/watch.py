@@ -85,14 +85,10 @@ class Watch:
     def listing(self) -> str:
         """Hash of the list of the files that are read from the sources, with their hashes."""
         output = self.folder / "inventory.json"
+        only_files = ("--set", "ingestion.incremental=false")  # when a file arrived does not count
         status, said = processes.run(
             "components.ingestion.inventory",
-            *(
-                "--output",
-                str(output),
-                "--set",
-                "ingestion.incremental=false",
-            ),  # which files there are is all that counts
+            *("--output", str(output), *only_files),
             grace=GRACE,
             cwd=self.home,
             env=settings.stage_environment(self.home) | {"PYTHONPATH": str(Path(__file__).parents[1])},
