@@ -20,7 +20,7 @@ BUILD := $(UV) pip install --quiet --preview-features build-dependency-hashes --
 INSTALL := $(BUILD) --require-hashes
 LOCK := env -u UV_FIND_LINKS $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate
 
-.PHONY: run chat champion study ablation test test-slow up pull housekeeping secrets setup bench-setup audit lock lint clean clean-all help
+.PHONY: run corpus chat champion study ablation test test-slow up pull housekeeping secrets setup bench-setup audit lock lint clean clean-all help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 13
@@ -36,6 +36,9 @@ champion: setup ## which model is the champion and why; ARGS='promote 3 --reason
 
 study: setup ## the growth study: what growing a small model buys, against every fair alternative
 	@$(PY) -m flows.run growth-study $(ARGS)
+
+corpus: setup ## the curated corpus alone: the stages up to its gate
+	@$(PY) -m flows.run corpus $(ARGS)
 
 ablation: setup ## the data ablation: what curation, textbooks and exercises are each worth at equal tokens
 	@$(PY) -m flows.run data-ablation $(ARGS)

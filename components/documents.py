@@ -1,13 +1,16 @@
 """The Document: the one kind of row that flows from source to tokens, and its Parquet reading and writing.
 
 A document set is a directory of `part-00000.parquet` shards with the schema DOCUMENT. Shards are read and written a
-batch at a time, so memory stays bounded whatever the size of the set. What a step drops goes to a ledger (schema
-LEDGER): rows in = rows kept + rows in the ledger, always.
+batch at a time, so memory stays bounded whatever the size of the set. Documents that a later run has added stand in
+shards of their own, `part-i00001-00000.parquet`: the set grows by increments, and the first has number 0. What a step
+drops goes to a ledger (schema LEDGER): rows in = rows kept + rows in the ledger, always.
 """
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -164,7 +167,7 @@ class DocumentWriter:
 
     def _append(self, table: pa.Table) -> None:
         if self._shard is None:
-            path = self.directory / f"part-{self._shards:05d}.parquet"
+            path = self.directory / shard_name(self._shards)
             self._shard = pq.ParquetWriter(path, DOCUMENT, compression="zstd")
             self._shards += 1
         self._shard.write_table(table)
@@ -195,6 +198,33 @@ def shards(directory: Path) -> list[Path]:
         inside(directory, path.name, str(directory))
         check_schema(path)
     return paths
+
+
+def shard_name(number: int, increment: int = 0) -> str:
+    """The file name of a shard; those of later increments sort after those of earlier ones."""
+    return f"part-i{increment:05d}-{number:05d}.parquet" if increment else f"part-{number:05d}.parquet"
+
+
+def increments(directory: Path) -> dict[int, list[Path]]:
+    """The shards of a document set by the increment that added them, in order.
+
+    Raises:
+        StepError: as `shards`.
+    """
+    found: dict[int, list[Path]] = {}
+    for path in shards(directory):
+        named = re.match(r"part-i(\d+)-", path.name)
+        found.setdefault(int(named[1]) if named else 0, []).append(path)
+    return found
+
+
+def add_increment(
+    directory: Path, increment: int, source: Path, put: Callable[[Path, Path], Any] = shutil.copyfile
+) -> None:
+    """Put the shards of a set into another one, as an increment of it; of a later increment only those with rows."""
+    for number, path in enumerate(shards(source)):
+        if not increment or pq.read_metadata(path).num_rows:
+            put(path, directory / shard_name(number, increment))
 
 
 def check_schema(path: Path, schema: pa.Schema = DOCUMENT, name: str = "document") -> None:
@@ -305,6 +335,15 @@ def write_ledger(path: Path, drops: Iterable[Drop]) -> int:
         for drop in drops:
             writer.write(drop)
     return writer.rows
+
+
+def join_ledgers(path: Path, ledgers: Sequence[Path]) -> None:
+    """Write ledgers one after another into one."""
+    with pq.ParquetWriter(path, LEDGER, compression="zstd") as writer:
+        for ledger in ledgers:
+            with pq.ParquetFile(ledger) as file:
+                for number in range(file.num_row_groups):
+                    writer.write_table(file.read_row_group(number))
 
 
 def read_ledger(path: Path) -> Iterator[Drop]:

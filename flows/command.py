@@ -41,6 +41,7 @@ COMMANDS = {
     "plan": Entry(
         "print what your text holds and what a run would do", "flows.run", {"flow": "pipeline", "plan": True}
     ),
+    "corpus": Entry("bring the curated corpus up to date, without models", "flows.run", {"flow": "corpus"}),
     "chat": Entry("talk to a model in the terminal, or serve it to programs", "flows.chat"),
     "up": Entry("start the panel, Prefect with a worker, and MLflow on 127.0.0.1", "flows.up"),
     "champion": Entry("show which model is the champion, and every decision about it", "flows.champion"),

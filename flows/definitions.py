@@ -1,4 +1,4 @@
-"""What can be run: each is a dvc.yaml, which a flow of its own brings up to date."""
+"""What can be run: each is a dvc.yaml, or its stages up to one, which a flow of its own brings up to date."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,16 +15,18 @@ class Definition:
         title: for people.
         file: the dvc.yaml, relative to the project's folder.
         numbers: the JSON file with the result's figures.
-        result: the Markdown file with the result's tables.
+        result: the Markdown file with the result's tables; None where there are none.
         page: the result as a page.
+        last: the stage up to which the dvc.yaml is run; empty runs all of it.
     """
 
     flow: str
     title: str
     file: str
     numbers: Path
-    result: Path
+    result: Path | None
     page: Path
+    last: str = ""
 
     @property
     def deployment(self) -> str:
@@ -38,6 +40,15 @@ PIPELINE = Definition(
     Path("reports/report.json"),
     Path("reports/final/leaderboard.md"),
     Path("reports/final/index.html"),
+)
+CORPUS = Definition(
+    "corpus",
+    "the curated corpus alone",
+    PIPELINE_FILE,
+    Path("reports/curate.json"),
+    None,
+    Path("reports/curation/index.html"),
+    "validate_curated",
 )
 GROWTH_STUDY = Definition(
     "growth-study",
@@ -55,4 +66,4 @@ DATA_ABLATION = Definition(
     Path("reports/ablation/result/ablation.md"),
     Path("reports/ablation/result/index.html"),
 )
-DEFINITIONS = {definition.flow: definition for definition in (PIPELINE, GROWTH_STUDY, DATA_ABLATION)}
+DEFINITIONS = {definition.flow: definition for definition in (PIPELINE, CORPUS, GROWTH_STUDY, DATA_ABLATION)}

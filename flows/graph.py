@@ -105,13 +105,14 @@ def show(root: Path, file: str) -> None:
             partial.write_text(f"!{PIPELINE_FILE}\n", encoding="utf-8")
 
 
-def load_graph(root: Path, file: str = PIPELINE_FILE) -> list[Stage]:
+def load_graph(root: Path, file: str = PIPELINE_FILE, last: str = "") -> list[Stage]:
     """The stages of a dvc.yaml and those that they need in others, each after those it depends on, otherwise in the order
     of the files.
 
     Args:
         root: the project's folder.
         file: the dvc.yaml, relative to it.
+        last: of the dvc.yaml only this stage; empty for all.
 
     Raises:
         StepError: the file is missing or broken, or the folder is no DVC project.
@@ -121,14 +122,14 @@ def load_graph(root: Path, file: str = PIPELINE_FILE) -> list[Stage]:
     with repository(root) as repo:
         graph = repo.index.graph  # its edges lead from a stage to what it needs
         named = {node for node in graph if getattr(node, "name", None)}
-        wanted = {node for node in named if _file_of(repo, node) == file}
+        wanted = {node for node in named if _file_of(repo, node) == file and last in ("", node.name)}
         wanted = wanted.union(*(networkx.descendants(graph, node) for node in wanted)) & named
         order = {stage: place for place, stage in enumerate(repo.index.stages)}
         needed = graph.subgraph(wanted)
         sequence = networkx.lexicographical_topological_sort(needed.reverse(), key=order.__getitem__)
         stages = [_stage(repo, needed, node) for node in sequence]
     if not stages:
-        raise StepError(f"{Path(root) / file} has no stages; expected at least one")
+        raise StepError(f"{Path(root) / file} has no stage{f' {last}' if last else 's'}; expected at least one")
     return stages
 
 

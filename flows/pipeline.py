@@ -41,7 +41,7 @@ from components.progress import Pace, parse  # noqa: E402
 from components.tracking import flat_numbers  # noqa: E402
 from flows import events, records, recovery  # noqa: E402
 from flows.cache import Cache, dropped  # noqa: E402
-from flows.definitions import DATA_ABLATION, GROWTH_STUDY, PIPELINE, Definition  # noqa: E402
+from flows.definitions import CORPUS, DATA_ABLATION, GROWTH_STUDY, PIPELINE, Definition  # noqa: E402
 from flows.disk import Places, check_space  # noqa: E402
 from flows.graph import Stage, load_graph, lock_order, locked_outputs, settle_lock_order, show  # noqa: E402
 from flows.housekeeping import tidy_files  # noqa: E402
@@ -140,6 +140,17 @@ def pipeline(
     return bring_all_up_to_date(PIPELINE, Asked(overrides, profile, (text,) if text else (), size), promote)
 
 
+@flow_of(CORPUS, "The curated corpus: the stages of dvc.yaml up to the gate of the curated documents.")
+def corpus(
+    profile: Profile = None,
+    text: str | None = None,
+    size: Size = None,
+    overrides: Overrides = {},  # noqa: B006
+) -> State:
+    """Bring the curated corpus up to date; arguments and errors as for the pipeline."""
+    return bring_all_up_to_date(CORPUS, Asked(overrides, profile, text, size))
+
+
 @flow_of(GROWTH_STUDY, "What growing a small model buys: the stages of studies/growth/dvc.yaml and those they need.")
 def growth_study(
     profile: Profile = None,
@@ -164,7 +175,12 @@ def data_ablation(
     return bring_all_up_to_date(DATA_ABLATION, Asked(overrides, profile, (text,) if text else (), size))
 
 
-FLOWS = {PIPELINE.flow: pipeline, GROWTH_STUDY.flow: growth_study, DATA_ABLATION.flow: data_ablation}
+FLOWS = {
+    PIPELINE.flow: pipeline,
+    CORPUS.flow: corpus,
+    GROWTH_STUDY.flow: growth_study,
+    DATA_ABLATION.flow: data_ablation,
+}
 
 
 def bring_all_up_to_date(definition: Definition, asked: Asked, promote: bool | None = None) -> State:
@@ -185,7 +201,7 @@ def bring_all_up_to_date(definition: Definition, asked: Asked, promote: bool | N
         lineage = Lineage(home, place.root, flow_run_id, this_flow_run.name)
         lineage.facts = {"overrides": overrides, "profile": profile, "workspace": place.key}
         runner = StageRunner(place.root, settings.stage_environment(home))
-        stages = load_graph(place.root, definition.file)
+        stages = load_graph(place.root, definition.file, definition.last)
         show(place.root, definition.file)
         run = PipelineRun(definition, home, place, stages, runner, lineage, Cache(home), say)
         with closing(run):
@@ -407,8 +423,8 @@ def environment_of(run: PipelineRun, stage: Stage) -> Mapping[str, str]:
 def write_artifacts(run: PipelineRun) -> None:
     """The table of stages, the result table, and the way to the MLflow run."""
     create_table_artifact(key="stages", table=stage_table(run), description=run.sentence)
-    result = run.place.root / run.definition.result
-    if result.is_file() and not run.failures:
+    result = run.definition.result and run.place.root / run.definition.result
+    if result and result.is_file() and not run.failures:
         create_markdown_artifact(key="results", markdown=result.read_text(encoding="utf-8"))
     if run.lineage.run_id:
         uri = without_secrets(settings.mlflow_uri(run.home))
@@ -442,7 +458,7 @@ def finish_workspace(run: PipelineRun) -> None:
         return
     refuse_edits(run.home, run.place)
     if run.count("ran", "restored") or not experiment_exists(run.home, run.place):
-        save_experiment(run.home, run.place, run.definition.file, run.stages, run.log)
+        save_experiment(run.home, run.place, run.definition, run.stages, run.log)
 
 
 def report_numbers(path: Path) -> dict[str, float]:

@@ -23,6 +23,7 @@ from components.params.sizing import WIDTHS
 from components.terminal import printable
 from flows import processes
 from flows.definitions import PIPELINE, Definition
+from flows.graph import load_graph
 from flows.sizes import UNKNOWN_BYTES, Asked, cores, sized
 
 TYPES, LANGUAGES = 8, 5  # that are shown, at most
@@ -128,7 +129,10 @@ class Plan:
 
 def planned(root: Path, params: Params, definition: Definition, text_bytes: int) -> Plan:
     """The plan of a run with these parameters on so much text."""
-    stages = yaml_text.parse((root / definition.file).read_text(encoding="utf-8"))["stages"]
+    if definition.last:
+        stages = [stage.name for stage in load_graph(root, definition.file, definition.last)]
+    else:  # at a fraction of the time
+        stages = list(yaml_text.parse((root / definition.file).read_text(encoding="utf-8"))["stages"])
     size = next((f"size {name}: " for name, width in WIDTHS.items() if width == params.small.model.hidden_size), "")
     models = [
         f"{name} model {one.model.hidden_size} wide with {one.model.num_hidden_layers} blocks on {one.tokens:,} tokens"
@@ -138,7 +142,7 @@ def planned(root: Path, params: Params, definition: Definition, text_bytes: int)
     is_known = definition == PIPELINE and not GPU.exists()  # a GPU's speed nobody has told us
     return Plan(
         sizes=f"{size}{', '.join(models)}, vocabulary {params.tokenization.vocab_size:,}",
-        stages=list(stages),
+        stages=stages,
         time=f"about {minutes:,} minutes on {cores()} cores, less where results are cached" if is_known else "",
     )
 

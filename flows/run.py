@@ -1,7 +1,8 @@
 """The whole pipeline on the terminal: `phiforge run [TEXT ...]`, `make run`, `python -m flows.run [--text TEXT]`.
 
 `phiforge study` and `make study` run the growth study (`python -m flows.run growth-study`), `phiforge ablation` and
-`make ablation` the data ablation (`python -m flows.run data-ablation`); `phiforge plan` stops after the plan (`--plan`).
+`make ablation` the data ablation (`python -m flows.run data-ablation`), `phiforge corpus` and `make corpus` the pipeline's
+stages up to the curated corpus (`python -m flows.run corpus`); `phiforge plan` stops after the plan (`--plan`).
 
 Prints first what the text holds and the plan, before any work. Then it shows the stages, live where there is a terminal and as
 plain lines elsewhere, and ends with the result and where to look next.

@@ -183,9 +183,7 @@ def closing_screen(root: Path, definition: Definition, screen: Screen, seconds: 
     else:
         console.print()
         console.print(_times(screen.rows, seconds))
-    for table in (
-        result_tables(screen.place) if definition == PIPELINE else [result_text(screen.place / definition.result)]
-    ):
+    for table in _results(screen.place, definition):
         console.print()
         console.print(table)
     if definition == PIPELINE and (sentence := registry_sentence(screen.place)):
@@ -194,6 +192,12 @@ def closing_screen(root: Path, definition: Definition, screen: Screen, seconds: 
     console.print()
     for what, how in next_steps(root, screen.place / definition.page):
         console.print(Text(f"{what:<22}{how}"), soft_wrap=True)
+
+
+def _results(place: Path, definition: Definition) -> list[Any]:
+    if definition == PIPELINE:
+        return result_tables(place)
+    return [result_text(place / definition.result)] if definition.result else []
 
 
 def _times(rows: dict[str, Row], seconds: float) -> Table:

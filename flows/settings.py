@@ -21,6 +21,7 @@ from flows.access import client_variables, given_auth
 HOME = "PHIFORGE_HOME"  # the project's folder, for processes that start elsewhere (a worker's flow runs)
 CONCURRENT = "PHIFORGE_CONCURRENT_STAGES"
 WATCH = "PHIFORGE_WATCH_MINUTES"  # between two looks at the sources for changed text
+WATCH_FLOW = "PHIFORGE_WATCH_FLOW"  # the flow that runs when it has
 FOLDER = "workspaces"  # checkouts of runs with parameters of their own
 MAIN = "main-tree"  # the lock of runs that work in the main folder
 
@@ -150,6 +151,20 @@ def stage_environment(root: Path) -> dict[str, str]:
 def concurrent_stages() -> int:
     """How many stages of one run may run at once."""
     return max(1, int(os.environ.get(CONCURRENT, "2")))
+
+
+def watch_flow() -> str:
+    """Name of the flow that runs when the text has changed.
+
+    Raises:
+        StepError: no flow has this name.
+    """
+    from flows.definitions import DEFINITIONS, PIPELINE
+
+    given = os.environ.get(WATCH_FLOW) or PIPELINE.flow
+    if given not in DEFINITIONS:
+        raise StepError(f"{WATCH_FLOW}: {given!r} was given; expected one of {', '.join(DEFINITIONS)}; correct it")
+    return given
 
 
 def watch_minutes() -> float:

@@ -38,7 +38,7 @@ def all_cached(
         return False
     with workspace(root, overrides, profile, lambda _: None) as place:
         started = time.monotonic()
-        stages = load_graph(place.root, definition.file)
+        stages = load_graph(place.root, definition.file, definition.last)
         if not (_is_listed(root, place) and _are_current(root, place, stages)):
             return False
         if definition == PIPELINE and not is_settled(root, place, promote):

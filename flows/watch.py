@@ -1,4 +1,5 @@
 """Starts a run when the text has changed: `python -m flows.watch`, which `make up` runs where PHIFORGE_WATCH_MINUTES is set.
+PHIFORGE_WATCH_FLOW names the flow to run.
 
 A check lists the sources of params.yaml by the command of the pipeline's first stage, which hashes a file again only
 when its size or time has changed. Files that are not read, such as hidden ones, do not count. A check that finds no
@@ -20,6 +21,7 @@ from components.errors import StepError
 from components.files import write_json
 from flows import processes, settings
 from flows.client import Runs
+from flows.definitions import PIPELINE
 
 WAITING = {"SCHEDULED", "PENDING"}
 GRACE = 1.0  # seconds from asking a listing to stop until it is killed
@@ -59,8 +61,8 @@ def step(seen: Seen, found: str, start: Callable[[str], None]) -> Seen:
 class Watch:
     """Checks the sources of one project."""
 
-    def __init__(self, home: Path, runs: Runs) -> None:
-        self.home, self.runs = home, runs
+    def __init__(self, home: Path, runs: Runs, flow: str = PIPELINE.flow) -> None:
+        self.home, self.runs, self.flow = home, runs, flow
         self.folder = settings.state_folder(home) / "watch"
         self.folder.mkdir(exist_ok=True)
         self.file = self.folder / "seen.json"
@@ -83,9 +85,10 @@ class Watch:
     def listing(self) -> str:
         """Hash of the list of the files that are read from the sources, with their hashes."""
         output = self.folder / "inventory.json"
+        only_files = ("--set", "ingestion.incremental=false")  # when a file arrived does not count
         status, said = processes.run(
             "components.ingestion.inventory",
-            *("--output", str(output)),
+            *("--output", str(output), *only_files),
             grace=GRACE,
             cwd=self.home,
             env=settings.stage_environment(self.home) | {"PYTHONPATH": str(Path(__file__).parents[1])},
@@ -98,12 +101,13 @@ class Watch:
         return hashlib.sha256(json.dumps(read).encode()).hexdigest()
 
     def start(self, key: str) -> None:
-        """Start a run of the pipeline, unless one that will read the same sources is waiting."""
+        """Start a run of the flow, unless one that will read the same sources is waiting."""
         for run in self.runs.recent():
-            if run.flow == "pipeline" and run.kind in WAITING and not (run.overrides or run.profile or run.text):
+            if run.flow == self.flow and run.kind in WAITING and not (run.overrides or run.profile or run.text):
                 print(f"the text has changed; run {run.name} is waiting already", flush=True)
                 return
-        print(f"the text has changed; started run {self.runs.launch({}, key=key).name}", flush=True)
+        started = self.runs.launch({}, flow=self.flow, key=key)
+        print(f"the text has changed; started run {started.name}", flush=True)
 
 
 def main() -> int:
@@ -114,7 +118,11 @@ def main() -> int:
         print(f"error: {settings.WATCH}: 0 or nothing was given; expected minutes between two checks, such as 10")
         return 1
     os.nice(10)  # a run has precedence
-    watch, said = Watch(home, Runs()), ""
+    try:
+        watch, said = Watch(home, Runs(), settings.watch_flow()), ""
+    except StepError as error:
+        print(f"error: {error}")
+        return 1
     while True:
         try:
             watch.check()

@@ -25,6 +25,7 @@ from components.locks import exclusive, if_free
 from components.params import check_layers, read_profile
 from components.revision import edits_since, git, identity, listed, source_tree, untracked_files
 from flows.cache import cache_folder
+from flows.definitions import Definition
 from flows.events import Caution
 from flows.graph import PIPELINE_FILE, Stage, lock_path, shown_by
 from flows.settings import (
@@ -157,23 +158,25 @@ def remove(root: Path, key: str, unused_since: float) -> bool:
     return True
 
 
-def save_experiment(root: Path, place: Workspace, file: str, stages: Sequence[Stage], say: Say) -> None:
+def save_experiment(root: Path, place: Workspace, definition: Definition, stages: Sequence[Stage], say: Say) -> None:
     """Record a workspace's state as a DVC experiment, which `dvc exp show` in the main tree lists.
 
     Parallel savings break each other's git references, hence the lock. A failure costs the listing, not the run:
     it is said, with DVC's text.
 
     Args:
-        file: the dvc.yaml that the run brought up to date.
+        definition: what the run brought up to date.
         stages: its stages, and those of others that it needs; no others need to have outputs.
     """
-    needed = [stage.address for stage in stages if stage.file != file]
+    file = definition.file
+    whole = [] if definition.last else [file]
+    needed = [stage.address for stage in stages if stage.file not in whole]
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "exp", "save", "--force", "--name", place.experiment]
     if file != PIPELINE_FILE:  # git knows neither of them yet
         command += [f"--include-untracked={path}" for path in (shown_by(file), lock_path(file))]
     with exclusive(lock_file(root, "experiments")):
         done = subprocess.run(
-            [*command, file, *needed],
+            [*command, *whole, *needed],
             cwd=place.root,
             env=stage_environment(root) | identity(root),
             capture_output=True,

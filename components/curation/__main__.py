@@ -35,7 +35,7 @@ COMMAND = Command(
             holds="index.json",
         ),
     ),
-    sections=("seed", "curation", "benchmarking", "tokenization"),
+    sections=("seed", "ingestion", "curation", "benchmarking", "tokenization"),
 )
 
 if __name__ == "__main__":

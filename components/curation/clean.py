@@ -14,7 +14,7 @@ import functools
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from components.curation.privacy.redact import redact
 from components.curation.rules import Failure, first_failure
 from components.curation.tally import count_rows
 from components.curation.text import repair
-from components.documents import DOCUMENT, KINDS, Document, Drop, LedgerWriter, document_id, metadata_of, shards
+from components.documents import DOCUMENT, KINDS, Document, Drop, LedgerWriter, document_id, metadata_of
 from components.errors import StepError
 from components.files import save_array, write_json
 from components.params import CurationParams, LanguageParams
@@ -60,10 +60,10 @@ class RowGroup:
     benchmarks: Path | None  # where the index of what may not stand in a document is, if there is any
 
 
-def row_groups(directory: Path, params: CurationParams, benchmarks: Path | None) -> dict[str, RowGroup]:
-    """The row groups of a document set, in order, each by a name that tells its content."""
+def row_groups(paths: Sequence[Path], params: CurationParams, benchmarks: Path | None) -> dict[str, RowGroup]:
+    """The row groups of shards, in order, each by a name that tells its content."""
     found = {}
-    for path in shards(directory):
+    for path in paths:
         stamp = _stamp(path)
         for number, sha256 in enumerate(_sha256_of_row_groups(path)):
             name = sha256[:32]

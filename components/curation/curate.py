@@ -6,34 +6,35 @@ groups are repaired and judged in parallel (`clean`). A sample of what is left i
 from the labels, and scores all documents in parallel (`scoring`). The results of both stay until nobody has used them for two
 weeks (`work`), so a killed run goes on, and a threshold moves without scoring again. Then it is decided over all documents
 which go for their value and which as duplicates, and documents and ledger are written, in the order of the sources.
+
+A corpus that grows is curated an increment at a time, each against those before it (`increment`). The result of each
+increment is kept as well, so a run curates only the ones that no run has curated.
 """
 
+import shutil
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import replace
-from itertools import islice
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from components.curation.clean import STEP, clean, row_groups
-from components.curation.cleaned import Cleaned
+from components.curation.clean import row_groups
 from components.curation.decontamination import BenchmarkIndex, Hit
-from components.curation.duplicates.clusters import Clusters, find
-from components.curation.duplicates.index import Index, write_index
-from components.curation.duplicates.sketches import algorithm
+from components.curation.duplicates.index import Index, open_index, write_joined
+from components.curation.increment import LEDGER, Setting, curate_increment, read_record
 from components.curation.language import check_languages
-from components.curation.main_languages import Languages, asks_corpus, languages_of
-from components.curation.page import figures, read_raw, samples, token_rates, write_page
-from components.curation.scoring import score
-from components.curation.verdicts import Verdicts, low_values
-from components.curation.work import Work
-from components.documents import KINDS, DocumentWriter, Drop, LedgerWriter, check_balance, read_ledger
+from components.curation.main_languages import Languages
+from components.curation.page import figures, write_page
+from components.curation.scoring import named_classifier
+from components.curation.token_rates import Rates
+from components.curation.work import phase_folder
+from components.documents import KINDS, add_increment, increments, join_ledgers, read_ledger
 from components.errors import StepError
-from components.files import atomic_directory, atomic_file, scratch_directory, sha256_file, write_json
+from components.files import atomic_directory, atomic_file, scratch_directory, write_json
+from components.kept import digest_of, is_whole, keep, mark_used
 from components.params import CurationParams, Params
-from components.progress import Progress
 from components.remedies import causes
 from components.tracking import Tracker, project_home, state_folder
 
@@ -42,47 +43,96 @@ WORK = "curation"  # folder in `.phiforge`
 
 
 def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker: Tracker) -> dict[str, Any]:
-    own = params.curation
-    check_languages(own.language)
-    earlier = _earlier(own, outputs.get("index"))
+    check_languages(params.curation.language)
+    earlier = _earlier(params.curation, outputs.get("index"))
     data_dir = project_home() / params.benchmarking.data_dir if params.benchmarking.data_dir else None
-    benchmarks = BenchmarkIndex.build(data_dir, own.decontamination, params.benchmarking.suite)
-    folder = Path(inputs.get("work") or state_folder() / WORK)
-    _check_work(folder, inputs, outputs)
-    folder.mkdir(parents=True, exist_ok=True)
-    with scratch_directory(folder.resolve()) as scratch:
-        units = row_groups(inputs["documents"], own, _saved(benchmarks, scratch / "benchmarks"))
-        phases = 2 + asks_corpus(own.language)
-        work = Work(folder, params.engine, Progress(phases * len(units)))
-        languages = languages_of(units, work, own.language)
-        own = own.model_copy(update={"language": own.language.model_copy(update={"keep": languages.kept})})
-        units = {name: replace(unit, params=own) for name, unit in units.items()}
-        documents = Cleaned(work.map("clean", _facts_of_cleaning(own, benchmarks, scratch), units, clean))
-        scores, education = score(documents, work, own.education, params.seed)
-        low = low_values(documents, scores, own)
-        clusters = _clusters(documents, np.where(low, np.nan, scores), own, scratch, earlier)
-        verdicts = Verdicts(documents, scores, low, clusters, own)
-        found = _found(documents, benchmarks) | {"languages": languages.record()}
-        warnings = _warnings(languages, education)
-        # All is written before anything takes its place. The index last: what stands in it would go as known already, if
-        # this run had to be started again.
-        with ExitStack() as places:
-            index, report = (_place(places, outputs.get(name)) for name in ("index", "report"))
-            ledger = places.enter_context(atomic_file(outputs["ledger"]))
-            output = places.enter_context(atomic_directory(outputs["output"]))
-            counted = _write(verdicts, output, ledger)
-            if counted["keep_fraction"] < WARN_BELOW:
-                warnings.append(causes(ledger))
-            if index:
-                write_index(index, documents.sketches, documents.ids, clusters.kept & ~low, own.duplicates, earlier)
-            if report:
-                content = {"documents": counted, "education": education, **found}
-                _write_report(report, content, verdicts, inputs["documents"], params)
+    benchmarks = BenchmarkIndex.build(data_dir, params.curation.decontamination, params.benchmarking.suite)
+    work = Path(inputs.get("work") or state_folder() / WORK)
+    _check_work(work, inputs, outputs)
+    work.mkdir(parents=True, exist_ok=True)
+    with scratch_directory(work.resolve()) as scratch:
+        if benchmarks.items:
+            benchmarks.save(scratch / "benchmarks")
+        grows = params.ingestion.incremental
+        setting = Setting(params, work.resolve(), scratch, benchmarks, earlier, bool(outputs.get("report")) or grows)
+        folders = _curate(setting, inputs["documents"], grows)
+        return _assemble(setting, folders, outputs, tracker)
+
+
+def _curate(setting: Setting, raw: Path, grows: bool) -> dict[int, Path]:
+    """The results of the increments of a document set, by their numbers; those that are not kept yet are made."""
+    found = increments(raw)
+    if len(found) > 1 and not grows:
+        raise StepError(
+            f"{raw} holds {len(found)} increments, and ingestion.incremental is false; run the step that wrote it again"
+        )
+    place = phase_folder(setting.work, "increment", setting.facts()) if grows else setting.scratch
+    folders: dict[int, Path] = {}
+    for number, shards in found.items():
+        before = list(folders.values())
+        units = row_groups(shards, setting.params.curation, setting.saved_benchmarks)
+        name = digest_of({"before": before[-1].name if before else "", "text": list(units)})
+        folders[number] = place / name
+        if is_whole(folders[number]):
+            mark_used(folders[number])
+            continue
+        if len(found) > 1:
+            print(f"increment {number}: {len(shards)} shards are new", flush=True)
+        keep(folders[number], partial(curate_increment, setting, shards, units, before))
+    return folders
+
+
+def _assemble(setting: Setting, folders: dict[int, Path], outputs: dict[str, Any], tracker: Tracker) -> dict[str, Any]:
+    """Put the results of all increments together as the outputs, and return the summary."""
+    params, own = setting.params, setting.params.curation
+    records = [read_record(folder) for folder in folders.values()]
+    first = folders[min(folders)]
+    languages, education = Languages(**records[0]["languages"]), records[0]["education"]
+    if "classifier" in education:
+        named_classifier(setting.work, education, first)
+    found = _found(records, setting.benchmarks) | {"languages": languages.record()}
+    warnings = _warnings(languages, education)
+    # All is written before anything takes its place. The index last: what stands in it would go as known already, if
+    # this run had to be started again.
+    with ExitStack() as places:
+        index, report = (_place(places, outputs.get(name)) for name in ("index", "report"))
+        ledger = places.enter_context(atomic_file(outputs["ledger"]))
+        output = places.enter_context(atomic_directory(outputs["output"]))
+        put = shutil.copyfile if params.ingestion.incremental else shutil.move  # a kept file must not become the output
+        for number, folder in folders.items():
+            add_increment(output, number, folder, put)
+        if len(folders) > 1:
+            join_ledgers(ledger, [folder / LEDGER for folder in folders.values()])
+        else:
+            put(first / LEDGER, ledger)
+        counted = _counted(records, ledger)
+        if counted["keep_fraction"] < WARN_BELOW:
+            warnings.append(causes(ledger))
+        if index:
+            indexes = [open_index(folder, own.duplicates) for folder in folders.values()]
+            write_joined(index, [*filter(None, [setting.earlier]), *indexes], own.duplicates)
+        if report:
+            _write_report(report, {"documents": counted, "education": education, **found}, records, own)
     if outputs.get("report"):
         tracker.artifact(outputs["report"], "curation")
     for warning in warnings:
         print(f"note: {warning}", flush=True)
     return counted | _flat(education, found) | {"warnings": warnings}
+
+
+def _write_report(folder: Path, content: dict[str, Any], records: list[dict[str, Any]], params: CurationParams) -> None:
+    """The data page and its figures.
+
+    Args:
+        content: what is known but for what the records say.
+    """
+    rates = Rates.from_json(records[0]["rates"])
+    content = content | figures([record["counts"] for record in records], rates, params)
+    content["samples"] = records[0]["samples"]
+    if len(records) > 1:
+        content["increments"] = len(records)
+    write_json(folder / "curation.json", content)
+    write_page(folder / "index.html", content)
 
 
 def _warnings(languages: Languages, education: dict[str, Any]) -> list[str]:
@@ -103,7 +153,7 @@ def _earlier(params: CurationParams, index: Path | None) -> Index | None:
             f"--index {index} is also curation.duplicates.earlier: if this run had to be started again, all of its documents "
             "would go as known; name a new folder"
         )
-    return Index(folder, params.duplicates)
+    return open_index(folder, params.duplicates)
 
 
 def _check_work(folder: Path, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
@@ -119,92 +169,48 @@ def _place(places: ExitStack, path: Path | None) -> Path | None:
     return places.enter_context(atomic_directory(path)) if path else None
 
 
-def _write_report(folder: Path, content: dict[str, Any], verdicts: Verdicts, raw: Path, params: Params) -> None:
-    """The data page and its figures.
+def _counted(records: list[dict[str, Any]], ledger: Path) -> dict[str, Any]:
+    """Counts of documents over all increments.
 
-    Args:
-        content: what is known but for what the raw documents and the samples say.
+    Raises:
+        StepError: none is left.
     """
-    excerpts, dropped = read_raw(raw, verdicts.tally, params.curation)
-    rates = token_rates(verdicts.tally, dropped, params.tokenization.vocab_size)
-    content = content | figures(verdicts.documents, verdicts.scores, verdicts.tally, rates, params.curation)
-    content["samples"] = samples(verdicts.tally, excerpts, params.curation)
-    write_json(folder / "curation.json", content)
-    write_page(folder / "index.html", content)
-
-
-def _saved(benchmarks: BenchmarkIndex, folder: Path) -> Path | None:
-    """Where workers find the index; None if it holds nothing."""
-    if not benchmarks.items:
-        return None
-    benchmarks.save(folder)
-    return folder
-
-
-def _facts_of_cleaning(params: CurationParams, benchmarks: BenchmarkIndex, scratch: Path) -> dict[str, Any]:
-    """What the results of `clean` depend on beside the text."""
-    facts = params.model_dump(mode="json", exclude={"duplicates", "education"})
-    if benchmarks.items:
-        facts["benchmarks"] = sha256_file(scratch / "benchmarks" / "index.json")
-    return facts | {"sketches": algorithm(params.duplicates)}
-
-
-def _clusters(
-    documents: Cleaned, scores: np.ndarray, params: CurationParams, scratch: Path, earlier: Index | None
-) -> Clusters:
-    kinds, texts = documents.kinds, documents.texts
-    return find(documents.sketches, documents.ids, kinds, scores, texts, params.duplicates, scratch, earlier)
-
-
-def _write(verdicts: Verdicts, output: Path, ledger_file: Path) -> dict[str, Any]:
-    """Write documents and ledger; returns their counts."""
-    figures: Counter[str] = Counter()
-    rules: Counter[str] = Counter()
-    with DocumentWriter(output) as writer, LedgerWriter(ledger_file) as ledger:
-        for verdict in verdicts:
-            if isinstance(verdict, Drop):
-                ledger.write(verdict)
-                rules[verdict.rule] += 1
-            else:
-                writer.write(verdict)
-                figures[verdict.kind] += 1
-                figures["bytes"] += len(verdict.text.encode())
-    documents = verdicts.documents
-    rows_in = sum(documents.figures(number)["documents"] for number in range(len(documents.folders)))
-    check_balance(STEP, rows_in, writer.rows, ledger.rows)
-    if not writer.rows:
+    kinds, rules = _sum(record["kept"] for record in records), _sum(record["dropped"] for record in records)
+    rows_in, kept = sum(record["in"] for record in records), kinds.total()
+    if not kept:
         raise StepError(
-            f"no document of {rows_in:,} is left; {causes(ledger_file)}; first drops: {_first(ledger_file)}; add other text to "
+            f"no document of {rows_in:,} is left; {causes(ledger)}; first drops: {_first(ledger)}; add other text to "
             "ingestion.sources or change these parameters"
         )
     return {
         "documents_in": rows_in,
-        "documents_kept": writer.rows,
-        "documents_dropped": ledger.rows,
-        "keep_fraction": round(writer.rows / rows_in, 4),
-        "kept_megabytes": round(figures["bytes"] / 1e6, 3),
-        "kept": {kind: figures[kind] for kind in sorted(KINDS) if figures[kind]},
+        "documents_kept": kept,
+        "documents_dropped": rules.total(),
+        "keep_fraction": round(kept / rows_in, 4),
+        "kept_megabytes": round(sum(record["bytes"] for record in records) / 1e6, 3),
+        "kept": {kind: kinds[kind] for kind in sorted(KINDS) if kinds[kind]},
         "dropped": dict(sorted(rules.items())),
     }
+
+
+def _sum(tables: Iterable[dict[str, int]]) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for table in tables:
+        total.update(table)
+    return total
 
 
 def _first(ledger: Path) -> str:
     return "; ".join(f"{drop.source}: {drop.rule}: {drop.detail}" for drop in islice(read_ledger(ledger), 3))
 
 
-def _found(documents: Cleaned, benchmarks: BenchmarkIndex) -> dict[str, Any]:
+def _found(records: list[dict[str, Any]], benchmarks: BenchmarkIndex) -> dict[str, Any]:
     """What was redacted, and which items of benchmarks were found."""
-    redacted: Counter[str] = Counter()
-    hits: list[tuple[str, list[Hit]]] = []
-    looked_at = 0
-    for number in range(len(documents.folders)):
-        figures = documents.figures(number)
-        redacted.update(figures["redacted"])
-        looked_at += figures["checked"]
-        hits += [(name, [Hit(**hit) for hit in found]) for name, found in figures["hits"]]
+    hits = chain.from_iterable(record["hits"] for record in records)
+    checked = sum(record["checked"] for record in records)
     return {
-        "redacted": dict(sorted(redacted.items())),
-        "decontamination": benchmarks.report(looked_at, hits),
+        "redacted": dict(sorted(_sum(record["redacted"] for record in records).items())),
+        "decontamination": benchmarks.report(checked, [(name, [Hit(**hit) for hit in found]) for name, found in hits]),
     }
 
 

@@ -4,6 +4,7 @@ One HTML file with drawings in it, no script, no network.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from components.curation.privacy.redact import redact
 from components.curation.rules import Check
 from components.curation.tally import EXCERPT, NEAREST, STAGES, Tally, add, stage_of
 from components.curation.token_rates import CHARACTERS, COUNTED, KEPT, Rates, Sampled, measure
-from components.documents import KINDS, Document, Drop, read_batches
+from components.documents import KINDS, Document, Drop, shard_batches
 from components.files import atomic_file
 from components.pages import render
 from components.params import CurationParams
@@ -25,20 +26,24 @@ TOP = 20  # origins that are listed
 BINS = 20  # of the histogram of values
 
 Key = tuple[str, str]  # kind and origin
+Counts = Mapping[str, Any]  # of an increment, from `counts`
 
 
 def read_raw(
-    raw: Path, tally: Tally, params: CurationParams
+    raw: Iterable[Path], tally: Tally, params: CurationParams
 ) -> tuple[dict[str, str], dict[tuple[str, str], list[str]]]:
     """Of raw documents that went: excerpts of those at a border, by id, redacted as they would have been, had they stayed; and
     beginnings of some, by kind and stage, to count their tokens.
+
+    Args:
+        raw: shards.
     """
     border = {drop.id for drops in tally.border().values() for drop in drops}
     sampled = tally.dropped_sample()
     excerpts: dict[str, str] = {}
     texts: dict[tuple[str, str], list[str]] = {}
     if sampled:
-        for batch in read_batches(raw, ["id", "text", "kind"]):
+        for batch in chain.from_iterable(shard_batches(path, ["id", "text", "kind"]) for path in raw):
             for index, name in enumerate(batch["id"].to_pylist()):
                 if name not in sampled and name not in border:
                     continue
@@ -61,22 +66,27 @@ def token_rates(tally: Tally, dropped: Sampled, vocab_size: int) -> Rates:
     return measure([text for _, text in others], kept | dict(dropped), vocab_size)
 
 
-def figures(
-    documents: Cleaned, scores: np.ndarray, tally: Tally, rates: Rates, params: CurationParams
-) -> dict[str, Any]:
-    """Counts for `curation.json`: `flow` by kind and stage, `origins` by origin and stage (the largest, and `the rest`), each
-    [documents, bytes, tokens]; `licenses`, [documents, bytes] that came and that stayed; `values` (histograms); `tokens`.
+def counts(documents: Cleaned, scores: np.ndarray, tally: Tally) -> dict[str, Any]:
+    """What `figures` adds up, as JSON: rows of documents and bytes that came, went late and stayed, by what they are counted
+    by, and histograms of the values.
     """
-    flows = _Flows(tally.kept, rates)
-    licenses: dict[str, list[int]] = {}
+    came: dict[tuple[str, ...], list[int]] = {}
     for number in range(len(documents.folders)):
-        for kind, place, license, rule, count, size in documents.figures(number)["counts"]:
-            add(licenses, license, count, size)
-            flows.come((kind, place), count, size)
-            if rule:
-                flows.go((kind, place), rule, count, size)
-    for (kind, place, rule), (count, size) in tally.late.items():
-        flows.go((kind, place), rule, count, size)
+        for *key, count, size in documents.figures(number)["counts"]:
+            add(came, tuple(key), count, size)
+    tables = {"came": came, "late": tally.late, "kept": tally.kept}
+    found: dict[str, Any] = {name: [[*key, *entry] for key, entry in table.items()] for name, table in tables.items()}
+    return found | {"licenses": tally.licenses, "values": _histograms(documents, scores)}
+
+
+def figures(increments: Sequence[Counts], rates: Rates, params: CurationParams) -> dict[str, Any]:
+    """What stands in `curation.json`: `flow` by kind and stage, `origins` by origin and stage (the largest, and `the rest`),
+    each [documents, bytes, tokens]; `licenses`, [documents, bytes] that came and that stayed; `values` (histograms); `tokens`.
+
+    Args:
+        increments: the `counts` of each.
+    """
+    flows = _Flows(increments, rates)
     kinds = {kind: [key for key in flows.came if key[0] == kind] for kind in KINDS}
     places: dict[str, list[Key]] = {}
     for key in flows.came:
@@ -89,25 +99,50 @@ def figures(
         "flow": {kind: flows.of(keys) for kind, keys in kinds.items() if keys},
         "origins": origins,
         "origins_in_all": len(largest),
-        "licenses": {name: [*licenses[name], *tally.licenses.get(name, [0, 0])] for name in sorted(licenses)},
-        "values": _histograms(documents, scores, params),
+        "licenses": _licenses(increments),
+        "values": _values(increments, params),
         "tokens": rates.report(),
     }
+
+
+def _licenses(increments: Sequence[Counts]) -> dict[str, list[int]]:
+    came: dict[str, list[int]] = {}
+    stayed: dict[str, list[int]] = {}
+    for found in increments:
+        for _, _, license, _, count, size in found["came"]:
+            add(came, license, count, size)
+        for license, (count, size) in found["licenses"].items():
+            add(stayed, license, count, size)
+    return {name: [*came[name], *stayed.get(name, [0, 0])] for name in sorted(came)}
+
+
+def _values(increments: Sequence[Counts], params: CurationParams) -> dict[str, Any]:
+    """Histograms of the values, by kind."""
+    table = {}
+    for kind in KINDS:
+        if parts := [found["values"][kind] for found in increments if kind in found["values"]]:
+            counted = [sum(column) for column in zip(*parts, strict=True)]
+            table[kind] = {"counts": counted, "threshold": params.education.min_value.get(kind)}
+    return table
 
 
 class _Flows:
     """[Documents, bytes] that came, went at each stage and stayed, by kind and origin."""
 
-    def __init__(self, kept: dict[Key, list[int]], rates: Rates) -> None:
-        self.kept, self.rates = kept, rates
+    def __init__(self, increments: Sequence[Counts], rates: Rates) -> None:
+        self.rates = rates
         self.came: dict[Key, list[int]] = {}
+        self.kept: dict[Key, list[int]] = {}
         self._went: dict[tuple[Key, str], list[int]] = {}
-
-    def come(self, key: Key, count: int, size: int) -> None:
-        add(self.came, key, count, size)
-
-    def go(self, key: Key, rule: str, count: int, size: int) -> None:
-        add(self._went, (key, stage_of(rule)), count, size)
+        for found in increments:
+            for kind, place, _, rule, count, size in found["came"]:
+                add(self.came, (kind, place), count, size)
+                if rule:
+                    add(self._went, ((kind, place), stage_of(rule)), count, size)
+            for kind, place, rule, count, size in found["late"]:
+                add(self._went, ((kind, place), stage_of(rule)), count, size)
+            for kind, place, count, size in found["kept"]:
+                add(self.kept, (kind, place), count, size)
 
     def of(self, keys: Sequence[Key]) -> dict[str, Any]:
         """[Documents, bytes, tokens] of some keys together. Tokens that came are those that went, and those of the bytes that did
@@ -134,14 +169,13 @@ def _sum(counts: Iterable[Sequence[float]]) -> list[int]:
     return [round(sum(column)) for column in zip(*counts, strict=True)]
 
 
-def _histograms(documents: Cleaned, scores: np.ndarray, params: CurationParams) -> dict[str, Any]:
+def _histograms(documents: Cleaned, scores: np.ndarray) -> dict[str, list[int]]:
     """Documents by value, a kind: of those that passed the rules."""
     found = {}
     for place, kind in enumerate(KINDS):
         own = scores[(documents.kinds == place) & ~np.isnan(scores)]
         if len(own):
-            counts = np.histogram(own, bins=BINS, range=(0, 5))[0].tolist()
-            found[kind] = {"counts": counts, "threshold": params.education.min_value.get(kind)}
+            found[kind] = np.histogram(own, bins=BINS, range=(0, 5))[0].tolist()
     return found
 
 

@@ -1,9 +1,13 @@
-"""The educational value of all documents: a sample is labelled, a classifier learns from it, and scores them in parallel.
+"""The educational value of documents: a sample is labelled, a classifier learns from it, and scores all in parallel.
+
+Later increments of a corpus are scored by the classifier that learned from the first.
 
 A result of the phase `score` is a folder with `scores.npy`, float32 (documents,), of one result of `clean`.
 """
 
 import functools
+import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +22,11 @@ from components.curation.education.classifier import LEAST, Classifier, fit
 from components.curation.education.sample import READ, Sample, stratum
 from components.curation.work import Work
 from components.documents import KINDS
-from components.files import save_array, scratch_directory, sha256_file
+from components.files import atomic_file, save_array, sha256_file
 from components.params.education import EducationParams
 
 SCORES = "scores.npy"
+CLASSIFIER = "classifier.npz"
 AT_ONCE = 512  # documents scored at once
 
 
@@ -31,42 +36,74 @@ class _Unit:
     classifier: Path
 
 
-def score(documents: Cleaned, work: Work, params: EducationParams, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
-    """The values of all documents, and what is to be told of them.
+def learn(documents: Cleaned, work: Work, params: EducationParams, seed: int, folder: Path) -> dict[str, Any]:
+    """Label a sample of documents and learn from it; a classifier is written to CLASSIFIER in a folder.
 
     Returns:
-        float32 (documents,), 0 to 5; NaN where it isn't known: of all where there are fewer documents than a classifier can
-        learn from, of a kind whose classifier does not meet its annotator, and of languages that the annotator cannot read.
-        `state`, `skipped` (why, by kind that is not filtered) and where there is a classifier `labels` (how many),
-        `provenance` (of the labels) and `kinds` (held-out figures, a kind).
+        `state`, `skipped` (why, by kind that is not filtered) and, where there are as many documents as a classifier needs,
+        `labels` (how many), `provenance` (of the labels), `kinds` (held-out figures, a kind) and `classifier`, its name.
 
     Raises:
         StepError: the labels cannot be had.
     """
-    unread = documents.foreign if params.annotator == "heuristic" else np.zeros(len(documents), dtype=bool)
+    unread = _unread(documents, params)
     present = [KINDS[code] for code in np.unique(documents.kinds).tolist()]
     positions, ids, kinds = _sample(documents, unread, params.sample, seed)
     if len(ids) < LEAST:
         others = f" ({unread.sum():,} in other languages than English, which the heuristic annotator cannot judge)"
         reason = f"{len(ids)} different documents{others if unread.any() else ''}, and {LEAST} are needed to learn from"
         skipped = {kind: reason for kind in present if kind in params.min_value}
-        return np.full(len(documents), np.nan, dtype=np.float32), {"state": f"not scored: {reason}", "skipped": skipped}
+        return {"state": f"not scored: {reason}", "skipped": skipped}
     texts = [text[:READ] for text in documents.texts(positions)]
     labels = annotate(texts, ids, kinds, params, work.folder)
     known = np.flatnonzero(~np.isnan(labels.values)).tolist()
     classifier, report = fit(
         [texts[i] for i in known], [kinds[i] for i in known], labels.values[known], seed, params, labels.identity
     )
-    skipped = report.unreliable(present, params)
-    with scratch_directory(work.folder) as scratch:
-        draft = scratch / "classifier.npz"
-        classifier.save(draft)
-        # Under its content: runs may be side by side.
-        path = draft.replace(work.folder / f"classifier-{sha256_file(draft)[:20]}.npz")
-    told = {"state": "scored", "labels": len(known), "provenance": labels.provenance, "kinds": report.as_dict()}
-    values = _score_all(documents, work, path)
-    values[unread | np.isin(documents.kinds, [KINDS.index(kind) for kind in skipped])] = np.nan
-    return values, told | {"classifier": path.name, "skipped": skipped}
+    classifier.save(folder / CLASSIFIER)
+    return {
+        "state": "scored",
+        "labels": len(known),
+        "provenance": labels.provenance,
+        "kinds": report.as_dict(),
+        "classifier": f"classifier-{sha256_file(folder / CLASSIFIER)[:20]}.npz",
+        "skipped": report.unreliable(present, params),
+    }
+
+
+def score(
+    documents: Cleaned, work: Work, params: EducationParams, learned: Mapping[str, Any], folder: Path
+) -> np.ndarray:
+    """The values of all documents, float32 (documents,), 0 to 5.
+
+    NaN where it isn't known: of all where there is no classifier, of a kind whose classifier does not meet its annotator or
+    that it has not learned, and of languages that the annotator cannot read.
+
+    Args:
+        learned: what `learn` has returned.
+        folder: where it has written the classifier.
+    """
+    if "classifier" not in learned:
+        return np.full(len(documents), np.nan, dtype=np.float32)
+    values = _score_all(documents, work, named_classifier(work.folder, learned, folder))
+    unmeasured = {kind for kind in params.min_value if kind not in learned["kinds"]}
+    skipped = [KINDS.index(kind) for kind in {*learned["skipped"], *unmeasured}]
+    values[_unread(documents, params) | np.isin(documents.kinds, skipped)] = np.nan
+    return values
+
+
+def named_classifier(work: Path, learned: Mapping[str, Any], folder: Path) -> Path:
+    """The classifier under its content's name in the folder of kept work, where `components.curation.why` looks for it."""
+    path = work / learned["classifier"]
+    if not path.exists():
+        with atomic_file(path) as partial:
+            shutil.copyfile(folder / CLASSIFIER, partial)
+    return path
+
+
+def _unread(documents: Cleaned, params: EducationParams) -> np.ndarray:
+    """bool (documents,): which ones the annotator cannot read."""
+    return documents.foreign if params.annotator == "heuristic" else np.zeros(len(documents), dtype=bool)
 
 
 def _sample(documents: Cleaned, unread: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, list[str], list[str]]:

@@ -3,7 +3,7 @@ judge them.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from components import bpe
@@ -36,6 +36,14 @@ class Rates:
     def tokens(self, kind: str, stage: str, size: float) -> float:
         """About how many tokens so many bytes are."""
         return size * self.found.get((kind, stage), self.of_kinds.get(kind, self.of_all))
+
+    def as_json(self) -> dict[str, Any]:
+        """As JSON takes it, for `from_json`."""
+        return asdict(self) | {"found": [[*key, rate] for key, rate in self.found.items()]}
+
+    @classmethod
+    def from_json(cls, facts: Mapping[str, Any]) -> "Rates":
+        return cls(**facts | {"found": {(kind, stage): rate for kind, stage, rate in facts["found"]}})
 
     def report(self) -> dict[str, Any]:
         """For `curation.json`: bytes a token, by kind and stage."""

@@ -1,42 +1,42 @@
-"""Work that is done already: the results of a run's phases, one folder for each unit of work.
+"""Work that is done already: the results of a run's phases, one kept folder (`components.kept`) for each unit of work.
 
-A phase maps a function over units. Each result is a folder that appears whole or not at all, under a name that is a hash of all
-that it comes from: the unit's bytes, the parameters, the code, the versions of the libraries. What is there isn't
-done again. So a run that was killed at any unit goes on from there, with another number of workers or another engine
-if need be, to the same bytes; and a run on more text does the new text alone.
+A phase maps a function over units. A run that was killed at any unit goes on from there, with another number of workers or
+another engine if need be, to the same bytes; and a run on more text does the new text alone.
 """
 
-import hashlib
-import json
-import os
-import platform
-import shutil
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
 from components.engine import map_shards
-from components.files import atomic_directory, sync_directory, write_json
+from components.kept import code_and_libraries, digest_of, is_whole, keep, mark_used
 from components.params import EngineParams
 from components.progress import Progress
-from components.revision import code_sha256
 
 Unit = TypeVar("Unit")
 
-SEAL = "whole.json"  # in each result
 CODE = (
     "curation/**/*.py",
     "curation/**/*.md",
     "addresses.py",
+    "bpe.py",
     "documents.py",
     "languages.py",
     "shingles.py",
     "ngrams.py",
 )
-LIBRARIES = ("detect-secrets", "ftfy", "numpy", "polars", "py3langid", "pyarrow", "rensa", "scikit-learn", "scipy")
+LIBRARIES = (
+    "detect-secrets",
+    "ftfy",
+    "numpy",
+    "polars",
+    "py3langid",
+    "pyarrow",
+    "rensa",
+    "scikit-learn",
+    "scipy",
+    "tokenizers",
+)
 
 
 class Work:
@@ -62,14 +62,11 @@ class Work:
             units: by a name that tells a unit's content.
             function: importable, since a worker calls it.
         """
-        place = self.folder / f"{phase}-{digest_of({'code': _code(), 'facts': dict(facts)})}"
-        place.mkdir(parents=True, exist_ok=True)
-        os.utime(place)
+        place = phase_folder(self.folder, phase, facts)
         folders = [place / name for name in units]
-        missing = [item for item in zip(folders, units.values(), strict=True) if not _is_whole(item[0])]
+        missing = [item for item in zip(folders, units.values(), strict=True) if not is_whole(item[0])]
         for folder in set(folders) - {folder for folder, _ in missing}:
-            with suppress(FileNotFoundError):
-                os.utime(folder)  # it is in use
+            mark_used(folder)
         self._done += len(units) - len(missing)
         if len(missing) < len(units):
             print(f"{phase}: {len(units) - len(missing)} of {len(units)} are there already", flush=True)
@@ -87,40 +84,12 @@ class _Result:
 
     def __call__(self, item: tuple[Path, Any]) -> None:
         folder, unit = item
-        if _is_whole(folder):  # another run was quicker
-            return
-        shutil.rmtree(folder, ignore_errors=True)  # a damaged one
-        with atomic_directory(folder, replace=False) as partial:
-            self._function(unit, partial)
-            _seal(partial, folder.name)
+        keep(folder, lambda partial: self._function(unit, partial))
 
 
-def _seal(folder: Path, unit: str) -> None:
-    """Write down which unit's result the folder is and how long its files are, once they are on the disk."""
-    write_json(folder / SEAL, {"unit": unit, "bytes": _lengths(folder)})
-    sync_directory(folder)
-
-
-def _is_whole(folder: Path) -> bool:
-    """Whether a folder is the result of the unit that it is named after, with all its files at their lengths."""
-    try:
-        sealed = json.loads((folder / SEAL).read_text(encoding="utf-8"))
-        return sealed == {"unit": folder.name, "bytes": _lengths(folder)}
-    except (OSError, ValueError):
-        return False
-
-
-def _lengths(folder: Path) -> dict[str, int]:
-    return {path.name: path.stat().st_size for path in folder.iterdir() if path.name != SEAL}
-
-
-def digest_of(facts: Mapping[str, Any]) -> str:
-    """20 hex digits that stand for a JSON object."""
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:20]
-
-
-@cache
-def _code() -> str:
-    """The code and the libraries that made a result."""
-    python = f"python {platform.python_version()}"  # ast and unicodedata are its own
-    return " ".join([code_sha256(CODE), python, *(f"{library} {version(library)}" for library in LIBRARIES)])
+def phase_folder(folder: Path, phase: str, facts: Mapping[str, Any]) -> Path:
+    """Where the results of a phase are kept, by what all of them depend on beside their unit."""
+    place = folder / f"{phase}-{digest_of({'code': code_and_libraries(CODE, LIBRARIES), 'facts': dict(facts)})}"
+    place.mkdir(parents=True, exist_ok=True)
+    mark_used(place)
+    return place

@@ -2,98 +2,225 @@
 
 Small files are read in batches by the engine, large ones are streamed one after the other, so memory stays bounded.
 The order of the documents follows the order of sources and file names, whatever the engine.
+
+A corpus that grows is read an increment at a time (`arrivals`). What was read of each is kept, so a run reads only the files
+of increments that no run has read.
 """
 
 import os
+import shutil
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from components.documents import PART_OF, Document, DocumentWriter
+from components.documents import PART_OF, Document, DocumentWriter, add_increment
 from components.engine import map_shards
 from components.errors import StepError
-from components.files import atomic_directory
+from components.files import atomic_directory, read_json, write_json
+from components.ingestion.arrivals import INCREMENTS, WHOLE, Units, files_of, increments_of
 from components.ingestion.files import SourceFile
-from components.ingestion.inventory import list_files, nothing_to_read, source_root
-from components.ingestion.quarantine import Quarantine
+from components.ingestion.inventory import list_files, nothing_to_read, source_root, versions
+from components.ingestion.quarantine import NAMED_IN_SUMMARY, Quarantine
 from components.ingestion.readers import Limits, read_file
 from components.ingestion.readers.hub import is_hub, parse
 from components.ingestion.readers.rows import TAKEN
 from components.ingestion.remote import is_remote, public
 from components.ingestion.sections import split
 from components.ingestion.unread import Unread
+from components.kept import code_and_libraries, digest_of, is_whole, keep, mark_used
 from components.params import Params, Source
 from components.progress import Progress
+from components.revision import listed
 from components.terminal import printable
-from components.tracking import Tracker
+from components.tracking import Tracker, state_folder
 
 BATCH_BYTES = 1_000_000  # of small files that one worker reads at a time
 LARGE_FILE_BYTES = 16_000_000  # a larger file is streamed here rather than returned by a worker
 PACKING = 8  # how much larger the text of a compressed file may be than the file
 HANDED_CHARS = 2 * LARGE_FILE_BYTES  # that a worker returns of a batch, at most
 ITEM_CHARS = 1_000  # that any row counts for beside its text, since millions may be empty
-QUARANTINE = "quarantine.jsonl"
+QUARANTINE, FACTS = "quarantine.jsonl", "facts.json"
+KEPT = "ingestion"  # folder in `.phiforge`
+REMEDY = "run components.ingestion.inventory again"
+# What the documents of a file depend on beside the file and the parameters.
+CODE = ("ingestion/**/*.py", "addresses.py", "documents.py")
+LIBRARIES = (
+    "datasets",
+    "defusedxml",
+    "fastwarc",
+    "mwparserfromhell",
+    "pyarrow",
+    "pylatexenc",
+    "pypdfium2",
+    "resiliparse",
+)
+
+
+@dataclass
+class Facts:
+    """What was counted of documents that were read.
+
+    Attributes:
+        documents: in all.
+        counts: documents and bytes by kind, and long texts that became several documents.
+        columns: documents by source and the field that was taken for their text.
+        quarantined: rows that could not be read.
+        first: some of these rows.
+    """
+
+    documents: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    columns: Counter[tuple[str, str]] = field(default_factory=Counter)
+    quarantined: int = 0
+    first: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, other: "Facts") -> None:
+        self.documents += other.documents
+        self.counts.update(other.counts)
+        self.columns.update(other.columns)
+        self.quarantined += other.quarantined
+        self.first = (self.first + other.first)[:NAMED_IN_SUMMARY]
+
+    def as_json(self) -> dict[str, Any]:
+        return vars(self) | {"columns": [[*key, count] for key, count in self.columns.items()]}
+
+    @classmethod
+    def from_json(cls, found: dict[str, Any]) -> "Facts":
+        columns = {(path, column): count for path, column, count in found["columns"]}
+        return cls(**found | {"counts": Counter(found["counts"]), "columns": Counter(columns)})
 
 
 def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker: Tracker) -> dict[str, Any]:
-    batches, unread = _batches(params)
-    _keep_sources(outputs, params, batches)
-    progress = Progress(len(batches))
-    counts: Counter[str] = Counter()
+    files, unread = _listed(params)
+    _keep_sources(outputs, params, files)
     with atomic_directory(outputs["output"]) as output:
-        with DocumentWriter(output) as writer, Quarantine(output / QUARANTINE) as quarantine:
-            taken: Counter[int] = Counter()  # documents by source
-            columns: Counter[tuple[str, str]] = Counter()  # documents by source and the field taken for their text
-            for done, (batch, items) in enumerate(zip(batches, _read(batches, params), strict=True), start=1):
-                source = batch[0].source
-                for item in items if _wants(source, taken) else ():
-                    if isinstance(item, dict):
-                        quarantine.write(item)
-                        continue
-                    writer.write(item)
-                    counts[f"documents.{item.kind}"] += 1
-                    counts[f"bytes.{item.kind}"] += len(item.text.encode())
-                    counts["split"] += item.metadata.get(PART_OF, {}).get("number") == 1
-                    taken[id(source)] += 1
-                    if TAKEN in item.metadata:
-                        columns[public(source.path), item.metadata[TAKEN]] += 1
-                    if not _wants(source, taken):
-                        break
-                progress.update(done, documents=writer.rows)
-        if not writer.rows:
-            reasons = printable("; ".join(f"{q['file']}: {q['reason']}" for q in quarantine.first[:3]))
+        if params.ingestion.incremental:
+            facts = _read_increments(inputs.get("inventory"), files, output, params)
+        else:
+            facts = _write(files, output, params)
+        if not facts.documents:
+            reasons = printable("; ".join(f"{q['file']}: {q['reason']}" for q in facts.first[:3]))
             raise StepError(
-                f"no document could be read from the sources, {quarantine.rows} quarantined ({reasons}); correct these files or "
+                f"no document could be read from the sources, {facts.quarantined} quarantined ({reasons}); correct these files or "
                 "name other text in ingestion.sources"
             )
-    _tell(quarantine, unread, columns)
-    return _summary(writer.rows, counts, quarantine) | {
+    _tell(facts, unread)
+    return _summary(facts) | {
         "not_read": unread.rows(),
         "text_columns": [
-            {"source": path, "column": column, "documents": count} for (path, column), count in sorted(columns.items())
+            {"source": path, "column": column, "documents": count}
+            for (path, column), count in sorted(facts.columns.items())
         ],
     }
 
 
-def _tell(quarantine: Quarantine, unread: Unread, columns: Counter[tuple[str, str]]) -> None:
+def _write(files: list[SourceFile], output: Path, params: Params) -> Facts:
+    """Read files and write their documents and the quarantine into a folder."""
+    batches = _batches(files)
+    progress = Progress(len(batches))
+    facts = Facts()
+    with DocumentWriter(output) as writer, Quarantine(output / QUARANTINE) as quarantine:
+        taken: Counter[int] = Counter()  # documents by source
+        for done, (batch, items) in enumerate(zip(batches, _read(batches, params), strict=True), start=1):
+            source = batch[0].source
+            for item in items if _wants(source, taken) else ():
+                if isinstance(item, dict):
+                    quarantine.write(item)
+                    continue
+                writer.write(item)
+                facts.counts[f"documents.{item.kind}"] += 1
+                facts.counts[f"bytes.{item.kind}"] += len(item.text.encode())
+                facts.counts["split"] += item.metadata.get(PART_OF, {}).get("number") == 1
+                taken[id(source)] += 1
+                if TAKEN in item.metadata:
+                    facts.columns[public(source.path), item.metadata[TAKEN]] += 1
+                if not _wants(source, taken):
+                    break
+            progress.update(done, documents=writer.rows)
+    facts.documents, facts.quarantined, facts.first = writer.rows, quarantine.rows, quarantine.first
+    return facts
+
+
+def _read_increments(inventory: Path | None, files: list[SourceFile], output: Path, params: Params) -> Facts:
+    """Put what was read of each increment into a folder, reading those that no run has read."""
+    if inventory is None:
+        raise StepError(
+            "ingestion.incremental is true, and --inventory is not given; expected the list of components.ingestion.inventory, "
+            "which says what is new; name it, or set ingestion.incremental to false"
+        )
+    sources = read_json(inventory, REMEDY, REMEDY)["sources"]
+    paths = [public(source.path) for source in params.ingestion.sources]
+    if [entry["path"] for entry in sources] != paths or not all(INCREMENTS in entry for entry in sources):
+        raise StepError(
+            f"{inventory} was made with other parameters; expected increments of {', '.join(paths)}; {REMEDY}"
+        )
+    own = params.ingestion.model_dump(mode="json", exclude={"incremental"})
+    place = (
+        state_folder()
+        / KEPT
+        / f"increment-{digest_of({'code': code_and_libraries(CODE, LIBRARIES), 'ingestion': own})}"
+    )
+    facts = Facts()
+    with open(output / QUARANTINE, "wb") as quarantine:
+        for number in increments_of(sources):
+            wanted = [files_of(entry, number) for entry in sources]
+            folder = place / digest_of({"files": [[*one.items()] for one in wanted]})
+            if not is_whole(folder):
+                print(f"increment {number}: reading {sum(map(len, wanted)):,} files", flush=True)
+            keep(folder, partial(_read_increment, wanted=wanted, files=files, params=params))
+            mark_used(folder)
+            add_increment(output, number, folder)
+            with open(folder / QUARANTINE, "rb") as own_rows:
+                shutil.copyfileobj(own_rows, quarantine)
+            facts.add(Facts.from_json(read_json(folder / FACTS, REMEDY, REMEDY)))
+    mark_used(place)
+    return facts
+
+
+def _read_increment(folder: Path, wanted: list[Units], files: list[SourceFile], params: Params) -> None:
+    """Read the files of an increment into a folder.
+
+    Args:
+        wanted: names and versions of the files of each source.
+
+    Raises:
+        StepError: a file is not there any more, or was changed since the inventory was made.
+    """
+    chosen: list[SourceFile] = []
+    for source, names in zip(params.ingestion.sources, wanted, strict=True):
+        own = [file for file in files if file.source is source]
+        chosen += own if WHOLE in names else [file for file in own if file.name in names]
+    facts = _write(chosen, folder, params)
+    for source, names in zip(params.ingestion.sources, wanted, strict=True):
+        found = versions(source, [file for file in chosen if file.source is source]) if names else {}
+        if changed := [name or source.path for name in names if found.get(name) != names[name]]:
+            raise StepError(
+                f"{public(source.path)}: {listed(changed)} changed or went since the inventory was made; expected files that "
+                "stay as they are while they are read; run again once nothing writes there"
+            )
+    write_json(folder / FACTS, facts.as_json())
+
+
+def _tell(facts: Facts, unread: Unread) -> None:
     """Print what was not read, and what was taken for the text where nobody has named it."""
-    for entry in quarantine.first:
+    for entry in facts.first:
         place = entry["file"] + (f":{entry['line']}" if entry["line"] else "")
         print(printable(f"quarantined: {place}: {entry['reason']}"))
     for line in unread.lines():
         print(printable(f"not read: {line}"))
-    for (path, column), count in sorted(columns.items()):
+    for (path, column), count in sorted(facts.columns.items()):
         said = f"{path}: took the field {column!r} as the text of {count:,} documents; text_column overrides it"
         print(printable(said))
 
 
-def _keep_sources(outputs: dict[str, Any], params: Params, batches: list[list[SourceFile]]) -> None:
+def _keep_sources(outputs: dict[str, Any], params: Params, files: list[SourceFile]) -> None:
     """Refuse an output that would replace what is read, or be read the next time."""
     folders = {_folder(source): source.path for source in params.ingestion.sources}
-    for file in (file for batch in batches for file in batch):
+    for file in files:
         if isinstance(file.location, Path) and not file.refused and file.location not in folders:
             linked = os.path.islink(file.location)  # the folder that it lies in may be one, too
             folders.setdefault(file.location if linked else file.location.parent, file.source.path)
@@ -121,24 +248,31 @@ def _wants(source: Source, taken: Counter[int]) -> bool:
     return not source.limit or taken[id(source)] < source.limit
 
 
-def _batches(params: Params) -> tuple[list[list[SourceFile]], Unread]:
-    """Files grouped into units of work, several small ones or one large one; and what no reader takes."""
-    batches: list[list[SourceFile]] = []
+def _listed(params: Params) -> tuple[list[SourceFile], Unread]:
+    """The files of all sources, and what no reader takes."""
+    all_files: list[SourceFile] = []
     all_unread = Unread()
-    size = 0
     for source in params.ingestion.sources:
         files, unread = list_files(source)
+        all_files += files
         all_unread.add_all(unread)
-        for file in files:
-            alone = _is_large(file)
-            if not batches or alone or batches[-1][0].source is not source or size + file.size > BATCH_BYTES:
-                batches.append([])
-                size = 0
-            batches[-1].append(file)
-            size += BATCH_BYTES if alone else file.size
-    if not batches:
+    if not all_files:
         raise StepError(nothing_to_read(", ".join(repr(public(s.path)) for s in params.ingestion.sources), all_unread))
-    return batches, all_unread
+    return all_files, all_unread
+
+
+def _batches(files: list[SourceFile]) -> list[list[SourceFile]]:
+    """Files grouped into units of work, several small ones or one large one."""
+    batches: list[list[SourceFile]] = []
+    size = 0
+    for file in files:
+        alone = _is_large(file)
+        if not batches or alone or batches[-1][0].source is not file.source or size + file.size > BATCH_BYTES:
+            batches.append([])
+            size = 0
+        batches[-1].append(file)
+        size += BATCH_BYTES if alone else file.size
+    return batches
 
 
 def _is_large(file: SourceFile) -> bool:
@@ -187,15 +321,15 @@ def read_batch(batch: list[SourceFile], max_chars: int, part_chars: int) -> list
     return items
 
 
-def _summary(documents: int, counts: Counter[str], quarantine: Quarantine) -> dict[str, Any]:
-    summary: dict[str, Any] = {"documents": documents, "megabytes": 0.0, "quarantined": quarantine.rows}
-    summary["texts_split"] = counts.pop("split", 0)  # long texts that became several documents
-    for name, count in sorted(counts.items()):
+def _summary(facts: Facts) -> dict[str, Any]:
+    summary: dict[str, Any] = {"documents": facts.documents, "megabytes": 0.0, "quarantined": facts.quarantined}
+    summary["texts_split"] = facts.counts.pop("split", 0)  # long texts that became several documents
+    for name, count in sorted(facts.counts.items()):
         unit, kind = name.split(".")
         if unit == "bytes":
             summary["megabytes"] += count / 1e6
         else:
             summary[f"documents_{kind}"] = count
     summary["megabytes"] = round(summary["megabytes"], 3)
-    summary["quarantined_first"] = quarantine.first
+    summary["quarantined_first"] = facts.first
     return summary

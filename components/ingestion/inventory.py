@@ -3,8 +3,9 @@
 DVC cannot see files that params.yaml merely names. This list is made at every run, and is what the `ingest` stage
 depends on: new text, changed text or another Python gives another list, and only then is read again. Equal text gives
 an equal list on every machine; a file is hashed again only when its size or time has changed. A remote file stands here
-with its store's checksum or time, a data set of the hub with its revision; neither is read for that. A second list has the
-benchmarks' data, which curation keeps out of the corpus.
+with its store's checksum or time, a data set of the hub with its revision; neither is read for that. Where the corpus grows
+(`ingestion.incremental`), the list also says which increment each file belongs to (`arrivals`), by the list that was there
+before. A second list has the benchmarks' data, which curation keeps out of the corpus.
 """
 
 import contextlib
@@ -20,6 +21,7 @@ from components.cli import Argument, Command, main
 from components.confined import leads_out, open_inside
 from components.errors import StepError
 from components.files import write_json
+from components.ingestion.arrivals import Units, number, units
 from components.ingestion.files import SourceFile
 from components.ingestion.formats import (
     EXPECTED,
@@ -36,6 +38,8 @@ from components.ingestion.remote import is_remote, list_remote, local_path, publ
 from components.ingestion.unread import Unread
 from components.params import Params, Source
 from components.tracking import Tracker, project_home, state_folder
+
+HASHES = "source-hashes.json"  # in `.phiforge`
 
 
 def source_root(source: Source) -> Path:
@@ -255,11 +259,15 @@ def _sha256(path: Path, folder: Path | None) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def take(params: Params) -> dict[str, Any]:
-    """The inventory of all sources as JSON: for the Python library its version, else every file with its hash."""
+def take(params: Params, earlier: Path | None = None) -> dict[str, Any]:
+    """The inventory of all sources as JSON: for the Python library its version, else every file with its hash.
+
+    Args:
+        earlier: the last inventory, whose increments a corpus that grows keeps; there may be none yet.
+    """
     sources = []
     all_unread = Unread()
-    hashes = KnownHashes(state_folder() / "source-hashes.json")
+    hashes = KnownHashes(state_folder() / HASHES)
     for source in params.ingestion.sources:
         files, unread = list_files(source)
         all_unread.add_all(unread)
@@ -269,7 +277,7 @@ def take(params: Params) -> dict[str, Any]:
             "bytes": sum(file.size for file in files),
         }
         if source.path == "python":
-            entry["python"] = f"{platform.python_implementation()} {platform.python_version()}"
+            entry["python"] = _python()
         else:
             entry["not_read"] = unread.rows()
             entry["listing"] = _listing(source, files, hashes)
@@ -278,7 +286,17 @@ def take(params: Params) -> dict[str, Any]:
     if not any(entry["files"] for entry in sources):
         named = ", ".join(repr(entry["path"]) for entry in sources)
         raise StepError(nothing_to_read(named, all_unread))
+    if params.ingestion.incremental:
+        number(sources, earlier)
     return {"sources": sources}
+
+
+def versions(source: Source, files: list[SourceFile]) -> Units:
+    """What some files of a source are now: name and versions of each unit, as an inventory would have them."""
+    entry: dict[str, Any] = {"path": public(source.path)}
+    if source.path == "python":
+        return units(entry | {"python": _python()})
+    return units(entry | {"listing": _listing(source, files, KnownHashes(state_folder() / HASHES))})
 
 
 def nothing_to_read(sources: str, unread: Unread) -> str:
@@ -288,6 +306,10 @@ def nothing_to_read(sources: str, unread: Unread) -> str:
         f"ingestion.sources: no readable file in {sources} (found: {held}); expected {EXPECTED}; rename text with another ending "
         "to .txt, or name other text in ingestion.sources"
     )
+
+
+def _python() -> str:
+    return f"{platform.python_implementation()} {platform.python_version()}"
 
 
 def _listing(source: Source, files: list[SourceFile], hashes: KnownHashes) -> list[list[str]]:
@@ -321,7 +343,7 @@ def benchmark_files(data_dir: str) -> dict[str, Any]:
 
 
 def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker: Tracker) -> dict[str, Any]:
-    inventory = take(params)
+    inventory = take(params, project_home() / outputs["output"])  # the main folder's, also in a workspace
     if outputs.get("benchmarks"):
         write_json(outputs["benchmarks"], benchmark_files(params.benchmarking.data_dir))
     write_json(outputs["output"], inventory)

@@ -82,6 +82,11 @@ class IngestionParams(Section):
         min_length=1,
         description="Files, folders, URLs and data sets to read documents from",
     )
+    incremental: bool = Field(
+        False,
+        description="Read and curate only files that are new since the last run, as an increment of the corpus; false reads "
+        "and curates the whole corpus again when files change",
+    )
     part_chars: int = Field(
         8_000,
         ge=0,
@@ -97,6 +102,15 @@ class IngestionParams(Section):
         le=200_000_000,
         description="Quarantine texts of more characters than this before they are split",
     )
+
+    @model_validator(mode="after")
+    def _increments_are_read_whole(self) -> "IngestionParams":
+        if self.incremental and (limited := [source.path for source in self.sources if source.limit]):
+            raise ValueError(
+                f"incremental is true, and source {limited[0]!r} has a limit, which counts over a whole source; remove the "
+                "limit, or set incremental to false"
+            )
+        return self
 
     @property
     def names_own_text(self) -> bool:

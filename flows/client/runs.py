@@ -63,7 +63,8 @@ def pipeline_stages(root: Path, flow: str = PIPELINE.flow) -> dict[str, str]:
     Raises:
         StepError: its dvc.yaml is missing or broken.
     """
-    return {stage.name: stage.description for stage in load_graph(root, DEFINITIONS[flow].file)}
+    definition = DEFINITIONS[flow]
+    return {stage.name: stage.description for stage in load_graph(root, definition.file, definition.last)}
 
 
 class Runs:

@@ -30,6 +30,7 @@ KINDS = {
     "workspaces": ("workspaces", "workspaces"),
     "training": ("states", "states of interrupted training runs"),
     "study": ("states", "states of interrupted studies"),
+    "ingestion": ("states", "results of ingestion"),
     "curation": ("states", "results of curation"),
     "benchmarking": ("journals", "journals of benchmark answers"),
     "experiments": ("experiments", "DVC experiments"),

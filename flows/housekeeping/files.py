@@ -17,7 +17,8 @@ WORKSPACE = re.compile(r"[0-9a-f]{12}")
 MADE = {
     "training": re.compile(r"[0-9a-f]{20}(-\d+)?"),
     "study": re.compile(r"[0-9a-f]{16}"),
-    "curation": re.compile(r"(languages|clean|score)-[0-9a-f]{20}(/.+)?|classifier-[0-9a-f]{20}\.npz"),
+    "ingestion": re.compile(r"increment-[0-9a-f]{20}(/.+)?"),
+    "curation": re.compile(r"(languages|clean|score|increment)-[0-9a-f]{20}(/.+)?|classifier-[0-9a-f]{20}\.npz"),
     "benchmarking": re.compile(r"[0-9a-f]{64}\.jsonl"),
 }
 KINDS = ("workspaces", *MADE)

@@ -18,10 +18,14 @@ from components.documents import (
     Document,
     DocumentWriter,
     Drop,
+    add_increment,
     check_balance,
     count_documents,
     document_id,
+    increments,
+    join_ledgers,
     read_batches,
+    read_ledger,
     shards,
     write_ledger,
 )
@@ -135,3 +139,28 @@ def test_a_pipe_in_the_place_of_a_shard_is_not_waited_for(tmp_path: Path) -> Non
     os.mkfifo(tmp_path / "set" / "part-00000.parquet")
     with pytest.raises(StepError, match="is a pipe, a socket or a device"):
         list(read_documents(tmp_path / "set"))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(0, 99_999), min_size=1, max_size=8, unique=True))
+def test_shards_of_later_increments_come_after_those_of_earlier_ones(numbers: list[int]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        directory, source = Path(name) / "set", Path(name) / "increment"
+        directory.mkdir()
+        for number in numbers:
+            with DocumentWriter(source, rows_per_shard=1) as writer:
+                for text in ("one", "two"):
+                    writer.write(Document(f"{text} {number}", "prose", "s", "MIT", "test"))
+            add_increment(directory, number, source)
+        assert list(increments(directory)) == sorted(numbers)
+        assert [d.text for d in read_documents(directory)] == [
+            f"{text} {number}" for number in sorted(numbers) for text in ("one", "two")
+        ]
+
+
+def test_ledgers_are_joined_in_order(tmp_path: Path) -> None:
+    drops = [Drop(str(number), "step", "rule", 0.5, None, "detail", "s") for number in range(5)]
+    for name, rows in (("a", drops[:2]), ("b", []), ("c", drops[2:])):
+        write_ledger(tmp_path / name, rows)
+    join_ledgers(tmp_path / "all", [tmp_path / name for name in "abc"])
+    assert list(read_ledger(tmp_path / "all")) == drops

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from flows import definitions, graph, workspace
+from flows import graph, workspace
+from flows.definitions import CORPUS, GROWTH_STUDY, PIPELINE
 
 REPOSITORY = Path(__file__).parents[2]
-GROWTH = definitions.GROWTH_STUDY.file
+GROWTH = GROWTH_STUDY.file
 
 
 @pytest.fixture
@@ -18,19 +19,19 @@ def shipped(tmp_path, toy, monkeypatch) -> Path:
     return root
 
 
-def bring_up(root, toy, file=graph.PIPELINE_FILE) -> list[graph.Stage]:
+def bring_up(root, toy, definition=PIPELINE) -> list[graph.Stage]:
     """Leave what a run of a definition would leave."""
-    stages = graph.load_graph(root, file)
-    graph.show(root, file)
+    stages = graph.load_graph(root, definition.file, definition.last)
+    graph.show(root, definition.file)
     toy.fabricate(root, stages)
     return stages
 
 
-def run_in_workspace(root, toy, file=graph.PIPELINE_FILE) -> str:
+def run_in_workspace(root, toy, definition=PIPELINE) -> str:
     """Do what a run with `seed=2` does, its stages apart; returns the name of its experiment."""
     said = []
     with workspace.workspace(root, {"seed": 2}, None, said.append) as place:
-        workspace.save_experiment(root, place, file, bring_up(place.root, toy, file), said.append)
+        workspace.save_experiment(root, place, definition, bring_up(place.root, toy, definition), said.append)
     assert said == [f"saved as DVC experiment {place.experiment}; compare with: dvc exp show"]
     return place.experiment
 
@@ -77,10 +78,18 @@ def test_a_run_with_parameters_is_listed_and_can_be_taken_over(shipped, toy):
     assert toy.dvc(shipped, "status", "--json") == '{"inventory": ["always changed"]}\n'
 
 
+def test_a_corpus_with_parameters_is_listed(shipped, toy):
+    """The stages after it have no outputs in its workspace."""
+    name = run_in_workspace(shipped, toy, CORPUS)
+    assert name in toy.dvc(shipped, "exp", "show", "--csv")
+    (experiment,) = toy.git(shipped, "for-each-ref", "--format=%(refname)", f"refs/exps/**/{name}").split()
+    assert "validate_curated" in toy.git(shipped, "show", f"{experiment}:dvc.lock")
+
+
 @pytest.mark.slow
 def test_a_study_with_parameters_is_listed_and_can_be_taken_over(shipped, toy):
     """It needs a part of the pipeline only: the rest has no outputs in its workspace, and DVC says so at the end."""
-    name = run_in_workspace(shipped, toy, GROWTH)
+    name = run_in_workspace(shipped, toy, GROWTH_STUDY)
     assert "reports/study/result.json:seed" in toy.dvc(shipped, "exp", "show", "--csv")
     toy.dvc(shipped, "exp", "apply", name, status=255)
     assert json.loads((shipped / "reports" / "study" / "result.json").read_text()) == {"seed": 2}
@@ -89,7 +98,7 @@ def test_a_study_with_parameters_is_listed_and_can_be_taken_over(shipped, toy):
 
 @pytest.mark.slow
 def test_a_study_that_was_run_here_is_kept_by_dvc(shipped, toy):
-    bring_up(shipped, toy, GROWTH)
+    bring_up(shipped, toy, GROWTH_STUDY)
     toy.dvc(shipped, "gc", "--workspace", "--force")
     (shipped / "reports" / "study" / "result.json").unlink()
     toy.dvc(shipped, "checkout", GROWTH)

@@ -86,7 +86,7 @@ def count(prefect: Any) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("deployment", ["pipeline/local", "growth-study/local", "data-ablation/local"])
+@pytest.mark.parametrize("deployment", ["pipeline/local", "corpus/local", "growth-study/local", "data-ablation/local"])
 def test_wrong_parameters_make_no_run(up, prefect, deployment):
     """Neither a run nor a default nor a schedule, whose runs would be created by the server itself."""
     before, path = count(prefect), f"/deployments/{up.deployment(deployment)}"

@@ -61,8 +61,8 @@ class FakeRuns:
         given = {"overrides": {}, "profile": None, "kind": "SCHEDULED"} | self.waiting
         return [FlowRun("1", "early-bird", "Scheduled", message="", created=None, started=None, seconds=0, **given)]
 
-    def launch(self, overrides: dict, key: str) -> FlowRun:
-        assert overrides == {}
+    def launch(self, overrides: dict, flow: str, key: str) -> FlowRun:
+        assert (overrides, flow) == ({}, "pipeline")
         self.keys.append(key)
         return self.recent()[0]
 
@@ -83,6 +83,23 @@ def test_a_run_that_waits_reads_the_new_text_too(project: Path, waiting: dict, l
     runs = FakeRuns(**waiting)
     Watch(project, runs).start("k")
     assert runs.keys == launched
+
+
+def test_another_flow_can_be_started(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHIFORGE_WATCH_FLOW", "corpus")
+    started = []
+
+    class Started(FakeRuns):
+        def launch(self, overrides: dict, flow: str, key: str) -> FlowRun:
+            started.append(flow)
+            return self.recent()[0]
+
+    Watch(project, Started(), settings.watch_flow()).start("k")  # the run of the pipeline that waits is another matter
+    Watch(project, Started(flow="corpus"), settings.watch_flow()).start("k")
+    assert started == ["corpus"]
+    monkeypatch.setenv("PHIFORGE_WATCH_FLOW", "night")
+    with pytest.raises(StepError, match=r"PHIFORGE_WATCH_FLOW: 'night' was given; expected one of pipeline, corpus"):
+        settings.watch_flow()
 
 
 @pytest.fixture

@@ -350,8 +350,8 @@ def test_search_finds_parameters_of_every_section(open_page: Open) -> None:
     assert {"small.learning_rate", "large.learning_rate", "training.final_lr_fraction"} <= shown
 
 
-@pytest.mark.parametrize("flow", ["growth-study", "data-ablation"])
-def test_a_study_is_launched_by_choice(open_page: Open, flow: str) -> None:
+@pytest.mark.parametrize("flow", ["corpus", "growth-study", "data-ablation"])
+def test_another_flow_is_launched_by_choice(open_page: Open, flow: str) -> None:
     runs = FakeRuns()
     at = open_page("launch", runs)
     settle(at.selectbox(key="launch_flow").set_value(flow).run())

@@ -37,6 +37,42 @@ def rows_of_a_band(permutations: int, threshold: float) -> int:
     )
 
 
+class Bands:
+    """The keys of sketches, one for each band of their values.
+
+    Attributes:
+        count: of bands.
+    """
+
+    def __init__(self, permutations: int, threshold: float) -> None:
+        self._rows = rows_of_a_band(permutations, threshold)
+        self.count = permutations // self._rows
+        self._mix = np.random.default_rng(self.count).integers(0, 2**63, self._rows, dtype=np.uint64) * 2 + 1
+
+    def keys(self, sketches: np.ndarray, band: int) -> np.ndarray:
+        """uint64 (sketches,): of one band; equal values have equal keys."""
+        left = band * self._rows
+        mixed = sketches[:, left] * self._mix[0]
+        for row in range(1, self._rows):
+            mixed += sketches[:, left + row] * self._mix[row]
+        return mixed
+
+
+def agree_in_a_band(sketches: SketchFiles, others: SketchFiles, threshold: float) -> np.ndarray:
+    """bool (sketches,): which of them agree with one of the others in a band. 200 bytes for each of the others."""
+    found = np.zeros(sketches.rows, dtype=bool)
+    if not sketches.rows or not others.rows:
+        return found
+    bands = Bands(sketches.permutations, threshold)
+    numbers = range(bands.count)
+    parts = [[bands.keys(chunk, band) for band in numbers] for _, chunk in others.chunks()]
+    wanted = [np.unique(np.concatenate(keys)) for keys in zip(*parts, strict=True)]
+    for first, chunk in sketches.chunks():
+        for band in numbers:
+            found[first : first + len(chunk)] |= among(bands.keys(chunk, band), wanted[band])
+    return found
+
+
 class Candidates:
     """Finds pairs among the documents that are left, again and again as fewer are.
 
@@ -49,9 +85,7 @@ class Candidates:
 
     def __init__(self, sketches: SketchFiles, ranks: np.ndarray, threshold: float) -> None:
         self._sketches, self._ranks = sketches, ranks
-        self._rows = rows_of_a_band(sketches.permutations, threshold)
-        self._bands = sketches.permutations // self._rows
-        self._mix = np.random.default_rng(self._bands).integers(0, 2**63, self._rows, dtype=np.uint64) * 2 + 1
+        self._bands = Bands(sketches.permutations, threshold)
         self._short = self._shorten(int(ranks.max(initial=-1)) + 1)
         likely = threshold - _MARGIN * math.sqrt(_SLOTS / min(sketches.permutations, _SLOTS))  # fewer values say less
         self._least = _SLOTS * (likely + (1 - likely) * _EQUAL_BY_CHANCE)
@@ -91,19 +125,15 @@ class Candidates:
     def _keys(self, active: np.ndarray) -> Iterator[np.ndarray]:
         """uint64 (active documents,): the keys of one band after another, by rank."""
         place = np.cumsum(active) - 1  # of a rank among the active ones
-        for start in range(0, self._bands, _AT_ONCE):
-            count = min(_AT_ONCE, self._bands - start)
+        for start in range(0, self._bands.count, _AT_ONCE):
+            count = min(_AT_ONCE, self._bands.count - start)
             keys = np.empty((count, int(active.sum())), dtype=np.uint64)
             for first, chunk in self._sketches.chunks():
                 ranks = self._ranks[first : first + len(chunk)]
                 taking = (ranks >= 0) & active[ranks]
                 into, chunk = place[ranks[taking]], chunk[taking]
                 for band in range(count):
-                    left = (start + band) * self._rows
-                    mixed = chunk[:, left] * self._mix[0]
-                    for row in range(1, self._rows):
-                        mixed += chunk[:, left + row] * self._mix[row]
-                    keys[band, into] = mixed
+                    keys[band, into] = self._bands.keys(chunk, start + band)
             yield from keys
 
     def _likely(self, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -134,12 +164,12 @@ def _likeliest(found: list[tuple[np.ndarray, np.ndarray]], tested: np.ndarray) -
     return pairs[order], equal[order]
 
 
-def among(pairs: np.ndarray, sorted_pairs: np.ndarray) -> np.ndarray:
-    """bool (pairs,): which of them are there."""
-    if not len(sorted_pairs):
-        return np.zeros(len(pairs), dtype=bool)
-    place = np.minimum(np.searchsorted(sorted_pairs, pairs), len(sorted_pairs) - 1)
-    return sorted_pairs[place] == pairs
+def among(values: np.ndarray, ordered: np.ndarray) -> np.ndarray:
+    """bool (values,): which of them are there."""
+    if not len(ordered):
+        return np.zeros(len(values), dtype=bool)
+    place = np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)
+    return ordered[place] == values
 
 
 def split(pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

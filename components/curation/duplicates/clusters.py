@@ -36,7 +36,7 @@ class Clusters:
             earlier run.
         jaccard: float32, similarity to the keeper: 1 for a text that stays or is the same, an estimate from sketches
             where the keeper is of an earlier run.
-        ids: uint64 (documents and those of earlier runs, 2), packed.
+        ids: uint64 (documents and those of earlier runs that they may be duplicates of, 2), packed.
     """
 
     keeper: np.ndarray
@@ -88,11 +88,13 @@ def find(
         scratch: folder with room for a file of about the size of the duplicates' texts.
         earlier: documents of earlier runs, which are never dropped.
 
-    Memory: about 220 bytes a document, and 120 MB; the time is linear in the documents.
+    Memory: about 220 bytes a document, 200 more where there are earlier ones, and 120 MB; the time is linear in the
+    documents. Of the earlier ones only those that a document may be a duplicate of are compared.
     """
     if earlier is not None:
-        sketches = earlier.after(sketches)
-        ids = np.concatenate([ids, earlier.ids])
+        near = earlier.near(ids, sketches, params, scratch)
+        sketches = sketches.followed_by(near.sketches)
+        ids = np.concatenate([ids, near.ids])
     if sketches.rows != len(ids):
         raise ValueError(f"{sketches.rows} sketches, but {len(ids)} ids")
     scores = np.where(np.isnan(scores), -np.inf, scores).astype(np.float32)

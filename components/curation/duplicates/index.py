@@ -1,104 +1,145 @@
 """The documents that earlier runs have kept: their ids and sketches, in a folder that one run writes and the next takes.
 
-A folder is whole in itself: what it takes over from the one before is linked, not copied, where the file system can.
+A folder is whole in itself: what it takes over from others is linked, not copied, where the file system can.
 """
 
+import hashlib
 import os
 import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from components.confined import is_name, refuse_links_out
+from components.curation.duplicates.candidates import agree_in_a_band
 from components.curation.duplicates.sketches import SketchFiles, algorithm
 from components.errors import StepError
 from components.files import open_file, read_json, save_array, write_json
 from components.params import DuplicatesParams
 
 MANIFEST = "index.json"
+_IDS, _SKETCHES = ".ids.npy", ".sketches.npy"  # endings of a segment's two files
 
 
+@dataclass(frozen=True)
 class Index:
-    """An index folder, opened.
+    """Documents that were kept.
 
     Attributes:
         ids: uint64 (documents, 2), packed.
+        sketches: of all, in the order of the ids.
+        segments: paths of the files that hold them, without their endings.
+    """
+
+    ids: np.ndarray
+    sketches: SketchFiles
+    segments: tuple[Path, ...] = ()
+
+    @property
+    def identity(self) -> str:
+        """A hash that tells these documents from others: a sketch follows from its text."""
+        return hashlib.sha256(self.ids.tobytes()).hexdigest()
+
+    def near(self, ids: np.ndarray, sketches: SketchFiles, params: DuplicatesParams, scratch: Path) -> "Index":
+        """The documents that others, by their ids and sketches, may be duplicates of: the rest can decide nothing.
+
+        So a few new documents are compared with a few of those that were kept, however many these are.
+
+        Args:
+            scratch: folder for a file of their sketches.
+        """
+        chosen = np.isin(self.ids[:, 0], ids[:, 0])
+        if params.thresholds:
+            chosen |= agree_in_a_band(self.sketches, sketches, min(params.thresholds.values()))
+        path = scratch / "near.npy"
+        _write_sketches(path, self.sketches, chosen)
+        return Index(self.ids[chosen], SketchFiles([path]))
+
+
+def open_index(folder: Path, params: DuplicatesParams) -> Index:
+    """The index in a folder.
 
     Raises:
         StepError: the folder is no index, or one that other sketches were made for.
     """
-
-    def __init__(self, folder: Path, params: DuplicatesParams) -> None:
-        self.folder = Path(folder)
-        remedy = (
-            "expected an index of curated documents, as components.curation writes it; leave earlier empty for none"
+    folder = Path(folder)
+    remedy = "expected an index of curated documents, as components.curation writes it; leave earlier empty for none"
+    manifest = read_json(folder / MANIFEST, remedy, remedy)
+    made, asked = manifest.get("algorithm"), algorithm(params)
+    if made != asked:
+        raise StepError(
+            f"{folder} holds sketches by {made!r}, which cannot be compared with those of this run, {asked!r}; "
+            "curate the earlier documents again, or leave curation.duplicates.earlier empty"
         )
-        self.manifest = read_json(self.folder / MANIFEST, remedy, remedy)
-        made, asked = self.manifest.get("algorithm"), algorithm(params)
-        if made != asked:
-            raise StepError(
-                f"{self.folder} holds sketches by {made!r}, which cannot be compared with those of this run, {asked!r}; "
-                "curate the earlier documents again, or leave curation.duplicates.earlier empty"
-            )
-        self.segments = self.manifest.get("segments")
-        if not isinstance(self.segments, list) or not all(isinstance(name, str) for name in self.segments):
-            raise StepError(f"{self.folder / MANIFEST} has no list of segments; {remedy}")
-        if wrong := [
-            name for name in self.segments if not is_name(name)
-        ]:  # copies of them are written beside the new one
-            raise StepError(
-                f"{self.folder / MANIFEST} names the segment {wrong[0]!r}, which leads out of its folder; {remedy}"
-            )
-        refuse_links_out(self.folder)
-        self._files = SketchFiles([self._path(segment, "sketches") for segment in self.segments])
-        self.ids = np.concatenate([np.zeros((0, 2), dtype=np.uint64), *map(self._read_ids, self.segments)])
-        if len(self.ids) != self._files.rows:
-            raise StepError(f"{self.folder} has {len(self.ids)} ids, but {self._files.rows} sketches; {remedy}")
+    segments = manifest.get("segments")
+    if not isinstance(segments, list) or not all(isinstance(name, str) for name in segments):
+        raise StepError(f"{folder / MANIFEST} has no list of segments; {remedy}")
+    if wrong := [name for name in segments if not is_name(name)]:  # copies of them are written beside the new one
+        raise StepError(f"{folder / MANIFEST} names the segment {wrong[0]!r}, which leads out of its folder; {remedy}")
+    refuse_links_out(folder)
+    sketches = SketchFiles([folder / f"{segment}{_SKETCHES}" for segment in segments])
+    ids = _joined_ids([_read_ids(folder / f"{segment}{_IDS}") for segment in segments])
+    if len(ids) != sketches.rows:
+        raise StepError(f"{folder} has {len(ids)} ids, but {sketches.rows} sketches; {remedy}")
+    return Index(ids, sketches, tuple(folder / segment for segment in segments))
 
-    def _path(self, segment: str, what: str) -> Path:
-        return self.folder / f"{segment}.{what}.npy"
 
-    def _read_ids(self, segment: str) -> np.ndarray:
-        path = self._path(segment, "ids")
-        try:
-            with open_file(path) as file:
-                ids = np.load(file, allow_pickle=False)
-        except (OSError, ValueError, EOFError, MemoryError) as error:
-            raise StepError(f"{path} holds no ids ({error}); curate the earlier documents again") from error
-        if ids.dtype != np.uint64 or ids.shape[1:] != (2,):
-            raise StepError(f"{path} holds {ids.dtype} {ids.shape}; expected uint64 (documents, 2)")
-        return ids
+def join(indexes: Sequence[Index]) -> Index:
+    """All of them as one."""
+    segments = tuple(segment for index in indexes for segment in index.segments)
+    sketches = SketchFiles([Path(f"{segment}{_SKETCHES}") for segment in segments])
+    return Index(_joined_ids([index.ids for index in indexes]), sketches, segments)
 
-    def after(self, sketches: SketchFiles) -> SketchFiles:
-        """The sketches of a run with those of the index behind them."""
-        return sketches.followed_by(self._files)
+
+def _joined_ids(parts: Sequence[np.ndarray]) -> np.ndarray:
+    return np.concatenate([np.zeros((0, 2), dtype=np.uint64), *parts])
+
+
+def _read_ids(path: Path) -> np.ndarray:
+    try:
+        with open_file(path) as file:
+            ids = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError, MemoryError) as error:
+        raise StepError(f"{path} holds no ids ({error}); curate the earlier documents again") from error
+    if ids.dtype != np.uint64 or ids.shape[1:] != (2,):
+        raise StepError(f"{path} holds {ids.dtype} {ids.shape}; expected uint64 (documents, 2)")
+    return ids
 
 
 def write_index(
-    folder: Path,
-    sketches: SketchFiles,
-    ids: np.ndarray,
-    kept: np.ndarray,
-    params: DuplicatesParams,
-    earlier: Index | None = None,
+    folder: Path, sketches: SketchFiles, ids: np.ndarray, kept: np.ndarray, params: DuplicatesParams
 ) -> None:
-    """Write the index of what is curated after this run into an empty folder.
+    """Write the index of what a run has kept into a folder.
 
     Args:
         sketches: of this run's documents, by position.
         ids: uint64 (documents, 2), packed.
         kept: bool (documents,): which ones belong into it.
     """
-    segments = list(earlier.segments) if earlier else []
-    for segment in segments:
-        for name in (f"{segment}.ids.npy", f"{segment}.sketches.npy"):
-            _link(earlier.folder / name, folder / name)
-    segment = f"segment-{len(segments):05d}"
-    save_array(folder / f"{segment}.ids.npy", ids[: len(kept)][kept])
-    _write_sketches(folder / f"{segment}.sketches.npy", sketches, kept)
-    documents = int(kept.sum()) + (len(earlier.ids) if earlier else 0)
-    facts = {"algorithm": algorithm(params), "documents": documents, "segments": [*segments, segment]}
-    write_json(folder / MANIFEST, facts)
+    segment = _segment(0)
+    save_array(folder / f"{segment}{_IDS}", ids[: len(kept)][kept])
+    _write_sketches(folder / f"{segment}{_SKETCHES}", sketches, kept)
+    _write_manifest(folder, int(kept.sum()), 1, params)
+
+
+def write_joined(folder: Path, indexes: Sequence[Index], params: DuplicatesParams) -> None:
+    """Write an index of all documents of others into an empty folder."""
+    whole = join(indexes)
+    for number, source in enumerate(whole.segments):
+        for ending in (_IDS, _SKETCHES):
+            _link(Path(f"{source}{ending}"), folder / f"{_segment(number)}{ending}")
+    _write_manifest(folder, len(whole.ids), len(whole.segments), params)
+
+
+def _segment(number: int) -> str:
+    return f"segment-{number:05d}"
+
+
+def _write_manifest(folder: Path, documents: int, segments: int, params: DuplicatesParams) -> None:
+    names = [_segment(number) for number in range(segments)]
+    write_json(folder / MANIFEST, {"algorithm": algorithm(params), "documents": documents, "segments": names})
 
 
 def _write_sketches(path: Path, sketches: SketchFiles, kept: np.ndarray) -> None:

@@ -178,7 +178,7 @@ def test_other_code_does_all_work_anew(tmp_path: Path, monkeypatch: pytest.Monke
     rows = [document(f"{text} {GOOD}", source=str(i)) for i, text in enumerate(essays(14))]
     curated(tmp_path, rows)
     before = set((tmp_path / "work").glob("clean-*"))
-    monkeypatch.setattr(work, "_code", lambda: "another")
+    monkeypatch.setattr(work, "code_and_libraries", lambda *_: "another")
     shutil.rmtree(tmp_path / "curated")
     curated(tmp_path, rows)
     assert len(before) == 1

@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.curation import clean, curate, work
+from components.curation import clean, curate
 from components.documents import DOCUMENT, Document, DocumentWriter
 from components.errors import StepError
+from components.kept import SEAL
 from components.params import CurationParams, EngineParams, Params
 from components.tracking import Tracker
 from tests.components.curation.test_curation import GOOD, curated, document, essays
@@ -50,7 +51,7 @@ def test_a_damaged_result_is_made_anew(phase: str, damage: str, tmp_path: Path) 
         shutil.rmtree(folders[0])
         shutil.copytree(folders[1], folders[0])
     else:
-        (folders[0] / work.SEAL).write_text("[" if damage == "broken seal" else "{}")
+        (folders[0] / SEAL).write_text("[" if damage == "broken seal" else "{}")
     kept = {folder: folder.stat().st_ino for folder in folders[1:]}
     curated(tmp_path, rows(70))
     assert outputs(tmp_path) == before

@@ -77,6 +77,8 @@ STALE = [
     f"study/{'a' * 16}/model.safetensors",
     f"curation/clean-{'0' * 20}/unit/whole.json",
     f"curation/classifier-{'b' * 20}.npz",
+    f"curation/increment-{'0' * 20}/{'1' * 20}/part-00000.parquet",
+    f"ingestion/increment-{'0' * 20}/{'1' * 20}/part-00000.parquet",
     f"benchmarking/{'c' * 64}.jsonl",
 ]
 FOREIGN = [
@@ -84,6 +86,7 @@ FOREIGN = [
     "curation/my-thesis/unit/page",
     f"curation/clean-{'0' * 21}/unit/page",
     "curation/classifier-of-mine.npz",
+    "ingestion/my-crawl/part-00000.parquet",
     "benchmarking/notes.jsonl",
     "synthesis/answers.jsonl",
     "dvc-remote/files/md5/ab/cd",

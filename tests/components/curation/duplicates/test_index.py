@@ -6,18 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.curation.duplicates import ids as document_ids
 from components.curation.duplicates import index as module
 from components.curation.duplicates import sketches as sketch_module
 from components.curation.duplicates.clusters import Clusters, find
-from components.curation.duplicates.index import Index, write_index
+from components.curation.duplicates.index import Index, open_index, write_index, write_joined
 from components.curation.duplicates.sketches import SketchFiles, algorithm, save_sketches
 from components.documents import document_id
 from components.errors import StepError
-from components.files import atomic_directory
+from components.files import atomic_directory, scratch_directory
 from components.params import DuplicatesParams
 from components.shingles import sketch
 
@@ -33,12 +33,14 @@ def curate(folder: Path, texts: list[str], earlier: Path | None, output: Path) -
     path = folder / "sketches.npy"
     save_sketches(path, sketch(texts, PARAMS.permutations))
     files, ids = SketchFiles([path]), document_ids.pack(map(document_id, texts))
-    index = Index(earlier, PARAMS) if earlier else None
+    index = open_index(earlier, PARAMS) if earlier else None
     scores = np.arange(len(texts), dtype=np.float32)
     kinds = np.ones(len(texts), dtype=np.int8)
-    found = find(files, ids, kinds, scores, lambda places: (texts[n] for n in places), PARAMS, folder, index)
-    with atomic_directory(output) as partial:
-        write_index(partial, files, ids, found.kept, PARAMS, index)
+    with scratch_directory(folder) as scratch:
+        found = find(files, ids, kinds, scores, lambda places: (texts[n] for n in places), PARAMS, scratch, index)
+        write_index(scratch, files, ids, found.kept, PARAMS)
+        with atomic_directory(output) as partial:
+            write_joined(partial, [*filter(None, [index]), open_index(scratch, PARAMS)], PARAMS)
     return found
 
 
@@ -63,10 +65,10 @@ def test_later_runs_drop_what_earlier_ones_have(tmp_path):
     assert found.jaccard[2] == 1
     assert 0.85 < found.jaccard[0] < 1
     assert content(one) == before
-    assert len(Index(two, PARAMS).ids) == 4
+    assert len(open_index(two, PARAMS).ids) == 4
     third = curate(tmp_path, [*first, *second, text(400)], two, two)  # its own place
     assert np.flatnonzero(third.kept).tolist() == [9]
-    assert len(Index(two, PARAMS).ids) == 5
+    assert len(open_index(two, PARAMS).ids) == 5
     assert content(one) == before
     again = curate(tmp_path, [text(400)], two, tmp_path / "three")
     assert not again.kept.any()
@@ -80,7 +82,7 @@ def test_an_index_over_file_systems_is_copied(tmp_path, monkeypatch):
 
     monkeypatch.setattr(module.os, "link", refuse)
     curate(tmp_path, [text(100)], tmp_path / "one", tmp_path / "two")
-    assert len(Index(tmp_path / "two", PARAMS).ids) == 2
+    assert len(open_index(tmp_path / "two", PARAMS).ids) == 2
 
 
 def test_a_failed_write_leaves_the_old_index(tmp_path, monkeypatch):
@@ -102,30 +104,30 @@ def test_sketches_of_another_algorithm_are_refused(tmp_path):
     folder = tmp_path / "index"
     curate(tmp_path, [text(0)], None, folder)
     with pytest.raises(StepError, match=r"128 permutations.*cannot be compared.*256 permutations.*earlier"):
-        Index(folder, DuplicatesParams(permutations=256))
+        open_index(folder, DuplicatesParams(permutations=256))
     manifest = json.loads((folder / "index.json").read_text())
     manifest["algorithm"] = algorithm(PARAMS).replace("RMinHash 2", "RMinHash 1")
     (folder / "index.json").write_text(json.dumps(manifest))
     with pytest.raises(StepError, match=r"RMinHash 1.*cannot be compared"):
-        Index(folder, PARAMS)
+        open_index(folder, PARAMS)
 
 
 def test_a_folder_that_is_no_index_is_refused(tmp_path):
     with pytest.raises(StepError, match=r"index\.json is not there; expected an index"):
-        Index(tmp_path, PARAMS)
+        open_index(tmp_path, PARAMS)
     folder = tmp_path / "index"
     curate(tmp_path, [text(0), text(100)], None, folder)
     (folder / "segment-00000.ids.npy").write_bytes(b"")
     with pytest.raises(StepError, match=r"segment-00000\.ids\.npy holds no ids"):
-        Index(folder, PARAMS)
+        open_index(folder, PARAMS)
     with open(folder / "segment-00000.ids.npy", "wb") as file:  # whose header says terabytes
         facts = {"descr": "<u8", "fortran_order": False, "shape": (10**12, 2)}
         np.lib.format.write_array_header_1_0(file, facts)
     with pytest.raises(StepError, match=r"segment-00000\.ids\.npy holds no ids"):
-        Index(folder, PARAMS)
+        open_index(folder, PARAMS)
     np.save(folder / "segment-00000.ids.npy", np.zeros((1, 2), dtype=np.uint64))
     with pytest.raises(StepError, match="1 ids, but 2 sketches"):
-        Index(folder, PARAMS)
+        open_index(folder, PARAMS)
 
 
 @pytest.mark.parametrize("what", ["ids", "sketches"])
@@ -135,7 +137,7 @@ def test_a_pipe_in_an_index_is_not_waited_for(tmp_path, what):
     path.unlink()
     os.mkfifo(path)
     with pytest.raises(StepError, match="is a pipe, a socket or a device"):
-        Index(tmp_path / "index", PARAMS)
+        open_index(tmp_path / "index", PARAMS)
 
 
 def test_files_of_sketches_are_checked(tmp_path):
@@ -210,7 +212,7 @@ def test_a_manifest_names_no_segment_outside_of_its_folder(tmp_path, name):
     for path in folder.glob("*.npy"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     with pytest.raises(StepError, match="which leads out of its folder; expected an index"):
-        Index(folder, PARAMS)
+        open_index(folder, PARAMS)
 
 
 def test_a_segment_is_no_link_that_leads_elsewhere(tmp_path):
@@ -220,4 +222,36 @@ def test_a_segment_is_no_link_that_leads_elsewhere(tmp_path):
     path.rename(tmp_path / "ids.npy")
     path.symlink_to(tmp_path / "ids.npy")
     with pytest.raises(StepError, match="is a link that leads out of its folder"):
-        Index(folder, PARAMS)
+        open_index(folder, PARAMS)
+
+
+words = st.lists(st.integers(0, 30).map(lambda n: f"w{n}"), min_size=6, max_size=12).map(" ".join)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(words, max_size=25), st.lists(words, max_size=12), st.sampled_from([0.5, 0.7, None]))
+def test_documents_that_are_near_nothing_decide_nothing(tmp_path_factory, old, new, threshold):
+    """What comes of new documents is the same whether all earlier ones are compared or those that are near."""
+    params = DuplicatesParams(thresholds={"prose": threshold} if threshold else {})
+    folder = tmp_path_factory.mktemp("near")
+    parts = []
+    for name, texts in (("old", list(dict.fromkeys(old))), ("new", new)):
+        save_sketches(folder / name, sketch(texts, params.permutations))
+        parts.append((document_ids.pack(map(document_id, texts)), SketchFiles([folder / name])))
+    ids, sketches = parts[1]
+    kinds, scores = np.ones(len(new), dtype=np.int8), np.arange(len(new), dtype=np.float32)
+
+    def verdict(index: Index) -> tuple:
+        found = find(sketches, ids, kinds, scores, lambda at: (new[n] for n in at), params, folder, index)
+        return found.kept.tolist(), found.cluster(np.arange(len(new))), found.jaccard.tolist(), len(found.ids)
+
+    def all_of_it(self: Index, *_: object) -> Index:
+        return self
+
+    index = Index(*parts[0])
+    some = verdict(index)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Index, "near", all_of_it)
+        everything = verdict(index)
+    assert some[:3] == everything[:3]
+    assert some[3] <= everything[3]

@@ -1,0 +1,170 @@
+"""One increment of a corpus, curated: the documents that one run found new, against all that was kept before.
+
+Its result is a folder:
+
+- `part-*.parquet`: what stays, as documents
+- `ledger.parquet`: what goes
+- `index.json` and its segment: ids and sketches of what stays, for the increments after it
+- `record.json`: what was counted
+
+The first increment decides what holds for those after it, whose results thus depend on nothing that came later: its record
+has the languages that stay, what was learned of educational value, and what the data page shows of samples; its folder has
+the classifier. A corpus that does not grow is one increment.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from components.curation.clean import STEP, RowGroup, clean
+from components.curation.cleaned import Cleaned
+from components.curation.decontamination import BenchmarkIndex
+from components.curation.duplicates.clusters import find
+from components.curation.duplicates.index import Index, join, open_index, write_index
+from components.curation.duplicates.sketches import algorithm
+from components.curation.main_languages import Languages, asks_corpus, languages_of
+from components.curation.page import counts, read_raw, samples, token_rates
+from components.curation.scoring import learn, score
+from components.curation.tally import Tally
+from components.curation.verdicts import Verdicts, low_values
+from components.curation.work import Work
+from components.documents import DocumentWriter, Drop, LedgerWriter, check_balance
+from components.files import read_json, scratch_directory, sha256_file, write_json
+from components.params import CurationParams, Params
+from components.progress import Progress
+
+LEDGER, RECORD = "ledger.parquet", "record.json"
+REMEDY = "remove its folder and run curation again"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all increments of a run have in common.
+
+    Attributes:
+        work: folder of kept work.
+        scratch: folder for files of this run.
+        benchmarks: what may not stand in a document; saved in `scratch` where it holds anything.
+        earlier: the index that the parameters name.
+        shows: whether a data page is made, now or of what is kept.
+    """
+
+    params: Params
+    work: Path
+    scratch: Path
+    benchmarks: BenchmarkIndex
+    earlier: Index | None
+    shows: bool
+
+    @property
+    def saved_benchmarks(self) -> Path | None:
+        """Where workers find the index of benchmarks; None if it holds nothing."""
+        return self.scratch / "benchmarks" if self.benchmarks.items else None
+
+    def facts(self) -> dict[str, Any]:
+        """What the result of an increment depends on beside its text and the increments before it."""
+        params = self.params
+        return {
+            "curation": params.curation.model_dump(mode="json"),
+            "seed": params.seed,
+            "vocab_size": params.tokenization.vocab_size,
+            "sketches": algorithm(params.curation.duplicates),
+            "benchmarks": self._benchmarks_sha256(),
+            "earlier": self.earlier.identity if self.earlier else "",
+        }
+
+    def facts_of_cleaning(self, params: CurationParams) -> dict[str, Any]:
+        """What the results of `clean` depend on beside the text."""
+        facts = params.model_dump(mode="json", exclude={"duplicates", "education"})
+        if self.saved_benchmarks:
+            facts["benchmarks"] = self._benchmarks_sha256()
+        return facts | {"sketches": algorithm(params.duplicates)}
+
+    def _benchmarks_sha256(self) -> str:
+        return sha256_file(self.saved_benchmarks / "index.json") if self.saved_benchmarks else ""
+
+
+def curate_increment(
+    setting: Setting, raw: Sequence[Path], units: Mapping[str, RowGroup], before: Sequence[Path], folder: Path
+) -> None:
+    """Write the result of an increment into a folder.
+
+    Args:
+        raw: its shards of raw documents.
+        units: their row groups.
+        before: the results of the increments before it.
+    """
+    params, own = setting.params, setting.params.curation
+    first = read_record(before[0]) if before else {}
+    phases = 2 + (asks_corpus(own.language) and not before)
+    work = Work(setting.work, params.engine, Progress(phases * len(units)))
+    languages = Languages(**first["languages"]) if before else languages_of(units, work, own.language)
+    own = own.model_copy(update={"language": own.language.model_copy(update={"keep": languages.kept})})
+    units = {name: replace(unit, params=own) for name, unit in units.items()}
+    documents = Cleaned(work.map("clean", setting.facts_of_cleaning(own), units, clean))
+    learned = first["education"] if before else learn(documents, work, own.education, params.seed, folder)
+    scores = score(documents, work, own.education, learned, before[0] if before else folder)
+    low = low_values(documents, scores, own)
+    earlier = [*filter(None, [setting.earlier]), *(open_index(one, own.duplicates) for one in before)]
+    with scratch_directory(setting.scratch) as scratch:
+        known = join(earlier) if earlier else None
+        ranks = np.where(low, np.nan, scores)
+        clusters = find(
+            documents.sketches, documents.ids, documents.kinds, ranks, documents.texts, own.duplicates, scratch, known
+        )
+    verdicts = Verdicts(documents, scores, low, clusters, own)
+    record = _write(verdicts, folder) | _found(documents) | {"counts": counts(documents, scores, verdicts.tally)}
+    write_index(folder, documents.sketches, documents.ids, clusters.kept & ~low, own.duplicates)
+    if not before:
+        record |= {"languages": asdict(languages), "education": learned}
+        record |= _shown(verdicts.tally, raw, params, own) if setting.shows else {}
+    write_json(folder / RECORD, record)
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """What was counted of an increment."""
+    return read_json(folder / RECORD, REMEDY, REMEDY)
+
+
+def _write(verdicts: Verdicts, folder: Path) -> dict[str, Any]:
+    """Write documents and ledger; returns their counts."""
+    kinds: Counter[str] = Counter()
+    rules: Counter[str] = Counter()
+    size = 0
+    with DocumentWriter(folder) as writer, LedgerWriter(folder / LEDGER) as ledger:
+        for verdict in verdicts:
+            if isinstance(verdict, Drop):
+                ledger.write(verdict)
+                rules[verdict.rule] += 1
+            else:
+                writer.write(verdict)
+                kinds[verdict.kind] += 1
+                size += len(verdict.text.encode())
+    documents = verdicts.documents
+    rows_in = sum(documents.figures(number)["documents"] for number in range(len(documents.folders)))
+    check_balance(STEP, rows_in, writer.rows, ledger.rows)
+    return {"in": rows_in, "kept": kinds, "bytes": size, "dropped": rules}
+
+
+def _found(documents: Cleaned) -> dict[str, Any]:
+    """What was redacted, and which documents hold items of benchmarks."""
+    redacted: Counter[str] = Counter()
+    hits: list[Any] = []
+    checked = 0
+    for number in range(len(documents.folders)):
+        figures = documents.figures(number)
+        redacted.update(figures["redacted"])
+        checked += figures["checked"]
+        hits += figures["hits"]
+    return {"redacted": redacted, "checked": checked, "hits": hits}
+
+
+def _shown(tally: Tally, raw: Sequence[Path], params: Params, own: CurationParams) -> dict[str, Any]:
+    """What the data page shows of samples."""
+    excerpts, dropped = read_raw(raw, tally, own)
+    rates = token_rates(tally, dropped, params.tokenization.vocab_size)
+    return {"rates": rates.as_json(), "samples": samples(tally, excerpts, own)}

@@ -1,0 +1,88 @@
+"""When the files of a corpus that grows arrived: the increments of its inventory.
+
+A file that one inventory finds new belongs to that inventory's increment for good. So what is read and curated of an
+increment depends on its files and on the increments before it, never on later ones. A file that is gone or has other
+content takes its increment and all later ones with it: their files, and the new ones, are one new increment.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from components.files import read_json
+from components.ingestion.readers.hub import is_hub
+from components.kept import digest_of
+
+INCREMENTS = "increments"  # of an entry: the increment of each of its units, in order
+WHOLE = ""  # the name of the unit of a source that is read as one
+
+Units = dict[str, list[str]]  # versions by name; a name may be there twice where two names have the same characters
+
+
+def units(entry: Mapping[str, Any]) -> Units:
+    """What of a source, by its entry in an inventory, is read as one: its files, or all of Python's library or of a data set.
+
+    Returns:
+        the versions of each, by its name.
+    """
+    if "python" in entry:
+        return {WHOLE: [entry["python"]]}
+    if is_hub(entry["path"]):
+        return {WHOLE: [digest_of({"files": entry["listing"]})]}
+    found: Units = {}
+    for name, version in entry["listing"]:
+        found.setdefault(name, []).append(version)
+    return found
+
+
+def number(sources: Sequence[dict[str, Any]], earlier: Path | None) -> None:
+    """Give each unit of an inventory's entries its increment, by the inventory that was made before, and say what is new."""
+    before = _earlier(earlier)
+    now = {(place, name): versions for place, found in _all_units(sources) for name, versions in found.items()}
+    gone = [unit for unit, (versions, _) in before.items() if now.get(unit) != versions]
+    last = max((increment for _, increment in before.values()), default=-1)
+    new = min([last + 1, *(before[unit][1] for unit in gone)])
+    numbers = {unit: new for unit in now} | {
+        unit: increment for unit, (_, increment) in before.items() if increment < new
+    }
+    for entry, (place, found) in zip(sources, _all_units(sources), strict=True):
+        entry[INCREMENTS] = [numbers[place, name] for name in found]
+    if gone:
+        print(
+            f"{len(gone):,} files that were read are gone or have changed, the earliest in increment {new} of {last}: "
+            f"everything from there on is read and curated again",
+            flush=True,
+        )
+    if added := sum(increment == new for increment in numbers.values()):
+        print(f"increment {new}: {added:,} of {len(numbers):,} files", flush=True)
+
+
+def files_of(entry: Mapping[str, Any], increment: int) -> Units:
+    """The units of a source that belong to an increment."""
+    found = units(entry)
+    return {name: found[name] for name, one in zip(found, entry[INCREMENTS], strict=True) if one == increment}
+
+
+def increments_of(sources: Sequence[Mapping[str, Any]]) -> list[int]:
+    """The increments that an inventory names, in order."""
+    return sorted({increment for entry in sources for increment in entry[INCREMENTS]})
+
+
+def _earlier(path: Path | None) -> dict[tuple[Any, str], tuple[list[str], int]]:
+    """Versions and increment of each unit of an earlier inventory; one that was made of the whole is the first increment."""
+    if path is None or not path.is_file():
+        return {}
+    remedy = "remove it to have everything read again"
+    sources = read_json(path, remedy, remedy)["sources"]
+    found = {}
+    for entry, (place, own) in zip(sources, _all_units(sources), strict=True):
+        increments = entry.get(INCREMENTS, [0] * len(own))
+        for (name, versions), increment in zip(own.items(), increments, strict=True):
+            found[place, name] = versions, increment
+    return found
+
+
+def _all_units(sources: Sequence[Mapping[str, Any]]) -> list[tuple[tuple[str, int], Units]]:
+    """The units of each source, by its path; where sources have the same path, also by which of them it is."""
+    paths = [entry["path"] for entry in sources]
+    return [((path, paths[:place].count(path)), units(sources[place])) for place, path in enumerate(paths)]
