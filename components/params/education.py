@@ -33,7 +33,9 @@ class AnnotatorEndpointParams(Section):
     )
     request: dict[str, Any] = Field(
         {},
-        description="Extra fields of each request, named as the endpoint names them; null removes one that is sent by default",
+        description=(
+            "Extra fields of each request, named as the endpoint names them; null removes one that is sent by default"
+        ),
     )
     concurrency: int = Field(
         64, ge=1, le=4096, description="Maximum concurrent requests; backs off when the server throttles"
@@ -51,7 +53,9 @@ class AnnotatorEndpointParams(Section):
     second_pass: int = Field(
         100,
         ge=0,
-        description="Number of documents that are labelled twice, to measure the annotator's agreement with itself; 0 = none",
+        description=(
+            "Number of documents that are labelled twice, to measure the annotator's agreement with itself; 0 = none"
+        ),
     )
     budget_tokens: int = Field(
         0, ge=0, description="Maximum tokens spent on annotation calls, over all resumes; 0 = no limit"
@@ -76,7 +80,9 @@ class AnnotatorEndpointParams(Section):
 class EducationParams(Section):
     annotator: Literal["heuristic", "openai"] = Field(
         "heuristic",
-        description="What labels the sample by the rubric: counts and patterns (heuristic), or a model behind an API (openai)",
+        description=(
+            "What labels the sample by the rubric: counts and patterns (heuristic), or a model behind an API (openai)"
+        ),
     )
     sample: int = Field(
         2_000,
@@ -133,7 +139,7 @@ class EducationParams(Section):
         if self.annotator == "openai":
             if not self.endpoint.base_url.startswith(("http://", "https://")):
                 raise ValueError(
-                    f"endpoint.base_url {self.endpoint.base_url!r} is no address; annotator openai needs one "
+                    f"endpoint.base_url {self.endpoint.base_url!r} is not an address; annotator openai needs one "
                     "such as http://HOST:PORT/v1"
                 )
             if not self.endpoint.model:

@@ -44,7 +44,9 @@ class TeacherParams(Section):
     )
     request: dict[str, Any] = Field(
         {},
-        description="Extra fields of each request, named as the endpoint names them; null removes one that is sent by default",
+        description=(
+            "Extra fields of each request, named as the endpoint names them; null removes one that is sent by default"
+        ),
     )
     license: str = Field("unknown", min_length=1, description="SPDX identifier of the licence of the teacher's text")
     concurrency: int = Field(
@@ -83,7 +85,7 @@ class TeacherParams(Section):
     def _teacher_is_complete(self) -> "TeacherParams":
         if self.kind == "openai" and not self.endpoint.startswith(("http://", "https://")):
             raise ValueError(
-                f"endpoint {self.endpoint!r} is no address; kind openai needs one such as http://HOST:PORT/v1"
+                f"endpoint {self.endpoint!r} is not an address; kind openai needs one such as http://HOST:PORT/v1"
             )
         if self.kind != "procedural" and not self.model:
             raise ValueError(f"model is empty; kind {self.kind} needs it")
