@@ -34,7 +34,7 @@ from components.documents import read_batches
 from components.params.decontamination import DecontaminationParams
 
 WORDS = 13
-CHUNK = 3_000  # characters a document
+CHUNK = 3_000  # characters per document
 BATCH = 2_048  # documents at once, as they are read
 
 

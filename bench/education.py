@@ -38,7 +38,7 @@ BATCH = 2_048
 
 
 def corpus(raw: Path, data_dir: Path | None, megabytes: float) -> dict[str, list[str]]:
-    """Texts of at least 80 characters by kind, at most so many megabytes a kind."""
+    """Texts of at least 80 characters by kind, at most so many megabytes per kind."""
     found: dict[str, list[str]] = {}
     if raw.is_dir():
         for batch in read_batches(raw, ["text", "kind"]):
@@ -97,7 +97,7 @@ def rates(
 
 def main() -> int:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--megabytes", type=float, default=12.0, help="text a kind, at most (default %(default)s)")
+    made.add_argument("--megabytes", type=float, default=12.0, help="text per kind, at most (default %(default)s)")
     made.add_argument("--repeats", type=int, default=5, help="turns that count (default %(default)s)")
     made.add_argument("--raw", type=Path, default=Path("data/raw"), help="document set (default %(default)s)")
     made.add_argument("--data-dir", type=Path, help="the shared data, for web pages")

@@ -1,4 +1,4 @@
-"""The sandbox beside what is in use: programs a second and a core, on the same programs, in the same run.
+"""The sandbox beside what is in use: programs per second and a core, on the same programs, in the same run.
 
     python -m bench.sandbox [--programs 500] [--repeats 3] [--data-dir DIR]
 

@@ -30,8 +30,8 @@ from typing import Any
 from components.documents import Document, DocumentWriter, read_batches
 from components.params import EngineParams, Params, TokenizationParams
 
-CHUNK = 3_000  # characters a document
-BATCH = 330  # documents a call of the library: about 1 MB, as in our step
+CHUNK = 3_000  # characters per document
+BATCH = 330  # documents per call of the library: about 1 MB, as in our step
 SAMPLES_A_SECOND = 50
 
 

@@ -207,7 +207,7 @@ def read_text(path: Path, most: int = MOST_TEXT) -> str:
     with open_file(path) as file:
         data = file.read(most + 1)
     if len(data) > most:
-        raise ValueError(f"it is over {most:,} bytes long")
+        raise ValueError(f"it is longer than {most:,} bytes")
     return data.decode("utf-8")
 
 
@@ -222,14 +222,14 @@ def parse_json(text: str, finite: bool = False) -> Any:
     """
 
     def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is no figure")
+        raise ValueError(f"{constant} is not a number")
 
     def only_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         values = dict(pairs)
         if len(values) < len(pairs):
             seen: set[str] = set()
             twice = next(key for key, _ in pairs if key in seen or seen.add(key))
-            raise ValueError(f"the key {short(twice)} stands twice in an object")
+            raise ValueError(f"the key {short(twice)} occurs twice in an object")
         return values
 
     try:

@@ -19,7 +19,7 @@ from components.statistics import Estimate, macro
 FILE = Path(__file__).with_suffix(".yaml")
 MEASURED, PUBLISHED = "measured", "published"
 UNSTATED = "unstated"
-NO_SHARES = ("bits_per_byte", "perplexity")  # metrics that are no share from 0 to 1
+NO_SHARES = ("bits_per_byte", "perplexity")  # metrics that are not a share from 0 to 1
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Measured:
         clean: estimates over the other examples, by metric.
         suite: which suite asked it; what one suite asked is averaged together.
         average: what a benchmark of several tasks is: the mean over `tasks`, or over all `questions`.
-        limit: examples a task at most, as it was asked; 0 where all were.
+        limit: examples per task at most, as it was asked; 0 where all were.
         truncated: prompts that were longer than the model's context and lost their beginning.
     """
 
@@ -113,7 +113,7 @@ def read_published(path: Path = FILE) -> Reference:
     parts = ("sources", "models", "benchmarks", "groups", "metrics")
     for part in parts:
         if not isinstance(content, dict) or not isinstance(content.get(part), dict) or not content[part]:
-            raise StepError(f"{path.name}: `{part}` is missing or no object; restore it")
+            raise StepError(f"{path.name}: `{part}` is missing or not an object; restore it")
     figures = tuple(figure for source in content["sources"] for figure in _figures(path.name, source, content))
     return Reference(*(content[part] for part in parts), figures)
 
@@ -135,7 +135,7 @@ def _figures(file: str, source: str, content: Mapping[str, Any]) -> Iterable[Pub
 
 def _column(where: str, subject: str, protocols: Mapping[str, Any], content: Mapping[str, Any]) -> Column:
     if subject not in protocols:
-        raise StepError(f"{where} has a figure of {subject!r} but no protocol of it")
+        raise StepError(f"{where} has a score of {subject!r} but no protocol for it")
     if subject not in content["benchmarks"] and subject not in content["groups"]:
         raise StepError(f"{where}: {subject!r} is neither among `benchmarks` nor `groups`")
     protocol = protocols[subject]
@@ -155,12 +155,12 @@ def standings(measured: Mapping[str, Sequence[Measured]], reference: Reference |
     """Our models and the published ones as one table, as plain values for JSON.
 
     Args:
-        measured: by model, its scores a task.
+        measured: by model, its scores per task.
 
     Returns:
         `columns`: a protocol each, with id, subject, title, group, metric, shots, form, whether any of ours has a figure
         (`measured`) and whether anybody published one; those of the blog's table have `blog`.
-        `rows`: kind, model, parameters, source (None for ours), for ours `limit` (examples a task at most, 0 for all), and
+        `rows`: kind, model, parameters, source (None for ours), for ours `limit` (examples per task at most, 0 for all), and
         `figures` by column: value, and for ours stderr, n, tasks, truncated, overlap and clean; a published model has a row
         for each of its sources.
         `sources`, `metrics`: what stands behind the names.

@@ -64,7 +64,7 @@ class Cache:
 
 def dropped(path: str) -> str:
     """What a run says of an output that lost an object."""
-    return f"{path}: DVC's cached copy was changed since it was made (failed its hash); dropped, and made anew"
+    return f"{path}: DVC's cached copy was changed after it was made (wrong hash); it was removed and is made again"
 
 
 def cache_folder(root: Path) -> Path:

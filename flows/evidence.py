@@ -88,7 +88,7 @@ class Evidence:
     def _records(self, version: Any, name: str, ask: Callable[[Path], None]) -> Path:
         if self._kept(version, name):
             return Path(self.client.download_artifacts(version.run_id, f"{FOLDER}/{name}", self._copies(version)))
-        self.run.log(f"scoring version {version.version} anew: it has no records of {name}")
+        self.run.log(f"scoring version {version.version} again: it has no records of {name}")
         output = Path(self._copies(version)) / FOLDER / name
         output.parent.mkdir(parents=True, exist_ok=True)
         ask(output)
@@ -120,7 +120,7 @@ class Evidence:
             self.client.log_artifacts(version.run_id, str(folder), f"{FOLDER}/{name}")
             self.client.log_artifact(version.run_id, str(marker), f"{FOLDER}/{name}")
         except MlflowException as error:
-            self.run.log(f"records of version {version.version} are not kept, and will be made again: {error}")
+            self.run.log(f"records of version {version.version} are not kept and will be made again: {error}")
 
     def _score(self, module: str, **options: Any) -> None:
         """Run a step that computes with a model, alone on the device that training and benchmarks use too."""

@@ -100,7 +100,7 @@ def found(contents: Contents) -> list[tuple[str, str]]:
         "found": [whole] * bool(total.files)
         + [_type(one) for one in contents.types[:TYPES]]
         + [f"{counted(sum(one.files for one in rest), 'file')} of {len(rest):,} more types"] * bool(rest),
-        "not looked into": contents.elsewhere,
+        "not inspected": contents.elsewhere,
         "languages": [f"{what}: {_shares(known)}" for what, known in shares if known],
         "not read": contents.not_read,
         "cannot be read": [empty] * bool(contents.empty) + contents.refused,
@@ -139,7 +139,7 @@ def planned(root: Path, params: Params, definition: Definition, text_bytes: int)
     return Plan(
         sizes=f"{size}{', '.join(models)}, vocabulary {params.tokenization.vocab_size:,}",
         stages=list(stages),
-        time=f"about {minutes:,} minutes on {cores()} cores, less where results are cached" if is_known else "",
+        time=f"about {minutes:,} minutes on {cores()} cores, less if results are cached" if is_known else "",
     )
 
 

@@ -34,7 +34,7 @@ QUEUED = [StateType.SCHEDULED, StateType.PENDING, StateType.PAUSED]
 def close_lost(home: Path, say: Say) -> None:
     """Close the Prefect and MLflow runs of processes that were killed."""
     for flow_run_id, record in list(records.lost(home)):
-        say(f"flow run {flow_run_id} was killed; what it had finished is kept")
+        say(f"flow run {flow_run_id} was killed; its finished stages are kept")
         close_record(home, flow_run_id, record)
 
 
@@ -68,7 +68,7 @@ def close_orphans(home: Path, say: Say) -> None:
     with get_client(sync_client=True) as client:
         for run in runs_in(client, UNDER_WAY):
             if run.deployment_id and str(run.id) not in alive:
-                say(f"flow run {run.name} was lost with its worker; what it had finished is kept")
+                say(f"flow run {run.name} was lost with its worker; its finished stages are kept")
                 crash(client, run)
         held = {run.deployment_id for run in runs_in(client, UNDER_WAY)}
         for deployment in client.read_deployments():

@@ -101,7 +101,7 @@ class Watch:
         """Start a run of the pipeline, unless one that will read the same sources is waiting."""
         for run in self.runs.recent():
             if run.flow == "pipeline" and run.kind in WAITING and not (run.overrides or run.profile or run.text):
-                print(f"the text has changed; run {run.name} is waiting already", flush=True)
+                print(f"the text has changed; run {run.name} is already waiting", flush=True)
                 return
         print(f"the text has changed; started run {self.runs.launch({}, key=key).name}", flush=True)
 

@@ -58,7 +58,7 @@ def load_exam(directory: Path | None, failed: dict[str, str] | None = None) -> l
         )
     tasks = about.get("tasks")
     if not isinstance(tasks, dict) or not tasks:
-        raise StepError(f"{path}: `tasks` is empty or no object; write the exam again with components.synthesis --exam")
+        raise StepError(f"{path}: `tasks` is empty or not an object; write the exam again with components.synthesis")
     found = []
     for name in sorted(tasks):
         try:
@@ -103,7 +103,7 @@ def _row(line: str, where: str) -> dict[str, Any]:
     try:
         row = parse_json(line)
     except ValueError as error:
-        raise StepError(f"{where}: no JSON ({error}); expected an object with {', '.join(FIELDS)}") from error
+        raise StepError(f"{where}: not JSON ({error}); expected an object with {', '.join(FIELDS)}") from error
     if not isinstance(row, dict):
         raise StepError(f"{where}: a {type(row).__name__}; expected an object with {', '.join(FIELDS)}")
     for field, kind in FIELDS.items():
@@ -114,9 +114,7 @@ def _row(line: str, where: str) -> dict[str, Any]:
     if len(choices) < 2 or not all(isinstance(choice, str) and choice for choice in choices):
         raise StepError(f"{where}: `choices` is {short(choices)}; expected at least two non-empty strings")
     if len(set(choices)) != len(choices):
-        raise StepError(
-            f"{where}: `choices` {short(choices)} holds a choice twice; expected each once; write the exam again with components.synthesis --exam"
-        )
+        raise StepError(f"{where}: `choices` {short(choices)} contains a choice twice")
     if not 0 <= row["answer"] < len(choices):
         raise StepError(f"{where}: `answer` is {short(row['answer'])}; expected an index from 0 to {len(choices) - 1}")
     return row

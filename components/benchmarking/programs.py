@@ -151,4 +151,4 @@ def worked_examples(definition: str, functions: Mapping[str, Any]) -> list[dict[
                 return ast.literal_eval(node.body[-1].value)
             except ValueError:
                 break
-    raise StepError(f"the worked examples of lm-eval's {definition} are no literal list; its version has changed")
+    raise StepError(f"the worked examples of lm-eval's {definition} are not a literal list; its version has changed")

@@ -8,7 +8,7 @@ from components.benchmarking.aggregate import bits_per_byte
 from components.benchmarking.suites import Task
 from components.errors import StepError
 
-COLUMNS = (  # beside these, one column a metric
+COLUMNS = (  # beside these, one column per metric
     "task",
     "id",
     "prompt_sha256",

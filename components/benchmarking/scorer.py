@@ -333,7 +333,7 @@ class ChoiceScorer(TemplateLM):
         sizes = torch.tensor([row.size for row in batch.rows], device=self.on)
         states = self.hidden(tokens, cache=cache)
         states = states[torch.arange(len(batch.rows), device=self.on), sizes - batch.stem - 1]
-        held = torch.arange(cache.length, device=self.on) < sizes[:, None]  # (B, S) where keys are no padding
+        held = torch.arange(cache.length, device=self.on) < sizes[:, None]  # (B, S) where keys are not padding
         new: list[list[int]] = [[] for _ in batch.rows]
         rows, position = list(range(len(batch.rows))), sizes  # those still going on
         most = min(choices["max_gen_toks"], self.max_length - max(row.size for row in batch.rows))
@@ -395,7 +395,7 @@ def _before(text: str, until: Sequence[str]) -> str:
 
 
 def _diverged(prompt: str, value: float = math.nan) -> StepError:
-    given = "NaN" if math.isnan(value) else "a probability of 0 or no number"
+    given = "NaN" if math.isnan(value) else "a probability of 0, NaN or infinity"
     return StepError(
         f"the model gives {given} for the prompt {prompt[-60:]!r}; its training has diverged: "
         "lower the learning rate and train again"

@@ -158,7 +158,7 @@ def plan(name: str, place: Place) -> Suite:
         name: of a suite, or the path of a YAML file such as those in `components/benchmarks/definitions`.
 
     Raises:
-        StepError: unknown suite, a file that is no suite, or nothing in it can be asked.
+        StepError: unknown suite, a file that is not a suite, or nothing in it can be asked.
     """
     if name == EXAM:
         transfer = inside(place.folder, TRANSFER, "the exam") if place.folder else None
@@ -173,7 +173,7 @@ def plan(name: str, place: Place) -> Suite:
                 failed[benchmark] = str(error)
                 break
     if not tasks:
-        raise StepError(f"suite {name!r}: no task can be asked: {told(failed)}")
+        raise StepError(f"suite {name!r}: no task can be run: {told(failed)}")
     average = {b: "best" if e.kind == "olmes" else e.average for b, e in entries.items()}
     return Suite(Path(name).stem, tuple(t for t in tasks if t.benchmark not in failed), average, failed)
 

@@ -1,6 +1,6 @@
 """Rows of a benchmark's data set: from files of a folder, or from the Hugging Face hub where a person allows it.
 
-The folder's layout is `<data set>/<split>.jsonl` or `.jsonl.gz`, one JSON object a line, as the suites' files name
+The folder's layout is `<data set>/<split>.jsonl` or `.jsonl.gz`, one JSON object per line, as the suites' files name
 them. Rows go to lm-eval in memory: the cache of the library `datasets` goes by a file's time of change, and gives old
 rows where that was kept.
 """
@@ -98,5 +98,7 @@ def _read(path: Path) -> Rows:
                     raise StepError(f"{name}, line {number}: a {type(row).__name__}; expected a JSON object")
                 rows.append(row)
     except (OSError, EOFError, ValueError) as error:
-        raise StepError(f"{name}, line {len(rows) + 1}: cannot be read as JSON lines ({error}); get it anew") from error
+        raise StepError(
+            f"{name}, line {len(rows) + 1}: cannot be read as JSON lines ({error}); download it again"
+        ) from error
     return rows

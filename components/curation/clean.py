@@ -73,7 +73,7 @@ def row_groups(directory: Path, params: CurationParams, benchmarks: Path | None)
 
 
 def _sha256_of_row_groups(path: Path) -> Iterator[str]:
-    """Of the bytes of each row group, which stand together in the file: what is added to a shard changes no other."""
+    """Of the bytes of each row group, which stand together in the file: added ingredient to a shard changes no other."""
     metadata = pq.read_metadata(path)
     with open(path, "rb") as file:
         for number in range(metadata.num_row_groups):
@@ -140,9 +140,7 @@ def read_rows(unit: RowGroup) -> pa.Table:
     except (pa.ArrowException, OSError) as error:
         raise StepError(f"{place} cannot be read ({error}); {REMEDY}") from error
     if _stamp(unit.path) != unit.stamp:
-        raise StepError(
-            f"{unit.path} was written or replaced while it was curated; start again once nothing writes there"
-        )
+        raise StepError(f"{unit.path} changed while it was curated; run again once nothing writes there")
     _check_rows(table, place)
     return table
 

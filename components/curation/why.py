@@ -74,10 +74,10 @@ def _explain_text(text: str, given: argparse.Namespace, whole: Params) -> Iterat
         yield from _told(found, given, whole.curation)
     elif holders := _holders(text, given):
         many = f"more than {SHOWN} documents; the first" if len(holders) > SHOWN else f"{len(holders)} of the documents"
-        yield f"no document is this very text; it stands in {many}:"
+        yield f"no document is exactly this text; it occurs in {many}:"
         yield from _told(_look(given, set(holders[:SHOWN])), given, whole.curation, figures=False)
     else:
-        yield "no run has seen this text; what follows is how it would be judged"
+        yield "no run has seen this text; below is how it would be judged"
         yield ""
         yield from _figures(Document(text, given.kind, str(given.text), "", ""), given, whole.curation)
         yield from _compared(text, given.kind, given.curated, whole)
@@ -139,13 +139,13 @@ def _fate(kept: list[Row], dropped: list[Drop], params: CurationParams) -> Itera
             about += f", threshold {params.education.min_value[row['kind']]:g}"
         yield f"kept as {row['id']}, {about}"
         if size := metadata.get("cluster_size"):
-            yield f"  it stands for {size} documents that say the same, or nearly"
+            yield f"  it represents {size} documents with equal or nearly equal text"
         if metadata.get("redacted"):
             yield "  redacted: " + ", ".join(f"{name} {count}" for name, count in metadata["redacted"].items())
         if "raw_id" in metadata:
-            yield f"  its text was changed; as it was read it is {metadata['raw_id']}"
+            yield f"  its text was changed; the original is {metadata['raw_id']}"
     if not kept and not dropped:
-        yield "no verdict on it is found"
+        yield "no verdict on it was found"
 
 
 def _figures(document: Document, given: argparse.Namespace, params: CurationParams) -> Iterator[str]:
@@ -167,7 +167,7 @@ def _figures(document: Document, given: argparse.Namespace, params: CurationPara
         yield _line(check)
     text, removed = _without_lines(text, kind, params)
     if removed:
-        yield f"lines that go: {removed}"
+        yield f"removed lines: {removed}"
     text, redacted = redact(text, kind, params.privacy)
     if redacted:
         yield "redacted: " + ", ".join(f"{name} {count}" for name, count in sorted(redacted.items()))
@@ -192,13 +192,13 @@ def _value(text: str, kind: str, given: argparse.Namespace, params: CurationPara
     else:
         least = params.education.min_value.get(kind)
         if least is None:
-            yield f"educational value: {value:.4g} of 5, which no threshold is held against for {kind}"
+            yield f"educational value: {value:.4g} of 5, which has no threshold for {kind}"
         else:  # compared as the run does, in 32 bits
             yield _line(Check("educational_value", float(value), float(np.float32(least)), True, ""))
     if params.education.annotator == "heuristic":
         verdict = judge_value(text, kind)
         points = ", ".join(f"{name} {share:.2f}" for name, share in verdict.points.items())
-        yield f"the heuristic annotator would label it {verdict.value:.2f} of 5 ({points}); a label to learn from, no verdict"
+        yield f"the heuristic annotator would label it {verdict.value:.2f} of 5 ({points}); a training label, not a verdict"
 
 
 def _classifier(given: argparse.Namespace) -> Classifier:
@@ -240,9 +240,9 @@ def _compared(text: str, kind: str, curated: Path, params: Params) -> Iterator[s
         for hit in hits:
             yield f"holds {hit.benchmark} {hit.item} by {hit.rule}: {hit.excerpt}"
         if not hits:
-            yield f"holds none of {len(index.items):,} items of benchmarks"
+            yield f"contains none of {len(index.items):,} items of benchmarks"
     else:
-        yield "not compared with benchmarks: benchmarking.data_dir names no folder"
+        yield "not compared with benchmarks: benchmarking.data_dir is empty"
     threshold = params.curation.duplicates.thresholds.get(kind)
     if (near := _nearest(text, curated)) and threshold is not None:
         name, jaccard = near

@@ -72,7 +72,7 @@ class Work:
                 os.utime(folder)  # it is in use
         self._done += len(units) - len(missing)
         if len(missing) < len(units):
-            print(f"{phase}: {len(units) - len(missing)} of {len(units)} are there already", flush=True)
+            print(f"{phase}: {len(units) - len(missing)} of {len(units)} already exist", flush=True)
         for _ in map_shards(_Result(function), missing, self.engine):
             self._done += 1
             self._progress.update(self._done)

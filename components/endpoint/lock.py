@@ -22,9 +22,7 @@ def alone(path: Path) -> Iterator[None]:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(handle)
-        raise StepError(
-            f"another process is having the same plan written ({path} is locked); wait until it has ended"
-        ) from None
+        raise StepError(f"another process is writing the same plan ({path} is locked); wait until it ends") from None
     try:
         yield
     finally:

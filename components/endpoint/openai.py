@@ -121,7 +121,7 @@ class OpenAIEndpoint:
     async def _probe(self) -> None:
         """Find out soon, and before anything is paid, that nobody is there or that the key is wrong.
 
-        The list of models is no part of the API that every server has: any status but a refusal of the key will do.
+        The list of models is not part of the API that every server has: any status but a refusal of the key will do.
         """
         last: Exception | None = None
         for pause in PROBES:
@@ -137,7 +137,7 @@ class OpenAIEndpoint:
                 raise StepError(self._key_refused(got.status, self._message(raw)))
             return
         raise StepError(
-            f"nobody answers at {self.base} ({type(last).__name__}: {last}); start the server, or correct "
+            f"nothing answers at {self.base} ({type(last).__name__}: {last}); start the server, or correct "
             f"{self.server.named_by[0]}"
         )
 
@@ -151,10 +151,12 @@ class OpenAIEndpoint:
         if status in (401, 403):
             return Halt(self._key_refused(status, message))
         if status == 402 or "insufficient_quota" in message:
-            return Halt(f"the account at {self.base} is empty (status {status}: {message}); fill it and run again")
+            return Halt(
+                f"the account at {self.base} has no credit left (status {status}: {message}); top it up and run again"
+            )
         if status == 404:
             return Halt(
-                f"{self.base} knows no model {self.server.model!r} (status 404: {message}); correct "
+                f"{self.base} does not have the model {self.server.model!r} (status 404: {message}); correct "
                 f"{self.server.named_by[1]}, or {self.server.named_by[0]}, which usually ends in /v1"
             )
         detail = f"status {status}: {message}"
@@ -243,11 +245,11 @@ def _reply(raw: bytes) -> Reply:
         text = choice["message"].get("content") or ""
         usage = values.get("usage") or {}
         if not isinstance(text, str):
-            raise TypeError("content is no text")
+            raise TypeError("content is not text")
         model, finish_reason = _name(values.get("model")), _name(choice.get("finish_reason")) or "stop"
         f"{text}{model}{finish_reason}".encode()  # half of a surrogate pair is valid JSON, but cannot be kept
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
-        raise Fault("malformed", f"the reply is no completion ({type(error).__name__}: {error})") from error
+        raise Fault("malformed", f"the reply is not a completion ({type(error).__name__}: {error})") from error
     return Reply(
         text=text,
         model=model,

@@ -135,7 +135,7 @@ class Store:
         self._flush_when_due()
 
     def count_unusable(self, plan: str, request: Request, reply: Reply, outcome: str, seconds: float) -> None:
-        """Count a reply that is no answer but may have to be paid; the reply itself is not kept."""
+        """Count a reply that is not an answer but may have to be paid; the reply itself is not kept."""
         self._count(plan, request, reply, outcome, seconds)
 
     def spent(self, plan: str) -> Spent:

@@ -16,7 +16,7 @@ COMMAND = Command(
     description="Read the sources of params.yaml into documents with source and licence.",
     run=run,
     inputs=(
-        Argument("inventory", "list that components.ingestion.inventory made; what DVC depends on", required=False),
+        Argument("inventory", "list made by components.ingestion.inventory, on which DVC depends", required=False),
     ),
     outputs=(Argument("output", "directory for the raw documents", holds="part-*.parquet"),),
     sections=("ingestion",),

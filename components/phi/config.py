@@ -93,7 +93,7 @@ class PhiConfig:
         """This configuration with an end-of-text token.
 
         Raises:
-            StepError: it is no id of the vocabulary.
+            StepError: it is not an id of the vocabulary.
         """
         if isinstance(eos, bool) or not isinstance(eos, int) or not 0 <= eos < self.vocab_size:
             raise StepError(

@@ -40,7 +40,7 @@ BLOG_NOTE = (
     "The exam is this project's own."
 )
 NOT_ASKED = " Of these, ours were asked the exam only; `python -m components.benchmarking --suite phi2` asks the rest."
-GROUP_NOTE = "Percent, ours ± one standard error. Of the published figures only those of the same protocol."
+GROUP_NOTE = "Percent, ours ± one standard error. Of the published scores only those of the same protocol."
 
 
 def _standings_table(
@@ -87,7 +87,7 @@ def percent_cell(cell: Mapping[str, Any] | None) -> str:
 
 
 def published_table(board: Mapping[str, Any]) -> Table:
-    """Every published figure, a protocol a row."""
+    """Every published figure, a protocol per row."""
     standings = board["standings"]
     rows = []
     for column in standings["columns"]:
@@ -101,8 +101,8 @@ def published_table(board: Mapping[str, Any]) -> Table:
             shots = DASH if column["shots"] is None else str(column["shots"])
             rows.append([column["title"], metric, shots, column["form"] or DASH, ", ".join(cells)])
     header = ["benchmark", "metric", "shots", "form", "figures [source]"]
-    note = "Percent. A dash: the source does not say. Figures of different rows are not comparable."
-    return {"title": "All published figures by protocol", "note": note, "header": header, "rows": rows}
+    note = "Percent. A dash: the source does not report it. Scores in different rows are not comparable."
+    return {"title": "All published scores by protocol", "note": note, "header": header, "rows": rows}
 
 
 def sources(board: Mapping[str, Any]) -> list[str]:
@@ -126,10 +126,10 @@ def exam_differences_table(board: Mapping[str, Any]) -> Table:
     ]
     note = (
         "Differences on the same questions, tasks weighing equally, with their 95% interval. p: permutation test, two-sided, "
-        "of the hypothesis that the two models are exchangeable. Fewer bits are better; they tell models apart that "
-        "both still guess."
+        "of the hypothesis that the two models are exchangeable. Fewer bits are better; they separate models "
+        "that both still guess."
     )
-    header = ["pair", "accuracy", "p", "bits/byte of the right answer", "p", "questions"]
+    header = ["pair", "accuracy", "p", "bits/byte of the correct answer", "p", "questions"]
     return {"title": "Exam: differences", "note": note, "header": header, "rows": rows}
 
 
@@ -159,7 +159,8 @@ def _differences_table(suite: str, pairs: Sequence[Mapping[str, Any]], board: Ma
         rows.append([named, metric, str(known["n"]), *cells])
     note = (
         "Differences on the same examples, with their 95% interval. * p under 0.05 in a permutation test, adjusted for the "
-        "number of benchmarks (Holm). bits/byte: of the right answer, of which fewer is better; it tells models apart that both "
+        "number of benchmarks (Holm). bits/byte: of the correct answer, of which fewer is better; it separates "
+        "models that both "
         "still guess."
     )
     header = ["benchmark", "metric", "examples"]
@@ -203,7 +204,7 @@ def exam_overlap_table(case: Case) -> Table:
 
 
 OVERLAP_NOTE = (
-    "A question counts as found if a run of so many of its words, the right answer's included, stands in a document "
+    "A question counts as found if that many of its words in a row, including the correct answer, occur in a document "
     "(GPT-3's rule). Each model: score of the questions that were not found, and in brackets of all."
 )
 

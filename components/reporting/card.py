@@ -122,14 +122,14 @@ def _training(case: Case, model: Evidence) -> list[list[str]]:
             "validation loss (nats per token)",
             with_error(trained.get("validation_loss"), trained.get("validation_loss_stderr"), 4),
         ],
-        ["bits a byte", decimal(trained.get("bits_per_byte"), 4)],
+        ["bits per byte", decimal(trained.get("bits_per_byte"), 4)],
     ]
     if model.scores:
         overall = model.scores.overall
         rows.append(["exam accuracy", with_error(overall.value, overall.stderr)])
         rows.append(["exam accuracy by guessing", decimal(overall.chance, 3)])
     if model.scores and (reworded := model.scores.transfer.get("overall")):
-        rows.append(["exam accuracy, new wordings and compositions", with_error(reworded.value, reworded.stderr)])
+        rows.append(["exam accuracy, held-out wordings and compositions", with_error(reworded.value, reworded.stderr)])
     if case.transfer:
         rows.append(["start", f"grown from the small model ({case.transfer['operator']})"])
     for key, words in (("seed", "seed"), ("tokens_fingerprint", "fingerprint of the tokens")):

@@ -17,10 +17,10 @@ from components.reporting.words import text_markdown
 from components.tables import escape_markdown, markdown_table
 
 DASH = "-"
-CHAMPION = "Which version is the champion stands in the registry: `python -m flows.champion`."
+CHAMPION = "The registry says which version is the champion: `python -m flows.champion`."
 TRANSFER = (
-    "What the exam asks in wordings that training never has, and two questions at once (composition). These figures enter "
-    "none of the others. "
+    "What the exam asks in wordings that training never has, and two questions at once (composition). These "
+    "scores enter no other mean. "
 )
 
 
@@ -40,7 +40,7 @@ def tables(case: Case, board: dict[str, Any]) -> list[dict[str, Any]]:
         exam_differences_table(board),
         _accuracy_table("Exam by category", case, "categories"),
         _accuracy_table("Exam by task", case, "tasks"),
-        _accuracy_table("Exam in new wordings and compositions, by category", case, "transfer", TRANSFER),
+        _accuracy_table("Exam in held-out wordings and compositions, by category", case, "transfer", TRANSFER),
         exam_overlap_table(case),
     ]
     return [table for table in found if table["rows"]]
@@ -55,7 +55,7 @@ def markdown(case: Case, board: dict[str, Any], title: str = "Leaderboard") -> s
             markdown_table(table["header"], table["rows"]),
             table["note"],
         ]
-    parts += ["## Sources of the published figures", "\n".join(f"- {line}" for line in sources(board))]
+    parts += ["## Sources of the published scores", "\n".join(f"- {line}" for line in sources(board))]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -69,10 +69,12 @@ def headline(board: dict[str, Any]) -> str:
     budget = "saw the same tokens" if seen[LARGE] == seen[CONTROL] else f"saw {quantity(seen[CONTROL])} tokens"
     if advantage <= 0:
         return (
-            f"Growth did not pay in this run: the grown model ends {-advantage:.3f} nats a token above the control, "
+            f"Growth did not pay in this run: the grown model ends {-advantage:.3f} nats per token above the control, "
             f"which started at random and {budget}."
         )
-    text = f"The grown model ends {advantage:.3f} nats a token below the control, which started at random and {budget}."
+    text = (
+        f"The grown model ends {advantage:.3f} nats per token below the control, which started at random and {budget}."
+    )
     share = transfer["share_of_control_tokens"]
     if share is None:
         return text
@@ -190,7 +192,7 @@ def _proof_table(transfer: dict[str, Any] | None) -> dict[str, Any]:
         ("largest logit difference, relative", found.get("max_relative_logit_difference"), scientific),
         ("… before rounding to float32", found.get("max_relative_logit_difference_float64"), scientific),
         ("largest logit difference, absolute", found.get("max_absolute_logit_difference"), scientific),
-        ("KL divergence (nats a token)", found.get("kl"), scientific),
+        ("KL divergence (nats per token)", found.get("kl"), scientific),
         ("loss of the source", found.get("source_loss"), lambda v: decimal(v, 6)),
         ("loss of the grown model", found.get("target_loss"), lambda v: decimal(v, 6)),
         ("difference of the losses", found.get("loss_delta"), scientific),

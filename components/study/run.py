@@ -28,8 +28,8 @@ COMMAND = Command(
     description="Train one model of the growth study and write its record: curve, losses, cost, exam.",
     run=run,
     inputs=(
-        Argument("arm", "how to come by the model", type=str, choices=tuple(ARMS)),
-        Argument("seed", "sets weights and order of the data", type=int),
+        Argument("arm", "how the model is obtained", type=str, choices=tuple(ARMS)),
+        Argument("seed", "seed of the weights and the data order", type=int),
         Argument(
             "horizon",
             f"budget as a share of large.tokens; {EQUAL_COST}: with the small model's FLOPs as further tokens (scratch), or "
@@ -50,8 +50,8 @@ COMMAND = Command(
         Argument("exam", "directory of the exam"),
     ),
     outputs=(
-        Argument("output", "where the record goes (JSON)"),
-        Argument("checkpoint", "directory in which to keep the trained model", required=False, holds="lineage.json"),
+        Argument("output", "path of the record (JSON)"),
+        Argument("checkpoint", "directory for the trained model", required=False, holds="lineage.json"),
     ),
     sections=("small", "large", "training", "transfer", "benchmarking", "study"),
 )

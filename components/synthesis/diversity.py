@@ -93,7 +93,7 @@ def check_gates(measured: Mapping[str, Any], params: SynthesisParams) -> None:
     ratio, share = measured["gzip_ratio"], near["share"]
     distinct = {kind: measured[kind]["distinct_3"] for kind in ("textbook", "exercise") if measured[kind]["distinct_3"]}
     poorest = min(distinct, key=distinct.__getitem__, default="")
-    remedy = "lower synthesis.chapters and synthesis.exercises, widen synthesis.curriculum, or move the limit"
+    remedy = "lower synthesis.chapters and synthesis.exercises, widen synthesis.curriculum, or raise the limit"
     if ratio > params.max_gzip_ratio:
         what = f"the texts compress {ratio:.2f} times, more than synthesis.max_gzip_ratio {params.max_gzip_ratio:g}"
     elif share > params.max_near_duplicates:
@@ -113,4 +113,4 @@ def check_gates(measured: Mapping[str, Any], params: SynthesisParams) -> None:
         )
     else:
         return
-    raise StepError(f"{what}: they are too alike; {remedy}")
+    raise StepError(f"{what}: they are too similar; {remedy}")

@@ -80,8 +80,8 @@ def take(folder: Path, directory: Path, sha256: str = "") -> None:
     found = sha256_file(folder / "tokenizer.json")
     if sha256 and found != sha256:
         raise StepError(
-            f"{folder / 'tokenizer.json'} has the SHA-256 {found}; tokenization.tokenizer_sha256 is {sha256}: bring the "
-            "pinned tokenizer back, or pin this one"
+            f"{folder / 'tokenizer.json'} has the SHA-256 {found}; tokenization.tokenizer_sha256 is {sha256}: "
+            "restore the pinned tokenizer, or pin this one"
         )
     directory.mkdir(parents=True)
     copy_tokenizer(folder, directory)

@@ -144,7 +144,7 @@ def test_by_hand_there_and_back(book: Book, home: Path) -> None:
     ("version", "reason", "words"),
     [
         ("9", "why", "9 is not a version of house; expected one of: 1, 2, 3"),
-        ("1", "why", "version 1 is the champion already"),
+        ("1", "why", "version 1 is already the champion"),
         ("2", " \n", "the reason is empty"),
     ],
 )

@@ -18,7 +18,7 @@ def pack(ids: Iterable[str]) -> np.ndarray:
 def _digest(document_id: str) -> bytes:
     digest = bytes.fromhex(document_id)
     if len(digest) != 16:
-        raise ValueError(f"{document_id!r} is no document id: expected 32 hex digits")
+        raise ValueError(f"{document_id!r} is not a document id: expected 32 hex digits")
     return digest
 
 

@@ -25,14 +25,12 @@ class Index:
         ids: uint64 (documents, 2), packed.
 
     Raises:
-        StepError: the folder is no index, or one that other sketches were made for.
+        StepError: the folder is not an index, or one that other sketches were made for.
     """
 
     def __init__(self, folder: Path, params: DuplicatesParams) -> None:
         self.folder = Path(folder)
-        remedy = (
-            "expected an index of curated documents, as components.curation writes it; leave earlier empty for none"
-        )
+        remedy = "expected an index of curated documents, as components.curation writes it; leave it empty for none"
         self.manifest = read_json(self.folder / MANIFEST, remedy, remedy)
         made, asked = self.manifest.get("algorithm"), algorithm(params)
         if made != asked:

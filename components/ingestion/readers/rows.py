@@ -279,7 +279,7 @@ def row_document(
 
 
 def _json(value: Any, levels: int = _DEEPEST) -> Any:
-    """A value as JSON holds it: null for what is no number, a string for what is of another type.
+    """A value as JSON holds it: null for what is not a number, a string for what is of another type.
 
     Raises:
         TooDeep: it has more levels.

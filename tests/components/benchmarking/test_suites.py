@@ -89,7 +89,7 @@ def test_the_rest_runs_and_what_is_missing_stands_in_the_scores(folder, checkpoi
 
 
 def test_nothing_at_all_is_refused(tmp_path):
-    with pytest.raises(StepError, match=r"no task can be asked: bbh: the data is missing: put bbh/test.jsonl.gz"):
+    with pytest.raises(StepError, match=r"no task can be run: bbh: the data is missing: put bbh/test.jsonl.gz"):
         plan("phi2", Place(tmp_path))
 
 
@@ -405,7 +405,7 @@ def test_a_suites_data_lies_in_the_data_folder(folder, tmp_path, name, field):
 @pytest.mark.parametrize("path", ["/etc", "../x", "./x", "~/x", "a/b/c", "..", "a/..", "json\n", "https://host/x", ""])
 def test_a_data_set_of_the_hub_is_named_and_not_a_path(folder, tmp_path, path):
     own_suite = suite(tmp_path / "mine.yaml", mine=own(files={"validation": "no.jsonl"}, hub={"path": path}))
-    with pytest.raises(StepError, match=r"`hub.path` is|no task can be asked"):
+    with pytest.raises(StepError, match=r"`hub.path` is|no task can be run"):
         plan(own_suite, Place(folder, hub=True))
 
 

@@ -90,7 +90,7 @@ def test_each_group_has_a_table_a_metric(written: Any) -> None:
 
 def test_every_published_figure_stands_in_the_report_with_its_source(written: Any) -> None:
     board, text, page = written
-    listed = " ".join(row[4] for row in section(text, "All published figures by protocol")[1:])
+    listed = " ".join(row[4] for row in section(text, "All published scores by protocol")[1:])
     numbers = {name: source["number"] for name, source in board["standings"]["sources"].items()}
     reference = read_published()
     for figure in reference.figures:

@@ -71,7 +71,7 @@ def train(settings: dict[str, Any], tokens: Path, tmp_path: Path) -> Callable[..
             return {"status": done.returncode, "said": done.stdout if stop else done.stderr}
         assert done.returncode == (-signal.SIGKILL if kill else 0), done.stderr + done.stdout
         assert done.stderr.count("tracked by") == done.stderr.count("tracked by 0") == 1
-        assert done.stdout.count("memory a device") == 1
+        assert done.stdout.count("memory per device") == 1
         return {} if kill else json.loads((tmp_path / f"{name}.json").read_text())
 
     return run

@@ -168,9 +168,9 @@ def test_a_damaged_file_is_refused(fitted, tmp_path, damage: bytes | None) -> No
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0xFF
     path.write_bytes(content if damage is None else damage)
-    with pytest.raises(StepError, match="no readable classifier"):
+    with pytest.raises(StepError, match="not a readable classifier"):
         Classifier.load(path)
-    with pytest.raises(StepError, match="no readable classifier"):
+    with pytest.raises(StepError, match="not a readable classifier"):
         Classifier.load(tmp_path / "none.npz")
 
 
