@@ -149,7 +149,7 @@ def read_all(path: Path) -> int:
 def main() -> int:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--archive", type=Path, help="a WARC whose pages are read (default: the language reference)")
-    made.add_argument("--megabytes", type=float, default=20, help="of HTML (default %(default)s)")
+    made.add_argument("--megabytes", type=float, default=20, help="MB of HTML (default %(default)s)")
     made.add_argument("--repeats", type=int, default=3, help="times that each contender takes its turn (default 3)")
     made.add_argument("--json", type=Path, help="also write everything measured to this file")
     arguments = made.parse_args()

@@ -104,7 +104,7 @@ def drawn(task: Task, samples: int, temperature: float) -> Task:
 class Judge:
     """Scores completions in lm-eval's place, and remembers what became of each problem's first.
 
-    Used as a task's `process_results`; `verdicts` has one entry a problem, in the order asked. With several programs a problem
+    Used as a task's `process_results`; `verdicts` has one entry per problem, in the order asked. With several programs per problem
     its scores are the unbiased estimates of pass@k.
     """
 

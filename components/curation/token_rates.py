@@ -1,5 +1,5 @@
-"""How many tokens a byte of text becomes, by kind and stage: counted on a sample, since to count all would take longer than to
-judge them.
+"""How many tokens each byte of text becomes, by kind and stage: counted on a sample, since counting all would take longer than
+judging them.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
 """Any endpoint of OpenAI's chat API: vLLM, Ollama, llama.cpp's server, `transformers serve`, OpenAI itself.
 
 The key is read from the environment when the run starts and is written nowhere. Requests go to the host of the address
-alone: a redirect is an answer that is no use.
+alone: a redirect is useless as an answer.
 """
 
 import asyncio

@@ -67,7 +67,7 @@ class Store:
             prices: of a million prompt tokens and a million answer tokens, if they are known.
 
         Raises:
-            StepError: the file cannot be opened, is no such store, or is of another version.
+            StepError: the file cannot be opened, is not such a store, or is of another version.
         """
         self.path, self.prices = Path(path), prices
         self._flushed = time.monotonic()

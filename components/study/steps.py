@@ -64,7 +64,7 @@ def read_fields(path: Path, record: type[Record], study: str) -> Record:
         study: what the record is of, and what is to be run again, in words.
 
     Raises:
-        StepError: the file is no such record.
+        StepError: the file is not such a record.
     """
     try:
         return record(**json.loads(path.read_text(encoding="utf-8")))
