@@ -91,8 +91,8 @@ def _map_ray(function: Callable[[Item], Result], items: list[Item], params: Engi
         _close_to_strangers()
     elif os.environ.get("RAY_ADDRESS") != params.ray_address:
         raise StepError(
-            f"engine.ray_address: {params.ray_address} was given, and whoever runs that cluster can run "
-            "code on this machine; expected the address that RAY_ADDRESS holds; set it too where you start the run"
+            f"engine.ray_address: {params.ray_address} was given, but whoever runs that cluster can run code on "
+            "this machine; expected the address in RAY_ADDRESS; set that variable to it where you start the run"
         )
     import ray
 

@@ -122,7 +122,7 @@ def _figures(file: str, source: str, content: Mapping[str, Any]) -> Iterable[Pub
     entry, where = content["sources"][source], f"{file}: source {source!r}"
     for key in ("title", "url", "read", "protocols", "figures"):
         if not isinstance(entry, dict) or not entry.get(key):
-            raise StepError(f"{where} has no {key!r}; every figure needs its source and its protocol")
+            raise StepError(f"{where} has no {key!r}; every score needs its source and its protocol")
     for model, values in entry["figures"].items():
         if model not in content["models"]:
             raise StepError(f"{where}: model {model!r} is not among `models`")

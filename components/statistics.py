@@ -59,7 +59,7 @@ def mean(values: ArrayLike) -> Estimate:
     """Mean with the standard error of the sample mean (n - 1).
 
     Raises:
-        StepError: there is no value.
+        StepError: there is not a value.
     """
     x = _vector(values)
     stderr = math.sqrt(float(x.var(ddof=1)) / len(x)) if len(x) > 1 else None

@@ -7,7 +7,7 @@
     validation/...                   the same for the held-out documents
 
 A document may run over the border of two shards; a reader never notices. Each document ends with the end-of-text
-token, so `length` counts it. A document that is passed over twice has two rows. A stream with a curriculum is written
+token, so `length` counts it. A document that is skipped twice has two rows. A stream with a curriculum is written
 phase after phase; the manifest says where each begins.
 """
 

@@ -42,8 +42,8 @@ def preview(root: Path, asked: Asked, definition: Definition, console: Console) 
     params = load_params(root / PARAMS_FILE, asked.overrides, asked.profile)
     contents = Contents(elsewhere=["python"])
     if params.ingestion.names_own_text:
-        with console.status("Looking at your text"):
-            contents = survey(root, _with_least_parts(root, asked, params))
+        with console.status("Reading your text"):
+            contents = survey(root, params)
         if lines := found(contents):
             show(console, "Your text", lines)
         if contents.refusal:

@@ -177,7 +177,7 @@ def _by_hand(book: "Book", decision: dict[str, Any]) -> str:
 
 def _stated(reason: str) -> str:
     if not reason.strip():
-        raise StepError("a decision by hand: the reason is empty; expected why; give --reason 'TEXT'")
+        raise StepError("a manual decision: the reason is empty; expected why; give --reason 'TEXT'")
     return " ".join(reason.split())
 
 
@@ -284,7 +284,9 @@ def standing(name: str, state: State, weights: str = "") -> str:
         return f"{said}; it is this run's model"
     about = [d for d in state.decisions if d["version"] == version and d["champion"] == champion]
     verdict = (
-        f"not promoted: {about[-1]['reason']}" if about else "a candidate that was not compared; --promote compares it"
+        f"not promoted: {about[-1]['reason']}"
+        if about
+        else "a candidate that was not compared; compare it with --promote"
     )
     return f"{said}; this run's model is version {version}, {verdict}"
 

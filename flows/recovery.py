@@ -86,7 +86,7 @@ def forget_what_anyone_queued(home: Path, say: Say) -> None:
     marker = state_folder(home) / "closed"
     if marker.exists():
         return
-    cancelled = Cancelled(message="queued before the server asked for credentials; start it again if it is yours")
+    cancelled = Cancelled(message="queued before the server required credentials; start it again if it is yours")
     count = 0
     with get_client(sync_client=True) as client:
         while runs := runs_in(client, QUEUED):
@@ -97,7 +97,7 @@ def forget_what_anyone_queued(home: Path, say: Say) -> None:
             for deployment in deployments:
                 client.delete_deployment(deployment.id)
     if count:
-        say(f"cancelled {count} queued runs from before the server asked for credentials; start yours again")
+        say(f"cancelled {count} runs that were queued before the server required credentials; start yours again")
     marker.touch()
 
 

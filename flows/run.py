@@ -159,8 +159,10 @@ def parser(prog: str = PROG, flow: str = "", plan: bool = False) -> argparse.Arg
         made.add_argument(
             "--promote",
             action=argparse.BooleanOptionalAction,
-            help="compare the larger model with the registry's champion, whose place it takes if it is better (default: only a "
-            "run that changes no text, size, profile or parameter does)",
+            help=(
+                "compare the larger model with the registry's champion and promote it if it is better (default: "
+                "only runs that change no text, size, profile or parameter)"
+            ),
         )
     return made
 

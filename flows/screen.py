@@ -228,8 +228,8 @@ def own_text(facts: dict[str, Any]) -> list[Any]:
         table = Table.grid(padding=(0, 2))
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")
-        told = [("A held-out text begins", sample["prompt"]), ("The actual continuation", sample["truth"])]
-        for who, text in told + [(f"{model['by']} goes on", model["text"]) for model in sample["told"]]:
+        told = [("Start of a held-out text", sample["prompt"]), ("The actual continuation", sample["truth"])]
+        for who, text in told + [(f"{model['by']} continues", model["text"]) for model in sample["told"]]:
             table.add_row(Text(who, style="dim"), Text(printable(" ".join(text.split()))))
         shown.append(table)
     return shown

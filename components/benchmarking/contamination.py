@@ -315,7 +315,7 @@ def _batches(folder: Path) -> Iterator[tuple[list[str], list[str]]]:
 
 
 def _decoded(tokens: Tokens) -> Iterator[tuple[list[str], list[str]]]:
-    """The documents of the training split as text; one that is passed over several times comes as often."""
+    """The documents of the training split as text; one that is skipped several times comes as often."""
     tokenizer = open_tokenizer(tokens.tokenizer_dir / "tokenizer.json")
     split = tokens.split("train")
     with pq.ParquetFile(split.directory / INDEX) as index:

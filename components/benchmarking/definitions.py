@@ -58,8 +58,8 @@ def read_definition(name: str, programs: bool) -> dict[str, Any]:
     if not programs:
         if config.get("unsafe_code"):
             raise StepError(
-                f"lm-eval's definition {name!r} runs the model's answers as programs with your rights; expected one of "
-                "HumanEval's or MBPP's form with kind: code, whose programs run in the sandbox"
+                f"lm-eval's definition {name!r} runs the model's answers as programs with your rights; expected a "
+                "task in HumanEval's or MBPP's form with kind: code, whose programs run in the sandbox"
             )
         config = load_yaml(path)
     config["hub"] = {"path": config.pop("dataset_path", ""), "name": config.pop("dataset_name", None)}

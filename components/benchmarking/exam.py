@@ -95,7 +95,7 @@ def _task(directory: Path, name: str, entry: Any, about: dict[str, Any], origin:
                 f"{file}, after line {len(rows)}: not UTF-8 ({error}); write the exam again with components.synthesis --exam"
             ) from error
     if not rows:
-        raise StepError(f"{file} holds no row; write the exam again with more synthesis.exam_examples")
+        raise StepError(f"{file} has no rows; write the exam again with more synthesis.exam_examples")
     return TaskData(name, category, tuple(rows), prompt, delimiter, chance, majority, sha256_file(file))
 
 

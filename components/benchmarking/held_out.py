@@ -80,7 +80,7 @@ COMMAND = Command(
     run=run,
     inputs=(
         Argument("checkpoint", "Hugging Face checkpoint of a Phi"),
-        Argument("tokens", "tokens directory, whose held-out documents are rated"),
+        Argument("tokens", "tokens directory whose held-out documents are scored"),
     ),
     outputs=(Argument("output", "JSON file for the nats and bytes of each document"),),
     sections=("benchmarking", "promotion"),

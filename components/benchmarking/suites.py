@@ -213,9 +213,7 @@ def _entries(path: Path) -> tuple[dict[str, Entry], dict[str, str]]:
             f"{path.name} cannot be read as YAML ({' '.join(str(error).split())}); correct the file that --suite names"
         ) from error
     if not isinstance(content, dict) or not isinstance(content.get("tasks"), dict) or not content["tasks"]:
-        raise StepError(
-            f"{path.name} holds no `tasks`; expected an object of tasks by name, as in definitions/phi2.yaml"
-        )
+        raise StepError(f"{path.name} has no `tasks`; expected an object of tasks by name, as in definitions/phi2.yaml")
     entries, failed = {}, {}
     for name, values in content["tasks"].items():
         try:

@@ -52,7 +52,7 @@ class Place:
                 raise StepError(f"{name}: the field {key!r} is missing; its rows have {', '.join(sorted(rows[0]))}")
         kept = [row for row in rows if all(row.get(key) == value for key, value in where.items())]
         if not kept:
-            raise StepError(f"{name} holds no row" + (f" with {dict(where)}" if where else ""))
+            raise StepError(f"{name} has no rows" + (f" with {dict(where)}" if where else ""))
         return kept
 
     def from_hub(self, path: str, name: str | None, split: str) -> Rows | None:

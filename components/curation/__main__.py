@@ -14,7 +14,8 @@ def run(*arguments: Any) -> dict[str, Any]:
 COMMAND = Command(
     step="curation",
     description=(
-        "Normalise, filter and deduplicate documents; every drop goes to the ledger with its rule and measured value."
+        "Normalise, filter and deduplicate documents; every dropped document is in the ledger with its rule and "
+        "measured value."
     ),
     run=run,
     inputs=(

@@ -23,7 +23,7 @@ STRING = (
     r""""{3}(?:[^"\\]|\\.|"(?!""))*+(?:"{3}|\\?\Z)|'{3}(?:[^'\\]|\\.|'(?!\'\'))*+(?:'{3}|\\?\Z)"""
     r"""|"(?:[^"\\\n]|\\.)*+(?:"|(?=\n)|\\?\Z)|'(?:[^'\\\n]|\\.)*+(?:'|(?=\n)|\\?\Z)"""
 )
-# Strings and comments, which are passed over; lines that begin without a blank, where a function may be over; keywords.
+# Strings and comments, which are skipped; lines that begin without a blank, where a function may be over; keywords.
 _KEYWORDS = re.compile(
     STRING + r"|#[^\n]*+"
     r"|(\n(?:async )?def\b|\n(?=\S)|\b(?:for|while|if|elif|return|def|try|with|lambda|yield|raise|break|continue|in|not|and|or|is"
@@ -56,7 +56,7 @@ def functions(text: str, kind: str, openings: frozenset[str] | None = None) -> I
 
     Args:
         kind: of the document. `code` is one module; of others each fenced block is one. It may be indented as a whole.
-        openings: of the functions that are looked for; a module that can hold none of them is passed over.
+        openings: of the functions that are looked for; a module that can hold none of them is skipped.
     """
     if "def " not in text:
         return

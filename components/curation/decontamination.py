@@ -169,7 +169,7 @@ class BenchmarkIndex:
             index._openings = frozenset(content["openings"])
             index._shapes = set(content["shapes"])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StepError(f"{folder} holds no index of benchmarks ({error}); build it again") from error
+            raise StepError(f"{folder} has no index of benchmarks ({error}); build it again") from error
         return index
 
     def _lengths(self) -> list[int]:

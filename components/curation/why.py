@@ -64,7 +64,7 @@ def explain(given: argparse.Namespace) -> Iterator[str]:
         )
     ids = {row["id"] for row in found.raw} | {drop.id for drop in found.dropped}
     if len(ids) > 1:
-        raise StepError(f"{given.id!r} stands for {len(ids)} documents: {', '.join(sorted(ids)[:5])}; give more digits")
+        raise StepError(f"{given.id!r} matches {len(ids)} documents: {', '.join(sorted(ids)[:5])}; give more digits")
     yield from _told(found, given, whole.curation)
 
 
@@ -131,7 +131,7 @@ def _fate(kept: list[Row], dropped: list[Drop], params: CurationParams) -> Itera
     for drop in dropped:
         yield f"dropped by {drop.rule}: {drop.detail}"
         if drop.value is not None and drop.threshold is not None:
-            yield f"  figure {drop.value:.4g}, threshold {drop.threshold:.4g}"
+            yield f"  value {drop.value:.4g}, threshold {drop.threshold:.4g}"
     for row in kept:
         value, metadata = row["educational_value"], metadata_of(row["metadata"], row["id"])
         about = "not scored" if value is None else f"educational value {value:.2f} of 5"
@@ -152,7 +152,7 @@ def _figures(document: Document, given: argparse.Namespace, params: CurationPara
     """Every rule with its figure, as the parameters are now."""
     kind = document.kind
     text = repair(document.text, kind)
-    yield f"{'rule':<40} {'figure':>10} {'threshold':>14}"
+    yield f"{'rule':<40} {'value':>10} {'threshold':>14}"
     params = _as_the_run(given, params)
     ((spoken),) = language.verdicts([text], [kind], params.language)
     if spoken:

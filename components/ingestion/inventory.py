@@ -93,7 +93,7 @@ def _dataset(source: Source) -> SourceFile:
 
 
 def _is_passed_over(file: SourceFile, unread: Unread) -> bool:
-    """Whether a remote file or a folder that it lies in has a name that is passed over; then it is counted."""
+    """Whether a remote file or a folder that it lies in has a name that is skipped; then it is counted."""
     reason = next(filter(None, map(passed_over, file.name.split("/"))), "")
     if reason:
         unread.add(reason, file.name)

@@ -216,7 +216,7 @@ def other_tools(config: PhiConfig, pre_tokenizer: Any, folder: str) -> list[tupl
     if not split:
         return [
             *found,
-            ("llama.cpp and Ollama", f"see {folder}/README.md: their names for this tokenizer are not known"),
+            ("llama.cpp and Ollama", f"see {folder}/README.md: their names for this tokenizer are unknown"),
         ]
     llama_cpp = ("llama.cpp (from its folder)", llama_cpp_commands(split, folder))
     return [*found, llama_cpp, ("Ollama (after that)", ollama_commands(folder))]

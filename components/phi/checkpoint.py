@@ -313,9 +313,7 @@ def weight_files(directory: Path) -> list[Path]:
             raise StepError(f"{directory / INDEX} has no weight_map; copy the checkpoint again")
         names = sorted({str(name) for name in index.values()})
         if outside := [name for name in names if not is_name(name) or not name.endswith(".safetensors")]:
-            raise StepError(
-                f"{directory / INDEX} names {outside[0]!r}; a shard is a .safetensors file beside the index"
-            )
+            raise StepError(f"{directory / INDEX} names {outside[0]!r}; expected a .safetensors file beside the index")
         if missing := [name for name in names if not (directory / name).is_file()]:
             raise StepError(f"{directory} lacks the shard {missing[0]} that {INDEX} names; copy the checkpoint again")
         return [directory / name for name in names]
@@ -323,7 +321,7 @@ def weight_files(directory: Path) -> list[Path]:
     if pickled:
         raise StepError(
             f"{directory} holds its weights as {pickled[0]}, and loading pickle runs its code; "
-            "convert them to safetensors where you trust them"
+            "convert them to safetensors if you trust them"
         )
     raise StepError(f"{directory} has neither {WEIGHTS} nor {INDEX}; expected a Hugging Face checkpoint of a Phi")
 

@@ -33,14 +33,18 @@ CUT_NOTE = (
     f" {CUT} Some prompts were longer than the model's context and lost their beginning, and with it worked examples."
 )
 BLOG_NOTE = (
-    "Percent, ours ± one standard error; in brackets the source, which stands below. A column has one protocol: what was "
-    "asked by another metric or with other shots stands in a column of its own. Commonsense and language are means of five "
+    "Percent, ours ± one standard error; the source, listed below, is in brackets. Each column has one protocol: "
+    "scores by another metric or with other shots have their own column. Commonsense and language are means of "
+    "five "
     "benchmarks, coding of two, as the Phi-2 blog groups them. The blog does not say which metric its two means of five are "
     "by, so ours, by accuracy (acc), stand beside them, and by accuracy for length (acc_norm) in tables of their own. "
     "The exam is this project's own."
 )
-NOT_ASKED = " Of these, ours were asked the exam only; `python -m components.benchmarking --suite phi2` asks the rest."
-GROUP_NOTE = "Percent, ours ± one standard error. Of the published scores only those of the same protocol."
+NOT_ASKED = (
+    " Our models were only scored on the exam; `python -m components.benchmarking --suite phi2` scores them on "
+    "the rest."
+)
+GROUP_NOTE = "Percent, ours ± one standard error. Published scores only where the protocol is the same."
 
 
 def _standings_table(

@@ -54,7 +54,7 @@ def _documents(ingestion: Path | None, curation: Path | None) -> dict[str, Any] 
 
 
 def _training(tokenization: Path | None) -> dict[str, Any] | None:
-    """Training tokens by kind, a document that is passed over twice counted twice."""
+    """Training tokens by kind, a document that is skipped twice counted twice."""
     if not tokenization:
         return None
     kinds = mapping(tokenization, read_object(tokenization), "by_kind")

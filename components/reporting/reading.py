@@ -79,7 +79,7 @@ def read_training(path: Path) -> dict[str, Any]:
 
 
 def read_curve(path: Path) -> Curve:
-    """Read a curves CSV; rows without a validation loss (training points only) are passed over.
+    """Read a curves CSV; rows without a validation loss (training points only) are skipped.
 
     Raises:
         StepError: a column is missing, a field is not a number, tokens do not rise, or no validation is left.

@@ -67,7 +67,8 @@ def _of_held_out(held_out: Mapping[str, Any], subject: str) -> str:
     whose = "generated text" if GENERATED.issuperset(held_out["kinds"]) else "your text"
     return (
         f"Predicting {held_out['bytes']:,} bytes of {whose} that were held out costs the {best} model {bits[best]:.2f} bits per "
-        f"byte, where knowing nothing costs {bits[NOTHING]:.2f}, token frequencies {bits[UNIGRAM]:.2f} and {XZ} {bits[XZ]:.2f}; "
+        f"byte, where a uniform guess costs {bits[NOTHING]:.2f}, token frequencies {bits[UNIGRAM]:.2f} and {XZ} "
+        f"{bits[XZ]:.2f}; "
         "fewer is better."
     )
 
@@ -107,7 +108,7 @@ def endings(sample: Mapping[str, Any]) -> list[tuple[str, str]]:
     """How a held-out text goes on: really, and by each model."""
     return [
         ("The actual continuation", sample["truth"]),
-        *((f"{told['by']} goes on", told["text"]) for told in sample["told"]),
+        *((f"{told['by']} continues", told["text"]) for told in sample["told"]),
     ]
 
 

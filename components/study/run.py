@@ -44,7 +44,7 @@ COMMAND = Command(
             required=False,
             type=float,
         ),
-        Argument("best", "record of the arm's best trial, whose learning rate is taken", required=False),
+        Argument("best", "record of the arm's best trial, whose learning rate is used", required=False),
         Argument("small", "checkpoint of the small model, trained with this seed"),
         Argument("tokens", "directory of tokens"),
         Argument("exam", "directory of the exam"),

@@ -95,7 +95,10 @@ def check_gates(measured: Mapping[str, Any], params: SynthesisParams) -> None:
     poorest = min(distinct, key=distinct.__getitem__, default="")
     remedy = "lower synthesis.chapters and synthesis.exercises, widen synthesis.curriculum, or raise the limit"
     if ratio > params.max_gzip_ratio:
-        what = f"the texts compress {ratio:.2f} times, more than synthesis.max_gzip_ratio {params.max_gzip_ratio:g}"
+        what = (
+            f"the texts compress by a factor of {ratio:.2f}, more than synthesis.max_gzip_ratio "
+            f"{params.max_gzip_ratio:g}"
+        )
     elif share > params.max_near_duplicates:
         what = (
             f"{share:.2%} of the documents resemble another or a curated one, more than "

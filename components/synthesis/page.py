@@ -20,7 +20,7 @@ MAX_SAMPLE = 2_500  # characters
 LIBRARY = "library"
 RULES = {
     "code": "Python in the text does not run, or does not give what the text says",
-    "copied_seed": "sentences of the seed document were copied",
+    "copied_seed": "sentences were copied from the seed document",
     "duplicate_question": "already asked, in training or in the exam",
     "exam_full": "correct, but the exam already has enough of this task",
     "language": "not in English",

@@ -71,7 +71,7 @@ def format_fault(form: str, text: str) -> str:
         "worked": min(parts) < 2 or len(set(parts)) > 1,
         "dialogue": len(turns) < 6 or len(set(turns)) < 2,
     }
-    return f"the text is not in the format {form}" if wrong[form] else ""
+    return f"the text does not have the format {form}" if wrong[form] else ""
 
 
 def prose_fault(text: str, prompt: str, excerpt: str = "") -> tuple[str, str, float | None, float | None] | None:

@@ -72,7 +72,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Mixture:
-    """The two streams as row numbers of a Corpus; a row that is passed over twice stands twice in `train`."""
+    """The two streams as row numbers of a Corpus; a row that is skipped twice stands twice in `train`."""
 
     train: np.ndarray  # int64
     validation: np.ndarray  # int64

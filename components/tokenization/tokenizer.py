@@ -107,7 +107,7 @@ class Encoder:
         if self.vocab_size > MAX_VOCAB_SIZE:
             raise StepError(
                 f"the tokenizer's highest id is {self.vocab_size - 1:,}, so a model would need {self.vocab_size:,} rows in "
-                f"its embedding; at most {MAX_VOCAB_SIZE:,} are possible: number its entries without gaps"
+                f"its embedding; at most {MAX_VOCAB_SIZE:,} are possible: rerenumber its entries without gaps"
             )
         self.sha256 = sha256_file(path)
 

@@ -43,7 +43,8 @@ def read_teacher(directory: Path | None, model: Phi, settings: TrainingParams) -
         theirs, ours = getattr(teacher.config, key), getattr(model.config, key)
         if theirs < ours or (key == "vocab_size" and theirs != ours):
             raise StepError(
-                f"--teacher {directory} has {key} {theirs:,}, the model {ours:,}; they have to agree on each token"
+                f"--teacher {directory} has {key} {theirs:,}, the model {ours:,}; both must give each token the "
+                "same meaning"
             )
     return teacher
 

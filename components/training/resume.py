@@ -66,7 +66,7 @@ class StateFolder:
             shutil.rmtree(torn, ignore_errors=True)
 
     def latest(self) -> State | None:
-        """The last state that can be read whole; a torn one is passed over with a word."""
+        """The last state that can be read whole; a torn one is skipped with a word."""
         for path in sorted(self.directory.glob("step-*"), reverse=True):
             try:
                 return read_state(path)

@@ -286,7 +286,7 @@ def fit(
         except SIGTERMException:  # raised between two batches, or before a validation is entered in the curve
             states.keep(module)
             if not rank() and folder is not None:
-                print(f"stopped after step {module.step} of {steps}; the same command goes on from there", flush=True)
+                print(f"stopped after step {module.step} of {steps}; the same command resumes there", flush=True)
             # Lightning's own exception would exit with 0; and of a process that ends otherwise it kills the others.
             sys.exit(0 if rank() else 128 + stopped_by[0])
     if module.step != steps:

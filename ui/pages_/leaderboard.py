@@ -116,8 +116,9 @@ def table(board: Mapping[str, Any], columns: Sequence[Column], places: Mapping[s
         ["Model", "", *(header(column, board["metrics"]) for column in columns)], lines, "pf-numbers pf-standings"
     )
     st.caption(
-        "Percent, measured ones ± one standard error, the highest of ours bold. Each column has one protocol: another metric, "
-        "other shots or another form is another column. A dash: nobody measured or published that. † Prompts lost their beginning, and with it worked examples."
+        "Percent, ± one standard error for measured scores; our highest is bold. Each column has one protocol: "
+        "another metric, other shots or another form is another column. A dash: not measured or published. † "
+        "Prompts were cut at the start and lost worked examples."
     )
 
 

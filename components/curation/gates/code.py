@@ -59,7 +59,7 @@ _LIKE_PYTHON = re.compile(
     r"^[ \t]*+(?:(?:async )?def \w+\([^\n]*:|class \w+(?:\([^\n]*\))?:|from [\w.]+ import \w[^\n;]*)[ \t]*(?:#[^\n]*)?$",
     re.M,
 )
-_COMMENTS = re.compile(STRING + r"|(#[^\n]*+)", re.S)  # strings are passed over
+_COMMENTS = re.compile(STRING + r"|(#[^\n]*+)", re.S)  # strings are skipped
 
 
 @dataclass(frozen=True)

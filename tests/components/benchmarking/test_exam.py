@@ -55,7 +55,7 @@ def test_bytes_that_are_no_text_are_refused(exam):
 
 def test_an_empty_task_is_refused(exam):
     (exam / "sorting.jsonl").write_text("")
-    with pytest.raises(StepError, match=r"sorting.jsonl holds no row"):
+    with pytest.raises(StepError, match=r"sorting.jsonl has no rows"):
         load_exam(exam)
 
 

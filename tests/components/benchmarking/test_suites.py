@@ -114,7 +114,7 @@ def test_a_suite_of_ones_own(folder, tmp_path, checkpoint):
             {"where": {"goals": "x"}},
             "piqa/validation.jsonl: the field 'goals' is missing; its rows have goal, label, sol1, sol2",
         ),
-        ({"where": {"goal": "x"}}, "piqa/validation.jsonl holds no row with {'goal': 'x'}"),
+        ({"where": {"goal": "x"}}, "piqa/validation.jsonl has no rows with {'goal': 'x'}"),
     ],
 )
 def test_a_wrong_field_is_named_and_the_other_tasks_go_on(folder, tmp_path, checkpoint, changes, message):

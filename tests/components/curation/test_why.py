@@ -1,4 +1,4 @@
-"""`why`: for each fate of a document the rule, the figure and the threshold; for a text that is new, how it would be judged."""
+"""`why`: for each fate of a document the rule, the value and the threshold; for a text that is new, how it would be judged."""
 
 import io
 import re
@@ -44,7 +44,7 @@ def why(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 def test_a_document_that_was_dropped(made: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     said = why(capsys, made["short"][:10])
     assert "prose from a note, licence MIT" in said
-    assert "dropped by min_chars: 6 characters\n  figure 6, threshold 80" in said
+    assert "dropped by min_chars: 6 characters\n  value 6, threshold 80" in said
     assert any(line.split() == ["min_chars", "6", ">=", "80", "FAILS"] for line in said.splitlines())
 
 

@@ -73,7 +73,7 @@ def planned(case: tuple[Corpus, np.ndarray, TokenizationParams], seed: int = 1) 
     try:
         return mix(case[0], case[2], seed, case[1])
     except StepError as error:
-        assert "no document to train on" in str(error)  # noqa: PT017 - a case is passed over for this reason alone
+        assert "no document to train on" in str(error)  # noqa: PT017 - a case is skipped for this reason alone
         assume(False)
         raise
 

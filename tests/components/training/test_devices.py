@@ -123,7 +123,7 @@ def test_two_devices_stop_together_and_go_on(
     expected = train("whole", **common)
     stopped = train("broken", stop=str(2 * 6 + 2), **common)
     assert stopped["status"] == 128 + signal.SIGTERM
-    assert "stopped after step 7 of 12; the same command goes on from there" in stopped["said"]
+    assert "stopped after step 7 of 12; the same command resumes there" in stopped["said"]
     assert train("broken", **common) == expected
     assert (tmp_path / "broken.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 

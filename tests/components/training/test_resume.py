@@ -302,7 +302,7 @@ def test_a_full_disk_at_the_end_is_said_and_nothing_is_lost(
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "save_tensors", full)
-        with pytest.raises(StepError, match=r"could not be written to .*: No space left on device; make room"):
+        with pytest.raises(StepError, match=r"could not be written to .*: No space left on device; free some space"):
             call("full")
     assert not (tmp_path / "full").exists()
     assert call("full") == expected

@@ -123,7 +123,7 @@ def test_a_stopped_run_fails_at_once_and_leaves_no_output(
         process.send_signal(stop)
         said = process.stdout.read()
         assert process.wait(60) == 128 + stop
-    assert "the same command goes on from there" in said
+    assert "the same command resumes there" in said
     assert sorted(path.name for path in tmp_path.iterdir()) == ["params.yaml", "states"]
     assert list((tmp_path / "states").glob("*/step-*/state.json"))  # a restart goes on from where it was stopped
 
