@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from components.curation import language
 from components.curation.decontamination import BenchmarkIndex, Hit, shown
 from components.curation.duplicates.sketches import save_sketches, sketch
-from components.curation.gates import code, web
+from components.curation.filters import code, web
 from components.curation.privacy.redact import redact
 from components.curation.rules import Failure, first_failure
 from components.curation.tally import count_rows

@@ -12,7 +12,7 @@ from components.params import CurationParams
 
 @dataclass(frozen=True)
 class Failure:
-    """The first rule that a text fails: its name, the figure, the threshold and the sentence for the ledger."""
+    """The first rule that a text fails: its name, the measured value, the threshold and the sentence for the ledger."""
 
     rule: str
     value: float

@@ -20,8 +20,8 @@ from components.curation.decontamination import BenchmarkIndex
 from components.curation.education.classifier import Classifier
 from components.curation.education.heuristic import judge as judge_value
 from components.curation.education.sample import READ
-from components.curation.gates import web
-from components.curation.gates.held import held
+from components.curation.filters import web
+from components.curation.filters.checks import check_documents
 from components.curation.privacy.redact import redact
 from components.curation.rules import Check
 from components.curation.text import repair
@@ -163,7 +163,7 @@ def _figures(document: Document, given: argparse.Namespace, params: CurationPara
         if held_against and not wrong:
             yield _line(Check("language_probability", spoken[1], params.language.min_probability, True, ""))
     params = params.model_copy(update={"web": language.web_rules(params.web, language.of(spoken))})
-    for check in held([replace(document, text=text)], params)[0]:
+    for check in check_documents([replace(document, text=text)], params)[0]:
         yield _line(check)
     text, removed = _without_lines(text, kind, params)
     if removed:

@@ -4,13 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from components.params.code_gates import CodeRulesParams
+from components.params.code_rules import CodeRulesParams
 from components.params.data import Kind
 from components.params.decontamination import DecontaminationParams
 from components.params.education import EducationParams
-from components.params.gates import WebRulesParams
 from components.params.privacy import PrivacyParams
 from components.params.section import Fraction, Section
+from components.params.web_rules import WebRulesParams
 
 Language = Annotated[str, Field(pattern="^[a-z]{2,3}$")]  # ISO 639
 

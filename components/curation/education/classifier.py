@@ -164,7 +164,7 @@ def fit(
     """Learn from labels, and measure on documents held out.
 
     Documents are held out by a hash of seed and text, near-copies together, so that none is on both sides and the order doesn't
-    count. A kind has a model of its own where 30 documents or more are on either side: enough to hold the gates.
+    count. A kind has a model of its own where 30 documents or more are on either side: enough to check the thresholds.
 
     Args:
         labels: 0 to 5, of each text.

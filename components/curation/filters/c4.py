@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from components.params.gates import C4Params
+from components.params.web_rules import C4Params
 
 POLICIES = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
 _CITATION = r"\[\d*\]|\[edit\]|\[citation needed\]"

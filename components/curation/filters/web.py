@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from components.curation.gates import c4
-from components.curation.gates.words import Words, repeated, word_counts, words_of
+from components.curation.filters import c4
+from components.curation.filters.words import Words, repeated, word_counts, words_of
 from components.curation.rules import Check, Failure
-from components.params.gates import WebRulesParams
+from components.params.web_rules import WebRulesParams
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 

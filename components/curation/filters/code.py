@@ -18,7 +18,7 @@ import numpy as np
 from components.curation.code_identity import STRING, statements
 from components.curation.rules import Check, Failure
 from components.curation.syntax import NO_PYTHON, parse
-from components.params.code_gates import CodeRulesParams
+from components.params.code_rules import CodeRulesParams
 
 # fmt: off
 OTHERS = frozenset({  # suffixes of files in other languages than Python
