@@ -35,7 +35,7 @@ SCORER_VERSION = 2  # raised when the same inputs may give other figures
 
 @dataclass
 class Asked:
-    """What one task gave.
+    """The result of one task.
 
     Attributes:
         records: a row per example.
@@ -321,7 +321,7 @@ def _show(suite: Suite, scores: Mapping[str, Any]) -> None:
 
 
 def summarise(suite: str, scores: Mapping[str, Any]) -> dict[str, Any]:
-    """Flat figures for `dvc metrics`: six digits, since the rest is the arithmetic of the processor."""
+    """Flat metrics for `dvc metrics`, with six digits, since further ones depend on the processor."""
     overall, protocols = scores["overall"], scores["protocols"]
 
     def rounded(value: float | None) -> float | None:

@@ -47,7 +47,7 @@ def _end_of_text(tokenizer: Any, configured: int | None) -> int | None:
 
 
 def describe(directory: Path) -> dict[str, Any]:
-    """What identifies a checkpoint: the hashes of weights and tokenizer, and what its lineage says of its making."""
+    """What identifies a checkpoint: the hashes of weights and tokenizer, and its lineage."""
     directory = Path(directory)
     known = read_lineage(directory)
     return {

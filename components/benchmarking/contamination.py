@@ -79,7 +79,7 @@ _ASKS, _ANSWERS = (
 
 
 def texts_of(built: Any, samples: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What is looked for of each example of a task, in the order of their numbers: the question and its right answer.
+    """The text to search for per example of a task, in the order of their numbers: the question and its correct answer.
 
     A passage that the question is about, and the words of the prompt around it, are left out: a passage that stands in the
     corpus gives no answer away, which is what GPT-3's authors found of the overlaps with reading comprehension.
@@ -140,7 +140,7 @@ def contamination(asked: Mapping[str, Any], corpus: Sequence[Path]) -> dict[str,
 
 
 def find_overlap(examples: Sequence[Example], corpus: Sequence[Path]) -> Report:
-    """Look for the examples in the corpus.
+    """Search the corpus for the examples.
 
     Args:
         examples: of any number of tasks.
@@ -234,7 +234,7 @@ class RunIndex:
             self._tables[length] = _Table(np.unique(runs))
 
     def see(self, ids: Sequence[str], texts: Sequence[str]) -> int:
-        """Look through documents. Returns their number of words."""
+        """Search documents. Returns their number of words."""
         hashes, owner = word_hashes(texts)
         for start, sums in slices(hashes):
             for length, table in self._tables.items():

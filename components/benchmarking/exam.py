@@ -9,7 +9,7 @@ from components.errors import StepError, short
 from components.files import parse_json, read_text, sha256_file
 
 FORMAT_VERSION = 1
-TRANSFER = "transfer"  # folder in the exam's: its transfer part, in the same form
+TRANSFER = "transfer"  # subfolder of the exam: its held-out wordings, in the same form
 FIELDS = {"id": str, "question": str, "choices": list, "answer": int, "category": str}
 
 

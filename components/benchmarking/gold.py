@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def gold_bits(built: Any, samples: Sequence[Mapping[str, Any]], scorer: "ChoiceScorer") -> list[float] | None:
-    """Bits a byte of each example's right answer, in the order of their numbers; None where one has no text.
+    """Bits per byte of each example's correct answer, in the order of their numbers; None where one has no text.
 
     Args:
         built: lm-eval's task.

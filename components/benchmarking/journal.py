@@ -70,7 +70,7 @@ class Journal:
 
 
 def code_sha256() -> str:
-    """Hash of the modules that an answer comes from, so that one who changes them is not answered by what they were."""
+    """Hash of the modules that an answer depends on, so that changed code never reuses old answers."""
     digest = hashlib.sha256()
     for pattern in CODE:
         for path in sorted(Path(__file__).parent.parent.glob(pattern)):

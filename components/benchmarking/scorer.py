@@ -40,7 +40,7 @@ MAX_NEW_TOKENS = 256  # where a task does not say, as in lm-eval
 
 
 class ChoiceScorer(TemplateLM):
-    """Scores continuations with a causal model, and writes them.
+    """Scores continuations with a causal model, and generates them.
 
     Args:
         hidden: tokens (batch, length), int64, and optionally `cache=`, to last hidden states (batch, length, width).

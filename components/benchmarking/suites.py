@@ -134,7 +134,7 @@ class Suite:
             its forms, each the mean over its tasks.
         failed: by benchmark or task, the reason.
         prompt: the exam's template.
-        transfer: of the exam, its transfer part: wordings and compositions that training never has. Its scores stand beside the
+        transfer: of the exam: wordings and compositions that training never contains. Its scores stand beside the
             exam's and enter none of them.
     """
 
@@ -186,7 +186,7 @@ def _exam(folder: Path | None, transfer: Suite | None = None) -> Suite:
 
 
 def told(failed: Mapping[str, str]) -> str:
-    """Reasons in a sentence; the first few, as they are mostly alike."""
+    """The first few reasons in a sentence, since they are mostly equal."""
     first = [f"{name}: {reason}" for name, reason in list(failed.items())[:3]]
     return "; ".join([*first, *([f"and {len(failed) - 3} more"] if len(failed) > 3 else [])])
 

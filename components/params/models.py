@@ -49,7 +49,7 @@ class ModelShape(Section):
 
 
 class ModelParams(Section):
-    """One model of the pair: its shape and its own budget. What both share stands in `training`."""
+    """One model of the pair: its shape and its own budget; `training` holds what both share."""
 
     model: ModelShape
     tokens: int = Field(ge=1, description="Number of training tokens")

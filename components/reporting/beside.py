@@ -71,7 +71,7 @@ def _as_measured(row: Mapping[str, Any]) -> str:
 
 
 def column_title(column: Mapping[str, Any], of_one_metric: bool = False) -> str:
-    """`HellaSwag acc_norm, 10-shot, form`: the protocol of a column. Of a group its mean goes without saying."""
+    """`HellaSwag acc_norm, 10-shot, form`: the protocol of a column. The mean of a group is not named as such."""
     metric = "metric not stated" if column["metric"] == UNSTATED else column["metric"]
     named = column["title"] if of_one_metric else f"{column['title']} {metric.replace('exact_match', 'exact match')}"
     shots = "" if column["shots"] is None else f"{column['shots']}-shot"
@@ -91,7 +91,7 @@ def percent_cell(cell: Mapping[str, Any] | None) -> str:
 
 
 def published_table(board: Mapping[str, Any]) -> Table:
-    """Every published figure, a protocol per row."""
+    """Every published score, one row per protocol."""
     standings = board["standings"]
     rows = []
     for column in standings["columns"]:
@@ -187,7 +187,7 @@ def p_cell(p_value: float | None) -> str:
 
 
 def exam_overlap_table(case: Case) -> Table:
-    """Tasks of the exam of which some questions stand in the training corpus, with the scores of the others."""
+    """Tasks of the exam with questions that occur in the training corpus, with the scores of the other questions."""
     scored = [(model.name, model.scores) for model in case.models if model.scores and model.scores.n_grams]
     tasks = sorted({task for _, scores in scored for task in scores.n_grams})
     rows = []

@@ -64,7 +64,7 @@ def read_scores(directory: Path) -> Scores:
 
 
 def _transfer(path: Path, part: Mapping[str, Any]) -> dict[str, Accuracy]:
-    """The exam's transfer part, by category and `overall`."""
+    """The exam in held-out wordings, by category and `overall`."""
     if not part.get(OVERALL):
         return {}
     entries = {**mapping(path, part, "categories"), OVERALL: part[OVERALL]}

@@ -17,7 +17,7 @@ COLUMNS = ("arm", "seed", "horizon", "learning_rate", "parameters", "tokens", "f
 
 
 def report(inputs: Paths, outputs: Paths, tracker: Tracker) -> dict[str, Any]:
-    """Write study.json, study.md, study.csv (a row a training), study.png and index.html.
+    """Write study.json, study.md, study.csv (one row per training run), study.png and index.html.
 
     Returns:
         final loss and exam of each arm after its whole budget, and its differences from each rival.
@@ -56,7 +56,7 @@ def summary(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_rows(path: Path, records: list[Record]) -> None:
-    """One CSV row a training, for those who draw their own figure."""
+    """One CSV row per training run, for charts of your own."""
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*COLUMNS, "exam_accuracy"])

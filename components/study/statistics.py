@@ -36,7 +36,7 @@ def verdict(difference: Interval, better: int) -> str:
 
 @dataclass(frozen=True)
 class Reached:
-    """Where a series of finished trainings comes down to a loss.
+    """Where a series of finished training runs reaches a loss.
 
     Attributes:
         cost: tokens or FLOPs; None where it isn't reached.

@@ -20,7 +20,7 @@ EXERCISES_PER_DOCUMENT = (8, 12)
 
 
 def questions_needed(jobs: Sequence[Job], curriculum: Curriculum) -> dict[str, int]:
-    """How many questions of each task the planned chapters want."""
+    """How many questions of each task the planned chapters need."""
     topics = {topic.id: topic for topic in curriculum.topics}
     needed: dict[str, int] = {}
     for job in jobs:
@@ -48,7 +48,7 @@ def reserve(
 def write_chapters(
     jobs: Sequence[Job], reserved: Mapping[str, list[Draft]], curriculum: Curriculum, seed: int
 ) -> Iterator[Document]:
-    """One textbook document a job. Questions are used once; a topic whose reserve is spent gets prose alone."""
+    """One textbook document per job. Questions are used once; a topic without questions left gets only prose."""
     stock = {task: list(drafts) for task, drafts in reserved.items()}
     topics = {topic.id: topic for topic in curriculum.topics}
     for job in jobs:

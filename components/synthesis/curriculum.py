@@ -33,7 +33,7 @@ class Topic:
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """Whom a chapter is for: `reader` in words, `openings` as sentences with {title} or {Title}."""
+    """The reader of a chapter: `reader` in words, `openings` as sentences with {title} or {Title}."""
 
     reader: str
     openings: tuple[str, ...]

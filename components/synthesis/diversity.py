@@ -81,7 +81,7 @@ def near_curated(index: NearDuplicates, seeds: Path) -> int:
 
 
 def check_gates(measured: Mapping[str, Any], params: SynthesisParams) -> None:
-    """Refuse texts that are too alike.
+    """Refuse texts that are too similar.
 
     Args:
         measured: the summary's part `diversity`.

@@ -1,6 +1,6 @@
 """Draw questions until each task has its share, verify every one, and account for every one.
 
-Each draft ends in exactly one place: kept for training, kept for the exam (or its transfer part), or in the ledger with the
+Each draft ends in exactly one place: kept for training, kept for the exam (or its held-out wordings), or in the ledger with the
 rule that turned it away. rows drawn = training + exam + transfer + ledger.
 """
 

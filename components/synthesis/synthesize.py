@@ -130,7 +130,7 @@ def check_split(
     exam: Mapping[str, list[Draft]],
     fraction: float,
 ) -> None:
-    """Hold the law of the split: no question twice, none of the exam in training, each on the side of its hash."""
+    """Check the split: no question twice, none of the exam in training, each on the side of its hash."""
     taught = [(task, draft) for side in (training, reserved) for task, drafts in side.items() for draft in drafts]
     asked = [(task, draft) for task, drafts in exam.items() for draft in drafts]
     questions = [normalise(draft.question) for _, draft in (*taught, *asked)]
@@ -149,7 +149,7 @@ def check_transfer(
     composed: Mapping[str, list[Draft]],
     transfer: Transfer,
 ) -> None:
-    """Hold the law of the transfer part: no question and no wording of it is taught, and each wording is asked."""
+    """Check the held-out wordings: none of them and none of their questions is taught, and each wording is asked."""
     taught = [(task, draft) for side in (training, reserved) for task, drafts in side.items() for draft in drafts]
     if wrong := [draft.question for task, draft in taught if has_wording(draft, transfer.wordings.get(task, ()))]:
         raise AssertionError(f"{len(wrong)} questions are taught in a held-out wording, such as {wrong[0]!r}")

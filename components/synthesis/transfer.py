@@ -1,4 +1,4 @@
-"""The exam's transfer part: what was learnt, asked in wordings and compositions that training never has.
+"""The exam's held-out wordings: what was learned, asked in wordings and compositions that training never contains.
 
 A wording is held out as a whole: no question that is cut from it is practised, whatever its instance. It asks what
 another wording asks, which is practised, so the part measures whether the task was learnt or its wording. Its instances may
@@ -20,7 +20,7 @@ COMPOSITION = "composition"  # category of compositions, and their template
 
 @dataclass(frozen=True)
 class Transfer:
-    """What the transfer part is made of.
+    """What the held-out wordings are made of.
 
     Attributes:
         wordings: templates that are held out, by task.

@@ -140,7 +140,7 @@ def _through_parts(keys: np.ndarray, origins: np.ndarray) -> np.ndarray:
 
 
 def first_of(keys: np.ndarray) -> np.ndarray:
-    """True where a key stands for the first time; bool (rows,). Sorting takes 16 bytes per row for a while."""
+    """True where a key occurs for the first time; bool (rows,). Sorting takes 16 bytes per row for a while."""
     order = np.lexsort((keys[:, 1], keys[:, 0]))  # stable: of equal keys the earliest row comes first
     again = np.zeros(len(keys), dtype=bool)
     again[1:] = (keys[order[1:]] == keys[order[:-1]]).all(axis=1)

@@ -123,7 +123,7 @@ def table(board: Mapping[str, Any], columns: Sequence[Column], places: Mapping[s
 
 
 def listing(board: Mapping[str, Any], columns: Sequence[Column]) -> None:
-    """Every published figure, a protocol per row."""
+    """Every published score, one row per protocol."""
     lines = []
     for column in columns:
         figures = [
