@@ -83,7 +83,7 @@ setup: .venv/installed .venv/bin/phiforge ## make .venv with the locked dependen
 	@$(BUILD) --python $(PY) --no-deps --editable .
 	@touch $@
 
-bench-setup: .phiforge/peers/installed ## peers that bench/ measures beside ours, apart from the locked dependencies
+bench-setup: .phiforge/peers/installed ## peers for comparison in bench/, separate from the locked dependencies
 
 # Without their dependencies: litgpt pins an older huggingface-hub, and what its model imports is here already.
 .phiforge/peers/installed: bench/peers.lock .venv/installed
@@ -109,7 +109,7 @@ docs: .phiforge/docs/installed ## docs/ as a static site in .phiforge/docs/site,
 	@$(INSTALL) --python $(@D) -r requirements-docs.lock
 	@touch $@
 
-lock: ## resolve pyproject.toml anew into the lock files, with the hash of every file
+lock: ## resolve pyproject.toml again into the lock files, with the hash of every file
 	@# The CUDA libraries of the index's torch wheel stand apart: another torch wheel brings others, or none.
 	@cat requirements.lock requirements-cuda.lock > .venv/all.lock
 	@$(LOCK) --group dev pyproject.toml -o .venv/all.lock
@@ -126,8 +126,8 @@ clean: ## remove what can be made again: .venv, outputs, workspaces; `make run` 
 # Nothing else has these: the results, the registry, the records of every run, the remote, answers that were paid for.
 RECORDS = .phiforge .dvc/cache mlartifacts mlflow.db* dvc.lock studies/*/dvc.lock studies/*/.dvcignore
 
-clean-all: ## remove all that runs have left, for good: results, models, databases, DVC's cache and local remote; asks first
-	@echo "This removes for good:"; du -sh $(wildcard $(RECORDS))
+clean-all: ## permanently remove all that runs have left: results, models, databases, DVC's cache and local remote; asks first
+	@echo "This permanently removes:"; du -sh $(wildcard $(RECORDS))
 	@printf 'Type yes to remove all of it: '; read answer && [ "$$answer" = yes ] || { echo "Nothing was removed."; exit 1; }
 	rm -rf $(RECORDS)
 	@$(MAKE) --no-print-directory clean
