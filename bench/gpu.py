@@ -38,7 +38,7 @@ class Variant:
 
     system: str  # ours, transformers, litgpt
     narrow: bool = False  # weights in bfloat16 too, without a float32 copy
-    recompute: bool = False  # of ours: activations anew in the backward pass
+    recompute: bool = False  # of ours: activations again in the backward pass
 
 
 VARIANTS = {

@@ -62,7 +62,7 @@ def _map_executor(function: Callable[[Item], Result], items: list[Item], kind: s
 
 
 def _end_with_parent() -> None:
-    """In a worker: end with the process that it works for, even if that is killed; else it would wait for work for ever."""
+    """In a worker: end with the process that it works for, even if that is killed; else it would wait for work forever."""
 
     def watch(parent: Any) -> None:
         parent.join()

@@ -290,7 +290,7 @@ def _cells(scores: Sequence[Measured], reference: Reference) -> dict[Column, dic
 
 
 def _suite_cells(scores: Sequence[Measured], reference: Reference) -> dict[Column, dict[str, Any]]:
-    """A benchmark's tasks are averaged where they were asked alike; each form of it has its own column."""
+    """A benchmark's tasks are averaged where they used the same prompts and settings; each form of it has its own column."""
     asked: dict[tuple[str, int | None, str], list[Measured]] = {}
     for score in scores:
         asked.setdefault((score.benchmark, score.shots, score.form), []).append(score)

@@ -1,7 +1,7 @@
-"""What a version of the registry answered and what its loss was, example by example: kept with it, or asked anew.
+"""What a version of the registry answered and what its loss was, example by example: kept with it, or asked again.
 
 Records lie in MLflow as artifacts of the run that logged the version's model, under `evidence/`, named by what was asked.
-So a champion is compared from its records while exam and held-out text stay the same, and is asked anew when they differ or
+So a champion is compared from its records while exam and held-out text stay the same, and is asked again when they differ or
 when its records are gone.
 """
 
@@ -72,7 +72,7 @@ class Evidence:
         return self._records(version, f"held-out-{asked}", ask) / "held_out.json"
 
     def safety(self, version: Any, checkpoint: Path) -> Path:
-        """A version's safety score, asked anew, since other data may lie in the same place by now."""
+        """A version's safety score, asked again, since other data may lie in the same place by now."""
         output = self.scratch / f"safety-{version.version}"
         self._score(BENCHMARKING, checkpoint=checkpoint, suite="safety", output=output)
         return output
@@ -157,7 +157,7 @@ def run_step(run: "PipelineRun", environment: dict[str, str], module: str, **opt
 
 
 def exam_key(scores: Path) -> str:
-    """What an exam asked and how, as twelve hex digits: models with equal keys were asked alike."""
+    """What an exam asked and how, as twelve hex digits: models with equal keys used the same prompts and settings."""
     found = read_json(scores / "scores.json", "run `make run` again")
     parts = ("benchmark", "metric", "shots", "form")
     asked = {name: [how[part] for part in parts] for name, how in found["protocols"].items()}

@@ -1,6 +1,6 @@
 """What a start puts right: runs whose process is gone, the slots that they held, and what strangers had queued.
 
-A power cut, a kill or a crashed server leaves runs that count as running for ever, and slots that stay taken. Whoever
+A power cut, a kill or a crashed server leaves runs that count as running forever, and slots that stay taken. Whoever
 starts next, `make up` or a single run, compares what the server says with the processes that there are.
 """
 

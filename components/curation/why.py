@@ -184,7 +184,7 @@ def _as_the_run(given: argparse.Namespace, params: CurationParams) -> CurationPa
 
 
 def _value(text: str, kind: str, given: argparse.Namespace, params: CurationParams) -> Iterator[str]:
-    """The educational value by the classifier of the last run, which decides; and what it has learnt from, if that is ours."""
+    """The educational value by the classifier of the last run, which decides; and what it has learned from, if that is ours."""
     try:
         value = _classifier(given).score([text], [kind])[0]
     except StepError as error:

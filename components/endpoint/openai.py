@@ -68,7 +68,7 @@ class OpenAIEndpoint:
             connector=aiohttp.TCPConnector(limit=0, ssl=secure),  # the limiter says how many at once
             headers=self._headers,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT),  # the dispatcher bounds the whole call
-            proxy=self._proxy,  # found once: trust_env reads the environment and .netrc anew for every call
+            proxy=self._proxy,  # found once: trust_env reads the environment and .netrc again for every call
             cookie_jar=aiohttp.DummyCookieJar(),
         )
         try:

@@ -209,7 +209,7 @@ def _tool(folder: Path) -> str:
 
 
 class KnownHashes:
-    """Content hashes by path, size and time, kept between runs: hashing gigabytes anew at every run would be felt."""
+    """Content hashes by path, size and time, kept between runs: hashing gigabytes again at every run would be felt."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -18,7 +18,7 @@ WHOLE = (
     "num_attention_heads",
     "max_position_embeddings",
 )
-# Beyond these a value is a slip of the pen, which torch would take for an overflow, or work on for ever.
+# Beyond these a value is a slip of the pen, which torch would take for an overflow, or work on forever.
 LARGEST, LARGEST_REAL = 2**31, 1e30  # the second leaves float32 room
 MOST_LAYERS, MOST_PARAMETERS = 2**16, 10**13
 

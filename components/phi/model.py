@@ -295,7 +295,7 @@ class Phi(nn.Module):
     Attributes:
         config: its shape.
         dtype: of the activations.
-        recompute: keep only each block's input for the backward pass and compute the block anew there: far less
+        recompute: keep only each block's input for the backward pass and compute the block again there: far less
             memory for a third more time; equal bits.
     """
 

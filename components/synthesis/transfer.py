@@ -1,7 +1,7 @@
 """The exam's held-out wordings: what was learned, asked in wordings and compositions that training never contains.
 
 A wording is held out as a whole: no question that is cut from it is practised, whatever its instance. It asks what
-another wording asks, which is practised, so the part measures whether the task was learnt or its wording. Its instances may
+another wording asks, which is practised, so the part measures whether the task was learned or its wording. Its instances may
 be practised in another wording. A composition asks two held-out questions at once.
 """
 

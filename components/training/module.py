@@ -88,7 +88,7 @@ class PhiTraining(LightningModule):
         return batch.to(device)
 
     def configure_model(self) -> None:
-        """Share the weights out over the devices, where the strategy is to, and compile, where asked. Called anew by some
+        """Share the weights out over the devices, where the strategy is to, and compile, where asked. Called again by some
         strategies."""
         if self._loss is None:
             if self.device_mesh is not None:
@@ -169,7 +169,7 @@ class PhiTraining(LightningModule):
 
     def _stopped_early(self) -> bool:
         """Whether a validation is to end at once. The last one goes on: after it the run is whole. With several devices
-        too, since one that leaves alone would make the others wait for ever."""
+        too, since one that leaves alone would make the others wait forever."""
         trainer = self._trainer
         return trainer is not None and trainer.received_sigterm and trainer.world_size == 1 and self.step < self.steps
 

@@ -123,7 +123,7 @@ def save(
 
 
 def _check_passes(epochs: float, there: int, section: ModelParams, settings: TrainingParams, inputs: Paths) -> None:
-    """Refuse a budget that passes over the text so often that it is learnt by heart."""
+    """Refuse a budget that passes over the text so often that it would be memorised."""
     if epochs > settings.max_epochs:
         name, most = inputs["model"], max(settings.batch_tokens, int(there * settings.max_epochs))
         raise StepError(

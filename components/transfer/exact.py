@@ -22,7 +22,7 @@ Of each pair that makes a product 0 one side is not 0, so gradients reach everyt
 With `new_units: copies` new queries, values, units and heads copy old ones instead of being drawn, and what reads the
 copies of one activation shares its old weight among them in unequal parts. Noise that sums to 0 over the copies of one
 activation is added to what reads them: the function stays, and their gradients differ from the first step on. Two equal
-halves would stay equal for ever.
+halves would stay equal forever.
 """
 
 import math

@@ -3,7 +3,7 @@
 Every coordinate is copied equally often, so LayerNorm sees the same mean and variance, and what reads n copies of an
 activation has the old weights divided by n: the function is preserved, at whole factors only. head_dim stays, so rotary
 positions do. With noise, what reads copies differs among them while its sum over them stays (the paper's paired noise,
-there at 10 dB below the weights: `transfer.noise` 0.32); without, copies stay copies for ever, as Phi has no dropout.
+there at 10 dB below the weights: `transfer.noise` 0.32); without, copies stay copies forever, as Phi has no dropout.
 """
 
 import math

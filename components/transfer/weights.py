@@ -54,7 +54,7 @@ class TensorFiles(Mapping[str, Tensor]):
         Raises:
             StepError: it cannot be read.
         """
-        with opened(self._files[name]) as file:  # anew for each tensor: its pages in memory go when the tensor does
+        with opened(self._files[name]) as file:  # again for each tensor: its pages in memory go when the tensor does
             return file.get_tensor(name)
 
     def __iter__(self) -> Iterator[str]:

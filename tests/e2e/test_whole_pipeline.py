@@ -198,7 +198,7 @@ def test_a_trial_run_competes_only_if_asked_and_with_the_champion_of_the_day(by_
     assert "scoring version 1 again: it has no records of held-out" in said
     assert "records of exam" not in said, "the champion's answers were kept"
     said = call(by_flow, *trial, "--promote")
-    assert "anew" not in said, "the losses are kept too"
+    assert "scoring version" not in said, "the losses are kept too"
     assert registry(by_flow).decisions == [first, refusal]
 
     said = call(by_flow, *trial, "--set", "synthesis.exam_examples=12", "--promote")

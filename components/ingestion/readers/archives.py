@@ -65,7 +65,7 @@ def read_zip(file: SourceFile, limits: Limits) -> Read:
 
 
 def read_tar(file: SourceFile, limits: Limits) -> Read:
-    """The documents of each file of a tar, packed or not, in one pass."""
+    """The documents of each file of a tar, compressed or not, in one pass."""
     limits = _within(file, limits)
     with file.open() as stream:
         try:

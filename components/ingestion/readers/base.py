@@ -130,7 +130,7 @@ def is_scarcity(error: BaseException) -> bool:
 
 
 def no_file(location: Path | str) -> str:
-    """Why a local path is not a file, or an empty string. To open a pipe would wait for ever."""
+    """Why a local path is not a file, or an empty string. To open a pipe would wait forever."""
     if not isinstance(location, Path):
         return ""
     try:
