@@ -67,7 +67,7 @@ def _standings_table(
 
 
 def _as_measured(row: Mapping[str, Any]) -> str:
-    return f"(measured, {row['limit']} a task)" if row.get("limit") else "(measured)"
+    return f"(measured, {row['limit']} per task)" if row.get("limit") else "(measured)"
 
 
 def column_title(column: Mapping[str, Any], of_one_metric: bool = False) -> str:

@@ -109,7 +109,7 @@ def table(board: Mapping[str, Any], columns: Sequence[Column], places: Mapping[s
             cell(figure, bool(ours and figure and figure["value"] == best[column["id"]]))
             for column, figure in zip(columns, figures, strict=True)
         ]
-        limit = f", {row['limit']} a task" if row.get("limit") else ""
+        limit = f", {row['limit']} per task" if row.get("limit") else ""
         badge = parts.badge(f"measured{limit}", "good") if ours else parts.badge("published", "quiet")
         lines.append([name(row, board, places), badge, *cells])
     parts.table(

@@ -199,7 +199,7 @@ def test_two_forms_of_a_benchmark_stay_apart_and_the_better_one_counts(workspace
     text = (arguments[1]["output"] / "leaderboard.md").read_text(encoding="utf-8")
     header, first, *_ = section(text, "Commonsense: accuracy")
     assert header == ["model", "PIQA, 5-shot, cloze", "PIQA, 5-shot, letters"]
-    assert first[0] == "small (measured, 20 a task)"
+    assert first[0] == "small (measured, 20 per task)"
 
 
 def test_the_exams_overlap_stands_with_its_clean_mean(arguments: Any) -> None:
