@@ -20,7 +20,7 @@ BUILD := $(UV) pip install --quiet --preview-features build-dependency-hashes --
 INSTALL := $(BUILD) --require-hashes
 LOCK := env -u UV_FIND_LINKS $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate
 
-.PHONY: run chat champion study ablation test test-slow up housekeeping secrets setup bench-setup audit docs lock lint clean clean-all help
+.PHONY: run chat champion study ablation test test-slow up pull housekeeping secrets setup bench-setup audit docs lock lint clean clean-all help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 13
@@ -48,6 +48,9 @@ test-slow: setup ## the slow proofs
 
 up: setup ## Prefect server and worker, MLflow and the panel, on 127.0.0.1
 	@$(PY) -m flows.up $(ARGS)
+
+pull: setup ## get the results that dvc.lock names from DVC's remote; ARGS=models/large for some of them
+	@$(PY) -m flows.pull $(ARGS)
 
 housekeeping: setup ## remove what old runs left behind and nothing still needs; ARGS=--dry-run only shows what
 	@$(PY) -m flows.housekeeping $(ARGS)

@@ -165,9 +165,9 @@ def write_json(path: Path, value: Any) -> None:
         partial.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def not_a_file(path: Path) -> str:
-    """Why what stands at a path cannot be read as a file, or an empty string: opening a pipe would wait forever, and a
-    device may never end."""
+def not_a_file(path: Path | int) -> str:
+    """Why what stands at a path, or what is open, cannot be read as a file, or an empty string: opening a pipe would wait
+    forever, and a device may never end."""
     mode = os.stat(path).st_mode
     if stat.S_ISDIR(mode):
         return "is a folder, not a file"

@@ -40,7 +40,9 @@ def acting_runs() -> Runs:
         StepError: the person is not known to be the operator.
     """
     if read_only():
-        raise StepError("You are logged in as a reader, who can only view; log in as operator to start or cancel runs.")
+        raise StepError(
+            "You are not logged in as operator, so you can only view; log in as operator to start or cancel runs."
+        )
     return runs()
 
 

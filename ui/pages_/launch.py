@@ -203,7 +203,7 @@ def summary(base: dict[str, Any], changed: dict[str, tuple[Any, Any]], problem: 
     elif not listening:
         st.warning("No worker is running, so a new run waits. `make up` starts a worker.")
     if services.read_only():
-        st.info("You are logged in as a reader: you can view everything but not start runs.")
+        st.info("You are not logged in as operator: you can view everything but not start runs.")
     if st.button(
         "Start the run",
         type="primary",
