@@ -350,7 +350,7 @@ def test_a_suite_has_plain_values_only(folder, evil, tag):
         ({"filter_list": [{"name": "x", "filter": [{"function": "evil.f"}]}]}, "cannot be asked|needs a field"),
         (
             {"filter_list": [{"name": "x", "filter": [{"function": "custom", "filter_fn": "evil.f"}]}]},
-            "cannot be asked|TypeError",
+            "cannot be run|TypeError",
         ),
     ],
 )

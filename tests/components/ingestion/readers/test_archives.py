@@ -156,7 +156,7 @@ def test_a_broken_header_is_no_end(read: Callable, at: int) -> None:
     assert "ends after" in quarantined[-1].reason
 
 
-@pytest.mark.parametrize(("end", "reason"), [(-10_240 + 2_560, ""), (1_024, "no mark of its end"), (700, "breaks off")])
+@pytest.mark.parametrize(("end", "reason"), [(-10_240 + 2_560, ""), (1_024, "no mark of its end"), (700, "ends after")])
 def test_a_tar_that_breaks_off_is_named(read: Callable, end: int, reason: str) -> None:
     data = tarred({"a.txt": b"text", "b.txt": b"text"})
     documents, quarantined = read("a.tar", data[:end])
