@@ -83,7 +83,8 @@ class AlertAddresses(NotificationBlock):
         if not found:
             return
         text = without_secrets(await with_stages(body))
-        if not await _client(found).async_notify(title=subject or "", body=text):
+        title = printable(shortened(subject or ""))  # names of runs may be of several lines, headers of a mail may not
+        if not await _client(found).async_notify(title=title, body=text):
             raise NotificationError(
                 f"at least one of the {len(found)} addresses of {ADDRESSES} did not accept the alert"
             )

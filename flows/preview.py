@@ -43,7 +43,7 @@ def preview(root: Path, asked: Asked, definition: Definition, console: Console) 
     contents = Contents(elsewhere=["python"])
     if params.ingestion.names_own_text:
         with console.status("Reading your text"):
-            contents = survey(root, params)
+            contents = survey(root, _with_least_parts(root, asked, params))
         if lines := found(contents):
             show(console, "Your text", lines)
         if contents.refusal:

@@ -21,7 +21,7 @@ def open_scorer(directory: Path, batch_size: int, device: str = "cpu") -> Choice
             such device.
     """
     if device == "cuda" and not torch.cuda.is_available():
-        raise StepError("benchmarking.device is 'cuda', but torch finds no usable GPU; set it to cpu")
+        raise StepError("benchmarking.device is 'cuda', but torch finds no usable GPU; set benchmarking.device to cpu")
     model = load(directory).eval().to(device)
     tokenizer = load_tokenizer(directory)
     if (tokens := highest_id(tokenizer) + 1) > model.config.vocab_size:

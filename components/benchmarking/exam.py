@@ -58,7 +58,9 @@ def load_exam(directory: Path | None, failed: dict[str, str] | None = None) -> l
         )
     tasks = about.get("tasks")
     if not isinstance(tasks, dict) or not tasks:
-        raise StepError(f"{path}: `tasks` is empty or not an object; write the exam again with components.synthesis")
+        raise StepError(
+            f"{path}: `tasks` is empty or not an object; write the exam again with components.synthesis --exam"
+        )
     found = []
     for name in sorted(tasks):
         try:
@@ -114,7 +116,10 @@ def _row(line: str, where: str) -> dict[str, Any]:
     if len(choices) < 2 or not all(isinstance(choice, str) and choice for choice in choices):
         raise StepError(f"{where}: `choices` is {short(choices)}; expected at least two non-empty strings")
     if len(set(choices)) != len(choices):
-        raise StepError(f"{where}: `choices` {short(choices)} contains a choice twice")
+        raise StepError(
+            f"{where}: `choices` {short(choices)} contains a choice twice; expected each once; write the exam again with "
+            "components.synthesis --exam"
+        )
     if not 0 <= row["answer"] < len(choices):
         raise StepError(f"{where}: `answer` is {short(row['answer'])}; expected an index from 0 to {len(choices) - 1}")
     return row

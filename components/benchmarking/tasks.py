@@ -115,7 +115,9 @@ def explained(task: Task, only_rows: bool = False) -> Any:
         kind = (
             "" if isinstance(error, TemplateError) else f"{type(error).__name__}: "
         )  # a template's error names its own
-        raise StepError(f"task {task.name!r} cannot be run: {kind}{' '.join(str(error).split())}") from error
+        raise StepError(
+            f"task {task.name!r} cannot be run: {kind}{' '.join(str(error).split())}; correct the suite (--suite)"
+        ) from error
 
 
 def definition_sha256(task: Task) -> str:

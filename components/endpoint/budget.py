@@ -54,8 +54,8 @@ class Budget:
         if reply.tokens is None:
             if self.tokens or self.money:
                 raise StepError(
-                    f"the endpoint names no usage for model {reply.model!r}, so budget_tokens and "
-                    "budget_money cannot be enforced; set both to 0, or use an endpoint that reports usage"
+                    f"the endpoint names no usage for model {reply.model!r}, so {self.section}.budget_tokens and "
+                    f"{self.section}.budget_money cannot be enforced; set both to 0, or use an endpoint that reports usage"
                 )
             return
         self.spent_tokens += reply.tokens

@@ -116,7 +116,7 @@ def remove(home: Path, entry: Entry) -> bool:
     with exclusive(lock_file(home, "experiments")):  # saving one at this moment would fail
         if float(git(home, "for-each-ref", "--format=%(creatordate:unix)", entry.name) or 0) > entry.time:
             return False  # saved again since it was listed
-        git(home, "update-ref", "-d", entry.name)
+        git(home, "update-ref", "--no-deref", "-d", entry.name)
     return True
 
 
