@@ -20,7 +20,7 @@ BUILD := $(UV) pip install --quiet --preview-features build-dependency-hashes --
 INSTALL := $(BUILD) --require-hashes
 LOCK := env -u UV_FIND_LINKS $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate
 
-.PHONY: run corpus chat champion study ablation test test-slow up pull housekeeping secrets setup bench-setup audit lock lint clean clean-all help
+.PHONY: run corpus chat champion study ablation test test-slow up pull housekeeping secrets setup bench-setup audit docs lock lint clean clean-all help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 13
@@ -55,10 +55,10 @@ up: setup ## Prefect server and worker, MLflow and the panel, on 127.0.0.1
 pull: setup ## get the results that dvc.lock names from DVC's remote; ARGS=models/large for some of them
 	@$(PY) -m flows.pull $(ARGS)
 
-housekeeping: setup ## remove what runs left behind and nothing needs any more; ARGS=--dry-run only says what
+housekeeping: setup ## remove what old runs left behind and nothing still needs; ARGS=--dry-run only shows what
 	@$(PY) -m flows.housekeeping $(ARGS)
 
-secrets: setup ## fresh passwords for docker compose, into .env, readable by you alone
+secrets: setup ## fresh passwords for docker compose, into .env, readable only by you
 	@$(PY) -m flows.access
 
 lint: setup ## style and common mistakes
@@ -89,7 +89,7 @@ setup: .venv/installed .venv/bin/phiforge ## make .venv with the locked dependen
 	@$(BUILD) --python $(PY) --no-deps --editable .
 	@touch $@
 
-bench-setup: .phiforge/peers/installed ## peers that bench/ measures beside ours, apart from the locked dependencies
+bench-setup: .phiforge/peers/installed ## peers for comparison in bench/, separate from the locked dependencies
 
 # Without their dependencies: litgpt pins an older huggingface-hub, and what its model imports is here already.
 .phiforge/peers/installed: bench/peers.lock .venv/installed
@@ -106,24 +106,34 @@ audit: .phiforge/audit/installed ## known advisories for the locked packages, an
 	@$(INSTALL) --python $(@D) -r requirements-audit.lock
 	@touch $@
 
-lock: ## resolve pyproject.toml anew into the lock files, with the hash of every file
+docs: .phiforge/docs/installed ## docs/ as a static site in .phiforge/docs/site, which needs no network
+	@$(PY) -m flows.docs
+
+.phiforge/docs/installed: requirements-docs.lock .venv/installed
+	@mkdir -p -m 700 .phiforge
+	@$(UV) venv --quiet --allow-existing --python $(PY) $(@D)
+	@$(INSTALL) --python $(@D) -r requirements-docs.lock
+	@touch $@
+
+lock: ## resolve pyproject.toml again into the lock files, with the hash of every file
 	@# The CUDA libraries of the index's torch wheel stand apart: another torch wheel brings others, or none.
 	@cat requirements.lock requirements-cuda.lock > .venv/all.lock
 	@$(LOCK) --group dev pyproject.toml -o .venv/all.lock
 	@awk '/^[^ ]/ {file = "requirements" (/^(nvidia-|cuda-|triton==)/ ? "-cuda" : "") ".lock"} {print > file}' .venv/all.lock
 	@$(LOCK) --group audit -o requirements-audit.lock
+	@$(LOCK) --group docs -o requirements-docs.lock
 	@$(LOCK) --group server -o docker/requirements.lock
 	@$(LOCK) --no-deps bench/peers.in -o bench/peers.lock
 
 clean: ## remove what can be made again: .venv, outputs, workspaces; `make run` restores the results from DVC's cache
-	rm -rf .venv workspaces data models reports dvc_plots .dvc/tmp
+	rm -rf .venv .cache workspaces data models reports dvc_plots .dvc/tmp
 	@git worktree prune
 
 # Nothing else has these: the results, the registry, the records of every run, the remote, answers that were paid for.
 RECORDS = .phiforge .dvc/cache mlartifacts mlflow.db* dvc.lock studies/*/dvc.lock studies/*/.dvcignore
 
-clean-all: ## remove all that runs have left, for good: results, models, databases, DVC's cache and local remote; asks first
-	@echo "This removes for good:"; du -sh $(wildcard $(RECORDS))
+clean-all: ## permanently remove all that runs have left: results, models, databases, DVC's cache and local remote; asks first
+	@echo "This permanently removes:"; du -sh $(wildcard $(RECORDS))
 	@printf 'Type yes to remove all of it: '; read answer && [ "$$answer" = yes ] || { echo "Nothing was removed."; exit 1; }
 	rm -rf $(RECORDS)
 	@$(MAKE) --no-print-directory clean

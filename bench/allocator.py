@@ -59,7 +59,7 @@ def variants() -> dict[str, dict[str, str]]:
 def main() -> int:
     options = parser(__doc__)
     options.add_argument("--sizes", nargs="+", default=["1.3M", "10M"], help="models (default %(default)s)")
-    options.add_argument("--sequences", type=int, default=8, help="sequences a step (default %(default)s)")
+    options.add_argument("--sequences", type=int, default=8, help="sequences per step (default %(default)s)")
     options.add_argument("--only", nargs="+", help="variants to measure beside `default`")
     options.add_argument("--by", choices=tuple(RATE), default="wall", help="what ratios go by")
     arguments = options.parse_args()
@@ -84,7 +84,7 @@ def main() -> int:
             [name, *(row[key] for key in keys), times_faster(rows, name, "default", arguments.by)]
             for name, row in rows.items()
         ]
-        columns = ["", "tokens/s", "tokens/CPU-s", "page faults a step", "kernel ms a step", "peak MB", "x default"]
+        columns = ["", "tokens/s", "tokens/CPU-s", "page faults per step", "kernel ms per step", "peak MB", "x default"]
         report.table(size, columns, table)
     return report.finish(arguments)
 

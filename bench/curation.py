@@ -4,7 +4,7 @@
 
 A corpus is made of sentences of the running Python's documentation and of its library's functions, drawn by a seed: documents
 of half a kB to 8 kB, web, prose and code, a tenth of them near-duplicates of earlier ones and a hundredth equal to one. It is written
-and curated as streams, with the defaults, but that the classifier of educational value need not meet its gates. The step runs in a process of its
+and curated as streams, with the defaults, but that the classifier of educational value need not reach its thresholds. The step runs in a process of its
 own; its peak is what the kernel tells of it (`ru_maxrss`), that of its workers is told apart.
 """
 

@@ -3,7 +3,7 @@
     python -m bench.endpoint [--jobs 6400] [--kill-jobs 25600] [--latency 0.2] [--faults 0.05] [--concurrency 64]
 
 `bench.faulty_endpoint` answers in --latency seconds and fails in --faults of the calls: 429 with Retry-After, 500, no reply, a
-torn reply, a reply of the wrong form. Ideal is concurrency / latency answers a second, in which a call that fails counts for
+torn reply, a reply of the wrong form. Ideal is concurrency / latency answers per second, in which a call that fails counts for
 nothing. In turn: our dispatcher without faults (what this machine gives, with both ends on it); with faults; with faults and three
 SIGKILLs, each followed by a new process, its start counted, which must come to the same data; and for comparison a plain
 client: a semaphore, one timeout, every failure tried again at once, nothing kept.
@@ -174,7 +174,7 @@ def stats(url: str) -> dict:
 def measure(jobs: int, kill_jobs: int, latency: float, faults: float, concurrency: int) -> None:
     """Ours without faults, with faults, with kills; the plain client."""
     print(f"endpoint: {latency * 1e3:g} ms, {faults:.0%} faults, concurrency {concurrency}")
-    print(f"          ideal {concurrency / latency:.0f} answers a second")
+    print(f"          ideal {concurrency / latency:.0f} answers per second")
     cases = (
         ("no faults", jobs, 0.0, dispatch),
         ("faults", jobs, faults, dispatch),
@@ -200,7 +200,7 @@ def measure(jobs: int, kill_jobs: int, latency: float, faults: float, concurrenc
             own = ideal * (1 + tries / count)
             if result["places"]:
                 went = ", ".join(f"{kind} {result['places'][kind]:.1%}" for kind in KINDS)
-                print(f"            places: {went}; {1e3 * result['cpu'] / result['calls']:.2f} CPU ms a call")
+                print(f"            places: {went}; {1e3 * result['cpu'] / result['calls']:.2f} CPU ms per call")
             print(f"            {own / result['seconds']:.1%} of the ideal with the faults' own tries ({own:.1f} s)")
             if "starts" in result:
                 first = ", ".join(f"{seconds:.2f}" for seconds in result["starts"])

@@ -7,7 +7,7 @@ float32 weights and bfloat16 activations; ours under Lightning's Trainer, the ot
 weights in bfloat16 without a float32 copy, is shown beside them. Each tries `--sequences` a step and halves them until
 they fit. A process at a time has the GPU, in turn, `--repeats` times; medians count.
 
-Model FLOPs utilisation: (6 N + 12 L D T) FLOPs a token, N the weights in matrix products (PaLM, appendix B: no discount
+Model FLOPs utilisation: (6 N + 12 L D T) FLOPs per token, N the weights in matrix products (PaLM, appendix B: no discount
 for causality, none for recomputation), over the published dense bfloat16 peak, 989 TFLOP/s for H100 and H200 (SXM).
 
 Without a GPU the script says so and takes the same way with a tiny model on the CPU, so that it's known to run.
@@ -38,7 +38,7 @@ class Variant:
 
     system: str  # ours, transformers, litgpt
     narrow: bool = False  # weights in bfloat16 too, without a float32 copy
-    recompute: bool = False  # of ours: activations anew in the backward pass
+    recompute: bool = False  # of ours: activations again in the backward pass
 
 
 VARIANTS = {
@@ -53,7 +53,7 @@ VARIANTS = {
 def main() -> int:
     options = parser(__doc__)
     options.add_argument("--sizes", nargs="+", help="models (default 1.3B 2.7B; tiny without a GPU)")
-    options.add_argument("--sequences", type=int, default=16, help="sequences a step at first (default %(default)s)")
+    options.add_argument("--sequences", type=int, default=16, help="sequences per step at first (default %(default)s)")
     options.add_argument("--repeats", type=int, default=1, help="processes a variant (default %(default)s)")
     options.add_argument("--only", nargs="+", choices=tuple(VARIANTS), help="variants (default all)")
     arguments = options.parse_args()
@@ -95,7 +95,7 @@ def compare(size: str, arguments: Any, report: Report) -> Row:
 
 
 def one(name: str, spec: Row, sequences: int, rounds: int, report: Report) -> Row | None:
-    """A variant with as many sequences a step as fit; None if not even one does."""
+    """A variant with as many sequences per step as fit; None if not even one does."""
     from bench.models import SIZES
 
     while sequences:
@@ -109,7 +109,7 @@ def one(name: str, spec: Row, sequences: int, rounds: int, report: Report) -> Ro
             continue
         rates(row, sequences * SIZES[spec["size"]].positions)
         return row[name] | {"sequences": sequences}
-    report.note(f"{name} doesn't fit at {spec['size']}, not even with one sequence a step.")
+    report.note(f"{name} doesn't fit at {spec['size']}, not even with one sequence per step.")
     return None
 
 
@@ -127,7 +127,7 @@ def write(size: str, rows: dict[str, list[Row]], report: Report) -> None:
         assert 0.9 < near < 1.3, (name, found[0]["first_loss"])
         assert math.isfinite(found[0]["last_loss"]), name
         table.append([name, found[0]["sequences"], rate, utilisation[name], memory, found[0]["last_loss"]])
-    columns = ["", "sequences a step", "tokens/s", "utilisation", "peak GiB", "loss"]
+    columns = ["", "sequences per step", "tokens/s", "utilisation", "peak GiB", "loss"]
     report.table(f"{size}: {next(iter(rows.values()))[0]['parameters']:,} parameters", columns, table)
     ours = [utilisation[name] for name in rows if VARIANTS[name].system == "ours" and utilisation[name]]
     report.target(f"{size}: model FLOPs utilisation of ours", max(ours, default=None), TARGET)

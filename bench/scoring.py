@@ -105,7 +105,7 @@ def built(data_dir: Path, names: tuple[str, ...], questions: int) -> dict[str, A
         sys.exit(str(error))
     missing = sorted(set(names) - {task.name for task in tasks})
     if missing:
-        sys.exit(f"no data of {', '.join(missing)} in {data_dir}; its layout is in docs/benchmarking.md")
+        sys.exit(f"no data for {', '.join(missing)} in {data_dir}; its layout is in docs/benchmarking.md")
     return build_tasks([replace(t, splits=t.splits | {t.asked: t.rows[:questions]}) for t in tasks])
 
 

@@ -3,7 +3,7 @@
     python -m bench.seeds [--seeds 1 2 3]
 
 Each seed is a run of the whole pipeline in this checkout (`make run ARGS='--set seed=N'`), which draws the generated text,
-the weights and the order of the data anew. The seed of params.yaml works in the main folder, the others in a workspace each.
+the weights and the order of the data again. The seed of params.yaml works in the main folder, the others in a workspace each.
 Runs that are cached cost seconds, so this can be stopped and started again.
 """
 

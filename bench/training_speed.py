@@ -72,14 +72,14 @@ AS_IT_COMES = Variant("trainer", dtype="float32")
 def main() -> int:
     options = parser(__doc__)
     options.add_argument("--sizes", nargs="+", default=["1.3M", "10M"], help="models (default %(default)s)")
-    options.add_argument("--sequences", type=int, default=8, help="sequences a step (default %(default)s)")
+    options.add_argument("--sequences", type=int, default=8, help="sequences per step (default %(default)s)")
     options.add_argument("--by", choices=("wall", "cpu"), default="wall", help="what ratios and the grid go by")
     options.add_argument("--grid", choices=("full", "none"), default="full", help="none: take settings that did well")
     arguments = options.parse_args()
     if arguments.child:
         print(json.dumps(child(json.loads(arguments.child))))
         return 0
-    settings = machine(arguments.threads) | {"tokens a step": f"{arguments.sequences} sequences", "by": arguments.by}
+    settings = machine(arguments.threads) | {"tokens per step": f"{arguments.sequences} sequences", "by": arguments.by}
     report = Report("Training speed", settings)
     report.measurements = {}
     if absent := missing_peer("litgpt"):

@@ -27,7 +27,7 @@ from components.terminal import printable, printable_text
 from components.tracking import Tracker, flat_numbers, track
 
 ANYTHING = "*"  # held by an output folder that is added to, not replaced
-DIVERGED = 3  # exit status of a training whose loss is no number any more
+DIVERGED = 3  # exit status of a training run whose loss became NaN or infinite
 TRACEBACK = 50_000  # characters of a defect's traceback that are shown
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 WITHIN = "PHIFORGE_WITHIN"  # set where a step runs others as parts of itself: it alone speaks to MLflow
@@ -109,7 +109,7 @@ def execute(command: Command, arguments: argparse.Namespace) -> int:
             raise
         if isinstance(error, OSError) and error.errno in NO_ROOM:
             place = f" for {error.filename}" if error.filename else ""
-            _say_failed(command, f"no room on the disk{place}: {error.strerror}; make room and start again")
+            _say_failed(command, f"disk full{place}: {error.strerror}; free some space and run again")
             return 1
         text = "".join(traceback.format_exception(error))
         print(printable_text(clipped(without_secrets(text), TRACEBACK)), file=sys.stderr)
@@ -177,16 +177,14 @@ def _check_outputs(command: Command, inputs: Mapping[str, Any], arguments: argpa
         option, place = f"--{a.name.replace('_', '-')}: {path}", path.resolve()
         if place in needed:
             raise StepError(
-                f"{option} would be replaced as a whole, and it is or holds an input or the folder that you are in; name "
-                "another place"
+                f"{option} would be replaced as a whole, but it is or contains an input or the current folder; "
+                "name another place"
             )
         if inside := folders & set(place.parents):
             raise StepError(f"{option} lies in {inside.pop()}, which is an input; name another place")
         for other, name in seen.items():
             if place == other or place in other.parents or other in place.parents:
-                raise StepError(
-                    f"{option} and --{name} share a place, and one would replace the other; name two places"
-                )
+                raise StepError(f"{option} and --{name} overlap, so one would replace the other; name separate paths")
         seen[place] = a.name.replace("_", "-")
         _check_place(option, path, a.holds)
 
@@ -194,18 +192,17 @@ def _check_outputs(command: Command, inputs: Mapping[str, Any], arguments: argpa
 def _check_place(option: str, path: Path, holds: str | None) -> None:
     """Refuse a place that cannot be written, or that holds what is not ours to replace."""
     if holds is None and path.is_dir():
-        raise StepError(f"{option} is a folder, and a file is to be written; name a file")
+        raise StepError(f"{option} is a folder; expected a file; name a file")
     if holds is None and path.exists() and not path.is_file():
-        raise StepError(f"{option} is no regular file, and one would take its place; name a file")
+        raise StepError(f"{option} is not a regular file; expected a path for a new file; name a file")
     if holds is not None and path.is_symlink():
-        raise StepError(
-            f"{option} is a link, and a folder would take its place; name the folder that it leads to, {path.resolve()}"
-        )
+        raise StepError(f"{option} is a link; expected a folder; name its target, {path.resolve()}")
     if holds is not None and path.exists() and not path.is_dir():
-        raise StepError(f"{option} is a file, and a folder is to be written; name a folder")
+        raise StepError(f"{option} is a file; expected a folder; name a folder")
     if holds is not None and path.is_dir() and any(path.iterdir()) and not any(path.glob(holds)):
         raise StepError(
-            f"{option} would be replaced as a whole, and it holds no {holds}, so it was made by something else; name a new "
+            f"{option} would be replaced as a whole, but it contains no {holds}, so it was made by something "
+            "else; name a new "
             "folder, or empty this one yourself"
         )
     nearest = next(parent for parent in path.resolve().parents if parent.exists())

@@ -37,8 +37,8 @@ class Contents:
         looked_at: files that were read.
         empty: files among them that gave no document.
         refused: the first of the things in them that could not be read, with the reason, a sentence each.
-        not_read: what is passed over, a phrase per reason with count and first names, the commonest first.
-        elsewhere: sources that are not looked into, since they lie on another machine or in Python's library.
+        not_read: what is skipped, a phrase per reason with count and first names, the commonest first.
+        elsewhere: sources that are not inspected, since they lie on another machine or in Python's library.
         columns: fields of rows that are taken for their text where nobody has named one, and the sources.
         titles: of some documents.
         languages: ISO 639 code and share of the bytes of prose and pages, largest first.

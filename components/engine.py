@@ -28,7 +28,7 @@ def workers(params: EngineParams) -> int:
 
 
 def map_shards(function: Callable[[Item], Result], items: Iterable[Item], params: EngineParams) -> Iterator[Result]:
-    """Yield `function(item)` for each item, in order. At most two items a worker are under way at once.
+    """Yield `function(item)` for each item, in order. At most two items per worker are under way at once.
 
     With processes and Ray, `function` must be importable (not a lambda or closure) and items must pickle. The first
     exception of `function` is raised here; what has not started is cancelled.
@@ -62,7 +62,7 @@ def _map_executor(function: Callable[[Item], Result], items: list[Item], kind: s
 
 
 def _end_with_parent() -> None:
-    """In a worker: end with the process that it works for, even if that is killed; else it would wait for work for ever."""
+    """In a worker: end with the process that it works for, even if that is killed; else it would wait for work forever."""
 
     def watch(parent: Any) -> None:
         parent.join()
@@ -91,8 +91,8 @@ def _map_ray(function: Callable[[Item], Result], items: list[Item], params: Engi
         _close_to_strangers()
     elif os.environ.get("RAY_ADDRESS") != params.ray_address:
         raise StepError(
-            f"engine.ray_address: {params.ray_address} was given, and whoever runs that cluster can run "
-            "code on this machine; expected the address that RAY_ADDRESS holds; set it too where you start the run"
+            f"engine.ray_address: {params.ray_address} was given, but whoever runs that cluster can run code on "
+            "this machine; expected the address in RAY_ADDRESS; set that variable to it where you start the run"
         )
     import ray
 

@@ -169,7 +169,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def not_a_file(path: Path | int) -> str:
     """Why what stands at a path, or what is open, cannot be read as a file, or an empty string: opening a pipe would wait
-    for ever, and a device may never end."""
+    forever, and a device may never end."""
     mode = os.stat(path).st_mode
     if stat.S_ISDIR(mode):
         return "is a folder, not a file"
@@ -209,7 +209,7 @@ def read_text(path: Path, most: int = MOST_TEXT) -> str:
     with open_file(path) as file:
         data = file.read(most + 1)
     if len(data) > most:
-        raise ValueError(f"it is over {most:,} bytes long")
+        raise ValueError(f"it is longer than {most:,} bytes")
     return data.decode("utf-8")
 
 
@@ -224,14 +224,14 @@ def parse_json(text: str, finite: bool = False) -> Any:
     """
 
     def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is no figure")
+        raise ValueError(f"{constant} is not a number")
 
     def only_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         values = dict(pairs)
         if len(values) < len(pairs):
             seen: set[str] = set()
             twice = next(key for key, _ in pairs if key in seen or seen.add(key))
-            raise ValueError(f"the key {short(twice)} stands twice in an object")
+            raise ValueError(f"the key {short(twice)} occurs twice in an object")
         return values
 
     try:

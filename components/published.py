@@ -21,7 +21,7 @@ MEASURED, PUBLISHED = "measured", "published"
 UNSTATED = "unstated"
 EXAM = "exam"  # the suite that each run asks, and that the models are compared on first
 DASH = "-"
-NO_SHARES = ("bits_per_byte", "perplexity")  # metrics that are no share from 0 to 1
+NO_SHARES = ("bits_per_byte", "perplexity")  # metrics that are not a share from 0 to 1
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Measured:
         clean: estimates over the other examples, by metric.
         suite: which suite asked it; what one suite asked is averaged together.
         average: what a benchmark of several tasks is: the mean over `tasks`, or over all `questions`.
-        limit: examples a task at most, as it was asked; 0 where all were.
+        limit: examples per task at most, as it was asked; 0 where all were.
         truncated: prompts that were longer than the model's context and lost their beginning.
     """
 
@@ -115,7 +115,7 @@ def read_published(path: Path = FILE) -> Reference:
     parts = ("sources", "models", "benchmarks", "groups", "metrics")
     for part in parts:
         if not isinstance(content, dict) or not isinstance(content.get(part), dict) or not content[part]:
-            raise StepError(f"{path.name}: `{part}` is missing or no object; restore it")
+            raise StepError(f"{path.name}: `{part}` is missing or not an object; restore it")
     figures = tuple(figure for source in content["sources"] for figure in _figures(path.name, source, content))
     return Reference(*(content[part] for part in parts), figures)
 
@@ -124,7 +124,7 @@ def _figures(file: str, source: str, content: Mapping[str, Any]) -> Iterable[Pub
     entry, where = content["sources"][source], f"{file}: source {source!r}"
     for key in ("title", "url", "read", "protocols", "figures"):
         if not isinstance(entry, dict) or not entry.get(key):
-            raise StepError(f"{where} has no {key!r}; every figure needs its source and its protocol")
+            raise StepError(f"{where} has no {key!r}; every score needs its source and its protocol")
     for model, values in entry["figures"].items():
         if model not in content["models"]:
             raise StepError(f"{where}: model {model!r} is not among `models`")
@@ -137,7 +137,7 @@ def _figures(file: str, source: str, content: Mapping[str, Any]) -> Iterable[Pub
 
 def _column(where: str, subject: str, protocols: Mapping[str, Any], content: Mapping[str, Any]) -> Column:
     if subject not in protocols:
-        raise StepError(f"{where} has a figure of {subject!r} but no protocol of it")
+        raise StepError(f"{where} has a score of {subject!r} but no protocol for it")
     if subject not in content["benchmarks"] and subject not in content["groups"]:
         raise StepError(f"{where}: {subject!r} is neither among `benchmarks` nor `groups`")
     protocol = protocols[subject]
@@ -157,12 +157,12 @@ def standings(measured: Mapping[str, Sequence[Measured]], reference: Reference |
     """Our models and the published ones as one table, as plain values for JSON.
 
     Args:
-        measured: by model, its scores a task.
+        measured: by model, its scores per task.
 
     Returns:
         `columns`: a protocol each, with id, subject, title, group, metric, shots, form, whether any of ours has a figure
         (`measured`) and whether anybody published one; those of the blog's table have `blog`.
-        `rows`: kind, model, parameters, source (None for ours), for ours `limit` (examples a task at most, 0 for all), and
+        `rows`: kind, model, parameters, source (None for ours), for ours `limit` (examples per task at most, 0 for all), and
         `figures` by column: value, and for ours stderr, n, tasks, truncated, overlap and clean; a published model has a row
         for each of its sources.
         `sources`, `metrics`: what stands behind the names.
@@ -342,7 +342,7 @@ def _cells(scores: Sequence[Measured], reference: Reference) -> dict[Column, dic
 
 
 def _suite_cells(scores: Sequence[Measured], reference: Reference) -> dict[Column, dict[str, Any]]:
-    """A benchmark's tasks are averaged where they were asked alike; each form of it has its own column."""
+    """A benchmark's tasks are averaged where they used the same prompts and settings; each form of it has its own column."""
     asked: dict[tuple[str, int | None, str], list[Measured]] = {}
     for score in scores:
         asked.setdefault((score.benchmark, score.shots, score.form), []).append(score)

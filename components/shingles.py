@@ -5,7 +5,7 @@ equal values of two sketches estimates the Jaccard similarity of their texts (Br
 draws the permutations as Fast Similarity Sketching does (Dahlgaard et al. 2017, arXiv 1704.04370).
 
 Words are `\\w+` of the text in lower case. The hash of a word is the CRC-32 of its UTF-8; that of a run mixes its five.
-CRC-32 is linear, so the words of many texts are hashed at once: the exclusive or of one table entry a byte, by the
+CRC-32 is linear, so the words of many texts are hashed at once: the exclusive or of one table entry per byte, by the
 byte's value and its distance from the end of its word.
 """
 

@@ -1,7 +1,7 @@
 """Jinja templates that come from other people: rendered in Jinja's sandbox, in a process of their own, within bounds.
 
 A suite's prompt or a checkpoint's chat template is a program by whoever wrote it. The sandbox gives it no way to Python's own
-objects, but nothing there ends a template that counts for ever or fills the memory; the kernel ends a process that does.
+objects, but nothing there ends a template that counts forever or fills the memory; the kernel ends a process that does.
 Templates of this project are rendered in the same sandbox, without a process.
 """
 

@@ -60,7 +60,7 @@ def _try(tokenizer: "Tokenizer", origin: Path) -> None:
     """
     for part in (tokenizer.normalizer, tokenizer.pre_tokenizer, tokenizer.decoder):
         if part is not None and len(part.__getstate__()) > MOST_RULES:
-            raise StepError(f"{origin}: a part of the tokenizer has over {MOST_RULES:,} bytes of rules; take another")
+            raise StepError(f"{origin}: a part of the tokenizer has over {MOST_RULES:,} bytes of rules; use another")
     length = 1
     while length < 2 * len(PROBE):
         text, started = PROBE[:length], time.thread_time()
@@ -69,7 +69,8 @@ def _try(tokenizer: "Tokenizer", origin: Path) -> None:
         taken = time.thread_time() - started
         if taken > MOST_SECONDS or len(ids) > MOST_TOKENS * len(text.encode()):
             raise StepError(
-                f"{origin}: the tokenizer takes {taken:.1f} s and gives {len(ids):,} tokens for {len(text)} characters; take another"
+                f"{origin}: the tokenizer takes {taken:.1f} s and gives {len(ids):,} tokens for {len(text)} "
+                "characters; use another"
             )
         length *= 2
 
@@ -88,7 +89,7 @@ def breaking(origin: Path | str, how: str = "breaks on a text") -> Iterator[None
     except BaseException as error:
         if not isinstance(error, Exception) and not is_panic(error):
             raise
-        raise StepError(f"{origin} {how} ({shortened(str(error))}); take another tokenizer") from None
+        raise StepError(f"{origin} {how} ({shortened(str(error))}); use another tokenizer") from None
 
 
 def highest_id(tokenizer: "Tokenizer") -> int:

@@ -60,7 +60,7 @@ def _weigh(events: Any) -> None:
     for event in events:
         if isinstance(event, AliasEvent):
             if any(anchor == event.anchor for anchor, _ in open_nodes):
-                raise NotYaml(f"the alias *{shortened(event.anchor, 40)} stands within what it stands for")
+                raise NotYaml(f"the alias *{shortened(event.anchor, 40)} is contained in its own value")
             total += weights.get(event.anchor, 0)
         elif isinstance(event, ScalarEvent):
             total += NODE + len(event.value)

@@ -322,4 +322,4 @@ def write_compose_secrets(path: Path) -> bool:
 
 if __name__ == "__main__":
     written = write_compose_secrets(Path(".env"))
-    print(".env: written, readable by you alone" if written else ".env is there already and stays as it is")
+    print(".env: written, readable only by you" if written else ".env already exists and was left as it is")

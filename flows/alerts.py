@@ -85,7 +85,9 @@ class AlertAddresses(NotificationBlock):
         text = without_secrets(await with_stages(body))
         title = printable(shortened(subject or ""))  # names of runs may be of several lines, headers of a mail may not
         if not await _client(found).async_notify(title=title, body=text):
-            raise NotificationError(f"at least one of the {len(found)} addresses of {ADDRESSES} did not take the alert")
+            raise NotificationError(
+                f"at least one of the {len(found)} addresses of {ADDRESSES} did not accept the alert"
+            )
 
 
 async def with_stages(body: str) -> str:
@@ -122,7 +124,7 @@ def addresses(environment: Mapping[str, str]) -> list[str]:
         where = f"{ADDRESSES_FILE} {file}"
         try:
             if Path(file).stat().st_mode & 0o077:
-                raise StepError(f"{where}: others may read it; expected a file for you alone; run: chmod 600 {file}")
+                raise StepError(f"{where}: others may read it; expected a file for you only; run: chmod 600 {file}")
             lines = Path(file).read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise StepError(f"{where}: cannot be read ({error}); write one address on each line") from None
@@ -130,7 +132,8 @@ def addresses(environment: Mapping[str, str]) -> list[str]:
     for number, address in enumerate(found, 1):
         if not len(_client([address])):
             raise StepError(
-                f"{where}: address {number} of {len(found)} is not one of Apprise; expected one such as jsons://host/path "
+                f"{where}: address {number} of {len(found)} is not an Apprise address; expected one such as "
+                "jsons://host/path "
                 "or mailtos://host.example?to=me@host.example; correct it"
             )
     return found

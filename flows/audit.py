@@ -41,7 +41,7 @@ def write_bill(root: Path, folder: Path) -> Path:
     _tool(folder, "cyclonedx-py", "environment", sys.executable, "--pyproject", root / "pyproject.toml",
           "--output-reproducible", "--no-validate", "--output-file", bill)  # fmt: skip
     if not bill.is_file():
-        raise StepError(f"audit: cyclonedx-py wrote no {bill}; its log ends with:\n{processes.tail(_log(folder))}")
+        raise StepError(f"audit: cyclonedx-py did not write {bill}; its log ends with:\n{processes.tail(_log(folder))}")
     return bill
 
 
@@ -58,8 +58,8 @@ def ask(root: Path, folder: Path, osv_url: str) -> list[Advisory]:
     # pip-audit exits with 1 for advisories and for failures alike; only after a whole audit does it write its answer.
     if not answer.is_file():
         raise StepError(
-            f"audit: nothing was checked, since {osv_url} did not answer for every package; try again with a network "
-            f"or name a mirror with --osv-url. The reason is in {_log(folder)}"
+            f"audit: nothing was checked, because {osv_url} did not answer for every package; try again with "
+            f"network access, or name a mirror with --osv-url. The reason is in {_log(folder)}"
         )
     return [
         Advisory(package["name"], package["version"], weakness["id"], weakness["fix_versions"])

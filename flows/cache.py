@@ -1,7 +1,7 @@
 """DVC's cache, checked: an object that no longer holds what its name says is dropped, so that its stage makes it again.
 
 DVC itself takes every read-only file of its cache for whole, and links it into each checkout that asks for it. A file
-that was edited in place, or that the disk has spoilt, would thus be restored as the result of a stage for ever. Objects
+that was edited in place, or that the disk has spoilt, would thus be restored as the result of a stage forever. Objects
 are hashed once, and again only where size, time or inode have changed since.
 """
 
@@ -64,7 +64,7 @@ class Cache:
 
 def dropped(path: str) -> str:
     """What a run says of an output that lost an object."""
-    return f"{path}: DVC's cached copy was changed since it was made (failed its hash); dropped, and made anew"
+    return f"{path}: DVC's cached copy was changed after it was made (wrong hash); it was removed and is made again"
 
 
 def cache_folder(root: Path) -> Path:
@@ -80,7 +80,7 @@ def local_remotes(root: Path) -> list[Path]:
 
 
 def forget_remote_contents(root: Path) -> None:
-    """Have DVC look anew at what its local remotes hold; it would not push again what was removed there."""
+    """Have DVC look again at what its local remotes hold; it would not push again what was removed there."""
     from dvc_data.hashfile.db import get_index
 
     with repository(root) as repo:

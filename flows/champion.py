@@ -19,7 +19,7 @@ PROG = "python -m flows.champion"
 COMMANDS = {
     "history": "show every decision, oldest first, and the champion (the default)",
     "promote": "make a version of the registered model the champion",
-    "rollback": "make the version before the present champion the champion again",
+    "rollback": "restore the previous champion",
 }
 
 

@@ -55,7 +55,7 @@ def _conversation(arguments: argparse.Namespace) -> "Conversation":
     folder = find_model(arguments.model or "", root)  # what is not there is refused before torch is imported
     folders = {arguments.model or folder.name: folder}
     if arguments.beside in folders:
-        raise StepError(f"--beside {arguments.beside}: it is the first model already; name another")
+        raise StepError(f"--beside {arguments.beside}: it is already the first model; name another")
     if arguments.beside:
         folders[arguments.beside] = find_model(arguments.beside, root)
     from components.phi import machine
@@ -122,7 +122,7 @@ def _passages(model: "TextModel") -> "list[Passage]":
     tokens = Tokens.open(place / "data" / "tokens")
     if read_lineage(model.folder).get("tokens_fingerprint") != tokens.manifest.fingerprint:
         name = printable(model.folder.name)
-        print(f"({name} was not trained on these tokens' other part: it may have seen the texts)", file=sys.stderr)
+        print(f"({name} was not trained on this data split, so it may have seen these texts)", file=sys.stderr)
     return held_out_passages(tokens, READY)
 
 
@@ -161,7 +161,7 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
     """The command line."""
     made = argparse.ArgumentParser(
         prog=prog,
-        description="Talk to a model: it continues text, and chats where its checkpoint has a chat template.",
+        description="Talk to a model: it continues text, or chats if its checkpoint has a chat template.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add: Any = made.add_argument
@@ -169,12 +169,17 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
         "small, large, control, a checkpoint folder, models:/NAME/3, models:/NAME@ALIAS, or an alias such as champion"
     )
     add("model", nargs="?", help=f"model to talk to: {named} (default: large, else small, of the last run)")
-    add("--beside", metavar="MODEL", help="second model, which answers the same prompts beside the first")
+    add("--beside", metavar="MODEL", help="second model that answers the same prompts next to the first")
     add("--temperature", type=float, default=0.7, help="sampling temperature; 0 = greedy decoding")
-    add("--top-p", type=float, default=0.95, help="draw only from the most likely tokens that reach this probability")
-    add("--top-k", type=int, default=0, help="draw only from this many most likely tokens; 0 = all")
+    add(
+        "--top-p",
+        type=float,
+        default=0.95,
+        help="sample only from the most likely tokens that together reach this probability",
+    )
+    add("--top-k", type=int, default=0, help="sample only from this many most likely tokens; 0 = all")
     add("--seed", type=int, default=1, help="seed of the sampling; the same seed gives the same answer")
-    add("--max-tokens", type=int, default=128, help="longest answer in tokens")
+    add("--max-tokens", type=int, default=128, help="maximum answer length in tokens")
     add(
         "--stop",
         action="append",
@@ -182,10 +187,8 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
         metavar="TEXT",
         help=r"end an answer before this text (\n: end of line); repeatable",
     )
-    add("--complete", action="store_true", help="continue text even where the checkpoint has a chat template")
-    add(
-        "--serve", action="store_true", help="serve the model to programs with OpenAI's interface instead, on 127.0.0.1"
-    )
+    add("--complete", action="store_true", help="continue text even if the checkpoint has a chat template")
+    add("--serve", action="store_true", help="serve the model with an OpenAI-compatible API on 127.0.0.1 instead")
     add("--port", type=int, default=PORT, help="port of --serve")
     return made
 

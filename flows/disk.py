@@ -13,7 +13,9 @@ from pathlib import Path
 from components.errors import StepError
 from flows.graph import Stage, locked_sizes
 
-REMEDY = "free some space, with `make housekeeping` for one (ARGS=--dry-run says how much it would free), and run again"
+REMEDY = (
+    "free some space, for example with `make housekeeping` (ARGS=--dry-run shows how much it would free), and run again"
+)
 BLOCK = 512  # bytes that `st_blocks` counts in
 
 

@@ -1,7 +1,7 @@
-"""What a version of the registry answered and what its loss was, example by example: kept with it, or asked anew.
+"""What a version of the registry answered and what its loss was, example by example: kept with it, or asked again.
 
 Records lie in MLflow as artifacts of the run that logged the version's model, under `evidence/`, named by what was asked.
-So a champion is compared from its records while exam and held-out text stay the same, and is asked anew when they differ or
+So a champion is compared from its records while exam and held-out text stay the same, and is asked again when they differ or
 when its records are gone.
 """
 
@@ -72,7 +72,7 @@ class Evidence:
         return self._records(version, f"held-out-{asked}", ask) / "held_out.json"
 
     def safety(self, version: Any, checkpoint: Path) -> Path:
-        """A version's safety score, asked anew, since other data may lie in the same place by now."""
+        """A version's safety score, asked again, since other data may lie in the same place by now."""
         output = self.scratch / f"safety-{version.version}"
         self._score(BENCHMARKING, checkpoint=checkpoint, suite="safety", output=output)
         return output
@@ -88,7 +88,7 @@ class Evidence:
     def _records(self, version: Any, name: str, ask: Callable[[Path], None]) -> Path:
         if self._kept(version, name):
             return Path(self.client.download_artifacts(version.run_id, f"{FOLDER}/{name}", self._copies(version)))
-        self.run.log(f"scoring version {version.version} anew: it has no records of {name}")
+        self.run.log(f"scoring version {version.version} again: it has no records of {name}")
         output = Path(self._copies(version)) / FOLDER / name
         output.parent.mkdir(parents=True, exist_ok=True)
         ask(output)
@@ -120,7 +120,7 @@ class Evidence:
             self.client.log_artifacts(version.run_id, str(folder), f"{FOLDER}/{name}")
             self.client.log_artifact(version.run_id, str(marker), f"{FOLDER}/{name}")
         except MlflowException as error:
-            self.run.log(f"records of version {version.version} are not kept, and will be made again: {error}")
+            self.run.log(f"records of version {version.version} are not kept and will be made again: {error}")
 
     def _score(self, module: str, **options: Any) -> None:
         """Run a step that computes with a model, alone on the device that training and benchmarks use too."""
@@ -157,7 +157,7 @@ def run_step(run: "PipelineRun", environment: dict[str, str], module: str, **opt
 
 
 def exam_key(scores: Path) -> str:
-    """What an exam asked and how, as twelve hex digits: models with equal keys were asked alike."""
+    """What an exam asked and how, as twelve hex digits: models with equal keys used the same prompts and settings."""
     found = read_json(scores / "scores.json", "run `make run` again")
     parts = ("benchmark", "metric", "shots", "form")
     asked = {name: [how[part] for part in parts] for name, how in found["protocols"].items()}

@@ -115,7 +115,7 @@ def load_graph(root: Path, file: str = PIPELINE_FILE, last: str = "") -> list[St
         last: of the dvc.yaml only this stage; empty for all.
 
     Raises:
-        StepError: the file is missing or broken, or the folder is no DVC project.
+        StepError: the file is missing or broken, or the folder is not a DVC project.
     """
     import networkx
 

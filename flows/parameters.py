@@ -90,7 +90,7 @@ def refuse_wrong(home: Path, parameters: Mapping[str, Any], schema: Mapping[str,
     refuse_unstorable(parameters)
     known = schema.get("properties", {})
     if "properties" in schema and (unknown := sorted(set(parameters) - set(known))):
-        raise StepError(f"parameters: {', '.join(unknown)} given; expected only: {', '.join(known)}; leave it out")
+        raise StepError(f"parameters: {', '.join(unknown)} given; expected only: {', '.join(known)}; remove it")
     overrides, profile = parameters.get("overrides") or {}, parameters.get("profile")
     readable = isinstance(overrides, Mapping) and isinstance(profile, str | None)  # else the schema says what is wrong
     if readable and "overrides" in known and (home / PARAMS_FILE).is_file():

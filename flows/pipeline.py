@@ -1,4 +1,4 @@
-"""The Prefect flows: one task a stage of a dvc.yaml, each after the stages that it depends on.
+"""The Prefect flows: one task per stage of a dvc.yaml, each after the stages that it depends on.
 
 - DVC decides what has to run and keeps what came of it; Prefect's own cache is off. A stage that DVC skips ends in the
   state `Cached`, one that ran in `Completed`.
@@ -125,7 +125,7 @@ def pipeline(
 
     Args:
         profile: name of an overlay in profiles/.
-        text: train on this text: folders, files, patterns or addresses, separated by commas or blanks; relative paths start
+        text: train on this text: folders, files, patterns or addresses, separated by commas or spaces; relative paths start
             at the project's folder. Empty reads the sources of params.yaml and overrides.
         size: size of the smaller model of the pair, with vocabulary, tokens, batch and learning rates to match; auto fits
             the text and this machine. Empty means auto where text is given without a profile, else no change.
@@ -433,7 +433,7 @@ def write_artifacts(run: PipelineRun) -> None:
 
 
 def stage_table(run: PipelineRun) -> list[dict[str, str]]:
-    """One row a stage: outcome, seconds, and the hashes of its outputs."""
+    """One row per stage: outcome, seconds, and the hashes of its outputs."""
     rows = []
     for stage in run.stages:
         outcome = run.outcomes.get(stage.name)

@@ -43,7 +43,7 @@ def preview(root: Path, asked: Asked, definition: Definition, console: Console) 
     params = load_params(root / PARAMS_FILE, asked.overrides, asked.profile)
     contents = Contents(elsewhere=["python"])
     if params.ingestion.names_own_text:
-        with console.status("Looking at your text"):
+        with console.status("Reading your text"):
             contents = survey(root, _with_least_parts(root, asked, params))
         if lines := found(contents):
             show(console, "Your text", lines)
@@ -101,7 +101,7 @@ def found(contents: Contents) -> list[tuple[str, str]]:
         "found": [whole] * bool(total.files)
         + [_type(one) for one in contents.types[:TYPES]]
         + [f"{counted(sum(one.files for one in rest), 'file')} of {len(rest):,} more types"] * bool(rest),
-        "not looked into": contents.elsewhere,
+        "not inspected": contents.elsewhere,
         "languages": [f"{what}: {_shares(known)}" for what, known in shares if known],
         "not read": contents.not_read,
         "cannot be read": [empty] * bool(contents.empty) + contents.refused,
@@ -143,7 +143,7 @@ def planned(root: Path, params: Params, definition: Definition, text_bytes: int)
     return Plan(
         sizes=f"{size}{', '.join(models)}, vocabulary {params.tokenization.vocab_size:,}",
         stages=stages,
-        time=f"about {minutes:,} minutes on {cores()} cores, less where results are cached" if is_known else "",
+        time=f"about {minutes:,} minutes on {cores()} cores, less if results are cached" if is_known else "",
     )
 
 

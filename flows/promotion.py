@@ -1,6 +1,6 @@
 """Which version of the registered model is the champion: decided after the stages of a run, or by a person.
 
-Promotion is no stage. Every run of the pipeline registers its larger model, once per checkpoint; a run of the main tree, or one
+Promotion is not a stage. Every run of the pipeline registers its larger model, once per checkpoint; a run of the main tree, or one
 that is asked to promote, then decides against the champion of that moment, whether its stages ran or were cached. The rule and
 the figures come from `components.reporting.promotion`. A decision is first recorded on both versions and in
 `reports/promotion.json`; the alias moves last, so that a run that is killed in between leaves the old champion, and the next
@@ -102,7 +102,7 @@ def _decision(run: "PipelineRun", book: "Book", evidence: Evidence, version: Any
     """The rule's decision on a version against today's champion."""
     champion, number = book.champion, str(version.version)
     if replaced := replaced_by_hand(book.decisions, number):
-        reason = f"a person replaced it ({replaced['reason']}), so only a person makes it the champion again"
+        reason = f"a person replaced it ({replaced['reason']}), so only a person can restore it"
         found = {"promoted": False, "reason": reason}
         return new_decision(number, champion, BY_RULE, PROMOTE, **found, flow_run=run.lineage.flow_run_id)
     safety = "safety" in evidence.params.promotion.required
@@ -134,7 +134,7 @@ def promote_by_hand(home: Path, name: str, version: str, reason: str, say: Say) 
         champion = book.champion
         book.refuse_unknown(version)
         if version == champion:
-            raise StepError(f"promote: version {version} is the champion already; name another version of {name}")
+            raise StepError(f"promote: version {version} is already the champion; name another version of {name}")
         return _by_hand(book, new_decision(version, champion, BY_HAND, PROMOTE, promoted=True, reason=_stated(reason)))
 
 
@@ -177,7 +177,7 @@ def _by_hand(book: "Book", decision: dict[str, Any]) -> str:
 
 def _stated(reason: str) -> str:
     if not reason.strip():
-        raise StepError("a decision by hand: the reason is empty; expected why; give --reason 'TEXT'")
+        raise StepError("a manual decision: the reason is empty; expected why; give --reason 'TEXT'")
     return " ".join(reason.split())
 
 
@@ -284,7 +284,9 @@ def standing(name: str, state: State, weights: str = "") -> str:
         return f"{said}; it is this run's model"
     about = [d for d in state.decisions if d["version"] == version and d["champion"] == champion]
     verdict = (
-        f"not promoted: {about[-1]['reason']}" if about else "a candidate that was not compared; --promote compares it"
+        f"not promoted: {about[-1]['reason']}"
+        if about
+        else "a candidate that was not compared; compare it with --promote"
     )
     return f"{said}; this run's model is version {version}, {verdict}"
 

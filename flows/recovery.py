@@ -1,6 +1,6 @@
 """What a start puts right: runs whose process is gone, the slots that they held, and what strangers had queued.
 
-A power cut, a kill or a crashed server leaves runs that count as running for ever, and slots that stay taken. Whoever
+A power cut, a kill or a crashed server leaves runs that count as running forever, and slots that stay taken. Whoever
 starts next, `make up` or a single run, compares what the server says with the processes that there are.
 """
 
@@ -34,7 +34,7 @@ QUEUED = [StateType.SCHEDULED, StateType.PENDING, StateType.PAUSED]
 def close_lost(home: Path, say: Say) -> None:
     """Close the Prefect and MLflow runs of processes that were killed."""
     for flow_run_id, record in list(records.lost(home)):
-        say(f"flow run {flow_run_id} was killed; what it had finished is kept")
+        say(f"flow run {flow_run_id} was killed; its finished stages are kept")
         close_record(home, flow_run_id, record)
 
 
@@ -68,7 +68,7 @@ def close_orphans(home: Path, say: Say) -> None:
     with get_client(sync_client=True) as client:
         for run in runs_in(client, UNDER_WAY):
             if run.deployment_id and str(run.id) not in alive:
-                say(f"flow run {run.name} was lost with its worker; what it had finished is kept")
+                say(f"flow run {run.name} was lost with its worker; its finished stages are kept")
                 crash(client, run)
         held = {run.deployment_id for run in runs_in(client, UNDER_WAY)}
         for deployment in client.read_deployments():
@@ -86,7 +86,7 @@ def forget_what_anyone_queued(home: Path, say: Say) -> None:
     marker = state_folder(home) / "closed"
     if marker.exists():
         return
-    cancelled = Cancelled(message="queued before the server asked for credentials; start it again if it is yours")
+    cancelled = Cancelled(message="queued before the server required credentials; start it again if it is yours")
     count = 0
     with get_client(sync_client=True) as client:
         while runs := runs_in(client, QUEUED):
@@ -97,7 +97,7 @@ def forget_what_anyone_queued(home: Path, say: Say) -> None:
             for deployment in deployments:
                 client.delete_deployment(deployment.id)
     if count:
-        say(f"cancelled {count} queued runs from before the server asked for credentials; start yours again")
+        say(f"cancelled {count} runs that were queued before the server required credentials; start yours again")
     marker.touch()
 
 

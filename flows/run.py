@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None, prog: str = PROG, flow: str = "", plan: 
             else:
                 failure = _failure(_run(root, arguments.flow, overrides, arguments.profile, promotion))
     except KeyboardInterrupt:
-        print("\nStopped. What had finished is kept; run again to go on from there.", file=sys.stderr)
+        print("\nStopped. Finished stages are kept; run again to resume.", file=sys.stderr)
         return 130
     except StepError as error:
         print(f"error: {printable_text(str(error))}", file=sys.stderr)
@@ -140,14 +140,14 @@ def parser(prog: str = PROG, flow: str = "", plan: bool = False) -> argparse.Arg
         action="append",
         default=[],
         metavar="SECTION.KEY=VALUE",
-        help="override one parameter for this run, which then works in a workspace of its own; repeatable",
+        help="override one parameter for this run, which then uses its own workspace; repeatable",
     )
     made.add_argument(
         "--text",
         action="append",
         default=[],
         metavar="PATHS",
-        help="train on this text: folders, files, patterns or addresses, separated by commas or blanks; repeatable",
+        help="train on this text: folders, files, patterns or addresses, separated by commas or spaces; repeatable",
     )
     made.add_argument(
         "--size",
@@ -160,8 +160,10 @@ def parser(prog: str = PROG, flow: str = "", plan: bool = False) -> argparse.Arg
         made.add_argument(
             "--promote",
             action=argparse.BooleanOptionalAction,
-            help="compare the larger model with the registry's champion, whose place it takes if it is better (default: only a "
-            "run that changes no text, size, profile or parameter does)",
+            help=(
+                "compare the larger model with the registry's champion and promote it if it is better (default: "
+                "only runs that change no text, size, profile or parameter)"
+            ),
         )
     return made
 

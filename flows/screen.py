@@ -170,7 +170,7 @@ def figures_text(figures: dict[str, float]) -> str:
 
 
 def _tenth(figures: dict[str, float]) -> bool:
-    """Whether a plain log should show this figure: about ten lines a stage."""
+    """Whether a plain log should show this figure: about ten lines per stage."""
     total = max(figures["total"], 1)
     return figures["done"] >= total or int(10 * figures["done"] / total) > int(10 * (figures["done"] - 1) / total)
 
@@ -232,8 +232,8 @@ def own_text(facts: dict[str, Any]) -> list[Any]:
         table = Table.grid(padding=(0, 2))
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")
-        told = [("A held-out text begins", sample["prompt"]), ("It really goes on", sample["truth"])]
-        for who, text in told + [(f"{model['by']} goes on", model["text"]) for model in sample["told"]]:
+        told = [("Start of a held-out text", sample["prompt"]), ("The actual continuation", sample["truth"])]
+        for who, text in told + [(f"{model['by']} continues", model["text"]) for model in sample["told"]]:
             table.add_row(Text(who, style="dim"), Text(printable(" ".join(text.split()))))
         shown.append(table)
     return shown
@@ -258,7 +258,7 @@ def _models(models: list[dict[str, Any]]) -> Table:
         )
     guess, majority = (_figure(models[0].get(name), ".3f") for name in ("chance", "majority"))
     table.caption = (
-        f"loss: held-out, nats a token; exam: ± one standard error, chance {guess}, majority answer {majority}"
+        f"loss: held-out, nats per token; exam: ± one standard error, chance {guess}, majority answer {majority}"
     )
     table.caption_justify = "left"
     return table
@@ -271,10 +271,10 @@ def _transfer(report: dict[str, Any]) -> Table:
     inclusive = (transfer.get("flops") or {}).get("inclusive") or {}
     rows = [
         ("preserved: relative logit difference", transfer.get("max_relative_logit_difference"), ".1e"),
-        ("preserved: KL, nats a token", transfer.get("kl"), ".1e"),
+        ("preserved: KL, nats per token", transfer.get("kl"), ".1e"),
         ("loss of the grown model before training", transfer.get("grown_start_loss"), ".4f"),
-        ("loss below the control's after equal tokens", transfer.get("loss_advantage_over_control"), ".4f"),
-        ("control's loss reached at this share of its tokens", transfer.get("share_of_control_tokens"), ".0%"),
+        ("loss difference to the control after equal tokens", transfer.get("loss_advantage_over_control"), ".4f"),
+        ("share of the control's tokens to reach its loss", transfer.get("share_of_control_tokens"), ".0%"),
         ("and of its FLOPs, small model's counted in", inclusive.get("share_of_control_flops"), ".0%"),
     ]
     for name, value, form in rows:
@@ -308,7 +308,7 @@ def result_text(path: Path) -> Markdown | str:
 
 def next_steps(root: Path, report: Path) -> list[tuple[str, str]]:
     """Places to look next, as commands that can be copied."""
-    steps = [("Where to look next", "")]
+    steps = [("Next steps", "")]
     if report.is_file():
         steps.append(("  the report", str(report.relative_to(root))))
     steps += [

@@ -86,7 +86,7 @@ def _keep_artifacts_in_their_place(store: Any) -> None:
         if artifact_location:
             raise MlflowException.invalid_parameter_value(
                 f"artifact_location: {artifact_location!r} was given; expected none, since this server keeps all "
-                "artifacts in one place; leave it out"
+                "artifacts in one place; remove it"
             )
         return create(name, None, *args, **kwargs)
 
@@ -104,7 +104,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("server", choices=tuple(APPS), help="which server to run")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     parser.add_argument("--port", type=int, help="port to listen on (default: 4200 for Prefect, 5000 for MLflow)")
-    parser.add_argument("--fd", type=int, help="descriptor of a socket that listens already, inherited from the parent")
+    parser.add_argument(
+        "--fd", type=int, help="file descriptor of a listening socket inherited from the parent process"
+    )
     arguments = parser.parse_args(argv)
     settings.configure(settings.project_root())
     port = arguments.port or PORTS[arguments.server]

@@ -28,7 +28,7 @@ from flows.settings import IDLE_SERVICES, lock_file, log_file, state_folder
 STARTUP_S = 180
 # A gentle end: Prefect writes the last states of tasks from a queue in memory.
 STOP_S = 15
-LOG_BYTES = 1_000_000  # an embedded server's log that is longer starts anew
+LOG_BYTES = 1_000_000  # an embedded server's log that is longer starts again
 BACKLOG = 2048  # connections that wait for a server
 RESTARTS = 5  # of an embedded server that dies
 CLIENT_FILE = "prefect.toml"  # where Prefect's own commands look for their settings

@@ -125,7 +125,7 @@ def configure(root: Path) -> None:
     if auth := given_auth(os.environ):
         for name, value in client_variables(auth).items():
             os.environ.setdefault(name, value)
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # without bytecode each process compiles its imports anew
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # without bytecode each process compiles its imports again
     binaries = str(Path(sys.executable).parent)
     path = os.environ.get("PATH", "")
     if path.split(os.pathsep)[0] != binaries:

@@ -72,7 +72,7 @@ def cores() -> int:
 def sources_of(text: str, start: Path) -> list[dict[str, str]]:
     """The sources that `--text` names: folders, files, patterns such as notes/*.md, and addresses.
 
-    Several are separated by commas or blanks; a path that is there is taken whole, whatever its name holds. A path may be
+    Several are separated by commas or spaces; a path that is there is taken whole, whatever its name holds. A path may be
     a link to anywhere; what a pattern finds must lie in the pattern's folder, since whoever filled it may have put links there.
 
     Args:

@@ -26,7 +26,7 @@ _DVC_SAYS = re.compile(
     r"^(Running stage '|> |Stage '.*' (didn't change|is cached)|(Updating|Generating) lock file|To track the changes with git"
     r"|\tgit add|To enable auto staging|\tdvc config core\.autostage|Use `dvc push`|ERROR: failed to reproduce|$)"
 )
-# What of it nobody needs to read in a log.
+# Output left out of the log.
 _NOISE = re.compile(
     r"^(\s*$|(Updating|Generating) lock file|To track the changes with git|\tgit add|To enable auto staging|\tdvc config"
     r"|Use `dvc push`)"

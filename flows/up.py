@@ -178,7 +178,7 @@ class Platform:
             return not service.health or answers(service.health)
 
         if not processes.wait_until(healthy, HEALTHY_S, pause=0.2):
-            raise StepError(f"{name} did not become healthy within {HEALTHY_S} s; {self._last_words(name)}")
+            raise StepError(f"{name} was not healthy within {HEALTHY_S} s; {self._last_words(name)}")
 
     def _check(self) -> None:
         if self.asked_to_stop.is_set():
@@ -327,12 +327,12 @@ def addresses(platform: Platform) -> str:
     ]
     prefect = os.path.relpath(Path(sys.executable).with_name("prefect"), platform.root)
     if private:
-        login = "Each address logs your browser in; keep it to yourself."
+        login = "Each address logs your browser in; keep it secret."
     else:
         login = f"Log in with the name and the secret in {record_file(platform.root)}."
     if foreign_client_file(platform.root):
         start = (
-            f"Your own {CLIENT_FILE} is left as it is; for Prefect's commands, set PREFECT_API_URL and "
+            f"Your own {CLIENT_FILE} is unchanged; for Prefect's commands, set PREFECT_API_URL and "
             f"PREFECT_API_AUTH_STRING to what {record_file(platform.root)} holds."
         )
     else:
@@ -350,7 +350,7 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
     made.add_argument("--prefect-port", type=int, default=4200, help="port of the Prefect server")
     made.add_argument("--mlflow-port", type=int, default=5000, help="port of MLflow")
     made.add_argument("--panel-port", type=int, default=8501, help="port of the panel")
-    made.add_argument("--worker-limit", type=int, default=2, help="flow runs at once")
+    made.add_argument("--worker-limit", type=int, default=2, help="maximum concurrent flow runs")
     return made
 
 

@@ -104,7 +104,7 @@ class Watch:
         """Start a run of the flow, unless one that will read the same sources is waiting."""
         for run in self.runs.recent():
             if run.flow == self.flow and run.kind in WAITING and not (run.overrides or run.profile or run.text):
-                print(f"the text has changed; run {run.name} is waiting already", flush=True)
+                print(f"the text has changed; run {run.name} is already waiting", flush=True)
                 return
         started = self.runs.launch({}, flow=self.flow, key=key)
         print(f"the text has changed; started run {started.name}", flush=True)

@@ -87,8 +87,8 @@ class PipelineWorker(ProcessWorker):
             raise RefusedRun(f"{name!r} is not a flow of this project; expected one of: {', '.join(ENTRYPOINTS)}")
         if job_variables:
             raise RefusedRun(
-                f"the run brings the job variables {', '.join(sorted(map(str, job_variables)))}; this worker takes "
-                "its command, folder and environment from where it was started. Create the run without them"
+                f"the run brings the job variables {', '.join(sorted(map(str, job_variables)))}; but this worker "
+                "uses its own command, folder and environment; create the run without them"
             )
         return ENTRYPOINTS[name]
 

@@ -24,6 +24,7 @@ LOCKS = [
     "requirements.lock",
     "requirements-cuda.lock",
     "requirements-audit.lock",
+    "requirements-docs.lock",
     "docker/requirements.lock",
     "bench/peers.lock",
 ]
@@ -50,6 +51,7 @@ def test_the_lock_answers_what_pyproject_asks_for():
     asked = {
         "requirements.lock": project["project"]["dependencies"] + groups["dev"] + project["build-system"]["requires"],
         "requirements-audit.lock": groups["audit"],
+        "requirements-docs.lock": groups["docs"],
         "docker/requirements.lock": groups["server"],
     }
     for name, wanted in asked.items():

@@ -69,7 +69,7 @@ def standings(points: Sequence[Standing]) -> go.Figure:
 
 
 def losses(curves: Sequence[Curve]) -> go.Figure:
-    """Loss of one run: a colour a stage, training loss thin, validation loss thick with its points marked."""
+    """Loss of one run: a colour per stage, training loss thin, validation loss thick with its points marked."""
     stages = list(dict.fromkeys(curve.stage for curve in curves))
     validated = {curve.stage for curve in curves if curve.figure == "validation_loss"}
     figure = go.Figure()
@@ -80,7 +80,7 @@ def losses(curves: Sequence[Curve]) -> go.Figure:
             x=curve.x,
             y=curve.y,
             name=escape(f"{curve.stage} {'validation' if held_out else 'training'}"),
-            legendgroup=curve.stage,  # one entry a stage; a click hides both its lines
+            legendgroup=curve.stage,  # one entry per stage; a click hides both its lines
             showlegend=held_out or curve.stage not in validated,
             mode="lines+markers" if held_out else "lines",
             line={"color": colour, "width": 2.4 if held_out else 1.2},
@@ -92,7 +92,7 @@ def losses(curves: Sequence[Curve]) -> go.Figure:
 
 
 def overlay(curves: Sequence[tuple[str, Curve]], runs: Sequence[str]) -> go.Figure:
-    """Validation losses of several runs: a colour a run, a dash a stage.
+    """Validation losses of several runs: a colour per run, a dash per stage.
 
     Args:
         curves: (name of the run, curve).
@@ -128,5 +128,5 @@ def _finish(figure: go.Figure, curves: Sequence[Curve], height: int) -> go.Figur
         uirevision="keep",  # a zoom survives the next refresh
     )
     figure.update_xaxes(title=unit, tickformat="~s", zeroline=False)
-    figure.update_yaxes(title="loss (nats a token)", zeroline=False)
+    figure.update_yaxes(title="loss (nats per token)", zeroline=False)
     return figure

@@ -17,7 +17,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m ui.serve", description="The panel.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     parser.add_argument("--port", type=int, default=8501, help="port to listen on (default %(default)s)")
-    parser.add_argument("--fd", type=int, help="descriptor of a socket that listens already, inherited from the parent")
+    parser.add_argument(
+        "--fd", type=int, help="file descriptor of a listening socket inherited from the parent process"
+    )
     arguments = parser.parse_args(argv)
     from streamlit.starlette import App
 

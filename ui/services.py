@@ -1,6 +1,6 @@
 """The clients that all pages share, and what is read through them.
 
-One client a process. What may change is asked each time; what has ended is kept.
+One client per process. What may change is asked each time; what has ended is kept.
 """
 
 import os
@@ -41,7 +41,7 @@ def acting_runs() -> Runs:
     """
     if read_only():
         raise StepError(
-            "You are not logged in as operator, so you may look only; log in as operator to start or cancel runs."
+            "You are not logged in as operator, so you can only view; log in as operator to start or cancel runs."
         )
     return runs()
 

@@ -32,7 +32,7 @@ COMMAND = Command(
         Argument("checkpoint", "Hugging Face checkpoint of a Phi"),
         Argument(
             "suite",
-            "exam, phi2, olmes, or a YAML file such as theirs; instead of benchmarking.suite",
+            "exam, phi2, olmes, or a YAML file of that form; instead of benchmarking.suite",
             required=False,
             type=str,
         ),
@@ -43,13 +43,13 @@ COMMAND = Command(
         ),
         Argument(
             "corpus",
-            "folders of documents, or of tokens, that the model was trained on: the examples are looked for in them",
+            "folders of documents or tokens that the model was trained on, which are searched for the examples",
             required=False,
             many=True,
         ),
-        Argument("limit", "examples a task, instead of benchmarking.limit; 0 means all", required=False, type=int),
+        Argument("limit", "examples per task, instead of benchmarking.limit; 0 means all", required=False, type=int),
     ),
-    outputs=(Argument("output", "where scores.json and examples.parquet go", holds="scores.json"),),
+    outputs=(Argument("output", "directory for scores.json and examples.parquet", holds="scores.json"),),
     sections=("benchmarking",),
 )
 

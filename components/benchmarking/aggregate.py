@@ -18,7 +18,7 @@ def figure(value: float, stderr: float | None, n: int) -> Figure:
 
 
 def mean(values: Sequence[float]) -> Figure:
-    """Mean with the standard error of the sample mean (n - 1), which a single value does not have."""
+    """Mean with the standard error of the sample mean (n - 1), which does not exist for a single value."""
     return statistics.mean(values).record()
 
 
@@ -28,7 +28,7 @@ def macro(figures: Sequence[Mapping[str, float | int | None]]) -> Figure:
 
 
 def bits_per_byte(logprob: float, choice: str) -> float:
-    """Bits that the model needs for each byte of a choice, its leading blank not counted as a byte."""
+    """Bits that the model needs for each byte of a choice, not counting its leading space."""
     return float(statistics.bits_per_byte([logprob], [choice])[0])
 
 
@@ -46,7 +46,7 @@ def score_task(task: Task, records: Sequence[Mapping[str, Any]], metrics: Sequen
 
 
 def average(parts: Sequence[tuple[Figures, str]]) -> Figures:
-    """Plain means of the metrics that all parts have, and where the parts have unlike headlines, their mean as `accuracy`.
+    """Plain means of the metrics that all parts have, and, if the parts have different headline metrics, their mean as `accuracy`.
 
     Args:
         parts: each with the name of its headline.
@@ -64,7 +64,7 @@ def benchmark_scores(
     records: Mapping[str, Sequence[Mapping[str, Any]]],
     failed: Mapping[str, str],
 ) -> dict[str, tuple[Figures, str]]:
-    """Each benchmark's figures and headline; one of which a task has failed is left out.
+    """Each benchmark's scores and headline metric, without benchmarks of which a task failed.
 
     A benchmark of several tasks is their plain mean, or the mean over all their examples, or the better of its two forms.
     """
@@ -111,7 +111,7 @@ def _best(own: Sequence[Task], tasks: Mapping[str, Figures]) -> tuple[Figures, s
 
 
 def group(suite: Suite, benchmarks: Mapping[str, tuple[Figures, str]]) -> tuple[dict[str, Figures], Figures]:
-    """Plain means of benchmarks by category and over all; the safety score is no accuracy and enters no mean of others."""
+    """Plain means of benchmarks by category and over all; the safety score is not accuracy and is not part of any other mean."""
     members: dict[str, list[str]] = {}
     for task in suite.tasks:
         own = members.setdefault(task.category, [])

@@ -36,10 +36,10 @@ SCORER_VERSION = 2  # raised when the same inputs may give other figures
 
 @dataclass
 class Asked:
-    """What one task gave.
+    """The result of one task.
 
     Attributes:
-        records: a row an example.
+        records: a row per example.
         scores: by metric.
         truncated: prompts that lost their beginning; `empty`: completions without text.
         groups: of the safety score.
@@ -196,7 +196,7 @@ def _ask_all(
         if sandbox is not None:
             sandbox.close()
     if reused:
-        print(f"benchmarking: {reused} batches were answered by an earlier run", flush=True)
+        print(f"benchmarking: {reused} batches reused from an earlier run", flush=True)
     _report(scorer, suite, asked)
     return asked, failed
 
@@ -243,11 +243,11 @@ def _ask(scorer: "ChoiceScorer", task: Task, limit: int, sandbox: "Sandbox | Non
 def _with_bits(
     records: list[dict[str, Any]], task: Task, ask: Callable[[], list[float] | None]
 ) -> list[dict[str, Any]]:
-    """Records with the right answers' bits a byte; without, where the model cannot rate them: what it wrote still counts."""
+    """Records with the correct answers' bits per byte; without, where the model cannot rate them: what it wrote still counts."""
     try:
         bits = ask()
     except StepError as error:
-        _warn(f"{task.name}: bits a byte of the right answers are left out: {error}")
+        _warn(f"{task.name}: bits per byte of the correct answers are omitted: {error}")
         return records
     return [record | {"bits_per_byte": b} for record, b in zip(records, bits, strict=True)] if bits else records
 
@@ -302,13 +302,11 @@ def _report(scorer: "ChoiceScorer", suite: Suite, asked: Mapping[str, Asked]) ->
         return ", ".join(f"{name} ({some} of {all_})" for name, (some, all_) in found.items() if some)
 
     if long := by_benchmark(lambda found: found.truncated):
-        _warn(f"prompts longer than the context of {scorer.max_length} tokens lost their beginning: {long}")
+        _warn(f"prompts longer than the context of {scorer.max_length} tokens were cut at the start: {long}")
     if empty := by_benchmark(lambda found: found.empty):
-        _warn(f"empty completions, which count as wrong answers: {empty}")
+        _warn(f"empty completions, counted as wrong answers: {empty}")
     if scorer.endless and any("completion" in found.records[0] for found in asked.values()):
-        _warn(
-            "the tokenizer has no end-of-text token: continuations end at a task's stop strings or its number of tokens alone"
-        )
+        _warn("the tokenizer has no end-of-text token: continuations end only at a task's stop strings or token limit")
 
 
 def _show(suite: Suite, scores: Mapping[str, Any]) -> None:
@@ -324,7 +322,7 @@ def _show(suite: Suite, scores: Mapping[str, Any]) -> None:
 
 
 def summarise(suite: str, scores: Mapping[str, Any]) -> dict[str, Any]:
-    """Flat figures for `dvc metrics`: six digits, since the rest is the arithmetic of the processor."""
+    """Flat metrics for `dvc metrics`, with six digits, since further ones depend on the processor."""
     overall, protocols = scores["overall"], scores["protocols"]
 
     def rounded(value: float | None) -> float | None:
@@ -399,5 +397,5 @@ def check_limit(limit: int) -> int:
         StepError: negative.
     """
     if limit < 0:
-        raise StepError(f"--limit is {limit}; expected a number of examples a task, or 0 for all")
+        raise StepError(f"--limit is {limit}; expected a number of examples per task, or 0 for all")
     return limit

@@ -21,9 +21,7 @@ def open_scorer(directory: Path, batch_size: int, device: str = "cpu") -> Choice
             such device.
     """
     if device == "cuda" and not torch.cuda.is_available():
-        raise StepError(
-            "benchmarking.device is 'cuda', and there is no GPU that torch can use here; set benchmarking.device to cpu"
-        )
+        raise StepError("benchmarking.device is 'cuda', but torch finds no usable GPU; set benchmarking.device to cpu")
     model = load(directory).eval().to(device)
     tokenizer = load_tokenizer(directory)
     if (tokens := highest_id(tokenizer) + 1) > model.config.vocab_size:
@@ -49,7 +47,7 @@ def _end_of_text(tokenizer: Any, configured: int | None) -> int | None:
 
 
 def describe(directory: Path) -> dict[str, Any]:
-    """What identifies a checkpoint: the hashes of weights and tokenizer, and what its lineage says of its making."""
+    """What identifies a checkpoint: the hashes of weights and tokenizer, and its lineage."""
     directory = Path(directory)
     known = read_lineage(directory)
     return {

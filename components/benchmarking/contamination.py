@@ -34,7 +34,7 @@ from components.tokens import INDEX, MANIFEST, Manifest, Tokens
 
 SHORTEST, LONGEST, PERCENTILE = 8, 13, 5
 PASSAGE = 100  # words; a longer context of a question is a passage
-EVIDENCE = 3  # examples a task that are shown with their document
+EVIDENCE = 3  # examples per task that are shown with their document
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ _ASKS, _ANSWERS = (
 
 
 def texts_of(built: Any, samples: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What is looked for of each example of a task, in the order of their numbers: the question and its right answer.
+    """The text to search for per example of a task, in the order of their numbers: the question and its correct answer.
 
     A passage that the question is about, and the words of the prompt around it, are left out: a passage that stands in the
     corpus gives no answer away, which is what GPT-3's authors found of the overlaps with reading comprehension.
@@ -140,7 +140,7 @@ def contamination(asked: Mapping[str, Any], corpus: Sequence[Path]) -> dict[str,
 
 
 def find_overlap(examples: Sequence[Example], corpus: Sequence[Path]) -> Report:
-    """Look for the examples in the corpus.
+    """Search the corpus for the examples.
 
     Args:
         examples: of any number of tasks.
@@ -234,7 +234,7 @@ class RunIndex:
             self._tables[length] = _Table(np.unique(runs))
 
     def see(self, ids: Sequence[str], texts: Sequence[str]) -> int:
-        """Look through documents. Returns their number of words."""
+        """Search documents. Returns their number of words."""
         hashes, owner = word_hashes(texts)
         for length, first, places in shared_runs(hashes, owner, self._tables):
             self._tables[length].see(places, owner[first], ids)
@@ -306,7 +306,7 @@ def _batches(folder: Path) -> Iterator[tuple[list[str], list[str]]]:
 
 
 def _decoded(tokens: Tokens) -> Iterator[tuple[list[str], list[str]]]:
-    """The documents of the training split as text; one that is passed over several times comes as often."""
+    """The documents of the training split as text; one that is skipped several times comes as often."""
     tokenizer = open_tokenizer(tokens.tokenizer_dir / "tokenizer.json")
     split = tokens.split("train")
     with pq.ParquetFile(split.directory / INDEX) as index:

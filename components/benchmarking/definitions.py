@@ -58,8 +58,8 @@ def read_definition(name: str, programs: bool) -> dict[str, Any]:
     if not programs:
         if config.get("unsafe_code"):
             raise StepError(
-                f"lm-eval's definition {name!r} runs the model's answers as programs with your rights; expected one of "
-                "HumanEval's or MBPP's form with kind: code, whose programs run in the sandbox"
+                f"lm-eval's definition {name!r} runs the model's answers as programs with your rights; expected a "
+                "task in HumanEval's or MBPP's form with kind: code, whose programs run in the sandbox"
             )
         config = load_yaml(path)
     config["hub"] = {"path": config.pop("dataset_path", ""), "name": config.pop("dataset_name", None)}
@@ -82,7 +82,7 @@ def _version() -> str:
 
 
 def check_changes(config: Mapping[str, Any], origin: str) -> None:
-    """Hold what a suite states itself against what it may.
+    """Refuse what a suite may not state.
 
     Raises:
         StepError: a field that is unknown or loads something, or too many repeats.
@@ -114,7 +114,7 @@ def check_changes(config: Mapping[str, Any], origin: str) -> None:
 
 
 def check_metrics(config: Mapping[str, Any], origin: str) -> None:
-    """Hold a task's metrics against those that lm-eval has itself; another is a program that it would load and run.
+    """Refuse metrics that lm-eval does not have itself; another is a program that it would load and run.
 
     Raises:
         StepError: a metric is none of them.

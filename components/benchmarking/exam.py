@@ -9,7 +9,7 @@ from components.errors import StepError, short
 from components.files import parse_json, read_text, sha256_file
 
 FORMAT_VERSION = 1
-TRANSFER = "transfer"  # folder in the exam's: its transfer part, in the same form
+TRANSFER = "transfer"  # subfolder of the exam: its held-out wordings, in the same form
 FIELDS = {"id": str, "question": str, "choices": list, "answer": int, "category": str}
 
 
@@ -58,7 +58,9 @@ def load_exam(directory: Path | None, failed: dict[str, str] | None = None) -> l
         )
     tasks = about.get("tasks")
     if not isinstance(tasks, dict) or not tasks:
-        raise StepError(f"{path}: `tasks` is empty or no object; write the exam again with components.synthesis --exam")
+        raise StepError(
+            f"{path}: `tasks` is empty or not an object; write the exam again with components.synthesis --exam"
+        )
     found = []
     for name in sorted(tasks):
         try:
@@ -95,7 +97,7 @@ def _task(directory: Path, name: str, entry: Any, about: dict[str, Any], origin:
                 f"{file}, after line {len(rows)}: not UTF-8 ({error}); write the exam again with components.synthesis --exam"
             ) from error
     if not rows:
-        raise StepError(f"{file} holds no row; write the exam again with more synthesis.exam_examples")
+        raise StepError(f"{file} has no rows; write the exam again with more synthesis.exam_examples")
     return TaskData(name, category, tuple(rows), prompt, delimiter, chance, majority, sha256_file(file))
 
 
@@ -103,7 +105,7 @@ def _row(line: str, where: str) -> dict[str, Any]:
     try:
         row = parse_json(line)
     except ValueError as error:
-        raise StepError(f"{where}: no JSON ({error}); expected an object with {', '.join(FIELDS)}") from error
+        raise StepError(f"{where}: not JSON ({error}); expected an object with {', '.join(FIELDS)}") from error
     if not isinstance(row, dict):
         raise StepError(f"{where}: a {type(row).__name__}; expected an object with {', '.join(FIELDS)}")
     for field, kind in FIELDS.items():
@@ -115,7 +117,8 @@ def _row(line: str, where: str) -> dict[str, Any]:
         raise StepError(f"{where}: `choices` is {short(choices)}; expected at least two non-empty strings")
     if len(set(choices)) != len(choices):
         raise StepError(
-            f"{where}: `choices` {short(choices)} holds a choice twice; expected each once; write the exam again with components.synthesis --exam"
+            f"{where}: `choices` {short(choices)} contains a choice twice; expected each once; write the exam again with "
+            "components.synthesis --exam"
         )
     if not 0 <= row["answer"] < len(choices):
         raise StepError(f"{where}: `answer` is {short(row['answer'])}; expected an index from 0 to {len(choices) - 1}")

@@ -1,4 +1,4 @@
-"""Bits a byte of the right answer, also where answers are written.
+"""Bits a byte of the correct answer, also where answers are written.
 
 No small model writes a right answer to GSM8K or HumanEval, so exact match and pass@1 stay at 0 however much it learns. What the
 right answer costs it, behind the prompt, moves long before (OLMES, arXiv 2406.08446, does so for choices).
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def gold_bits(built: Any, samples: Sequence[Mapping[str, Any]], scorer: "ChoiceScorer") -> list[float] | None:
-    """Bits a byte of each example's right answer, in the order of their numbers; None where one has no text.
+    """Bits per byte of each example's correct answer, in the order of their numbers; None where one has no text.
 
     Args:
         built: lm-eval's task.

@@ -64,7 +64,7 @@ def held_out_texts(tokens: Tokens, limit: int) -> dict[str, str]:
     ids, starts, lengths, sizes = (table[name].to_numpy() for name in ("id", "start", "length", "bytes"))
     if not len(rows):
         raise StepError(
-            f"{split.directory} holds no document; expected held-out text; raise tokenization.validation_fraction"
+            f"{split.directory} contains no document; expected held-out text; raise tokenization.validation_fraction"
         )
     count = max(1, min(len(rows), int(limit / sizes[rows].mean())))
     tokenizer = open_tokenizer(tokens.tokenizer_dir / "tokenizer.json")
@@ -80,9 +80,9 @@ COMMAND = Command(
     run=run,
     inputs=(
         Argument("checkpoint", "Hugging Face checkpoint of a Phi"),
-        Argument("tokens", "tokens directory, whose held-out documents are rated"),
+        Argument("tokens", "tokens directory whose held-out documents are scored"),
     ),
-    outputs=(Argument("output", "where the nats and bytes of each document go (JSON file)"),),
+    outputs=(Argument("output", "JSON file for the nats and bytes of each document"),),
     sections=("benchmarking", "promotion"),
     tracked=False,
 )

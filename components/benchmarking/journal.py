@@ -17,7 +17,7 @@ CODE = ("phi/*.py", "benchmarking/scorer.py", "benchmarking/layout.py", "benchma
 
 
 class Journal:
-    """Answers of one identity, one JSON line each, appended as they come; a torn last line is passed over.
+    """Answers of one identity, one JSON line each, appended as they come; a torn last line is skipped.
 
     Args:
         folder: where journals lie; None remembers nothing.

@@ -183,7 +183,7 @@ def tokens_of(batch: Batch, padding: int) -> np.ndarray:
 
 
 def is_plain(batch: Batch) -> bool:
-    """Whether ordinary causal attention says the same as `visible_of`: no stem, and one branch a row."""
+    """Whether ordinary causal attention says the same as `visible_of`: no stem, and one branch per row."""
     return not batch.stem and all(len(row.branches) == 1 or not any(row.branches[:-1]) for row in batch.rows)
 
 

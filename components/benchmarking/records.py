@@ -8,7 +8,7 @@ from components.benchmarking.aggregate import bits_per_byte
 from components.benchmarking.suites import Task
 from components.errors import StepError
 
-COLUMNS = (  # beside these, one column a metric
+COLUMNS = (  # beside these, one column per metric
     "task",
     "id",
     "prompt_sha256",
@@ -31,7 +31,7 @@ COLUMNS = (  # beside these, one column a metric
 def multiple_choice(
     task: Task, built: Any, samples: Sequence[Mapping[str, Any]], unconditional: Any
 ) -> list[dict[str, Any]]:
-    """Rows of a task whose choices were rated.
+    """Rows of a task whose choices were scored.
 
     Args:
         built: lm-eval's task.
@@ -84,7 +84,7 @@ def _add_pmi(records: Sequence[dict[str, Any]], unconditional: Any) -> None:
 def generated(
     task: Task, built: Any, samples: Sequence[Mapping[str, Any]], verdicts: Sequence[Any]
 ) -> list[dict[str, Any]]:
-    """Rows of a task whose answers were written; a metric under a second filter has the filter's name behind its own.
+    """Rows of a task whose answers were generated; a metric under a second filter has the filter's name behind its own.
 
     Args:
         verdicts: of the sandbox, one a problem in order; empty where none was asked.
@@ -111,7 +111,7 @@ def generated(
 
 
 def first_samples(samples: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """One sample an example, in the order of their numbers: lm-eval logs an example once for each of its filters."""
+    """One sample per example, in the order of their numbers: lm-eval logs an example once for each of its filters."""
     first = {sample["doc_id"]: sample for sample in reversed(samples)}
     return [first[number] for number in sorted(first)]
 

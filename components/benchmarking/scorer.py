@@ -4,7 +4,7 @@ What is notable:
 - what prompts share is computed once: the few-shot examples of a task, the question of several choices, and inputs that
   are equal, as those of choices that differ in their last token only (layout.py).
 - the vocabulary's logits and their log-softmax, in float32, are computed at the continuation's positions only, and once
-  a position.
+  per position.
 - rows are sorted by length and padded on the right, where nothing sees the padding. The batch size changes log-probabilities
   by rounding alone (1e-5), and no prompt's room for its continuation; a greedy choice between two tokens whose logits are equal
   to within that rounding may still fall otherwise.
@@ -41,7 +41,7 @@ MAX_NEW_TOKENS = 256  # where a task does not say, as in lm-eval
 
 
 class ChoiceScorer(TemplateLM):
-    """Scores continuations with a causal model, and writes them.
+    """Scores continuations with a causal model, and generates them.
 
     Args:
         hidden: tokens (batch, length), int64, and optionally `cache=`, to last hidden states (batch, length, width).
@@ -334,7 +334,7 @@ class ChoiceScorer(TemplateLM):
         sizes = torch.tensor([row.size for row in batch.rows], device=self.on)
         states = self.hidden(tokens, cache=cache)
         states = states[torch.arange(len(batch.rows), device=self.on), sizes - batch.stem - 1]
-        held = torch.arange(cache.length, device=self.on) < sizes[:, None]  # (B, S) where keys are no padding
+        held = torch.arange(cache.length, device=self.on) < sizes[:, None]  # (B, S) where keys are not padding
         new: list[list[int]] = [[] for _ in batch.rows]
         rows, position = list(range(len(batch.rows))), sizes  # those still going on
         most = min(choices["max_gen_toks"], self.max_length - max(row.size for row in batch.rows))
@@ -396,7 +396,7 @@ def _before(text: str, until: Sequence[str]) -> str:
 
 
 def _diverged(prompt: str, value: float = math.nan) -> StepError:
-    given = "NaN" if math.isnan(value) else "a probability of 0 or no number"
+    given = "NaN" if math.isnan(value) else "a probability of 0, NaN or infinity"
     return StepError(
         f"the model gives {given} for the prompt {prompt[-60:]!r}; its training has diverged: "
         "lower the learning rate and train again"

@@ -134,7 +134,7 @@ class Suite:
             its forms, each the mean over its tasks.
         failed: by benchmark or task, the reason.
         prompt: the exam's template.
-        transfer: of the exam, its transfer part: wordings and compositions that training never has. Its scores stand beside the
+        transfer: of the exam: wordings and compositions that training never contains. Its scores stand beside the
             exam's and enter none of them.
     """
 
@@ -158,7 +158,7 @@ def plan(name: str, place: Place) -> Suite:
         name: of a suite, or the path of a YAML file such as those in `components/benchmarks/definitions`.
 
     Raises:
-        StepError: unknown suite, a file that is no suite, or nothing in it can be asked.
+        StepError: unknown suite, a file that is not a suite, or nothing in it can be asked.
     """
     if name == EXAM:
         transfer = inside(place.folder, TRANSFER, "the exam") if place.folder else None
@@ -173,7 +173,7 @@ def plan(name: str, place: Place) -> Suite:
                 failed[benchmark] = str(error)
                 break
     if not tasks:
-        raise StepError(f"suite {name!r}: no task can be asked: {told(failed)}")
+        raise StepError(f"suite {name!r}: no task can be run: {told(failed)}")
     average = {b: "best" if e.kind == "olmes" else e.average for b, e in entries.items()}
     return Suite(Path(name).stem, tuple(t for t in tasks if t.benchmark not in failed), average, failed)
 
@@ -186,7 +186,7 @@ def _exam(folder: Path | None, transfer: Suite | None = None) -> Suite:
 
 
 def told(failed: Mapping[str, str]) -> str:
-    """Reasons in a sentence; the first few, as they are mostly alike."""
+    """The first few reasons in a sentence, since they are mostly equal."""
     first = [f"{name}: {reason}" for name, reason in list(failed.items())[:3]]
     return "; ".join([*first, *([f"and {len(failed) - 3} more"] if len(failed) > 3 else [])])
 
@@ -213,9 +213,7 @@ def _entries(path: Path) -> tuple[dict[str, Entry], dict[str, str]]:
             f"{path.name} cannot be read as YAML ({' '.join(str(error).split())}); correct the file that --suite names"
         ) from error
     if not isinstance(content, dict) or not isinstance(content.get("tasks"), dict) or not content["tasks"]:
-        raise StepError(
-            f"{path.name} holds no `tasks`; expected an object of tasks by name, as in definitions/phi2.yaml"
-        )
+        raise StepError(f"{path.name} has no `tasks`; expected an object of tasks by name, as in definitions/phi2.yaml")
     entries, failed = {}, {}
     for name, values in content["tasks"].items():
         try:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def prepare() -> None:
-    """Rid lm-eval of its chatter, and have it render prompts within bounds; once a process is enough."""
+    """Silence lm-eval and have it render prompts within bounds; once per process is enough."""
     import lm_eval.utils
     from datasets import disable_progress_bars
 
@@ -116,7 +116,7 @@ def explained(task: Task, only_rows: bool = False) -> Any:
             "" if isinstance(error, TemplateError) else f"{type(error).__name__}: "
         )  # a template's error names its own
         raise StepError(
-            f"task {task.name!r} cannot be asked: {kind}{' '.join(str(error).split())}; correct the suite (--suite)"
+            f"task {task.name!r} cannot be run: {kind}{' '.join(str(error).split())}; correct the suite (--suite)"
         ) from error
 
 

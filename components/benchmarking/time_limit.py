@@ -1,4 +1,4 @@
-"""Bounds what a suite's own regular expressions may cost: a pattern from elsewhere may take for ever on one answer."""
+"""Bounds what a suite's own regular expressions may cost: a pattern from elsewhere may take forever on one answer."""
 
 import functools
 import signal

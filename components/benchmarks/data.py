@@ -1,6 +1,6 @@
 """Rows of a benchmark's data set: from files of a folder, or from the Hugging Face hub where a person allows it.
 
-The folder's layout is `<data set>/<split>.jsonl` or `.jsonl.gz`, one JSON object a line, as the suites' files name
+The folder's layout is `<data set>/<split>.jsonl` or `.jsonl.gz`, one JSON object per line, as the suites' files name
 them. Rows go to lm-eval in memory: the cache of the library `datasets` goes by a file's time of change, and gives old
 rows where that was kept.
 """
@@ -52,7 +52,7 @@ class Place:
                 raise StepError(f"{name}: the field {key!r} is missing; its rows have {', '.join(sorted(rows[0]))}")
         kept = [row for row in rows if all(row.get(key) == value for key, value in where.items())]
         if not kept:
-            raise StepError(f"{name} holds no row" + (f" with {dict(where)}" if where else ""))
+            raise StepError(f"{name} has no rows" + (f" with {dict(where)}" if where else ""))
         return kept
 
     def from_hub(self, path: str, name: str | None, split: str) -> Rows | None:
@@ -98,5 +98,7 @@ def _read(path: Path) -> Rows:
                     raise StepError(f"{name}, line {number}: a {type(row).__name__}; expected a JSON object")
                 rows.append(row)
     except (OSError, EOFError, ValueError) as error:
-        raise StepError(f"{name}, line {len(rows) + 1}: cannot be read as JSON lines ({error}); get it anew") from error
+        raise StepError(
+            f"{name}, line {len(rows) + 1}: cannot be read as JSON lines ({error}); download it again"
+        ) from error
     return rows

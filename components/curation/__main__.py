@@ -13,24 +13,27 @@ def run(*arguments: Any) -> dict[str, Any]:
 
 COMMAND = Command(
     step="curation",
-    description="Normalise, filter and deduplicate documents; every drop goes to the ledger with its rule and figure.",
+    description=(
+        "Normalise, filter and deduplicate documents; every dropped document is in the ledger with its rule and "
+        "measured value."
+    ),
     run=run,
     inputs=(
         Argument("documents", "directory of raw documents"),
         Argument(
             "work",
-            "folder of results that later runs take up; .phiforge/curation if not given",
+            "folder for results that later runs reuse (default .phiforge/curation)",
             required=False,
             type=str,
         ),
     ),
     outputs=(
         Argument("output", "directory for the curated documents", holds="part-*.parquet"),
-        Argument("ledger", "Parquet file for what was dropped"),
-        Argument("report", "directory for the figures of the run", required=False, holds="curation.json"),
+        Argument("ledger", "Parquet file for the dropped documents"),
+        Argument("report", "directory for the metrics of the run", required=False, holds="curation.json"),
         Argument(
             "index",
-            "directory for an index of what is kept, which later runs name as earlier",
+            "directory for an index of the kept documents, for later runs' curation.duplicates.earlier",
             required=False,
             holds="index.json",
         ),

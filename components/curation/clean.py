@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from components.curation import language
 from components.curation.decontamination import BenchmarkIndex, Hit, shown
 from components.curation.duplicates.sketches import save_sketches
-from components.curation.gates import code, web
+from components.curation.filters import code, web
 from components.curation.privacy.redact import redact
 from components.curation.rules import Failure, first_failure
 from components.curation.tally import count_rows
@@ -74,7 +74,7 @@ def row_groups(paths: Sequence[Path], params: CurationParams, benchmarks: Path |
 
 
 def _sha256_of_row_groups(path: Path) -> Iterator[str]:
-    """Of the bytes of each row group, which stand together in the file: what is added to a shard changes no other."""
+    """Of the bytes of each row group, which stand together in the file: added ingredient to a shard changes no other."""
     metadata = pq.read_metadata(path)
     with open(path, "rb") as file:
         for number in range(metadata.num_row_groups):
@@ -141,9 +141,7 @@ def read_rows(unit: RowGroup) -> pa.Table:
     except (pa.ArrowException, OSError) as error:
         raise StepError(f"{place} cannot be read ({error}); {REMEDY}") from error
     if _stamp(unit.path) != unit.stamp:
-        raise StepError(
-            f"{unit.path} was written or replaced while it was curated; start again once nothing writes there"
-        )
+        raise StepError(f"{unit.path} changed while it was curated; run again once nothing writes there")
     _check_rows(table, place)
     return table
 

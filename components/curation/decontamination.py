@@ -162,7 +162,7 @@ class BenchmarkIndex:
             index._openings = frozenset(content["openings"])
             index._shapes = set(content["shapes"])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StepError(f"{folder} holds no index of benchmarks ({error}); build it anew") from error
+            raise StepError(f"{folder} has no index of benchmarks ({error}); build it again") from error
         return index
 
     def _lengths(self) -> list[int]:
@@ -326,7 +326,7 @@ class BenchmarkIndex:
         if not self.items:
             return {"state": "nothing checked", "reason": "no benchmark data found: nothing checked"}
         if self.missing:
-            return {"state": "checked in part", "reason": f"no data of {', '.join(sorted(self.missing))}"}
+            return {"state": "checked in part", "reason": f"no data for {', '.join(sorted(self.missing))}"}
         return {"state": "checked", "reason": ""}
 
 

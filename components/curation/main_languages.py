@@ -19,7 +19,9 @@ from components.params import LanguageParams
 
 FILE = "languages.json"
 SAMPLE = 64  # documents of a row group
-STEP_ASIDE = "stop words, policy phrases (C4) and the heuristic educational value are made for English and do not judge"
+STEP_ASIDE = (
+    "stop words, policy phrases (C4) and the heuristic educational value are made for English and are not applied to"
+)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from components.curation.cleaned import Cleaned
-from components.curation.gates.held import held
+from components.curation.filters.checks import check_documents
 from components.curation.privacy.redact import redact
 from components.curation.rules import Check
 from components.curation.tally import EXCERPT, NEAREST, STAGES, Tally, add, stage_of
@@ -194,7 +194,7 @@ def samples(
     }
     nearest: dict[str, list[tuple[float, str, Check, Document]]] = {}
     sample = tally.sample()
-    for document, checks in zip(sample, held(sample, params), strict=True):
+    for document, checks in zip(sample, check_documents(sample, params), strict=True):
         for check in checks:
             if check.rule in found and check.passed:
                 distance = abs(check.value - check.threshold)

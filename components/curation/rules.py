@@ -12,7 +12,7 @@ from components.params import CurationParams
 
 @dataclass(frozen=True)
 class Failure:
-    """The first rule that a text fails: its name, the figure, the threshold and the sentence for the ledger."""
+    """The first rule that a text fails: its name, the measured value, the threshold and the sentence for the ledger."""
 
     rule: str
     value: float
@@ -57,7 +57,7 @@ def checks(text: str, kind: str, params: CurationParams) -> Iterator[Check]:
     yield Check("min_alpha_fraction", alpha, minimum, True, f"{alpha:.0%} of the non-blank characters are letters")
     if kind != "code":
         repeated = duplicate_line_fraction(lines)
-        detail = f"{repeated:.0%} of the text stands in lines that repeat earlier ones"
+        detail = f"{repeated:.0%} of the text is in lines that repeat earlier ones"
         yield Check("max_duplicate_line_fraction", repeated, params.max_duplicate_line_fraction, False, detail)
 
 

@@ -1,5 +1,5 @@
-"""How many tokens a byte of text becomes, by kind and stage: counted on a sample, since to count all would take longer than to
-judge them.
+"""How many tokens each byte of text becomes, by kind and stage: counted on a sample, since counting all would take longer than
+judging them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,7 +46,7 @@ class Rates:
         return cls(**facts | {"found": {(kind, stage): rate for kind, stage, rate in facts["found"]}})
 
     def report(self) -> dict[str, Any]:
-        """For `curation.json`: bytes a token, by kind and stage."""
+        """For `curation.json`: bytes per token, by kind and stage."""
         table: dict[str, dict[str, float]] = {}
         for (kind, stage), rate in sorted(self.found.items()):
             table.setdefault(kind, {})[stage] = round(1 / rate, 3)

@@ -73,7 +73,7 @@ class Verdicts:
         if self._exact[position]:
             about = "of an earlier run" if known else f"one of {size}"
             return _drop(row, "exact_duplicate", None, None, f"same text as document {keeper}, {about}")
-        about = "of an earlier run; the figure is estimated" if known else f"which stands for {size}"
+        about = "of an earlier run; the similarity is estimated" if known else f"which represents {size}"
         resembles = f"resembles document {keeper}, {about}"
         jaccard = self.clusters.jaccard[position]
         threshold = self.params.duplicates.thresholds.get(row["kind"])

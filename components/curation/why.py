@@ -20,8 +20,8 @@ from components.curation.decontamination import BenchmarkIndex
 from components.curation.education.classifier import Classifier
 from components.curation.education.heuristic import judge as judge_value
 from components.curation.education.sample import READ
-from components.curation.gates import web
-from components.curation.gates.held import held
+from components.curation.filters import web
+from components.curation.filters.checks import check_documents
 from components.curation.privacy.redact import redact
 from components.curation.rules import Check
 from components.curation.text import repair
@@ -64,7 +64,7 @@ def explain(given: argparse.Namespace) -> Iterator[str]:
         )
     ids = {row["id"] for row in found.raw} | {drop.id for drop in found.dropped}
     if len(ids) > 1:
-        raise StepError(f"{given.id!r} stands for {len(ids)} documents: {', '.join(sorted(ids)[:5])}; give more digits")
+        raise StepError(f"{given.id!r} matches {len(ids)} documents: {', '.join(sorted(ids)[:5])}; give more digits")
     yield from _told(found, given, whole.curation)
 
 
@@ -74,10 +74,10 @@ def _explain_text(text: str, given: argparse.Namespace, whole: Params) -> Iterat
         yield from _told(found, given, whole.curation)
     elif holders := _holders(text, given):
         many = f"more than {SHOWN} documents; the first" if len(holders) > SHOWN else f"{len(holders)} of the documents"
-        yield f"no document is this very text; it stands in {many}:"
+        yield f"no document is exactly this text; it occurs in {many}:"
         yield from _told(_look(given, set(holders[:SHOWN])), given, whole.curation, figures=False)
     else:
-        yield "no run has seen this text; what follows is how it would be judged"
+        yield "no run has seen this text; below is how it would be judged"
         yield ""
         yield from _figures(Document(text, given.kind, str(given.text), "", ""), given, whole.curation)
         yield from _compared(text, given.kind, given.curated, whole)
@@ -131,7 +131,7 @@ def _fate(kept: list[Row], dropped: list[Drop], params: CurationParams) -> Itera
     for drop in dropped:
         yield f"dropped by {drop.rule}: {drop.detail}"
         if drop.value is not None and drop.threshold is not None:
-            yield f"  figure {drop.value:.4g}, threshold {drop.threshold:.4g}"
+            yield f"  value {drop.value:.4g}, threshold {drop.threshold:.4g}"
     for row in kept:
         value, metadata = row["educational_value"], metadata_of(row["metadata"], row["id"])
         about = "not scored" if value is None else f"educational value {value:.2f} of 5"
@@ -139,20 +139,20 @@ def _fate(kept: list[Row], dropped: list[Drop], params: CurationParams) -> Itera
             about += f", threshold {params.education.min_value[row['kind']]:g}"
         yield f"kept as {row['id']}, {about}"
         if size := metadata.get("cluster_size"):
-            yield f"  it stands for {size} documents that say the same, or nearly"
+            yield f"  it represents {size} documents with equal or nearly equal text"
         if metadata.get("redacted"):
             yield "  redacted: " + ", ".join(f"{name} {count}" for name, count in metadata["redacted"].items())
         if "raw_id" in metadata:
-            yield f"  its text was changed; as it was read it is {metadata['raw_id']}"
+            yield f"  its text was changed; the original is {metadata['raw_id']}"
     if not kept and not dropped:
-        yield "no verdict on it is found"
+        yield "no verdict on it was found"
 
 
 def _figures(document: Document, given: argparse.Namespace, params: CurationParams) -> Iterator[str]:
     """Every rule with its figure, as the parameters are now."""
     kind = document.kind
     text = repair(document.text, kind)
-    yield f"{'rule':<40} {'figure':>10} {'threshold':>14}"
+    yield f"{'rule':<40} {'value':>10} {'threshold':>14}"
     params = _as_the_run(given, params)
     ((spoken),) = language.verdicts([text], [kind], params.language)
     if spoken:
@@ -163,11 +163,11 @@ def _figures(document: Document, given: argparse.Namespace, params: CurationPara
         if held_against and not wrong:
             yield _line(Check("language_probability", spoken[1], params.language.min_probability, True, ""))
     params = params.model_copy(update={"web": language.web_rules(params.web, language.of(spoken))})
-    for check in held([replace(document, text=text)], params)[0]:
+    for check in check_documents([replace(document, text=text)], params)[0]:
         yield _line(check)
     text, removed = _without_lines(text, kind, params)
     if removed:
-        yield f"lines that go: {removed}"
+        yield f"removed lines: {removed}"
     text, redacted = redact(text, kind, params.privacy)
     if redacted:
         yield "redacted: " + ", ".join(f"{name} {count}" for name, count in sorted(redacted.items()))
@@ -184,7 +184,7 @@ def _as_the_run(given: argparse.Namespace, params: CurationParams) -> CurationPa
 
 
 def _value(text: str, kind: str, given: argparse.Namespace, params: CurationParams) -> Iterator[str]:
-    """The educational value by the classifier of the last run, which decides; and what it has learnt from, if that is ours."""
+    """The educational value by the classifier of the last run, which decides; and what it has learned from, if that is ours."""
     try:
         value = _classifier(given).score([text], [kind])[0]
     except StepError as error:
@@ -192,13 +192,13 @@ def _value(text: str, kind: str, given: argparse.Namespace, params: CurationPara
     else:
         least = params.education.min_value.get(kind)
         if least is None:
-            yield f"educational value: {value:.4g} of 5, which no threshold is held against for {kind}"
+            yield f"educational value: {value:.4g} of 5, which has no threshold for {kind}"
         else:  # compared as the run does, in 32 bits
             yield _line(Check("educational_value", float(value), float(np.float32(least)), True, ""))
     if params.education.annotator == "heuristic":
         verdict = judge_value(text, kind)
         points = ", ".join(f"{name} {share:.2f}" for name, share in verdict.points.items())
-        yield f"the heuristic annotator would label it {verdict.value:.2f} of 5 ({points}); a label to learn from, no verdict"
+        yield f"the heuristic annotator would label it {verdict.value:.2f} of 5 ({points}); a training label, not a verdict"
 
 
 def _classifier(given: argparse.Namespace) -> Classifier:
@@ -240,9 +240,9 @@ def _compared(text: str, kind: str, curated: Path, params: Params) -> Iterator[s
         for hit in hits:
             yield f"holds {hit.benchmark} {hit.item} by {hit.rule}: {hit.excerpt}"
         if not hits:
-            yield f"holds none of {len(index.items):,} items of benchmarks"
+            yield f"contains none of {len(index.items):,} items of benchmarks"
     else:
-        yield "not compared with benchmarks: benchmarking.data_dir names no folder"
+        yield "not compared with benchmarks: benchmarking.data_dir is empty"
     threshold = params.curation.duplicates.thresholds.get(kind)
     if (near := _nearest(text, curated)) and threshold is not None:
         name, jaccard = near
@@ -327,7 +327,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--text", type=Path, metavar="FILE", help="a text, or a piece of one, instead of an id; - reads input"
     )
-    made.add_argument("--kind", choices=KINDS, default="prose", help="of a text that is new (default %(default)s)")
+    made.add_argument(
+        "--kind", choices=KINDS, default="prose", help="kind of the text, where it is new (default %(default)s)"
+    )
     made.add_argument(
         "--documents", type=Path, default=Path("data/raw"), metavar="DIR", help="raw (default %(default)s)"
     )

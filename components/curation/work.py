@@ -69,7 +69,7 @@ class Work:
             mark_used(folder)
         self._done += len(units) - len(missing)
         if len(missing) < len(units):
-            print(f"{phase}: {len(units) - len(missing)} of {len(units)} are there already", flush=True)
+            print(f"{phase}: {len(units) - len(missing)} of {len(units)} already exist", flush=True)
         for _ in map_shards(_Result(function), missing, self.engine):
             self._done += 1
             self._progress.update(self._done)

@@ -55,7 +55,7 @@ class Budget:
             if self.tokens or self.money:
                 raise StepError(
                     f"the endpoint names no usage for model {reply.model!r}, so {self.section}.budget_tokens and "
-                    f"{self.section}.budget_money cannot be held; set both to 0, or use an endpoint that reports usage"
+                    f"{self.section}.budget_money cannot be enforced; set both to 0, or use an endpoint that reports usage"
                 )
             return
         self.spent_tokens += reply.tokens

@@ -216,7 +216,7 @@ class Dispatcher:
                 reply = await self.endpoint.ask(request, item.unusable)
             fault = self._unusable(request, reply)
         except TimeoutError:
-            fault = Fault("timeout", f"no reply in {time.monotonic() - start:.3g} s")
+            fault = Fault("timeout", f"no reply within {time.monotonic() - start:.3g} s")
             item.timeouts += 1
         except Fault as raised:
             fault, reply = raised, raised.reply
@@ -255,11 +255,11 @@ class Dispatcher:
                     timer.reschedule(max(now, start + self._deadline(item)))
 
     def _unusable(self, request: Request, reply: Reply) -> Fault | None:
-        """The fault of a reply that arrived whole but is no answer."""
+        """The fault of a reply that arrived whole but is not an answer."""
         if reply.finish_reason == "length":
             return Fault("truncated", f"cut at {reply.completion_tokens or 'max'} tokens", reply=reply)
         if reply.finish_reason == "content_filter":
-            return Fault("filtered", "withheld by the endpoint's content filter", reply=reply)
+            return Fault("filtered", "blocked by the endpoint's content filter", reply=reply)
         if not reply.text.strip():
             return Fault("empty", f"nothing was returned (finish reason {reply.finish_reason!r})", reply=reply)
         if wrong := self.accept(request, reply):
@@ -317,7 +317,7 @@ class Dispatcher:
         return (
             f"the budget of this plan is spent ({self.budget.says()}; the next request could cost more than is left): "
             f"{self.tally.answered} answers of this run are kept; raise {self.policy.section}.budget_tokens or budget_money "
-            "and run again to go on"
+            "and run again to resume"
         )
 
 
@@ -325,8 +325,8 @@ _REMEDIES = {
     "empty": "the model returned nothing; see whether it is a chat model with a template, whether its thinking uses up "
     "{section}.max_tokens, and what the server's log says",
     "truncated": "raise {section}.max_tokens",
-    "filtered": "the endpoint withholds its answers; choose another model or curriculum",
-    "format": "the model does not keep to the format; take a stronger one, or another {section}.structured",
+    "filtered": "the endpoint blocks its answers; choose another model or curriculum",
+    "format": "the model does not keep to the format; use a stronger one, or another {section}.structured",
     "refused": "see {section}.request, structured and max_tokens: the endpoint may not know one of them",
 }
 

@@ -18,7 +18,5 @@ def alone(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with if_free(path) as held:
         if not held:
-            raise StepError(
-                f"another process is having the same plan written ({path} is locked); wait until it has ended"
-            )
+            raise StepError(f"another process is writing the same plan ({path} is locked); wait until it ends")
         yield

@@ -1,7 +1,7 @@
 """Any endpoint of OpenAI's chat API: vLLM, Ollama, llama.cpp's server, `transformers serve`, OpenAI itself.
 
 The key is read from the environment when the run starts and is written nowhere. Requests go to the host of the address
-alone: a redirect is an answer that is no use.
+alone: a redirect is useless as an answer.
 """
 
 import asyncio
@@ -73,7 +73,7 @@ class OpenAIEndpoint:
             connector=aiohttp.TCPConnector(limit=0, ssl=secure),  # the limiter says how many at once
             headers=self._headers,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT),  # the dispatcher bounds the whole call
-            proxy=self._proxy,  # found once: trust_env reads the environment and .netrc anew for every call
+            proxy=self._proxy,  # found once: trust_env reads the environment and .netrc again for every call
             cookie_jar=aiohttp.DummyCookieJar(),
         )
         try:
@@ -126,7 +126,7 @@ class OpenAIEndpoint:
     async def _probe(self) -> None:
         """Find out soon, and before anything is paid, that nobody is there or that the key is wrong.
 
-        The list of models is no part of the API that every server has: any status but a refusal of the key will do.
+        The list of models is not part of the API that every server has: any status but a refusal of the key will do.
         """
         last: Exception | None = None
         for pause in PROBES:
@@ -142,7 +142,7 @@ class OpenAIEndpoint:
                 raise StepError(self._key_refused(got.status, self._message(raw)))
             return
         raise StepError(
-            f"nobody answers at {self.base} ({type(last).__name__}: {last}); start the server, or correct "
+            f"nothing answers at {self.base} ({type(last).__name__}: {last}); start the server, or correct "
             f"{self.server.section}.base_url"
         )
 
@@ -156,7 +156,9 @@ class OpenAIEndpoint:
         if status in (401, 403):
             return Halt(self._key_refused(status, message))
         if status == 402 or "insufficient_quota" in message:
-            return Halt(f"the account at {self.base} is empty (status {status}: {message}); fill it and run again")
+            return Halt(
+                f"the account at {self.base} has no credit left (status {status}: {message}); top it up and run again"
+            )
         if status == 404:
             return Halt(
                 f"{self.base} knows no model {self.server.model!r} (status 404: {message}); correct "
@@ -248,11 +250,11 @@ def _reply(raw: bytes) -> Reply:
         text = choice["message"].get("content") or ""
         usage = values.get("usage") or {}
         if not isinstance(text, str):
-            raise TypeError("content is no text")
+            raise TypeError("content is not text")
         model, finish_reason = _name(values.get("model")), _name(choice.get("finish_reason")) or "stop"
         f"{text}{model}{finish_reason}".encode()  # half of a surrogate pair is valid JSON, but cannot be kept
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
-        raise Fault("malformed", f"the reply is no completion ({type(error).__name__}: {error})") from error
+        raise Fault("malformed", f"the reply is not a completion ({type(error).__name__}: {error})") from error
     return Reply(
         text=text,
         model=model,

@@ -18,7 +18,7 @@ COMMAND = Command(
     inputs=(
         Argument(
             "inventory",
-            "list that components.ingestion.inventory made; needed where ingestion.incremental is true",
+            "list made by components.ingestion.inventory; needed where ingestion.incremental is true",
             required=False,
         ),
     ),

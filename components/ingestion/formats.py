@@ -1,4 +1,4 @@
-"""What is read: the formats by the endings of file names, and what is passed over whatever its ending.
+"""What is read: the formats by the endings of file names, and what is skipped whatever its ending.
 
 This is the one table: a format is added here, with a reader in `readers` or a parser in `parsing`.
 """

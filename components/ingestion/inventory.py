@@ -97,7 +97,7 @@ def _dataset(source: Source) -> SourceFile:
 
 
 def _is_passed_over(file: SourceFile, unread: Unread) -> bool:
-    """Whether a remote file or a folder that it lies in has a name that is passed over; then it is counted."""
+    """Whether a remote file or a folder that it lies in has a name that is skipped; then it is counted."""
     reason = next(filter(None, map(passed_over, file.name.split("/"))), "")
     if reason:
         unread.add(reason, file.name)
@@ -213,7 +213,7 @@ def _tool(folder: Path) -> str:
 
 
 class KnownHashes:
-    """Content hashes by path, size and time, kept between runs: hashing gigabytes anew at every run would be felt."""
+    """Content hashes by path, size and time, kept between runs: hashing gigabytes again at every run would be felt."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -237,7 +237,7 @@ class KnownHashes:
             return f"unreadable: {reason}"
         try:
             stat = path.stat()
-            key = f"{stat.st_size} {stat.st_mtime_ns} {str(path)!a}"  # a name may be no UTF-8
+            key = f"{stat.st_size} {stat.st_mtime_ns} {str(path)!a}"  # a name may be not UTF-8
             known = self._old.get(key)
             self._new[key] = known if isinstance(known, str) else _sha256(path, folder)
         except OSError as error:
@@ -331,7 +331,8 @@ def benchmark_files(data_dir: str) -> dict[str, Any]:
     root = project_home() / data_dir
     if not root.is_dir():
         raise StepError(
-            f"benchmarking.data_dir: {data_dir!r} is no folder (looked for {root}); correct it in params.yaml, or leave it empty"
+            f"benchmarking.data_dir: {data_dir!r} is not a folder (looked for {root}); correct it in params.yaml, "
+            "or leave it empty"
         )
     hashes = KnownHashes(state_folder() / "benchmark-hashes.json")
     files = [
@@ -357,7 +358,7 @@ COMMAND = Command(
     description="List what the sources of params.yaml hold now, so that a changed source is read again.",
     run=run,
     outputs=(
-        Argument("output", "where to write the list (JSON file)"),
+        Argument("output", "JSON file for the list"),
         Argument("benchmarks", "where to write the list of the benchmarks' data (JSON file)", required=False),
     ),
     sections=("ingestion", "benchmarking"),

@@ -118,7 +118,7 @@ def survey(params: Params) -> Contents:
 
 def _list(params: Params) -> tuple[list[Group], list[Look], Unread, list[str]]:
     """All files by source and ending; those that cannot be opened, such as links that lead nowhere; what no reader takes; and the
-    sources that are not looked into."""
+    sources that are not inspected."""
     groups: dict[tuple[int, str], Group] = {}
     closed, unread, elsewhere = [], Unread(), []
     for number, source in enumerate(params.ingestion.sources):

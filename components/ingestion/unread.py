@@ -1,4 +1,4 @@
-"""What the sources hold and no reader takes: nothing is passed over without a word."""
+"""What the sources hold and no reader takes: nothing is skipped without a word."""
 
 from collections import Counter
 from typing import Any

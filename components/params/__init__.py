@@ -1,4 +1,4 @@
-"""Typed parameters: every knob of params.yaml with its default, range and help. One model a section.
+"""Typed parameters: every parameter of params.yaml with its default, range and help. One model per section.
 
 The same models check a run before any work, document params.yaml and generate the panel's launch form. Unknown keys
 are refused with the nearest known one; values out of range are refused with the allowed range.

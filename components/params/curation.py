@@ -4,13 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from components.params.code_gates import CodeRulesParams
+from components.params.code_rules import CodeRulesParams
 from components.params.data import Kind
 from components.params.decontamination import DecontaminationParams
 from components.params.education import EducationParams
-from components.params.gates import WebRulesParams
 from components.params.privacy import PrivacyParams
 from components.params.section import Fraction, Section
+from components.params.web_rules import WebRulesParams
 
 Language = Annotated[str, Field(pattern="^[a-z]{2,3}$")]  # ISO 639
 
@@ -77,7 +77,9 @@ class CurationParams(Section):
     min_chars: int = Field(80, ge=0, description="Drop documents shorter than this many characters")
     max_chars: dict[Kind, Annotated[int, Field(ge=100)]] = Field(
         {"web": 1_000_000, "prose": 1_000_000, "code": 100_000},
-        description="Drop documents of a kind that are longer than this many characters; a kind that is not named has no limit",
+        description=(
+            "Drop documents of a kind that are longer than this many characters; a kind that is not named has no limit"
+        ),
     )
     min_alpha_fraction: Fraction = Field(
         0.5,

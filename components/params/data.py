@@ -38,8 +38,8 @@ class Source(Section):
     kind: Literal["auto", "web", "prose", "code", "textbook"] = Field(
         "auto",
         description=(
-            "Kind of the documents; auto = code for source code, web for html, warc and wet, and otherwise what the "
-            "row says, or prose"
+            "Kind of the documents; auto = code for source code, web for warc and wet, otherwise what the row says, "
+            "or prose"
         ),
     )
     license: str = Field(
@@ -47,7 +47,9 @@ class Source(Section):
     )
     text_column: str = Field(
         "",
-        description="Column or key of the rows that holds the text; empty = `text`, or the one column that clearly holds it",
+        description=(
+            "Column or key of the rows that holds the text; empty = `text`, or the one column that clearly holds it"
+        ),
     )
     split: str = Field("", description="Split of a Hugging Face data set whose path names none; empty = train")
     limit: int = Field(0, ge=0, description="Maximum number of documents to take, in the source's order; 0 = all")

@@ -26,7 +26,9 @@ class DecontaminationParams(Section):
         13,
         ge=5,
         le=32,
-        description="Number of consecutive words shared with a benchmark item that makes a document contaminated (GPT-3: 13)",
+        description=(
+            "Number of consecutive words shared with a benchmark item that makes a document contaminated (GPT-3: 13)"
+        ),
     )
     candidate_ngram: int = Field(
         10,

@@ -24,14 +24,18 @@ class AnnotatorEndpointParams(EndpointParams):
     second_pass: int = Field(
         100,
         ge=0,
-        description="Number of documents that are labelled twice, to measure the annotator's agreement with itself; 0 = none",
+        description=(
+            "Number of documents that are labelled twice, to measure the annotator's agreement with itself; 0 = none"
+        ),
     )
 
 
 class EducationParams(Section):
     annotator: Literal["heuristic", "openai"] = Field(
         "heuristic",
-        description="What labels the sample by the rubric: counts and patterns (heuristic), or a model behind an API (openai)",
+        description=(
+            "What labels the sample by the rubric: counts and patterns (heuristic), or a model behind an API (openai)"
+        ),
     )
     sample: int = Field(
         2_000,

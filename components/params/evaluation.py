@@ -84,7 +84,9 @@ class StudyParams(Section):
     )
     distillation_weight: Fraction = Field(
         0.5,
-        description="Initial share of the teacher's divergence in the loss of distilled arms (training.distillation_weight)",
+        description=(
+            "Initial share of the teacher's divergence in the loss of distilled arms (training.distillation_weight)"
+        ),
     )
     threads: int = Field(
         1,

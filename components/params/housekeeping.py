@@ -15,8 +15,8 @@ class Limit(Section):
 
 
 class HousekeepingParams(Section):
-    """How much `make housekeeping` leaves; what a registered version, a commit, a kept experiment or an open run needs
-    always stays."""
+    """What `make housekeeping` keeps; whatever a registered version, a commit, a kept experiment or an open run needs is
+    always kept."""
 
     workspaces: Limit = Field(
         Limit(keep=10, days=0),

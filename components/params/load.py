@@ -32,7 +32,7 @@ MOST_KEY = 200  # characters of a key that it shows
 
 
 class Params(Section):
-    """Everything that a run can be asked to do differently."""
+    """All parameters of a run."""
 
     seed: int = Field(1, ge=0, le=2**31 - 1, description="Random seed of every step")
     engine: EngineParams = EngineParams()
@@ -108,7 +108,7 @@ def check_params(values: Mapping[str, Any], origin: str = "parameters") -> Param
     """Validate a nested mapping of parameters.
 
     Raises:
-        StepError: with one line a refused key.
+        StepError: with one line per refused key.
     """
     try:
         return Params.model_validate(values)

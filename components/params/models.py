@@ -49,7 +49,7 @@ class ModelShape(Section):
 
 
 class ModelParams(Section):
-    """One model of the pair: its shape and its own budget. What both share stands in `training`."""
+    """One model of the pair: its shape and its own budget; `training` holds what both share."""
 
     model: ModelShape
     tokens: int = Field(ge=1, description="Number of training tokens")
@@ -80,7 +80,9 @@ class TrainingParams(Section):
     micro_batch_tokens: int = Field(
         2_048,
         ge=8,
-        description="Number of tokens per forward pass on one device; batch_tokens must be a multiple of it times `devices`",
+        description=(
+            "Number of tokens per forward pass on one device; batch_tokens must be a multiple of it times `devices`"
+        ),
     )
     max_epochs: float = Field(
         100.0, gt=0, description="Maximum number of passes over the training tokens; a larger token budget is refused"
@@ -152,14 +154,18 @@ class TrainingParams(Section):
     spike_sigmas: float = Field(
         6.0,
         ge=0,
-        description="Number of standard deviations over the last 128 steps that make a loss a spike; 0 = no spike detection",
+        description=(
+            "Number of standard deviations over the last 128 steps that make a loss a spike; 0 = no spike detection"
+        ),
     )
     spike_action: Literal["report", "skip"] = Field(
         "report", description="What happens at a loss spike: it is reported, or its update is skipped as well"
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
-        description="Precision of the activations (weights stay in float32); auto = bfloat16 where the processor supports it",
+        description=(
+            "Precision of the activations (weights stay in float32); auto = bfloat16 where the processor supports it"
+        ),
     )
     compile: bool = Field(
         False, description="Compile the model with torch.compile, which pays off on a GPU and in long runs"
@@ -210,7 +216,9 @@ class TransferParams(Section):
     )
     residual: Literal["mean_pad", "zero_pad"] = Field(
         "mean_pad",
-        description="What new residual coordinates hold after exact growth: the mean of the old ones, or 0 in a centred stream",
+        description=(
+            "What new residual coordinates hold after exact growth: the mean of the old ones, or 0 in a centred stream"
+        ),
     )
     new_units: Literal["random", "copies"] = Field(
         "random",

@@ -31,7 +31,8 @@ def _is_variable(name: str) -> str:
 
 Variable = Annotated[str, AfterValidator(_is_variable)]  # name of an environment variable that holds a secret
 API_KEY = (
-    "Name of the environment variable that holds the endpoint's key, or a whole Authorization header such as `Basic ...`; its "
+    "Name of the environment variable that holds the endpoint's key, or a whole Authorization header such as "
+    "`Basic ...`; its "
     "value is never written anywhere"
 )
 

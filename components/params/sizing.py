@@ -51,7 +51,7 @@ DEFAULT = Params()  # the pair that the rules start from: its batch and learning
 
 @dataclass(frozen=True)
 class Sizing:
-    """What follows from the text and the machine.
+    """The sizes that follow from the text and the machine.
 
     Attributes:
         size: name of the pair, one of WIDTHS.

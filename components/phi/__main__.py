@@ -26,20 +26,20 @@ COMMAND = Command(
         Argument("checkpoint", "checkpoint to export"),
         Argument(
             "dtype",
-            "of the stored weights",
+            "data type of the stored weights",
             required=False,
             type=str,
             default="float32",
             choices=("float32", "bfloat16", "float16"),
         ),
         Argument(
-            "max_shard_size", "megabytes a file of weights, at most", required=False, type=megabytes, default=5000
+            "max_shard_size", "maximum megabytes per file of weights", required=False, type=megabytes, default=5000
         ),
-        Argument("license", "SPDX name for the model card, where you know it", required=False, type=str),
+        Argument("license", "SPDX license name for the model card, if known", required=False, type=str),
         Argument(
             "chat_template",
-            "Jinja file with the chat template to export, such as the checkpoint's chat_template.jinja where you trust it; "
-            "without it the export has Phiforge's own",
+            "Jinja file with the chat template to export, such as the checkpoint's own chat_template.jinja if "
+            "you trust it (default: Phiforge's)",
             required=False,
         ),
     ),

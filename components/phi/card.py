@@ -57,7 +57,7 @@ def _about(config: PhiConfig, dtype: str, license: str | None) -> list[str]:
         "|---|---|",
         f"| parameters | {config.parameter_count():,} |",
         *(f"| {label} | {values[key]:,} |" for label, key in SHAPE),
-        f"| rotary dimensions a head | {config.rotary_dims} of {config.head_dim} |",
+        f"| rotary dimensions per head | {config.rotary_dims} of {config.head_dim} |",
         f"| stored as | {dtype} |",
     ]
     if not license:
@@ -113,7 +113,7 @@ def _stage(lineage: Mapping[str, Any]) -> str:
         ("training_tokens", "{:,} tokens"),
         ("steps", "{:,} steps"),
         ("flops", "{:.3g} training FLOPs"),
-        ("validation_loss", "validation loss {:.4f} nats a token"),
+        ("validation_loss", "validation loss {:.4f} nats per token"),
         ("seed", "seed {}"),
     ):
         if isinstance(value := lineage.get(key), int | float) and abs(value) < MOST:
@@ -216,7 +216,7 @@ def other_tools(config: PhiConfig, pre_tokenizer: Any, folder: str) -> list[tupl
     if not split:
         return [
             *found,
-            ("llama.cpp and Ollama", f"see {folder}/README.md: their names for this tokenizer are not known"),
+            ("llama.cpp and Ollama", f"see {folder}/README.md: their names for this tokenizer are unknown"),
         ]
     llama_cpp = ("llama.cpp (from its folder)", llama_cpp_commands(split, folder))
     return [*found, llama_cpp, ("Ollama (after that)", ollama_commands(folder))]

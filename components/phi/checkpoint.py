@@ -120,13 +120,13 @@ def read_config(directory: Path) -> PhiConfig:
     path = Path(directory)
     if path.is_dir():
         path = path / "config.json"
-        if os.path.lexists(path):  # else it is no checkpoint, and may be any folder
+        if os.path.lexists(path):  # else it is not a checkpoint, and may be any folder
             refuse_links_out(directory)
     values = read_json(path)
     config = PhiConfig.from_hf(values, origin=str(path))
     if values.get("eos_token_id") is None:
         config = config.ending_with(
-            _end_of_text(path.parent), f"{path.parent}: what names the end of text beside config.json"
+            _end_of_text(path.parent), f"{path.parent}: file that names the end-of-text token, next to config.json"
         )
     return config
 

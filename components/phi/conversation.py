@@ -103,8 +103,8 @@ class Conversation:
         for speaker in self.speakers:
             if forgotten := answers[speaker.name].forgotten:
                 self._note(
-                    f"({speaker.name} sees {speaker.model.positions:,} tokens at once; the first {forgotten:,} were out of "
-                    "its sight at the end)"
+                    f"({speaker.name} sees {speaker.model.positions:,} tokens at once; the first {forgotten:,} "
+                    "were outside the context at the end)"
                 )
 
     def _greet(self) -> None:
@@ -157,7 +157,7 @@ class Conversation:
 
     def _stand(self, speakers: list[Speaker]) -> None:
         if len({speaker.name for speaker in speakers}) < len(speakers):
-            raise StepError(f"{speakers[0].name!r} would stand beside itself; name another model")
+            raise StepError(f"{speakers[0].name!r} is already talking; name another model")
         self.speakers = speakers
         self._greet()
 
@@ -173,9 +173,9 @@ class Conversation:
             raise StepError(f"there is no prompt {number}; expected 1 to {len(passages)}")
         passage = passages[int(number) - 1]
         print(printable_text(passage.prompt), file=self._out, flush=True)
-        self._note("--- the model goes on:")
+        self._note("--- the model continues:")
         self._show({s.name: s.model.answer(passage.prompt, self.wish) for s in self.speakers})
-        self._note(f"--- the text itself goes on ({passage.kind}, {passage.source}):")
+        self._note(f"--- the text itself continues ({passage.kind}, {passage.source}):")
         print(printable_text(passage.truth), file=self._out, flush=True)
 
     def complete(self, _: str) -> None:
@@ -199,7 +199,7 @@ class Conversation:
 COMMANDS: dict[str, tuple[Callable[[Conversation, str], None], str, str]] = {
     "help": (Conversation.help, "", "list the commands"),
     "model": (Conversation.switch, "NAME", "talk to another model"),
-    "beside": (Conversation.beside, "[NAME]", "let another model answer beside it; without a name, no longer"),
+    "beside": (Conversation.beside, "[NAME]", "let a second model answer too; without a name, stop that"),
     "set": (
         Conversation.set,
         "[NAME VALUE]",
@@ -208,12 +208,12 @@ COMMANDS: dict[str, tuple[Callable[[Conversation, str], None], str, str]] = {
     "prompts": (
         Conversation.prompts,
         "[NUMBER]",
-        "list held-out texts, or have one continued and see how it really goes on",
+        "list held-out texts, or have one continued and compare with the original",
     ),
-    "chat": (Conversation.chat, "", "ask and answer through the checkpoint's chat template"),
-    "complete": (Conversation.complete, "", "continue text as it stands"),
+    "chat": (Conversation.chat, "", "chat through the checkpoint's chat template"),
+    "complete": (Conversation.complete, "", "continue the text as it is"),
     "reset": (Conversation.reset, "", "forget the conversation so far"),
-    "quit": (Conversation.quit, "", "end; Ctrl-D does too"),
+    "quit": (Conversation.quit, "", "quit (also Ctrl-D)"),
 }
 
 

@@ -65,13 +65,13 @@ def stream(
     """The next tokens of prompts as they are chosen, each (B,), until every sequence has ended.
 
     A sequence that has ended is filled with its end token. Beyond the model's positions the window slides: the last
-    tokens that fit are computed anew for each token, since everything in a cache would stand one position further left.
+    tokens that fit are computed again for each token, since everything in a cache would stand one position further left.
 
     Args:
         tokens_BT: prompts; shorter ones are padded on the left with anything.
         lengths_B: tokens of each prompt without padding, at least 1; None where no prompt is padded.
         end_tokens: tokens that end a sequence; None = the end-of-text token of the model's configuration.
-        use_cache: False computes every position anew for each token; slow, and the same text.
+        use_cache: False computes every position again for each token; slow, and the same text.
 
     Raises:
         StepError: an impossible argument, or what `Phi.hidden` refuses.

@@ -295,7 +295,7 @@ class Phi(nn.Module):
     Attributes:
         config: its shape.
         dtype: of the activations.
-        recompute: keep only each block's input for the backward pass and compute the block anew there: far less
+        recompute: keep only each block's input for the backward pass and compute the block again there: far less
             memory for a third more time; equal bits.
     """
 
@@ -382,7 +382,7 @@ class Phi(nn.Module):
         if low < 0 or high >= self.config.vocab_size:
             bad = low if low < 0 else high
             raise StepError(
-                f"the {what} id {bad} is none of the model's, 0 to {self.config.vocab_size - 1}; "
+                f"the {what} id {bad} is not one of the model's, 0 to {self.config.vocab_size - 1}; "
                 "tokenize with the tokenizer that the model was made for"
             )
 
@@ -415,7 +415,7 @@ class Phi(nn.Module):
         if _cheap_to_look_at(targets_BT):
             counted = targets_BT[targets_BT != IGNORE]
             if not counted.numel():
-                raise StepError(f"none of the {targets_BT.numel()} targets of a batch counts; leave the batch out")
+                raise StepError(f"none of the {targets_BT.numel()} targets of a batch counts; leave out the batch")
             self._check_ids(counted, "target")
         hidden_ND = self.hidden(tokens_BT, documents_BT).flatten(0, 1)
         head, learning, soft = self.head, torch.is_grad_enabled(), None

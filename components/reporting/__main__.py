@@ -13,11 +13,13 @@ def run(*arguments: Any) -> dict[str, Any]:
 
 COMMAND = Command(
     step="reporting",
-    description="Bring scores, losses and the transfer's proof together in a leaderboard, a figure, a page and a model "
-    "card. A model is named after its scores directory, its train_NAME.json and its NAME.csv.",
+    description=(
+        "Combine scores, losses and the transfer's proof in a leaderboard, a chart, a page and a model card. A "
+        "model is named after its scores directory, its train_NAME.json and its NAME.csv."
+    ),
     run=run,
     inputs=(
-        Argument("scores", "scores directories of components.benchmarking, one a model", many=True),
+        Argument("scores", "scores directories of components.benchmarking, one per model", many=True),
         Argument("training", "summaries of components.training (train_NAME.json)", required=False, many=True),
         Argument("curves", "curves of components.training (NAME.csv)", required=False, many=True),
         Argument("transfer", "transfer.json of components.transfer", required=False),
@@ -25,10 +27,10 @@ COMMAND = Command(
         Argument("ingestion", "summary of components.ingestion: documents that were read", required=False),
         Argument("curation", "summary of components.curation: documents that were kept and dropped", required=False),
         Argument("tokenization", "summary of components.tokenization: training tokens by kind", required=False),
-        Argument("tokens", "tokens directory, whose held-out text is compared and continued", required=False),
+        Argument("tokens", "tokens directory whose held-out text is compared and continued", required=False),
         Argument("checkpoints", "checkpoint directories that continue held-out text", required=False, many=True),
     ),
-    outputs=(Argument("output", "directory for leaderboard, figure, page and model card", holds="leaderboard.json"),),
+    outputs=(Argument("output", "directory for leaderboard, chart, page and model card", holds="leaderboard.json"),),
     sections=("reporting",),
 )
 

@@ -60,7 +60,7 @@ class HeldOutText:
 
 
 def token_counts(split: TokenSplit, vocab_size: int) -> np.ndarray:
-    """How often each token stands in a stream, int64 (vocab_size,)."""
+    """How often each token occurs in a stream, int64 (vocab_size,)."""
     counts = np.zeros(vocab_size, dtype=np.int64)
     for start in range(0, len(split), CHUNK):
         counts += np.bincount(split.read(start, min(CHUNK, len(split) - start)), minlength=vocab_size)
@@ -68,7 +68,7 @@ def token_counts(split: TokenSplit, vocab_size: int) -> np.ndarray:
 
 
 def unigram_nats(counts: np.ndarray, targets: np.ndarray) -> float:
-    """Nats per target of a model that knows how often each token stands in the training text, and nothing else.
+    """Nats per target of a model that knows only how often each token occurs in the training text.
 
     One is added to each count, so that a token which training never had is not impossible.
     """

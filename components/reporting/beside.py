@@ -37,14 +37,18 @@ CUT_NOTE = (
     f" {CUT} Some prompts were longer than the model's context and lost their beginning, and with it worked examples."
 )
 BLOG_NOTE = (
-    "Percent, ours ± one standard error; in brackets the source, which stands below. A column has one protocol: what was "
-    "asked by another metric or with other shots stands in a column of its own. Commonsense and language are means of five "
+    "Percent, ours ± one standard error; the source, listed below, is in brackets. Each column has one protocol: "
+    "scores by another metric or with other shots have their own column. Commonsense and language are means of "
+    "five "
     "benchmarks, coding of two, as the Phi-2 blog groups them. The blog does not say which metric its two means of five are "
     "by, so ours, by accuracy (acc), stand beside them, and by accuracy for length (acc_norm) in tables of their own. "
     "The exam is this project's own."
 )
-NOT_ASKED = " Of these, ours were asked the exam only; `python -m components.benchmarking --suite phi2` asks the rest."
-GROUP_NOTE = "Percent, ours ± one standard error. Of the published figures only those of the same protocol."
+NOT_ASKED = (
+    " Our models were only scored on the exam; `python -m components.benchmarking --suite phi2` scores them on "
+    "the rest."
+)
+GROUP_NOTE = "Percent, ours ± one standard error. Published scores only where the protocol is the same."
 
 
 def _standings_table(
@@ -83,14 +87,14 @@ def percent_cell(cell: Mapping[str, Any] | None) -> str:
 
 
 def published_table(board: Mapping[str, Any]) -> Table:
-    """Every published figure, a protocol a row."""
+    """Every published score, one row per protocol."""
     rows = [
         [*words, ", ".join(f"{title} {value} [{source}]" for title, value, source in figures)]
         for words, figures in published_by_protocol(board["standings"])
     ]
     header = ["benchmark", "metric", "shots", "form", "figures [source]"]
-    note = "Percent. A dash: the source does not say. Figures of different rows are not comparable."
-    return {"title": "All published figures by protocol", "note": note, "header": header, "rows": rows}
+    note = "Percent. A dash: the source does not report it. Scores in different rows are not comparable."
+    return {"title": "All published scores by protocol", "note": note, "header": header, "rows": rows}
 
 
 def sources(board: Mapping[str, Any]) -> list[str]:
@@ -114,10 +118,10 @@ def exam_differences_table(board: Mapping[str, Any]) -> Table:
     ]
     note = (
         "Differences on the same questions, tasks weighing equally, with their 95% interval. p: permutation test, two-sided, "
-        "of the hypothesis that the two models are exchangeable. Fewer bits are better; they tell models apart that "
-        "both still guess."
+        "of the hypothesis that the two models are exchangeable. Fewer bits are better; they separate models "
+        "that both still guess."
     )
-    header = ["pair", "accuracy", "p", "bits/byte of the right answer", "p", "questions"]
+    header = ["pair", "accuracy", "p", "bits/byte of the correct answer", "p", "questions"]
     return {"title": "Exam: differences", "note": note, "header": header, "rows": rows}
 
 
@@ -147,7 +151,8 @@ def _differences_table(suite: str, pairs: Sequence[Mapping[str, Any]], board: Ma
         rows.append([named, metric, str(known["n"]), *cells])
     note = (
         "Differences on the same examples, with their 95% interval. * p under 0.05 in a permutation test, adjusted for the "
-        "number of benchmarks (Holm). bits/byte: of the right answer, of which fewer is better; it tells models apart that both "
+        "number of benchmarks (Holm). bits/byte: of the correct answer, of which fewer is better; it separates "
+        "models that both "
         "still guess."
     )
     header = ["benchmark", "metric", "examples"]
@@ -170,7 +175,7 @@ def p_cell(p_value: float | None) -> str:
 
 
 def exam_overlap_table(case: Case) -> Table:
-    """Tasks of the exam of which some questions stand in the training corpus, with the scores of the others."""
+    """Tasks of the exam with questions that occur in the training corpus, with the scores of the other questions."""
     scored = [(model.name, model.scores) for model in case.models if model.scores and model.scores.n_grams]
     tasks = sorted({task for _, scores in scored for task in scores.n_grams})
     rows = []
@@ -191,7 +196,7 @@ def exam_overlap_table(case: Case) -> Table:
 
 
 OVERLAP_NOTE = (
-    "A question counts as found if a run of so many of its words, the right answer's included, stands in a document "
+    "A question counts as found if that many of its words in a row, including the correct answer, occur in a document "
     "(GPT-3's rule). Each model: score of the questions that were not found, and in brackets of all."
 )
 

@@ -24,7 +24,7 @@ SHAPE = (
 )
 LIMITS = """\
 - This model demonstrates a pipeline and a way to grow models. It is not meant to answer people's questions.
-- It knows only what its training data held. It makes up names, figures and code that look right and are not.
+- It knows only what its training data held. It makes up names, numbers and code that look right but are not.
 - It has had no instruction tuning, no preference tuning and no safety training; nothing filters what it writes.
 - The exam asks in the same form in which the exercises of the training data ask. Questions were held back by their \
 hash, so that none is in the training data, but the scores measure that form only and do not carry over to public \
@@ -49,8 +49,8 @@ def model_card(case: Case, board: dict[str, Any], name: str) -> str:
         + ". **A demonstration model.**",
         "## Intended use",
         "Study of data curation, of model growth and of small language models: continue text, compare checkpoints, "
-        "fine-tune. Load it with `transformers` (`AutoModelForCausalLM.from_pretrained`); the tokenizer lies beside "
-        "the weights. Not for production, advice or any decision about people.",
+        "fine-tune. Load it with `transformers` (`AutoModelForCausalLM.from_pretrained`); the tokenizer is next "
+        "to the weights. Not for production, advice or any decision about people.",
         "## Model",
         markdown_table(["property", "value"], _shape(case, model)),
         "## Training",
@@ -122,14 +122,14 @@ def _training(case: Case, model: Evidence) -> list[list[str]]:
             "validation loss (nats per token)",
             with_error(trained.get("validation_loss"), trained.get("validation_loss_stderr"), 4),
         ],
-        ["bits a byte", decimal(trained.get("bits_per_byte"), 4)],
+        ["bits per byte", decimal(trained.get("bits_per_byte"), 4)],
     ]
     if model.scores:
         overall = model.scores.overall
         rows.append(["exam accuracy", with_error(overall.value, overall.stderr)])
         rows.append(["exam accuracy by guessing", decimal(overall.chance, 3)])
     if model.scores and (reworded := model.scores.transfer.get("overall")):
-        rows.append(["exam accuracy, new wordings and compositions", with_error(reworded.value, reworded.stderr)])
+        rows.append(["exam accuracy, held-out wordings and compositions", with_error(reworded.value, reworded.stderr)])
     if case.transfer:
         rows.append(["start", f"grown from the small model ({case.transfer['operator']})"])
     for key, words in (("seed", "seed"), ("tokens_fingerprint", "fingerprint of the tokens")):

@@ -54,7 +54,7 @@ def _documents(ingestion: Path | None, curation: Path | None) -> dict[str, Any] 
 
 
 def _training(tokenization: Path | None) -> dict[str, Any] | None:
-    """Training tokens by kind, a document that is passed over twice counted twice."""
+    """Training tokens by kind, a document that is skipped twice counted twice."""
     if not tokenization:
         return None
     kinds = mapping(tokenization, read_object(tokenization), "by_kind")
@@ -86,7 +86,7 @@ def _nats(model: Evidence, text: HeldOutText) -> float:
     if counted != len(text.targets):
         raise StepError(
             f"train_{model.name}.json measured {counted:,} held-out tokens of {', '.join(text.kinds)}; --tokens has "
-            f"{len(text.targets):,}: they are of different runs, train again"
+            f"{len(text.targets):,}: they come from different runs; train again"
         )
     return math.fsum(part["validation_loss"] * part["tokens"] for part in parts) / counted
 

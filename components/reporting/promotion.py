@@ -76,9 +76,9 @@ def judge(rule: PromotionParams, checks: Mapping[str, Check], gaps: tuple[Gap, G
     sure = f"with {rule.confidence:.0%} confidence"
     found = f"held-out bits per byte {loss}, exam accuracy {accuracy}, candidate minus champion"
     if loss.high is None or accuracy.high is None:
-        return Decision(False, f"cannot be told: a single document or question has no interval; {found}")
+        return Decision(False, f"cannot be decided: a single document or question has no interval; {found}")
     if loss.low == loss.high == 0 and accuracy.low == accuracy.high == 0:
-        return Decision(False, f"equal to the champion, and equal is not better; {found}")
+        return Decision(False, f"equal to the champion, not better; {found}")
     if loss.high >= rule.max_loss_difference:
         least = f" by more than {-rule.max_loss_difference:g}" if rule.max_loss_difference else ""
         return Decision(False, f"the loss is not below the champion's{least} {sure}; {found}")
@@ -118,7 +118,7 @@ def accuracy_gap(candidate: Scores, champion: Scores, seen: set[tuple[str, str]]
     tasks = {name: values for name, values in matched(ours, theirs).items() if len(values) > 1}
     if not tasks:
         raise StepError(
-            "promotion: candidate and champion have no two questions of a task in common that stand in no corpus; expected the "
+            "promotion: candidate and champion share no two questions per task outside the training corpora; expected the "
             "same exam; raise synthesis.exam_fraction or the number of exercises"
         )
     parts = [mean(values) for values in tasks.values()]
@@ -139,15 +139,15 @@ def validation_check(summaries: Sequence[Path]) -> Check:
         if bad := sum(int(number(path, counts, state) or 0) for state in ("failed", "error")):
             return Check(False, f"{bad} expectations of {path.stem.removeprefix('validate_')} did not pass")
     return Check(
-        bool(summaries), f"{len(summaries)} assets passed their gates" if summaries else "no gate's result was given"
+        bool(summaries), f"{len(summaries)} assets passed their gates" if summaries else "no gate result was given"
     )
 
 
 def contamination_check(scores: Scores, max_overlap: float) -> Check:
     overlap = scores.overall.overlap
     if overlap is None:
-        return Check(False, "the exam was not looked for in the training corpus")
-    words = f"{overlap:.1%} of the exam stand in the training corpus; promotion.max_overlap is {max_overlap:.1%}"
+        return Check(False, "the training corpus was not searched for the exam")
+    words = f"{overlap:.1%} of the exam occur in the training corpus; promotion.max_overlap is {max_overlap:.1%}"
     return Check(overlap <= max_overlap, words)
 
 

@@ -69,7 +69,7 @@ def read_training(path: Path) -> dict[str, Any]:
     """Read a training summary; `validation_loss` must be a number, other figures may be absent.
 
     Raises:
-        StepError: missing, not JSON, or a figure that is no number.
+        StepError: missing, not JSON, or a figure that is not a number.
     """
     content = read_object(path)
     number(path, content, "validation_loss")
@@ -80,10 +80,10 @@ def read_training(path: Path) -> dict[str, Any]:
 
 
 def read_curve(path: Path) -> Curve:
-    """Read a curves CSV; rows without a validation loss (training points only) are passed over.
+    """Read a curves CSV; rows without a validation loss (training points only) are skipped.
 
     Raises:
-        StepError: a column is missing, a field is no number, tokens do not rise, or no validation is left.
+        StepError: a column is missing, a field is not a number, tokens do not rise, or no validation is left.
     """
     try:
         with open(path, encoding="utf-8", newline="") as file:
@@ -103,7 +103,7 @@ def read_curve(path: Path) -> Curve:
         if after[0] <= before[0] or after[1] < before[1]:
             raise StepError(
                 f"{path}: tokens go from {before[0]:.0f} to {after[0]:.0f} and FLOPs from {before[1]:.4g} to "
-                f"{after[1]:.4g}; both must rise from row to row; the file may hold two runs: train again"
+                f"{after[1]:.4g}; both must rise from row to row; the file may contain two runs: train again"
             )
     tokens, flops, loss = zip(*rows, strict=True)
     return Curve(tokens=tokens, flops=flops, loss=loss)
@@ -113,7 +113,7 @@ def read_transfer(path: Path) -> dict[str, Any]:
     """Read transfer.json; `operator` must be a name, the figures of the proof must be numbers where they are there.
 
     Raises:
-        StepError: missing, not JSON, or a figure that is no number.
+        StepError: missing, not JSON, or a figure that is not a number.
     """
     content = read_object(path)
     if not isinstance(content.get("operator"), str):
@@ -156,7 +156,7 @@ def _scored(paths: Sequence[Path]) -> dict[str, dict[str, tuple[Path, Scores]]]:
         if scores.suite in suites:
             raise StepError(
                 f"--scores: {suites[scores.suite][0]} and {path} both name the model {path.name!r}, with suite "
-                f"{scores.suite!r}; one of them must be renamed"
+                f"{scores.suite!r}; rename one of them"
             )
         suites[scores.suite] = path, scores
     return found
@@ -167,9 +167,7 @@ def _by_name(argument: str, paths: list[Path], name_of: Any) -> dict[str, Path]:
     for path in paths:
         name = name_of(Path(path))
         if name in found:
-            raise StepError(
-                f"{argument}: {found[name]} and {path} both name the model {name!r}; one of them must be renamed"
-            )
+            raise StepError(f"{argument}: {found[name]} and {path} both name the model {name!r}; rename one of them")
         found[name] = Path(path)
     return found
 

@@ -23,7 +23,7 @@ def read_scores(directory: Path) -> Scores:
 
     The overall accuracy is the plain mean over tasks, so that a task with many examples does not outweigh the others;
     its standard error is sqrt(sum of squared standard errors) / number of tasks, which takes tasks as independent. A
-    task whose score is no accuracy, as the safety score, does not enter it where others do.
+    task whose score is not accuracy, as the safety score, does not enter it where others do.
 
     Raises:
         StepError: missing, not JSON, no task, or a task without a score in [0, 1].
@@ -64,7 +64,7 @@ def read_scores(directory: Path) -> Scores:
 
 
 def _transfer(path: Path, part: Mapping[str, Any]) -> dict[str, Accuracy]:
-    """The exam's transfer part, by category and `overall`."""
+    """The exam in held-out wordings, by category and `overall`."""
     if not part.get(OVERALL):
         return {}
     entries = {**mapping(path, part, "categories"), OVERALL: part[OVERALL]}
@@ -100,7 +100,7 @@ def read_examples(path: Path, metrics: Mapping[str, str], required: bool = True)
             f"{path} cannot be read as examples with task, id and acc or another metric ({error}); run the benchmark again"
         ) from error
     if len(set(keys)) < len(keys):
-        raise StepError(f"{path}: {len(keys) - len(set(keys))} examples stand there twice; run the benchmark again")
+        raise StepError(f"{path}: {len(keys) - len(set(keys))} examples occur twice; run the benchmark again")
     return found
 
 
@@ -192,7 +192,7 @@ def _clean(path: Path, overlap: Mapping[str, Any], where: str) -> dict[str, Esti
     found = overlap.get("clean") or {}
     inside = f"contamination.{where}.clean."
     if not isinstance(found, dict) or not all(isinstance(figures, dict) for figures in found.values()):
-        raise StepError(f"{path}: `{inside[:-1]}` is {found!r}; expected an object a metric; run the benchmark again")
+        raise StepError(f"{path}: `{inside[:-1]}` is {found!r}; expected an object per metric; run the benchmark again")
     return {metric: Estimate(**_estimate(path, figures, f"{inside}{metric}.")) for metric, figures in found.items()}
 
 
@@ -245,7 +245,7 @@ def _baseline(path: Path, where: str, entry: Mapping[str, Any], name: str) -> fl
 
 
 def _mean_bits(path: Path, tasks: Mapping[str, Any]) -> float | None:
-    """Mean over tasks of their bits a byte; None unless every task has it."""
+    """Mean over tasks of their bits per byte; None unless every task has it."""
     if not all(isinstance(task.get("bits_per_byte"), dict) for task in tasks.values()):
         return None
     values = [

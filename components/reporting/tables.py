@@ -17,10 +17,10 @@ from components.reporting.words import text_markdown
 from components.tables import escape_markdown, markdown_table
 
 DASH = "-"
-CHAMPION = "Which version is the champion stands in the registry: `python -m flows.champion`."
+CHAMPION = "The registry says which version is the champion: `python -m flows.champion`."
 TRANSFER = (
-    "What the exam asks in wordings that training never has, and two questions at once (composition). These figures enter "
-    "none of the others. "
+    "Exam questions in wordings that training never contains, and two questions at once (composition). These "
+    "scores enter no other mean. "
 )
 
 
@@ -40,7 +40,7 @@ def tables(case: Case, board: dict[str, Any]) -> list[dict[str, Any]]:
         exam_differences_table(board),
         _accuracy_table("Exam by category", case, "categories"),
         _accuracy_table("Exam by task", case, "tasks"),
-        _accuracy_table("Exam in new wordings and compositions, by category", case, "transfer", TRANSFER),
+        _accuracy_table("Exam in held-out wordings and compositions, by category", case, "transfer", TRANSFER),
         exam_overlap_table(case),
     ]
     return [table for table in found if table["rows"]]
@@ -55,7 +55,7 @@ def markdown(case: Case, board: dict[str, Any], title: str = "Leaderboard") -> s
             markdown_table(table["header"], table["rows"]),
             table["note"],
         ]
-    parts += ["## Sources of the published figures", "\n".join(f"- {line}" for line in sources(board))]
+    parts += ["## Sources of the published scores", "\n".join(f"- {line}" for line in sources(board))]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -66,13 +66,15 @@ def headline(board: dict[str, Any]) -> str:
     if advantage is None:
         return f"{len(board['models'])} models scored; no grown model and control to compare."
     seen = {row["name"]: row["tokens"] for row in board["models"]}
-    budget = "saw the same tokens" if seen[LARGE] == seen[CONTROL] else f"saw {quantity(seen[CONTROL])} tokens"
+    budget = "trained on the same tokens" if seen[LARGE] == seen[CONTROL] else f"saw {quantity(seen[CONTROL])} tokens"
     if advantage <= 0:
         return (
-            f"Growth did not pay in this run: the grown model ends {-advantage:.3f} nats a token above the control, "
+            f"Growth did not pay off in this run: the grown model ends {-advantage:.3f} nats per token above the control, "
             f"which started at random and {budget}."
         )
-    text = f"The grown model ends {advantage:.3f} nats a token below the control, which started at random and {budget}."
+    text = (
+        f"The grown model ends {advantage:.3f} nats per token below the control, which started at random and {budget}."
+    )
     share = transfer["share_of_control_tokens"]
     if share is None:
         return text
@@ -113,8 +115,9 @@ def _models_table(board: dict[str, Any]) -> dict[str, Any]:
         for row in board["models"]
     ]
     note = (
-        "Loss in nats per token on held-out documents. Exam accuracy is the plain mean over tasks. Both ± one standard error; "
-        "chance is what guessing reaches, majority what the choice that was right most often in training reaches."
+        "Loss in nats per token on held-out documents. Exam accuracy is the plain mean over tasks. Both ± one "
+        "standard error; chance is the accuracy of guessing, majority that of always answering what was most "
+        "often correct in training."
     )
     return {"title": "Models", "note": note, "header": header, "rows": rows}
 
@@ -163,8 +166,8 @@ def _accuracy_table(title: str, case: Case, part: str, about: str = "") -> dict[
         rows.append([name, sizes, *baselines, *(_accuracy_cell(a) for a in found)])
     header = [title.split()[-1], "n", "chance", "majority", *(n for n, _ in scored)]
     note = (
-        "Accuracy ± one standard error. Chance: guessing. Majority: always the choice that was right most often in "
-        "training. * more than two standard errors above both."
+        "Accuracy ± one standard error. Chance: guessing. Majority: always the choice that was most often "
+        "correct in training. * more than two standard errors above both."
     )
     return {"title": title, "note": f"{about}{note}", "header": header, "rows": rows}
 
@@ -190,7 +193,7 @@ def _proof_table(transfer: dict[str, Any] | None) -> dict[str, Any]:
         ("largest logit difference, relative", found.get("max_relative_logit_difference"), scientific),
         ("… before rounding to float32", found.get("max_relative_logit_difference_float64"), scientific),
         ("largest logit difference, absolute", found.get("max_absolute_logit_difference"), scientific),
-        ("KL divergence (nats a token)", found.get("kl"), scientific),
+        ("KL divergence (nats per token)", found.get("kl"), scientific),
         ("loss of the source", found.get("source_loss"), lambda v: decimal(v, 6)),
         ("loss of the grown model", found.get("target_loss"), lambda v: decimal(v, 6)),
         ("difference of the losses", found.get("loss_delta"), scientific),
@@ -224,7 +227,7 @@ def _savings_table(transfer: dict[str, Any] | None) -> dict[str, Any]:
             if figures.get(key) is not None:
                 rows.append([f"{name} ({words})", show(figures[key])])
     note = (
-        "Sunk: the small model is taken as given. Included: its training is paid for too. Losses in mid-schedule have "
+        "Sunk: the small model is free. Included: its training counts too. Losses in mid-schedule have "
         "not had their learning-rate decay, so tokens and FLOPs to the control's loss are upper bounds; crossings are "
         "interpolated linearly between validations. One seed, and the one learning rate that is set for each; no arm here "
         "continues the small model instead: the growth study does."

@@ -9,11 +9,11 @@ from components.tables import markdown_table
 from components.terminal import printable_text
 
 REASONS = {  # rules of curation in plain words; another is called by its name
-    "educational_value": "of little educational value",
+    "educational_value": "low educational value",
     "exact_duplicate": "equal to another",
     "language": "in another language",
     "max_duplicate_line_fraction": "repeating themselves",
-    "min_alpha_fraction": "mostly signs and figures",
+    "min_alpha_fraction": "mostly symbols and digits",
     "min_chars": "too short",
     "max_chars": "too long",
     "near_duplicate": "nearly equal to another",
@@ -64,10 +64,11 @@ def _of_held_out(held_out: Mapping[str, Any], subject: str) -> str:
     bits = {cost["by"]: cost["bits_per_byte"] for cost in held_out["costs"]}
     models = [name for name in bits if name not in (NOTHING, UNIGRAM, XZ)]
     best = subject if subject in models else models[0]
-    whose = "generated text" if GENERATED.issuperset(held_out["kinds"]) else "text of yours"
+    whose = "generated text" if GENERATED.issuperset(held_out["kinds"]) else "your text"
     return (
         f"Predicting {held_out['bytes']:,} bytes of {whose} that were held out costs the {best} model {bits[best]:.2f} bits per "
-        f"byte, where knowing nothing costs {bits[NOTHING]:.2f}, token frequencies {bits[UNIGRAM]:.2f} and {XZ} {bits[XZ]:.2f}; "
+        f"byte, where a uniform guess costs {bits[NOTHING]:.2f}, token frequencies {bits[UNIGRAM]:.2f} and {XZ} "
+        f"{bits[XZ]:.2f}; "
         "fewer is better."
     )
 
@@ -106,8 +107,8 @@ def text_markdown(facts: Mapping[str, Any]) -> list[str]:
 def endings(sample: Mapping[str, Any]) -> list[tuple[str, str]]:
     """How a held-out text goes on: really, and by each model."""
     return [
-        ("It really goes on", sample["truth"]),
-        *((f"{told['by']} goes on", told["text"]) for told in sample["told"]),
+        ("The actual continuation", sample["truth"]),
+        *((f"{told['by']} continues", told["text"]) for told in sample["told"]),
     ]
 
 

@@ -9,7 +9,8 @@ import sys
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m components.sandbox", description="Say what isolates generated code on this machine, tried out."
+        prog="python -m components.sandbox",
+        description="Show what isolates generated code on this machine, by trying it.",
     )
     parser.parse_args()
     from components.sandbox.report import report

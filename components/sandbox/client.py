@@ -187,7 +187,7 @@ def _reported(result: bytes) -> tuple[Outcome, str] | None:
 def _ended(status: int | None) -> tuple[Outcome, str]:
     """What it means that a program's process ended by itself, with this status (negative: a signal)."""
     if status is None:
-        return Outcome.EXITED, "the program hung up on its tests"
+        return Outcome.EXITED, "the program closed the connection to its tests"
     if status >= 0:
         return Outcome.EXITED, f"the program ended itself with status {status}"
     name = signal_name(-status)

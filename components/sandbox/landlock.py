@@ -39,7 +39,7 @@ def abi() -> int:
 def ruleset(version: int, readable: Iterable[str], writable: Iterable[str]) -> int:
     """A ruleset's file descriptor: reading below `readable`, files and folders below `writable`, nothing else.
 
-    Paths that do not exist are passed over. `version` is what `abi()` said.
+    Paths that do not exist are skipped. `version` is what `abi()` said.
     """
     handled = (1 << _RIGHTS_BY_ABI.get(version, 16)) - 1
     tcp_bind_and_connect = 3 if version >= 4 else 0

@@ -1,6 +1,6 @@
 """Imported first by the server: what programs need in memory, so that each finds it there.
 
-Two modules ask to be called in every forked child: `random` to seed itself anew, which is not wanted here, since a
+Two modules ask to be called in every forked child: `random` to seed itself again, which is not wanted here, since a
 program is to draw the same numbers every time; `threading` to forget other threads, of which the server has none. Without
 those calls a trivial program costs a sixth less.
 """

@@ -7,7 +7,7 @@ from components.sandbox.sandbox import Sandbox
 
 _STOPS = {
     "namespaces": "own file tree without /proc and home folders, no network, own process table, bounded temporary folder",
-    "user": "a user and group that own nothing, no capabilities",
+    "user": "a user and group that own no files, no capabilities",
     "landlock": "reads only the standard and shared libraries, writes only the temporary folder",
     "seccomp": "no processes, sockets, signals to others, mounts, tracing, io_uring, bpf, keys, permissions",
     "limits": "CPU time, memory, file size, open files, threads; no core dump",

@@ -120,7 +120,7 @@ def _users() -> tuple[tuple[int, int] | None, bool]:
 
 
 def _threads_of(user: int) -> int:
-    """How many threads a user has now. Where there is no /proc, so many that the limit never matters."""
+    """How many threads per user has now. Where there is no /proc, so many that the limit never matters."""
     if not os.path.isdir("/proc/1"):
         return 1 << 20
     count = 0

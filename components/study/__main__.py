@@ -22,9 +22,7 @@ COMMAND = Command(
         Argument("runs", "directory of the other records"),
     ),
     outputs=(
-        Argument(
-            "output", "directory for study.json, study.md, study.csv, the figure and the page", holds="study.json"
-        ),
+        Argument("output", "directory for study.json, study.md, study.csv, the chart and the page", holds="study.json"),
     ),
 )
 

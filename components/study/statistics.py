@@ -28,15 +28,15 @@ def interval(values: Sequence[float]) -> Interval:
 
 
 def verdict(difference: Interval, better: int) -> str:
-    """`better` or `worse` where the interval leaves out 0, else `not told apart`."""
+    """`better` or `worse` where the interval leaves out 0, else `not distinguishable`."""
     if difference.low is None or difference.high is None or difference.low <= 0 <= difference.high:
-        return "not told apart"
+        return "not distinguishable"
     return "better" if difference.mean * better > 0 else "worse"
 
 
 @dataclass(frozen=True)
 class Reached:
-    """Where a series of finished trainings comes down to a loss.
+    """Where a series of finished training runs reaches a loss.
 
     Attributes:
         cost: tokens or FLOPs; None where it isn't reached.
@@ -51,7 +51,7 @@ class Reached:
 def reached(budgets: Sequence[tuple[float, float]], start_loss: float, target: float) -> Reached:
     """The cost at which an arm has a loss, from the losses at the ends of its trainings.
 
-    A loss in the middle of a training is no measurement: the learning rate has not come down yet (Hagele et al., arXiv
+    A loss in the middle of a training is not a measurement: the learning rate has not come down yet (Hagele et al., arXiv
     2405.18392). So the loss between two budgets is interpolated, linearly in the logarithm of the cost.
 
     Args:

@@ -1,4 +1,4 @@
-"""`python -m components.synthesis`: write textbooks and verified exercises, and hold an exam back."""
+"""`python -m components.synthesis`: write textbooks and verified exercises, and hold out an exam."""
 
 from typing import Any
 
@@ -25,15 +25,15 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
 
 COMMAND = Command(
     step="synthesis",
-    description="Write textbooks and verified exercises from the curriculum and the curated corpus; hold an exam back.",
+    description="Write textbooks and verified exercises from the curriculum and the curated corpus; hold out an exam.",
     run=run,
     inputs=(Argument("seeds", "document set that chapters are seeded from"),),
     outputs=(
-        Argument("output", "where the document set of textbooks and exercises goes", holds="part-*.parquet"),
-        Argument("exam", "where the held-out exam goes", required=False, holds="exam.json"),
-        Argument("plan", "where the table of jobs goes (Parquet)", required=False),
-        Argument("page", "where the page about the textbooks goes (HTML)", required=False),
-        Argument("ledger", "where the ledger goes (Parquet)"),
+        Argument("output", "directory for the document set of textbooks and exercises", holds="part-*.parquet"),
+        Argument("exam", "directory for the held-out exam", required=False, holds="exam.json"),
+        Argument("plan", "Parquet file for the table of jobs", required=False),
+        Argument("page", "HTML file for the page about the textbooks", required=False),
+        Argument("ledger", "Parquet file for the ledger"),
     ),
     sections=("seed", "synthesis"),
 )

@@ -15,12 +15,12 @@ from components.synthesis.questions import child_rng, created_by
 
 LICENSE = "CC0-1.0"
 PROMPT = "Question: {question}\nAnswer:"  # the surface of the exam; a practised exercise adds a blank and the answer
-EXAMPLES = {"tutorial": 3, "faq": 4, "table": 6, "worked": 3, "dialogue": 3, "exercises": 6}  # questions a chapter
+EXAMPLES = {"tutorial": 3, "faq": 4, "table": 6, "worked": 3, "dialogue": 3, "exercises": 6}  # questions per chapter
 EXERCISES_PER_DOCUMENT = (8, 12)
 
 
 def questions_needed(jobs: Sequence[Job], curriculum: Curriculum) -> dict[str, int]:
-    """How many questions of each task the planned chapters want."""
+    """How many questions of each task the planned chapters need."""
     topics = {topic.id: topic for topic in curriculum.topics}
     needed: dict[str, int] = {}
     for job in jobs:
@@ -48,7 +48,7 @@ def reserve(
 def write_chapters(
     jobs: Sequence[Job], reserved: Mapping[str, list[Draft]], curriculum: Curriculum, seed: int
 ) -> Iterator[Document]:
-    """One textbook document a job. Questions are used once; a topic whose reserve is spent gets prose alone."""
+    """One textbook document per job. Questions are used once; a topic without questions left gets only prose."""
     stock = {task: list(drafts) for task, drafts in reserved.items()}
     topics = {topic.id: topic for topic in curriculum.topics}
     for job in jobs:

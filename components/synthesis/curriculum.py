@@ -33,7 +33,7 @@ class Topic:
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """Whom a chapter is for: `reader` in words, `openings` as sentences with {title} or {Title}."""
+    """The reader of a chapter: `reader` in words, `openings` as sentences with {title} or {Title}."""
 
     reader: str
     openings: tuple[str, ...]
@@ -65,7 +65,7 @@ def load_curriculum(path: Path = CURRICULUM, added: Path | None = None) -> Curri
             both; formats, if the second names any, are those of the second alone.
 
     Raises:
-        StepError: a field is missing or unknown, an id stands twice, a prerequisite, task, format or category is
+        StepError: a field is missing or unknown, an id occurs twice, a prerequisite, task, format or category is
             unknown, or prerequisites form a cycle; the message names the topic.
     """
     curriculum = _read(path)
@@ -120,7 +120,7 @@ def _check(curriculum: Curriculum, path: Path) -> None:
     if not ids:
         raise StepError(f"{path} has no topic")
     if not curriculum.audiences or not all(audience.openings for audience in curriculum.audiences.values()):
-        raise StepError(f"{path}: there must be an audience, and each needs an opening")
+        raise StepError(f"{path}: expected at least one audience, each with an opening")
     for opening in (text for audience in curriculum.audiences.values() for text in audience.openings):
         _check_opening(opening, path)
     _known("format", curriculum.formats, FORMATS, str(path))
@@ -130,12 +130,12 @@ def _check(curriculum: Curriculum, path: Path) -> None:
     for topic in curriculum.topics:
         where = f"{path}: topic {topic.id!r}"
         if ids[topic.id] > 1:
-            raise StepError(f"{where} stands twice; ids must be unique, provenance refers to them")
+            raise StepError(f"{where} occurs twice; ids must be unique because provenance refers to them")
         _known("category", [topic.category], CATEGORIES, where)
         _known("task", topic.tasks, known_tasks, where)
         for needed in topic.prerequisites:
             if needed not in ids:
-                raise StepError(f"{where} needs {needed!r}, which is no topic; add that topic or correct the id")
+                raise StepError(f"{where} needs {needed!r}, which is not a topic; add that topic or correct the id")
         if not topic.points:
             raise StepError(f"{where} needs at least one point")
     try:

@@ -81,7 +81,7 @@ def near_curated(index: NearDuplicates, seeds: Path) -> int:
 
 
 def check_gates(measured: Mapping[str, Any], params: SynthesisParams) -> None:
-    """Refuse texts that are too alike.
+    """Refuse texts that are too similar.
 
     Args:
         measured: the summary's part `diversity`.
@@ -93,9 +93,12 @@ def check_gates(measured: Mapping[str, Any], params: SynthesisParams) -> None:
     ratio, share = measured["gzip_ratio"], near["share"]
     distinct = {kind: measured[kind]["distinct_3"] for kind in ("textbook", "exercise") if measured[kind]["distinct_3"]}
     poorest = min(distinct, key=distinct.__getitem__, default="")
-    remedy = "lower synthesis.chapters and synthesis.exercises, widen synthesis.curriculum, or move the limit"
+    remedy = "lower synthesis.chapters and synthesis.exercises, widen synthesis.curriculum, or raise the limit"
     if ratio > params.max_gzip_ratio:
-        what = f"the texts compress {ratio:.2f} times, more than synthesis.max_gzip_ratio {params.max_gzip_ratio:g}"
+        what = (
+            f"the texts compress by a factor of {ratio:.2f}, more than synthesis.max_gzip_ratio "
+            f"{params.max_gzip_ratio:g}"
+        )
     elif share > params.max_near_duplicates:
         what = (
             f"{share:.2%} of the documents resemble another or a curated one, more than "
@@ -113,4 +116,4 @@ def check_gates(measured: Mapping[str, Any], params: SynthesisParams) -> None:
         )
     else:
         return
-    raise StepError(f"{what}: they are too alike; {remedy}")
+    raise StepError(f"{what}: they are too similar; {remedy}")

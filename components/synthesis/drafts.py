@@ -60,7 +60,7 @@ def form_fault(draft: Draft) -> str:
     if len(set(choices)) != len(choices):
         return "two equal choices"
     if not all(choice and choice == choice.strip() for choice in choices):
-        return "an empty or padded choice"
+        return "an empty choice or one with spaces around it"
     if not draft.question.strip() or "\n\n" in draft.question:
         return "the question is empty or holds a blank line"
     return ""

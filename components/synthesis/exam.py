@@ -1,7 +1,7 @@
-"""The exam: questions that training never sees, one JSONL file a task, with the baselines to read scores by.
+"""The exam: questions that training never sees, one JSONL file per task, with the baselines to read scores by.
 
-The folder holds the exam itself, new instances in wordings that are practised, and in `transfer` a folder of the same form with
-the transfer part.
+The folder holds the exam itself, new instances in practised wordings, and in `transfer` a folder of the same form with the
+held-out wordings.
 """
 
 import json
@@ -18,7 +18,7 @@ from components.synthesis.drafts import Draft, question_hash
 from components.synthesis.questions import VERSION, child_rng
 
 FORMAT_VERSION = 1
-TRANSFER = "transfer"  # the folder of that part, in the exam's
+TRANSFER = "transfer"  # subfolder with the held-out wordings
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Sheet:
 def write_exam(
     directory: Path, exam: Mapping[str, Sheet], transfer: Mapping[str, Sheet], seed: int
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Write the exam and, where it has questions, its transfer part.
+    """Write the exam and, if there are any, its held-out wordings.
 
     Returns:
         What exam.json says of the tasks of each.

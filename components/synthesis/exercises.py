@@ -51,22 +51,22 @@ def read_exercises(text: str) -> tuple[str, list[Exercise]]:
     """Title and exercises of an answer.
 
     Raises:
-        ValueError: the answer is no JSON, or not of the form of SCHEMA; the message says where.
+        ValueError: the answer is not JSON, or not of the form of SCHEMA; the message says where.
     """
     if fenced := _FENCE.match(text.strip()):
         text = fenced.group(1)
     try:
         values = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"no JSON: {error}") from None
+        raise ValueError(f"not JSON: {error}") from None
     if not isinstance(values, dict) or not isinstance(values.get("exercises"), list):
-        raise ValueError('no object with a list "exercises"')
+        raise ValueError('not an object with a list "exercises"')
     if not values["exercises"]:
         raise ValueError('"exercises" is empty')
     exercises = []
     for number, item in enumerate(values["exercises"]):
         if not isinstance(item, dict):
-            raise ValueError(f"exercise {number} is no object")
+            raise ValueError(f"exercise {number} is not an object")
         for name in FIELDS:
             if not isinstance(item.get(name), str):
                 raise ValueError(f"exercise {number} has no text {name!r}")

@@ -183,7 +183,7 @@ class LibraryChapters:
         return Job("library", seed.name, "code", form, number=number, seed_document=seed.id)
 
     def write(self, jobs: Sequence[Job]) -> Iterator[Document]:
-        """One chapter a job, in order; a job about calls of which none could be verified gives none."""
+        """One chapter per job, in order; a job about calls of which none could be verified gives none."""
         yield from self._executed([(self._seeds[j.seed_document], j) for j in jobs if j.format == "executed"])
         for job in jobs:
             if job.format == "reading":

@@ -20,20 +20,20 @@ MAX_SAMPLE = 2_500  # characters
 LIBRARY = "library"
 RULES = {
     "code": "Python in the text does not run, or does not give what the text says",
-    "copied_seed": "sentences of the seed document were copied",
-    "duplicate_question": "asked before, in training or in the exam",
-    "exam_full": "right, but the exam has all it takes of this task",
+    "copied_seed": "sentences were copied from the seed document",
+    "duplicate_question": "already asked, in training or in the exam",
+    "exam_full": "correct, but the exam already has enough of this task",
     "language": "not in English",
     "near_duplicate": "resembles an earlier chapter",
     "no_question_left": "none of its questions was verified",
-    "prompt_leak": "speaks of the task instead of the subject",
+    "prompt_leak": "talks about the task instead of the subject",
     "refusal": "the model refused",
-    "transfer_full": "right, but in a wording that is held out, of which the exam has all it takes",
-    "share_full": "right, but the task has its share",
+    "transfer_full": "correct, but in a held-out wording of which the exam already has enough",
+    "share_full": "correct, but the task already has its share",
     "task_exhausted": "the task has no new question",
     "too_long": "longer than a chapter",
     "too_short": "shorter than a chapter",
-    "verification": "the answer is not what was recomputed or executed, or the choices are no choices",
+    "verification": "the answer is not what was recomputed or executed, or the choices are not choices",
     "wrong_sum": "a calculation in the text is wrong",
 }
 
@@ -93,7 +93,7 @@ def _place(document: Document) -> tuple[str, str]:
 def task_rows(
     tasks: Mapping[str, Task], training: Mapping[str, Sequence[Draft]], exam: Mapping[str, Any], drops: Sequence[Drop]
 ) -> list[dict[str, Any]]:
-    """One row a task: exercises, templates, questions of the exam, its baselines, and what failed verification."""
+    """One row per task: exercises, templates, questions of the exam, its baselines, and what failed verification."""
     failed = Counter(drop.source.rpartition(":")[2] for drop in drops if drop.rule == "verification")
     return [
         {
@@ -145,7 +145,7 @@ def _gates(measured: Mapping[str, Any], params: SynthesisParams) -> list[tuple[s
     """(figure, value, limit, what it sees)."""
     near, templates = measured["near_duplicates"], measured["templates"]
     return [
-        ("Equal questions", "0", "0", "counted over exercises, chapters and exam together; the run stops at one"),
+        ("Equal questions", "0", "0", "counted over exercises, chapters and exam together; one fails the run"),
         (
             "Compression",
             f"{measured['gzip_ratio']:.2f} times",

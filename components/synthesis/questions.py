@@ -1,6 +1,6 @@
 """Draw questions until each task has its share, verify every one, and account for every one.
 
-Each draft ends in exactly one place: kept for training, kept for the exam (or its transfer part), or in the ledger with the
+Each draft ends in exactly one place: kept for training, kept for the exam (or its held-out wordings), or in the ledger with the
 rule that turned it away. rows drawn = training + exam + transfer + ledger.
 """
 
@@ -152,7 +152,7 @@ class Collector:
         for draft in block:
             question = normalise(draft.question)
             if question in self.seen:
-                self._drop(name, draft, "duplicate_question", "asked before, in this or another task")
+                self._drop(name, draft, "duplicate_question", "already asked, in this or another task")
             else:
                 self.seen.add(question)
                 fresh.append(draft)
@@ -161,7 +161,7 @@ class Collector:
             if fault:
                 self._drop(name, draft, "verification", fault)
             elif len(side) >= room:
-                self._drop(name, draft, rule, "verified, but its side has all it takes", len(side), room)
+                self._drop(name, draft, rule, "verified, but its split already has enough", len(side), room)
             else:
                 side.append(draft)
         return len(fresh)

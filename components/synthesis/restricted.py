@@ -43,7 +43,7 @@ def fault(source: str, mode: str = "exec") -> str:
     try:
         tree = ast.parse(source, mode=mode)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        return f"no Python ({type(error).__name__})"
+        return f"not Python ({type(error).__name__})"
     for node in ast.walk(tree):
         if found := _fault_of(node):
             return f"{found} in line {node.lineno}" if hasattr(node, "lineno") else found

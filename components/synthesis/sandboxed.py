@@ -67,7 +67,7 @@ def _value(verdict: Verdict) -> Value:
     try:
         fine, value = json.loads(verdict.stdout)
     except (ValueError, TypeError):
-        return False, "the program wrote over its own result"
+        return False, "the program overwrote its own result"
     return fine is True, str(value)
 
 

@@ -40,8 +40,8 @@ def synthesize(
     """Write a document set of textbooks and exercises to `output`, the exam to `exam`, what was dropped to `ledger`.
 
     Args:
-        plan: where the table of jobs goes (Parquet), before anything is written.
-        page: where the page about the textbooks goes (HTML).
+        plan: Parquet file for the table of jobs, before anything is written.
+        page: HTML file for the page about the textbooks.
         state: folder for teachers' answers and usage, which outlive the run; by default in the project's main folder.
         tracker: is told of every call to a model.
 
@@ -49,7 +49,7 @@ def synthesize(
         The summary: the plan's hash, counts of questions and documents, the ledger by rule, diversity and cost.
 
     Raises:
-        StepError: the seeds are no document set, the curriculum is broken, the teacher cannot go on, or the texts are
+        StepError: the seeds are not a document set, the curriculum is broken, the teacher cannot go on, or the texts are
             too repetitive.
     """
     lexicon, tasks = load_lexicon(), all_tasks()
@@ -130,12 +130,12 @@ def check_split(
     exam: Mapping[str, list[Draft]],
     fraction: float,
 ) -> None:
-    """Hold the law of the split: no question twice, none of the exam in training, each on the side of its hash."""
+    """Check the split: no question twice, none of the exam in training, each on the side of its hash."""
     taught = [(task, draft) for side in (training, reserved) for task, drafts in side.items() for draft in drafts]
     asked = [(task, draft) for task, drafts in exam.items() for draft in drafts]
     questions = [normalise(draft.question) for _, draft in (*taught, *asked)]
     if len(set(questions)) != len(questions):
-        raise AssertionError(f"{len(questions) - len(set(questions))} questions stand twice in training and exam")
+        raise AssertionError(f"{len(questions) - len(set(questions))} questions occur in both training and exam")
     wrong = [draft.question for task, draft in taught if is_held_out(task, draft, fraction)]
     wrong += [draft.question for task, draft in asked if not is_held_out(task, draft, fraction)]
     if wrong:
@@ -149,14 +149,14 @@ def check_transfer(
     composed: Mapping[str, list[Draft]],
     transfer: Transfer,
 ) -> None:
-    """Hold the law of the transfer part: no question and no wording of it is taught, and each wording is asked."""
+    """Check the held-out wordings: none of them and none of their questions is taught, and each wording is asked."""
     taught = [(task, draft) for side in (training, reserved) for task, drafts in side.items() for draft in drafts]
     if wrong := [draft.question for task, draft in taught if has_wording(draft, transfer.wordings.get(task, ()))]:
         raise AssertionError(f"{len(wrong)} questions are taught in a held-out wording, such as {wrong[0]!r}")
     questions = {normalise(draft.question) for _, draft in taught}
     asked = [draft.question for side in (reworded, composed) for drafts in side.values() for draft in drafts]
     if wrong := [question for question in asked if normalise(question) in questions]:
-        raise AssertionError(f"{len(wrong)} questions of the transfer part are taught, such as {wrong[0]!r}")
+        raise AssertionError(f"{len(wrong)} questions in held-out wordings are taught, such as {wrong[0]!r}")
     for task, wordings in transfer.wordings.items():
         if missing := [form for form in wordings if not any(has_wording(d, [form]) for d in reworded[task])]:
             raise AssertionError(f"transfer.yaml: {task} has no wording {missing[0]!r}; correct it there")

@@ -1,7 +1,7 @@
-"""The exam's transfer part: what was learnt, asked in wordings and compositions that training never has.
+"""The exam's held-out wordings: what was learned, asked in wordings and compositions that training never contains.
 
 A wording is held out as a whole: no question that is cut from it is practised, whatever its instance. It asks what
-another wording asks, which is practised, so the part measures whether the task was learnt or its wording. Its instances may
+another wording asks, which is practised, so the part measures whether the task was learned or its wording. Its instances may
 be practised in another wording. A composition asks two held-out questions at once.
 """
 
@@ -20,7 +20,7 @@ COMPOSITION = "composition"  # category of compositions, and their template
 
 @dataclass(frozen=True)
 class Transfer:
-    """What the transfer part is made of.
+    """What the held-out wordings are made of.
 
     Attributes:
         wordings: templates that are held out, by task.
@@ -43,21 +43,21 @@ def load_transfer(tasks: Mapping[str, Task], practised: Iterable[str], path: Pat
     content, practised = read_yaml(path), set(practised)
     named = [*content["wordings"], *(name for pair in content["compositions"] for name in pair)]
     if unknown := sorted({*named} - {*tasks}):
-        raise StepError(f"{path}: {unknown[0]!r} is no task; correct the id")
+        raise StepError(f"{path}: {unknown[0]!r} is not a task; correct the id")
     wordings = {name: tuple(forms) for name, forms in content["wordings"].items() if name in practised}
     pairs = tuple((first, second) for first, second in content["compositions"] if {first, second} <= practised)
     return Transfer(wordings, pairs)
 
 
 def has_wording(draft: Draft, wordings: Iterable[str]) -> bool:
-    """Whether a draft is cut from one of some wordings; what its template has in brackets behind that is no wording."""
+    """Whether a draft is cut from one of some wordings; what its template has in brackets behind that is not a wording."""
     return any(draft.template == form or draft.template.startswith(f"{form} [") for form in wordings)
 
 
 def compose(pairs: Iterable[tuple[str, str]], exam: Mapping[str, Sequence[Draft]], most: int) -> dict[str, list[Draft]]:
     """At most `most` compositions of each pair of tasks, from questions of the exam, by a name such as `plural_halves`.
 
-    Each has four choices: of both questions the right answer and a wrong one, paired in all ways.
+    Each has four choices: of both questions the correct answer and a wrong one, paired in all ways.
     """
     return {
         f"{first}_{second}": [_pair(a, b) for a, b in zip(exam[first][:most], exam[second][:most], strict=False)]

@@ -116,7 +116,7 @@ class WorkedExamples:
         self._kept: dict[str, tuple[Session, int]] = {}  # by the job's id: its session, and how many examples hold
 
     def plan(self, most: int, sessions: Iterator[Session] | None = None) -> list[Job]:
-        """At most `most` jobs, one a session; the examples are run here, so that each job becomes a chapter."""
+        """At most `most` jobs, one per session; the examples are run here, so that each job becomes a chapter."""
         jobs: list[Job] = []
         for session, values in _run(list(islice(sessions or find_sessions(), 2 * most))):
             if len(jobs) == most:
@@ -153,7 +153,7 @@ class WorkedExamples:
         )
 
     def write(self, jobs: Sequence[Job]) -> Iterator[Document]:
-        """One chapter a job, in order."""
+        """One chapter per job, in order."""
         for job in jobs:
             session, holds = self._kept[job.id]
             shown = [source for source, value in session.examples[:holds] if value]

@@ -13,9 +13,9 @@ def run(*arguments: Any) -> dict[str, Any]:
 
 COMMAND = Command(
     step="tokenization",
-    description="Train a byte-level BPE tokenizer, or take an existing one, and write the token shards.",
+    description="Train a byte-level BPE tokenizer, or use an existing one, and write the token shards.",
     run=run,
-    inputs=(Argument("documents", "directories of documents; a document that several hold counts once", many=True),),
+    inputs=(Argument("documents", "directories of documents; a document in several of them counts once", many=True),),
     outputs=(Argument("output", "directory for the tokens", holds="manifest.json"),),
     sections=("seed", "ingestion", "tokenization"),
 )

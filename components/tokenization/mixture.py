@@ -49,7 +49,7 @@ class Share:
     kind: str
     rows: np.ndarray  # int64, its candidates in the order of their hash
     passes: Fraction
-    partial: int  # how many of `rows` the last pass takes, when `passes` is no whole number
+    partial: int  # how many of `rows` the last pass takes, when `passes` is not a whole number
 
     @property
     def distinct(self) -> np.ndarray:
@@ -72,7 +72,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Mixture:
-    """The two streams as row numbers of a Corpus; a row that is passed over twice stands twice in `train`."""
+    """The two streams as row numbers of a Corpus; a row that is skipped twice stands twice in `train`."""
 
     train: np.ndarray  # int64
     validation: np.ndarray  # int64

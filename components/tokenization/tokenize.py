@@ -99,8 +99,8 @@ def _disk_full_is_said(place: Path) -> Iterator[None]:
             raise
         free = shutil.disk_usage(place.parent).free
         raise StepError(
-            f"there was no room to write {place} ({error.strerror}; {free / 1e6:,.0f} MB are free now); nothing of it is "
-            "left: it needs about as much room again as the finished tokens, and a limit on the size of files counts too"
+            f"disk full while writing {place} ({error.strerror}; {free / 1e6:,.0f} MB are free now); nothing of "
+            "it was kept; it needs about twice the size of the finished tokens, within any limit on file sizes"
         ) from error
 
 
@@ -179,7 +179,7 @@ def _lossy(corpus: Corpus, division: Division, encoder: Encoder) -> int:
     originals = [text for _, text in texts(corpus, wanted)]
     lost = sum(encoder.decode(ids) != text for text, ids in zip(originals, encoder.encode(originals), strict=True))
     if lost:
-        print(f"note: the tokenizer does not give back {lost} of {len(originals)} documents as they were", flush=True)
+        print(f"note: the tokenizer does not restore {lost} of {len(originals)} documents exactly", flush=True)
     return lost
 
 
@@ -188,7 +188,7 @@ def _note_vocabulary(encoder: Encoder, params: Params) -> None:
     if not params.tokenization.tokenizer and encoder.vocab_size < asked:
         print(
             f"note: the text supports {encoder.vocab_size:,} vocabulary entries, not the {asked:,} of "
-            "tokenization.vocab_size: every pair of tokens that occurs twice is merged",
+            "tokenization.vocab_size: every pair of tokens that occurs at least twice is merged",
             flush=True,
         )
 
@@ -200,7 +200,7 @@ def _note_mixture(mixture: Mixture, spooled: Spool) -> None:
         f"{share.kind} {share.tokens(spooled.length) / total:.1%} in {float(share.passes):.3g} passes"
         for share in mixture.shares
     ]
-    limit = f"; it ends where the cap of {mixture.limited_by} is reached" if mixture.limited_by else ""
+    limit = f"; limited by the cap of {mixture.limited_by}" if mixture.limited_by else ""
     print(f"mixture: {total:,} tokens, {', '.join(parts)}{limit}", flush=True)
 
 

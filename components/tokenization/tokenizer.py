@@ -80,8 +80,8 @@ def take(folder: Path, directory: Path, sha256: str = "") -> None:
     found = sha256_file(folder / "tokenizer.json")
     if sha256 and found != sha256:
         raise StepError(
-            f"{folder / 'tokenizer.json'} has the SHA-256 {found}; tokenization.tokenizer_sha256 is {sha256}: bring the "
-            "pinned tokenizer back, or pin this one"
+            f"{folder / 'tokenizer.json'} has the SHA-256 {found}; tokenization.tokenizer_sha256 is {sha256}: "
+            "restore the pinned tokenizer, or pin this one"
         )
     directory.mkdir(parents=True)
     copy_tokenizer(folder, directory)
@@ -107,7 +107,7 @@ class Encoder:
         if self.vocab_size > MAX_VOCAB_SIZE:
             raise StepError(
                 f"the tokenizer's highest id is {self.vocab_size - 1:,}, so a model would need {self.vocab_size:,} rows in "
-                f"its embedding; at most {MAX_VOCAB_SIZE:,} are possible: number its entries without gaps"
+                f"its embedding; at most {MAX_VOCAB_SIZE:,} are possible: rerenumber its entries without gaps"
             )
         self.sha256 = sha256_file(path)
 

@@ -42,13 +42,13 @@ def _describe(found: dict[str, Any]) -> str:
 
 COMMAND = Command(
     step="tokenization.trace",
-    description="Say which documents the tokens at a position of a stream come from, and decode them.",
+    description="Show which documents the tokens at a position of a stream come from, and decode them.",
     run=run,
     inputs=(
         Argument("tokens", "directory of tokens"),
         Argument("split", "which stream", required=False, type=str, default="train", choices=("train", "validation")),
-        Argument("position", "first token, counted from 0", type=int),
-        Argument("length", "how many tokens", required=False, type=int, default=1),
+        Argument("position", "position of the first token, from 0", type=int),
+        Argument("length", "number of tokens", required=False, type=int, default=1),
     ),
     tracked=False,
 )

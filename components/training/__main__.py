@@ -25,15 +25,15 @@ COMMAND = Command(
             "model", "section of params.yaml with the model's shape and budget", type=str, choices=("small", "large")
         ),
         Argument("tokens", "tokens directory of components.tokenization"),
-        Argument("initial", "checkpoint to start from; without it a random start", required=False),
-        Argument("teacher", "checkpoint to follow, where training.distillation_weight is over 0", required=False),
+        Argument("initial", "checkpoint to start from (default: random weights)", required=False),
+        Argument("teacher", "teacher checkpoint; needs training.distillation_weight above 0", required=False),
     ),
     outputs=(
         Argument("output", "directory for the checkpoint", holds="lineage.json"),
-        Argument("curves", "CSV for one row a validation", required=False),
+        Argument("curves", "CSV for one row per validation", required=False),
         Argument(
             "state",
-            "folder where a run keeps its state for resuming; by default .phiforge/training",
+            "folder for the states for resuming (default .phiforge/training)",
             required=False,
             holds=ANYTHING,
         ),

@@ -102,7 +102,7 @@ class Curve(StepCallback):
             self.tracker.metrics({f"validation_loss_by_{axis}": row["validation_loss"]}, step=int(place))
 
     def write(self, path: Path) -> None:
-        """One CSV row a validation; equal runs give equal bytes."""
+        """One CSV row per validation; equal runs give equal bytes."""
         with atomic_file(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, CURVE, lineterminator="\n")
             writer.writeheader()
@@ -171,7 +171,7 @@ class KeepState(StepCallback):
             try:
                 self.folder.save(state)
             except OSError as error:  # the run itself is well: it goes on, and an earlier state still serves
-                print(f"note: the state after step {state.step} was not kept: {error}; free some space", flush=True)
+                print(f"note: the state after step {state.step} was not saved: {error}; free some space", flush=True)
         self.due.done()
 
 

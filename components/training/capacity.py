@@ -45,7 +45,7 @@ def memory_a_device(settings: TrainingParams) -> float:
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Let `peak_memory` begin anew, where the system can: on a GPU, and on Linux."""
+    """Let `peak_memory` begin again, where the system can: on a GPU, and on Linux."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
         return

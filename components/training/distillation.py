@@ -43,11 +43,12 @@ def read_teacher(directory: Path | None, model: Phi, settings: TrainingParams) -
         theirs, ours = getattr(teacher.config, key), getattr(model.config, key)
         if theirs < ours or (key == "vocab_size" and theirs != ours):
             raise StepError(
-                f"--teacher {directory} has {key} {theirs:,}, the model {ours:,}; they have to agree on each token"
+                f"--teacher {directory} has {key} {theirs:,}, the model {ours:,}; both must give each token the "
+                "same meaning"
             )
     return teacher
 
 
 def forward_flops(teacher: Phi | None) -> int:
-    """FLOPs a token that asking the teacher costs: a forward pass is a third of a training step's (PaLM, appendix B)."""
+    """FLOPs per token that asking the teacher costs: a forward pass is a third of a training step's (PaLM, appendix B)."""
     return 0 if teacher is None else teacher.config.flops_per_token() // 3

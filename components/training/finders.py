@@ -37,7 +37,7 @@ MEMORY_SHARE = 0.8  # of what is available
 
 @dataclass(frozen=True)
 class Trial:
-    """A micro-batch size: tokens a second over whole steps, and the bytes that the step needed at its peak."""
+    """A micro-batch size: tokens per second over whole steps, and the bytes that the step needed at its peak."""
 
     micro_batch_tokens: int
     tokens_per_second: float
@@ -65,7 +65,9 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
         rate = steepest(curve)
         for lr, loss in curve[:: max(1, len(curve) // 20)]:
             print(f"  learning rate {lr:9.2e}   loss {loss:7.4f}")
-        print(f"{inputs['model']}.learning_rate={rate:.2g} is where the loss falls fastest; a sweep around it pays")
+        print(
+            f"{inputs['model']}.learning_rate={rate:.2g} is where the loss falls fastest; sweep around it for the best rate"
+        )
         return {"learning_rate": rate, "curve": curve}
     trials = batch_sizes(model, params.training, tokens, params.seed, teacher)
     chosen = best(trials)

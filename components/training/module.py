@@ -40,7 +40,7 @@ class PhiTraining(LightningModule):
     Attributes:
         first_step: optimizer steps that were taken before this process, by an interrupted one.
         gradient_norm: before clipping, of the last optimizer step.
-        step_loss: of the last optimizer step, over all its micro-batches and devices, in nats a token.
+        step_loss: of the last optimizer step, over all its micro-batches and devices, in nats per token.
         losses: of the steps since the last `mean_loss`, float32 scalars.
         average: of the weights, if asked for.
     """
@@ -74,7 +74,7 @@ class PhiTraining(LightningModule):
         self._carried = carried
         self._teacher = (
             teacher,
-        )  # in a tuple, so that it is no part of this module: nothing of it is trained or saved
+        )  # in a tuple, so that it is not part of this module: nothing of it is trained or saved
         self.spikes = SpikeDetector(settings.spike_sigmas)
         self._micro: list[tuple[Tensor, tuple[int, ...]]] = []  # loss and stream positions of the step's micro-batches
         self._loss: Callable[..., Tensor] | None = None
@@ -88,7 +88,7 @@ class PhiTraining(LightningModule):
         return batch.to(device)
 
     def configure_model(self) -> None:
-        """Share the weights out over the devices, where the strategy is to, and compile, where asked. Called anew by some
+        """Share the weights out over the devices, where the strategy is to, and compile, where asked. Called again by some
         strategies."""
         if self._loss is None:
             if self.device_mesh is not None:
@@ -134,7 +134,7 @@ class PhiTraining(LightningModule):
         self._check_finite(self.gradient_norm, "gradient norm")
         if spike := self.spikes.look(float(self.step_loss)):
             self.optimizer.skip = self.settings.spike_action == "skip"
-            done = "its update is left out" if self.optimizer.skip else "it is trained on"
+            done = "its update is skipped" if self.optimizer.skip else "it is trained on"
             high = gathered >= self.step_loss.clamp(max=gathered.max())  # the spike is there; a mean may be rounded up
             print(
                 f"note: step {self.step + 1} is a spike: {spike}; {done}; documents: {self._documents(high)}",
@@ -169,7 +169,7 @@ class PhiTraining(LightningModule):
 
     def _stopped_early(self) -> bool:
         """Whether a validation is to end at once. The last one goes on: after it the run is whole. With several devices
-        too, since one that leaves alone would make the others wait for ever."""
+        too, since one that leaves alone would make the others wait forever."""
         trainer = self._trainer
         return trainer is not None and trainer.received_sigterm and trainer.world_size == 1 and self.step < self.steps
 
@@ -182,7 +182,7 @@ class PhiTraining(LightningModule):
         return model.eval(), self.optimizer.tensors() if self.settings.keep_optimizer else {}
 
     def mean_loss(self) -> float:
-        """Mean training loss a step since the last call, in nats a token."""
+        """Mean training loss per step since the last call, in nats per token."""
         mean = float(torch.stack(self.losses).mean())
         self.losses.clear()
         return mean
@@ -192,7 +192,7 @@ class PhiTraining(LightningModule):
             return
         raise Diverged(
             f"the {what} is {value.item()} at step {self.step + 1} of {self.steps}, in a batch that begins in: "
-            f"{self._documents(guilty)}; lower the learning rate (now {self.learning_rate:g}) or look at these documents"
+            f"{self._documents(guilty)}; lower the learning rate (now {self.learning_rate:g}) or inspect these documents"
         )
 
     def _documents(self, chosen: Tensor | None = None) -> str:

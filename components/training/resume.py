@@ -1,12 +1,12 @@
 """The state of a running training on disk, from which a killed run goes on to the same bits.
 
-    .phiforge/training/<key>/          one folder a run, in the project's main folder
+    .phiforge/training/<key>/          one folder per run, in the project's main folder
         lock                           held by the process that writes here
         step-00000200/tensors.safetensors, state.json
         step-00000400/...
 
 The key is a hash of all that the result depends on, so a state is found again by whoever starts the same run, and only
-by them. The folder is no output of the stage: DVC deletes those before it starts a stage again. A state is written
+by them. The folder is not an output of the stage: DVC deletes those before it starts a stage again. A state is written
 beside its place, flushed to the disk and renamed; the two latest are kept; the folder goes when the run has ended.
 """
 
@@ -61,14 +61,12 @@ class StateFolder:
             shutil.rmtree(torn, ignore_errors=True)
 
     def latest(self) -> State | None:
-        """The last state that can be read whole; a torn one is passed over with a word."""
+        """The last state that can be read whole; a torn one is skipped with a word."""
         for path in sorted(self.directory.glob("step-*"), reverse=True):
             try:
                 return read_state(path)
             except (OSError, ValueError, KeyError, SafetensorError) as error:
-                print(
-                    f"note: {path.name} of the interrupted run cannot be read ({error}); going back to the one before"
-                )
+                print(f"note: {path.name} of the interrupted run cannot be read ({error}); using the previous one")
         return None
 
     def save(self, state: State) -> None:

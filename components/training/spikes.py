@@ -10,7 +10,7 @@ ENOUGH = 64  # steps before anything is called a spike
 class SpikeDetector:
     """Compares each loss with the mean and the standard deviation of the last 128 (as OLMo 2's training does to skip
     steps, arXiv 2501.00656). A spike enters the window as the highest loss that would not have been one: so a second is
-    still seen, and a new level (another kind of text) is taken after a few steps, not called a spike for ever.
+    still seen, and a new level (another kind of text) is taken after a few steps, not called a spike forever.
 
     Args:
         sigmas: deviations above the mean from which a loss is a spike; 0 looks for none.

@@ -46,7 +46,7 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     several devices this runs once in each one's process; all but the first exit when the model is trained.
 
     Returns:
-        parameters, tokens, steps, epochs, FLOPs, losses in nats a token, bits a byte, the same by kind of document,
+        parameters, tokens, steps, epochs, FLOPs, losses in nats per token, bits per byte, the same by kind of document,
         hash of the weights.
 
     Raises:
@@ -77,7 +77,7 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     )
     start = open_start(section, settings, tokens, params.seed, inputs.get("initial"), inputs.get("teacher"))
     print(
-        f"memory a device, estimated: {check_fits(start.model, settings, start.teacher, start.carried is not None)}",
+        f"estimated memory per device: {check_fits(start.model, settings, start.teacher, start.carried is not None)}",
         flush=True,
     )
     curve = Curve(held_out, tracker, cost_of(start, settings, steps))
@@ -117,13 +117,13 @@ def save(
             curve.write(outputs["curves"])
     except OSError as error:
         raise StepError(
-            f"the trained model could not be written to {outputs['output']}: {error.strerror or error}; make room and start "
-            "the run again: it goes on from its last state"
+            f"the trained model could not be written to {outputs['output']}: {error.strerror or error}; free some "
+            "space and run again: it resumes from its last saved state"
         ) from error
 
 
 def _check_passes(epochs: float, there: int, section: ModelParams, settings: TrainingParams, inputs: Paths) -> None:
-    """Refuse a budget that passes over the text so often that it is learnt by heart."""
+    """Refuse a budget that passes over the text so often that it would be memorised."""
     if epochs > settings.max_epochs:
         name, most = inputs["model"], max(settings.batch_tokens, int(there * settings.max_epochs))
         raise StepError(
@@ -142,7 +142,7 @@ def steps_of(section: ModelParams, settings: TrainingParams, name: str) -> int:
     if section.tokens < settings.batch_tokens:
         raise StepError(
             f"{name}.tokens is {section.tokens:,}, less than one batch of training.batch_tokens {settings.batch_tokens:,}; "
-            "raise the one or lower the other"
+            "raise the former or lower the latter"
         )
     return math.ceil(section.tokens / settings.batch_tokens)
 
@@ -156,8 +156,8 @@ def check_compilable(settings: TrainingParams) -> None:
     home = str(Path(torch.__file__).parent)
     if settings.compile and not torch.cuda.is_available() and any(character.isspace() for character in home):
         raise StepError(
-            f"training.compile is true, and PyTorch lies in {home}: its compiler for CPUs takes no path with a blank; move the "
-            "project to a folder without one, or set training.compile to false"
+            f"training.compile is true, and PyTorch lies in {home}: its CPU compiler accepts no path with a "
+            "space; move the project to a folder without one, or set training.compile to false"
         )
 
 
@@ -233,7 +233,7 @@ def resumable(base: Path, key: str) -> Iterator[tuple[StateFolder | None, State 
         found = folder.latest()
         if found is not None:
             os.environ[FOUND] = str(folder.path_of(found.step))
-            print(f"going on after step {found.step}, from the state that an interrupted run has left", flush=True)
+            print(f"resuming after step {found.step}, from an interrupted run's state", flush=True)
         yield folder, found
         folder.clear()
     finally:
@@ -282,7 +282,7 @@ def fit(
             states.keep(module)
             if not rank() and folder is not None:
                 print(
-                    f"stopped after step {module.step} of {training.steps}; the same command goes on from there",
+                    f"stopped after step {module.step} of {training.steps}; the same command resumes there",
                     flush=True,
                 )
             # Lightning's own exception would exit with 0; and of a process that ends otherwise it kills the others.

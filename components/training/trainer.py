@@ -31,7 +31,7 @@ def quiet_trainer(settings: TrainingParams, **arguments: Any) -> Trainer:
     gpus = torch.cuda.device_count()
     if 0 < gpus < settings.devices:
         raise StepError(
-            f"training.devices is {settings.devices}, and this machine has {gpus} GPUs; ask for at most that"
+            f"training.devices is {settings.devices}, but this machine has {gpus} GPUs; set it to at most that"
         )
     return Trainer(
         accelerator="gpu" if gpus else "cpu",

@@ -14,7 +14,7 @@ Why it works. The residual stream is written by the embedding and by `dense` and
 - feed-forward: columns of `fc2` that read new units are 0, so that new units are free.
 - depth: an inserted block has `dense` and `fc2` of 0, biases too, and so adds nothing (LLaMA-Pro, arXiv 2401.02415,
   which zeroes no biases and has none). All else in it is used by nothing yet and takes noise, so that neighbours which
-  were made from one block are no twins.
+  were made from one block are not twins.
 - vocabulary: a new token's logit is NEW_TOKEN_LOGIT, whatever the input.
 
 Of each pair that makes a product 0 one side is not 0, so gradients reach everything after a step or two.
@@ -22,7 +22,7 @@ Of each pair that makes a product 0 one side is not 0, so gradients reach everyt
 With `new_units: copies` new queries, values, units and heads copy old ones instead of being drawn, and what reads the
 copies of one activation shares its old weight among them in unequal parts. Noise that sums to 0 over the copies of one
 activation is added to what reads them: the function stays, and their gradients differ from the first step on. Two equal
-halves would stay equal for ever.
+halves would stay equal forever.
 """
 
 import math

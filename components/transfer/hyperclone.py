@@ -3,7 +3,7 @@
 Every coordinate is copied equally often, so LayerNorm sees the same mean and variance, and what reads n copies of an
 activation has the old weights divided by n: the function is preserved, at whole factors only. head_dim stays, so rotary
 positions do. With noise, what reads copies differs among them while its sum over them stays (the paper's paired noise,
-there at 10 dB below the weights: `transfer.noise` 0.32); without, copies stay copies for ever, as Phi has no dropout.
+there at 10 dB below the weights: `transfer.noise` 0.32); without, copies stay copies forever, as Phi has no dropout.
 """
 
 import math
@@ -18,9 +18,9 @@ from components.transfer.plan import Axes, build, headed, vocabulary
 
 
 def reasons(source: PhiConfig, target: PhiConfig) -> list[str]:
-    """Why `target` is no whole multiple of `source`; empty if it is."""
+    """Why `target` is not a whole multiple of `source`; empty if it is."""
     found = [
-        f"{name} {getattr(target, name)} is no whole multiple of the source's {getattr(source, name)}"
+        f"{name} {getattr(target, name)} is not a whole multiple of the source's {getattr(source, name)}"
         for name in ("hidden_size", "intermediate_size")
         if getattr(target, name) % getattr(source, name)
     ]

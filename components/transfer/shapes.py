@@ -27,7 +27,7 @@ def check_growth(source: PhiConfig, target: PhiConfig) -> None:
     ]
     if target.rotary_dims != source.rotary_dims:
         reasons.append(
-            f"{target.rotary_dims} rotary dimensions a head ({target.partial_rotary_factor} of {target.head_dim}) differ "
+            f"{target.rotary_dims} rotary dimensions per head ({target.partial_rotary_factor} of {target.head_dim}) differ "
             f"from the source's {source.rotary_dims}, which changes every frequency: set partial_rotary_factor to "
             f"{source.rotary_dims / target.head_dim:g}"
         )

@@ -20,7 +20,7 @@ ROWS = 2048  # of embedding and head that are held at once
 
 
 class StreamedPhi:
-    """Evaluates a Phi from weights by name, which may be read or made anew each time they are asked for.
+    """Evaluates a Phi from weights by name, which may be read or made again each time they are asked for.
 
     Attributes:
         config: its shape.

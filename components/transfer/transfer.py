@@ -115,8 +115,8 @@ def check_place(source: Path, output: Path, needed: int) -> None:
     place = next(folder for folder in output.parents if folder.is_dir())
     if (free := shutil.disk_usage(place).free) < needed:
         raise StepError(
-            f"the grown checkpoint takes {needed / 1e9:.1f} GB and the disk of {output.name} has {free / 1e9:.1f} GB free; "
-            "free some space, or set transfer.dtype to bfloat16"
+            f"the grown checkpoint takes {needed / 1e9:.1f} GB and the disk of {output.name} has {free / 1e9:.1f} "
+            "GB free; free some space, or set transfer.dtype to bfloat16"
         )
 
 
@@ -200,7 +200,7 @@ def enforce(proof: Mapping[str, Mapping[str, Any]], settings: TransferParams) ->
     if not error <= CONSTRUCTION_BOUND:
         raise StepError(
             f"the grown model's logits differ from the source's by {error:.2e} of their size in float64, more than "
-            f"{CONSTRUCTION_BOUND:g}; nothing was written: please report this with the source's config.json"
+            f"{CONSTRUCTION_BOUND:g}; nothing was written; report this with the source's config.json"
         )
     error = proof["stored"]["relative_logit_error"]
     if settings.dtype == "float32" and not error <= settings.max_relative_error:

@@ -16,9 +16,9 @@ COMMAND = Command(
     description="Check an asset against its suite of expectations; write the results and a page, and stop if one fails.",
     run=run,
     inputs=(
-        Argument("asset", "what the input is", type=str, choices=("raw", "curated", "textbooks", "tokens")),
+        Argument("asset", "kind of asset", type=str, choices=("raw", "curated", "textbooks", "tokens")),
         Argument("input", "directory of the asset"),
-        Argument("ledger", "what was dropped before (Parquet file), to name the causes of a failure", required=False),
+        Argument("ledger", "Parquet file of dropped documents, to explain a failure", required=False),
     ),
     outputs=(Argument("output", "directory for results.json and index.html", holds="results.json"),),
     sections=("validation",),

@@ -55,7 +55,7 @@ class DocumentTables:
 
     directory: Path
     _shards: list[Shard] = field(default_factory=list)
-    _seen: set[bytes] = field(default_factory=set)  # 16 bytes a document: a hundred million fit in a few GB
+    _seen: set[bytes] = field(default_factory=set)  # 16 bytes per document: a hundred million fit in a few GB
     _repeated: Counter[str] = field(default_factory=Counter)
     _kinds: Counter[str] = field(default_factory=Counter)
 
@@ -64,7 +64,7 @@ class DocumentTables:
         bad_character_fraction added.
 
         Raises:
-            StepError: the directory holds no document set, or a shard cannot be read to its end.
+            StepError: the directory contains no document set, or a shard cannot be read to its end.
         """
         paths = shards(self.directory)
         progress = Progress(sum(pq.read_metadata(path).num_rows for path in paths))
@@ -79,13 +79,13 @@ class DocumentTables:
                     progress.update(done)
 
     def shards(self) -> "pd.DataFrame":
-        """One row a shard: file, rows, rows_in_footer, largest_row_group, bytes and characters of text."""
+        """One row per shard: file, rows, rows_in_footer, largest_row_group, bytes and characters of text."""
         import pandas as pd
 
         return pd.DataFrame([shard.row() for shard in self._shards])
 
     def facts(self) -> dict[str, Any]:
-        """What holds over all shards: documents, megabytes, duplicates, documents a kind, mean length."""
+        """What holds over all shards: documents, megabytes, duplicates, documents per kind, mean length."""
         documents = sum(shard.rows for shard in self._shards)
         characters = sum(shard.characters for shard in self._shards)
         return {

@@ -60,7 +60,7 @@ class Outcome:
     def sentence(self) -> str:
         """`text: expect_… - 3 of 20,431 rows (0.01%), e.g. [...] (expected: …)`."""
         if self.error:
-            return f"{self.column}: {self.name} could not be evaluated, which says nothing of the data: {self.error}"
+            return f"{self.column}: {self.name} could not be evaluated, which says nothing about the data: {self.error}"
         values = [example["value"] for example in self.examples]
         return (
             f"{self.column}: {self.name} - {self.unexpected:,} of {self.checked:,} rows ({format_percent(self.percent)}), "
@@ -99,7 +99,7 @@ class Outcome:
 
 
 def exception_message(info: Mapping[str, Any] | None) -> str:
-    """What an expectation raised, or nothing. The record is flat, or has one entry a metric."""
+    """What an expectation raised, or nothing. The record is flat, or has one entry per metric."""
     info = info or {}
     records = [info] if "raised_exception" in info else [value for value in info.values() if isinstance(value, Mapping)]
     messages = [str(r.get("exception_message") or "no message") for r in records if r.get("raised_exception")]

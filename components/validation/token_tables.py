@@ -37,7 +37,7 @@ class TokenTables:
         self.manifest = Manifest.read(self.directory)
 
     def shards(self) -> "pd.DataFrame":
-        """One row a token file: size, hash, largest id, end-of-text tokens, each beside what the manifest says."""
+        """One row per token file: size, hash, largest id, end-of-text tokens, each beside what the manifest says."""
         import pandas as pd
 
         return pd.DataFrame(self._shards)
@@ -49,7 +49,7 @@ class TokenTables:
         return pd.DataFrame([self._split(name) for name in SPLITS])
 
     def facts(self) -> dict[str, Any]:
-        """Tokens, documents, bytes a token, documents that are in both splits."""
+        """Tokens, documents, bytes per token, documents that are in both splits."""
         tokenizer = self.directory / TOKENIZER / "tokenizer.json"
         train, held_out = (self.manifest.splits[name] for name in SPLITS)
         return {

@@ -113,7 +113,9 @@ class Registry(Tracking):
             place = self._files(name, version, root)
         found = sorted(path.parent for path in place.rglob("config.json"))
         if not found:
-            raise StepError(f"{address}: {place} holds no checkpoint; register the model again with `make run`")
+            raise StepError(
+                f"{address}: {place} does not contain a checkpoint; register the model again with `make run`"
+            )
         return found[0]
 
     def state(self, name: str) -> State:

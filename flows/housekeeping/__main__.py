@@ -20,9 +20,11 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
     """The command line."""
     made = argparse.ArgumentParser(
         prog=prog,
-        description="Remove what runs left behind and nothing needs any more. The limits are in params.yaml (housekeeping).",
+        description=(
+            "Remove what old runs left behind and nothing still needs. The limits are in params.yaml (housekeeping)."
+        ),
     )
-    made.add_argument("--dry-run", action="store_true", help="say what would be removed, and remove nothing")
+    made.add_argument("--dry-run", action="store_true", help="show what would be removed without removing it")
     return made
 
 

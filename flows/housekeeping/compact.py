@@ -43,7 +43,7 @@ def compact(home: Path) -> int:
                 database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.OperationalError as error:
             raise StepError(
-                f"{path}: SQLite refuses to rewrite it ({error}); expected a database that nobody uses and space for a "
+                f"{path}: SQLite refuses to rewrite it ({error}); expected an unused database and space for a "
                 "copy of it; stop what uses it and run `make housekeeping` again"
             ) from error
         freed += before - _size(path)

@@ -14,13 +14,14 @@ from flows.housekeeping.flow_runs import FLOW  # noqa: E402
 
 
 @flow(
-    name=FLOW, description="Remove what runs left behind and nothing needs any more; limits: params.yaml, housekeeping."
+    name=FLOW,
+    description="Remove what old runs left behind and nothing still needs; limits: params.yaml, housekeeping.",
 )
 def housekeeping(dry_run: bool = False) -> State:
     """Remove what nothing needs any more.
 
     Args:
-        dry_run: say what would be removed, and remove nothing.
+        dry_run: show what would be removed without removing it.
     """
     home = settings.project_root()
     records.write(home, this_flow_run.id)

@@ -115,7 +115,7 @@ def remove(home: Path, entry: Entry) -> bool:
         return True
     with exclusive(lock_file(home, "experiments")):  # saving one at this moment would fail
         if float(git(home, "for-each-ref", "--format=%(creatordate:unix)", entry.name) or 0) > entry.time:
-            return False  # saved anew since it was listed
+            return False  # saved again since it was listed
         git(home, "update-ref", "--no-deref", "-d", entry.name)
     return True
 

@@ -25,5 +25,5 @@ def test_the_row_has_the_share_of_people_s_text_and_bits_per_byte() -> None:
 
 
 def test_the_report_is_found_in_a_folder_with_a_blank() -> None:
-    said = "Where to look next\n  the report          workspaces/a b/reports/final/index.html\n  metrics   dvc"
+    said = "Next steps\n  the report          workspaces/a b/reports/final/index.html\n  metrics   dvc"
     assert REPORT_LINE.findall(said) == ["workspaces/a b/reports/final/"]

@@ -179,22 +179,22 @@ def outputs_command() -> Command:
 @pytest.mark.parametrize(
     ("outputs", "reason"),
     [
-        (["--output", "in"], "it is or holds an input"),
-        (["--output", "in/../in"], "it is or holds an input"),
-        (["--output", "out", "--curves", "params.yaml"], "it is or holds an input"),
-        (["--output", "mine"], "it holds no made.json, so it was made by something else"),
-        (["--output", "file"], "is a file, and a folder is to be written"),
+        (["--output", "in"], "it is or contains an input"),
+        (["--output", "in/../in"], "it is or contains an input"),
+        (["--output", "out", "--curves", "params.yaml"], "it is or contains an input"),
+        (["--output", "mine"], "it contains no made.json, so it was made by something else"),
+        (["--output", "file"], "is a file; expected a folder"),
         (["--output", "file/below"], "file is a file"),
-        (["--output", "out", "--curves", "mine"], "is a folder, and a file is to be written"),
-        (["--output", "out", "--summary", "mine"], "is a folder, and a file is to be written"),
-        (["--output", "out", "--curves", ""], "the folder that you are in"),
-        (["--output", "out", "--curves", "out"], "share a place"),
-        (["--output", "out", "--curves", "c", "--summary", "c"], "share a place"),
-        (["--output", "out", "--summary", "out/s.json"], "share a place"),
+        (["--output", "out", "--curves", "mine"], "is a folder; expected a file"),
+        (["--output", "out", "--summary", "mine"], "is a folder; expected a file"),
+        (["--output", "out", "--curves", ""], "the current folder"),
+        (["--output", "out", "--curves", "out"], "overlap, so one would replace the other"),
+        (["--output", "out", "--curves", "c", "--summary", "c"], "overlap, so one would replace the other"),
+        (["--output", "out", "--summary", "out/s.json"], "overlap, so one would replace the other"),
         (["--output", "in/out"], "which is an input"),
         (["--output", "out", "--curves", "in/precious"], "which is an input"),
-        (["--output", "out", "--curves", "pipe"], "is no regular file"),
-        (["--output", "link"], "is a link, and a folder would take its place; name the folder that it leads to"),
+        (["--output", "out", "--curves", "pipe"], "is not a regular file"),
+        (["--output", "link"], "is a link; expected a folder; name its target"),
     ],
 )
 def test_an_output_is_refused_before_it_can_do_harm(
@@ -233,5 +233,5 @@ def test_a_full_disk_is_one_line_without_a_traceback(tmp_path: Path, capsys: Any
 
     assert call(work, tmp_path) == 1
     assert capsys.readouterr().err == (
-        "error: demo: no room on the disk for out/part-00000.parquet: No space left on device; make room and start again\n"
+        "error: demo: disk full for out/part-00000.parquet: No space left on device; free some space and run again\n"
     )

@@ -170,7 +170,7 @@ def test_a_private_directory_is_closed_to_others_also_where_it_was_open(
 @pytest.mark.parametrize("name", ["pipe", "folder", "large", "device", "socket"])
 def test_what_is_not_a_file_to_read_is_refused_at_once(name: str, hostile_places: dict[str, Path]) -> None:
     started = time.process_time()
-    with pytest.raises(StepError, match=r"cannot be read as JSON: .*(is a|over 64,000,000 bytes)"):
+    with pytest.raises(StepError, match=r"cannot be read as JSON: .*(is a|longer than 64,000,000 bytes)"):
         read_json(hostile_places[name], "expected another")
     assert time.process_time() - started < 3
 
@@ -183,8 +183,8 @@ JSON_BOMBS = {
     "lists": ("[" * 100_000, "too deep"),
     "objects": ('{"a":' * 100_000, "too deep"),
     "digits": ('{"a": ' + "9" * 100_000 + "}", "digits"),
-    "a key twice": ('{"a": 1, "b": 2, "a": 3}', "the key 'a' stands twice"),
-    "a huge key twice": (f'{{"{"k" * 10_000_000}": 1, "{"k" * 10_000_000}": 2}}', "stands twice"),
+    "a key twice": ('{"a": 1, "b": 2, "a": 3}', "the key 'a' occurs twice"),
+    "a huge key twice": (f'{{"{"k" * 10_000_000}": 1, "{"k" * 10_000_000}": 2}}', "occurs twice"),
     "not a number": ('{"a": NaN}', "NaN"),
 }
 

@@ -16,7 +16,7 @@ def test_params_file_equals_the_defaults(root: Path) -> None:
     assert load_params(root / "params.yaml") == Params()
 
 
-def test_params_file_spells_every_knob(root: Path) -> None:
+def test_params_file_spells_every_parameter(root: Path) -> None:
     text = (root / "params.yaml").read_text()
     assert [key for key in known_keys() if key.rpartition(".")[2] + ":" not in text] == []
 

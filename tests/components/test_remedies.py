@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from components.curation.gates.web import c4_rules, fineweb_rules, gopher_rules
+from components.curation.filters.web import c4_rules, fineweb_rules, gopher_rules
 from components.documents import Drop, write_ledger
 from components.params import Params, known_keys
 from components.remedies import causes

@@ -195,16 +195,16 @@ def test_a_trial_run_competes_only_if_asked_and_with_the_champion_of_the_day(by_
     assert refusal["reason"] in said
     assert refusal["reason"].startswith("the loss is not below the champion's")
     assert refusal["loss"]["value"] > refusal["loss"]["low"] > 0, "it is certainly worse"
-    assert "scoring version 1 anew: it has no records of held-out" in said
+    assert "scoring version 1 again: it has no records of held-out" in said
     assert "records of exam" not in said, "the champion's answers were kept"
     said = call(by_flow, *trial, "--promote")
-    assert "anew" not in said, "the losses are kept too"
+    assert "scoring version" not in said, "the losses are kept too"
     assert registry(by_flow).decisions == [first, refusal]
 
     said = call(by_flow, *trial, "--set", "synthesis.exam_examples=12", "--promote")
     other = registry(by_flow).decisions[-1]
     assert (other["version"], other["champion"]) == ("2", "1"), "the same weights are the same version"
-    assert "scoring version 1 anew: it has no records of exam" in said
+    assert "scoring version 1 again: it has no records of exam" in said
     assert other["accuracy"]["n"] > refusal["accuracy"]["n"], "both answered the new, longer exam"
     assert other["loss"] == refusal["loss"], "the held-out text is the same"
 
@@ -251,7 +251,7 @@ def test_the_study_refuses_what_does_not_fit(by_dvc: Path, tmp_path: Path) -> No
         (["--arm", "exact", "--seed", "2", "--rate", "1"], "was trained with seed 1, this training has 2"),
         (["--arm", "exact", "--seed", "1"], "give either --rate, for a trial, or --best"),
         (["--arm", "exact", "--seed", "1", "--rate", "1", "--horizon", "equal-cost"], "is for scratch and continued"),
-        (["--arm", "exact", "--seed", "1", "--best", "params.yaml"], "params.yaml is no record of the study"),
+        (["--arm", "exact", "--seed", "1", "--best", "params.yaml"], "params.yaml is not a record of the study"),
     ):
         command = [sys.executable, "-m", *words, *arguments, "--output", str(tmp_path / "record.json")]
         done = subprocess.run(command, cwd=by_dvc, env=environment(), capture_output=True, text=True, check=False)

@@ -274,7 +274,7 @@ def test_an_address_that_takes_nothing_is_not_quoted(monkeypatch, webhook, capfd
 
 @pytest.mark.parametrize("address", [f"nonsense://{SECRET}", SECRET, f"https://host.example/{SECRET}"])
 def test_what_is_not_an_address_is_refused_without_being_quoted(address):
-    with pytest.raises(StepError, match="PHIFORGE_ALERTS: address 2 of 2 is not one of Apprise") as refused:
+    with pytest.raises(StepError, match="PHIFORGE_ALERTS: address 2 of 2 is not an Apprise address") as refused:
         alerts.addresses({alerts.ADDRESSES: f"json://127.0.0.1:9/x {address}"})
     assert SECRET not in str(refused.value)
 

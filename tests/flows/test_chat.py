@@ -204,7 +204,7 @@ def test_commands_come_before_the_prompt(place: Path, monkeypatch, capsys) -> No
         ("/prompts 99", "there is no prompt 99; expected 1 to 10"),
         ("/model nowhere", "there is no model or folder 'nowhere'"),
         ("/model", "/model names no model"),
-        ("/beside small", "'small' would stand beside itself"),
+        ("/beside small", "'small' is already talking"),
         ("/chat", "small has no chat template"),
     ],
 )
@@ -232,12 +232,12 @@ def test_texts_that_a_model_may_have_seen_are_said_to_be_so(place: Path, monkeyp
     assert "may have seen" not in err
     write_json(place / "models" / "small" / "lineage.json", {"tokens_fingerprint": "another"})
     *_, err = talk(monkeypatch, capsys, "/prompts\n", "small")
-    assert "(small was not trained on these tokens' other part: it may have seen the texts)" in err
+    assert "(small was not trained on this data split, so it may have seen these texts)" in err
 
 
 def test_a_model_beside_itself_is_refused(place: Path, monkeypatch, capsys) -> None:
     status, _, err = talk(monkeypatch, capsys, "x", "small", "--beside", "small")
-    assert (status, err) == (1, "error: --beside small: it is the first model already; name another\n")
+    assert (status, err) == (1, "error: --beside small: it is already the first model; name another\n")
 
 
 def test_two_models_answer_the_same_prompt(place: Path, monkeypatch, capsys) -> None:
@@ -306,7 +306,7 @@ class Fixed:
 
 def test_what_is_out_of_sight_is_said(place: Path, monkeypatch, capsys) -> None:
     _, out, err = talk(monkeypatch, capsys, "the old miller went down " * 40, "small")
-    assert re.search(r"\(small sees 64 tokens at once; the first [\d,]+ were out of its sight at the end\)", err)
+    assert re.search(r"\(small sees 64 tokens at once; the first [\d,]+ were outside the context at the end\)", err)
     assert out.strip()
 
 

@@ -441,7 +441,7 @@ def test_what_anyone_queued_before_is_not_started(running, toy, tmp_path):
         old.send_signal(signal.SIGINT)
         old.wait(60)
     with running.platform(root) as platform:
-        assert "cancelled 1 queued runs" in platform.output.read_text()
+        assert "cancelled 1 runs that were queued" in platform.output.read_text()
         state = platform.finished(queued)
         assert state["type"] == "CANCELLED"
         with platform.operator() as client:

@@ -80,7 +80,7 @@ def test_a_result_that_was_edited_in_place_is_made_anew_and_named(project, run_f
         state = run_flow()
     assert model.read_text() == whole
     assert notes == [
-        "models/model.txt: DVC's cached copy was changed since it was made (failed its hash); dropped, and made anew"
+        "models/model.txt: DVC's cached copy was changed after it was made (wrong hash); it was removed and is made again"
     ]
     assert toy.starts(project, "train") == 2
     assert stage_states(state)["train"][0] == "Completed"

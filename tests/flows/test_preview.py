@@ -45,7 +45,7 @@ def test_what_was_found_is_told_in_lines() -> None:
         ("found", "4 files, about 601 kB of text in about 4 documents"),
         ("", "3 .pdf, 9.0 MB, 600 kB of text in them"),
         ("", "1 without an ending, 1 kB"),
-        ("not looked into", "s3://bucket/x"),
+        ("not inspected", "s3://bucket/x"),
         ("languages", "text: en 75%, de 25%"),
         ("", "code: Python 100%"),
         ("not read", "2 files that end in .png, which no reader takes (a.png, b.png)"),

@@ -78,7 +78,7 @@ def test_killed_run_leaves_no_process_and_the_next_goes_on(project, command, toy
     again = command()
     text = again.communicate(timeout=300)[0]
     assert again.returncode == 0, text
-    assert "was killed; what it had finished is kept" in text
+    assert "was killed; its finished stages are kept" in text
     assert "prepare: cached" in text
     assert (toy.starts(project, "prepare"), toy.starts(project, "train")) == (1, 2)
     assert mlflow_statuses(project) == {"KILLED", "FINISHED"}
@@ -86,7 +86,7 @@ def test_killed_run_leaves_no_process_and_the_next_goes_on(project, command, toy
 
 @pytest.mark.parametrize(
     ("number", "embedded", "status", "words"),
-    [(signal.SIGTERM, False, 143, ""), (signal.SIGINT, True, 130, "Stopped. What had finished is kept")],
+    [(signal.SIGTERM, False, 143, ""), (signal.SIGINT, True, 130, "Stopped. Finished stages are kept")],
     ids=["cancel, as Prefect's runner does", "Ctrl-C with the embedded server"],
 )
 def test_a_stopped_run_takes_its_stage_along(project, command, toy, number, embedded, status, words):

@@ -144,7 +144,7 @@ def test_by_hand_there_and_back(book: Book, home: Path) -> None:
     ("version", "reason", "words"),
     [
         ("9", "why", "9 is not a version of house; expected one of: 1, 2, 3"),
-        ("1", "why", "version 1 is the champion already"),
+        ("1", "why", "version 1 is already the champion"),
         ("2", " \n", "the reason is empty"),
     ],
 )
@@ -246,7 +246,7 @@ def test_without_a_registry_there_is_no_champion_and_nothing_is_made(home: Path)
 
 def test_the_registry_says_what_became_of_a_model(book: Book) -> None:
     assert standing(NAME, book.state(NAME), "2" * 64).endswith(
-        "; this run's model is version 2, a candidate that was not compared; --promote compares it"
+        "; this run's model is version 2, a candidate that was not compared; compare it with --promote"
     )
     book.apply(by_rule("1", "", reason="no champion yet"))
     assert standing(NAME, book.state(NAME), "1" * 64).endswith(": no champion yet); it is this run's model")

@@ -179,7 +179,7 @@ def test_changed_text_starts_one_run(running, toy, tmp_path):
             waiting = platform.launch()
             (texts / "c.txt").write_text("a third text")
             assert processes.wait_until(lambda: started() == 2, 120)
-            assert "is waiting already" in settings.log_file(root, "watch").read_text()
+            assert "is already waiting" in settings.log_file(root, "watch").read_text()
             client.patch("/work_pools/local", json={"is_paused": False}).raise_for_status()
         assert platform.finished(waiting)["type"] == "COMPLETED"
         assert count(platform) == 2

@@ -67,7 +67,7 @@ stages:
     outs: [reports/report.txt]
 """
 
-PARAMS = """# The toy's knobs.
+PARAMS = """# The toy's parameters.
 seed: 1 # Seed of everything
 curation:
   min_chars: 80 # Drop documents shorter than this many characters

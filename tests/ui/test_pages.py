@@ -484,7 +484,7 @@ def test_without_a_server_runs_says_what_to_do(open_page: Open) -> None:
 
 
 def test_an_unknown_run_is_named(open_page: Open) -> None:
-    assert "has no run id-nowhere" in html(open_page("runs", run="id-nowhere"))
+    assert "knows no run id-nowhere" in html(open_page("runs", run="id-nowhere"))
 
 
 def test_compare_shows_only_what_differs(open_page: Open) -> None:
@@ -539,7 +539,7 @@ def test_the_leaderboard_shows_our_models_above_the_published_ones(open_page: Op
     assert order == sorted(order)
     assert table.count(">measured<") == 2
     assert table.count(">published<") == 5
-    assert "100 examples; 25.0% of them stand in the training corpus; without those 40.0" in table
+    assert "100 examples; 25.0% of them occur in the training corpus; without those 40.0" in table
     assert "<b>40.0</b></span>" in table or "<b>40.0</b> <small>± 1.0</small>" in table
     assert "61.1" in table
     assert len(at.get("plotly_chart")) == 1
@@ -561,7 +561,7 @@ def test_the_leaderboard_has_a_table_a_group_and_metric(open_page: Open) -> None
 
 def test_without_reports_the_leaderboard_shows_what_is_published(open_page: Open) -> None:
     page = html(open_page("leaderboard"))
-    assert "No scores of ours" in page
+    assert "No scores yet" in page
     assert "Llama-2 70B" in page
 
     class Dead(FakeRecords):

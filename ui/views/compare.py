@@ -8,7 +8,7 @@ from components.errors import StepError
 from flows.client import Record, Score, parameters, scores
 from ui import charts, parts, services
 
-METRICS = {"acc": "accuracy", "acc_norm": "accuracy by length", "bits_per_byte": "bits a byte"}
+METRICS = {"acc": "accuracy", "acc_norm": "accuracy by length", "bits_per_byte": "bits per byte"}
 LOWER = {"bits_per_byte"}  # figures of which less is better
 Stages = Mapping[str, Mapping[str, Record]]  # by the id of the run, then by stage
 
@@ -95,7 +95,7 @@ def finals(chosen: list[Record], stages: Stages, names: Mapping[str, str], train
 
 
 def exam(chosen: list[Record], stages: Stages, names: Mapping[str, str]) -> None:
-    """Figures of the exam with standard errors: a row a category or task, a column a run and model."""
+    """Figures of the exam with standard errors: a row a category or task, a column per run and model."""
     by_run = {r.id: [s for s in scores(stages[r.id]) if s.metric in METRICS] for r in chosen}
     everything = [score for found in by_run.values() for score in found]
     parts.label("Exam")
@@ -120,7 +120,7 @@ def exam(chosen: list[Record], stages: Stages, names: Mapping[str, str]) -> None
     parts.table([METRICS[metric], *head], rows, "pf-numbers")
     better = "lowest" if metric in LOWER else "highest"
     st.caption(
-        f"± is one standard error. The {better} figure of a row is bold; a gap under two standard errors says little."
+        f"± is one standard error. The {better} value of each row is bold; a gap below two standard errors says little."
     )
 
 
@@ -162,7 +162,7 @@ def bold(text: str, strong: bool) -> str:
 
 
 def page() -> None:
-    parts.heading("Compare", "Runs side by side: what was different, how they learnt, what they know.")
+    parts.heading("Compare", "Runs side by side: differing parameters, training curves and scores.")
     try:
         parents = services.records().parents()
         if not parents:

@@ -158,7 +158,7 @@ def form(base: dict[str, Any], changed: dict[str, Any], problem: str) -> None:
         if sections[section]:
             st.caption(sections[section])
     if not shown:
-        parts.empty("No parameter matches", f"Nothing is called or described as {query!r}.")
+        parts.empty("No parameter matches", f"No name or description contains {query!r}.")
     for group in dict.fromkeys(f.group for f in shown):
         members = [f for f in shown if f.group == group]
         title = group if words else group.removeprefix(shown[0].section).strip(".")
@@ -201,9 +201,9 @@ def summary(base: dict[str, Any], changed: dict[str, tuple[Any, Any]], problem: 
     if trouble:
         parts.error(trouble)
     elif not listening:
-        st.warning("Nothing listens for runs now, so a run waits until something does. `make up` starts a worker.")
+        st.warning("No worker is running, so a new run waits. `make up` starts a worker.")
     if services.read_only():
-        st.info("You are not logged in as operator: you can look at everything and start nothing.")
+        st.info("You are not logged in as operator: you can view everything but not start runs.")
     if st.button(
         "Start the run",
         type="primary",
@@ -233,7 +233,9 @@ def start() -> None:
 
 def page() -> None:
     begin()
-    parts.heading("Launch", "Start a run with these parameters. What stays at its default comes from params.yaml.")
+    parts.heading(
+        "Launch", "Start a run with these parameters. Parameters left at their defaults come from params.yaml."
+    )
     form_side, run_side = st.columns([2, 1], gap="large")
     with run_side, st.container(key="pf-summary", border=True):
         profiles = services.profiles()
@@ -258,7 +260,7 @@ def page() -> None:
         st.text_input(
             "Text to train on",
             placeholder="ingestion.sources as below",
-            help="Folders, files, patterns or addresses, separated by commas or blanks; relative paths start at the "
+            help="Folders, files, patterns or addresses, separated by commas or spaces; relative paths start at the "
             "project's folder.",
             key="launch_text",
             persist_state="session",
@@ -267,8 +269,10 @@ def page() -> None:
             "Size",
             SIZES,
             format_func=lambda name: name or "as the parameters say, or to fit the text above",
-            help="Size of the smaller model of the pair, with vocabulary, tokens, batch and learning rates to match; auto "
-            "fits the text and this machine. What you change below stays.",
+            help=(
+                "Size of the smaller model of the pair, with vocabulary, tokens, batch and learning rates to "
+                "match; auto fits the text and this machine. Your changes below take precedence."
+            ),
             key="launch_size",
             persist_state="session",
         )

@@ -28,7 +28,7 @@ Column = Mapping[str, Any]
 def pick(parents: list[Record]) -> list[Record]:
     """The runs whose models are shown; at first the latest that finished."""
     finished = [parent.id for parent in parents if parent.status == "FINISHED"]
-    hint = "Choose runs; without one only published models are shown"
+    hint = "Choose runs; with none chosen, only published models are shown"
     return parts.pick_runs(parents, "leaderboard_runs", finished[:2], hint)
 
 
@@ -61,11 +61,11 @@ def cell(figure: Mapping[str, Any] | None, best: bool) -> str:
         error += " <small>†</small>"
     words = [f"{figure['n']:,} examples"]
     if figure.get("overlap") is not None:
-        words.append(f"{100 * figure['overlap']:.1f}% of them stand in the training corpus")
+        words.append(f"{100 * figure['overlap']:.1f}% of them occur in the training corpus")
     if figure.get("clean"):
         words.append(f"without those {100 * figure['clean']['value']:.1f}")
     if figure.get("truncated"):
-        words.append(f"{figure['truncated']:,} prompts lost their beginning, which the context had no room for")
+        words.append(f"{figure['truncated']:,} prompts were cut at the start to fit the context")
     return f'<span title="{escape("; ".join(words))}">{bold(value, best)}{error}</span>'
 
 
@@ -104,13 +104,14 @@ def table(board: Mapping[str, Any], columns: Sequence[Column], places: Mapping[s
         ["Model", "", *(header(column, board["metrics"]) for column in columns)], lines, "pf-numbers pf-standings"
     )
     st.caption(
-        "Percent, measured ones ± one standard error, the highest of ours bold. Each column has one protocol: another metric, "
-        "other shots or another form is another column. A dash: nobody measured or published that. † Prompts lost their beginning, and with it worked examples."
+        "Percent, ± one standard error for measured scores; our highest is bold. Each column has one protocol: "
+        "another metric, other shots or another form is another column. A dash: not measured or published. † "
+        "Prompts were cut at the start and lost worked examples."
     )
 
 
 def listing(board: Mapping[str, Any]) -> None:
-    """Every published figure, one row per protocol."""
+    """Every published score, one row per protocol."""
     lines = [
         [
             *map(escape, words),
@@ -122,15 +123,15 @@ def listing(board: Mapping[str, Any]) -> None:
         for words, figures in published_by_protocol(board)
     ]
     parts.table(["Benchmark", "Metric", "Shots", "Form", "Figures"], lines)
-    st.caption("Percent. A dash: the source does not say. Figures of different rows are not comparable.")
+    st.caption("Percent. A dash: the source does not report it. Scores in different rows are not comparable.")
 
 
 def figure(board: Mapping[str, Any], columns: Sequence[Column], places: Mapping[str, int]) -> None:
-    """One column drawn: ours with their intervals among the published."""
+    """Chart of one column: ours with their intervals among the published."""
     drawable = {c["id"]: c for c in columns if c[MEASURED]}
     if not drawable:
         return
-    parts.label("One column drawn")
+    parts.label("Chart of one column")
     first = next((i for i, c in drawable.items() if c["published"]), next(iter(drawable)))
     chosen = st.selectbox(
         "Column",
@@ -161,7 +162,7 @@ def plain(column: Column, metrics: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def differences(boards: Mapping[str, Mapping[str, Any]], titles: Mapping[str, str]) -> None:
-    """The paired differences that the runs' reports state: a row a figure, a column a run and pair."""
+    """The paired differences that the runs' reports state: a row a figure, a column per run and pair."""
     columns: dict[tuple[str, str, str], dict[str, tuple[Mapping[str, Any], float]]] = {}
     for run, board in boards.items():
         for pair in board.get("exam_differences", []):
@@ -169,7 +170,7 @@ def differences(boards: Mapping[str, Mapping[str, Any]], titles: Mapping[str, st
                 found = columns.setdefault((run, pair["of"], pair["against"]), {})
                 found["Exam, accuracy"] = pair, pair["p_value"]
                 if bits := pair.get("bits_per_byte"):
-                    found["Exam, bits a byte"] = bits, bits["p_value"]
+                    found["Exam, bits per byte"] = bits, bits["p_value"]
         for pair in board.get("suite_differences", []):
             found = columns.setdefault((run, pair["of"], pair["against"]), {})
             for benchmark, row in pair["benchmarks"].items():
@@ -209,7 +210,7 @@ def swatch(place: int) -> str:
 
 
 def sources(board: Mapping[str, Any]) -> None:
-    with st.expander("Sources of the published figures"):
+    with st.expander("Sources of the published scores"):
         lines = [
             f"<li>[{s['number']}] {parts.link(s['title'], s['url'])} <span class='pf-dim'>read: {escape(s['read'])}</span></li>"
             for s in sorted(board["sources"].values(), key=lambda s: s["number"])
@@ -219,7 +220,8 @@ def sources(board: Mapping[str, Any]) -> None:
 
 def page() -> None:
     parts.heading(
-        "Leaderboard", "The models of your runs beside the published ones. What stands in a column was asked alike."
+        "Leaderboard",
+        "Your runs' models next to published ones. Scores in one column use the same prompt and settings.",
     )
     try:
         chosen = pick(services.records().parents())
@@ -230,7 +232,7 @@ def page() -> None:
         boards = {}
     board = merge({run: found.get("standings", {}) for run, found in boards.items()})
     if boards and not any(row["kind"] == MEASURED for row in board["rows"]):
-        parts.empty("No scores of ours", "None of these runs has written a report yet; its last stage does.")
+        parts.empty("No scores yet", "None of these runs has written a report yet; the last stage writes it.")
     places = {run: place for place, run in enumerate(boards)}
     tables = views(board)
     shown = st.segmented_control(

@@ -57,7 +57,7 @@ def detail() -> None:
     except StepError:
         return  # the list has said it
     if run is None:
-        parts.empty("No such run", f"The Prefect server has no run {run_id}. Choose one from the list.")
+        parts.empty("No such run", f"The Prefect server knows no run {run_id}. Choose one from the list.")
         return
     st.fragment(live, run_every=EVERY if run.active else None)(run_id, run.active)
 
@@ -88,7 +88,7 @@ def live(run_id: str, was_active: bool) -> None:
             )
         else:
             ended = "No stage of this run trained a model."
-            later = "The first validation of a training stage draws it."
+            later = "It appears at the first validation of a training stage."
             parts.empty(
                 "No curve" if trouble or not run.active else "No curve yet", trouble or (later if run.active else ended)
             )
@@ -110,7 +110,10 @@ def header(run: FlowRun, record: Record | None) -> None:
         st.html(f'<div class="pf-head pf-title"><h1>{parts.escape(run.name)}</h1>{badge}</div>', width="content")
         st.space("stretch")
         if st.button(
-            "Launch again", icon=":material/replay:", key="runs_again", help="The Launch page with these parameters"
+            "Launch again",
+            icon=":material/replay:",
+            key="runs_again",
+            help="Open the Launch page with these parameters",
         ):
             again(run)
         if run.active and run.kind != "CANCELLING" and not services.read_only():
@@ -118,7 +121,7 @@ def header(run: FlowRun, record: Record | None) -> None:
     if trouble := st.session_state.pop("runs_trouble", ""):
         parts.error(trouble)
     if run.kind == "SCHEDULED" and services.launch_trouble(run.flow) == ("", False):
-        st.warning("Nothing listens for runs now, so this one waits. `make up` starts a worker.")
+        st.warning("No worker is running, so this run waits. `make up` starts a worker.")
     if run.message and run.kind in ("FAILED", "CRASHED"):
         parts.error(run.message[:1500])
     pages = services.runs().address
@@ -156,7 +159,7 @@ def again(run: FlowRun) -> None:
 def cancel_control(run: FlowRun) -> None:
     """A button that asks before it cancels. A popover, since the page's refresh would close a dialog."""
     with st.popover("Cancel", icon=":material/stop_circle:", key="runs_cancel"):
-        st.write("The running stage is stopped. Finished stages stay cached: a new run goes on from there.")
+        st.write("The running stage stops. Finished stages stay cached, and a new run resumes after them.")
         st.button(
             f"Cancel {parts.plain(run.name)}",
             type="primary",
@@ -202,7 +205,7 @@ def log_panel(run: FlowRun, stages: list[StageRun]) -> None:
         parts.error(error)
         return
     if not lines:
-        later, ended = "Lines appear here as the stages print them.", "Stages that are cached print nothing."
+        later, ended = "Lines appear here as the stages print them.", "Cached stages print nothing."
         parts.empty("Nothing logged" + (" yet" if run.active else ""), later if run.active else ended)
         return
     st.html(parts.log_block((line.time, line.level, names.get(line.task_run_id, "flow"), line.text) for line in lines))

@@ -88,7 +88,7 @@ def find(
         scratch: folder with room for a file of about the size of the duplicates' texts.
         earlier: documents of earlier runs, which are never dropped.
 
-    Memory: about 220 bytes a document, 200 more where there are earlier ones, and 120 MB; the time is linear in the
+    Memory: about 220 bytes per document, 200 more where there are earlier ones, and 120 MB; the time is linear in the
     documents. Of the earlier ones only those that a document may be a duplicate of are compared.
     """
     if earlier is not None:

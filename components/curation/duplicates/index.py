@@ -62,7 +62,7 @@ def open_index(folder: Path, params: DuplicatesParams) -> Index:
     """The index in a folder.
 
     Raises:
-        StepError: the folder is no index, or one that other sketches were made for.
+        StepError: the folder is not an index, or one that other sketches were made for.
     """
     folder = Path(folder)
     remedy = "expected an index of curated documents, as components.curation writes it; leave earlier empty for none"

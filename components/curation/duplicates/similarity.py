@@ -66,7 +66,7 @@ class ShingleSets:
             self._end += 4 * len(tagged)
             done += len(block)
         if done != len(positions):
-            raise AssertionError(f"texts of {len(positions)} documents were asked for, {done} came")
+            raise AssertionError(f"{len(positions)} texts were requested, {done} arrived")
 
     def _compare(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         held = {position: self._read(position) for position in np.union1d(left, right).tolist()}

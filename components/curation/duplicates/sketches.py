@@ -31,7 +31,7 @@ class SketchFiles:
 
     Attributes:
         rows: sketches in all.
-        permutations: values a sketch.
+        permutations: values per sketch.
 
     Raises:
         StepError: a file is missing, cut short, or holds something else.
@@ -82,5 +82,5 @@ def _shape(path: Path) -> tuple[int, int, int]:
     if dtype != np.uint32 or fortran or len(shape) != 2:
         raise StepError(f"{path} holds {dtype} {shape}; expected sketches: uint32 (documents, permutations)")
     if path.stat().st_size != offset + 4 * shape[0] * shape[1]:
-        raise StepError(f"{path} is cut short; delete it and run the step again")
+        raise StepError(f"{path} is truncated; delete it and run the step again")
     return shape[0], shape[1], offset

@@ -115,10 +115,10 @@ def _by_endpoint(
     if failed > params.max_failed * len(texts):
         place = next(place for place, label in enumerate(labels) if label is None)
         raise StepError(
-            f"educational value: the model {params.model!r} left {failed} of {len(texts)} documents without a label, at "
-            f"most {params.max_failed:g} of them may stay so (document {ids[place]}: "
+            f"educational value: the model {params.model!r} left {failed} of {len(texts)} documents without a "
+            f"label; expected at most {params.max_failed:g} of them (document {ids[place]}: "
             f"{given_up.get(first[place].key, 'no answer')}); "
-            f"take a stronger model, another {SECTION}.structured, or raise {SECTION}.max_tokens or {SECTION}.max_failed"
+            f"use a stronger model, another {SECTION}.structured, or raise {SECTION}.max_tokens or {SECTION}.max_failed"
         )
     if given_up:
         write_json(kept, given_up)
@@ -203,8 +203,8 @@ def request(text: str, name: str, kind: str, params: AnnotatorEndpointParams, ag
 
 
 def unusable(request: Request, reply: Reply) -> str:
-    """Why a reply is no label, or an empty string."""
-    return "" if read(reply.text) else f"no JSON with a value from 0 to 5 and a reason: {reply.text[:80]!r}"
+    """Why a reply is not a label, or an empty string."""
+    return "" if read(reply.text) else f"not JSON with a value from 0 to 5 and a reason: {reply.text[:80]!r}"
 
 
 def read(answer: str) -> tuple[float, str] | None:

@@ -148,7 +148,7 @@ class Classifier:
                     models[kind] = Model(weights, facts["bias"], arrays[f"raw{number}"], arrays[f"values{number}"])
         except Exception as error:
             raise StepError(
-                f"{path} is no readable classifier of educational value ({error}); run curation again, which writes it"
+                f"{path} is not a readable classifier of educational value ({error}); run curation again, which writes it"
             ) from error
         return cls(models, header["allowance"], header["provenance"])
 
@@ -164,7 +164,7 @@ def fit(
     """Learn from labels, and measure on documents held out.
 
     Documents are held out by a hash of seed and text, near-copies together, so that none is on both sides and the order doesn't
-    count. A kind has a model of its own where 30 documents or more are on either side: enough to hold the gates.
+    count. A kind has a model of its own where 30 documents or more are on either side: enough to check the thresholds.
 
     Args:
         labels: 0 to 5, of each text.
@@ -181,7 +181,7 @@ def fit(
 
     if len(texts) < LEAST:
         raise StepError(
-            f"educational value: {len(texts)} labelled documents are too few to learn from, {LEAST} are needed; "
+            f"educational value: {len(texts)} labelled documents are too few to learn from; expected at least {LEAST}; "
             "add text to ingestion.sources, or raise curation.education.sample"
         )
     own = [_draw(text, seed) for text in texts]

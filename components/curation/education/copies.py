@@ -1,6 +1,6 @@
-"""Which texts are near-copies of each other, so that none is learnt from while a copy of it is held out.
+"""Which texts are near-copies of each other, so that none is learned from while a copy of it is held out.
 
-The sample is drawn before near-duplicates go. Figures on documents whose copies were learnt from say how well the classifier
+The sample is drawn before near-duplicates go. Figures on documents whose copies were learned from say how well the classifier
 remembers, not how well it judges.
 """
 

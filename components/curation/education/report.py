@@ -1,4 +1,4 @@
-"""How well a classifier meets its annotator on documents that it never saw, and the gates on it."""
+"""How well a classifier meets its annotator on documents that it never saw, and what it must reach."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
@@ -23,11 +23,11 @@ class KindReport:
         below: held-out documents whose label is under the threshold.
         f1: mean of the F1 of what is kept and of what goes (macro F1): F1 of what is kept alone is high where little goes.
         f1_kept, precision, recall: of the documents to keep.
-        f1_keep_all: macro F1 of keeping everything, which is no skill.
+        f1_keep_all: macro F1 of keeping everything, which is not skill.
         spearman: rank correlation of values and labels; None where either is constant.
         calibration: by half points of the value: documents, mean value, mean label.
         calibration_error: mean distance of these means, weighted by documents (expected calibration error), in points.
-        own_model: False where the kind had too few labels and is scored by the model of all kinds, which no gate holds.
+        own_model: False where the kind had too few labels and is scored by the model of all kinds, to which no threshold applies.
         comment_gain: code: what comments and docstrings add to the value on average, before the guard.
         guarded: code: share of the documents whose value the guard lowers.
     """
@@ -70,14 +70,14 @@ class Report:
             if kind not in params.min_value:
                 continue
             if of is None or not of.own_model:
-                found[kind] = f"{of.documents if of else 0} held-out documents, and {GATED} are needed to measure it"
+                found[kind] = f"{of.documents if of else 0} held-out documents, but {GATED} are needed to measure it"
             elif missed := _missed(of, params):
                 found[kind] = "; ".join(missed)
         return found
 
 
 def _missed(of: KindReport, params: EducationParams) -> list[str]:
-    """The gates that a kind's figures miss."""
+    """The thresholds that a kind's metrics miss."""
     # A kind whose held-out labels all fall on one side, or are all equal, has no such figure to hold.
     f1 = of.f1 if min(of.below, of.documents - of.below) >= GATED_SIDE else None
     missed = []
@@ -86,9 +86,9 @@ def _missed(of: KindReport, params: EducationParams) -> list[str]:
         ("Spearman", of.spearman, True, "min_spearman"),
         ("calibration error", of.calibration_error, False, "max_calibration_error"),
     ):
-        gate = getattr(params, key)
-        if found is not None and (found < gate if least else found > gate):
-            bound = f"{'least' if least else 'most'} {gate:g} (curation.education.{key})"
+        threshold = getattr(params, key)
+        if found is not None and (found < threshold if least else found > threshold):
+            bound = f"{'least' if least else 'most'} {threshold:g} (curation.education.{key})"
             missed.append(f"{name} {found:.3f} on {of.documents} held-out documents, expected at {bound}")
     return missed
 

@@ -17,11 +17,11 @@ class Container:
 
     def __init__(self, data: bytes) -> None:
         if data.startswith(OLE):
-            raise Refusal("is encrypted or in an old format of Office; save it anew without a password")
+            raise Refusal("is encrypted or in an old format of Office; save it again without a password")
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(data))
         except zipfile.BadZipFile as error:
-            raise Refusal(f"is not a whole zip file ({error}), as this format is") from error
+            raise Refusal(f"is not a complete zip file ({error}), as this format is") from error
         self._names = set(self._zip.namelist())
 
     def __contains__(self, name: str) -> bool:

@@ -1,6 +1,6 @@
 """Manual pages in the macros of man(7) and mdoc(7): running text, headings as Markdown, examples fenced.
 
-The macros of both are few and fixed, so that no formatter has to be installed. Other requests of roff are passed over.
+The macros of both are few and fixed, so that no formatter has to be installed. Other requests of roff are skipped.
 """
 
 # ruff: noqa: RUF001 - the table of special characters has those that look alike

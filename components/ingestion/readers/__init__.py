@@ -57,7 +57,7 @@ def read_file(file: SourceFile, limits: Limits) -> Read:
                 )
                 return
         if is_silent:
-            yield Quarantined(name, 0, "holds no document")
+            yield Quarantined(name, 0, "contains no document")
     except (NotText, Refused, TooLong) as error:
         yield Quarantined(name, 0, str(error))
     except UnicodeDecodeError as error:
@@ -68,7 +68,7 @@ def read_file(file: SourceFile, limits: Limits) -> Read:
         if is_scarcity(error):
             raise StepError(
                 f"{name} cannot be read, since memory, file handles or disk space ran out ({type(error).__name__}: {error}); "
-                "give the step more of them, or fewer engine.workers, and start again"
+                "give the step more of them, or reduce engine.workers, and run again"
             ) from error
         yield Quarantined(name, 0, f"cannot be read to its end: {type(error).__name__}: {error}")
     except BaseException as error:

@@ -61,18 +61,18 @@ def read_zip(file: SourceFile, limits: Limits) -> Read:
             with zipfile.ZipFile(stream) as archive:
                 yield from _read(file, _of_zip(archive), limits)
         except (zipfile.BadZipFile, NotImplementedError) as error:
-            raise Refused(f"is not a whole zip file ({error})") from error
+            raise Refused(f"is not a complete zip file ({error})") from error
 
 
 def read_tar(file: SourceFile, limits: Limits) -> Read:
-    """The documents of each file of a tar, packed or not, in one pass."""
+    """The documents of each file of a tar, compressed or not, in one pass."""
     limits = _within(file, limits)
     with file.open() as stream:
         try:
             with tarfile.open(fileobj=Measured(stream, limits.budget), mode="r|", tarinfo=Header) as archive:
                 yield from _read(file, _of_tar(archive), limits)
         except tarfile.TarError as error:
-            raise Refused(f"is not a whole tar file ({error})") from error
+            raise Refused(f"is not a complete tar file ({error})") from error
 
 
 def _within(file: SourceFile, limits: Limits) -> Limits:
@@ -113,10 +113,10 @@ def _read(file: SourceFile, members: Iterator[Member], limits: Limits) -> Read:
         except BREAKS as error:
             if is_scarcity(error):
                 raise
-            reason = f"breaks off after {count:,} members ({shortened(str(error))}); what came before is kept"
+            reason = f"ends after {count:,} members ({shortened(str(error))}); what was read before is kept"
             yield Quarantined(file.name, 0, reason)
     if limits.budget.is_spent:
-        yield Quarantined(file.name, 0, f"{limits.budget}; the rest of it is not read")
+        yield Quarantined(file.name, 0, f"{limits.budget}; the rest is not read")
     if others:
         yield Quarantined(file.name, 0, f"members that are not read: {named_kinds(others)}")
 

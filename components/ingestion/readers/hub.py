@@ -78,7 +78,7 @@ def _folder(rest: str, source: Source) -> Dataset:
             return Dataset(str(folder), config or None, split or source.split or "train", None, True)
     looked = project_home() / Path(rest).expanduser()
     raise StepError(
-        f"ingestion.sources: {source.path!r} is no folder (looked for {looked}); expected hf:///folder[#config][:split]"
+        f"ingestion.sources: {source.path!r} is not a folder (looked for {looked}); expected hf:///folder[#config][:split]"
     )
 
 
@@ -175,7 +175,7 @@ def _breaks(found: Dataset, where: str) -> Iterator[None]:
         said = shortened(f"{type(error).__name__}: {error}")
         if found.is_local:
             raise OSError(said) from error
-        raise StepError(f"ingestion.sources: {where} cannot be read on ({said}); start again") from error
+        raise StepError(f"ingestion.sources: {where} stopped responding ({said}); run again") from error
 
 
 def _builder(found: Dataset, path: str) -> Any:

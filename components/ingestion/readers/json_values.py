@@ -22,7 +22,7 @@ _BETWEEN = re.compile(r"[ \t\r\n]*,?[ \t\r\n]*")
 
 
 def read_jsonl(file: SourceFile, limits: Limits) -> Read:
-    """One JSON object a line with at least its text; packed or not. Other keys go to the metadata.
+    """One JSON object per line with at least its text; compressed or not. Other keys go to the metadata.
 
     A file whose first line ends within its first value is JSON of another form, whatever its name says.
     """

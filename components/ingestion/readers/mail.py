@@ -1,4 +1,4 @@
-"""Mails: a message a file (eml), or many in one (mbox)."""
+"""Mails: a message per file (eml), or many in one (mbox)."""
 
 import re
 from collections import Counter

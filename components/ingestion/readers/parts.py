@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 _BLANK = 1_000_000  # lines in a row, at most
-_SKIPPED = 1 << 20  # bytes of a too long line that are passed over at once
+_SKIPPED = 1 << 20  # bytes of a too long line that are skipped at once
 
 
 def bounded_lines(stream: BinaryIO, most: int) -> Iterator[bytes | int]:

@@ -1,7 +1,7 @@
 """Web archives: WARC (pages as they were fetched) and WET (text that Common Crawl has extracted), by fastwarc.
 
 A record of an archive is unpacked by Python and not by fastwarc, which takes the end of a file in the middle of a packed
-record for the end of the archive. What was read before a break is kept, and the break is named.
+record for the end of the archive. Tokens read before a break is kept, and the break is named.
 """
 
 import gzip
@@ -63,7 +63,7 @@ def read_warc(file: SourceFile, limits: Limits) -> Read:
             yield last
         reason = stream.reason()
     if others:
-        yield Quarantined(file.name, 0, f"records that are no pages: {named_kinds(others)}")
+        yield Quarantined(file.name, 0, f"records that are not pages: {named_kinds(others)}")
     if reason:
         yield Quarantined(file.name, 0, reason)
 
@@ -114,10 +114,10 @@ class Whole:
         where = f"after {self._position:,} bytes of unpacked records"
         if self._error:
             said = shortened(f"{type(self._error).__name__}: {self._error}")
-            return f"breaks off {where} ({said}); what came before is kept"
+            return f"breaks off {where} ({said}); what was read before is kept"
         if not self._position:
             return "is empty"
-        return "" if self._end == RECORD_END else f"breaks off {where}, within a record; what came before is kept"
+        return "" if self._end == RECORD_END else f"breaks off {where}, within a record; what was read before is kept"
 
 
 def _records(stream: Whole) -> Iterator[Record]:
@@ -126,7 +126,7 @@ def _records(stream: Whole) -> Iterator[Record]:
     try:
         yield from ArchiveIterator(stream, parse_http=False, stream_detect=False)
     except OSError as error:
-        stream.fail(error)  # what is no WARC, or not from here on
+        stream.fail(error)  # what is not a WARC, or not from here on
 
 
 def _read_record(record: Record, number: int, file: SourceFile, others: Counter[str]) -> Document | Quarantined | None:
@@ -145,7 +145,7 @@ def _read_record(record: Record, number: int, file: SourceFile, others: Counter[
     offset = record.stream_pos
     block = record.reader.read(length)
     if len(block) < length:
-        return Quarantined(file.name, number, f"{short}: breaks off after {len(block):,} of {length:,} bytes")
+        return Quarantined(file.name, number, f"{short}: ends after {len(block):,} of {length:,} bytes")
     where = {"file": file.name, "record": number, "offset": offset, "url": url}
     where |= {name: record.headers.get(header) for name, header in FACTS.items() if record.headers.get(header)}
     try:
@@ -182,7 +182,7 @@ def _payload(record: Record, block: bytes) -> tuple[bytes, str, str, bool]:
 
     And whether the body is whole.
 
-    A response that is no page says what it is instead of a content type.
+    A response that is not a page says what it is instead of a content type.
 
     Raises:
         OSError: the body is not encoded as its header says.

@@ -32,8 +32,8 @@ class Ablation:
         arms = [arm for arm in ARMS if arm not in diverged and any(r.arm == arm for r in records)]
         if len(arms) < 2:
             raise StepError(
-                f"{len(arms)} of the arms came to an end ({', '.join(diverged) or 'none'} diverged), and two are the least "
-                "that can be compared; lower small.learning_rate"
+                f"{len(arms)} of the arms came to an end ({', '.join(diverged) or 'none'} diverged), but at least "
+                "two are needed for a comparison; lower small.learning_rate"
             )
         runs = {arm: sorted((r for r in records if r.arm == arm), key=lambda r: r.seed) for arm in arms}
         for arm in arms:

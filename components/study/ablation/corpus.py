@@ -186,8 +186,8 @@ def assemble(made: Path, tokens: Path, output: Path) -> None:
     for fact in ("dtype", "vocab_size", "eos_token_id", "tokenizer_sha256"):
         if ours[fact] != pipeline[fact]:
             raise StepError(
-                f"the arm's tokens have {fact} {ours[fact]!r}, {tokens} has {pipeline[fact]!r}; run the pipeline with the "
-                "parameters of now, then the ablation again"
+                f"the arm's tokens have {fact} {ours[fact]!r}, {tokens} has {pipeline[fact]!r}; run the pipeline "
+                "with the current parameters, then the ablation again"
             )
     shutil.move(made / "train", output / "train")
     shutil.move(made / TOKENIZER, output / TOKENIZER)

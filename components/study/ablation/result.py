@@ -21,7 +21,7 @@ COMMAND = Command(
     outputs=(
         Argument(
             "output",
-            "directory for ablation.json, ablation.md, ablation.csv, the figure and the page",
+            "directory for ablation.json, ablation.md, ablation.csv, the chart and the page",
             holds="ablation.json",
         ),
     ),

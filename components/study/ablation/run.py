@@ -23,14 +23,14 @@ COMMAND = Command(
     description="Train the small model on the documents of one arm and write its record: losses, exam, what was read.",
     run=run,
     inputs=(
-        Argument("arm", "which documents the tokens are of", type=str, choices=tuple(ARMS)),
-        Argument("seed", "sets weights and order of the data", type=int),
+        Argument("arm", "data arm that the tokens belong to", type=str, choices=tuple(ARMS)),
+        Argument("seed", "seed of the weights and the data order", type=int),
         Argument("tokens", "directory of the arm's tokens"),
         Argument("exam", "directory of the exam"),
     ),
     outputs=(
-        Argument("output", "where the record goes (JSON)"),
-        Argument("checkpoint", "directory in which to keep the trained model", required=False, holds="lineage.json"),
+        Argument("output", "path of the record (JSON)"),
+        Argument("checkpoint", "directory for the trained model", required=False, holds="lineage.json"),
     ),
     sections=("small", "training", "benchmarking", "ablation"),
 )

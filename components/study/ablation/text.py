@@ -44,7 +44,8 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
         low = arm["exam"]["low"] if arm["exam"]["low"] is not None else arm["exam"]["mean"]
         if low <= guess:
             said.append(
-                f"- **{escape_markdown(arm['arm'])}** is not told apart from answering the exam without a model ({guess:.3f})."
+                f"- **{escape_markdown(arm['arm'])}** is not distinguishable from answering the exam without a "
+                f"model ({guess:.3f})."
             )
     if result["diverged"]:
         said.append(f"- Diverged, and so left out: {escape_markdown(', '.join(result['diverged']))}.")
@@ -66,7 +67,7 @@ def arms(result: Mapping[str, Any]) -> Table:
     rows += [[name, "", "", "", f"{guesses[name]:.3f}"] for name in ("majority", "chance")]
     note = (
         f"Each arm: the same model ({result['parameters']:,} parameters) after {result['tokens']:,} tokens; only the documents "
-        f"differ. Means over seeds {', '.join(map(str, result['seeds']))} {SEEDS_NOTE}. Loss: nats a token over the same "
+        f"differ. Means over seeds {', '.join(map(str, result['seeds']))} {SEEDS_NOTE}. Loss: nats per token over the same "
         f"held-out curated documents and textbooks; with exercises: over all held-out documents. Exam: accuracy of "
         f"{result['examples']:,} questions, all tasks alike. Majority always takes the choice that was most often right in "
         "training."
@@ -86,8 +87,8 @@ def differences(result: Mapping[str, Any]) -> Table:
         ]
         for row in result["differences"]
     ]
-    note = f"Paired by seed, {SEEDS_NOTE}. An interval that holds 0 is called not told apart."
-    header = ["what is added", "loss", "", "exam", ""]
+    note = f"Paired by seed, {SEEDS_NOTE}. An interval that holds 0 means not distinguishable."
+    header = ["added ingredient", "loss", "", "exam", ""]
     return {"title": "What each ingredient changes", "note": note, "header": header, "rows": rows}
 
 
@@ -132,7 +133,7 @@ def read(result: Mapping[str, Any]) -> Table:
 
     rows = [[arm["arm"], *(cell(arm["read"].get(name)) for name in names)] for arm in result["arms"]]
     note = (
-        "Share of the tokens that were read, and how often each token of the arm's stream of that kind came by on average; "
-        "above 1 it was repeated."
+        "Share of the tokens that were read, and how often each token of the arm's stream of that kind was read "
+        "on average; above 1 it was repeated."
     )
-    return {"title": "What was read", "note": note, "header": ["arm", *names], "rows": rows}
+    return {"title": "Tokens read", "note": note, "header": ["arm", *names], "rows": rows}

@@ -101,7 +101,7 @@ def exam_of(scores: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def figures(record: Record) -> dict[str, Any]:
-    """What the record comes to, flat."""
+    """The record's metrics, flat."""
     found: dict[str, Any] = {"tokens": record.tokens, "flops": record.flops}
     if record.loss is not None:
         found |= {"loss": record.loss, "final_validation_loss": record.whole_loss}

@@ -27,7 +27,7 @@ class Arm:
 
     @property
     def starts_trained(self) -> bool:
-        """Whether it begins with what the small model knows, and so with transfer.learning_rate."""
+        """Whether it starts from the small model, and so with transfer.learning_rate."""
         return self.operator is not None or self.continued
 
     @property

@@ -23,7 +23,7 @@ COMMAND = Command(
         Argument("arm", "whose trials", type=str, choices=tuple(ARMS)),
         Argument("trials", "directory of the arm's trials"),
     ),
-    outputs=(Argument("output", "where the best trial's record goes (JSON)"),),
+    outputs=(Argument("output", "path of the best trial's record (JSON)"),),
     tracked=False,
 )
 

@@ -28,8 +28,8 @@ COMMAND = Command(
     description="Train one model of the growth study and write its record: curve, losses, cost, exam.",
     run=run,
     inputs=(
-        Argument("arm", "how to come by the model", type=str, choices=tuple(ARMS)),
-        Argument("seed", "sets weights and order of the data", type=int),
+        Argument("arm", "how the model is obtained", type=str, choices=tuple(ARMS)),
+        Argument("seed", "seed of the weights and the data order", type=int),
         Argument(
             "horizon",
             f"budget as a share of large.tokens; {EQUAL_COST}: with the small model's FLOPs as further tokens (scratch), or "
@@ -44,14 +44,14 @@ COMMAND = Command(
             required=False,
             type=float,
         ),
-        Argument("best", "record of the arm's best trial, whose learning rate is taken", required=False),
+        Argument("best", "record of the arm's best trial, whose learning rate is used", required=False),
         Argument("small", "checkpoint of the small model, trained with this seed"),
         Argument("tokens", "directory of tokens"),
         Argument("exam", "directory of the exam"),
     ),
     outputs=(
-        Argument("output", "where the record goes (JSON)"),
-        Argument("checkpoint", "directory in which to keep the trained model", required=False, holds="lineage.json"),
+        Argument("output", "path of the record (JSON)"),
+        Argument("checkpoint", "directory for the trained model", required=False, holds="lineage.json"),
     ),
     sections=("small", "large", "training", "transfer", "benchmarking", "study"),
 )

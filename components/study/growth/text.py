@@ -40,9 +40,14 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
     for arm in [a["arm"] for a in result["arms"] if a["arm"] not in (SCRATCH, CONTINUED)]:
         rows = [row for row in result["differences"] if row["arm"] == arm]
         by_verdict = {
-            v: [r["against"] for r in rows if r["loss_verdict"] == v] for v in ("better", "worse", "not told apart")
+            v: [r["against"] for r in rows if r["loss_verdict"] == v]
+            for v in ("better", "worse", "not distinguishable")
         }
-        words = {"better": "lower loss than", "worse": "higher loss than", "not told apart": "not told apart from"}
+        words = {
+            "better": "lower loss than",
+            "worse": "higher loss than",
+            "not distinguishable": "not distinguishable from",
+        }
         parts = [f"{words[v]} {escape_markdown('; '.join(names))}" for v, names in by_verdict.items() if names]
         said.append(f"- **{escape_markdown(arm)}**: {'. '.join(part[0].upper() + part[1:] for part in parts)}.")
     if result["diverged"]:
@@ -70,7 +75,7 @@ def losses(result: Mapping[str, Any]) -> Table:
             )
     note = (
         f"Means over seeds {', '.join(map(str, result['seeds']))} ± half of the 95% confidence interval (Student's t). Loss: "
-        "held out, nats a token, after the decay. FLOPs in all count the small model where it is used."
+        "held out, nats per token, after the decay. Total FLOPs include the small model where it is used."
     )
     header = ["arm", "horizon", "parameters", "tokens", "FLOPs", "FLOPs in all", "loss", "exam"]
     return {"title": "Loss and cost", "note": note, "header": header, "rows": rows}

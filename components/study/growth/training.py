@@ -148,7 +148,7 @@ def make(asked: Asked, params: Params, inputs: Paths, scratch: Path, model: Path
 
 
 def figures(record: Record) -> dict[str, Any]:
-    """What the record comes to, flat."""
+    """The record's metrics, flat."""
     found: dict[str, Any] = {"learning_rate": record.learning_rate, "tokens": record.tokens, "flops": record.flops}
     if record.validation_loss is not None:
         found["final_validation_loss"] = record.validation_loss

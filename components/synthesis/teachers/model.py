@@ -210,7 +210,7 @@ class ModelTeacher:
             self.drawn += 1
             question = normalise(exercise.question)
             if question in taken:
-                self._drop_question(job, exercise, "duplicate_question", "asked before, in training or exam")
+                self._drop_question(job, exercise, "duplicate_question", "already asked, in training or exam")
             elif fault:
                 self._drop_question(job, exercise, "verification", fault)
             else:

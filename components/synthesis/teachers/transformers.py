@@ -29,11 +29,11 @@ def checkpoint_sha256(folder: Path) -> str:
     """Hash of a checkpoint's weights.
 
     Raises:
-        StepError: the folder is no checkpoint with safetensors, or has a link that leads out of it.
+        StepError: the folder is not a checkpoint with safetensors, or has a link that leads out of it.
     """
     if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
         raise StepError(
-            f"synthesis.teacher.model {folder} is no checkpoint; expected a folder with config.json and safetensors, "
+            f"synthesis.teacher.model {folder} is not a checkpoint; expected a folder with config.json and safetensors, "
             "as models/large or one that was downloaded"
         )
     refuse_links_out(folder)
@@ -79,7 +79,8 @@ class LocalModel:
                 return render_chat(self.tokenizer.get_chat_template(), messages, self.tokenizer.special_tokens_map)
             except TemplateError as error:
                 raise StepError(
-                    f"synthesis.teacher.model {self.name}: its chat template cannot be rendered ({error}); take another model"
+                    f"synthesis.teacher.model {self.name}: its chat template cannot be rendered ({error}); use "
+                    "another model"
                 ) from error
         return "\n\n".join(content for _, content in request.messages) + "\n\n"
 
@@ -159,8 +160,7 @@ class LocalAnswers:
         if given_up and not self._answered:
             raise StepError(
                 f"{self.params.model} gave no usable answer to {len(given_up)} requests (last: {given_up[-1].kind}, "
-                f"{given_up[-1].detail}); a teacher is a model that follows instructions, with room for "
-                "synthesis.teacher.max_tokens"
+                f"{given_up[-1].detail}); a teacher must follow instructions and have room for synthesis.teacher.max_tokens"
             )
         progress.update(progress.total)
         return given_up
@@ -182,7 +182,7 @@ class LocalAnswers:
         if not all(self.budget.reserve(request) for request in fitting):
             raise StepError(
                 f"the budget of this plan is spent ({self.budget.says()}); raise synthesis.teacher.budget_tokens or "
-                "budget_money and run again to go on"
+                "budget_money and run again to resume"
             )
         kept = []
         for request, reply in zip(fitting, self.model.answer(fitting, _seed(fitting, attempt)), strict=True):

@@ -26,17 +26,17 @@ def test_tasks_come_in_order_of_their_names(exam):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{broken", "addition.jsonl, line 13: no JSON"),
+        ("{broken", "addition.jsonl, line 13: not JSON"),
         ("[1]", "line 13: a list; expected an object with id"),
         (json.dumps({**GOOD, "question": 3}), "line 13: `question` is 3; expected a value of type str"),
         (json.dumps({k: v for k, v in GOOD.items() if k != "choices"}), "line 13: `choices` is missing"),
         (json.dumps({**GOOD, "choices": ["a"]}), "expected at least two non-empty strings"),
         (json.dumps({**GOOD, "choices": ["a", ""]}), "expected at least two non-empty strings"),
-        (json.dumps({**GOOD, "choices": ["a", "a"]}), "holds a choice twice"),
+        (json.dumps({**GOOD, "choices": ["a", "a"]}), "contains a choice twice"),
         (json.dumps({**GOOD, "answer": 2}), "`answer` is 2; expected an index from 0 to 1"),
-        ("[" * 100_000, "line 13: no JSON .*too deep"),
-        (json.dumps(GOOD)[:-1] + ', "more": ' + "9" * 5_000 + "}", "line 13: no JSON .*digits"),
-        (json.dumps({**GOOD, "choices": ["a" * 100_000] * 2}), "holds a choice twice"),
+        ("[" * 100_000, "line 13: not JSON .*too deep"),
+        (json.dumps(GOOD)[:-1] + ', "more": ' + "9" * 5_000 + "}", "line 13: not JSON .*digits"),
+        (json.dumps({**GOOD, "choices": ["a" * 100_000] * 2}), "contains a choice twice"),
         (json.dumps({**GOOD, "answer": True}), "`answer` is True; expected a value of type int"),
     ],
 )
@@ -55,7 +55,7 @@ def test_bytes_that_are_no_text_are_refused(exam):
 
 def test_an_empty_task_is_refused(exam):
     (exam / "sorting.jsonl").write_text("")
-    with pytest.raises(StepError, match=r"sorting.jsonl holds no row"):
+    with pytest.raises(StepError, match=r"sorting.jsonl has no rows"):
         load_exam(exam)
 
 

@@ -85,7 +85,7 @@ def test_a_run_that_was_killed_goes_on_and_ends_with_the_same_bytes(checkpoint, 
     kept = lines(journals)
     capsys.readouterr()
     assert benchmark(checkpoint, "exam", exam, 0, tmp_path / "killed", PARAMS, journals) == undisturbed
-    assert f"benchmarking: {kept} batches were answered by an earlier run" in capsys.readouterr().out
+    assert f"benchmarking: {kept} batches reused from an earlier run" in capsys.readouterr().out
     for name in ("scores.json", "examples.parquet"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
@@ -96,7 +96,7 @@ def test_what_changes_an_answer_starts_anew(checkpoint, exam, tmp_path, capsys, 
     def score(model, params=PARAMS):
         capsys.readouterr()
         benchmark(model, "exam", exam, 0, tmp_path / "s", params, tmp_path / "journals")
-        return "answered by an earlier run" in capsys.readouterr().out
+        return "reused from an earlier run" in capsys.readouterr().out
 
     assert not score(checkpoint)
     assert score(checkpoint)

@@ -89,7 +89,7 @@ def test_the_rest_runs_and_what_is_missing_stands_in_the_scores(folder, checkpoi
 
 
 def test_nothing_at_all_is_refused(tmp_path):
-    with pytest.raises(StepError, match=r"no task can be asked: bbh: the data is missing: put bbh/test.jsonl.gz"):
+    with pytest.raises(StepError, match=r"no task can be run: bbh: the data is missing: put bbh/test.jsonl.gz"):
         plan("phi2", Place(tmp_path))
 
 
@@ -114,7 +114,7 @@ def test_a_suite_of_ones_own(folder, tmp_path, checkpoint):
             {"where": {"goals": "x"}},
             "piqa/validation.jsonl: the field 'goals' is missing; its rows have goal, label, sol1, sol2",
         ),
-        ({"where": {"goal": "x"}}, "piqa/validation.jsonl holds no row with {'goal': 'x'}"),
+        ({"where": {"goal": "x"}}, "piqa/validation.jsonl has no rows with {'goal': 'x'}"),
     ],
 )
 def test_a_wrong_field_is_named_and_the_other_tasks_go_on(folder, tmp_path, checkpoint, changes, message):
@@ -131,7 +131,7 @@ def test_a_wrong_field_is_named_and_the_other_tasks_go_on(folder, tmp_path, chec
         ("{broken", "piqa/validation.jsonl, line 7: cannot be read as JSON lines"),
         ("[1]", "piqa/validation.jsonl, line 7: a list; expected a JSON object"),
         (json.dumps({"goal": "g", "sol1": "a", "sol2": "b", "label": 9}), "the answer 9 is none of 2 choices"),
-        (json.dumps({"goal": "g", "sol1": "a", "sol2": "b", "label": "x"}), "cannot be asked: Arrow"),
+        (json.dumps({"goal": "g", "sol1": "a", "sol2": "b", "label": "x"}), "cannot be run: Arrow"),
     ],
 )
 def test_a_malformed_row_is_named_and_the_other_tasks_go_on(folder, checkpoint, tmp_path, line, message):
@@ -350,7 +350,7 @@ def test_a_suite_has_plain_values_only(folder, evil, tag):
         ({"filter_list": [{"name": "x", "filter": [{"function": "evil.f"}]}]}, "cannot be asked|needs a field"),
         (
             {"filter_list": [{"name": "x", "filter": [{"function": "custom", "filter_fn": "evil.f"}]}]},
-            "cannot be asked|TypeError",
+            "cannot be run|TypeError",
         ),
     ],
 )
@@ -405,7 +405,7 @@ def test_a_suites_data_lies_in_the_data_folder(folder, tmp_path, name, field):
 @pytest.mark.parametrize("path", ["/etc", "../x", "./x", "~/x", "a/b/c", "..", "a/..", "json\n", "https://host/x", ""])
 def test_a_data_set_of_the_hub_is_named_and_not_a_path(folder, tmp_path, path):
     own_suite = suite(tmp_path / "mine.yaml", mine=own(files={"validation": "no.jsonl"}, hub={"path": path}))
-    with pytest.raises(StepError, match=r"`hub.path` is|no task can be asked"):
+    with pytest.raises(StepError, match=r"`hub.path` is|no task can be run"):
         plan(own_suite, Place(folder, hub=True))
 
 

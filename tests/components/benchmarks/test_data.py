@@ -26,7 +26,7 @@ def put(folder: Path, content: bytes, name: str = "test.jsonl") -> Place:
         (b"[" * 100_000, "too deep"),
         (b'{"a":' * 100_000, "too deep"),
         (b'{"a": ' + b"9" * 100_000 + b"}", "digits"),
-        (b'{"a": 1, "a": 2}', "stands twice"),
+        (b'{"a": 1, "a": 2}', "occurs twice"),
         (b"[" + b"1," * 500_000 + b"1]", "a list; expected a JSON object"),
         (b'{"' + b"k" * 1_000_000, "line 2: cannot be read"),
     ],

@@ -93,7 +93,7 @@ WITHIN = [
 
 
 def test_equal_trees_have_equal_shapes_and_openings() -> None:
-    """What is passed over by shape or by keywords is never the same program."""
+    """What is skipped by shape or by keywords is never the same program."""
     for module in (json.decoder, inspect, ast):
         for function in functions(inspect.getsource(module), "code"):
             again = next(functions(ast.unparse(function.node), "code"))

@@ -207,7 +207,7 @@ def test_an_index_is_the_same_from_its_files(tmp_path) -> None:
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
     (tmp_path / "a" / "index.json").write_text("{}")
-    with pytest.raises(StepError, match="build it anew"):
+    with pytest.raises(StepError, match="build it again"):
         BenchmarkIndex.load(tmp_path / "a")
 
 

@@ -10,7 +10,7 @@ from components.curation import curate
 from components.curation.language import of, web_rules
 from components.documents import Document, DocumentWriter, Drop, read_ledger
 from components.params import CurationParams, EngineParams, Params
-from components.params.gates import WebRulesParams
+from components.params.web_rules import WebRulesParams
 from components.tracking import Tracker
 from tests.documents import read_documents
 

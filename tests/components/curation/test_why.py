@@ -1,4 +1,4 @@
-"""`why`: for each fate of a document the rule, the figure and the threshold; for a text that is new, how it would be judged."""
+"""`why`: for each fate of a document the rule, the value and the threshold; for a text that is new, how it would be judged."""
 
 import io
 import re
@@ -44,7 +44,7 @@ def why(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 def test_a_document_that_was_dropped(made: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     said = why(capsys, made["short"][:10])
     assert "prose from a note, licence MIT" in said
-    assert "dropped by min_chars: 6 characters\n  figure 6, threshold 80" in said
+    assert "dropped by min_chars: 6 characters\n  value 6, threshold 80" in said
     assert any(line.split() == ["min_chars", "6", ">=", "80", "FAILS"] for line in said.splitlines())
 
 
@@ -55,7 +55,7 @@ def test_of_near_duplicates_each_says_what_became_of_it(
     dropped = next(name for name in said if "dropped by near_duplicate" in said[name])
     (keeper,) = set(said) - {dropped}
     assert f"resembles document {made[keeper]}" in said[dropped]
-    assert "it stands for 2 documents" in said[keeper]
+    assert "it represents 2 documents" in said[keeper]
 
 
 def test_a_document_that_was_changed_is_found_by_both_ids(
@@ -65,7 +65,7 @@ def test_a_document_that_was_changed_is_found_by_both_ids(
     assert "redacted: email 1" in said
     new = said.partition("kept as ")[2][:32]
     assert new != made["redacted"]
-    assert f"as it was read it is {made['redacted']}" in why(capsys, new)
+    assert f"the original is {made['redacted']}" in why(capsys, new)
 
 
 def test_a_text_that_is_known_and_one_that_is_not(
@@ -87,7 +87,7 @@ def test_a_text_that_is_new_is_compared_with_what_was_curated(
     near = next(line for line in said.splitlines() if line.startswith("most like"))
     assert f"most like curated document {made['kept']}: Jaccard 0.9" in near
     assert near.endswith("FAILS")
-    assert "not compared with benchmarks: benchmarking.data_dir names no folder" in said
+    assert "not compared with benchmarks: benchmarking.data_dir is empty" in said
     (tmp_path / "text").write_text(GOOD)
     assert "Jaccard 0 of word 5-grams, < 0.7 passes" in why(capsys, "--text", "text")
 
@@ -100,7 +100,7 @@ def test_a_text_that_is_new_is_compared_with_benchmarks(
     item = next(item for item in index.items if len(item.text.split()) > 20)
     words = ["--text", "text", "--set", f"benchmarking.data_dir={shared_data / 'benchmarks'}"]
     (tmp_path / "text").write_text(GOOD)
-    assert f"holds none of {len(index.items):,} items of benchmarks" in why(capsys, *words)
+    assert f"contains none of {len(index.items):,} items of benchmarks" in why(capsys, *words)
     (tmp_path / "text").write_text(f"{GOOD}{item.text}\n{GOOD}")
     assert f"holds {item.benchmark} {item.id} by ngram_13: " in why(capsys, *words)
 
@@ -158,7 +158,7 @@ def test_a_file_is_found_as_it_was_read(
     (tmp_path / "text").write_bytes(text.encode("utf-8-sig"))
     said = why(capsys, "--text", "text", "--kind", "web")
     assert said.startswith(f"{document(text).id}: prose from s")
-    assert f"as it was read it is {document(text).id}" in said
+    assert f"the original is {document(text).id}" in said
     (tmp_path / "text").write_bytes(b"short\r\nnote\r\n")
     assert "dropped by min_chars" in why(capsys, "--text", "text")
 
@@ -169,7 +169,7 @@ def test_a_piece_of_a_text_leads_to_the_documents_that_hold_it(
     piece = " ".join(essays(2, words=120)[1].split()[5:50])
     (tmp_path / "text").write_bytes(f"\r\n{piece}  \r\n".encode())
     said = why(capsys, "--text", "text").splitlines()
-    assert said[0] == "no document is this very text; it stands in 2 of the documents:"
+    assert said[0] == "no document is exactly this text; it occurs in 2 of the documents:"
     assert [line[:32] for line in said if " from " in line] == [made["near"], made["near too"]]
     assert sum(line.startswith("kept as ") for line in said) == 1
     assert sum(line.startswith("dropped by near_duplicate: ") for line in said) == 1
@@ -186,7 +186,7 @@ def test_of_many_documents_that_hold_a_piece_five_are_named(
     curated(tmp_path, [document(f"{text.strip()} and the end.\n") for text in essays(9)])
     (tmp_path / "text").write_text("and the end.")
     said = why(capsys, "--text", "text")
-    assert said.startswith("no document is this very text; it stands in more than 5 documents; the first:\n")
+    assert said.startswith("no document is exactly this text; it occurs in more than 5 documents; the first:\n")
     assert said.count("kept as ") == 5
 
 
@@ -238,7 +238,7 @@ def test_without_a_classifier_why_says_so(made: dict[str, str], capsys: pytest.C
     assert "educational value not known: nowhere/curation.json is not there" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("damage", ["ledger", "foreign ledger", "shard", "bytes that are no text", "metadata"])
+@pytest.mark.parametrize("damage", ["ledger", "foreign ledger", "shard", "bytes that are not text", "metadata"])
 def test_what_is_damaged_or_foreign_is_one_line(
     made: dict[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path, damage: str
 ) -> None:
@@ -251,7 +251,7 @@ def test_what_is_damaged_or_foreign_is_one_line(
         content = bytearray(raw.read_bytes())
         content[4:400] = b"\xff" * 396
         raw.write_bytes(content)
-    elif damage == "bytes that are no text":
+    elif damage == "bytes that are not text":
         rows = pq.read_table(raw)
         broken = pa.array([b"\xff"] * len(rows)).cast(pa.binary()).view(pa.string())
         pq.write_table(rows.set_column(1, DOCUMENT.field("text"), broken), raw)

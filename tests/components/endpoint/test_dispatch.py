@@ -104,7 +104,7 @@ def test_a_key_that_is_refused_later_stops_at_once(serve, tmp_path):
 
 def test_an_endpoint_that_is_not_there_is_said_soon(tmp_path):
     started = time.monotonic()
-    with pytest.raises(StepError, match=r"nobody answers at http://127\.0\.0\.1:9/v1 .*start the server"):
+    with pytest.raises(StepError, match=r"nothing answers at http://127\.0\.0\.1:9/v1 .*start the server"):
         dispatch("http://127.0.0.1:9/v1", tmp_path, requests(3))
     assert time.monotonic() - started < 60
 

@@ -10,7 +10,7 @@ from components.errors import StepError
 
 def test_a_plan_belongs_to_one_process_at_a_time(tmp_path: Path) -> None:
     lock = tmp_path / "plans" / "plan.lock"
-    with alone(lock), pytest.raises(StepError, match="another process is having the same plan written"), alone(lock):
+    with alone(lock), pytest.raises(StepError, match="another process is writing the same plan"), alone(lock):
         pass
     with alone(lock):
         pass

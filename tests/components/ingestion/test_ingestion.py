@@ -240,7 +240,7 @@ def test_the_inventory_sees_other_benchmarks(folder: Path, tmp_path: Path, monke
     test.write_text('{"question": "What is 1 + 2?"}\n')
     assert look("benchmarks") != before
     assert len(set(seen)) == 1  # the sources are as they were: nothing is ingested again
-    with pytest.raises(StepError, match=r"benchmarking\.data_dir: 'nowhere' is no folder"):
+    with pytest.raises(StepError, match=r"benchmarking\.data_dir: 'nowhere' is not a folder"):
         look("nowhere")
 
 
@@ -415,9 +415,9 @@ def test_linked_folders_are_read_once_and_what_is_no_file_is_named(tmp_path: Pat
     _, documents, quarantine = ingested(tmp_path, given)
     assert [document.source for document in documents] == ["linked/a.txt", "real/a.txt"]
     assert [(row["file"], row["reason"].partition(" (")[0]) for row in quarantine] == [
-        ("gone.txt", "is a link that leads nowhere"),
-        ("loop.txt", "is a link that leads nowhere"),
-        ("lost folder", "is a link that leads nowhere"),
+        ("gone.txt", "is a broken link"),
+        ("loop.txt", "is a broken link"),
+        ("lost folder", "is a broken link"),
         ("pipe.jsonl", "is a pipe, a socket or a device, not a file"),
     ]
 

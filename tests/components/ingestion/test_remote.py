@@ -273,9 +273,7 @@ def test_a_file_that_is_shorter_than_it_was_listed_fails_the_run(
         return found
 
     monkeypatch.setattr("components.ingestion.inventory.list_remote", then_shrink)
-    with pytest.raises(
-        StepError, match=rf"{name} cannot be read now \(EOFError: it ends after .* bytes\); start again"
-    ):
+    with pytest.raises(StepError, match=rf"{name} cannot be read now \(EOFError: it ends after .* bytes\); run again"):
         read_path(memory)
 
 
@@ -332,6 +330,6 @@ def test_a_lost_connection_fails_the_run_and_leaves_nothing(
 
     monkeypatch.setattr(type(system), "_open", lost)
     given = Params(ingestion=IngestionParams(sources=[Source(path=memory)]), engine=EngineParams(kind="serial"))
-    with pytest.raises(StepError, match=r"cannot be read now \(TimeoutError: no answer\); start again"):
+    with pytest.raises(StepError, match=r"cannot be read now \(TimeoutError: no answer\); run again"):
         ingest.run({}, {"output": tmp_path / "raw"}, given, Tracker())
     assert not (tmp_path / "raw").exists()

@@ -166,7 +166,9 @@ def test_an_end_of_text_beside_the_configuration_is_an_id_too(saved: Path, eos: 
     path = saved / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"eos_token_id": None}))
     (saved / "generation_config.json").write_text(json.dumps({"eos_token_id": eos}))
-    with pytest.raises(StepError, match=r"end of text beside config.json: eos_token_id is .*; expected an id below"):
+    with pytest.raises(
+        StepError, match=r"end-of-text token, next to config.json: eos_token_id is .*; expected an id below"
+    ):
         checkpoint.read_config(saved)
 
 

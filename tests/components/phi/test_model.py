@@ -240,7 +240,7 @@ def test_a_sequence_beyond_the_positions_is_refused(lively: Lively) -> None:
 @pytest.mark.parametrize(
     ("tokens", "targets", "message"),
     [
-        ([[1, 97]], [[1, 1]], "the token id 97 is none of the model's, 0 to 96"),
+        ([[1, 97]], [[1, 1]], "the token id 97 is not one of the model's, 0 to 96"),
         ([[1, -1]], [[1, 1]], "the token id -1 is none"),
         ([[1, 1]], [[1, 99]], "the target id 99 is none"),
         ([[1, 1]], [[1, -99]], "the target id -99 is none"),

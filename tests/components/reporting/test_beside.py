@@ -90,7 +90,7 @@ def test_each_group_has_a_table_a_metric(written: Any) -> None:
 
 def test_every_published_figure_stands_in_the_report_with_its_source(written: Any) -> None:
     board, text, page = written
-    listed = " ".join(row[4] for row in section(text, "All published figures by protocol")[1:])
+    listed = " ".join(row[4] for row in section(text, "All published scores by protocol")[1:])
     numbers = {name: source["number"] for name, source in board["standings"]["sources"].items()}
     reference = read_published()
     for figure in reference.figures:
@@ -146,7 +146,7 @@ def test_without_such_a_suite_the_table_says_how_to_get_one(arguments: Any) -> N
     header, *rows = section(text, "Beside published models")
     assert header[-1].startswith("Exam acc")
     assert [row[0] for row in rows[:3]] == [f"{name} (measured)" for name in NAMES]
-    assert "`python -m components.benchmarking --suite phi2` asks the rest" in text
+    assert "`python -m components.benchmarking --suite phi2` scores them on the rest" in text
     assert "overlap with the training corpus" not in text
 
 

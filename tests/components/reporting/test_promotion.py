@@ -79,7 +79,7 @@ def test_equal_is_not_better_and_the_reason_says_so() -> None:
     same = Gap(1.5, 1.5, 0.0, 0.0, 0.0, 30)
     decision = judge(RULE, {}, (same, same))
     assert not decision.promoted
-    assert decision.reason.startswith("equal to the champion, and equal is not better")
+    assert decision.reason.startswith("equal to the champion, not better")
 
 
 @given(pairs(), st.integers(0, 2**32 - 1))
@@ -232,7 +232,7 @@ def test_questions_in_the_corpus_are_marked_in_the_records(records: dict[str, An
         (
             "reports/scores/large/scores.json",
             {"contamination": {"tasks": {}}},
-            "contamination: the exam was not looked for",
+            "contamination: the training corpus was not searched for the exam",
         ),
         (
             "reports/train_control.json",

@@ -324,7 +324,7 @@ def test_the_protocol_and_the_overlap_come_with_each_score(tmp_path: Path) -> No
         ({"tasks": {"t": 1}}, "`contamination.tasks.t` is a int"),
         ({"tasks": {"t": {"overlap": 0.5}}}, "`contamination.tasks.t.n` is missing"),
         ({"tasks": {"t": {"n": 13, "overlap": "much"}}}, "`contamination.tasks.t.overlap` is 'much'"),
-        ({"tasks": {"t": {"n": 13, "clean": [1]}}}, "expected an object a metric"),
+        ({"tasks": {"t": {"n": 13, "clean": [1]}}}, "expected an object per metric"),
     ],
 )
 def test_a_malformed_overlap_names_file_and_key(tmp_path: Path, contamination: Any, message: str) -> None:

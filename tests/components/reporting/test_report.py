@@ -52,9 +52,9 @@ def test_the_transfer_part_of_the_exam_stands_beside_it(arguments: Any) -> None:
     assert {name: after[name] for name in before} == before
     assert [set(row["exam_transfer"]) for row in board["models"]].count({"math", "composition", "overall"}) == 2
     text = (arguments[1]["output"] / "leaderboard.md").read_text(encoding="utf-8")
-    assert "## Exam in new wordings and compositions, by category" in text
+    assert "## Exam in held-out wordings and compositions, by category" in text
     card = (arguments[1]["output"] / "model_card.md").read_text(encoding="utf-8")
-    assert re.search(r"exam accuracy, new wordings and compositions +\| +0\.35", card), card
+    assert re.search(r"exam accuracy, held-out wordings and compositions +\| +0\.35", card), card
 
 
 def test_figures_are_the_inputs(arguments: Any) -> None:

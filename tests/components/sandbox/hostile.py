@@ -1,4 +1,4 @@
-"""Programs that mean harm: they try to get out, to stay, to use up the machine, or to pass without the right answer.
+"""Programs that mean harm: they try to get out, to stay, to use up the machine, or to pass without the correct answer.
 
 Each is (name, source, the outcomes that it may have when every layer is there). A program reports what it managed with
 `escaped(...)`; `attempt(what, action)` reports if the action did not raise. `{canary}` and the like are filled in by

@@ -42,16 +42,19 @@ def first_topic(content):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: first_topic(c).update(prerequisites=["astrology"]), "'adding' needs 'astrology', which is no topic"),
+        (
+            lambda c: first_topic(c).update(prerequisites=["astrology"]),
+            "'adding' needs 'astrology', which is not a topic",
+        ),
         (lambda c: first_topic(c).update(prerequisites=["word-problems"]), "cycle: .*adding"),
-        (lambda c: first_topic(c).update(id="comparing"), "'comparing' stands twice"),
+        (lambda c: first_topic(c).update(id="comparing"), "'comparing' occurs twice"),
         (lambda c: first_topic(c).update(tasks=["alchemy"]), "names task 'alchemy'; known are addition"),
         (lambda c: c["subjects"][0].update(category="magic"), "names category 'magic'; known are math"),
         (lambda c: first_topic(c).pop("points"), "'points' is missing"),
         (lambda c: first_topic(c).update(points=[]), "needs at least one point"),
         (lambda c: c.update(subjects=[]), "has no topic"),
         (lambda c: c.update(formats=["sonnet"]), "names format 'sonnet'; known are tutorial"),
-        (lambda c: c.update(audiences={}), "there must be an audience"),
+        (lambda c: c.update(audiences={}), "expected at least one audience"),
         (lambda c: c.update(subject=[]), "unknown field 'subject'"),
         *(
             (lambda c, text=text: next(iter(c["audiences"].values())).update(openings=[text]), words)
@@ -101,7 +104,7 @@ def test_a_users_file_may_not_repeat_an_id_or_make_a_cycle(tmp_path):
     topic = "{id: %s, title: t, prerequisites: [%s], points: [p]}"
     subject = "subjects:\n  - {id: s, title: S, category: math, topics: [%s]}\n"
     path.write_text(subject % (topic % ("adding", "")))
-    with pytest.raises(StepError, match=r"own\.yaml: topic 'adding' stands twice"):
+    with pytest.raises(StepError, match=r"own\.yaml: topic 'adding' occurs twice"):
         load_curriculum(added=path)
     path.write_text(subject % ", ".join([topic % ("a", "b"), topic % ("b", "a")]))
     with pytest.raises(StepError, match=r"cycle: a -> b -> a|cycle: b -> a -> b"):

@@ -102,7 +102,7 @@ GOOD = {
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"gzip_ratio": 7.0}, "compress 7.00 times, more than synthesis.max_gzip_ratio 6"),
+        ({"gzip_ratio": 7.0}, "compress by a factor of 7.00, more than synthesis.max_gzip_ratio 6"),
         ({"near_duplicates": {"share": 0.03}}, "3.00% of the documents resemble .*max_near_duplicates 0.01"),
         ({"templates": {"largest": "parity: x", "largest_share": 0.2}}, "'parity: x' has 20.0% of the exercises"),
         ({"textbook": {"distinct_3": 0.05}}, "only 5.0% of the runs of three words of kind textbook"),

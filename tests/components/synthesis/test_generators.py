@@ -114,7 +114,7 @@ def test_hash_ignores_spacing_only(question):
         (Draft("q", "a", (), ""), "no distractor"),
         (Draft("q", "a", ("a",), ""), "two equal choices"),
         (Draft("q", "a", ("b", "b"), ""), "two equal choices"),
-        (Draft("q", "a ", ("b",), ""), "an empty or padded choice"),
+        (Draft("q", "a ", ("b",), ""), "an empty choice or one with spaces around it"),
         (Draft("q\n\nr", "a", ("b",), ""), "the question is empty or holds a blank line"),
         (Draft("q", "a", ("b",), ""), ""),
     ],

@@ -46,7 +46,7 @@ def test_plain_programs_pass(program):
         ("x = 10000000000000", "a number over"),
         ("x = b'a'", "a constant of type bytes"),
         ("try:\n    x\nexcept:\n    pass", "an except that names no exception"),
-        ("def broken(:", "no Python"),
+        ("def broken(:", "not Python"),
         ("x = 1\n" * 1000, "characters of code"),
         ("@f\ndef g(): pass", "a decorator"),
     ],
@@ -57,7 +57,7 @@ def test_what_reaches_out_is_refused(program, words):
 
 def test_an_expression_is_one_expression():
     assert fault("1 + 1", "eval") == ""
-    assert fault("x = 1", "eval") == "no Python (SyntaxError)"
+    assert fault("x = 1", "eval") == "not Python (SyntaxError)"
     assert computes("f(3)")
     assert computes("2 + 2")
     assert not computes("'Paris'")

@@ -69,11 +69,11 @@ def cases(draw: st.DrawFn) -> tuple[Corpus, np.ndarray, TokenizationParams]:
 
 
 def planned(case: tuple[Corpus, np.ndarray, TokenizationParams], seed: int = 1) -> Mixture:
-    """The mixture of a case; a case whose shares are less than a document is no case."""
+    """The mixture of a case; a case whose shares are less than a document is not a case."""
     try:
         return mix(case[0], case[2], seed, case[1])
     except StepError as error:
-        assert "no document to train on" in str(error)  # noqa: PT017 - a case is passed over for this reason alone
+        assert "no document to train on" in str(error)  # noqa: PT017 - a case is skipped for this reason alone
         assume(False)
         raise
 

@@ -152,7 +152,7 @@ def test_a_text_that_breaks_the_tokenizer_is_said_in_a_line(trained: Path, tmp_p
         "type": "Split", "pattern": {"Regex": "(b+)+$c"}, "behavior": "Isolated", "invert": False
     }  # fmt: skip
     (folder / "tokenizer.json").write_text(json.dumps(values))
-    with pytest.raises(StepError, match=r"breaks on a text .*take another tokenizer"):
+    with pytest.raises(StepError, match=r"breaks on a text .*use another tokenizer"):
         Encoder(folder).encode(["b" * 40])
 
 

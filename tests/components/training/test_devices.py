@@ -71,7 +71,7 @@ def train(settings: dict[str, Any], tokens: Path, tmp_path: Path) -> Callable[..
             return {"status": done.returncode, "said": done.stdout if stop else done.stderr}
         assert done.returncode == (-signal.SIGKILL if kill else 0), done.stderr + done.stdout
         assert done.stderr.count("tracked by") == done.stderr.count("tracked by 0") == 1
-        assert done.stdout.count("memory a device") == 1
+        assert done.stdout.count("memory per device") == 1
         return {} if kill else json.loads((tmp_path / f"{name}.json").read_text())
 
     return run
@@ -123,7 +123,7 @@ def test_two_devices_stop_together_and_go_on(
     expected = train("whole", **common)
     stopped = train("broken", stop=str(2 * 6 + 2), **common)
     assert stopped["status"] == 128 + signal.SIGTERM
-    assert "stopped after step 7 of 12; the same command goes on from there" in stopped["said"]
+    assert "stopped after step 7 of 12; the same command resumes there" in stopped["said"]
     assert train("broken", **common) == expected
     assert (tmp_path / "broken.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 

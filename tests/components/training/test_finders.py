@@ -242,7 +242,7 @@ def test_a_model_that_cannot_fit_is_refused_before_it_trains(
     call: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     call()
-    assert "memory a device, estimated: " in capsys.readouterr().out
+    assert "estimated memory per device: " in capsys.readouterr().out
     monkeypatch.setattr(capacity, "available_memory", lambda: 1e5)
     with pytest.raises(StepError, match=r"training would take .* MB: .*, and 0\.0 GB are there; lower training\.micro"):
         call("other")

@@ -94,11 +94,11 @@ def test_killed_anywhere_the_result_is_the_undisturbed_one(
         said.append(command("killed", kill).stdout)
         assert not (tmp_path / "killed").exists()
     said.append(command("killed").stdout)
-    went_on = [int(text.split("going on after step ")[1].split(",")[0]) if "going on" in text else 0 for text in said]
+    went_on = [int(text.split("resuming after step ")[1].split(",")[0]) if "resuming" in text else 0 for text in said]
     assert went_on == [0, 0, 3, 3, 3, 9, 9]
     assert outputs(tmp_path, "killed") == outputs(tmp_path, "undisturbed")
     assert not list((tmp_path / "states").glob("*"))
-    assert "going on" not in expected.stdout
+    assert "resuming" not in expected.stdout
 
 
 @pytest.mark.parametrize("at", [0, 1, 6])
@@ -130,7 +130,7 @@ def test_a_run_stopped_within_a_validation_goes_on_to_the_same_bits(
     assert ended.value.code == 128 + signal.SIGTERM
     assert f"stopped after step {at} of 12" in capsys.readouterr().out
     assert call("broken") == expected
-    assert f"going on after step {at}," in capsys.readouterr().out
+    assert f"resuming after step {at}," in capsys.readouterr().out
     assert (tmp_path / "broken.csv").read_bytes() == rows
 
 
@@ -284,7 +284,7 @@ def test_a_full_disk_while_keeping_a_state_stops_nothing(
     monkeypatch.setattr(resume, "write_state", full)
     assert call("full") == expected
     assert written == [3, 6, 9]
-    assert "the state after step 6 was not kept: [Errno 28] No space left on device" in capsys.readouterr().out
+    assert "the state after step 6 was not saved: [Errno 28] No space left on device" in capsys.readouterr().out
 
 
 def test_a_full_disk_at_the_end_is_said_and_nothing_is_lost(
@@ -302,11 +302,11 @@ def test_a_full_disk_at_the_end_is_said_and_nothing_is_lost(
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "write_state", full)
-        with pytest.raises(StepError, match=r"could not be written to .*: No space left on device; make room"):
+        with pytest.raises(StepError, match=r"could not be written to .*: No space left on device; free some space"):
             call("full")
     assert not (tmp_path / "full").exists()
     assert call("full") == expected
-    assert "going on after step 9" in capsys.readouterr().out
+    assert "resuming after step 9" in capsys.readouterr().out
 
 
 def test_a_state_reads_back_as_it_was(tmp_path: Path) -> None:

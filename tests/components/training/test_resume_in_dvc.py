@@ -73,6 +73,6 @@ def test_dvc_restarts_where_the_run_stood(repository: Path) -> None:
     again = repro(repository)
     said, _ = again.communicate(timeout=300)
     assert again.returncode == 0, said
-    assert "going on after step" in said
+    assert "resuming after step" in said
     assert (repository / "dvc.lock").read_bytes() == lock
     assert not list(states.glob("*"))

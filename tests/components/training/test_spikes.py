@@ -52,7 +52,7 @@ def test_a_spike_is_named_with_its_documents(
     said = [line for line in capsys.readouterr().out.splitlines() if "is a spike" in line]
     assert len(said) == 1
     assert "step 70 is a spike: loss 10" in said[0]
-    assert ("its update is left out" in said[0]) == (action == "skip")
+    assert ("its update is skipped" in said[0]) == (action == "skip")
     assert "book/" in said[0]
 
 

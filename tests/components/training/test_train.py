@@ -30,7 +30,7 @@ def test_a_run_learns_and_leaves_its_records(call: Call, tmp_path: Path, recorde
     assert (summary["steps"], summary["tokens"]) == (12, 3072)
     assert summary["validation_loss"] < summary["first_validation_loss"] - 0.5
     assert summary["first_validation_loss"] == pytest.approx(math.log(61), abs=0.1)
-    # four bytes a token
+    # four bytes per token
     assert summary["bits_per_byte"] == pytest.approx(summary["validation_loss"] / math.log(2) / 4)
     weights = (tmp_path / "model" / "model.safetensors").read_bytes()
     assert summary["checkpoint_sha256"] == hashlib.sha256(weights).hexdigest()
@@ -123,7 +123,7 @@ def test_a_stopped_run_fails_at_once_and_leaves_no_output(
         process.send_signal(stop)
         said = process.stdout.read()
         assert process.wait(60) == 128 + stop
-    assert "the same command goes on from there" in said
+    assert "the same command resumes there" in said
     assert sorted(path.name for path in tmp_path.iterdir()) == ["params.yaml", "states"]
     assert list((tmp_path / "states").glob("*/step-*/state.json"))  # a restart goes on from where it was stopped
 

@@ -36,7 +36,7 @@ def test_the_shapes_of_phi_1_5_and_phi_2_fit_one_way() -> None:
         ({"intermediate_size": 15}, "intermediate_size 15 is below the source's 16"),
         ({"max_position_embeddings": 31}, "max_position_embeddings 31 is below the source's 32"),
         ({"vocab_size": 20}, "vocab_size 20 is below the source's 50"),
-        ({"partial_rotary_factor": 1.0}, r"8 rotary dimensions a head .* differ from the source's 4"),
+        ({"partial_rotary_factor": 1.0}, r"8 rotary dimensions per head .* differ from the source's 4"),
         ({"rope_theta": 500.0}, "rope_theta 500 differs"),
         ({"num_attention_heads": 4, "partial_rotary_factor": 1.0}, "head_dim 4 is below the source's 8"),
     ],
@@ -152,7 +152,7 @@ def test_refusals_of_the_step_write_nothing(checkpoint: Path, run: Callable) -> 
             run(options={"seed": seed})
     with pytest.raises(StepError, match=r"more than transfer\.max_relative_error 1e-300; nothing was written"):
         run({"max_relative_error": 1e-300})
-    with pytest.raises(StepError, match=r"hyperclone cannot grow .* is no whole multiple"):
+    with pytest.raises(StepError, match=r"hyperclone cannot grow .* is not a whole multiple"):
         run({"operator": "hyperclone"})
     with pytest.raises(StepError, match=r"solar joins two runs"):
         run({"depth_map": "solar"}, num_hidden_layers=5)

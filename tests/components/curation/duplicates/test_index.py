@@ -146,7 +146,7 @@ def test_files_of_sketches_are_checked(tmp_path):
     assert SketchFiles([path]).rows == 2
     whole = path.read_bytes()
     path.write_bytes(whole[:-4])
-    with pytest.raises(StepError, match="cut short"):
+    with pytest.raises(StepError, match="truncated"):
         SketchFiles([path])
     path.write_bytes(b"PK")
     with pytest.raises(StepError, match="holds no sketches"):

@@ -103,7 +103,7 @@ def test_a_crowd_of_near_copies_is_learnt_from() -> None:
     crowd = [f"{' '.join(f'word{n}' for n in range(60))} {number}" for number in range(80)]
     classifier, report = fit(crowd, ["prose"] * 80, [2.0] * 80, 1, PARAMS)
     assert report.kinds == {}
-    assert report.unreliable(["prose"], PARAMS) == {"prose": "0 held-out documents, and 30 are needed to measure it"}
+    assert report.unreliable(["prose"], PARAMS) == {"prose": "0 held-out documents, but 30 are needed to measure it"}
     assert classifier.score(crowd[:1], ["prose"]) == pytest.approx(2.0, abs=0.01)
 
 
@@ -168,9 +168,9 @@ def test_a_damaged_file_is_refused(fitted, tmp_path, damage: bytes | None) -> No
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0xFF
     path.write_bytes(content if damage is None else damage)
-    with pytest.raises(StepError, match="no readable classifier"):
+    with pytest.raises(StepError, match="not a readable classifier"):
         Classifier.load(path)
-    with pytest.raises(StepError, match="no readable classifier"):
+    with pytest.raises(StepError, match="not a readable classifier"):
         Classifier.load(tmp_path / "none.npz")
 
 
@@ -197,7 +197,7 @@ def test_chatter_cannot_lift_bad_code(fitted, labelled) -> None:
 
 def test_few_labels(labelled) -> None:
     texts, kinds, labels = labelled
-    with pytest.raises(StepError, match=f"{LEAST} are needed"):
+    with pytest.raises(StepError, match=f"expected at least {LEAST}"):
         fit(texts[:10], kinds[:10], labels[:10], 1, PARAMS)
     some = [*range(300), *range(len(texts) - 40, len(texts))]
     classifier, report = fit([texts[i] for i in some], [kinds[i] for i in some], [labels[i] for i in some], 1, PARAMS)
@@ -207,7 +207,7 @@ def test_few_labels(labelled) -> None:
     strict = PARAMS.model_copy(update={"min_f1": 1.0, "min_spearman": 1.0})
     found = report.unreliable(["code", "prose"], strict)
     assert re.match(r"F1 .*; Spearman [^;]*$", found["code"])
-    assert re.match(r"\d+ held-out documents, and 30 are needed", found["prose"])  # it has no model of its own
+    assert re.match(r"\d+ held-out documents, but 30 are needed", found["prose"])  # it has no model of its own
     assert report.unreliable(["code", "prose"], strict.model_copy(update={"min_value": {}})) == {}
 
 

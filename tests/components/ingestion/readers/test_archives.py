@@ -112,7 +112,7 @@ def test_a_zip_that_is_a_bomb_is_left(read: Callable, data: bytes, monkeypatch: 
     monkeypatch.setattr("components.ingestion.readers.base.BOMB_BYTES", 1_000_000)
     documents, quarantined = read("a.zip", data, max_chars=100_000)
     assert sum(len(document.text) for document in documents) < 1_500_000
-    assert "to more than 1,000,000: a bomb; the rest of it is not read" in quarantined[-1].reason
+    assert "to more than 1,000,000: a bomb; the rest is not read" in quarantined[-1].reason
 
 
 def test_a_tar_that_is_a_bomb_is_left_though_nothing_of_it_is_taken(
@@ -121,14 +121,14 @@ def test_a_tar_that_is_a_bomb_is_left_though_nothing_of_it_is_taken(
     monkeypatch.setattr("components.ingestion.readers.base.BOMB_BYTES", 1_000_000)
     documents, quarantined = read("a.tgz", tarred({"a.png": b"\0" * 5_000_000, "b.md": MARKDOWN}, "w:gz"))
     assert not documents
-    assert "a bomb; the rest of it is not read" in quarantined[-2].reason
+    assert "a bomb; the rest is not read" in quarantined[-2].reason
 
 
 def test_a_tar_with_a_huge_name_is_left(read: Callable) -> None:
     long = tarred({"a.md": MARKDOWN, "b" * 2_000_000: b""})
     (document,), (quarantined,) = read("a.tar", long)
     assert SENTENCE in document.text
-    assert "breaks off after 1 members (a header of" in quarantined.reason
+    assert "ends after 1 members (a header of" in quarantined.reason
 
 
 def test_a_zip_with_a_huge_name_is_read_without_that_member(read: Callable) -> None:
@@ -153,10 +153,10 @@ def test_a_broken_header_is_no_end(read: Callable, at: int) -> None:
     data[at * 2 + 150] ^= 0xFF
     documents, quarantined = read("a.tar", bytes(data))
     assert len(documents) + sum("text" in entry.reason for entry in quarantined) < 5
-    assert "breaks off after" in quarantined[-1].reason
+    assert "ends after" in quarantined[-1].reason
 
 
-@pytest.mark.parametrize(("end", "reason"), [(-10_240 + 2_560, ""), (1_024, "no mark of its end"), (700, "breaks off")])
+@pytest.mark.parametrize(("end", "reason"), [(-10_240 + 2_560, ""), (1_024, "no mark of its end"), (700, "ends after")])
 def test_a_tar_that_breaks_off_is_named(read: Callable, end: int, reason: str) -> None:
     data = tarred({"a.txt": b"text", "b.txt": b"text"})
     documents, quarantined = read("a.tar", data[:end])

@@ -88,14 +88,14 @@ def test_each_article_of_a_wiki_dump_is_a_document(read: Callable) -> None:
     (document,), (quarantined,) = read("b.xml", SAMPLES["b.xml"])
     assert document.metadata == {"title": "River"}
     assert document.text == f"A river is running water. {SENTENCE}\n\n## A heading\n\n- a point\n"
-    assert quarantined.reason == "pages that are no articles: 1 of other namespaces, 1 redirects"
+    assert quarantined.reason == "pages that are not articles: 1 of other namespaces, 1 redirects"
 
 
 def test_pages_of_a_dump_need_no_lines_of_their_own(read: Callable) -> None:
     joined = re.sub(rb">\s+<", b"><", SAMPLES["b.xml"])
     (document,), (quarantined,) = read("b.xml", joined)
     assert document.text == read("b.xml", SAMPLES["b.xml"])[0][0].text
-    assert quarantined.reason == "pages that are no articles: 1 of other namespaces, 1 redirects"
+    assert quarantined.reason == "pages that are not articles: 1 of other namespaces, 1 redirects"
 
 
 def test_a_dump_that_breaks_off_keeps_its_pages(read: Callable) -> None:
@@ -120,7 +120,7 @@ OUTSIDE = '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><x>&a;</x>'
             "is encrypted; save it without a password",
         ),
         ("a.docx", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is encrypted or in an old format"),
-        ("a.docx", b"PK", "is not a whole zip file"),
+        ("a.docx", b"PK", "is not a complete zip file"),
         ("a.docx", samples.zipped({"x": "y"}), "has no word/document.xml"),
         ("a.docx", samples.zipped({"word/document.xml": BOMB}), "its XML declares entities"),
         ("a.odt", samples.zipped({"content.xml": OUTSIDE}), "its XML declares entities"),

@@ -447,6 +447,6 @@ def test_a_full_disk_leaves_nothing_that_looks_whole(tmp_path: Path) -> None:
         text=True,
     )
     assert done.returncode == 1
-    assert "no room on the disk" in done.stderr.splitlines()[-1]
+    assert "disk full" in done.stderr.splitlines()[-1]
     assert not (tmp_path / "raw").exists()
     assert not list(tmp_path.glob(".raw*"))

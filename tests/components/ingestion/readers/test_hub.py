@@ -88,7 +88,7 @@ def test_what_is_not_there_is_named(
 
 @pytest.mark.parametrize("path", ["hf://", "hf://name-alone", "hf://owner/name/config/more", "hf://./nowhere"])
 def test_a_path_that_names_no_data_set_is_refused(read_path: Callable, path: str) -> None:
-    with pytest.raises(StepError, match=r"names no data set|is no folder"):
+    with pytest.raises(StepError, match=r"names no data set|is not a folder"):
         read_path(path)
 
 
@@ -212,9 +212,7 @@ def test_a_lost_hub_fails_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ConnectionError("the hub is gone")
 
     found = hub.parse(Source(path="hf://o/n"))
-    with pytest.raises(
-        StepError, match=r"hf://o/n cannot be read on \(ConnectionError: the hub is gone\); start again"
-    ):
+    with pytest.raises(StepError, match=r"hf://o/n stopped responding \(ConnectionError: the hub is gone\); run again"):
         list(hub.watched(lose(), found, "hf://o/n"))
 
 
@@ -227,7 +225,7 @@ def test_a_file_of_the_hub_that_breaks_is_named(dataset: Path, monkeypatch: pyte
     monkeypatch.setattr(hub, "_builder", lambda found, path: builder)
     source = Source(path="hf://o/n", license="MIT", follow_links=True)  # its files lie here
     rows = hub.read_hub(SourceFile("hf://o/n@0123abc", "hf://o/n", source, 0), Limits(1_000))
-    with pytest.raises(StepError, match=rf"hf://o/n@0123abc: .*{part.name} cannot be read on \(ArrowInvalid"):
+    with pytest.raises(StepError, match=rf"hf://o/n@0123abc: .*{part.name} stopped responding \(ArrowInvalid"):
         assert len([next(rows) for _ in range(1_501)]) == 1_501
 
 

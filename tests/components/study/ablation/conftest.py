@@ -46,7 +46,7 @@ SHIFTS = {1: (0.0, 0.01, 0.05, 0.0), 2: (0.02, 0.02, -0.03, 0.03), 3: (-0.01, 0.
 
 @pytest.fixture
 def records() -> list[Record]:
-    """Three seeds: curation lowers the loss, exercises raise it and lift the exam, textbooks are not told apart."""
+    """Three seeds: curation lowers the loss, exercises raise it and lift the exam, textbooks are not distinguishable."""
     return [
         make_record(arm, seed, loss + shift, exam + 0.01 * shift)
         for seed, shifts in SHIFTS.items()

@@ -34,7 +34,7 @@ def test_a_record_comes_back_as_it_was(record: Callable[..., Record], tmp_path: 
 @pytest.mark.parametrize("text", ["", "[]", '{"arm": "curated"}', "\x00"])
 def test_what_is_no_record_is_named(text: str, tmp_path: Path) -> None:
     (tmp_path / "r.json").write_text(text)
-    with pytest.raises(StepError, match=r"r\.json is no record of the ablation"):
+    with pytest.raises(StepError, match=r"r\.json is not a record of the ablation"):
         read_record(tmp_path / "r.json")
 
 
@@ -62,7 +62,7 @@ def test_differences_are_those_of_neighbours_paired_by_seed(records: list[Record
     for (arm, against), row in list(zip(pairs, result["differences"], strict=True))[1:]:
         expected = stats.ttest_rel(losses[arm], losses[against]).confidence_interval(0.95)
         assert (row["loss"]["low"], row["loss"]["high"]) == pytest.approx((expected.low, expected.high))
-    assert [row["loss"]["verdict"] for row in result["differences"]] == ["better", "not told apart", "worse"]
+    assert [row["loss"]["verdict"] for row in result["differences"]] == ["better", "not distinguishable", "worse"]
     assert [row["exam"]["verdict"] for row in result["differences"]] == ["better", "better", "better"]
     assert result["differences"][2]["exam.math"]["mean"] == pytest.approx(0.27, abs=1e-3)
 
@@ -75,8 +75,8 @@ def test_what_was_read_and_how_often(records: list[Record]) -> None:
 
 def test_arms_at_the_level_of_a_guess_are_said(records: list[Record]) -> None:
     said = sentences(analyse(Ablation.of(records)))[0]
-    assert "**random** is not told apart from answering the exam without a model (0.320)" in said
-    assert "**curated_textbooks_exercises** is not told apart" not in said
+    assert "**random** is not distinguishable from answering the exam without a model (0.320)" in said
+    assert "**curated_textbooks_exercises** is not distinguishable" not in said
     shown = text_of(analyse(Ablation.of(records))).markdown()
     assert "| majority " in shown
     assert "| chance " in shown
@@ -86,7 +86,7 @@ def test_one_seed_has_no_intervals_and_no_verdict(record: Callable[..., Record])
     result = analyse(Ablation.of([record("random", loss=4.2), record("curated")]))
     (row,) = result["differences"]
     assert row["loss"]["mean"] == pytest.approx(-0.2)
-    assert (row["loss"]["low"], row["loss"]["verdict"]) == (None, "not told apart")
+    assert (row["loss"]["low"], row["loss"]["verdict"]) == (None, "not distinguishable")
     assert "±" not in tables(result)[0]["rows"][0][2]
 
 

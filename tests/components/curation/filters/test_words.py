@@ -7,8 +7,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.curation.gates import words as module
-from components.curation.gates.words import repeated, word_counts, words_of
+from components.curation.filters import words as module
+from components.curation.filters.words import repeated, word_counts, words_of
 
 TEXTS = st.lists(
     st.lists(

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.curation.gates import code
-from components.curation.gates.code import OTHERS, PYTHONS, checks, entropy, first_failure, is_python
-from components.curation.gates.held import held
+from components.curation.filters import code
+from components.curation.filters.checks import check_documents
+from components.curation.filters.code import OTHERS, PYTHONS, checks, entropy, first_failure, is_python
 from components.curation.rules import Check
 from components.documents import Document
 from components.params import CurationParams
-from components.params.code_gates import CodeRulesParams
+from components.params.code_rules import CodeRulesParams
 
 PARAMS = CodeRulesParams()
 GOOD = '''@functools.cache
@@ -216,7 +216,7 @@ def test_the_library_of_python_stays_but_for_generated_tables() -> None:
 
 def checks_of(kind: str, source: str) -> list[Check]:
     documents = [Document(GOOD, name, source, "MIT", "test") for name in ("prose", kind, "textbook")]
-    return held(documents, CurationParams())[1]
+    return check_documents(documents, CurationParams())[1]
 
 
 def test_every_rule_of_a_kind_is_held() -> None:

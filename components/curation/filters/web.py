@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from components.curation.gates import c4
-from components.curation.gates.words import Words, repeated, word_counts, words_of
+from components.curation.filters import c4
+from components.curation.filters.words import Words, repeated, word_counts, words_of
 from components.curation.rules import Check, Failure
-from components.params.gates import WebRulesParams
+from components.params.web_rules import WebRulesParams
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 
@@ -43,17 +43,23 @@ class Verdict:
 # (section, parameter, column of the figure, whether the threshold is the least, meaning), in the order of the checks
 _LINES = (
     ("gopher_repetition", "dup_para_frac", "dup_para", False, "paragraphs that repeat earlier ones"),
-    ("gopher_repetition", "dup_para_char_frac", "dup_para_char", False, "characters in such paragraphs"),
+    (
+        "gopher_repetition",
+        "dup_para_char_frac",
+        "dup_para_char",
+        False,
+        "characters in paragraphs that repeat earlier ones",
+    ),
     ("gopher_repetition", "dup_line_frac", "dup_line", False, "lines that repeat earlier ones"),
-    ("gopher_repetition", "dup_line_char_frac", "dup_line_char", False, "characters in such lines"),
+    ("gopher_repetition", "dup_line_char_frac", "dup_line_char", False, "characters in lines that repeat earlier ones"),
 )
 _QUALITY = (
-    ("gopher_quality", "min_doc_words", "solid_words", True, "words that are more than punctuation"),
-    ("gopher_quality", "max_doc_words", "solid_words", False, "words that are more than punctuation"),
-    ("gopher_quality", "min_avg_word_length", "word_length", True, "mean characters of those words"),
-    ("gopher_quality", "max_avg_word_length", "word_length", False, "mean characters of those words"),
-    ("gopher_quality", "max_symbol_word_ratio", "hashes", False, "hash signs a word"),
-    ("gopher_quality", "max_symbol_word_ratio", "ellipses", False, "ellipses a word"),
+    ("gopher_quality", "min_doc_words", "solid_words", True, "words other than punctuation"),
+    ("gopher_quality", "max_doc_words", "solid_words", False, "words other than punctuation"),
+    ("gopher_quality", "min_avg_word_length", "word_length", True, "mean characters per word"),
+    ("gopher_quality", "max_avg_word_length", "word_length", False, "mean characters per word"),
+    ("gopher_quality", "max_symbol_word_ratio", "hashes", False, "hash signs per word"),
+    ("gopher_quality", "max_symbol_word_ratio", "ellipses", False, "ellipses per word"),
     ("gopher_quality", "max_bullet_lines_ratio", "bullet_lines", False, "lines that start with a bullet"),
     ("gopher_quality", "max_ellipsis_lines_ratio", "ellipsis_lines", False, "lines that end in an ellipsis"),
     ("gopher_quality", "max_non_alpha_words_ratio", "alpha_words", True, "words with a letter"),
@@ -63,7 +69,7 @@ _FINEWEB = (
     ("fineweb", "line_punct_thr", "line_punct", True, "lines that end in terminal punctuation"),
     ("fineweb", "short_line_thr", "short_lines", False, "lines of at most 30 characters"),
     ("fineweb", "char_duplicates_ratio", "dup_char", False, "characters in lines that repeat earlier ones"),
-    ("fineweb", "new_line_ratio", "new_lines", False, "line ends a word"),
+    ("fineweb", "new_line_ratio", "new_lines", False, "line ends per word"),
 )
 
 
@@ -89,7 +95,7 @@ def c4_rules(params: WebRulesParams) -> list[Rule]:
     own = params.c4
     return [
         *(
-            [Rule("c4.filter_lorem_ipsum", "lorem_ipsum", 0, False, "lines that say lorem ipsum")]
+            [Rule("c4.filter_lorem_ipsum", "lorem_ipsum", 0, False, "lines that contain lorem ipsum")]
             if own.filter_lorem_ipsum
             else []
         ),
@@ -98,7 +104,7 @@ def c4_rules(params: WebRulesParams) -> list[Rule]:
             if own.filter_curly_bracket
             else []
         ),
-        Rule("c4.min_num_sentences", "sentences", own.min_num_sentences, True, "sentences in the lines that stay"),
+        Rule("c4.min_num_sentences", "sentences", own.min_num_sentences, True, "sentences in the remaining lines"),
     ]
 
 
@@ -169,7 +175,7 @@ def explain(texts: Sequence[str], params: WebRulesParams) -> list[list[Check]]:
 
 
 def gopher_figures(texts: Sequence[str], params: WebRulesParams) -> pl.DataFrame:
-    """The figures of Gopher's rules, a column each, a row a text; null where one has no meaning, as in an empty text."""
+    """The figures of Gopher's rules, a column each, a row per text; null where one has no meaning, as in an empty text."""
     frame, words = _frame(texts), words_of(texts)
     text = pl.col("text")
     breaks = text.str.count_matches("\n", literal=True)
@@ -221,7 +227,7 @@ def _word_columns(words: Words, params: WebRulesParams) -> Iterator[pl.Series]:
 
 
 def c4_figures(texts: Sequence[str], params: WebRulesParams) -> pl.DataFrame:
-    """The figures of C4's rules, a row a text, with `text`, the lines that stay, and `removed`, how many don't."""
+    """The figures of C4's rules, a row per text, with `text`, the lines that stay, and `removed`, how many don't."""
     rows = c4.lines_kept(_frame(texts), params.c4)
     return rows.with_columns(
         pl.col("sentences", "lorem_ipsum", "curly_bracket").cast(pl.Float64), pl.col("text") + "\n"
@@ -229,7 +235,7 @@ def c4_figures(texts: Sequence[str], params: WebRulesParams) -> pl.DataFrame:
 
 
 def fineweb_figures(texts: Sequence[str], params: WebRulesParams) -> pl.DataFrame:
-    """The figures of FineWeb's rules, a row a text; null where one has no meaning."""
+    """The figures of FineWeb's rules, a row per text; null where one has no meaning."""
     frame = _frame(texts)
     text = pl.col("text")
     counted = frame.select(

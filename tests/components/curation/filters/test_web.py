@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.curation.gates import c4, web
+from components.curation.filters import c4, web
 from components.curation.text import repair
-from components.params.gates import WebRulesParams
+from components.params.web_rules import WebRulesParams
 
 PARAMS = WebRulesParams()
 PUNCTUATED = WebRulesParams(c4={"filter_no_terminal_punct": True})

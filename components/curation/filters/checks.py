@@ -1,15 +1,15 @@
-"""Every rule of curation on single texts, held against documents."""
+"""Every rule of curation, checked on single documents."""
 
 from collections.abc import Sequence
 
-from components.curation.gates import code, web
+from components.curation.filters import code, web
 from components.curation.rules import Check, checks
 from components.documents import Document
 from components.params import CurationParams
 
 
-def held(documents: Sequence[Document], params: CurationParams) -> list[list[Check]]:
-    """Of each document every rule for its kind, with its figure, in the order in which they are held."""
+def check_documents(documents: Sequence[Document], params: CurationParams) -> list[list[Check]]:
+    """For each document every rule for its kind, with the measured value, in the order in which curation applies them."""
     of_web = [document for document in documents if document.kind in params.web.kinds]
     web_checks = iter(web.explain([document.text for document in of_web], params.web))
     found = []

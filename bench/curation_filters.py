@@ -1,7 +1,7 @@
 """Our web rules beside datatrove's chain of the same filters: MB per CPU second, one thread, each in turn in one process.
 
     make bench-setup                # once: spaCy, the words of datatrove's default chain
-    python -m bench.curation_gates [--rounds 3] [--documents FILE.jsonl.gz ...]
+    python -m bench.curation_filters [--rounds 3] [--documents FILE.jsonl.gz ...]
 
 The chain is FineWeb's: Gopher's rules on repetition and on quality, C4's without its rule on terminal punctuation, FineWeb's. A text
 goes at its first failure in both. datatrove is measured with its default tokenizer, spaCy's, and with a regular expression in
@@ -42,8 +42,8 @@ def corpus(paths: Sequence[Path]) -> list[str]:
 def ours(texts: Sequence[str]) -> list[bool]:
     from components.curation.clean import CHARACTERS
     from components.curation.duplicates.similarity import blocks
-    from components.curation.gates import web
-    from components.params.gates import WebRulesParams
+    from components.curation.filters import web
+    from components.params.web_rules import WebRulesParams
 
     params = WebRulesParams()
     return [not verdict.failure for batch in blocks(texts, CHARACTERS) for verdict in web.judge(batch, params)]
@@ -72,7 +72,7 @@ def fast_words() -> object:
     import regex
     from datatrove.utils.word_tokenizers import WordTokenizer
 
-    from components.curation.gates.c4 import SENTENCE
+    from components.curation.filters.c4 import SENTENCE
 
     word, sentence = re.compile(r"\w+|[^\w\s]+"), regex.compile(SENTENCE)
 

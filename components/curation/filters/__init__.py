@@ -1,0 +1,1 @@
+"""Filters: the rules of the papers, over all texts of a batch at once."""

@@ -1,1 +1,0 @@
-"""Quality gates: the rules of the papers, over all texts of a batch at once."""
