@@ -84,7 +84,7 @@ def main() -> int:
             [name, *(row[key] for key in keys), times_faster(rows, name, "default", arguments.by)]
             for name, row in rows.items()
         ]
-        columns = ["", "tokens/s", "tokens/CPU-s", "page faults a step", "kernel ms a step", "peak MB", "x default"]
+        columns = ["", "tokens/s", "tokens/CPU-s", "page faults a step", "kernel ms per step", "peak MB", "x default"]
         report.table(size, columns, table)
     return report.finish(arguments)
 

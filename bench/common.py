@@ -38,7 +38,7 @@ class BenchError(RuntimeError):
 
 
 def add_peers() -> None:
-    """Let peers that are no dependencies of the project be imported, behind everything that is."""
+    """Let peers that are not dependencies of the project be imported, behind everything that is."""
     if PEERS.is_dir() and str(PEERS) not in sys.path:
         sys.path.append(str(PEERS))
 
@@ -212,7 +212,7 @@ class Steps:
 
 
 def rates(rows: Mapping[str, Row], tokens: int) -> None:
-    """Add medians a step to each row: wall and CPU milliseconds, tokens a second of each."""
+    """Add medians a step to each row: wall and CPU milliseconds, tokens per second of each."""
     for row in rows.values():
         for clock, name in enumerate(("wall", "cpu")):
             seconds = statistics.median(step[clock] for step in row["steps"])

@@ -34,7 +34,7 @@ from components.documents import read_batches
 from components.params.decontamination import DecontaminationParams
 
 WORDS = 13
-CHUNK = 3_000  # characters a document
+CHUNK = 3_000  # characters per document
 BATCH = 2_048  # documents at once, as they are read
 
 
@@ -154,7 +154,7 @@ def curation(data_dir: Path, documents: Path | None, megabytes: float, repeats: 
         f"{clean:,} documents, {size:.1f} MB, of which {counts['documents hit']} have a hit; {len(planted)} items planted beside them"
     )
     rows = [[name, f"{size / statistics.median(spent):.1f}"] for name, spent in seconds.items()]
-    print("\n".join(plain_table(["", "MB a CPU second"], rows)))
+    print("\n".join(plain_table(["", "MB per CPU second"], rows)))
 
 
 def main() -> None:
@@ -178,7 +178,7 @@ def main() -> None:
     rates = {name: size / statistics.median(spent) for name, spent in seconds.items()}
     print(f"{size:.1f} MB, {len(questions):,} examples of which {len(planted)} planted and found by both; one thread")
     for name, rate in rates.items():
-        print(f"{name:8} {rate:7.1f} MB a CPU second")
+        print(f"{name:8} {rate:7.1f} MB per CPU second")
     print(f"ratio {rates['ours'] / rates['lm-eval']:.1f}")
     if given.data_dir:
         curation(given.data_dir, given.documents, given.megabytes, given.repeats)

@@ -32,7 +32,7 @@ from components.curation.education.sample import choose, stratum
 from components.documents import document_id, read_batches
 from components.params.education import EducationParams
 
-TARGET = 5.0  # MB a CPU second
+TARGET = 5.0  # MB per CPU second
 SEED = 1
 BATCH = 2_048
 
@@ -137,8 +137,8 @@ def measure(arguments: argparse.Namespace) -> int:
         below = float((ours(by_kind[kind]) < threshold).mean())
         figures.append([kind, of.documents, of.f1, _macro_f1(theirs, sample, labels, test, threshold), of.f1_keep_all,
                         of.spearman, of.calibration_error, threshold, below, of.comment_gain, of.guarded])  # fmt: skip
-        report.target(f"{kind}: MB a CPU second", fast, TARGET)
-    report.table("Scoring, MB a CPU second", ["kind", "MB", "ours", "scikit-learn", "ratio"], rows)
+        report.target(f"{kind}: MB per CPU second", fast, TARGET)
+    report.table("Scoring, MB per CPU second", ["kind", "MB", "ours", "scikit-learn", "ratio"], rows)
     columns = ["kind", "held out", "F1", "F1, scikit-learn", "F1, keep all", "Spearman", "calibration error", "threshold",
                "below it", "comments add", "guarded"]  # fmt: skip
     report.table("Against the heuristic annotator, on held-out documents (F1: mean of both classes)", columns, figures)

@@ -199,7 +199,7 @@ def measure(jobs: int, kill_jobs: int, latency: float, faults: float, concurrenc
             own = ideal * (1 + tries / count)
             if result["places"]:
                 went = ", ".join(f"{kind} {result['places'][kind]:.1%}" for kind in KINDS)
-                print(f"            places: {went}; {1e3 * result['cpu'] / result['calls']:.2f} CPU ms a call")
+                print(f"            places: {went}; {1e3 * result['cpu'] / result['calls']:.2f} CPU ms per call")
             print(f"            {own / result['seconds']:.1%} of the ideal with the faults' own tries ({own:.1f} s)")
             if "starts" in result:
                 first = ", ".join(f"{seconds:.2f}" for seconds in result["starts"])

@@ -7,7 +7,7 @@ float32 weights and bfloat16 activations; ours under Lightning's Trainer, the ot
 weights in bfloat16 without a float32 copy, is shown beside them. Each tries `--sequences` a step and halves them until
 they fit. A process at a time has the GPU, in turn, `--repeats` times; medians count.
 
-Model FLOPs utilisation: (6 N + 12 L D T) FLOPs a token, N the weights in matrix products (PaLM, appendix B: no discount
+Model FLOPs utilisation: (6 N + 12 L D T) FLOPs per token, N the weights in matrix products (PaLM, appendix B: no discount
 for causality, none for recomputation), over the published dense bfloat16 peak, 989 TFLOP/s for H100 and H200 (SXM).
 
 Without a GPU the script says so and takes the same way with a tiny model on the CPU, so that it's known to run.

@@ -101,7 +101,9 @@ def _arguments() -> Any:
     options = parser(__doc__ or "")
     options.add_argument("--scale", type=float, default=1.0, help="share of heads, widths and vocabulary (default 1)")
     options.add_argument("--layers", type=int, nargs=2, default=(24, 32), help="depths (default 24 32)")
-    options.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of both checkpoints")
+    options.add_argument(
+        "--dtype", choices=("float32", "bfloat16"), default="float32", help="data type of both checkpoints"
+    )
     options.add_argument("--proof-tokens", type=int, default=64, help="tokens of the proof (default %(default)s)")
     options.add_argument("--peer", action="store_true", help="also do it with transformers in memory")
     options.add_argument("--folder", type=Path, help="where the temporary folder is made")

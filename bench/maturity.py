@@ -104,7 +104,7 @@ class Bench:
 
 
 def flops_per_token(shape: dict[str, Any], like: Path) -> int:
-    """Training FLOPs a token of a shape with the vocabulary and context of a checkpoint."""
+    """Training FLOPs per token of a shape with the vocabulary and context of a checkpoint."""
     from components.params import ModelShape
     from components.phi import checkpoint
     from components.phi.model import PhiConfig

@@ -45,9 +45,9 @@ def main() -> int:
     options.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="default: %(default)s")
     options.add_argument("--adamw-rates", type=float, nargs="+", default=[2e-3, 4e-3, 8e-3], help="tried with AdamW")
     options.add_argument("--our-rates", type=float, nargs="+", default=[7e-3, 1.4e-2, 2.8e-2], help="tried with ours")
-    options.add_argument("--width", type=int, default=128, help="of the model (default %(default)s)")
-    options.add_argument("--layers", type=int, default=4, help="of the model (default %(default)s)")
-    options.add_argument("--vocabulary", type=int, default=2048, help="of the tokenizer (default %(default)s)")
+    options.add_argument("--width", type=int, default=128, help="width of the model (default %(default)s)")
+    options.add_argument("--layers", type=int, default=4, help="layers of the model (default %(default)s)")
+    options.add_argument("--vocabulary", type=int, default=2048, help="size of the vocabulary (default %(default)s)")
     options.add_argument("--set", dest="overrides", nargs="*", default=[], help="further settings of both")
     arguments = options.parse_args()
     if len(arguments.adamw_rates) != len(arguments.our_rates):

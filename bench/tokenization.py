@@ -3,7 +3,7 @@
     python -m bench.tokenization [--megabytes 24] [--workers 2] [--repeats 3] [--memory 24 96]
 
 Throughput: each way turns the same Parquet documents into ids on disk, in a process of its own, in turn, so that all
-suffer alike from whatever else the machine does; the median counts. MB a CPU second hold on a busy machine too. `encode_batch` and `encode_batch_fast` only encode,
+suffer alike from whatever else the machine does; the median counts. MB per CPU second hold on a busy machine too. `encode_batch` and `encode_batch_fast` only encode,
 with the library's own threads, and keep ids in memory a batch at a time: what any writer could reach at most.
 `datasets.map` reads the Parquet and writes Arrow with `num_proc` processes, as the library's documentation shows it. Ours
 also hashes, plans a mixture, shuffles and writes the index of documents; it is shown with the encoding alone as well.
@@ -30,8 +30,8 @@ from typing import Any
 from components.documents import Document, DocumentWriter, read_batches
 from components.params import EngineParams, Params, TokenizationParams
 
-CHUNK = 3_000  # characters a document
-BATCH = 330  # documents a call of the library: about 1 MB, as in our step
+CHUNK = 3_000  # characters per document
+BATCH = 330  # documents per call of the library: about 1 MB, as in our step
 SAMPLES_A_SECOND = 50
 
 
@@ -247,7 +247,7 @@ def show_memory(directory: Path, tokenizer: Path, sizes: list[float], workers: i
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--megabytes", type=float, default=24, help="of text")
+    parser.add_argument("--megabytes", type=float, default=24, help="size of the text")
     parser.add_argument("--workers", type=int, default=2, help="workers, threads or num_proc")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--memory", type=float, nargs="*", default=[24, 96], help="MB of text whose memory is measured")

@@ -79,7 +79,7 @@ def main() -> int:
     if arguments.child:
         print(json.dumps(child(json.loads(arguments.child))))
         return 0
-    settings = machine(arguments.threads) | {"tokens a step": f"{arguments.sequences} sequences", "by": arguments.by}
+    settings = machine(arguments.threads) | {"tokens per step": f"{arguments.sequences} sequences", "by": arguments.by}
     report = Report("Training speed", settings)
     report.measurements = {}
     if absent := missing_peer("litgpt"):

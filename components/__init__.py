@@ -1,4 +1,4 @@
-"""The steps of the pipeline, one folder a step. Nothing here knows an orchestrator or a screen."""
+"""The steps of the pipeline, one folder per step. Nothing here knows an orchestrator or a screen."""
 
 import os
 

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 HIDDEN = "…"  # in place of a token that has no address around it
 _LEVELS = 3  # addresses quoted within the queries of others; a hostile one has thousands of levels
 _AFTER_SCHEME = re.compile(r"://(?:(?!://)[^\s\"<>])+")  # up to the next address, which another may hold in its query
-# `user:password@`, also with a slash in the password; the digits of a port are no password.
+# `user:password@`, also with a slash in the password; the digits of a port are not a password.
 _PASSWORD = re.compile(r"(?!\[)[^/?#@:]*:(?!\d*(?:[/?#]|$))[^@]*@(?:[^/?#]*@)?")
 _USER = re.compile(r"[^/?#]*@")
 _FIELD = re.compile(r"(?P<mark>[?&;#])(?P<name>[^?&;#=]*)=(?P<value>[^&;#]*)")

@@ -27,7 +27,7 @@ from components.terminal import printable, printable_text
 from components.tracking import Tracker, track
 
 ANYTHING = "*"  # held by an output folder that is added to, not replaced
-DIVERGED = 3  # exit status of a training whose loss is no number any more
+DIVERGED = 3  # exit status of a training whose loss became NaN or infinite
 TRACEBACK = 50_000  # characters of a defect's traceback that are shown
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 WITHIN = "PHIFORGE_WITHIN"  # set where a step runs others as parts of itself: it alone speaks to MLflow
@@ -196,7 +196,7 @@ def _check_place(option: str, path: Path, holds: str | None) -> None:
     if holds is None and path.is_dir():
         raise StepError(f"{option} is a folder, and a file is to be written; name a file")
     if holds is None and path.exists() and not path.is_file():
-        raise StepError(f"{option} is no regular file, and one would take its place; name a file")
+        raise StepError(f"{option} is not a regular file, and one would take its place; name a file")
     if holds is not None and path.is_symlink():
         raise StepError(
             f"{option} is a link, and a folder would take its place; name the folder that it leads to, {path.resolve()}"

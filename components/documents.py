@@ -259,7 +259,7 @@ def metadata_of(text: str, name: str) -> dict[str, Any]:
         name: what leads to the row, such as its id.
 
     Raises:
-        StepError: they are no JSON object.
+        StepError: they are not a JSON object.
     """
     try:
         found = json.loads(text)
@@ -268,7 +268,7 @@ def metadata_of(text: str, name: str) -> dict[str, Any]:
         reason = f"a {type(found).__name__}"
     except (TypeError, ValueError, RecursionError) as error:
         reason = str(error)
-    raise StepError(f"document {name}: metadata is no JSON object ({reason}); run the step that wrote it again")
+    raise StepError(f"document {name}: metadata is not a JSON object ({reason}); run the step that wrote it again")
 
 
 def count_documents(directory: Path) -> int:
@@ -318,7 +318,7 @@ def read_ledger(path: Path) -> Iterator[Drop]:
     """Stream a ledger, in order.
 
     Raises:
-        StepError: the file is not there or damaged, or it is no ledger.
+        StepError: the file is not there or damaged, or it is not a ledger.
     """
     check_schema(path, LEDGER, "ledger")
     with pq.ParquetFile(path) as file:

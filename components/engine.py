@@ -28,7 +28,7 @@ def workers(params: EngineParams) -> int:
 
 
 def map_shards(function: Callable[[Item], Result], items: Iterable[Item], params: EngineParams) -> Iterator[Result]:
-    """Yield `function(item)` for each item, in order. At most two items a worker are under way at once.
+    """Yield `function(item)` for each item, in order. At most two items per worker are under way at once.
 
     With processes and Ray, `function` must be importable (not a lambda or closure) and items must pickle. The first
     exception of `function` is raised here; what has not started is cancelled.

@@ -27,7 +27,7 @@ class StepError(Exception):
 
 
 class Diverged(StepError):
-    """A training whose loss or gradient is no number any more. A sweep takes it as a result, not as a failure."""
+    """A training whose loss or gradient became NaN or infinite. A sweep takes it as a result, not as a failure."""
 
 
 def short(value: Any, most: int = VALUE) -> str:

@@ -222,7 +222,7 @@ def parse_json(text: str, finite: bool = False) -> Any:
     """
 
     def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is no figure")
+        raise ValueError(f"{constant} is not a figure")
 
     def only_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         values = dict(pairs)

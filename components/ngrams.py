@@ -9,7 +9,7 @@ from functools import cache
 
 import numpy as np
 
-LONGEST = 32  # words a run, at most
+LONGEST = 32  # words per run, at most
 PIECE = 1 << 20  # characters hashed at once: about 40 MB
 SLICE = 1 << 20  # words whose runs are hashed at once
 _CHARACTER, _WORD = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD1342543DE82EF95)  # odd, so they have inverses

@@ -19,7 +19,7 @@ from components.statistics import Estimate, macro
 FILE = Path(__file__).with_suffix(".yaml")
 MEASURED, PUBLISHED = "measured", "published"
 UNSTATED = "unstated"
-NO_SHARES = ("bits_per_byte", "perplexity")  # metrics that are no share from 0 to 1
+NO_SHARES = ("bits_per_byte", "perplexity")  # metrics that are not shares from 0 to 1
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Measured:
         clean: estimates over the other examples, by metric.
         suite: which suite asked it; what one suite asked is averaged together.
         average: what a benchmark of several tasks is: the mean over `tasks`, or over all `questions`.
-        limit: examples a task at most, as it was asked; 0 where all were.
+        limit: examples per task at most, as it was asked; 0 where all were.
         truncated: prompts that were longer than the model's context and lost their beginning.
     """
 
@@ -160,7 +160,7 @@ def standings(measured: Mapping[str, Sequence[Measured]], reference: Reference |
     Returns:
         `columns`: a protocol each, with id, subject, title, group, metric, shots, form, whether any of ours has a figure
         (`measured`) and whether anybody published one; those of the blog's table have `blog`.
-        `rows`: kind, model, parameters, source (None for ours), for ours `limit` (examples a task at most, 0 for all), and
+        `rows`: kind, model, parameters, source (None for ours), for ours `limit` (examples per task at most, 0 for all), and
         `figures` by column: value, and for ours stderr, n, tasks, truncated, overlap and clean; a published model has a row
         for each of its sources.
         `sources`, `metrics`: what stands behind the names.

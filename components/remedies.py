@@ -25,7 +25,7 @@ def causes(ledger: Path) -> str:
     """By which rules most of the dropped documents of a ledger went and what to set, in one sentence; empty if none did.
 
     Raises:
-        StepError: the file is no ledger.
+        StepError: the file is not a ledger.
     """
     rules: Counter[str] = Counter()
     languages: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""What a score is worth: standard errors, macro averages, paired differences, pass@k, bits a byte.
+"""What a score is worth: standard errors, macro averages, paired differences, pass@k, bits per byte.
 
 Figures over examples are arrays, and nothing loops over examples. A *stratum* is a task: where several are averaged,
 tasks weigh equally however many examples they have, as in the table of the Phi-2 blog.
@@ -220,7 +220,7 @@ def bits_per_byte(logprobs: ArrayLike, texts: Sequence[str]) -> np.ndarray:
     """
     sizes = np.array([len(text.encode("utf-8")) for text in texts], dtype=np.float64)
     if not sizes.all():
-        raise StepError(f"answer {int(np.flatnonzero(sizes == 0)[0])} is empty, so it has no bits a byte")
+        raise StepError(f"answer {int(np.flatnonzero(sizes == 0)[0])} is empty, so it has no bits per byte")
     return -np.asarray(logprobs, dtype=np.float64) / math.log(2) / sizes
 
 

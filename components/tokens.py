@@ -3,7 +3,7 @@
     manifest.json                    what lies here: counts, hashes, fingerprint
     tokenizer/                       the tokenizer that made the ids, as transformers reads it
     train/shard-00000.bin ...        ids, little-endian uint16 or uint32, one stream cut into files
-    train/documents.parquet          one row a document of the stream: where it starts, how long it is, what it was
+    train/documents.parquet          one row per document of the stream: where it starts, how long it is, what it was
     validation/...                   the same for the held-out documents
 
 A document may run over the border of two shards; a reader never notices. Each document ends with the end-of-text
@@ -54,7 +54,7 @@ class Manifest:
     """What a tokens directory says of itself. Reads as attributes and as a mapping.
 
     `splits[name]` holds `tokens`, `documents`, `distinct_documents`, `bytes`, `documents_sha256`, `shards` (list of
-    file, tokens, sha256), `by_kind` (documents, distinct_documents, tokens, bytes a kind) and `phases` (list of kinds,
+    file, tokens, sha256), `by_kind` (documents, distinct_documents, tokens, bytes per kind) and `phases` (list of kinds,
     tokens, documents in stream order; a split without it is one phase). Tokens include one end-of-text token a
     document. `vocab_size` is the model's: the tokenizer may have fewer entries, never more. `fingerprint` is the hash
     of all the rest, and so of every shard.
@@ -190,7 +190,7 @@ class TokenSplit:
 
     @cached_property
     def documents(self) -> pa.Table:
-        """One row a document in stream order, schema DOCUMENTS, all in memory (some 200 bytes a document).
+        """One row a document in stream order, schema DOCUMENTS, all in memory (some 200 bytes per document).
 
         Raises:
             StepError: the index does not cover the stream without gaps.
@@ -272,7 +272,7 @@ class TokenSplit:
 
     @cached_property
     def _starts(self) -> np.ndarray:
-        """First token of each document, int64 (documents,): 8 bytes a document, whatever else the index holds."""
+        """First token of each document, int64 (documents,): 8 bytes per document, whatever else the index holds."""
         table = pq.read_table(self.directory / INDEX, columns=["start", "length"])
         self._check_cover(table)
         return table["start"].to_numpy()

@@ -1,4 +1,4 @@
-"""What a step tells MLflow: one run a step, with parameters, metrics, datasets and models.
+"""What a step tells MLflow: one run per step, with parameters, metrics, datasets and models.
 
 A step is tracked when DVC runs it or when MLFLOW_TRACKING_URI is set; a step called by hand otherwise leaves no trace.
 A Prefect flow hands its parent run over in PHIFORGE_PARENT_RUN_ID; plain `dvc repro` has none, and the step's run then

@@ -114,7 +114,7 @@ def load_graph(root: Path, file: str = PIPELINE_FILE) -> list[Stage]:
         file: the dvc.yaml, relative to it.
 
     Raises:
-        StepError: the file is missing or broken, or the folder is no DVC project.
+        StepError: the file is missing or broken, or the folder is not a DVC project.
     """
     import networkx
 

@@ -1,4 +1,4 @@
-"""The Prefect flows: one task a stage of a dvc.yaml, each after the stages that it depends on.
+"""The Prefect flows: one task per stage of a dvc.yaml, each after the stages that it depends on.
 
 - DVC decides what has to run and keeps what came of it; Prefect's own cache is off. A stage that DVC skips ends in the
   state `Cached`, one that ran in `Completed`.

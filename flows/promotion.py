@@ -1,6 +1,6 @@
 """Which version of the registered model is the champion: decided after the stages of a run, or by a person.
 
-Promotion is no stage. Every run of the pipeline registers its larger model, once per checkpoint; a run of the main tree, or one
+Promotion is not a stage. Every run of the pipeline registers its larger model, once per checkpoint; a run of the main tree, or one
 that is asked to promote, then decides against the champion of that moment, whether its stages ran or were cached. The rule and
 the figures come from `components.reporting.promotion`. A decision is first recorded on both versions and in
 `reports/promotion.json`; the alias moves last, so that a run that is killed in between leaves the old champion, and the next

@@ -170,7 +170,7 @@ def figures_text(figures: dict[str, float]) -> str:
 
 
 def _tenth(figures: dict[str, float]) -> bool:
-    """Whether a plain log should show this figure: about ten lines a stage."""
+    """Whether a plain log should show this figure: about ten lines per stage."""
     total = max(figures["total"], 1)
     return figures["done"] >= total or int(10 * figures["done"] / total) > int(10 * (figures["done"] - 1) / total)
 
@@ -254,7 +254,7 @@ def _models(models: list[dict[str, Any]]) -> Table:
         )
     guess, majority = (_figure(models[0].get(name), ".3f") for name in ("chance", "majority"))
     table.caption = (
-        f"loss: held-out, nats a token; exam: ± one standard error, chance {guess}, majority answer {majority}"
+        f"loss: held-out, nats per token; exam: ± one standard error, chance {guess}, majority answer {majority}"
     )
     table.caption_justify = "left"
     return table
@@ -267,7 +267,7 @@ def _transfer(report: dict[str, Any]) -> Table:
     inclusive = (transfer.get("flops") or {}).get("inclusive") or {}
     rows = [
         ("preserved: relative logit difference", transfer.get("max_relative_logit_difference"), ".1e"),
-        ("preserved: KL, nats a token", transfer.get("kl"), ".1e"),
+        ("preserved: KL, nats per token", transfer.get("kl"), ".1e"),
         ("loss of the grown model before training", transfer.get("grown_start_loss"), ".4f"),
         ("loss below the control's after equal tokens", transfer.get("loss_advantage_over_control"), ".4f"),
         ("control's loss reached at this share of its tokens", transfer.get("share_of_control_tokens"), ".0%"),

@@ -15,7 +15,7 @@ import components  # noqa: F401 - sets the environment before any test imports t
 os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
-# A shared machine stalls now and then; a slow example is no failure.
+# A shared machine stalls now and then; a slow example is not a failure.
 settings.register_profile("phiforge", deadline=None)
 settings.load_profile("phiforge")
 

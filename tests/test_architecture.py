@@ -15,7 +15,11 @@ from ruamel.yaml import YAML
 from components.params import Params
 
 ROOT = Path(__file__).parent.parent
-SHARED = {"sandbox", "endpoint", "benchmarks"}  # a package that is no step: it imports none, and any step may import it
+SHARED = {
+    "sandbox",
+    "endpoint",
+    "benchmarks",
+}  # a package that is not a step: it imports none, and any step may import it
 STEPS = sorted({path.parent.name for path in (ROOT / "components").glob("*/__main__.py")} - SHARED)
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
 STUDY = {

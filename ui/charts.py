@@ -80,7 +80,7 @@ def losses(curves: Sequence[Curve]) -> go.Figure:
             x=curve.x,
             y=curve.y,
             name=escape(f"{curve.stage} {'validation' if held_out else 'training'}"),
-            legendgroup=curve.stage,  # one entry a stage; a click hides both its lines
+            legendgroup=curve.stage,  # one entry per stage; a click hides both its lines
             showlegend=held_out or curve.stage not in validated,
             mode="lines+markers" if held_out else "lines",
             line={"color": colour, "width": 2.4 if held_out else 1.2},
@@ -128,5 +128,5 @@ def _finish(figure: go.Figure, curves: Sequence[Curve], height: int) -> go.Figur
         uirevision="keep",  # a zoom survives the next refresh
     )
     figure.update_xaxes(title=unit, tickformat="~s", zeroline=False)
-    figure.update_yaxes(title="loss (nats a token)", zeroline=False)
+    figure.update_yaxes(title="loss (nats per token)", zeroline=False)
     return figure

@@ -172,7 +172,7 @@ def from_yaml(text: str) -> Any:
 
 
 def parse_link(text: str) -> dict[str, Any]:
-    """Overrides from a page address; a broken one is no change."""
+    """Overrides from a page address; a broken one is not a change."""
     try:
         values = json.loads(text)
     except ValueError:

@@ -47,7 +47,7 @@ COMMAND = Command(
             required=False,
             many=True,
         ),
-        Argument("limit", "examples a task, instead of benchmarking.limit; 0 means all", required=False, type=int),
+        Argument("limit", "examples per task, instead of benchmarking.limit; 0 means all", required=False, type=int),
     ),
     outputs=(Argument("output", "where scores.json and examples.parquet go", holds="scores.json"),),
     sections=("benchmarking",),

@@ -111,7 +111,7 @@ def _best(own: Sequence[Task], tasks: Mapping[str, Figures]) -> tuple[Figures, s
 
 
 def group(suite: Suite, benchmarks: Mapping[str, tuple[Figures, str]]) -> tuple[dict[str, Figures], Figures]:
-    """Plain means of benchmarks by category and over all; the safety score is no accuracy and enters no mean of others."""
+    """Plain means of benchmarks by category and over all; the safety score is not an accuracy and enters no mean of others."""
     members: dict[str, list[str]] = {}
     for task in suite.tasks:
         own = members.setdefault(task.category, [])

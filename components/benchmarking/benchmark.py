@@ -38,7 +38,7 @@ class Asked:
     """What one task gave.
 
     Attributes:
-        records: a row an example.
+        records: a row per example.
         scores: by metric.
         truncated: prompts that lost their beginning; `empty`: completions without text.
         groups: of the safety score.
@@ -242,11 +242,11 @@ def _ask(scorer: "ChoiceScorer", task: Task, limit: int, sandbox: "Sandbox | Non
 def _with_bits(
     records: list[dict[str, Any]], task: Task, ask: Callable[[], list[float] | None]
 ) -> list[dict[str, Any]]:
-    """Records with the right answers' bits a byte; without, where the model cannot rate them: what it wrote still counts."""
+    """Records with the right answers' bits per byte; without, where the model cannot rate them: what it wrote still counts."""
     try:
         bits = ask()
     except StepError as error:
-        _warn(f"{task.name}: bits a byte of the right answers are left out: {error}")
+        _warn(f"{task.name}: bits per byte of the right answers are left out: {error}")
         return records
     return [record | {"bits_per_byte": b} for record, b in zip(records, bits, strict=True)] if bits else records
 
@@ -398,5 +398,5 @@ def check_limit(limit: int) -> int:
         StepError: negative.
     """
     if limit < 0:
-        raise StepError(f"--limit is {limit}; expected a number of examples a task, or 0 for all")
+        raise StepError(f"--limit is {limit}; expected a number of examples per task, or 0 for all")
     return limit

@@ -34,7 +34,7 @@ from components.tokens import INDEX, MANIFEST, Manifest, Tokens
 
 SHORTEST, LONGEST, PERCENTILE = 8, 13, 5
 PASSAGE = 100  # words; a longer context of a question is a passage
-EVIDENCE = 3  # examples a task that are shown with their document
+EVIDENCE = 3  # examples per task that are shown with their document
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ def drawn(task: Task, samples: int, temperature: float) -> Task:
 class Judge:
     """Scores completions in lm-eval's place, and remembers what became of each problem's first.
 
-    Used as a task's `process_results`; `verdicts` has one entry a problem, in the order asked. With several programs a problem
+    Used as a task's `process_results`; `verdicts` has one entry per problem, in the order asked. With several programs a problem
     its scores are the unbiased estimates of pass@k.
     """
 
@@ -151,4 +151,4 @@ def worked_examples(definition: str, functions: Mapping[str, Any]) -> list[dict[
                 return ast.literal_eval(node.body[-1].value)
             except ValueError:
                 break
-    raise StepError(f"the worked examples of lm-eval's {definition} are no literal list; its version has changed")
+    raise StepError(f"the worked examples of lm-eval's {definition} are not a literal list; its version has changed")

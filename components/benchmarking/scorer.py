@@ -4,7 +4,7 @@ What is notable:
 - what prompts share is computed once: the few-shot examples of a task, the question of several choices, and inputs that
   are equal, as those of choices that differ in their last token only (layout.py).
 - the vocabulary's logits and their log-softmax, in float32, are computed at the continuation's positions only, and once
-  a position.
+  per position.
 - rows are sorted by length and padded on the right, where nothing sees the padding. The batch size changes log-probabilities
   by rounding alone (1e-5), and no prompt's room for its continuation; a greedy choice between two tokens whose logits are equal
   to within that rounding may still fall otherwise.
@@ -333,7 +333,7 @@ class ChoiceScorer(TemplateLM):
         sizes = torch.tensor([row.size for row in batch.rows], device=self.on)
         states = self.hidden(tokens, cache=cache)
         states = states[torch.arange(len(batch.rows), device=self.on), sizes - batch.stem - 1]
-        held = torch.arange(cache.length, device=self.on) < sizes[:, None]  # (B, S) where keys are no padding
+        held = torch.arange(cache.length, device=self.on) < sizes[:, None]  # (B, S) where keys are not padding
         new: list[list[int]] = [[] for _ in batch.rows]
         rows, position = list(range(len(batch.rows))), sizes  # those still going on
         most = min(choices["max_gen_toks"], self.max_length - max(row.size for row in batch.rows))

@@ -158,7 +158,7 @@ def plan(name: str, place: Place) -> Suite:
         name: of a suite, or the path of a YAML file such as those in `components/benchmarks/definitions`.
 
     Raises:
-        StepError: unknown suite, a file that is no suite, or nothing in it can be asked.
+        StepError: unknown suite, a file that is not a suite, or nothing in it can be asked.
     """
     if name == EXAM:
         transfer = inside(place.folder, TRANSFER, "the exam") if place.folder else None

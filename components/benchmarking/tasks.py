@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def prepare() -> None:
-    """Rid lm-eval of its chatter, and have it render prompts within bounds; once a process is enough."""
+    """Rid lm-eval of its chatter, and have it render prompts within bounds; once per process is enough."""
     import lm_eval.utils
     from datasets import disable_progress_bars
 

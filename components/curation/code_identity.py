@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from components.curation.syntax import NO_PYTHON, parse
 
 _FENCED = re.compile(r"^```(?:python|py|python3)?[ \t]*\n(.*?)^```", re.S | re.M)
-# A string of Python. One without an end, which is no Python, goes to the end of its line or of the text, so that nothing is
+# A string of Python. One without an end, which is not Python, goes to the end of its line or of the text, so that nothing is
 # read twice.
 STRING = (
     r""""{3}(?:[^"\\]|\\.|"(?!""))*+(?:"{3}|\\?\Z)|'{3}(?:[^'\\]|\\.|'(?!\'\'))*+(?:'{3}|\\?\Z)"""
@@ -52,7 +52,7 @@ class Function:
 def functions(text: str, kind: str, openings: frozenset[str] | None = None) -> Iterator[Function]:
     """The functions of a text's modules, also those within classes, functions and other statements, in order.
 
-    Of a module that is no Python, those of its functions and classes that are, each for itself.
+    Of a module that is not Python, those of its functions and classes that are, each for itself.
 
     Args:
         kind: of the document. `code` is one module; of others each fenced block is one. It may be indented as a whole.

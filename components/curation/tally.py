@@ -14,7 +14,7 @@ from components.curation.token_rates import CHARACTERS, COUNTED, TRAINED
 from components.documents import Document, Drop
 
 STAGES = ("language", "rules", "decontamination", "educational value", "duplicates")
-NEAREST = 3  # samples a rule, of what went and of what stayed
+NEAREST = 3  # samples per rule, of what went and of what stayed
 SAMPLED, SAMPLED_CHARACTERS = 2_000, 8_000_000  # kept documents whose figures are looked at for the border, at most
 SAMPLED_OF_STAGE = 400  # documents that a stage dropped, of which tokens are counted
 EXCERPT = 400  # characters of a sample

@@ -1,4 +1,4 @@
-"""How many tokens a byte of text becomes, by kind and stage: counted on a sample, since to count all would take longer than to
+"""How many tokens per byte of text becomes, by kind and stage: counted on a sample, since to count all would take longer than to
 judge them.
 """
 
@@ -38,7 +38,7 @@ class Rates:
         return size * self.found.get((kind, stage), self.of_kinds.get(kind, self.of_all))
 
     def report(self) -> dict[str, Any]:
-        """For `curation.json`: bytes a token, by kind and stage."""
+        """For `curation.json`: bytes per token, by kind and stage."""
         table: dict[str, dict[str, float]] = {}
         for (kind, stage), rate in sorted(self.found.items()):
             table.setdefault(kind, {})[stage] = round(1 / rate, 3)

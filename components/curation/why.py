@@ -327,7 +327,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--text", type=Path, metavar="FILE", help="a text, or a piece of one, instead of an id; - reads input"
     )
-    made.add_argument("--kind", choices=KINDS, default="prose", help="of a text that is new (default %(default)s)")
+    made.add_argument(
+        "--kind", choices=KINDS, default="prose", help="kind of the text, where it is new (default %(default)s)"
+    )
     made.add_argument(
         "--documents", type=Path, default=Path("data/raw"), metavar="DIR", help="raw (default %(default)s)"
     )

@@ -251,7 +251,7 @@ class Dispatcher:
                     timer.reschedule(max(now, start + self._deadline(item)))
 
     def _unusable(self, request: Request, reply: Reply) -> Fault | None:
-        """The fault of a reply that arrived whole but is no answer."""
+        """The fault of a reply that arrived whole but is not an answer."""
         if reply.finish_reason == "length":
             return Fault("truncated", f"cut at {reply.completion_tokens or 'max'} tokens", reply=reply)
         if reply.finish_reason == "content_filter":

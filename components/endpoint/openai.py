@@ -1,7 +1,7 @@
 """Any endpoint of OpenAI's chat API: vLLM, Ollama, llama.cpp's server, `transformers serve`, OpenAI itself.
 
 The key is read from the environment when the run starts and is written nowhere. Requests go to the host of the address
-alone: a redirect is an answer that is no use.
+alone: a redirect is an answer that is of no use.
 """
 
 import asyncio
@@ -121,7 +121,7 @@ class OpenAIEndpoint:
     async def _probe(self) -> None:
         """Find out soon, and before anything is paid, that nobody is there or that the key is wrong.
 
-        The list of models is no part of the API that every server has: any status but a refusal of the key will do.
+        The list of models is not part of the API that every server has: any status but a refusal of the key will do.
         """
         last: Exception | None = None
         for pause in PROBES:
@@ -243,11 +243,11 @@ def _reply(raw: bytes) -> Reply:
         text = choice["message"].get("content") or ""
         usage = values.get("usage") or {}
         if not isinstance(text, str):
-            raise TypeError("content is no text")
+            raise TypeError("content is not text")
         model, finish_reason = _name(values.get("model")), _name(choice.get("finish_reason")) or "stop"
         f"{text}{model}{finish_reason}".encode()  # half of a surrogate pair is valid JSON, but cannot be kept
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
-        raise Fault("malformed", f"the reply is no completion ({type(error).__name__}: {error})") from error
+        raise Fault("malformed", f"the reply is not a completion ({type(error).__name__}: {error})") from error
     return Reply(
         text=text,
         model=model,

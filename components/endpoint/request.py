@@ -62,7 +62,7 @@ class Reply:
         return self.prompt_tokens + self.completion_tokens
 
 
-Accept = Callable[[Request, Reply], str]  # why a reply is no answer to its request, or an empty string
+Accept = Callable[[Request, Reply], str]  # why a reply is not an answer to its request, or an empty string
 
 
 @dataclass(slots=True)

@@ -67,7 +67,7 @@ class Store:
             prices: of a million prompt tokens and a million answer tokens, if they are known.
 
         Raises:
-            StepError: the file cannot be opened, is no such store, or is of another version.
+            StepError: the file cannot be opened, is not such a store, or is of another version.
         """
         self.path, self.prices = Path(path), prices
         self._flushed = time.monotonic()
@@ -135,7 +135,7 @@ class Store:
         self._flush_when_due()
 
     def count_unusable(self, plan: str, request: Request, reply: Reply, outcome: str, seconds: float) -> None:
-        """Count a reply that is no answer but may have to be paid; the reply itself is not kept."""
+        """Count a reply that is not an answer but may have to be paid; the reply itself is not kept."""
         self._count(plan, request, reply, outcome, seconds)
 
     def spent(self, plan: str) -> Spent:

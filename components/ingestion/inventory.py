@@ -233,7 +233,7 @@ class KnownHashes:
             return f"unreadable: {reason}"
         try:
             stat = path.stat()
-            key = f"{stat.st_size} {stat.st_mtime_ns} {str(path)!a}"  # a name may be no UTF-8
+            key = f"{stat.st_size} {stat.st_mtime_ns} {str(path)!a}"  # a name may not be UTF-8
             known = self._old.get(key)
             self._new[key] = known if isinstance(known, str) else _sha256(path, folder)
         except OSError as error:
@@ -309,7 +309,7 @@ def benchmark_files(data_dir: str) -> dict[str, Any]:
     root = project_home() / data_dir
     if not root.is_dir():
         raise StepError(
-            f"benchmarking.data_dir: {data_dir!r} is no folder (looked for {root}); correct it in params.yaml, or leave it empty"
+            f"benchmarking.data_dir: {data_dir!r} is not a folder (looked for {root}); correct it in params.yaml, or leave it empty"
         )
     hashes = KnownHashes(state_folder() / "benchmark-hashes.json")
     files = [

@@ -31,7 +31,7 @@ def read_module(path: Path) -> Iterator[Document]:
     """Documents of one library file.
 
     Raises:
-        SyntaxError, UnicodeDecodeError, ValueError: the file is no Python source of this version.
+        SyntaxError, UnicodeDecodeError, ValueError: the file is not Python source of this version.
     """
     relative = path.relative_to(LIBRARY)
     if relative.as_posix() == "pydoc_data/topics.py":

@@ -139,7 +139,7 @@ def open_remote(url: str, size: int = 0, requested: str = "") -> BinaryIO:
 
     Raises:
         OSError: it is not there (any more), or may not be read.
-        StepError: now or at a later read, it is there but does not come. That is no property of the file, so the run
+        StepError: now or at a later read, it is there but does not come. That is not a property of the file, so the run
             must fail and be started again, rather than go on without it.
     """
     return io.BufferedReader(_Connection(url, size, requested or url), BLOCK)

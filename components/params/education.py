@@ -133,7 +133,7 @@ class EducationParams(Section):
         if self.annotator == "openai":
             if not self.endpoint.base_url.startswith(("http://", "https://")):
                 raise ValueError(
-                    f"endpoint.base_url {self.endpoint.base_url!r} is no address; annotator openai needs one "
+                    f"endpoint.base_url {self.endpoint.base_url!r} is not an address; annotator openai needs one "
                     "such as http://HOST:PORT/v1"
                 )
             if not self.endpoint.model:

@@ -83,7 +83,7 @@ class TeacherParams(Section):
     def _teacher_is_complete(self) -> "TeacherParams":
         if self.kind == "openai" and not self.endpoint.startswith(("http://", "https://")):
             raise ValueError(
-                f"endpoint {self.endpoint!r} is no address; kind openai needs one such as http://HOST:PORT/v1"
+                f"endpoint {self.endpoint!r} is not an address; kind openai needs one such as http://HOST:PORT/v1"
             )
         if self.kind != "procedural" and not self.model:
             raise ValueError(f"model is empty; kind {self.kind} needs it")

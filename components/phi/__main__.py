@@ -26,7 +26,7 @@ COMMAND = Command(
         Argument("checkpoint", "checkpoint to export"),
         Argument(
             "dtype",
-            "of the stored weights",
+            "data type of the stored weights",
             required=False,
             type=str,
             default="float32",

@@ -113,7 +113,7 @@ def _stage(lineage: Mapping[str, Any]) -> str:
         ("training_tokens", "{:,} tokens"),
         ("steps", "{:,} steps"),
         ("flops", "{:.3g} training FLOPs"),
-        ("validation_loss", "validation loss {:.4f} nats a token"),
+        ("validation_loss", "validation loss {:.4f} nats per token"),
         ("seed", "seed {}"),
     ):
         if isinstance(value := lineage.get(key), int | float) and abs(value) < MOST:

@@ -193,7 +193,7 @@ def read_config(directory: Path) -> PhiConfig:
     path = Path(directory)
     if path.is_dir():
         path = path / "config.json"
-        if os.path.lexists(path):  # else it is no checkpoint, and may be any folder
+        if os.path.lexists(path):  # else it is not a checkpoint, and may be any folder
             refuse_links_out(directory)
     values = read_json(path)
     config = PhiConfig.from_hf(values, origin=str(path))

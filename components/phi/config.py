@@ -93,7 +93,7 @@ class PhiConfig:
         """This configuration with an end-of-text token.
 
         Raises:
-            StepError: it is no id of the vocabulary.
+            StepError: it is not an id of the vocabulary.
         """
         if isinstance(eos, bool) or not isinstance(eos, int) or not 0 <= eos < self.vocab_size:
             raise StepError(
@@ -153,7 +153,7 @@ class PhiConfig:
         return self.matmul_parameters() + self.vocab_size * width + vectors
 
     def flops_per_token(self) -> int:
-        """Training FLOPs a token, forward and backward: `6 N + 12 L D T` (PaLM, appendix B; no causal discount)."""
+        """Training FLOPs per token, forward and backward: `6 N + 12 L D T` (PaLM, appendix B; no causal discount)."""
         attention = 12 * self.num_hidden_layers * self.hidden_size * self.max_position_embeddings
         return 6 * self.matmul_parameters() + attention
 

@@ -122,7 +122,7 @@ def _training(case: Case, model: Evidence) -> list[list[str]]:
             "validation loss (nats per token)",
             with_error(trained.get("validation_loss"), trained.get("validation_loss_stderr"), 4),
         ],
-        ["bits a byte", decimal(trained.get("bits_per_byte"), 4)],
+        ["bits per byte", decimal(trained.get("bits_per_byte"), 4)],
     ]
     if model.scores:
         overall = model.scores.overall

@@ -30,7 +30,7 @@ PROOF = (
 def compare(case: Case) -> dict[str, Any] | None:
     """The transfer's proof and what it saved; None where there is neither a proof nor a pair to compare.
 
-    Figures that the evidence does not give are None. Losses are in nats a token.
+    Figures that the evidence does not give are None. Losses are in nats per token.
     """
     large, control, small = (case.model(name) for name in (LARGE, CONTROL, SMALL))
     if case.transfer is None and (large is None or control is None):

@@ -57,8 +57,8 @@ Figures = dict[tuple[str, str], float]  # by task and id of the example
 class Scores:
     """Scores of one model on one suite: overall, by task and by category.
 
-    `bits_per_byte` is the mean over tasks of the bits a byte that the right answers cost, `weights` the SHA-256 of what
-    was scored, `examples` what each example scored by its task's metric, `bits` its bits a byte; None where that is not
+    `bits_per_byte` is the mean over tasks of the bits per byte that the right answers cost, `weights` the SHA-256 of what
+    was scored, `examples` what each example scored by its task's metric, `bits` its bits per byte; None where that is not
     known. `measured` are the tasks' scores by all metrics, with the protocol that each was asked by, and `n_grams` the
     words of a run that was looked for in the training corpus. `transfer` is the exam's transfer part by category, with the
     mean over its tasks as `overall`; empty where it was not asked.
@@ -79,7 +79,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Curve:
-    """Validations of one training run in order: tokens seen, training FLOPs spent, validation loss (nats a token)."""
+    """Validations of one training run in order: tokens seen, training FLOPs spent, validation loss (nats per token)."""
 
     tokens: tuple[float, ...]
     flops: tuple[float, ...]

@@ -23,7 +23,7 @@ def draw(case: Case, path: Path) -> bool:
     def panels(axes: Any) -> None:
         panel(axes[0], _lines(curves, "tokens"), limits, "training tokens", tokens_unit)
         panel(axes[1], _lines(curves, "flops", spent), limits, "training FLOPs", flops_unit)
-        axes[0].set_ylabel("validation loss (nats a token)")
+        axes[0].set_ylabel("validation loss (nats per token)")
         axes[1].tick_params(labelleft=True)
 
     save(path, 2, panels)

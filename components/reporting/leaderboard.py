@@ -1,4 +1,4 @@
-"""The leaderboard: one row a model, figures taken over unchanged; and its flat figures for `dvc metrics`."""
+"""The leaderboard: one row per model, figures taken over unchanged; and its flat figures for `dvc metrics`."""
 
 from typing import Any
 

@@ -60,7 +60,9 @@ def _cards(board: dict[str, Any]) -> list[dict[str, str]]:
     advantage = transfer.get("loss_advantage_over_control")
     if advantage is not None:
         side = "below" if advantage >= 0 else "above"
-        cards.append({"value": f"{abs(advantage):.3f}", "label": f"nats a token {side} the control at the same tokens"})
+        cards.append(
+            {"value": f"{abs(advantage):.3f}", "label": f"nats per token {side} the control at the same tokens"}
+        )
     if transfer.get("share_of_control_tokens") is not None:
         value = f"{transfer['share_of_control_tokens']:.0%}"
         cards.append({"value": value, "label": "of the control's tokens to the control's final loss"})

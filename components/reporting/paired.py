@@ -16,7 +16,7 @@ def exam_differences(case: Case) -> list[dict[str, Any]]:
 
     Returns:
         one object a pair: `of`, `against`, the figures of a `statistics.Difference`, `bits_per_byte` (the same of the right
-        answers' bits a byte, of which fewer is better; None where that is not known) and `tasks` (the same by task).
+        answers' bits per byte, of which fewer is better; None where that is not known) and `tasks` (the same by task).
     """
     found = []
     for of, against, ours, theirs in _pairs(case, EXAM):
@@ -79,7 +79,7 @@ def _strata(scores: Sequence[Measured], tasks: Mapping[str, list[float]]) -> lis
 
 
 def _bits(scores: Sequence[Measured], bits: Mapping[str, list[float]]) -> dict[str, Any] | None:
-    """The same of the right answers' bits a byte, where all tasks of a benchmark have them."""
+    """The same of the right answers' bits per byte, where all tasks of a benchmark have them."""
     if any(score.task not in bits for score in scores):
         return None
     return paired(_strata(scores, bits)).record()

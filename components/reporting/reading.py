@@ -68,7 +68,7 @@ def read_training(path: Path) -> dict[str, Any]:
     """Read a training summary; `validation_loss` must be a number, other figures may be absent.
 
     Raises:
-        StepError: missing, not JSON, or a figure that is no number.
+        StepError: missing, not JSON, or a value that is not a number.
     """
     content = read_object(path)
     number(path, content, "validation_loss")
@@ -82,7 +82,7 @@ def read_curve(path: Path) -> Curve:
     """Read a curves CSV; rows without a validation loss (training points only) are passed over.
 
     Raises:
-        StepError: a column is missing, a field is no number, tokens do not rise, or no validation is left.
+        StepError: a column is missing, a field is not a number, tokens do not rise, or no validation is left.
     """
     try:
         with open(path, encoding="utf-8", newline="") as file:
@@ -112,7 +112,7 @@ def read_transfer(path: Path) -> dict[str, Any]:
     """Read transfer.json; `operator` must be a name, the figures of the proof must be numbers where they are there.
 
     Raises:
-        StepError: missing, not JSON, or a figure that is no number.
+        StepError: missing, not JSON, or a value that is not a number.
     """
     content = read_object(path)
     if not isinstance(content.get("operator"), str):

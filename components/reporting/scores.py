@@ -23,7 +23,7 @@ def read_scores(directory: Path) -> Scores:
 
     The overall accuracy is the plain mean over tasks, so that a task with many examples does not outweigh the others;
     its standard error is sqrt(sum of squared standard errors) / number of tasks, which takes tasks as independent. A
-    task whose score is no accuracy, as the safety score, does not enter it where others do.
+    task whose score is not an accuracy, as the safety score, does not enter it where others do.
 
     Raises:
         StepError: missing, not JSON, no task, or a task without a score in [0, 1].
@@ -245,7 +245,7 @@ def _baseline(path: Path, where: str, entry: Mapping[str, Any], name: str) -> fl
 
 
 def _mean_bits(path: Path, tasks: Mapping[str, Any]) -> float | None:
-    """Mean over tasks of their bits a byte; None unless every task has it."""
+    """Mean over tasks of their bits per byte; None unless every task has it."""
     if not all(isinstance(task.get("bits_per_byte"), dict) for task in tasks.values()):
         return None
     values = [

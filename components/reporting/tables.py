@@ -69,10 +69,12 @@ def headline(board: dict[str, Any]) -> str:
     budget = "saw the same tokens" if seen[LARGE] == seen[CONTROL] else f"saw {quantity(seen[CONTROL])} tokens"
     if advantage <= 0:
         return (
-            f"Growth did not pay in this run: the grown model ends {-advantage:.3f} nats a token above the control, "
+            f"Growth did not pay in this run: the grown model ends {-advantage:.3f} nats per token above the control, "
             f"which started at random and {budget}."
         )
-    text = f"The grown model ends {advantage:.3f} nats a token below the control, which started at random and {budget}."
+    text = (
+        f"The grown model ends {advantage:.3f} nats per token below the control, which started at random and {budget}."
+    )
     share = transfer["share_of_control_tokens"]
     if share is None:
         return text
@@ -190,7 +192,7 @@ def _proof_table(transfer: dict[str, Any] | None) -> dict[str, Any]:
         ("largest logit difference, relative", found.get("max_relative_logit_difference"), scientific),
         ("… before rounding to float32", found.get("max_relative_logit_difference_float64"), scientific),
         ("largest logit difference, absolute", found.get("max_absolute_logit_difference"), scientific),
-        ("KL divergence (nats a token)", found.get("kl"), scientific),
+        ("KL divergence (nats per token)", found.get("kl"), scientific),
         ("loss of the source", found.get("source_loss"), lambda v: decimal(v, 6)),
         ("loss of the grown model", found.get("target_loss"), lambda v: decimal(v, 6)),
         ("difference of the losses", found.get("loss_delta"), scientific),

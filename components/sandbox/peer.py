@@ -19,7 +19,7 @@ MESSAGE_BYTES = 64 << 20
 
 
 class Ended(BaseException):
-    """The other side is gone. No test can catch it by accident: it is no Exception."""
+    """The other side is gone. No test can catch it by accident: it is not an Exception."""
 
 
 # Exceptions that keep their class on the way. StopIteration and its like would end a loop of the tests instead of failing
@@ -91,7 +91,7 @@ class Peer:
             if kind == "give":
                 return decoder.decode(rest[0])
             if kind != "raise":
-                raise ValueError(f"{kind!r} is no answer")
+                raise ValueError(f"{kind!r} is not an answer")
             error = self._exception(rest[0], [decoder.decode(token) for token in rest[1]])
         raise error
 
@@ -99,7 +99,7 @@ class Peer:
         with _reading():
             kind, operation, tokens, table = message
             if kind != "ask":
-                raise ValueError(f"{kind!r} is no question")
+                raise ValueError(f"{kind!r} is not a question")
             decoder = Decoder(table, self._resolve)
             operands = [decoder.decode(token) for token in tokens]
         encoder = Encoder(self._refer, decoder.objects)
@@ -146,7 +146,7 @@ class Peer:
         raise ValueError(f"no reference {token!r}")
 
     def _refer_exception(self, kind: type[BaseException]) -> Token:
-        """[name of the nearest builtin, own name, place]; the last two only for a class that is no builtin."""
+        """[name of the nearest builtin, own name, place]; the last two only for a class that is not a builtin."""
         if _EXCEPTIONS.get(kind.__name__) is kind:
             return [kind.__name__]
         base = next((k.__name__ for k in kind.__mro__ if _EXCEPTIONS.get(k.__name__) is k), "Exception")

@@ -131,7 +131,7 @@ def _ranges(leaves: dict[int, list[Instruction]]) -> list[tuple[int, list[Instru
 
 
 def _search(ranges: list[tuple[int, list[Instruction]]]) -> list[Instruction]:
-    """Binary search: a handful of steps a call, and the kernel checks the program quickly when it is installed."""
+    """Binary search: a handful of steps per call, and the kernel checks the program quickly when it is installed."""
     if len(ranges) == 1:
         return ranges[0][1]
     middle = len(ranges) // 2

@@ -44,7 +44,7 @@ class Job:
     Attributes:
         program: Python source that nobody trusts.
         tests: Python source that decides, run in another process, where the program's names are at hand. None: a
-            program passes when it runs to its end as a script, which is no proof against a program that means to cheat.
+            program passes when it runs to its end as a script, which does not stop a program that means to cheat.
         stdin: what the program reads.
         names: names that the tests take from the program although Python has a builtin or a standard module of that
             name (`sum`, `statistics`). Without it the builtin is meant, lest a program redefine `abs` to please

@@ -21,7 +21,7 @@ Token = Any  # what JSON holds: a scalar, or [tag, ...]
 
 
 class Unreadable(BaseException):
-    """What arrived is no message. No Exception: tests that catch those cannot take it for the program's own."""
+    """What arrived is not a message. No Exception: tests that catch those cannot take it for the program's own."""
 
 
 class Unlendable(TypeError):
@@ -161,7 +161,7 @@ class Decoder:
         if type(token) is not list:
             if token is None or type(token) in (bool, int, float, str):
                 return token
-            raise TypeError(f"{type(token).__name__} is no token")
+            raise TypeError(f"{type(token).__name__} is not a token")
         tag, *rest = token
         if tag == "at":
             return self.objects[operator.index(rest[0])]

@@ -21,7 +21,7 @@ def draw(study: Study, path: Path) -> None:
     def panels(axes: Any) -> None:
         panel(axes[0], lines["tokens"], limits, "training tokens", tokens_unit)
         panel(axes[1], lines["total"], limits, "FLOPs, the small model's included", flops_unit)
-        axes[0].set_ylabel("validation loss (nats a token)")
+        axes[0].set_ylabel("validation loss (nats per token)")
         axes[1].tick_params(labelleft=True)
 
     save(path, 2, panels)

@@ -21,7 +21,7 @@ class Record:
             large.tokens or EQUAL_COST.
         tokens, flops: of this training, a teacher's passes included.
         source_flops: what the small model had cost before, 0 where this training doesn't use it.
-        validation_loss: at the end, nats a token; None where the training diverged.
+        validation_loss: at the end, nats per token; None where the training diverged.
         curve: `tokens`, `flops` and `loss` of each validation.
         exam: `accuracy`, `stderr`, `chance`, `majority` and `tasks` of the exam; None where it diverged.
         growth: the proof's figures where the start was grown.

@@ -51,7 +51,7 @@ class Reached:
 def reached(budgets: Sequence[tuple[float, float]], start_loss: float, target: float) -> Reached:
     """The cost at which an arm has a loss, from the losses at the ends of its trainings.
 
-    A loss in the middle of a training is no measurement: the learning rate has not come down yet (Hagele et al., arXiv
+    A loss in the middle of a training is not a measurement: the learning rate has not come down yet (Hagele et al., arXiv
     2405.18392). So the loss between two budgets is interpolated, linearly in the logarithm of the cost.
 
     Args:

@@ -64,9 +64,9 @@ def read_fields(path: Path, record: type[Record], study: str) -> Record:
         study: what the record is of, and what is to be run again, in words.
 
     Raises:
-        StepError: the file is no such record.
+        StepError: the file is not such a record.
     """
     try:
         return record(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, ValueError, TypeError) as error:
-        raise StepError(f"{path} is no record of {study} ({error}); remove it and run {study} again") from error
+        raise StepError(f"{path} is not a record of {study} ({error}); remove it and run {study} again") from error

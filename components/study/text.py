@@ -64,7 +64,7 @@ def losses(result: Mapping[str, Any]) -> Table:
             )
     note = (
         f"Means over seeds {', '.join(map(str, result['seeds']))} ± half of the 95% confidence interval (Student's t). Loss: "
-        "held out, nats a token, after the decay. FLOPs in all count the small model where it is used."
+        "held out, nats per token, after the decay. FLOPs in all count the small model where it is used."
     )
     header = ["arm", "horizon", "parameters", "tokens", "FLOPs", "FLOPs in all", "loss", "exam"]
     return {"title": "Loss and cost", "note": note, "header": header, "rows": rows}

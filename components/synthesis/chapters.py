@@ -15,7 +15,7 @@ from components.synthesis.questions import child_rng, created_by
 
 LICENSE = "CC0-1.0"
 PROMPT = "Question: {question}\nAnswer:"  # the surface of the exam; a practised exercise adds a blank and the answer
-EXAMPLES = {"tutorial": 3, "faq": 4, "table": 6, "worked": 3, "dialogue": 3, "exercises": 6}  # questions a chapter
+EXAMPLES = {"tutorial": 3, "faq": 4, "table": 6, "worked": 3, "dialogue": 3, "exercises": 6}  # questions per chapter
 EXERCISES_PER_DOCUMENT = (8, 12)
 
 

@@ -135,7 +135,7 @@ def _check(curriculum: Curriculum, path: Path) -> None:
         _known("task", topic.tasks, known_tasks, where)
         for needed in topic.prerequisites:
             if needed not in ids:
-                raise StepError(f"{where} needs {needed!r}, which is no topic; add that topic or correct the id")
+                raise StepError(f"{where} needs {needed!r}, which is not a topic; add that topic or correct the id")
         if not topic.points:
             raise StepError(f"{where} needs at least one point")
     try:

@@ -1,7 +1,7 @@
 """Evaluate our own generators' expressions in one separate process for many of them.
 
 The process is isolated from this one's environment (-I) and has limits on CPU time, memory, file size and open files.
-That is enough for expressions that come from the generators' allow-list, and it is no sandbox: of what a model wrote
+That is enough for expressions that come from the generators' allow-list, and it is not a sandbox: of what a model wrote
 nothing may come here (see `sandboxed`). Two reasons keep these expressions out of the sandbox. A program there costs 5 ms
 of CPU, and a default run evaluates some ten thousand, at 20 microseconds each here. And the default run must work on a
 machine that cannot confine programs, since it runs nobody's code but ours and Python's.

@@ -51,7 +51,7 @@ def read_exercises(text: str) -> tuple[str, list[Exercise]]:
     """Title and exercises of an answer.
 
     Raises:
-        ValueError: the answer is no JSON, or not of the form of SCHEMA; the message says where.
+        ValueError: the answer is not JSON, or not of the form of SCHEMA; the message says where.
     """
     if fenced := _FENCE.match(text.strip()):
         text = fenced.group(1)
@@ -66,7 +66,7 @@ def read_exercises(text: str) -> tuple[str, list[Exercise]]:
     exercises = []
     for number, item in enumerate(values["exercises"]):
         if not isinstance(item, dict):
-            raise ValueError(f"exercise {number} is no object")
+            raise ValueError(f"exercise {number} is not an object")
         for name in FIELDS:
             if not isinstance(item.get(name), str):
                 raise ValueError(f"exercise {number} has no text {name!r}")

@@ -3,7 +3,7 @@
 This file is the beginning of a program's source, never imported: it may use nothing but the standard library.
 
 The runs differ in one thing: sets whose order is an accident of hashing are reversed in the second, and in the third each
-element has moved on by one place. A value that depends on such an order is no answer. (Two processes that hash
+element has moved on by one place. A value that depends on such an order is not an answer. (Two processes that hash
 differently would agree by chance, half of the time on a set of two texts.)
 """
 

@@ -33,7 +33,7 @@ RULES = {
     "task_exhausted": "the task has no new question",
     "too_long": "longer than a chapter",
     "too_short": "shorter than a chapter",
-    "verification": "the answer is not what was recomputed or executed, or the choices are no choices",
+    "verification": "the answer is not what was recomputed or executed, or the choices are not choices",
     "wrong_sum": "a calculation in the text is wrong",
 }
 

@@ -58,7 +58,7 @@ def format_fault(form: str, text: str) -> str:
     """How a text fails the format that was asked for, or an empty string."""
     first, _, body = text.partition("\n")
     if not re.match(r"#{1,3} \S", first):
-        return "the first line is no heading"
+        return "the first line is not a heading"
     paragraphs = [part for part in body.split("\n\n") if part.strip()]
     questions, answers = len(re.findall(r"^\**Q:", body, re.M)), len(re.findall(r"^\**A:", body, re.M))
     rows = len(re.findall(r"^\|.*\|\s*$", body, re.M))

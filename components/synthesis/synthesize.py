@@ -49,7 +49,7 @@ def synthesize(
         The summary: the plan's hash, counts of questions and documents, the ledger by rule, diversity and cost.
 
     Raises:
-        StepError: the seeds are no document set, the curriculum is broken, the teacher cannot go on, or the texts are
+        StepError: the seeds are not a document set, the curriculum is broken, the teacher cannot go on, or the texts are
             too repetitive.
     """
     lexicon, tasks = load_lexicon(), all_tasks()

@@ -21,7 +21,9 @@ def load_core(tasks: Mapping[str, Task], path: Path = TIERS) -> tuple[str, ...]:
     for category, ids in read_yaml(path)["core"].items():
         for id in ids:
             if id not in tasks or tasks[id].category != category:
-                raise StepError(f"{path}: {id!r} is no task of category {category!r}; correct the id or the category")
+                raise StepError(
+                    f"{path}: {id!r} is not a task of category {category!r}; correct the id or the category"
+                )
             if id in named:
                 raise StepError(f"{path}: {id!r} stands twice; remove one of them")
             named.append(id)

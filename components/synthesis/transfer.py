@@ -43,14 +43,14 @@ def load_transfer(tasks: Mapping[str, Task], practised: Iterable[str], path: Pat
     content, practised = read_yaml(path), set(practised)
     named = [*content["wordings"], *(name for pair in content["compositions"] for name in pair)]
     if unknown := sorted({*named} - {*tasks}):
-        raise StepError(f"{path}: {unknown[0]!r} is no task; correct the id")
+        raise StepError(f"{path}: {unknown[0]!r} is not a task; correct the id")
     wordings = {name: tuple(forms) for name, forms in content["wordings"].items() if name in practised}
     pairs = tuple((first, second) for first, second in content["compositions"] if {first, second} <= practised)
     return Transfer(wordings, pairs)
 
 
 def has_wording(draft: Draft, wordings: Iterable[str]) -> bool:
-    """Whether a draft is cut from one of some wordings; what its template has in brackets behind that is no wording."""
+    """Whether a draft is cut from one of some wordings; what its template has in brackets behind that is not a wording."""
     return any(draft.template == form or draft.template.startswith(f"{form} [") for form in wordings)
 
 

@@ -1,6 +1,6 @@
 """What is known of the documents without their text: where they lie, their kinds, their sizes, a hash of their ids.
 
-Memory grows by numbers alone, 49 bytes a document. Ids and sources, which only the index of the streams needs, go to a
+Memory grows by numbers alone, 49 bytes per document. Ids and sources, which only the index of the streams needs, go to a
 file that is mapped, so the system may drop them from memory at any time.
 """
 
@@ -65,7 +65,7 @@ def read_corpus(directories: list[Path], names: Path) -> Corpus:
 
     Raises:
         StepError: a directory holds no document set, a value is missing, a text is empty, a kind is unknown, or there
-            is no document at all.
+            is not a document at all.
     """
     keys, origins, kinds, sizes = [], [], [], []
     groups: list[RowGroup] = []
@@ -140,7 +140,7 @@ def _through_parts(keys: np.ndarray, origins: np.ndarray) -> np.ndarray:
 
 
 def first_of(keys: np.ndarray) -> np.ndarray:
-    """True where a key stands for the first time; bool (rows,). Sorting takes 16 bytes a row for a while."""
+    """True where a key stands for the first time; bool (rows,). Sorting takes 16 bytes per row for a while."""
     order = np.lexsort((keys[:, 1], keys[:, 0]))  # stable: of equal keys the earliest row comes first
     again = np.zeros(len(keys), dtype=bool)
     again[1:] = (keys[order[1:]] == keys[order[:-1]]).all(axis=1)

@@ -108,7 +108,7 @@ def encode_part(part: Part, tokenizer: Path, dtype: np.dtype, threads: bool = Fa
 
 @lru_cache(maxsize=1)
 def _encoder(directory: Path, written: int) -> Encoder:
-    """The tokenizer, read once a process; `written` tells another one in the same place."""
+    """The tokenizer, read once per process; `written` tells another one in the same place."""
     return Encoder(directory)
 
 

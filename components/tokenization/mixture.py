@@ -49,7 +49,7 @@ class Share:
     kind: str
     rows: np.ndarray  # int64, its candidates in the order of their hash
     passes: Fraction
-    partial: int  # how many of `rows` the last pass takes, when `passes` is no whole number
+    partial: int  # how many of `rows` the last pass takes, when `passes` is not a whole number
 
     @property
     def distinct(self) -> np.ndarray:

@@ -26,7 +26,7 @@ from components.tokenization.encode import Spool
 from components.tokenization.mixture import Phase
 from components.tokens import DOCUMENTS, INDEX
 
-SHARD_TOKENS = 64_000_000  # tokens a shard, at most
+SHARD_TOKENS = 64_000_000  # tokens per shard, at most
 WINDOW_TOKENS = 8_000_000  # tokens gathered at once, or one document that is longer
 INDEX_ROWS = 4_096  # rows of the index written at once, and of its row groups
 

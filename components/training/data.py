@@ -115,7 +115,7 @@ class BatchLoader:
 
     Args:
         split: the training tokens, cut into `(len - 1) // length` sequences.
-        length: tokens a sequence.
+        length: tokens per sequence.
         sequences: sequences a micro-batch of one device.
         batches: micro-batches of the run; where they exceed an epoch the next epoch's order follows.
         devices: devices that share each micro-batch number: each reads its own `sequences` of `sequences * devices`.
@@ -244,7 +244,9 @@ class HeldOut:
         of_row = np.asarray(of_row)
         present = np.unique(np.concatenate([of_row[r].ravel() for r in rows]))
         codes = [np.searchsorted(present, of_row[r]) for r in rows]
-        share = split.documents["bytes"].to_numpy() / split.documents["length"].to_numpy()  # bytes a token of each row
+        share = (
+            split.documents["bytes"].to_numpy() / split.documents["length"].to_numpy()
+        )  # bytes per token of each row
         flat = np.concatenate([c.ravel() for c in codes])
         weights = np.concatenate([share[r].ravel() for r in rows])
         return cls(

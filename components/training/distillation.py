@@ -49,5 +49,5 @@ def read_teacher(directory: Path | None, model: Phi, settings: TrainingParams) -
 
 
 def forward_flops(teacher: Phi | None) -> int:
-    """FLOPs a token that asking the teacher costs: a forward pass is a third of a training step's (PaLM, appendix B)."""
+    """FLOPs per token that asking the teacher costs: a forward pass is a third of a training step's (PaLM, appendix B)."""
     return 0 if teacher is None else teacher.config.flops_per_token() // 3

@@ -37,7 +37,7 @@ MEMORY_SHARE = 0.8  # of what is available
 
 @dataclass(frozen=True)
 class Trial:
-    """A micro-batch size: tokens a second over whole steps, and the bytes that the step needed at its peak."""
+    """A micro-batch size: tokens per second over whole steps, and the bytes that the step needed at its peak."""
 
     micro_batch_tokens: int
     tokens_per_second: float

@@ -40,7 +40,7 @@ class PhiTraining(LightningModule):
     Attributes:
         first_step: optimizer steps that were taken before this process, by an interrupted one.
         gradient_norm: before clipping, of the last optimizer step.
-        step_loss: of the last optimizer step, over all its micro-batches and devices, in nats a token.
+        step_loss: of the last optimizer step, over all its micro-batches and devices, in nats per token.
         losses: of the steps since the last `mean_loss`, float32 scalars.
         average: of the weights, if asked for.
     """
@@ -74,7 +74,7 @@ class PhiTraining(LightningModule):
         self._carried = carried
         self._teacher = (
             teacher,
-        )  # in a tuple, so that it is no part of this module: nothing of it is trained or saved
+        )  # in a tuple, so that it is not part of this module: nothing of it is trained or saved
         self.spikes = SpikeDetector(settings.spike_sigmas)
         self._micro: list[tuple[Tensor, tuple[int, ...]]] = []  # loss and stream positions of the step's micro-batches
         self._loss: Callable[..., Tensor] | None = None
@@ -182,7 +182,7 @@ class PhiTraining(LightningModule):
         return model.eval(), self.optimizer.tensors() if self.settings.keep_optimizer else {}
 
     def mean_loss(self) -> float:
-        """Mean training loss a step since the last call, in nats a token."""
+        """Mean training loss a step since the last call, in nats per token."""
         mean = float(torch.stack(self.losses).mean())
         self.losses.clear()
         return mean

@@ -1,12 +1,12 @@
 """The state of a running training on disk, from which a killed run goes on to the same bits.
 
-    .phiforge/training/<key>/          one folder a run, in the project's main folder
+    .phiforge/training/<key>/          one folder per run, in the project's main folder
         lock                           held by the process that writes here
         step-00000200/tensors.safetensors, state.json
         step-00000400/...
 
 The key is a hash of all that the result depends on, so a state is found again by whoever starts the same run, and only
-by them. The folder is no output of the stage: DVC deletes those before it starts a stage again. A state is written
+by them. The folder is not an output of the stage: DVC deletes those before it starts a stage again. A state is written
 beside its place, flushed to the disk and renamed; the two latest are kept; the folder goes when the run has ended.
 """
 

@@ -46,7 +46,7 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     several devices this runs once in each one's process; all but the first exit when the model is trained.
 
     Returns:
-        parameters, tokens, steps, epochs, FLOPs, losses in nats a token, bits a byte, the same by kind of document,
+        parameters, tokens, steps, epochs, FLOPs, losses in nats per token, bits per byte, the same by kind of document,
         hash of the weights.
 
     Raises:

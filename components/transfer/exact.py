@@ -14,7 +14,7 @@ Why it works. The residual stream is written by the embedding and by `dense` and
 - feed-forward: columns of `fc2` that read new units are 0, so that new units are free.
 - depth: an inserted block has `dense` and `fc2` of 0, biases too, and so adds nothing (LLaMA-Pro, arXiv 2401.02415,
   which zeroes no biases and has none). All else in it is used by nothing yet and takes noise, so that neighbours which
-  were made from one block are no twins.
+  were made from one block are not twins.
 - vocabulary: a new token's logit is NEW_TOKEN_LOGIT, whatever the input.
 
 Of each pair that makes a product 0 one side is not 0, so gradients reach everything after a step or two.

@@ -18,9 +18,9 @@ from components.transfer.plan import Axes, build, headed, vocabulary
 
 
 def reasons(source: PhiConfig, target: PhiConfig) -> list[str]:
-    """Why `target` is no whole multiple of `source`; empty if it is."""
+    """Why `target` is not a whole multiple of `source`; empty if it is."""
     found = [
-        f"{name} {getattr(target, name)} is no whole multiple of the source's {getattr(source, name)}"
+        f"{name} {getattr(target, name)} is not a whole multiple of the source's {getattr(source, name)}"
         for name in ("hidden_size", "intermediate_size")
         if getattr(target, name) % getattr(source, name)
     ]

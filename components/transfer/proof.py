@@ -25,7 +25,7 @@ class Difference:
         absolute: largest difference of a logit.
         relative: largest over positions of (largest difference of a logit) / (largest magnitude of a source logit).
             One position whose logits happen to be small, or whose LayerNorm divides by little, decides it.
-        kl: mean of KL(source || target), in nats a position.
+        kl: mean of KL(source || target), in nats per position.
         source_loss, target_loss: mean cross-entropy of the tokens that follow, in nats.
     """
 

@@ -146,7 +146,7 @@ def write_weights(
     Args:
         specs: what will come, in its order.
         tensors: names in the order of `specs`, each with its rows from top to bottom, in any dtype.
-        shard: bytes a file, at most; a tensor is never divided.
+        shard: bytes per file, at most; a tensor is never divided.
     """
     groups = _groups(specs, shard)
     names = [WEIGHTS] if len(groups) == 1 else [shard_name(i, len(groups)) for i in range(len(groups))]

@@ -55,7 +55,7 @@ class DocumentTables:
 
     directory: Path
     _shards: list[Shard] = field(default_factory=list)
-    _seen: set[bytes] = field(default_factory=set)  # 16 bytes a document: a hundred million fit in a few GB
+    _seen: set[bytes] = field(default_factory=set)  # 16 bytes per document: a hundred million fit in a few GB
     _repeated: Counter[str] = field(default_factory=Counter)
     _kinds: Counter[str] = field(default_factory=Counter)
 
@@ -85,7 +85,7 @@ class DocumentTables:
         return pd.DataFrame([shard.row() for shard in self._shards])
 
     def facts(self) -> dict[str, Any]:
-        """What holds over all shards: documents, megabytes, duplicates, documents a kind, mean length."""
+        """What holds over all shards: documents, megabytes, duplicates, documents per kind, mean length."""
         documents = sum(shard.rows for shard in self._shards)
         characters = sum(shard.characters for shard in self._shards)
         return {

@@ -1,7 +1,7 @@
 """What is expected of each asset, as data. Nothing here computes; the names are Great Expectations' own.
 
 An asset is checked as tables: of documents `rows` (each document, a batch at a time), `shards` (one row a Parquet
-file) and `facts` (one row for the whole set); of tokens `shards` (one row a token file), `splits` (one row each for
+file) and `facts` (one row for the whole set); of tokens `shards` (one row per token file), `splits` (one row each for
 train and validation) and `facts`. What only holds over the whole (uniqueness, counts, means) stands in `facts`, since
 a batch cannot know it.
 """
@@ -105,7 +105,7 @@ def _content(params: ValidationParams) -> list[Rule]:
 def _document_shards() -> list[Rule]:
     return [
         _equal("shards", "rows", "rows_in_footer", "every row that the Parquet footer counts can be read"),
-        _between("shards", "largest_row_group", 0, ROWS_PER_GROUP, f"at most {ROWS_PER_GROUP:,} rows a row group"),
+        _between("shards", "largest_row_group", 0, ROWS_PER_GROUP, f"at most {ROWS_PER_GROUP:,} rows per row group"),
     ]
 
 

@@ -49,7 +49,7 @@ class TokenTables:
         return pd.DataFrame([self._split(name) for name in SPLITS])
 
     def facts(self) -> dict[str, Any]:
-        """Tokens, documents, bytes a token, documents that are in both splits."""
+        """Tokens, documents, bytes per token, documents that are in both splits."""
         tokenizer = self.directory / TOKENIZER / "tokenizer.json"
         train, held_out = (self.manifest.splits[name] for name in SPLITS)
         return {

@@ -24,7 +24,7 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
     """Check `inputs["input"]` as the asset `inputs["asset"]`.
 
     Raises:
-        StepError: the input is no such asset, or an expectation failed; then the results are written all the same.
+        StepError: the input is not such a asset, or an expectation failed; then the results are written all the same.
     """
     asset, directory, output = inputs["asset"], Path(inputs["input"]), Path(outputs["output"])
     results = validate(asset, directory, suite(asset, params.validation))

@@ -121,7 +121,7 @@ class Runs:
         return _flow_run(run, flow)
 
     def recent(self, limit: int = 50) -> list[FlowRun]:
-        """The latest runs, newest first; those that a schedule plans for later are no runs yet."""
+        """The latest runs, newest first; those that a schedule plans for later are not runs yet."""
         from prefect.client.schemas.filters import (
             FlowFilter,
             FlowFilterName,

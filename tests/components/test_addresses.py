@@ -112,7 +112,7 @@ REFUSED: dict[str, Any] = {
     "password of a source": {"ingestion": {"sources": [{"path": f"https://me:{SECRET}@host/a"}]}},
     "token of a source": {"ingestion": {"sources": [{"path": f"https://{SECRET}@host/a"}]}},
     "signature of a source": {"ingestion": {"sources": [{"path": f"https://host/a?X-Amz-Signature={SECRET}"}]}},
-    "source that is no mapping": {"ingestion": {"sources": [f"https://me:{SECRET}@host/a"]}},
+    "source that is not a mapping": {"ingestion": {"sources": [f"https://me:{SECRET}@host/a"]}},
     "variable of a source": {"ingestion": {"sources": [{"path": "https://host/a", "url_env": SECRET}]}},
     "source without a path": {"ingestion": {"sources": [{"url_env": SECRET}]}},
     "endpoint of the teacher": {"synthesis": {"teacher": {"endpoint": f"https://me:{SECRET}@host/v1"}}},

@@ -193,7 +193,7 @@ def outputs_command() -> Command:
         (["--output", "out", "--summary", "out/s.json"], "share a place"),
         (["--output", "in/out"], "which is an input"),
         (["--output", "out", "--curves", "in/precious"], "which is an input"),
-        (["--output", "out", "--curves", "pipe"], "is no regular file"),
+        (["--output", "out", "--curves", "pipe"], "is not a regular file"),
         (["--output", "link"], "is a link, and a folder would take its place; name the folder that it leads to"),
     ],
 )

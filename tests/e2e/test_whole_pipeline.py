@@ -249,7 +249,7 @@ def test_the_study_refuses_what_does_not_fit(by_dvc: Path, tmp_path: Path) -> No
         (["--arm", "exact", "--seed", "2", "--rate", "1"], "was trained with seed 1, this training has 2"),
         (["--arm", "exact", "--seed", "1"], "give either --rate, for a trial, or --best"),
         (["--arm", "exact", "--seed", "1", "--rate", "1", "--horizon", "equal-cost"], "is for scratch and continued"),
-        (["--arm", "exact", "--seed", "1", "--best", "params.yaml"], "params.yaml is no record of the study"),
+        (["--arm", "exact", "--seed", "1", "--best", "params.yaml"], "params.yaml is not a record of the study"),
     ):
         command = [sys.executable, "-m", *words, *arguments, "--output", str(tmp_path / "record.json")]
         done = subprocess.run(command, cwd=by_dvc, env=environment(), capture_output=True, text=True, check=False)

@@ -40,7 +40,7 @@ def test_plain_lines_without_a_terminal():
 
 def test_a_stage_of_many_short_tasks_fills_no_plain_log(monkeypatch):
     clock = iter(range(0, 10_000))
-    monkeypatch.setattr("components.progress.time.monotonic", lambda: next(clock) / 4)  # four tasks a second
+    monkeypatch.setattr("components.progress.time.monotonic", lambda: next(clock) / 4)  # four tasks per second
     target, console = screen()
     target.on_event(events.Event("graph", names=("benchmark@small",), text="."))
     for _ in range(240):
@@ -72,7 +72,7 @@ def test_closing_screen_shows_results_and_next_steps(tmp_path):
     for words in (
         "620,000",
         "0.410 ± 0.020",
-        "KL, nats a token",
+        "KL, nats per token",
         "1.0e-12",
         "in all",
         "make up",

@@ -316,7 +316,7 @@ class History:
                 loss = loss_at(done / total, *TRAINED[stage][1:])
                 lines += [format_progress(done, total, loss=loss, tokens_per_s=21_400.0 + done)]
                 if done % 3 == 0:
-                    lines += [f"validation at step {done}: loss {loss + 0.04:.4f}, {loss / 2.1:.4f} bits a byte"]
+                    lines += [f"validation at step {done}: loss {loss + 0.04:.4f}, {loss / 2.1:.4f} bits per byte"]
         else:
             lines += [f"{stage}: 4,182 documents in, 3,977 kept, 205 in the ledger"]
         if kind == "failed":

@@ -8,7 +8,7 @@ from components.errors import StepError
 from flows.client import Record, Score, parameters, scores
 from ui import charts, parts, services
 
-METRICS = {"acc": "accuracy", "acc_norm": "accuracy by length", "bits_per_byte": "bits a byte"}
+METRICS = {"acc": "accuracy", "acc_norm": "accuracy by length", "bits_per_byte": "bits per byte"}
 LOWER = {"bits_per_byte"}  # figures of which less is better
 Stages = Mapping[str, Mapping[str, Record]]  # by the id of the run, then by stage
 

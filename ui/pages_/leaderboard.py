@@ -183,7 +183,7 @@ def differences(boards: Mapping[str, Mapping[str, Any]], titles: Mapping[str, st
                 found = columns.setdefault((run, pair["of"], pair["against"]), {})
                 found["Exam, accuracy"] = pair, pair["p_value"]
                 if bits := pair.get("bits_per_byte"):
-                    found["Exam, bits a byte"] = bits, bits["p_value"]
+                    found["Exam, bits per byte"] = bits, bits["p_value"]
         for pair in board.get("suite_differences", []):
             found = columns.setdefault((run, pair["of"], pair["against"]), {})
             for benchmark, row in pair["benchmarks"].items():

@@ -16,7 +16,7 @@ import numpy as np
 from components.curation.duplicates.sketches import SketchFiles
 
 _MISSED = 0.0105  # of pairs at the threshold those that agree in no band, at most: 1 %, rounded
-_AT_ONCE = 5  # bands: 40 bytes a document
+_AT_ONCE = 5  # bands: 40 bytes per document
 _SLOTS = 128  # values of a sketch that stay in memory, four bits of each
 _EQUAL_BY_CHANCE = 1 / 16
 _MARGIN = 0.14  # of the estimate from them: 3.3 standard errors at 0.7, 3.0 at 0.5
@@ -72,7 +72,7 @@ class Candidates:
         Args:
             active: bool (ranks,).
             tested: pairs that are not asked for again, sorted.
-            fixed: the first so many ranks belong to earlier runs; two of them are no pair.
+            fixed: the first so many ranks belong to earlier runs; two of them are not a pair.
             leaders, neighbours: in a group of equal keys, a document is paired with so many of the best, and with so
                 many that come right before it. A group of at most their sum is thus compared in full, and the work
                 stays linear whatever the sizes of the groups.

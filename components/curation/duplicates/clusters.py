@@ -88,7 +88,7 @@ def find(
         scratch: folder with room for a file of about the size of the duplicates' texts.
         earlier: documents of earlier runs, which are never dropped.
 
-    Memory: about 220 bytes a document, and 120 MB; the time is linear in the documents.
+    Memory: about 220 bytes per document, and 120 MB; the time is linear in the documents.
     """
     if earlier is not None:
         sketches = earlier.after(sketches)

@@ -9,7 +9,7 @@ def pack(ids: Iterable[str]) -> np.ndarray:
     """uint64 (ids, 2) of ids of 32 hex digits, in the same order by size as the strings.
 
     Raises:
-        ValueError: an id is no such string.
+        ValueError: an id is not such a string.
     """
     joined = b"".join(map(_digest, ids))
     return np.frombuffer(joined, dtype=">u8").astype(np.uint64).reshape(-1, 2)
@@ -18,7 +18,7 @@ def pack(ids: Iterable[str]) -> np.ndarray:
 def _digest(document_id: str) -> bytes:
     digest = bytes.fromhex(document_id)
     if len(digest) != 16:
-        raise ValueError(f"{document_id!r} is no document id: expected 32 hex digits")
+        raise ValueError(f"{document_id!r} is not a document id: expected 32 hex digits")
     return digest
 
 

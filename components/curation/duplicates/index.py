@@ -25,7 +25,7 @@ class Index:
         ids: uint64 (documents, 2), packed.
 
     Raises:
-        StepError: the folder is no index, or one that other sketches were made for.
+        StepError: the folder is not an index, or one that other sketches were made for.
     """
 
     def __init__(self, folder: Path, params: DuplicatesParams) -> None:

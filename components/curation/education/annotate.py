@@ -206,7 +206,7 @@ def request(text: str, name: str, kind: str, params: AnnotatorEndpointParams, ag
 
 
 def unusable(request: Request, reply: Reply) -> str:
-    """Why a reply is no label, or an empty string."""
+    """Why a reply is not a label, or an empty string."""
     return "" if read(reply.text) else f"no JSON with a value from 0 to 5 and a reason: {reply.text[:80]!r}"
 
 

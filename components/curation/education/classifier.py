@@ -148,7 +148,7 @@ class Classifier:
                     models[kind] = Model(weights, facts["bias"], arrays[f"raw{number}"], arrays[f"values{number}"])
         except Exception as error:
             raise StepError(
-                f"{path} is no readable classifier of educational value ({error}); run curation again, which writes it"
+                f"{path} is not a readable classifier of educational value ({error}); run curation again, which writes it"
             ) from error
         return cls(models, header["allowance"], header["provenance"])
 

@@ -18,7 +18,7 @@ _PIECES = re.compile(
     re.DOTALL,
 )
 _EMPTY_LINES = re.compile(r"\n(?:[ \t]*\n)+")
-_GOES_ON = frozenset("([{,=+%\\|&")  # after these a string that stands on a line of its own is no statement
+_GOES_ON = frozenset("([{,=+%\\|&")  # after these a string that stands on a line of its own is not a statement
 
 
 def without_comments(text: str) -> str:
@@ -28,7 +28,7 @@ def without_comments(text: str) -> str:
     wherever it stands as a statement of its own.
     """
     kept: list[str] = []
-    place, last = 0, ""  # what is copied so far, and the last character of it that is no blank
+    place, last = 0, ""  # what is copied so far, and the last character of it that is not a blank
     for piece in _PIECES.finditer(text):
         start, end = piece.span()
         before = text[place:start]
@@ -55,7 +55,7 @@ def _is_statement(before: str, last: str, long: bool) -> bool:
 
     Args:
         before: the code up to it from what went last.
-        last: the last character of the code ahead of `before` that is no blank.
+        last: the last character of the code ahead of `before` that is not a blank.
     """
     line = before.rstrip(" \t")
     if line and not line.endswith("\n"):

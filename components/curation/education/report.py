@@ -23,7 +23,7 @@ class KindReport:
         below: held-out documents whose label is under the threshold.
         f1: mean of the F1 of what is kept and of what goes (macro F1): F1 of what is kept alone is high where little goes.
         f1_kept, precision, recall: of the documents to keep.
-        f1_keep_all: macro F1 of keeping everything, which is no skill.
+        f1_keep_all: macro F1 of keeping everything, which takes no skill.
         spearman: rank correlation of values and labels; None where either is constant.
         calibration: by half points of the value: documents, mean value, mean label.
         calibration_error: mean distance of these means, weighted by documents (expected calibration error), in points.

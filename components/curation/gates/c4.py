@@ -1,4 +1,4 @@
-"""C4's rules (Raffel et al. 2020, arXiv 1910.10683, section 2.2): lines that are no prose go, and pages with few sentences.
+"""C4's rules (Raffel et al. 2020, arXiv 1910.10683, section 2.2): lines that are not prose go, and pages with few sentences.
 
 As in datatrove's filter, line by line, and in its order: a word that is too long, a citation mark, no terminal punctuation, few
 words, "javascript", a policy's phrases. A page that says "lorem ipsum" or has a curly bracket in such a line goes as a whole.

@@ -101,8 +101,8 @@ def checks(
     yield check("max_encoded_frac", share, False, f"{share:.0%} of the characters are encoded data")
     if chars >= SHORTEST:
         bits = entropy(text)
-        yield check("min_entropy", bits, True, f"{bits:.2f} bits a character")
-        yield check("max_entropy", bits, False, f"{bits:.2f} bits a character")
+        yield check("min_entropy", bits, True, f"{bits:.2f} bits per character")
+        yield check("max_entropy", bits, False, f"{bits:.2f} bits per character")
         raw = text.encode("utf-8", "surrogatepass")
         left = len(zlib.compress(raw, 1)) / len(raw)
         yield check("min_compressed", left, True, f"{left:.1%} of the bytes are left when it is compressed")

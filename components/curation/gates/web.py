@@ -169,7 +169,7 @@ def explain(texts: Sequence[str], params: WebRulesParams) -> list[list[Check]]:
 
 
 def gopher_figures(texts: Sequence[str], params: WebRulesParams) -> pl.DataFrame:
-    """The figures of Gopher's rules, a column each, a row a text; null where one has no meaning, as in an empty text."""
+    """The figures of Gopher's rules, a column each, a row per text; null where one has no meaning, as in an empty text."""
     frame, words = _frame(texts), words_of(texts)
     text = pl.col("text")
     breaks = text.str.count_matches("\n", literal=True)
@@ -221,7 +221,7 @@ def _word_columns(words: Words, params: WebRulesParams) -> Iterator[pl.Series]:
 
 
 def c4_figures(texts: Sequence[str], params: WebRulesParams) -> pl.DataFrame:
-    """The figures of C4's rules, a row a text, with `text`, the lines that stay, and `removed`, how many don't."""
+    """The figures of C4's rules, a row per text, with `text`, the lines that stay, and `removed`, how many don't."""
     rows = c4.lines_kept(_frame(texts), params.c4)
     return rows.with_columns(
         pl.col("sentences", "lorem_ipsum", "curly_bracket").cast(pl.Float64), pl.col("text") + "\n"
@@ -229,7 +229,7 @@ def c4_figures(texts: Sequence[str], params: WebRulesParams) -> pl.DataFrame:
 
 
 def fineweb_figures(texts: Sequence[str], params: WebRulesParams) -> pl.DataFrame:
-    """The figures of FineWeb's rules, a row a text; null where one has no meaning."""
+    """The figures of FineWeb's rules, a row per text; null where one has no meaning."""
     frame = _frame(texts)
     text = pl.col("text")
     counted = frame.select(

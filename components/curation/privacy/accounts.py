@@ -65,7 +65,7 @@ def ibans(text: str, start: int, end: int) -> Iterator[Span]:
 
 
 def _after(written: str, length: int) -> int:
-    """Where the first `length` characters that are no blank end."""
+    """Where the first `length` characters that are not blank end."""
     seen = 0
     for at, character in enumerate(written):
         seen += character != " "

@@ -59,7 +59,7 @@ _PLACEHOLDER = re.compile(
     r"(?i)example|your|change_?me|placeholder|dummy|sample|redacted|insert|replace|x{4}|\*{3}|\.{3}|0{6}|1234567|abcdef|<|>|[{}$%]|\(|://|^/|^\.|password1|test"
 )
 _IDENTIFIER = re.compile(r"[A-Za-z]+[0-9]{0,3}(?:[_\-./:][A-Za-z]*[0-9]{0,3})*")
-_LEAST_ENTROPY, _LEAST_BARE_ENTROPY = 2.75, 3.5  # bits a character
+_LEAST_ENTROPY, _LEAST_BARE_ENTROPY = 2.75, 3.5  # bits per character
 
 
 def keys(text: str) -> Iterator[Span]:

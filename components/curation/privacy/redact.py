@@ -112,7 +112,7 @@ def _place(literals: Sequence[tuple[int, int]], start: int) -> int:
 
 
 def _literals(text: str) -> list[tuple[int, int]] | None:
-    """Where string literals and comments stand, in order, after an empty one; None where the text is no Python that can be
+    """Where string literals and comments stand, in order, after an empty one; None where the text is not Python that can be
     cut into tokens.
     """
     try:

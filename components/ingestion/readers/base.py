@@ -72,7 +72,7 @@ class Limits:
 
     @property
     def values(self) -> int:
-        """More values of JSON at once are no document: a text has no more commas, and each takes dozens of bytes of memory."""
+        """More values of JSON at once are not a document: a text has no more commas, and each takes dozens of bytes of memory."""
         return min(self.max_chars + MAX_ROW_METADATA, MAX_VALUES)
 
 
@@ -130,12 +130,12 @@ def is_scarcity(error: BaseException) -> bool:
 
 
 def no_file(location: Path | str) -> str:
-    """Why a local path is no file, or an empty string. To open a pipe would wait for ever."""
+    """Why a local path is not a file, or an empty string. To open a pipe would wait for ever."""
     if not isinstance(location, Path):
         return ""
     try:
         mode = location.stat().st_mode
-    except OSError as error:  # if it is no link it has vanished, which its reader says
+    except OSError as error:  # if it is not a link it has vanished, which its reader says
         return f"is a link that leads nowhere ({error.strerror})" if os.path.islink(location) else ""
     return "" if stat.S_ISREG(mode) else "is a pipe, a socket or a device, not a file"
 

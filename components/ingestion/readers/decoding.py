@@ -17,7 +17,7 @@ MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 UTF8 = "utf-8"
-JAPANESE, _ESCAPED = "iso2022_jp", b"\x1b$"  # the one encoding of the web that is no UTF-8 though all bytes are ASCII
+JAPANESE, _ESCAPED = "iso2022_jp", b"\x1b$"  # the one encoding of the web that is not UTF-8 though all bytes are ASCII
 _NO_TEXT = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f]")  # a wrong guess at an encoding shows by these
 _ACCIDENTS = 4  # characters of UTF-8 a wrong byte that are none by chance; in Japanese, Korean and Thai a third is seen
 _CUT = 3  # bytes of an incomplete character, at most, at the end of what was cut off
@@ -31,7 +31,7 @@ def decode(data: bytes, declared: Iterable[str] = (), cut_off: bool = False) -> 
         cut_off: whether the last character may be incomplete, and is then left out.
 
     Raises:
-        NotText: neither UTF-8 nor another encoding fits; names the offset of the first byte that is no UTF-8.
+        NotText: neither UTF-8 nor another encoding fits; names the offset of the first byte that is not UTF-8.
     """
     for mark, encoding in MARKS:
         if data.startswith(mark):
@@ -94,7 +94,7 @@ def _strictly(data: bytes, encoding: str | None) -> str | None:
 
 
 def _is_nearly_utf8(data: bytes) -> bool:
-    """Whether bytes that are no UTF-8 are so for a few of them: in other encodings characters of UTF-8 are rare accidents.
+    """Whether bytes that are not UTF-8 are so for a few of them: in other encodings characters of UTF-8 are rare accidents.
 
     Every byte is a character of the encodings of one byte, so that one of them would fit, and give mojibake.
     """

@@ -78,7 +78,7 @@ def _folder(rest: str, source: Source) -> Dataset:
             return Dataset(str(folder), config or None, split or source.split or "train", None, True)
     looked = project_home() / Path(rest).expanduser()
     raise StepError(
-        f"ingestion.sources: {source.path!r} is no folder (looked for {looked}); expected hf:///folder[#config][:split]"
+        f"ingestion.sources: {source.path!r} is not a folder (looked for {looked}); expected hf:///folder[#config][:split]"
     )
 
 

@@ -38,7 +38,7 @@ def _read_dump(file: SourceFile, limits: Limits) -> Read:
             else:
                 yield Quarantined(file.name, number, str(error))
     if others:
-        yield Quarantined(file.name, 0, f"pages that are no articles: {named_kinds(others)}")
+        yield Quarantined(file.name, 0, f"pages that are not articles: {named_kinds(others)}")
 
 
 def _pages(file: SourceFile, most: int) -> Iterator[bytes | int]:

@@ -176,7 +176,9 @@ def _python(value: Any) -> Any:
     except UnicodeDecodeError as error:
         return Unreadable(f"is not UTF-8 (byte {error.start}: {error.reason})")
     except (ValueError, ArithmeticError, LookupError, TypeError, NotImplementedError) as error:
-        return Unreadable(f"is no {value.type} that can be read ({error})")  # a year after 9999, an unknown time zone
+        return Unreadable(
+            f"is not a {value.type} that can be read ({error})"
+        )  # a year after 9999, an unknown time zone
 
 
 def _is_nested(kind: Any) -> bool:
@@ -279,7 +281,7 @@ def row_document(
 
 
 def _json(value: Any, levels: int = _DEEPEST) -> Any:
-    """A value as JSON holds it: null for what is no number, a string for what is of another type.
+    """A value as JSON holds it: null for what is not a number, a string for what is of another type.
 
     Raises:
         TooDeep: it has more levels.

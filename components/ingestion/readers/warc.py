@@ -63,7 +63,7 @@ def read_warc(file: SourceFile, limits: Limits) -> Read:
             yield last
         reason = stream.reason()
     if others:
-        yield Quarantined(file.name, 0, f"records that are no pages: {named_kinds(others)}")
+        yield Quarantined(file.name, 0, f"records that are not pages: {named_kinds(others)}")
     if reason:
         yield Quarantined(file.name, 0, reason)
 
@@ -126,7 +126,7 @@ def _records(stream: Whole) -> Iterator[Record]:
     try:
         yield from ArchiveIterator(stream, parse_http=False, stream_detect=False)
     except OSError as error:
-        stream.fail(error)  # what is no WARC, or not from here on
+        stream.fail(error)  # what is not a WARC, or not from here on
 
 
 def _read_record(record: Record, number: int, file: SourceFile, others: Counter[str]) -> Document | Quarantined | None:
@@ -182,7 +182,7 @@ def _payload(record: Record, block: bytes) -> tuple[bytes, str, str, bool]:
 
     And whether the body is whole.
 
-    A response that is no page says what it is instead of a content type.
+    A response that is not a page says what it is instead of a content type.
 
     Raises:
         OSError: the body is not encoded as its header says.

@@ -6,7 +6,7 @@ from typing import Any
 
 from components.figures import BLUE, GREY, RUST, save
 
-PANELS = (("loss", "loss on held-out documents and textbooks (nats a token)", RUST), ("exam", "exam accuracy", BLUE))
+PANELS = (("loss", "loss on held-out documents and textbooks (nats per token)", RUST), ("exam", "exam accuracy", BLUE))
 GUESSES = (("majority", "--"), ("chance", ":"))
 
 

@@ -17,7 +17,7 @@ class Record:
 
     Attributes:
         documents: distinct ones in the stream that was trained on.
-        loss: nats a token over held-out curated documents and textbooks, at the end; None where the training diverged.
+        loss: nats per token over held-out curated documents and textbooks, at the end; None where the training diverged.
         whole_loss: over all held-out documents, exercises too.
         losses: of each kind.
         curve: `tokens`, `flops` and `loss` (of all held-out documents) of each validation.
@@ -42,7 +42,7 @@ class Record:
 
     @classmethod
     def diverged(cls, **facts: Any) -> "Record":
-        """The record of a training whose loss is no number any more."""
+        """The record of a training whose loss became NaN or infinite."""
         nothing: dict[str, Any] = {"parameters": 0, "flops": 0, "loss": None, "whole_loss": None, "losses": {}}
         return cls(**facts, **nothing, curve={"tokens": [], "flops": [], "loss": []}, read={}, exam=None)
 

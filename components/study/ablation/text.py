@@ -62,7 +62,7 @@ def arms(result: Mapping[str, Any]) -> Table:
     rows += [[name, "", "", "", f"{guesses[name]:.3f}"] for name in ("majority", "chance")]
     note = (
         f"Each arm: the same model ({result['parameters']:,} parameters) after {result['tokens']:,} tokens; only the documents "
-        f"differ. Means over seeds {', '.join(map(str, result['seeds']))} {SEEDS_NOTE}. Loss: nats a token over the same "
+        f"differ. Means over seeds {', '.join(map(str, result['seeds']))} {SEEDS_NOTE}. Loss: nats per token over the same "
         f"held-out curated documents and textbooks; with exercises: over all held-out documents. Exam: accuracy of "
         f"{result['examples']:,} questions, all tasks alike. Majority always takes the choice that was most often right in "
         "training."

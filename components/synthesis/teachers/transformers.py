@@ -29,11 +29,11 @@ def checkpoint_sha256(folder: Path) -> str:
     """Hash of a checkpoint's weights.
 
     Raises:
-        StepError: the folder is no checkpoint with safetensors, or has a link that leads out of it.
+        StepError: the folder is not a checkpoint with safetensors, or has a link that leads out of it.
     """
     if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
         raise StepError(
-            f"synthesis.teacher.model {folder} is no checkpoint; expected a folder with config.json and safetensors, "
+            f"synthesis.teacher.model {folder} is not a checkpoint; expected a folder with config.json and safetensors, "
             "as models/large or one that was downloaded"
         )
     refuse_links_out(folder)

@@ -118,7 +118,7 @@ def test_log_probabilities_and_metrics_are_those_of_hflm(shared_data, model):
 
 
 def test_continuations_are_those_of_hflm(shared_data, model):
-    """Greedy text under a task's stop strings, one prompt at a time in HFLM, since its padding is no part of the question."""
+    """Greedy text under a task's stop strings, one prompt at a time in HFLM, since its padding is not part of the question."""
     from dataclasses import replace
 
     from components.benchmarking.checkpoint import open_scorer

@@ -489,7 +489,7 @@ def near(texts: list[str]) -> list[str]:
 def test_a_text_in_two_kinds_is_one_text(tmp_path: Path, thresholds: dict[str, float]) -> None:
     better, text = near(essays(1, words=200))
     rows = [document(better), document(text, source="as prose"), document(text, "code", source="as code")]
-    loose = {"max_line_chars": 9999, "code": {"kinds": []}}  # it is no code
+    loose = {"max_line_chars": 9999, "code": {"kinds": []}}  # it is not code
     _, kept, ledger = curated(tmp_path, rows, duplicates={"thresholds": thresholds}, **loose)
     assert [(d.text, d.metadata["cluster_size"]) for d in kept] == [(better, 3)]
     assert {row["source"]: row["rule"] for row in ledger} == {

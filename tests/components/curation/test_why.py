@@ -238,7 +238,7 @@ def test_without_a_classifier_why_says_so(made: dict[str, str], capsys: pytest.C
     assert "educational value not known: nowhere/curation.json is not there" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("damage", ["ledger", "foreign ledger", "shard", "bytes that are no text", "metadata"])
+@pytest.mark.parametrize("damage", ["ledger", "foreign ledger", "shard", "bytes that are not text", "metadata"])
 def test_what_is_damaged_or_foreign_is_one_line(
     made: dict[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path, damage: str
 ) -> None:
@@ -251,7 +251,7 @@ def test_what_is_damaged_or_foreign_is_one_line(
         content = bytearray(raw.read_bytes())
         content[4:400] = b"\xff" * 396
         raw.write_bytes(content)
-    elif damage == "bytes that are no text":
+    elif damage == "bytes that are not text":
         rows = pq.read_table(raw)
         broken = pa.array([b"\xff"] * len(rows)).cast(pa.binary()).view(pa.string())
         pq.write_table(rows.set_column(1, DOCUMENT.field("text"), broken), raw)

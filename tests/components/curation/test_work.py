@@ -103,9 +103,9 @@ def test_a_shard_that_changes_while_it_is_curated_is_refused(tmp_path: Path, mon
         ("text", None, "text is null in 1 rows, first in row 1"),
         ("metadata", None, "metadata is null"),
         ("kind", "poem", "kind 'poem'; expected one of"),
-        ("metadata", "[]", r"document .* from 1: metadata is no JSON object \(a list\)"),
-        ("metadata", "{", "metadata is no JSON object"),
-        ("metadata", "[" * 100_000, "metadata is no JSON object"),
+        ("metadata", "[]", r"document .* from 1: metadata is not a JSON object \(a list\)"),
+        ("metadata", "{", "metadata is not a JSON object"),
+        ("metadata", "[" * 100_000, "metadata is not a JSON object"),
     ],
 )
 def test_documents_that_break_the_contract_are_named(

@@ -66,7 +66,7 @@ def test_a_batch_is_kept_whole_or_not_at_all(tmp_path):
 
 
 def test_what_is_no_store_is_refused(tmp_path):
-    (tmp_path / "text.sqlite").write_text("this is no database, whatever its name says; " * 20)
+    (tmp_path / "text.sqlite").write_text("this is not a database, whatever its name says; " * 20)
     with pytest.raises(StepError, match=r"text\.sqlite cannot be opened"):
         Store(tmp_path / "text.sqlite")
     with sqlite3.connect(tmp_path / "newer.sqlite") as db:

@@ -240,7 +240,7 @@ def test_the_inventory_sees_other_benchmarks(folder: Path, tmp_path: Path, monke
     test.write_text('{"question": "What is 1 + 2?"}\n')
     assert look("benchmarks") != before
     assert len(set(seen)) == 1  # the sources are as they were: nothing is ingested again
-    with pytest.raises(StepError, match=r"benchmarking\.data_dir: 'nowhere' is no folder"):
+    with pytest.raises(StepError, match=r"benchmarking\.data_dir: 'nowhere' is not a folder"):
         look("nowhere")
 
 

@@ -27,7 +27,7 @@ def theirs_with_our_weights(model: Phi):
     with torch.device("meta"):
         theirs = PhiForCausalLM(TheirConfig(**model.config.to_hf()))
     theirs.load_state_dict(checkpoint.to_state(model), assign=True)
-    theirs.model.rotary_emb = type(theirs.model.rotary_emb)(theirs.config)  # its buffer is no weight
+    theirs.model.rotary_emb = type(theirs.model.rotary_emb)(theirs.config)  # its buffer is not a weight
     return theirs.eval()
 
 

@@ -44,7 +44,7 @@ def test_held_out_text_is_what_training_measures_without_what_was_generated(home
     tokens = Tokens.open(home / "data" / "tokens")
     theirs = HeldOut.choose(tokens.split("validation"), 64, limit, 2048)
     ours = HeldOutText.read(tokens, 64, limit)
-    kinds = set(theirs.kinds) & set(OWN) or set(theirs.kinds)  # of a small sample there may be nothing else
+    kinds = set(theirs.kinds) & set(OWN) or set(theirs.kinds)  # of a small sample there may not behing else
     chosen = [place for place, kind in enumerate(theirs.kinds) if kind in kinds]
     assert set(ours.kinds) == kinds
     assert len(ours.targets) == theirs.tokens[chosen].sum()

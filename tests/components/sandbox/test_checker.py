@@ -105,7 +105,7 @@ WRONG = {
     "exception of the program": ("fail('value', 'x')", "ValueError: x (tests, line 1)"),
     "own exception": ("fail('too much', 'x')", "TooMuch: x (tests, line 1)"),
     "exit of the program": ("fail('exit', 0)", "SystemExit: 0 (tests, line 1)"),
-    "bare except is no shelter": ("try:\n    apply(exit_now)\nexcept:\n    pass\nassert 0", "NameError: name 'exit_now' is not defined"),
+    "bare except is not a shelter": ("try:\n    apply(exit_now)\nexcept:\n    pass\nassert 0", "NameError: name 'exit_now' is not defined"),
     "unittest": ("import unittest\nclass T(unittest.TestCase):\n    def test(self): self.assertEqual(echo(1), 2)\nunittest.main()", "the tests ended with status True"),
     "unittest that nobody starts": ("import unittest\nclass T(unittest.TestCase):\n    def test(self): self.assertEqual(echo(1), 2)", "AssertionError: test (__main__.T"),
     "a lent value that is not lendable": ("echo(object())", "Unlendable: an object of type object cannot be handed over"),
@@ -125,7 +125,7 @@ def test_what_a_failed_test_is_told(box: Sandbox, name: str) -> None:
     tests, error = WRONG[name]
     verdict = box.run(PROGRAM, tests)
     assert verdict.outcome is Outcome.FAILED
-    assert error in verdict.error if name != "bare except is no shelter" else not verdict.passed
+    assert error in verdict.error if name != "bare except is not a shelter" else not verdict.passed
 
 
 def test_names_that_the_tests_want_from_the_program(box: Sandbox) -> None:

@@ -35,7 +35,7 @@ def test_a_record_comes_back_as_it_was(record: Callable[..., Record], tmp_path: 
 @pytest.mark.parametrize("text", ["", "[]", '{"arm": "exact"}', "\x00"])
 def test_what_is_no_record_is_named(text: str, tmp_path: Path) -> None:
     (tmp_path / "r.json").write_text(text)
-    with pytest.raises(StepError, match=r"r\.json is no record"):
+    with pytest.raises(StepError, match=r"r\.json is not a record"):
         read_record(tmp_path / "r.json")
     with pytest.raises(StepError, match="no record of a training"):
         read_records([tmp_path / "nothing"])

@@ -42,7 +42,10 @@ def first_topic(content):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: first_topic(c).update(prerequisites=["astrology"]), "'adding' needs 'astrology', which is no topic"),
+        (
+            lambda c: first_topic(c).update(prerequisites=["astrology"]),
+            "'adding' needs 'astrology', which is not a topic",
+        ),
         (lambda c: first_topic(c).update(prerequisites=["word-problems"]), "cycle: .*adding"),
         (lambda c: first_topic(c).update(id="comparing"), "'comparing' stands twice"),
         (lambda c: first_topic(c).update(tasks=["alchemy"]), "names task 'alchemy'; known are addition"),

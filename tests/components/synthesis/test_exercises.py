@@ -24,7 +24,7 @@ def test_exercises_are_read_also_from_a_fence():
         ("{", "no JSON"),
         ("[]", "no object with a list"),
         ('{"exercises": []}', "is empty"),
-        ('{"exercises": [1]}', "exercise 0 is no object"),
+        ('{"exercises": [1]}', "exercise 0 is not an object"),
         (answer(answer=12), "exercise 0 has no text 'answer'"),
         (answer()[: len(answer()) // 2], "no JSON"),
         ("[" * 100_000, "no JSON"),

@@ -1,4 +1,4 @@
-"""Checks of a model's prose: what is no chapter is turned away, an honest chapter is not."""
+"""Checks of a model's prose: what is not a chapter is turned away, an honest chapter is not."""
 
 import pytest
 

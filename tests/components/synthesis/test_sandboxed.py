@@ -117,7 +117,7 @@ def test_without_a_sandbox_nothing_runs(monkeypatch):
 )
 @settings(max_examples=25, deadline=None)
 def test_turning_changes_the_order_of_a_set_and_nothing_else(programs, values):
-    """Law: what does not look at the order gives the same; what does is an answer only where the order is no accident."""
+    """Law: what does not look at the order gives the same; what does is an answer only where the order is not an accident."""
     jobs = [(f"s = set({list(values)!r})", "sorted(map(repr, s)), len(s)"), (f"s = set({list(values)!r})", "list(s)")]
     (fine, _), (ordered, value) = programs.evaluate(jobs)
     assert fine

@@ -137,7 +137,7 @@ def test_a_breach_of_the_transfer_part_stops_the_run(lexicon):
 def test_a_transfer_file_that_names_no_task_is_refused(tmp_path):
     file = tmp_path / "transfer.yaml"
     file.write_text("wordings: {alchemy: [gold]}\ncompositions: []\n")
-    with pytest.raises(StepError, match="'alchemy' is no task; correct the id"):
+    with pytest.raises(StepError, match="'alchemy' is not a task; correct the id"):
         load_transfer(all_tasks(), [], file)
 
 
@@ -304,8 +304,8 @@ def test_the_core_has_every_category_and_equal_shares():
 @pytest.mark.parametrize(
     ("tier", "words"),
     [
-        ("{math: [alchemy]}", "'alchemy' is no task of category 'math'"),
-        ("{math: [plural]}", "'plural' is no task of category 'math'"),
+        ("{math: [alchemy]}", "'alchemy' is not a task of category 'math'"),
+        ("{math: [plural]}", "'plural' is not a task of category 'math'"),
         ("{math: [largest, largest]}", "'largest' stands twice"),
     ],
 )

@@ -69,7 +69,7 @@ def cases(draw: st.DrawFn) -> tuple[Corpus, np.ndarray, TokenizationParams]:
 
 
 def planned(case: tuple[Corpus, np.ndarray, TokenizationParams], seed: int = 1) -> Mixture:
-    """The mixture of a case; a case whose shares are less than a document is no case."""
+    """The mixture of a case; a case whose shares are less than a document is not a case."""
     try:
         return mix(case[0], case[2], seed, case[1])
     except StepError as error:

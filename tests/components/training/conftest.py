@@ -59,7 +59,7 @@ def write_split(directory: Path, documents: list[np.ndarray], kinds: tuple[str, 
 @pytest.fixture(scope="session")
 def make_tokens() -> Callable[..., Path]:
     """make_tokens(directory, train=4000, validation=600, vocabulary=61, kinds=("prose",)): documents of 50 ids, each a walk
-    of a fixed stride with the end token behind it; four bytes a token; the kinds take turns."""
+    of a fixed stride with the end token behind it; four bytes per token; the kinds take turns."""
 
     def make(
         directory: Path,

@@ -73,7 +73,7 @@ def test_held_out_sequences_are_spread_over_the_split(tokens: Path) -> None:
     assert len(starts) == len(set(starts)) == 8
     assert starts[0] == 0
     assert starts[-1] == 480  # of 0, 64, 128, ...
-    assert held_out.bytes.tolist() == pytest.approx([256 * 4])  # the fixture has four bytes a token
+    assert held_out.bytes.tolist() == pytest.approx([256 * 4])  # the fixture has four bytes per token
     assert HeldOut.choose(split, 32, 10**9, 128).tokens.sum() == (len(split) - 1) // 32 * 32
     assert HeldOut.choose(split, 32, 8, 128).tokens.sum() == 32
 

@@ -30,7 +30,7 @@ def test_a_run_learns_and_leaves_its_records(call: Call, tmp_path: Path, recorde
     assert (summary["steps"], summary["tokens"]) == (12, 3072)
     assert summary["validation_loss"] < summary["first_validation_loss"] - 0.5
     assert summary["first_validation_loss"] == pytest.approx(math.log(61), abs=0.1)
-    # four bytes a token
+    # four bytes per token
     assert summary["bits_per_byte"] == pytest.approx(summary["validation_loss"] / math.log(2) / 4)
     weights = (tmp_path / "model" / "model.safetensors").read_bytes()
     assert summary["checkpoint_sha256"] == hashlib.sha256(weights).hexdigest()

@@ -38,7 +38,7 @@ def worst_error(found: Tensor, expected: Tensor) -> float:
 
 @st.composite
 def pairs(draw: st.DrawFn) -> tuple[dict, dict]:
-    """Sizes of a source and of a target at least as large on every axis, mostly at factors that are no integers."""
+    """Sizes of a source and of a target at least as large on every axis, mostly at factors that are not integers."""
     rotary = draw(st.sampled_from([2, 4]))
     heads, size, inner, layers = (draw(st.integers(*r)) for r in ((1, 3), (4, 9), (4, 20), (1, 3)))
     more = [draw(st.integers(0, n)) for n in (2, 7, 17, 4)]

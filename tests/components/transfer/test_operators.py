@@ -60,7 +60,7 @@ def test_hyperclones_noise_is_paired(config: Callable, random_state: Callable, g
 
 def test_hyperclone_names_every_reason(config: Callable) -> None:
     with pytest.raises(
-        StepError, match=r"hidden_size 20 is no whole multiple .*intermediate_size 25 .*head_dim 10 is not"
+        StepError, match=r"hidden_size 20 is not a whole multiple .*intermediate_size 25 .*head_dim 10 is not"
     ):
         growth(config(2, 8, 16, 2), config(2, 10, 25, 2), "hyperclone", "auto", Options())
 

@@ -149,7 +149,7 @@ def test_refusals_of_the_step_write_nothing(checkpoint: Path, run: Callable) -> 
             run(options={"seed": seed})
     with pytest.raises(StepError, match=r"more than transfer\.max_relative_error 1e-300; nothing was written"):
         run({"max_relative_error": 1e-300})
-    with pytest.raises(StepError, match=r"hyperclone cannot grow .* is no whole multiple"):
+    with pytest.raises(StepError, match=r"hyperclone cannot grow .* is not a whole multiple"):
         run({"operator": "hyperclone"})
     with pytest.raises(StepError, match=r"solar joins two runs"):
         run({"depth_map": "solar"}, num_hidden_layers=5)

@@ -201,7 +201,7 @@ def test_kappa_is_that_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
 
 
 def test_an_endpoint_needs_an_address_and_a_model() -> None:
-    with pytest.raises(ValidationError, match="is no address"):
+    with pytest.raises(ValidationError, match="is not an address"):
         EducationParams(annotator="openai")
     with pytest.raises(ValidationError, match="model is empty"):
         EducationParams(annotator="openai", endpoint={"base_url": "http://h/v1"})

@@ -88,14 +88,14 @@ def test_each_article_of_a_wiki_dump_is_a_document(read: Callable) -> None:
     (document,), (quarantined,) = read("b.xml", SAMPLES["b.xml"])
     assert document.metadata == {"title": "River"}
     assert document.text == f"A river is running water. {SENTENCE}\n\n## A heading\n\n- a point\n"
-    assert quarantined.reason == "pages that are no articles: 1 of other namespaces, 1 redirects"
+    assert quarantined.reason == "pages that are not articles: 1 of other namespaces, 1 redirects"
 
 
 def test_pages_of_a_dump_need_no_lines_of_their_own(read: Callable) -> None:
     joined = re.sub(rb">\s+<", b"><", SAMPLES["b.xml"])
     (document,), (quarantined,) = read("b.xml", joined)
     assert document.text == read("b.xml", SAMPLES["b.xml"])[0][0].text
-    assert quarantined.reason == "pages that are no articles: 1 of other namespaces, 1 redirects"
+    assert quarantined.reason == "pages that are not articles: 1 of other namespaces, 1 redirects"
 
 
 def test_a_dump_that_breaks_off_keeps_its_pages(read: Callable) -> None:

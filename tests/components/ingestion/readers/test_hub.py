@@ -88,7 +88,7 @@ def test_what_is_not_there_is_named(
 
 @pytest.mark.parametrize("path", ["hf://", "hf://name-alone", "hf://owner/name/config/more", "hf://./nowhere"])
 def test_a_path_that_names_no_data_set_is_refused(read_path: Callable, path: str) -> None:
-    with pytest.raises(StepError, match=r"names no data set|is no folder"):
+    with pytest.raises(StepError, match=r"names no data set|is not a folder"):
         read_path(path)
 
 

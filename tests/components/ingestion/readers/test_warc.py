@@ -160,7 +160,7 @@ def test_kinds_without_number_take_one_short_entry(read: Callable, monkeypatch: 
     monkeypatch.setattr(base, "COUNTED", 50)
     odd = [response(b"x", f"application/x-{number:04}{'y' * 200}") for number in range(100)]
     _, (quarantined,) = read("a.warc", b"".join([*[response(b"x", "image/png")] * 3, *odd, response(html(1))]))
-    assert quarantined.reason.startswith("records that are no pages: 1 application/x-0000yyy")
+    assert quarantined.reason.startswith("records that are not pages: 1 application/x-0000yyy")
     assert quarantined.reason.endswith("3 image/png, 81 of other kinds")
     assert len(quarantined.reason) < 20 * 90
 
@@ -201,7 +201,7 @@ def test_what_is_no_page_is_counted_and_named(read: Callable) -> None:
     assert "https://example.org/bad: " in reasons[6]
     assert "https://example.org/bomb: unpacks to over" in reasons[7]
     assert "nests tags" in reasons[8]
-    assert reasons[0] == "records that are no pages: 2 image/png, 1 of status 404, 1 of status unknown"
+    assert reasons[0] == "records that are not pages: 2 image/png, 1 of status 404, 1 of status unknown"
 
 
 ARCHIVED = [response(html(number), url=f"https://example.org/{number}") for number in range(8)]

@@ -252,7 +252,7 @@ def test_what_cannot_succeed_says_so_and_leaves_nothing(seeds, tmp_path, serve, 
             assert store._db.execute("SELECT COUNT(*) FROM answers").fetchone() == (0,)
 
 
-@pytest.mark.parametrize(("needs", "words"), [("b", r"cycle: a -> b -> a|cycle: b -> a -> b"), ("z", "is no topic")])
+@pytest.mark.parametrize(("needs", "words"), [("b", r"cycle: a -> b -> a|cycle: b -> a -> b"), ("z", "is not a topic")])
 def test_a_broken_curriculum_leaves_nothing(seeds, tmp_path, needs, words):
     topic = "{id: %s, title: t, prerequisites: [%s], points: [p]}"
     path = tmp_path / "own.yaml"

@@ -92,7 +92,7 @@ def test_a_model_that_gives_nothing_usable_is_an_error(tmp_path, finish, words):
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path):
-    with pytest.raises(StepError, match="is no checkpoint; expected a folder with"):
+    with pytest.raises(StepError, match="is not a checkpoint; expected a folder with"):
         checkpoint_sha256(tmp_path)
 
 
