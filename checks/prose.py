@@ -62,8 +62,8 @@ def faults(text: str, path: Path) -> Iterator[str]:
             yield f"{path}:{text.count(chr(10), 0, found.start()) + 1}: {' '.join(found[0].split())}: {remedy}"
     if path.suffix == ".py":
         for line, help_text in help_texts(ast.parse(text)):
-            if found := LEANING.search(help_text):
-                yield f"{path}:{line}: {found[0]}: write a help text that stands alone: {help_text!r}"
+            if leaning := LEANING.search(help_text):
+                yield f"{path}:{line}: {leaning[0]}: write a help text that stands alone: {help_text!r}"
 
 
 def help_texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
