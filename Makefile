@@ -20,7 +20,7 @@ BUILD := $(UV) pip install --quiet --preview-features build-dependency-hashes --
 INSTALL := $(BUILD) --require-hashes
 LOCK := env -u UV_FIND_LINKS $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate
 
-.PHONY: run corpus chat champion study ablation test test-slow up pull housekeeping secrets setup bench-setup audit docs lock lint clean clean-all help
+.PHONY: run corpus chat champion study ablation test test-slow up pull housekeeping secrets setup bench-setup audit docs lock checks types clean clean-all help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 13
@@ -61,8 +61,16 @@ housekeeping: setup ## remove what old runs left behind and nothing still needs;
 secrets: setup ## fresh passwords for docker compose, into .env, readable only by you
 	@$(PY) -m flows.access
 
-lint: setup ## style and common mistakes
-	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
+checks: setup ## format, lint, types, declared dependencies, links and prose
+	@$(PY) -m ruff format --check --quiet .
+	@$(PY) -m ruff check --quiet .
+	@$(PY) -m mypy
+	@$(PY) -m deptry .
+	@$(PY) -m checks.links
+	@$(PY) -m checks.prose
+
+types: setup ## types alone, as `make checks` has them
+	@$(PY) -m mypy
 
 setup: .venv/installed .venv/bin/phiforge ## make .venv with the locked dependencies and the command phiforge
 

@@ -7,8 +7,8 @@ climbs or is absolute, nor through a link.
 import errno
 import os
 import re
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from components.errors import StepError
 from components.files import open_file
@@ -55,7 +55,7 @@ def leads_out(path: Path, folder: Path) -> bool:
         return True
 
 
-def open_inside(path: Path, folder: Path | None) -> BinaryIO:
+def open_inside(path: Path, folder: Path | None) -> BufferedReader:
     """A file, opened for reading bytes. No link leads out of its folder, even where somebody swaps files there for links
     meanwhile: the file is walked to from the folder without following a link. Where there is one, it is resolved first.
 
@@ -79,7 +79,7 @@ def open_inside(path: Path, folder: Path | None) -> BinaryIO:
     return _walk_to(real, home)
 
 
-def _walk_to(path: Path, folder: Path) -> BinaryIO:
+def _walk_to(path: Path, folder: Path) -> BufferedReader:
     *folders, name = path.parts[len(folder.parts) :]
     place = os.open(folder, _ENTER)
     try:

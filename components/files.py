@@ -13,10 +13,12 @@ import re
 import secrets
 import shutil
 import stat
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from components.errors import StepError, short
 from components.locks import try_lock
@@ -176,7 +178,7 @@ def not_a_file(path: Path | int) -> str:
     return "" if stat.S_ISREG(mode) else "is a pipe, a socket or a device, not a file"
 
 
-def open_file(path: Path, folder: int | None = None) -> BinaryIO:
+def open_file(path: Path, folder: int | None = None) -> BufferedReader:
     """A file, opened for reading bytes; never a pipe or a device, even one that has just taken the file's place.
 
     Args:
@@ -229,8 +231,7 @@ def parse_json(text: str, finite: bool = False) -> Any:
     def only_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         values = dict(pairs)
         if len(values) < len(pairs):
-            seen: set[str] = set()
-            twice = next(key for key, _ in pairs if key in seen or seen.add(key))
+            twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
             raise ValueError(f"the key {short(twice)} occurs twice in an object")
         return values
 
@@ -294,7 +295,7 @@ def save_array(path: Path, array: "np.ndarray") -> None:
     array = np.ascontiguousarray(array)
     with open(path, "wb") as file:
         np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
-        file.write(memoryview(array).cast("B") if array.size else b"")
+        file.write(array.data.cast("B") if array.size else b"")
 
 
 def sync_directory(path: Path) -> None:

@@ -72,10 +72,11 @@ def _powers(base: np.uint64) -> tuple[np.ndarray, np.ndarray]:
     """Powers of an odd number modulo 2^64, and of its inverse, for a piece or a slice and the longest run."""
     inverse = np.uint64(pow(int(base), -1, 1 << 64))
     size = max(PIECE, SLICE) + LONGEST + 1
-    return tuple(
-        np.multiply.accumulate(np.concatenate([[np.uint64(1)], np.full(size, b, dtype=np.uint64)]))
-        for b in (base, inverse)
-    )
+
+    def powers(of: np.uint64) -> np.ndarray:
+        return np.multiply.accumulate(np.concatenate([[np.uint64(1)], np.full(size, of, dtype=np.uint64)]))
+
+    return powers(base), powers(inverse)
 
 
 def _sums(values: np.ndarray, powers: np.ndarray) -> np.ndarray:
@@ -116,7 +117,8 @@ def segment_hashes(points: np.ndarray, begins: np.ndarray, stops: np.ndarray) ->
 def _pieces(texts: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
     """Texts in lower case, gathered to about PIECE characters, with the number of the first; a longer text is cut between
     words, and its parts come alone under its number."""
-    first, batch, size = 0, [], 0
+    batch: list[str] = []
+    first, size = 0, 0
     for number, text in enumerate(texts):
         text = text.lower()
         if batch and size + len(text) >= PIECE:

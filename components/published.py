@@ -14,7 +14,7 @@ from typing import Any
 
 from components import yaml_text
 from components.errors import StepError
-from components.statistics import Estimate, macro
+from components.statistics import Estimate, all_or_none, macro
 
 FILE = Path(__file__).with_suffix(".yaml")
 MEASURED, PUBLISHED = "measured", "published"
@@ -117,7 +117,8 @@ def read_published(path: Path = FILE) -> Reference:
         if not isinstance(content, dict) or not isinstance(content.get(part), dict) or not content[part]:
             raise StepError(f"{path.name}: `{part}` is missing or not an object; restore it")
     figures = tuple(figure for source in content["sources"] for figure in _figures(path.name, source, content))
-    return Reference(*(content[part] for part in parts), figures)
+    sources, models, benchmarks, groups, metrics = (content[part] for part in parts)
+    return Reference(sources, models, benchmarks, groups, metrics, figures)
 
 
 def _figures(file: str, source: str, content: Mapping[str, Any]) -> Iterable[Published]:
@@ -359,13 +360,13 @@ def _benchmark_cell(parts: Sequence[Measured], metric: str, average: str | None)
     by_questions = average == "questions"
     sizes = [part.metrics[metric].n for part in parts]
     clean = [part.clean[metric] for part in parts if metric in part.clean]
-    overlaps = [part.overlap for part in parts]
+    overlaps = all_or_none(part.overlap for part in parts)
     return {
         **_average([part.metrics[metric] for part in parts], by_questions).record(),
         "tasks": len(parts),
         "truncated": sum(part.truncated for part in parts),
         "overlap": None
-        if None in overlaps
+        if overlaps is None
         else math.fsum(o * n for o, n in zip(overlaps, sizes, strict=True)) / sum(sizes),
         "clean": _average(clean, by_questions).record() if len(clean) == len(parts) else None,
     }
@@ -376,11 +377,11 @@ def _average(parts: Sequence[Estimate], by_questions: bool) -> Estimate:
         return macro(parts)
     total = sum(part.n for part in parts)
     shares = [part.n / total for part in parts]
-    errors = [part.stderr for part in parts]
+    errors = all_or_none(part.stderr for part in parts)
     return Estimate(
         math.fsum(share * part.value for share, part in zip(shares, parts, strict=True)),
         None
-        if None in errors
+        if errors is None
         else math.sqrt(math.fsum((share * error) ** 2 for share, error in zip(shares, errors, strict=True))),
         total,
     )
@@ -396,8 +397,8 @@ def _group_cells(cells: Mapping[Column, dict[str, Any]], reference: Reference) -
         if len(about["benchmarks"]) < 2:
             continue
         for metric in ("acc", "acc_norm", "pass@1"):
-            members = [_member(cells, benchmark, metric) for benchmark in about["benchmarks"]]
-            if None in members or not any(column.metric == metric for column in members):
+            members = all_or_none(_member(cells, benchmark, metric) for benchmark in about["benchmarks"])
+            if members is None or not any(column.metric == metric for column in members):
                 continue
             parts = [_estimate(cells[column]) for column in members]
             clean = [cells[column]["clean"] for column in members]

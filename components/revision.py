@@ -130,8 +130,15 @@ def git(root: Path, *arguments: str, **variables: str) -> str:
     environment |= {"GIT_OPTIONAL_LOCKS": "0"} | variables  # without locks that other git commands could run into
     # Hooks are for people's commits; DVC's own post-checkout hook would fill each new workspace with data.
     command = ["git", "-c", "core.hooksPath=/dev/null", "-c", "core.quotePath=false", *arguments]
-    text = {"encoding": "utf-8", "errors": "surrogateescape"}  # as Python keeps the names of files that are not UTF-8
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, check=False, **text)
+    done = subprocess.run(
+        command,
+        cwd=root,
+        env=environment,
+        capture_output=True,
+        check=False,
+        encoding="utf-8",
+        errors="surrogateescape",  # as Python keeps the names of files that are not UTF-8
+    )
     if done.returncode != 0:
         raise StepError(f"git {arguments[0]} failed in {root}: {(done.stderr or done.stdout).strip()}")
     return done.stdout.rstrip("\n")

@@ -127,7 +127,7 @@ def _hash_words(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     index |= letters
     hashes = np.bitwise_xor.reduceat(_SHARES.take(index), stops - lengths) ^ _ZEROS[np.minimum(lengths, _LONG)]
     for word in long.tolist():
-        hashes[word] = zlib.crc32(content[starts[word] : ends[word]])
+        hashes[word] = zlib.crc32(content[starts[word] : ends[word]].data)
     return hashes.astype(np.uint64), counts
 
 

@@ -5,14 +5,16 @@ tasks weigh equally however many examples they have, as in the table of the Phi-
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from components.errors import StepError
+
+T = TypeVar("T")
 
 CONFIDENCE = 0.95
 STATES = 1 << 20  # outcomes of a permutation test that are enumerated; more are drawn
@@ -87,6 +89,13 @@ def ratio(numerators: ArrayLike, denominators: ArrayLike) -> Estimate:
     return Estimate(value, math.sqrt(spread * n / (n - 1)) / float(under.sum()), n)
 
 
+def all_or_none(values: Iterable[T | None]) -> list[T] | None:
+    """The values as a list; None where one of them is missing, since nothing is known of the whole then."""
+    given = list(values)
+    known = [value for value in given if value is not None]
+    return known if len(known) == len(given) else None
+
+
 def macro(parts: Sequence[Estimate]) -> Estimate:
     """Plain mean over independent tasks; its standard error is sqrt(sum of squares) / tasks.
 
@@ -95,8 +104,8 @@ def macro(parts: Sequence[Estimate]) -> Estimate:
     """
     if not parts:
         raise StepError("a macro average over no task; expected at least one")
-    errors = [part.stderr for part in parts]
-    stderr = None if None in errors else math.sqrt(math.fsum(e * e for e in errors)) / len(parts)
+    errors = all_or_none(part.stderr for part in parts)
+    stderr = None if errors is None else math.sqrt(math.fsum(e * e for e in errors)) / len(parts)
     return Estimate(math.fsum(p.value for p in parts) / len(parts), stderr, sum(p.n for p in parts))
 
 

@@ -145,8 +145,9 @@ class Renderer:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+        if self._connection is not None:
             self._connection.close()
-            self._process = self._connection = None
+        self._process = self._connection = None
 
 
 @cache

@@ -35,7 +35,7 @@ INDEX = "documents.parquet"
 TOKENIZER = "tokenizer"
 SPLITS = ("train", "validation")
 LARGEST_VOCABULARY = 2**31
-DTYPES = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4")}
+DTYPES: dict[str, np.dtype] = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4")}
 
 DOCUMENTS = pa.schema(
     [

@@ -54,7 +54,7 @@ def _weigh(events: Any) -> None:
     """Refuse what is too heavy or too deep, an alias weighing what its anchor holds."""
     from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, ScalarEvent
 
-    weights: dict[str, int] = {}  # by anchor
+    weights: dict[str | None, int] = {}  # by anchor
     open_nodes: list[tuple[str | None, int]] = []  # anchor, and what weighed before it
     total = 0
     for event in events:

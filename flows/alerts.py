@@ -145,7 +145,8 @@ def _client(found: list[str]) -> "Apprise":
 
     logging.getLogger("apprise").setLevel(logging.CRITICAL)  # what it says quotes parts of addresses
     client = Apprise(asset=AppriseAsset(app_id="Phiforge", app_desc="Phiforge", app_url="", body_format="text"))
-    client.add(found)
+    for address in found:
+        client.add(address)
     return client
 
 

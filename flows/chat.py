@@ -32,8 +32,10 @@ PORT = 8000
 def main(argv: list[str] | None = None, prog: str = PROG) -> int:
     """Talk until the person ends it; returns the exit status."""
     arguments = parser(prog).parse_args(argv)
-    sys.stdin.reconfigure(errors="surrogateescape")  # a prompt that is not UTF-8 is refused in words
-    sys.stdout.reconfigure(errors="backslashreplace")
+    given: Any = sys.stdin
+    shown: Any = sys.stdout
+    given.reconfigure(errors="surrogateescape")  # a prompt that is not UTF-8 is refused in words
+    shown.reconfigure(errors="backslashreplace")
     try:
         if arguments.serve:
             return _serve(arguments)
@@ -140,8 +142,9 @@ def _serve(arguments: argparse.Namespace) -> int:
     served = state_folder(root) / "served" / re.sub(r"[^\w.-]", "-", source.resolve().name)
     with scratch_directory(state_folder(root)) as scratch:
         own = read_template(source)  # who names a checkpoint to talk to means its template too; export tries it first
-        given = scratch / "chat_template.jinja" if own is not None else None
-        if given:
+        given = None
+        if own is not None:
+            given = scratch / "chat_template.jinja"
             given.write_text(own, encoding="utf-8")
         export(source, served, chat_template=given)
     address = f"http://{serve.HOST}:{arguments.port}/v1"

@@ -42,7 +42,7 @@ def tree() -> argparse.ArgumentParser:
         own = entry.load().parser(prog=f"{NAME} {name}", **entry.options)
         for action in own._actions:
             if action.dest in {"texts", "model"}:
-                action.complete = shtab.FILE  # type: ignore[attr-defined]  # shtab looks for this attribute
+                action.complete = shtab.FILE  # shtab looks for this attribute
             elif action.dest == "name":
                 action.choices = tuple(steps())
         commands.add_parser(name, help=entry.help, parents=[own], add_help=False)

@@ -48,7 +48,9 @@ def check_space(places: Places, stage: Stage, needed: Iterable[Stage]) -> None:
     Raises:
         StepError: names the folder and how many MB it lacks.
     """
-    meter, wanted, folders = Meter(), defaultdict(int), {}
+    meter = Meter()
+    wanted: defaultdict[int, int] = defaultdict(int)
+    folders: dict[int, Path] = {}
     sizes = {places.root / path: size for path, size in expected_sizes(places, stage, needed).items()}
     copies = {} if places.links else {places.cache: sum(sizes.values())}
     for path, size in (sizes | copies).items():

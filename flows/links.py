@@ -31,7 +31,7 @@ def share_files(folders: Iterable[str], outs: Mapping[str, str], cache: Path) ->
     Returns:
         How many files became links.
     """
-    objects = {}
+    objects: dict[int, list[Path]] = {}
     for path in _files_of(outs.values(), cache):
         with suppress(FileNotFoundError):
             objects.setdefault(path.stat().st_size, []).append(path)

@@ -148,7 +148,7 @@ def corpus(
     overrides: Overrides = {},  # noqa: B006
 ) -> State:
     """Bring the curated corpus up to date; arguments and errors as for the pipeline."""
-    return bring_all_up_to_date(CORPUS, Asked(overrides, profile, text, size))
+    return bring_all_up_to_date(CORPUS, Asked(overrides, profile, (text,) if text else (), size))
 
 
 @flow_of(GROWTH_STUDY, "What growing a small model buys: the stages of studies/growth/dvc.yaml and those they need.")
@@ -327,10 +327,10 @@ def stage_task(run: PipelineRun, stage: Stage) -> Task:
 
     def retry(_task: Any, _task_run: Any, _state: State) -> bool:
         error = run.failures.get(stage.name)
-        again = isinstance(error, StageFailed) and not error.permanent and not run.runner.stopped.is_set()
-        if again:
-            events.emit("retry", stage.name, error.reason)
-        return again
+        if not isinstance(error, StageFailed) or error.permanent or run.runner.stopped.is_set():
+            return False
+        events.emit("retry", stage.name, error.reason)
+        return True
 
     built = task(work, name=stage.name, description=stage.description or None)
     return built.with_options(

@@ -17,6 +17,7 @@ from pathlib import Path
 from components.addresses import without_secrets
 from components.progress import parse
 from flows import graph, processes
+from flows.events import Kind
 
 GRACE = 1.6  # seconds from asking a stage to stop until its group is killed; the guard below it takes less
 TAIL = 15  # lines of a failed stage that its error shows
@@ -43,7 +44,7 @@ class Outcome:
     """What came of a stage. `kind`: ran, cached (nothing changed) or restored (from DVC's run cache)."""
 
     stage: str
-    kind: str
+    kind: Kind
     seconds: float
     outs: dict[str, str] = field(default_factory=dict)  # path: md5
 
@@ -89,6 +90,7 @@ class StageRunner:
         lines: deque[str] = deque(maxlen=2000)
         child = self._start(stage, environment)
         timer = _Timeout(child, stage.timeout_s)
+        assert child.stdout is not None  # it is a pipe
         try:
             for line in child.stdout:
                 line = without_secrets(line.rstrip("\n"))  # Prefect keeps what libraries print
@@ -202,7 +204,7 @@ def _ended(status: int) -> str:
     return f"killed by signal {-status}" if status < 0 else f"failed with exit status {status}"
 
 
-def _kind(lines: deque[str]) -> str:
+def _kind(lines: deque[str]) -> Kind:
     # The first lines are DVC's, before the command can say anything of its own.
     for line in lines:
         if _SKIPPED.match(line):

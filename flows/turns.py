@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TextIO
 
 from components.locks import POLL, WaitStopped, exclusive, try_lock
 
@@ -65,7 +66,7 @@ def turn(
         file.close()
 
 
-def _draw(folder: Path, ticket: Ticket) -> tuple[Path, object]:
+def _draw(folder: Path, ticket: Ticket) -> tuple[Path, TextIO]:
     """A new ticket with a higher number than all others, and its open file, which holds its lock."""
     with exclusive(folder / "guard"):
         for path in _tickets(folder):

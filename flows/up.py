@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from components.errors import StepError
 from flows import processes, settings
@@ -68,8 +68,9 @@ class Service:
                 self.process = processes.start(self.command, **options)
 
     @property
-    def dead(self) -> bool:
-        return self.process is not None and self.process.poll() is not None
+    def status(self) -> int | None:
+        """The exit status of a process that has ended; None while it runs, and before it is started."""
+        return self.process.poll() if self.process else None
 
 
 class Stopped(Exception):
@@ -127,7 +128,7 @@ class Platform:
         for name in self.services:
             self._wait_for(name)
 
-    def watch(self) -> None:
+    def watch(self) -> NoReturn:
         """Start a service that ends again, until asked to stop.
 
         Raises:
@@ -139,13 +140,13 @@ class Platform:
             if self.asked_to_stop.wait(0.2):
                 raise Stopped
             for name, service in self.services.items():
-                if service.dead:
+                if service.status is not None:
                     self._start_again(service, ends[name])
 
     def _start_again(self, service: Service, ends: list[float]) -> None:
         now = time.monotonic()
         ends[:] = [*(end for end in ends if now - end < RESTARTS_S), now]
-        said = f"{service.name} ended with status {service.process.returncode}"
+        said = f"{service.name} ended with status {service.status}"
         service.process = None
         if len(ends) > RESTARTS:
             raise StepError(
@@ -184,9 +185,8 @@ class Platform:
         if self.asked_to_stop.is_set():
             raise Stopped
         for service in self.services.values():
-            if service.dead:
-                status = service.process.returncode
-                raise StepError(f"{service.name} ended with status {status}; {self._last_words(service.name)}")
+            if service.status is not None:
+                raise StepError(f"{service.name} ended with status {service.status}; {self._last_words(service.name)}")
 
     def _last_words(self, name: str) -> str:
         log = settings.log_file(self.root, name)

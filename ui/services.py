@@ -4,6 +4,7 @@ One client per process. What may change is asked each time; what has ended is ke
 """
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
@@ -101,7 +102,7 @@ def _ended_stages(parent: Record) -> dict[str, Record]:
     return _stages(parent)
 
 
-def curves(stages_of_run: dict[str, Record]) -> list[Curve]:
+def curves(stages_of_run: Mapping[str, Record]) -> list[Curve]:
     """Loss curves of all training stages of a run."""
     return [
         curve for record in stages_of_run.values() for curve in (_ended_curves if record.ended else _curves)(record)

@@ -7,7 +7,7 @@ from typing import Any
 from components import statistics
 from components.benchmarking.suites import Suite, Task
 
-Figure = dict[str, float | int | None]
+Figure = dict[str, Any]  # value, stderr (None where it is not known), n
 Figures = dict[str, Figure]
 BASELINES = ("chance", "majority")
 
@@ -22,7 +22,7 @@ def mean(values: Sequence[float]) -> Figure:
     return statistics.mean(values).record()
 
 
-def macro(figures: Sequence[Mapping[str, float | int | None]]) -> Figure:
+def macro(figures: Sequence[Figure]) -> Figure:
     """Plain mean over tasks; its standard error is sqrt(sum of squares) / tasks, tasks being independent."""
     return statistics.macro([statistics.Estimate(f["value"], f["stderr"], int(f["n"])) for f in figures]).record()
 

@@ -51,7 +51,7 @@ class Journal:
         if self.path is None:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        line = ("\n" if self._torn() else "") + json.dumps([key, answer], separators=(",", ":")) + "\n"
+        line = ("\n" if self._torn(self.path) else "") + json.dumps([key, answer], separators=(",", ":")) + "\n"
         # One write of a whole line: two processes that append do not mix theirs.
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
@@ -60,10 +60,11 @@ class Journal:
             os.close(descriptor)
         self._known[key] = answer
 
-    def _torn(self) -> bool:
+    @staticmethod
+    def _torn(path: Path) -> bool:
         """Whether the file ends within a line."""
-        if not self.path.is_file() or not self.path.stat().st_size:
+        if not path.is_file() or not path.stat().st_size:
             return False
-        with open(self.path, "rb") as file:
+        with open(path, "rb") as file:
             file.seek(-1, os.SEEK_END)
             return file.read(1) != b"\n"

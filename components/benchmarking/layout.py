@@ -138,7 +138,8 @@ def _groups(rows: Sequence[Row]) -> list[tuple[int, list[Row]]]:
     beside = [common(a.trunk, b.trunk, min(x, y)) for a, b, x, y in zip(rows, rows[1:], most, most[1:], strict=False)]
     beside.append(0)
     groups: list[tuple[int, list[Row]]] = []
-    stem, group = 0, []
+    group: list[Row] = []
+    stem = 0
     for i, row in enumerate(rows):
         if group:
             shared = common(group[0].trunk, row.trunk, min(stem, most[i]))

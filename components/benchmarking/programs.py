@@ -36,6 +36,7 @@ def jobs(row: Mapping[str, Any], completion: str) -> list["Job"]:
     """
     from components.sandbox import Job
 
+    names: tuple[str, ...]
     try:
         if "entry_point" in row:
             name = row["entry_point"]
@@ -146,9 +147,10 @@ def worked_examples(definition: str, functions: Mapping[str, Any]) -> list[dict[
     module, _, name = named.rpartition(".")
     tree = ast.parse(Path(f"{module}.py").read_text(encoding="utf-8"))
     for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and node.name == name and isinstance(node.body[-1], ast.Return):
+        last = node.body[-1] if isinstance(node, ast.FunctionDef) and node.name == name else None
+        if isinstance(last, ast.Return) and last.value:
             try:
-                return ast.literal_eval(node.body[-1].value)
+                return ast.literal_eval(last.value)
             except ValueError:
                 break
     raise StepError(f"the worked examples of lm-eval's {definition} are not a literal list; its version has changed")

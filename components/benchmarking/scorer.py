@@ -300,14 +300,14 @@ class ChoiceScorer(TemplateLM):
             kinds.setdefault(repr(choices), (choices, {}))[1].setdefault(prompt, []).append(i)
         texts = [""] * len(requests)
         progress, done = Progress(len(requests)), 0
-        for choices, prompts in kinds.values():
+        for settings, prompts in kinds.values():
             rows = [Row(prompt, ((),), len(prompt) - 1) for prompt in prompts]
-            if choices["temperature"]:  # each draw of a prompt is a row of its own
+            if settings["temperature"]:  # each draw of a prompt is a row of its own
                 rows = [replace(row, draw=i) for row in rows for i in range(len(prompts[row.trunk]))]
             for batch in batches_of(rows, self.batch_size):
-                for row, text in zip(batch.rows, self._continued(batch, choices), strict=True):
+                for row, text in zip(batch.rows, self._continued(batch, settings), strict=True):
                     owners = prompts[row.trunk]
-                    for i in owners[row.draw : row.draw + 1] if choices["temperature"] else owners:
+                    for i in owners[row.draw : row.draw + 1] if settings["temperature"] else owners:
                         texts[i] = text
                         done += 1
                 progress.update(done)

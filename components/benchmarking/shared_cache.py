@@ -18,7 +18,8 @@ class SharedCache(KVCache):
 
     def __init__(self, stem: KVCache | None, keep: bool) -> None:
         super().__init__()
-        self.stem_layers = [] if stem is None else [tuple(t[:, :, : stem.length] for t in pair) for pair in stem.layers]
+        layers = [] if stem is None else [(k[:, :, : stem.length], v[:, :, : stem.length]) for k, v in stem.layers]
+        self.stem_layers = layers
         self.keep = keep
         if keep and stem is not None:
             self.layers, self.length = list(self.stem_layers), stem.length
@@ -30,6 +31,7 @@ class SharedCache(KVCache):
         self._positions, self._visible = positions_BT, visible_BTS
 
     def positions(self, count: int) -> Tensor:
+        assert self._positions is not None  # `expect` has been called
         return self._positions
 
     def mask(self, count: int, dtype: torch.dtype, device: torch.device) -> Tensor | None:
@@ -49,4 +51,4 @@ class SharedCache(KVCache):
 
     def keep_rows(self, rows: Tensor) -> None:
         """Forget all rows but these."""
-        self.layers = [tuple(held[:, :, : self.length][rows] for held in pair) for pair in self.layers]
+        self.layers = [(k[:, :, : self.length][rows], v[:, :, : self.length][rows]) for k, v in self.layers]

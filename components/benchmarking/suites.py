@@ -245,8 +245,19 @@ def _from_exam(data: TaskData) -> Task:
         "metadata": {"version": 1},
     }
     rows = [dict(row) for row in data.rows]
-    known = {"chance": data.chance, "majority": data.majority, "config": config, "sha256": data.sha256}
-    return Task(data.name, data.name, data.category, "lm_eval", "acc", {"test": rows}, "test", **known)
+    return Task(
+        data.name,
+        data.name,
+        data.category,
+        "lm_eval",
+        "acc",
+        {"test": rows},
+        "test",
+        chance=data.chance,
+        majority=data.majority,
+        config=config,
+        sha256=data.sha256,
+    )
 
 
 def _means(*metrics: str) -> list[dict[str, Any]]:

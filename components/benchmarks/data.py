@@ -40,19 +40,21 @@ class Place:
             is left.
         """
         other = name.removesuffix(".gz") if name.endswith(".gz") else f"{name}.gz"  # compressed or not
-        names = [name, other] if self.folder else []
-        path = next((p for n in names if (p := inside(self.folder, n, "the suite's data")).is_file()), None)
+        folder = self.folder
+        if folder is None:
+            return None
+        path = next((p for n in (name, other) if (p := inside(folder, n, "the suite's data")).is_file()), None)
         if path is None:
             return None
         if path not in self._held:
             self._held[path] = _read(path)
-        rows, name = self._held[path], path.relative_to(self.folder)
+        rows, shown = self._held[path], path.relative_to(folder)
         for key in where:
             if rows and key not in rows[0]:
-                raise StepError(f"{name}: the field {key!r} is missing; its rows have {', '.join(sorted(rows[0]))}")
+                raise StepError(f"{shown}: the field {key!r} is missing; its rows have {', '.join(sorted(rows[0]))}")
         kept = [row for row in rows if all(row.get(key) == value for key, value in where.items())]
         if not kept:
-            raise StepError(f"{name} has no rows" + (f" with {dict(where)}" if where else ""))
+            raise StepError(f"{shown} has no rows" + (f" with {dict(where)}" if where else ""))
         return kept
 
     def from_hub(self, path: str, name: str | None, split: str) -> Rows | None:

@@ -50,7 +50,10 @@ def read_items(folder: Path | None, suites: Sequence[str]) -> tuple[list[Item], 
     Raises:
         StepError: a suite is unknown or no suite; a file is damaged.
     """
-    place, items, missing, seen = Place(folder), [], {}, set()
+    place = Place(folder)
+    items: list[Item] = []
+    missing: dict[str, str] = {}
+    seen: set[tuple[str, str]] = set()
     for suite in suites:
         for benchmark, file, where in _files(suite):
             rows = place.file(file, {})

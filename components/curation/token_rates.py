@@ -43,7 +43,7 @@ class Rates:
 
     @classmethod
     def from_json(cls, facts: Mapping[str, Any]) -> "Rates":
-        return cls(**facts | {"found": {(kind, stage): rate for kind, stage, rate in facts["found"]}})
+        return cls(**dict(facts) | {"found": {(kind, stage): rate for kind, stage, rate in facts["found"]}})
 
     def report(self) -> dict[str, Any]:
         """For `curation.json`: bytes per token, by kind and stage."""

@@ -195,7 +195,8 @@ class Dispatcher:
         number = self._limiter.start(time.monotonic())
         task = asyncio.create_task(self._call(item, number))
         tasks.add(task)
-        task.add_done_callback(lambda done: (tasks.discard(done), self._woken.set()))
+        task.add_done_callback(tasks.discard)
+        task.add_done_callback(lambda _: self._woken.set())
         return True
 
     async def _wait(self, pause: float | None) -> None:
@@ -270,6 +271,7 @@ class Dispatcher:
         """Keep the answer, or decide whether the request is tried again."""
         request = item.request
         if fault is None:
+            assert reply is not None  # every call without a fault has brought one
             self._healthy = now
             self._oldest = self._oldest if self._fresh else now
             self._fresh.append((request, reply, seconds))

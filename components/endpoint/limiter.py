@@ -56,7 +56,7 @@ class Limiter:
             return 0.0
         if self._usual is None:
             return None
-        stalled, first = self._stalled(now)
+        stalled, first = self._stalled(now, self._usual)
         if len(self._started) - min(stalled, max(1.0, self.limit / 4)) < self.limit:
             return 0.0
         return first
@@ -112,9 +112,9 @@ class Limiter:
             even = max(self._usual + DEVIATIONS * (self._usual - median), SLOWEST * ordered[-1])
             self._bound = min(even, PATIENT * self._usual)
 
-    def _stalled(self, now: float) -> tuple[int, float | None]:
+    def _stalled(self, now: float, usual: float) -> tuple[int, float | None]:
         """How many requests have stalled, and in how many seconds the next one will have."""
-        border = STALLED * self._usual
+        border = STALLED * usual
         stalled = 0
         for started in self._started.values():  # in order of their start
             if now - started < border:

@@ -69,7 +69,7 @@ class PhiConfig:
         if not isinstance(rope, Mapping):
             raise StepError(f"{origin}: rope_parameters is {short(rope)}; expected an object, or none")
         _refuse_unsupported(values, rope, origin)
-        given = {key: values.get(key) for key in WHOLE} | {
+        given: dict[str, Any] = {key: values.get(key) for key in WHOLE} | {
             "partial_rotary_factor": rope.get("partial_rotary_factor", values.get("partial_rotary_factor", 0.5)),
             "rope_theta": rope.get("rope_theta", values.get("rope_theta", 10_000.0)),
             "initializer_range": values.get("initializer_range", 0.02),

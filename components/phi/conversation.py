@@ -121,7 +121,7 @@ class Conversation:
         print(printable_text(" ".join(parts)), file=self._notes, flush=True)
 
     def help(self, _: str) -> None:
-        for name, (_, arguments, what) in COMMANDS.items():
+        for name, (_act, arguments, what) in COMMANDS.items():
             print(f"  {MARK + name + ' ' + arguments:<24}{what}", file=self._out)
 
     def set(self, words: str) -> None:

@@ -217,7 +217,7 @@ class HeadCrossEntropy(torch.autograd.Function):
             x, targets = x_ND[part], targets_N[part]
             loss, d_logits = _chunk_loss(F.linear(x, w, b), targets, learning, z_loss, soft and soft.chunk(part))
             total += loss
-            if learning:
+            if d_logits is not None:
                 d_logits, counts = d_logits.to(x.dtype), (targets != IGNORE).to(x.dtype)[:, None]
                 dx[part] = (d_logits @ w) * counts
                 dw += d_logits.T @ (x * counts)
@@ -299,6 +299,9 @@ class Phi(nn.Module):
             memory for a third more time; equal bits.
     """
 
+    cos: Tensor
+    sin: Tensor
+
     def __init__(self, config: PhiConfig, dtype: torch.dtype = torch.float32, recompute: bool = False) -> None:
         super().__init__()
         self.config = config.checked()
@@ -355,7 +358,8 @@ class Phi(nn.Module):
         """What all blocks share: rotary angles and the attention mask."""
         length = tokens_BT.shape[1]
         if cache is None:
-            positions, mask = slice(length), None
+            positions: slice | Tensor = slice(length)
+            mask: Mask = None
             if documents_BT is not None:
                 mask = document_mask(documents_BT, self.dtype)
         elif documents_BT is None:

@@ -29,7 +29,8 @@ class Passage:
 def held_out_passages(tokens: Tokens, count: int) -> list[Passage]:
     """The beginnings of up to `count` different held-out documents, each with at least as much text to follow; always the
     same ones of the same tokens. People's text comes first, then what this pipeline generated."""
-    tokenizer, found = load_tokenizer(tokens.tokenizer_dir), []
+    tokenizer = load_tokenizer(tokens.tokenizer_dir)
+    found: list[Passage] = []
     for row in _rows(tokens):
         if len(found) == count:
             break

@@ -27,7 +27,7 @@ class PhiTextGenerator(PythonModel):
             checkpoint, local_files_only=True, trust_remote_code=False, use_safetensors=True
         ).eval()
 
-    def predict(
+    def predict(  # type: ignore[no-untyped-def]
         self,
         context: PythonModelContext,
         model_input,  # without a type: MLflow would infer a schema from it and refuse tables

@@ -373,7 +373,7 @@ def write_file(path: Path, specs: Mapping[str, TensorSpec], coming: Iterator[tup
             written = 0
             for chunk in chunks:
                 narrow = chunk.to(spec.dtype).contiguous()
-                file.write(memoryview(narrow.reshape(-1).view(torch.uint8).numpy()))
+                file.write(narrow.reshape(-1).view(torch.uint8).numpy().data)
                 written += narrow.numel() * spec.dtype.itemsize
             assert written == spec.bytes, f"{name} has {written} bytes, {spec.bytes} were announced"
 

@@ -24,13 +24,13 @@ class HeldOutText:
     Attributes:
         kinds: of the documents; generated ones only where there are no others.
         targets: token ids, int64 (tokens,).
-        bytes: of UTF-8 that the targets stand for, counted as training counts them.
+        utf8_bytes: of UTF-8 that the targets stand for, counted as training counts them.
         text: the targets as bytes, documents parted by a line end.
     """
 
     kinds: tuple[str, ...]
     targets: np.ndarray
-    bytes: float
+    utf8_bytes: float
     text: bytes
 
     @classmethod
@@ -56,7 +56,7 @@ class HeldOutText:
         )
 
     def bits_per_byte(self, nats_per_token: float) -> float:
-        return nats_per_token * len(self.targets) / math.log(2) / self.bytes
+        return nats_per_token * len(self.targets) / math.log(2) / self.utf8_bytes
 
 
 def token_counts(split: TokenSplit, vocab_size: int) -> np.ndarray:

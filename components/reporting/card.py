@@ -96,7 +96,7 @@ def _results(model: Evidence) -> list[dict[str, Any]]:
             "dataset": {"name": f"held-out exam: {task}", "type": "exam"},
             "metrics": [{"type": "accuracy", "name": accuracy.metric, "value": round(accuracy.value, 4)}],
         }
-        for task, accuracy in model.scores.tasks.items()
+        for task, accuracy in (model.scores.tasks if model.scores else {}).items()
     ]
 
 

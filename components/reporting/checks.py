@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 from components.errors import StepError
 from components.files import read_json
@@ -18,6 +18,12 @@ def read_object(path: Path) -> dict[str, Any]:
     return read_json(path, "run the step that writes it", "run the step that writes it again", finite=True)
 
 
+@overload
+def number(
+    path: Path, content: Mapping[str, Any], key: str, required: Literal[True] = True, where: str = ""
+) -> float: ...
+@overload
+def number(path: Path, content: Mapping[str, Any], key: str, required: bool, where: str = "") -> float | None: ...
 def number(path: Path, content: Mapping[str, Any], key: str, required: bool = True, where: str = "") -> float | None:
     """The finite number at `key`, or None if it is absent and not required.
 

@@ -39,8 +39,9 @@ def compare(case: Case) -> dict[str, Any] | None:
     result: dict[str, Any] = {key: (case.transfer or {}).get(key) for key in PROOF}
     result["grown_start_loss"] = large.curve.loss[0] if large and large.curve else None
     large_loss, control_loss = _loss(case, LARGE), _loss(case, CONTROL)
-    both = large_loss is not None and control_loss is not None
-    result["loss_advantage_over_control"] = control_loss - large_loss if both else None
+    result["loss_advantage_over_control"] = (
+        None if large_loss is None or control_loss is None else control_loss - large_loss
+    )
     return result | _savings(large, control, small)
 
 
@@ -76,24 +77,25 @@ def total_flops(model: Evidence | None) -> float | None:
 def _savings(large: Evidence | None, control: Evidence | None, small: Evidence | None) -> dict[str, Any]:
     """Tokens and FLOPs at which the grown model had the control's final loss, as shares of the control's."""
     small_flops, control_flops = total_flops(small), total_flops(control)
-    curves = large is not None and control is not None and large.curve is not None and control.curve is not None
+    grown = large.curve if large else None
+    scratch = control.curve if control else None
     result: dict[str, Any] = {"tokens_to_control_loss": None, "tokens_to_control_loss_method": None}
     result["share_of_control_tokens"] = None
     to_loss = None
-    if curves:
-        target = control.curve.loss[-1]
-        tokens, method = first_crossing(large.curve.tokens, large.curve.loss, target)
-        to_loss, _ = first_crossing(large.curve.flops, large.curve.loss, target)
+    if grown and scratch:
+        target = scratch.loss[-1]
+        tokens, method = first_crossing(grown.tokens, grown.loss, target)
+        to_loss, _ = first_crossing(grown.flops, grown.loss, target)
         result["tokens_to_control_loss"] = tokens
         result["tokens_to_control_loss_method"] = method
-        result["share_of_control_tokens"] = _share(tokens, control.curve.tokens[-1])
+        result["share_of_control_tokens"] = _share(tokens, scratch.tokens[-1])
     accounts = {"sunk": 0.0, "inclusive": small_flops}
     result["flops"] = {"small": small_flops, "control": control_flops} | {
         name: _account(large, control_flops, to_loss, sunk) for name, sunk in accounts.items()
     }
-    if curves:
+    if grown and scratch:
         for name, sunk in accounts.items():
-            result["flops"][name]["loss_advantage_at_control_flops"] = _advantage(large.curve, control.curve, sunk)
+            result["flops"][name]["loss_advantage_at_control_flops"] = _advantage(grown, scratch, sunk)
     return result
 
 

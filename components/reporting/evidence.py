@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from components.published import EXAM, Measured
-from components.statistics import Estimate, macro
+from components.statistics import Estimate, all_or_none, macro
 
 
 @dataclass(frozen=True)
@@ -122,18 +122,18 @@ def mean_accuracy(parts: Sequence[Accuracy]) -> Accuracy:
     """Plain mean of independent accuracies with its standard error; so are the baselines and the clean score."""
     count = len(parts)
     whole = macro([Estimate(p.value, p.stderr, p.n or 0) for p in parts])
-    sizes = [p.n for p in parts]
-    chances = [p.chance for p in parts]
-    majorities = [p.majority for p in parts]
-    overlaps = [p.overlap for p in parts]
-    clean = [p.clean for p in parts]
+    sizes = all_or_none(p.n for p in parts)
+    chances = all_or_none(p.chance for p in parts)
+    majorities = all_or_none(p.majority for p in parts)
+    overlaps = all_or_none(p.overlap for p in parts)
+    clean = all_or_none(p.clean for p in parts)
     return Accuracy(
         value=whole.value,
         stderr=whole.stderr,
-        n=None if None in sizes else sum(sizes),
-        chance=None if None in chances else math.fsum(chances) / count,
+        n=None if sizes is None else sum(sizes),
+        chance=None if chances is None else math.fsum(chances) / count,
         metric="mean",
-        majority=None if None in majorities else math.fsum(majorities) / count,
-        overlap=None if None in overlaps else math.fsum(overlaps) / count,
-        clean=None if None in clean else macro(clean),
+        majority=None if majorities is None else math.fsum(majorities) / count,
+        overlap=None if overlaps is None else math.fsum(overlaps) / count,
+        clean=None if clean is None else macro(clean),
     )

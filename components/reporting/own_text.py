@@ -17,7 +17,7 @@ from components.reporting.baselines import (
     xz_bits_per_byte,
 )
 from components.reporting.checks import mapping, number, read_object
-from components.reporting.evidence import Case, Evidence
+from components.reporting.evidence import Case
 from components.tokens import Tokens
 
 SAMPLES = 3  # held-out texts that each model continues
@@ -64,28 +64,28 @@ def _training(tokenization: Path | None) -> dict[str, Any] | None:
 
 def _held_out(tokens: Tokens, case: Case) -> dict[str, Any] | None:
     """Nats per token and bits per byte of held-out text: of the models, and of what knows less."""
-    measured = [model for model in case.models if model.training and "by_kind" in model.training]
+    measured = {m.name: m.training for m in case.models if m.training and "by_kind" in m.training}
     length = case.config.get("max_position_embeddings")
     if not measured or not length:
         return None
-    text = HeldOutText.read(tokens, length, int(measured[0].training["validation_tokens"]))
+    text = HeldOutText.read(tokens, length, int(next(iter(measured.values()))["validation_tokens"]))
     if not text.text:
         return None
     counts = token_counts(tokens.split("train"), tokens.manifest.vocab_size)
     nats = {NOTHING: math.log(len(counts)), UNIGRAM: unigram_nats(counts, text.targets)}
-    nats |= {model.name: _nats(model, text) for model in measured}
+    nats |= {name: _nats(name, training, text) for name, training in measured.items()}
     costs = [{"by": name, "loss": value, "bits_per_byte": text.bits_per_byte(value)} for name, value in nats.items()]
     costs.insert(2, {"by": XZ, "loss": None, "bits_per_byte": xz_bits_per_byte(text.text)})
-    return {"kinds": list(text.kinds), "tokens": len(text.targets), "bytes": round(text.bytes), "costs": costs}
+    return {"kinds": list(text.kinds), "tokens": len(text.targets), "bytes": round(text.utf8_bytes), "costs": costs}
 
 
-def _nats(model: Evidence, text: HeldOutText) -> float:
+def _nats(name: str, training: Mapping[str, Any], text: HeldOutText) -> float:
     """Nats per token of a model on the held-out text of these kinds, from its training summary."""
-    parts = [model.training["by_kind"][kind] for kind in text.kinds if kind in model.training["by_kind"]]
+    parts = [training["by_kind"][kind] for kind in text.kinds if kind in training["by_kind"]]
     counted = sum(part["tokens"] for part in parts)
     if counted != len(text.targets):
         raise StepError(
-            f"train_{model.name}.json measured {counted:,} held-out tokens of {', '.join(text.kinds)}; --tokens has "
+            f"train_{name}.json measured {counted:,} held-out tokens of {', '.join(text.kinds)}; --tokens has "
             f"{len(text.targets):,}: they come from different runs; train again"
         )
     return math.fsum(part["validation_loss"] * part["tokens"] for part in parts) / counted

@@ -101,6 +101,7 @@ def _pairs(case: Case, suite: str) -> Sequence[tuple[str, str, Any, Any]]:
 def matched(ours: Figures | None, theirs: Figures | None) -> dict[str, list[float]]:
     """Differences by task over the examples that both answered, in the order of their ids."""
     tasks: dict[str, list[float]] = {}
-    for task, example in sorted((ours or {}).keys() & (theirs or {}).keys()):
+    ours, theirs = ours or {}, theirs or {}
+    for task, example in sorted(ours.keys() & theirs.keys()):
         tasks.setdefault(task, []).append(ours[task, example] - theirs[task, example])
     return tasks

@@ -191,11 +191,9 @@ def read_held_out(path: Path) -> dict[str, Any]:
         StepError: it is something else.
     """
     content = read_object(path)
-    columns = [content.get(name) for name in ("documents", "bytes", "nats")]
-    if (
-        not all(isinstance(column, list) and column for column in columns)
-        or len({len(column) for column in columns}) > 1
-    ):
+    given = [content.get(name) for name in ("documents", "bytes", "nats")]
+    columns = [column for column in given if isinstance(column, list) and column]
+    if len(columns) < len(given) or len({len(column) for column in columns}) > 1:
         raise StepError(
             f"{path}: documents, bytes and nats are not lists of one length; run components.benchmarking.held_out again"
         )
@@ -220,7 +218,7 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
         "control": lambda: control_check(training, read_training(inputs["control"]), rule.max_loss_over_control),
         "safety": lambda: safety_check(inputs["safety"], inputs["champion_safety"], rule.confidence),
     }
-    checks = {name: found[name]() for name in rule.required}
+    checks: dict[str, Check] = {name: found[name]() for name in rule.required}
     gaps = _gaps(inputs, scores, rule.confidence) if inputs["champion_scores"] else None
     decision = judge(rule, checks, gaps)
     print(f"{'promoted' if decision.promoted else 'not promoted'}: {decision.reason}", flush=True)

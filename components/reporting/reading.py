@@ -54,7 +54,7 @@ def read_case(
     for found in models:
         _same_weights(found, scored.get(found.name, {}), training_by, model if found.name == subject else None)
     proof = read_transfer(transfer) if transfer else None
-    if proof:
+    if proof and transfer:
         _grown_from(proof, transfer, training_by, models)
     return Case(
         models=models,
@@ -180,8 +180,8 @@ def _check_checkpoint(directory: Path) -> None:
 
 def _grown_from(proof: Mapping[str, Any], path: Path, training: Mapping[str, Path], models: Sequence[Evidence]) -> None:
     """Refuse the proof of a growth from another small model: its cost would be counted in wrongly."""
-    small = next((m for m in models if m.name == "small" and m.training), None)
-    trained = small.training.get("checkpoint_sha256") if small else None
+    summary = next((m.training for m in models if m.name == "small" and m.training), None)
+    trained = summary.get("checkpoint_sha256") if summary else None
     source = proof.get("source_sha256")
     if trained and source and trained != source:
         raise StepError(
@@ -218,4 +218,5 @@ def _curve_row(path: Path, line: int, row: Mapping[str, str]) -> tuple[float, fl
         if not math.isfinite(value):
             raise StepError(f"{path}, line {line}: {column} is {row[column]!r}; expected a number; train again")
         figures.append(value)
-    return tuple(figures)
+    tokens, flops, loss = figures
+    return tokens, flops, loss

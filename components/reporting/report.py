@@ -33,7 +33,8 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     Raises:
         StepError: an input is missing or malformed.
     """
-    case = read_case(*(inputs.get(name) for name in ("scores", "training", "curves", "transfer", "model")))
+    others = (inputs.get(name) for name in ("training", "curves", "transfer", "model"))
+    case = read_case(inputs["scores"], *others)
     case = replace(case, notes=read_notes([path for step in WARNING if (path := inputs.get(step))]))
     facts = own_text(inputs, case)
     text = facts | {"sentences": sentences(facts, case.subject)}

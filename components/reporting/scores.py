@@ -9,7 +9,7 @@ from components.errors import StepError
 from components.published import EXAM, Measured, read_published
 from components.reporting.checks import mapping, number, read_object, text
 from components.reporting.evidence import Accuracy, Figures, Scores, mean_accuracy
-from components.statistics import Estimate
+from components.statistics import Estimate, all_or_none
 
 # Which of a task's metrics is its headline: the first of these that it has, else what other score it has.
 ACCURACIES = ("acc", "accuracy", "exact_match", "pass@1", "acc_norm", "f1")
@@ -248,8 +248,8 @@ def _mean_bits(path: Path, tasks: Mapping[str, Any]) -> float | None:
     """Mean over tasks of their bits per byte; None unless every task has it."""
     if not all(isinstance(task.get("bits_per_byte"), dict) for task in tasks.values()):
         return None
-    values = [
+    values = all_or_none(
         number(path, task["bits_per_byte"], "value", where=f"tasks.{name}.bits_per_byte.")
         for name, task in tasks.items()
-    ]
-    return math.fsum(values) / len(values)
+    )
+    return None if values is None else math.fsum(values) / len(values)

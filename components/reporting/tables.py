@@ -128,7 +128,7 @@ def _kinds_table(case: Case) -> dict[str, Any]:
     counts = trained.items() if isinstance(trained, dict) else ()
     tokens = {kind: of["tokens"] for kind, of in counts if isinstance(of, dict) and isinstance(of.get("tokens"), int)}
     measured = {m.name: m.training["by_kind"] for m in case.models if m.training and m.training.get("by_kind")}
-    first = next(iter(measured.values()), {})
+    first: dict[str, Any] = next(iter(measured.values()), {})
     rows = [
         [
             kind,
@@ -186,7 +186,7 @@ def _accuracy_cell(accuracy: Accuracy | None) -> str:
 def _proof_table(transfer: dict[str, Any] | None) -> dict[str, Any]:
     """Source and grown model on the same held-out tokens, before any further training."""
     found = transfer or {}
-    figures = [
+    figures: list[tuple[str, Any, Callable[[Any], str]]] = [
         ("operator", found.get("operator"), str),
         ("tokens compared", found.get("proof_tokens"), "{:,}".format),
         ("compared on", found.get("proof_on"), str),

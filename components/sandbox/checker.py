@@ -137,8 +137,10 @@ def _report(result: int, outcome: str, error: str) -> None:
     os.write(result, json.dumps({"outcome": outcome, "error": error[:2000]}).encode())
 
 
-_CALLABLE = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, partial)
-_CALLABLE += (operator.itemgetter, operator.attrgetter, operator.methodcaller)
+_CALLABLE = (
+    *(types.FunctionType, types.BuiltinFunctionType, types.MethodType, partial),
+    *(operator.itemgetter, operator.attrgetter, operator.methodcaller),
+)
 
 
 def _of_the_tests(value: Any) -> bool:

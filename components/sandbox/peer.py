@@ -213,6 +213,8 @@ class Reference:
     """What both sides' stand-ins have in common: the peer that lent the object, and its place there."""
 
     __slots__ = ("_peer", "_place")
+    _peer: Peer
+    _place: int
 
     def __init__(self, peer: Peer, place: int) -> None:
         object.__setattr__(self, "_peer", peer)

@@ -16,7 +16,7 @@ _MODULES = """
 
 
 def _import_all() -> None:
-    register, os.register_at_fork = os.register_at_fork, lambda **_: None  # type: ignore[assignment]
+    register, os.register_at_fork = os.register_at_fork, lambda **_: None
     try:
         for module in _MODULES.split():
             __import__(module)

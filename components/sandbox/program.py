@@ -67,7 +67,7 @@ def classify(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "memory"
     if isinstance(error, OSError):
-        return _OUTCOMES.get(error.errno, "failed")
+        return _OUTCOMES.get(error.errno or 0, "failed")
     return "failed"
 
 
@@ -159,7 +159,8 @@ def _plain(value: Any) -> Any:
     """The builtin value that an instance of a subclass is, NotImplemented for anything else."""
     if isinstance(value, str):
         return str.__str__(value)
-    for kind in (bool, int, float, complex, bytes, tuple, list, dict, set, frozenset):
+    kinds: tuple[type[Any], ...] = (bool, int, float, complex, bytes, tuple, list, dict, set, frozenset)
+    for kind in kinds:
         if isinstance(value, kind):
             return kind(value)
     if isinstance(value, type({}.keys()) | type({}.items())):

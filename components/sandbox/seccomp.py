@@ -25,9 +25,9 @@ Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, op
 
 
 class Condition(NamedTuple):
-    """Argument `index`, of which `mask` is looked at, is one of `values`. `wide` looks at all 64 bits (a pointer)."""
+    """The argument of number `argument`, of which `mask` is looked at, is one of `values`. `wide` looks at all 64 bits (a pointer)."""
 
-    index: int
+    argument: int
     values: tuple[int, ...]
     mask: int = 0xFFFFFFFF
     wide: bool = False
@@ -107,7 +107,7 @@ def _check(all_of: tuple[Condition, ...]) -> list[Instruction]:
     refuse = _return(_ERRNO | errno.EPERM)
     program: list[Instruction] = []
     for condition in all_of:
-        at = 16 + 8 * condition.index  # low word first: both processors are little-endian
+        at = 16 + 8 * condition.argument  # low word first: both processors are little-endian
         if condition.wide:
             program += [(_LOAD, 0, 0, at + 4), (_EQUAL, 1, 0, 0), refuse]
         program += [(_LOAD, 0, 0, at)]

@@ -28,8 +28,10 @@ class Unlendable(TypeError):
     """A value that may not leave its process."""
 
 
-_MUTABLE = (list, dict, set, bytearray, collections.Counter, collections.OrderedDict)
-_MUTABLE += (collections.defaultdict, collections.deque)
+_MUTABLE: tuple[type[Any], ...] = (
+    *(list, dict, set, bytearray),
+    *(collections.Counter, collections.OrderedDict, collections.defaultdict, collections.deque),
+)
 _MUTABLE_TAGS = {kind: kind.__name__ for kind in _MUTABLE}
 _MAPPINGS = ("dict", "Counter", "OrderedDict", "defaultdict")
 _SCALARS = (type(None), bool, str)

@@ -220,6 +220,7 @@ class LibraryChapters:
     def _reading(self, seed: Seed, job: Job) -> Document:
         """A chapter that reads a function."""
         function = seed.function
+        assert function is not None  # the plan reads only seeds that are one
         rng = child_rng(self.seed, "library", seed.id)
         kept = []
         for question, answer, check in function.questions(seed.short_name):

@@ -99,7 +99,7 @@ class Collector:
         self.practised = tasks if practised is None else practised
         self.exam_examples, self.exam_fraction = exam_examples, exam_fraction
         self.wordings, self.transfer_examples = wordings or {}, transfer_examples
-        self.pool = Pool(*({name: [] for name in tasks} for _ in range(3)))
+        self.pool = Pool({name: [] for name in tasks}, {name: [] for name in tasks}, {name: [] for name in tasks})
         self._streams = {name: task.generate(child_rng(seed, "task", name), lexicon) for name, task in tasks.items()}
         self.seen: set[str] = set()  # every question drawn, normalised
 

@@ -71,8 +71,8 @@ def _fault_of(node: ast.AST) -> str:
     if isinstance(node, ast.LShift):
         return "<< is not allowed"
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
-        small = isinstance(node.right, ast.Constant) and isinstance(node.right.value, int)
-        if not small or abs(node.right.value) > MAX_EXPONENT:
+        power = node.right.value if isinstance(node.right, ast.Constant) else None
+        if not isinstance(power, int) or abs(power) > MAX_EXPONENT:
             return f"an exponent other than a number up to {MAX_EXPONENT} is not allowed"
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "pow" and len(node.args) < 3:
         return "pow without a modulus is not allowed"

@@ -21,8 +21,10 @@ from components.synthesis.plan import Job
 from components.synthesis.questions import STEP, created_by
 
 FORMAT = "doctest"
-MODULES = ("collections", "difflib", "enum", "fractions", "heapq", "http.cookies", "ipaddress", "json", "statistics")
-MODULES += ("_pydecimal", "_threading_local", "pickletools", "random", "string", "textwrap", "uuid")
+MODULES = (
+    *("collections", "difflib", "enum", "fractions", "heapq", "http.cookies", "ipaddress", "json", "statistics"),
+    *("_pydecimal", "_threading_local", "pickletools", "random", "string", "textwrap", "uuid"),
+)
 LONGEST, FEWEST = 12, 2  # examples of a chapter
 
 

@@ -16,9 +16,10 @@ the longest in which the kinds have exactly the shares of `weights` and none com
 Arithmetic is exact (fractions of the decimal numbers as written), so 0.3 of ten tokens are three.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -115,8 +116,10 @@ def plan(corpus: Corpus, division: Division, tokens: np.ndarray, params: Tokeniz
     validation = np.flatnonzero(division.held_out)
     validation = validation[np.argsort(uniform(corpus.keys[validation], "validation order"), kind="stable")]
     validation = validation[_within_share(corpus.kinds[validation], tokens[validation], params)]
-    orders, phases = [], []
-    for names in params.curriculum or [list(KINDS)]:
+    orders: list[np.ndarray] = []
+    phases: list[Phase] = []
+    wanted: Sequence[Sequence[str]] = params.curriculum or [KINDS]
+    for names in wanted:
         here = [share for share in taken if share.kind in names]
         order = _order(corpus, here, seed)
         present = tuple(share.kind for share in here if len(share.distinct))
@@ -149,7 +152,7 @@ def passes_of(tokens: Mapping[str, int], params: TokenizationParams) -> tuple[di
 
     With caps c, tokens n and shares w the stream has T = min(c * n / w) tokens, and kind k gets w * T / n passes.
     """
-    caps = {kind: _fraction(params.epochs.get(kind, 1.0)) for kind in tokens}
+    caps = {kind: _fraction(_cap(kind, params)) for kind in tokens}
     if not params.weights:
         return _own_first(caps, tokens, params), ""
     weights = {kind: _fraction(params.weights[kind]) for kind in tokens}
@@ -169,7 +172,7 @@ def _own_first(
     passes = {kind: max(count, Fraction(1)) if kind in OWN else count for kind, count in passes.items()}
     own = sum(passes[kind] * tokens[kind] for kind in passes if kind in OWN)
     generated = sum(passes[kind] * tokens[kind] for kind in passes if kind not in OWN)
-    room = _room(own, params)
+    room = _room(own, params.own_share)
     if not own or generated <= room:
         return passes
     return {kind: count if kind in OWN else count * room / generated for kind, count in passes.items()}
@@ -180,13 +183,19 @@ def _within_share(kinds: np.ndarray, tokens: np.ndarray, params: TokenizationPar
     own = np.isin(kinds, [KINDS.index(kind) for kind in OWN])
     if not params.own_share or params.weights or not own.any():
         return np.ones(len(kinds), dtype=bool)
-    return own | (np.cumsum(np.where(own, 0, tokens)) <= int(_room(int(tokens[own].sum()), params)))
+    return own | (np.cumsum(np.where(own, 0, tokens)) <= int(_room(int(tokens[own].sum()), params.own_share)))
 
 
-def _room(own: int | Fraction, params: TokenizationParams) -> Fraction:
+def _room(own: int | Fraction, own_share: float) -> Fraction:
     """Tokens of generated text that leave the own text its share."""
-    share = _fraction(params.own_share)
+    share = _fraction(own_share)
     return own * (1 - share) / share
+
+
+def _cap(kind: str, params: TokenizationParams) -> float:
+    """The most passes over a kind, which `epochs` may leave open."""
+    epochs: Mapping[Any, float] = params.epochs
+    return epochs.get(kind, 1.0)
 
 
 def _fraction(value: float) -> Fraction:
@@ -194,7 +203,7 @@ def _fraction(value: float) -> Fraction:
 
 
 def _wanted(kind: str, params: TokenizationParams) -> bool:
-    return (params.epochs.get(kind, 1.0) > 0 or bool(params.own_share and kind in OWN)) and (
+    return (_cap(kind, params) > 0 or bool(params.own_share and kind in OWN)) and (
         not params.weights or params.weights.get(kind, 0) > 0
     )
 
@@ -208,7 +217,7 @@ def _check_weights(counts: Mapping[str, int], params: TokenizationParams) -> Non
                 f"tokenization.weights gives {kind} a share of {weight:g}, but there is no document of that kind to "
                 f"train on (there are {has}); take it out of the weights or add such text"
             )
-        if weight and not params.epochs.get(kind, 1.0):
+        if weight and not _cap(kind, params):
             raise StepError(
                 f"tokenization.weights gives {kind} a share of {weight:g}, but tokenization.epochs.{kind} is 0, and "
                 "epochs are the caps of weights; raise it or take the kind out of the weights"
@@ -231,7 +240,7 @@ def _check_curriculum(used: Iterable[str], params: TokenizationParams) -> None:
             _refuse_empty(names, number, params)
 
 
-def _refuse_empty(names: list[str], number: int, params: TokenizationParams) -> None:
+def _refuse_empty(names: Sequence[str], number: int, params: TokenizationParams) -> None:
     given = "tokenization.weights and epochs" if params.weights else "tokenization.epochs"
     where = f"phase {number + 1} of tokenization.curriculum ({', '.join(names)})" if params.curriculum else "the stream"
     raise StepError(

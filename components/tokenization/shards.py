@@ -100,7 +100,7 @@ def _shards(directory: Path, order: np.ndarray, spooled: Spool) -> Iterator[Shar
 def _write_shards(shards: list[Shard], spooled: Spool, engine: EngineParams) -> list[dict[str, Any]]:
     """Write the shards side by side; returns what the manifest says of them."""
     function = partial(write_shard, paths=spooled.paths, borders=spooled.borders, dtype=spooled.dtype)
-    written = []
+    written: list[dict[str, Any]] = []
     progress = Progress(len(shards))
     for shard, digest in zip(shards, map_shards(function, shards, engine), strict=True):
         written.append({"file": shard.path.name, "tokens": shard.tokens, "sha256": digest})
@@ -130,7 +130,7 @@ def _gather(
     for run in np.split(order, np.flatnonzero(np.diff(files)) + 1):
         number = int(np.searchsorted(borders, start[run[0]], side="right")) - 1
         offsets = ((start[run] - borders[number]) * dtype.itemsize).tolist()
-        target = memoryview(window).cast("B")
+        target = window.data.cast("B")
         # Plain reads: what a map has touched would count, and stay, as this process's memory.
         with open(paths[number], "rb", buffering=0) as file:
             begins, sizes = (places[run] * dtype.itemsize).tolist(), (length[run] * dtype.itemsize).tolist()

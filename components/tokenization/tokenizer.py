@@ -102,7 +102,9 @@ class Encoder:
         self._tokenizer = open_tokenizer(path)
         self._tokenizer.encode_special_tokens = True  # "<|endoftext|>" within a text is text
         config = _read_config(directory, directory)
-        self.eos_token_id: int = self._tokenizer.token_to_id(_end_of_text(self._tokenizer, config, directory))
+        eos = self._tokenizer.token_to_id(_end_of_text(self._tokenizer, config, directory))
+        assert eos is not None  # `_end_of_text` names an entry of the vocabulary
+        self.eos_token_id = eos
         self.vocab_size = highest_id(self._tokenizer) + 1
         if self.vocab_size > MAX_VOCAB_SIZE:
             raise StepError(

@@ -8,6 +8,7 @@ a phase the sequences are shuffled.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -275,7 +276,7 @@ class HeldOutLoss:
         """Comparable over tokenizers."""
         return float(self.nats.sum() / math.log(2) / self.held_out.bytes.sum())
 
-    def by_kind(self) -> dict[str, dict[str, float]]:
+    def by_kind(self) -> dict[str, dict[str, Any]]:
         """Tokens, nats per token with their standard error, and bits per byte of each kind."""
         rows = zip(self.held_out.kinds, self.nats.T, self._tokens.T, self.held_out.bytes, strict=True)
         return {

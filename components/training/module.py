@@ -30,7 +30,7 @@ def loss_function(model: Phi, settings: TrainingParams) -> Callable[..., Tensor]
         return model.loss
     if not torch.cuda.is_available():
         torch.use_deterministic_algorithms(True)  # else compiled sums over threads change from run to run
-        torch.utils.deterministic.fill_uninitialized_memory = False  # it would write every new tensor twice
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # else it writes each new tensor twice
     return torch.compile(model.loss, dynamic=False)
 
 

@@ -18,7 +18,7 @@ class BatchedMuon(torch.optim.Muon):
     `torch.optim.Muon`."""
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -36,7 +36,9 @@ class BatchedMuon(torch.optim.Muon):
             for places in batches([weight.shape for weight in weights]):
                 updates = [momenta[place] for place in places]
                 if group["nesterov"]:
-                    updates = torch._foreach_lerp([gradients[place] for place in places], updates, group["momentum"])
+                    chosen = [gradients[place] for place in places]
+                    updates = list(torch._foreach_lerp(chosen, updates, group["momentum"]))
+                    del chosen
                 together = torch.stack([update.to(dtype) for update in updates])
                 del updates  # their memory is wanted
                 together = orthogonalise(together, group["ns_coefficients"], group["ns_steps"], group["eps"])

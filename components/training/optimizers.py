@@ -64,7 +64,7 @@ class PhiOptimizer(torch.optim.Optimizer):
             self._inner.append((self._muon, self.param_groups[:1]))
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Run `closure`, which computes gradients, then update the weights, unless it has set `skip`."""
         loss = None
         if closure is not None:
@@ -146,7 +146,9 @@ class _Parts:
         for part, slice_ in zip(self.parts, [None] * count if gradient is None else gradient.chunk(count), strict=True):
             part.grad = slice_
         if self.sharded:
-            self._copy = self.parameter.detach().full_tensor()
+            whole = self.parameter.detach()
+            assert isinstance(whole, DTensor)
+            self._copy = whole.full_tensor()
             for part, rows in zip(self.parts, self._copy.chunk(count), strict=True):
                 part.data = rows
 

@@ -6,7 +6,7 @@ take them away after. So a model is evaluated in the memory of one block and of 
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +35,7 @@ class StreamedPhi:
         self._model = model.to("meta")
         model.cos, model.sin = rotary
         model.config = config
-        model.embed = _Embedding(self)
+        model.embed = cast(nn.Embedding, _Embedding(self))  # in its place; it has what the model calls
         block = model.blocks[0]
         model.blocks = nn.ModuleList([block] * config.num_hidden_layers)
         self._layers: Iterator[int] = iter(())  # numbers of the blocks that are still to run

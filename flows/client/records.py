@@ -76,11 +76,11 @@ class Records(Tracking):
             points = self._history(record, figure) if figure in record.metrics else []
             if len(points) < 2:
                 continue
-            x = tuple(at(step) for step, _ in points)
-            known = all(place is not None for place in x)
-            if not known:
-                x = tuple(float(step) for step, _ in points)
-            curves.append(Curve(record.stage, figure, x, tuple(y for _, y in points), "tokens" if known else "steps"))
+            places = [place for step, _ in points if (place := at(step)) is not None]
+            known = len(places) == len(points)
+            x = places if known else [float(step) for step, _ in points]
+            y = tuple(value for _, value in points)
+            curves.append(Curve(record.stage, figure, tuple(x), y, "tokens" if known else "steps"))
         return curves
 
     def document(self, record: Record, path: str) -> dict[str, Any] | None:

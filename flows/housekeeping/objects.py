@@ -190,7 +190,7 @@ def _named_in(place: Path) -> frozenset[str]:
 def _named_in_blobs(root: Path, listing: list[str]) -> frozenset[str]:
     """What those files of a listing of git's (each an object and its path) name that are a dvc.lock or a .dvc file."""
     named = (line for line in listing if line.endswith((".dvc", "dvc.lock")) and not line.startswith(SUBMODULE))
-    oids = sorted({OID.search(line)[0] for line in named})
+    oids = sorted({match[0] for line in named if (match := OID.search(line))})
     found: frozenset[str] = frozenset()
     for start in range(0, len(oids), AT_ONCE):
         found |= hashes_in(git(root, "show", *oids[start : start + AT_ONCE]))

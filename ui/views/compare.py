@@ -154,7 +154,7 @@ def cells(row: list[Score | None], metric: str) -> list[str]:
 def best_of(values: list[float], lower: bool) -> float | None:
     """The best of several values, where one is better than the rest."""
     best = (min if lower else max)(values, default=None)
-    return best if len(values) > 1 and values.count(best) == 1 else None
+    return best if best is not None and len(values) > 1 and values.count(best) == 1 else None
 
 
 def bold(text: str, strong: bool) -> str:

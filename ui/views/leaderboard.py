@@ -36,9 +36,9 @@ def views(board: Mapping[str, Any]) -> dict[str, list[Column]]:
     """The tables that can be chosen, each with its columns: the blog's, and one per group and metric that was measured."""
     first, groups = column_groups(board)
     titles = {column["subject"]: column["title"] for column in board["columns"]}
-    found = {BLOG: first}
+    found: dict[str, list[Column]] = {BLOG: [*first]}
     for (group, metric), columns in groups.items():
-        found[f"{titles.get(group, 'Other')} · {metric.replace('exact_match', 'exact match')}"] = columns
+        found[f"{titles.get(group, 'Other')} · {metric.replace('exact_match', 'exact match')}"] = [*columns]
     return found
 
 

@@ -154,7 +154,8 @@ def fitting(params: Params, kinds: Iterable[str], tokens: Path) -> Params:
 def more_passes(params: Params, kinds: Iterable[str], factor: float) -> Params:
     """All kinds passed over `factor` times as often, up to MOST_PASSES."""
     given = params.tokenization
-    epochs = given.epochs | {kind: round(min(MOST_PASSES, given.epochs.get(kind, 1.0) * factor), 6) for kind in kinds}
+    epochs: dict[str, float] = {kind: passes for kind, passes in given.epochs.items()}
+    epochs |= {kind: round(min(MOST_PASSES, epochs.get(kind, 1.0) * factor), 6) for kind in kinds}
     return params.model_copy(update={"tokenization": given.model_copy(update={"epochs": epochs})})
 
 

@@ -22,16 +22,22 @@ Questions = Mapping[str, list[Draft]]
 
 
 class Teacher(Protocol):
-    """Plans and writes chapters, and accounts for every question and every job.
+    """Plans and writes chapters, and accounts for every question and every job."""
 
-    Attributes:
-        drops: the ledger's rows: questions and jobs that came to nothing.
-        drawn, passed: questions of its own, before and after verification (not those that it was given).
-    """
+    @property
+    def drops(self) -> list[Drop]:
+        """The ledger's rows: questions and jobs that came to nothing."""
+        ...
 
-    drops: list[Drop]
-    drawn: int
-    passed: int
+    @property
+    def drawn(self) -> int:
+        """Questions of its own before verification, without those that it was given."""
+        ...
+
+    @property
+    def passed(self) -> int:
+        """Questions of its own that passed verification."""
+        ...
 
     def plan(self, seeds: Path, chapters: int) -> list[Job]:
         """The jobs of at most `chapters` chapters."""

@@ -56,7 +56,7 @@ class ModelTeacher:
         self.drawn = self.passed = 0
         self._excerpts: dict[str, Excerpt] = {}
         self._used = {"answers": 0, "unknown_usage": 0, "prompt_tokens": 0, "completion_tokens": 0}
-        self._cost: float | None = 0.0
+        self._cost = 0.0
         self._models: set[str] = set()
         self._given_up: dict[str, GivenUp] = {}
 
@@ -153,7 +153,7 @@ class ModelTeacher:
             flush=True,
         )
         if self.tracker is not None:
-            figures = {"calls": spent.calls, "unusable": spent.unusable, "tokens": spent.tokens}
+            figures: dict[str, float] = {"calls": spent.calls, "unusable": spent.unusable, "tokens": spent.tokens}
             figures |= {} if spent.cost is None else {"cost": spent.cost}
             self.tracker.metrics({f"teacher.spent.{name}": value for name, value in figures.items()})
 
@@ -271,7 +271,7 @@ class ModelTeacher:
     def _count(self, reply: Reply, store: Store) -> None:
         self._models.add(reply.model)
         self._used["answers"] += 1
-        if reply.tokens is None:
+        if reply.prompt_tokens is None or reply.completion_tokens is None:
             self._used["unknown_usage"] += 1
             return
         self._used["prompt_tokens"] += reply.prompt_tokens

@@ -184,7 +184,8 @@ class LocalAnswers:
                 f"the budget of this plan is spent ({self.budget.says()}); raise synthesis.teacher.budget_tokens or "
                 "budget_money and run again to resume"
             )
-        kept = []
+        kept: list[tuple[Request, Reply, float]] = []
+        fault: tuple[str, str] | None
         for request, reply in zip(fitting, self.model.answer(fitting, _seed(fitting, attempt)), strict=True):
             self.budget.settle(request, reply)
             if reply.finish_reason == "length":

@@ -74,7 +74,7 @@ TEXTS = {
 
 
 def put(folder, **rows):
-    """A suite over one file a benchmark."""
+    """A suite over one file per benchmark."""
     for name, some in rows.items():
         (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / name / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some), encoding="utf-8")

@@ -66,7 +66,7 @@ class Faulty:
 
 @pytest.mark.parametrize(("faults", "share"), [(0.0, 0.95), (0.05, 0.88)])
 def test_share_of_the_ideal(faults, share, tmp_path, monkeypatch):
-    """The faults alone take 3% (replies that come and are no use) and 1.5% (those that never come) of the ideal."""
+    """The faults alone take 3% (replies that come and are of no use) and 1.5% (those that never come) of the ideal."""
     clock = SimpleNamespace(now=1000.0)
     stopped = SimpleNamespace(monotonic=lambda: clock.now, time_ns=lambda: int(clock.now * 1e9))
     monkeypatch.setattr(dispatch, "time", stopped)

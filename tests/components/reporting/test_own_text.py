@@ -44,15 +44,15 @@ def test_held_out_text_is_what_training_measures_without_what_was_generated(home
     tokens = Tokens.open(home / "data" / "tokens")
     theirs = HeldOut.choose(tokens.split("validation"), 64, limit, 2048)
     ours = HeldOutText.read(tokens, 64, limit)
-    kinds = set(theirs.kinds) & set(OWN) or set(theirs.kinds)  # of a small sample there may be nothing else
+    kinds = set(theirs.kinds) & set(OWN) or set(theirs.kinds)  # of a small sample there may not behing else
     chosen = [place for place, kind in enumerate(theirs.kinds) if kind in kinds]
     assert set(ours.kinds) == kinds
     assert len(ours.targets) == theirs.tokens[chosen].sum()
-    assert ours.bytes == pytest.approx(theirs.bytes[chosen].sum())
+    assert ours.utf8_bytes == pytest.approx(theirs.bytes[chosen].sum())
     flat = np.concatenate([batch.targets.numpy().ravel() for batch in theirs.batches])
     codes = np.concatenate([codes.numpy().ravel() for codes in theirs.codes])
     assert ours.targets.tolist() == flat[np.isin(codes, chosen)].tolist()
-    assert abs(len(ours.text) - ours.bytes) < 0.1 * ours.bytes
+    assert abs(len(ours.text) - ours.utf8_bytes) < 0.1 * ours.utf8_bytes
 
 
 def test_token_counts_are_those_of_the_stream(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,7 +100,7 @@ def test_the_report_tells_documents_shares_costs_and_continuations(told: Any) ->
     expected /= sum(trained[kind]["tokens"] for kind in OWN)
     assert costs["large"]["loss"] == pytest.approx(expected)
     held_out = text["held_out"]
-    bits = expected * held_out["tokens"] / math.log(2) / HeldOutText.read(tokens, 64, 10_000).bytes
+    bits = expected * held_out["tokens"] / math.log(2) / HeldOutText.read(tokens, 64, 10_000).utf8_bytes
     assert summary["text_bits_per_byte_large"] == costs["large"]["bits_per_byte"] == pytest.approx(bits)
     assert costs["token frequencies"]["bits_per_byte"] < costs["nothing known"]["bits_per_byte"]
     assert len(text["continuations"]) == 3

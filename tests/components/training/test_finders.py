@@ -53,7 +53,7 @@ def test_micro_batches_are_tried_up_to_a_steps_tokens(find: Find, settings: dict
 
 
 def test_memory_ends_the_search(find: Find, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Linear memory of 1 GB and 10 MB a token, and 5 GB: 256 tokens would need 3.56 GB, more than 80% of 4.4."""
+    """Linear memory of 1 GB and 10 MB per token, and 5 GB: 256 tokens would need 3.56 GB, more than 80% of 4.4."""
     monkeypatch.setattr(finders, "memory_a_device", lambda settings: 4.4e9)
     monkeypatch.setattr(finders, "measure", lambda *given: Trial(given[-1], 1.0, int(1e9 + 1e7 * given[-1])))
     assert [trial["micro_batch_tokens"] for trial in find("batch-size")["trials"]] == [32, 64, 128]
