@@ -14,7 +14,6 @@ Exit status: 0 nothing was wrong in any round, 1 something was.
 
 import argparse
 import contextlib
-import hashlib
 import os
 import random
 import shutil
@@ -29,6 +28,7 @@ from pathlib import Path
 
 import psutil
 
+from components.files import sha256_file
 from flows.graph import load_graph
 from tests.e2e.project import make_project
 from tests.flows import running
@@ -36,7 +36,7 @@ from tests.flows import running
 ROOT = Path(__file__).parents[1]
 DISK_MB = 1500  # of the file system that gets full
 SETTLED_S = 60  # from the end of a run until nothing of it may be left
-STUCK_S = 600  # a run that takes longer will not end
+STUCK_S = 3600  # a run that takes longer will not end
 POLL_S = 0.5
 FULL_S = 30  # for which the disk stays full, unless the run ends before
 
@@ -136,7 +136,7 @@ class Project:
     def run_undisturbed(self) -> None:
         """Run once, and remember what came of it and how long each stage took."""
         run = self.up.launch()
-        state = self.up.finished(run, 1800)
+        state = self.up.finished(run, STUCK_S)
         if wrong := [f"{state['type']}: {state['message']}"] * (state["type"] != "COMPLETED") + self.left():
             raise SystemExit(f"the undisturbed run went wrong: {'; '.join(wrong)}")
         self.seconds = {
@@ -172,7 +172,7 @@ class Project:
         from dvc.utils.serialize import modify_yaml
 
         with modify_yaml(str(self.root / "dvc.lock")) as lock:
-            del lock["stages"][name]
+            lock["stages"].pop(name, None)
         [stage] = [stage for stage in self.stages if stage.name == name]
         for path in stage.outs:
             remove(self.root / path)
@@ -267,7 +267,7 @@ class Project:
         files = [
             path for top in tops for path in ([top] if top.is_file() else sorted(top.rglob("*"))) if path.is_file()
         ]
-        return {str(path.relative_to(self.root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+        return {str(path.relative_to(self.root)): sha256_file(path) for path in files}
 
     def different(self) -> list[str]:
         now = self.outputs()
