@@ -3,10 +3,9 @@
     python -m bench.faults [--rounds 40] [--seed 1] [--victims flow stage ...] [--folder FOLDER]
 
 First an undisturbed run. Then each round forgets the results of a stage, starts a run, strikes at a moment of that stage,
-waits until the platform has settled, and runs again. After the fault and after the rerun nothing may
-be left: no process, no slot taken for longer than a minute, no run that counts as under way in Prefect or MLflow. After the
-rerun dvc.lock and all outputs must be those of the undisturbed run, byte for byte. Stages and moments follow from
-the seed.
+waits until the platform has settled, and runs again. A minute after the end of each of these runs nothing of it may be left:
+no process, no taken slot, no run that counts as under way in Prefect or MLflow. After the second, dvc.lock and all outputs must
+be those of the undisturbed run, byte for byte. Stages and moments follow from the seed.
 
 A full disk needs a file system of its own, which only root can mount; without it that victim is left out.
 Exit status: 0 nothing was wrong in any round, 1 something was.
@@ -26,6 +25,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import psutil
 
 from components.files import sha256_file
@@ -218,8 +218,6 @@ class Project:
         self.ballast.unlink()
 
     def ended(self, run: str) -> bool:
-        import httpx
-
         with contextlib.suppress(httpx.HTTPError):  # it may be what was struck
             return self.up.state(run)["type"] in running.ENDED
         return False
@@ -227,11 +225,17 @@ class Project:
     def left(self) -> list[str]:
         """What is left of runs, when they have had a minute to go."""
         deadline = time.monotonic() + SETTLED_S
-        while left := [*self.processes_left(), *self.slots_left(), *self.runs_left()]:
+        while left := self.left_now():
             if time.monotonic() > deadline:
                 return left
             time.sleep(1)
         return []
+
+    def left_now(self) -> list[str]:
+        try:
+            return [*self.processes_left(), *self.slots_left(), *self.runs_left()]
+        except httpx.HTTPError as error:  # it is being started again
+            return [f"the server does not answer: {error}"]
 
     def processes_left(self) -> list[str]:
         below = {

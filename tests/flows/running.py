@@ -72,7 +72,7 @@ class Up:
         """A flow run's state when it has ended."""
         deadline = time.monotonic() + seconds
         while True:
-            with contextlib.suppress(httpx.TransportError):  # the server may be starting again
+            with contextlib.suppress(httpx.HTTPError):  # the server may be starting again
                 found = self.state(run)
                 if found["type"] in ENDED:
                     return found
