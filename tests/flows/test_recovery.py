@@ -72,6 +72,8 @@ def test_services_that_are_killed_are_started_again(running, toy, tmp_path):
         [worker] = named(up.process, "flows.worker")
         below = worker.children(recursive=True)
         assert below
+        [server] = named(up.process, "flows.serve prefect")
+        assert min(process.nice() for process in below) > server.nice()  # it answers while runs use all cores
         running.kill([worker])
         wait_until(lambda: not any(process.is_running() for process in below), 20)
         assert up.finished(run)["type"] == "CRASHED"
