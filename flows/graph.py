@@ -173,34 +173,28 @@ def lock_order(root: Path, file: str = PIPELINE_FILE) -> list[str]:
     return list(_read_lock(root, file))
 
 
-def settle_lock_order(root: Path, before: list[str], file: str = PIPELINE_FILE) -> None:
-    """Put the stages in dvc.lock into the order in which `dvc repro` would leave them.
+def settle_lock_order(root: Path, stages: Iterable[Stage], file: str = PIPELINE_FILE) -> None:
+    """Put the stages in dvc.lock into the order of dvc.yaml, each after those it depends on.
 
-    Stages that run at once are added as they end, and a failed one is added by a later run; without this, equal results
-    would leave different files in git. What git has of dvc.lock keeps its place, as it does with `dvc repro`.
+    DVC adds stages as they end, and `dvc repro` runs those that do not depend on each other in an order that changes from
+    process to process; without this, equal results would leave different files in git. What git has of dvc.lock keeps its
+    place, as it does with DVC.
 
     Args:
         root: the checkout.
-        before: the stages that dvc.lock had before the run, in its order.
+        stages: as `load_graph` has them, with all of the file.
         file: the dvc.yaml that the dvc.lock belongs to.
     """
-    from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
     from dvc.utils.serialize import modify_yaml
 
     now = lock_order(root, file)
-    if now == before:  # nothing is new, and DVC's plan takes seconds
+    first = [*_committed_order(root, file), *(stage.name for stage in stages if stage.file == file)]
+    wanted = sorted(now, key=lambda name: first.index(name) if name in first else len(first))
+    if wanted == now:
         return
-    with repository(root) as repo, repo.lock:
-        plan = plan_repro(get_active_graph(repo.index.graph), collect_stages(repo, [str(root / file)]))
-        planned = [stage.name for stage in plan if _file_of(repo, stage) == file]
-        first = [*_committed_order(root, file), *planned]
-        wanted = sorted(now, key=lambda name: first.index(name) if name in first else len(first))
-        if wanted == now:
-            return
-        with modify_yaml(str(root / lock_path(file)), fs=repo.fs) as lock:
-            stages = lock["stages"]
-            for name in wanted:
-                stages.move_to_end(name)
+    with repository(root) as repo, repo.lock, modify_yaml(str(root / lock_path(file)), fs=repo.fs) as lock:
+        for name in wanted:
+            lock["stages"].move_to_end(name)
 
 
 def _committed_order(root: Path, file: str) -> list[str]:

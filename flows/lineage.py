@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from components.locks import exclusive
-from components.tracking import FLOW_RUN, NOTES, PARENT, Notes, ensure_experiment, source_tags, storable
+from components.tracking import FLOW_RUN, NOTES, PARENT, WEIGHTS, Notes, ensure_experiment, source_tags, storable
 from flows import records
-from flows.links import share_files
+from flows.links import restore_weights, share_files
 from flows.settings import lock_file, mlflow_uri
 
 TAG_LIMIT = 5000  # characters that MLflow keeps of a tag
@@ -71,7 +71,8 @@ class Lineage:
 
     def stage_ran(self, stage: str, outs: Mapping[str, str], cache: Path) -> None:
         """Tag the stage's run with the hashes of its outputs, which DVC computed after the step had ended, and let the
-        models that it logged share their files with DVC's cache."""
+        models that it logged share their files with DVC's cache. Earlier models of the same weights that were changed since
+        get them back."""
         if not self.run_id:
             return  # only stages that are not tracked have run so far
         self._tell_notes(stage)
@@ -81,6 +82,9 @@ class Lineage:
             made = f"source_run_id = '{run.info.run_id}'"
             models = self._client.search_logged_models([run.info.experiment_id], made)
             share_files([model.artifact_location for model in models], outs, cache)
+            for weights in filter(None, (model.tags.get(WEIGHTS) for model in models)):
+                equal = self._client.search_logged_models([run.info.experiment_id], f"tags.{WEIGHTS} = '{weights}'")
+                restore_weights([model.artifact_location for model in equal], outs, cache)
 
     def finish(self, status: str, outcomes: Mapping[str, Mapping[str, str]], metrics: Mapping[str, float]) -> None:
         """Close the parent, and children that a killed step left open.

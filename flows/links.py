@@ -2,7 +2,8 @@
 
 MLflow copies a checkpoint when a step logs it; DVC stores the same bytes when the step has ended. A hard link is as good
 as a copy to whoever reads `models:/NAME/3`, and it lasts when either side removes its own. Objects in DVC's cache are
-read-only, so neither side changes what the other has.
+read-only, so neither side changes what the other has. Where a file was changed all the same, all its links were: a stage
+that makes the object again restores the others.
 """
 
 import filecmp
@@ -32,29 +33,55 @@ def share_files(folders: Iterable[str], outs: Mapping[str, str], cache: Path) ->
         How many files became links.
     """
     objects: dict[int, list[Path]] = {}
-    for path in _files_of(outs.values(), cache):
+    for _, path in _objects(outs, cache):
         with suppress(FileNotFoundError):
             objects.setdefault(path.stat().st_size, []).append(path)
     linked = 0
     for address in folders:
-        parsed = urlparse(address)
-        if parsed.scheme in ("", "file"):
-            for file in Path(unquote(parsed.path)).rglob("*"):
-                if file.is_file() and not file.is_symlink() and file.stat().st_size >= SMALLEST:
-                    linked += _link(file, objects.get(file.stat().st_size, []))
+        for file in _local_files(address):
+            if file.stat().st_size >= SMALLEST:
+                linked += _link(file, objects.get(file.stat().st_size, []))
     return linked
 
 
-def _files_of(hashes: Iterable[str], cache: Path) -> Iterable[Path]:
-    """The objects of outputs; of a folder, those of its files."""
-    for md5 in filter(None, hashes):
+def restore_weights(folders: Iterable[str], outs: Mapping[str, str], cache: Path) -> list[Path]:
+    """Put a stage's weights in the place of those of logged models that are known to have equal ones and no longer do.
+
+    Args:
+        folders, outs, cache: as for `share_files`.
+
+    Returns:
+        The files that were restored.
+    """
+    good = dict(_objects(outs, cache))
+    restored = []
+    for address in folders:
+        for file in _local_files(address):
+            source = good.get(file.name) if file.suffix == ".safetensors" else None
+            with suppress(OSError):  # as in `_link`
+                if source and not _same(file, source):
+                    _replace(file, source)
+                    restored.append(file)
+    return restored
+
+
+def _objects(outs: Mapping[str, str], cache: Path) -> Iterable[tuple[str, Path]]:
+    """Name and object of each file of these outputs."""
+    for name, md5 in outs.items():
         path = cache / md5[:2] / md5[2:]
         if md5.endswith(".dir"):
             with suppress(FileNotFoundError):
-                members = [entry["md5"] for entry in json.loads(path.read_text(encoding="utf-8"))]
-                yield from _files_of(members, cache)
-        else:
-            yield path
+                listed = json.loads(path.read_text(encoding="utf-8"))
+                yield from _objects({entry["relpath"]: entry["md5"] for entry in listed}, cache)
+        elif md5:
+            yield Path(name).name, path
+
+
+def _local_files(address: str) -> Iterable[Path]:
+    """The files of a folder on this machine; none of one elsewhere."""
+    parsed = urlparse(address)
+    found = Path(unquote(parsed.path)).rglob("*") if parsed.scheme in ("", "file") else ()
+    return (file for file in found if file.is_file() and not file.is_symlink())
 
 
 def _link(file: Path, objects: Iterable[Path]) -> bool:
@@ -62,8 +89,16 @@ def _link(file: Path, objects: Iterable[Path]) -> bool:
         with suppress(OSError):  # another file system, or one without hard links; or DVC has just dropped it
             if os.path.samefile(file, source):
                 return False
-            if filecmp.cmp(file, source, shallow=False):
-                with atomic_file(file) as partial:
-                    os.link(source, partial)
+            if _same(file, source):
+                _replace(file, source)
                 return True
     return False
+
+
+def _same(file: Path, source: Path) -> bool:
+    return os.path.samefile(file, source) or filecmp.cmp(file, source, shallow=False)
+
+
+def _replace(file: Path, source: Path) -> None:
+    with atomic_file(file) as partial:
+        os.link(source, partial)

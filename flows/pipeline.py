@@ -43,7 +43,7 @@ from flows import events, records, recovery  # noqa: E402
 from flows.cache import Cache, dropped  # noqa: E402
 from flows.definitions import CORPUS, DATA_ABLATION, GROWTH_STUDY, PIPELINE, Definition  # noqa: E402
 from flows.disk import Places, check_space  # noqa: E402
-from flows.graph import Stage, load_graph, lock_order, locked_outputs, settle_lock_order, show  # noqa: E402
+from flows.graph import Stage, load_graph, locked_outputs, settle_lock_order, show  # noqa: E402
 from flows.housekeeping import tidy_files  # noqa: E402
 from flows.lineage import Lineage  # noqa: E402
 from flows.parameters import Overrides, Profile, Size, resolve_in_flow  # noqa: E402
@@ -218,13 +218,13 @@ def bring_all_up_to_date(definition: Definition, asked: Asked, promote: bool | N
 
 @contextlib.contextmanager
 def lock_files_in_order(run: PipelineRun) -> Iterator[None]:
-    """Leave each dvc.lock as `dvc repro` would, whatever the order in which the stages ended."""
-    before = {stage.file: lock_order(run.place.root, stage.file) for stage in run.stages}
+    """Leave each dvc.lock in one order, whatever the order in which the stages ended, now or in a run that was killed."""
     try:
         yield
     finally:
-        for file, order in before.items():
-            settle_lock_order(run.place.root, order, file)
+        for file in {stage.file for stage in run.stages}:
+            stages = run.stages if file == run.definition.file else load_graph(run.place.root, file)
+            settle_lock_order(run.place.root, stages, file)
 
 
 @contextlib.contextmanager

@@ -36,6 +36,7 @@ def prefect_app(auth: str, port: int) -> App:
     from flows.parameters import check_at_creation
 
     check_at_creation()
+    wait_for_sqlite()
     return Access(
         create_app(),
         auth,
@@ -45,6 +46,22 @@ def prefect_app(auth: str, port: int) -> App:
         own_login="/api",
         stored={"prefect-password": basic(auth)},  # where Prefect's pages look for the credentials
     )
+
+
+def wait_for_sqlite() -> None:
+    """Have the Prefect server of this process take SQLite's lock as a transaction begins, and wait for it.
+
+    Prefect's transactions read before they write. SQLite refuses the write at once ("database is locked") if another
+    transaction has written since the read; with twenty runs at once all tries of a request met that, and runs crashed.
+    """
+    from prefect.server.database.configurations import AioSqliteConfiguration
+
+    begin = AioSqliteConfiguration.begin_transaction
+
+    def begin_for_update(self: Any, session: Any, with_for_update: bool = False) -> Any:
+        return begin(self, session, with_for_update=True)
+
+    AioSqliteConfiguration.begin_transaction = begin_for_update
 
 
 def mlflow_app(auth: str, port: int) -> App:

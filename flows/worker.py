@@ -33,6 +33,9 @@ from flows.definitions import DEFINITIONS  # noqa: E402
 from flows.deploy import POOL, POOL_TYPE  # noqa: E402
 
 CODE = Path(__file__).parents[1]
+NICENESS = (
+    10  # of runs: the server and the panel answer while runs use all cores, and SQLite's lock is not held for long
+)
 ENTRYPOINTS = {name: f"flows/pipeline.py:{name.replace('-', '_')}" for name in DEFINITIONS} | {
     "housekeeping": "flows/housekeeping/flow.py:housekeeping"
 }
@@ -111,6 +114,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m flows.worker", description=__doc__.partition("\n")[0])
     parser.add_argument("--limit", type=int, default=2, help="maximum concurrent flow runs (default %(default)s)")
     arguments = parser.parse_args(argv)
+    os.nice(NICENESS)
 
     setup_signal_handlers_worker(os.getpid(), "the worker", print)
 

@@ -2,9 +2,11 @@
 
 import importlib.util
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -51,6 +53,32 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with prefect_test_harness(server_startup_timeout=180):
         yield PREFECT_API_URL.value()
     patch.undo()
+
+
+@pytest.fixture
+def postgres() -> Iterator[str]:
+    """Address of an empty PostgreSQL database, as Prefect's server takes it; skips where PostgreSQL is not installed."""
+    from flows.processes import wait_until
+    from flows.server import free_port, port_taken
+
+    installed = shutil.which("postgres") or next(Path("/usr/lib/postgresql").glob("*/bin/postgres"), None)
+    if not installed:
+        pytest.skip("PostgreSQL is not installed")
+    user = {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}  # it refuses to run as root
+    with tempfile.TemporaryDirectory() as folder:
+        if user:
+            shutil.chown(folder, **user)
+        data, port = Path(folder) / "data", free_port()
+        initdb = [Path(installed).with_name("initdb"), "-D", data, "-U", "phiforge", "--auth=trust", "--no-sync"]
+        subprocess.run(initdb, cwd=folder, check=True, capture_output=True, **user)
+        options = ["-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", folder]
+        process = subprocess.Popen([installed, *options], cwd=folder, stderr=subprocess.DEVNULL, **user)
+        try:
+            assert wait_until(lambda: port_taken(port), 60)
+            yield f"postgresql+asyncpg://phiforge@127.0.0.1:{port}/postgres"
+        finally:
+            process.send_signal(signal.SIGINT)  # ends open connections
+            process.wait(60)
 
 
 @pytest.fixture

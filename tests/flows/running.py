@@ -5,19 +5,22 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 import httpx
+import psutil
 
 from flows.server import free_port
 
 REPOSITORY = Path(__file__).parents[2]
+ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
 class Patient(httpx.HTTPTransport):
@@ -49,7 +52,7 @@ class Up:
         """A client of Prefect's API with the credentials."""
         name, _, secret = self.auth.partition(":")
         transport = Patient()
-        return httpx.Client(base_url=self.url("prefect", "/api"), auth=(name, secret), timeout=30, transport=transport)
+        return httpx.Client(base_url=self.url("prefect", "/api"), auth=(name, secret), timeout=120, transport=transport)
 
     def deployment(self, name: str = "pipeline/local") -> str:
         with self.operator() as client:
@@ -69,15 +72,15 @@ class Up:
         """A flow run's state when it has ended."""
         deadline = time.monotonic() + seconds
         while True:
-            with contextlib.suppress(httpx.TransportError):  # the server may be starting again
+            with contextlib.suppress(httpx.HTTPError):  # the server may be starting again
                 found = self.state(run)
-                if found["type"] in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}:
+                if found["type"] in ENDED:
                     return found
             assert time.monotonic() < deadline
             time.sleep(0.5)
 
 
-def start(root: Path, panel: bool = True, **variables: str) -> Up:
+def start(root: Path, panel: bool = True, worker_limit: int = 2, **variables: str) -> Up:
     """The platform of a project, when all of it is healthy, with these variables in its environment."""
     ports: dict[str, int] = {}
     while len(set(ports.values())) < 3:  # a free port may be given twice
@@ -85,6 +88,7 @@ def start(root: Path, panel: bool = True, **variables: str) -> Up:
     if not panel:
         shutil.rmtree(root / "ui", ignore_errors=True)  # a platform without the panel's code starts without it
     options = [word for name, port in ports.items() for word in (f"--{name}-port", str(port))]
+    options += ["--worker-limit", str(worker_limit)]
     output = root.parent / "up.log"
     with open(output, "w") as log:
         process = subprocess.Popen(
@@ -105,9 +109,9 @@ def start(root: Path, panel: bool = True, **variables: str) -> Up:
 
 
 @contextlib.contextmanager
-def platform(root: Path, panel: bool = True, **variables: str) -> Iterator[Up]:
+def platform(root: Path, panel: bool = True, worker_limit: int = 2, **variables: str) -> Iterator[Up]:
     """The platform of a project during the block, unless the block ends it."""
-    up = start(root, panel, **variables)
+    up = start(root, panel, worker_limit, **variables)
     try:
         yield up
     finally:
@@ -139,3 +143,17 @@ def make_project(toy: ModuleType, root: Path) -> Path:
     for folder in ("flows", "ui"):
         shutil.copytree(REPOSITORY / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
     return root
+
+
+def mlflow_states(root: Path) -> set[str]:
+    """The states that MLflow's runs have."""
+    with contextlib.closing(sqlite3.connect(root / "mlflow.db", timeout=30)) as db:
+        return {row[0] for row in db.execute("select status from runs")}
+
+
+def kill(processes: Iterable[psutil.Process]) -> None:
+    """Kill processes at once, as a power cut would."""
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(processes, timeout=20)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from components import tracking
 from flows import lineage, links
 
 WEIGHTS = os.urandom(links.SMALLEST)
@@ -88,3 +89,36 @@ def test_the_models_of_a_stage_that_ran_are_linked(tmp_path, cache, outs, monkey
     made.stage_ran("train_small", outs, cache)
     assert (folder / "model.safetensors").stat().st_nlink == 2
     assert client.get_run(stage).data.tags["dvc.outs"] == json.dumps(outs, sort_keys=True)
+
+
+def test_weights_that_were_spoilt_with_the_cache_are_restored_once_a_stage_has_made_them_again(
+    tmp_path, cache, outs, monkeypatch
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    made = lineage.Lineage(tmp_path, tmp_path, "flow-run", "calm-otter")
+    parent, client = made.ensure(), lineage.client(tmp_path)
+    experiment = client.get_run(parent).info.experiment_id
+
+    def train(weights: str) -> Path:
+        """Do what a stage does that logs a model, and what the flow does then."""
+        stage = client.create_run(experiment, tags={"mlflow.parentRunId": parent, "stage": weights}).info.run_id
+        model = client.create_logged_model(experiment, source_run_id=stage, tags={tracking.WEIGHTS: weights})
+        file = Path(model.artifact_location.removeprefix("file://")) / "model.safetensors"
+        file.parent.mkdir(parents=True)
+        file.write_bytes(WEIGHTS)
+        client.finalize_logged_model(model.model_id, "READY")
+        made.stage_ran(weights, outs, cache)
+        return file
+
+    earlier, other = train("equal"), train("other")
+    [entry, _] = json.loads((cache / outs["models/small"][:2] / outs["models/small"][2:]).read_text())
+    spoilt = cache / entry["md5"][:2] / entry["md5"][2:]
+    spoilt.chmod(0o644)
+    spoilt.write_bytes(WEIGHTS[::-1])  # in place, so in all its links
+    spoilt.unlink()
+    put(cache, WEIGHTS)
+    assert (earlier.read_bytes(), other.read_bytes()) == (WEIGHTS[::-1], WEIGHTS[::-1])
+    later = train("equal")
+    assert earlier.read_bytes() == WEIGHTS
+    assert earlier.samefile(later)
+    assert other.read_bytes() == WEIGHTS[::-1], "nothing says that its weights were equal"

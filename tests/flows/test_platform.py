@@ -1,5 +1,6 @@
 """`make up` and the files of the platform."""
 
+import itertools
 import re
 import socket
 import subprocess
@@ -58,10 +59,13 @@ def test_up_stops_all_when_one_dies(project, monkeypatch, capfd):
     assert [process.poll() is not None for process in started] == [True, True]
 
 
-@pytest.fixture
-def platform(running, toy, tmp_path) -> Iterator[object]:
+@pytest.fixture(params=["SQLite", "PostgreSQL"])
+def platform(request, running, toy, tmp_path) -> Iterator[object]:
     """`make up` of the toy project with the deployments as they are shipped."""
-    with running.platform(running.make_project(toy, tmp_path / "my project"), panel=False) as up:
+    variables = {}
+    if request.param == "PostgreSQL":
+        variables["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = request.getfixturevalue("postgres")
+    with running.platform(running.make_project(toy, tmp_path / "my project"), panel=False, **variables) as up:
         yield up
 
 
@@ -77,6 +81,33 @@ def test_the_nightly_schedule_is_planned_and_starts_runs_once_it_is_switched_on(
     assert ended == "Completed"
     # Each of Prefect's background services has had its turn by now.
     assert not re.search(r"ERROR|CRITICAL|Traceback|Exception", log), log
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_fifty_queued_runs_twenty_at_once_all_succeed_and_none_waits_for_anothers_lock(running, toy, tmp_path):
+    root = running.make_project(toy, tmp_path / "my project")
+    for name, was, now in (
+        ("prefect.yaml", "concurrency_limit: 2\n", "concurrency_limit: 20\n"),
+        ("dvc.yaml", ", limit: device", ""),  # trainings would take turns, as they should
+    ):
+        text = (root / name).read_text()
+        assert text.count(was) == 1
+        (root / name).write_text(text.replace(was, now))
+    toy.git(root, "commit", "--quiet", "--all", "--message", "twenty at once")
+    (root / "trace" / "slow").write_text("300")  # a training takes half a minute: the worker can start all the others
+    with running.platform(root, panel=False, worker_limit=20) as up, up.operator() as client:
+        launched = [up.launch(overrides={"seed": seed}) for seed in range(1, 51)]
+        ended = [up.finished(run, 3000) for run in launched]
+        assert [state["message"] for state in ended if state["type"] != "COMPLETED"] == []
+        runs = client.post("/flow_runs/filter", json={}).raise_for_status().json()
+        moves = [(run["start_time"], 1) for run in runs] + [(run["end_time"], -1) for run in runs]
+        assert max(itertools.accumulate(step for _, step in sorted(moves))) == 20
+        said = []
+        while page := client.post("/logs/filter", json={"limit": 200, "offset": len(said)}).raise_for_status().json():
+            said += [line["message"] for line in page]
+        assert sum("saved as DVC experiment" in line for line in said) == 50
+        assert [line for line in said if re.search("acquire lock|is busy|waiting", line)] == []
 
 
 def test_all_services_listen_on_this_machine_only(project):

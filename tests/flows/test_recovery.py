@@ -3,11 +3,9 @@
 import contextlib
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -27,13 +25,6 @@ def tree(process: subprocess.Popen) -> list[psutil.Process]:
     return psutil.Process(process.pid).children(recursive=True)
 
 
-def kill(processes: list[psutil.Process]) -> None:
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(processes, timeout=20)
-
-
 def named(process: subprocess.Popen, words: str) -> list[psutil.Process]:
     """Processes below one whose command line holds these words."""
     found = []
@@ -42,11 +33,6 @@ def named(process: subprocess.Popen, words: str) -> list[psutil.Process]:
             if words in " ".join(child.cmdline()):
                 found.append(child)
     return found
-
-
-def mlflow_states(root: Path) -> set[str]:
-    with closing(sqlite3.connect(root / "mlflow.db", timeout=30)) as db:
-        return {row[0] for row in db.execute("select status from runs")}
 
 
 @pytest.mark.slow
@@ -61,14 +47,14 @@ def test_a_power_cut_blocks_nothing(running, toy, tmp_path):
         wait_until(lambda: [up.state(run)["type"] for run in runs] == ["RUNNING", "RUNNING"])
         waiting = up.launch(overrides={"seed": 13})
         everything = [psutil.Process(up.process.pid), *tree(up.process)]
-        kill(everything)
+        running.kill(everything)
         wait_until(lambda: not any(process.is_running() for process in everything), 20)
     slow.unlink()
     with running.platform(root, panel=False) as up:
         assert [up.state(run)["type"] for run in runs] == ["CRASHED", "CRASHED"]
         assert up.finished(waiting)["type"] in {"COMPLETED", "CRASHED"}  # it may have been taken up already
         assert up.finished(up.launch(overrides={"seed": 11}))["type"] == "COMPLETED"
-        assert "RUNNING" not in mlflow_states(root)
+        assert "RUNNING" not in running.mlflow_states(root)
         with up.operator() as client:
             limit = client.get(f"/deployments/{up.deployment()}").json()["global_concurrency_limit"]
         assert limit["active_slots"] == 0
@@ -86,18 +72,20 @@ def test_services_that_are_killed_are_started_again(running, toy, tmp_path):
         [worker] = named(up.process, "flows.worker")
         below = worker.children(recursive=True)
         assert below
-        kill([worker])
+        [server] = named(up.process, "flows.serve prefect")
+        assert min(process.nice() for process in below) > server.nice()  # it answers while runs use all cores
+        running.kill([worker])
         wait_until(lambda: not any(process.is_running() for process in below), 20)
         assert up.finished(run)["type"] == "CRASHED"
         slow.unlink()
         assert up.finished(up.launch())["type"] == "COMPLETED"
         assert "worker ended with status -9; starting it again (1 of 5)" in up.output.read_text()
-        assert "RUNNING" not in mlflow_states(root)
+        assert "RUNNING" not in running.mlflow_states(root)
 
         slow.write_text("900")
         run = up.launch(overrides={"seed": 5})
         wait_until(lambda: toy.starts(root, "train") == 3)
-        kill(named(up.process, "flows.serve prefect"))
+        running.kill(named(up.process, "flows.serve prefect"))
         wait_until(lambda: "prefect ended with status -9; starting it again" in up.output.read_text())
         assert up.finished(run, 400)["type"] == "COMPLETED"
 
@@ -132,11 +120,11 @@ def test_a_run_survives_its_server(running, toy, tmp_path):
     (root / "trace" / "slow").touch()
     run = run_alone(running, root)
     wait_until(lambda: toy.starts(root, "train") == 1)
-    kill(named(run, "flows.serve prefect"))
+    running.kill(named(run, "flows.serve prefect"))
     output, _ = run.communicate(timeout=240)
     assert run.returncode == 0, output
     assert "Traceback" not in output
-    assert mlflow_states(root) <= {"FINISHED"}
+    assert running.mlflow_states(root) <= {"FINISHED"}
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """The graph, and what is read from the lines of a stage."""
 
+import random
+
 import pytest
 
 from components.errors import StepError
@@ -54,8 +56,21 @@ def test_a_lock_has_one_order_however_its_stages_ended(project, toy, committed, 
         toy.git(project, "add", "dvc.lock")
         toy.git(project, "commit", "--quiet", "--message", "results")
     write(ended)
-    graph.settle_lock_order(project, ended[:-1])
+    graph.settle_lock_order(project, graph.load_graph(project))
     assert names_in((project / "dvc.lock").read_text()) == settled
+
+
+def test_the_shipped_lock_has_one_order_though_dvcs_own_changes(root, tmp_path, toy):
+    home = toy.make_shipped(root, tmp_path / "my project")
+    stages = graph.load_graph(home)
+    names = [stage.name for stage in stages]
+    assert names[-4:] == ["benchmark@small", "benchmark@large", "benchmark@control", "report"]
+    for seed in range(5):
+        ended = random.Random(seed).sample(names, len(names))
+        text = "".join(f"  {name}:\n    cmd: {name}\n" for name in ended)
+        (home / "dvc.lock").write_text(f"schema: '2.0'\nstages:\n{text}")
+        graph.settle_lock_order(home, stages)
+        assert graph.lock_order(home) == names
 
 
 def test_a_definition_beside_the_pipelines_brings_what_it_needs(project, toy):
