@@ -51,6 +51,7 @@ COMMANDS = {
     "ablation": Entry("measure what each slice of the data is worth", "flows.run", {"flow": "data-ablation"}),
     "step": Entry("run one step of the pipeline alone, with its paths named", "flows.step"),
     "housekeeping": Entry("remove what earlier runs left behind and nothing needs", "flows.housekeeping.__main__"),
+    "pull": Entry("get the results that dvc.lock names from the remote, each checked", "flows.pull"),
     "audit": Entry("list known security advisories for the locked packages", "flows.audit"),
     "completion": Entry("print the completion script of bash or zsh", "flows.completion"),
 }

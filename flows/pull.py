@@ -1,4 +1,4 @@
-"""`make pull`: gets results from DVC's remote, `python -m flows.pull [TARGET ...]`.
+"""Get results from DVC's remote: `phiforge pull [TARGET ...]`, `make pull`, `python -m flows.pull`.
 
 DVC writes the files of a folder to whatever paths the folder's listing names, and takes the listing from the remote without
 looking at its hash, also with `verify = true`. So with `dvc pull` alone, whoever may write to the remote can write any file
@@ -13,20 +13,25 @@ from typing import Any
 
 from flows.settings import configure, project_root
 
+PROG = "python -m flows.pull"
 
-def main(argv: list[str] | None = None) -> int:
+
+def main(argv: list[str] | None = None, prog: str = PROG) -> int:
     """Pull what dvc.lock names; returns DVC's exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m flows.pull", description="Get the results that dvc.lock names from DVC's remote."
-    )
-    parser.add_argument("targets", nargs="*", metavar="TARGET", help="outputs or stages to get; all if none is named")
-    targets = parser.parse_args(argv).targets
+    targets = parser(prog).parse_args(argv).targets
     root = project_root()
     configure(root)
     check_objects()
     from dvc.cli import main as dvc
 
     return dvc(["--cd", str(root), "pull", "--", *targets])
+
+
+def parser(prog: str = PROG) -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(prog=prog, description="Get the results that dvc.lock names from DVC's remote.")
+    made.add_argument("targets", nargs="*", metavar="TARGET", help="outputs or stages to get; all if none is named")
+    return made
 
 
 def check_objects() -> None:

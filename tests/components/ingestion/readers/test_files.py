@@ -373,7 +373,7 @@ def test_memory_and_handles_that_run_out_end_the_step(read: Callable, monkeypatc
 
     monkeypatch.setattr("components.ingestion.files.SourceFile.open_packed", fail)
     with pytest.raises(
-        StepError, match=r"a\.jsonl cannot be read, since memory, file handles or disk space ran out .* start again"
+        StepError, match=r"a\.jsonl cannot be read, since memory, file handles or disk space ran out .* run again"
     ):
         read("a.jsonl", ROWS)
 

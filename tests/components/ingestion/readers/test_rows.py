@@ -147,7 +147,7 @@ def test_json_of_too_many_values_is_refused_before_it_is_held(read: Callable, da
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert [document.text for document in documents] == ["before"] * ("before" in data)
-    assert "holds more than 1,200,000 commas and brackets" in quarantined.reason
+    assert "more than 1,200,000 " in quarantined.reason
     assert peak < 60_000_000
 
 
