@@ -3,6 +3,7 @@
 import multiprocessing
 import pickle
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -70,8 +71,9 @@ def test_a_template_that_nests_too_deep_is_refused(template: str, quick: Rendere
         quick.render(pickle.dumps((template, {})))
 
 
-def test_a_process_that_does_not_start_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(templates, "ROOT", "/nowhere")
+def test_a_process_that_does_not_start_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "components.py").write_text("raise SystemExit(1)")
+    monkeypatch.setattr(templates, "ROOT", tmp_path)
     with pytest.raises(StepError, match="the process that renders templates does not start; run `"):
         Renderer("prompt").render(pickle.dumps(("x", {})))
 

@@ -241,9 +241,9 @@ def test_a_sequence_beyond_the_positions_is_refused(lively: Lively) -> None:
     ("tokens", "targets", "message"),
     [
         ([[1, 97]], [[1, 1]], "the token id 97 is not one of the model's, 0 to 96"),
-        ([[1, -1]], [[1, 1]], "the token id -1 is none"),
-        ([[1, 1]], [[1, 99]], "the target id 99 is none"),
-        ([[1, 1]], [[1, -99]], "the target id -99 is none"),
+        ([[1, -1]], [[1, 1]], "the token id -1 is not one"),
+        ([[1, 1]], [[1, 99]], "the target id 99 is not one"),
+        ([[1, 1]], [[1, -99]], "the target id -99 is not one"),
         ([[1, 1]], [[IGNORE, IGNORE]], "none of the 2 targets of a batch counts"),
         ([[]], [[]], "none of the 0 targets"),
     ],

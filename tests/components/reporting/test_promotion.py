@@ -121,7 +121,7 @@ def test_a_failed_check_comes_before_every_figure() -> None:
 def test_a_single_document_decides_nothing() -> None:
     alone = loss_gap(rated([1.0], [10]), rated([9.0], [10]), 0.95)
     assert alone.high is None
-    assert "cannot be told" in judge(RULE, {}, (alone, gap(0.1, 0.2))).reason
+    assert "cannot be decided" in judge(RULE, {}, (alone, gap(0.1, 0.2))).reason
 
 
 def test_questions_of_the_corpus_do_not_count() -> None:

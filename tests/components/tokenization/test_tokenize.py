@@ -228,7 +228,7 @@ def test_a_large_vocabulary_takes_four_bytes_a_token_and_loss_is_said(
     summary = run([corpus], tmp_path / "tokens", tokenizer=str(tmp_path / "large"))
     assert Tokens.open(tmp_path / "tokens").manifest.dtype == "uint32"
     assert summary["lossy_documents"] == 120
-    assert "does not give back 120 of 120 documents" in capsys.readouterr().out
+    assert "does not restore 120 of 120 documents" in capsys.readouterr().out
 
 
 def test_an_end_of_text_token_that_texts_contain_is_refused_and_nothing_is_left(
