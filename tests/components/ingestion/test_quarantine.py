@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from components.documents import Document, DocumentWriter
 from components.ingestion import ingest, quarantine, readers
+from components.ingestion.inventory import list_files
 from components.ingestion.quarantine import REASONS, SINGLE, Quarantine
 from components.params import EngineParams, IngestionParams, Params, Source
 from components.tracking import Tracker
@@ -141,8 +142,8 @@ def test_a_worker_hands_over_neither_a_million_rows_nor_a_million_tiny_documents
     for line in (b"0\n", b'{"text": "a"}\n'):
         path = tmp_path / "a.jsonl.gz"
         path.write_bytes(gzip.compress(line * 40_000))
-        batch = ingest._batches(Params(ingestion=IngestionParams(sources=[Source(path=str(path))])))[0][0]
-        assert ingest.read_batch(batch, 10_000, 0) is None
+        files, _ = list_files(Source(path=str(path)))
+        assert ingest.read_batch(files, 10_000, 0) is None
 
 
 @pytest.mark.parametrize(
