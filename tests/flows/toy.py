@@ -170,5 +170,4 @@ def fabricate(root: Path, stages: list) -> None:
     """Leave what a run of these stages of a shipped project would, in three processes rather than two a stage."""
     subprocess.run([sys.executable, "fabricate.py", *(out for s in stages for out in s.outs)], cwd=root, check=True)
     (root / "trace").mkdir(exist_ok=True)
-    file = stages[-1].file
-    dvc(root, "commit", "--force", file, *(stage.address for stage in stages if stage.file != file))
+    dvc(root, "commit", "--force", *(stage.address for stage in stages))
