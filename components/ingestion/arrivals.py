@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from components.contents import counted
 from components.files import read_json
 from components.ingestion.readers.hub import is_hub
 from components.kept import digest_of
@@ -49,8 +50,8 @@ def number(sources: Sequence[dict[str, Any]], earlier: Path | None) -> None:
         entry[INCREMENTS] = [numbers[place, name] for name in found]
     if gone:
         print(
-            f"{len(gone):,} files that were read are gone or have changed, the earliest in increment {new} of {last}: "
-            f"everything from there on is read and curated again",
+            f"{counted(len(gone), 'file')} of earlier runs changed or vanished, the earliest in increment {new} of {last}: "
+            "everything from there on is read and curated again",
             flush=True,
         )
     if added := sum(increment == new for increment in numbers.values()):

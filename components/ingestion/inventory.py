@@ -123,7 +123,7 @@ def _with_script(file: SourceFile) -> SourceFile:
     if is_known or file.refused or not isinstance(file.location, Path) or no_file(file.location):
         return file
     try:
-        with file.location.open("rb") as stream:
+        with file.open_packed() as stream:
             return replace(file, script=script_format(stream.read(SHEBANG_BYTES)))
     except OSError:  # it may not be read, or has vanished
         return file

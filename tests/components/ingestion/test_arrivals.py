@@ -138,7 +138,9 @@ def test_what_changed_takes_its_increment_and_later_ones_with_it(
     capsys.readouterr()
     night(home, given)
     assert read == (["m.txt", "n.txt"] if change == "changed" else [])  # n.txt alone was an increment before
-    said = "1 files that were read are gone or have changed, the earliest in increment 2 of 3: everything from there on is read"
+    said = (
+        "1 file of earlier runs changed or vanished, the earliest in increment 2 of 3: everything from there on is read"
+    )
     assert said in capsys.readouterr().out
     texts = {row["text"] for row in rows(home)}
     assert "the text of m.txt\n" not in texts
