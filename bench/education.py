@@ -12,12 +12,9 @@ library; with --data-dir the web pages of the shared data as well.
 """
 
 import argparse
-import gzip
 import inspect
-import json
 import statistics
 import sys
-import sysconfig
 import time
 from collections.abc import Callable
 from functools import partial
@@ -26,7 +23,8 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from bench.common import Report, in_turn, plain_parser, processor
+from bench.common import Report, in_turn, parser, processor
+from bench.texts import definitions, rows, sources
 from components.curation.education.classifier import Classifier, fit, held_out
 from components.curation.education.heuristic import heuristic_value
 from components.curation.education.sample import choose, stratum
@@ -46,18 +44,10 @@ def corpus(raw: Path, data_dir: Path | None, megabytes: float) -> dict[str, list
             for text, kind in zip(batch["text"].to_pylist(), batch["kind"].to_pylist(), strict=True):
                 found.setdefault(kind, []).append(text)
     else:
-        import ast
-
-        for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")):
-            source = path.read_text(encoding="utf-8", errors="replace")
-            for node in ast.walk(ast.parse(source)):
-                if isinstance(node, ast.FunctionDef | ast.ClassDef):
-                    text = inspect.cleandoc(" " * node.col_offset + (ast.get_source_segment(source, node) or ""))
-                    found.setdefault("code", []).append(text + "\n")
+        found["code"] = [inspect.cleandoc(text) + "\n" for source in sources() for _, text in definitions(source)]
     if data_dir:
-        for path in sorted((data_dir / "corpora" / "web").glob("*.jsonl.gz")):
-            with gzip.open(path, "rt", encoding="utf-8") as lines:
-                found.setdefault("web", []).extend(json.loads(line)["text"] for line in lines)
+        paths = sorted((data_dir / "corpora" / "web").glob("*.jsonl.gz"))
+        found.setdefault("web", []).extend(row["text"] for path in paths for row in rows(path))
     return {
         kind: _first(sorted({t for t in texts if len(t) >= 80}, key=document_id), megabytes)
         for kind, texts in found.items()
@@ -95,14 +85,11 @@ def rates(
 
 
 def main() -> int:
-    made = plain_parser(__doc__)
-    made.add_argument("--megabytes", type=float, default=12.0, help="text per kind, at most (default %(default)s)")
-    made.add_argument("--repeats", type=int, default=5, help="turns that count (default %(default)s)")
-    made.add_argument("--raw", type=Path, default=Path("data/raw"), help="document set (default %(default)s)")
+    made = parser(__doc__)
+    made.add_argument("--megabytes", type=float, default=12.0, help="text per kind, at most")
+    made.add_argument("--repeats", type=int, default=5, help="turns that count")
+    made.add_argument("--raw", type=Path, default=Path("data/raw"), help="document set")
     made.add_argument("--data-dir", type=Path, help="the shared data, for web pages")
-    made.add_argument("--json", type=Path, help="also write everything measured to this file")
-    made.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
-    made.add_argument("--strict", action="store_true", help="exit with 1 if a target is missed")
     arguments = made.parse_args()
     with threadpool_limits(1):
         return measure(arguments)
@@ -122,7 +109,7 @@ def measure(arguments: argparse.Namespace) -> int:
     classifier, quality = fit(sample, of_kinds, labels, SEED, params)
     report = Report("Educational value", {"processor": processor(), "threads": 1, "labels": len(sample)})
     report.note(f"Learning from {len(sample)} labels took {time.process_time() - started:.1f} CPU seconds.")
-    held, rows, figures = held_out(sample, SEED), [], []
+    held, speeds, figures = held_out(sample, SEED), [], []
     for kind, of in quality.kinds.items():
         mine = np.array([other == kind for other in of_kinds])
         threshold = params.min_value.get(kind, 1.0)
@@ -132,12 +119,12 @@ def measure(arguments: argparse.Namespace) -> int:
         speed = rates(by_kind[kind], {"ours": ours, "scikit-learn": theirs}, arguments.repeats)
         fast, slow = (statistics.median(speed[name]) for name in ("ours", "scikit-learn"))
         size = sum(map(len, by_kind[kind])) / 1e6
-        rows.append([kind, size, fast, slow, statistics.median(a / b for a, b in zip(*speed.values(), strict=True))])
+        speeds.append([kind, size, fast, slow, statistics.median(a / b for a, b in zip(*speed.values(), strict=True))])
         below = float((ours(by_kind[kind]) < threshold).mean())
         figures.append([kind, of.documents, of.f1, _macro_f1(theirs, sample, labels, test, threshold), of.f1_keep_all,
                         of.spearman, of.calibration_error, threshold, below, of.comment_gain, of.guarded])  # fmt: skip
         report.target(f"{kind}: MB per CPU second", fast, TARGET)
-    report.table("Scoring, MB per CPU second", ["kind", "MB", "ours", "scikit-learn", "ratio"], rows)
+    report.table("Scoring, MB per CPU second", ["kind", "MB", "ours", "scikit-learn", "ratio"], speeds)
     columns = ["kind", "held out", "F1", "F1, scikit-learn", "F1, keep all", "Spearman", "calibration error", "threshold",
                "below it", "comments add", "guarded"]  # fmt: skip
     report.table("Against the heuristic annotator, on held-out documents (F1: mean of both classes)", columns, figures)
