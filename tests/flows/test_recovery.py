@@ -1,6 +1,7 @@
 """What is killed, and what the next start makes of it."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -198,3 +199,19 @@ def test_a_task_whose_end_was_lost_is_closed_once_its_run_has_ended(project, pre
     states = ["PENDING", "RUNNING", "COMPLETED"]
     assert at_once == states * 2, "the server may still be storing them"
     assert later == ["CRASHED", "CRASHED", "COMPLETED", *states]
+
+
+@pytest.mark.parametrize("left", [b"", b'{"write": {"/a', b"\0" * 40, b'{"write": {}, "read": {}}'])
+def test_half_of_dvcs_list_of_locks_does_not_block_the_project(toy, tmp_path, left):
+    """As a kill or a full disk leaves it: DVC itself refuses every command for good."""
+    from flows.graph import repository
+
+    root = toy.make_project(tmp_path / "my project")
+    file = root / ".dvc" / "tmp" / "rwlock"
+    file.parent.mkdir()
+    file.write_bytes(left)
+    with repository(root):
+        pass
+    toy.dvc(root, "repro", "--single-item", "ingest")
+    assert toy.starts(root, "ingest") == 1
+    assert json.loads(file.read_text()) == {"write": {}, "read": {}}
