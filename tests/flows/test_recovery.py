@@ -212,6 +212,6 @@ def test_half_of_dvcs_list_of_locks_does_not_block_the_project(toy, tmp_path, le
     file.write_bytes(left)
     with repository(root):
         pass
-    toy.dvc(root, "repro", "--single-item", "ingest")
-    assert toy.starts(root, "ingest") == 1
-    assert json.loads(file.read_text()) == {"write": {}, "read": {}}
+    toy.dvc(root, "repro", "--single-item", "inventory")
+    assert toy.starts(root, "inventory") == 1
+    assert not any(json.loads(file.read_text()).values())
