@@ -20,6 +20,7 @@ CODE = (
     "curation/**/*.md",
     "addresses.py",
     "bpe.py",
+    "characters.py",
     "documents.py",
     "languages.py",
     "shingles.py",
