@@ -9,7 +9,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-from components.characters import visible
+from components.text.characters import visible
 
 _HIDDEN = re.compile(
     "[^\x00-\x7f\xa0\xad][\xa0\xad]"

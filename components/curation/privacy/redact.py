@@ -3,7 +3,7 @@
 What is notable:
 - one cheap look decides for most texts that there is nothing: a search for a byte or a digit, not a regular expression
   for each kind. What it lets through is examined by rules with checks: Luhn, ISO 7064, `ipaddress`, country codes.
-- patterns see the ordinary forms of characters (components.characters), so no-break blanks, dashes and wide digits hide nothing.
+- patterns see the ordinary forms of characters (components.text.characters), so no-break blanks, dashes and wide digits hide nothing.
 - every rule looks at a bounded stretch around a place that was found in one pass, so hostile text takes linear time.
 - Python code is redacted inside its string literals and comments alone, and still parses if it did before.
 - a text is gone over until nothing is found, so redacting what is redacted changes nothing.
@@ -17,11 +17,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, groupby
 
-from components.characters import plain
 from components.curation.privacy import accounts, contacts, keys
 from components.curation.privacy.spans import PLACEHOLDERS, Span
 from components.curation.syntax import NO_PYTHON, parse
 from components.params.privacy import PrivacyParams
+from components.text.characters import plain
 
 _ORDER = ("key", "email", "iban", "card", "ip", "phone")  # of two that overlap the earlier stays
 TRIES = 64  # times that a literal is parsed to find which of its placeholders break it
