@@ -121,7 +121,7 @@ class Classifier:
             "provenance": self.provenance,
             "models": {kind: {"bias": model.bias} for kind, model in sorted(self.models.items())},
         }
-        arrays = {"header": np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8)}
+        arrays: dict[str, Any] = {"header": np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8)}
         for number, (_, model) in enumerate(sorted(self.models.items())):
             used = np.flatnonzero(model.weights)
             arrays |= {f"places{number}": used.astype(np.int32), f"weights{number}": model.weights[used]}
