@@ -10,7 +10,7 @@ from typing import Any
 
 from components.errors import StepError
 from components.files import atomic_file
-from components.revision import git
+from components.running.revision import git
 
 _dvc = threading.RLock()  # DVC's Repo is not safe to share between threads
 

@@ -9,7 +9,7 @@ example has its coverage, the share of its words that lie in such a run, as Llam
 
 What is notable:
 - only the benchmark's runs are held, as 64-bit hashes; the corpus is streamed past them once, whatever its size.
-- runs of all lengths cost one pass, and nothing loops over words (components.ngrams).
+- runs of all lengths cost one pass, and nothing loops over words (components.text.ngrams).
 - no verdict hangs on the order of the documents or on how they are cut into batches.
 """
 
@@ -26,10 +26,10 @@ import pyarrow.parquet as pq
 
 from components.benchmarking.records import first_samples
 from components.documents import ROWS_PER_GROUP, count_documents, read_batches
-from components.ngrams import RunSet, all_runs, shared_runs, word_hashes, words_in
-from components.progress import Progress
-from components.statistics import mean
-from components.tokenizer_file import open_tokenizer
+from components.foreign.tokenizer_file import open_tokenizer
+from components.results.statistics import mean
+from components.running.progress import Progress
+from components.text.ngrams import RunSet, all_runs, shared_runs, word_hashes, words_in
 from components.tokens import INDEX, MANIFEST, Manifest, Tokens
 
 SHORTEST, LONGEST, PERCENTILE = 8, 13, 5

@@ -29,10 +29,10 @@ from components.benchmarking.journal import Journal
 from components.benchmarking.layout import Batch, Row, Tokens, batches_of, is_plain, rows_of, tokens_of, visible_of
 from components.benchmarking.shared_cache import SharedCache
 from components.errors import StepError
+from components.foreign.tokenizer_file import breaking
 from components.phi.cache import KVCache
 from components.phi.generation import choose
-from components.progress import Progress
-from components.tokenizer_file import breaking
+from components.running.progress import Progress
 
 Request = tuple[tuple[str, str], list[int], list[int]]  # (context, continuation), their tokens
 Module = Callable[..., Tensor]

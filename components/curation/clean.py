@@ -36,7 +36,7 @@ from components.documents import DOCUMENT, KINDS, Document, Drop, LedgerWriter, 
 from components.errors import StepError
 from components.files import save_array, write_json
 from components.params import CurationParams, LanguageParams
-from components.shingles import sketch
+from components.text.shingles import sketch
 
 STEP = "curation"
 DOCUMENTS, DROPS, SKETCHES, FIGURES = "documents.parquet", "drops.parquet", "sketches.npy", "figures.json"

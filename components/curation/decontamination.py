@@ -1,6 +1,6 @@
 """Which documents hold an item of a benchmark, by which rule, and the report of it.
 
-Words are compared without case and punctuation (components.ngrams). A document is hit by an item if it holds
+Words are compared without case and punctuation (components.text.ngrams). A document is hit by an item if it holds
 - any 13 words in a row of it (`ngram_13`: Brown et al. 2020, arXiv 2005.14165, appendix C; phi-1, Gunasekar et al. 2023,
   arXiv 2306.11644);
 - 10 words in a row of it, and around them more than half of the item's words, by difflib.SequenceMatcher, whose blocks
@@ -30,8 +30,8 @@ from components.benchmarks.items import EXAM, Item, read_items
 from components.curation.code_identity import functions, identity, opening
 from components.errors import StepError
 from components.files import save_array
-from components.ngrams import RunSet, all_runs, shared_runs, word_hashes, words_in
 from components.params.decontamination import DecontaminationParams
+from components.text.ngrams import RunSet, all_runs, shared_runs, word_hashes, words_in
 
 FORMAT = 1
 EXAMPLES = 5  # hits that a report shows of a benchmark

@@ -18,8 +18,8 @@ from components.curation.tally import EXCERPT, NEAREST, STAGES, Tally, add, stag
 from components.curation.token_rates import CHARACTERS, COUNTED, KEPT, Rates, Sampled, measure
 from components.documents import KINDS, Document, Drop, shard_batches
 from components.files import atomic_file
-from components.pages import render
 from components.params import CurationParams
+from components.results.pages import render
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
 TOP = 20  # origins that are listed

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from components.addresses import is_web
-from components.confined import open_inside
+from components.foreign.addresses import is_web
+from components.foreign.confined import open_inside
 from components.ingestion.formats import TEXT, Format, format_of, suffixes
 from components.params import Source
 

@@ -21,6 +21,7 @@ from components.documents import PART_OF, Document, DocumentWriter, add_incremen
 from components.engine import map_shards
 from components.errors import StepError
 from components.files import atomic_directory, read_json, write_json
+from components.foreign.terminal import printable
 from components.ingestion.arrivals import INCREMENTS, WHOLE, Units, files_of, increments_of
 from components.ingestion.files import SourceFile
 from components.ingestion.inventory import list_files, nothing_to_read, source_root, versions
@@ -31,11 +32,10 @@ from components.ingestion.readers.rows import TAKEN
 from components.ingestion.remote import is_remote, public
 from components.ingestion.sections import split
 from components.ingestion.unread import Unread
-from components.kept import code_and_libraries, digest_of, is_whole, keep, mark_used
 from components.params import Params, Source
-from components.progress import Progress
-from components.revision import listed
-from components.terminal import printable
+from components.running.kept import code_and_libraries, digest_of, is_whole, keep, mark_used
+from components.running.progress import Progress
+from components.running.revision import listed
 from components.tracking import Tracker, state_folder
 
 BATCH_BYTES = 1_000_000  # of small files that one worker reads at a time
@@ -47,7 +47,7 @@ QUARANTINE, FACTS = "quarantine.jsonl", "facts.json"
 KEPT = "ingestion"  # folder in `.phiforge`
 REMEDY = "run components.ingestion.inventory again"
 # What the documents of a file depend on beside the file and the parameters.
-CODE = ("ingestion/**/*.py", "addresses.py", "documents.py")
+CODE = ("ingestion/**/*.py", "foreign/addresses.py", "documents.py")
 LIBRARIES = (
     "datasets",
     "defusedxml",

@@ -13,8 +13,8 @@ from components.ingestion.files import SourceFile
 from components.ingestion.readers import Limits, Quarantined, read_file
 from components.ingestion.readers.rows import TAKEN
 from components.ingestion.sections import KINDS, headings
-from components.languages import PEOPLE_WRITE, WINDOW, WINDOWS
 from components.params import Params
+from components.text.languages import PEOPLE_WRITE, WINDOW, WINDOWS
 
 STREAMED = 4_000_000  # bytes of text, or so many documents, after which a file is left that can be read in part
 STREAMED_DOCUMENTS = 2_000

@@ -16,10 +16,8 @@ from functools import cached_property
 from itertools import chain, zip_longest
 from typing import Any
 
-from components.addresses import without_secrets
-from components.cli import Argument, Command, main
-from components.contents import AS_JSON, Contents, FileType, counted
 from components.files import write_json
+from components.foreign.addresses import without_secrets
 from components.ingestion.files import SourceFile
 from components.ingestion.inventory import list_files, nothing_to_read
 from components.ingestion.looks import STREAMED, TITLES, Look, look_at
@@ -29,8 +27,10 @@ from components.ingestion.readers.hub import is_hub
 from components.ingestion.remote import is_remote, public
 from components.ingestion.sections import KINDS, LONG
 from components.ingestion.unread import Unread
-from components.languages import UNKNOWN, identify
 from components.params import Params, Source
+from components.running.cli import Argument, Command, main
+from components.running.contents import AS_JSON, Contents, FileType, counted
+from components.text.languages import UNKNOWN, identify
 from components.tracking import Tracker
 
 FILES = 1_000  # that are read, at most

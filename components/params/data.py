@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from components.addresses import is_web
+from components.foreign.addresses import is_web
 from components.params.section import Fraction, Section, Variable
 
 

@@ -5,7 +5,7 @@ Neither writes a checkpoint; both print a table and the setting to use.
 
 from typing import Any
 
-from components.cli import Argument, Command, main
+from components.running.cli import Argument, Command, main
 
 
 def run(*arguments: Any) -> dict[str, Any]:

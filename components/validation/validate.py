@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from components.errors import StepError
 from components.files import atomic_directory, write_json
 from components.params import Params
-from components.remedies import causes
+from components.results.remedies import causes
 from components.tracking import Tracker
 from components.validation.document_tables import WHERE, DocumentTables
 from components.validation.outcome import EXAMPLES, Outcome

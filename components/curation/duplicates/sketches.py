@@ -1,4 +1,4 @@
-"""The files that hold sketches (components.shingles), and what two of them must have in common."""
+"""The files that hold sketches (components.text.shingles), and what two of them must have in common."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 from components.errors import StepError
 from components.files import atomic_file, open_file, save_array
 from components.params import DuplicatesParams
-from components.shingles import SEED
+from components.text.shingles import SEED
 
 _ROWS = 8_192  # read at once: 4 MB
 

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
 
-from components.addresses import secret_fields
 from components.curation.privacy.spans import Span
+from components.foreign.addresses import secret_fields
 
 _SHORTEST = 16  # characters of a signature or token in an address; what is shorter may be any value
 _LONGEST = 4_096  # characters that one key may have

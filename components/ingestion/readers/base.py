@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from components.addresses import all_without_secrets
 from components.documents import Document
 from components.errors import shortened
+from components.foreign.addresses import all_without_secrets
 from components.ingestion.files import SourceFile
 from components.ingestion.unread import numbered
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.confined import inside, is_elsewhere
 from components.errors import StepError, shortened
+from components.foreign.confined import inside, is_elsewhere
 from components.ingestion.files import SourceFile
 from components.ingestion.readers.base import ELSEWHERE, Limits, Quarantined, Read, is_scarcity
 from components.ingestion.readers.columns import TEXT, Columns

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from components.documents import Document, DocumentWriter
 from components.errors import StepError
 from components.params import SynthesisParams
-from components.shingles import SHINGLE, sketch
 from components.synthesis.diversity import Diversity, check_gates, gzip_ratio, near_curated, template_shares
 from components.synthesis.drafts import Draft
 from components.synthesis.near_duplicates import PERMUTATIONS, NearDuplicates
+from components.text.shingles import SHINGLE, sketch
 
 WORDS = [f"word{n}" for n in range(500)]
 

@@ -11,11 +11,11 @@ from random import Random
 import pyarrow.parquet as pq
 import pytest
 
-from components.cli import _parser as parser
-from components.cli import execute
 from components.documents import count_documents
 from components.errors import StepError
 from components.params import SynthesisParams
+from components.running.cli import _parser as parser
+from components.running.cli import execute
 from components.synthesis import synthesize as step
 from components.synthesis.__main__ import COMMAND
 from components.synthesis.drafts import Draft, question_hash

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components import yaml_text
-from components.yaml_text import NotYaml, parse
+from components.foreign import yaml_text
+from components.foreign.yaml_text import NotYaml, parse
 
 
 def laughs(levels: int, width: int = 9, start: str = "lol") -> str:

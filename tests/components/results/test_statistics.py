@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from components.errors import StepError
-from components.statistics import (
+from components.results.statistics import (
     Estimate,
     bits_per_byte,
     holm,
@@ -123,7 +123,7 @@ def test_drawn_p_values_are_near_the_exact_ones_and_repeat(monkeypatch, repeated
     ]
     exact, method = permutation_test([differences])
     assert method == "exact"
-    monkeypatch.setattr("components.statistics.STATES", 1)
+    monkeypatch.setattr("components.results.statistics.STATES", 1)
     drawn, method = permutation_test([differences])
     assert method == "10000 draws"
     assert drawn == pytest.approx(exact, abs=4 * math.sqrt(exact * (1 - exact) / 10_000) + 1e-4)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from components.files import atomic_directory, sync_directory, write_json
-from components.revision import code_sha256
+from components.running.revision import code_sha256
 
 SEAL = "whole.json"  # in each result
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.ngrams import LONGEST, RunSet, all_runs, shared_runs, word_hashes, words_in
+from components.text.ngrams import LONGEST, RunSet, all_runs, shared_runs, word_hashes, words_in
 
 TEXTS = st.lists(st.text(st.sampled_from("ab1é_ \n.,Ü漢"), max_size=40), max_size=8)
 

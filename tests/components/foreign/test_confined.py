@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.confined import inside, is_name, leads_out, open_inside, refuse_links_out
 from components.errors import StepError
+from components.foreign.confined import inside, is_name, leads_out, open_inside, refuse_links_out
 
 PARTS = st.sampled_from(["a", "b.json", "..", ".", "", "/", "\\", "C:", "~", "\0", "etc", "passwd", "ü"])
 SEPARATORS = st.sampled_from(["/", "\\", ""])

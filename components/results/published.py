@@ -12,9 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from components import yaml_text
 from components.errors import StepError
-from components.statistics import Estimate, all_or_none, macro
+from components.foreign import yaml_text
+from components.results.statistics import Estimate, all_or_none, macro
 
 FILE = Path(__file__).with_suffix(".yaml")
 MEASURED, PUBLISHED = "measured", "published"

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.confined import inside, open_inside
 from components.errors import StepError
 from components.files import read_json, write_json
+from components.foreign.confined import inside, open_inside
 
 TOKENIZER, CONFIG = "tokenizer.json", "tokenizer_config.json"
 ROLES = ("bos_token", "eos_token", "pad_token", "unk_token", "sep_token", "cls_token", "mask_token")

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 from jinja2 import TemplateError, UndefinedError
 
-from components import templates
 from components.errors import StepError
-from components.templates import Renderer, render_chat, render_prompt
+from components.foreign import templates
+from components.foreign.templates import Renderer, render_chat, render_prompt
 
 
 @pytest.fixture(scope="module")

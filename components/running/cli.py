@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.addresses import without_secrets
 from components.errors import MESSAGE, Diverged, StepError, clipped, is_panic
 from components.files import not_a_file, write_json
+from components.foreign.addresses import without_secrets
+from components.foreign.terminal import printable, printable_text
 from components.params import PARAMS_FILE, Params, load_params
 from components.sandbox import kernel
-from components.terminal import printable, printable_text
 from components.tracking import Tracker, flat_numbers, track
 
 ANYTHING = "*"  # held by an output folder that is added to, not replaced

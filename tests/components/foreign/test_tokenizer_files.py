@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from components import tokenizer_files
 from components.errors import StepError
-from components.tokenizer_files import AS_THEY_ARE, CONFIG, copy_tokenizer
+from components.foreign import tokenizer_files
+from components.foreign.tokenizer_files import AS_THEY_ARE, CONFIG, copy_tokenizer
 
 FOREIGN = {
     "auto_map": {"AutoTokenizer": ["evil.Tokenizer", None]},

@@ -8,7 +8,7 @@ import pytest
 from components.curation.filters.web import c4_rules, fineweb_rules, gopher_rules
 from components.documents import Drop, write_ledger
 from components.params import Params, known_keys
-from components.remedies import causes
+from components.results.remedies import causes
 
 RULES = [rule.name for rules in (gopher_rules, c4_rules, fineweb_rules) for rule in rules(Params().curation.web)]
 RULES += ["min_chars", "max_chars", "min_alpha_fraction", "max_line_chars", "max_duplicate_line_fraction"]

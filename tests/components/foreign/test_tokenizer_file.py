@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from components import bpe
 from components.errors import StepError
-from components.tokenizer_file import breaking, highest_id, open_tokenizer
+from components.foreign.tokenizer_file import breaking, highest_id, open_tokenizer
+from components.text import bpe
 
 TEXTS = ["the quick brown fox", "jumps over the lazy dog"] * 9
 

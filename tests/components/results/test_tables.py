@@ -10,10 +10,10 @@ from markdown_it.token import Token
 
 from components.phi.card import model_card
 from components.phi.model import PhiConfig
+from components.results.tables import escape_markdown, markdown_table
 from components.study.ablation import text as ablation
 from components.study.growth import text as growth
 from components.study.pages import Text
-from components.tables import escape_markdown, markdown_table
 
 HOSTILE = [
     "<script>alert(1)</script>",

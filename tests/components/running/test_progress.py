@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.progress import Pace, Progress, format_progress, parse
+from components.running.progress import Pace, Progress, format_progress, parse
 
 
 @given(st.integers(0, 10**9), st.integers(1, 10**9), st.floats(allow_nan=False, allow_infinity=False, width=32))
@@ -35,7 +35,7 @@ def test_the_last_unit_is_always_said(capsys) -> None:
 
 def test_a_log_keeps_the_first_line_and_few_of_an_hour(monkeypatch) -> None:
     clock = [0.0]
-    monkeypatch.setattr("components.progress.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("components.running.progress.time.monotonic", lambda: clock[0])
     pace, kept = Pace(), []
     while clock[0] < 3600:
         kept += [clock[0]] if pace.due() else []

@@ -30,7 +30,7 @@ MEMORY = 1 << 30  # bytes that renderings may take
 CHARACTERS = 2_000_000  # of a rendered text
 Draw = Callable[[str, Any], str]
 SHOWN = 80  # characters of a template in an error
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def environment(**options: Any) -> Any:
@@ -121,7 +121,7 @@ class Renderer:
     def _running(self) -> Connection:
         if self._connection is None:
             self._connection, theirs = multiprocessing.Pipe()
-            start = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from components.templates import serve; serve(*sys.argv[1:])"
+            start = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from components.foreign.templates import serve; serve(*sys.argv[1:])"
             command = [sys.executable, "-I", "-c", start, self.kind, str(self.seconds), str(theirs.fileno())]
             self._process = subprocess.Popen(
                 command,

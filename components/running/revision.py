@@ -15,7 +15,7 @@ from pathlib import Path
 
 from components.errors import StepError
 
-COMPONENTS = Path(__file__).parent
+COMPONENTS = Path(__file__).parents[1]
 SHOWN = 10  # names of files in a tag or a message
 LOCATION = ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE")  # what a git hook sets, and what would mislead our own calls
 SOURCES = ":/"
@@ -168,10 +168,16 @@ def code_sha256(patterns: tuple[str, ...], unused: tuple[str, ...] = (), folder:
     Args:
         patterns: of the files, below `folder`.
         unused: names of files that the result does not depend on.
+
+    Raises:
+        ValueError: a pattern matches no file.
     """
     digest = hashlib.sha256()
     for pattern in patterns:
-        for path in sorted(folder.glob(pattern)):
+        found = sorted(folder.glob(pattern))
+        if not found:
+            raise ValueError(f"{pattern} matches no file in {folder}; name the modules that the result comes from")
+        for path in found:
             if path.name not in unused:
                 digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()

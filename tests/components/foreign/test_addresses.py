@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.addresses import all_without_secrets, is_secret_name, secret_fields, without_secrets
 from components.documents import Document
 from components.errors import StepError
+from components.foreign.addresses import all_without_secrets, is_secret_name, secret_fields, without_secrets
 from components.ingestion.readers import Quarantined
 from components.params import check_params, load_params
 from tests.components.curation.linear import assert_linear

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from components.cli import Argument, Command, main
 from components.errors import StepError
 from components.files import atomic_directory
+from components.running.cli import Argument, Command, main
 
 
 def command(work: Any) -> Command:

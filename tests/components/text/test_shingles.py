@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components import shingles as module
-from components.shingles import _MIX, SHINGLE, shingles
+from components.text import shingles as module
+from components.text.shingles import _MIX, SHINGLE, shingles
 
 
 def expected(text: str) -> list[int]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from components.templates import own_templates
+from components.foreign.templates import own_templates
 
 HERE = Path(__file__).parent
 

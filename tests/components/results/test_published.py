@@ -3,8 +3,8 @@
 import pytest
 
 from components.errors import StepError
-from components.published import FILE, Column, Measured, merge, read_published, standings
-from components.statistics import Estimate
+from components.results.published import FILE, Column, Measured, merge, read_published, standings
+from components.results.statistics import Estimate
 
 BLOG = {  # table 1 of the Phi-2 blog
     "phi-2": (59.2, 68.8, 62.0, 61.1, 53.7),

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.errors import StepError
-from components.languages import UNKNOWN, WINDOW, identify, language_model
+from components.text.languages import UNKNOWN, WINDOW, identify, language_model
 
 TEXTS = {
     "en": "The water of the river is cold in spring, since it comes from the snow of the mountains, where it melts.",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from components.errors import StepError
-from components.revision import code_sha256, edits_since, git, keep, read_revision, source_tree
+from components.running.revision import code_sha256, edits_since, git, keep, read_revision, source_tree
 
 
 @pytest.fixture
@@ -133,3 +133,8 @@ def test_the_hash_of_code_follows_names_and_contents(tmp_path: Path) -> None:
         hashed({"step/a.py": "1", "shared.py": "2", "step/b.py": "5"}),
     ]
     assert len({plain, *changed}) == 4
+
+
+def test_a_pattern_that_matches_no_module_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"moved\.py matches no file"):
+        code_sha256(("moved.py",), folder=tmp_path)

@@ -17,7 +17,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from components.ngrams import UNDERSCORE, character_classes
+from components.text.ngrams import UNDERSCORE, character_classes
 
 SHINGLE = 5  # words
 SEED = 42  # of the permutations
