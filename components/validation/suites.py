@@ -13,7 +13,6 @@ from typing import Any
 from components.documents import KINDS, ROWS_PER_GROUP
 from components.params import ValidationParams
 
-ASSETS = ("raw", "curated", "textbooks", "tokens")
 MORE = "add text to ingestion.sources"
 MAX_BAD_CHARACTERS = 0.01  # of a text's characters; a text decoded with the wrong encoding has far more
 TEACHERS = r"^(?:procedural|api|local|cached)/[^:\s]+:\S+"  # who wrote a textbook, its version, the prompt or generator
