@@ -51,10 +51,9 @@ def decode(data: bytes, declared: Iterable[str] = (), cut_off: bool = False) -> 
         where = f"byte {error.start}: {error.reason}"
     if _is_nearly_utf8(data):
         raise NotText(f"is UTF-8 but for a few bytes ({where}); fix them")
-    for encoding in chain(declared, (_detected(data, by_meta) for by_meta in (True, False))):
-        text = _strictly(data, encoding)
-        if text is not None:
-            return text, codecs.lookup(encoding).name
+    for guess in chain(declared, (_detected(data, by_meta) for by_meta in (True, False))):
+        if guess and (text := _strictly(data, guess)) is not None:
+            return text, codecs.lookup(guess).name
     raise NotText(f"is not UTF-8 ({where}), and no other encoding fits; convert it")
 
 
@@ -84,13 +83,13 @@ def _first_no_utf8(data: bytes) -> str:
     return ""
 
 
-def _strictly(data: bytes, encoding: str | None) -> str | None:
+def _strictly(data: bytes, encoding: str) -> str | None:
     """The text in an encoding, or None where it is unknown, does not fit, or gives what no text holds."""
     try:
-        text = data.decode(encoding) if encoding else None
+        text = data.decode(encoding)
     except (UnicodeDecodeError, LookupError):
         return None
-    return None if text is None or _NO_TEXT.search(text) else text
+    return None if _NO_TEXT.search(text) else text
 
 
 def _is_nearly_utf8(data: bytes) -> bool:

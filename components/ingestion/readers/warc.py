@@ -11,7 +11,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from components.documents import Document
 from components.errors import shortened
@@ -124,7 +124,8 @@ def _records(stream: Whole) -> Iterator[Record]:
     from fastwarc.warc import ArchiveIterator
 
     try:
-        yield from ArchiveIterator(stream, parse_http=False, stream_detect=False)
+        # Its stubs ask for `seek`, which it only calls on a stream that it must step back in.
+        yield from ArchiveIterator(cast(BinaryIO, stream), parse_http=False, stream_detect=False)
     except OSError as error:
         stream.fail(error)  # what is not a WARC, or not from here on
 
