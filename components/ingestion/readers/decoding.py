@@ -150,7 +150,7 @@ def _named(data: bytes) -> Iterator[str]:
 
 def _of_nuls(data: bytes) -> Decoded | None:
     """UTF-16 without a mark, by the zeros in every other place where most of it is ASCII."""
-    if (nuls := data.count(0)) < _NULS * len(data) or not data:
+    if (nuls := data.count(0)) < _NULS * len(data) or not data or len(data) % 2:
         return None
     encoding = "utf-16-le" if data[1::2].count(0) > nuls / 2 else "utf-16-be"
     found = _decoded(data, encoding)
