@@ -209,7 +209,7 @@ def test_what_is_expected_names_every_format() -> None:
     ("name", "module"),
     [
         ("a.MD", "plain"), ("a.tar.zst", "archives"), ("a.TGZ", "archives"), ("git.1.gz", "parsed"), ("x.3pm", "parsed"),
-        ("README", "plain"), ("readme.gz", "plain"), ("24.TXT", "plain"), ("a.arc", "warc"), ("25.markdown", "plain"), ("31.text", "plain"),
+        ("README", "plain"), ("readme.gz", "plain"), ("24.TXT", "plain"), ("a.arc", "arc"), ("25.markdown", "plain"), ("31.text", "plain"),
     ],
 )  # fmt: skip
 def test_a_format_is_known_by_the_name(name: str, module: str) -> None:
