@@ -29,7 +29,7 @@ from components.ingestion.readers.base import (
 )
 from components.ingestion.readers.decoding import decode
 from components.ingestion.readers.html import page_metadata
-from components.ingestion.readers.pages import read_page, web_encoding
+from components.ingestion.readers.pages import read_page
 
 CREATED_BY = "warc-reader/1 resiliparse"
 CREATED_BY_WET = "wet-reader/1"
@@ -155,8 +155,8 @@ def _read_record(record: Record, number: int, file: SourceFile, others: Counter[
             page = read_page(body, charset)
             text, license, facts = page.text, page.license, page_metadata(page)
         elif content_type == PLAIN:
-            text, encoding = decode(body, filter(None, [web_encoding(charset)]), cut_off=True)
-            license, facts = "", {"encoding": encoding}
+            decoded = decode(body, filter(None, [charset]), cut_off=True)
+            text, license, facts = decoded.text, "", {"encoding": decoded.encoding, **decoded.facts}
         else:
             count_kind(others, content_type)
             return None
