@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import StepError
-from components.locks import is_free
+from components.running.locks import is_free
 from flows import events, processes, records
 from flows.cache import Cache, dropped
 from flows.definitions import PIPELINE, Definition
