@@ -236,7 +236,8 @@ class BenchmarkIndex:
 
     def _of_words(self, text: str, shared: dict[int, list[tuple[int, int]]]) -> dict[int, Hit]:
         words = words_in(text)
-        own, found = self.params, {}
+        own = self.params
+        found: dict[int, Hit] = {}
         for length, places in sorted(shared.items(), reverse=True):
             table = self._tables[length]
             if length == own.candidate_ngram and length != own.ngram:
