@@ -145,7 +145,8 @@ def read_hub(file: SourceFile, limits: Limits) -> Read:
             )
             if not column:
                 sample, rows = peeked(rows)
-                column = _text_column([row for _, row in sample], source) if sample else ""
+                held = [row[1] for row in sample if not isinstance(row, Quarantined)]
+                column = _text_column(held, source) if held else ""
                 about |= {TAKEN: column if column not in (TEXT, source.text_column) else ""}
             source = source.model_copy(update={"text_column": column})
             for row in rows:

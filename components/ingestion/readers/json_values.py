@@ -125,8 +125,9 @@ def _values(text: TextIO, limits: Limits, column: str) -> Iterator[Any]:
         return
     values = _elements(start, text, limits, column, "")
     value, second = next(values, None), next(values, None)
-    is_row = second is not None or not isinstance(value, dict) or column in value
-    lists = [] if is_row else [held for held in value.values() if _is_rows(held)]
+    lists = []
+    if second is None and isinstance(value, dict) and column not in value:
+        lists = [held for held in value.values() if _is_rows(held)]
     yield from lists[0] if len(lists) == 1 else [value]
     if second is not None:
         yield second
