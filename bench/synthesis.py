@@ -44,12 +44,12 @@ def step(report: Report) -> None:
     seeds = Path("data/curated")
     if not seeds.is_dir():
         return report.note("The step was not run: there is no data/curated here; run the pipeline first.")
-    from components.synthesis.synthesize import synthesize
+    from components.synthesis.synthesize import Outputs, synthesize
 
     with tempfile.TemporaryDirectory() as folder:
         root, started = Path(folder), cpu_seconds()
-        names = ("textbooks", "exam", "ledger.parquet")
-        summary = synthesize(seeds, *(root / name for name in names), SynthesisParams(), 1, page=root / "page.html")
+        outputs = Outputs(root / "textbooks", root / "ledger.parquet", root / "exam", page=root / "page.html")
+        summary = synthesize(seeds, outputs, SynthesisParams(), 1)
         seconds = cpu_seconds() - started
     diversity = summary["diversity"]
     row = {"documents": sum(summary["documents"].values()), "exercises": summary["questions"]["exercises"]}

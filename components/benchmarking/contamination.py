@@ -15,7 +15,6 @@ What is notable:
 
 import hashlib
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -213,7 +212,7 @@ class RunIndex:
     """
 
     def __init__(self, examples: Sequence[Example]) -> None:
-        texts = [unicodedata.normalize("NFC", example.text) for example in examples]
+        texts = [example.text for example in examples]
         self._examples, self._texts = examples, texts
         hashes, owner = word_hashes(texts)
         self._starts = np.searchsorted(owner, np.arange(len(examples) + 1))  # where each example's words begin

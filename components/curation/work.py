@@ -20,6 +20,7 @@ CODE = (
     "curation/**/*.md",
     "foreign/addresses.py",
     "text/bpe.py",
+    "text/characters.py",
     "documents.py",
     "text/languages.py",
     "text/shingles.py",

@@ -1,7 +1,8 @@
 """Runs of words (n-grams) of texts as 64-bit hashes, and which of a set of them a text holds.
 
-Words are runs of letters and digits in any script, in lower case; nothing else of a text counts. A run's hash is a difference
-of running sums over its words' hashes, so that runs of all lengths cost one pass, and nothing loops over words.
+Words are runs of letters and digits in any script, as `components.text.characters.fold` has them; nothing else of a text counts. A
+run's hash is a difference of running sums over its words' hashes, so that runs of all lengths cost one pass, and nothing loops
+over words.
 """
 
 import re
@@ -9,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 
 import numpy as np
+
+from components.text.characters import fold
 
 BLANK, OTHER, UNDERSCORE, DIGIT, LETTER = range(5)  # classes of characters, in any script
 POINTS = 0x33480  # behind it there are neither letters nor digits nor blanks
@@ -115,12 +118,12 @@ def segment_hashes(points: np.ndarray, begins: np.ndarray, stops: np.ndarray) ->
 
 
 def _pieces(texts: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-    """Texts in lower case, gathered to about PIECE characters, with the number of the first; a longer text is cut between
+    """Folded texts, gathered to about PIECE characters, with the number of the first; a longer text is cut between
     words, and its parts come alone under its number."""
     batch: list[str] = []
     first, size = 0, 0
     for number, text in enumerate(texts):
-        text = text.lower()
+        text = fold(text)
         if batch and size + len(text) >= PIECE:
             yield first, batch
             first, batch, size = number, [], 0
@@ -188,4 +191,4 @@ def shared_runs(
 
 def words_in(text: str) -> list[str]:
     """The words of a text as `word_hashes` hashes them."""
-    return _WORDS.findall(text.lower())
+    return _WORDS.findall(fold(text))

@@ -4,9 +4,9 @@ A sketch keeps, of the hashes of a text's shingles, the least value of each of s
 equal values of two sketches estimates the Jaccard similarity of their texts (Broder 1997). Computed by rensa, which
 draws the permutations as Fast Similarity Sketching does (Dahlgaard et al. 2017, arXiv 1704.04370).
 
-Words are `\\w+` of the text in lower case. The hash of a word is the CRC-32 of its UTF-8; that of a run mixes its five.
-CRC-32 is linear, so the words of many texts are hashed at once: the exclusive or of one table entry per byte, by the
-byte's value and its distance from the end of its word.
+Words are `\\w+` of the text as `components.text.characters.fold` has it. The hash of a word is the CRC-32 of its UTF-8; that of a
+run mixes its five. CRC-32 is linear, so the words of many texts are hashed at once: the exclusive or of one table entry
+per byte, by the byte's value and its distance from the end of its word.
 """
 
 import os
@@ -17,6 +17,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from components.text.characters import fold
 from components.text.ngrams import UNDERSCORE, character_classes
 
 SHINGLE = 5  # words
@@ -106,7 +107,7 @@ def _hash_runs(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
 
 def _hash_words(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """CRC-32 of the words as uint64, and how many each text has."""
-    plain = [text.lower().encode("utf-8", "surrogatepass") for text in texts]
+    plain = [fold(text).encode("utf-8", "surrogatepass") for text in texts]
     content = np.frombuffer(bytearray(b" ".join([b"", *plain, b"  "])), dtype=np.uint8)
     _blank_foreign(content)
     of_words = _OF_WORDS.take(content)

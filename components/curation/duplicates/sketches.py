@@ -17,7 +17,9 @@ def algorithm(params: DuplicatesParams) -> str:
     """What two sketches must have in common to be compared."""
     from rensa import RMinHash
 
-    return f"rensa RMinHash {RMinHash.ALGORITHM_VERSION}, seed {SEED}, {params.permutations} permutations, 5 words"
+    return (
+        f"rensa RMinHash {RMinHash.ALGORITHM_VERSION}, seed {SEED}, {params.permutations} permutations, 5 folded words"
+    )
 
 
 def save_sketches(path: Path, sketches: np.ndarray) -> None:

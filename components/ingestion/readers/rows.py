@@ -6,13 +6,13 @@ import math
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from components.documents import KINDS, Document
 from components.ingestion.files import SourceFile
 from components.ingestion.parsing.parquet_footer import MAGIC
 from components.ingestion.readers.base import BOMB, BOMB_BYTES, Budget, Limits, Quarantined, Read
-from components.ingestion.readers.columns import TEXT, Columns
+from components.ingestion.readers.columns import TEXT, TYPES, Columns
 from components.ingestion.readers.isolation import Job, parser
 from components.params import Source
 
@@ -29,6 +29,7 @@ _SAMPLED, _SAMPLED_CHARS = 100, 1_000_000  # rows, or characters of them, that s
 
 Row = tuple[int, Any]  # its number, from 1, and what it holds
 Rows = Iterator[Quarantined | Row]
+Item = TypeVar("Item")
 
 
 def row_documents(rows: Rows, file: SourceFile) -> Read:
@@ -36,8 +37,8 @@ def row_documents(rows: Rows, file: SourceFile) -> Read:
     doubt, or have no such column, the file is not taken, and the reason names its fields and the remedy.
     """
     source = file.source
-    sample, rows = peeked(rows)
-    columns = Columns.of(row for _, row in sample if isinstance(row, dict))
+    first, rows = peeked(rows)
+    columns = Columns.of(row[1] for row in first if not isinstance(row, Quarantined) and isinstance(row[1], dict))
     column = source.text_column or columns.text()
     if columns.types and column not in columns.types:
         named = json.dumps(columns.likeliest() or "NAME")
@@ -53,10 +54,9 @@ def row_documents(rows: Rows, file: SourceFile) -> Read:
         yield item
 
 
-def peeked(rows: Rows) -> tuple[list[Row], Rows]:
-    """The first rows that can be read, and all of them again. What breaks off among them does so after them."""
-    rows = iter(rows)
-    first: list[Quarantined | Row] = []
+def peeked(rows: Iterator[Item]) -> tuple[list[Item], Iterator[Item]]:
+    """The first rows, and all of them again. What breaks off among them does so after them."""
+    first: list[Item] = []
     failure: Exception | None = None
     held = 0
     try:
@@ -66,13 +66,13 @@ def peeked(rows: Rows) -> tuple[list[Row], Rows]:
     except Exception as error:  # noqa: BLE001 - raised again, in its place
         failure = error
 
-    def all_rows() -> Rows:
+    def all_rows() -> Iterator[Item]:
         yield from first
         if failure:
             raise failure
         yield from rows
 
-    return [row for row in first if not isinstance(row, Quarantined)], all_rows()
+    return first, all_rows()
 
 
 def _size(row: Any) -> int:
@@ -135,7 +135,14 @@ def _unfit(schema: Any, column: str) -> str:
         return f"has {same} columns named {column!r}; rename all but the one with the text"
     held = schema.field(column).type
     held = held.value_type if pa.types.is_dictionary(held) else held
-    is_string = pa.types.is_string(held) or pa.types.is_large_string(held) or pa.types.is_string_view(held)
+    strings = ("is_string", "is_large_string", "is_string_view")
+    bytes_of_them = (
+        "is_binary",
+        "is_large_binary",
+        "is_binary_view",
+        "is_fixed_size_binary",
+    )  # older writers mark no strings
+    is_string = any(getattr(pa.types, told)(held) for told in (*strings, *bytes_of_them))
     return "" if is_string else f"its column {column!r} holds {held}, not strings"
 
 
@@ -172,7 +179,8 @@ def _python(value: Any) -> Any:
     if _is_nested(value.type) and (weight := _weight(value)) > _HELD:
         return Unreadable(f"holds lists or objects of {weight:,} bytes; at most {_HELD:,} are read")
     try:
-        return value.as_py()
+        held = value.as_py()
+        return held.decode() if isinstance(held, bytes) else held
     except UnicodeDecodeError as error:
         return Unreadable(f"is not UTF-8 (byte {error.start}: {error.reason})")
     except (ValueError, ArithmeticError, LookupError, TypeError, NotImplementedError) as error:
@@ -260,7 +268,11 @@ def row_document(
     text = row.get(column)
     if isinstance(text, Unreadable):
         return Quarantined(name, number, f"its {column!r} {text.reason}")
-    if not isinstance(text, str) or not text.strip():
+    if text is not None and not isinstance(text, str):
+        held = TYPES.get(type(text), type(text).__name__)
+        remedy = "; write one row for each of its texts, or join them" if isinstance(text, list) and text else ""
+        return Quarantined(name, number, f"its {column!r} holds a value of type {held}; expected a string{remedy}")
+    if not text or not text.strip():
         return Quarantined(name, number, f"has no {column!r}, or an empty one")
     try:
         row = _json(row)

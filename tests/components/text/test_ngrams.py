@@ -6,13 +6,14 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.text.characters import fold
 from components.text.ngrams import LONGEST, RunSet, all_runs, shared_runs, word_hashes, words_in
 
-TEXTS = st.lists(st.text(st.sampled_from("ab1é_ \n.,Ü漢"), max_size=40), max_size=8)
+TEXTS = st.lists(st.text(st.sampled_from("ab1é_ \n.,Ü漢-\u200bﬁ"), max_size=40), max_size=8)
 
 
 def by_hand(text: str) -> list[str]:
-    return re.findall(r"[^\W_]+", text.lower())
+    return re.findall(r"[^\W_]+", fold(text))
 
 
 @settings(max_examples=200, deadline=None)

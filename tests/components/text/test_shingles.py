@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.text import shingles as module
+from components.text.characters import fold
 from components.text.shingles import _MIX, SHINGLE, shingles
 
 
 def expected(text: str) -> list[int]:
-    words = [zlib.crc32(word.encode()) for word in re.findall(r"\w+", text.lower())] or [0]
+    words = [zlib.crc32(word.encode()) for word in re.findall(r"\w+", fold(text))] or [0]
     while len(words) < SHINGLE:
         words = (words * SHINGLE)[:SHINGLE]
     runs = (zip(words[i : i + SHINGLE], map(int, _MIX), strict=True) for i in range(len(words) - SHINGLE + 1))
@@ -48,6 +49,16 @@ def test_every_character_is_told_as_re_tells_it():
     every = [chr(code) for code in range(0x110000) if code < 0x3000 or 0xD700 < code < 0xE100 or code % 97 == 0]
     texts = [" ".join(every[start : start + 500]) for start in range(0, len(every), 500)]
     assert runs(texts) == [expected(each) for each in texts]
+
+
+def test_copies_that_look_identical_are_equal():
+    text = "the first filter of the old station holds water and five other things"
+    copies = [
+        "the first \ufb01lter of the old station holds wa\u200bter and five o\xadther things",
+        text.replace(" ", "\xa0"),
+        text.upper(),
+    ]
+    assert all(each == runs([text])[0] for each in runs(copies))
 
 
 def test_blocks_do_not_show(monkeypatch):
