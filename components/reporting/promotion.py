@@ -184,7 +184,11 @@ def _safety(directory: Path) -> tuple[float, float]:
 
 
 def read_held_out(path: Path) -> dict[str, Any]:
-    """What components.benchmarking.held_out wrote. Raises: StepError: it is another file."""
+    """What components.benchmarking.held_out wrote.
+
+    Raises:
+        StepError: it is another file.
+    """
     content = read_object(path)
     given = [content.get(name) for name in ("documents", "bytes", "nats")]
     columns = [column for column in given if isinstance(column, list) and column]

@@ -30,8 +30,9 @@ class Column:
 
     Attributes:
         subject: a benchmark, or a group of them.
-        metric: one of the file's metrics; `unstated` if the source does not say. shots: worked examples in the prompt;
-            None if not stated. form: what else the score depends on, in words.
+        metric: one of the file's metrics; `unstated` if the source does not say.
+        shots: worked examples in the prompt; None if not stated.
+        form: what else the score depends on, in words.
     """
 
     subject: str

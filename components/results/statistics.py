@@ -41,8 +41,8 @@ class Difference:
     Attributes:
         value, stderr, n: as in Estimate, over the examples that both answered.
         low, high: confidence interval, 95% by default; None if the standard error is.
-        p_value: two-sided, of the permutation test that the two models are exchangeable. p_method: `exact`, or the
-            number of draws.
+        p_value: two-sided, of the permutation test that the two models are exchangeable.
+        p_method: `exact`, or the number of draws.
     """
 
     value: float
@@ -60,7 +60,8 @@ class Difference:
 def mean(values: ArrayLike) -> Estimate:
     """Mean with the standard error of the sample mean (n - 1).
 
-    Raises: StepError: there are no values.
+    Raises:
+        StepError: there are no values.
     """
     x = _vector(values)
     stderr = math.sqrt(float(x.var(ddof=1)) / len(x)) if len(x) > 1 else None

@@ -12,8 +12,9 @@ class FileType:
 
     Attributes:
         name: the ending, with that of a compression; empty for files without one.
-        bytes: of the files on the disk. text_bytes: UTF-8 of the text in them, estimated unless all were read.
-            documents: texts in them, estimated like text_bytes; a long one is cut into several later.
+        bytes: of the files on the disk.
+        text_bytes: UTF-8 of the text in them, estimated unless all were read.
+        documents: texts in them, estimated like text_bytes; a long one is cut into several later.
     """
 
     name: str
@@ -33,12 +34,13 @@ class Contents:
 
     Attributes:
         types: the largest first.
-        is_exact: every file was read to its end, so nothing is an estimate. looked_at: files that were read.
+        is_exact: every file was read to its end, so nothing is an estimate.
+        looked_at: files that were read.
         empty: files among them that gave no document.
-        refused: the first items in them that could not be read, with the reason, one sentence each. not_read: what is
-            skipped, a phrase per reason with count and first names, most frequent first. elsewhere: sources that are
-            not inspected, since they are on another machine or in Python's library. columns: fields that are used as
-            text because none was named, and their sources.
+        refused: the first items in them that could not be read, with the reason, one sentence each.
+        not_read: what is skipped, a phrase per reason with count and first names, most frequent first.
+        elsewhere: sources that are not inspected, since they are on another machine or in Python's library.
+        columns: fields that are used as text because none was named, and their sources.
         titles: of some documents.
         languages: ISO 639 code and share of the bytes of prose and pages, largest first.
         code: programming language and share of the bytes of source code, largest first.

@@ -121,7 +121,8 @@ def git(root: Path, *arguments: str, **variables: str) -> str:
     Args:
         variables: what to set in git's environment.
 
-    Raises: StepError: git failed; with its message.
+    Raises:
+        StepError: git failed; with its message.
     """
     # Git, and what a repository makes it run, does not get the credentials of the platform's servers.
     foreign = (*LOCATION, "PREFECT_", "PHIFORGE_", "MLFLOW_")

@@ -115,8 +115,9 @@ class KeepState(StepCallback):
     first writes, and all gather.
 
     Args:
-        folder: where states are written; None in the processes that only gather. found: the state to restore.
-            optimizer: state of the optimizer that a fresh run begins with, if its start has one.
+        folder: where states are written; None in the processes that only gather.
+        found: the state to restore.
+        optimizer: state of the optimizer that a fresh run begins with, if its start has one.
     """
 
     def __init__(

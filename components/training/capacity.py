@@ -21,7 +21,8 @@ def check_fits(model: Phi, settings: TrainingParams, teacher: Phi | None = None,
     """The memory that training needs on each device.
 
     Args:
-        teacher: a model to distil from. carried: entries copied by growth are trained separately.
+        teacher: a model to distil from.
+        carried: entries copied by growth are trained separately.
 
     Raises:
         StepError: more than the device has; the message says what needs it and what to change.

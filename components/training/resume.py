@@ -102,7 +102,11 @@ def write_state(state: State, directory: Path) -> None:
 
 
 def read_state(directory: Path) -> State:
-    """Read a state's folder. Raises: OSError, ValueError, KeyError, SafetensorError: it is incomplete or foreign."""
+    """Read a state's folder.
+
+    Raises:
+        OSError, ValueError, KeyError, SafetensorError: it is incomplete or foreign.
+    """
     content = json.loads((directory / STATE).read_text(encoding="utf-8"))
     if content["format_version"] != FORMAT_VERSION:
         raise ValueError(f"format version {content['format_version']}, expected {FORMAT_VERSION}")

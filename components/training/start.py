@@ -28,8 +28,9 @@ class Start:
     Attributes:
         model: random or loaded.
         initial: the checkpoint that it was loaded from.
-        carried: which of its entries growth copied, if they are trained separately. optimizer: the checkpoint's
-            optimizer state, if it is used. teacher, taught_by: a model to distil from, and its checkpoint.
+        carried: which of its entries growth copied, if they are trained separately.
+        optimizer: the checkpoint's optimizer state, if it is used.
+        teacher, taught_by: a model to distil from, and its checkpoint.
     """
 
     model: Phi
