@@ -52,11 +52,13 @@ LIBRARIES = (
     "datasets",
     "defusedxml",
     "fastwarc",
+    "lxml",
     "mwparserfromhell",
     "pyarrow",
     "pylatexenc",
     "pypdfium2",
     "resiliparse",
+    "trafilatura",
 )
 
 

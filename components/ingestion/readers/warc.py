@@ -31,7 +31,7 @@ from components.ingestion.readers.decoding import decode
 from components.ingestion.readers.html import page_metadata
 from components.ingestion.readers.pages import read_page, web_encoding
 
-CREATED_BY = "warc-reader/1 resiliparse"
+CREATED_BY = "warc-reader/2"
 CREATED_BY_WET = "wet-reader/1"
 HTML = ("text/html", "application/xhtml+xml")
 PLAIN = "text/plain"
@@ -151,7 +151,7 @@ def _read_record(record: Record, number: int, file: SourceFile, others: Counter[
     try:
         body, content_type, charset, is_whole = _payload(record, block)
         if content_type in HTML:
-            page = read_page(body, charset)
+            page = read_page(body, charset, file.source.html_extractor, file.source.html_markdown)
             text, license, facts = page.text, page.license, page_metadata(page)
         elif content_type == PLAIN:
             text, encoding = decode(body, filter(None, [web_encoding(charset)]), cut_off=True)

@@ -55,7 +55,7 @@ def test_a_page_comes_with_address_date_and_place(read: Callable, name: str) -> 
     assert f"{STORY} Number 1." in document.text
     assert "Home" not in document.text
     assert (document.kind, document.source, document.license) == ("web", "https://example.org/1", "CC0-1.0")
-    assert document.created_by == "warc-reader/1 resiliparse"
+    assert document.created_by == "warc-reader/2"
     offset = len(info + request)
     expected = {
         "file": name, "record": 3, "offset": offset, "url": "https://example.org/1", "date": "2024-04-25T16:24:44Z",
