@@ -38,7 +38,7 @@ _TAG = re.compile(
     r"<(/?)(?!(?:area|base|br|col|dd|dt|embed|hr|img|input|li|link|meta|option|p|source|td|th|tr|wbr)\b)[a-z]"
 )
 _BLANKS = re.compile(r"\s+")
-_ENDED = re.compile(r"[.!?:;…\"”’)。！？]$")
+_ENDED = re.compile('[.!?:;\u2026"\u201d\u2019)\u3002\uff01\uff1f]$')
 # What is no text, and what no extractor takes for the main text.
 _UNSEEN = ("style", "svg", "template", "iframe", "link", "meta", "object", "embed", "canvas", "map", "video", "audio")
 _AROUND = ("nav", "footer", "aside", "button", "datalist", "input", "select", "textarea", "noscript")
@@ -65,6 +65,8 @@ def parse(html: str, main_content: bool = True, markdown: bool = False, extracto
         tree = _parsed(html)
     except etree.ParserError:  # nothing but comments or blanks
         return {"text": "", "title": "", "licenses": [], "formulas_left_out": 0}
+    except etree.XMLSyntaxError as error:
+        raise MemoryError from error  # all text is HTML to this parser too
     title = " ".join((tree.findtext(".//title") or "").split())
     licenses = _licenses(tree)
     keep_tex(tree)
@@ -132,9 +134,15 @@ def _fast(html: str, main_content: bool = True) -> str:
     from resiliparse.extract.html2text import extract_plain_text
     from resiliparse.parse.html import HTMLParserException
 
-    options = {"comments": False, "post_meta": False} if main_content else {}
     try:
-        return extract_plain_text(html, main_content=main_content, alt_texts=False, list_bullets=False, **options)
+        return extract_plain_text(
+            html,
+            main_content=main_content,
+            alt_texts=False,
+            list_bullets=False,
+            comments=not main_content,
+            post_meta=not main_content,
+        )
     except HTMLParserException as error:
         raise MemoryError from error  # all text is HTML to this parser: it fails where it gets no memory
 
@@ -150,6 +158,7 @@ def _careful(tree: Tree, thorough: bool = False) -> str:
         thorough: let it try other ways and choose.
     """
     from trafilatura import bare_extraction
+    from trafilatura.metadata import Document
 
     try:
         with _limited(CAREFUL_SECONDS):
@@ -160,7 +169,7 @@ def _careful(tree: Tree, thorough: bool = False) -> str:
         return ""
     except Exception:  # noqa: BLE001 - whatever it is that it cannot take, the fast extractor can
         return ""
-    return _text_of(found.body) if found is not None and found.body is not None else ""
+    return _text_of(found.body) if isinstance(found, Document) and found.body is not None else ""
 
 
 class _TooSlow(BaseException):
@@ -186,7 +195,9 @@ def _limited(seconds: float) -> Iterator[None]:
 def _text_of(body: Tree) -> str:
     """The text of what trafilatura found: blocks apart, lines where the page breaks them."""
     for element in body.iter():
-        apart = "\n\n" if element.tag in _BLOCKS else "\n" if element.tag == "lb" else " " if element.tag == "cell" else ""
+        apart = (
+            "\n\n" if element.tag in _BLOCKS else "\n" if element.tag == "lb" else " " if element.tag == "cell" else ""
+        )
         if element.text:
             element.text = _BLANKS.sub(" ", element.text)
         if element.tail:

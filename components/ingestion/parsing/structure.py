@@ -40,12 +40,16 @@ _NUMBERING = re.compile(
 )
 _NUMBERS = re.compile(r"[\s.:|]*\d[\d\s.:|]*")
 _LANGUAGE = re.compile(r"(?:^|\s)(?:language|lang|highlight-source|brush)[-:]\s*([\w+#-]{1,20})")
-_CODE_CLASS = re.compile(r"(?:^|\s)(?:code|code-?block|source-?code|syntaxhighlighter|highlight|hljs|shiki)(?:$|\s)", re.I)
+_CODE_CLASS = re.compile(
+    r"(?:^|\s)(?:code|code-?block|source-?code|syntaxhighlighter|highlight|hljs|shiki)(?:$|\s)", re.I
+)
 _LINE_CLASS = re.compile(r"(?:^|\s)(?:line|ln|code-line|cl|view-line|CodeMirror-line)(?:$|\s)")
 _CODE_SYMBOLS = re.compile(r"[{}()\[\]=<>;_$\\|/*#+&@]")
 _WIDE = re.compile("[\u0800-\u1fff\u20a0-\u20bf\u2e80-\uffdc]")  # letters and currencies of three bytes in UTF-8
-_BY_CLASS = "//*[contains(@class,'katex') or contains(@class,'MathJax') or contains(@class,'MJX') or self::div[contains(" \
+_BY_CLASS = (
+    "//*[contains(@class,'katex') or contains(@class,'MathJax') or contains(@class,'MJX') or self::div[contains("
     "@class,'code') or contains(@class,'Code') or contains(@class,'ighlight') or contains(@class,'shiki')]]"
+)
 _INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u2060\ufeff]")  # soft hyphens and the like; joiners are spelling
 _PERMALINKS = ("¶", "#", "§", "🔗", "")
 _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
@@ -84,7 +88,9 @@ class Marks:
         text = re.sub(rf"(^[{self.items}].*)\n+(?=[{self.items}])", r"\1\n", text, flags=re.MULTILINE)
         text = re.sub(rf"(^[^{self.items}\n].*)\n(?=[{self.items}])", r"\1\n\n", text, flags=re.MULTILINE)
         text = re.sub(rf"^([{self.items}])(?:(\d+){number})?\s*", self._bullet, text, flags=re.MULTILINE)
-        text = re.sub(rf"^((?:{self.blank}*(?:-|\d+\.) )?)([{self.headings}])\s*", self._title, text, flags=re.MULTILINE)
+        text = re.sub(
+            rf"^((?:{self.blank}*(?:-|\d+\.) )?)([{self.headings}])\s*", self._title, text, flags=re.MULTILINE
+        )
         text = re.sub(f"[{self.items}{number}{self.headings}{self.kept}]", "", text)
         text = re.sub(rf"{code}([^{code}]*){code}\s*", lambda found: found[1] + "\n\n", text)
         text = re.sub(r"[ \t]+$", "", re.sub(r"\n{3,}", "\n\n", text.replace(code, "")), flags=re.MULTILINE)

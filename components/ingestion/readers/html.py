@@ -26,7 +26,7 @@ def read_html(file: SourceFile, limits: Limits) -> Read:
 
 
 def page_metadata(page: Page) -> dict[str, str | int]:
-    facts = {
+    facts: dict[str, str | int] = {
         "title": page.title,
         "encoding": page.encoding,
         "license_url": page.license_url,

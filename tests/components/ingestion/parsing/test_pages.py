@@ -46,7 +46,10 @@ def test_no_name_of_a_container_loses_the_article(container: str, extractor: str
 
 @CHOICES
 def test_lists_near_the_body_stay_and_menus_go(extractor: str) -> None:
-    text = text_of(f"{MENU}<main>{ARTICLE}<ul><li>One stone arch</li><li>Two iron beams</li></ul><p>{STORY[0]}</p></main>", extractor)
+    text = text_of(
+        f"{MENU}<main>{ARTICLE}<ul><li>One stone arch</li><li>Two iron beams</li></ul><p>{STORY[0]}</p></main>",
+        extractor,
+    )
     assert "One stone arch\nTwo iron beams" in text
     assert "Topic number" not in text
 

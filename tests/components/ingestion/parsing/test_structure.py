@@ -1,6 +1,5 @@
 """Numbers, formulas, code and structure of web pages, which both extractors must give alike."""
 
-# ruff: noqa: RUF001 - the texts hold signs of several scripts
 import pytest
 
 from components.ingestion.parsing import pages
@@ -10,15 +9,15 @@ OPENING = (
     "The old bridge over the river was built of stone, and the people of the village, who had paid for it, crossed it "
     "every day on the way to their fields and to the market."
 )
-CLOSING = "In the spring of the next year the water rose, and the bridge, which had been repaired, held as it always had."
+CLOSING = (
+    "In the spring of the next year the water rose, and the bridge, which had been repaired, held as it always had."
+)
 BOTH = pytest.mark.parametrize("extractor", ["fast", "careful"])
 
 
 def found(body: str, extractor: str, markdown: bool = True) -> str:
     """What an extractor gives of a part of a page, between two paragraphs that it takes for main text."""
-    html = (
-        f"<html><body><main><p>{OPENING}</p><p>{CLOSING}</p>{body}<p>{OPENING[::-1]}.</p><p>{CLOSING}</p></main></body></html>"
-    )
+    html = f"<html><body><main><p>{OPENING}</p><p>{CLOSING}</p>{body}<p>{OPENING[::-1]}.</p><p>{CLOSING}</p></main></body></html>"
     text = pages.parse(html, markdown=markdown, extractor=extractor)["text"]
     before, after = f"{OPENING}\n\n{CLOSING}", f"{OPENING[::-1]}."
     assert text.startswith(before)
@@ -87,33 +86,35 @@ def test_a_formula_without_tex_is_left_out_and_counted(extractor: str) -> None:
 
 
 CODE = "def f(x):\n    if x:\n        return x\n\n    return 0"
-_NUMBERED = "".join(f"<tr><td class=hljs-ln-numbers data-line-number={i}>{i}</td><td>{line}</td></tr>" for i, line in enumerate(CODE.split("\n"), 1))
+_NUMBERED = "".join(
+    f"<tr><td class=hljs-ln-numbers data-line-number={i}>{i}</td><td>{line}</td></tr>"
+    for i, line in enumerate(CODE.split("\n"), 1)
+)
 BLOCKS = {
     f"<pre>{CODE}</pre>": f"```\n{CODE}\n```",
     f"<pre><code class=language-python>{CODE}\n</code></pre>": f"```python\n{CODE}\n```",
     f"<div class='highlight highlight-source-js'><pre>{CODE}</pre></div>": f"```js\n{CODE}\n```",
     f"<figure class=highlight><pre>{CODE}</pre></figure>": f"```\n{CODE}\n```",
     "<pre>" + "<br>".join(CODE.split("\n")) + "</pre>": f"```\n{CODE}\n```",
-    "<pre class=shiki><code>" + "\n".join(f"<span class=line>{line}</span>" for line in CODE.split("\n")) + "</code></pre>": f"```\n{CODE}\n```",
-    "<div class=code>" + "".join(f"<div class=ln>{line.replace(' ', '&nbsp;')}</div>" for line in CODE.split("\n")) + "</div>": f"```\n{CODE}\n```",
+    "<pre class=shiki><code>"
+    + "\n".join(f"<span class=line>{line}</span>" for line in CODE.split("\n"))
+    + "</code></pre>": f"```\n{CODE}\n```",
+    "<div class=code>"
+    + "".join(f"<div class=ln>{line.replace(' ', '&nbsp;')}</div>" for line in CODE.split("\n"))
+    + "</div>": f"```\n{CODE}\n```",
     f"<table class=rouge-table><tr><td class='gutter gl'><pre class=lineno>1\n2\n3\n4\n5\n</pre></td><td class=code><pre>{CODE}\n</pre></td></tr></table>": f"```\n{CODE}\n```",
     f"<table>{_NUMBERED}</table>": f"```\n{CODE}\n```",
     "<pre><span class=lineno>1 </span>x = 1\n<span class=lineno>2 </span>y = 2\n</pre>": "```\nx = 1\ny = 2\n```",
     "<pre>x = '```'\ny = 1</pre>": "````\nx = '```'\ny = 1\n````",
     "<pre>The road goes on\nand on to the sea</pre>": "The road goes on\nand on to the sea",
-    "<h2>Stones<a class=headerlink href='#s'>¶</a></h2><p>They are heavy, and there are many of them here.</p>":
-        "## Stones\n\nThey are heavy, and there are many of them here.",
+    "<h2>Stones<a class=headerlink href='#s'>¶</a></h2><p>They are heavy, and there are many of them here.</p>": "## Stones\n\nThey are heavy, and there are many of them here.",
     "<ul><li>One stone arch</li><li><p>Two iron beams</p></li></ul>": "- One stone arch\n- Two iron beams",
     "<ol start=3><li>Third it is</li><li>Fourth it is</li></ol>": "3. Third it is\n4. Fourth it is",
-    "<ol><li>Compute the sums<ul><li>take the first</li><li>add the second</li></ul></li><li>Write them down</li></ol>":
-        "1. Compute the sums\n  - take the first\n  - add the second\n2. Write them down",
-    "<table><tr><th>Year</th><th>Length</th></tr><tr><td>1883</td><td>486 | 5</td></tr></table>":
-        "| Year | Length |\n| --- | --- |\n| 1883 | 486 \\| 5 |",
+    "<ol><li>Compute the sums<ul><li>take the first</li><li>add the second</li></ul></li><li>Write them down</li></ol>": "1. Compute the sums\n  - take the first\n  - add the second\n2. Write them down",
+    "<table><tr><th>Year</th><th>Length</th></tr><tr><td>1883</td><td>486 | 5</td></tr></table>": "| Year | Length |\n| --- | --- |\n| 1883 | 486 \\| 5 |",
     "<table><caption>Bridges</caption><tr><td rowspan=2>Stone</td><td>1883</td></tr><tr><td>1937</td></tr>"
-    "<tr><td colspan=2>No more</td></tr></table>":
-        "Bridges\n\n| Stone | 1883 |\n| --- | --- |\n| Stone | 1937 |\n| No more | |",
-    "<details><summary>More about it</summary><p>It is a long story, which is told elsewhere.</p></details>":
-        "More about it\n\nIt is a long story, which is told elsewhere.",
+    "<tr><td colspan=2>No more</td></tr></table>": "Bridges\n\n| Stone | 1883 |\n| --- | --- |\n| Stone | 1937 |\n| No more | |",
+    "<details><summary>More about it</summary><p>It is a long story, which is told elsewhere.</p></details>": "More about it\n\nIt is a long story, which is told elsewhere.",
 }
 
 

@@ -129,7 +129,7 @@ def test_a_chunked_body_that_breaks_off_is_kept_and_marked(read: Callable, left:
 @pytest.mark.parametrize("size", [b"f" * 32, b"7fffffffffffffff"])
 def test_a_chunk_that_says_it_is_larger_than_anything(read: Callable, size: bytes) -> None:
     (document,), _ = read("a.warc", response(size + b"\r\n" + html(1), Transfer_Encoding="chunked"))
-    assert document.text.startswith("The river\n\n")
+    assert document.text.startswith("# The river\n\n")
     assert document.metadata["truncated"] is True
 
 
