@@ -40,16 +40,13 @@ _NUMBERING = re.compile(
 )
 _NUMBERS = re.compile(r"[\s.:|]*\d[\d\s.:|]*")
 _LANGUAGE = re.compile(r"(?:^|\s)(?:language|lang|highlight-source|brush)[-:]\s*([\w+#-]{1,20})")
-_CODE_CLASS = re.compile(
-    r"(?:^|\s)(?:code|code-?block|source-?code|syntaxhighlighter|highlight|hljs|shiki)(?:$|\s)", re.I
+_CODE_CLASSES = frozenset(
+    "code codeblock code-block sourcecode source-code syntaxhighlighter highlight highlighter-rouge hljs shiki".split()
 )
 _LINE_CLASS = re.compile(r"(?:^|\s)(?:line|ln|code-line|cl|view-line|CodeMirror-line)(?:$|\s)")
 _CODE_SYMBOLS = re.compile(r"[{}()\[\]=<>;_$\\|/*#+&@]")
 _WIDE = re.compile("[\u0800-\u1fff\u20a0-\u20bf\u2e80-\uffdc]")  # letters and currencies of three bytes in UTF-8
-_BY_CLASS = (
-    "//*[contains(@class,'katex') or contains(@class,'MathJax') or contains(@class,'MJX') or self::div[contains("
-    "@class,'code') or contains(@class,'Code') or contains(@class,'ighlight') or contains(@class,'shiki')]]"
-)
+_FORMULA_CLASSES = ("katex", "MathJax", "MJX")
 _INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u2060\ufeff]")  # soft hyphens and the like; joiners are spelling
 _PERMALINKS = ("¶", "#", "§", "🔗", "")
 _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
@@ -81,22 +78,26 @@ class Marks:
 
     def render(self, text: str) -> str:
         """The text that an extractor gives, with the marks as Markdown or as plain lines."""
-        number, code = self.number, self.code
-        text = re.sub(rf"(?<=[^\s])[ \t]*(?=[{self.items}])|[ \t]*\n[ \t]*", "\n", text)
-        text = re.sub(rf"[ \t]*{code}", "\n\n" + code, text)
-        text = re.sub(rf"^(?:[-*•]|\d+\.)?[ \t]*([{self.items}])\s*", r"\1", text, flags=re.MULTILINE)
-        text = re.sub(rf"(^[{self.items}].*)\n+(?=[{self.items}])", r"\1\n", text, flags=re.MULTILINE)
-        text = re.sub(rf"(^[^{self.items}\n].*)\n(?=[{self.items}])", r"\1\n\n", text, flags=re.MULTILINE)
-        text = re.sub(rf"^([{self.items}])(?:(\d+){number})?\s*", self._bullet, text, flags=re.MULTILINE)
-        text = re.sub(
-            rf"^((?:{self.blank}*(?:-|\d+\.) )?)([{self.headings}])\s*", self._title, text, flags=re.MULTILINE
-        )
-        text = re.sub(f"[{self.items}{number}{self.headings}{self.kept}]", "", text)
-        text = re.sub(rf"{code}([^{code}]*){code}\s*", lambda found: found[1] + "\n\n", text)
-        text = re.sub(r"[ \t]+$", "", re.sub(r"\n{3,}", "\n\n", text.replace(code, "")), flags=re.MULTILINE)
-        text = re.sub(rf" ?{self.newline} ?", "\n", text)
-        text = re.sub(r"[ \t]+$", "", text.replace(self.blank, " "), flags=re.MULTILINE).strip("\n ")
-        return unicodedata.normalize("NFC", _INVISIBLE.sub("", text))
+        text = _each_line(text, lambda line: line.strip(" \t"))
+        if self.code in text:
+            text = re.sub(f"{self.code}([^{self.code}]*){self.code}", r"\n\n\1\n\n", text)
+        if not set(self.items).isdisjoint(text):
+            text = self._with_bullets(text)
+        if not set(self.headings).isdisjoint(text):
+            title = rf"^((?:{self.blank}*(?:-|\d+\.) )?)([{self.headings}])\s*"
+            text = re.sub(title, self._title, text, flags=re.MULTILINE)
+        text = re.sub(f"[{self.items}{self.number}{self.headings}{self.kept}{self.code}]", "", text)
+        text = re.sub(r"\n{3,}", "\n\n", text)
+        text = re.sub(f" ?{self.newline} ?", "\n", text).replace(self.blank, " ")
+        return unicodedata.normalize("NFC", _INVISIBLE.sub("", _each_line(text, str.rstrip).strip("\n ")))
+
+    def _with_bullets(self, text: str) -> str:
+        """Items on lines of their own, lists apart from what is before them."""
+        item = f"[{self.items}]"
+        text = re.sub(rf"(?:^(?:[-*•]|\d+\.))?[ \t]*({item})\s*", r"\n\1", text, flags=re.MULTILINE)
+        text = re.sub(rf"(^{item}.*)\n+(?={item})", r"\1\n", text, flags=re.MULTILINE)
+        text = re.sub(rf"(^[^{self.items}\n].*)\n+(?={item})", r"\1\n\n", text, flags=re.MULTILINE)
+        return re.sub(rf"^({item})(?:(\d+){self.number})?\s*", self._bullet, text, flags=re.MULTILINE)
 
     def _bullet(self, found: re.Match[str]) -> str:
         bullet = f"{found[2]}. " if found[2] else "- " if self.markdown else ""
@@ -104,6 +105,10 @@ class Marks:
 
     def _title(self, found: re.Match[str]) -> str:
         return found[1] + ("#" * (1 + self.headings.index(found[2])) + " " if self.markdown else "")
+
+
+def _each_line(text: str, change: Callable[[str], str]) -> str:
+    return "\n".join(map(change, text.split("\n")))
 
 
 def write_into(tree: Element, html: str, markdown: bool = True) -> Marks:
@@ -114,10 +119,9 @@ def write_into(tree: Element, html: str, markdown: bool = True) -> Marks:
         markdown: mark headings, bullets, code and tables as Markdown does.
     """
     marks = Marks(html, markdown)
-    for element in tree.xpath(_BY_CLASS):
-        if element.getparent() is not None:
+    if any(name in html for name in _FORMULA_CLASSES):
+        for element in list(tree.iter("span", "div")):
             _drop_rendered(element)
-            _lines_of_code(element, marks)
     found: dict[str, list[Element]] = {}
     for element in tree.iter(*_TAGS):
         found.setdefault(element.tag, []).append(element)
@@ -307,9 +311,14 @@ def _figure(element: Element, _marks: Marks) -> None:
         element.tag = "div"
 
 
+def _has_code_class(element: Element) -> bool:
+    classes = element.get("class")
+    return bool(classes) and not _CODE_CLASSES.isdisjoint(classes.lower().split())
+
+
 def _is_code(element: Element, text: str) -> bool:
     around = (element, element.getparent(), *element.iterchildren("code"))
-    if any(one.tag == "code" or _CODE_CLASS.search(one.get("class") or "") for one in around):
+    if any(one.tag == "code" or _has_code_class(one) for one in around):
         return True
     return len(_CODE_SYMBOLS.findall(text)) > PROSE_SYMBOLS * len(text)
 
@@ -365,7 +374,7 @@ def _preformatted(element: Element, marks: Marks) -> None:
 
 def _lines_of_code(element: Element, marks: Marks) -> None:
     """Code whose lines are elements, without a `pre`."""
-    if element.tag != "div" or not _CODE_CLASS.search(element.get("class") or ""):
+    if not _has_code_class(element) or not len(element):
         return
     if not all(one.tag == "div" for one in element):
         return
@@ -518,6 +527,7 @@ _PASSES: tuple[tuple[tuple[str, ...], Handler], ...] = (
     (("figure",), _figure),
     (("table",), _table),
     (("pre",), _preformatted),
+    (("div",), _lines_of_code),
     (("code",), _inline_code),
     (("ul", "ol"), _items),
     (("ul",), _list),
