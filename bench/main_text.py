@@ -64,10 +64,14 @@ def read_gold(folder: Path) -> GoldSet:
     if (truth := folder / "ground-truth.json").is_file():
         found = json.loads(truth.read_text(encoding="utf-8"))
         pages = [(gzip.decompress((folder / "html" / f"{key}.html.gz").read_bytes()), found[key]) for key in found]
-        return GoldSet("articles", [(page, gold["articleBody"]) for page, gold in pages], shared_shingles, mean_of_pages)
+        return GoldSet(
+            "articles", [(page, gold["articleBody"]) for page, gold in pages], shared_shingles, mean_of_pages
+        )
     tests = folder / "tests" if (folder / "tests").is_dir() else folder
     if not (truth := tests / "evaldata.json").is_file():
-        sys.exit(f"{folder} holds neither ground-truth.json nor tests/evaldata.json; expected a clone of one of the two sets")
+        sys.exit(
+            f"{folder} holds neither ground-truth.json nor tests/evaldata.json; expected a clone of one of the two sets"
+        )
     places = [tests / "cache", tests / "eval"]
     passages = json.loads(truth.read_text(encoding="utf-8")).values()
     pages = [

@@ -39,7 +39,7 @@ _TAG = re.compile(
 )
 _BLANKS = re.compile(r"\s+")
 _ENDED = re.compile('[.!?:;\u2026"\u201d\u2019)\u3002\uff01\uff1f]$')
-# What is no text, and what no extractor takes for the main text.
+# What holds no text, and what no extractor takes for the main text.
 _UNSEEN = ("style", "svg", "template", "iframe", "link", "meta", "object", "embed", "canvas", "map", "video", "audio")
 _AROUND = ("nav", "footer", "aside", "button", "datalist", "input", "select", "textarea", "noscript")
 LINKED_DATA = "application/ld+json"  # in which trafilatura finds articles
@@ -77,7 +77,7 @@ def parse(html: str, main_content: bool = True, markdown: bool = False, extracto
 
 
 def _strip(tree: Tree, main_content: bool) -> None:
-    """Take out what is no text, and what is around the main text."""
+    """Take out what holds no text, and what is around the main text."""
     from lxml import etree
 
     for element in list(tree.iter("script")):
@@ -124,7 +124,7 @@ def _size(element: Tree) -> int:
 
 
 def _is_ragged(text: str) -> bool:
-    """Whether more of a text than that of a clean article stands in short lines or in lines that are no sentences."""
+    """Whether more of a text than that of a clean article stands in short lines or in lines without a sentence."""
     lines = [line for line in map(str.strip, text.split("\n")) if line]
     whole = sum(len(line) for line in lines if len(line) >= SENTENCE and _ENDED.search(line))
     return whole < (1 - RAGGED) * sum(map(len, lines)) or not lines
@@ -211,7 +211,7 @@ def _text_of(body: Tree) -> str:
 def _parsed(html: str) -> Tree:
     from lxml.html import HTMLParser, document_fromstring
 
-    # Comments and processing instructions are no elements to the code that walks the tree.
+    # Comments and processing instructions would be in the way of the code that walks the tree.
     parser = HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, huge_tree=True)
     return document_fromstring(html.encode("utf-8", "replace"), parser=parser)
 

@@ -40,9 +40,17 @@ _NUMBERING = re.compile(
 )
 _NUMBERS = re.compile(r"[\s.:|]*\d[\d\s.:|]*")
 _LANGUAGE = re.compile(r"(?:^|\s)(?:language|lang|highlight-source|brush)[-:]\s*([\w+#-]{1,20})")
-_CODE_CLASSES = frozenset(
-    "code codeblock code-block sourcecode source-code syntaxhighlighter highlight highlighter-rouge hljs shiki".split()
-)
+_CODE_CLASSES = {
+    "code",
+    "codeblock",
+    "code-block",
+    "sourcecode",
+    "source-code",
+    "syntaxhighlighter",
+    "highlight",
+    "hljs",
+    "shiki",
+}
 _LINE_CLASS = re.compile(r"(?:^|\s)(?:line|ln|code-line|cl|view-line|CodeMirror-line)(?:$|\s)")
 _CODE_SYMBOLS = re.compile(r"[{}()\[\]=<>;_$\\|/*#+&@]")
 _WIDE = re.compile("[\u0800-\u1fff\u20a0-\u20bf\u2e80-\uffdc]")  # letters and currencies of three bytes in UTF-8

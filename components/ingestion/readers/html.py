@@ -28,7 +28,8 @@ def read_html(file: SourceFile, limits: Limits) -> Read:
 def page_metadata(page: Page) -> dict[str, str | int]:
     facts: dict[str, str | int] = {
         "title": page.title,
-        "encoding": page.encoding,
+        "encoding": page.decoded.encoding,
+        **page.decoded.facts,
         "license_url": page.license_url,
         "formulas_left_out": page.formulas_left_out,
     }
