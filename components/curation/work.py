@@ -18,12 +18,15 @@ Unit = TypeVar("Unit")
 CODE = (
     "curation/**/*.py",
     "curation/**/*.md",
+    "curation/**/*.txt",
+    "curation/**/*.yaml",
     "addresses.py",
     "bpe.py",
     "documents.py",
     "languages.py",
     "shingles.py",
     "ngrams.py",
+    "yaml_text.py",
 )
 LIBRARIES = (
     "detect-secrets",
@@ -33,6 +36,7 @@ LIBRARIES = (
     "py3langid",
     "pyarrow",
     "rensa",
+    "ruamel.yaml",
     "scikit-learn",
     "scipy",
     "tokenizers",
