@@ -213,7 +213,7 @@ def measure_code(texts: list[str], report: Report, repeats: int) -> None:
     sample = [texts[i] for i in choose([document_id(text) for text in texts], strata, params.sample, SEED)]
     labels = np.array([heuristic_value(text) for text in sample])
     started = time.process_time()
-    classifier, quality = fit(sample, ["code"] * len(sample), labels, SEED, params)
+    classifier, quality = fit(sample, ["code"] * len(sample), labels.tolist(), SEED, params)
     spent = time.process_time() - started
     report.note(f"Learning from {len(sample):,} labels of code took {spent:.1f} CPU seconds.")
     of, held = quality.kinds["code"], held_out(sample, SEED)

@@ -238,7 +238,8 @@ def calibration_table(values: np.ndarray, labels: np.ndarray) -> tuple[list[dict
 def remarks(
     education: Mapping[str, Any], valued: Mapping[str, Mapping[str, int]], params: EducationParams
 ) -> list[str]:
-    """What the values do to each kind, in sentences: the threshold and the share that is below it, or that it keeps all.
+    """What the values do to each kind, in sentences: the threshold and the share that is below it, or that it keeps all; and
+    where they order the documents as their length does.
 
     Args:
         education: what was learned, with its `thresholds`.
@@ -260,11 +261,16 @@ def remarks(
             )
         if counts["unscored"]:
             found.append(f"{kind}: not judged, because not in English: {counts['unscored']:,}")
+        rank = education["follows_length"].get(kind)
+        if rank is not None and abs(rank) >= LIKE_LENGTH:
+            found.append(
+                f"{kind}: the value orders the documents much as their length does (rank correlation {rank:.2f})"
+            )
     return found
 
 
 def doubts(education: Mapping[str, Any], valued: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """Where the values of a kind may do no better than a limit on length, and what could not be checked, in sentences.
+    """Where the values of a kind do no better than a limit on length would, and what could not be checked, in sentences.
 
     Args:
         education, valued: as of `remarks`.
@@ -272,11 +278,6 @@ def doubts(education: Mapping[str, Any], valued: Mapping[str, Mapping[str, int]]
     found = []
     for kind in _filtered(education, valued):
         of = education["kinds"][kind]
-        rank = education["follows_length"].get(kind)
-        if rank is not None and abs(rank) >= LIKE_LENGTH:
-            found.append(
-                f"{kind}: educational value orders the documents much as their length does (rank correlation {rank:.2f})"
-            )
         few = min(of["below"], of["documents"] - of["below"])
         if few < GATED_SIDE:
             side = "below" if of["below"] == few else "at or above"
