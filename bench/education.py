@@ -32,14 +32,14 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from bench.common import Report, in_turn, plain_parser, processor
-from components.curation.education.classifier import REFERENCE, Classifier, fit, held_out
-from components.curation.education.heuristic import heuristic_value
+from components.curation.education.classifier import REFERENCE, Classifier, fit, sides
+from components.curation.education.heuristic import judge
 from components.curation.education.references import MIDDLE, references
 from components.curation.education.report import auc, mean_word_length
-from components.curation.education.sample import READ, choose, stratum
+from components.curation.education.sample import READ, Sample, stratum
 from components.documents import document_id, read_batches
-from components.languages import identify
 from components.params.education import EducationParams
+from components.text.languages import identify
 
 TARGET = 5.0  # MB per CPU second
 SEED = 1
@@ -209,14 +209,16 @@ def measure_text(good: dict[str, list[str]], bad: dict[str, list[str]], report: 
 def measure_code(texts: list[str], report: Report, repeats: int) -> None:
     """How well the heuristic's labels of code are learned, and the speed."""
     params, threshold = EducationParams(), EducationParams().min_value["code"]
-    strata = [stratum("code", len(text)) for text in texts]
-    sample = [texts[i] for i in choose([document_id(text) for text in texts], strata, params.sample, SEED)]
-    labels = np.array([heuristic_value(text) for text in sample])
+    named = {document_id(text): text for text in texts}
+    drawn = Sample(params.sample, SEED)
+    drawn.add(named, [stratum("code", len(text)) for text in named.values()])
+    sample = [named[name] for name in drawn.ids()]
+    labels = np.array([judge(text).value for text in sample])
     started = time.process_time()
     classifier, quality = fit(sample, ["code"] * len(sample), labels.tolist(), SEED, params)
     spent = time.process_time() - started
     report.note(f"Learning from {len(sample):,} labels of code took {spent:.1f} CPU seconds.")
-    of, held = quality.kinds["code"], held_out(sample, SEED)
+    of, held = quality.kinds["code"], sides(sample, SEED)[1]
     theirs = peer([sample[i] for i in np.flatnonzero(~held)], labels[~held] >= threshold)
     ours = _scorer(classifier, "code")
     speed = rates(texts, {"ours": ours, "scikit-learn": theirs}, repeats)

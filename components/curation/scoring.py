@@ -31,9 +31,9 @@ from components.curation.work import Work
 from components.documents import KINDS
 from components.errors import StepError
 from components.files import atomic_file, save_array, sha256_file
-from components.languages import identify
 from components.params import CurationParams
 from components.params.education import EducationParams
+from components.text.languages import identify
 
 SCORES = "scores.npy"
 CLASSIFIER = "classifier.npz"

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from components import yaml_text
 from components.curation.education.sample import READ
+from components.foreign import yaml_text
 
 FOLDER = Path(__file__).with_name("references")
 GOOD_VALUE, STORY_VALUE, BAD_VALUE = 5.0, 3.0, 0.0

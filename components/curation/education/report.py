@@ -18,24 +18,35 @@ LIKE_LENGTH = 0.8  # rank correlation with the length from which a value is said
 _WORD = re.compile(r"[^\W\d_]+")
 
 
-class HeldOut(NamedTuple):
-    """What is measured on: texts with their kinds, the labels, the classifier's values, and for code what comments add before
-    the guard (`gains`) and whether the guard lowers the value (`lowered`).
+@dataclass(frozen=True)
+class Scores:
+    """Values of documents, each float32 (documents,), 0 to 5.
+
+    Attributes:
+        values: those that count.
+        standing: of the texts as they stand.
+        bare: of code without comments and docstrings; of other kinds as they stand.
     """
+
+    values: np.ndarray
+    standing: np.ndarray
+    bare: np.ndarray
+
+
+class HeldOut(NamedTuple):
+    """What is measured on: texts with their kinds, the labels, and the classifier's values."""
 
     texts: Sequence[str]
     kinds: Sequence[str]
     labels: np.ndarray
-    values: np.ndarray
-    gains: np.ndarray
-    lowered: np.ndarray
+    scores: Scores
 
     def of(self, kind: str) -> "HeldOut":
         """The part of a kind."""
         mine = np.array([of == kind for of in self.kinds])
         texts = [text for text, is_mine in zip(self.texts, mine, strict=True) if is_mine]
-        arrays = (array[mine] for array in (self.labels, self.values, self.gains, self.lowered))
-        return HeldOut(texts, [kind] * len(texts), *arrays)
+        scores = Scores(self.scores.values[mine], self.scores.standing[mine], self.scores.bare[mine])
+        return HeldOut(texts, [kind] * len(texts), self.labels[mine], scores)
 
 
 @dataclass(frozen=True)
@@ -140,13 +151,16 @@ def measure(
         mine = held_out.of(kind)
         report = replace(_measure_kind(mine, params, kind in judged), kind=kind, own_model=kind not in pooled)
         if kind == "code":
-            report = replace(report, comment_gain=float(mine.gains.mean()), guarded=float(mine.lowered.mean()))
+            values, standing, bare = mine.scores.values, mine.scores.standing, mine.scores.bare
+            report = replace(
+                report, comment_gain=float((standing - bare).mean()), guarded=float((values < standing).mean())
+            )
         reports[kind] = report
     return Report(reports)
 
 
 def _measure_kind(mine: HeldOut, params: EducationParams, references: bool) -> KindReport:
-    labels, values = mine.labels, mine.values
+    labels, values = mine.labels, mine.scores.values
     threshold = MIDDLE if references else params.min_value.get(mine.kinds[0])
     calibration, error = calibration_table(values, labels)
     keep = None if threshold is None else labels >= threshold

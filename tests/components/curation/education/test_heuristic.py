@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.curation.education.heuristic import POINTS, heuristic_value, judge
+from components.curation.education.heuristic import POINTS, judge
 
 LESSON = '''def binary_search(values, target):
     """Find the place of target in a sorted list, or -1: halve what is left, because order tells the side."""
@@ -25,8 +25,8 @@ TABLE = "TABLE = {\n" + "".join(f"    'k{n}': 0x{n:04x},\n" for n in range(60)) 
 
 
 def test_a_lesson_is_worth_more_than_a_table() -> None:
-    assert heuristic_value(LESSON) > 3.5
-    assert heuristic_value(TABLE) < 1
+    assert judge(LESSON).value > 3.5
+    assert judge(TABLE).value < 1
 
 
 def test_private_names_and_bad_names_cost_their_points() -> None:
