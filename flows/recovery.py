@@ -55,20 +55,23 @@ def close_record(home: Path, flow_run_id: str, record: Mapping[str, Any]) -> Non
     records.remove(home, flow_run_id)
 
 
-def close_ended(home: Path, flow_run_id: UUID, crashed: bool) -> bool:
-    """Whether the server has a run for ended whose process is gone.
+def close_ended(home: Path, flow_run_id: UUID, force: bool) -> bool:
+    """Whether a run whose process is gone counts as ended everywhere.
 
     Args:
-        crashed: mark it as crashed if it still counts as under way.
+        force: close it where it does not.
     """
+    record = dict(records.all_of(home)).get(str(flow_run_id))  # which the run removes when MLflow has its end
     with get_client(sync_client=True) as client:
         try:
             under_way = client.read_flow_run(flow_run_id).state.type in UNDER_WAY
         except ObjectNotFound:
-            return True
-    if under_way and crashed:
-        close_record(home, str(flow_run_id), dict(records.all_of(home)).get(str(flow_run_id), {}))
-    return crashed or not under_way
+            under_way = False
+    if record is None and not under_way:
+        return True
+    if force:
+        close_record(home, str(flow_run_id), record or {})
+    return force
 
 
 def crash(client: SyncPrefectClient, run: FlowRun) -> None:

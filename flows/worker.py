@@ -38,6 +38,7 @@ NICENESS = (
     10  # of runs: the server and the panel answer while runs use all cores, and SQLite's lock is not held for long
 )
 TIDY_S = 15
+SETTLE_ATTEMPTS = 20  # after five minutes it is left to the next start
 ENTRYPOINTS = {name: f"flows/pipeline.py:{name.replace('-', '_')}" for name in DEFINITIONS} | {
     "housekeeping": "flows/housekeeping/flow.py:housekeeping"
 }
@@ -115,18 +116,19 @@ class PipelineWorker(ProcessWorker):
 
 
 async def settle(flow_run: FlowRun) -> None:
-    """Return when the server has stored that a run ended, whose process is gone.
+    """Return when the server and MLflow have stored that a run ended, whose process is gone.
 
-    Prefect tells it once. Where the server could not write then, for instance on a full disk, the run would count as
-    running forever; so it is marked as crashed as soon as the server writes again.
+    Each of them is told once. Where they could not write then, for instance on a full disk, the run would count as
+    running until the next one starts; so it is closed as soon as they write again.
     """
-    home, grace = settings.project_root(), False
-    while True:
-        with contextlib.suppress(httpx.HTTPError):
-            if await anyio.to_thread.run_sync(recovery.close_ended, home, flow_run.id, grace):
+    home = settings.project_root()
+    for attempt in range(SETTLE_ATTEMPTS):
+        try:
+            if await anyio.to_thread.run_sync(recovery.close_ended, home, flow_run.id, attempt > 0):
                 return
+        except Exception as error:  # noqa: BLE001 - of the server, of MLflow or of its database: all may write again later
+            print(f"run {flow_run.name} cannot be closed yet: {error}", flush=True)
         await anyio.sleep(TIDY_S)
-        grace = True
 
 
 async def tidy() -> None:
