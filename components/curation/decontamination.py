@@ -198,10 +198,6 @@ class BenchmarkIndex:
                     self._shapes.add(function.shape)
                     self._openings |= {opening(function)}
 
-    def hits(self, texts: Sequence[str], kinds: Sequence[str]) -> list[Hit | None]:
-        """The first hit of each document, None where it has none or its kind is not checked."""
-        return [found[0] if found else None for found in self.find(texts, kinds)]
-
     def find(self, texts: Sequence[str], kinds: Sequence[str]) -> list[list[Hit]]:
         """All hits of each document, one an item: by words in the order of the document, then by code.
 
@@ -236,7 +232,8 @@ class BenchmarkIndex:
 
     def _of_words(self, text: str, shared: dict[int, list[tuple[int, int]]]) -> dict[int, Hit]:
         words = words_in(text)
-        own, found = self.params, {}
+        own = self.params
+        found: dict[int, Hit] = {}
         for length, places in sorted(shared.items(), reverse=True):
             table = self._tables[length]
             if length == own.candidate_ngram and length != own.ngram:

@@ -231,8 +231,10 @@ def _keep_sources(outputs: dict[str, Any], params: Params, files: list[SourceFil
             folders.setdefault(file.location if linked else file.location.parent, file.source.path)
     real = {Path(os.path.realpath(folder)): path for folder, path in folders.items() if folder}
     for name, output in outputs.items():
-        place = Path(os.path.realpath(output)) if output else None
-        for folder, path in real.items() if place else ():
+        if not output:
+            continue
+        place = Path(os.path.realpath(output))
+        for folder, path in real.items():
             if place == folder or place in folder.parents or folder in place.parents:
                 raise StepError(
                     f"--{name}: {output} is, holds or lies in the source {path!r} of ingestion.sources ({folder}), and would "
@@ -292,15 +294,15 @@ def _is_large(file: SourceFile) -> bool:
 def _read(batches: list[list[SourceFile]], params: Params) -> Iterator[list[Any] | Iterator[Any]]:
     """Documents and quarantine rows of each batch, in order."""
     own = params.ingestion
-    limits = {"max_chars": own.max_document_chars, "part_chars": own.part_chars}
-    read = partial(read_batch, **limits)
+    stream = partial(_stream, max_chars=own.max_document_chars, part_chars=own.part_chars)
+    read = partial(read_batch, max_chars=own.max_document_chars, part_chars=own.part_chars)
     for alone, group in groupby(batches, key=lambda batch: _is_large(batch[0])):
         if alone:
-            yield from (_stream(batch, **limits) for batch in group)
+            yield from map(stream, group)
         else:
-            group = list(group)
-            for batch, items in zip(group, map_shards(read, group, params.engine), strict=True):
-                yield _stream(batch, **limits) if items is None else items
+            small = list(group)
+            for batch, items in zip(small, map_shards(read, small, params.engine), strict=True):
+                yield stream(batch) if items is None else items
 
 
 def _stream(batch: list[SourceFile], max_chars: int, part_chars: int) -> Iterator[Document | dict[str, Any]]:

@@ -3,9 +3,9 @@
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
-from io import BufferedReader
+from io import BufferedReader, RawIOBase
 from pathlib import PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from components.documents import Document
 from components.errors import shortened
@@ -37,7 +37,7 @@ class Watched(SourceFile):
     opened: list[BinaryIO] = field(default_factory=list)
 
     def open_packed(self) -> BinaryIO:
-        stream = Interruptible(super().open_packed())
+        stream = Interruptible(cast(RawIOBase, super().open_packed()))  # BinaryIO has no readinto; all such streams do
         self.opened.append(stream)
         return stream
 

@@ -8,7 +8,7 @@ other machines are named and not asked.
 import math
 import random
 import signal
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -221,10 +221,11 @@ def _languages(groups: list[Group], params: Params) -> list[tuple[str, float]]:
 
 def _shares(sizes: Iterable[tuple[str, float]]) -> list[tuple[str, float]]:
     """Each name with its share of all, largest first."""
-    sums: Counter[str] = Counter()
+    sums: defaultdict[str, float] = defaultdict(float)
     for name, size in sizes:
         sums[name] += size
-    return [(name, round(size / sums.total(), 3)) for name, size in sums.most_common() if size]
+    total = sum(sums.values())
+    return [(name, round(size / total, 3)) for name, size in sorted(sums.items(), key=lambda one: -one[1]) if size]
 
 
 def _refusal(contents: Contents, unread: Unread, looks: list[Look], params: Params) -> str:

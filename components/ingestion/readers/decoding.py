@@ -73,7 +73,10 @@ class Decoded(NamedTuple):
     @property
     def facts(self) -> dict[str, str | int]:
         """What the metadata of a document say of it: nothing of sound UTF-8."""
-        facts = {"encoding": "" if self.encoding == UTF8 else self.encoding, WRONG_BYTES: self.wrong}
+        facts: dict[str, str | int] = {
+            "encoding": "" if self.encoding == UTF8 else self.encoding,
+            WRONG_BYTES: self.wrong,
+        }
         return {name: fact for name, fact in facts.items() if fact}
 
     @property
@@ -97,8 +100,8 @@ def decode(data: bytes, declared: Iterable[str] = (), cut_off: bool = False) -> 
             if not found.is_mostly_right:
                 raise NotText(f"starts as {encoding.removesuffix('-sig')}, but {found.wrong:,} characters are not")
             return found._replace(encoding=encoding.removesuffix("-sig"))
-    if found := _of_nuls(data):
-        return found
+    if by_nuls := _of_nuls(data):
+        return by_nuls
     labels = [*declared, *_named(data)]
     try:
         return _unescaped(data, labels) or Decoded(data.decode(UTF8), UTF8)
@@ -147,7 +150,7 @@ def _named(data: bytes) -> Iterator[str]:
 
 def _of_nuls(data: bytes) -> Decoded | None:
     """UTF-16 without a mark, by the zeros in every other place where most of it is ASCII."""
-    if (nuls := data.count(0)) < _NULS * len(data) or not data:
+    if (nuls := data.count(0)) < _NULS * len(data) or not data or len(data) % 2:
         return None
     encoding = "utf-16-le" if data[1::2].count(0) > nuls / 2 else "utf-16-be"
     found = _decoded(data, encoding)

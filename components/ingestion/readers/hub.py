@@ -98,12 +98,16 @@ def resolve(source: Source) -> tuple[str, str]:
     from huggingface_hub import HfApi
 
     try:
-        revision = HfApi().dataset_info(found.path, revision=found.revision).sha
+        revision = HfApi().dataset_info(found.path, revision=found.revision).sha or found.revision
     except Exception as error:  # the hub's client raises errors of several libraries
         raise StepError(
             f"ingestion.sources: the hub does not give {found.path} ({type(error).__name__}: {error}); correct the name, "
             "set HF_TOKEN if it is restricted, or check the network"
         ) from error
+    if revision is None:
+        raise StepError(
+            f"ingestion.sources: the hub names no revision of {found.path}; name one, as in {found.path}@main"
+        )
     config = f"/{found.config}" if found.config else ""
     return f"{SCHEME}{found.path}{config}:{found.split}@{revision}", revision
 
@@ -117,8 +121,9 @@ def read_hub(file: SourceFile, limits: Limits) -> Read:
     source = file.source.model_copy(update={"path": str(file.location)})
     found = parse(source)
     root = Path(found.path) if found.is_local else None
-    for name in (CARD, *SETTINGS) if root and not source.follow_links else ():
-        inside(root, name, f"ingestion.sources: {source.path}")
+    if root and not source.follow_links:
+        for name in (CARD, *SETTINGS):
+            inside(root, name, f"ingestion.sources: {source.path}")
     builder = _builder(found, source.path)
     named = _parts(builder, found, source.path)
     parts = [part for part in named if source.follow_links or not is_elsewhere(part, root)]
@@ -140,7 +145,8 @@ def read_hub(file: SourceFile, limits: Limits) -> Read:
             )
             if not column:
                 sample, rows = peeked(rows)
-                column = _text_column([row for _, row in sample], source) if sample else ""
+                held = [row[1] for row in sample if not isinstance(row, Quarantined)]
+                column = _text_column(held, source) if held else ""
                 about |= {TAKEN: column if column not in (TEXT, source.text_column) else ""}
             source = source.model_copy(update={"text_column": column})
             for row in rows:

@@ -125,8 +125,9 @@ def _values(text: TextIO, limits: Limits, column: str) -> Iterator[Any]:
         return
     values = _elements(start, text, limits, column, "")
     value, second = next(values, None), next(values, None)
-    is_row = second is not None or not isinstance(value, dict) or column in value
-    lists = [] if is_row else [held for held in value.values() if _is_rows(held)]
+    lists = []
+    if second is None and isinstance(value, dict) and column not in value:
+        lists = [held for held in value.values() if _is_rows(held)]
     yield from lists[0] if len(lists) == 1 else [value]
     if second is not None:
         yield second
@@ -140,8 +141,8 @@ def _fewest(json_text: str) -> int:
 
 def _holds_more(text: str | bytes, values: int) -> bool:
     """Whether some JSON may hold more values, as its commas and brackets say; those in its strings count as well."""
-    signs = (b",", b"[", b"{") if isinstance(text, bytes) else (",", "[", "{")
-    return len(text) > values and sum(map(text.count, signs)) > values
+    counts = map(text.count, (b",", b"[", b"{")) if isinstance(text, bytes) else map(text.count, ",[{")
+    return len(text) > values and sum(counts) > values
 
 
 def _too_many(most: int) -> str:
@@ -165,7 +166,8 @@ def _elements(held: str, text: TextIO, limits: Limits, column: str, closing: str
     """
     place = 0
     while True:
-        place = _BETWEEN.match(held, place).end()
+        if between := _BETWEEN.match(held, place):
+            place = between.end()
         if closing and held.startswith(closing, place):
             if (held[place + 1 :] + text.read(CHUNK)).strip():
                 raise ValueError("something follows its array")

@@ -18,7 +18,7 @@ TITLE_CHARS = 300
 def read_binary(file: SourceFile, limits: Limits) -> Read:
     """A file of bytes, such as a pdf, as one document."""
     data = read_whole(file, MAX_FILE_BYTES, "a document")
-    yield document(file, data, Job(file.format.parser, SECONDS, limits.max_chars))
+    yield document(file, data, Job(file.read_as.parser, SECONDS, limits.max_chars))
 
 
 def read_decoded(file: SourceFile, limits: Limits) -> Read:
@@ -27,7 +27,7 @@ def read_decoded(file: SourceFile, limits: Limits) -> Read:
     if reason := nul_in(decoded.text):
         yield Quarantined(file.name, 0, reason)
         return
-    item = document(file, decoded.text, Job(file.format.parser, SECONDS, limits.max_chars))
+    item = document(file, decoded.text, Job(file.read_as.parser, SECONDS, limits.max_chars))
     if isinstance(item, Document):
         item.metadata |= decoded.facts
     yield item

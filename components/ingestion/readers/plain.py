@@ -19,7 +19,7 @@ def read_text(file: SourceFile, limits: Limits) -> Read:
 
 def text_document(file: SourceFile, data: bytes) -> Document | Quarantined:
     """The document that these bytes of a file make."""
-    language = file.format.language
+    language = file.read_as.language
     decoded = decode_python(data) if language == "Python" else decode(data)
     text = decoded.text
     if not text.strip():

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from components.ingestion.formats import EXPECTED, FORMATS, format_of
+from components.ingestion.parsing import notebook
 from components.ingestion.parsing.pdf import without_running_lines
 from tests.components.ingestion.readers import samples
 from tests.components.ingestion.readers.samples import SAMPLES, SENTENCE
@@ -148,6 +149,15 @@ def test_what_cannot_be_read_is_named(read: Callable, name: str, data: bytes, re
     assert (quarantined.file, reason in quarantined.reason) == (name, True), quarantined.reason
 
 
+@pytest.mark.parametrize(
+    ("level", "marks"), [(2, "##"), (6, "######"), (0, "#"), (7, "#"), (2.0, "#"), ("2", "#"), (None, "#")]
+)
+def test_a_notebook_of_format_3_has_headings_whatever_their_level_is(level: object, marks: str) -> None:
+    cells = [{"cell_type": "heading", "level": level, "source": "The river"}]
+    found = notebook.parse(json.dumps({"worksheets": [{"cells": cells}]}))
+    assert found["text"].strip() == f"{marks} The river"
+
+
 def test_too_long_a_text_of_a_small_file_is_named(read: Callable) -> None:
     body = "<w:p><w:r><w:t>word </w:t></w:r></w:p>" * 1_000
     documents, (quarantined,) = read("a.docx", samples.docx(body), max_chars=1_000)
@@ -199,7 +209,7 @@ def test_what_is_expected_names_every_format() -> None:
     ("name", "module"),
     [
         ("a.MD", "plain"), ("a.tar.zst", "archives"), ("a.TGZ", "archives"), ("git.1.gz", "parsed"), ("x.3pm", "parsed"),
-        ("README", "plain"), ("readme.gz", "plain"), ("24.TXT", "plain"), ("25.markdown", "plain"), ("31.text", "plain"),
+        ("README", "plain"), ("readme.gz", "plain"), ("24.TXT", "plain"), ("a.arc", "arc"), ("25.markdown", "plain"), ("31.text", "plain"),
     ],
 )  # fmt: skip
 def test_a_format_is_known_by_the_name(name: str, module: str) -> None:
