@@ -5,9 +5,11 @@ is separate, so that a small model sees numbers column by column. It works on by
 no token is unknown.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
+LONGEST = 128  # characters of a word in training alone; each merge goes over all of a word, so one of megabytes would take hours
 END_OF_TEXT = "<|endoftext|>"
 PATTERN = (
     r"'(?i:[sdmt]|ll|ve|re)"  # English contractions
@@ -17,22 +19,24 @@ PATTERN = (
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"  # line ends; spaces but the last, which belongs to what follows
 )
 
+_WORDS = re.compile(r"[^\W\d_]+|[^\w\s]+")
+
 
 def train(texts: Iterable[str], vocab_size: int) -> Any:
     """A `tokenizers.Tokenizer` of at most `vocab_size` entries.
 
     Entry 0 is the end-of-text token, entries 1 to 256 are the bytes. A merge needs a pair that occurs twice, so a small
-    corpus gives fewer entries. Equal texts in equal order give equal entries.
+    corpus gives fewer entries. Equal texts in equal order give equal entries. Words of more than LONGEST characters, such as DNA
+    or Chinese without punctuation, are learnt from in pieces; they are encoded whole.
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
+    def split(pattern: str) -> Any:
+        words = pre_tokenizers.Split(Regex(pattern), "isolated")
+        return pre_tokenizers.Sequence([words, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(PATTERN), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
+    tokenizer.pre_tokenizer = split(PATTERN.replace("+", f"{{1,{LONGEST}}}").replace("*", f"{{0,{LONGEST}}}"))
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
@@ -42,4 +46,12 @@ def train(texts: Iterable[str], vocab_size: int) -> Any:
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.pre_tokenizer = split(PATTERN)
     return tokenizer
+
+
+def long_words(text: str) -> int:
+    """How many words of a text are learnt from in pieces."""
+    if max(map(len, text.split()), default=0) <= LONGEST:  # nearly always
+        return 0
+    return sum(len(word) > LONGEST for word in _WORDS.findall(text))

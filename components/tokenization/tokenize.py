@@ -16,6 +16,7 @@ from components.documents import KINDS, check_balance
 from components.errors import StepError
 from components.files import atomic_directory
 from components.params import Params, TokenizationParams
+from components.text import bpe
 from components.tokenization import tokenizer
 from components.tokenization.corpus import Corpus, read_corpus, texts
 from components.tokenization.encode import Spool, spool
@@ -116,8 +117,22 @@ def _make_tokenizer(corpus: Corpus, division: Division, params: Params, output: 
         return 0
     sample = _sample(corpus, division, params)
     print(f"training a tokenizer on {corpus.bytes[sample].sum() / 1e6:.1f} MB of text", flush=True)
+    cut = 0
+
+    def learnt_from() -> Iterator[str]:
+        nonlocal cut
+        for _, text in texts(corpus, sample):
+            cut += bpe.long_words(text)
+            yield text
+
     with tokenizer.all_cores():
-        tokenizer.train((text for _, text in texts(corpus, sample)), settings.vocab_size, output)
+        tokenizer.train(learnt_from(), settings.vocab_size, output)
+    if cut:
+        print(
+            f"note: the tokenizer learnt from {cut:,} words of more than {bpe.LONGEST} characters (such as DNA, or text without "
+            "blanks) in pieces of that length; they are encoded whole",
+            flush=True,
+        )
     return int(corpus.bytes[sample].sum())
 
 

@@ -206,6 +206,14 @@ def test_a_vocabulary_that_the_text_does_not_support_is_said(corpus: Path, tmp_p
     )
 
 
+def test_a_word_that_is_learnt_from_in_pieces_is_said(made: Any, write_set: Any, tmp_path: Path, capsys: Any) -> None:
+    long = [
+        Document(f"{number} {'ACGT' * 50} between\n", "prose", f"dna/{number}", "MIT", "test") for number in range(40)
+    ]
+    run([write_set([*made(40), *long])], tmp_path / "tokens")
+    assert "words of more than 128 characters (such as DNA" in capsys.readouterr().out
+
+
 def test_an_existing_tokenizer_is_used(done: Any, corpus: Path, trained: Path, tmp_path: Path) -> None:
     summary = run([corpus], tmp_path / "tokens", tokenizer=str(trained), vocab_size=1_000)
     assert summary["vocab_size"] == 300

@@ -2,7 +2,9 @@
 
 import json
 import os
+import random
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 
 from components.documents import Document
 from components.errors import StepError
+from components.text import bpe
 from components.tokenization import tokenizer
 from components.tokenization.tokenizer import END_OF_TEXT, Encoder
 
@@ -176,3 +179,39 @@ def changed(trained: Path, folder: Path, config: dict[str, Any] | None) -> Path:
     else:
         path.write_text(json.dumps(json.loads(path.read_text()) | config))
     return folder / "changed"
+
+
+def unspaced(alphabet: str, length: int) -> str:
+    return "".join(random.Random(1).choices(alphabet, k=length))
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        unspaced("ACGT", 400_000),
+        unspaced("的一是不了在人有我他这为之大来以个中上们", 130_000),
+        " " * 10**6,
+        "=-" * 500_000,
+    ],
+)
+def test_a_word_of_400_kilobytes_is_learnt_from_in_seconds(word: str) -> None:
+    before = time.process_time()
+    trained = bpe.train([word, "ordinary words " * 9], 2_000)
+    assert time.process_time() - before < 10  # a minute, if each merge went over all of the word
+    assert trained.decode(trained.encode(word).ids) == word
+    assert max(map(len, trained.get_vocab())) > 4
+
+
+def test_the_bound_changes_nothing_in_ordinary_text(
+    made: Callable[[int], list[Document]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [document.text + "\n\n\n    x = 'y'  # ----\r\n it's 12345.67\t" for document in made(60)]
+    bounded = bpe.train(texts, 400).to_str()
+    assert not sum(map(bpe.long_words, texts))
+    monkeypatch.setattr(bpe, "LONGEST", 50_000)
+    assert bpe.train(texts, 400).to_str() == bounded
+
+
+def test_words_that_are_cut_are_counted() -> None:
+    text = f"{'A' * 129} {'B' * 128} {'=' * 200} {'a-' * 100} https://example.org/{'x/' * 100}"
+    assert bpe.long_words(text) == 2
