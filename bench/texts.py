@@ -48,6 +48,6 @@ def reference() -> dict[str, str]:
 
 
 def rows(path: Path) -> list[dict]:
-    """Rows of a compressed file of JSON lines."""
-    with gzip.open(path, "rt", encoding="utf-8") as lines:
+    """Rows of a file of JSON lines, compressed or not."""
+    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else open(path, encoding="utf-8") as lines:
         return [json.loads(line) for line in lines]
