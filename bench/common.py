@@ -236,11 +236,14 @@ def cpu_seconds() -> float:
     return time.process_time() + children.ru_utime + children.ru_stime
 
 
-def in_turn(ways: Mapping[str, Callable[[], Any]], rounds: int, warm: int = 0) -> tuple[dict[str, list[float]], Row]:
+def in_turn(
+    ways: Mapping[str, Callable[[], Any]], rounds: int, warm: int = 0, prepared: bool = False
+) -> tuple[dict[str, list[float]], Row]:
     """Measure ways within this process, one after another in each round, so that all suffer alike.
 
     Args:
         warm: rounds before those that count.
+        prepared: each way prepares something, and what it returns is measured.
 
     Returns:
         by name the CPU seconds of each round that counts; and what each way gave last.
@@ -249,8 +252,9 @@ def in_turn(ways: Mapping[str, Callable[[], Any]], rounds: int, warm: int = 0) -
     found: Row = {}
     for number in range(warm + rounds):
         for name, way in ways.items():
+            measured = way() if prepared else way
             started = cpu_seconds()
-            found[name] = way()
+            found[name] = measured()
             if number >= warm:
                 seconds[name].append(cpu_seconds() - started)
     return seconds, found

@@ -21,7 +21,8 @@ import io
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 from bench.common import BenchError, Report, Row, in_turn, machine, parser, rate_rows
@@ -30,6 +31,8 @@ from components.benchmarking.contamination import Example, RunIndex
 from components.curation.decontamination import BenchmarkIndex
 from components.documents import read_batches
 from components.params.decontamination import DecontaminationParams
+
+Way = Callable[[], Iterable[str]]  # goes over the documents; gives the ids of the dirty examples
 
 WORDS = 13
 CHUNK = 3_000  # characters per document
@@ -63,20 +66,23 @@ def corpus(megabytes: float, planted: list[Example]) -> tuple[list[str], set[str
     return texts, found
 
 
-def ours(questions: list[Example], texts: list[str]) -> Callable[[], set[str]]:
+def ours(questions: list[Example], texts: list[str]) -> Way:
     """Finds the ids of the dirty examples."""
+    index = RunIndex(questions)
 
-    def way() -> set[str]:
-        index = RunIndex(questions)
+    def dirty() -> Iterator[str]:
+        yield from (q.id for q, overlap in zip(questions, index.overlaps(), strict=True) if overlap.dirty)
+
+    def way() -> Iterator[str]:
         for start in range(0, len(texts), BATCH):
             part = texts[start : start + BATCH]
             index.see([str(start + i) for i in range(len(part))], part)
-        return {q.id for q, overlap in zip(questions, index.overlaps(), strict=True) if overlap.dirty}
+        return dirty()  # counted when the clock has stopped
 
     return way
 
 
-def lm_eval(questions: list[Example], texts: list[str]) -> Callable[[], set[str]]:
+def lm_eval(questions: list[Example], texts: list[str]) -> Way:
     """The same by lm-eval's own functions."""
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         from lm_eval.decontamination.janitor import Janitor, word_ngrams
@@ -95,13 +101,14 @@ def lm_eval(questions: list[Example], texts: list[str]) -> Callable[[], set[str]
 
 
 def compare(
-    report: Report, caption: str, ways: dict[str, Callable[[], set[str]]], texts: list[str], planted: set[str],
+    report: Report, caption: str, ways: dict[str, Callable[[], Way]], texts: list[str], planted: set[str],
     least: float, repeats: int,
 ) -> Row:  # fmt: skip
     """Measure ways that look for the same, and check that each finds at least a share of what was planted."""
     size = sum(map(len, texts)) / 1e6
-    seconds, dirty = in_turn(ways, repeats)
-    for name, found in dirty.items():
+    seconds, dirty = in_turn(ways, repeats, prepared=True)
+    for name, ids in dirty.items():
+        found = set(ids)
         if len(planted & found) < least * len(planted):
             raise BenchError(f"{name} misses {len(planted - found)} of the {len(planted)} planted items")
     rates = rate_rows(seconds, size)
@@ -136,10 +143,10 @@ def curation(data_dir: Path, documents: Path | None, megabytes: float, repeats: 
         hit_documents.append(sum(map(bool, hits[:clean])))
         return {f"{hit.benchmark} {hit.item}" for row in hits for hit in row}
 
-    ways = {
-        "ours, words": lambda: found(["web"] * len(texts)),
-        "ours, all rules": lambda: found(kinds),
-        "lm-eval, 13 words": lm_eval(questions, texts),
+    ways: dict[str, Callable[[], Way]] = {
+        "ours, words": lambda: partial(found, ["web"] * len(texts)),
+        "ours, all rules": lambda: partial(found, kinds),
+        "lm-eval, 13 words": partial(lm_eval, questions, texts),
     }
     caption = f"Curation: {len(index.items):,} items of {len({i.benchmark for i in index.items})} benchmarks"
     # Of items that share a run ours names the first.
@@ -158,7 +165,10 @@ def main() -> int:
     report = Report("Contamination", machine(1))
     questions = examples(given.data_dir)
     texts, planted = corpus(given.megabytes, questions)
-    ways = {"ours": ours(questions, texts), "lm-eval": lm_eval(questions, texts)}
+    ways: dict[str, Callable[[], Way]] = {
+        "ours": partial(ours, questions, texts),
+        "lm-eval": partial(lm_eval, questions, texts),
+    }
     caption = f"The exam's search: {len(questions):,} examples"
     report.measurements = {"exam": compare(report, caption, ways, texts, planted, 1.0, given.repeats)}
     if given.data_dir:
