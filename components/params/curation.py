@@ -89,7 +89,7 @@ class CurationParams(Section):
         0.4, description="Drop code with less than this share of letters among its non-blank characters"
     )
     max_line_chars: int = Field(
-        400, ge=80, description="Drop code with a line longer than this many characters, which is data rather than code"
+        1_000, ge=80, description="Drop code with a line longer than this many characters, as Codex and The Stack do"
     )
     max_duplicate_line_fraction: Fraction = Field(
         0.3,

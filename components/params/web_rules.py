@@ -2,7 +2,7 @@
 arXiv 1910.10683) and FineWeb (Penedo et al. 2024, arXiv 2406.17557).
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -86,7 +86,9 @@ class C4Params(Section):
     )
     filter_lorem_ipsum: bool = Field(True, description="Drop pages that contain `lorem ipsum`")
     filter_javascript: bool = Field(True, description="Remove lines that contain `javascript`")
-    filter_curly_bracket: bool = Field(True, description="Drop pages that contain a curly bracket")
+    filter_curly_bracket: bool = Field(
+        False, description="Drop pages with a curly bracket outside fenced code, as C4 and FineWeb do"
+    )
     filter_policy: bool = Field(True, description="Remove lines about cookies, privacy policies and terms of use")
     min_num_sentences: int = Field(
         5, ge=-1, description="Drop pages of fewer sentences than this in the lines that remain"
@@ -101,12 +103,17 @@ class FineWebParams(Section):
         0.67, description="Drop documents with more than this share of lines of 30 characters or fewer"
     )
     char_duplicates_ratio: Fraction = Field(
-        0.01, description="Drop documents with more than this share of their characters in repeated lines"
+        0.1,
+        description="Drop documents with more than this share of their characters in repeated lines (datatrove: 0.01)",
     )
     new_line_ratio: float = Field(0.3, ge=0, description="Drop documents with more line ends per word than this")
 
 
 class WebRulesParams(Section):
+    words: Literal["gopher", "datatrove"] = Field(
+        "gopher",
+        description="What Gopher's rules count as words: what stands between blanks, or as datatrove also punctuation",
+    )
     kinds: list[Kind] = Field(
         ["web"], description="Kinds of documents that the web rules are applied to; not meant for code; empty = none"
     )

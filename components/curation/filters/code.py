@@ -106,8 +106,8 @@ def checks(
         raw = text.encode("utf-8", "surrogatepass")
         left = len(zlib.compress(raw, 1)) / len(raw)
         yield check("min_compressed", left, True, f"{left:.1%} of the bytes remain after compression")
-    again = _repeated(lines)
-    yield check("dup_line_char_frac", again, False, f"{again:.0%} of the characters in long lines repeat earlier ones")
+    again = _repeated(lines) / chars
+    yield check("dup_line_char_frac", again, False, f"{again:.0%} of the characters are in long lines that repeat earlier ones")
     python = is_python(text, source, metadata or {})
     parsed = _parse(text) if python else _Parsed("", 0)
     if python and params.parses:
@@ -169,10 +169,10 @@ def _says_generated(lines: list[str]) -> str:
     return ""
 
 
-def _repeated(lines: list[str]) -> float:
+def _repeated(lines: list[str]) -> int:
+    """Characters in long lines that repeat earlier ones."""
     long = [line for line in map(str.strip, lines) if len(line) >= LONG]
-    whole = sum(map(len, long))
-    return 1 - sum(map(len, set(long))) / whole if whole else 0.0
+    return sum(map(len, long)) - sum(map(len, set(long)))
 
 
 def _parse(text: str) -> _Parsed:

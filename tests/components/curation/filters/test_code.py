@@ -224,5 +224,5 @@ def test_every_rule_of_a_kind_is_held() -> None:
     of_web = [check.rule for check in checks_of("web", "https://a/b")]
     assert of_code[:2] == of_web[:2] == ["min_chars", "max_chars"]
     assert {"code.parses", "code.max_comment_ratio"} <= set(of_code)
-    assert {"c4.filter_curly_bracket", "fineweb.new_line_ratio"} <= set(of_web)
+    assert {"c4.min_num_sentences", "fineweb.new_line_ratio"} <= set(of_web)
     assert not any(rule.startswith("code.") for rule in of_web)
