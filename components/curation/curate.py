@@ -23,6 +23,7 @@ from typing import Any
 from components.curation.clean import row_groups
 from components.curation.decontamination import BenchmarkIndex, Hit
 from components.curation.duplicates.index import Index, open_index, write_joined
+from components.curation.filters.urls import UrlLists
 from components.curation.increment import LEDGER, Setting, curate_increment, read_record
 from components.curation.language import check_languages
 from components.curation.main_languages import Languages
@@ -47,14 +48,18 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
     earlier = _earlier(params.curation, outputs.get("index"))
     data_dir = project_home() / params.benchmarking.data_dir if params.benchmarking.data_dir else None
     benchmarks = BenchmarkIndex.build(data_dir, params.curation.decontamination, params.benchmarking.suite)
+    lists = params.curation.url_lists
+    urls = UrlLists.build(lists, project_home()) if lists else None
     work = Path(inputs.get("work") or state_folder() / WORK)
     _check_work(work, inputs, outputs)
     work.mkdir(parents=True, exist_ok=True)
     with scratch_directory(work.resolve()) as scratch:
         if benchmarks.items:
             benchmarks.save(scratch / "benchmarks")
+        if urls:
+            urls.save(scratch / "urls")
         grows = params.ingestion.incremental
-        setting = Setting(params, work.resolve(), scratch, benchmarks, earlier, bool(outputs.get("report")) or grows)
+        setting = Setting(params, work.resolve(), scratch, benchmarks, earlier, bool(outputs.get("report")) or grows, urls)
         folders = _curate(setting, inputs["documents"], grows)
         return _assemble(setting, folders, outputs, tracker)
 
@@ -70,7 +75,7 @@ def _curate(setting: Setting, raw: Path, grows: bool) -> dict[int, Path]:
     folders: dict[int, Path] = {}
     for number, shards in found.items():
         before = list(folders.values())
-        units = row_groups(shards, setting.params.curation, setting.saved_benchmarks)
+        units = row_groups(shards, setting.params.curation, setting.saved_benchmarks, setting.saved_urls)
         name = digest_of({"before": before[-1].name if before else "", "text": list(units)})
         folders[number] = place / name
         if is_whole(folders[number]):

@@ -26,6 +26,7 @@ from components.curation.decontamination import BenchmarkIndex
 from components.curation.duplicates.clusters import find
 from components.curation.duplicates.index import Index, join, open_index, write_index
 from components.curation.duplicates.sketches import algorithm
+from components.curation.filters.urls import UrlLists
 from components.curation.main_languages import Languages, asks_corpus, languages_of
 from components.curation.page import counts, read_raw, samples, token_rates
 from components.curation.scoring import learn, score
@@ -51,6 +52,7 @@ class Setting:
         benchmarks: what may not stand in a document; saved in `scratch` where it holds anything.
         earlier: the index that the parameters name.
         shows: whether a data page is made, now or of what is kept.
+        urls: block lists of addresses, if there are any; saved in `scratch`.
     """
 
     params: Params
@@ -59,11 +61,17 @@ class Setting:
     benchmarks: BenchmarkIndex
     earlier: Index | None
     shows: bool
+    urls: UrlLists | None = None
 
     @property
     def saved_benchmarks(self) -> Path | None:
         """Where workers find the index of benchmarks; None if it holds nothing."""
         return self.scratch / "benchmarks" if self.benchmarks.items else None
+
+    @property
+    def saved_urls(self) -> Path | None:
+        """Where workers find the block lists of addresses; None if there are none."""
+        return self.scratch / "urls" if self.urls else None
 
     def facts(self) -> dict[str, Any]:
         """What the result of an increment depends on beside its text and the increments before it."""
@@ -75,6 +83,7 @@ class Setting:
             "sketches": algorithm(params.curation.duplicates),
             "benchmarks": self._benchmarks_sha256(),
             "earlier": self.earlier.identity if self.earlier else "",
+            "urls": self.urls.identity if self.urls else "",
         }
 
     def facts_of_cleaning(self, params: CurationParams) -> dict[str, Any]:
@@ -82,6 +91,8 @@ class Setting:
         facts = params.model_dump(mode="json", exclude={"duplicates", "education"})
         if self.saved_benchmarks:
             facts["benchmarks"] = self._benchmarks_sha256()
+        if self.urls:
+            facts["urls"] = self.urls.identity
         return facts | {"sketches": algorithm(params.duplicates)}
 
     def _benchmarks_sha256(self) -> str:

@@ -95,6 +95,9 @@ class CurationParams(Section):
         0.3,
         description="Drop documents other than code with more than this share of their characters in repeated lines",
     )
+    url_lists: dict[Literal["domains", "prefixes", "words", "soft_words", "subwords"], str] = Field(
+        {}, description="Block lists of URLs: a file per list, with one entry per line; empty = none"
+    )
     language: LanguageParams = LanguageParams()
     web: WebRulesParams = WebRulesParams()
     code: CodeRulesParams = CodeRulesParams()
