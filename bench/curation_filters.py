@@ -45,7 +45,9 @@ def ours(texts: Sequence[str], as_datatrove: bool = True) -> list[bool]:
     from components.curation.filters import web
     from components.params.web_rules import WebRulesParams
 
-    options = {"c4": {"filter_curly_bracket": True}, "fineweb": {"char_duplicates_ratio": 0.01}} | {"words": "datatrove"}
+    options = {"c4": {"filter_curly_bracket": True}, "fineweb": {"char_duplicates_ratio": 0.01}} | {
+        "words": "datatrove"
+    }
     params = WebRulesParams(**options) if as_datatrove else WebRulesParams()
     return [not verdict.failure for batch in blocks(texts, CHARACTERS) for verdict in web.judge(batch, params)]
 
@@ -99,7 +101,11 @@ def main() -> None:
     add_peers()
     texts = corpus(given.documents)
     megabytes = sum(len(text.encode()) for text in texts) / 1e6
-    contenders = {"ours": ours, "ours, as the papers count": partial(ours, as_datatrove=False), "datatrove, regular expression": theirs(fast_words())}
+    contenders = {
+        "ours": ours,
+        "ours, as the papers count": partial(ours, as_datatrove=False),
+        "datatrove, regular expression": theirs(fast_words()),
+    }
     if missing := missing_peer("spacy"):
         print(missing)
     else:

@@ -30,7 +30,7 @@ FILES = 2_500  # of code
 def texts(folder: Path, patterns: list[str]) -> Iterator[tuple[str, str]]:
     """(Text, where it is from)."""
     for path in sorted(file for pattern in patterns for file in (folder / "corpora").glob(f"{pattern}.jsonl.gz")):
-        for number, line in enumerate(gzip.open(path, "rt", encoding="utf-8")):
+        for number, line in enumerate(gzip.decompress(path.read_bytes()).splitlines()):
             yield json.loads(line)["text"], f"{path.name.partition('.')[0]}:{number}"
 
 

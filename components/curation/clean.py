@@ -42,7 +42,14 @@ from components.shingles import sketch
 STEP = "curation"
 DOCUMENTS, DROPS, SKETCHES, FIGURES = "documents.parquet", "drops.parquet", "sketches.npy", "figures.json"
 LENGTHS, FOREIGN = "lengths.npy", "foreign.npy"
-OWN = ("cluster_size", "language", "lines_removed", "raw_id", "redacted")  # keys of the metadata that curation writes
+OWN = (
+    "cluster_size",
+    "language",
+    "lines_removed",
+    "passages_removed",
+    "raw_id",
+    "redacted",
+)  # keys of the metadata that curation writes
 DETAIL = 400  # characters of a sentence in the ledger, at most
 REMEDY = "run the step that wrote it again"
 CHARACTERS = 4_000_000  # of text judged at once, at least a document; bounds the memory of a worker

@@ -2,7 +2,7 @@
 ledger.
 
 In phases. Where the parameters name no languages to keep, a sample says which ones the corpus is in (`main_languages`). Row
-groups are repaired and judged in parallel (`clean`). A sample of what is left is labelled, a classifier learns
+groups are repaired and judged in parallel (`clean`), and passages that many of them repeat are cut (`passages`). A sample of what is left is labelled, a classifier learns
 from the labels, and scores all documents in parallel (`scoring`). The results of both stay until nobody has used them for two
 weeks (`work`), so a killed run goes on, and a threshold moves without scoring again. Then it is decided over all documents
 which go for their value and which as duplicates, and documents and ledger are written, in the order of the sources.
@@ -49,7 +49,7 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
     data_dir = project_home() / params.benchmarking.data_dir if params.benchmarking.data_dir else None
     benchmarks = BenchmarkIndex.build(data_dir, params.curation.decontamination, params.benchmarking.suite)
     lists = params.curation.url_lists
-    urls = UrlLists.build(lists, project_home()) if lists else None
+    urls = UrlLists.build(project_home() / Path(lists).expanduser()) if lists else None
     work = Path(inputs.get("work") or state_folder() / WORK)
     _check_work(work, inputs, outputs)
     work.mkdir(parents=True, exist_ok=True)
@@ -59,7 +59,9 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
         if urls:
             urls.save(scratch / "urls")
         grows = params.ingestion.incremental
-        setting = Setting(params, work.resolve(), scratch, benchmarks, earlier, bool(outputs.get("report")) or grows, urls)
+        setting = Setting(
+            params, work.resolve(), scratch, benchmarks, earlier, bool(outputs.get("report")) or grows, urls
+        )
         folders = _curate(setting, inputs["documents"], grows)
         return _assemble(setting, folders, outputs, tracker)
 
@@ -210,11 +212,13 @@ def _first(ledger: Path) -> str:
 
 
 def _found(records: list[dict[str, Any]], benchmarks: BenchmarkIndex) -> dict[str, Any]:
-    """What was redacted, and which items of benchmarks were found."""
+    """What was redacted or cut, and which items of benchmarks were found."""
     hits = chain.from_iterable(record["hits"] for record in records)
     checked = sum(record["checked"] for record in records)
+    total = _sum(record["passages"] for record in records)
     return {
         "redacted": dict(sorted(_sum(record["redacted"] for record in records).items())),
+        "passages": {name: total[name] for name in ("documents", "characters")},
         "decontamination": benchmarks.report(checked, [(name, [Hit(**hit) for hit in found]) for name, found in hits]),
     }
 
@@ -229,6 +233,7 @@ def _flat(education: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
     checked = found["decontamination"]
     return {
         "redacted": found["redacted"],
+        "passages": found["passages"],
         "languages": found["languages"],
         "education": {
             "state": education["state"],

@@ -155,7 +155,7 @@ def _figures(document: Document, given: argparse.Namespace, params: CurationPara
     text = repair(document.text, kind)
     yield f"{'rule':<40} {'value':>10} {'threshold':>14}"
     if params.url_lists:
-        urls = UrlLists.build(params.url_lists, project_home())
+        urls = UrlLists.build(project_home() / Path(params.url_lists).expanduser())
         failure = urls.first_failure(address_of(document.source, document.metadata))
         if failure:
             yield _line(Check(failure.rule, failure.value, failure.threshold, False, failure.detail))

@@ -349,7 +349,8 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
         named = benchmark_files(params.benchmarking.data_dir)
         if lists := params.curation.url_lists:
             hashes = KnownHashes(state_folder() / "url-list-hashes.json")
-            named["url_lists"] = {name: hashes.of(project_home() / path) for name, path in sorted(lists.items())}
+            folder = project_home() / Path(lists).expanduser()
+            named["url_lists"] = [[path.name, hashes.of(path)] for path in sorted(folder.glob("*.txt"))]
             hashes.save()
         write_json(outputs["benchmarks"], named)
     write_json(outputs["output"], inventory)

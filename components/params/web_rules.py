@@ -111,8 +111,7 @@ class FineWebParams(Section):
 
 class WebRulesParams(Section):
     words: Literal["gopher", "datatrove"] = Field(
-        "gopher",
-        description="What Gopher's rules count as words: what stands between blanks, or as datatrove also punctuation",
+        "gopher", description="Count words as Gopher does (between blanks) or as datatrove does (punctuation too)"
     )
     kinds: list[Kind] = Field(
         ["web"], description="Kinds of documents that the web rules are applied to; not meant for code; empty = none"

@@ -107,7 +107,9 @@ def checks(
         left = len(zlib.compress(raw, 1)) / len(raw)
         yield check("min_compressed", left, True, f"{left:.1%} of the bytes remain after compression")
     again = _repeated(lines) / chars
-    yield check("dup_line_char_frac", again, False, f"{again:.0%} of the characters are in long lines that repeat earlier ones")
+    yield check(
+        "dup_line_char_frac", again, False, f"{again:.0%} of the characters are in long lines that repeat earlier ones"
+    )
     python = is_python(text, source, metadata or {})
     parsed = _parse(text) if python else _Parsed("", 0)
     if python and params.parses:

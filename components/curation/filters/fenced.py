@@ -8,7 +8,9 @@ from collections.abc import Iterator
 
 _MARKS = ("```", "~~~", "$$", r"\[", r"\begin{")
 _FENCE = re.compile(r" {0,3}(`{3,16}|~{3,16})(?![`~])[^`\n]*$")
-_ENVIRONMENT = re.compile(r"\\begin\{((?:equation|align|gather|multline|eqnarray|alignat|flalign|displaymath|math)\*?)\}")
+_ENVIRONMENT = re.compile(
+    r"\\begin\{((?:equation|align|gather|multline|eqnarray|alignat|flalign|displaymath|math)\*?)\}"
+)
 _HEADING = re.compile(r"^ {0,3}#{1,6}(?=[ \t])", re.M)
 
 

@@ -1,19 +1,20 @@
 """Block lists of addresses: whole domains, beginnings of addresses, and words that an address may not contain.
 
 As FineWeb and RefinedWeb (Penedo et al. 2023, arXiv 2306.01116, appendix G.1) do, by lists that the user names; none ships
-with the project. A list is a UTF-8 file, an entry per line; empty lines and lines that begin with `#` are skipped.
+with the project. A list is a UTF-8 file in their folder, an entry per line; empty lines and lines that begin with `#` are skipped.
 
-- `domains`: `example.com` blocks the domain and all below it.
-- `prefixes`: `example.com/forum/` blocks what begins with it, whatever the scheme, with or without `www.`
-- `words`: blocks an address with one of them between characters that are neither letters nor digits.
-- `soft_words`: the same for addresses with SOFT different ones.
-- `subwords`: blocks an address that contains one of them once all but letters and digits is left out.
+- `domains.txt`: `example.com` blocks the domain and all below it.
+- `prefixes.txt`: `example.com/forum/` blocks what begins with it, whatever the scheme, with or without `www.`
+- `words.txt`: blocks an address with one of them between characters that are neither letters nor digits.
+- `soft_words.txt`: the same for addresses with SOFT different ones.
+- `subwords.txt`: blocks an address that contains one of them once all but letters and digits is left out.
 
 Domains and prefixes are compared by 64-bit hashes, so that a list of millions takes 8 bytes per entry.
 """
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b, sha256
 from pathlib import Path
@@ -47,15 +48,20 @@ class UrlLists:
     identity: str
 
     @classmethod
-    def build(cls, files: Mapping[str, str], home: Path) -> "UrlLists":
-        """Read the lists; paths are relative to `home`.
+    def build(cls, folder: Path) -> "UrlLists":
+        """Read the lists of a folder.
 
         Raises:
-            StepError: a file cannot be read or is not UTF-8.
+            StepError: it has none, or one cannot be read or is not UTF-8.
         """
+        files = {name: folder / f"{name}.txt" for name in (*_HASHED, *_WORDS)}
+        files = {name: path for name, path in files.items() if path.exists()}
+        if not files:
+            names = ", ".join(f"{name}.txt" for name in (*_HASHED, *_WORDS))
+            raise StepError(f"curation.url_lists: {folder} has no list; expected a folder with some of {names}")
         hashed, lengths, words, identity = {}, [], {}, sha256()
         for name in (*_HASHED, *_WORDS):
-            entries = sorted(set(_entries(name, home / Path(files[name]).expanduser()))) if name in files else []
+            entries = sorted(set(_entries(name, files[name]))) if name in files else []
             identity.update(f"{name}\n{chr(10).join(entries)}\n".encode())
             if name in _HASHED:
                 hashed[name] = np.unique(np.array([_hash(entry) for entry in entries], dtype=np.uint64))
@@ -126,7 +132,7 @@ def _entries(name: str, path: Path) -> Iterator[str]:
                     yield _normal(name, entry)
     except (OSError, ValueError) as error:
         raise StepError(
-            f"curation.url_lists.{name}: {path} cannot be read ({error}); expected a UTF-8 file with one entry per line"
+            f"curation.url_lists: {path} cannot be read ({error}); expected a UTF-8 file with one entry per line"
         ) from error
 
 
@@ -143,10 +149,8 @@ def _without_scheme(address: str) -> str:
     host, rest = re.match(r"([^/?#]*)(.*)", place, re.S).groups()  # type: ignore[union-attr]
     host = re.sub(r":\d*$", "", host.rpartition("@")[2]).rstrip(".").removeprefix("www.")
     if not host.isascii():
-        try:
+        with suppress(UnicodeError):  # not a name that the net can have
             host = host.encode("idna").decode()
-        except UnicodeError:  # not a name that the net can have
-            pass
     return host + rest
 
 

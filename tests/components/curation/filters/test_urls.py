@@ -20,10 +20,11 @@ LISTS = {
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> dict[str, str]:
+def lists(tmp_path: Path) -> Path:
+    (tmp_path / "lists").mkdir()
     for name, text in LISTS.items():
-        (tmp_path / f"{name}.txt").write_text(text, encoding="utf-8")
-    return {name: f"{name}.txt" for name in LISTS}
+        (tmp_path / "lists" / f"{name}.txt").write_text(text, encoding="utf-8")
+    return tmp_path / "lists"
 
 
 @pytest.mark.parametrize(
@@ -49,10 +50,10 @@ def files(tmp_path: Path) -> dict[str, str]:
         ("", None),
     ],
 )
-def test_an_address_is_blocked_by_the_list_that_names_it(files, tmp_path, address: str, blocked: str | None) -> None:
-    lists = UrlLists.build(files, tmp_path)
-    lists.save(tmp_path / "saved")
-    for one in (lists, UrlLists.load(tmp_path / "saved")):
+def test_an_address_is_blocked_by_the_list_that_names_it(lists, tmp_path, address: str, blocked: str | None) -> None:
+    built = UrlLists.build(lists)
+    built.save(tmp_path / "saved")
+    for one in (built, UrlLists.load(tmp_path / "saved")):
         failure = one.first_failure(address)
         assert (failure.rule if failure else None) == (blocked and f"url_lists.{blocked}")
         assert failure is None or failure.value > failure.threshold
@@ -60,7 +61,9 @@ def test_an_address_is_blocked_by_the_list_that_names_it(files, tmp_path, addres
 
 @given(st.text() | st.text("a.:/?#@[]%é", max_size=30).map("http://{}".format))
 def test_any_address_is_borne(address: str) -> None:
-    lists = UrlLists({"domains": [], "prefixes": []}, [], dict.fromkeys(("words", "soft_words", "subwords"), frozenset()), "")
+    lists = UrlLists(
+        {"domains": [], "prefixes": []}, [], dict.fromkeys(("words", "soft_words", "subwords"), frozenset()), ""
+    )
     assert lists.first_failure(address) is None
 
 
@@ -74,18 +77,21 @@ def test_the_row_says_the_address_before_the_source() -> None:
 def test_a_list_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None) -> None:
     if content:
         (tmp_path / "domains.txt").write_bytes(content)
-    with pytest.raises(StepError, match=r"curation\.url_lists\.domains: .*domains\.txt cannot be read"):
-        UrlLists.build({"domains": "domains.txt"}, tmp_path)
+    with pytest.raises(StepError, match=r"curation\.url_lists: .*(domains\.txt cannot be read|has no list)"):
+        UrlLists.build(tmp_path)
 
 
-def test_blocked_documents_are_in_the_ledger_and_a_changed_list_counts(files, tmp_path, monkeypatch) -> None:
+def test_blocked_documents_are_in_the_ledger_and_a_changed_list_counts(lists, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    rows = [document(ENGLISH + f"{n}\n", source=f"https://{host}/{n}") for n, host in enumerate(("bad.example", "a.example"))]
-    summary, kept, ledger = curated(tmp_path, rows, url_lists={"domains": files["domains"]})
+    rows = [
+        document(ENGLISH + f"{n}\n", source=f"https://{host}/{n}")
+        for n, host in enumerate(("bad.example", "a.example"))
+    ]
+    summary, kept, ledger = curated(tmp_path, rows, url_lists="lists")
     assert [row["rule"] for row in ledger] == ["url_lists.domains"]
     assert "bad.example" in ledger[0]["detail"]
     assert (len(kept), summary["dropped"]) == (1, {"url_lists.domains": 1})
-    (tmp_path / files["domains"]).write_text("other.example\n")
-    _, kept, ledger = curated(tmp_path, rows, url_lists={"domains": files["domains"]})
+    (lists / "domains.txt").write_text("other.example\n")
+    _, kept, ledger = curated(tmp_path, rows, url_lists="lists")
     assert len(kept) + len(ledger) == 2
     assert not any(row["rule"].startswith("url_lists") for row in ledger)

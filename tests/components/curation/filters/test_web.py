@@ -37,7 +37,11 @@ def _texts() -> list[str]:
 
 def _crawled(folder: Path) -> list[str]:
     paths = sorted((folder / "corpora" / "web").glob("*.jsonl.gz"))
-    texts = (repair(json.loads(line)["text"], "web") for path in paths for line in gzip.open(path, "rt"))
+    texts = (
+        repair(json.loads(line)["text"], "web")
+        for path in paths
+        for line in gzip.decompress(path.read_bytes()).splitlines()
+    )
     return [text for text in texts if prose_of(text) == text]
 
 
