@@ -69,7 +69,8 @@ def passages_of(text: str, params: PassagesParams) -> Passages:
     window = WINDOW[params.unit]
     if len(keys) < window:
         return Passages(spans, np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.uint64))
-    atoms = np.array([_hash(key) for key in keys], dtype=np.uint64)
+    digests = (blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest() for key in keys)
+    atoms = np.frombuffer(b"".join(digests), dtype="<u8")
     hashes = atoms[: len(atoms) - window + 1].copy()
     for place in range(1, window):
         hashes = hashes * _MULTIPLIER + atoms[place : place + len(hashes)]
@@ -112,10 +113,6 @@ def _parts(line: str, start: int, unit: str) -> Iterator[tuple[int, int, str]]:
     for key, (a, b) in zip(keys, pairwise(borders), strict=True):
         if key:
             yield start + a, start + b, key
-
-
-def _hash(key: str) -> int:
-    return int.from_bytes(blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
 @dataclass(frozen=True)
@@ -300,9 +297,9 @@ def cut(text: str, marks: np.ndarray, params: PassagesParams) -> tuple[str, floa
         if inside:
             runs += begin > start or not runs
             pieces.append(text[start:begin])
-            gone += len(text[begin:end].strip())
+            gone += end - begin
             start = end
-    return normalise("".join([*pieces, text[start:]])), gone / max(1, len(text.strip())), runs
+    return normalise("".join([*pieces, text[start:]])), gone / max(1, len(text)), runs
 
 
 def _changed(row: dict[str, Any], text: str, passages: int) -> dict[str, Any]:
