@@ -45,7 +45,7 @@ from components.curation.duplicates.ids import pack
 from components.curation.duplicates.sketches import SketchFiles, save_sketches
 from components.documents import document_id
 from components.params import DuplicatesParams
-from components.shingles import sketch
+from components.text.shingles import sketch
 
 THRESHOLD, PERMUTATIONS, RUN = 0.7, 128, 5
 SHARD = 20_000

@@ -27,9 +27,9 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from bench.common import Report, in_turn, plain_parser, processor
-from components.curation.education.classifier import Classifier, fit, held_out
-from components.curation.education.heuristic import heuristic_value
-from components.curation.education.sample import choose, stratum
+from components.curation.education.classifier import Classifier, fit, sides
+from components.curation.education.heuristic import judge
+from components.curation.education.sample import Sample, stratum
 from components.documents import document_id, read_batches
 from components.params.education import EducationParams
 
@@ -115,14 +115,17 @@ def measure(arguments: argparse.Namespace) -> int:
     texts = [text for of in by_kind.values() for text in of]
     kinds = [kind for kind, of in by_kind.items() for _ in of]
     strata = [stratum(kind, len(text)) for kind, text in zip(kinds, texts, strict=True)]
-    chosen = choose([document_id(text) for text in texts], strata, params.sample, SEED)
+    places = {document_id(text): place for place, text in enumerate(texts)}
+    drawn = Sample(params.sample, SEED)
+    drawn.add([document_id(text) for text in texts], strata)
+    chosen = [places[name] for name in drawn.ids()]
     sample, of_kinds = [texts[i] for i in chosen], [kinds[i] for i in chosen]
-    labels = np.array([heuristic_value(text, kind) for text, kind in zip(sample, of_kinds, strict=True)])
+    labels = np.array([judge(text, kind).value for text, kind in zip(sample, of_kinds, strict=True)])
     started = time.process_time()
     classifier, quality = fit(sample, of_kinds, labels, SEED, params)
     report = Report("Educational value", {"processor": processor(), "threads": 1, "labels": len(sample)})
     report.note(f"Learning from {len(sample)} labels took {time.process_time() - started:.1f} CPU seconds.")
-    held, rows, figures = held_out(sample, SEED), [], []
+    held, rows, figures = sides(sample, SEED)[1], [], []
     for kind, of in quality.kinds.items():
         mine = np.array([other == kind for other in of_kinds])
         threshold = params.min_value.get(kind, 1.0)

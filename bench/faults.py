@@ -38,6 +38,7 @@ DISK_MB = 1500  # of the file system that gets full
 SETTLED_S = 60  # from the end of a run until nothing of it may be left
 STUCK_S = 3600  # a run that takes longer will not end
 POLL_S = 0.5
+SHOWN = 3  # of the outputs that differ
 FULL_S = 30  # for which the disk stays full, unless the run ends before
 
 # Processes that die, by words of their command line.
@@ -154,9 +155,10 @@ class Project:
         hit = self.strike(fault, run)
         outcome = self.end_of(run) if hit else "missed"
         wrong = [f"after the fault: {left}" for left in self.left()]
-        again = self.end_of(self.up.launch())
+        rerun = self.up.launch()
+        again = self.end_of(rerun)
         if again != "completed":
-            wrong.append(f"the rerun {again}")
+            wrong.append(f"the rerun {again}: {self.up.state(rerun)['message']}")
         wrong += self.left() + self.different()
         return Round(fault, outcome, wrong, time.monotonic() - started)
 
@@ -278,7 +280,8 @@ class Project:
         differing = [
             path for path in now.keys() | self.undisturbed.keys() if now.get(path) != self.undisturbed.get(path)
         ]
-        return [f"{path} differs" for path in sorted(differing)]
+        more = [f"{len(differing) - SHOWN} more files differ"] * (len(differing) > SHOWN)
+        return [f"{path} differs" for path in sorted(differing)[:SHOWN]] + more
 
     def processes(self, words: str) -> list[psutil.Process]:
         """Processes that work on this project and whose command line holds these words."""

@@ -20,7 +20,7 @@ from bench.common import ROOT, BenchError, Report, machine, parser
 
 GATES = ("raw", "curated", "textbooks", "tokens")
 STEP = """
-from components.cli import Argument, Command, main
+from components.running.cli import Argument, Command, main
 
 def run(inputs, outputs, params, tracker):
     outputs["output"].mkdir()

@@ -19,10 +19,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.addresses import all_without_secrets, without_secrets
-from components.confined import inside
 from components.errors import StepError
 from components.files import atomic_file, not_a_file
+from components.foreign.addresses import all_without_secrets, without_secrets
+from components.foreign.confined import inside
 
 KINDS = ("web", "prose", "code", "textbook", "exercise")
 GENERATED = frozenset({"textbook", "exercise"})  # kinds that the pipeline writes itself; the others are people's text

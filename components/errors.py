@@ -8,7 +8,7 @@ outside by `shortened`: both may be hundreds of megabytes.
 import reprlib
 from typing import Any
 
-from components.addresses import without_secrets
+from components.foreign.addresses import without_secrets
 
 MESSAGE = 4_000  # characters of a message that are kept
 SAID = 200  # characters of what a file or a library says that go into a reason

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.errors import StepError, short
-from components.locks import try_lock
+from components.running.locks import try_lock
 
 if TYPE_CHECKING:
     import numpy as np

@@ -24,10 +24,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components.confined import is_name, refuse_links_out
 from components.documents import KINDS
 from components.errors import StepError, short
 from components.files import not_a_file, parse_json, read_text, write_json
+from components.foreign.confined import is_name, refuse_links_out
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"

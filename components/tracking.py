@@ -28,12 +28,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from components.addresses import is_web, without_secrets
-from components.confined import refuse_links_out
 from components.errors import StepError
 from components.files import STATE, private_directory, sha256_file, write_json
+from components.foreign.addresses import is_web, without_secrets
+from components.foreign.confined import refuse_links_out
 from components.params import flatten
-from components.revision import keep, read_revision
+from components.running.revision import keep, read_revision
 
 PARENT = "PHIFORGE_PARENT_RUN_ID"
 FLOW_RUN = "PHIFORGE_FLOW_RUN_ID"

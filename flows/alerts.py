@@ -27,9 +27,9 @@ from prefect.events.actions import SendNotification
 from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.logging import get_logger
 
-from components.addresses import without_secrets
 from components.errors import StepError, shortened
-from components.terminal import printable
+from components.foreign.addresses import without_secrets
+from components.foreign.terminal import printable
 from flows.stages import TAIL
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from components.errors import StepError
+from components.foreign.terminal import printable_text
 from components.params import PARAMS_FILE, load_params
-from components.terminal import printable_text
 from flows import settings
 from flows.client.registry import Registry
 from flows.promotion import describe, promote_by_hand, roll_back, standing

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.errors import StepError
 from components.files import scratch_directory
-from components.terminal import printable
+from components.foreign.terminal import printable
 from flows.models import find_model
 from flows.server import port_taken
 from flows.settings import project_root, state_folder

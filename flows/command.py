@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from components.errors import StepError
-from components.terminal import printable_text
+from components.foreign.terminal import printable_text
 
 NAME = "phiforge"
 

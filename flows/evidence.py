@@ -11,11 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.addresses import without_secrets
-from components.cli import WITHIN
 from components.errors import StepError
 from components.files import read_json, sha256_file
+from components.foreign.addresses import without_secrets
 from components.params import Params
+from components.running.cli import WITHIN
 from flows import processes
 from flows.settings import stage_environment, turns_folder
 from flows.turns import turn

@@ -1,5 +1,6 @@
 """The stages of a dvc.yaml in an order that runs: DVC reads the file, so the graph is DVC's own."""
 
+import json
 import logging
 import threading
 from collections.abc import Iterable, Iterator
@@ -10,7 +11,7 @@ from typing import Any
 
 from components.errors import StepError
 from components.files import atomic_file
-from components.revision import git
+from components.running.revision import git
 
 _dvc = threading.RLock()  # DVC's Repo is not safe to share between threads
 
@@ -52,6 +53,32 @@ class Stage:
         return self.meta.get("limit")
 
 
+def _drop_broken_rwlock(repo: Any) -> None:
+    """Remove DVC's list of the paths in use where a kill or a full disk left half of it; DVC would refuse to work for good."""
+    from dvc.lock import make_lock
+    from dvc.rwlock import RWLOCK_FILE, RWLOCK_LOCK
+
+    folder = Path(repo.tmp_dir)
+    file = folder / RWLOCK_FILE
+
+    def is_broken() -> bool:
+        try:
+            json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return False
+        except ValueError:
+            return True
+        return False
+
+    if is_broken():  # or being written
+        guard = make_lock(
+            str(folder / RWLOCK_LOCK), tmp_dir=str(folder), hardlink_lock=repo.config["core"].get("hardlink_lock")
+        )
+        with guard:
+            if is_broken():
+                file.unlink()
+
+
 @contextmanager
 def repository(root: Path) -> Iterator[Any]:
     """DVC's Repo of a project, freshly read; one thread at a time."""
@@ -63,6 +90,7 @@ def repository(root: Path) -> Iterator[Any]:
         try:
             # DVC's own wait for its lock is three seconds, less than a busy machine needs.
             with Repo(str(root), _wait_for_lock=True) as repo:
+                _drop_broken_rwlock(repo)
                 repo.dvcignore = _every_definition(repo)
                 yield repo
         except DvcException as error:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.locks import exclusive
+from components.running.locks import exclusive
 from components.tracking import FLOW_RUN, NOTES, PARENT, WEIGHTS, Notes, ensure_experiment, source_tags, storable
 from flows import records
 from flows.links import restore_weights, share_files

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from components.errors import StepError
-from components.locks import is_free
+from components.running.locks import is_free
 from flows.settings import lock_at, mlflow_uri, places
 
 USUAL = ("large", "small")  # what stands for "the model" where none is named

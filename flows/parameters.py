@@ -14,8 +14,8 @@ from typing import Annotated, Any
 
 from rich.console import Console
 
-from components.addresses import refuse_secrets
 from components.errors import StepError, short
+from components.foreign.addresses import refuse_secrets
 from components.params import PARAMS_FILE, load_params, profile_names
 from components.params.schema import overrides_schema
 from components.params.sizing import WIDTHS

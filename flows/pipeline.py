@@ -33,11 +33,11 @@ from prefect.runtime import flow_run as this_flow_run  # noqa: E402
 from prefect.states import Cancelled, Completed, State  # noqa: E402
 from prefect.task_runners import ThreadPoolTaskRunner  # noqa: E402
 
-from components.addresses import without_secrets  # noqa: E402
 from components.errors import StepError  # noqa: E402
-from components.locks import WaitStopped  # noqa: E402
+from components.foreign.addresses import without_secrets  # noqa: E402
 from components.params import PARAMS_FILE, load_params  # noqa: E402
-from components.progress import Pace, parse  # noqa: E402
+from components.running.locks import WaitStopped  # noqa: E402
+from components.running.progress import Pace, parse  # noqa: E402
 from components.tracking import flat_numbers  # noqa: E402
 from flows import events, records, recovery  # noqa: E402
 from flows.cache import Cache, dropped  # noqa: E402

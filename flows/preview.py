@@ -14,13 +14,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from components import yaml_text
-from components.contents import AS_JSON, Contents, FileType, counted
 from components.errors import StepError
+from components.foreign import yaml_text
+from components.foreign.terminal import printable
 from components.params import PARAMS_FILE, Params, load_params
 from components.params.duration import run_seconds
 from components.params.sizing import WIDTHS
-from components.terminal import printable
+from components.running.contents import AS_JSON, Contents, FileType, counted
 from flows import processes
 from flows.definitions import PIPELINE, Definition
 from flows.graph import load_graph

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from components.errors import StepError
 from components.files import write_json
-from components.locks import exclusive
 from components.params import PARAMS_FILE, Params, load_params
+from components.running.locks import exclusive
 from components.tracking import WEIGHTS, ensure_experiment, weights_sha256
 from flows.client.registry import CANDIDATE, CHAMPION, DECISION, REGISTRY, Registry, State
 from flows.evidence import Evidence, run_step

@@ -6,6 +6,7 @@ starts next, `make up` or a single run, compares what the server says with the p
 
 import contextlib
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,17 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
 from prefect.client.schemas.filters import (
     FlowRunFilter,
+    FlowRunFilterEndTime,
     FlowRunFilterId,
     FlowRunFilterState,
     FlowRunFilterStateType,
+    TaskRunFilter,
+    TaskRunFilterState,
+    TaskRunFilterStateType,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound
-from prefect.states import Cancelled, Crashed
+from prefect.states import Cancelled, Crashed, State
 
 from flows import records
 from flows.lineage import close_lost as close_lost_record
@@ -28,6 +33,8 @@ from flows.settings import state_folder
 
 Say = Callable[[str], None]
 UNDER_WAY = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
+TASKS_UNDER_WAY = TaskRunFilter(state=TaskRunFilterState(type=TaskRunFilterStateType(any_=UNDER_WAY)))
+LATE_S = 20  # after a flow run's end: the server stores the states of its tasks from a queue
 QUEUED = [StateType.SCHEDULED, StateType.PENDING, StateType.PAUSED]
 
 
@@ -52,10 +59,25 @@ def crash(client: SyncPrefectClient, run: FlowRun) -> None:
     killed = Crashed(message="its process was killed")
     if run.state.type in UNDER_WAY:
         client.set_flow_run_state(run.id, killed, force=True)
-    of_this_run = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
-    for task_run in client.read_task_runs(flow_run_filter=of_this_run):
-        if task_run.state.is_running():
-            client.set_task_run_state(task_run.id, killed, force=True)
+    crash_tasks(client, FlowRunFilter(id=FlowRunFilterId(any_=[run.id])), killed)
+
+
+def crash_tasks(client: SyncPrefectClient, runs: FlowRunFilter, state: State) -> None:
+    """Give this state to those tasks of flow runs that count as under way."""
+    for task_run in client.read_task_runs(flow_run_filter=runs, task_run_filter=TASKS_UNDER_WAY):
+        client.set_task_run_state(task_run.id, state, force=True)
+
+
+def close_tasks_of_ended_runs() -> None:
+    """Mark the tasks as crashed that count as under way although their flow run has ended.
+
+    The server stores the states of tasks after the fact, and drops them when it cannot write, for instance on a full disk.
+    """
+    before = datetime.now(UTC) - timedelta(seconds=LATE_S)
+    ended = FlowRunFilter(end_time=FlowRunFilterEndTime(before_=before))
+    lost = Crashed(message="its flow run ended, and the server has no record of how this task did")
+    with get_client(sync_client=True) as client:
+        crash_tasks(client, ended, lost)
 
 
 def close_orphans(home: Path, say: Say) -> None:
@@ -64,6 +86,7 @@ def close_orphans(home: Path, say: Say) -> None:
     For a start that finds no worker: `make up` before its own, and a single run that brings its own server.
     """
     close_lost(home, say)
+    close_tasks_of_ended_runs()
     alive = {flow_run_id for flow_run_id, _ in records.all_of(home)}
     with get_client(sync_client=True) as client:
         for run in runs_in(client, UNDER_WAY):

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import StepError
+from components.foreign.terminal import printable_text
 from components.params import parse_overrides
 from components.params.sizing import WIDTHS
-from components.terminal import printable_text
 from flows import events, settings
 from flows.definitions import DEFINITIONS, PIPELINE
 from flows.parameters import resolve

@@ -16,11 +16,11 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from components.addresses import without_secrets
 from components.errors import StepError
+from components.foreign.addresses import without_secrets
+from components.foreign.terminal import printable, printable_text
 from components.params import PARAMS_FILE, load_params
-from components.progress import Pace, parse
-from components.terminal import printable, printable_text
+from components.running.progress import Pace, parse
 from components.tracking import weights_sha256
 from flows.client.registry import Registry
 from flows.definitions import PIPELINE, Definition

@@ -20,7 +20,7 @@ from typing import Any
 
 from components.errors import StepError
 from components.files import write_private
-from components.locks import exclusive
+from components.running.locks import exclusive
 from flows import processes, records
 from flows.access import AUTH, client_variables, new_auth
 from flows.settings import IDLE_SERVICES, lock_file, log_file, state_folder

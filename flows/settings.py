@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 
 import components  # noqa: F401 - sets the opt-outs of telemetry in this process and so in its children
-from components.addresses import is_web
 from components.errors import StepError
 from components.files import STATE, private_directory
-from components.revision import LOCATION
+from components.foreign.addresses import is_web
+from components.running.revision import LOCATION
 from components.tracking import given_uri
 from flows.access import client_variables, given_auth
 

@@ -13,8 +13,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from components.confined import leads_out
 from components.errors import StepError
+from components.foreign.confined import leads_out
 from components.params import PARAMS_FILE, Params, flatten, load_params
 from components.params.sizing import plan
 

@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from components.addresses import without_secrets
-from components.progress import parse
+from components.foreign.addresses import without_secrets
+from components.running.progress import parse
 from flows import graph, processes
 from flows.events import Kind
 

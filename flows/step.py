@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from components.errors import StepError
-from components.terminal import printable_text
+from components.foreign.terminal import printable_text
 from flows import settings
 
 COMPONENTS = Path(__file__).parents[1] / "components"

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TextIO
 
-from components.locks import POLL, WaitStopped, exclusive, try_lock
+from components.running.locks import POLL, WaitStopped, exclusive, try_lock
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.locks import is_free
+from components.running.locks import is_free
 from flows import events, records
 from flows.cache import Cache, dropped
 from flows.definitions import PIPELINE, Definition

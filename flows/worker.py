@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx
 
 from flows import settings  # before Prefect, which reads its settings from the environment
 
@@ -28,7 +29,7 @@ from prefect.runner._starter_engine import EngineCommandStarter  # noqa: E402
 from prefect.utilities.processutils import command_to_string, setup_signal_handlers_worker  # noqa: E402
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult  # noqa: E402
 
-from flows import processes  # noqa: E402
+from flows import processes, recovery  # noqa: E402
 from flows.definitions import DEFINITIONS  # noqa: E402
 from flows.deploy import POOL, POOL_TYPE  # noqa: E402
 
@@ -36,6 +37,7 @@ CODE = Path(__file__).parents[1]
 NICENESS = (
     10  # of runs: the server and the panel answer while runs use all cores, and SQLite's lock is not held for long
 )
+TIDY_S = 15
 ENTRYPOINTS = {name: f"flows/pipeline.py:{name.replace('-', '_')}" for name in DEFINITIONS} | {
     "housekeeping": "flows/housekeeping/flow.py:housekeeping"
 }
@@ -109,6 +111,14 @@ class PipelineWorker(ProcessWorker):
         return ProcessWorkerResult(status_code=results[0].status_code, identifier=str(handle.pid))
 
 
+async def tidy() -> None:
+    """Close tasks whose end the server could not store, for as long as the worker runs."""
+    while True:
+        await anyio.sleep(TIDY_S)
+        with contextlib.suppress(httpx.HTTPError):  # the next round tries again
+            await anyio.to_thread.run_sync(recovery.close_tasks_of_ended_runs)
+
+
 def main(argv: list[str] | None = None) -> None:
     """Run the worker until it is stopped."""
     parser = argparse.ArgumentParser(prog="python -m flows.worker", description=__doc__.partition("\n")[0])
@@ -120,7 +130,10 @@ def main(argv: list[str] | None = None) -> None:
 
     async def work() -> None:
         worker = PipelineWorker(work_pool_name=POOL, limit=arguments.limit, create_pool_if_not_found=False)
-        await worker.start(with_healthcheck=True)
+        async with anyio.create_task_group() as group:
+            group.start_soon(tidy)
+            await worker.start(with_healthcheck=True)
+            group.cancel_scope.cancel()
 
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(work())

@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 
 from components.errors import StepError
 from components.files import atomic_file
-from components.locks import exclusive, if_free
 from components.params import check_layers, read_profile
-from components.revision import edits_since, git, identity, listed, source_tree, untracked_files
+from components.running.locks import exclusive, if_free
+from components.running.revision import edits_since, git, identity, listed, source_tree, untracked_files
 from flows.cache import cache_folder
 from flows.definitions import Definition
 from flows.events import Caution

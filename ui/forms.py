@@ -15,8 +15,8 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from components import yaml_text
 from components.errors import StepError
+from components.foreign import yaml_text
 from components.params import Params, check_params, describe_range, merge, set_dotted
 
 Kind = Literal["integer", "number", "choice", "switch", "text", "yaml"]

@@ -12,7 +12,7 @@ from typing import Any
 
 import streamlit as st
 
-from components.tables import escape_markdown
+from components.results.tables import escape_markdown
 from flows.client import FlowRun, Record, StageRun
 
 ASSETS = Path(__file__).parent / "assets"

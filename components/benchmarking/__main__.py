@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from components.cli import Argument, Command, Paths, main
 from components.params import Params
+from components.running.cli import Argument, Command, Paths, main
 from components.tracking import Tracker
 
 

@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components import statistics
 from components.benchmarking.suites import Suite, Task
+from components.results import statistics
 
 Figure = dict[str, Any]  # value, stderr (None where it is not known), n
 Figures = dict[str, Figure]

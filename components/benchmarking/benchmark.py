@@ -20,9 +20,9 @@ from components.benchmarking.safety import measure_safety
 from components.benchmarking.suites import EXAM, Suite, Task, plan, told
 from components.errors import StepError
 from components.files import atomic_directory, sha256_file, write_json
+from components.foreign.terminal import printable
 from components.params import BenchmarkingParams
-from components.revision import code_sha256
-from components.terminal import printable
+from components.running.revision import code_sha256
 from components.tracking import project_home, weights_sha256
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import torch
 from components.benchmarking.scorer import ChoiceScorer
 from components.errors import StepError
 from components.files import sha256_file
+from components.foreign.tokenizer_file import highest_id
 from components.phi.checkpoint import load, load_tokenizer, read_lineage
-from components.tokenizer_file import highest_id
 from components.tracking import weights_sha256
 
 

@@ -9,13 +9,12 @@ example has its coverage, the share of its words that lie in such a run, as Llam
 
 What is notable:
 - only the benchmark's runs are held, as 64-bit hashes; the corpus is streamed past them once, whatever its size.
-- runs of all lengths cost one pass, and nothing loops over words (components.ngrams).
+- runs of all lengths cost one pass, and nothing loops over words (components.text.ngrams).
 - no verdict hangs on the order of the documents or on how they are cut into batches.
 """
 
 import hashlib
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,10 +25,10 @@ import pyarrow.parquet as pq
 
 from components.benchmarking.records import first_samples
 from components.documents import ROWS_PER_GROUP, count_documents, read_batches
-from components.ngrams import RunSet, all_runs, shared_runs, word_hashes, words_in
-from components.progress import Progress
-from components.statistics import mean
-from components.tokenizer_file import open_tokenizer
+from components.foreign.tokenizer_file import open_tokenizer
+from components.results.statistics import mean
+from components.running.progress import Progress
+from components.text.ngrams import RunSet, all_runs, shared_runs, word_hashes, words_in
 from components.tokens import INDEX, MANIFEST, Manifest, Tokens
 
 SHORTEST, LONGEST, PERCENTILE = 8, 13, 5
@@ -213,7 +212,7 @@ class RunIndex:
     """
 
     def __init__(self, examples: Sequence[Example]) -> None:
-        texts = [unicodedata.normalize("NFC", example.text) for example in examples]
+        texts = [example.text for example in examples]
         self._examples, self._texts = examples, texts
         hashes, owner = word_hashes(texts)
         self._starts = np.searchsorted(owner, np.arange(len(examples) + 1))  # where each example's words begin

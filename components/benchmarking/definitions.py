@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.confined import inside
 from components.errors import StepError, short
+from components.foreign.confined import inside
 
 FIELDS = frozenset(
     {

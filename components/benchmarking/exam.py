@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.confined import inside
 from components.errors import StepError, short
 from components.files import parse_json, read_text, sha256_file
+from components.foreign.confined import inside
 
 FORMAT_VERSION = 1
 TRANSFER = "transfer"  # subfolder of the exam: its held-out wordings, in the same form

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.benchmarking.programs import reference
 from components.benchmarking.records import first_samples
-from components.statistics import bits_per_byte
+from components.results.statistics import bits_per_byte
 
 if TYPE_CHECKING:
     from components.benchmarking.scorer import ChoiceScorer

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from components.cli import Argument, Command, Paths, main
 from components.documents import GENERATED
 from components.errors import StepError
 from components.files import write_json
+from components.foreign.tokenizer_file import open_tokenizer
 from components.params import Params
-from components.tokenizer_file import open_tokenizer
+from components.running.cli import Argument, Command, Paths, main
 from components.tokens import Tokens
 from components.tracking import Tracker, weights_sha256
 

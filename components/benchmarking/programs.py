@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.benchmarking.suites import Task
 from components.errors import StepError
-from components.statistics import pass_at_k
+from components.results.statistics import pass_at_k
 
 if TYPE_CHECKING:
     from components.sandbox import Job, Sandbox, Verdict

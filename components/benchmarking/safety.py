@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from components.errors import StepError
-from components.statistics import all_or_none
+from components.results.statistics import all_or_none
 
 SIGNIFICANCE = 0.05  # groups whose p-value is above are left out, as SafeNLP does
 

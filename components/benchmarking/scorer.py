@@ -29,10 +29,10 @@ from components.benchmarking.journal import Journal
 from components.benchmarking.layout import Batch, Row, Tokens, batches_of, is_plain, rows_of, tokens_of, visible_of
 from components.benchmarking.shared_cache import SharedCache
 from components.errors import StepError
+from components.foreign.tokenizer_file import breaking
 from components.phi.cache import KVCache
 from components.phi.generation import choose
-from components.progress import Progress
-from components.tokenizer_file import breaking
+from components.running.progress import Progress
 
 Request = tuple[tuple[str, str], list[int], list[int]]  # (context, continuation), their tokens
 Module = Callable[..., Tensor]
@@ -72,7 +72,6 @@ class ChoiceScorer(TemplateLM):
         self._eos = eos_token_id
         self._stem: tuple[Tokens, KVCache | None] = ((), None)
         self._cut: set[Tokens] = set()
-        self.forwarded = 0  # tokens that went through the model, without padding
         self.empty_completions = 0
 
     @property
@@ -217,7 +216,6 @@ class ChoiceScorer(TemplateLM):
     def _states(self, batch: Batch) -> Tensor:
         """Hidden states (B, T, D) of a batch behind its stem."""
         tokens = torch.from_numpy(tokens_of(batch, self._padding)).to(self.on)
-        self.forwarded += sum(row.size - batch.stem for row in batch.rows)
         if is_plain(batch):
             return self.hidden(tokens)
         positions, visible = (torch.from_numpy(x).to(self.on) for x in visible_of(batch))
@@ -231,7 +229,6 @@ class ChoiceScorer(TemplateLM):
         if self._stem[0] != batch.stem_tokens:
             cache = KVCache(room=batch.stem)
             self.hidden(torch.tensor([batch.stem_tokens], device=self.on), cache=cache)
-            self.forwarded += batch.stem
             self._stem = batch.stem_tokens, cache
         return self._stem[1]
 
@@ -330,7 +327,6 @@ class ChoiceScorer(TemplateLM):
         positions, visible = (torch.from_numpy(x).to(self.on) for x in visible_of(batch))
         cache.expect(positions, visible)
         tokens = torch.from_numpy(tokens_of(batch, self._padding)).to(self.on)
-        self.forwarded += sum(row.size - batch.stem for row in batch.rows)
         sizes = torch.tensor([row.size for row in batch.rows], device=self.on)
         states = self.hidden(tokens, cache=cache)
         states = states[torch.arange(len(batch.rows), device=self.on), sizes - batch.stem - 1]
@@ -359,7 +355,6 @@ class ChoiceScorer(TemplateLM):
                 following, held, position = following[index], held[index], position[index]
             held = torch.cat((held, torch.ones_like(held[:, :1])), 1)
             cache.expect(position[:, None], None if bool(held.all()) else held[:, None, :])
-            self.forwarded += len(rows)
             states = self.hidden(following[:, None], cache=cache)[:, 0]
             position = position + 1
         return [_before(self.tokenizer.decode(tokens), until) for tokens in new]

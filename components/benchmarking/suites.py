@@ -13,14 +13,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from components import yaml_text
 from components.benchmarking.data import PREPARATIONS, hash_rows, sample
 from components.benchmarking.definitions import check_changes, read_definition
 from components.benchmarking.exam import TRANSFER, TaskData, load_exam
 from components.benchmarks import FOLDER
 from components.benchmarks.data import Place, Rows
-from components.confined import inside
 from components.errors import StepError
+from components.foreign import yaml_text
+from components.foreign.confined import inside
 
 EXAM = "exam"
 LETTERS = "ABCDEFGHIJ"

@@ -18,7 +18,7 @@ from components.benchmarking.definitions import check_metrics
 from components.benchmarking.suites import Task
 from components.benchmarking.time_limit import bounded
 from components.errors import StepError
-from components.templates import render_prompt
+from components.foreign.templates import render_prompt
 
 if TYPE_CHECKING:
     from components.benchmarking.programs import Judge

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components.confined import inside, is_elsewhere
 from components.errors import StepError
 from components.files import parse_json
+from components.foreign.confined import inside, is_elsewhere
 
 MOST_CHARS = 1 << 28  # of one file, far more than a benchmark has: a bomb may unpack to any size
 Rows = list[dict[str, Any]]

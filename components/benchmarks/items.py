@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components import yaml_text
 from components.benchmarks import FOLDER
 from components.benchmarks.data import Place
 from components.errors import StepError
+from components.foreign import yaml_text
 
 EXAM = "exam"
 PASSAGE = 100  # words; a longer context of a question is a passage

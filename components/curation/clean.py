@@ -37,7 +37,7 @@ from components.documents import DOCUMENT, KINDS, Document, Drop, LedgerWriter, 
 from components.errors import StepError
 from components.files import save_array, write_json
 from components.params import CurationParams, LanguageParams
-from components.shingles import sketch
+from components.text.shingles import sketch
 
 STEP = "curation"
 DOCUMENTS, DROPS, SKETCHES, FIGURES = "documents.parquet", "drops.parquet", "sketches.npy", "figures.json"
@@ -107,7 +107,8 @@ def _stamp(path: Path) -> tuple[int, ...]:
 
 def clean(unit: RowGroup, folder: Path) -> None:
     """Write the result of a row group into a folder."""
-    rows_in, checked, redacted, hits, lengths, foreign, counts = 0, 0, Counter(), [], [], [], []
+    rows_in, checked, hits, lengths, foreign, counts = 0, 0, [], [], [], []
+    redacted: Counter[str] = Counter()
     sketches = [sketch([], unit.params.duplicates.permutations)]
     index = _index(unit.benchmarks) if unit.benchmarks else None
     urls = _urls(unit.urls) if unit.urls else None
@@ -219,10 +220,11 @@ def judge(
         checked = [index for index in passed if kinds[index] in params.decontamination.kinds]
         looked_for = benchmarks.find([texts[index] for index in checked], [kinds[index] for index in checked])
         for index, found in zip(checked, looked_for, strict=True):
-            # Few documents have a hit, so redacting those alone costs nothing.
-            hits[index] = shown(found, redact(texts[index], kinds[index], params.privacy)[0]) if found else found
-            if found and params.decontamination.action == "drop":
-                failures[index] = _contaminated(hits[index][0])
+            if found:  # few documents have a hit, so redacting those alone costs nothing
+                found = shown(found, redact(texts[index], kinds[index], params.privacy)[0])
+                if params.decontamination.action == "drop":
+                    failures[index] = _contaminated(found[0])
+            hits[index] = found
     judged = zip(rows, own, texts, removed, languages, failures, hits, strict=True)
     for row, said, text, gone, spoken, failure, found in judged:
         if failure:

@@ -11,7 +11,7 @@ import ast
 import hashlib
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from components.curation.syntax import NO_PYTHON, parse
@@ -173,7 +173,7 @@ def _bound(function: _Function) -> set[str]:
     for node in ast.walk(function):
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
             bound.add(node.id)
-        elif isinstance(node, _Function) or (isinstance(node, ast.ExceptHandler) and node.name):
+        elif isinstance(node, _Function | ast.ExceptHandler) and node.name:
             bound.add(node.name)
     return bound - {function.name}
 
@@ -220,7 +220,7 @@ def _shape(function: _Function) -> str:
     return " ".join(written)
 
 
-def _kind(node: ast.AST) -> tuple[str, list[list[ast.AST]]]:
+def _kind(node: ast.AST) -> tuple[str, list[Sequence[ast.AST]]]:
     """The kind of a statement, and the lists of statements in it."""
     if isinstance(node, _Function):
         return f"def{len(_arguments(node))}", [_statements(node)]

@@ -34,9 +34,9 @@ from components.curation.work import phase_folder
 from components.documents import KINDS, add_increment, increments, join_ledgers, read_ledger
 from components.errors import StepError
 from components.files import atomic_directory, atomic_file, scratch_directory, write_json
-from components.kept import digest_of, is_whole, keep, mark_used
 from components.params import CurationParams, Params
-from components.remedies import causes
+from components.results.remedies import causes
+from components.running.kept import digest_of, is_whole, keep, mark_used
 from components.tracking import Tracker, project_home, state_folder
 
 WARN_BELOW = 0.5  # of the documents kept: a person should know by which rules the others went

@@ -1,6 +1,7 @@
 """Which documents hold an item of a benchmark, by which rule, and the report of it.
 
-Words are compared without case and punctuation (components.ngrams). A document is hit by an item if it holds
+Words are compared without case and punctuation, in the ordinary forms of their characters (components.text.ngrams). A
+document is hit by an item if it holds
 - any 13 words in a row of it (`ngram_13`: Brown et al. 2020, arXiv 2005.14165, appendix C; phi-1, Gunasekar et al. 2023,
   arXiv 2306.11644);
 - 10 words in a row of it, and around them more than half of the item's words, by difflib.SequenceMatcher, whose blocks
@@ -17,7 +18,6 @@ What is notable:
 
 import difflib
 import json
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -30,8 +30,8 @@ from components.benchmarks.items import EXAM, Item, read_items
 from components.curation.code_identity import functions, identity, opening
 from components.errors import StepError
 from components.files import save_array
-from components.ngrams import RunSet, all_runs, shared_runs, word_hashes, words_in
 from components.params.decontamination import DecontaminationParams
+from components.text.ngrams import RunSet, all_runs, shared_runs, word_hashes, words_in
 
 FORMAT = 1
 EXAMPLES = 5  # hits that a report shows of a benchmark
@@ -89,7 +89,7 @@ class BenchmarkIndex:
     ) -> None:
         self.items, self.params = list(items), params
         self.missing, self.skipped = missing or {}, skipped or {}
-        self._texts = [unicodedata.normalize("NFC", item.text) for item in self.items]
+        self._texts = [item.text for item in self.items]
         hashes, owner = word_hashes(self._texts)
         self.words = np.bincount(owner, minlength=len(self.items)).astype(np.int64)
         self._tables = {
@@ -155,7 +155,7 @@ class BenchmarkIndex:
             index.items = [Item(**item) for item in content["items"]]
             index.params = DecontaminationParams(**content["params"])
             index.missing, index.skipped = content["missing"], content["skipped"]
-            index._texts = [unicodedata.normalize("NFC", item.text) for item in index.items]
+            index._texts = [item.text for item in index.items]
             index.words = np.load(folder / "words.npy", allow_pickle=False)
             index._tables = {length: _Runs(*_mapped(folder, length)) for length in content["lengths"]}
             index._programs = content["programs"]
@@ -236,7 +236,8 @@ class BenchmarkIndex:
 
     def _of_words(self, text: str, shared: dict[int, list[tuple[int, int]]]) -> dict[int, Hit]:
         words = words_in(text)
-        own, found = self.params, {}
+        own = self.params
+        found: dict[int, Hit] = {}
         for length, places in sorted(shared.items(), reverse=True):
             table = self._tables[length]
             if length == own.candidate_ngram and length != own.ngram:

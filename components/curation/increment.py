@@ -38,7 +38,7 @@ from components.curation.work import Work
 from components.documents import DocumentWriter, Drop, LedgerWriter, check_balance
 from components.files import read_json, scratch_directory, sha256_file, write_json
 from components.params import CurationParams, Params
-from components.progress import Progress
+from components.running.progress import Progress
 
 LEDGER, RECORD = "ledger.parquet", "record.json"
 REMEDY = "remove its folder and run curation again"

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from components.errors import StepError
-from components.languages import PEOPLE_WRITE, UNKNOWN, identify, language_model
 from components.params import LanguageParams
 from components.params.web_rules import WebRulesParams
+from components.text.languages import PEOPLE_WRITE, UNKNOWN, identify, language_model
 
 ENGLISH = "en"
 # Scripts without upper case, where a sentence's end cannot be told as C4 does.

@@ -14,8 +14,8 @@ from components.curation.clean import RowGroup, read_rows
 from components.curation.language import ENGLISH, is_foreign
 from components.curation.work import Work
 from components.files import read_json, write_json
-from components.languages import PEOPLE_WRITE, UNKNOWN, identify
 from components.params import LanguageParams
+from components.text.languages import PEOPLE_WRITE, UNKNOWN, identify
 
 FILE = "languages.json"
 SAMPLE = 64  # documents of a row group

@@ -6,7 +6,7 @@ One HTML file with drawings in it, no script, no network.
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,14 +18,15 @@ from components.curation.tally import EXCERPT, NEAREST, STAGES, Tally, add, stag
 from components.curation.token_rates import CHARACTERS, COUNTED, KEPT, Rates, Sampled, measure
 from components.documents import KINDS, Document, Drop, shard_batches
 from components.files import atomic_file
-from components.pages import render
 from components.params import CurationParams
+from components.results.pages import render
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
 TOP = 20  # origins that are listed
 BINS = 20  # of the histogram of values
 
 Key = tuple[str, str]  # kind and origin
+Names = TypeVar("Names", bound=tuple[str, ...])  # that something is counted by
 Counts = Mapping[str, Any]  # of an increment, from `counts`
 
 
@@ -74,9 +75,17 @@ def counts(documents: Cleaned, scores: np.ndarray, tally: Tally) -> dict[str, An
     for number in range(len(documents.folders)):
         for *key, count, size in documents.figures(number)["counts"]:
             add(came, tuple(key), count, size)
-    tables = {"came": came, "late": tally.late, "kept": tally.kept}
-    found: dict[str, Any] = {name: [[*key, *entry] for key, entry in table.items()] for name, table in tables.items()}
-    return found | {"licenses": tally.licenses, "values": _histograms(documents, scores)}
+    return {
+        "came": _rows(came),
+        "late": _rows(tally.late),
+        "kept": _rows(tally.kept),
+        "licenses": tally.licenses,
+        "values": _histograms(documents, scores),
+    }
+
+
+def _rows(table: Mapping[Names, list[int]]) -> list[list[str | int]]:
+    return [[*names, *entry] for names, entry in table.items()]
 
 
 def figures(increments: Sequence[Counts], rates: Rates, params: CurationParams) -> dict[str, Any]:

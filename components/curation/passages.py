@@ -35,7 +35,7 @@ from components.documents import DOCUMENT, Drop, LedgerWriter, document_id, read
 from components.files import save_array, write_json
 from components.params import CurationParams
 from components.params.curation import PassagesParams
-from components.shingles import sketch
+from components.text.shingles import sketch
 
 KNOWN = "passages.bin"  # of an increment: its passages by their hash, and how many documents hold each
 RULE = "repeated_passages"

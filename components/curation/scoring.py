@@ -58,7 +58,12 @@ def learn(documents: Cleaned, work: Work, params: EducationParams, seed: int, fo
     labels = annotate(texts, ids, kinds, params, work.folder)
     known = np.flatnonzero(~np.isnan(labels.values)).tolist()
     classifier, report = fit(
-        [texts[i] for i in known], [kinds[i] for i in known], labels.values[known], seed, params, labels.identity
+        [texts[i] for i in known],
+        [kinds[i] for i in known],
+        labels.values[known].tolist(),
+        seed,
+        params,
+        labels.identity,
     )
     classifier.save(folder / CLASSIFIER)
     return {

@@ -1,4 +1,4 @@
-"""The text of a document as curation keeps it: one Unicode form, one line end, no control characters, no mojibake.
+"""The text of a document as curation keeps it: one Unicode form, one line end, no invisible characters, no mojibake.
 
 Pure functions of one text. Mojibake is text that was decoded by another encoding than it was written in; ftfy (Speer
 2019, doi 10.5281/zenodo.2591652) finds and undoes it, line by line, where its own heuristic says that a line is bad.
@@ -9,7 +9,11 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f\ufeff]")
+from components.text.characters import visible
+
+_HIDDEN = re.compile(
+    "[^\x00-\x7f\xa0\xad][\xa0\xad]"
+)  # a no-break blank or soft hyphen that mojibake may be made of: "Ã\xa0" for "à"
 _BLANK_LINES = re.compile(r"\n{4,}")
 _ROUNDS = 4  # in which a repair must come to rest; text of several layers of mojibake takes one or two
 
@@ -21,26 +25,36 @@ def repair(text: str, kind: str) -> str:
         kind: of the document. Mojibake is undone in `web` alone: what was written for this project or by a compiler's
             rules is not to be guessed at.
     """
-    text = normalise(text)
-    if kind != "web" or text.isascii() or not _may_be_bad().search(text):
+    if kind != "web" or text.isascii():
+        return normalise(text, kind)
+    if _HIDDEN.search(text):  # before they go
+        text = _without_mojibake(text)
+    text = normalise(text, kind)
+    if not _may_be_bad().search(text):
         return text
     repaired = text
     for _ in range(_ROUNDS):
         fixed = _without_mojibake(repaired)
         if fixed == repaired:
             return repaired
-        repaired = normalise(fixed)
+        repaired = normalise(fixed, kind)
     return text  # no rest, so no telling which of its readings was meant
 
 
-def normalise(text: str) -> str:
-    """NFC, Unix line ends, no control characters, no trailing blanks, at most two empty lines, one final newline."""
+def normalise(text: str, kind: str) -> str:
+    """NFC, Unix line ends, no control or invisible characters, no trailing blanks, at most two empty lines, one final newline.
+
+    Args:
+        kind: of the document. No-break blanks and hyphens become ordinary ones, except in code, whose literals may mean them.
+    """
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    text = _CONTROL.sub("", unicodedata.normalize("NFC", text))
+    text = unicodedata.normalize("NFC", visible(text, exact=kind == "code"))
     if " \n" in text or "\t\n" in text or text.endswith((" ", "\t")):
         text = "\n".join([line.rstrip(" \t") for line in text.split("\n")])
-    return _BLANK_LINES.sub("\n\n\n", text).strip("\n") + "\n"
+    if "\n\n\n\n" in text:
+        text = _BLANK_LINES.sub("\n\n\n", text)
+    return text.strip("\n") + "\n"
 
 
 def _without_mojibake(text: str) -> str:
@@ -71,5 +85,8 @@ def _may_be_bad() -> re.Pattern[str]:
     """
     from ftfy.badness import MOJIBAKE_CATEGORIES as categories
 
-    suspects = "".join(categories.values())
-    return re.compile(rf"[{suspects}][{suspects}]|[{categories['c1']}]|[ÃÂŒœ][^A-Za-z]")
+    suspects, controls = "".join(categories.values()), categories["c1"]
+    # All begins with a set of characters, since `re` finds a member of one quickest.
+    return re.compile(
+        rf"[{suspects}{controls}ÃÂŒœ](?:(?<=[{suspects}])[{suspects}]|(?<=[{controls}])|(?<=[ÃÂŒœ])[^A-Za-z])"
+    )

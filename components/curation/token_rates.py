@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from components import bpe
+from components.text import bpe
 
 KEPT = "kept"  # the stage of what stayed
 CHARACTERS = 8_000  # of a document that are looked at

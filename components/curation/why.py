@@ -30,7 +30,7 @@ from components.documents import KINDS, Document, Drop, document_id, metadata_of
 from components.errors import StepError
 from components.files import STATE, read_json, read_text
 from components.params import PARAMS_FILE, CurationParams, Params, load_params
-from components.shingles import shingle_sets
+from components.text.shingles import shingle_sets
 from components.tracking import project_home
 
 SHORTEST = 8  # digits of an id that may stand for it

@@ -1,4 +1,4 @@
-"""Work that is done already: the results of a run's phases, one kept folder (`components.kept`) for each unit of work.
+"""Work that is done already: the results of a run's phases, one kept folder (`components.running.kept`) for each unit of work.
 
 A phase maps a function over units. A run that was killed at any unit goes on from there, with another number of workers or
 another engine if need be, to the same bytes; and a run on more text does the new text alone.
@@ -9,21 +9,22 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from components.engine import map_shards
-from components.kept import code_and_libraries, digest_of, is_whole, keep, mark_used
 from components.params import EngineParams
-from components.progress import Progress
+from components.running.kept import code_and_libraries, digest_of, is_whole, keep, mark_used
+from components.running.progress import Progress
 
 Unit = TypeVar("Unit")
 
 CODE = (
     "curation/**/*.py",
     "curation/**/*.md",
-    "addresses.py",
-    "bpe.py",
+    "foreign/addresses.py",
+    "text/bpe.py",
+    "text/characters.py",
     "documents.py",
-    "languages.py",
-    "shingles.py",
-    "ngrams.py",
+    "text/languages.py",
+    "text/shingles.py",
+    "text/ngrams.py",
 )
 LIBRARIES = (
     "detect-secrets",

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from components.errors import StepError
-from components.locks import if_free
+from components.running.locks import if_free
 
 
 @contextmanager

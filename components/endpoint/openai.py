@@ -19,9 +19,9 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
-from components.addresses import HIDDEN, without_secrets
 from components.endpoint.request import Fault, Halt, Reply, Request
 from components.errors import StepError, shortened
+from components.foreign.addresses import HIDDEN, without_secrets
 from components.params.endpoint import EndpointParams
 
 PROBES = (0.0, 0.5, 1.5, 3.0)  # seconds before each look whether the endpoint is there

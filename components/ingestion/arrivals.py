@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.contents import counted
 from components.files import read_json
 from components.ingestion.readers.hub import is_hub
-from components.kept import digest_of
+from components.running.contents import counted
+from components.running.kept import digest_of
 
 INCREMENTS = "increments"  # of an entry: the increment of each of its units, in order
 WHOLE = ""  # the name of the unit of a source that is read as one

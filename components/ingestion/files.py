@@ -5,18 +5,19 @@ import gzip
 import io
 import lzma
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
-from components.addresses import is_web
-from components.confined import open_inside
-from components.ingestion.formats import Format, format_of, suffixes
+from components.foreign.addresses import is_web
+from components.foreign.confined import open_inside
+from components.ingestion.formats import TEXT, Format, format_of, suffixes
 from components.params import Source
 
 BROKEN = (EOFError, zlib.error, lzma.LZMAError, OSError)  # what a file that breaks off raises, whatever packed it
+UNPACKERS: dict[str, Callable[[BinaryIO], io.BufferedIOBase]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,11 @@ class SourceFile:
         return format_of(self.name) or self.script
 
     @property
+    def read_as(self) -> Format:
+        """How it is read; a data set of the hub as text."""
+        return self.format or TEXT
+
+    @property
     def suffix(self) -> str:
         """The ending that says the format, in lower case, without that of a compression: `.jsonl` of `a.jsonl.gz`."""
         return suffixes(self.name)[0]
@@ -50,7 +56,7 @@ class SourceFile:
     @property
     def kind(self) -> str:
         """The kind of its documents: what its source says, else what is usual for its format."""
-        return self.format.kind if self.source.kind == "auto" else self.source.kind
+        return self.read_as.kind if self.source.kind == "auto" else self.source.kind
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
@@ -73,12 +79,8 @@ class SourceFile:
 
 def unpacked(file: BinaryIO, compression: str) -> BinaryIO:
     """A stream of what a packed file holds. It gives all that can be unpacked before it says that the file breaks off."""
-    if compression == ".gz":
-        return gzip.GzipFile(fileobj=file)
-    if compression == ".bz2":
-        return bz2.BZ2File(file)
-    if compression == ".xz":
-        return lzma.LZMAFile(file)
+    if compression in UNPACKERS:
+        return cast(BinaryIO, UNPACKERS[compression](file))  # which the stubs do not say that they are
     if compression == ".zst":
         import pyarrow as pa
 

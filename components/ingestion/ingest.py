@@ -21,21 +21,23 @@ from components.documents import PART_OF, Document, DocumentWriter, add_incremen
 from components.engine import map_shards
 from components.errors import StepError
 from components.files import atomic_directory, read_json, write_json
+from components.foreign.terminal import printable
 from components.ingestion.arrivals import INCREMENTS, WHOLE, Units, files_of, increments_of
 from components.ingestion.files import SourceFile
 from components.ingestion.inventory import list_files, nothing_to_read, source_root, versions
 from components.ingestion.quarantine import NAMED_IN_SUMMARY, Quarantine
 from components.ingestion.readers import Limits, read_file
+from components.ingestion.readers.decoding import WRONG_BYTES
 from components.ingestion.readers.hub import is_hub, parse
 from components.ingestion.readers.rows import TAKEN
 from components.ingestion.remote import is_remote, public
 from components.ingestion.sections import split
 from components.ingestion.unread import Unread
-from components.kept import code_and_libraries, digest_of, is_whole, keep, mark_used
 from components.params import Params, Source
-from components.progress import Progress
-from components.revision import listed
-from components.terminal import printable
+from components.running.contents import counted
+from components.running.kept import code_and_libraries, digest_of, is_whole, keep, mark_used
+from components.running.progress import Progress
+from components.running.revision import listed
 from components.tracking import Tracker, state_folder
 
 BATCH_BYTES = 1_000_000  # of small files that one worker reads at a time
@@ -47,7 +49,7 @@ QUARANTINE, FACTS = "quarantine.jsonl", "facts.json"
 KEPT = "ingestion"  # folder in `.phiforge`
 REMEDY = "run components.ingestion.inventory again"
 # What the documents of a file depend on beside the file and the parameters.
-CODE = ("ingestion/**/*.py", "addresses.py", "documents.py")
+CODE = ("ingestion/**/*.py", "foreign/addresses.py", "documents.py")
 LIBRARIES = (
     "datasets",
     "defusedxml",
@@ -66,7 +68,7 @@ class Facts:
 
     Attributes:
         documents: in all.
-        counts: documents and bytes by kind, and long texts that became several documents.
+        counts: documents and bytes by kind, long texts that became several documents, documents with wrong bytes.
         columns: documents by source and the field that was taken for their text.
         quarantined: rows that could not be read.
         first: some of these rows.
@@ -135,6 +137,7 @@ def _write(files: list[SourceFile], output: Path, params: Params) -> Facts:
                 facts.counts[f"documents.{item.kind}"] += 1
                 facts.counts[f"bytes.{item.kind}"] += len(item.text.encode())
                 facts.counts["split"] += item.metadata.get(PART_OF, {}).get("number") == 1
+                facts.counts["wrong_bytes"] += WRONG_BYTES in item.metadata
                 taken[id(source)] += 1
                 if TAKEN in item.metadata:
                     facts.columns[public(source.path), item.metadata[TAKEN]] += 1
@@ -212,6 +215,8 @@ def _tell(facts: Facts, unread: Unread) -> None:
         print(printable(f"quarantined: {place}: {entry['reason']}"))
     for line in unread.lines():
         print(printable(f"not read: {line}"))
+    if count := facts.counts["wrong_bytes"]:
+        print(f"wrong bytes in {counted(count, 'document')} became U+FFFD; {WRONG_BYTES} in the metadata says how many")
     for (path, column), count in sorted(facts.columns.items()):
         said = f"{path}: took the field {column!r} as the text of {count:,} documents; text_column overrides it"
         print(printable(said))
@@ -226,8 +231,10 @@ def _keep_sources(outputs: dict[str, Any], params: Params, files: list[SourceFil
             folders.setdefault(file.location if linked else file.location.parent, file.source.path)
     real = {Path(os.path.realpath(folder)): path for folder, path in folders.items() if folder}
     for name, output in outputs.items():
-        place = Path(os.path.realpath(output)) if output else None
-        for folder, path in real.items() if place else ():
+        if not output:
+            continue
+        place = Path(os.path.realpath(output))
+        for folder, path in real.items():
             if place == folder or place in folder.parents or folder in place.parents:
                 raise StepError(
                     f"--{name}: {output} is, holds or lies in the source {path!r} of ingestion.sources ({folder}), and would "
@@ -287,15 +294,15 @@ def _is_large(file: SourceFile) -> bool:
 def _read(batches: list[list[SourceFile]], params: Params) -> Iterator[list[Any] | Iterator[Any]]:
     """Documents and quarantine rows of each batch, in order."""
     own = params.ingestion
-    limits = {"max_chars": own.max_document_chars, "part_chars": own.part_chars}
-    read = partial(read_batch, **limits)
+    stream = partial(_stream, max_chars=own.max_document_chars, part_chars=own.part_chars)
+    read = partial(read_batch, max_chars=own.max_document_chars, part_chars=own.part_chars)
     for alone, group in groupby(batches, key=lambda batch: _is_large(batch[0])):
         if alone:
-            yield from (_stream(batch, **limits) for batch in group)
+            yield from map(stream, group)
         else:
-            group = list(group)
-            for batch, items in zip(group, map_shards(read, group, params.engine), strict=True):
-                yield _stream(batch, **limits) if items is None else items
+            small = list(group)
+            for batch, items in zip(small, map_shards(read, small, params.engine), strict=True):
+                yield stream(batch) if items is None else items
 
 
 def _stream(batch: list[SourceFile], max_chars: int, part_chars: int) -> Iterator[Document | dict[str, Any]]:
@@ -324,6 +331,7 @@ def read_batch(batch: list[SourceFile], max_chars: int, part_chars: int) -> list
 def _summary(facts: Facts) -> dict[str, Any]:
     summary: dict[str, Any] = {"documents": facts.documents, "megabytes": 0.0, "quarantined": facts.quarantined}
     summary["texts_split"] = facts.counts.pop("split", 0)  # long texts that became several documents
+    summary["texts_with_wrong_bytes"] = facts.counts.pop("wrong_bytes", 0)  # which stand in them as U+FFFD
     for name, count in sorted(facts.counts.items()):
         unit, kind = name.split(".")
         if unit == "bytes":

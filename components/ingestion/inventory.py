@@ -17,10 +17,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from components.cli import Argument, Command, main
-from components.confined import leads_out, open_inside
 from components.errors import StepError
 from components.files import write_json
+from components.foreign.confined import leads_out, open_inside
 from components.ingestion.arrivals import Units, number, units
 from components.ingestion.files import SourceFile
 from components.ingestion.formats import (
@@ -37,6 +36,7 @@ from components.ingestion.readers.hub import is_hub, parse, resolve
 from components.ingestion.remote import is_remote, list_remote, local_path, public, requested
 from components.ingestion.unread import Unread
 from components.params import Params, Source
+from components.running.cli import Argument, Command, main
 from components.tracking import Tracker, project_home, state_folder
 
 HASHES = "source-hashes.json"  # in `.phiforge`

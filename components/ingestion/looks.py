@@ -3,9 +3,9 @@
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
-from io import BufferedReader
+from io import BufferedReader, RawIOBase
 from pathlib import PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from components.documents import Document
 from components.errors import shortened
@@ -13,8 +13,8 @@ from components.ingestion.files import SourceFile
 from components.ingestion.readers import Limits, Quarantined, read_file
 from components.ingestion.readers.rows import TAKEN
 from components.ingestion.sections import KINDS, headings
-from components.languages import PEOPLE_WRITE, WINDOW, WINDOWS
 from components.params import Params
+from components.text.languages import PEOPLE_WRITE, WINDOW, WINDOWS
 
 STREAMED = 4_000_000  # bytes of text, or so many documents, after which a file is left that can be read in part
 STREAMED_DOCUMENTS = 2_000
@@ -37,7 +37,7 @@ class Watched(SourceFile):
     opened: list[BinaryIO] = field(default_factory=list)
 
     def open_packed(self) -> BinaryIO:
-        stream = Interruptible(super().open_packed())
+        stream = Interruptible(cast(RawIOBase, super().open_packed()))  # BinaryIO has no readinto; all such streams do
         self.opened.append(stream)
         return stream
 

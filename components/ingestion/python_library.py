@@ -18,6 +18,7 @@ CREATED_BY = "python-library/1"
 LICENSE = "PSF-2.0"
 LEFT_OUT = frozenset({"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__", "pydoc_data"})
 MAX_CLASS_CHARS = 6_000  # a longer class is read method by method
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 def library_files() -> list[Path]:
@@ -63,7 +64,7 @@ def module_documents(text: str, module: str, license: str) -> Iterator[Document]
     if docstring:
         _cover(covered, tree.body[0])
     for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        if isinstance(node, Definition):
             _cover(covered, node)
             for part, name, defined in _definition(node, lines):
                 has_docstring = ast.get_docstring(defined, clean=False) is not None
@@ -73,17 +74,15 @@ def module_documents(text: str, module: str, license: str) -> Iterator[Document]
         yield document(f"# module {module}\n{rest}\n", module, "code", 1, False)
 
 
-def _definition(node: ast.AST, lines: list[str]) -> Iterator[tuple[str, str, ast.AST]]:
+def _definition(node: Definition, lines: list[str]) -> Iterator[tuple[str, str, Definition]]:
     """Source, name and node of a definition; a long class as its head and then each method."""
     source = _lines_of(node, lines)
     if not isinstance(node, ast.ClassDef) or len(source) <= MAX_CLASS_CHARS:
         yield source.rstrip() + "\n", node.name, node
         return
-    methods = [n for n in node.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)]
-    inside = set()
-    for method in methods:
-        inside.update(range(_first_line(method), method.end_lineno + 1))
-    head = "".join(lines[i - 1] for i in range(_first_line(node), node.end_lineno + 1) if i not in inside)
+    methods = [n for n in node.body if isinstance(n, Definition)]
+    inside = {i for method in methods for i in _span(method)}
+    head = "".join(lines[i - 1] for i in _span(node) if i not in inside)
     yield head.rstrip() + "\n", node.name, node
     for method in methods:
         yield _dedent(_lines_of(method, lines)), f"{node.name}.{method.name}", method
@@ -96,17 +95,22 @@ def _dedent(source: str) -> str:
     return "\n".join(line[indent:] if not line[:indent].strip() else line for line in lines) + "\n"
 
 
-def _first_line(node: ast.AST) -> int:
+def _first_line(node: ast.stmt) -> int:
     return min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
 
 
-def _lines_of(node: ast.AST, lines: list[str]) -> str:
-    return "".join(lines[_first_line(node) - 1 : node.end_lineno])
+def _span(node: ast.stmt) -> range:
+    """Its lines, from 1, with its decorators."""
+    return range(_first_line(node), (node.end_lineno or node.lineno) + 1)
 
 
-def _cover(covered: list[bool], node: ast.AST) -> None:
-    first = _first_line(node) - 1
-    covered[first : node.end_lineno] = [True] * (node.end_lineno - first)
+def _lines_of(node: ast.stmt, lines: list[str]) -> str:
+    return "".join(lines[i - 1] for i in _span(node))
+
+
+def _cover(covered: list[bool], node: ast.stmt) -> None:
+    for i in _span(node):
+        covered[i - 1] = True
 
 
 def _topics(path: Path) -> Iterator[Document]:

@@ -18,8 +18,8 @@ from functools import partial
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
-from components.addresses import is_web, without_secrets
 from components.errors import StepError, shortened
+from components.foreign.addresses import is_web, without_secrets
 from components.params import Source
 
 _URL = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)

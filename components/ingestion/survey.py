@@ -8,7 +8,7 @@ other machines are named and not asked.
 import math
 import random
 import signal
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,10 +16,8 @@ from functools import cached_property
 from itertools import chain, zip_longest
 from typing import Any
 
-from components.addresses import without_secrets
-from components.cli import Argument, Command, main
-from components.contents import AS_JSON, Contents, FileType, counted
 from components.files import write_json
+from components.foreign.addresses import without_secrets
 from components.ingestion.files import SourceFile
 from components.ingestion.inventory import list_files, nothing_to_read
 from components.ingestion.looks import STREAMED, TITLES, Look, look_at
@@ -29,8 +27,10 @@ from components.ingestion.readers.hub import is_hub
 from components.ingestion.remote import is_remote, public
 from components.ingestion.sections import KINDS, LONG
 from components.ingestion.unread import Unread
-from components.languages import UNKNOWN, identify
 from components.params import Params, Source
+from components.running.cli import Argument, Command, main
+from components.running.contents import AS_JSON, Contents, FileType, counted
+from components.text.languages import UNKNOWN, identify
 from components.tracking import Tracker
 
 FILES = 1_000  # that are read, at most
@@ -221,10 +221,11 @@ def _languages(groups: list[Group], params: Params) -> list[tuple[str, float]]:
 
 def _shares(sizes: Iterable[tuple[str, float]]) -> list[tuple[str, float]]:
     """Each name with its share of all, largest first."""
-    sums: Counter[str] = Counter()
+    sums: defaultdict[str, float] = defaultdict(float)
     for name, size in sizes:
         sums[name] += size
-    return [(name, round(size / sums.total(), 3)) for name, size in sums.most_common() if size]
+    total = sum(sums.values())
+    return [(name, round(size / total, 3)) for name, size in sorted(sums.items(), key=lambda one: -one[1]) if size]
 
 
 def _refusal(contents: Contents, unread: Unread, looks: list[Look], params: Params) -> str:

@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any
 
-from components.contents import counted
+from components.running.contents import counted
 
 NAMED = 20  # names that are kept of each reason
 REASONS = 1_000  # that are counted apart: endings of files may be any

@@ -1,10 +1,10 @@
 """Sections of the stages before curation, and of tokenization after it."""
 
-from typing import Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from components.addresses import is_web
+from components.foreign.addresses import is_web
 from components.params.section import Fraction, Section, Variable
 
 
@@ -147,7 +147,10 @@ class ValidationParams(Section):
     )
 
 
-Kind = Literal["web", "prose", "code", "textbook", "exercise"]
+if TYPE_CHECKING:
+    Kind = str  # as in a document, whose kind its reader has checked
+else:
+    Kind = Literal["web", "prose", "code", "textbook", "exercise"]
 
 
 class TokenizationParams(Section):

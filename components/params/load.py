@@ -8,9 +8,9 @@ from typing import Any
 from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
-from components import yaml_text
-from components.confined import is_name, leads_out
 from components.errors import StepError, clipped, short
+from components.foreign import yaml_text
+from components.foreign.confined import is_name, leads_out
 from components.params.curation import CurationParams
 from components.params.data import EngineParams, IngestionParams, TokenizationParams, ValidationParams
 from components.params.evaluation import (

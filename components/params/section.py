@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
-from components.addresses import refuse_secrets
+from components.foreign.addresses import refuse_secrets
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from components.cli import Argument, Command, main
+from components.running.cli import Argument, Command, main
 
 
 def run(*arguments: Any) -> dict[str, Any]:

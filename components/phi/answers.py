@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TextIO
 
+from components.foreign.terminal import printable, printable_text
 from components.phi.text import Answer
-from components.terminal import printable, printable_text
 
 if TYPE_CHECKING:
     from rich.table import Table

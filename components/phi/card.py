@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.phi.model import PhiConfig
-from components.tables import escape_markdown, markdown_table
+from components.results.tables import escape_markdown, markdown_table
 
 # Splits of text into words that llama.cpp has, by the pattern in tokenizer.json: two ways to write Qwen2's.
 LLAMA_CPP_SPLITS = {

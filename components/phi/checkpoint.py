@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from components import files
-from components.confined import refuse_links_out
 from components.errors import StepError
 from components.files import atomic_directory, write_json
+from components.foreign.confined import refuse_links_out
+from components.foreign.tokenizer_file import open_tokenizer
+from components.foreign.tokenizer_files import copy_tokenizer
 from components.phi.memory import check_room
 from components.phi.model import Phi, PhiConfig
 from components.phi.weights import CheckpointWeights, from_state, to_state, write_state
-from components.tokenizer_file import open_tokenizer
-from components.tokenizer_files import copy_tokenizer
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, TextIO
 
 from components.errors import StepError
+from components.foreign.terminal import printable_text
 from components.phi.answers import show
 from components.phi.passages import Passage
 from components.phi.template import read_template, render
 from components.phi.text import TextModel, Wish
-from components.terminal import printable_text
 
 TURNED = {"temperature": float, "top_p": float, "top_k": int, "seed": int}  # settings of the choice of tokens
 MARK = "/"  # of a command; a prompt that begins with it has it twice

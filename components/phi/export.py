@@ -12,12 +12,12 @@ from typing import Any
 
 from components.errors import StepError
 from components.files import atomic_directory, write_json
+from components.foreign.templates import render_chat
+from components.foreign.tokenizer_files import CONFIG, ROLES, copy_tokenizer
 from components.phi import checkpoint
 from components.phi.card import MODELFILE, model_card, modelfile, other_tools
 from components.phi.model import PhiConfig
 from components.phi.weights import CheckpointWeights, write_state
-from components.templates import render_chat
-from components.tokenizer_files import CONFIG, ROLES, copy_tokenizer
 
 NEW_TOKENS = 256  # that a caller gets who asks for no number, where the model has the positions
 # Chat as the questions of the exercises look; a model without instruction tuning knows no other turns.

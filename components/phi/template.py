@@ -1,12 +1,12 @@
-"""A conversation as the text that a checkpoint's own chat template makes of it, in a sandbox (components/templates.py)."""
+"""A conversation as the text that a checkpoint's own chat template makes of it, in a sandbox (components/foreign/templates.py)."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from components.errors import StepError
+from components.foreign.templates import render_chat
 from components.phi.checkpoint import read_json
-from components.templates import render_chat
 
 ROLES = ("bos", "eos", "unk", "pad")
 Messages = Sequence[Mapping[str, str]]  # each with `role` and `content`

@@ -16,9 +16,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from components.confined import is_name
 from components.errors import StepError
 from components.files import read_json, write_json
+from components.foreign.confined import is_name
 from components.phi.config import PhiConfig
 from components.phi.model import Phi
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.published import (
+from components.reporting.evidence import Case
+from components.results.published import (
     DASH,
     EXAM,
     MEASURED,
@@ -14,7 +15,6 @@ from components.published import (
     published_by_protocol,
     rows_in,
 )
-from components.reporting.evidence import Case
 
 Table = dict[str, Any]
 

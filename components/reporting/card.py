@@ -11,7 +11,7 @@ from components.reporting.tables import (
     tables,
     with_error,
 )
-from components.tables import escape_markdown, markdown_table
+from components.results.tables import escape_markdown, markdown_table
 
 SHAPE = (
     ("num_hidden_layers", "blocks"),

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from components.published import EXAM, Measured
-from components.statistics import Estimate, all_or_none, macro
+from components.results.published import EXAM, Measured
+from components.results.statistics import Estimate, all_or_none, macro
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from components.figures import BLUE, GREY, RUST, SPARE, Line, flops_unit, panel, save, tokens_unit
 from components.reporting.comparison import CONTROL, LARGE, SMALL, total_flops
 from components.reporting.evidence import Case, Curve
+from components.results.figures import BLUE, GREY, RUST, SPARE, Line, flops_unit, panel, save, tokens_unit
 
 STYLES = {LARGE: BLUE, CONTROL: RUST, SMALL: GREY}
 LABELS = {LARGE: "large, grown", CONTROL: "control", SMALL: "small"}

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.cli import Paths
 from components.errors import StepError
 from components.reporting.baselines import (
     NOTHING,
@@ -18,6 +17,7 @@ from components.reporting.baselines import (
 )
 from components.reporting.checks import mapping, number, read_object
 from components.reporting.evidence import Case
+from components.running.cli import Paths
 from components.tokens import Tokens
 
 SAMPLES = 3  # held-out texts that each model continues

@@ -4,12 +4,12 @@ import base64
 from pathlib import Path
 from typing import Any
 
-from components.pages import render
+from components.foreign.terminal import printable_text
 from components.reporting.beside import published_table, sources, standings_tables, suite_tables
 from components.reporting.evidence import Case
 from components.reporting.tables import CHAMPION, headline, tables
 from components.reporting.words import costs_table, endings
-from components.terminal import printable_text
+from components.results.pages import render
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
 

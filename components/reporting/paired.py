@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.published import EXAM, Measured, read_published
 from components.reporting.evidence import Case, Figures
-from components.statistics import holm, paired
+from components.results.published import EXAM, Measured, read_published
+from components.results.statistics import holm, paired
 
 
 def exam_differences(case: Case) -> list[dict[str, Any]]:

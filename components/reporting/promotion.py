@@ -13,7 +13,6 @@ from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
-from components.cli import Argument, Command, Paths, main
 from components.errors import StepError
 from components.params import Params, PromotionParams
 from components.reporting.checks import mapping, number, read_object
@@ -21,7 +20,8 @@ from components.reporting.evidence import Scores
 from components.reporting.paired import matched
 from components.reporting.reading import read_training
 from components.reporting.scores import read_in_corpus, read_scores
-from components.statistics import interval, macro, mean, ratio
+from components.results.statistics import interval, macro, mean, ratio
+from components.running.cli import Argument, Command, Paths, main
 from components.tracking import Tracker
 
 FIRST = "there is no champion yet, and every required check passed"

@@ -11,12 +11,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from components.confined import refuse_links_out
 from components.errors import StepError
-from components.published import EXAM
+from components.foreign.confined import refuse_links_out
 from components.reporting.checks import number, read_object, text
 from components.reporting.evidence import Case, Curve, Evidence, Scores
 from components.reporting.scores import read_scores
+from components.results.published import EXAM
 from components.tracking import weights_sha256
 
 CURVE_COLUMNS = ("tokens", "flops", "validation_loss")

@@ -6,8 +6,8 @@ clone, or whose run was deleted.
 
 from typing import Any
 
-from components.cli import Argument, Command, Paths, main
 from components.params import Params
+from components.running.cli import Argument, Command, Paths, main
 from components.tracking import Tracker
 
 

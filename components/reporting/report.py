@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from components.cli import Paths
 from components.files import atomic_directory, write_json
 from components.params import Params
 from components.reporting.card import model_card
@@ -17,6 +16,7 @@ from components.reporting.page import html_page
 from components.reporting.reading import read_case, read_notes
 from components.reporting.tables import markdown
 from components.reporting.words import sentences
+from components.running.cli import Paths
 from components.tracking import Tracker
 
 WARNING = ("curation", "tokenization")  # steps whose summaries say what a person should know

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import StepError
-from components.published import EXAM, Measured, read_published
 from components.reporting.checks import mapping, number, read_object, text
 from components.reporting.evidence import Accuracy, Figures, Scores, mean_accuracy
-from components.statistics import Estimate, all_or_none
+from components.results.published import EXAM, Measured, read_published
+from components.results.statistics import Estimate, all_or_none
 
 # Which of a task's metrics is its headline: the first of these that it has, else what other score it has.
 ACCURACIES = ("acc", "accuracy", "exact_match", "pass@1", "acc_norm", "f1")

@@ -14,7 +14,7 @@ from components.reporting.beside import (
 from components.reporting.comparison import CONTROL, LARGE
 from components.reporting.evidence import Accuracy, Case
 from components.reporting.words import text_markdown
-from components.tables import escape_markdown, markdown_table
+from components.results.tables import escape_markdown, markdown_table
 
 DASH = "-"
 CHAMPION = "The registry says which version is the champion: `python -m flows.champion`."

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.documents import GENERATED
+from components.foreign.terminal import printable_text
 from components.reporting.baselines import NOTHING, UNIGRAM, XZ
-from components.tables import markdown_table
-from components.terminal import printable_text
+from components.results.tables import markdown_table
 
 REASONS = {  # rules of curation in plain words; another is called by its name
     "educational_value": "low educational value",

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from components.files import atomic_directory, write_json
-from components.pages import render
-from components.tables import escape_markdown, markdown_table
+from components.results.pages import render
+from components.results.tables import escape_markdown, markdown_table
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
 Table = dict[str, Any]  # `title`, `note`, `header`, `rows`

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from components import statistics
+from components.results import statistics
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from components.cli import DIVERGED, WITHIN, Paths
 from components.errors import StepError
 from components.params import Params
+from components.running.cli import DIVERGED, WITHIN, Paths
 from components.tracking import Tracker, state_folder
 
 Record = TypeVar("Record")

@@ -50,14 +50,6 @@ class Diversity:
         return len(set(grams)) / len(grams) if grams else 0.0
 
 
-def gzip_ratio(texts: Iterable[str]) -> float:
-    """Compression ratio of texts, one after another."""
-    measured = Diversity(sample_words=0)
-    for text in texts:
-        measured.add(text)
-    return measured.gzip_ratio()
-
-
 def template_shares(
     training: Mapping[str, Iterable[Draft]], chapters: Mapping[str, Iterable[Draft]] | None = None
 ) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from components.shingles import sketch
+from components.text.shingles import sketch
 
 PERMUTATIONS, BANDS = 128, 32
 THRESHOLD = 0.7

@@ -7,8 +7,8 @@ from typing import Any
 
 from components.documents import Document, Drop
 from components.files import atomic_file
-from components.pages import render
 from components.params import SynthesisParams
+from components.results.pages import render
 from components.synthesis.curriculum import Curriculum
 from components.synthesis.drafts import Draft
 from components.synthesis.generators import Task

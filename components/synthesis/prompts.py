@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.endpoint.request import Request
+from components.foreign.templates import own_templates
 from components.synthesis.curriculum import Curriculum
 from components.synthesis.exercises import SCHEMA
 from components.synthesis.questions import child_rng
-from components.templates import own_templates
 
 if TYPE_CHECKING:
     from components.synthesis.plan import Job

@@ -8,7 +8,7 @@ from typing import Any
 from components.documents import Document, DocumentWriter, Drop, check_balance, write_ledger
 from components.files import atomic_directory
 from components.params import SynthesisParams
-from components.progress import Progress
+from components.running.progress import Progress
 from components.synthesis.chapters import reserve, write_exercises
 from components.synthesis.curriculum import load_curriculum, load_lexicon
 from components.synthesis.diversity import Diversity, check_gates, near_curated, template_shares

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from components.engine import map_shards, workers
 from components.errors import StepError
 from components.params import EngineParams
-from components.progress import Progress
+from components.running.progress import Progress
 from components.tokenization.corpus import Corpus, RowGroup
 from components.tokenization.tokenizer import Encoder, all_cores, one_core
 

@@ -19,7 +19,6 @@ Arithmetic is exact (fractions of the decimal numbers as written), so 0.3 of ten
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 
@@ -194,8 +193,7 @@ def _room(own: int | Fraction, own_share: float) -> Fraction:
 
 def _cap(kind: str, params: TokenizationParams) -> float:
     """The most passes over a kind, which `epochs` may leave open."""
-    epochs: Mapping[Any, float] = params.epochs
-    return epochs.get(kind, 1.0)
+    return params.epochs.get(kind, 1.0)
 
 
 def _fraction(value: float) -> Fraction:

@@ -20,7 +20,7 @@ from components.documents import KINDS
 from components.engine import map_shards
 from components.files import sha256_file
 from components.params import EngineParams
-from components.progress import Progress
+from components.running.progress import Progress
 from components.tokenization.corpus import Corpus
 from components.tokenization.encode import Spool
 from components.tokenization.mixture import Phase

@@ -45,11 +45,10 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
         sample_bytes = _make_tokenizer(corpus, division, params, output / TOKENIZER)
         encoder = Encoder(output / TOKENIZER)
         lossy = _lossy(corpus, division, encoder) if settings.tokenizer else 0
-        dtype = "uint16" if encoder.vocab_size <= 2**16 else "uint32"
-        spooled = spool(corpus, division.needed, output / TOKENIZER, DTYPES[dtype], scratch, params.engine)
+        dtype = DTYPES["uint16" if encoder.vocab_size <= 2**16 else "uint32"]
+        spooled = spool(corpus, division.needed, output / TOKENIZER, dtype, scratch, params.engine)
         mixture = plan(corpus, division, spooled.length, settings, params.seed)
-        vocab_size = padded(encoder.vocab_size, settings.pad_vocab_to_multiple)
-        manifest = _write(corpus, mixture, spooled, encoder, dtype, vocab_size, params, output)
+        manifest = _write(corpus, mixture, spooled, encoder, params, output)
         shutil.rmtree(scratch)
         Tokens.open(output)  # what was written can be read
     tracker.artifact(place / MANIFEST)
@@ -138,14 +137,7 @@ def _sample(corpus: Corpus, division: Division, params: Params) -> np.ndarray:
 
 
 def _write(
-    corpus: Corpus,
-    mixture: Mixture,
-    spooled: Spool,
-    encoder: Encoder,
-    dtype: str,
-    vocab_size: int,
-    params: Params,
-    output: Path,
+    corpus: Corpus, mixture: Mixture, spooled: Spool, encoder: Encoder, params: Params, output: Path
 ) -> Manifest:
     """Write both streams and the manifest."""
     kinds = tuple(KINDS[code] for code in np.unique(corpus.kinds[mixture.validation]))
@@ -160,8 +152,8 @@ def _write(
     }
     content: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
-        "dtype": dtype,
-        "vocab_size": vocab_size,
+        "dtype": spooled.dtype.name,
+        "vocab_size": padded(encoder.vocab_size, params.tokenization.pad_vocab_to_multiple),
         "eos_token_id": encoder.eos_token_id,
         "tokenizer_sha256": encoder.sha256,
         "splits": splits,

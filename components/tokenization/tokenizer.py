@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from components import bpe
-from components.bpe import END_OF_TEXT
 from components.errors import StepError, short
 from components.files import parse_json, read_text, sha256_file, write_json
-from components.tokenizer_file import MOST_BYTES, breaking, highest_id, open_tokenizer
-from components.tokenizer_files import copy_tokenizer
+from components.foreign.tokenizer_file import MOST_BYTES, breaking, highest_id, open_tokenizer
+from components.foreign.tokenizer_files import copy_tokenizer
+from components.text import bpe
+from components.text.bpe import END_OF_TEXT
 
 MAX_VOCAB_SIZE = 2**20  # far beyond any tokenizer in use; ids always fit into uint32
 
@@ -53,7 +53,7 @@ def _environment(wanted: dict[str, str]) -> Iterator[None]:
 
 
 def train(texts: Iterable[str], vocab_size: int, directory: Path) -> None:
-    """Train a byte-level BPE (`components.bpe`) of at most `vocab_size` entries and write it to `directory`. Equal texts in equal
+    """Train a byte-level BPE (`components.text.bpe`) of at most `vocab_size` entries and write it to `directory`. Equal texts in equal
     order give equal bytes.
     """
     tokenizer = bpe.train(texts, vocab_size)

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from components.cli import Argument, Command, main
 from components.errors import StepError
+from components.running.cli import Argument, Command, main
 from components.tracking import Tracker
 
 SHOWN = 300  # characters of decoded text a document, at most

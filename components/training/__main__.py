@@ -2,18 +2,20 @@
 
 from typing import Any
 
-from components.cli import ANYTHING, Argument, Command, main
+from components.params import Params
+from components.running.cli import ANYTHING, Argument, Command, Paths, main
+from components.tracking import Tracker
 
 
-def run(*arguments: Any) -> dict[str, Any]:
+def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
     from components.phi import machine
     from components.training.processes import check_processes
 
-    check_processes(arguments[2].training.devices)
-    machine.prepare(arguments[2].training.threads)
+    check_processes(params.training.devices)
+    machine.prepare(params.training.threads)
     from components.training import train
 
-    return train.run(*arguments)
+    return train.run(inputs, outputs, params, tracker)
 
 
 COMMAND = Command(

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from components.errors import StepError
-from components.statistics import ratio
+from components.results.statistics import ratio
 from components.tokens import TokenSplit, split_mix
 
 ROUNDS = 6

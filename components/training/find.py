@@ -5,18 +5,20 @@ Neither writes a checkpoint; both print a table and the setting to use.
 
 from typing import Any
 
-from components.cli import Argument, Command, main
+from components.params import Params
+from components.running.cli import Argument, Command, Paths, main
+from components.tracking import Tracker
 
 
-def run(*arguments: Any) -> dict[str, Any]:
+def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
     from components.phi import machine
     from components.training.processes import check_processes
 
     check_processes(1)
-    machine.prepare(arguments[2].training.threads)
+    machine.prepare(params.training.threads)
     from components.training import finders
 
-    return finders.run(*arguments)
+    return finders.run(inputs, outputs, params, tracker)
 
 
 COMMAND = Command(

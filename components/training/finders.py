@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from components.cli import Paths
 from components.errors import StepError
 from components.params import ModelParams, Params, TrainingParams
 from components.phi.memory import estimate
 from components.phi.model import Phi
+from components.running.cli import Paths
 from components.tokens import Tokens
 from components.tracking import Tracker
 from components.training.capacity import check_fits, memory_a_device, peak_memory, reset_peak_memory

@@ -26,8 +26,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from components.files import atomic_directory, is_at, save_tensors, sync_directory, write_json
-from components.locks import try_lock
-from components.revision import code_sha256
+from components.running.locks import try_lock
+from components.running.revision import code_sha256
 
 TENSORS, STATE = "tensors.safetensors", "state.json"
 FORMAT_VERSION = 1

@@ -14,13 +14,13 @@ import torch
 from lightning.pytorch.callbacks import LambdaCallback
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from components.cli import Paths
 from components.errors import StepError
 from components.files import atomic_directory, save_tensors, sha256_file
 from components.params import ModelParams, Params, TrainingParams
 from components.phi import checkpoint, machine
 from components.phi.model import Phi
 from components.phi.weights import NEW_PARAMETERS, OPTIMIZER
+from components.running.cli import Paths
 from components.tokens import Tokens
 from components.tracking import Tracker, state_folder, weights_sha256
 from components.training.callbacks import Curve, KeepState, named

@@ -13,9 +13,9 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Strategy
 
-from components.cli import WITHIN
 from components.errors import StepError
 from components.params import TrainingParams
+from components.running.cli import WITHIN
 from components.training.processes import rank
 
 

@@ -6,7 +6,7 @@ import time
 import torch
 from lightning.pytorch import Trainer
 
-from components.progress import Progress
+from components.running.progress import Progress
 from components.tracking import Tracker
 from components.training.callbacks import Curve, StepCallback, learning_rate
 from components.training.module import PhiTraining

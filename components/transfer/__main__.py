@@ -2,8 +2,8 @@
 
 from typing import Any, get_args
 
-from components.cli import Argument, Command, Paths, main
 from components.params import Params, TransferParams
+from components.running.cli import Argument, Command, Paths, main
 from components.tracking import Tracker
 
 

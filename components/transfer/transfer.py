@@ -9,15 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from components.cli import Paths
 from components.errors import StepError
 from components.files import atomic_directory, write_json
+from components.foreign.tokenizer_files import copy_tokenizer
 from components.params import Params, TransferParams
 from components.phi import checkpoint
 from components.phi.memory import check_room
 from components.phi.model import PhiConfig
 from components.phi.weights import OPTIMIZER, SHARD_BYTES, CheckpointWeights
-from components.tokenizer_files import copy_tokenizer
+from components.running.cli import Paths
 from components.tokens import Tokens
 from components.tracking import Tracker, weights_sha256
 from components.transfer.grown import GrownWeights, write_grown

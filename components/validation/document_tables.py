@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from components.documents import DOCUMENT, ROWS_PER_GROUP, document_id, shards
 from components.errors import StepError
-from components.progress import Progress
+from components.running.progress import Progress
 
 if TYPE_CHECKING:
     import pandas as pd

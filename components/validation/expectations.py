@@ -11,6 +11,7 @@ from components.validation.suites import Rule
 
 if TYPE_CHECKING:
     import pandas as pd
+    from great_expectations.expectations.expectation import Expectation
 
 
 class Validator:
@@ -57,7 +58,7 @@ class Validator:
                     outcomes[result.expectation_config.meta["rule"]].add(result, where)
         return outcomes
 
-    def _build(self, rule: Rule, number: int):
+    def _build(self, rule: Rule, number: int) -> "Expectation":
         arguments = {**rule.arguments, "meta": {"rule": number}}
         if rule.mostly < 1:
             arguments["mostly"] = rule.mostly

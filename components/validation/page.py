@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from components.pages import render
+from components.results.pages import render
 from components.validation.outcome import format_percent
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")

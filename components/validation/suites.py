@@ -7,12 +7,12 @@ a batch cannot know it.
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from components.documents import KINDS, ROWS_PER_GROUP
 from components.params import ValidationParams
 
-ASSETS = ("raw", "curated", "textbooks", "tokens")
 MORE = "add text to ingestion.sources"
 MAX_BAD_CHARACTERS = 0.01  # of a text's characters; a text decoded with the wrong encoding has far more
 TEACHERS = r"^(?:procedural|api|local|cached)/[^:\s]+:\S+"  # who wrote a textbook, its version, the prompt or generator
@@ -76,28 +76,24 @@ def _provenance() -> list[Rule]:
 
 def _content(params: ValidationParams) -> list[Rule]:
     """What a user's corpus may break here and there: a blank text, a file decoded with the wrong encoding."""
-    tolerant = {"mostly": 1.0 - params.max_invalid_fraction, "parameter": "validation.max_invalid_fraction"}
+    tolerant = partial(
+        Rule, "rows", mostly=1.0 - params.max_invalid_fraction, parameter="validation.max_invalid_fraction"
+    )
     return [
-        Rule(
-            "rows",
+        tolerant(
             "ExpectColumnValueLengthsToBeBetween",
             {"column": "text", "min_value": 1},
             "text is not empty",
-            **tolerant,
         ),
-        Rule(
-            "rows",
+        tolerant(
             "ExpectColumnValuesToNotMatchRegex",
             {"column": "text", "regex": r"\A\s+\Z"},
             "text is not only blanks",
-            **tolerant,
         ),
-        Rule(
-            "rows",
+        tolerant(
             "ExpectColumnValuesToBeBetween",
             {"column": "bad_character_fraction", "max_value": MAX_BAD_CHARACTERS},
             f"at most {MAX_BAD_CHARACTERS:.0%} of a text's characters are U+FFFD or NUL, the marks of a wrong encoding",
-            **tolerant,
         ),
     ]
 

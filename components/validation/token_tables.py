@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from components.errors import StepError
 from components.files import sha256_file
-from components.progress import Progress
+from components.running.progress import Progress
 from components.tokens import DTYPES, INDEX, SPLITS, TOKENIZER, Manifest
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from components.errors import StepError
 from components.files import atomic_directory, write_json
 from components.params import Params
-from components.remedies import causes
+from components.results.remedies import causes
 from components.tracking import Tracker
 from components.validation.document_tables import WHERE, DocumentTables
 from components.validation.outcome import EXAMPLES, Outcome
@@ -17,6 +17,7 @@ from components.validation.token_tables import TokenTables
 if TYPE_CHECKING:
     from components.validation.expectations import Validator
 
+Tables = TokenTables | DocumentTables
 RESULTS, PAGE = "results.json", "index.html"
 
 
@@ -42,21 +43,21 @@ def validate(asset: str, directory: Path, rules: list[Rule]) -> dict[str, Any]:
     """The results of an asset as a JSON object; equal data give equal results."""
     from components.validation.expectations import Validator
 
-    tables = TokenTables(directory) if asset == "tokens" else DocumentTables(directory)
+    tables: Tables = TokenTables(directory) if asset == "tokens" else DocumentTables(directory)
     validator = Validator()
     outcomes: list[Outcome] = []
-    if asset != "tokens":
+    if isinstance(tables, DocumentTables):
         outcomes += validator.check("rows", _of(rules, "rows"), tables.rows(), WHERE)
     return _results(asset, directory, tables, outcomes + _whole(validator, tables, rules))
 
 
-def _whole(validator: "Validator", tables: Any, rules: list[Rule]) -> list[Outcome]:
+def _whole(validator: "Validator", tables: Tables, rules: list[Rule]) -> list[Outcome]:
     """The tables that are small whatever the size of the asset."""
     import pandas as pd
 
     outcomes = validator.check("shards", _of(rules, "shards"), [tables.shards()], ("file",))
-    if splits := _of(rules, "splits"):
-        outcomes += validator.check("splits", splits, [tables.splits()], ("split",))
+    if isinstance(tables, TokenTables):
+        outcomes += validator.check("splits", _of(rules, "splits"), [tables.splits()], ("split",))
     facts = validator.check("facts", _of(rules, "facts"), [pd.DataFrame([tables.facts()])])
     for outcome in facts:
         if outcome.state == "failed" and outcome.examples:
@@ -69,7 +70,7 @@ def _of(rules: list[Rule], table: str) -> list[Rule]:
     return [rule for rule in rules if rule.table == table]
 
 
-def _results(asset: str, directory: Path, tables: Any, outcomes: list[Outcome]) -> dict[str, Any]:
+def _results(asset: str, directory: Path, tables: Tables, outcomes: list[Outcome]) -> dict[str, Any]:
     states = [outcome.state for outcome in outcomes]
     return {
         "asset": asset,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from components.addresses import is_web, without_secrets
+from components.foreign.addresses import is_web, without_secrets
 from components.tracking import EXPERIMENT
 from flows.client.tracking import Tracking
 from flows.client.values import Curve, Record, Score

@@ -12,8 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from components import progress
-from components.addresses import without_secrets
+from components.foreign.addresses import without_secrets
+from components.running import progress
 from flows.client.values import REMEDY, FlowRun, LogLine, StageRun, Unavailable
 from flows.definitions import DEFINITIONS, PIPELINE
 from flows.graph import load_graph

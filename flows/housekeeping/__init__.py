@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components.locks import exclusive
 from components.params import PARAMS_FILE, HousekeepingParams, Limit, load_params
+from components.running.locks import exclusive
 from flows.cache import forget_remote_contents
 from flows.disk import Meter
 from flows.housekeeping import files, objects

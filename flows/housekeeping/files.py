@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from components.locks import if_free, is_free
+from components.running.locks import if_free, is_free
 from flows import workspace
 from flows.housekeeping.plan import Entry
 from flows.settings import FOLDER, last_used, lock_file, lock_of, state_folder, workspace_folders

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from components.locks import exclusive
-from components.revision import git, git_lines
+from components.running.locks import exclusive
+from components.running.revision import git, git_lines
 from flows import cache
 from flows.definitions import DEFINITIONS
 from flows.graph import lock_path, repository

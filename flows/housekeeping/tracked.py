@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
-from components.addresses import is_web
+from components.foreign.addresses import is_web
 from components.tracking import EXPERIMENT
 from flows.client.tracking import Tracking
 from flows.housekeeping.objects import hashes_in

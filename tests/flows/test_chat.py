@@ -15,8 +15,8 @@ import pytest
 
 from components.errors import StepError
 from components.files import write_json
-from components.locks import exclusive
 from components.phi.text import TextModel, Wish
+from components.running.locks import exclusive
 from components.tracking import WEIGHTS, weights_sha256
 from flows import chat
 from flows.models import find_model
@@ -57,7 +57,7 @@ def test_a_piped_text_is_one_prompt_and_the_answer_is_all_of_stdout(place: Path,
 
 
 def chat_text(text: str) -> str:
-    from components.terminal import printable_text
+    from components.foreign.terminal import printable_text
 
     return printable_text(text) + "\n"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from components import locks
+from components.running import locks
 from flows import processes
 
 REPOSITORY = Path(__file__).parents[2]
@@ -61,7 +61,7 @@ def test_a_guard_whose_parent_is_gone_already_does_not_start():
 def test_a_lock_is_free_once_its_holder_is_killed(tmp_path):
     path = tmp_path / "device.lock"
     holder = (
-        "import sys, time; from pathlib import Path; from components.locks import exclusive\n"
+        "import sys, time; from pathlib import Path; from components.running.locks import exclusive\n"
         "with exclusive(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     )
     process = subprocess.Popen([sys.executable, "-c", holder, str(path)], cwd=REPOSITORY, stdout=subprocess.PIPE)

@@ -199,7 +199,7 @@ def test_prefect_keeps_a_few_progress_lines_of_a_stage_and_every_other_line(proj
 
     lines = [*(f"progress done={done} total=1000" for done in range(1, 1001)), "line of the stage"]
     clock = iter(range(100_000))
-    monkeypatch.setattr("components.progress.time.monotonic", lambda: next(clock) / 10)
+    monkeypatch.setattr("components.running.progress.time.monotonic", lambda: next(clock) / 10)
     logged, seen = [], []
     runner = SimpleNamespace(run=lambda stage, on_line, variables: [on_line(line) for line in lines])
     with events.listen(lambda event: seen.append(event.text)):

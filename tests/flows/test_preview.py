@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from components.contents import Contents, FileType
 from components.errors import StepError
 from components.params import Params, load_params
 from components.params.duration import run_seconds, training_seconds
+from components.running.contents import Contents, FileType
 from flows import preview as module
 from flows import run
 from flows.definitions import GROWTH_STUDY, PIPELINE

@@ -1,6 +1,7 @@
 """What is killed, and what the next start makes of it."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -164,3 +165,53 @@ def test_a_run_of_a_dead_worker_is_closed_and_its_slot_freed(project, prefect_ap
         assert client.read_flow_run(runs[2].id).state.is_crashed()
         assert client.read_deployment(deployment).global_concurrency_limit.active_slots == 0
         client.delete_deployment(deployment)
+
+
+def test_a_task_whose_end_was_lost_is_closed_once_its_run_has_ended(project, prefect_api):
+    """As after a full disk: the flow run's end is stored, its tasks' states are not."""
+    from prefect import flow, get_client, task
+    from prefect.states import Completed, Pending, Running
+
+    from flows import recovery
+
+    @flow
+    def empty() -> None:
+        pass
+
+    @task
+    def stage() -> None:
+        pass
+
+    with get_client(sync_client=True) as client:
+        ended, under_way = (client.create_flow_run(empty, state=Running()) for _ in range(2))
+        tasks = [
+            client.create_task_run(stage, run.id, f"stage-{state.type}", state=state)
+            for run in (ended, under_way)
+            for state in (Pending(), Running(), Completed())
+        ]
+        client.set_flow_run_state(ended.id, Completed(), force=True)
+        recovery.close_tasks_of_ended_runs()
+        at_once = [client.read_task_run(task.id).state.type.value for task in tasks]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(recovery, "LATE_S", -60)
+            recovery.close_tasks_of_ended_runs()
+        later = [client.read_task_run(task.id).state.type.value for task in tasks]
+    states = ["PENDING", "RUNNING", "COMPLETED"]
+    assert at_once == states * 2, "the server may still be storing them"
+    assert later == ["CRASHED", "CRASHED", "COMPLETED", *states]
+
+
+@pytest.mark.parametrize("left", [b"", b'{"write": {"/a', b"\0" * 40, b'{"write": {}, "read": {}}'])
+def test_half_of_dvcs_list_of_locks_does_not_block_the_project(toy, tmp_path, left):
+    """As a kill or a full disk leaves it: DVC itself refuses every command for good."""
+    from flows.graph import repository
+
+    root = toy.make_project(tmp_path / "my project")
+    file = root / ".dvc" / "tmp" / "rwlock"
+    file.parent.mkdir()
+    file.write_bytes(left)
+    with repository(root):
+        pass
+    toy.dvc(root, "repro", "--single-item", "inventory")
+    assert toy.starts(root, "inventory") == 1
+    assert not any(json.loads(file.read_text()).values())

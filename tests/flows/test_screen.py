@@ -40,7 +40,7 @@ def test_plain_lines_without_a_terminal():
 
 def test_a_stage_of_many_short_tasks_fills_no_plain_log(monkeypatch):
     clock = iter(range(0, 10_000))
-    monkeypatch.setattr("components.progress.time.monotonic", lambda: next(clock) / 4)  # four tasks per second
+    monkeypatch.setattr("components.running.progress.time.monotonic", lambda: next(clock) / 4)  # four tasks per second
     target, console = screen()
     target.on_event(events.Event("graph", names=("benchmark@small",), text="."))
     for _ in range(240):

@@ -23,7 +23,7 @@ from urllib.parse import quote
 import pyarrow.parquet as pq
 import pytest
 
-from components.addresses import without_secrets
+from components.foreign.addresses import without_secrets
 from components.tracking import tracking_uri
 from flows import access, settings
 from flows.client import Records

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from components.locks import WaitStopped
+from components.running.locks import WaitStopped
 from flows import settings
 from flows.processes import wait_until
 from flows.turns import turn

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from components.locks import exclusive
+from components.running.locks import exclusive
 from flows import events, records
 from flows.definitions import PIPELINE
 from flows.graph import locked_outputs

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from components.errors import StepError
 from components.params import load_params, read_yaml
-from components.revision import git
+from components.running.revision import git
 from flows import settings
 from flows import workspace as workspaces
 from flows.events import Caution

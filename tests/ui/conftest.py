@@ -23,9 +23,9 @@ from typing import Any
 import pytest
 
 from components.params import Params, flatten
-from components.progress import format_progress
-from components.published import Measured, standings
-from components.statistics import Estimate, paired
+from components.results.published import Measured, standings
+from components.results.statistics import Estimate, paired
+from components.running.progress import format_progress
 from flows.client import pipeline_stages
 
 ROOT = Path(__file__).parents[2]

@@ -15,8 +15,8 @@ from streamlit.testing.v1 import AppTest
 
 from components.errors import StepError
 from components.params import Params, check_params
-from components.published import Measured, standings
-from components.statistics import Estimate, paired
+from components.results.published import Measured, standings
+from components.results.statistics import Estimate, paired
 from flows.client import Curve, FlowRun, LogLine, Record, StageRun, Unavailable, access, launch_command
 from ui import parts, services
 

@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from components.errors import StepError
-from components.published import (
+from components.results.published import (
     MEASURED,
     column_groups,
     measured_as,

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from components.curation.duplicates.similarity import ShingleSets, TextsByPosition, blocks
-from components.shingles import shingles
+from components.text.shingles import shingles
 
 QUERIES = 8
 COMMON = 32

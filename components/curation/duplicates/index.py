@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from components.confined import is_name, refuse_links_out
 from components.curation.duplicates.candidates import agree_in_a_band
 from components.curation.duplicates.sketches import SketchFiles, algorithm
 from components.errors import StepError
 from components.files import open_file, read_json, save_array, write_json
+from components.foreign.confined import is_name, refuse_links_out
 from components.params import DuplicatesParams
 
 MANIFEST = "index.json"

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from components.curation.duplicates.sketches import SketchFiles
-from components.shingles import shingles
+from components.text.shingles import shingles
 
 TextsByPosition = Callable[[np.ndarray], Iterable[str]]
 _CHARACTERS = 1 << 20  # of text shingled at once

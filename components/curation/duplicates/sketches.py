@@ -1,4 +1,4 @@
-"""The files that hold sketches (components.shingles), and what two of them must have in common."""
+"""The files that hold sketches (components.text.shingles), and what two of them must have in common."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 from components.errors import StepError
 from components.files import atomic_file, open_file, save_array
 from components.params import DuplicatesParams
-from components.shingles import SEED
+from components.text.shingles import SEED
 
 _ROWS = 8_192  # read at once: 4 MB
 
@@ -17,7 +17,9 @@ def algorithm(params: DuplicatesParams) -> str:
     """What two sketches must have in common to be compared."""
     from rensa import RMinHash
 
-    return f"rensa RMinHash {RMinHash.ALGORITHM_VERSION}, seed {SEED}, {params.permutations} permutations, 5 words"
+    return (
+        f"rensa RMinHash {RMinHash.ALGORITHM_VERSION}, seed {SEED}, {params.permutations} permutations, 5 folded words"
+    )
 
 
 def save_sketches(path: Path, sketches: np.ndarray) -> None:

@@ -109,8 +109,8 @@ def _by_endpoint(
         answers = [store.get(of.key) for of in first]
         again = [store.get(of.key) for of in second]
         spent = store.spent(plan)
-    labels = [read(answer.text) if answer else None for answer in answers]
-    values = np.array([label[0] if label else np.nan for label in labels], dtype=np.float64)
+    labels, second_labels = ([read(answer.text) if answer else None for answer in given] for given in (answers, again))
+    values = _values(labels)
     failed = sum(label is None for label in labels)
     if failed > params.max_failed * len(texts):
         place = next(place for place, label in enumerate(labels) if label is None)
@@ -122,7 +122,6 @@ def _by_endpoint(
         )
     if given_up:
         write_json(kept, given_up)
-    others = np.array([read(answer.text)[0] if answer else np.nan for answer in again], dtype=np.float64)
     provenance = {
         "annotator": "openai",
         "rubric_sha256": rubric_sha256(),
@@ -133,9 +132,14 @@ def _by_endpoint(
         "prompt_tokens": spent.prompt_tokens,
         "completion_tokens": spent.completion_tokens,
         "cost": spent.cost,
-        "agreement": agreement(values[twice], others),
+        "agreement": agreement(values[twice], _values(second_labels)),
     }
     return Labels(values, [label[1] if label else "" for label in labels], provenance)
+
+
+def _values(labels: Sequence[tuple[float, str] | None]) -> np.ndarray:
+    """float64 (documents,); NaN where there is no label."""
+    return np.array([label[0] if label else np.nan for label in labels], dtype=np.float64)
 
 
 def _fetch(

@@ -19,7 +19,7 @@ import numpy as np
 from components.curation.education import guard
 from components.curation.education.copies import near_copies
 from components.curation.education.features import SIZE, features
-from components.curation.education.report import GATED, Report, measure
+from components.curation.education.report import GATED, Report, Scores, measure
 from components.errors import StepError
 from components.files import atomic_file
 from components.params.education import EducationParams
@@ -67,21 +67,6 @@ class Model:
         return self.calibrated(self.predict(texts))
 
 
-@dataclass(frozen=True)
-class Scores:
-    """Values of documents, each float32 (documents,), 0 to 5.
-
-    Attributes:
-        values: those that count.
-        standing: of the texts as they stand.
-        bare: of code without comments and docstrings; of other kinds as they stand.
-    """
-
-    values: np.ndarray
-    standing: np.ndarray
-    bare: np.ndarray
-
-
 class Classifier:
     """Scores documents by kind. Made by `fit` or `load`.
 
@@ -121,7 +106,7 @@ class Classifier:
             "provenance": self.provenance,
             "models": {kind: {"bias": model.bias} for kind, model in sorted(self.models.items())},
         }
-        arrays = {"header": np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8)}
+        arrays: dict[str, Any] = {"header": np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8)}
         for number, (_, model) in enumerate(sorted(self.models.items())):
             used = np.flatnonzero(model.weights)
             arrays |= {f"places{number}": used.astype(np.int32), f"weights{number}": model.weights[used]}
@@ -188,7 +173,7 @@ def fit(
     order = sorted(range(len(texts)), key=lambda place: (own[place], kinds[place]))
     texts, kinds = [texts[place] for place in order], [kinds[place] for place in order]
     values = np.array(labels, dtype=np.float64)[order]
-    draws, held = _sides(texts, seed)
+    draws, held = sides(texts, seed)
     of_kinds = {kind: np.array([kind == of for of in kinds]) for kind in sorted(set(kinds))}
     learnt = [kind for kind, mine in of_kinds.items() if min((mine & held).sum(), (mine & ~held).sum()) >= GATED]
     models = {}
@@ -200,18 +185,12 @@ def fit(
     out = np.flatnonzero(held)
     held_texts, held_kinds = [texts[i] for i in out], [kinds[i] for i in out]
     scores = classifier.scores(held_texts, held_kinds)
-    gains, lowered = scores.standing - scores.bare, scores.values < scores.standing
     pooled = sorted(of_kinds.keys() - set(learnt))
-    return classifier, measure(held_kinds, values[out], scores.values, gains, lowered, params, pooled)
+    return classifier, measure(held_kinds, values[out], scores, params, pooled)
 
 
-def held_out(texts: Sequence[str], seed: int) -> np.ndarray:
-    """Which texts `fit` measures on and never learns from, bool."""
-    return _sides(texts, seed)[1]
-
-
-def _sides(texts: Sequence[str], seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The draw of each text, uint64, which near-copies share: the least of theirs. And whether the text is held out, bool."""
+def sides(texts: Sequence[str], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The draw of each text, uint64, which near-copies share: the least of theirs. And whether the text is held out from `fit`, bool."""
     own = np.array([_draw(text, seed) for text in texts], dtype=np.uint64)
     order = np.argsort(own, kind="stable")  # so that groups don't depend on the order of the texts
     groups = np.empty(len(texts), dtype=np.int64)

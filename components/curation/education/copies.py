@@ -14,7 +14,7 @@ from components.curation.duplicates.candidates import Candidates, split
 from components.curation.duplicates.similarity import estimate
 from components.curation.duplicates.sketches import SketchFiles, save_sketches
 from components.params import DuplicatesParams
-from components.shingles import sketch
+from components.text.shingles import sketch
 
 ALIKE = 0.5  # Jaccard similarity of runs of five words, estimated by the share of equal values
 

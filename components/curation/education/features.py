@@ -70,7 +70,8 @@ def _powers(size: int) -> tuple[np.ndarray, np.ndarray]:
     """Powers of the base modulo 2^64, and of its inverse."""
     bases = (_BASE, pow(_BASE, -1, 1 << 64))
     one = np.ones(1, dtype=np.uint64)
-    return tuple(np.multiply.accumulate(np.concatenate([one, np.full(size, base, dtype=np.uint64)])) for base in bases)
+    up, down = (np.multiply.accumulate(np.concatenate([one, np.full(size, base, dtype=np.uint64)])) for base in bases)
+    return up, down
 
 
 def _block_features(texts: list[bytes]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

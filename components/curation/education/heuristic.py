@@ -74,11 +74,6 @@ def judge(text: str, kind: str) -> Judgement:
     return Judgement(round(sum(points.values()), 4), points)
 
 
-def heuristic_value(text: str, kind: str) -> float:
-    """Educational value by the heuristic annotator, 0 to 5."""
-    return judge(text, kind).value
-
-
 def _ramp(value: float, low: float, high: float) -> float:
     """0 up to `low`, 1 from `high` on, straight between them; falling where high < low."""
     return min(1.0, max(0.0, (value - low) / (high - low)))

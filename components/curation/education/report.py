@@ -14,6 +14,21 @@ BINS = 10  # of the calibration table, half a point each
 
 
 @dataclass(frozen=True)
+class Scores:
+    """Values of documents, each float32 (documents,), 0 to 5.
+
+    Attributes:
+        values: those that count.
+        standing: of the texts as they stand.
+        bare: of code without comments and docstrings; of other kinds as they stand.
+    """
+
+    values: np.ndarray
+    standing: np.ndarray
+    bare: np.ndarray
+
+
+@dataclass(frozen=True)
 class KindReport:
     """Held-out figures of a kind.
 
@@ -96,23 +111,21 @@ def _missed(of: KindReport, params: EducationParams) -> list[str]:
 def measure(
     kinds: list[str],
     labels: np.ndarray,
-    values: np.ndarray,
-    gains: np.ndarray,
-    lowered: np.ndarray,
+    scores: Scores,
     params: EducationParams,
     pooled: list[str],
 ) -> Report:
     """Held-out figures.
 
     Args:
-        labels, values: of the annotator, and those of the classifier that count.
-        gains, lowered: what comments add before the guard, and whether it lowers the value.
+        labels, scores: of the annotator and of the classifier.
         pooled: kinds that have no model of their own.
     """
+    gains, lowered = scores.standing - scores.bare, scores.values < scores.standing
     reports = {}
     for kind in sorted(set(kinds)):
         mine = np.array([of == kind for of in kinds])
-        report = _measure_kind(kind, labels[mine], values[mine], params, kind not in pooled)
+        report = _measure_kind(kind, labels[mine], scores.values[mine], params, kind not in pooled)
         if kind == "code":
             report = replace(report, comment_gain=float(gains[mine].mean()), guarded=float(lowered[mine].mean()))
         reports[kind] = report

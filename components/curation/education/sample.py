@@ -3,7 +3,7 @@
 import hashlib
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 READ = 20_000  # characters of a document, from its start, that annotator and classifier see: a book costs no more than a chapter
 _LENGTHS = (200, 600, 1_800, 5_400)  # characters that part the strata of a kind
@@ -49,22 +49,6 @@ class Sample:
         members = self._members[of]
         if len(members) > most:
             self._members[of] = dict(heapq.nsmallest(self.count, members.items()))
-
-
-def choose(ids: Sequence[str], strata: Sequence[str], count: int, seed: int) -> list[int]:
-    """Positions of the documents to label, ascending; of equal ids the first.
-
-    Each stratum gives as many as the others while it has them, so that the rare are seen as well as the common; within it
-    those with the smallest hash of seed and id. All are taken where there are fewer than `count`.
-    """
-    sample = Sample(count, seed)
-    sample.add(ids, strata)
-    chosen = set(sample.ids())
-    first: dict[str, int] = {}
-    for place, name in enumerate(ids):
-        if name in chosen:
-            first.setdefault(name, place)
-    return sorted(first.values())
 
 
 def _draw(name: str, seed: int) -> bytes:

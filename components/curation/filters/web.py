@@ -134,12 +134,12 @@ def judge(texts: Sequence[str], params: WebRulesParams) -> list[Verdict]:
         if not left:
             break
         rows = figures([verdicts[index].text for index in left], params)
-        edited, removed = (rows["text"], rows["removed"]) if "text" in rows.columns else (None, None)
+        edits = list(zip(rows["text"], rows["removed"], strict=True)) if "text" in rows.columns else []
         for place, (index, failure) in enumerate(zip(left, failures(rows, rules), strict=True)):
             if failure:
                 verdicts[index] = Verdict(failure, texts[index])
-            elif edited is not None:
-                verdicts[index] = Verdict(None, edited[place], removed[place])
+            elif edits:
+                verdicts[index] = Verdict(None, *edits[place])
     return verdicts
 
 

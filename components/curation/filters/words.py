@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from components.ngrams import BLANK, DIGIT, LETTER, OTHER, PIECE, UNDERSCORE, character_classes, segment_hashes
+from components.text.ngrams import BLANK, DIGIT, LETTER, OTHER, PIECE, UNDERSCORE, character_classes, segment_hashes
 
 _RUN, _TEXT = np.uint64(0xD1342543DE82EF95), np.uint64(0x9E3779B97F4A7C15)
 

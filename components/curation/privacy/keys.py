@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
 
-from components.addresses import secret_fields
 from components.curation.privacy.spans import Span
+from components.foreign.addresses import secret_fields
 
 _SHORTEST = 16  # characters of a signature or token in an address; what is shorter may be any value
 _LONGEST = 4_096  # characters that one key may have
@@ -96,7 +96,11 @@ def _goes_on(character: str, others: str) -> bool:
 def _is_real(first: str, key: str) -> bool:
     if "EXAMPLE" in key or "xxxx" in key.lower() or len(set(key)) < 8:
         return False
-    return first != "eyJ" or _plugin(_PLUGINS["eyJ"]).is_formally_valid(key)
+    if first != "eyJ":
+        return True
+    from detect_secrets.plugins.jwt import JwtTokenDetector
+
+    return JwtTokenDetector.is_formally_valid(key)
 
 
 def _end(first: str, text: str, at: int) -> int:
@@ -111,13 +115,8 @@ def _forms(first: str) -> tuple[re.Pattern[str], ...]:
         return (re.compile(_YOUNGER[first]),)
     if first == "eyJ":  # detect-secrets' own takes no signature: its last part is lazy
         return (re.compile(r"eyJ[A-Za-z0-9_=\-]+\.[A-Za-z0-9_=\-]+(?:\.[A-Za-z0-9_=\-]+)?"),)
-    return tuple(_plugin(_PLUGINS[first]).denylist)
-
-
-@functools.cache
-def _plugin(name: str) -> type:
-    module, _, plugin = name.partition(".")
-    return getattr(importlib.import_module(f"detect_secrets.plugins.{module}"), plugin)
+    module, _, plugin = _PLUGINS[first].partition(".")
+    return tuple(getattr(importlib.import_module(f"detect_secrets.plugins.{module}"), plugin).denylist)
 
 
 def _private(text: str) -> Iterator[Span]:

@@ -3,6 +3,7 @@
 What is notable:
 - one cheap look decides for most texts that there is nothing: a search for a byte or a digit, not a regular expression
   for each kind. What it lets through is examined by rules with checks: Luhn, ISO 7064, `ipaddress`, country codes.
+- patterns see the ordinary forms of characters (components.text.characters), so no-break blanks, dashes and wide digits hide nothing.
 - every rule looks at a bounded stretch around a place that was found in one pass, so hostile text takes linear time.
 - Python code is redacted inside its string literals and comments alone, and still parses if it did before.
 - a text is gone over until nothing is found, so redacting what is redacted changes nothing.
@@ -20,6 +21,7 @@ from components.curation.privacy import accounts, contacts, keys
 from components.curation.privacy.spans import PLACEHOLDERS, Span
 from components.curation.syntax import NO_PYTHON, parse
 from components.params.privacy import PrivacyParams
+from components.text.characters import plain
 
 _ORDER = ("key", "email", "iban", "card", "ip", "phone")  # of two that overlap the earlier stays
 TRIES = 64  # times that a literal is parsed to find which of its placeholders break it
@@ -42,7 +44,12 @@ def redact(text: str, kind: str, params: PrivacyParams) -> tuple[str, Counter[st
 def find(text: str, kind: str, params: PrivacyParams) -> list[Span]:
     """Personal data and secrets of a text, in order, none over another."""
     wanted = params.redact.get(kind, ())
-    found = [span for span in _all(text, frozenset(wanted), params) if not _is_glued(text, span)]
+    ordinary = plain(text)
+    spans = (
+        Span(ordinary.place(start), ordinary.place(end - 1) + 1, data)
+        for start, end, data in _all(ordinary.text, frozenset(wanted), params)
+    )
+    found = [span for span in spans if not _is_glued(text, span)]
     if not found:
         return found
     # Other languages' code can often be cut into Python's tokens, but seldom be parsed.

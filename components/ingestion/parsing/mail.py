@@ -6,7 +6,7 @@ Names and addresses of who wrote to whom are left out: the text is what is learn
 import email
 import email.policy
 from collections import Counter
-from email.message import EmailMessage
+from email.message import MIMEPart
 from typing import Any
 
 from components.ingestion.parsing import pages
@@ -27,14 +27,15 @@ def parse(data: bytes) -> dict[str, Any]:
     }
 
 
-def _is_attached(part: EmailMessage, body: EmailMessage | None) -> bool:
+def _is_attached(part: MIMEPart, body: MIMEPart | None) -> bool:
     """Whether a part is neither the body nor the same in another form, nor what holds other parts."""
     is_body = part is body or (part.get_content_maintype() == "text" and not part.is_attachment())
     return not is_body and not part.is_multipart()
 
 
-def _content(part: EmailMessage) -> str:
+def _content(part: MIMEPart) -> str:
     try:
         return part.get_content()
     except (LookupError, UnicodeError):  # an encoding that is not known, or another than it says
-        return part.get_payload(decode=True).decode("utf-8", "replace")
+        data = part.get_payload(decode=True)
+        return data.decode("utf-8", "replace") if isinstance(data, bytes) else ""

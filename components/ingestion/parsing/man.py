@@ -24,15 +24,15 @@ BLOCKS = {
     "PS": ".PE",
 }  # requests whose lines are not text, and their end
 ENCLOSING = {
-    "Op": "[]",
-    "Bq": "[]",
-    "Pq": "()",
-    "Aq": "<>",
-    "Dq": '""',
-    "Qq": '""',
-    "Sq": "''",
-    "Ql": "''",
-    "Brq": "{}",
+    "Op": ("[", "]"),
+    "Bq": ("[", "]"),
+    "Pq": ("(", ")"),
+    "Aq": ("<", ">"),
+    "Dq": ('"', '"'),
+    "Qq": ('"', '"'),
+    "Sq": ("'", "'"),
+    "Ql": ("'", "'"),
+    "Brq": ("{", "}"),
 }
 MDOC = {
     "Ad", "An", "Ar", "Cd", "Cm", "Dv", "Em", "Er", "Ev", "Fa", "Fd", "Fl", "Fn", "Ft", "Ic", "In", "Li", "Lk", "Mt", "Nd",

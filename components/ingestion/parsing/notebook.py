@@ -37,7 +37,7 @@ def _cell(cell: dict[str, Any], language: str) -> str:
         return f"```{language}\n{text}\n```"
     if cell.get("cell_type") == "heading":  # of format 3
         level = cell.get("level")
-        return f"{'#' * (level if level in range(1, 7) else 1)} {text}"
+        return f"{'#' * (level if isinstance(level, int) and level in range(1, 7) else 1)} {text}"
     return text
 
 

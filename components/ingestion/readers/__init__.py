@@ -5,6 +5,7 @@ reader takes which file; its module, and the libraries that it needs, are loaded
 """
 
 from importlib import import_module
+from pathlib import Path
 
 from components.documents import Document
 from components.errors import StepError, is_panic
@@ -47,8 +48,8 @@ def read_file(file: SourceFile, limits: Limits) -> Read:
         refused = 0  # in a row
         for item in _reader(file)(file, limits):
             is_silent = False
-            reason = _refusal(item, limits) if isinstance(item, Document) else ""
-            item = Quarantined(name, _line(item, name), reason) if reason else item
+            if isinstance(item, Document) and (reason := _refusal(item, limits)):
+                item = Quarantined(name, _line(item, name), reason)
             yield item
             refused = refused + 1 if isinstance(item, Quarantined) else 0
             if refused >= MAX_REFUSED:
@@ -101,12 +102,12 @@ def _line(document: Document, name: str) -> int:
     """The line, row or record that a document stood in, by what leads back to it; 0 where it is a whole file."""
     own = document.source.removeprefix(f"{name}:")
     places = [own if own != document.source else "", *map(document.metadata.get, ("line", "row", "record"))]
-    return next((int(place) for place in places if str(place).isdecimal()), 0)
+    return next((int(place) for place in map(str, places) if place.isdecimal()), 0)
 
 
 def read_library(file: SourceFile, limits: Limits) -> Read:
     """A file of the Python library, definition by definition."""
-    yield from read_module(file.location)
+    yield from read_module(Path(file.location))
 
 
 def _reader(file: SourceFile) -> Reader:

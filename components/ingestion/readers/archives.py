@@ -4,6 +4,7 @@ A member is copied to a temporary file without its name, one at a time, so that 
 format that is read from its end can be. Links are not followed.
 """
 
+import io
 import os
 import tarfile
 import tempfile
@@ -12,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from components.errors import shortened
 from components.ingestion.files import BROKEN, SourceFile
@@ -20,6 +21,7 @@ from components.ingestion.formats import format_of, passed_over, unread_reason
 from components.ingestion.readers import read_file
 from components.ingestion.readers.base import (
     MAX_NAME,
+    UNLIMITED,
     Budget,
     Limits,
     Quarantined,
@@ -79,7 +81,7 @@ def _within(file: SourceFile, limits: Limits) -> Limits:
     """The limits of what an archive holds; archives in it share what they may unpack to."""
     if limits.depth == DEEPEST:
         raise Refused(f"is an archive in archives, more than {DEEPEST} deep; unpack it first")
-    return replace(limits, depth=limits.depth + 1, budget=limits.budget or Budget(file.size))
+    return replace(limits, depth=limits.depth + 1, budget=limits.budget if limits.depth else Budget(file.size))
 
 
 def _of_zip(archive: zipfile.ZipFile) -> Iterator[Member]:
@@ -94,7 +96,7 @@ def _of_tar(archive: tarfile.TarFile) -> Iterator[Member]:
             is_link = info.issym() or info.islnk()
             why = "" if info.isreg() else "links" if is_link else "pipes and devices"
             yield Member(os.fsencode(info.name).decode("utf-8", "replace"), why, archive, info)
-        archive.members = []  # which it would keep, for readers that go back
+        archive.members = []  # type: ignore[attr-defined] # which it would keep, for readers that go back
 
 
 def _read(file: SourceFile, members: Iterator[Member], limits: Limits) -> Read:
@@ -136,7 +138,7 @@ def _member(file: SourceFile, member: Member, limits: Limits, path: Path) -> Rea
     name = f"{file.name}/{member.name}"
     try:
         with member.open() as packed, path.open("wb") as copy:
-            measured = Measured(packed, limits.budget if isinstance(member.archive, zipfile.ZipFile) else None)
+            measured = Measured(packed, limits.budget if isinstance(member.archive, zipfile.ZipFile) else UNLIMITED)
             while data := measured.read(CHUNK):
                 copy.write(data)
     except BREAKS as error:
@@ -147,17 +149,16 @@ def _member(file: SourceFile, member: Member, limits: Limits, path: Path) -> Rea
     yield from read_file(SourceFile(path, name, file.source, path.stat().st_size), limits)
 
 
-class Measured:
+class Measured(io.RawIOBase):
     """A stream whose bytes count against what an archive may unpack to."""
 
-    def __init__(self, stream: IO[bytes], budget: Budget | None) -> None:
+    def __init__(self, stream: IO[bytes], budget: Budget) -> None:
         self._stream = stream
         self._budget = budget
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int = -1, /) -> bytes:
         data = self._stream.read(size)
-        if self._budget:
-            self._budget.spend(len(data))
+        self._budget.spend(len(data))
         return data
 
 
@@ -165,10 +166,10 @@ class Header(tarfile.TarInfo):
     """A header of a tar. One that is broken is an error: tarfile itself takes it for the end of the archive."""
 
     @classmethod
-    def fromtarfile(cls, tar: tarfile.TarFile) -> "Header":
+    def fromtarfile(cls, tar: tarfile.TarFile) -> Self:
         try:
             return super().fromtarfile(tar)
-        except tarfile.EOFHeaderError:
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined] # which the stubs leave out
             raise
         except tarfile.HeaderError as error:
             raise OSError(
@@ -176,7 +177,7 @@ class Header(tarfile.TarInfo):
             ) from error
 
     @classmethod
-    def frombuf(cls, buffer: bytes, encoding: str, errors: str) -> "Header":
+    def frombuf(cls, buffer: bytes | bytearray, encoding: str, errors: str) -> Self:
         header = super().frombuf(buffer, encoding, errors)
         if header.type in NOTES and header.size > MAX_HEADER_BYTES:
             raise OSError(f"a header of {header.size:,} bytes")

@@ -1,17 +1,18 @@
 """What every reader takes and gives: a file and limits in, documents and quarantine entries out."""
 
 import errno
+import math
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from components.addresses import all_without_secrets
 from components.documents import Document
 from components.errors import shortened
+from components.foreign.addresses import all_without_secrets
 from components.ingestion.files import SourceFile
 from components.ingestion.unread import numbered
 
@@ -44,7 +45,35 @@ class Quarantined:
         return all_without_secrets(asdict(self))
 
 
-Read = Iterator[Document | Quarantined]
+Read = Generator[Document | Quarantined, None, None]
+
+
+class Budget:
+    """What an archive may unpack to, as a multiple of its own size: more is a bomb."""
+
+    def __init__(self, packed: float) -> None:
+        self._packed = packed
+        self._most = self._left = max(BOMB_BYTES, BOMB * packed)
+
+    @property
+    def is_spent(self) -> bool:
+        return self._left < 0
+
+    def spend(self, size: int) -> None:
+        """Count bytes that were unpacked.
+
+        Raises:
+            Refused: they are more than the archive may have.
+        """
+        self._left -= size
+        if self.is_spent:
+            raise Refused(str(self))
+
+    def __str__(self) -> str:
+        return f"would unpack from {self._packed:,} bytes to more than {self._most:,}: a bomb"
+
+
+UNLIMITED = Budget(math.inf)  # of files that lie in no archive
 
 
 @dataclass(frozen=True)
@@ -53,7 +82,7 @@ class Limits:
 
     max_chars: int
     depth: int = 0  # archives that the file lies in
-    budget: "Budget | None" = None  # of the outermost of them
+    budget: Budget = UNLIMITED  # of the outermost of them
 
     @property
     def text_bytes(self) -> int:
@@ -74,31 +103,6 @@ class Limits:
     def values(self) -> int:
         """More values of JSON at once are not a document: a text has no more commas, and each takes dozens of bytes of memory."""
         return min(self.max_chars + MAX_ROW_METADATA, MAX_VALUES)
-
-
-class Budget:
-    """What an archive may unpack to, as a multiple of its own size: more is a bomb."""
-
-    def __init__(self, packed: int) -> None:
-        self._packed = packed
-        self._most = self._left = max(BOMB_BYTES, BOMB * packed)
-
-    @property
-    def is_spent(self) -> bool:
-        return self._left < 0
-
-    def spend(self, size: int) -> None:
-        """Count bytes that were unpacked.
-
-        Raises:
-            Refused: they are more than the archive may have.
-        """
-        self._left -= size
-        if self.is_spent:
-            raise Refused(str(self))
-
-    def __str__(self) -> str:
-        return f"would unpack from {self._packed:,} bytes to more than {self._most:,}: a bomb"
 
 
 Reader = Callable[[SourceFile, Limits], Read]

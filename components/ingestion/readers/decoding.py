@@ -1,11 +1,17 @@
-"""From bytes to text: UTF-8 first, then what the file declares, then what its bytes look like, each strictly."""
+"""From bytes to text, as browsers decode them: UTF-8 first, then what the file declares, then what its bytes look like.
+
+Labels mean what the WHATWG's Encoding Standard says: Shift_JIS is Windows-31J, EUC-KR is Windows-949, GBK is GB 18030, Big5 has
+Hong Kong's characters, ISO-8859-1 is Windows-1252. A few wrong bytes become U+FFFD and are counted. A guess must give text: what
+no language writes refutes it.
+"""
 
 import codecs
+import contextlib
 import io
 import re
 import tokenize
-from collections.abc import Iterable
-from itertools import chain
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from components.ingestion.readers.base import NotText
 
@@ -17,17 +23,72 @@ MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 UTF8 = "utf-8"
-JAPANESE, _ESCAPED = "iso2022_jp", b"\x1b$"  # the one encoding of the web that is not UTF-8 though all bytes are ASCII
-_NO_TEXT = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f]")  # a wrong guess at an encoding shows by these
-_ACCIDENTS = 4  # characters of UTF-8 a wrong byte that are none by chance; in Japanese, Korean and Thai a third is seen
+WRONG_BYTES = "wrong_bytes"  # in the metadata: how many
+MOST_WRONG = 0.02  # of the characters of a text
+BY_BROWSERS = "phiforge-browsers"  # the handler of errors that decodes as they do
+_CODECS = {  # Python's for those encodings of the standard that are more than their names say
+    "shift_jis": "cp932", "iso2022_jp": "iso2022_jp_ext", "euc_kr": "cp949", "gbk": "gb18030", "big5": "big5hkscs",
+    "iso8859-11": "cp874",
+}  # fmt: skip
+_SECOND = {
+    "euc_jp": "euc_jis_2004",
+    "iso2022_jp_ext": "euc_jis_2004",
+    "big5hkscs": "cp950",
+}  # for pairs that the first lacks
+_PAIRS = ("cp932", "cp949", "gb18030", "euc_jp", "big5hkscs")
+# Encodings that the standard has no label for, or refuses, and that Python knows; no codec such as UTF-7 or rot13.
+_OF_PYTHON = re.compile(r"cp\d+|iso2022_\w+|hz|johab|mac[-_]\w+|koi8[-_]\w|kz1048|ptcp154|hp-roman8|iso8859[-_]\d+")
+_LABEL = re.compile(
+    rb"<meta\b[^>]*?charset\s*=\s*[\"']?\s*([\w.:+-]+)|<\?xml\b[^>]*?encoding\s*=\s*[\"']([\w.:+-]+)", re.IGNORECASE
+)
+_COMMENT = re.compile(rb"<!--.*?(?:-->|\Z)", re.DOTALL)
+_HEAD = 4_096  # bytes in which a page names its encoding
+_ESCAPES = {  # of encodings all of whose bytes are ASCII
+    "iso2022_kr": re.compile(rb"\x1b\$\)C"),
+    "iso2022_jp_ext": re.compile(rb"\x1b(?:\$[@B(]|\([IJ])"),
+    "hz": re.compile(rb"~\{(?:[\x21-\x77][\x21-\x7e]){4,}~\}"),
+}
+_ANY_ESCAPE = re.compile(rb"\x1b(?:\$|\([IJ])|~\{")
+_NULS = 0.2  # of the bytes of UTF-16 without a mark, at least
+_NO_TEXT = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f]")  # a wrong guess at an encoding shows by these,
+_LETTER = r"[A-Za-z\xc0-\xd6\xd8-\xf6\xf8-\u024f\u0370-\u04ff]"
+_MISPLACED = re.compile(  # by characters of private use, by signs within words, and by capitals after small letters
+    rf"[\ue000-\uf8ff]|(?<={_LETTER})(?:[\u02b0-\u02ff]|[^\w\s\x00-\x7f\xad\xb4\xb7\u0300-\u036f\u2010-\u2019\u2026](?={_LETTER}))"
+    r"|[a-z\xdf-\xf6\xf8-\xff\u0430-\u045f][\xc0-\xd6\xd8-\xde\u0400-\u042f]"
+)
+_MOST_MISPLACED = 0.05  # of the characters beyond ASCII
+_UNDETECTED = ("cp1252", "mac-roman", "cp850")  # of few letters beyond ASCII, and of computers before Windows
+_KANA = re.compile("[\u3041-\u3096]")
+_LEAST_KANA = 0.2  # of the characters beyond ASCII of a Japanese text
 _CUT = 3  # bytes of an incomplete character, at most, at the end of what was cut off
 
 
-def decode(data: bytes, declared: Iterable[str] = (), cut_off: bool = False) -> tuple[str, str]:
-    """The text of some bytes, and the name of their encoding.
+class Decoded(NamedTuple):
+    """A text, the name of its encoding, and how many wrong bytes or pairs of them stand in it as U+FFFD."""
+
+    text: str
+    encoding: str
+    wrong: int = 0
+
+    @property
+    def facts(self) -> dict[str, str | int]:
+        """What the metadata of a document say of it: nothing of sound UTF-8."""
+        facts: dict[str, str | int] = {
+            "encoding": "" if self.encoding == UTF8 else self.encoding,
+            WRONG_BYTES: self.wrong,
+        }
+        return {name: fact for name, fact in facts.items() if fact}
+
+    @property
+    def is_mostly_right(self) -> bool:
+        return self.wrong <= max(1, MOST_WRONG * len(self.text))
+
+
+def decode(data: bytes, declared: Iterable[str] = (), cut_off: bool = False) -> Decoded:
+    """The text of some bytes.
 
     Args:
-        declared: encodings that headers or the text itself name, tried before any is guessed.
+        declared: labels of encodings that headers name, which come before the text's own and before any guess.
         cut_off: whether the last character may be incomplete, and is then left out.
 
     Raises:
@@ -35,30 +96,142 @@ def decode(data: bytes, declared: Iterable[str] = (), cut_off: bool = False) -> 
     """
     for mark, encoding in MARKS:
         if data.startswith(mark):
-            try:
-                return data.decode(encoding), encoding.removesuffix("-sig")
-            except UnicodeDecodeError as error:
-                raise NotText(
-                    f"starts as {encoding.removesuffix('-sig')}, but byte {error.start} is not ({error.reason})"
-                ) from error
-    if _ESCAPED in data and (text := _strictly(data, JAPANESE)) is not None:
-        return text, JAPANESE
+            found = _decoded(data, encoding)
+            if not found.is_mostly_right:
+                raise NotText(f"starts as {encoding.removesuffix('-sig')}, but {found.wrong:,} characters are not")
+            return found._replace(encoding=encoding.removesuffix("-sig"))
+    if by_nuls := _of_nuls(data):
+        return by_nuls
+    labels = [*declared, *_named(data)]
     try:
-        return data.decode(UTF8), UTF8
+        return _unescaped(data, labels) or Decoded(data.decode(UTF8), UTF8)
     except UnicodeDecodeError as error:
         if cut_off and error.start >= len(data) - _CUT:
-            return data[: error.start].decode(UTF8), UTF8
+            return Decoded(data[: error.start].decode(UTF8), UTF8)
         where = f"byte {error.start}: {error.reason}"
-    if _is_nearly_utf8(data):
-        raise NotText(f"is UTF-8 but for a few bytes ({where}); fix them")
-    for encoding in chain(declared, (_detected(data, by_meta) for by_meta in (True, False))):
-        text = _strictly(data, encoding)
-        if text is not None:
-            return text, codecs.lookup(encoding).name
+    utf8 = _decoded(data, UTF8)
+    # Characters of UTF-8, or the beginnings of such, are rare accidents in other encodings: a third of the wrong bytes at most.
+    wrong_bytes = len(data) - len(utf8.text.encode()) + 3 * utf8.wrong
+    if utf8.is_mostly_right and (_beyond_ascii(utf8.text) >= 2 * utf8.wrong or wrong_bytes >= 2 * utf8.wrong):
+        return utf8
+    for name in filter(None, map(codec_of, labels)):
+        found = _decoded(data, name)
+        if name != UTF8 and found.is_mostly_right:
+            return found
+    guessed = next((found for found in _guesses(data) if _is_text(found.text)), None)
+    if guessed or utf8.is_mostly_right:
+        return guessed or utf8
     raise NotText(f"is not UTF-8 ({where}), and no other encoding fits; convert it")
 
 
-def decode_python(data: bytes) -> tuple[str, str]:
+def codec_of(label: str) -> str:
+    """Python's codec for the label of an encoding; empty where it is not one of texts."""
+    from resiliparse.parse.encoding import map_encoding_to_html5
+
+    label = label.strip(" \"'").lower()
+    if name := map_encoding_to_html5(label, False):
+        return _CODECS.get(name, name)
+    try:
+        name = codecs.lookup(label.removeprefix("x-")).name
+    except (LookupError, ValueError):
+        return ""
+    return name if _OF_PYTHON.fullmatch(name) else ""
+
+
+def _named(data: bytes) -> Iterator[str]:
+    """The labels that a page or a file of XML names at its beginning. One of UTF-16 would be wrong, since it could be read."""
+    head = data[:_HEAD]
+    if b"<" in head:
+        for match in _LABEL.finditer(_COMMENT.sub(b"", head)):
+            label = (match[1] or match[2]).decode("ascii")
+            if not label.lower().startswith(("utf-16", "utf-32")):
+                yield label
+
+
+def _of_nuls(data: bytes) -> Decoded | None:
+    """UTF-16 without a mark, by the zeros in every other place where most of it is ASCII."""
+    if (nuls := data.count(0)) < _NULS * len(data) or not data or len(data) % 2:
+        return None
+    encoding = "utf-16-le" if data[1::2].count(0) > nuls / 2 else "utf-16-be"
+    found = _decoded(data, encoding)
+    return found if found.is_mostly_right and not _NO_TEXT.search(found.text) else None
+
+
+def _unescaped(data: bytes, labels: Iterable[str]) -> Decoded | None:
+    """What ASCII stands for where it switches between sets of characters by escapes (ISO 2022, HZ).
+
+    Raises:
+        NotText: it does, and no encoding has these escapes.
+    """
+    if not _ANY_ESCAPE.search(data) or not data.isascii():
+        return None
+    declared = [name for name in map(codec_of, labels) if name.startswith(("iso2022", "hz"))]
+    escaped = [name for name, pattern in _ESCAPES.items() if pattern.search(data)]
+    for found in (_decoded(data, name) for name in (*declared, *escaped)):
+        if found.is_mostly_right and not found.text.isascii() and not _NO_TEXT.search(found.text):
+            return found
+    if b"\x1b$" in data or declared:
+        raise NotText("switches between sets of characters by escapes that no encoding has; convert it to UTF-8")
+    return None
+
+
+def _guesses(data: bytes) -> Iterator[Decoded]:
+    """What bytes may be, the likeliest first."""
+    from resiliparse.parse.encoding import detect_encoding
+
+    name = codec_of(detect_encoding(data) or UTF8)
+    if name != UTF8 and (found := _decoded(data, name)).is_mostly_right:
+        yield found
+    for found in (_decoded(data, name) for name in ("cp932", "euc_jp")):
+        if found.is_mostly_right and len(_KANA.findall(found.text)) >= _LEAST_KANA * _beyond_ascii(found.text):
+            yield found
+    for found in (_decoded(data, name) for name in _UNDETECTED):
+        if not found.wrong:
+            yield found
+
+
+def _beyond_ascii(text: str) -> int:
+    return len(text) - len(text.encode("ascii", "ignore"))
+
+
+def _is_text(text: str) -> bool:
+    """Whether a guess gives what a language writes, and no mojibake."""
+    from ftfy.badness import is_bad
+
+    misplaced = len(_MISPLACED.findall(text))
+    return not _NO_TEXT.search(text) and misplaced <= _MOST_MISPLACED * _beyond_ascii(text) and not is_bad(text)
+
+
+def _decoded(data: bytes, encoding: str) -> Decoded:
+    """The text in an encoding, with U+FFFD for what is wrong."""
+    name = codecs.lookup(encoding).name
+    try:
+        return Decoded(data.decode(encoding), name)
+    except UnicodeDecodeError:
+        text = data.decode(encoding, BY_BROWSERS)
+        return Decoded(text, name, text.count("\ufffd") - (data.count(b"\xef\xbf\xbd") if name == UTF8 else 0))
+
+
+def _as_browsers(error: UnicodeError) -> tuple[str, int]:
+    """What stands for bytes that a codec does not know: mostly U+FFFD, for a pair of them where both are beyond ASCII, so that
+    the pairs that follow are not taken apart.
+    """
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    pair = error.object[error.start : error.start + 2]
+    if error.encoding == "gb18030" and pair[0] == 0x80:
+        return "€", error.start + 1
+    if len(pair) == 2 and (second := _SECOND.get(error.encoding)):
+        with contextlib.suppress(UnicodeDecodeError):
+            return bytes(byte | 0x80 for byte in pair).decode(second), error.start + 2
+    is_pair = error.encoding in _PAIRS and 0x81 <= pair[0] <= 0xFE and pair[1:] >= b"\x80"
+    return "\ufffd", error.start + 2 if is_pair else error.end
+
+
+codecs.register_error(BY_BROWSERS, _as_browsers)
+
+
+def decode_python(data: bytes) -> Decoded:
     """The text of a Python file in the encoding that it declares (PEP 263), which is UTF-8 otherwise.
 
     Raises:
@@ -66,7 +239,7 @@ def decode_python(data: bytes) -> tuple[str, str]:
     """
     try:
         encoding = tokenize.detect_encoding(io.BytesIO(data).readline)[0]
-        return data.decode(encoding), encoding.removesuffix("-sig")
+        return Decoded(data.decode(encoding), encoding.removesuffix("-sig"))
     except UnicodeDecodeError as error:
         raise NotText(f"is not {error.encoding} (byte {error.start}: {error.reason}); convert it") from error
     except (LookupError, UnicodeError) as error:  # a codec of bytes (rot13, zlib), or none for whole texts
@@ -82,30 +255,3 @@ def _first_no_utf8(data: bytes) -> str:
     except UnicodeDecodeError as error:
         return f"byte {error.start}: {error.reason}"
     return ""
-
-
-def _strictly(data: bytes, encoding: str | None) -> str | None:
-    """The text in an encoding, or None where it is unknown, does not fit, or gives what no text holds."""
-    try:
-        text = data.decode(encoding) if encoding else None
-    except (UnicodeDecodeError, LookupError):
-        return None
-    return None if text is None or _NO_TEXT.search(text) else text
-
-
-def _is_nearly_utf8(data: bytes) -> bool:
-    """Whether bytes that are not UTF-8 are so for a few of them: in other encodings characters of UTF-8 are rare accidents.
-
-    Every byte is a character of the encodings of one byte, so that one of them would fit, and give mojibake.
-    """
-    kept = data.decode(UTF8, "ignore")
-    wrong = len(data) - len(kept.encode())
-    beyond_ascii = len(kept) - len(kept.encode("ascii", "ignore"))
-    return beyond_ascii >= _ACCIDENTS * wrong
-
-
-def _detected(data: bytes, by_meta: bool) -> str | None:
-    """The encoding that a page's `meta` names, or the one that bytes look like."""
-    from resiliparse.parse.encoding import detect_encoding
-
-    return detect_encoding(data, from_html_meta=by_meta)

@@ -25,6 +25,11 @@ def read_html(file: SourceFile, limits: Limits) -> Read:
     )
 
 
-def page_metadata(page: Page) -> dict[str, str]:
-    facts = {"title": page.title, "encoding": page.encoding, "license_url": page.license_url}
+def page_metadata(page: Page) -> dict[str, str | int]:
+    facts = {
+        "title": page.title,
+        "encoding": page.decoded.encoding,
+        **page.decoded.facts,
+        "license_url": page.license_url,
+    }
     return {name: fact for name, fact in facts.items() if fact}

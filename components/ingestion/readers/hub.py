@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.confined import inside, is_elsewhere
 from components.errors import StepError, shortened
+from components.foreign.confined import inside, is_elsewhere
 from components.ingestion.files import SourceFile
 from components.ingestion.readers.base import ELSEWHERE, Limits, Quarantined, Read, is_scarcity
 from components.ingestion.readers.columns import TEXT, Columns
-from components.ingestion.readers.rows import TAKEN, peeked, row_document
+from components.ingestion.readers.rows import TAKEN, Row, peeked, row_document
 from components.params import Source
 from components.tracking import project_home
 
@@ -95,12 +95,16 @@ def resolve(source: Source) -> tuple[str, str]:
     from huggingface_hub import HfApi
 
     try:
-        revision = HfApi().dataset_info(found.path, revision=found.revision).sha
+        revision = HfApi().dataset_info(found.path, revision=found.revision).sha or found.revision
     except Exception as error:  # the hub's client raises errors of several libraries
         raise StepError(
             f"ingestion.sources: the hub does not give {found.path} ({type(error).__name__}: {error}); correct the name, "
             "set HF_TOKEN if it is restricted, or check the network"
         ) from error
+    if revision is None:
+        raise StepError(
+            f"ingestion.sources: the hub names no revision of {found.path}; name one, as in {found.path}@main"
+        )
     config = f"/{found.config}" if found.config else ""
     return f"{SCHEME}{found.path}{config}:{found.split}@{revision}", revision
 
@@ -114,8 +118,9 @@ def read_hub(file: SourceFile, limits: Limits) -> Read:
     source = file.source.model_copy(update={"path": str(file.location)})
     found = parse(source)
     root = Path(found.path) if found.is_local else None
-    for name in (CARD, *SETTINGS) if root and not source.follow_links else ():
-        inside(root, name, f"ingestion.sources: {source.path}")
+    if root and not source.follow_links:
+        for name in (CARD, *SETTINGS):
+            inside(root, name, f"ingestion.sources: {source.path}")
     builder = _builder(found, source.path)
     named = _parts(builder, found, source.path)
     parts = [part for part in named if source.follow_links or not is_elsewhere(part, root)]
@@ -132,7 +137,9 @@ def read_hub(file: SourceFile, limits: Limits) -> Read:
         before, name = number, part.removeprefix(found.path).lstrip("/")
         where = f"{source.path}: {name}"
         try:
-            rows = enumerate(watched(_stream(builder, found, part, where), found, where), start=before + 1)
+            rows: Iterator[Row] = enumerate(
+                watched(_stream(builder, found, part, where), found, where), start=before + 1
+            )
             if not column:
                 sample, rows = peeked(rows)
                 column = _text_column([row for _, row in sample], source) if sample else ""

@@ -11,7 +11,7 @@ import threading
 import weakref
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from components.errors import StepError
 from components.ingestion import parsing
@@ -45,10 +45,11 @@ class ParserProcess:
             Refused: the parser did not take the file, or the file has ended the process.
             StepError: the process does not start.
         """
-        is_text = isinstance(content, str)
-        data = content.encode("utf-8", "replace") if is_text else content
-        line = json.dumps(asdict(job) | {"is_text": is_text}).encode() + b"\n"
+        data = content.encode("utf-8", "replace") if isinstance(content, str) else content
+        line = json.dumps(asdict(job) | {"is_text": isinstance(content, str)}).encode() + b"\n"
         process = self._running()
+        assert process.stdin is not None  # a pipe
+        assert process.stdout is not None
         try:
             process.stdin.write(struct.pack(">Q", len(line) + len(data)))
             process.stdin.write(line)
@@ -91,6 +92,7 @@ class ParserProcess:
                     f"the process that parses files does not start ({error}); run `{shlex.join(command)}` to see why"
                 ) from error
             self._end = weakref.finalize(self, _end, self._process)  # with its thread, or at exit
+            assert self._process.stdout  # a pipe
             try:
                 _message(self._process.stdout)
             except EOFError:
@@ -104,12 +106,12 @@ class ParserProcess:
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.kill()
     process.wait()
-    for stream in (process.stdin, process.stdout):
+    for stream in filter(None, (process.stdin, process.stdout)):
         with contextlib.suppress(OSError):  # what was not sent yet has nobody to read it
             stream.close()
 
 
-def _message(stream: BinaryIO) -> bytes:
+def _message(stream: IO[bytes]) -> bytes:
     header = stream.read(8)
     data = stream.read(struct.unpack(">Q", header)[0]) if len(header) == 8 else b""
     if len(header) < 8 or not data:

@@ -112,8 +112,8 @@ def _fewest(json_text: str) -> int:
 
 def _holds_more(text: str | bytes, values: int) -> bool:
     """Whether some JSON may hold more values, as its commas and brackets say; those in its strings count as well."""
-    signs = (b",", b"[", b"{") if isinstance(text, bytes) else (",", "[", "{")
-    return len(text) > values and sum(map(text.count, signs)) > values
+    counts = map(text.count, (b",", b"[", b"{")) if isinstance(text, bytes) else map(text.count, ",[{")
+    return len(text) > values and sum(counts) > values
 
 
 def _too_many(most: int) -> str:
@@ -134,7 +134,8 @@ def _elements(held: str, text: TextIO, limits: Limits) -> Iterator[Any]:
     decoder = json.JSONDecoder()
     place = 0
     while True:
-        place = _BETWEEN.match(held, place).end()
+        if between := _BETWEEN.match(held, place):
+            place = between.end()
         if held.startswith("]", place):
             if (held[place + 1 :] + text.read(CHUNK)).strip():
                 raise ValueError("something follows its array")

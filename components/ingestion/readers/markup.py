@@ -51,10 +51,9 @@ def _pages(file: SourceFile, most: int) -> Iterator[bytes | int]:
     with file.open() as stream:
         for line in bounded_lines(stream, most):
             for piece in _BORDERS.split(line) if isinstance(line, bytes) else [line]:
-                is_text = isinstance(piece, bytes)
-                if page.size or (is_text and piece.startswith(PAGE)):
+                if page.size or (isinstance(piece, bytes) and piece.startswith(PAGE)):
                     page.add(piece)
-                if page.size and is_text and piece.endswith(PAGE_END):
+                if page.size and isinstance(piece, bytes) and piece.endswith(PAGE_END):
                     yield page.take()
     if page.size:
         raise EOFError("it ends within a page")

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from components.ingestion.readers.base import NotText, nul_in
-from components.ingestion.readers.decoding import decode
+from components.ingestion.readers.decoding import Decoded, decode
 from components.ingestion.readers.isolation import Job, parser
 
 SECONDS = 10  # of CPU that one page may take; a page of 100 kB takes a hundredth of one
@@ -21,7 +21,7 @@ class Page:
 
     text: str
     title: str
-    encoding: str
+    decoded: Decoded
     license: str  # SPDX identifier, or empty where the page names none, or several
     license_url: str
 
@@ -37,13 +37,13 @@ def read_page(data: bytes, charset: str = "", headings: bool = False) -> Page:
         Refused: the parser broke on it, or took too long or too much memory.
         NotText: its bytes are in no encoding, or hold a NUL.
     """
-    html, encoding = decode(data, filter(None, [web_encoding(charset)]), cut_off=True)
-    if reason := nul_in(html):  # which the parser passes over
+    decoded = decode(data, filter(None, [charset]), cut_off=True)
+    if reason := nul_in(decoded.text):  # which the parser passes over
         raise NotText(reason)
-    found = parser().ask(html, Job("pages", SECONDS, options={"headings": headings}))
+    found = parser().ask(decoded.text, Job("pages", SECONDS, options={"headings": headings}))
     licenses = found["licenses"]
     license = licenses[0] if len(licenses) == 1 else ""
-    return Page(found["text"], found["title"], encoding, spdx(license), license)
+    return Page(found["text"], found["title"], decoded, spdx(license), license)
 
 
 def spdx(url: str) -> str:
@@ -54,10 +54,3 @@ def spdx(url: str) -> str:
     if match["zero"]:
         return "CC0-1.0"
     return f"CC-{match['terms'].upper()}-{match['version']}"
-
-
-def web_encoding(charset: str) -> str | None:
-    """An encoding as browsers take its name, or None: ISO-8859-1 means Windows-1252 on the web."""
-    from resiliparse.parse.encoding import map_encoding_to_html5
-
-    return map_encoding_to_html5(charset.strip(" \"'"), False) if charset else None

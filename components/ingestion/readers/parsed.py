@@ -6,7 +6,7 @@ from components.documents import Document
 from components.errors import shortened
 from components.ingestion.files import SourceFile
 from components.ingestion.readers.base import Limits, Quarantined, Read, nul_in, read_text_bytes, read_whole
-from components.ingestion.readers.decoding import UTF8, decode
+from components.ingestion.readers.decoding import decode
 from components.ingestion.readers.isolation import Job, parser
 
 CREATED_BY = "{}-reader/1"
@@ -18,18 +18,18 @@ TITLE_CHARS = 300
 def read_binary(file: SourceFile, limits: Limits) -> Read:
     """A file of bytes, such as a pdf, as one document."""
     data = read_whole(file, MAX_FILE_BYTES, "a document")
-    yield document(file, data, Job(file.format.parser, SECONDS, limits.max_chars))
+    yield document(file, data, Job(file.read_as.parser, SECONDS, limits.max_chars))
 
 
 def read_decoded(file: SourceFile, limits: Limits) -> Read:
     """A file of text with markup, such as tex, as one document."""
-    text, encoding = decode(read_text_bytes(file, limits))
-    if reason := nul_in(text):
+    decoded = decode(read_text_bytes(file, limits))
+    if reason := nul_in(decoded.text):
         yield Quarantined(file.name, 0, reason)
         return
-    item = document(file, text, Job(file.format.parser, SECONDS, limits.max_chars))
-    if isinstance(item, Document) and encoding != UTF8:
-        item.metadata["encoding"] = encoding
+    item = document(file, decoded.text, Job(file.read_as.parser, SECONDS, limits.max_chars))
+    if isinstance(item, Document):
+        item.metadata |= decoded.facts
     yield item
 
 

@@ -5,7 +5,7 @@ import re
 from components.documents import Document
 from components.ingestion.files import SourceFile
 from components.ingestion.readers.base import Limits, Quarantined, Read, read_text_bytes
-from components.ingestion.readers.decoding import UTF8, decode, decode_python
+from components.ingestion.readers.decoding import decode, decode_python
 
 CREATED_BY = "file-reader/1"
 MARKDOWN = (".md", ".markdown", ".mdx")
@@ -19,14 +19,15 @@ def read_text(file: SourceFile, limits: Limits) -> Read:
 
 def text_document(file: SourceFile, data: bytes) -> Document | Quarantined:
     """The document that these bytes of a file make."""
-    language = file.format.language
-    text, encoding = decode_python(data) if language == "Python" else decode(data)
+    language = file.read_as.language
+    decoded = decode_python(data) if language == "Python" else decode(data)
+    text = decoded.text
     if not text.strip():
         return Quarantined(file.name, 0, "is empty")
     facts = {
         "title": title_of(text) if file.suffix in MARKDOWN else "",
         "programming_language": language,
-        "encoding": "" if encoding == UTF8 else encoding,
+        **decoded.facts,
     }
     return Document(
         text=text,

@@ -6,7 +6,7 @@ import math
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from components.documents import KINDS, Document
 from components.ingestion.files import SourceFile
@@ -29,6 +29,7 @@ _SAMPLED, _SAMPLED_CHARS = 100, 1_000_000  # rows, or characters of them, that s
 
 Row = tuple[int, Any]  # its number, from 1, and what it holds
 Rows = Iterator[Quarantined | Row]
+Item = TypeVar("Item")
 
 
 def row_documents(rows: Rows, file: SourceFile) -> Read:
@@ -36,8 +37,8 @@ def row_documents(rows: Rows, file: SourceFile) -> Read:
     doubt, or have no such column, the file is not taken, and the reason names its fields and the remedy.
     """
     source = file.source
-    sample, rows = peeked(rows)
-    columns = Columns.of(row for _, row in sample if isinstance(row, dict))
+    first, rows = peeked(rows)
+    columns = Columns.of(row[1] for row in first if not isinstance(row, Quarantined) and isinstance(row[1], dict))
     column = source.text_column or columns.text()
     if columns.types and column not in columns.types:
         named = json.dumps(columns.likeliest() or "NAME")
@@ -53,10 +54,9 @@ def row_documents(rows: Rows, file: SourceFile) -> Read:
         yield item
 
 
-def peeked(rows: Rows) -> tuple[list[Row], Rows]:
-    """The first rows that can be read, and all of them again. What breaks off among them does so after them."""
-    rows = iter(rows)
-    first: list[Quarantined | Row] = []
+def peeked(rows: Iterator[Item]) -> tuple[list[Item], Iterator[Item]]:
+    """The first rows, and all of them again. What breaks off among them does so after them."""
+    first: list[Item] = []
     failure: Exception | None = None
     held = 0
     try:
@@ -66,13 +66,13 @@ def peeked(rows: Rows) -> tuple[list[Row], Rows]:
     except Exception as error:  # noqa: BLE001 - raised again, in its place
         failure = error
 
-    def all_rows() -> Rows:
+    def all_rows() -> Iterator[Item]:
         yield from first
         if failure:
             raise failure
         yield from rows
 
-    return [row for row in first if not isinstance(row, Quarantined)], all_rows()
+    return first, all_rows()
 
 
 def _size(row: Any) -> int:

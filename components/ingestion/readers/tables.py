@@ -5,9 +5,10 @@ import io
 from itertools import chain
 from typing import TextIO
 
+from components.documents import Document
 from components.ingestion.files import SourceFile
 from components.ingestion.readers.base import Limits, Quarantined, Read, Refused, TooLong
-from components.ingestion.readers.decoding import UTF8, decode
+from components.ingestion.readers.decoding import BY_BROWSERS, UTF8, WRONG_BYTES, decode
 from components.ingestion.readers.rows import Rows, row_documents
 
 PROBED = 1 << 20  # bytes by which the encoding is found
@@ -17,16 +18,19 @@ MAX_NAME_CHARS = 200  # of a column
 
 def read_table(file: SourceFile, limits: Limits) -> Read:
     """A row of a table as a document; other columns than the text go to the metadata."""
-    yield from row_documents(_rows(file, limits), file)
+    for item in row_documents(_rows(file, limits), file):
+        if isinstance(item, Document) and (wrong := item.text.count("\ufffd")):
+            item.metadata[WRONG_BYTES] = wrong
+        yield item
 
 
 def _rows(file: SourceFile, limits: Limits) -> Rows:
     with file.open() as stream:
         probed = stream.read(PROBED)
-    encoding = decode(probed, cut_off=len(probed) == PROBED)[1]
+    encoding = decode(probed, cut_off=len(probed) == PROBED).encoding
     csv.field_size_limit(limits.line_bytes)
     with file.open() as stream:
-        text = io.TextIOWrapper(stream, "utf-8-sig" if encoding == UTF8 else encoding, newline="")
+        text = io.TextIOWrapper(stream, "utf-8-sig" if encoding == UTF8 else encoding, BY_BROWSERS, newline="")
         lines = Lines(text, limits.line_bytes)
         first = next(lines, "")
         delimiter = max(DELIMITERS, key=first.count) if file.suffix == ".csv" else "\t"

@@ -11,7 +11,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from components.documents import Document
 from components.errors import shortened
@@ -29,7 +29,7 @@ from components.ingestion.readers.base import (
 )
 from components.ingestion.readers.decoding import decode
 from components.ingestion.readers.html import page_metadata
-from components.ingestion.readers.pages import read_page, web_encoding
+from components.ingestion.readers.pages import read_page
 
 CREATED_BY = "warc-reader/1 resiliparse"
 CREATED_BY_WET = "wet-reader/1"
@@ -124,7 +124,8 @@ def _records(stream: Whole) -> Iterator[Record]:
     from fastwarc.warc import ArchiveIterator
 
     try:
-        yield from ArchiveIterator(stream, parse_http=False, stream_detect=False)
+        # Its stubs ask for `seek`, which it only calls on a stream that it must step back in.
+        yield from ArchiveIterator(cast(BinaryIO, stream), parse_http=False, stream_detect=False)
     except OSError as error:
         stream.fail(error)  # what is not a WARC, or not from here on
 
@@ -154,8 +155,8 @@ def _read_record(record: Record, number: int, file: SourceFile, others: Counter[
             page = read_page(body, charset)
             text, license, facts = page.text, page.license, page_metadata(page)
         elif content_type == PLAIN:
-            text, encoding = decode(body, filter(None, [web_encoding(charset)]), cut_off=True)
-            license, facts = "", {"encoding": encoding}
+            decoded = decode(body, filter(None, [charset]), cut_off=True)
+            text, license, facts = decoded.text, "", {"encoding": decoded.encoding, **decoded.facts}
         else:
             count_kind(others, content_type)
             return None

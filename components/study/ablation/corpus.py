@@ -21,14 +21,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.cli import Paths
 from components.documents import DocumentWriter, count_documents, read_batches
 from components.errors import StepError
 from components.files import atomic_directory
 from components.params import Params
-from components.shingles import shingle_sets
+from components.running.cli import Paths
 from components.study.ablation.arms import ARMS, RANDOM, Arm
 from components.study.steps import scratch_folder, step
+from components.text.shingles import shingle_sets
 from components.tokens import TOKENIZER, Manifest, Tokens
 from components.tracking import Tracker
 

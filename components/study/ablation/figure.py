@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.figures import BLUE, GREY, RUST, save
+from components.results.figures import BLUE, GREY, RUST, save
 
 PANELS = (("loss", "loss on held-out documents and textbooks (nats per token)", RUST), ("exam", "exam accuracy", BLUE))
 GUESSES = (("majority", "--"), ("chance", ":"))

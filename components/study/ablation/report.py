@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from components.cli import Paths
 from components.params import Params
+from components.running.cli import Paths
 from components.study.ablation.analysis import Ablation, analyse, figures_of, value_of
 from components.study.ablation.figure import draw
 from components.study.ablation.record import read_records

@@ -6,8 +6,8 @@ The steps run as processes with parameters written for this training. The checkp
 
 from typing import Any
 
-from components.cli import Argument, Command, Paths, main
 from components.params import Params
+from components.running.cli import Argument, Command, Paths, main
 from components.study.ablation.arms import ARMS
 from components.tracking import Tracker
 

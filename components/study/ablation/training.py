@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.cli import Paths
 from components.params import Params
 from components.phi import checkpoint
+from components.running.cli import Paths
 from components.study.ablation.arms import EXERCISE
 from components.study.ablation.record import Record
 from components.study.steps import examine, scratch_folder, track, train, write_params

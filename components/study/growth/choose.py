@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from components.cli import Argument, Command, Paths, main
 from components.params import Params
+from components.running.cli import Argument, Command, Paths, main
 from components.study.growth.arms import ARMS
 from components.study.growth.record import best_trial, read_records
 from components.tracking import Tracker

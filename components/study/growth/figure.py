@@ -5,7 +5,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from components.figures import BLUE, GREY, RUST, SPARE, Line, flops_unit, panel, save, tokens_unit
+from components.results.figures import BLUE, GREY, RUST, SPARE, Line, flops_unit, panel, save, tokens_unit
 from components.study.growth.analysis import Study
 from components.study.growth.arms import ARMS, CONTINUED, EQUAL_COST, SCRATCH
 

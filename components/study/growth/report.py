@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from components.cli import Paths
+from components.running.cli import Paths
 from components.study.growth.analysis import Study, analyse
 from components.study.growth.figure import draw
 from components.study.growth.record import Record, read_records

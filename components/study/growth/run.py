@@ -6,8 +6,8 @@ pipeline does, and nothing else. Their checkpoints go when the record is written
 
 from typing import Any
 
-from components.cli import Argument, Command, Paths, main
 from components.params import Params
+from components.running.cli import Argument, Command, Paths, main
 from components.study.growth.arms import ARMS, EQUAL_COST
 from components.tracking import Tracker
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from components.results.tables import escape_markdown
 from components.study.growth.analysis import RIVALS
 from components.study.growth.arms import CONTINUED, EQUAL_COST, SCRATCH
 from components.study.pages import Table, Text, with_interval
-from components.tables import escape_markdown
 
 HORIZONS = {EQUAL_COST: "equal cost"}
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.cli import Paths
 from components.errors import StepError
 from components.params import Params
 from components.phi import checkpoint
 from components.phi.model import PhiConfig
+from components.running.cli import Paths
 from components.study.growth.arms import ARMS, EQUAL_COST, SCRATCH, Arm
 from components.study.growth.record import Record, read_record
 from components.study.steps import examine, scratch_folder, step, track, train, write_params

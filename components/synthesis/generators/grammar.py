@@ -1,35 +1,26 @@
 """Grammar and letters: comparison, person, sound, order. The solvers take words apart letter by letter."""
 
 import re
-from collections.abc import Iterator
 from itertools import product
-from random import Random
+from string import ascii_lowercase
 
 from components.synthesis.drafts import Draft
-from components.synthesis.generators import Lexicon, Task, ask, near, numbers_in, shuffled
+from components.synthesis.generators import Drafts, Draw, Lexicon, extract, numbers_in, pick_wrong
 
-COMPARE = (
-    ("Fill in: This one is {w}, but that one is ... (one step more).", "er"),
-    ("What is the comparative of {w}?", "er"),
-    ("{w}, and more of it: which form?", "er"),
-    ("What is the superlative of {w}?", "est"),
-    ("Fill in: Of all three it is the ... ({w}).", "est"),
-    ("{w}, and nothing is more so: which form?", "est"),
-)
 IRREGULAR = {"good": ("better", "best"), "bad": ("worse", "worst"), "far": ("farther", "farthest")}
 _SHORT = re.compile(r"[^aeiou][aeiou][bdgmnpt]$")
 
 
-def comparison(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
+def comparison(draw: Draw) -> Drafts:
     """Comparatives and superlatives of short and long adjectives."""
-    words = [*lexicon["short_adjectives"], *lexicon["long_adjectives"], *IRREGULAR]
-    for word, (form, ending) in shuffled(rng, product(words, COMPARE)):
-        answer, why = _compared(word, ending, lexicon)
-        more = "more" if ending == "er" else "most"
-        wrong = [f"{more} {word}", word + ending, word[:-1] + "i" + ending, word + word[-1] + ending]
-        wrong = [other for other in dict.fromkeys(wrong) if other != answer][:3]
-        text = form if not form.startswith("{w}") else form.replace("{w}", "{W}", 1)
-        yield ask(rng, (text,), answer, shuffled(rng, wrong), why, word, w=word, W=word.capitalize())
+    words = [*draw.lexicon["short_adjectives"], *draw.lexicon["long_adjectives"], *IRREGULAR]
+    for word, form in draw.shuffled(product(words, draw.forms)):
+        ending = form.kind
+        answer, why = _compared(word, ending, draw.lexicon)
+        wrong = [f"{'more' if ending == 'er' else 'most'} {word}", word + ending]
+        wrong += [word[:-1] + "i" + ending, word + word[-1] + ending]
+        wrong = draw.shuffled(pick_wrong(answer, wrong))
+        yield draw.ask(answer, wrong, why, word, form, w=word, W=word.capitalize())
 
 
 def _compared(word: str, ending: str, lexicon: Lexicon) -> tuple[str, str]:
@@ -66,26 +57,17 @@ def solve_comparison(question: str, lexicon: Lexicon) -> str:
     return word + (last if doubled else "") + ending
 
 
-PERSON = (
-    "I {v}. And he? He ...",
-    "Put into the third person: I {v}.",
-    "We {v} every day. What does {n} do? {n} ...",
-    "Which form of {v} follows the word she?",
-    "Fill in the right form of {v}: It ...",
-)
-
-
-def third_person(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
+def third_person(draw: Draw) -> Drafts:
     """The s of the third person."""
-    verbs = [*lexicon["verbs"], *lexicon["irregular_verbs"]]
-    for verb, form, name in shuffled(rng, product(verbs, PERSON, lexicon["names"][:4])):
+    verbs = [*draw.lexicon["verbs"], *draw.lexicon["irregular_verbs"]]
+    for verb, form, name in draw.shuffled(product(verbs, draw.forms, draw.lexicon["names"][:4])):
         answer, why = verb + "s", "The third person takes s."
         if re.search(r"(s|x|z|ch|sh|o)$", verb):
             answer, why = verb + "es", "After a hissing sound or o it takes es."
         elif re.search(r"[^aeiou]y$", verb):
             answer, why = verb[:-1] + "ies", "The y after a consonant becomes ies."
         wrong = {verb, verb + "s", verb + "es", verb[:-1] + "ies"} - {answer}
-        yield ask(rng, (form,), answer, rng.sample(sorted(wrong), 3), why, verb, v=verb, n=name)
+        yield draw.ask(answer, draw.sample(sorted(wrong), 3), why, verb, form, v=verb, n=name)
 
 
 def solve_third_person(question: str, lexicon: Lexicon) -> str:
@@ -96,129 +78,79 @@ def solve_third_person(question: str, lexicon: Lexicon) -> str:
     return f"{verb.removesuffix('y')}ies" if verb[-1] == "y" and verb[-2] not in "aeiou" else f"{verb}s"
 
 
-VOWELS = (
-    ("How many vowels has the word {w}, if a, e, i, o and u count?", "v"),
-    ("Count the letters a, e, i, o and u in {w}.", "v"),
-    ("How many of the letters of {w} are among a, e, i, o, u?", "v"),
-    ("How many letters of {w} are not among a, e, i, o, u?", "c"),
-    ("How many letters has the word {w}?", "l"),
-    ("Count the letters of {w}.", "l"),
-)
-
-
-def vowels(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
+def vowels(draw: Draw) -> Drafts:
     """Letters and vowels of a word."""
+    lexicon = draw.lexicon
     words = sorted({*lexicon["nouns"], *lexicon["verbs"], *lexicon["adjectives"]} - {"use", "like", "live"})
-    for word, (form, kind) in shuffled(rng, product(words, VOWELS)):
-        found = [letter for letter in word if letter in "aeiou"]
-        answer = {"v": len(found), "c": len(word) - len(found), "l": len(word)}[kind]
-        reason = f"{word} has {len(word)} letters, among them {', '.join(found) or 'none'} of the five."
-        yield ask(rng, (form,), answer, near(rng, answer, spread=(1, 2, 3)), reason, f"{kind} {word}", w=word)
+    for word, form in draw.shuffled(product(words, draw.forms)):
+        among = [letter for letter in word if letter in "aeiou"]
+        answer = {"v": len(among), "c": len(word) - len(among), "l": len(word)}[form.kind]
+        reason = f"{word} has {len(word)} letters, among them {', '.join(among) or 'none'} of the five."
+        yield draw.ask(answer, draw.near(answer, spread=(1, 2, 3)), reason, f"{form.kind} {word}", form, w=word)
 
 
 def solve_vowels(question: str, lexicon: Lexicon) -> str:
-    word = re.search(r"word (\w+)|u in (\w+)|letters of (\w+)", question)
-    word = next(filter(None, word.groups()))
+    word = extract(r"word (\w+)|u in (\w+)|letters of (\w+)", question)
     rest = re.sub("[aeiou]", "", word)
     if "among" not in question and "vowels" not in question and "a, e" not in question:
         return str(sum(1 for _ in word))
     return str(len(rest) if "not among" in question else len(word) - len(rest))
 
 
-SHIFT = (
-    "Move each letter of {w} {k} on in the alphabet. What comes out?",
-    "A secret writing replaces each letter by the one {k} later. How is {w} written?",
-    "{n} writes {w} with every letter {k} further on. What does {n} write?",
-    "In a code each letter stands {k} further on in the alphabet. Encode {w}.",
-)
-BACK = (
-    "A secret writing replaced each letter by the one {k} later. What word is {c}?",
-    "Move each letter of {c} {k} back in the alphabet. Which word is it?",
-    "In a code each letter was moved {k} on. Decode {c}.",
-)
-ALPHABET = "abcdefghijklmnopqrstuvwxyz"
+def _shifted(word: str, places: int) -> str:
+    return "".join(ascii_lowercase[ascii_lowercase.index(letter) + places] for letter in word)
 
 
-def shift(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
+def shift(draw: Draw) -> Draft:
     """Caesar's cipher, one to three letters; no word that would run over the end of the alphabet."""
-    words = [w for w in sorted({*lexicon["nouns"], *lexicon["verbs"]}) if len(w) <= 4 and max(w) <= "w"]
-    while True:
-        word, k, back = rng.choice(words), rng.randint(1, 3), rng.random() < 0.4
-        coded = "".join(ALPHABET[ALPHABET.index(letter) + k] for letter in word)
-        answer = word if back else coded
-        pool = words if back else ["".join(ALPHABET[ALPHABET.index(c) + j] for c in word) for j in (1, 2, 3)]
-        wrong = [other for other in pool if other != answer and len(other) == len(word)]
-        wrong += [answer[::-1]] if answer[::-1] not in (answer, *wrong) else []
-        steps = ", ".join(f"{a} {'from' if back else 'to'} {b}" for a, b in zip(word, coded, strict=True))
-        slots = {"w": word, "c": coded, "n": rng.choice(lexicon["names"]), "k": f"{k} place" + "s" * (k > 1)}
-        wrong = rng.sample(wrong, min(3, len(wrong)))
-        yield ask(rng, BACK if back else SHIFT, answer, wrong, f"{steps.capitalize()}.", f"{word} {k}", **slots)
+    words = sorted({*draw.lexicon["nouns"], *draw.lexicon["verbs"]})
+    words = [word for word in words if len(word) <= 4 and max(word) <= "w"]
+    word, k, back = draw.choice(words), draw.randint(1, 3), draw.random() < 0.4
+    coded = _shifted(word, k)
+    answer, way = (word, "from") if back else (coded, "to")
+    pool = words if back else [_shifted(word, places) for places in (1, 2, 3)]
+    wrong = [other for other in pool if other != answer and len(other) == len(word)]
+    wrong += [answer[::-1]] if answer[::-1] not in (answer, *wrong) else []
+    steps = ", ".join(f"{a} {way} {b}" for a, b in zip(word, coded, strict=True))
+    slots = {"w": word, "c": coded, "n": draw.name(), "k": f"{k} place" + "s" * (k > 1)}
+    wrong = draw.sample(wrong, min(3, len(wrong)))
+    return draw.ask(answer, wrong, f"{steps.capitalize()}.", f"{word} {k}", "back" if back else "on", **slots)
 
 
 def solve_shift(question: str, lexicon: Lexicon) -> str:
     (k,) = numbers_in(question)
     back = bool(re.search(r"replaced|back|Decode", question))
-    found = re.search(
+    word = extract(
         r"letter of (\w+) \d|How is (\w+) written|writes (\w+) with|Encode (\w+)|word is (\w+)\?|Decode (\w+)", question
     )
-    word = next(filter(None, found.groups()))
     return "".join(chr(ord(letter) + (-k if back else k)) for letter in word)
 
 
-NTH = (
-    ("Which is letter number {k} of the word {w}?", "n"),
-    ("In {w}, which letter stands at place {k}?", "n"),
-    ("Spell {w}. Which letter do you say at number {k}?", "n"),
-    ("What is the last letter of {w}?", "l"),
-    ("With which letter does {w} end?", "l"),
-    ("Which letter comes right after the letter {x} in the alphabet?", "a"),
-    ("Which letter comes right before the letter {y} in the alphabet?", "b"),
-)
-
-
-def letters(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
+def letters(draw: Draw) -> Draft | None:
     """Single letters of words and of the alphabet."""
-    words = [w for w in sorted({*lexicon["nouns"], *lexicon["verbs"]}) if len(w) > 3]
-    while True:
-        word, (form, kind) = rng.choice(words), rng.choice(NTH)
-        k = rng.randint(1, len(word))
-        place = rng.randint(1, 24)
-        answer = {"n": word[k - 1], "l": word[-1], "a": ALPHABET[place + 1], "b": ALPHABET[place - 1]}[kind]
-        pool = set(word) if kind in "nl" else {*ALPHABET[max(0, place - 3) : place + 4]} - {ALPHABET[place]}
-        wrong = shuffled(rng, sorted(pool - {answer}))[:3]
-        if len(wrong) < 2:
-            continue
-        reason = f"{', '.join(word)}: number {k if kind == 'n' else len(word)} is {answer}."
-        reason = f"The alphabet goes {', '.join(ALPHABET[place - 1 : place + 2])}." if kind in "ab" else reason
-        slots = {"w": word, "k": k, "x": ALPHABET[place], "y": ALPHABET[place]}
-        yield ask(
-            rng,
-            (form,),
-            answer,
-            wrong,
-            reason,
-            f"{kind} {word if kind in 'nl' else place} {k if kind == 'n' else ''}",
-            **slots,
-        )
+    words = [word for word in sorted({*draw.lexicon["nouns"], *draw.lexicon["verbs"]}) if len(word) > 3]
+    word, form = draw.choice(words), draw.choice(draw.forms)
+    k = draw.randint(1, len(word))
+    place = draw.randint(1, 24)
+    before, here, after = list(ascii_lowercase[place - 1 : place + 2])
+    answer = {"n": word[k - 1], "l": word[-1], "a": after, "b": before}[form.kind]
+    pool = set(word) if form.kind in "nl" else {*ascii_lowercase[max(0, place - 3) : place + 4]} - {here}
+    wrong = draw.shuffled(sorted(pool - {answer}))[:3]
+    if len(wrong) < 2:
+        return None
+    reason, key = {
+        "n": (f"{', '.join(word)}: number {k} is {answer}.", f"{word} {k}"),
+        "l": (f"{', '.join(word)}: number {len(word)} is {answer}.", f"{word} "),
+    }.get(form.kind, (f"The alphabet goes {before}, {here}, {after}.", f"{place} "))
+    return draw.ask(answer, wrong, reason, f"{form.kind} {key}", form, w=word, k=k, x=here, y=here)
 
 
 def solve_letters(question: str, lexicon: Lexicon) -> str:
     if "alphabet" in question:
-        asked = re.search(r"letter (\w) in", question).group(1)
-        return chr(ord(asked) + (1 if "after" in question else -1))
-    word = next(
-        w for w in re.findall(r"[a-z]+", question) if w in {*lexicon["nouns"], *lexicon["verbs"]} and len(w) > 3
-    )
+        return chr(ord(extract(r"letter (\w) in", question)) + (1 if "after" in question else -1))
+    known = {*lexicon["nouns"], *lexicon["verbs"]}
+    word = next(word for word in re.findall(r"[a-z]+", question) if word in known and len(word) > 3)
     spelled = iter(word)
     if not (places := numbers_in(question)):
         return list(spelled)[-1]
     return next(letter for number, letter in enumerate(spelled, 1) if number == places[0])
-
-
-TASKS = (
-    Task("comparison", "language", comparison, solve_comparison, weight=0.4),
-    Task("third_person", "language", third_person, solve_third_person, weight=0.5),
-    Task("vowels", "language", vowels, solve_vowels, weight=0.4),
-    Task("shift", "language", shift, solve_shift, weight=0.3),
-    Task("letters", "language", letters, solve_letters, weight=0.5),
-)

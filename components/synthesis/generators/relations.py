@@ -1,23 +1,11 @@
 """Relations: families, seats, rules, analogies, groups, patterns. The solvers build the small world that is told."""
 
 import re
-from collections.abc import Iterator
 from itertools import pairwise
-from random import Random
 
 from components.synthesis.drafts import Draft
-from components.synthesis.generators import Lexicon, Task, ask, near, numbers_in, others, shuffled
+from components.synthesis.generators import Draw, Lexicon, extract, numbers_in, pick_wrong, words_in
 
-KIN = (
-    "{a} is the {r} of {b}. {b} is the {s} of {c}. Who is the {k} of {c}?",
-    "{b} is the {s} of {c}, and {a} is the {r} of {b}. Whom does {c} call {k}?",
-    "{c} has the {s} {b}. The {r} of {b} is {a}. Which of them is the {k} of {c}?",
-)
-WHAT = (
-    "{a} is the {r} of {b}. {b} is the {s} of {c}. What is {a} to {c}?",
-    "{b} is the {s} of {c}, and {a} is the {r} of {b}. What does {c} call {a}?",
-    "{c} has the {s} {b}. The {r} of {b} is {a}. How is {a} related to {c}?",
-)
 # first relation, second relation, what follows
 KINSHIP = {
     ("mother", "mother"): "grandmother", ("mother", "father"): "grandmother", ("father", "mother"): "grandfather",
@@ -29,22 +17,20 @@ KINSHIP = {
 }  # fmt: skip
 
 
-def kinship(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
+def kinship(draw: Draw) -> Draft:
     """Two steps in a family."""
-    women, men = lexicon["women"], lexicon["men"]
+    women, men = draw.lexicon["women"], draw.lexicon["men"]
     female = ("mother", "sister", "daughter")
-    words = sorted(set(KINSHIP.values()))
-    while True:
-        (r, s), k = rng.choice(list(KINSHIP.items()))
-        a = rng.choice(women if r in female else men)
-        b = rng.choice([name for name in (women if s in female else men) if name != a])
-        c = rng.choice([name for name in (*women, *men) if name not in (a, b)])
-        reason = f"The {r} of the {s} is the {k}."
-        slots = {"a": a, "b": b, "c": c, "r": r, "s": s, "k": k}
-        if rng.random() < 0.5:
-            yield ask(rng, KIN, a, (b, c), reason, f"{r} {s} {a} {b} {c}", **slots)
-        else:
-            yield ask(rng, WHAT, k, others(rng, words, k, 3), reason, f"{r} {s} {a} {b} {c}", **slots)
+    (r, s), k = draw.choice(list(KINSHIP.items()))
+    a = draw.choice(women if r in female else men)
+    b = draw.choice([name for name in (women if s in female else men) if name != a])
+    c = draw.choice([name for name in (*women, *men) if name not in (a, b)])
+    who = draw.random() < 0.5
+    answer, wrong = (a, (b, c)) if who else (k, draw.others(sorted(set(KINSHIP.values())), k))
+    slots = {"a": a, "b": b, "c": c, "r": r, "s": s, "k": k}
+    return draw.ask(
+        answer, wrong, f"The {r} of the {s} is the {k}.", f"{r} {s} {a} {b} {c}", "who" if who else "what", **slots
+    )
 
 
 def solve_kinship(question: str, lexicon: Lexicon) -> str:
@@ -66,49 +52,40 @@ def solve_kinship(question: str, lexicon: Lexicon) -> str:
     return names[kind][0 if woman else 1]
 
 
-SEATS = (
-    ("From left to right sit {l}. Who sits directly to the right of {x}?", 1),
-    ("On a bench, from left to right: {l}. Who is the right neighbour of {x}?", 1),
-    ("In a row from left to right stand {l}. Who stands directly to the left of {x}?", -1),
-    ("Seen from the left the order is {l}. Who is just before {x}, on the left?", -1),
-    ("From left to right sit {l}. Who sits in the middle?", 0),
-    ("The places from left to right belong to {l}. Whose place is the middle one?", 0),
-    ("{l} sit in this order from left to right. Who sits at the right end?", 9),
-    ("{l} stand in this order from left to right. Who stands at the left end?", -9),
-)
-
-
-def seats(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
+def seats(draw: Draw) -> Draft:
     """Five people in a row."""
-    while True:
-        row = rng.sample(lexicon["names"], 5)
-        form, step = rng.choice(SEATS)
-        place = rng.randint(1, 3)
-        at = {1: place + 1, -1: place - 1, 0: 2, 9: 4, -9: 0}[step]
-        listed = f"{', '.join(row[:-1])} and {row[-1]}"
-        wrong = others(rng, [name for i, name in enumerate(row) if i != place or abs(step) != 1], row[at], 3)
-        reason = f"{row[at]} is number {at + 1} from the left" + (
-            f", {row[place]} number {place + 1}." if abs(step) == 1 else "."
-        )
-        yield ask(rng, (form,), row[at], wrong, reason, f"{step} {place} {' '.join(row)}", l=listed, x=row[place])
+    row = draw.sample(draw.lexicon["names"], 5)
+    form = draw.choice(draw.forms)
+    place = draw.randint(1, 3)
+    step, at = {
+        "right": (1, place + 1),
+        "left": (-1, place - 1),
+        "middle": (0, 2),
+        "right end": (9, 4),
+        "left end": (-9, 0),
+    }[form.kind]
+    beside = form.kind in ("left", "right")
+    listed = f"{', '.join(row[:-1])} and {row[-1]}"
+    wrong = draw.others([name for name in row if not beside or name != row[place]], row[at])
+    reason = f"{row[at]} is number {at + 1} from the left" + (f", {row[place]} number {place + 1}." if beside else ".")
+    return draw.ask(row[at], wrong, reason, f"{step} {place} {' '.join(row)}", form, l=listed, x=row[place])
 
 
 def solve_seats(question: str, lexicon: Lexicon) -> str:
-    listed = re.search(r"((?:\w+, ){3}\w+ and \w+)", question).group(1)
-    row = re.split(r", | and ", listed)
+    row = re.split(r", | and ", extract(r"((?:\w+, ){3}\w+ and \w+)", question))
     if "end?" in question:
         return row.pop() if "right end" in question else row.pop(0)
     if "middle" in question:
         while len(row) > 1:
             row = row[1:-1]
         return row[0]
-    asked = re.search(r"(?:of|before) (\w+)[?,]", question).group(1)
-    pairs = list(pairwise(row))
+    asked = extract(r"(?:of|before) (\w+)[?,]", question)
     if "right" in question.rpartition(". ")[2]:
-        return next(b for a, b in pairs if a == asked)
-    return next(a for a, b in pairs if b == asked)
+        return next(b for a, b in pairwise(row) if a == asked)
+    return next(a for a, b in pairwise(row) if b == asked)
 
 
+ANSWERS = ("yes", "no", "unknown")
 RULES = (  # condition, its denial, consequence, its denial, question about each
     ("it rains", "it does not rain", "the street is wet", "the street is dry", "it rain", "the street wet"),
     ("the bell rings", "the bell is silent", "the children go out", "the children stay inside", "the bell ring", "the children outside"),
@@ -121,32 +98,23 @@ RULES = (  # condition, its denial, consequence, its denial, question about each
     ("the key is in the lock", "the key is not in the lock", "the door opens", "the door stays shut", "the key in the lock", "the door open"),
     ("the sun shines", "the sun does not shine", "the snow melts", "the snow stays", "the sun shine", "the snow melt"),
 )  # fmt: skip
-RULE_FORMS = (
-    "If {p}, then {q}. {F}. {A}",
-    "Whenever {p}, {q}. Now {f}. {A}",
-    "It is always so: if {p}, {q}. Today {f}. {A}",
-    "{n} knows: if {p}, then {q}. {n} sees that {f}. {A}",
-)
 
 
-def rules(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
+def rules(draw: Draw) -> Draft:
     """What follows from a rule and a fact: yes, no or unknown (Wason's four cases)."""
     verbs = {"rain", "ring", "burn", "glow", "fill", "blow", "turn", "open", "shine", "melt"}
-    while True:
-        p, not_p, q, not_q, ask_p, ask_q = rng.choice(RULES)
-        case = rng.choice((0, 0, 1, 1, 2, 3))
-        fact, asked, answer, why = (
-            (p, ask_q, "yes", "The condition holds, so the rest follows."),
-            (not_q, ask_p, "no", "If the condition held, the other would hold as well, and it does not."),
-            (not_p, ask_q, "unknown", "The rule says nothing about what happens otherwise."),
-            (q, ask_p, "unknown", "There may be another cause; the rule does not exclude it."),
-        )[case]
-        verb = "Does" if asked.split()[-1] in verbs and asked not in ("the shop open", "the tap open") else "Is"
-        verb = "Are" if asked.startswith("the children") else verb
-        slots = {"p": p, "q": q, "f": fact, "F": fact[0].upper() + fact[1:], "A": f"{verb} {asked}?"}
-        slots["n"] = rng.choice(lexicon["names"])
-        wrong = [word for word in ("yes", "no", "unknown") if word != answer]
-        yield ask(rng, RULE_FORMS, answer, wrong, why, **slots)
+    p, not_p, q, not_q, ask_p, ask_q = draw.choice(RULES)
+    case = draw.choice((0, 0, 1, 1, 2, 3))
+    fact, asked, answer, why = (
+        (p, ask_q, "yes", "The condition holds, so the rest follows."),
+        (not_q, ask_p, "no", "If the condition held, the other would hold as well, and it does not."),
+        (not_p, ask_q, "unknown", "The rule says nothing about what happens otherwise."),
+        (q, ask_p, "unknown", "There may be another cause; the rule does not exclude it."),
+    )[case]
+    verb = "Does" if asked.split()[-1] in verbs and asked not in ("the shop open", "the tap open") else "Is"
+    verb = "Are" if asked.startswith("the children") else verb
+    slots = {"p": p, "q": q, "f": fact, "F": fact[0].upper() + fact[1:], "A": f"{verb} {asked}?", "n": draw.name()}
+    return draw.ask(answer, pick_wrong(answer, ANSWERS), why, **slots)
 
 
 def solve_rules(question: str, lexicon: Lexicon) -> str:
@@ -161,33 +129,22 @@ def solve_rules(question: str, lexicon: Lexicon) -> str:
     return "unknown" if len(seen) == 2 else "yes" if seen == {True} else "no"
 
 
-ANALOGY = (
-    "{a} is to {b} as {c} is to what?",
-    "{a} belongs to {b} as {c} belongs to which word?",
-    "{a} : {b} = {c} : ?",
-    "If {a} goes with {b}, what goes with {c} in the same way?",
-    "Complete: {a} and {b}; {c} and ...",
-)
-
-
-def analogy(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
+def analogy(draw: Draw) -> Draft:
     """Proportions of words: opposites, plurals, pasts, tools and their work."""
-    tables = _analogies(lexicon)
-    while True:
-        relation = rng.choice(sorted(tables))
-        (a, b), (c, d) = rng.sample(tables[relation], 2)
-        pool = [y for _, y in tables[relation] if y not in (b, d)]
-        wrong = [*rng.sample(pool, 2), b] if b != d else rng.sample(pool, 3)
-        reason = f"{b} is {relation} of {a}, and {d} is {relation} of {c}."
-        yield ask(rng, ANALOGY, d, shuffled(rng, wrong), reason, f"{relation} {a} {c}", a=a, b=b, c=c)
+    tables = _analogies(draw.lexicon)
+    relation = draw.choice(sorted(tables))
+    (a, b), (c, d) = draw.sample(tables[relation], 2)
+    pool = [y for _, y in tables[relation] if y not in (b, d)]
+    wrong = [*draw.sample(pool, 2), b] if b != d else draw.sample(pool, 3)
+    reason = f"{b} is {relation} of {a}, and {d} is {relation} of {c}."
+    return draw.ask(d, draw.shuffled(wrong), reason, f"{relation} {a} {c}", a=a, b=b, c=c)
 
 
 def _analogies(lexicon: Lexicon) -> dict[str, list[tuple[str, str]]]:
     young = {"dog": "puppy", "cat": "kitten", "cow": "calf", "sheep": "lamb", "hen": "chick", "goat": "kid"}
     young |= {"horse": "foal", "swan": "cygnet", "duck": "duckling", "bear": "cub", "deer": "fawn"}
-    opposites = [pair for pair in lexicon["opposites"] if len({*pair}) == 2]
     return {
-        "the opposite": [tuple(pair) for pair in opposites],
+        "the opposite": [(a, b) for a, b in lexicon["opposites"] if a != b],
         "the plural": list(lexicon["irregular_nouns"].items()),
         "the past": list(lexicon["irregular_verbs"].items()),
         "the young": list(young.items()),
@@ -196,8 +153,7 @@ def _analogies(lexicon: Lexicon) -> dict[str, list[tuple[str, str]]]:
 
 def solve_analogy(question: str, lexicon: Lexicon) -> str:
     words = re.findall(r"\w+", re.sub(r"^(If|Complete:) | in the same way", "", question))
-    tables = _analogies(lexicon).values()
-    for table in tables:
+    for table in _analogies(lexicon).values():
         known = dict(table)
         here = [word for word in words if word in known]
         if len(here) >= 2 and known[here[0]] in words:
@@ -205,34 +161,17 @@ def solve_analogy(question: str, lexicon: Lexicon) -> str:
     return "unknown"
 
 
-BOTH = (
-    ("Of {t} pupils {a} play chess, {b} sing, and {c} do both. How many do neither?", "neither"),
-    (
-        "In a class of {t}, {a} have a dog, {b} have a cat, {c} of them have both. How many have none of the two?",
-        "neither",
-    ),
-    ("{a} guests take soup, {b} take salad, {c} take both. How many guests take at least one of them?", "union"),
-    ("{a} words are on the first list, {b} on the second, {c} on both. How many different words are that?", "union"),
-    ("{a} children swim, {b} children ride, and {c} do both. How many only swim?", "only"),
-    ("{a} people read the first book, {b} the second, {c} of them both. How many read the first alone?", "only"),
-)
-
-
-def both(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
+def both(draw: Draw) -> Draft:
     """Two groups that overlap."""
-    while True:
-        only_a, only_b, c, rest = (rng.randint(1, 9) for _ in range(4))
-        a, b = only_a + c, only_b + c
-        form, kind = rng.choice(BOTH)
-        union = only_a + only_b + c
-        answer = {"neither": rest, "union": union, "only": only_a}[kind]
-        reason = f"At least one: {a} + {b} - {c} = {union}."
-        reason += f" None: {union + rest} - {union} = {rest}." if kind == "neither" else ""
-        reason = f"{a} less the {c} who do both are {only_a}." if kind == "only" else reason
-        slots = {"t": union + rest, "a": a, "b": b, "c": c}
-        yield ask(
-            rng, (form,), answer, near(rng, answer, spread=(1, 2, 3, 4)), reason, f"{kind} {a} {b} {c} {rest}", **slots
-        )
+    only_a, only_b, c, rest = (draw.randint(1, 9) for _ in range(4))
+    a, b, union = only_a + c, only_b + c, only_a + only_b + c
+    form = draw.choice(draw.forms)
+    answer = {"neither": rest, "union": union, "only": only_a}[form.kind]
+    reason = f"At least one: {a} + {b} - {c} = {union}."
+    reason += f" None: {union + rest} - {union} = {rest}." if form.kind == "neither" else ""
+    reason = f"{a} less the {c} who do both are {only_a}." if form.kind == "only" else reason
+    wrong = draw.near(answer, spread=(1, 2, 3, 4))
+    return draw.ask(answer, wrong, reason, f"{form.kind} {a} {b} {c} {rest}", form, t=union + rest, a=a, b=b, c=c)
 
 
 def solve_both(question: str, lexicon: Lexicon) -> str:
@@ -243,40 +182,18 @@ def solve_both(question: str, lexicon: Lexicon) -> str:
     return str(len(first - second) if re.search("only|alone", question) else len(first | second))
 
 
-PATTERN = (
-    "Beads follow one another: {l}, and so on. Which colour has bead number {k}?",
-    "{n} repeats {l} again and again. What comes at place {k}?",
-    "A row begins {l} and goes on like that. What stands at place {k}?",
-    "The lights change in turn: {l}, then from the beginning. Which is number {k}?",
-    "A wall is painted {l}, always in this order. Which colour is stripe {k}?",
-)
-
-
-def pattern(rng: Random, lexicon: Lexicon) -> Iterator[Draft]:
+def pattern(draw: Draw) -> Draft:
     """The place in a repeating pattern."""
-    colours = lexicon["categories"]["colours"]
-    while True:
-        row = rng.sample(colours, rng.randint(2, 4))
-        k = rng.randint(len(row) + 1, 20)
-        answer = row[(k - 1) % len(row)]
-        wrong = [colour for colour in row if colour != answer]
-        reason = f"After every {len(row)} it starts again, so place {k} is like place {(k - 1) % len(row) + 1}."
-        slots = {"l": ", ".join(row), "k": k, "n": rng.choice(lexicon["names"])}
-        yield ask(rng, PATTERN, answer, shuffled(rng, wrong), reason, f"{k} {' '.join(row)}", **slots)
+    row = draw.sample(draw.lexicon["categories"]["colours"], draw.randint(2, 4))
+    k = draw.randint(len(row) + 1, 20)
+    place = (k - 1) % len(row)
+    reason = f"After every {len(row)} it starts again, so place {k} is like place {place + 1}."
+    slots = {"l": ", ".join(row), "k": k, "n": draw.name()}
+    return draw.ask(row[place], draw.shuffled(pick_wrong(row[place], row)), reason, f"{k} {' '.join(row)}", **slots)
 
 
 def solve_pattern(question: str, lexicon: Lexicon) -> str:
-    row = [word for word in re.findall(r"\w+", question) if word in lexicon["categories"]["colours"]]
+    row = words_in(question, lexicon["categories"]["colours"])
     for _ in range(numbers_in(question)[0] - 1):
         row = [*row[1:], row[0]]
     return row[0]
-
-
-TASKS = (
-    Task("kinship", "reasoning", kinship, solve_kinship, weight=0.4),
-    Task("seats", "reasoning", seats, solve_seats, weight=0.4),
-    Task("rules", "reasoning", rules, solve_rules, weight=0.4),
-    Task("analogy", "reasoning", analogy, solve_analogy, weight=0.4),
-    Task("both", "reasoning", both, solve_both, weight=0.3),
-    Task("pattern", "reasoning", pattern, solve_pattern, weight=0.4),
-)

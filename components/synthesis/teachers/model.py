@@ -19,7 +19,7 @@ from components.endpoint.lock import alone
 from components.endpoint.request import Accept, Reply, Request
 from components.endpoint.store import Store
 from components.params import TeacherParams
-from components.progress import Progress
+from components.running.progress import Progress
 from components.synthesis.chapters import exercise_pair
 from components.synthesis.curriculum import Curriculum
 from components.synthesis.drafts import normalise, question_hash

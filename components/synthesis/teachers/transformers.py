@@ -10,15 +10,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from components.confined import refuse_links_out
 from components.endpoint.budget import Budget
 from components.endpoint.dispatch import HOPELESS, GivenUp
 from components.endpoint.request import Accept, Reply, Request
 from components.endpoint.store import Store
 from components.errors import StepError
+from components.foreign.confined import refuse_links_out
+from components.foreign.templates import render_chat
 from components.params import TeacherParams
-from components.progress import Progress
-from components.templates import render_chat
+from components.running.progress import Progress
 from components.tracking import weights_sha256
 
 LEAST_ANSWER = 16  # tokens of room that a prompt must leave

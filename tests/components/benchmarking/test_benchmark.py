@@ -9,10 +9,10 @@ import pytest
 from components.benchmarking.__main__ import COMMAND
 from components.benchmarking.aggregate import bits_per_byte, macro, mean
 from components.benchmarking.benchmark import benchmark, tracked_figures
-from components.cli import _parser as parser
-from components.cli import execute
 from components.documents import Document, DocumentWriter
 from components.params import BenchmarkingParams
+from components.running.cli import _parser as parser
+from components.running.cli import execute
 from tests.components.benchmarking.conftest import write_exam
 
 PARAMS = BenchmarkingParams(threads=1)

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components import ngrams
 from components.benchmarking import contamination
 from components.benchmarking.__main__ import COMMAND
 from components.benchmarking.contamination import Example, RunIndex, find_overlap, summarise
-from components.cli import _parser as parser
-from components.cli import execute
 from components.documents import Document, DocumentWriter, document_id
 from components.errors import StepError
+from components.running.cli import _parser as parser
+from components.running.cli import execute
+from components.text import ngrams
 from components.tokens import DOCUMENTS, Manifest
 
 WORDS = [f"w{i}" for i in range(400)]

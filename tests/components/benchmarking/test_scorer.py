@@ -49,10 +49,17 @@ def test_batch_size_and_order_change_nothing(checkpoint, exam):
 def test_choices_of_one_token_share_a_forward_pass(checkpoint):
     scorer = open_scorer(checkpoint, batch_size=8)
     asked = [SimpleNamespace(args=("What is", f" {choice}")) for choice in ("1", "2", "3")]
+    hidden, sizes = scorer.hidden, []
+
+    def counted(tokens, **options):
+        sizes.append(tokens.numel())
+        return hidden(tokens, **options)
+
+    scorer.hidden = counted
     scorer.loglikelihood(asked)
-    one = scorer.forwarded
+    together = sum(sizes)
     scorer.loglikelihood(asked[:1])
-    assert scorer.forwarded - one == one
+    assert sum(sizes) == 2 * together
 
 
 def test_probabilities_of_all_next_tokens_add_up(checkpoint):

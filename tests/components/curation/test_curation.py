@@ -98,7 +98,7 @@ def test_the_ledger_balances_and_what_stays_is_single(texts: list[str]) -> None:
         summary, kept, ledger = curated(Path(folder), rows)
         assert len(rows) == len(kept) + len(ledger) == summary["documents_in"]
         assert len({d.id for d in kept}) == len(kept)
-        assert all(d.id == document_id(d.text) and d.text == normalise(d.text) for d in kept)
+        assert all(d.id == document_id(d.text) and d.text == normalise(d.text, d.kind) for d in kept)
         assert {row["id"] for row in ledger} <= {d.id for d in rows}
 
 
@@ -147,7 +147,7 @@ def test_a_changed_text_leads_back_to_its_raw_document(tmp_path: Path) -> None:
     ],
 )
 def test_rules(text: str, kind: str, rule: str | None) -> None:
-    failure = first_failure(normalise(text), kind, CurationParams())
+    failure = first_failure(normalise(text, kind), kind, CurationParams())
     assert (failure.rule if failure else None) == rule
     if failure:
         assert failure.value != failure.threshold
@@ -462,12 +462,13 @@ def test_nothing_left_stops_the_run(tmp_path: Path) -> None:
 
 def test_a_long_run_of_blanks_takes_no_longer_than_its_length() -> None:
     text = "a" + " " * 150_000 + "b"  # minutes, if the run is tried again from each of its blanks
-    assert normalise(text + " \t\n") == text + "\n"
+    assert normalise(text + " \t\n", "prose") == text + "\n"
 
 
-@given(st.text())
-def test_normalise_is_idempotent(text: str) -> None:
-    assert normalise(normalise(text)) == normalise(text)
+@given(st.text(), st.sampled_from(KINDS))
+def test_normalise_is_idempotent(text: str, kind: str) -> None:
+    once = normalise(text, kind)
+    assert normalise(once, kind) == once
 
 
 @given(st.text(), st.lists(st.sampled_from(["a b c", "a b c d", "x", ""])))

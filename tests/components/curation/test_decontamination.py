@@ -6,6 +6,7 @@ import gzip
 import json
 import random
 import re
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -71,6 +72,26 @@ def test_thirteen_words_in_a_row_are_a_hit_and_twelve_are_not() -> None:
     assert (hit.benchmark, hit.item, hit.rule, hit.value, hit.threshold) == ("bench", "0", "ngram_13", 13, 13)
     assert hit.excerpt == " ".join(item[5:18])
     assert one(found, f"{words(50, 2)} {' '.join(item[5:17])} {words(50, 3)}") is None
+
+
+@pytest.mark.parametrize(
+    "dress",
+    [
+        lambda text: text.replace(" ", "\xa0"),
+        lambda text: text.replace("i", "i\xad").replace("a", "\u200ba"),
+        lambda text: text.translate({point: point + 0xFEE0 for point in range(0x21, 0x7F)}),
+        lambda text: text.replace("fi", "\ufb01"),
+        lambda text: text.replace("er", "e-\nr"),
+        lambda text: f"\u202e{text}\u202c",
+    ],
+    ids=["no-break", "invisible", "wide", "ligature", "hyphenated", "bidi"],
+)
+@pytest.mark.parametrize("dressed", ["item", "document"])
+def test_an_item_is_found_in_any_typography(dress: Callable[[str], str], dressed: str) -> None:
+    item = "a student mixes water and fine sand, then pours it all through a filter paper into another beaker"
+    text = f"{words(50, 2)} {item} {words(50, 3)}"
+    found, text = (index(dress(item)), text) if dressed == "item" else (index(item), dress(text))
+    assert one(found, text).rule == "ngram_13"
 
 
 def test_case_and_punctuation_do_not_count() -> None:

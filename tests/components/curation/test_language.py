@@ -6,8 +6,8 @@ from pydantic import ValidationError
 from components.curation.language import check_languages, verdicts
 from components.documents import KINDS
 from components.errors import StepError
-from components.languages import identify
 from components.params import LanguageParams
+from components.text.languages import identify
 
 FRENCH = "L'eau de la rivière est froide au printemps, car elle vient de la neige des montagnes, où elle fond."
 GERMAN = "Das Wasser des Flusses ist im Frühling kalt, weil es vom Schnee der Berge kommt, wo er langsam schmilzt."

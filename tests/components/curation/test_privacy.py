@@ -77,6 +77,31 @@ def test_a_signature_in_an_address_goes_and_the_address_stays(name: str) -> None
     assert redact(plain, "web", DEFAULT) == (plain, Counter())
 
 
+@pytest.mark.parametrize(
+    ("written", "left"),
+    [
+        ("Ring +33\xa06\xa012\xa034\xa056\xa078 today", "Ring <PHONE> today"),
+        ("Ring 06\u202f12\u202f34\u202f56\u202f78", "Ring <PHONE>"),
+        ("Ring +1\u2011212\u2013555\u20140187", "Ring <PHONE>"),
+        ("Ring +49\u200b30\u200b901820", "Ring <PHONE>"),
+        ("Ring \u200e+972 3 123 4567\u200e!", "Ring \u200e<PHONE>\u200e!"),
+        (
+            "Ring \uff0b\uff18\uff11\u2212\uff13\u2212\uff11\uff12\uff13\uff14\u2212\uff15\uff16\uff17\uff18",
+            "Ring <PHONE>",
+        ),
+        ("Ring +\u0669\u0666\u0666 \u0665\u0660 \u0661\u0662\u0663 \u0664\u0665\u0666\u0667", "Ring <PHONE>"),
+        ("ﬁle… card 4111\xa01111\xa01111\xa01111 paid", "ﬁle… card <CARD> paid"),
+        ("DE89\u202f3704\u202f0044\u202f0532\u202f0130\u202f00", "<IBAN>"),
+        ("an\xadn@fen\u200bmail.org, ann\uff20fenmail.org", "<EMAIL>, <EMAIL>"),
+        ("server 93.184\u2060.71.203", "server <IP>"),
+        ("1914\u20131918, 10\u202f000\u202f000, 12²³⁴⁵⁶⁷⁸", "1914\u20131918, 10\u202f000\u202f000, 12²³⁴⁵⁶⁷⁸"),
+    ],
+)
+def test_typography_hides_nothing(written: str, left: str) -> None:
+    for kind in ("prose", "code"):
+        assert redact(written, kind, everything())[0] == left
+
+
 def test_a_kind_of_document_that_is_not_named_stays() -> None:
     text = f"write to a@fenmail.org, key {KEY}"
     assert redact(text, "textbook", PrivacyParams(redact={"prose": ["email"]})) == (text, Counter())

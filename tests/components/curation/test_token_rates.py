@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from components import bpe
 from components.curation import tally as tally_module
 from components.curation.tally import SAMPLED_OF_STAGE, Tally
 from components.curation.token_rates import CHARACTERS, measure
 from components.documents import Drop
+from components.text import bpe
 from tests.components.curation.test_curation import GOOD, curated, document, essays, functions
 
 

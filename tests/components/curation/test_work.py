@@ -13,8 +13,8 @@ import pytest
 from components.curation import clean, curate
 from components.documents import DOCUMENT, Document, DocumentWriter
 from components.errors import StepError
-from components.kept import SEAL
 from components.params import CurationParams, EngineParams, Params
+from components.running.kept import SEAL
 from components.tracking import Tracker
 from tests.components.curation.test_curation import GOOD, curated, document, essays
 

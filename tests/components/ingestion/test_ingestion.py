@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.cli import main
 from components.errors import StepError
 from components.files import sha256_file
 from components.ingestion import files, ingest, inventory, unread
@@ -24,6 +23,7 @@ from components.ingestion.inventory import take
 from components.ingestion.python_library import library_files, module_documents, read_module
 from components.ingestion.unread import Unread
 from components.params import BenchmarkingParams, EngineParams, IngestionParams, Params, Source
+from components.running.cli import main
 from components.tracking import Tracker
 from tests.documents import read_documents
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from components.contents import Contents
 from components.documents import Document
 from components.errors import StepError
 from components.ingestion.ingest import read_batch
 from components.ingestion.inventory import list_files
 from components.ingestion.survey import survey
 from components.params import Params, Source, check_params
+from components.running.contents import Contents
 
 SENTENCE = "The water of the river is cold in spring, since it comes from the snow of the mountains, where it melts.\n"
 LANGUAGES = {

@@ -16,7 +16,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.contents import AS_JSON
 from components.documents import Document
 from components.ingestion import looks
 from components.ingestion import survey as module
@@ -24,6 +23,7 @@ from components.ingestion.ingest import read_batch
 from components.ingestion.inventory import list_files
 from components.ingestion.survey import survey
 from components.params import Params, check_params
+from components.running.contents import AS_JSON
 
 ENGLISH = "The water of the river is cold in spring, since it comes from the snow of the mountains, where it melts.\n"
 GERMAN = "Das Wasser des Flusses ist im Frühling kalt, weil es vom Schnee der Berge kommt, wo er langsam schmilzt.\n"

@@ -173,7 +173,7 @@ def test_what_llama_cpp_takes_for_granted() -> None:
 
 
 def test_the_split_of_text_has_the_name_that_llama_cpp_knows() -> None:
-    from components.bpe import PATTERN
+    from components.text.bpe import PATTERN
 
     assert LLAMA_CPP_SPLITS[PATTERN] == "qwen2"
 

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.params import Params
-from components.published import percent, read_published
 from components.reporting import report
 from components.reporting.beside import p_cell
+from components.results.published import percent, read_published
 from components.tracking import Tracker
 
 NAMES = ("small", "large", "control")

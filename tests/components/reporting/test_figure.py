@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.figures import flops_unit, spread, tokens_unit
 from components.reporting.evidence import Case, Curve, Evidence
 from components.reporting.figure import draw, visible_range
 from components.reporting.reading import read_case
+from components.results.figures import flops_unit, spread, tokens_unit
 
 
 def test_equal_curves_give_equal_bytes_whatever_the_users_style(arguments: Any, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from components.errors import StepError
 from components.params import Params
 from components.reporting import report
 from components.reporting.tables import headline, quantity
-from components.tables import markdown_table
+from components.results.tables import markdown_table
 from components.tracking import Tracker
 from tests.components.reporting.conftest import task_scores
 

@@ -11,11 +11,11 @@ from random import Random
 import pyarrow.parquet as pq
 import pytest
 
-from components.cli import _parser as parser
-from components.cli import execute
 from components.documents import count_documents
 from components.errors import StepError
 from components.params import SynthesisParams
+from components.running.cli import _parser as parser
+from components.running.cli import execute
 from components.synthesis import synthesize as step
 from components.synthesis.__main__ import COMMAND
 from components.synthesis.drafts import Draft, question_hash
@@ -189,14 +189,14 @@ def test_equal_seeds_give_equal_bytes_and_other_seeds_others(made, seeds, tmp_pa
 def test_a_generator_that_errs_is_caught(seeds, lexicon):
     honest = all_tasks()["addition"]
 
-    def wrong(rng, lexicon):
-        for number, draft in enumerate(honest.generate(rng, lexicon)):
+    def wrong(draw):
+        for number, draft in enumerate(honest.generate(draw, draw.lexicon)):
             if number % 3:
                 yield draft
             else:
                 yield replace(draft, answer=draft.distractors[0], distractors=(draft.answer,))
 
-    collector = Collector({"addition": replace(honest, generate=wrong)}, lexicon, 1, 10, 0.1)
+    collector = Collector({"addition": replace(honest, write=wrong)}, lexicon, 1, 10, 0.1)
     pool = collector.collect(200)
     assert len(pool.training["addition"]) == 200
     refused = [drop for drop in pool.drops if drop.rule == "verification"]
@@ -210,7 +210,7 @@ def eval_sum(draft: Draft) -> str:
 
 
 def test_a_small_space_ends_and_the_others_give_more(lexicon):
-    def three(rng, lexicon):
+    def three(draw):
         for n in range(3):
             yield Draft(f"Say {n}.", str(n), ("x",), "")
 
@@ -227,9 +227,8 @@ def test_a_small_space_ends_and_the_others_give_more(lexicon):
 
 
 def test_an_endless_generator_of_one_question_ends(lexicon):
-    def same(rng, lexicon):
-        while True:
-            yield Draft("Say 1.", "1", ("2",), "")
+    def same(draw):
+        return Draft("Say 1.", "1", ("2",), "")
 
     collector = Collector({"same": Task("same", "math", same, lambda q, _: "1")}, lexicon, 1, 5, 0.1)
     pool = collector.collect(50)

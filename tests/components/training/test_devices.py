@@ -22,8 +22,8 @@ from components.training.data import BatchLoader
 CODE = """
 import os, signal, sys
 from components.training.__main__ import COMMAND
-from components import cli
-from components.cli import main
+from components.running import cli
+from components.running.cli import main
 from components.phi.model import Phi
 from components.training import callbacks
 

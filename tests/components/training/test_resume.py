@@ -28,7 +28,7 @@ Call = Callable[..., dict[str, Any]]
 KILLED = """
 import os, signal, sys
 from components.training.__main__ import COMMAND
-from components.cli import main
+from components.running.cli import main
 from components.training import callbacks, resume, train
 
 where, _, number = os.environ["KILL"].partition(":")

@@ -17,7 +17,7 @@ import torch
 from components.errors import StepError
 from components.phi import checkpoint
 from components.phi.model import Phi
-from components.progress import parse
+from components.running.progress import parse
 from components.tracking import weights_sha256
 from components.training import module as module_file
 from components.training.callbacks import CURVE

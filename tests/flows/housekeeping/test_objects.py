@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from components.locks import is_free
 from components.params import Limit
+from components.running.locks import is_free
 from flows import workspace as workspaces
 from flows.housekeeping import objects
 from flows.housekeeping.plan import removable

@@ -19,7 +19,7 @@ from components.curation.duplicates.index import Index
 from components.curation.duplicates.sketches import SketchFiles, save_sketches
 from components.documents import KINDS, document_id
 from components.params import DuplicatesParams
-from components.shingles import shingles, sketch
+from components.text.shingles import shingles, sketch
 
 PARAMS = DuplicatesParams()
 PROSE, CODE = KINDS.index("prose"), KINDS.index("code")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from components.curation.duplicates.containment import find_contained
-from components.shingles import shingle_sets
+from components.text.shingles import shingle_sets
 from tests.components.curation.test_curation import curated, document, essays
 
 

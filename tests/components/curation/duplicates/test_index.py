@@ -19,7 +19,7 @@ from components.documents import document_id
 from components.errors import StepError
 from components.files import atomic_directory, scratch_directory
 from components.params import DuplicatesParams
-from components.shingles import sketch
+from components.text.shingles import sketch
 
 PARAMS = DuplicatesParams()
 

@@ -22,7 +22,7 @@ from components.curation.education.annotate import (
     request,
     rubric_sha256,
 )
-from components.curation.education.heuristic import heuristic_value
+from components.curation.education.heuristic import judge
 from components.endpoint.lock import alone
 from components.errors import StepError
 from components.params.education import AnnotatorEndpointParams, EducationParams
@@ -55,7 +55,7 @@ def labelling(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_heuristic_says_what_it_is_and_why(tmp_path: Path) -> None:
     labels = annotate(TEXTS, IDS, KINDS, EducationParams(), tmp_path)
-    assert labels.values.tolist() == [heuristic_value(text, kind) for text, kind in zip(TEXTS, KINDS, strict=True)]
+    assert labels.values.tolist() == [judge(text, kind).value for text, kind in zip(TEXTS, KINDS, strict=True)]
     assert all(reason.startswith("substance ") for reason in labels.reasons)
     assert labels.provenance == {
         "annotator": "heuristic/1",

@@ -18,8 +18,8 @@ from sklearn.metrics import f1_score
 
 from components.curation.education.classifier import LEAST, Classifier, fit
 from components.curation.education.features import GRAMS, SIZE, features
-from components.curation.education.heuristic import heuristic_value
-from components.curation.education.report import calibration_table, measure, spearman
+from components.curation.education.heuristic import judge
+from components.curation.education.report import Scores, calibration_table, measure, spearman
 from components.errors import StepError
 from components.params.education import EducationParams
 
@@ -57,7 +57,7 @@ def labelled() -> tuple[list[str], list[str], list[float]]:
     prose = [" ".join(text.split()).replace("(", ". ").replace(":", ", because ") for text in texts[:150]]
     kinds = ["code"] * len(texts) + ["prose"] * len(prose)
     texts = texts + prose
-    return texts, kinds, [heuristic_value(text, kind) for text, kind in zip(texts, kinds, strict=True)]
+    return texts, kinds, [judge(text, kind).value for text, kind in zip(texts, kinds, strict=True)]
 
 
 @pytest.fixture(scope="module")
@@ -261,8 +261,7 @@ def test_figures_are_those_of_scikit_learn_and_scipy(fitted, labelled) -> None:
     draw = np.random.default_rng(1)
     labels, values = draw.integers(0, 6, 200).astype(float), draw.random(200) * 5
     assert spearman(labels, values) == pytest.approx(spearmanr(labels, values).statistic)
-    none = np.zeros(200)
-    report = measure(["code"] * 200, labels, values, none, none, PARAMS, []).kinds["code"]
+    report = measure(["code"] * 200, labels, Scores(values, values, values), PARAMS, []).kinds["code"]
     assert report.f1 == pytest.approx(f1_score(labels >= 2, values >= 2, average="macro"))
     assert report.f1_kept == pytest.approx(f1_score(labels >= 2, values >= 2))
     assert calibration_table(labels, labels)[1] == 0
@@ -274,10 +273,9 @@ def test_f1_is_no_gate_where_it_hangs_on_single_documents() -> None:
 
     def unreliable(below: int) -> dict[str, str]:
         labels = np.concatenate([np.full(below, 0.1), np.linspace(3, 5, 100 - below)])
-        none = np.zeros(100)
         loose = {"min_spearman": -1.0, "max_calibration_error": 5.0}
         threshold = PARAMS.model_copy(update={"min_value": {"web": 1.0}, **loose})
-        report = measure(["web"] * 100, labels, np.linspace(2, 4, 100), none, none, threshold, [])
+        report = measure(["web"] * 100, labels, Scores(*[np.linspace(2, 4, 100)] * 3), threshold, [])
         return report.unreliable(["web"], threshold)
 
     assert unreliable(1) == {}
@@ -287,9 +285,8 @@ def test_f1_is_no_gate_where_it_hangs_on_single_documents() -> None:
 def test_values_that_rank_well_and_mean_something_else_miss_the_gate() -> None:
     """All values a point above the labels: rank correlation 1, F1 1, and a threshold would keep what it should not."""
     labels = np.linspace(1.5, 4, 100)
-    none = np.zeros(100)
     params = PARAMS.model_copy(update={"min_value": {"web": 1.0}})
-    assert measure(["web"] * 100, labels, labels + 0.3, none, none, params, []).unreliable(["web"], params) == {}
-    report = measure(["web"] * 100, labels, labels + 1, none, none, params, [])
+    assert measure(["web"] * 100, labels, Scores(*[labels + 0.3] * 3), params, []).unreliable(["web"], params) == {}
+    report = measure(["web"] * 100, labels, Scores(*[labels + 1] * 3), params, [])
     expected = "calibration error 1.000 on 100 held-out documents, expected at most 0.5"
     assert report.unreliable(["web"], params)["web"].startswith(expected)

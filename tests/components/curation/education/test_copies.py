@@ -6,7 +6,7 @@ import pytest
 
 from components.curation.education import copies
 from components.curation.education.copies import near_copies
-from components.shingles import shingle_sets
+from components.text.shingles import shingle_sets
 from tests.components.curation.test_curation import essays
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.curation.education.heuristic import POINTS, heuristic_value, judge
+from components.curation.education.heuristic import POINTS, judge
 
 LESSON = '''def binary_search(values, target):
     """Find the place of target in a sorted list, or -1: halve what is left, because order tells the side."""
@@ -40,10 +40,10 @@ SHOP = "Buy now! Sign up. Free shipping. Add to cart. Subscribe to our newslette
 
 
 def test_a_lesson_is_worth_more_than_a_table() -> None:
-    assert heuristic_value(LESSON, "code") > 3.5
-    assert heuristic_value(TABLE, "code") < 1
-    assert heuristic_value(CHAPTER, "prose") > 3.5
-    assert heuristic_value(SHOP, "web") < 1.5
+    assert judge(LESSON, "code").value > 3.5
+    assert judge(TABLE, "code").value < 1
+    assert judge(CHAPTER, "prose").value > 3.5
+    assert judge(SHOP, "web").value < 1.5
 
 
 def test_private_names_and_bad_names_cost_their_points() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from components.ingestion.formats import EXPECTED, FORMATS, format_of
+from components.ingestion.parsing import notebook
 from components.ingestion.parsing.pdf import without_running_lines
 from tests.components.ingestion.readers import samples
 from tests.components.ingestion.readers.samples import SAMPLES, SENTENCE
@@ -146,6 +147,15 @@ def test_what_cannot_be_read_is_named(read: Callable, name: str, data: bytes, re
     documents, (quarantined,) = read(name, data)
     assert not documents
     assert (quarantined.file, reason in quarantined.reason) == (name, True), quarantined.reason
+
+
+@pytest.mark.parametrize(
+    ("level", "marks"), [(2, "##"), (6, "######"), (0, "#"), (7, "#"), (2.0, "#"), ("2", "#"), (None, "#")]
+)
+def test_a_notebook_of_format_3_has_headings_whatever_their_level_is(level: object, marks: str) -> None:
+    cells = [{"cell_type": "heading", "level": level, "source": "The river"}]
+    found = notebook.parse(json.dumps({"worksheets": [{"cells": cells}]}))
+    assert found["text"].strip() == f"{marks} The river"
 
 
 def test_too_long_a_text_of_a_small_file_is_named(read: Callable) -> None:

@@ -80,7 +80,6 @@ def test_a_cell_may_have_several_lines_and_leads_back_to_its_first(read: Callabl
         ("a.csv", b"", 0, "is empty"),
         ("a.csv", b"text,text\na,b\n", 0, "does not name the columns, each once"),
         ("a.csv", b"x" * 300 + b"\n", 0, "does not name the columns"),
-        ("a.csv", "text\ndéjà vu, élève".encode() + b"\xff\n", 0, "is UTF-8 but for a few bytes"),
         ("a.json", b"", 0, "is empty"),
         ("a.json", b"[]x", 0, "something follows its array"),
         ("a.json", b'[{"text": "good"}, {"text": "torn', 1, "cannot be read to its end"),
@@ -253,3 +252,11 @@ def test_the_summary_says_which_column_was_taken(tmp_path) -> None:
 
 def test_lengths_are_of_text_alone() -> None:
     assert Columns.of([{"url": "https://example.org", "a": " b c ", "d": "word"}]).lengths == Counter({"a": 3, "d": 1})
+
+
+def test_a_wrong_byte_in_a_table_costs_itself_alone(read: Callable) -> None:
+    rows = ["Voilà une phrase française, élevée."] * 9
+    data = "\n".join(["text", *(f'"{row}"' for row in rows)]).encode()
+    documents, _ = read("a.csv", data[:-1] + b'\xff"\n"' + rows[0].encode() + b'"')
+    assert [document.text for document in documents] == [*rows[:-1], rows[0] + "\ufffd", rows[0]]
+    assert [document.metadata.get("wrong_bytes") for document in documents] == [*[None] * 8, 1, None]

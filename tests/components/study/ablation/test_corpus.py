@@ -94,7 +94,7 @@ def within(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A folder to work in, where the steps run in this process: what they do is theirs to test."""
 
     def step(name: str, words: list[str], file: Path) -> int:
-        from components import cli
+        from components.running import cli
         from components.tokenization import __main__ as tokenization
 
         assert name == "tokenization"

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from components.cli import DIVERGED
 from components.documents import Document, DocumentWriter
 from components.params import Params, check_params
+from components.running.cli import DIVERGED
 from components.study.ablation import training
 from components.study.ablation.record import read_record
 from components.tokenization import tokenize

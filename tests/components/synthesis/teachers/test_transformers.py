@@ -191,7 +191,7 @@ def test_a_real_server_serves_our_checkpoint(checkpoint, tmp_path):
         asked = [Request(str(n), (("user", f"hello {n}"),), parameters | {"seed": n}) for n in range(3)]
         params = TeacherParams(kind="openai", base_url=f"{url}/v1", model=str(checkpoint))
         with Store(tmp_path / "s.sqlite") as store:
-            budget, policy = Budget.of(store, "plan", 0, 0), Policy(2, 3, 60.0, 60.0)
+            budget, policy = Budget.of(store, "plan", 0, 0), Policy(2, 3, 60.0, 60.0, "synthesis.teacher")
             endpoint = FullLength(params)
             Dispatcher(endpoint, store, "plan", budget, policy, lambda request, reply: "").run(asked)
             replies = [store.get(request.key) for request in asked]

@@ -1,0 +1,1 @@
+"""Results: statistics, published scores, and how charts, tables and pages look."""

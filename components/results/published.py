@@ -1,0 +1,429 @@
+"""Published scores, and the table that shows ours beside them.
+
+What may stand in one column has one protocol: benchmark, metric, shots and form (`Column`). So `acc` and `acc_norm` are
+never mixed, nor 25 shots with none, nor a chain of thought with a direct answer; a figure whose source does not say its
+metric has a column of its own. What was measured here and what was published are rows of different kinds.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from components.errors import StepError
+from components.foreign import yaml_text
+from components.results.statistics import Estimate, all_or_none, macro
+
+FILE = Path(__file__).with_suffix(".yaml")
+MEASURED, PUBLISHED = "measured", "published"
+UNSTATED = "unstated"
+EXAM = "exam"  # the suite that each run asks, and that the models are compared on first
+DASH = "-"
+NO_SHARES = ("bits_per_byte", "perplexity")  # metrics that are not a share from 0 to 1
+
+
+@dataclass(frozen=True)
+class Column:
+    """A protocol: figures that may be compared stand in one column.
+
+    Attributes:
+        subject: a benchmark, or a group of them.
+        metric: one of the file's metrics; `unstated` where a source does not say which.
+        shots: worked examples in the prompt; None where that is not stated.
+        form: what else the figure hangs on, in words.
+    """
+
+    subject: str
+    metric: str
+    shots: int | None = None
+    form: str = ""
+
+    @property
+    def id(self) -> str:
+        parts = [self.subject, self.metric, "" if self.shots is None else f"{self.shots}-shot", self.form]
+        return "/".join(part for part in parts if part)
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published figure, as a share from 0 to 1."""
+
+    model: str
+    source: str
+    column: Column
+    value: float
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The whole file: `sources`, `models`, `benchmarks`, `groups` and `metrics` as they stand there, and the figures."""
+
+    sources: dict[str, dict[str, Any]]
+    models: dict[str, dict[str, Any]]
+    benchmarks: dict[str, dict[str, Any]]
+    groups: dict[str, dict[str, Any]]
+    metrics: dict[str, str]
+    figures: tuple[Published, ...]
+
+    def title(self, subject: str) -> str:
+        known = self.benchmarks.get(subject) or self.groups.get(subject) or {}
+        return known.get("title", subject.replace("_", " "))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one of our models scored on one task, with the protocol that it was asked by.
+
+    Attributes:
+        task: its name; several tasks may belong to one benchmark, as the subjects of MMLU do.
+        benchmark: which of the file's benchmarks it is, or a name of its own.
+        metrics: estimate by metric.
+        overlap: share of the examples that stand in the training corpus; None where that was not looked for.
+        clean: estimates over the other examples, by metric.
+        suite: which suite asked it; what one suite asked is averaged together.
+        average: what a benchmark of several tasks is: the mean over `tasks`, or over all `questions`.
+        limit: examples per task at most, as it was asked; 0 where all were.
+        truncated: prompts that were longer than the model's context and lost their beginning.
+    """
+
+    task: str
+    benchmark: str
+    metrics: Mapping[str, Estimate]
+    shots: int | None = None
+    form: str = ""
+    overlap: float | None = None
+    clean: Mapping[str, Estimate] = field(default_factory=dict)
+    suite: str = ""
+    average: str = ""
+    limit: int = 0
+    truncated: int = 0
+
+
+@cache
+def read_published(path: Path = FILE) -> Reference:
+    """Read the file of published figures, and hold it to its own rules.
+
+    Raises:
+        StepError: it is not YAML, or a figure has no source, no protocol, an unknown name or no percentage.
+    """
+    try:
+        content = yaml_text.read(path)
+    except (OSError, ValueError) as error:
+        raise StepError(f"{path.name} cannot be read as YAML ({str(error).splitlines()[0]}); restore it") from error
+    parts = ("sources", "models", "benchmarks", "groups", "metrics")
+    for part in parts:
+        if not isinstance(content, dict) or not isinstance(content.get(part), dict) or not content[part]:
+            raise StepError(f"{path.name}: `{part}` is missing or not an object; restore it")
+    figures = tuple(figure for source in content["sources"] for figure in _figures(path.name, source, content))
+    sources, models, benchmarks, groups, metrics = (content[part] for part in parts)
+    return Reference(sources, models, benchmarks, groups, metrics, figures)
+
+
+def _figures(file: str, source: str, content: Mapping[str, Any]) -> Iterable[Published]:
+    entry, where = content["sources"][source], f"{file}: source {source!r}"
+    for key in ("title", "url", "read", "protocols", "figures"):
+        if not isinstance(entry, dict) or not entry.get(key):
+            raise StepError(f"{where} has no {key!r}; every score needs its source and its protocol")
+    for model, values in entry["figures"].items():
+        if model not in content["models"]:
+            raise StepError(f"{where}: model {model!r} is not among `models`")
+        for subject, value in values.items():
+            column = _column(where, subject, entry["protocols"], content)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:
+                raise StepError(f"{where}: {model}, {subject} is {value!r}; expected a percentage")
+            yield Published(model, source, column, value / 100)
+
+
+def _column(where: str, subject: str, protocols: Mapping[str, Any], content: Mapping[str, Any]) -> Column:
+    if subject not in protocols:
+        raise StepError(f"{where} has a score of {subject!r} but no protocol for it")
+    if subject not in content["benchmarks"] and subject not in content["groups"]:
+        raise StepError(f"{where}: {subject!r} is neither among `benchmarks` nor `groups`")
+    protocol = protocols[subject]
+    unknown = set(protocol) - {"metric", "shots", "form"}
+    if unknown or protocol.get("metric") not in content["metrics"]:
+        raise StepError(
+            f"{where}: the protocol of {subject!r} is {protocol!r}; expected a metric among "
+            f"{', '.join(content['metrics'])}, and optionally shots and form"
+        )
+    shots = protocol.get("shots")
+    if shots is not None and (isinstance(shots, bool) or not isinstance(shots, int) or shots < 0):
+        raise StepError(f"{where}: the protocol of {subject!r} has shots {shots!r}; expected a whole number")
+    return Column(subject, protocol["metric"], shots, protocol.get("form", ""))
+
+
+def standings(measured: Mapping[str, Sequence[Measured]], reference: Reference | None = None) -> dict[str, Any]:
+    """Our models and the published ones as one table, as plain values for JSON.
+
+    Args:
+        measured: by model, its scores per task.
+
+    Returns:
+        `columns`: a protocol each, with id, subject, title, group, metric, shots, form, whether any of ours has a figure
+        (`measured`) and whether anybody published one; those of the blog's table have `blog`.
+        `rows`: kind, model, parameters, source (None for ours), for ours `limit` (examples per task at most, 0 for all), and
+        `figures` by column: value, and for ours stderr, n, tasks, truncated, overlap and clean; a published model has a row
+        for each of its sources.
+        `sources`, `metrics`: what stands behind the names.
+    """
+    reference = reference or read_published()
+    ours = {model: _cells(scores, reference) for model, scores in measured.items()}
+    columns: dict[Column, dict[str, Any]] = {}
+    for column in [*(c for cells in ours.values() for c in cells), *(f.column for f in reference.figures)]:
+        columns.setdefault(column, {})
+    order = sorted(columns, key=lambda c: _place(c, reference))
+    blog = {f.column for f in reference.figures if f.source == "phi-2-blog"}
+    blog |= {c for c in columns if c.subject in reference.groups}
+    have = {column for cells in ours.values() for column in cells}
+    published = {figure.column for figure in reference.figures}
+    rows = [
+        {
+            "kind": MEASURED,
+            "model": model,
+            "title": model,
+            "parameters": None,
+            "source": None,
+            "limit": max((score.limit for score in measured[model]), default=0),
+            "figures": {column.id: cell for column, cell in cells.items()},
+        }
+        for model, cells in ours.items()
+    ]
+    return {
+        "columns": [
+            {
+                "id": column.id,
+                "subject": column.subject,
+                "title": reference.title(column.subject),
+                "group": group_of(column.subject, reference),
+                "metric": column.metric,
+                "shots": column.shots,
+                "form": column.form,
+                "blog": column in blog,
+                MEASURED: column in have,
+                PUBLISHED: column in published,
+            }
+            for column in order
+        ],
+        "rows": rows + _published_rows(reference),
+        "sources": {
+            name: {"number": number} | {key: source[key] for key in ("title", "url", "read")}
+            for number, (name, source) in enumerate(reference.sources.items(), start=1)
+        },
+        "metrics": {c.metric: c.metric.replace("_", " ") for c in order} | dict(reference.metrics),
+    }
+
+
+def merge(boards: Mapping[str, Mapping[str, Any]], reference: Reference | None = None) -> dict[str, Any]:
+    """The standings of several runs as one: their measured rows, each with its `run`, above what is published now.
+
+    Args:
+        boards: by the name of the run, what `standings` gave then.
+    """
+    reference = reference or read_published()
+    merged = standings({}, reference)
+    columns = {column["id"]: dict(column) for column in merged["columns"]}
+    measured = []
+    for run, board in boards.items():
+        for column in board.get("columns", []):
+            known = columns.setdefault(column["id"], dict(column) | {PUBLISHED: False})
+            known[MEASURED] = known[MEASURED] or column[MEASURED]
+        measured += [row | {"run": run} for row in board.get("rows", []) if row["kind"] == MEASURED]
+    used = [column for column in columns.values() if column[MEASURED] or column[PUBLISHED]]
+    order = sorted(used, key=lambda c: _place(Column(c["subject"], c["metric"], c["shots"], c["form"]), reference))
+    metrics = {name: title for board in boards.values() for name, title in board.get("metrics", {}).items()}
+    return merged | {"columns": order, "rows": measured + merged["rows"], "metrics": metrics | merged["metrics"]}
+
+
+def column_groups(
+    board: Mapping[str, Any],
+) -> tuple[list[dict[str, Any]], dict[tuple[str | None, str], list[dict[str, Any]]]]:
+    """The columns of the blog's table with the exam's, and those of a table per group and metric that was measured."""
+    first = [
+        c
+        for c in board["columns"]
+        if (c["blog"] and c["metric"] != "acc_norm") or (c["subject"] == EXAM and c[MEASURED])
+    ]
+    groups: dict[tuple[str | None, str], list[dict[str, Any]]] = {}
+    for c in board["columns"]:
+        if c[MEASURED] and c["subject"] != EXAM and (c not in first or c["subject"] == c["group"]):
+            groups.setdefault((c["group"], c["metric"]), []).append(c)
+    return first, groups
+
+
+def rows_in(board: Mapping[str, Any], columns: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Measured rows, then the published ones that have a figure in one of the columns."""
+    ids = {column["id"] for column in columns}
+    return [row for row in board["rows"] if row["kind"] == MEASURED or ids & row["figures"].keys()]
+
+
+def measured_as(row: Mapping[str, Any]) -> str:
+    """`measured`, with the number of examples per task where not all were asked."""
+    return f"measured, {row['limit']} per task" if row.get("limit") else "measured"
+
+
+def protocol(column: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Metric, shots and form of a column in words; empty where one is not stated or goes without saying."""
+    metric = (
+        "metric not stated" if column["metric"] == UNSTATED else column["metric"].replace("exact_match", "exact match")
+    )
+    shots = "" if column["shots"] is None else f"{column['shots']}-shot"
+    return metric, shots, "" if column["subject"] in (column["group"], EXAM) else column["form"]
+
+
+def published_by_protocol(board: Mapping[str, Any]) -> Iterator[tuple[list[str], list[tuple[str, str, int]]]]:
+    """Every published figure by its column: the column's benchmark, metric, shots and form, and for each model its title,
+    its percentage and the number of its source."""
+    for column in board["columns"]:
+        figures = [
+            (row["title"], percent(row["figures"][column["id"]]["value"]), board["sources"][row["source"]]["number"])
+            for row in board["rows"]
+            if row["kind"] == PUBLISHED and column["id"] in row["figures"]
+        ]
+        if figures:
+            shots = DASH if column["shots"] is None else str(column["shots"])
+            yield [column["title"], board["metrics"][column["metric"]], shots, column["form"] or DASH], figures
+
+
+def _published_rows(reference: Reference) -> list[dict[str, Any]]:
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for figure in sorted(reference.figures, key=lambda f: list(reference.models).index(f.model)):
+        about = reference.models[figure.model]
+        row = rows.setdefault(
+            (figure.model, figure.source),
+            {
+                "kind": PUBLISHED,
+                "model": figure.model,
+                "title": about["title"],
+                "parameters": about.get("parameters"),
+                "source": figure.source,
+                "figures": {},
+            },
+        )
+        row["figures"][figure.column.id] = {"value": figure.value}
+    return list(rows.values())
+
+
+def percent(value: float) -> str:
+    """A published share as percent, with the digits that were published and at least one after the point."""
+    return f"{100 * value:.2f}".removesuffix("0")
+
+
+def group_of(subject: str, reference: Reference) -> str | None:
+    """The group of the blog's table that a benchmark, or the group itself, belongs to."""
+    if subject in reference.groups:
+        return subject
+    return next((name for name, group in reference.groups.items() if subject in group["benchmarks"]), None)
+
+
+def _place(column: Column, reference: Reference) -> tuple[Any, ...]:
+    """Groups in the file's order; in each its mean before its benchmarks; then metric, shots and form."""
+    groups, benchmarks, metrics = list(reference.groups), list(reference.benchmarks), list(reference.metrics)
+    group = group_of(column.subject, reference)
+    return (
+        groups.index(group) if group else len(groups),
+        column.subject not in reference.groups,
+        benchmarks.index(column.subject) if column.subject in benchmarks else len(benchmarks),
+        column.subject,
+        # What nobody says last, and first among the group's means, where it is what others published.
+        metrics.index(column.metric) if column.metric in metrics else len(metrics),
+        math.inf if column.shots is None else column.shots,
+        column.form,
+    )
+
+
+def _cells(scores: Sequence[Measured], reference: Reference) -> dict[Column, dict[str, Any]]:
+    """A model's figures by column: each benchmark's, then the means of the groups whose benchmarks are all there."""
+    cells: dict[Column, dict[str, Any]] = {}
+    for suite in dict.fromkeys(score.suite for score in scores):
+        own = _suite_cells([score for score in scores if score.suite == suite], reference)
+        cells = own | _group_cells(own, reference) | cells
+    return cells
+
+
+def _suite_cells(scores: Sequence[Measured], reference: Reference) -> dict[Column, dict[str, Any]]:
+    """A benchmark's tasks are averaged where they used the same prompts and settings; each form of it has its own column."""
+    asked: dict[tuple[str, int | None, str], list[Measured]] = {}
+    for score in scores:
+        asked.setdefault((score.benchmark, score.shots, score.form), []).append(score)
+    cells: dict[Column, dict[str, Any]] = {}
+    for (benchmark, shots, form), parts in asked.items():
+        average = parts[0].average or reference.benchmarks.get(benchmark, {}).get("average")
+        for metric in parts[0].metrics:
+            if metric not in NO_SHARES and all(metric in part.metrics for part in parts):
+                cells[Column(benchmark, metric, shots, form)] = _benchmark_cell(parts, metric, average)
+    return cells
+
+
+def _benchmark_cell(parts: Sequence[Measured], metric: str, average: str | None) -> dict[str, Any]:
+    by_questions = average == "questions"
+    sizes = [part.metrics[metric].n for part in parts]
+    clean = [part.clean[metric] for part in parts if metric in part.clean]
+    overlaps = all_or_none(part.overlap for part in parts)
+    return {
+        **_average([part.metrics[metric] for part in parts], by_questions).record(),
+        "tasks": len(parts),
+        "truncated": sum(part.truncated for part in parts),
+        "overlap": None
+        if overlaps is None
+        else math.fsum(o * n for o, n in zip(overlaps, sizes, strict=True)) / sum(sizes),
+        "clean": _average(clean, by_questions).record() if len(clean) == len(parts) else None,
+    }
+
+
+def _average(parts: Sequence[Estimate], by_questions: bool) -> Estimate:
+    if not by_questions or len(parts) == 1:
+        return macro(parts)
+    total = sum(part.n for part in parts)
+    shares = [part.n / total for part in parts]
+    errors = all_or_none(part.stderr for part in parts)
+    return Estimate(
+        math.fsum(share * part.value for share, part in zip(shares, parts, strict=True)),
+        None
+        if errors is None
+        else math.sqrt(math.fsum((share * error) ** 2 for share, error in zip(shares, errors, strict=True))),
+        total,
+    )
+
+
+def _group_cells(cells: Mapping[Column, dict[str, Any]], reference: Reference) -> dict[Column, dict[str, Any]]:
+    """Plain means over a group's benchmarks, once by `acc` and once by `acc_norm` where it has choices.
+
+    A benchmark without choices gives its exact match or pass@1 to both.
+    """
+    found: dict[Column, dict[str, Any]] = {}
+    for group, about in reference.groups.items():
+        if len(about["benchmarks"]) < 2:
+            continue
+        for metric in ("acc", "acc_norm", "pass@1"):
+            members = all_or_none(_member(cells, benchmark, metric) for benchmark in about["benchmarks"])
+            if members is None or not any(column.metric == metric for column in members):
+                continue
+            parts = [_estimate(cells[column]) for column in members]
+            clean = [cells[column]["clean"] for column in members]
+            overlaps = [cells[column]["overlap"] for column in members]
+            asked = {column.subject: column.shots for column in members}
+            as_published = all(asked[name] == shots for name, shots in about.get("shots", {}).items())
+            as_published &= not any(column.form for column in members)
+            form = about["form"] if as_published else f"mean of {len(parts)}; asked otherwise than in the blog"
+            found[Column(group, metric, None, form)] = {
+                **macro(parts).record(),
+                "tasks": len(parts),
+                "truncated": sum(cells[column]["truncated"] for column in members),
+                "overlap": None if None in overlaps else math.fsum(overlaps) / len(overlaps),
+                "clean": None if None in clean else macro([_estimate(c) for c in clean]).record(),
+            }
+    return found
+
+
+def _member(cells: Mapping[Column, Any], benchmark: str, metric: str) -> Column | None:
+    """The column that a benchmark gives to its group's mean; none where it was asked in several forms."""
+    own = [column for column in cells if column.subject == benchmark]
+    wanted = (metric,) if any(c.metric in ("acc", "acc_norm") for c in own) else ("exact_match", "pass@1")
+    found = next(([c for c in own if c.metric == name] for name in wanted if any(c.metric == name for c in own)), [])
+    return found[0] if len(found) == 1 else None
+
+
+def _estimate(cell: Mapping[str, Any]) -> Estimate:
+    return Estimate(cell["value"], cell["stderr"], cell["n"])

@@ -1,0 +1,183 @@
+"""Which source a run works with: a git commit, and what differs from it in the tracked files as they stand.
+
+Git writes all of it without touching the index that people, editors and DVC use at the same time. What is kept between
+runs is keyed by a hash of the modules that made it (`code_sha256`), committed or not.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from components.errors import StepError
+
+COMPONENTS = Path(__file__).parents[1]
+SHOWN = 10  # names of files in a tag or a message
+LOCATION = ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE")  # what a git hook sets, and what would mislead our own calls
+SOURCES = ":/"
+EXCEPT_LOCKS = ":(top,exclude,glob)**/dvc.lock"  # a dvc.lock is a result: runs change it, and it changes no run
+
+
+@dataclass(frozen=True)
+class Revision:
+    """The source in a checkout.
+
+    Attributes:
+        commit: HEAD.
+        tree: git's hash of the tracked files as they stand, without changes of dvc.lock.
+        changed: the tracked files that differ from HEAD.
+        untracked: files that git neither tracks nor ignores.
+    """
+
+    commit: str
+    tree: str
+    changed: tuple[str, ...] = ()
+    untracked: tuple[str, ...] = ()
+
+    @property
+    def reference(self) -> str:
+        """The git reference that keeps the tree; HEAD keeps its own."""
+        return f"refs/phiforge/{self.tree}" if self.changed else ""
+
+    @property
+    def description(self) -> str:
+        """`HEAD`, or `HEAD plus changes in params.yaml`."""
+        parts = [
+            f"{what} {listed(paths)}"
+            for what, paths in (("changes in", self.changed), ("untracked", self.untracked))
+            if paths
+        ]
+        return " plus ".join(["HEAD", *parts])
+
+
+def read_revision(root: Path) -> Revision:
+    """The revision of a checkout.
+
+    Raises:
+        StepError: the folder is not in a git repository, or the repository has no commit.
+    """
+    commit = git(root, "rev-parse", "--verify", "HEAD")
+    tree = source_tree(root)
+    return Revision(commit, tree, tuple(differences(root, commit, tree)), tuple(untracked_files(root)))
+
+
+def keep(root: Path, revision: Revision) -> None:
+    """Give a changed tree a reference, without which git would drop it after two weeks."""
+    if not revision.changed or git(root, "for-each-ref", revision.reference):
+        return
+    message = f"Source of a run: {revision.description}"
+    commit = git(root, "commit-tree", revision.tree, "-p", revision.commit, "-m", message, **identity(root))
+    git(root, "update-ref", revision.reference, commit)
+
+
+def source_tree(root: Path) -> str:
+    """Git's hash of the tracked files as they stand, with what is staged; changes of dvc.lock stay out.
+
+    Raises:
+        StepError: the folder is not in a git repository.
+    """
+    index = Path(root) / git(root, "rev-parse", "--git-path", "index")
+    with tempfile.TemporaryDirectory() as folder:
+        private = Path(folder) / "index"
+        if index.is_file():
+            shutil.copy2(index, private)  # with its time, by which git tells files that changed just before
+        git(root, "add", "--update", "--", SOURCES, EXCEPT_LOCKS, GIT_INDEX_FILE=str(private))
+        return git(root, "write-tree", GIT_INDEX_FILE=str(private))
+
+
+def edits_since(root: Path, tree: str) -> list[str]:
+    """Paths of the files of a checkout that differ from a tree, whatever is staged or committed there; new ones too."""
+    with tempfile.TemporaryDirectory() as folder:
+        index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+        git(root, "read-tree", tree, **index)
+        return [*differences(root, **index), *untracked_files(root, **index)]
+
+
+def differences(root: Path, *trees: str, **variables: str) -> list[str]:
+    """Paths of the files that differ between two trees, or between the index and the checkout; dvc.lock does not count."""
+    options = ("--name-only", "--no-renames", "--no-ext-diff")
+    return git_lines(root, "diff", *options, *trees, "--", SOURCES, EXCEPT_LOCKS, **variables)
+
+
+def untracked_files(root: Path, **variables: str) -> list[str]:
+    """Files that git neither tracks nor ignores; what DVC writes on its own (dvc.lock, .gitignore) does not count."""
+    paths = git_lines(root, "ls-files", "--others", "--exclude-standard", **variables)
+    return [path for path in paths if Path(path).name not in ("dvc.lock", ".gitignore")]
+
+
+def listed(paths: tuple[str, ...] | list[str]) -> str:
+    """The first paths of a list, and how many more there are; bytes that are not UTF-8 are escaped, as text must hold it."""
+    more = f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
+    return os.fsencode(", ".join(paths[:SHOWN])).decode("utf-8", "backslashreplace") + more
+
+
+def git(root: Path, *arguments: str, **variables: str) -> str:
+    """Run git in a folder and return what it printed, without the end of its last line.
+
+    Args:
+        variables: what to set in git's environment.
+
+    Raises:
+        StepError: git failed; with its own words.
+    """
+    # Git, and what a repository has it run, needs nothing of what opens the platform's servers.
+    foreign = (*LOCATION, "PREFECT_", "PHIFORGE_", "MLFLOW_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    environment |= {"GIT_OPTIONAL_LOCKS": "0"} | variables  # without locks that other git commands could run into
+    # Hooks are for people's commits; DVC's own post-checkout hook would fill each new workspace with data.
+    command = ["git", "-c", "core.hooksPath=/dev/null", "-c", "core.quotePath=false", *arguments]
+    done = subprocess.run(
+        command,
+        cwd=root,
+        env=environment,
+        capture_output=True,
+        check=False,
+        encoding="utf-8",
+        errors="surrogateescape",  # as Python keeps the names of files that are not UTF-8
+    )
+    if done.returncode != 0:
+        raise StepError(f"git {arguments[0]} failed in {root}: {(done.stderr or done.stdout).strip()}")
+    return done.stdout.rstrip("\n")
+
+
+def git_lines(root: Path, *arguments: str, **variables: str) -> list[str]:
+    """The lines that git printed. Names may hold what else Python takes for the end of a line, such as U+2028."""
+    return [line for line in git(root, *arguments, **variables).split("\n") if line]
+
+
+def identity(root: Path) -> dict[str, str]:
+    """An author for a commit, as git's variables, where the machine names none."""
+    asked = subprocess.run(["git", "config", "user.email"], cwd=root, capture_output=True, check=False)
+    if asked.returncode == 0 or os.environ.get("GIT_COMMITTER_EMAIL"):
+        return {}
+    return {
+        f"GIT_{role}_{what}": value
+        for role in ("AUTHOR", "COMMITTER")
+        for what, value in (("NAME", "Phiforge"), ("EMAIL", "phiforge@localhost"))
+    }
+
+
+@cache
+def code_sha256(patterns: tuple[str, ...], unused: tuple[str, ...] = (), folder: Path = COMPONENTS) -> str:
+    """Hash of the files that a result comes from, so that one who changes them does not get what they made before.
+
+    Args:
+        patterns: of the files, below `folder`.
+        unused: names of files that the result does not depend on.
+
+    Raises:
+        ValueError: a pattern matches no file.
+    """
+    digest = hashlib.sha256()
+    for pattern in patterns:
+        found = sorted(folder.glob(pattern))
+        if not found:
+            raise ValueError(f"{pattern} matches no file in {folder}; name the modules that the result comes from")
+        for path in found:
+            if path.name not in unused:
+                digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()

@@ -1,0 +1,169 @@
+"""One normalisation of text, for all that keeps, redacts and compares texts: what cannot be seen is not there, and what looks alike
+is alike.
+
+- `visible`: a text as it is kept. Invisible characters go, except where they shape what is seen: joiners after a letter of a
+  script that is spelled with them, in emoji, variants of a sign.
+- `plain`: the same letters and digits in their ordinary forms, for search by patterns. Wide, narrow and styled forms,
+  ligatures, digits of all scripts, blanks and dashes of all widths.
+- `fold`: a text for the comparison of words: ordinary forms, without case, and words that a line end breaks are whole.
+
+Forms follow the decompositions of Unicode (UAX 15, NFKC). Superscripts, fractions and numbers in circles stay: 10² is not 102.
+"""
+
+import re
+import unicodedata
+from bisect import bisect_right
+from collections.abc import Callable
+from functools import cache
+from itertools import chain
+from typing import NamedTuple
+
+_ASCII = bytes(range(128))
+# Control characters; Unicode's Default_Ignorable_Code_Point and the signs of annotations.
+_CONTROL = "\x00-\x08\x0b-\x1f\x7f"
+_INVISIBLE = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
+    "\ufeff\uffa0\ufff0-\ufffb\U000e0000-\U000e0fff"
+)
+_JOINING = "\u0600-\u109f\u1780-\u18af\u1900-\u1cff\ua800-\uabff\ufb50-\ufdff\ufe70-\ufefc"  # spelled with joiners
+_UNSPACED = "\u0e00-\u109f\u1780-\u17ff\u1950-\u1aaf"  # Thai and its kin, whose words a blank of no width may part
+_SYMBOLS = "\u203c-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff"
+_HAN = "\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_SHAPING = (  # by its end
+    f"[{_JOINING}][\u200c\u200d\u180b-\u180f]",
+    f"[{_UNSPACED}]\u200b",
+    f"[{_SYMBOLS}][\ufe0e\ufe0f]",
+    f"[{_SYMBOLS}]\u200d(?=[{_SYMBOLS}])",
+    f"[{_SYMBOLS}]\ufe0f\u200d(?=[{_SYMBOLS}])",
+    "[0-9#*]\ufe0f(?=\u20e3)",
+    f"[{_HAN}][\ufe00-\ufe0f\U000e0100-\U000e01ef]",
+)
+_SHAPELESS = re.compile(f"[{_CONTROL}{_INVISIBLE}]" + "".join(f"(?<!{shaping})" for shaping in _SHAPING))
+_BLANKS = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f]")  # as wide as an ordinary one, or nearly
+_ALIKE = {"\u2010": "-", "\u2011": "-", "\u2028": "\n", "\u2029": "\n"}
+_ODD = re.compile(f"[{_CONTROL}{_BLANKS.pattern[1:-1]}{''.join(_ALIKE)}{_INVISIBLE}]")
+_DASHES = frozenset("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d")
+_KEPT_FORMS = ("<super>", "<fraction>", "<circle>")
+_HIGH = ((0x10000, 0x1F300), (0x1FBF0, 0x1FBFA), (0xE0000, 0xE1000))  # beyond the basic plane, where forms are
+# `re` finds what begins with two fixed characters quickest.
+_BROKEN, _SOFTLY_BROKEN = (re.compile(rf"{hyphen}\n(?<=[^\W\d_]{hyphen}\n)[ \t]*(?=[^\W\d_])") for hyphen in "-\u00ad")
+
+
+def visible(text: str, exact: bool = False) -> str:
+    """The text as it is kept, without control characters and invisible ones that shape nothing; a second time changes nothing.
+
+    Args:
+        exact: leave blanks, hyphens and line ends of other kinds as they are, where they may be meant.
+    """
+    if not exact:
+        text = text.replace("\u00a0", " ")  # the commonest, and alone in most texts
+    if not _ODD.search(text):
+        return text
+    text = _SHAPELESS.sub("", _SOFTLY_BROKEN.sub("", text))
+    if not exact:
+        text = _BLANKS.sub(" ", text)
+        for one, other in _ALIKE.items():
+            text = text.replace(one, other)
+    return text
+
+
+class Plain(NamedTuple):
+    """A text in ordinary characters, without invisible ones.
+
+    Attributes:
+        text: the characters.
+        starts, places: from each start in `text` to the next, characters come from those of the original at its place and after.
+    """
+
+    text: str
+    starts: list[int]
+    places: list[int]
+
+    def place(self, at: int) -> int:
+        """Where in the original a character comes from."""
+        part = bisect_right(self.starts, at) - 1
+        return self.places[part] + at - self.starts[part]
+
+
+def plain(text: str) -> Plain:
+    """The text in ordinary characters, and where they come from."""
+    starts, places = [0], [0]
+    if text.isascii() or not _plain().search(_foreign(text)):
+        return Plain(text, starts, places)
+    parts: list[str] = []
+    end, size = 0, 0
+    for match in _plain().finditer(text):
+        form = _forms().get(match[0], match[0])
+        parts += [text[end : match.start()], form]
+        size += match.start() - end
+        end = match.end()
+        if len(form) != 1:
+            starts += range(size, size + len(form) + 1)
+            places += [*[match.start()] * len(form), end]
+        size += len(form)
+    return Plain("".join([*parts, text[end:]]), starts, places)
+
+
+def fold(text: str) -> str:
+    """The text as words are compared. `fold(fold(text))` is `fold(text)`."""
+    text = _BROKEN.sub("", text)
+    if text.isascii() or not _of_words().search(_foreign(text)):
+        return text.lower()
+    text = _of_words().sub(lambda match: _forms().get(match[0], match[0]), _SOFTLY_BROKEN.sub("", text))
+    return unicodedata.normalize("NFC", text.casefold())
+
+
+def _foreign(text: str) -> str:
+    """What a text has beyond ASCII. To search that alone is twice as fast."""
+    return text.encode("utf-8", "surrogatepass").translate(None, _ASCII).decode("utf-8", "surrogatepass")
+
+
+@cache
+def _forms() -> dict[str, str]:
+    """The ordinary form of each character that has another than its own: nothing for an invisible one."""
+    ranges = (range(0x80, 0xD800), range(0xE000, 0x10000), *(range(*bounds) for bounds in _HIGH))
+    return {one: form for one in map(chr, chain(*ranges)) if (form := _form(one)) != one}
+
+
+def _form(character: str) -> str:
+    if re.match(f"[{_INVISIBLE}]", character):
+        return ""
+    if character in _DASHES:
+        return "-"
+    if unicodedata.category(character) == "Zs":
+        return " "
+    if (digit := unicodedata.decimal(character, None)) is not None:
+        return str(digit)
+    made = unicodedata.decomposition(character)
+    if not made.startswith("<") or made.startswith(_KEPT_FORMS):
+        return character
+    form = unicodedata.normalize("NFKC", character)
+    return character if form.startswith(" ") else form  # an accent that stands alone
+
+
+@cache
+def _plain() -> re.Pattern[str]:
+    return _pattern(lambda one: one in _forms() and (len(_forms()[one]) < 2 or _forms()[one].isalnum()))
+
+
+@cache
+def _of_words() -> re.Pattern[str]:
+    """Characters that make folded words differ from those in lower case: in them, or not there."""
+
+    made = (unicodedata.decomposition(one) for one in map(chr, range(0x80, 0x10000)))
+    composing = {chr(int(codes.split()[-1], 16)) for codes in made if codes and codes[0] != "<"}
+
+    def matters(one: str) -> bool:
+        form = _forms().get(one, one)
+        other = form != one and (not form or one.isalnum() or form.isalnum())
+        moves = unicodedata.combining(one) or one in composing or "\u1160" < one < "\u1200"  # Hangul is made by rule
+        return bool(
+            other or moves or one.lower() != one.casefold() or one == "Σ" or not unicodedata.is_normalized("NFC", one)
+        )
+
+    return _pattern(matters)
+
+
+def _pattern(wanted: Callable[[str], bool]) -> re.Pattern[str]:
+    basic = "".join(filter(wanted, map(chr, chain(range(0x80, 0xD800), range(0xE000, 0x10000)))))
+    return re.compile(f"[{basic}\U00010000-\U0010ffff]")  # `re` goes through ranges up there one by one, so it is one

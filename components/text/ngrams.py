@@ -1,0 +1,194 @@
+"""Runs of words (n-grams) of texts as 64-bit hashes, and which of a set of them a text holds.
+
+Words are runs of letters and digits in any script, as `components.text.characters.fold` has them; nothing else of a text counts. A
+run's hash is a difference of running sums over its words' hashes, so that runs of all lengths cost one pass, and nothing loops
+over words.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+
+import numpy as np
+
+from components.text.characters import fold
+
+BLANK, OTHER, UNDERSCORE, DIGIT, LETTER = range(5)  # classes of characters, in any script
+POINTS = 0x33480  # behind it there are neither letters nor digits nor blanks
+_WORDS = re.compile(r"[^\W_]+")
+LONGEST = 32  # words per run, at most
+PIECE = 1 << 20  # characters hashed at once: about 40 MB
+SLICE = 1 << 20  # words whose runs are hashed at once
+_CHARACTER, _WORD = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD1342543DE82EF95)  # odd, so they have inverses
+_MIX = np.uint64(0xFF51AFD7ED558CCD)
+
+
+class RunSet:
+    """A set of runs of one length.
+
+    Attributes:
+        runs: uint64, their hashes, sorted.
+    """
+
+    def __init__(self, runs: np.ndarray) -> None:
+        self.runs = runs
+        # Most runs of a corpus are none of ours: a look at two bits says so of nearly all (a Bloom filter). Packed, the bits
+        # fit into a cache.
+        bits = min(30, max(12, (len(runs) * 8).bit_length()))
+        self._shift = np.uint64(64 - bits)
+        may = np.zeros(1 << bits, dtype=bool)
+        for bit in (runs, runs * _MIX):
+            may[(bit >> self._shift).view(np.int64)] = True
+        self._may = np.packbits(may, bitorder="little")
+
+    def likely(self, runs: np.ndarray) -> np.ndarray:
+        """Places of the runs that may be here; of the others one in fifty is among them."""
+        first = np.flatnonzero(self._told(runs))
+        return first[np.flatnonzero(self._told(runs[first] * _MIX))]
+
+    def _told(self, hashes: np.ndarray) -> np.ndarray:
+        bit = hashes >> self._shift
+        byte = self._may.take((bit >> np.uint64(3)).view(np.int64))
+        return (byte >> (bit.astype(np.uint8) & np.uint8(7))) & np.uint8(1)
+
+
+@cache
+def _classes() -> np.ndarray:
+    classes = np.full(POINTS + 1, OTHER, dtype=np.uint8)
+    for point in range(POINTS):
+        character = chr(point)
+        if character.isalnum():
+            classes[point] = LETTER if character.isalpha() else DIGIT
+        elif character.isspace():
+            classes[point] = BLANK
+    classes[ord("_")] = UNDERSCORE
+    return classes
+
+
+def character_classes(points: np.ndarray) -> np.ndarray:
+    """The class of each code point, as Python's str tells them: uint8, of the shape of `points`."""
+    return _classes()[np.minimum(points, POINTS)]
+
+
+@cache
+def _powers(base: np.uint64) -> tuple[np.ndarray, np.ndarray]:
+    """Powers of an odd number modulo 2^64, and of its inverse, for a piece or a slice and the longest run."""
+    inverse = np.uint64(pow(int(base), -1, 1 << 64))
+    size = max(PIECE, SLICE) + LONGEST + 1
+
+    def powers(of: np.uint64) -> np.ndarray:
+        return np.multiply.accumulate(np.concatenate([[np.uint64(1)], np.full(size, of, dtype=np.uint64)]))
+
+    return powers(base), powers(inverse)
+
+
+def _sums(values: np.ndarray, powers: np.ndarray) -> np.ndarray:
+    """Running sums of value times power, modulo 2^64, from 0: one more than there are values."""
+    sums = np.zeros(len(values) + 1, dtype=np.uint64)
+    np.cumsum(values * powers[: len(values)], out=sums[1:])
+    return sums
+
+
+def word_hashes(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """The hashes of the texts' words one after another, uint64, and the number of each word's text, int64."""
+    found, owners = [np.empty(0, dtype=np.uint64)], [np.empty(0, dtype=np.int64)]
+    for first, pieces in _pieces(texts):
+        joined = "\n".join(pieces)
+        ends = np.cumsum([len(piece) + 1 for piece in pieces])
+        points = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+        inside = np.zeros(len(points) + 2, dtype=bool)
+        inside[1:-1] = character_classes(points) >= DIGIT
+        edges = np.flatnonzero(inside[1:] != inside[:-1])
+        begins, stops = edges[::2], edges[1::2]
+        found.append(segment_hashes(points, begins, stops))
+        owners.append(
+            np.repeat(np.arange(first, first + len(pieces)), np.diff(np.searchsorted(begins, ends), prepend=0))
+        )
+    return np.concatenate(found), np.concatenate(owners)
+
+
+def segment_hashes(points: np.ndarray, begins: np.ndarray, stops: np.ndarray) -> np.ndarray:
+    """uint64 (segments,): hashes of segments of a row of code points, PIECE of them at most, from `begins` up to `stops`."""
+    powers, inverses = _powers(_CHARACTER)
+    sums = _sums(points.astype(np.uint64), powers)
+    hashes = (sums[stops] - sums[begins]) * inverses[begins]
+    # Sums over the words of a run must not repeat the pattern of sums over characters.
+    hashes = (hashes ^ (hashes >> np.uint64(31))) * _MIX
+    return hashes ^ (hashes >> np.uint64(33))
+
+
+def _pieces(texts: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """Folded texts, gathered to about PIECE characters, with the number of the first; a longer text is cut between
+    words, and its parts come alone under its number."""
+    batch: list[str] = []
+    first, size = 0, 0
+    for number, text in enumerate(texts):
+        text = fold(text)
+        if batch and size + len(text) >= PIECE:
+            yield first, batch
+            first, batch, size = number, [], 0
+        if not batch:
+            first = number
+        start = 0
+        while len(text) - start >= PIECE:
+            stop = start + PIECE - 1
+            while stop > start and text[stop - 1].isalnum():
+                stop -= 1
+            stop = stop if stop > start else start + PIECE - 1  # one word without end
+            yield number, [text[start:stop]]
+            start = stop
+        batch.append(text[start:])
+        size += len(text) - start + 1
+    if batch:
+        yield first, batch
+
+
+def slices(hashes: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Running sums over SLICE words and those after them that a run may need, with the place of the first."""
+    powers, _ = _powers(_WORD)
+    for start in range(0, len(hashes), SLICE):
+        yield start, _sums(hashes[start : start + SLICE + LONGEST - 1], powers)
+
+
+def runs_of(sums: np.ndarray, length: int) -> np.ndarray:
+    """Hashes of the runs of `length` words that begin in a slice, also of those that go over the end of a text."""
+    count = max(0, min(SLICE, len(sums) - length))
+    return (sums[length : length + count] - sums[:count]) * _powers(_WORD)[1][:count]
+
+
+def all_runs(hashes: np.ndarray, owner: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Hashes of the runs of `length` words within one text, and the place of each run's first word."""
+    parts = [np.empty(0, dtype=np.uint64), *(runs_of(sums, length) for _, sums in slices(hashes))]
+    runs = np.concatenate(parts)
+    first = np.flatnonzero(owner[: len(runs)] == owner[length - 1 : len(runs) + length - 1])
+    return runs[first], first
+
+
+def shared_runs(
+    hashes: np.ndarray, owner: np.ndarray, sets: Mapping[int, RunSet]
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """The runs of some texts that are in sets of runs, by their length.
+
+    Args:
+        hashes, owner: the words of the texts, as `word_hashes` gives them.
+        sets: by the length of their runs, none empty.
+
+    Yields:
+        the length; the places of the runs' first words; and where the runs stand in the set.
+    """
+    for start, sums in slices(hashes):
+        for length, known in sets.items():
+            runs = runs_of(sums, length)
+            # Most runs are none of ours already, so only what is left is compared with the borders of the texts.
+            likely = known.likely(runs)
+            first = likely + start
+            inside = owner[first] == owner[first + length - 1]
+            likely, first = likely[inside], first[inside]
+            places = np.minimum(np.searchsorted(known.runs, runs[likely]), len(known.runs) - 1)
+            same = known.runs[places] == runs[likely]
+            yield length, first[same], places[same]
+
+
+def words_in(text: str) -> list[str]:
+    """The words of a text as `word_hashes` hashes them."""
+    return _WORDS.findall(fold(text))
