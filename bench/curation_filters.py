@@ -46,7 +46,7 @@ def ours(texts: Sequence[str], as_datatrove: bool = True) -> list[bool]:
     from components.params.web_rules import WebRulesParams
 
     options = {"c4": {"filter_curly_bracket": True}, "fineweb": {"char_duplicates_ratio": 0.01}} | {
-        "words": "datatrove"
+        "definitions": "datatrove"
     }
     params = WebRulesParams(**options) if as_datatrove else WebRulesParams()
     return [not verdict.failure for batch in blocks(texts, CHARACTERS) for verdict in web.judge(batch, params)]

@@ -265,7 +265,7 @@ def cut_unit(unit: _Marked, folder: Path) -> None:
         for place, (row, mark) in enumerate(zip(rows, of_documents, strict=True)):
             if not mark.any():
                 continue
-            text, share, passages = cut(row["text"], mark, unit.params.passages)
+            text, share, passages = cut(row["text"], row["kind"], mark, unit.params.passages)
             if share >= SPENT:
                 ledger.write(_spent(row, share))
                 stays[place] = False
@@ -285,7 +285,7 @@ def cut_unit(unit: _Marked, folder: Path) -> None:
     write_json(folder / FIGURES, figures | {"passages": {"documents": len(changed), "characters": removed}})
 
 
-def cut(text: str, marks: np.ndarray, params: PassagesParams) -> tuple[str, float, int]:
+def cut(text: str, kind: str, marks: np.ndarray, params: PassagesParams) -> tuple[str, float, int]:
     """A text without the marked ones of its passages; the share of its characters in them; how many pieces went."""
     found = passages_of(text, params)
     goes = np.zeros(len(found.spans) + 1, dtype=np.int64)
@@ -299,7 +299,7 @@ def cut(text: str, marks: np.ndarray, params: PassagesParams) -> tuple[str, floa
             pieces.append(text[start:begin])
             gone += end - begin
             start = end
-    return normalise("".join([*pieces, text[start:]])), gone / max(1, len(text)), runs
+    return normalise("".join([*pieces, text[start:]]), kind), gone / max(1, len(text)), runs
 
 
 def _changed(row: dict[str, Any], text: str, passages: int) -> dict[str, Any]:

@@ -83,9 +83,7 @@ class PassagesParams(Section):
     unit: Literal["lines", "sentences", "words"] = Field(
         "lines", description="What a repeated passage is: a line, three sentences or 50 words"
     )
-    documents: int = Field(
-        3, ge=2, description="Cut passages that at least this many documents repeat from all of them but one"
-    )
+    documents: int = Field(3, ge=2, description="Cut passages that at least this many documents hold, from all but one")
 
 
 class CurationParams(Section):

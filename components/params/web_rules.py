@@ -13,32 +13,26 @@ RunLength = Annotated[int, Field(ge=2, le=32, strict=False)]  # a key of JSON is
 
 
 class GopherRepetitionParams(Section):
-    dup_para_frac: Fraction = Field(
-        0.3, description="Drop documents with more than this share of paragraphs that repeat earlier ones"
-    )
+    dup_para_frac: Fraction = Field(0.3, description="Drop documents with more than this share of repeated paragraphs")
     dup_para_char_frac: Fraction = Field(
         0.2,
-        description="Drop documents with more than this share of their characters in paragraphs that repeat earlier ones",
+        description="Drop documents with more than this share of their characters in repeated paragraphs",
     )
-    dup_line_frac: Fraction = Field(
-        0.3, description="Drop documents with more than this share of lines that repeat earlier ones"
-    )
+    dup_line_frac: Fraction = Field(0.3, description="Drop documents with more than this share of repeated lines")
     dup_line_char_frac: Fraction = Field(
         0.2,
-        description="Drop documents with more than this share of their characters in lines that repeat earlier ones",
+        description="Drop documents with more than this share of their characters in repeated lines",
     )
     top_n_grams: dict[RunLength, Fraction] = Field(
         {2: 0.2, 3: 0.18, 4: 0.16},
         description=(
-            "Drop documents with more than this share of their characters in the most frequent run of n words, per n;"
-            " an n that is not named is not checked"
+            "Drop documents with more than this share of their characters in the most frequent run of n words, for each n"
         ),
     )
     dup_n_grams: dict[RunLength, Fraction] = Field(
         {5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.1},
         description=(
-            "Drop documents with more than this share of their characters in runs of n words that repeat earlier "
-            "ones, per n; an n that is not named is not checked"
+            "Drop documents with more than this share of their characters in repeated runs of n words, for each n"
         ),
     )
 
@@ -65,10 +59,7 @@ class GopherQualityParams(Section):
     )
     max_non_alpha_words_ratio: Fraction = Field(
         0.8,
-        description=(
-            "Drop documents with less than this share of words that contain a letter (a minimum, despite datatrove's "
-            "name)"
-        ),
+        description=("Drop documents with less than this share of words that contain a letter (a minimum)"),
     )
     min_stop_words: int = Field(
         2, ge=0, le=8, description="Drop documents with fewer of eight common English stop words than this"
@@ -110,8 +101,8 @@ class FineWebParams(Section):
 
 
 class WebRulesParams(Section):
-    words: Literal["gopher", "datatrove"] = Field(
-        "gopher", description="Count words as Gopher does (between blanks) or as datatrove does (punctuation too)"
+    definitions: Literal["papers", "datatrove"] = Field(
+        "papers", description="Whose words and lines the rules for web text count: the papers' or datatrove's"
     )
     kinds: list[Kind] = Field(
         ["web"], description="Kinds of documents that the web rules are applied to; not meant for code; empty = none"

@@ -19,6 +19,10 @@ from components.curation.filters.words import Words, repeated, word_counts, word
 from components.curation.rules import Check, Failure
 from components.params.web_rules import WebRulesParams
 
+# A line that goes on in the next one: wrapped text has few lines that end in punctuation, as pages, which FineWeb measured, have
+# not. And an entry of a glossary, which ends in none.
+_GOES_ON = r"\S[^\S\n]*\n[^\S\n]*\p{Ll}"
+_DEFINITION = r"(?m)^[^\S\n]*[-*•][^\S\n]+[^:\n]{1,60}:\**[^\S\n]+(?:\S+[^\S\n]+){2,}\S*[^\s\p{Sentence_Terminal}]$"
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 
 
@@ -179,10 +183,10 @@ def explain(texts: Sequence[str], params: WebRulesParams) -> list[list[Check]]:
 def gopher_figures(texts: Sequence[str], params: WebRulesParams) -> pl.DataFrame:
     """The figures of Gopher's rules, a column each, a row per text; null where one has no meaning, as in an empty text."""
     whole, texts = texts, [prose_of(text) for text in texts]
-    frame, words = _frame(texts), words_of(texts, params.words == "datatrove")
+    frame, words = _frame(texts), words_of(texts, params.definitions == "datatrove")
     doc_words = words.count(words.solid)  # fenced parts have words, too
     fenced = [place for place, text in enumerate(texts) if text != whole[place]]
-    uncut = words_of([whole[place] for place in fenced], params.words == "datatrove")
+    uncut = words_of([whole[place] for place in fenced], params.definitions == "datatrove")
     doc_words[fenced] = uncut.count(uncut.solid)
     text = pl.col("text")
     breaks = text.str.count_matches("\n", literal=True)
@@ -247,19 +251,23 @@ def fineweb_figures(texts: Sequence[str], params: WebRulesParams) -> pl.DataFram
     texts = [prose_of(text) for text in texts]
     frame = _frame(texts)
     text = pl.col("text")
+    ended, go_on = text.str.count_matches(r"(?m)\p{Sentence_Terminal}$"), pl.lit(0)
+    if params.definitions == "papers":
+        ended, go_on = ended + text.str.count_matches(_DEFINITION), text.str.count_matches(_GOES_ON)
     counted = frame.select(
         "row",
         text.str.len_chars().cast(pl.Int64).alias("chars"),
         text.str.count_matches("\n", literal=True).cast(pl.Int64).alias("breaks"),
         pl.Series("words", word_counts(texts)),
         text.str.count_matches(r"(?m)\S[^\n]*$").alias("solid_lines"),
-        text.str.count_matches(r"(?m)\p{Sentence_Terminal}$").alias("ended"),
+        ended.alias("ended"),
+        go_on.cast(pl.Int64).alias("go_on"),
         text.str.count_matches(r"(?m)^[^\n]{31,}$").alias("long"),
     )
     again = _repeated(frame, text.str.split("\n"), "dup", solid=True)
     counted = counted.join(again, on="row", how="left", maintain_order="left")
     return counted.select(
-        _share("ended", "solid_lines", "line_punct"),
+        (pl.col("ended") / (pl.col("solid_lines") - pl.col("go_on"))).fill_nan(None).alias("line_punct"),
         (1 - _share("long", "solid_lines", "short_lines")).alias("short_lines"),
         (pl.col("dup_chars") / (pl.col("chars") - pl.col("breaks"))).fill_nan(None).alias("dup_char"),
         _share("breaks", "words", "new_lines"),

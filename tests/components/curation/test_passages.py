@@ -80,7 +80,7 @@ def test_what_is_cut_is_what_is_marked_and_nothing_else(text: str, unit: str, dr
     params = PassagesParams(unit=unit)
     found = passages_of(text, params)
     marks = np.array([draw.random() < 0.5 for _ in found.hashes], dtype=bool)
-    left, share, runs = cut(text, marks, params)
+    left, share, runs = cut(text, "web", marks, params)
     marked = {atom for first in found.first[marks] for atom in range(first, first + passages.WINDOW[unit])}
     stays = list(text)
     for atom in marked:
@@ -139,4 +139,4 @@ def test_an_increment_knows_the_passages_of_those_before(tmp_path: Path) -> None
 def test_hostile_text_is_borne(text: str, unit: str) -> None:
     params = PassagesParams(unit=unit)
     found = passages_of(text, params)
-    cut(text, np.ones(len(found.hashes), dtype=bool), params)
+    cut(text, "web", np.ones(len(found.hashes), dtype=bool), params)

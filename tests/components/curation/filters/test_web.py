@@ -19,7 +19,9 @@ from components.params.web_rules import WebRulesParams
 
 PARAMS = WebRulesParams()
 # As datatrove counts and where it draws the line.
-PEER = WebRulesParams(words="datatrove", c4={"filter_curly_bracket": True}, fineweb={"char_duplicates_ratio": 0.01})
+PEER = WebRulesParams(
+    definitions="datatrove", c4={"filter_curly_bracket": True}, fineweb={"char_duplicates_ratio": 0.01}
+)
 PUNCTUATED = WebRulesParams(c4={"filter_no_terminal_punct": True, "filter_curly_bracket": True})
 ENGLISH = (
     "The river runs through the valley, and in the evening the children of the village walk home along its bank. They carry "
@@ -197,6 +199,22 @@ def test_a_page_keeps_its_fenced_code_as_it_is():
     ],
 )
 def test_words_with_a_letter_are_counted_as_the_paper_or_as_datatrove(text, gopher, datatrove):
-    for words, share in (("gopher", gopher), ("datatrove", datatrove)):
-        figures = web.gopher_figures([text], WebRulesParams(words=words))
+    for words, share in (("papers", gopher), ("datatrove", datatrove)):
+        figures = web.gopher_figures([text], WebRulesParams(definitions=words))
         assert figures["alpha_words"].to_list() == [pytest.approx(share)]
+
+
+WRAPPED = "In this section we look at\nthe river that runs through\nthe valley and ask how much\nwater it holds.\n"
+GLOSSARY = "".join(
+    f"- **{word}**: a kind of {word} that is found in rivers\n" for word in ("eel", "crab", "snail", "fish")
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "papers", "datatrove"),
+    [(WRAPPED, 1.0, 1 / 4), (GLOSSARY, 1.0, 0.0), ("Home\nAbout us\nPrice: 7 EUR\n- Depth: 7 m\n", 0.0, 0.0)],
+)
+def test_wrapped_lines_and_entries_of_glossaries_are_no_lines_without_an_end(text, papers, datatrove):
+    for definitions, share in (("papers", papers), ("datatrove", datatrove)):
+        figures = web.fineweb_figures([text], WebRulesParams(definitions=definitions))
+        assert figures["line_punct"].to_list() == [pytest.approx(share)]
