@@ -20,8 +20,9 @@ from components.curation.rules import Check, Failure
 from components.params.web_rules import WebRulesParams
 
 # A line that goes on in the next one: wrapped text has few lines that end in punctuation, as pages, which FineWeb measured, have
-# not. And an entry of a glossary, which ends in none.
+# not. The same is true of the rows of a Markdown table. And an entry of a glossary, which ends in none.
 _GOES_ON = r"\S[^\S\n]*\n[^\S\n]*\p{Ll}"
+_TABLE_ROW = r"(?m)^[^\S\n]*\|[^\n]*\|$"
 _DEFINITION = r"(?m)^[^\S\n]*[-*•][^\S\n]+[^:\n]{1,60}:\**[^\S\n]+(?:\S+[^\S\n]+){2,}\S*[^\s\p{Sentence_Terminal}]$"
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 
@@ -253,7 +254,10 @@ def fineweb_figures(texts: Sequence[str], params: WebRulesParams) -> pl.DataFram
     text = pl.col("text")
     ended, go_on = text.str.count_matches(r"(?m)\p{Sentence_Terminal}$"), pl.lit(0)
     if params.definitions == "papers":
-        ended, go_on = ended + text.str.count_matches(_DEFINITION), text.str.count_matches(_GOES_ON)
+        ended, go_on = (
+            ended + text.str.count_matches(_DEFINITION),
+            text.str.count_matches(_GOES_ON) + text.str.count_matches(_TABLE_ROW),
+        )
     counted = frame.select(
         "row",
         text.str.len_chars().cast(pl.Int64).alias("chars"),
@@ -267,7 +271,7 @@ def fineweb_figures(texts: Sequence[str], params: WebRulesParams) -> pl.DataFram
     again = _repeated(frame, text.str.split("\n"), "dup", solid=True)
     counted = counted.join(again, on="row", how="left", maintain_order="left")
     return counted.select(
-        (pl.col("ended") / (pl.col("solid_lines") - pl.col("go_on"))).fill_nan(None).alias("line_punct"),
+        (pl.col("ended") / (pl.col("solid_lines") - pl.col("go_on")).clip(1)).fill_nan(None).alias("line_punct"),
         (1 - _share("long", "solid_lines", "short_lines")).alias("short_lines"),
         (pl.col("dup_chars") / (pl.col("chars") - pl.col("breaks"))).fill_nan(None).alias("dup_char"),
         _share("breaks", "words", "new_lines"),

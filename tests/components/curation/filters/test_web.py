@@ -212,7 +212,12 @@ GLOSSARY = "".join(
 
 @pytest.mark.parametrize(
     ("text", "papers", "datatrove"),
-    [(WRAPPED, 1.0, 1 / 4), (GLOSSARY, 1.0, 0.0), ("Home\nAbout us\nPrice: 7 EUR\n- Depth: 7 m\n", 0.0, 0.0)],
+    [
+        (WRAPPED + "| a | 1 |\n| b | 2 |\n", 1.0, 1 / 6),
+        (WRAPPED, 1.0, 1 / 4),
+        (GLOSSARY, 1.0, 0.0),
+        ("Home\nAbout us\nPrice: 7 EUR\n- Depth: 7 m\n", 0.0, 0.0),
+    ],
 )
 def test_wrapped_lines_and_entries_of_glossaries_are_no_lines_without_an_end(text, papers, datatrove):
     for definitions, share in (("papers", papers), ("datatrove", datatrove)):
