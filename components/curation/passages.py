@@ -2,7 +2,7 @@
 
 A passage is a line, as in CCNet (Wenzek et al. 2020, arXiv 1911.00359), three sentences, as in C4 (arXiv 1910.10683), or 50 words,
 as in RefinedWeb (arXiv 2306.01116). Fenced code, headings, formulas, parts of a sentence that goes on, and lines that introduce code
-are no passages: textbooks repeat those. Of the documents that hold a passage, the one with the smallest id
+are not passages: textbooks repeat those. Of the documents that hold a passage, the one with the smallest id
 keeps it, so the order of the sources does not matter; one of an earlier increment comes before all. Where fewer documents hold
 it than `passages.documents`, it stays in all of them: copies of whole texts are for deduplication to find.
 
