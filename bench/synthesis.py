@@ -45,12 +45,12 @@ def step() -> None:
     if not seeds.is_dir():
         print("step: no data/curated here; run the pipeline first")
         return
-    from components.synthesis.synthesize import synthesize
+    from components.synthesis.synthesize import Outputs, synthesize
 
     with tempfile.TemporaryDirectory() as folder:
         root, started = Path(folder), cpu_seconds()
-        names = ("textbooks", "exam", "ledger.parquet")
-        summary = synthesize(seeds, *(root / name for name in names), SynthesisParams(), 1, page=root / "page.html")
+        outputs = Outputs(root / "textbooks", root / "ledger.parquet", root / "exam", page=root / "page.html")
+        summary = synthesize(seeds, outputs, SynthesisParams(), 1)
         seconds = cpu_seconds() - started
     diversity = summary["diversity"]
     print(

@@ -8,17 +8,19 @@ from components.tracking import Tracker
 
 
 def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
-    from components.benchmarking.benchmark import benchmark, check_limit, tracked_figures
+    from components.benchmarking.benchmark import Job, benchmark, check_limit, tracked_figures
     from components.tracking import state_folder
 
     given = params.benchmarking
-    journals = state_folder() / "benchmarking" if given.cache else None
-    limit = given.limit if inputs["limit"] is None else check_limit(inputs["limit"])
-    suite = inputs["suite"] or given.suite
-    corpus = inputs["corpus"] or []
-    summary = benchmark(
-        inputs["checkpoint"], suite, inputs["data_dir"], limit, outputs["output"], given, journals, corpus
+    job = Job(
+        inputs["checkpoint"],
+        inputs["suite"] or given.suite,
+        inputs["data_dir"],
+        given.limit if inputs["limit"] is None else check_limit(inputs["limit"]),
+        state_folder() / "benchmarking" if given.cache else None,
+        inputs["corpus"] or (),
     )
+    summary = benchmark(job, outputs["output"], given)
     tracker.metrics(tracked_figures(outputs["output"]))
     tracker.artifact(outputs["output"], "scores")
     return summary

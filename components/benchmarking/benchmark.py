@@ -54,23 +54,30 @@ class Asked:
     texts: list[str] = field(default_factory=list)
 
 
-def benchmark(
-    checkpoint: Path,
-    suite_name: str,
-    data_dir: Path | None,
-    limit: int,
-    output: Path,
-    params: BenchmarkingParams,
-    journals: Path | None = None,
-    corpus: Sequence[Path] = (),
-) -> dict[str, Any]:
-    """Score `checkpoint` on a suite; write `scores.json` and `examples.parquet` to `output`.
+@dataclass(frozen=True)
+class Job:
+    """What is scored.
 
-    A task that cannot be asked is named, with the reason and the remedy, and the others go on.
-
-    Args:
+    Attributes:
+        suite: its name, or a YAML file.
+        data_dir: folder of the suite's data; None: the one of the parameters.
+        limit: examples per task; 0 = all.
         journals: folder of the model's answers, from which an interrupted run goes on; None keeps none.
         corpus: folders of what the model was trained on, in which the examples are looked for.
+    """
+
+    checkpoint: Path
+    suite: str
+    data_dir: Path | None = None
+    limit: int = 0
+    journals: Path | None = None
+    corpus: Sequence[Path] = ()
+
+
+def benchmark(job: Job, output: Path, params: BenchmarkingParams) -> dict[str, Any]:
+    """Score a checkpoint on a suite; write `scores.json` and `examples.parquet` to `output`.
+
+    A task that cannot be asked is named, with the reason and the remedy, and the others go on.
 
     Returns:
         The summary: overall, per category and per task accuracy, and bits per byte, as flat numbers.
@@ -78,32 +85,32 @@ def benchmark(
     Raises:
         StepError: no data folder, unknown suite, unreadable checkpoint, or no task that could be scored.
     """
-    folder = data_dir or (project_home() / params.data_dir if params.data_dir else None)
+    folder = job.data_dir or (project_home() / params.data_dir if params.data_dir else None)
     if folder is not None and not folder.is_dir():
         raise StepError(f"the data folder {folder} is not there; name another with --data-dir or benchmarking.data_dir")
     place = Place(folder, params.hub)
     offline(place)
-    suite = plan(suite_name, place)
+    suite = plan(job.suite, place)
     suite = replace(suite, tasks=tuple(drawn(task, params.samples, params.temperature) for task in suite.tasks))
     from components.phi.machine import prepare
 
     prepare(params.threads)
     from components.benchmarking.checkpoint import describe, open_scorer
 
-    scorer = open_scorer(Path(checkpoint), params.batch_size, params.device)
-    about = describe(Path(checkpoint))
-    identity = _Identity(journals, Path(checkpoint), params)
-    asked, failed = _ask_all(scorer, suite, limit, params, identity)
+    scorer = open_scorer(job.checkpoint, params.batch_size, params.device)
+    about = describe(job.checkpoint)
+    identity = _Identity(job.journals, job.checkpoint, params)
+    asked, failed = _ask_all(scorer, suite, job.limit, params, identity)
     if not asked:
         raise StepError(f"no task could be scored: {told(failed)}")
-    scores = _scores(suite, asked, failed) | {"limit": limit, "checkpoint": about}
+    scores = _scores(suite, asked, failed) | {"limit": job.limit, "checkpoint": about}
     reworded: dict[str, Asked] = {}
     if suite.transfer:
-        reworded, missing = _ask_all(scorer, suite.transfer, limit, params, identity)
+        reworded, missing = _ask_all(scorer, suite.transfer, job.limit, params, identity)
         found = _scores(suite.transfer, reworded, missing)
         scores[TRANSFER] = {key: found[key] for key in OF_TRANSFER}
-    if corpus:
-        together = contamination(asked | {f"{TRANSFER}/{name}": found for name, found in reworded.items()}, corpus)
+    if job.corpus:
+        together = contamination(asked | {f"{TRANSFER}/{name}": found for name, found in reworded.items()}, job.corpus)
         of_exam = {name: found for name, found in together["tasks"].items() if name in asked}
         scores["contamination"] = together | {"tasks": of_exam}
         if suite.transfer:
