@@ -28,6 +28,7 @@ from components.curation import language
 from components.curation.decontamination import BenchmarkIndex, Hit, shown
 from components.curation.duplicates.sketches import save_sketches
 from components.curation.filters import code, web
+from components.curation.filters.urls import UrlLists, address_of
 from components.curation.privacy.redact import redact
 from components.curation.rules import Failure, first_failure
 from components.curation.tally import count_rows
@@ -41,7 +42,14 @@ from components.text.shingles import sketch
 STEP = "curation"
 DOCUMENTS, DROPS, SKETCHES, FIGURES = "documents.parquet", "drops.parquet", "sketches.npy", "figures.json"
 LENGTHS, FOREIGN = "lengths.npy", "foreign.npy"
-OWN = ("cluster_size", "language", "lines_removed", "raw_id", "redacted")  # keys of the metadata that curation writes
+OWN = (
+    "cluster_size",
+    "language",
+    "lines_removed",
+    "passages_removed",
+    "raw_id",
+    "redacted",
+)  # keys of the metadata that curation writes
 DETAIL = 400  # characters of a sentence in the ledger, at most
 REMEDY = "run the step that wrote it again"
 CHARACTERS = 4_000_000  # of text judged at once, at least a document; bounds the memory of a worker
@@ -58,9 +66,12 @@ class RowGroup:
     number: int
     params: CurationParams
     benchmarks: Path | None  # where the index of what may not stand in a document is, if there is any
+    urls: Path | None = None  # where the block lists of addresses are, if there are any
 
 
-def row_groups(paths: Sequence[Path], params: CurationParams, benchmarks: Path | None) -> dict[str, RowGroup]:
+def row_groups(
+    paths: Sequence[Path], params: CurationParams, benchmarks: Path | None, urls: Path | None = None
+) -> dict[str, RowGroup]:
     """The row groups of shards, in order, each by a name that tells its content."""
     found = {}
     for path in paths:
@@ -69,7 +80,7 @@ def row_groups(paths: Sequence[Path], params: CurationParams, benchmarks: Path |
             name = sha256[:32]
             while name in found:  # a row group that is there twice is curated twice
                 name += "+"
-            found[name] = RowGroup(path.resolve(), stamp, number, params, benchmarks)
+            found[name] = RowGroup(path.resolve(), stamp, number, params, benchmarks, urls)
     return found
 
 
@@ -100,13 +111,14 @@ def clean(unit: RowGroup, folder: Path) -> None:
     redacted: Counter[str] = Counter()
     sketches = [sketch([], unit.params.duplicates.permutations)]
     index = _index(unit.benchmarks) if unit.benchmarks else None
+    urls = _urls(unit.urls) if unit.urls else None
     with (
         pq.ParquetWriter(folder / DOCUMENTS, DOCUMENT, compression="zstd") as writer,
         LedgerWriter(folder / DROPS) as ledger,
     ):
         for rows in _portions(read_rows(unit)):
             kept, rules, rows_in = [], [], rows_in + len(rows)
-            for row, (verdict, found) in zip(rows, judge(rows, unit.params, index), strict=True):
+            for row, (verdict, found) in zip(rows, judge(rows, unit.params, index, urls), strict=True):
                 checked += found is not None
                 if found:  # a pair for each row: equal documents are as many in the ledger
                     hits.append([row["id"], [asdict(hit) for hit in found]])
@@ -162,6 +174,11 @@ def _index(folder: Path) -> BenchmarkIndex:
     return BenchmarkIndex.load(folder)
 
 
+@functools.lru_cache(maxsize=1)
+def _urls(folder: Path) -> UrlLists:
+    return UrlLists.load(folder)
+
+
 def _portions(table: pa.Table) -> Iterator[Rows]:
     """The rows, as many at a time as CHARACTERS allows, at least one."""
     ends = np.cumsum(pc.utf8_length(table["text"]).to_numpy())
@@ -174,7 +191,7 @@ def _portions(table: pa.Table) -> Iterator[Rows]:
 
 
 def judge(
-    rows: Rows, params: CurationParams, benchmarks: BenchmarkIndex | None = None
+    rows: Rows, params: CurationParams, benchmarks: BenchmarkIndex | None = None, urls: UrlLists | None = None
 ) -> Iterator[tuple[Document | Drop, list[Hit] | None]]:
     """Each raw row as a document in its new form, or as a drop with the first rule that it fails; and the items of benchmarks
     that it holds, None if they weren't looked for: the rules didn't let it through, or its kind isn't checked.
@@ -184,7 +201,8 @@ def judge(
     texts = [repair(row["text"], row["kind"]) for row in rows]
     languages = language.verdicts(texts, kinds, params.language)
     failures = [
-        _foreign(found, row["kind"], params.language)
+        (urls.first_failure(address_of(row["source"], said)) if urls else None)
+        or _foreign(found, row["kind"], params.language)
         or first_failure(text, row["kind"], params)
         or (code.first_failure(text, row["source"], params.code, said) if row["kind"] in params.code.kinds else None)
         for row, said, text, found in zip(rows, own, texts, languages, strict=True)

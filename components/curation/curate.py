@@ -2,8 +2,8 @@
 ledger.
 
 In phases. Where the parameters name no languages to keep, a sample says which ones the corpus is in (`main_languages`). Row
-groups are repaired and judged in parallel (`clean`). A classifier learns from reference texts and from labels of a sample, and
-scores all documents in parallel (`scoring`). The results of both stay until nobody has used them for two
+groups are repaired and judged in parallel (`clean`), and passages that many of them repeat are cut (`passages`). A classifier
+learns from reference texts and from labels of a sample, and scores all documents in parallel (`scoring`). The results stay until nobody has used them for two
 weeks (`work`), so a killed run goes on, and a threshold moves without scoring again. Then it is decided over all documents
 which go for their value and which as duplicates, and documents and ledger are written, in the order of the sources.
 
@@ -24,6 +24,7 @@ from components.curation.clean import row_groups
 from components.curation.decontamination import BenchmarkIndex, Hit
 from components.curation.duplicates.index import Index, open_index, write_joined
 from components.curation.education.report import doubts, remarks
+from components.curation.filters.urls import UrlLists
 from components.curation.increment import LEDGER, Setting, curate_increment, read_record
 from components.curation.language import check_languages
 from components.curation.main_languages import Languages
@@ -48,14 +49,20 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
     earlier = _earlier(params.curation, outputs.get("index"))
     data_dir = project_home() / params.benchmarking.data_dir if params.benchmarking.data_dir else None
     benchmarks = BenchmarkIndex.build(data_dir, params.curation.decontamination, params.benchmarking.suite)
+    lists = params.curation.url_lists
+    urls = UrlLists.build(project_home() / Path(lists).expanduser()) if lists else None
     work = Path(inputs.get("work") or state_folder() / WORK)
     _check_work(work, inputs, outputs)
     work.mkdir(parents=True, exist_ok=True)
     with scratch_directory(work.resolve()) as scratch:
         if benchmarks.items:
             benchmarks.save(scratch / "benchmarks")
+        if urls:
+            urls.save(scratch / "urls")
         grows = params.ingestion.incremental
-        setting = Setting(params, work.resolve(), scratch, benchmarks, earlier, bool(outputs.get("report")) or grows)
+        setting = Setting(
+            params, work.resolve(), scratch, benchmarks, earlier, bool(outputs.get("report")) or grows, urls
+        )
         folders = _curate(setting, inputs["documents"], grows)
         return _assemble(setting, folders, outputs, tracker)
 
@@ -71,7 +78,7 @@ def _curate(setting: Setting, raw: Path, grows: bool) -> dict[int, Path]:
     folders: dict[int, Path] = {}
     for number, shards in found.items():
         before = list(folders.values())
-        units = row_groups(shards, setting.params.curation, setting.saved_benchmarks)
+        units = row_groups(shards, setting.params.curation, setting.saved_benchmarks, setting.saved_urls)
         name = digest_of({"before": before[-1].name if before else "", "text": list(units)})
         folders[number] = place / name
         if is_whole(folders[number]):
@@ -219,11 +226,13 @@ def _first(ledger: Path) -> str:
 
 
 def _found(records: list[dict[str, Any]], benchmarks: BenchmarkIndex) -> dict[str, Any]:
-    """What was redacted, and which items of benchmarks were found."""
+    """What was redacted or cut, and which items of benchmarks were found."""
     hits = chain.from_iterable(record["hits"] for record in records)
     checked = sum(record["checked"] for record in records)
+    total = _sum(record["passages"] for record in records)
     return {
         "redacted": dict(sorted(_sum(record["redacted"] for record in records).items())),
+        "passages": {name: total[name] for name in ("documents", "characters")},
         "decontamination": benchmarks.report(checked, [(name, [Hit(**hit) for hit in found]) for name, found in hits]),
     }
 
@@ -242,6 +251,7 @@ def _flat(education: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
     checked = found["decontamination"]
     return {
         "redacted": found["redacted"],
+        "passages": found["passages"],
         "languages": found["languages"],
         "education": {
             "state": education["state"],

@@ -5,6 +5,7 @@ Its result is a folder:
 - `part-*.parquet`: what stays, as documents
 - `ledger.parquet`: what goes
 - `index.json` and its segment: ids and sketches of what stays, for the increments after it
+- `passages.bin`: hashes of passages of its documents, for the increments after it
 - `record.json`: what was counted
 
 The first increment decides what holds for those after it, whose results thus depend on nothing that came later: its record
@@ -26,8 +27,10 @@ from components.curation.decontamination import BenchmarkIndex
 from components.curation.duplicates.clusters import find
 from components.curation.duplicates.index import Index, join, open_index, write_index
 from components.curation.duplicates.sketches import algorithm
+from components.curation.filters.urls import UrlLists
 from components.curation.main_languages import Languages, asks_corpus, languages_of
 from components.curation.page import counts, read_raw, samples, token_rates
+from components.curation.passages import without_repeated
 from components.curation.scoring import follows_length, learn, score, thresholds, went, with_thresholds
 from components.curation.tally import Tally
 from components.curation.verdicts import Verdicts, low_values
@@ -51,6 +54,7 @@ class Setting:
         benchmarks: what may not stand in a document; saved in `scratch` where it holds anything.
         earlier: the index that the parameters name.
         shows: whether a data page is made, now or of what is kept.
+        urls: block lists of addresses, if there are any; saved in `scratch`.
     """
 
     params: Params
@@ -59,11 +63,17 @@ class Setting:
     benchmarks: BenchmarkIndex
     earlier: Index | None
     shows: bool
+    urls: UrlLists | None = None
 
     @property
     def saved_benchmarks(self) -> Path | None:
         """Where workers find the index of benchmarks; None if it holds nothing."""
         return self.scratch / "benchmarks" if self.benchmarks.items else None
+
+    @property
+    def saved_urls(self) -> Path | None:
+        """Where workers find the block lists of addresses; None if there are none."""
+        return self.scratch / "urls" if self.urls else None
 
     def facts(self) -> dict[str, Any]:
         """What the result of an increment depends on beside its text and the increments before it."""
@@ -75,13 +85,16 @@ class Setting:
             "sketches": algorithm(params.curation.duplicates),
             "benchmarks": self._benchmarks_sha256(),
             "earlier": self.earlier.identity if self.earlier else "",
+            "urls": self.urls.identity if self.urls else "",
         }
 
     def facts_of_cleaning(self, params: CurationParams) -> dict[str, Any]:
         """What the results of `clean` depend on beside the text."""
-        facts = params.model_dump(mode="json", exclude={"duplicates", "education"})
+        facts = params.model_dump(mode="json", exclude={"duplicates", "education", "passages"})
         if self.saved_benchmarks:
             facts["benchmarks"] = self._benchmarks_sha256()
+        if self.urls:
+            facts["urls"] = self.urls.identity
         return facts | {"sketches": algorithm(params.duplicates)}
 
     def _benchmarks_sha256(self) -> str:
@@ -100,12 +113,14 @@ def curate_increment(
     """
     params, own = setting.params, setting.params.curation
     first = read_record(before[0]) if before else {}
-    phases = 2 + (asks_corpus(own.language) and not before)
+    phases = 2 + bool(own.passages.kinds) + (asks_corpus(own.language) and not before)
     work = Work(setting.work, params.engine, Progress(phases * len(units)))
     languages = Languages(**first["languages"]) if before else languages_of(units, work, own.language)
     own = own.model_copy(update={"language": own.language.model_copy(update={"keep": languages.kept})})
     units = {name: replace(unit, params=own) for name, unit in units.items()}
-    documents = Cleaned(work.map("clean", setting.facts_of_cleaning(own), units, clean))
+    facts = setting.facts_of_cleaning(own)
+    cleaned = work.map("clean", facts, units, clean)
+    documents = Cleaned(without_repeated(cleaned, work, own, facts | own.passages.model_dump(), before, folder))
     learned = first["education"] if before else learn(documents, work, own.education, params.seed, folder)
     scores = score(documents, work, own.education, learned, before[0] if before else folder)
     if not before:
@@ -116,7 +131,7 @@ def curate_increment(
     earlier = [*filter(None, [setting.earlier]), *(open_index(one, own.duplicates) for one in before)]
     with scratch_directory(setting.scratch) as scratch:
         known = join(earlier) if earlier else None
-        ranks = np.where(low, np.nan, scores)
+        ranks = np.where(low, -np.inf, scores)
         clusters = find(
             documents.sketches, documents.ids, documents.kinds, ranks, documents.texts, own.duplicates, scratch, known
         )
@@ -156,16 +171,18 @@ def _write(verdicts: Verdicts, folder: Path) -> dict[str, Any]:
 
 
 def _found(documents: Cleaned) -> dict[str, Any]:
-    """What was redacted, and which documents hold items of benchmarks."""
+    """What was redacted or cut, and which documents hold items of benchmarks."""
     redacted: Counter[str] = Counter()
     hits: list[Any] = []
+    passages: Counter[str] = Counter()
     checked = 0
     for number in range(len(documents.folders)):
         figures = documents.figures(number)
         redacted.update(figures["redacted"])
         checked += figures["checked"]
         hits += figures["hits"]
-    return {"redacted": redacted, "checked": checked, "hits": hits}
+        passages.update(figures.get("passages", {}))
+    return {"redacted": redacted, "checked": checked, "hits": hits, "passages": passages}
 
 
 def _shown(tally: Tally, raw: Sequence[Path], params: Params, own: CurationParams) -> dict[str, Any]:

@@ -1,13 +1,17 @@
 """The rules of curation: which one a normalised text fails first, if any.
 
 Pure functions of one text. Rules on lines and characters follow Gopher (Rae et al. 2021, arXiv 2112.11446, appendix
-A1); prose and code have their own thresholds, since web rules destroy code.
+A1); prose and code have their own thresholds, since web rules destroy code. Those for prose skip fenced code and
+displayed formulas.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from components.curation.filters.fenced import prose_of
 from components.params import CurationParams
+
+SHORT = 3  # words; shorter lines are marks, brackets, names of speakers
 
 
 @dataclass(frozen=True)
@@ -48,15 +52,15 @@ def checks(text: str, kind: str, params: CurationParams) -> Iterator[Check]:
     yield Check("min_chars", chars, params.min_chars, True, f"{chars} characters")
     if kind in params.max_chars:
         yield Check("max_chars", chars, params.max_chars[kind], False, f"{chars:,} characters")
-    lines = text.splitlines()
+    prose = text if kind == "code" else prose_of(text)
     if kind == "code":
-        longest = max(map(len, lines), default=0)
+        longest = max(map(len, text.splitlines()), default=0)
         yield Check("max_line_chars", longest, params.max_line_chars, False, f"a line of {longest:,} characters")
     minimum = params.min_alpha_fraction_code if kind == "code" else params.min_alpha_fraction
-    alpha = alpha_fraction(text)
+    alpha = alpha_fraction(prose if prose.strip() else text)
     yield Check("min_alpha_fraction", alpha, minimum, True, f"{alpha:.0%} of the non-blank characters are letters")
     if kind != "code":
-        repeated = duplicate_line_fraction(lines)
+        repeated = duplicate_line_fraction(prose)
         detail = f"{repeated:.0%} of the text is in lines that repeat earlier ones"
         yield Check("max_duplicate_line_fraction", repeated, params.max_duplicate_line_fraction, False, detail)
 
@@ -67,10 +71,15 @@ def alpha_fraction(text: str) -> float:
     return sum(map(str.isalpha, solid)) / len(solid) if solid else 0.0
 
 
-def duplicate_line_fraction(lines: list[str]) -> float:
-    """Share of the characters that stand in lines which repeat an earlier one, 0 to 1.
+def duplicate_line_fraction(text: str) -> float:
+    """Share of the characters that stand in lines which repeat an earlier one, 0 to 1; shorter lines than SHORT words
+    repeat nothing.
 
     Not of the lines: the closing brackets of examples are many lines of a technical text, and little of it.
     """
-    solid = [line for line in map(str.strip, lines) if line]
-    return 1 - sum(map(len, set(solid))) / sum(map(len, solid)) if solid else 0.0
+    lines = [line for line in map(str.strip, text.splitlines()) if line]
+    whole = sum(map(len, lines))
+    if len(set(lines)) == len(lines):
+        return 0.0
+    said = [line for line in lines if len(line.split(None, SHORT)) >= SHORT]
+    return (sum(map(len, said)) - sum(map(len, set(said)))) / whole

@@ -29,7 +29,7 @@ def stage_of(rule: str) -> str:
         return "decontamination"
     if rule == "educational_value":
         return "educational value"
-    return "duplicates" if rule in ("exact_duplicate", "near_duplicate") else "rules"
+    return "duplicates" if rule in ("exact_duplicate", "near_duplicate", "contained", "repeated_passages") else "rules"
 
 
 def origin(source: str) -> str:

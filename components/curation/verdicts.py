@@ -73,6 +73,10 @@ class Verdicts:
         if self._exact[position]:
             about = "of an earlier run" if known else f"one of {size}"
             return _drop(row, "exact_duplicate", None, None, f"same text as document {keeper}, {about}")
+        if share := float(self.clusters.contained[position]):
+            least = self.params.duplicates.containment
+            detail = f"{share:.0%} of its word runs are in a larger text, which document {keeper} is or represents"
+            return _drop(row, "contained", max(round(share, 4), least), least, detail)
         about = "of an earlier run; the similarity is estimated" if known else f"which represents {size}"
         resembles = f"resembles document {keeper}, {about}"
         jaccard = self.clusters.jaccard[position]

@@ -22,6 +22,7 @@ from components.curation.education.heuristic import judge as judge_value
 from components.curation.education.sample import READ
 from components.curation.filters import web
 from components.curation.filters.checks import check_documents
+from components.curation.filters.urls import UrlLists, address_of
 from components.curation.privacy.redact import redact
 from components.curation.rules import Check
 from components.curation.scoring import with_thresholds
@@ -154,6 +155,11 @@ def _figures(document: Document, given: argparse.Namespace, params: CurationPara
     kind = document.kind
     text = repair(document.text, kind)
     yield f"{'rule':<40} {'value':>10} {'threshold':>14}"
+    if params.url_lists:
+        urls = UrlLists.build(project_home() / Path(params.url_lists).expanduser())
+        failure = urls.first_failure(address_of(document.source, document.metadata))
+        if failure:
+            yield _line(Check(failure.rule, failure.value, failure.threshold, False, failure.detail))
     params = _as_the_run(given, params)
     ((spoken),) = language.verdicts([text], [kind], params.language)
     if spoken:

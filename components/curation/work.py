@@ -57,6 +57,10 @@ class Work:
         self.folder, self.engine = Path(folder).resolve(), engine
         self._progress, self._done = progress, 0
 
+    def expect(self, units: int) -> None:
+        """Count so many more units than were foreseen."""
+        self._progress.total += units
+
     def map(
         self, phase: str, facts: Mapping[str, Any], units: Mapping[str, Unit], function: Callable[[Unit, Path], None]
     ) -> list[Path]:

@@ -5,7 +5,7 @@ depends on: new text, changed text or another Python gives another list, and onl
 an equal list on every machine; a file is hashed again only when its size or time has changed. A remote file stands here
 with its store's checksum or time, a data set of the hub with its revision; neither is read for that. Where the corpus grows
 (`ingestion.incremental`), the list also says which increment each file belongs to (`arrivals`), by the list that was there
-before. A second list has the benchmarks' data, which curation keeps out of the corpus.
+before. A second list has the benchmarks' data, which curation keeps out of the corpus, and its block lists of addresses.
 """
 
 import contextlib
@@ -346,7 +346,13 @@ def benchmark_files(data_dir: str) -> dict[str, Any]:
 def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker: Tracker) -> dict[str, Any]:
     inventory = take(params, project_home() / outputs["output"])  # the main folder's, also in a workspace
     if outputs.get("benchmarks"):
-        write_json(outputs["benchmarks"], benchmark_files(params.benchmarking.data_dir))
+        named = benchmark_files(params.benchmarking.data_dir)
+        if lists := params.curation.url_lists:
+            hashes = KnownHashes(state_folder() / "url-list-hashes.json")
+            folder = project_home() / Path(lists).expanduser()
+            named["url_lists"] = [[path.name, hashes.of(path)] for path in sorted(folder.glob("*.txt"))]
+            hashes.save()
+        write_json(outputs["benchmarks"], named)
     write_json(outputs["output"], inventory)
     for entry in inventory["sources"]:
         print(f"{entry['path']}: {entry['files']:,} files, {entry['bytes'] / 1e6:.1f} MB")
@@ -361,7 +367,7 @@ COMMAND = Command(
         Argument("output", "JSON file for the list"),
         Argument("benchmarks", "where to write the list of the benchmarks' data (JSON file)", required=False),
     ),
-    sections=("ingestion", "benchmarking"),
+    sections=("ingestion", "benchmarking", "curation"),
     tracked=False,
 )
 

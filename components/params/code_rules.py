@@ -39,7 +39,7 @@ class CodeRulesParams(Section):
     )
     dup_line_char_frac: Fraction = Field(
         0.4,
-        description="Drop code with more than this share of its characters in long lines that repeat earlier ones (Gopher)",
+        description="Drop code with more than this share of its characters in long lines that repeat earlier ones",
     )
     parses: bool = Field(True, description="Drop Python that does not parse; other languages are not parsed")
     min_comment_ratio: Fraction = Field(

@@ -68,9 +68,22 @@ class DuplicatesParams(Section):
             "words only"
         ),
     )
+    containment: Fraction = Field(
+        0.0, description="Also drop documents with this share of their 5-grams in a larger one; 0 = off"
+    )
     earlier: str = Field(
         "", description="Index of the documents that earlier runs kept, whose duplicates are dropped; empty = none"
     )
+
+
+class PassagesParams(Section):
+    kinds: list[Literal["web", "prose", "textbook"]] = Field(
+        ["web"], description="Kinds of documents from which repeated passages are cut; empty = none"
+    )
+    unit: Literal["lines", "sentences", "words"] = Field(
+        "lines", description="What a repeated passage is: a line, three sentences or 50 words"
+    )
+    documents: int = Field(3, ge=2, description="Cut passages that at least this many documents hold, from all but one")
 
 
 class CurationParams(Section):
@@ -89,15 +102,17 @@ class CurationParams(Section):
         0.4, description="Drop code with less than this share of letters among its non-blank characters"
     )
     max_line_chars: int = Field(
-        400, ge=80, description="Drop code with a line longer than this many characters, which is data rather than code"
+        1_000, ge=80, description="Drop code with a line longer than this many characters, as Codex and The Stack do"
     )
     max_duplicate_line_fraction: Fraction = Field(
         0.3,
         description="Drop documents other than code with more than this share of their characters in repeated lines",
     )
+    url_lists: str = Field("", description="Folder of block lists of URLs, such as domains.txt; empty = none")
     language: LanguageParams = LanguageParams()
     web: WebRulesParams = WebRulesParams()
     code: CodeRulesParams = CodeRulesParams()
+    passages: PassagesParams = PassagesParams()
     decontamination: DecontaminationParams = DecontaminationParams()
     privacy: PrivacyParams = PrivacyParams()
     education: EducationParams = EducationParams()

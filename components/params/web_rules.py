@@ -2,7 +2,7 @@
 arXiv 1910.10683) and FineWeb (Penedo et al. 2024, arXiv 2406.17557).
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -13,32 +13,26 @@ RunLength = Annotated[int, Field(ge=2, le=32, strict=False)]  # a key of JSON is
 
 
 class GopherRepetitionParams(Section):
-    dup_para_frac: Fraction = Field(
-        0.3, description="Drop documents with more than this share of paragraphs that repeat earlier ones"
-    )
+    dup_para_frac: Fraction = Field(0.3, description="Drop documents with more than this share of repeated paragraphs")
     dup_para_char_frac: Fraction = Field(
         0.2,
-        description="Drop documents with more than this share of their characters in paragraphs that repeat earlier ones",
+        description="Drop documents with more than this share of their characters in repeated paragraphs",
     )
-    dup_line_frac: Fraction = Field(
-        0.3, description="Drop documents with more than this share of lines that repeat earlier ones"
-    )
+    dup_line_frac: Fraction = Field(0.3, description="Drop documents with more than this share of repeated lines")
     dup_line_char_frac: Fraction = Field(
         0.2,
-        description="Drop documents with more than this share of their characters in lines that repeat earlier ones",
+        description="Drop documents with more than this share of their characters in repeated lines",
     )
     top_n_grams: dict[RunLength, Fraction] = Field(
         {2: 0.2, 3: 0.18, 4: 0.16},
         description=(
-            "Drop documents with more than this share of their characters in the most frequent run of n words, per n;"
-            " an n that is not named is not checked"
+            "Drop documents with more than this share of their characters in the most frequent run of n words, for each n"
         ),
     )
     dup_n_grams: dict[RunLength, Fraction] = Field(
         {5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.1},
         description=(
-            "Drop documents with more than this share of their characters in runs of n words that repeat earlier "
-            "ones, per n; an n that is not named is not checked"
+            "Drop documents with more than this share of their characters in repeated runs of n words, for each n"
         ),
     )
 
@@ -65,10 +59,7 @@ class GopherQualityParams(Section):
     )
     max_non_alpha_words_ratio: Fraction = Field(
         0.8,
-        description=(
-            "Drop documents with less than this share of words that contain a letter (a minimum, despite datatrove's "
-            "name)"
-        ),
+        description=("Drop documents with less than this share of words that contain a letter (a minimum)"),
     )
     min_stop_words: int = Field(
         2, ge=0, le=8, description="Drop documents with fewer of eight common English stop words than this"
@@ -86,7 +77,9 @@ class C4Params(Section):
     )
     filter_lorem_ipsum: bool = Field(True, description="Drop pages that contain `lorem ipsum`")
     filter_javascript: bool = Field(True, description="Remove lines that contain `javascript`")
-    filter_curly_bracket: bool = Field(True, description="Drop pages that contain a curly bracket")
+    filter_curly_bracket: bool = Field(
+        False, description="Drop pages with a curly bracket outside fenced code, as C4 and FineWeb do"
+    )
     filter_policy: bool = Field(True, description="Remove lines about cookies, privacy policies and terms of use")
     min_num_sentences: int = Field(
         5, ge=-1, description="Drop pages of fewer sentences than this in the lines that remain"
@@ -101,12 +94,16 @@ class FineWebParams(Section):
         0.67, description="Drop documents with more than this share of lines of 30 characters or fewer"
     )
     char_duplicates_ratio: Fraction = Field(
-        0.01, description="Drop documents with more than this share of their characters in repeated lines"
+        0.1,
+        description="Drop documents with more than this share of their characters in repeated lines (datatrove: 0.01)",
     )
     new_line_ratio: float = Field(0.3, ge=0, description="Drop documents with more line ends per word than this")
 
 
 class WebRulesParams(Section):
+    definitions: Literal["papers", "datatrove"] = Field(
+        "papers", description="Whose words and lines the rules for web text count: the papers' or datatrove's"
+    )
     kinds: list[Kind] = Field(
         ["web"], description="Kinds of documents that the web rules are applied to; not meant for code; empty = none"
     )

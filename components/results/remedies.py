@@ -14,6 +14,9 @@ REMEDIES = {  # what to set, by rule or by the beginning of its name
     "language_probability": "to keep them: --set curation.language.min_probability=0",
     "educational_value": "to keep them: --set curation.education.min_value={}",
     "near_duplicate": "to keep them: --set curation.duplicates.thresholds={}",
+    "contained": "to keep them: --set curation.duplicates.containment=0",
+    "repeated_passages": "to keep them: --set curation.passages.kinds=[]",
+    "url_lists": "to keep them: --set curation.url_lists=''",
     "exact_duplicate": "the same text is kept once",
     "contaminated": "to keep them: --set curation.decontamination.action=report",
 }

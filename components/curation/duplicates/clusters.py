@@ -15,6 +15,7 @@ import numpy as np
 
 from components.curation.duplicates import ids as document_ids
 from components.curation.duplicates.candidates import Candidates, split
+from components.curation.duplicates.containment import find_contained
 from components.curation.duplicates.index import Index
 from components.curation.duplicates.similarity import ShingleSets, TextsByPosition, estimate
 from components.curation.duplicates.sketches import SketchFiles
@@ -37,11 +38,13 @@ class Clusters:
         jaccard: float32, similarity to the keeper: 1 for a text that stays or is the same, an estimate from sketches
             where the keeper is of an earlier run.
         ids: uint64 (documents and those of earlier runs that they may be duplicates of, 2), packed.
+        contained: float32, the share of its shingles that a larger document holds, for which it goes; 0 for the others.
     """
 
     keeper: np.ndarray
     jaccard: np.ndarray
     ids: np.ndarray
+    contained: np.ndarray
 
     @property
     def kept(self) -> np.ndarray:
@@ -83,7 +86,7 @@ def find(
         sketches: of all, by position.
         ids: uint64 (documents, 2), see `ids.pack`.
         kinds: int8 (documents,): places in `components.documents.KINDS`.
-        scores: float32 (documents,): the higher stays; NaN is below all.
+        scores: float32 (documents,): the higher stays; NaN is below all, and -inf, of a document that goes anyway, below that.
         texts: called with ascending positions (int64), gives their texts in that order; called a few times.
         scratch: folder with room for a file of about the size of the duplicates' texts.
         earlier: documents of earlier runs, which are never dropped.
@@ -97,15 +100,33 @@ def find(
         ids = np.concatenate([ids, near.ids])
     if sketches.rows != len(ids):
         raise ValueError(f"{sketches.rows} sketches, but {len(ids)} ids")
-    scores = np.where(np.isnan(scores), -np.inf, scores).astype(np.float32)
+    scores = np.where(np.isnan(scores), np.finfo(np.float32).min, scores).astype(np.float32)
     same, distinct = _same(ids, kinds, scores)
     ranked = _rank(ids, scores, distinct)
-    left, right, values = _alike(sketches, ranked, kinds, texts, params, scratch)
+    container, contained = _contained(ranked, scores, texts, params, scratch)
+    left, right, values = _alike(sketches, ranked, kinds, texts, params, scratch, container < 0)
     stands, jaccard = _decide(left, right, values, len(ranked))
+    inside = np.flatnonzero(container >= 0)
+    stands[inside] = stands[container[inside]]
     ranks = np.empty(len(ids), dtype=np.int32)
     ranks[ranked] = np.arange(len(ranked), dtype=np.int32)
     rank = ranks[same]  # of the best document with the text
-    return Clusters(ranked[stands[rank]], jaccard[rank], ids)
+    return Clusters(ranked[stands[rank]], jaccard[rank], ids, contained[rank])
+
+
+def _contained(
+    ranked: np.ndarray, scores: np.ndarray, texts: TextsByPosition, params: DuplicatesParams, scratch: Path
+) -> tuple[np.ndarray, np.ndarray]:
+    """By rank: the rank of the larger document that contains it, or -1; and the share of it there, or 0."""
+    container = np.full(len(ranked), -1, dtype=np.int64)
+    share = np.zeros(len(ranked), dtype=np.float32)
+    if params.containment:
+        new = np.flatnonzero(ranked < len(scores))
+        new = new[scores[ranked[new]] > -np.inf]
+        outer, held = find_contained(ranked[new], len(scores), texts, params.containment, scratch)
+        inner = np.flatnonzero(outer >= 0)
+        container[new[inner]], share[new[inner]] = new[outer[inner]], held[inner]
+    return container, share
 
 
 def _same(ids: np.ndarray, kinds: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -146,10 +167,14 @@ def _alike(
     texts: TextsByPosition,
     params: DuplicatesParams,
     scratch: Path,
+    active: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pairs of ranks that are near-duplicates, the better first, sorted by the lesser; and their similarity.
 
     In rounds: the documents that would stay by the pairs so far are compared among themselves, until nothing is found.
+
+    Args:
+        active: bool (ranks,): which documents are compared.
     """
     none = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
     documents = len(kinds)
@@ -163,7 +188,7 @@ def _alike(
     )
     candidates = Candidates(sketches, ranks, min(params.thresholds.values()))
     tested, (left, right, values) = np.zeros(0, dtype=np.uint64), none
-    active = np.ones(len(ranked), dtype=bool)
+    compared = active
     with ShingleSets(documents, texts, scratch) as sets:
         for number in range(_ROUNDS):
             pairs = candidates.pairs(active, tested, fixed, **(_LATER if number else _FIRST))
@@ -177,7 +202,7 @@ def _alike(
             values = np.append(values, similarity[alike])
             order = np.lexsort((left, right))
             left, right, values = left[order], right[order], values[order]
-            active = _decide(left, right, values, len(ranked))[0] == np.arange(len(ranked))
+            active = compared & (_decide(left, right, values, len(ranked))[0] == np.arange(len(ranked)))
     return left, right, values
 
 

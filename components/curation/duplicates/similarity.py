@@ -37,17 +37,26 @@ class ShingleSets:
 
     def jaccard(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         """float32 (pairs,): similarity of the documents at two positions each."""
+        both = self._common(left, right)
+        return (both / (self._counts[left] + self._counts[right] - both)).astype(np.float32)
+
+    def containment(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """float32 (pairs,): the share of the first document's shingles that the second one holds."""
+        return (self._common(left, right) / self._counts[left]).astype(np.float32)
+
+    def _common(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """int64 (pairs,): shingles in both."""
         positions = np.union1d(left, right)
         self._add(positions[self._starts[positions] < 0])
         ends = np.cumsum(self._counts[left].astype(np.int64) + self._counts[right])
-        similarity = np.empty(len(left), dtype=np.float32)
+        common = np.empty(len(left), dtype=np.int64)
         start = 0
         while start < len(left):
             done = ends[start - 1] if start else 0
             end = max(start + 1, int(np.searchsorted(ends, done + _RUNS)))
-            similarity[start:end] = self._compare(left[start:end], right[start:end])
+            common[start:end] = self._compare(left[start:end], right[start:end])
             start = end
-        return similarity
+        return common
 
     def _add(self, positions: np.ndarray) -> None:
         done = 0
@@ -73,8 +82,7 @@ class ShingleSets:
         first, second = self._tagged(left, held), self._tagged(right, held)
         place = np.minimum(np.searchsorted(second, first), len(second) - 1)
         common = (first[second[place] == first] >> np.uint64(32)).astype(np.int64)
-        both = np.bincount(common, minlength=len(left))
-        return both / (self._counts[left] + self._counts[right] - both)
+        return np.bincount(common, minlength=len(left))
 
     def _read(self, position: int) -> bytes:
         self._file.seek(int(self._starts[position]))

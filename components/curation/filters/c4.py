@@ -3,32 +3,34 @@
 As in datatrove's filter, line by line, and in its order: a word that is too long, a citation mark, no terminal punctuation, few
 words, "javascript", a policy's phrases. A page that says "lorem ipsum" or has a curly bracket in such a line goes as a whole.
 A sentence ends at terminal punctuation before a blank and an upper-case letter or a digit, which opening marks may precede. The
-list of bad words is not here.
+list of bad words is not here. Fenced parts stay as they are, and each of their lines counts as a sentence.
 """
 
 from collections.abc import Sequence
 
 import polars as pl
 
+from components.curation.filters.fenced import fenced_lines
 from components.params.web_rules import C4Params
 
 POLICIES = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
 _CITATION = r"\[\d*\]|\[edit\]|\[citation needed\]"
 _ENDS = r"""[.?!"']$"""
 SENTENCE = r"""[.!?…]+["'\p{Pe}\p{Pf}]*\s+["'\p{Ps}\p{Pi}]*[\p{Lu}\p{Nd}]"""
+_FENCED = "\x00"  # before the lines that stay as they are; no normalised text holds it
 _LINE_ENDS = "[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]"  # beside \n, as Python's splitlines has them
 
 
 def lines_kept(frame: pl.DataFrame, params: C4Params) -> pl.DataFrame:
-    """Of a frame of `row` and `text`, a row each: `text` (of the lines that stay), `sentences` in it, `removed` (lines with text
+    """Of a frame of `row` and `text` (as `mark_fenced` returns it), a row each: `text` (of the lines that stay), `sentences` in it, `removed` (lines with text
     that went), and `lorem_ipsum` and `curly_bracket` (lines with them).
     """
     lines = frame.select("row", pl.col("text").str.replace_all(_LINE_ENDS, "\n").str.split("\n").alias("line"))
     lines = lines.explode("line").with_columns(pl.col("line").str.strip_chars()).filter(pl.col("line") != "")
-    line = pl.col("line")
+    line, fenced = pl.col("line"), pl.col("line").str.starts_with(_FENCED)
     lines = lines.select(
         "row",
-        (line.str.replace_all(_CITATION, "") if params.remove_citations else line).alias("line"),
+        _without_citations(line, fenced).alias("line") if params.remove_citations else line,
         line.str.count_matches(r"\S+").alias("words"),
         _short_words(lines["line"], params.max_word_length).alias("stays"),
     )
@@ -42,7 +44,13 @@ def lines_kept(frame: pl.DataFrame, params: C4Params) -> pl.DataFrame:
     bracket = stays & line.str.contains("{", literal=True) if params.filter_curly_bracket else none
     if params.filter_policy:
         stays = stays & ~_says(POLICIES)
-    lines = lines.select("row", "line", stays.alias("stays"), lorem.alias("lorem"), bracket.alias("bracket"))
+    lines = lines.select(
+        "row",
+        line.str.strip_prefix(_FENCED),
+        (stays | fenced).alias("stays"),
+        (lorem & ~fenced).alias("lorem"),
+        (bracket & ~fenced).alias("bracket"),
+    )
     kept = pl.col("line").filter("stays")
     by_text = lines.group_by("row").agg(
         kept.str.join("\n").str.strip_chars().alias("text"),
@@ -56,6 +64,20 @@ def lines_kept(frame: pl.DataFrame, params: C4Params) -> pl.DataFrame:
         .join(by_text, on="row", how="left", maintain_order="left")
         .with_columns(pl.col("text").fill_null(""), pl.exclude("text").fill_null(0))
     )
+
+
+def mark_fenced(text: str) -> str:
+    """The text with a mark before each line of a fenced part."""
+    inside = fenced_lines(text)
+    if inside is None:
+        return text
+    return "\n".join(
+        f"{_FENCED}{line}" if fenced else line for line, fenced in zip(text.split("\n"), inside, strict=True)
+    )
+
+
+def _without_citations(line: pl.Expr, fenced: pl.Expr) -> pl.Expr:
+    return pl.when(fenced).then(line).otherwise(line.str.replace_all(_CITATION, ""))
 
 
 def _says(phrases: Sequence[str]) -> pl.Expr:

@@ -2,7 +2,8 @@
 
 Gopher (Rae et al. 2021, arXiv 2112.11446, table A1 and section A.1), C4 (`c4.py`), FineWeb (Penedo et al. 2024, arXiv
 2406.17557), in FineWeb's order: a text that passes Gopher's rules loses the lines that C4 takes out, and FineWeb's rules see
-what is left. Every regular expression is one of Rust's, which takes time linear in the text.
+what is left. Fenced parts are not prose: no line of them goes, and they count as words and sentences of the document alone.
+Every regular expression is one of Rust's, which takes time linear in the text.
 """
 
 import operator
@@ -13,10 +14,16 @@ import numpy as np
 import polars as pl
 
 from components.curation.filters import c4
+from components.curation.filters.fenced import prose_of
 from components.curation.filters.words import Words, repeated, word_counts, words_of
 from components.curation.rules import Check, Failure
 from components.params.web_rules import WebRulesParams
 
+# A line that goes on in the next one: wrapped text has few lines that end in punctuation, as pages, which FineWeb measured, have
+# not. The same is true of the rows of a Markdown table. And an entry of a glossary, which ends in none.
+_GOES_ON = r"\S[^\S\n]*\n[^\S\n]*\p{Ll}"
+_TABLE_ROW = r"(?m)^[^\S\n]*\|[^\n]*\|$"
+_DEFINITION = r"(?m)^[^\S\n]*[-*•][^\S\n]+[^:\n]{1,60}:\**[^\S\n]+(?:\S+[^\S\n]+){2,}\S*[^\s\p{Sentence_Terminal}]$"
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 
 
@@ -54,8 +61,8 @@ _LINES = (
     ("gopher_repetition", "dup_line_char_frac", "dup_line_char", False, "characters in lines that repeat earlier ones"),
 )
 _QUALITY = (
-    ("gopher_quality", "min_doc_words", "solid_words", True, "words other than punctuation"),
-    ("gopher_quality", "max_doc_words", "solid_words", False, "words other than punctuation"),
+    ("gopher_quality", "min_doc_words", "doc_words", True, "words other than punctuation"),
+    ("gopher_quality", "max_doc_words", "doc_words", False, "words other than punctuation"),
     ("gopher_quality", "min_avg_word_length", "word_length", True, "mean characters per word"),
     ("gopher_quality", "max_avg_word_length", "word_length", False, "mean characters per word"),
     ("gopher_quality", "max_symbol_word_ratio", "hashes", False, "hash signs per word"),
@@ -176,7 +183,12 @@ def explain(texts: Sequence[str], params: WebRulesParams) -> list[list[Check]]:
 
 def gopher_figures(texts: Sequence[str], params: WebRulesParams) -> pl.DataFrame:
     """The figures of Gopher's rules, a column each, a row per text; null where one has no meaning, as in an empty text."""
-    frame, words = _frame(texts), words_of(texts)
+    whole, texts = texts, [prose_of(text) for text in texts]
+    frame, words = _frame(texts), words_of(texts, params.definitions == "datatrove")
+    doc_words = words.count(words.solid)  # fenced parts have words, too
+    fenced = [place for place, text in enumerate(texts) if text != whole[place]]
+    uncut = words_of([whole[place] for place in fenced], params.definitions == "datatrove")
+    doc_words[fenced] = uncut.count(uncut.solid)
     text = pl.col("text")
     breaks = text.str.count_matches("\n", literal=True)
     counted = frame.select(
@@ -187,6 +199,7 @@ def gopher_figures(texts: Sequence[str], params: WebRulesParams) -> pl.DataFrame
         text.str.count_matches(r"\.\.\.|…").alias("ellipsis"),
         text.str.count_matches(r"(?m)^[^\S\n]*[•-]").alias("bullets"),
         text.str.count_matches(r"(?m)(?:\.\.\.|…)[^\S\n]*$").alias("trailing"),
+        pl.Series("doc_words", doc_words, dtype=pl.Float64),
         *_word_columns(words, params),
     )
     paragraphs = text.str.strip_chars().str.replace_all(r"\n\n+", "\n\n").str.split("\n\n")
@@ -196,7 +209,7 @@ def gopher_figures(texts: Sequence[str], params: WebRulesParams) -> pl.DataFrame
     ):
         counted = counted.join(part, on="row", how="left", maintain_order="left")
     return counted.select(
-        "solid_words",
+        "doc_words",
         "stop_words",
         _share("solid_chars", "solid_words", "word_length"),
         _share("hash", "words", "hashes"),
@@ -228,7 +241,7 @@ def _word_columns(words: Words, params: WebRulesParams) -> Iterator[pl.Series]:
 
 def c4_figures(texts: Sequence[str], params: WebRulesParams) -> pl.DataFrame:
     """The figures of C4's rules, a row per text, with `text`, the lines that stay, and `removed`, how many don't."""
-    rows = c4.lines_kept(_frame(texts), params.c4)
+    rows = c4.lines_kept(_frame([c4.mark_fenced(text) for text in texts]), params.c4)
     return rows.with_columns(
         pl.col("sentences", "lorem_ipsum", "curly_bracket").cast(pl.Float64), pl.col("text") + "\n"
     )
@@ -236,21 +249,29 @@ def c4_figures(texts: Sequence[str], params: WebRulesParams) -> pl.DataFrame:
 
 def fineweb_figures(texts: Sequence[str], params: WebRulesParams) -> pl.DataFrame:
     """The figures of FineWeb's rules, a row per text; null where one has no meaning."""
+    texts = [prose_of(text) for text in texts]
     frame = _frame(texts)
     text = pl.col("text")
+    ended, go_on = text.str.count_matches(r"(?m)\p{Sentence_Terminal}$"), pl.lit(0)
+    if params.definitions == "papers":
+        ended, go_on = (
+            ended + text.str.count_matches(_DEFINITION),
+            text.str.count_matches(_GOES_ON) + text.str.count_matches(_TABLE_ROW),
+        )
     counted = frame.select(
         "row",
         text.str.len_chars().cast(pl.Int64).alias("chars"),
         text.str.count_matches("\n", literal=True).cast(pl.Int64).alias("breaks"),
         pl.Series("words", word_counts(texts)),
         text.str.count_matches(r"(?m)\S[^\n]*$").alias("solid_lines"),
-        text.str.count_matches(r"(?m)\p{Sentence_Terminal}$").alias("ended"),
+        ended.alias("ended"),
+        go_on.cast(pl.Int64).alias("go_on"),
         text.str.count_matches(r"(?m)^[^\n]{31,}$").alias("long"),
     )
     again = _repeated(frame, text.str.split("\n"), "dup", solid=True)
     counted = counted.join(again, on="row", how="left", maintain_order="left")
     return counted.select(
-        _share("ended", "solid_lines", "line_punct"),
+        (pl.col("ended") / (pl.col("solid_lines") - pl.col("go_on")).clip(1)).fill_nan(None).alias("line_punct"),
         (1 - _share("long", "solid_lines", "short_lines")).alias("short_lines"),
         (pl.col("dup_chars") / (pl.col("chars") - pl.col("breaks"))).fill_nan(None).alias("dup_char"),
         _share("breaks", "words", "new_lines"),

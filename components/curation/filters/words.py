@@ -1,7 +1,7 @@
 """The words of texts, and how much of a text is in runs of words (n-grams) that repeat, as arrays.
 
-A word is a run of letters, digits and underscores, or a run of anything else that is not blank. Words and runs are compared by
-64-bit hashes. No loop goes over words; one goes over the places where a long run repeats.
+A word is what stands between blanks and holds a letter or a digit, as Gopher's paper counts; or, as datatrove counts, a run of
+letters, digits and underscores, or a run of anything else that is not blank. Words and runs are compared by 64-bit hashes. No loop goes over words; one goes over the places where a long run repeats.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from components.text.ngrams import BLANK, DIGIT, LETTER, PIECE, UNDERSCORE, character_classes, segment_hashes
+from components.text.ngrams import BLANK, DIGIT, LETTER, OTHER, PIECE, UNDERSCORE, character_classes, segment_hashes
 
 _RUN, _TEXT = np.uint64(0xD1342543DE82EF95), np.uint64(0x9E3779B97F4A7C15)
 
@@ -44,8 +44,13 @@ class Words:
         return np.bincount(self.owners[chosen], minlength=self.texts)
 
 
-def words_of(texts: Sequence[str]) -> Words:
-    points, classes, begins, stops, starts = _segments(texts)
+def words_of(texts: Sequence[str], tokens: bool = False) -> Words:
+    """`tokens`: whether words are datatrove's."""
+    points, classes, begins, stops, starts = _segments(texts, tokens)
+    if not tokens:
+        solid = _holds(classes >= DIGIT, begins, stops)
+        begins, stops = begins[solid], stops[solid]
+        starts = np.concatenate([[0], np.cumsum(solid)])[starts]
     return Words(
         starts,
         np.repeat(np.arange(len(texts)), np.diff(starts)),
@@ -57,16 +62,17 @@ def words_of(texts: Sequence[str]) -> Words:
 
 
 def word_counts(texts: Sequence[str]) -> np.ndarray:
-    """How many words each text has: int64 (texts,)."""
-    return np.diff(_segments(texts)[-1])
+    """How many words of datatrove's each text has: int64 (texts,)."""
+    return np.diff(_segments(texts, tokens=True)[-1])
 
 
-def _segments(texts: Sequence[str]) -> tuple[np.ndarray, ...]:
+def _segments(texts: Sequence[str], tokens: bool) -> tuple[np.ndarray, ...]:
     """Code points of all texts and their classes, where each word begins and stops in them, and the first word of each text."""
     points = np.frombuffer("\n".join(texts).encode("utf-32-le", "surrogatepass"), dtype="<u4")
     classes = character_classes(points)
     kinds = np.zeros(len(classes) + 2, dtype=np.uint8)
-    kinds[1:-1] = np.minimum(classes, UNDERSCORE)  # underscores, digits and letters go together
+    # Of datatrove's, underscores, digits and letters go together.
+    kinds[1:-1] = np.minimum(classes, UNDERSCORE if tokens else OTHER)
     edges = np.flatnonzero(kinds[1:] != kinds[:-1])
     begins = edges[kinds[edges + 1] > BLANK]
     stops = edges[kinds[edges] > BLANK]

@@ -132,7 +132,8 @@ def test_a_changed_text_leads_back_to_its_raw_document(tmp_path: Path) -> None:
         (GOOD * 1_000, "code", "max_chars"),
         ("1234567890 " * 20, "prose", "min_alpha_fraction"),
         ("0x00, " * 50, "code", "min_alpha_fraction"),
-        ("word " * 100, "code", "max_line_chars"),
+        ("word " * 250, "code", "max_line_chars"),
+        ("x = 1\n" * 40 + "# " + "word " * 150, "code", None),
         ("the same line here\n" * 8, "prose", "max_duplicate_line_fraction"),
         (
             "".join(f"The option number {n} is read by step {n}:\n\nrun {{\n  {n}\n}}\n" for n in range(9)),
@@ -140,6 +141,10 @@ def test_a_changed_text_leads_back_to_its_raw_document(tmp_path: Path) -> None:
             None,
         ),
         ("return value\n" * 10, "code", None),
+        ("".join(f"Of step {n} we know\n\n$$\n\\int f(x) dx\n$$\n\n" for n in range(9)), "prose", None),
+        ("".join(f"See what {n} does:\n\n```\nrun the same step again\n```\n\n" for n in range(9)), "prose", None),
+        ("".join(f"PRINCE HAMLET.\nWe say {n} words.\n\n" for n in range(9)), "prose", None),
+        ("```\nthe same line here\n" * 8, "prose", "max_duplicate_line_fraction"),
         (GOOD, "prose", None),
     ],
 )
@@ -472,10 +477,11 @@ def test_normalise_is_idempotent(text: str, kind: str) -> None:
     assert normalise(once, kind) == once
 
 
-@given(st.text(), st.lists(st.text(max_size=3)))
+@given(st.text(), st.lists(st.sampled_from(["a b c", "a b c d", "x", ""])))
 def test_fractions_are_fractions(text: str, lines: list[str]) -> None:
     assert 0 <= alpha_fraction(text) <= 1
-    assert 0 <= duplicate_line_fraction(lines) < 1 or not lines
+    assert 0 <= duplicate_line_fraction(text) < 1
+    assert 0 <= duplicate_line_fraction("\n".join(lines)) < 1
 
 
 def named_keeper(row: dict) -> str:

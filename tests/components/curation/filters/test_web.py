@@ -13,11 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.curation.filters import c4, web
+from components.curation.filters.fenced import prose_of
 from components.curation.text import repair
 from components.params.web_rules import WebRulesParams
 
 PARAMS = WebRulesParams()
-PUNCTUATED = WebRulesParams(c4={"filter_no_terminal_punct": True})
+# As datatrove counts and where it draws the line.
+PEER = WebRulesParams(
+    definitions="datatrove", c4={"filter_curly_bracket": True}, fineweb={"char_duplicates_ratio": 0.01}
+)
+PUNCTUATED = WebRulesParams(c4={"filter_no_terminal_punct": True, "filter_curly_bracket": True})
 ENGLISH = (
     "The river runs through the valley, and in the evening the children of the village walk home along its bank. They carry "
     "books that they have read to each other. Who would not?\nThe oldest of them tells a story about a ship with a load of "
@@ -28,14 +33,18 @@ ENGLISH = (
 def _texts() -> list[str]:
     docs = {getattr(module, "__doc__", None) for module in list(sys.modules.values())}
     docs |= {member.__doc__ for kind in (str, dict, list, int, bytes, re.Pattern) for member in vars(kind).values()}
-    return [text for text in [*topics.topics.values(), *sorted(d for d in docs if isinstance(d, str))] if text.strip()]
+    texts = [*topics.topics.values(), *sorted(d for d in docs if isinstance(d, str))]
+    return [text for text in texts if text.strip() and prose_of(text) == text]  # datatrove knows no fenced parts
 
 
 def _crawled(folder: Path) -> list[str]:
     paths = sorted((folder / "corpora" / "web").glob("*.jsonl.gz"))
-    return [
-        repair(json.loads(line)["text"], "web") for path in paths for line in gzip.open(path, "rt", encoding="utf-8")
-    ]
+    texts = (
+        repair(json.loads(line)["text"], "web")
+        for path in paths
+        for line in gzip.decompress(path.read_bytes()).splitlines()
+    )
+    return [text for text in texts if prose_of(text) == text]
 
 
 def _peer(name: str):
@@ -70,16 +79,16 @@ def _peer(name: str):
 
 OURS = {
     "repetition": lambda texts: (
-        web.gopher_figures(texts, PARAMS),
-        [rule for rule in web.gopher_rules(PARAMS) if rule.name.startswith("gopher_repetition")],
+        web.gopher_figures(texts, PEER),
+        [rule for rule in web.gopher_rules(PEER) if rule.name.startswith("gopher_repetition")],
     ),
     "quality": lambda texts: (
-        web.gopher_figures(texts, PARAMS),
-        [rule for rule in web.gopher_rules(PARAMS) if rule.name.startswith("gopher_quality")],
+        web.gopher_figures(texts, PEER),
+        [rule for rule in web.gopher_rules(PEER) if rule.name.startswith("gopher_quality")],
     ),
-    "c4": lambda texts: (web.c4_figures(texts, PARAMS), web.c4_rules(PARAMS)),
+    "c4": lambda texts: (web.c4_figures(texts, PEER), web.c4_rules(PEER)),
     "c4, terminal punctuation": lambda texts: (web.c4_figures(texts, PUNCTUATED), web.c4_rules(PUNCTUATED)),
-    "fineweb": lambda texts: (web.fineweb_figures(texts, PARAMS), web.fineweb_rules(PARAMS)),
+    "fineweb": lambda texts: (web.fineweb_figures(texts, PEER), web.fineweb_rules(PEER)),
 }
 
 
@@ -167,3 +176,50 @@ def test_runs_that_are_not_named_are_not_looked_at():
     (verdict,) = web.judge([ENGLISH + "one two three four five six seven " * 9], params)
     assert verdict.failure.rule == names[0]
     assert verdict.failure.value > 0.2
+
+
+ENDING = "At last the bus came, and all of the children went to bed with their books. They slept.\n"
+CODE = "```python\nfor x in range(9):\n    table[0] = {x: x}  # javascript\n\n    go(x)\n```\n"
+
+
+def test_a_page_keeps_its_fenced_code_as_it_is():
+    (verdict,) = web.judge([ENGLISH + CODE + CODE + ENDING], WebRulesParams(c4={"filter_curly_bracket": True}))
+    assert (verdict.failure, verdict.lines_removed) == (None, 0)
+    assert CODE + CODE in verdict.text
+    (verdict,) = web.judge([ENGLISH + ENDING + "So {this} goes.\n"], WebRulesParams(c4={"filter_curly_bracket": True}))
+    assert verdict.failure.rule == "c4.filter_curly_bracket"
+
+
+@pytest.mark.parametrize(
+    ("text", "gopher", "datatrove"),
+    [
+        ("Well, it's (very) late.", 1.0, 5 / 10),
+        ("pp. 12, 13, 14", 1 / 4, 1 / 7),
+        ("| a | b | - 1", 2 / 3, 2 / 7),
+    ],
+)
+def test_words_with_a_letter_are_counted_as_the_paper_or_as_datatrove(text, gopher, datatrove):
+    for words, share in (("papers", gopher), ("datatrove", datatrove)):
+        figures = web.gopher_figures([text], WebRulesParams(definitions=words))
+        assert figures["alpha_words"].to_list() == [pytest.approx(share)]
+
+
+WRAPPED = "In this section we look at\nthe river that runs through\nthe valley and ask how much\nwater it holds.\n"
+GLOSSARY = "".join(
+    f"- **{word}**: a kind of {word} that is found in rivers\n" for word in ("eel", "crab", "snail", "fish")
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "papers", "datatrove"),
+    [
+        (WRAPPED + "| a | 1 |\n| b | 2 |\n", 1.0, 1 / 6),
+        (WRAPPED, 1.0, 1 / 4),
+        (GLOSSARY, 1.0, 0.0),
+        ("Home\nAbout us\nPrice: 7 EUR\n- Depth: 7 m\n", 0.0, 0.0),
+    ],
+)
+def test_wrapped_lines_and_entries_of_glossaries_are_no_lines_without_an_end(text, papers, datatrove):
+    for definitions, share in (("papers", papers), ("datatrove", datatrove)):
+        figures = web.fineweb_figures([text], WebRulesParams(definitions=definitions))
+        assert figures["line_punct"].to_list() == [pytest.approx(share)]

@@ -22,8 +22,10 @@ TEXTS = st.lists(
 )
 
 
-def _plain(text: str) -> list[str]:
-    return re.findall(r"\w+|[^\w\s]+", text)
+def _plain(text: str, tokens: bool = True) -> list[str]:
+    if tokens:
+        return re.findall(r"\w+|[^\w\s]+", text)
+    return [word for word in re.findall(r"\S+", text) if any(map(str.isalnum, word))]
 
 
 def _top(words: list[str], n: int) -> int:
@@ -46,11 +48,12 @@ def _duplicate(words: list[str], n: int) -> int:
 
 
 @settings(deadline=None, max_examples=200)
-@given(TEXTS)
-def test_words_are_those_of_a_regular_expression(texts: list[str]) -> None:
-    found, plain = words_of(texts), [_plain(text) for text in texts]
+@given(TEXTS, st.booleans())
+def test_words_are_those_of_a_regular_expression(texts: list[str], tokens: bool) -> None:
+    found, plain = words_of(texts, tokens), [_plain(text, tokens) for text in texts]
     flat = [word for words in plain for word in words]
-    assert np.diff(found.starts).tolist() == word_counts(texts).tolist() == [len(words) for words in plain]
+    assert np.diff(found.starts).tolist() == [len(words) for words in plain]
+    assert word_counts(texts).tolist() == [len(_plain(text)) for text in texts]
     assert np.diff(found.before).tolist() == [len(word) for word in flat]
     assert found.alpha.tolist() == [any(map(str.isalpha, word)) for word in flat]
     assert found.solid.tolist() == [any(map(str.isalnum, word)) for word in flat]
@@ -58,10 +61,12 @@ def test_words_are_those_of_a_regular_expression(texts: list[str]) -> None:
 
 
 @settings(deadline=None, max_examples=200)
-@given(TEXTS, st.sets(st.integers(2, 6)), st.sets(st.integers(2, 9)))
-def test_repeated_runs_are_those_of_a_plain_count(texts: list[str], top: set[int], duplicate: set[int]) -> None:
-    found = repeated(words_of(texts), top, duplicate)
-    plain = [_plain(text) for text in texts]
+@given(TEXTS, st.sets(st.integers(2, 6)), st.sets(st.integers(2, 9)), st.booleans())
+def test_repeated_runs_are_those_of_a_plain_count(
+    texts: list[str], top: set[int], duplicate: set[int], tokens: bool
+) -> None:
+    found = repeated(words_of(texts, tokens), top, duplicate)
+    plain = [_plain(text, tokens) for text in texts]
     assert {key: value.tolist() for key, value in found.items()} == {
         **{("top_n_grams", n): [_top(words, n) for words in plain] for n in top},
         **{("dup_n_grams", n): [_duplicate(words, n) for words in plain] for n in duplicate},

@@ -1,0 +1,80 @@
+"""Documents that stand almost whole within a larger one, which the Jaccard similarity of the two doesn't show.
+
+A document asks with the QUERIES least of its shingles' hashes, which are a random sample of them; whatever larger document
+holds most of these is compared with it by all shingles (containment: Broder 1997). Two passes over the texts, about 150 bytes
+per document. A shingle that more than COMMON documents ask with is a template's and tells nothing.
+"""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from components.curation.duplicates.similarity import ShingleSets, TextsByPosition, blocks
+from components.text.shingles import shingles
+
+QUERIES = 8
+COMMON = 32
+_HITS = 0.6  # of the queries that would be found at the threshold: sampling may miss some
+
+
+def find_contained(
+    positions: np.ndarray, documents: int, texts: TextsByPosition, threshold: float, scratch: Path
+) -> tuple[np.ndarray, np.ndarray]:
+    """For each of some positions the place (in `positions`) of the largest document that contains it, or -1; and which share
+    of its shingles that holds. A document that is contained contains no other; of equal sets the first contains the others.
+    """
+    order = np.argsort(positions)
+    sizes = np.zeros(len(positions), dtype=np.int64)
+    asked: list[tuple[np.ndarray, np.ndarray]] = []
+    for place, runs in _sets(positions, order, texts):
+        sizes[place] = len(runs)
+        least = runs[:QUERIES]
+        asked.append((least, np.full(len(least), place)))
+    hashes, owners = (np.concatenate(parts) for parts in zip(*asked, strict=True)) if asked else (sizes, sizes)
+    by_hash = np.argsort(hashes, kind="stable")
+    hashes, owners = hashes[by_hash], owners[by_hash]
+    distinct, starts, counts = np.unique(hashes, return_index=True, return_counts=True)
+    distinct, starts, counts = (values[counts <= COMMON] for values in (distinct, starts, counts))
+    queries = np.bincount(owners[_ranges(starts, counts)], minlength=len(positions))
+    found = [np.zeros((0, 2), dtype=np.int64)]
+    for place, runs in _sets(positions, order, texts):
+        held = np.flatnonzero(np.isin(distinct, runs, assume_unique=True))
+        hits = np.bincount(owners[_ranges(starts[held], counts[held])], minlength=0)
+        inner = np.flatnonzero(hits)
+        enough = hits[inner] >= np.maximum(1, np.ceil(_HITS * threshold * queries[inner]))
+        larger = (sizes[inner] < sizes[place]) | ((sizes[inner] == sizes[place]) & (inner > place))
+        inner = inner[enough & larger]
+        found.append(np.column_stack([inner, np.full(len(inner), place)]))
+    pairs = np.concatenate(found)
+    with ShingleSets(documents, texts, scratch) as sets:
+        shares = sets.containment(positions[pairs[:, 0]], positions[pairs[:, 1]])
+    return _decide(pairs, shares, sizes, threshold)
+
+
+def _decide(
+    pairs: np.ndarray, shares: np.ndarray, sizes: np.ndarray, threshold: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """From the largest document to the smallest: it goes into the largest one that stays."""
+    container = np.full(len(sizes), -1, dtype=np.int64)
+    share_of = np.ones(len(sizes), dtype=np.float32)
+    order = np.lexsort((pairs[:, 1], -sizes[pairs[:, 1]], pairs[:, 0], -sizes[pairs[:, 0]]))
+    for (inner, outer), share in zip(pairs[order].tolist(), shares[order].tolist(), strict=True):
+        if share >= np.float32(threshold) and container[inner] < 0 and container[outer] < 0:
+            container[inner], share_of[inner] = outer, share
+    return container, share_of
+
+
+def _sets(positions: np.ndarray, order: np.ndarray, texts: TextsByPosition) -> Iterator[tuple[int, np.ndarray]]:
+    """Place and distinct shingles, sorted, of each document, by ascending position."""
+    places = iter(order.tolist())
+    for block in blocks(texts(positions[order])):
+        runs, starts = shingles(block)
+        for start, end in pairwise(starts.tolist()):
+            yield next(places), np.unique(runs[start:end])
+
+
+def _ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The numbers of all ranges, one after another."""
+    return np.repeat(starts - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())

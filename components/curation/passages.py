@@ -1,0 +1,328 @@
+"""Passages that many documents repeat, such as a site's notices: cut from all of these documents but one.
+
+A passage is a line, as in CCNet (Wenzek et al. 2020, arXiv 1911.00359), three sentences, as in C4 (arXiv 1910.10683), or 50 words,
+as in RefinedWeb (arXiv 2306.01116). Fenced code, headings, formulas, parts of a sentence that goes on, and lines that introduce code
+are not passages: textbooks repeat those. Of the documents that hold a passage, the one with the smallest id
+keeps it, so the order of the sources does not matter; one of an earlier increment comes before all. Where fewer documents hold
+it than `passages.documents`, it stays in all of them: copies of whole texts are for deduplication to find.
+
+In two phases over the results of `clean`. The first hashes passages; here they are counted, a range of hash values at a
+time, so that memory is bounded however many there are. The second cuts what is marked, and drops a document of which
+nearly all is repeated. One of which more than half is repeated stays whole: a text without its half is not readable.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b, sha256
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components.curation.clean import DOCUMENTS, DROPS, FIGURES, FOREIGN, LENGTHS, SKETCHES, STEP
+from components.curation.duplicates import ids as document_ids
+from components.curation.duplicates.sketches import save_sketches
+from components.curation.filters.fenced import fenced_lines
+from components.curation.tally import origin
+from components.curation.text import normalise
+from components.curation.work import Work
+from components.documents import DOCUMENT, Drop, LedgerWriter, document_id, read_ledger
+from components.files import save_array, write_json
+from components.params import CurationParams
+from components.params.curation import PassagesParams
+from components.text.shingles import sketch
+
+KNOWN = "passages.bin"  # of an increment: its passages by their hash, and how many documents hold each
+RULE = "repeated_passages"
+MIN_WORDS = 5  # of a line that is a passage
+SPENT = 0.9  # of a document's characters: nothing is left to read
+HALF = 0.5
+WINDOW = {"lines": 1, "sentences": 3, "words": 50}
+SAMPLED = 8  # of the runs of words, which overlap, one in so many is hashed; longer copies hold several
+AT_ONCE = 1 << 21  # passages counted at once: about 150 MB
+HASHES, COUNTS = "hashes.npy", "counts.npy"
+_MULTIPLIER = np.uint64(0xD1342543DE82EF95)
+_SENTENCE_END = re.compile(r"[.?!…][\"'”\u2019»)\]]*\s+")
+_WORD = re.compile(r"\w+")
+_COUNTED = np.dtype([("hash", "<u8"), ("documents", "<u4")])
+
+
+class Passages(NamedTuple):
+    """The passages of a text: where their atoms (lines, sentences, words) begin and end, and the first atom and hash of each."""
+
+    spans: list[tuple[int, int]]
+    first: np.ndarray
+    hashes: np.ndarray
+
+
+def passages_of(text: str, params: PassagesParams) -> Passages:
+    """The passages of a text, in order."""
+    spans, keys = [], []
+    for start, end, key in _atoms(text, params):
+        spans.append((start, end))
+        keys.append(key)
+    window = WINDOW[params.unit]
+    if len(keys) < window:
+        return Passages(spans, np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.uint64))
+    digests = (blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest() for key in keys)
+    atoms = np.frombuffer(b"".join(digests), dtype="<u8")
+    hashes = atoms[: len(atoms) - window + 1].copy()
+    for place in range(1, window):
+        hashes = hashes * _MULTIPLIER + atoms[place : place + len(hashes)]
+    first = np.arange(len(hashes))
+    if params.unit == "words":
+        first = first[hashes >> np.uint64(32) & np.uint64(SAMPLED - 1) == 0]
+    return Passages(spans, first, hashes[first])
+
+
+def _atoms(text: str, params: PassagesParams) -> Iterator[tuple[int, int, str]]:
+    fenced = fenced_lines(text)
+    start = 0
+    for number, line in enumerate(text.split("\n")):
+        end = start + len(line)
+        if not (fenced and fenced[number]):
+            if params.unit == "lines":
+                key = line.strip(" \t*-•>|")
+                introduces = fenced is not None and any(fenced[number + 1 : number + 3])
+                if key.count(" ") >= MIN_WORDS - 1 and _stands_alone(key) and not introduces:
+                    yield start, min(end + 1, len(text)), key.lower()
+            else:
+                yield from _parts(line, start, params.unit)
+        start = end + 1
+
+
+def _stands_alone(line: str) -> bool:
+    """Whether a line is whole in itself: no heading, no formula, no part of a wrapped sentence."""
+    return not (line[0] == "#" or line[0].islower() or line[-1] in ",;:" or "$" in line or "\\" in line)
+
+
+def _parts(line: str, start: int, unit: str) -> Iterator[tuple[int, int, str]]:
+    """Sentences or words of a line, each with what is between it and the next one."""
+    if unit == "sentences":
+        borders = [0, *(found.end() for found in _SENTENCE_END.finditer(line)), len(line)]
+        keys = [line[a:b].strip().lower() for a, b in pairwise(borders)]
+    else:
+        found = list(_WORD.finditer(line))
+        borders = [*(word.start() for word in found), len(line)]
+        keys = [word[0].lower() for word in found]
+    for key, (a, b) in zip(keys, pairwise(borders), strict=True):
+        if key:
+            yield start + a, start + b, key
+
+
+@dataclass(frozen=True)
+class _Hashed:
+    """A result of `clean` whose passages are hashed."""
+
+    cleaned: Path
+    params: PassagesParams
+
+
+@dataclass(frozen=True)
+class _Marked:
+    """A result of `clean`, and which of its passages are repeated."""
+
+    cleaned: Path
+    hashed: Path
+    marks: bytes  # packed bits
+    params: CurationParams
+
+
+def without_repeated(
+    cleaned: Sequence[Path],
+    work: Work,
+    params: CurationParams,
+    facts: Mapping[str, Any],
+    earlier: Sequence[Path],
+    folder: Path,
+) -> list[Path]:
+    """Results of `clean` without repeated passages; one that holds none stays what it is.
+
+    Args:
+        facts: what the results depend on.
+        earlier: the folders of the increments before, with their KNOWN.
+        folder: for the KNOWN of this increment.
+    """
+    own = params.passages
+    if not own.kinds:
+        return list(cleaned)
+    names = [f"{path.parent.name.removeprefix('clean-')}-{path.name}" for path in cleaned]
+    units = {name: _Hashed(path, own) for name, path in zip(names, cleaned, strict=True)}
+    hashed = work.map("passages", own.model_dump(mode="json"), units, hash_unit)
+    marks = _mark(cleaned, hashed, own.documents, [one / KNOWN for one in earlier], folder / KNOWN)
+    cut = {}
+    for name, path, hashes, mark in zip(names, cleaned, hashed, marks, strict=True):
+        if mark.any():
+            bits = np.packbits(mark).tobytes()
+            cut[f"{name}-{sha256(bits).hexdigest()[:20]}"] = _Marked(path, hashes, bits, params)
+    work.expect(len(cut))
+    done = iter(work.map("cut", facts, cut, cut_unit))
+    return [next(done) if mark.any() else path for path, mark in zip(cleaned, marks, strict=True)]
+
+
+def hash_unit(unit: _Hashed, folder: Path) -> None:
+    """Write the hashes of a result's passages, and how many each document has, into a folder."""
+    hashes, counts = [np.zeros(0, dtype=np.uint64)], []
+    with pq.ParquetFile(unit.cleaned / DOCUMENTS) as file:
+        for batch in file.iter_batches(batch_size=1_000, columns=["text", "kind"]):
+            for text, kind in zip(batch["text"].to_pylist(), batch["kind"].to_pylist(), strict=True):
+                found = passages_of(text, unit.params).hashes if kind in unit.params.kinds else hashes[0]
+                hashes.append(found)
+                counts.append(len(found))
+    save_array(folder / HASHES, np.concatenate(hashes))
+    save_array(folder / COUNTS, np.array(counts, dtype=np.int64))
+
+
+def _mark(
+    cleaned: Sequence[Path], hashed: Sequence[Path], least: int, earlier: Sequence[Path], known: Path
+) -> list[np.ndarray]:
+    """bool (passages,) of each result: which ones are cut. Writes all passages with their counts.
+
+    Memory: a byte and four per passage, and AT_ONCE passages at a time.
+    """
+    hashes = [np.load(folder / HASHES, mmap_mode="r", allow_pickle=False) for folder in hashed]
+    owners = _owners(cleaned, hashed)
+    before = [np.memmap(path, _COUNTED, mode="r") for path in earlier if path.stat().st_size]
+    marks = [np.zeros(len(part), dtype=bool) for part in hashes]
+    ranges = 1 + (sum(map(len, hashes)) + sum(map(len, before))) // AT_ONCE
+    width = -(-(1 << 64) // ranges)
+    with open(known, "wb") as file:
+        for number in range(ranges):
+            low, high = number * width, min((number + 1) * width, 1 << 64) - 1
+            chosen = [np.flatnonzero((part >= np.uint64(low)) & (part <= np.uint64(high))) for part in hashes]
+            values = np.concatenate([np.zeros(0, np.uint64), *(p[c] for p, c in zip(hashes, chosen, strict=True))])
+            ranks = np.concatenate([np.zeros(0, np.int32), *(o[c] for o, c in zip(owners, chosen, strict=True))])
+            told = [_slice(one, low, high) for one in before]
+            repeated, counted = _repeated(values, ranks, least, told)
+            file.write(counted.tobytes())
+            ends = np.cumsum([len(one) for one in chosen])
+            for mark, place, flags in zip(marks, chosen, np.split(repeated, ends[:-1]), strict=False):
+                mark[place] = flags
+    return marks
+
+
+def _owners(cleaned: Sequence[Path], hashed: Sequence[Path]) -> list[np.ndarray]:
+    """int32 (passages,) of each result: the rank of the document by its id; equal texts are one document."""
+    ids = [document_ids.pack(pq.read_table(folder / DOCUMENTS, columns=["id"])["id"].to_pylist()) for folder in cleaned]
+    together = np.concatenate([np.zeros((0, 2), dtype=np.uint64), *ids])
+    order = np.lexsort((together[:, 1], together[:, 0]))
+    ordered = together[order]
+    ranks = np.zeros(len(together), dtype=np.int32)
+    ranks[order[1:]] = np.cumsum((ordered[1:] != ordered[:-1]).any(axis=1))
+    parts = np.split(ranks, np.cumsum([len(part) for part in ids])[:-1])
+    counts = (np.load(folder / COUNTS, allow_pickle=False) for folder in hashed)
+    return [np.repeat(part, count) for part, count in zip(parts, counts, strict=False)]
+
+
+def _slice(known: np.ndarray, low: int, high: int) -> np.ndarray:
+    """The passages of an earlier increment in a range of hash values; they are sorted."""
+    first, last = np.searchsorted(known["hash"], np.array([low, high], dtype=np.uint64), side="left")
+    return known[first : last + 1][known["hash"][first : last + 1] <= np.uint64(high)]
+
+
+def _repeated(
+    values: np.ndarray, ranks: np.ndarray, least: int, earlier: Sequence[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """bool (passages,): held by `least` documents or more, and not first here; and all distinct passages with their counts."""
+    order = np.lexsort((ranks, values))
+    value, rank = values[order], ranks[order]
+    fresh = np.append(True, value[1:] != value[:-1])[: len(value)]
+    another = fresh | np.append(True, rank[1:] != rank[:-1])[: len(value)]
+    group = np.cumsum(fresh) - 1
+    distinct = value[fresh]
+    counts = np.bincount(group[another], minlength=len(distinct)).astype(np.int64)
+    before = np.zeros(len(distinct), dtype=np.int64)
+    for known in earlier:
+        place = np.minimum(np.searchsorted(known["hash"], distinct), max(0, len(known) - 1))
+        if len(known):
+            before += np.where(known["hash"][place] == distinct, known["documents"][place], 0)
+    first = rank[fresh]
+    cut = (counts + before >= least)[group] & ((before > 0)[group] | (rank != first[group]))
+    repeated = np.zeros(len(values), dtype=bool)
+    repeated[order] = cut
+    counted = np.empty(len(distinct), dtype=_COUNTED)
+    counted["hash"], counted["documents"] = distinct, counts
+    return repeated, counted
+
+
+def cut_unit(unit: _Marked, folder: Path) -> None:
+    """Write a result again without what is marked, into a folder."""
+    counts = np.load(unit.hashed / COUNTS, allow_pickle=False)
+    marks = np.unpackbits(np.frombuffer(unit.marks, dtype=np.uint8), count=int(counts.sum())).astype(bool)
+    of_documents = np.split(marks, np.cumsum(counts)[:-1])
+    rows = pq.read_table(unit.cleaned / DOCUMENTS).to_pylist()
+    stays, changed, lengths = np.ones(len(rows), dtype=bool), [], np.load(unit.cleaned / LENGTHS, allow_pickle=False)
+    figures = json.loads((unit.cleaned / FIGURES).read_text(encoding="utf-8"))
+    removed = 0
+    with LedgerWriter(folder / DROPS) as ledger:
+        for drop in read_ledger(unit.cleaned / DROPS):
+            ledger.write(drop)
+        for place, (row, mark) in enumerate(zip(rows, of_documents, strict=True)):
+            if not mark.any():
+                continue
+            text, share, passages = cut(row["text"], row["kind"], mark, unit.params.passages)
+            if share >= SPENT:
+                ledger.write(_spent(row, share))
+                stays[place] = False
+                _count_drop(figures, row)
+            elif share <= HALF:
+                removed += len(row["text"]) - len(text)
+                rows[place] = _changed(row, text, passages)
+                lengths[place] = len(text)
+                changed.append(place)
+    kept = [row for row, stay in zip(rows, stays, strict=True) if stay]
+    pq.write_table(pa.Table.from_pylist(kept, schema=DOCUMENT), folder / DOCUMENTS, compression="zstd")
+    sketches = np.load(unit.cleaned / SKETCHES, allow_pickle=False)
+    sketches[changed] = sketch([rows[place]["text"] for place in changed], unit.params.duplicates.permutations)
+    save_sketches(folder / SKETCHES, sketches[stays])
+    save_array(folder / LENGTHS, lengths[stays])
+    save_array(folder / FOREIGN, np.load(unit.cleaned / FOREIGN, allow_pickle=False)[stays])
+    write_json(folder / FIGURES, figures | {"passages": {"documents": len(changed), "characters": removed}})
+
+
+def cut(text: str, kind: str, marks: np.ndarray, params: PassagesParams) -> tuple[str, float, int]:
+    """A text without the marked ones of its passages; the share of its characters in them; how many pieces went."""
+    found = passages_of(text, params)
+    goes = np.zeros(len(found.spans) + 1, dtype=np.int64)
+    first = found.first[marks]
+    np.add.at(goes, first, 1)
+    np.add.at(goes, first + WINDOW[params.unit], -1)
+    pieces, start, gone, runs = [], 0, 0, 0
+    for (begin, end), inside in zip(found.spans, np.cumsum(goes)[:-1] > 0, strict=True):
+        if inside:
+            runs += begin > start or not runs
+            pieces.append(text[start:begin])
+            gone += end - begin
+            start = end
+    return normalise("".join([*pieces, text[start:]]), kind), gone / max(1, len(text)), runs
+
+
+def _changed(row: dict[str, Any], text: str, passages: int) -> dict[str, Any]:
+    metadata = json.loads(row["metadata"])
+    metadata = {"raw_id": row["id"]} | metadata | {"passages_removed": passages}
+    return row | {
+        "id": document_id(text),
+        "text": text,
+        "metadata": json.dumps(metadata, ensure_ascii=False, sort_keys=True),
+    }
+
+
+def _spent(row: dict[str, Any], share: float) -> Drop:
+    detail = f"{share:.0%} of the text is passages that other documents hold"
+    raw_id = json.loads(row["metadata"]).get("raw_id", row["id"])
+    return Drop(raw_id, STEP, RULE, round(share, 4), SPENT, detail, row["source"])
+
+
+def _count_drop(figures: dict[str, Any], row: dict[str, Any]) -> None:
+    """Count a document as dropped that was counted as passed; its bytes are those of its text by now."""
+    key, size = [row["kind"], origin(row["source"]), row["license"]], len(row["text"].encode())
+    for entry in figures["counts"]:
+        if entry[:4] == [*key, ""]:
+            entry[4] -= 1
+            entry[5] -= size
+    figures["counts"].append([*key, RULE, 1, size])
