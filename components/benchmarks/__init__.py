@@ -1,4 +1,5 @@
-"""The benchmarks that suites name, and their data: for the step that asks them and for the one that keeps them out."""
+"""The benchmarks of suites and their data, for the step that scores them and the one that keeps them out of the
+corpus."""
 
 from pathlib import Path
 

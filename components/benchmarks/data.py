@@ -1,4 +1,4 @@
-"""Rows of a benchmark's data set: from files of a folder, or from the Hugging Face hub where a person allows it.
+"""Rows of a benchmark's data set: from files of a folder, or from the Hugging Face hub if a person allows it.
 
 The folder's layout is `<data set>/<split>.jsonl` or `.jsonl.gz`, one JSON object per line, as the suites' files name
 them. Rows go to lm-eval in memory: the cache of the library `datasets` goes by a file's time of change, and gives old
@@ -25,7 +25,7 @@ class Place:
 
     Attributes:
         folder: with the suites' files; None for none.
-        hub: whether what the folder lacks may be loaded from the hub, or from its cache on this machine.
+        hub: whether missing data may be loaded from the hub, or from its cache on this machine.
     """
 
     folder: Path | None = None
@@ -33,7 +33,7 @@ class Place:
     _held: dict[Path, Rows] = field(default_factory=dict, repr=False)  # each subject takes some of the same file's rows
 
     def file(self, name: str, where: Mapping[str, str]) -> Rows | None:
-        """The rows of a file with these values in these fields; None where there is no such file.
+        """The rows of a file with these values in these fields; None if there is no such file.
 
         Raises:
             StepError: the name leads out of the folder, a line is not a JSON object, a field of `where` is missing, or no row
@@ -58,7 +58,7 @@ class Place:
         return kept
 
     def from_hub(self, path: str, name: str | None, split: str) -> Rows | None:
-        """The rows of a split of a data set; None where the hub may not be asked.
+        """The rows of a split of a data set; None if the hub may not be used.
 
         Raises:
             StepError: it cannot be loaded.

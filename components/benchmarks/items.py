@@ -1,8 +1,8 @@
-"""The items of suites' benchmarks as text: a question with its right answer, a program's task with its solution.
+"""The items of suites' benchmarks as text: a question with its correct answer, a program's task with its solution.
 
 Rows are read as their data sets give them, by the names of their fields, without lm-eval and its prompts. A passage
-that a question is about is left out, as in components.benchmarking.contamination: that it is known gives no answer
-away. The suite `exam` has no items here: it is made after curation, from questions that are held out.
+that a question is about is left out, as in components.benchmarking.contamination: it does not reveal the answer. The
+suite `exam` has no items here: it is made after curation, from questions that are held out.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,8 +26,8 @@ class Item:
 
     Attributes:
         benchmark: its name in the suites.
-        id: the row's own where it has one, else its number in its file.
-        text: question and right answer.
+        id: the row's own if it has one, else its number in its file.
+        text: question and correct answer.
         code: the program that solves it, and the name of the function that is asked for; empty where there is none.
     """
 
@@ -39,7 +39,7 @@ class Item:
 
 
 def read_items(folder: Path | None, suites: Sequence[str]) -> tuple[list[Item], dict[str, str]]:
-    """The items of all benchmarks of the suites, each once, and why those of others are missing.
+    """The items of all benchmarks of the suites, each once, and why others are missing.
 
     All rows of the file that a benchmark asks count, also where a suite draws a sample of them.
 

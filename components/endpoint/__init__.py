@@ -1,5 +1,4 @@
-"""Calls that cost something: asked once, answered once, paid once, whatever happens in between.
-
-`request` says what is asked and when an answer counts; `store` keeps answers and usage on the disk; `limiter` finds how
-many requests an endpoint bears; `budget` stops before more is spent than allowed; `dispatch` drives them together.
+"""Calls of paid models: each request is answered and paid once, whatever happens in between. `request` defines requests
+and valid answers; `store` keeps answers and usage on the disk; `limiter` finds how many requests an endpoint can take;
+`budget` stops before the limit is exceeded; `dispatch` runs them together.
 """

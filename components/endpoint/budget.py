@@ -1,7 +1,7 @@
-"""A limit on what a plan may cost, held before a request is sent and not after.
+"""A limit on the cost of a plan, checked before each request.
 
 What is in flight counts with the most that it can cost: the answer's limit, and half the prompt's bytes as tokens,
-which is twice what English takes. So the limit is never passed, and a little of it may stay unused.
+which is twice what English takes. So the limit is never exceeded, and a little of it may stay unused.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from components.errors import StepError
 
 @dataclass(slots=True)
 class Budget:
-    """What a plan may cost and what it has cost; `tokens` and `money` are 0 where there is no limit."""
+    """The limits and the cost so far of a plan; `tokens` and `money` are 0 without a limit."""
 
     tokens: int
     money: float
@@ -30,7 +30,7 @@ class Budget:
         return cls(tokens, money, store, spent.tokens, spent.cost or 0.0, section=section)
 
     def reserve(self, request: Request) -> bool:
-        """Set aside the most that a request can cost; False if that would pass a limit."""
+        """Reserve the maximum cost of a request; False if that would exceed a limit."""
         tokens, money = self._most(request)
         if self.tokens and self.spent_tokens + self.reserved_tokens + tokens > self.tokens:
             return False
@@ -41,7 +41,7 @@ class Budget:
         return True
 
     def settle(self, request: Request, reply: Reply | None) -> None:
-        """Replace what was set aside by what came of it; nothing came of a call without a reply.
+        """Replace the reserved cost by the actual one, 0 for a call without a reply.
 
         Raises:
             StepError: a limit is set and the endpoint does not say what it used.
@@ -68,7 +68,7 @@ class Budget:
         return prompt + answer, self.store.cost(prompt, answer) or 0.0
 
     def says(self) -> str:
-        """What was spent of which limit, for a person."""
+        """The spending and the limit in words."""
         parts = []
         if self.tokens:
             parts.append(f"{self.spent_tokens:,} of {self.tokens:,} tokens")

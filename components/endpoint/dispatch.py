@@ -1,4 +1,4 @@
-"""Have every request answered: many at once, tried again where it helps, stopped where it does not.
+"""Get every request answered: many at once, with retries if they can help.
 
 A request ends in one of two ways here: its answer is in the store, or it is given up with a reason (its answers were
 unusable `attempts` times, or the endpoint refused it). Trouble of the endpoint itself (429, 5xx, no connection, no
@@ -23,13 +23,13 @@ from components.endpoint.store import Store
 from components.errors import StepError
 from components.params.endpoint import EndpointParams
 
-BACKOFF, LONGEST_PAUSE = 0.25, 60.0  # seconds: the first pause is up to the one, none is over the other
-COMMIT_AFTER, COMMIT_COUNT = 0.05, 16  # seconds that an answer waits to be committed at most, and answers that wait
-HOPELESS = 8  # so many requests given up, and none answered: the next ones would fare no better
+BACKOFF, LONGEST_PAUSE = 0.25, 60.0  # seconds: maximum of the first pause, and of any pause
+COMMIT_AFTER, COMMIT_COUNT = 0.05, 16  # maximum seconds until an answer is committed, and maximum waiting answers
+HOPELESS = 8  # stop after so many requests were given up and none was answered
 
 
 class Endpoint(Protocol):
-    """Whatever answers one request at a time."""
+    """Anything that answers one request at a time."""
 
     async def __aenter__(self) -> "Endpoint": ...
 
@@ -42,7 +42,7 @@ class Endpoint(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How hard to try. `patience` and `timeout` in seconds; `section`: of the parameters, for messages."""
+    """Limits on retries. `patience` and `timeout` in seconds; `section`: of the parameters, for messages."""
 
     concurrency: int
     attempts: int
@@ -66,7 +66,7 @@ class GivenUp:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call that came back, for whoever watches: times in nanoseconds since 1970, outcome `answered` or a fault."""
+    """One finished call, for tracing: times in nanoseconds since 1970, outcome `answered` or a fault."""
 
     request: Request
     outcome: str
@@ -90,7 +90,7 @@ class _Item:
 
 @dataclass(slots=True)
 class Tally:
-    """What happened, for the log: it depends on the endpoint's mood and so stands in no output."""
+    """Counts for the log; they depend on the endpoint and so are in no output."""
 
     answered: int = 0
     given_up: list[GivenUp] = field(default_factory=list)
@@ -127,11 +127,11 @@ class Dispatcher:
         self._healthy = 0.0  # when the endpoint last did anything right
 
     def run(self, requests: Iterable[Request]) -> Tally:
-        """Have all `requests` answered or given up.
+        """Get all `requests` answered or given up.
 
         Raises:
-            StepError: nothing that is tried later can succeed, the endpoint is gone, or the budget is spent. What was
-                answered until then is in the store; the same call goes on from there.
+            StepError: nothing that is tried later can succeed, the endpoint is gone, or the budget is spent. Earlier
+                answers are in the store; the same call resumes from there.
         """
         asyncio.run(self._run(self.store.missing(requests)))
         return self.tally
@@ -268,7 +268,7 @@ class Dispatcher:
         return None
 
     def _place(self, item: _Item, reply: Reply | None, fault: Fault | None, now: float, seconds: float) -> None:
-        """Keep the answer, or decide whether the request is tried again."""
+        """Store the answer, or decide whether the request is retried."""
         request = item.request
         if fault is None:
             assert reply is not None  # every call without a fault has brought one

@@ -1,4 +1,4 @@
-"""How many requests at once, and how long to wait for one: found from what the endpoint bears.
+"""Adapts the number of concurrent requests, and the wait for an answer, to the endpoint.
 
 Additive increase, multiplicative decrease, with two changes that keep a few stray faults from costing throughput. A
 reply that says "too many" slows down its own request only; the limit falls when more than TOLERANCE of the last WINDOW
@@ -23,7 +23,7 @@ DECREASE = 0.7
 WINDOW = 128
 PATIENT, STALLED = 4.0, 1.5
 DEVIATIONS, SLOWEST = 8.0, 1.5
-SHORTEST = 0.5  # seconds that any request may take
+SHORTEST = 0.5  # maximum seconds of any request
 KNOWN = 32  # latencies after which they are trusted
 PACE, BURST = 0.85, 3  # starts come after this share of latency / limit; so many may be made up for at once
 

@@ -1,4 +1,4 @@
-"""A plan for one process alone, so that nothing is asked for or paid twice."""
+"""A lock on a plan, so that nothing is requested or paid twice."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from components.running.locks import if_free
 
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """Hold a plan, by a lock on the file `path`; the system lets go however this process ends.
+    """Lock a plan by the file `path`; the system releases it when this process ends.
 
     Raises:
         StepError: another process holds it.

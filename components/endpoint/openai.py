@@ -1,7 +1,7 @@
 """Any endpoint of OpenAI's chat API: vLLM, Ollama, llama.cpp's server, `transformers serve`, OpenAI itself.
 
-The key is read from the environment when the run starts and is written nowhere. Requests go to the host of the address
-alone: a redirect is useless as an answer.
+The key is read from the environment when the run starts and is written nowhere. Requests go only to the host of the
+address: a redirect is not followed.
 """
 
 import asyncio
@@ -24,10 +24,10 @@ from components.errors import StepError, shortened
 from components.foreign.addresses import HIDDEN, without_secrets
 from components.params.endpoint import EndpointParams
 
-PROBES = (0.0, 0.5, 1.5, 3.0)  # seconds before each look whether the endpoint is there
+PROBES = (0.0, 0.5, 1.5, 3.0)  # seconds before each check whether the endpoint answers
 CONNECT = 10.0  # seconds
 LARGEST = 32 << 20  # bytes of one reply
-MOST_TOKENS = 1 << 32  # that one reply may claim to have used: sums of such counts still fit into the store
+MOST_TOKENS = 1 << 32  # maximum tokens of one reply: sums of such counts still fit into the store
 LONGEST_WAIT = 3600.0  # seconds that a reply may ask to wait
 NOT_IN_BODY = ("endpoint", "teacher", "structured")  # parameters of a request that are not fields of its body
 LOCAL = ("127.0.0.1", "localhost", "::1")
@@ -35,7 +35,7 @@ LOCAL = ("127.0.0.1", "localhost", "::1")
 
 @dataclass(frozen=True)
 class Server:
-    """Where a model is asked.
+    """The address of a model.
 
     Attributes:
         base_url: of the API, which usually ends in /v1.
@@ -55,7 +55,7 @@ class Server:
 
 
 class OpenAIEndpoint:
-    """Asks one endpoint. Use as an asynchronous context manager: it looks first whether the endpoint is there."""
+    """Asks one endpoint. Use as an asynchronous context manager: it first checks whether the endpoint answers."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -124,7 +124,7 @@ class OpenAIEndpoint:
         return json.dumps(fields, ensure_ascii=False).encode()
 
     async def _probe(self) -> None:
-        """Find out soon, and before anything is paid, that nobody is there or that the key is wrong.
+        """Find out, before anything is paid, that nothing answers or that the key is wrong.
 
         The list of models is not part of the API that every server has: any status but a refusal of the key will do.
         """
@@ -152,7 +152,7 @@ class OpenAIEndpoint:
         return without_secrets(said.replace(self._key, HIDDEN) if self._key else said)[:200]
 
     def _failure(self, status: int, headers: Mapping[str, str], message: str) -> Exception:
-        """The fault or halt that a status means."""
+        """The fault or halt for a status."""
         if status in (401, 403):
             return Halt(self._key_refused(status, message))
         if status == 402 or "insufficient_quota" in message:
@@ -204,7 +204,7 @@ def proxy_of(base: str) -> str | None:
 
 
 def _certificates() -> ssl.SSLContext:
-    """Who is believed: the system's authorities, those of SSL_CERT_FILE, and Mozilla's as certifi has them."""
+    """Trusted certificate authorities: the system's, those of SSL_CERT_FILE, and Mozilla's from certifi."""
     import certifi
 
     context = ssl.create_default_context()
@@ -265,12 +265,12 @@ def _reply(raw: bytes) -> Reply:
 
 
 def _name(value: Any) -> str:
-    """A name that an endpoint gives, in one line; empty where it gives none."""
+    """A name that an endpoint gives, in one line; empty if it gives none."""
     return shortened(value) if isinstance(value, str) else ""
 
 
 def _count(usage: Any, name: str) -> int | None:
-    """A count of tokens; None where the endpoint gives none that a reply can have used."""
+    """A count of tokens; None if the endpoint gives no plausible one."""
     value = usage.get(name) if isinstance(usage, dict) else None
     return value if isinstance(value, int) and 0 <= value <= MOST_TOKENS else None
 

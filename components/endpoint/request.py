@@ -1,4 +1,4 @@
-"""A request to a model, its reply, and the faults that stand between them."""
+"""A request to a model, its reply, and possible faults."""
 
 import hashlib
 import json
@@ -15,7 +15,8 @@ class Request:
     Attributes:
         job: id of the job.
         messages: (role, content) pairs.
-        parameters: all that decides the answer besides the messages: endpoint, model, temperature, seed and so on.
+        parameters: everything that determines the answer besides the messages: endpoint, model, temperature, seed and
+            so on.
         schema: JSON schema of the answer, or None for free text.
     """
 
@@ -31,7 +32,7 @@ class Request:
 
     @cached_property
     def key(self) -> str:
-        """Hex SHA-256 of the canonical request: equal requests have equal keys, whatever job asks them."""
+        """Hex SHA-256 of the canonical request: equal requests have equal keys, whatever their job."""
         return _digest([self.messages, dict(self.parameters), self.schema])
 
     @property
@@ -74,7 +75,7 @@ class Fault(Exception):
             `timeout`, which says nothing against the request and is tried again until the patience ends.
         detail: what the endpoint said, shortened.
         retry_after: seconds that the endpoint asks to wait, if it does.
-        reply: what came all the same and may have to be paid.
+        reply: a reply that came all the same and may have to be paid.
     """
 
     kind: str
@@ -91,4 +92,4 @@ CONTENT = ("truncated", "empty", "filtered", "format")
 
 
 class Halt(Exception):
-    """Nothing that is tried later can succeed: a wrong key, no such model. The message is complete in itself."""
+    """A permanent failure: a wrong key, an unknown model. The message is complete in itself."""

@@ -1,9 +1,9 @@
-"""Answers and usage on the disk: one SQLite file, in the project's main folder, beside no output of any stage.
+"""Answers and usage on the disk: one SQLite file in the project's main folder, outside the outputs of stages.
 
-An answer stands under the hash of its canonical request, so it is found by every later run that asks the same, in any
-workspace. Failures are never kept as answers. Every call that the endpoint answered, also with something unusable, has
-one row of usage under the plan that paid for it: a sum over them is what the plan has cost over all its resumes, and
-since an answer and its usage are one transaction, nothing is counted twice.
+An answer is stored under the hash of its canonical request, so every later run with the same request finds it, in any
+workspace. Failures are never stored as answers. Every call that the endpoint answered, also with something unusable,
+has one row of usage under the plan that paid for it: a sum over them is what the plan has cost over all its resumes,
+and since an answer and its usage are one transaction, nothing is counted twice.
 
 Write-ahead logging makes a commit cost some tens of microseconds; a killed process loses nothing that was committed,
 and a machine that loses power at most the commits of the last CHECKPOINT seconds, never the file.
@@ -37,11 +37,11 @@ CREATE INDEX IF NOT EXISTS calls_of_plan ON calls (plan);
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What the calls of one plan have cost so far, over all its resumes.
+    """The cost of the calls of one plan so far, over all its resumes.
 
     Attributes:
         calls: answered calls, usable or not.
-        unknown: those among them whose usage the endpoint did not tell.
+        unknown: calls whose usage the endpoint did not report.
         cost: in the currency of the prices, of the calls whose price and usage are known; None if no price was given.
     """
 
@@ -64,7 +64,7 @@ class Store:
         """Open or make the file.
 
         Args:
-            prices: of a million prompt tokens and a million answer tokens, if they are known.
+            prices: of a million prompt tokens and a million answer tokens, if known.
 
         Raises:
             StepError: the file cannot be opened, is not such a store, or is of another version.
@@ -121,7 +121,7 @@ class Store:
                     yield request
 
     def keep(self, plan: str, answers: Iterable[tuple[Request, Reply, float]]) -> None:
-        """Keep answers, each with the seconds that it took, and what they cost: all or none."""
+        """Store answers, each with its seconds and cost: all or none."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             for request, r, seconds in answers:
@@ -135,7 +135,7 @@ class Store:
         self._flush_when_due()
 
     def count_unusable(self, plan: str, request: Request, reply: Reply, outcome: str, seconds: float) -> None:
-        """Count a reply that is not an answer but may have to be paid; the reply itself is not kept."""
+        """Count a reply that is not an answer but may have to be paid; the reply itself is not stored."""
         self._count(plan, request, reply, outcome, seconds)
 
     def spent(self, plan: str) -> Spent:

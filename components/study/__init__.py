@@ -1,1 +1,1 @@
-"""Studies of several trainings: `growth` and `ablation`, and what they share."""
+"""Studies of several training runs: `growth` and `ablation`, and their shared parts."""

@@ -1,4 +1,4 @@
-"""`python -m components.study`: what the trainings of the growth study show."""
+"""`python -m components.study`: the result of the growth study."""
 
 from typing import Any
 
@@ -15,11 +15,11 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
 
 COMMAND = Command(
     step="study",
-    description="Compare the trainings of the growth study: losses, paired differences, cost to a loss, exam.",
+    description="Compare the training runs of the growth study: losses, paired differences, cost to a loss, exam.",
     run=run,
     inputs=(
         Argument("trials", "directory of the trials' records"),
-        Argument("runs", "directory of the other records"),
+        Argument("runs", "directory of the records of the other training runs"),
     ),
     outputs=(
         Argument("output", "directory for study.json, study.md, study.csv, the chart and the page", holds="study.json"),

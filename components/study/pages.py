@@ -1,4 +1,4 @@
-"""A study's result for people: a folder with Markdown, figure, and one HTML page that needs nothing beside it."""
+"""A study's result for people: a folder with Markdown, a chart, and one self-contained HTML page."""
 
 import base64
 import csv
@@ -17,15 +17,15 @@ Table = dict[str, Any]  # `title`, `note`, `header`, `rows`
 
 @dataclass(frozen=True)
 class Text:
-    """What a study's result says.
+    """The text of a study's result.
 
     Attributes:
         title: of the Markdown and of the page.
         headline: what the study asks.
         sentences: Markdown lists of what it shows.
-        tables: its figures.
-        alt: what the figure shows, for those who don't see it.
-        caption: of the figure.
+        tables: its tables.
+        alt: alternative text of the chart.
+        caption: of the chart.
     """
 
     title: str
@@ -66,12 +66,12 @@ def write_result(
     rows: Iterable[Sequence[Any]],
     draw: Callable[[Path], None],
 ) -> None:
-    """Write the folder of a result, as a whole, and print what it says.
+    """Write the folder of a result, complete or not at all, and print its text.
 
     Args:
         name: of its files: NAME.json, NAME.md, NAME.csv and NAME.png; the page is index.html.
-        rows: a header, then one CSV row per training.
-        draw: writes the figure.
+        rows: a header, then one CSV row per training run.
+        draw: writes the chart.
     """
     with atomic_directory(output) as folder:
         write_json(folder / f"{name}.json", result)

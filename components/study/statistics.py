@@ -1,4 +1,4 @@
-"""What the study's figures rest on: paired intervals over seeds, tokens to a loss, speed-up."""
+"""Statistics of studies: paired intervals over seeds, tokens to a loss, speed-up."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ def interval(values: Sequence[float]) -> Interval:
 
 
 def verdict(difference: Interval, better: int) -> str:
-    """`better` or `worse` where the interval leaves out 0, else `not distinguishable`."""
+    """`better` or `worse` if the interval does not contain 0, else `not distinguishable`."""
     if difference.low is None or difference.high is None or difference.low <= 0 <= difference.high:
         return "not distinguishable"
     return "better" if difference.mean * better > 0 else "worse"
@@ -36,10 +36,10 @@ def verdict(difference: Interval, better: int) -> str:
 
 @dataclass(frozen=True)
 class Reached:
-    """Where a series of finished training runs reaches a loss.
+    """The cost at which a series of finished training runs reaches a loss.
 
     Attributes:
-        cost: tokens or FLOPs; None where it isn't reached.
+        cost: tokens or FLOPs; None if it isn't reached.
         how: `start` (before any training), `between` (interpolated between two budgets), `at most` (the smallest budget is
             below it already) or `not reached`.
     """
@@ -49,15 +49,15 @@ class Reached:
 
 
 def reached(budgets: Sequence[tuple[float, float]], start_loss: float, target: float) -> Reached:
-    """The cost at which an arm has a loss, from the losses at the ends of its trainings.
+    """The cost at which an arm has a loss, from the final losses of its training runs.
 
-    A loss in the middle of a training is not a measurement: the learning rate has not come down yet (Hagele et al., arXiv
+    A loss in the middle of a run is not a measurement: the learning rate has not decayed yet (Hagele et al., arXiv
     2405.18392). So the loss between two budgets is interpolated, linearly in the logarithm of the cost.
 
     Args:
         budgets: (cost, final loss) of each training, by rising cost.
         start_loss: before the first step, such as a grown model's.
-        target: the loss to come down to.
+        target: the loss to reach.
     """
     if start_loss <= target:
         return Reached(0.0, "start")
@@ -73,5 +73,5 @@ def reached(budgets: Sequence[tuple[float, float]], start_loss: float, target: f
 
 
 def speed_up(theirs: float, ours: float | None) -> float | None:
-    """How many times cheaper ours is, less one: 1.0 means half the cost. None where ours isn't known or is nothing."""
+    """How many times cheaper ours is, less one: 1.0 means half the cost. None if ours isn't known or is 0."""
     return theirs / ours - 1 if ours else None

@@ -1,4 +1,4 @@
-"""The steps' own commands, run as parts of one training of a study: what they need beside them, and what they leave."""
+"""Runs the steps' own commands as parts of one training run of a study."""
 
 import csv
 import hashlib
@@ -22,8 +22,8 @@ Record = TypeVar("Record")
 
 @contextmanager
 def scratch_folder(params: Params, inputs: Paths) -> Iterator[Path]:
-    """A folder for the checkpoints of one training, gone afterwards. An equal run comes back to the same place, so that
-    what a killed one has left there doesn't stay."""
+    """A temporary folder for the checkpoints of one training run. An equal run uses the same place, so leftovers of a
+    killed one are removed."""
     identity = f"{Path.cwd()} {inputs} {params.model_dump_json()}"
     folder = state_folder() / "study" / hashlib.sha256(identity.encode()).hexdigest()[:16]
     shutil.rmtree(folder, ignore_errors=True)
@@ -35,7 +35,7 @@ def scratch_folder(params: Params, inputs: Paths) -> Iterator[Path]:
 
 
 def step(name: str, words: list[str], params: Path) -> int:
-    """Run a step's command, its output ours; returns 0 or DIVERGED.
+    """Run a step's command with our output; returns 0 or DIVERGED.
 
     Raises:
         StepError: the step failed.
@@ -56,7 +56,7 @@ def write_params(params: Params, scratch: Path) -> Path:
 
 
 def train(words: list[str], model: Path, scratch: Path, params: Path) -> dict[str, Any] | None:
-    """Train a model into a folder: the summary, with its `curve`; None where the training diverged."""
+    """Train a model into a folder: the summary, with its `curve`; None if the training run diverged."""
     curve, told = scratch / "curve.csv", scratch / "training.json"
     words = [*words, "--output", str(model), "--curves", str(curve), "--summary", str(told)]
     if step("training", words, params) == DIVERGED:
@@ -65,14 +65,14 @@ def train(words: list[str], model: Path, scratch: Path, params: Path) -> dict[st
 
 
 def examine(model: Path, exam: Path, scratch: Path, params: Path) -> None:
-    """Have a model take the exam; leaves `scores/scores.json` and the summary `exam.json`."""
+    """Score a model on the exam; writes `scores/scores.json` and the summary `exam.json`."""
     words = ["--checkpoint", str(model), "--suite", "exam", "--data-dir", str(exam)]
     words += ["--output", str(scratch / "scores"), "--summary", str(scratch / "exam.json")]
     step("benchmarking", words, params)
 
 
 def track(curve: Mapping[str, Sequence[float]], batch_tokens: int, tracker: Tracker) -> None:
-    """Tell MLflow the validations of a curve."""
+    """Log the validations of a curve to MLflow."""
     for tokens, loss in zip(curve["tokens"], curve["loss"], strict=True):
         tracker.metrics({"validation_loss": loss}, step=int(tokens) // batch_tokens)
 
@@ -90,7 +90,7 @@ def read_fields(path: Path, record: type[Record], study: str) -> Record:
 
     Args:
         record: the dataclass.
-        study: what the record is of, and what is to be run again, in words.
+        study: the name of the record, and what to run again, in words.
 
     Raises:
         StepError: the file is not such a record.

@@ -19,7 +19,7 @@ COMMAND = Command(
     step="synthesis",
     description="Write textbooks and verified exercises from the curriculum and the curated corpus; hold out an exam.",
     run=run,
-    inputs=(Argument("seeds", "document set that chapters are seeded from"),),
+    inputs=(Argument("seeds", "curated document set that seeds the chapters"),),
     outputs=(
         Argument("output", "directory for the document set of textbooks and exercises", holds="part-*.parquet"),
         Argument("exam", "directory for the held-out exam", required=False, holds="exam.json"),

@@ -14,7 +14,7 @@ from components.synthesis.plan import Job
 from components.synthesis.questions import child_rng, created_by
 
 LICENSE = "CC0-1.0"
-PROMPT = "Question: {question}\nAnswer:"  # the surface of the exam; a practised exercise adds a blank and the answer
+PROMPT = "Question: {question}\nAnswer:"  # the form of the exam; a practised exercise adds a space and the answer
 EXAMPLES = {"tutorial": 3, "faq": 4, "table": 6, "worked": 3, "dialogue": 3, "exercises": 6}  # questions per chapter
 EXERCISES_PER_DOCUMENT = (8, 12)
 
@@ -37,7 +37,7 @@ def _tasks_of(job: Job, topic: Topic) -> list[str]:
 def reserve(
     training: Mapping[str, list[Draft]], needed: Mapping[str, int], practised: Collection[str]
 ) -> dict[str, list[Draft]]:
-    """Take the chapters' questions out of the pool: as many as needed, at most half of what a practised task has."""
+    """Take the chapters' questions out of the pool: as many as needed, at most half of a practised task's."""
     reserved = {}
     for task, drafts in training.items():
         count = min(needed.get(task, 0), len(drafts) // 2 if task in practised else len(drafts))
@@ -158,12 +158,12 @@ FORMATS = {
 
 
 def exercise_text(draft: Draft) -> str:
-    """A question with its answer, in the surface of the exam."""
+    """A question with its answer, in the form of the exam."""
     return exercise_pair(draft.question, draft.answer)
 
 
 def exercise_pair(question: str, answer: str) -> str:
-    """A question and its answer, in the surface of the exam."""
+    """A question and its answer, in the form of the exam."""
     return f"{PROMPT.format(question=question)} {answer}"
 
 

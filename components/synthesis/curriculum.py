@@ -1,4 +1,4 @@
-"""The curriculum: topics with stable ids, what each builds on, and the sentences and tasks that teach it."""
+"""The curriculum: topics with stable ids, prerequisites, and the sentences and tasks that teach them."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ from components.synthesis.generators import CATEGORIES, Lexicon, all_tasks
 
 CURRICULUM = Path(__file__).with_name("curriculum.yaml")
 LEXICON = Path(__file__).with_name("lexicon.yaml")
-FORMATS = ("tutorial", "faq", "table", "worked", "dialogue", "exercises")  # what chapters and prompts know
+FORMATS = ("tutorial", "faq", "table", "worked", "dialogue", "exercises")  # formats of chapters and prompts
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,8 @@ def load_curriculum(path: Path = CURRICULUM, added: Path | None = None) -> Curri
     """Read and check a curriculum.
 
     Args:
-        added: a second file whose subjects, topics and audiences are added. A subject that both have gets the topics of
-            both; formats, if the second names any, are those of the second alone.
+        added: a second file whose subjects, topics and audiences are added. A subject in both gets the topics of both;
+            if the second names formats, only those are used.
 
     Raises:
         StepError: a field is missing or unknown, an id occurs twice, a prerequisite, task, format or category is
@@ -147,7 +147,7 @@ def _check(curriculum: Curriculum, path: Path) -> None:
 
 
 def _check_opening(text: str, path: Path) -> None:
-    """Python's own formatting reaches the attributes of what it fills in, and pads to any width."""
+    """Refuse formats that read attributes of values or pad to any width, as Python's own formatting allows."""
     try:
         fields = [(name, spec, conversion) for _, name, spec, conversion in Formatter().parse(text) if name is not None]
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""How repetitive a set of texts is, and the gates that it must pass.
+"""Measures of repetition in a set of texts, and their gates.
 
 Compression sees templates, which near-duplicate search does not; near-duplicate search sees copies that are far apart,
 which compression with its short window does not. So both are measured, and the share of each template as well.
@@ -53,8 +53,8 @@ class Diversity:
 def template_shares(
     training: Mapping[str, Iterable[Draft]], chapters: Mapping[str, Iterable[Draft]] | None = None
 ) -> dict[str, Any]:
-    """How many templates the exercises and the chapters' worked examples have, and the largest share of the exercises
-    that one of them has."""
+    """The number of templates of the exercises and worked examples, and the largest share of one template in the
+    exercises."""
     counts = Counter((task, draft.template) for task, drafts in training.items() for draft in drafts)
     ((task, template), most), *_ = counts.most_common(1) or [(("", ""), 0)]
     total = max(counts.total(), 1)
@@ -67,7 +67,7 @@ def template_shares(
 
 
 def near_curated(index: NearDuplicates, seeds: Path) -> int:
-    """How many curated documents resemble one of the texts in the index."""
+    """The number of curated documents that resemble a text in the index."""
     batches = (batch["text"].to_pylist() for batch in read_batches(seeds, columns=["text"]))
     return sum(found is not None for texts in batches for found in index.find(texts))
 
@@ -79,7 +79,7 @@ def check_gates(measured: Mapping[str, Any], params: SynthesisParams) -> None:
         measured: the summary's part `diversity`.
 
     Raises:
-        StepError: with the first figure that misses its limit, and the remedy.
+        StepError: with the first metric beyond its limit, and how to fix it.
     """
     near, templates = measured["near_duplicates"], measured["templates"]
     ratio, share = measured["gzip_ratio"], near["share"]

@@ -1,9 +1,10 @@
-"""A draft: one question with its answer, before and after verification; and the hash that decides its side.
+"""A draft: one question with its answer, before and after verification; and the hash that assigns it to training or
+exam.
 
-Two identities: `question_hash` is of the question's text (no text is asked twice), `key` names the instance that is
-asked about (3 + 5 and "add 5 and 3" are one instance). Training and exam are split by the hash of the key, so that an
-instance of the exam is never practised in another wording. Where the task is a table of facts, the key is the question:
-the fact is taught in one wording and examined in another.
+Two identities: `question_hash` is of the question's text (no text is used twice), `key` names the instance (3 + 5 and
+"add 5 and 3" are one instance). Training and exam are split by the hash of the key, so that an instance of the exam is
+never practised in another wording. If the task is a table of facts, the key is the question: the fact is taught in one
+wording and examined in another.
 """
 
 import hashlib
@@ -22,9 +23,9 @@ class Draft:
         question: what is asked, complete in itself.
         answer: the right choice.
         distractors: wrong choices, none equal to the answer or to each other.
-        reason: why the answer is right, in a sentence or two, for a worked example.
+        reason: why the answer is correct, in a sentence or two, for a worked example.
         key: the instance, for the split; empty means the question itself.
-        template: what the question is cut from, with its slots open; its share of all exercises is watched.
+        template: the question's wording with open slots; its share of all exercises is limited.
     """
 
     question: str

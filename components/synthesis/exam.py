@@ -23,7 +23,7 @@ TRANSFER = "transfer"  # subfolder with the held-out wordings
 
 @dataclass(frozen=True)
 class Sheet:
-    """The questions of one task, and those that its training has, for the baseline."""
+    """The exam's questions of one task, and those of training, for the baseline."""
 
     category: str
     drafts: Sequence[Draft]
@@ -36,7 +36,7 @@ def write_exam(
     """Write the exam and, if there are any, its held-out wordings.
 
     Returns:
-        What exam.json says of the tasks of each.
+        The tasks in exam.json of each.
     """
     with atomic_directory(directory) as partial:
         about = _write_part(partial, exam, seed)

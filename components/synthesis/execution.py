@@ -1,10 +1,10 @@
-"""Evaluate our own generators' expressions in one separate process for many of them.
+"""Evaluate many expressions of our own generators in one separate process.
 
 The process is isolated from this one's environment (-I) and has limits on CPU time, memory, file size and open files.
-That is enough for expressions that come from the generators' allow-list, and it is not a sandbox: of what a model wrote
-nothing may come here (see `sandboxed`). Two reasons keep these expressions out of the sandbox. A program there costs 5 ms
-of CPU, and a default run evaluates some ten thousand, at 20 microseconds each here. And the default run must work on a
-machine that cannot confine programs, since it runs nobody's code but ours and Python's.
+That is enough for expressions from the generators' allow-list, but it is not a sandbox: nothing that a model wrote may
+come here (see `sandboxed`). Two reasons keep these expressions out of the sandbox. A program there costs 5 ms of CPU,
+and a default run evaluates some ten thousand, at 20 microseconds each here. And the default run must work on a machine
+that cannot confine programs, since it runs only our own and Python's code.
 """
 
 import json
@@ -55,7 +55,7 @@ def evaluate(expressions: Sequence[tuple[str, tuple[str, ...]]], seconds: float 
 
     Returns:
         For each, (True, repr of the value) or (False, what went wrong). If the process dies or runs out of time on an
-        expression, that one fails and the rest goes on in a new process.
+        expression, that one fails and the rest continues in a new process.
     """
     return _all([[*_split(program), imports, seconds] for program, imports in expressions], seconds)
 

@@ -1,7 +1,7 @@
 """Exercises that a model wrote: read from JSON, and kept only if their program computes the same answer.
 
-The model gives with each question a program that computes its answer. What `restricted` lets through is run in the
-sandbox; its value, printed, must be the answer. A program that computes nothing proves nothing and is turned away as well.
+The model gives with each question a program that computes its answer. What `restricted` allows is run in the sandbox;
+its printed value must be the answer. A program that computes nothing proves nothing and is rejected too.
 """
 
 import json
@@ -92,7 +92,7 @@ def form_fault(exercise: Exercise) -> str:
 
 
 def verify(exercises: Sequence[Exercise], programs: Programs) -> list[str]:
-    """For each exercise what is wrong with it, or an empty string where its program computed its answer."""
+    """For each exercise its fault, or an empty string if its program computed its answer."""
     faults = [form_fault(exercise) for exercise in exercises]
     runnable = [i for i, wrong in enumerate(faults) if not wrong]
     values = programs.evaluate([(exercises[i].code, exercises[i].expression.strip()) for i in runnable])
@@ -105,7 +105,7 @@ def verify(exercises: Sequence[Exercise], programs: Programs) -> list[str]:
 
 
 def same_answer(answer: str, value: str) -> bool:
-    """Whether a printed value (its repr) is the answer: as it stands, or a text without its quotes."""
+    """Whether a printed value (its repr) is the answer: unchanged, or a text without its quotes."""
     if answer == value:
         return True
     if value[:1] in "'\"":

@@ -1,4 +1,4 @@
-"""What stands before a model's program in the sandbox: run it three times, and print its value if all runs agree.
+"""Code before a model's program in the sandbox: runs it three times, and prints its value if all runs agree.
 
 This file is the beginning of a program's source, never imported: it may use nothing but the standard library.
 

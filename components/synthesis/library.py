@@ -111,7 +111,7 @@ APIS: dict[str, Callable[[Random], str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Seed:
-    """A function of the corpus that a chapter can be about."""
+    """A function of the corpus for a chapter."""
 
     id: str
     text: str
@@ -259,7 +259,7 @@ class LibraryChapters:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """What the syntax tree and the compiled code say of one function."""
+    """Facts about a function from the syntax tree and the compiled code."""
 
     node: ast.FunctionDef | ast.AsyncFunctionDef
     code: CodeType

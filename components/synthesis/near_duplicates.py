@@ -1,4 +1,4 @@
-"""Near-duplicates by MinHash: which texts share most of their runs of five words with an earlier one.
+"""Near-duplicates by MinHash: texts that share most of their word 5-grams with an earlier one.
 
 Broder's sketch (1997): of the hashes of a text's word 5-grams, 128 random functions keep the smallest value each; the
 share of equal values estimates the Jaccard similarity with a standard error of 0.04. Texts that agree in one of 32
@@ -16,7 +16,7 @@ THRESHOLD = 0.7
 
 
 class NearDuplicates:
-    """An index of texts that is asked for the first one that another resembles."""
+    """An index that finds the first text that another resembles."""
 
     def __init__(self, threshold: float = THRESHOLD) -> None:
         self.threshold = threshold
@@ -37,7 +37,7 @@ class NearDuplicates:
         return found
 
     def find(self, texts: Sequence[str]) -> list[tuple[int, float] | None]:
-        """For each text the most similar one of the index over the threshold; the texts are not put in."""
+        """For each text the most similar one of the index over the threshold; the texts are not added."""
         return [self._best(own, _keys(own)) for own in sketch(texts, PERMUTATIONS)]
 
     def _best(self, own: np.ndarray, keys: Iterable[tuple[int, bytes]]) -> tuple[int, float] | None:

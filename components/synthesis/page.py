@@ -14,8 +14,8 @@ from components.synthesis.drafts import Draft
 from components.synthesis.generators import Task
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
-SAMPLES = 2  # chapters shown a subject
-EXAMPLES = 3  # ledger rows shown a rule
+SAMPLES = 2  # chapters shown per subject
+EXAMPLES = 3  # ledger rows shown per rule
 MAX_SAMPLE = 2_500  # characters
 LIBRARY = "library"
 RULES = {
@@ -39,7 +39,7 @@ RULES = {
 
 
 class Contents:
-    """Takes the documents as they are written; keeps counts and a few samples, chosen by id."""
+    """Collects counts and a few samples, chosen by id, while documents are written."""
 
     def __init__(self, curriculum: Curriculum) -> None:
         self.titles = {topic.subject: topic.subject_title for topic in curriculum.topics} | {

@@ -1,10 +1,10 @@
-"""The plan: a table of jobs, one a chapter, drawn up before anything is written.
+"""The plan: a table of jobs, one per chapter, made before anything is written.
 
     topic x format x audience x seed document x constraint words
 
-A job's id follows from topic, format, audience and number alone, so it stays when other jobs come or go. Chapters about
-library functions are jobs as well: their topic is the function, their seed document its source. A model's job names
-one seed document at most, so that whoever splits documents can keep a chapter on the side of what it quotes.
+A job's id follows from topic, format, audience and number alone, so it does not depend on other jobs. Chapters about
+library functions are jobs as well: their topic is the function, their seed document its source. A model's job names at
+most one seed document, so that a split of documents can keep a chapter with what it quotes.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from components.synthesis.curriculum import Curriculum
 from components.synthesis.generators import Lexicon
 from components.synthesis.questions import child_rng
 
-MAX_SEEDS = 20_000  # seed documents that a plan chooses from; bounds memory
+MAX_SEEDS = 20_000  # maximum seed documents to choose from; limits memory
 EXCERPT_CHARS = 1_200
 
 PLAN = pa.schema(

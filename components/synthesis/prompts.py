@@ -1,6 +1,7 @@
-"""Prompts: Jinja templates kept as files, rendered from a job; a template's id changes with its text.
+"""Prompts: Jinja templates in files, rendered from a job; a template's id changes with its text.
 
-An unknown name in a template is an error, not a blank. Nothing that a job brings in is rendered again as a template.
+An unknown name in a template is an error, not an empty text. Nothing that a job brings in is rendered again as a
+template.
 """
 
 import hashlib
@@ -37,7 +38,7 @@ class Prompts:
     """Renders jobs into requests.
 
     Args:
-        parameters: what every request has: teacher, endpoint, model, temperature and so on.
+        parameters: common to all requests: teacher, endpoint, model, temperature and so on.
         excerpts: text of the seed documents that jobs name, by id.
     """
 

@@ -1,7 +1,7 @@
 """Checks of prose that a model wrote: its format, leaks of the prompt, refusals, length, language, sums and code.
 
-None of them proves a text true. They turn away what is surely no chapter, and what a program can find wrong in it: a
-sum that does not add up, code that does not run, an example that does not give what it says.
+None of them proves a text true. They reject what is clearly not a chapter, and errors that a program can find: a wrong
+sum, code that does not run, an example with another result than shown.
 """
 
 import ast
@@ -15,7 +15,7 @@ from components.synthesis.sandboxed import Programs
 
 MIN_WORDS, MAX_CHARS = 80, 20_000
 MIN_COMMON, MIN_ASCII = 0.2, 0.9
-LEAK_WORDS = 10  # so many words in a row that stand in the prompt as well
+LEAK_WORDS = 10  # this many consecutive words from the prompt are a leak
 _WORD = re.compile(r"[a-z]+")
 _THINKING = re.compile(r"\A\s*<think>.*?</think>\s*", re.S)
 _FENCED = re.compile(r"\A```(?:markdown|md)?\s*\n(.*?)\n?```\s*\Z", re.S)
@@ -56,7 +56,7 @@ def clean(text: str) -> str:
 
 
 def format_fault(form: str, text: str) -> str:
-    """How a text fails the format that was asked for, or an empty string."""
+    """How a text fails the requested format, or an empty string."""
     first, _, body = text.partition("\n")
     if not re.match(r"#{1,3} \S", first):
         return "the first line is not a heading"
@@ -76,7 +76,7 @@ def format_fault(form: str, text: str) -> str:
 
 
 class Fault(NamedTuple):
-    """The rule that a text fails, what in it does, and the figure that is over or under its threshold."""
+    """The rule that a text fails, the place, and the value beyond its threshold."""
 
     rule: str
     detail: str
@@ -88,8 +88,8 @@ def prose_fault(text: str, prompt: str, excerpt: str = "") -> Fault | None:
     """The first rule that a text fails, or None.
 
     Args:
-        prompt: what the model was asked; a run of LEAK_WORDS words of it in the text is a leak.
-        excerpt: the seed's text inside the prompt; copying it is a rule of its own.
+        prompt: the model's prompt; LEAK_WORDS consecutive words of it in the text are a leak.
+        excerpt: the seed's text inside the prompt; copying it is a separate rule.
     """
     words = _WORD.findall(text.lower())
     if found := _REFUSAL.search(text):

@@ -1,7 +1,7 @@
-"""Draw questions until each task has its share, verify every one, and account for every one.
+"""Draw questions until each task has its share, and verify and account for each one.
 
-Each draft ends in exactly one place: kept for training, kept for the exam (or its held-out wordings), or in the ledger with the
-rule that turned it away. rows drawn = training + exam + transfer + ledger.
+Each draft ends in exactly one place: kept for training, kept for the exam (or its held-out wordings), or in the ledger
+with the rule that rejected it. rows drawn = training + exam + transfer + ledger.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from components.synthesis.transfer import has_wording
 STEP = "synthesis"
 VERSION = "1"
 BLOCK, EXECUTED_BLOCK = 32, 1_024  # executed drafts are verified in one process for many
-PATIENCE = 400  # so many drafts in a row that were all asked before: the space is exhausted
+PATIENCE = 400  # this many consecutive repeated drafts mean that the space is exhausted
 
 
 @dataclass
@@ -54,7 +54,7 @@ def confirms(value: str, draft: Draft) -> bool:
 
 
 def child_rng(seed: int, *names: object) -> Random:
-    """A random generator of its own for a named part, so that one part never shifts another's draws."""
+    """A separate random generator for a named part, so that parts do not affect each other's draws."""
     digest = hashlib.sha256(repr((seed, *names)).encode()).digest()
     return Random(int.from_bytes(digest[:8], "big"))
 
@@ -71,7 +71,7 @@ def shares(total: int, tasks: Mapping[str, Task]) -> dict[str, int]:
 
 
 class Collector:
-    """Fills a pool task by task. Where a small space cannot give its share, the others give more."""
+    """Fills a pool task by task. If a small space cannot give its share, the others give more."""
 
     def __init__(
         self,
@@ -162,7 +162,7 @@ class Collector:
         return len(fresh)
 
     def _side(self, name: str, draft: Draft, quota: int) -> tuple[list[Draft], int, str]:
-        """Where a draft belongs, how many that takes, and the rule by which it turns more away."""
+        """A draft's side, the side's capacity, and the rule for rejecting more."""
         if has_wording(draft, self.wordings.get(name, ())):
             return self.pool.transfer[name], self.transfer_examples, "transfer_full"
         if is_held_out(name, draft, self.exam_fraction):
@@ -170,7 +170,7 @@ class Collector:
         return self.pool.training[name], quota, "share_full"
 
     def _faults(self, name: str, drafts: list[Draft]) -> Iterator[str]:
-        """For each draft what is wrong with it, or an empty string: form, then the answer by the independent route."""
+        """The fault of each draft, or an empty string: form, then the answer by the independent route."""
         task = self.tasks[name]
         solved = [task.solve(draft.question, self.lexicon) for draft in drafts]
         if task.executed:

@@ -1,4 +1,4 @@
-"""The small part of Python that a teacher's exercise may be written in, decided on its syntax tree before it runs.
+"""The small part of Python that a teacher's exercise may be written in, checked on its syntax tree before it runs.
 
 Arithmetic, text, lists, dictionaries, loops, conditions, functions of its own and a handful of pure built-ins: enough
 to compute the answer of an exercise, and nothing that reaches a file, a module, an attribute of the interpreter or the
@@ -63,7 +63,7 @@ def _fault_of(node: ast.AST) -> str:
     if isinstance(node, ast.FunctionDef) and node.decorator_list:
         return "a decorator is not allowed"
     if isinstance(node, ast.ExceptHandler) and node.type is None:
-        return "an except that names no exception is not allowed"  # it would catch the end of its own time
+        return "an except that names no exception is not allowed"  # it would catch its own timeout
     if isinstance(node, ast.Constant) and not isinstance(node.value, str | int | float | bool | None):
         return f"a constant of type {type(node.value).__name__} is not allowed"
     if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and abs(node.value) > MAX_NUMBER:
@@ -84,6 +84,6 @@ def _is_read(node: ast.AST) -> bool:
 
 
 def computes(expression: str) -> bool:
-    """Whether an expression computes anything: a bare literal is a claim, and no check of one."""
+    """Whether an expression computes anything: a bare literal is a claim, not a check."""
     tree = ast.parse(expression, mode="eval")
     return any(isinstance(n, ast.Call | ast.BinOp | ast.Compare | ast.BoolOp | ast.Subscript) for n in ast.walk(tree))

@@ -1,11 +1,10 @@
-"""Run what a model wrote: in components.sandbox, and nowhere else.
+"""Run a model's programs, only in components.sandbox.
 
 Two walls stand before each program. `restricted` decides on its syntax tree what is Python of an exercise at all; what
-passes still runs confined, in a process of its own with no files, no network and limits on time and memory. Without the
-means to confine it nothing runs, and the step says so before a teacher is asked.
-
-A program stands for itself here, with no tests apart: it can print what it likes. It gains nothing by that, for whoever
-wrote it also wrote the answer that it is compared with; what counts is that the two agree.
+passes still runs confined, in a process of its own with no files, no network and limits on time and memory. If the
+machine cannot confine it nothing runs, and the step says so before a teacher is asked. A program has no separate tests
+here, so it can print anything. It gains nothing by that, since its author also wrote the answer that it is compared
+with; they only have to agree.
 """
 
 import ast

@@ -1,4 +1,4 @@
-"""The step: plan chapters, draw and verify questions, hold the exam back, write textbooks, exercises and the ledger."""
+"""The step: plan chapters, draw and verify questions, split off the exam, write textbooks, exercises and the ledger."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class Outputs:
         exam: folder for the exam.
         plan: Parquet file for the table of jobs, before anything is written.
         page: HTML file for the page about the textbooks.
-        state: folder for teachers' answers and usage, which outlive the run; by default in the project's main folder.
+        state: folder for teachers' answers and usage, kept after the run; by default in the project's main folder.
     """
 
     output: Path
@@ -54,14 +54,14 @@ def synthesize(
 
     Args:
         seeds: document set that chapters are seeded from.
-        tracker: is told of every call to a model.
+        tracker: logs every call to a model.
 
     Returns:
         The summary: the plan's hash, counts of questions and documents, the ledger by rule, diversity and cost.
 
     Raises:
-        StepError: the seeds are not a document set, the curriculum is broken, the teacher cannot go on, or the texts are
-            too repetitive.
+        StepError: the seeds are not a document set, the curriculum is broken, the teacher fails, or the texts are too
+            repetitive.
     """
     lexicon, tasks = load_lexicon(), all_tasks()
     curriculum = load_curriculum(added=Path(params.curriculum) if params.curriculum else None)
@@ -116,7 +116,7 @@ def synthesize(
         "questions": {
             "drawn": pool.drawn + teacher.drawn,
             "exercises": _count(pool.training),
-            "missing": max(0, params.exercises - _count(pool.training)),  # more than the curriculum's tasks hold
+            "missing": max(0, params.exercises - _count(pool.training)),  # more than the curriculum's tasks have
             "chapters": _count(reserved),
             "teacher": teacher.passed,
             "exam": _count(pool.exam),

@@ -1,4 +1,4 @@
-"""Tiers of the families of exercises: what is practised and examined by default, and what is there beside it."""
+"""Tiers of the families of exercises: those practised and examined by default, and the others."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,8 +1,8 @@
-"""The exam's held-out wordings: what was learned, asked in wordings and compositions that training never contains.
+"""The exam's held-out wordings: practised tasks in wordings and compositions that training never contains.
 
-A wording is held out as a whole: no question that is cut from it is practised, whatever its instance. It asks what
-another wording asks, which is practised, so the part measures whether the task was learned or its wording. Its instances may
-be practised in another wording. A composition asks two held-out questions at once.
+A wording is held out as a whole: no question that is cut from it is practised, whatever its instance. It asks the same
+as a practised wording, so it measures whether the task was learned or its wording. Its instances may be practised in
+another wording. A composition asks two held-out questions at once.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +20,7 @@ COMPOSITION = "composition"  # category of compositions, and their template
 
 @dataclass(frozen=True)
 class Transfer:
-    """What the held-out wordings are made of.
+    """The held-out wordings and compositions.
 
     Attributes:
         wordings: templates that are held out, by task.
@@ -57,7 +57,7 @@ def has_wording(draft: Draft, wordings: Iterable[str]) -> bool:
 def compose(pairs: Iterable[tuple[str, str]], exam: Mapping[str, Sequence[Draft]], most: int) -> dict[str, list[Draft]]:
     """At most `most` compositions of each pair of tasks, from questions of the exam, by a name such as `plural_halves`.
 
-    Each has four choices: of both questions the correct answer and a wrong one, paired in all ways.
+    Each has four choices: all pairs of a correct and a wrong answer of both questions.
     """
     return {
         f"{first}_{second}": [_pair(a, b) for a, b in zip(exam[first][:most], exam[second][:most], strict=False)]

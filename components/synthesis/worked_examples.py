@@ -2,8 +2,8 @@
 
 Of each docstring the examples are taken in order, up to the first that cannot be shown to hold: one that prints, that
 needs an option such as ELLIPSIS, or whose value is another or differs between two processes that hash differently. Only
-modules of the list are read, which neither write files nor talk to anyone; what runs is Python's own code, in the light
-process of our generators (`execution`).
+modules of the list are read, which neither write files nor use the network; what runs is Python's own code, in the
+light process of our generators (`execution`).
 """
 
 import ast
@@ -34,7 +34,7 @@ class Session:
 
     Attributes:
         name: dotted, of what the docstring belongs to.
-        module: to be imported, all its public names being at hand.
+        module: to import, with all its public names available.
         about: first paragraph of the docstring, or an empty string.
         examples: (source as typed, what is shown).
     """
@@ -131,7 +131,7 @@ class WorkedExamples:
         return jobs
 
     def _holding(self, session: Session, values: Sequence[tuple[Value, Value]]) -> int:
-        """How many examples of a session come before the first that does not hold; 0 if they are too few."""
+        """The number of a session's examples before the first that fails; 0 if they are too few."""
         programs, holds, fine = session.programs(), len(session.examples), []
         for (index, _, shown), (first, second) in zip(programs, values, strict=True):
             if first != (True, shown) or second != first:

@@ -1,7 +1,7 @@
-"""What is known of the documents without their text: where they lie, their kinds, their sizes, a hash of their ids.
+"""The corpus without its text: places, kinds and sizes of the documents, and hashes of their ids.
 
-Memory grows by numbers alone, 49 bytes per document. Ids and sources, which only the index of the streams needs, go to a
-file that is mapped, so the system may drop them from memory at any time.
+It takes 49 bytes of memory per document. Ids and sources, which only the index of the streams needs, are in a mapped
+file, so the system may drop them from memory at any time.
 """
 
 import hashlib
@@ -24,8 +24,8 @@ from components.errors import StepError
 COLUMNS = ["id", "text", "kind", "source"]
 SEED = "seed_document"  # in a document's metadata: id of the document that it was written from, and may quote
 LANGUAGE = "language"  # in a document's metadata, where curation looked at it
-ENGLISH = ("en", "und")  # and what nobody could tell
-TOLD = f'"{SEED}"|"{PART_OF}"|"{LANGUAGE}": "(?:[^e]|e[^n])'  # metadata that say more than that a text is in English
+ENGLISH = ("en", "und")  # the code for an unknown language
+TOLD = f'"{SEED}"|"{PART_OF}"|"{LANGUAGE}": "(?:[^e]|e[^n])'  # metadata with more than that a text is in English
 NAMES = pa.schema([pa.field("id", pa.large_string()), pa.field("source", pa.large_string())])
 
 
@@ -64,8 +64,8 @@ def read_corpus(directories: list[Path], names: Path) -> Corpus:
         names: file for ids and sources; it must stay while the corpus is in use.
 
     Raises:
-        StepError: a directory contains no document set, a value is missing, a text is empty, a kind is unknown, or there
-            is not a document at all.
+        StepError: a directory contains no document set, a value is missing, a text is empty, a kind is unknown, or
+            there are no documents.
     """
     keys, origins, kinds, sizes = [], [], [], []
     groups: list[RowGroup] = []
@@ -112,8 +112,8 @@ def keys_of(ids: Iterable[str]) -> np.ndarray:
 
 
 def _told(ids: list[str], metadata: pa.Array) -> tuple[list[str], dict[int, str]]:
-    """What each document belongs to: the document that it was written from, the section of a long text, or itself. And by
-    row the language of those in another one than English."""
+    """The group of each document: the document that it was written from, the section of a long text, or itself. And by
+    row the language, if it is not English."""
     origins, languages = list(ids), {}
     for row in np.flatnonzero(pc.fill_null(pc.match_substring_regex(metadata, TOLD), False)).tolist():
         own = json.loads(metadata[row].as_py())
@@ -127,7 +127,7 @@ def _told(ids: list[str], metadata: pa.Array) -> tuple[list[str], dict[int, str]
 
 
 def _through_parts(keys: np.ndarray, origins: np.ndarray) -> np.ndarray:
-    """Origins, where what was written from a part of a text has the origin of that part."""
+    """Origins, where a document written from a part of a text has the origin of that part."""
     led = np.flatnonzero((keys != origins).any(axis=1))
     order = led[np.argsort(keys[led, 0], kind="stable")]
     if not len(order):
@@ -184,7 +184,7 @@ def _groups(path: Path, metadata: pq.FileMetaData, first: int) -> Iterator[RowGr
 
 
 def _sizes(batch: pa.RecordBatch, path: Path) -> np.ndarray:
-    """Bytes of each text, int64 (rows,), after every value was found to be there."""
+    """Bytes of each text, int64 (rows,), after a check for missing values."""
     for name in COLUMNS:
         if batch[name].null_count:
             raise StepError(

@@ -1,7 +1,7 @@
-"""Encoding: every document once, in stored order, into a spool of files that workers write side by side.
+"""Encoding: every document once, in stored order, into a spool of files that workers write in parallel.
 
 The corpus is cut into parts by its sizes alone, so the files are the same whatever the engine and however many workers
-there are. A worker reads its part a batch at a time and hands back only the lengths of the documents.
+there are. A worker reads its part a batch at a time and returns only the lengths of the documents.
 """
 
 from collections.abc import Iterator
@@ -21,8 +21,8 @@ from components.running.progress import Progress
 from components.tokenization.corpus import Corpus, RowGroup
 from components.tokenization.tokenizer import Encoder, all_cores, one_core
 
-PART_BYTES = 2_000_000  # of text a part, at least
-PARTS = 1024  # so many files at most, beyond those of a row group each
+PART_BYTES = 2_000_000  # minimum bytes of text per part
+PARTS = 1024  # maximum number of files, apart from those with a single row group
 BATCH_BYTES = 1_000_000  # of text encoded at once: the library's own objects take some fifty times that
 ROWS_AT_ONCE = 256  # texts taken from Parquet at once
 
@@ -39,7 +39,7 @@ class Part:
 @dataclass(frozen=True)
 class Spool:
     """Encoded documents: document `row` of the corpus lies at [start[row], start[row] + length[row]) of the files'
-    concatenation, and never across two files."""
+    concatenation, within one file."""
 
     paths: tuple[Path, ...]
     borders: np.ndarray  # int64 (files + 1,), where each file begins, in tokens

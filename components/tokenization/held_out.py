@@ -1,14 +1,14 @@
-"""Which documents are held out, for the loss to be measured on.
+"""Chooses the held-out documents, on which the loss is measured.
 
-By a hash of what a document belongs to, so that runs with different mixtures are measured on the same text:
+By a hash of a document's group, so that runs with different mixtures are measured on the same text:
 
-- a document that was written from another goes where that one goes, since it may quote it
-- parts of a long text that belong together, such as those of one chapter, go together
-- any other document stands for itself
+- a document that was written from another stays with it, since it may quote it
+- parts of a long text that belong together, such as those of one chapter, stay together
+- any other document is a group by itself
 
-The fraction of documents is enough for a large corpus. In a small one it may hold out none of a kind, and a loss that
-rests on a few sentences says nothing: then more is held out of each kind that the user has brought, in the order of the
-same hash, until there is enough or a tenth of the kind.
+The fraction of documents is enough for a large corpus. In a small one it may hold out nothing of a kind, and a loss on
+a few sentences is meaningless: then more is held out of each of the user's kinds, in the order of the same hash, until
+there is enough or a tenth of the kind.
 """
 
 import hashlib
@@ -22,8 +22,8 @@ from components.params import TokenizationParams
 from components.tokenization.corpus import Corpus
 from components.tokens import split_mix
 
-OWN = tuple(kind for kind in KINDS if kind not in GENERATED)  # what the user has brought
-LARGEST_SHARE = 10  # of a kind, one part in so many is held out by the floor at most
+OWN = tuple(kind for kind in KINDS if kind not in GENERATED)  # the user's kinds
+LARGEST_SHARE = 10  # at most one part in so many of a kind is held out by the floor
 
 
 def held_out(corpus: Corpus, params: TokenizationParams) -> np.ndarray:
@@ -52,7 +52,7 @@ def held_out(corpus: Corpus, params: TokenizationParams) -> np.ndarray:
 
 
 def _own_rows(corpus: Corpus) -> Iterator[np.ndarray]:
-    """The rows of each kind that the user has brought."""
+    """The rows of each of the user's kinds."""
     for kind in OWN:
         rows = np.flatnonzero(corpus.first & (corpus.kinds == KINDS.index(kind)))
         if len(rows):
@@ -60,7 +60,7 @@ def _own_rows(corpus: Corpus) -> Iterator[np.ndarray]:
 
 
 def _more(numbers: np.ndarray, sizes: np.ndarray, chosen: np.ndarray, floor: float) -> list[float]:
-    """Numbers of the groups to hold out beside the chosen rows of a kind, so that enough of it is.
+    """Numbers of further groups to hold out of a kind, so that it has enough.
 
     Args:
         numbers: of each row; rows with the same number are a group.

@@ -2,18 +2,17 @@
 
 Everything here follows from hashes of document ids, never from the order in which documents are stored:
 
-- who is held out (`held_out`) depends on the corpus alone, so the held-out stream stays when the seed, the mixture or the
-  curriculum changes: runs with different mixtures are measured on the same text.
-- a kind with 2.5 passes comes by twice whole and once in part: its documents in the order of their hash, as many as
-  have half of its tokens at most. So a larger share contains a smaller one, and a kind misses its share by less than
-  one document.
+- which documents are held out (`held_out`) depends on the corpus alone, so runs with another seed, mixture or
+  curriculum are measured on the same text.
+- a kind with 2.5 passes is read twice in full and once in part: its documents in the order of their hash, with at most
+  half of its tokens. So a larger share contains a smaller one, and a kind misses its share by less than one document.
 - the order of training depends on the id, the pass and the seed. Within a phase each kind is spread evenly, and all its
-  documents come by once before any comes by again. Phases follow one another.
+  documents are read once before any is repeated. Phases follow one another.
 
-How often: without weights, `epochs` says how many passes each kind gets; with `own_share` the user's own kinds get one at
-least, and the generated kinds so many that the own text has that share, in the held-out stream as well. With weights, `epochs` are caps: the stream is
-the longest in which the kinds have exactly the shares of `weights` and none comes by more often than its cap.
-Arithmetic is exact (fractions of the decimal numbers as written), so 0.3 of ten tokens are three.
+How often: without weights, `epochs` says how many passes each kind gets; with `own_share` the user's own kinds get at
+least one, and the generated kinds as many as leave the user's text that share, in the held-out stream as well. With
+weights, `epochs` are caps: the stream is the longest in which the kinds have exactly the shares of `weights` and none
+exceeds its cap. Arithmetic is exact (fractions of the decimal numbers as written), so 0.3 of ten tokens are three.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,7 +30,7 @@ from components.tokenization.held_out import OWN, held_out, uniform
 
 @dataclass(frozen=True)
 class Division:
-    """Who may be read: held-out documents, and candidates for training of the kinds that the mixture uses."""
+    """Held-out documents, and candidates for training of the kinds that the mixture uses."""
 
     held_out: np.ndarray  # bool (rows,)
     candidates: np.ndarray  # bool (rows,)
@@ -44,16 +43,16 @@ class Division:
 
 @dataclass(frozen=True)
 class Share:
-    """What the training stream takes of one kind."""
+    """The part of one kind in the training stream."""
 
     kind: str
     rows: np.ndarray  # int64, its candidates in the order of their hash
     passes: Fraction
-    partial: int  # how many of `rows` the last pass takes, when `passes` is not a whole number
+    partial: int  # number of `rows` in the last pass, if `passes` is not a whole number
 
     @property
     def distinct(self) -> np.ndarray:
-        """The rows that come by at all."""
+        """The rows that are read at least once."""
         return self.rows if self.passes >= 1 else self.rows[: self.partial]
 
     def tokens(self, lengths: np.ndarray) -> int:
@@ -63,7 +62,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of the training stream: which kinds it holds, and how many documents, in how many tokens."""
+    """A part of the training stream: its kinds, documents and tokens."""
 
     kinds: tuple[str, ...]
     documents: int
@@ -72,13 +71,13 @@ class Phase:
 
 @dataclass(frozen=True)
 class Mixture:
-    """The two streams as row numbers of a Corpus; a row that is skipped twice stands twice in `train`."""
+    """The two streams as row numbers of a Corpus; a repeated row is in `train` as often."""
 
     train: np.ndarray  # int64
     validation: np.ndarray  # int64
     phases: tuple[Phase, ...]
     shares: tuple[Share, ...]
-    limited_by: str  # the kind that keeps a weighted stream from being longer; empty without weights
+    limited_by: str  # the kind that limits a weighted stream; empty without weights
 
 
 def divide(corpus: Corpus, params: TokenizationParams) -> Division:
@@ -103,7 +102,7 @@ def divide(corpus: Corpus, params: TokenizationParams) -> Division:
 
 
 def plan(corpus: Corpus, division: Division, tokens: np.ndarray, params: TokenizationParams, seed: int) -> Mixture:
-    """Share out and order the documents as the module's docstring says.
+    """Distribute and order the documents as the module's docstring says.
 
     Args:
         tokens: int64 (rows,), of each document with its end-of-text token.
@@ -132,7 +131,7 @@ def plan(corpus: Corpus, division: Division, tokens: np.ndarray, params: Tokeniz
 def shares(
     corpus: Corpus, division: Division, tokens: np.ndarray, params: TokenizationParams
 ) -> tuple[list[Share], str]:
-    """What each kind gives to the training stream, and which kind limits it (with weights; else an empty string)."""
+    """The share of each kind in the training stream, and which kind limits it (with weights; else an empty string)."""
     rows_of = {kind: np.flatnonzero(division.candidates & (corpus.kinds == code)) for code, kind in enumerate(KINDS)}
     sizes = {kind: int(tokens[rows].sum()) for kind, rows in rows_of.items() if len(rows)}
     passes, limited_by = passes_of(sizes, params)
@@ -147,7 +146,7 @@ def shares(
 
 
 def passes_of(tokens: Mapping[str, int], params: TokenizationParams) -> tuple[dict[str, Fraction], str]:
-    """Passes over each kind: as `epochs` says, or the most that give the shares of `weights`; and the kind that limits.
+    """Passes over each kind: `epochs`, or the maximum that gives the shares of `weights`; and the kind that limits.
 
     With caps c, tokens n and shares w the stream has T = min(c * n / w) tokens, and kind k gets w * T / n passes.
     """
@@ -165,7 +164,7 @@ def passes_of(tokens: Mapping[str, int], params: TokenizationParams) -> tuple[di
 def _own_first(
     passes: dict[str, Fraction], tokens: Mapping[str, int], params: TokenizationParams
 ) -> dict[str, Fraction]:
-    """Passes by which the user's own kinds have `own_share` of the tokens at least, and each comes by once at least."""
+    """Passes that give the user's own kinds at least `own_share` of the tokens and at least one pass each."""
     if not params.own_share:
         return passes
     passes = {kind: max(count, Fraction(1)) if kind in OWN else count for kind, count in passes.items()}
@@ -178,7 +177,7 @@ def _own_first(
 
 
 def _within_share(kinds: np.ndarray, tokens: np.ndarray, params: TokenizationParams) -> np.ndarray:
-    """Which held-out documents stay so that the user's own text has `own_share` of their tokens; bool (rows,)."""
+    """The held-out documents to keep so that the user's own text has `own_share` of their tokens; bool (rows,)."""
     own = np.isin(kinds, [KINDS.index(kind) for kind in OWN])
     if not params.own_share or params.weights or not own.any():
         return np.ones(len(kinds), dtype=bool)
@@ -192,7 +191,7 @@ def _room(own: int | Fraction, own_share: float) -> Fraction:
 
 
 def _cap(kind: str, params: TokenizationParams) -> float:
-    """The most passes over a kind, which `epochs` may leave open."""
+    """The maximum passes over a kind, which `epochs` may leave open."""
     return params.epochs.get(kind, 1.0)
 
 
@@ -207,7 +206,7 @@ def _wanted(kind: str, params: TokenizationParams) -> bool:
 
 
 def _check_weights(counts: Mapping[str, int], params: TokenizationParams) -> None:
-    """Every kind with a weight must be there, and its cap must let it be read."""
+    """Check that every kind with a weight exists and has a cap above 0."""
     for kind, weight in params.weights.items():
         if weight and not counts[kind]:
             has = ", ".join(f"{count:,} of {name}" for name, count in counts.items() if count)
@@ -223,7 +222,7 @@ def _check_weights(counts: Mapping[str, int], params: TokenizationParams) -> Non
 
 
 def _check_curriculum(used: Iterable[str], params: TokenizationParams) -> None:
-    """Each kind that is trained on belongs to a phase, and each phase has such a kind."""
+    """Check that each kind that is trained on belongs to a phase, and that each phase has such a kind."""
     if not params.curriculum:
         return
     used = set(used)

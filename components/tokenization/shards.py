@@ -1,8 +1,8 @@
 """Writing the streams: the spooled documents are copied to their places, shard by shard.
 
-Reading Parquet in shuffled order would decompress a row group for every document, so the ids lie in a spool, and each
-shard is gathered from it by a worker of its own, a window at a time: the documents of a window are read in the order in
-which they lie, then written in the order of the stream. A worker holds one window, whatever the size of the corpus.
+Reading Parquet in shuffled order would decompress a row group for every document, so the ids are in a spool, and one
+worker per shard gathers them, a window at a time: the documents of a window are read in stored order, then written in
+the order of the stream. A worker needs memory for one window, whatever the size of the corpus.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ INDEX_ROWS = 4_096  # rows of the index written at once, and of its row groups
 
 @dataclass(frozen=True)
 class Shard:
-    """One file of a stream: the stretches of the spool that it holds, in order."""
+    """One file of a stream: its stretches of the spool, in order."""
 
     path: Path
     start: np.ndarray  # int64 (documents,), in the spool's concatenation
@@ -98,7 +98,7 @@ def _shards(directory: Path, order: np.ndarray, spooled: Spool) -> Iterator[Shar
 
 
 def _write_shards(shards: list[Shard], spooled: Spool, engine: EngineParams) -> list[dict[str, Any]]:
-    """Write the shards side by side; returns what the manifest says of them."""
+    """Write the shards in parallel; returns their entries of the manifest."""
     function = partial(write_shard, paths=spooled.paths, borders=spooled.borders, dtype=spooled.dtype)
     written: list[dict[str, Any]] = []
     progress = Progress(len(shards))
@@ -122,7 +122,7 @@ def _windows(length: np.ndarray) -> Iterator[tuple[int, int]]:
 def _gather(
     start: np.ndarray, length: np.ndarray, paths: tuple[Path, ...], borders: np.ndarray, dtype: np.dtype
 ) -> np.ndarray:
-    """Stretches of the spool, one behind the other; read in the order in which they lie, each file opened once."""
+    """Stretches of the spool, one after another; read in stored order, each file opened once."""
     window = np.empty(int(length.sum()), dtype=dtype)
     places = np.cumsum(length) - length
     order = np.argsort(start, kind="stable")
@@ -131,7 +131,7 @@ def _gather(
         number = int(np.searchsorted(borders, start[run[0]], side="right")) - 1
         offsets = ((start[run] - borders[number]) * dtype.itemsize).tolist()
         target = window.data.cast("B")
-        # Plain reads: what a map has touched would count, and stay, as this process's memory.
+        # Plain reads: mapped pages would count, and stay, as this process's memory.
         with open(paths[number], "rb", buffering=0) as file:
             begins, sizes = (places[run] * dtype.itemsize).tolist(), (length[run] * dtype.itemsize).tolist()
             for offset, begin, size in zip(offsets, begins, sizes, strict=True):
@@ -172,7 +172,7 @@ def _index_rows(rows: np.ndarray, first_token: int, corpus: Corpus, spooled: Spo
 
 
 def _counts(order: np.ndarray, corpus: Corpus, spooled: Spool) -> dict[str, Any]:
-    """Documents, distinct documents, tokens and bytes of a stream, in all and by kind."""
+    """Documents, distinct documents, tokens and bytes of a stream, overall and by kind."""
     distinct = np.unique(order)
 
     def count(stream: np.ndarray, once: np.ndarray) -> dict[str, int]:
@@ -192,7 +192,7 @@ def _counts(order: np.ndarray, corpus: Corpus, spooled: Spool) -> dict[str, Any]
 
 
 def _check_counts(counts: dict[str, Any]) -> None:
-    """The law of the manifest: kinds, shards and phases each add up to the split."""
+    """Check the manifest: kinds, shards and phases each add up to the split."""
     for figure in ("documents", "distinct_documents", "tokens", "bytes"):
         total = sum(kind[figure] for kind in counts["by_kind"].values())
         if total != counts[figure]:

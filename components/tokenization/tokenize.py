@@ -1,6 +1,6 @@
 """Tokenization: read the corpus, get a tokenizer, encode, plan the mixture, write the streams and the manifest.
 
-Shares of tokens are exact, so the tokens of every document that may be needed are counted before anything is planned.
+Shares of tokens are exact, so the tokens of every document that may be needed are counted before planning.
 """
 
 import errno
@@ -27,10 +27,10 @@ from components.tokenization.tokenizer import Encoder
 from components.tokens import DTYPES, FORMAT_VERSION, MANIFEST, TOKENIZER, Manifest, Tokens
 from components.tracking import Tracker
 
-OWN_SHARE = 0.7  # of the training tokens, for the user's own text, where no parameter says another
+OWN_SHARE = 0.7  # default share of the user's own text in the training tokens
 FOREIGN = 0.8  # of the bytes of web text and prose in other languages than English, above which a corpus is not English
 SAMPLE_BYTES = 20_000_000  # of text that the tokenizer is trained on; more changes few merges
-ROUND_TRIPS = 200  # documents on which an existing tokenizer must give the text back
+ROUND_TRIPS = 200  # documents on which an existing tokenizer is checked to restore the text
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -51,7 +51,7 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
         mixture = plan(corpus, division, spooled.length, settings, params.seed)
         manifest = _write(corpus, mixture, spooled, encoder, params, output)
         shutil.rmtree(scratch)
-        Tokens.open(output)  # what was written can be read
+        Tokens.open(output)  # check that the result can be read
     tracker.artifact(place / MANIFEST)
     _note_vocabulary(encoder, params)
     _note_mixture(mixture, spooled)
@@ -67,14 +67,13 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
 
 
 def _most(sizes: Mapping[str, int]) -> list[str]:
-    """The languages with a fifth of the bytes or more, or the largest."""
+    """The languages with at least a fifth of the bytes, or the largest."""
     return [code for code, size in sizes.items() if 5 * size >= sum(sizes.values())] or list(sizes)[:1]
 
 
 def _own_share(corpus: Corpus, params: Params) -> tuple[TokenizationParams, list[str]]:
-    """The settings with the least share of the user's own text, and what a person should know of it.
-
-    Textbooks and exercises are in English, so they step aside where the corpus is not.
+    """The settings with the minimum share of the user's own text, and a note about it. Textbooks and exercises are in
+    English, so they are left out if the corpus is not.
     """
     settings = params.tokenization
     if settings.own_share is not None or settings.weights:
@@ -110,7 +109,7 @@ def padded(entries: int, multiple: int) -> int:
 
 
 def _make_tokenizer(corpus: Corpus, division: Division, params: Params, output: Path) -> int:
-    """Take the tokenizer that is named, or train one; returns the bytes of text that it was trained on."""
+    """Copy the named tokenizer, or train one; returns the bytes of text that it was trained on."""
     settings = params.tokenization
     if settings.tokenizer:
         tokenizer.take(Path(settings.tokenizer), output, settings.tokenizer_sha256)
@@ -139,7 +138,7 @@ def _make_tokenizer(corpus: Corpus, division: Division, params: Params, output: 
 def _sample(corpus: Corpus, division: Division, params: Params) -> np.ndarray:
     """Training documents for the tokenizer, by hash up to SAMPLE_BYTES; bool (rows,). Held-out text is never seen.
 
-    The kinds stand in it as they would in the stream if every byte were a token: tokens are not known yet.
+    The kinds have the shares that they would have in the stream if every byte were a token.
     """
     taken, _ = shares(corpus, division, corpus.bytes, params.tokenization)
     rows = np.concatenate([share.distinct for share in taken])
@@ -179,7 +178,7 @@ def _write(
 
 
 def _lossy(corpus: Corpus, division: Division, encoder: Encoder) -> int:
-    """How many of ROUND_TRIPS documents, chosen by hash, an existing tokenizer does not give back as they were."""
+    """The number of ROUND_TRIPS documents, chosen by hash, that an existing tokenizer does not restore exactly."""
     rows = np.flatnonzero(division.needed)
     wanted = np.zeros(len(corpus), dtype=bool)
     wanted[rows[np.argsort(uniform(corpus.keys[rows], "round trip"))[:ROUND_TRIPS]]] = True
@@ -201,7 +200,7 @@ def _note_vocabulary(encoder: Encoder, params: Params) -> None:
 
 
 def _note_mixture(mixture: Mixture, spooled: Spool) -> None:
-    """What each kind gets, and which one keeps a weighted stream from being longer."""
+    """Print what each kind gets, and which one limits a weighted stream."""
     total = int(spooled.length[mixture.train].sum())
     parts = [
         f"{share.kind} {share.tokens(spooled.length) / total:.1%} in {float(share.passes):.3g} passes"

@@ -1,4 +1,4 @@
-"""`python -m components.tokenization.trace`: which document a token of a stream comes from, and what it says there."""
+"""`python -m components.tokenization.trace`: which document a token of a stream comes from, with its text."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from components.errors import StepError
 from components.running.cli import Argument, Command, main
 from components.tracking import Tracker
 
-SHOWN = 300  # characters of decoded text a document, at most
+SHOWN = 300  # maximum characters of decoded text per document
 
 
 def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Any, tracker: Tracker) -> dict[str, Any]:
@@ -46,7 +46,7 @@ COMMAND = Command(
     run=run,
     inputs=(
         Argument("tokens", "directory of tokens"),
-        Argument("split", "which stream", required=False, type=str, default="train", choices=("train", "validation")),
+        Argument("split", "stream to read", required=False, type=str, default="train", choices=("train", "validation")),
         Argument("position", "position of the first token, from 0", type=int),
         Argument("length", "number of tokens", required=False, type=int, default=1),
     ),

@@ -1,7 +1,7 @@
-"""What a screen or a script may ask of runs: start, read, cancel. Prefect and MLflow answer through their own clients.
+"""The interface of screens and scripts to runs: start, read, cancel, through Prefect's and MLflow's own clients.
 
-Everything is handed out as plain frozen values. Nothing here knows a screen. The libraries are imported on first use,
-since MLflow's costs two seconds of CPU.
+Everything is returned as plain frozen values. Nothing here depends on a screen. The libraries are imported on first
+use, since MLflow's costs two seconds of CPU.
 
 - `Runs` speaks to the Prefect server: flow runs, their stages (one task run a stage, named after DVC's stage), logs.
 - `Records` speaks to MLflow: a parent run a flow run (tag `prefect.flow_run_id`), a child run a stage (tag `stage`).

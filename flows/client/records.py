@@ -1,4 +1,4 @@
-"""What MLflow recorded: a parent run a flow run, a child run a stage; parameters, curves and scores out of them."""
+"""MLflow's records: a parent run per flow run, a child run per stage; their parameters, curves and scores."""
 
 import json
 import os
@@ -43,8 +43,8 @@ class Records(Tracking):
     ) -> dict[str, Record]:
         """The records of a pipeline run's stages, by stage name.
 
-        Of a stage that was tried again, the last try. Of a stage that was cached, the record of the run that made its
-        outputs, found by their hash.
+        For a retried stage, the last try. For a cached stage, the record of the run that made its outputs, found by
+        their hash.
 
         Args:
             parent: the pipeline run's record, which names its stages' outputs once it has ended.
@@ -69,7 +69,7 @@ class Records(Tracking):
         return found[0] if found else None
 
     def curves(self, record: Record, figures: tuple[str, ...] = ("loss", "validation_loss")) -> list[Curve]:
-        """Histories of a stage's figures; only those with more than one point make a curve."""
+        """Histories of a stage's metrics; only those with more than one point are curves."""
         at = self._tokens(record)
         curves = []
         for figure in figures:
@@ -140,7 +140,7 @@ def parameters(parent: Record | None, stages: Mapping[str, Record]) -> dict[str,
 
 
 def scores(stages: Mapping[str, Record]) -> list[Score]:
-    """Exam figures of a run's benchmark stages, from their metrics.
+    """Exam scores of a run's benchmark stages, from their metrics.
 
     Two forms are read: figures with their standard error, `categories.<name>.<metric>.{value,stderr,n}` (likewise
     `tasks` and `overall.<metric>`), and the plain accuracies of a step's summary, `<suite>.categories.<name>`.

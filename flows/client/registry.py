@@ -33,7 +33,7 @@ ROWS = (  # of MLflow's own tables: a deleted version leaves its row
 
 @dataclass(frozen=True)
 class State:
-    """What the registry says of a model: its champion's version, or an empty string, and the tags of each version."""
+    """The registry's state of a model: its champion's version, or an empty string, and the tags of each version."""
 
     champion: str = ""
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class State:
         and `flow_run`.
 
         Raises:
-            StepError: a tag that is called a decision holds something else; whoever may write to MLflow may set one.
+            StepError: a decision's tag has another content; whoever may write to MLflow can set one.
         """
         found = {
             key: (version, value)
@@ -155,7 +155,7 @@ class Registry(Tracking):
         return version
 
     def _files(self, name: str, version: str, root: Path) -> Path:
-        """The logged model's files: where they lie on this machine, else a copy of them, which is kept."""
+        """The logged model's files: their place on this machine, else a stored copy."""
         address = self.client.get_model_version_download_uri(name, version)
         parsed = urlparse(address)
         if parsed.scheme in ("", "file"):

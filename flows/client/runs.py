@@ -27,7 +27,7 @@ PAGE, PAGES = 200, 5  # lines the server gives at once, and how many such pages 
 def launch_parameters(
     overrides: Mapping[str, Any], profile: str | None, text: str = "", size: str = ""
 ) -> dict[str, Any]:
-    """The flow's parameters for a run; what is left at its default is left out."""
+    """The flow's parameters for a run; defaults are left out."""
     given = {"overrides": dict(overrides), "profile": profile, "text": text, "size": size}
     return {name: value for name, value in given.items() if value}
 
@@ -53,7 +53,7 @@ def launch_command(
 
 
 def flow_titles() -> dict[str, str]:
-    """What can be run: names of the flows, with what each is."""
+    """The names of the flows, with their titles."""
     return {name: definition.title for name, definition in DEFINITIONS.items()}
 
 
@@ -91,7 +91,7 @@ class Runs:
         return without_secrets(self.api).removesuffix("/").removesuffix("/api")
 
     def ready(self, flow: str = PIPELINE.flow) -> bool:
-        """Whether something listens for new runs of a flow's deployment.
+        """Whether a worker waits for new runs of a flow's deployment.
 
         Raises:
             Unavailable: no server, or no such deployment on it.
@@ -143,7 +143,7 @@ class Runs:
         return [_flow_run(run, names[run.flow_id]) for run in runs]
 
     def get(self, flow_run_id: str) -> FlowRun | None:
-        """One run, or None where the server has none with this id."""
+        """One run, or None if the server has none with this id."""
         from uuid import UUID
 
         from prefect.exceptions import ObjectNotFound
@@ -175,7 +175,7 @@ class Runs:
         return [by_name.get(name, StageRun(name)) for name in names]
 
     def progress(self, stage: StageRun) -> dict[str, float] | None:
-        """Figures of the last progress line that a stage printed (`done`, `total`, `loss` ...), or None."""
+        """Values of a stage's last progress line (`done`, `total`, `loss` ...), or None."""
         for line in self._page({"task_run_id": [stage.task_run_id]}, 0, 50):
             if figures := progress.parse(line.text.strip()):
                 return figures

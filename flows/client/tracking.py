@@ -1,4 +1,4 @@
-"""The way to MLflow: its address, its client, and what is said when it does not answer."""
+"""The connection to MLflow: its address, its client, and the error when it does not answer."""
 
 import os
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from flows.settings import mlflow_uri, project_root
 
 
 class Tracking:
-    """A tracking server or file. Methods of its heirs raise Unavailable when it does not answer.
+    """A tracking server or file. Methods of subclasses raise Unavailable when it does not answer.
 
     Args:
         uri: tracking address; else MLFLOW_TRACKING_URI, or the project's SQLite file.

@@ -1,4 +1,4 @@
-"""What is known of a run, as plain frozen values: a caller needs neither library, and a test neither server."""
+"""The facts of a run as plain frozen values: a caller needs neither library, and a test neither server."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,7 +11,7 @@ ACTIVE = {"SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING"}  # state ty
 
 
 class Unavailable(StepError):
-    """A server does not answer or refuses; the message names its address and the remedy."""
+    """A server does not answer or refuses; the message names its address and the fix."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Curve:
-    """A figure over training: x in tokens where the stage logged tokens, else in optimizer steps."""
+    """A metric over training: x in tokens if the stage logged tokens, else in optimizer steps."""
 
     stage: str
     figure: str
@@ -97,7 +97,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Score:
-    """One figure of the exam with its standard error (None where the stage logged none)."""
+    """One exam score with its standard error (None if the stage logged none)."""
 
     model: str
     group: str  # "overall", "categories" or "tasks"

@@ -1,6 +1,6 @@
-"""Housekeeping: removes what runs left behind and nothing needs any more, by age and number, and says what that freed.
+"""Housekeeping: removes leftovers of runs that nothing needs any more, by age and number, and reports the freed space.
 
-- `plan.py`: which entries go: those beyond their limit that no entry that stays needs.
+- `plan.py`: which entries are removed: those beyond their limit that no kept entry needs.
 - `files.py`: workspaces, states of training, work of curation, journals.
 - `objects.py`: DVC's cache and local remote, experiments, sources of runs in git.
 - `tracked.py`, `flow_runs.py`: runs in MLflow and in Prefect.
@@ -105,7 +105,7 @@ def tidy(home: Path, dry_run: bool = False) -> Report:
 
 
 def tidy_files(home: Path, params: HousekeepingParams, say: Say) -> None:
-    """Remove what can be made again and is beyond its limit: what each run does as it ends."""
+    """Remove what can be made again and is beyond its limit, as each run does when it ends."""
     going = removable(files.entries(home), limits_of(params), time.time())
     for kind, number in Counter(entry.kind for entry in going if files.remove(home, entry)).items():
         limit, name = KINDS[kind]

@@ -1,4 +1,4 @@
-"""Gives what rows have left in an SQLite database back to the disk."""
+"""Frees the unused space of SQLite databases."""
 
 import os
 import sqlite3
@@ -21,7 +21,7 @@ def databases(home: Path) -> list[Path]:
 
 
 def in_use(home: Path) -> str:
-    """What works with the databases now, in words; empty when nothing does."""
+    """What uses the databases now, in words; empty if nothing does."""
     if running_server(home):
         return "`make up` is running"
     alive = [name for name, record in records.all_of(home) if records.alive(record)]

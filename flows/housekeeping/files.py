@@ -1,4 +1,5 @@
-"""What can be made again and needs no server to be listed: workspaces, states of training, work of curation, journals."""
+"""Entries that can be made again and are listed without a server: workspaces, states of training, work of curation,
+journals."""
 
 import os
 import re
@@ -58,7 +59,7 @@ def paths(home: Path, entry: Entry) -> list[Path]:
 
 
 def remove(home: Path, entry: Entry) -> bool:
-    """Remove an entry unless it has been used since it was listed; says whether it went."""
+    """Remove an entry unless it has been used since it was listed; returns whether it was removed."""
     if entry.kind == "workspaces":
         return workspace.remove(home, entry.name, unused_since=entry.time)
     [path] = paths(home, entry)

@@ -31,7 +31,7 @@ AT_ONCE = 200  # objects that one call of git is asked for
 
 
 def entries(home: Path) -> Iterator[Entry]:
-    """Commits and checkouts with what they need, experiments, sources of runs, and the objects that there are."""
+    """Commits and checkouts with what they need, experiments, sources of runs, and existing objects."""
     kept: list[str] = []  # objects rather than references: DVC makes some for a moment while it saves an experiment
     form = "--format=%(refname) %(objectname) %(objecttype) %(creatordate:unix) %(symref)"
     for name, oid, kind, time, target in (line.split(" ") for line in git_lines(home, "for-each-ref", form)):
@@ -63,7 +63,7 @@ def _odd(name: str) -> Entry:
 
 
 def stores(home: Path) -> Iterator[tuple[str, Path]]:
-    """DVC's cache and its remotes on this disk, those alone that belong to this project: others may be shared."""
+    """DVC's cache and its remotes on this disk, only those that belong to this project: others may be shared."""
     inside = Path(home).resolve()
     if cache.cache_folder(home).resolve().is_relative_to(inside):
         yield "cache", cache.cache_folder(home)
@@ -73,7 +73,7 @@ def stores(home: Path) -> Iterator[tuple[str, Path]]:
 
 
 def checkouts(home: Path) -> list[Path]:
-    """The main folder and every git worktree of it that there is, workspaces among them."""
+    """The main folder and all its git worktrees, workspaces included."""
     listed = git_lines(home, "worktree", "list", "--porcelain")
     places = [Path(line.removeprefix("worktree ")) for line in listed if line.startswith("worktree ")]
     return [place for place in places if (place / ".dvc").is_dir()]
@@ -86,7 +86,8 @@ def temporary(home: Path) -> list[Path]:
 
 @contextmanager
 def nothing_is_saved(home: Path) -> Iterator[None]:
-    """Let no run save a result, make a workspace, start a record in MLflow or register a model during the block.
+    """Keep runs from saving a result, making a workspace, starting a record in MLflow or registering a model during the
+    block.
 
     DVC holds the lock of a checkout from before an object is put into the cache until dvc.lock names it, and gives it up
     while a stage computes. With the locks of all checkouts in hand, each object that a run relies on is named.
@@ -106,7 +107,7 @@ def paths(home: Path, entry: Entry) -> list[Path]:
 
 
 def remove(home: Path, entry: Entry) -> bool:
-    """Remove an object or a reference; says whether it went."""
+    """Remove an object or a reference; returns whether it was removed."""
     if entry.kind in ("cache", "remote"):
         path = Path(entry.name)
         path.unlink(missing_ok=True)

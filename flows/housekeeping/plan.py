@@ -1,4 +1,4 @@
-"""What goes and what stays: a graph of entries, of which each keeps those that it needs."""
+"""Which entries are removed: a graph in which each kept entry keeps those that it needs."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ class Entry:
     """Something that runs left behind.
 
     Attributes:
-        kind: decides which limit holds for it and how it is removed.
+        kind: decides its limit and how it is removed.
         name: unique within its kind.
         key: what others need it by; two copies of one object have the same key.
         time: of its last use, in seconds since the epoch.
-        needs: keys of what must stay as long as this stays.
-        pinned: it stays whatever its age: it is in use, or a person made it.
+        needs: keys of entries that must stay as long as this one.
+        pinned: kept at any age, since it is in use or a person made it.
     """
 
     kind: str
@@ -30,7 +30,7 @@ class Entry:
 
 
 def removable(entries: Iterable[Entry], limits: Mapping[str, Limit], now: float) -> list[Entry]:
-    """The entries that are beyond their limit and that no entry that stays needs, directly or through others.
+    """The entries that are beyond their limit and that no kept entry needs, directly or through others.
 
     Args:
         limits: by kind; an entry of another kind stays only if it is pinned or needed.

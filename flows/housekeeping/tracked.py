@@ -52,7 +52,7 @@ class TrackedRuns(Tracking):
 
     @property
     def remark(self) -> str:
-        """Why the runs are left alone; empty where they are not."""
+        """Why the runs are left alone; empty if they are not."""
         if not is_web(self.uri):
             return ""
         return (

@@ -1,4 +1,5 @@
-"""What the ablation compares: each arm is one set of documents. The order is that of the recipe, an ingredient at a time."""
+"""What the ablation compares: each arm is one set of documents. The order is that of the recipe, one ingredient at a
+time."""
 
 from dataclasses import dataclass
 
@@ -25,7 +26,7 @@ class Arm:
 
     @property
     def leaves_out(self) -> tuple[str, ...]:
-        """Kinds of the synthesised documents that the arm goes without."""
+        """Kinds of generated documents that the arm leaves out."""
         return () if self.exercises else (EXERCISE,)
 
 

@@ -1,6 +1,6 @@
 """The tokens of an arm: its documents by the pipeline's tokenizer and mixture, beside the pipeline's held-out documents.
 
-Everything but the documents is alike for all arms, and follows `tokenization` of params.yaml:
+Everything but the documents is equal for all arms, and follows `tokenization` of params.yaml:
 
 - Kinds stand to each other as its epochs or weights say. Where that makes fewer tokens than are trained on, the passes
   of all kinds rise by one factor, so that text that was left out (a kind that is taken in part) comes in before any is
@@ -32,7 +32,7 @@ from components.text.shingles import shingle_sets
 from components.tokens import TOKENIZER, Manifest, Tokens
 from components.tracking import Tracker
 
-NEAR = 0.7  # Jaccard similarity of five-word shingles from which a raw document counts as a held-out one
+NEAR = 0.7  # Jaccard similarity of five-word shingles above which a raw document counts as a held-out one
 MARGIN = 1.03  # a stream is made a little longer than what is trained on: kinds miss their share by up to a document
 MOST_PASSES = 16.0  # the range of tokenization.epochs
 
@@ -199,7 +199,7 @@ def assemble(made: Path, tokens: Path, output: Path) -> None:
 
 
 def check_held_out(tokens: Tokens, arm: Arm) -> None:
-    """Refuse an arm that trains on what it is measured on."""
+    """Refuse an arm that trains on held-out documents."""
     train, held_out = (tokens.split(name).documents for name in ("train", "validation"))
     both = pc.is_in(train["id"], held_out["id"].combine_chunks())
     if pc.any(both).as_py():

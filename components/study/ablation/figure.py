@@ -1,4 +1,4 @@
-"""The ablation's figure: loss and exam of each arm, a mark a seed, with the intervals."""
+"""The ablation's chart: loss and exam of each arm, with intervals and a mark per seed."""
 
 from collections.abc import Mapping
 from pathlib import Path

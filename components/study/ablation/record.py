@@ -54,7 +54,7 @@ def read_record(path: Path) -> Record:
     """Read a record.
 
     Raises:
-        StepError: it is none.
+        StepError: it is not one.
     """
     record = read_fields(path, Record, "the ablation")
     if record.arm not in ARMS:

@@ -1,1 +1,1 @@
-"""The growth study: what carrying a small model's knowledge into a larger one buys, against every fair alternative."""
+"""The growth study: what growing a small model into a larger one gains over every fair alternative."""

@@ -1,4 +1,4 @@
-"""What the study compares: each arm is one way to come by a trained model."""
+"""What the study compares: each arm is one way to get a trained model."""
 
 from dataclasses import dataclass
 
@@ -10,13 +10,13 @@ EQUAL_COST = "equal-cost"  # the horizon of the two arms that are also given wha
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to come by a trained model.
+    """One way to get a trained model.
 
     Attributes:
         section: of params.yaml: which shape is trained.
-        operator: of growth, where the small model is the start.
+        operator: of growth, if the small model is the start.
         continued: the small model itself is trained on.
-        taught: the small model is followed for the first part of the training.
+        taught: distilled from the small model at the beginning.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Arm:
 
     @property
     def uses_small(self) -> bool:
-        """Whether what the small model has cost belongs to this arm."""
+        """Whether the small model's cost counts for this arm."""
         return self.operator is not None or self.continued or self.taught
 
 

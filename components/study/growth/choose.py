@@ -1,4 +1,4 @@
-"""`python -m components.study.growth.choose`: the best trial of an arm, whose learning rate its other trainings take."""
+"""`python -m components.study.growth.choose`: the best trial of an arm, whose learning rate its other runs use."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ COMMAND = Command(
     description="Choose the trial of an arm with the lowest loss.",
     run=run,
     inputs=(
-        Argument("arm", "whose trials", type=str, choices=tuple(ARMS)),
+        Argument("arm", "arm to choose for", type=str, choices=tuple(ARMS)),
         Argument("trials", "directory of the arm's trials"),
     ),
     outputs=(Argument("output", "path of the best trial's record (JSON)"),),

@@ -1,4 +1,4 @@
-"""The study's figure: loss against tokens and against all FLOPs, the small model's included."""
+"""The study's chart: loss against tokens and against all FLOPs, the small model's included."""
 
 from collections.abc import Sequence
 from pathlib import Path

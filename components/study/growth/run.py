@@ -1,4 +1,5 @@
-"""`python -m components.study.growth.run`: one training of the study, grown, trained and examined by the steps' own commands.
+"""`python -m components.study.growth.run`: one training run of the study: grow, train and score by the steps' own
+commands.
 
 The steps run as processes with parameters written for this training, so that the study measures what a run of the
 pipeline does, and nothing else. Their checkpoints go when the record is written; `--checkpoint` keeps the last one.
@@ -28,7 +29,7 @@ COMMAND = Command(
     description="Train one model of the growth study and write its record: curve, losses, cost, exam.",
     run=run,
     inputs=(
-        Argument("arm", "how the model is obtained", type=str, choices=tuple(ARMS)),
+        Argument("arm", "arm of the study: how the model is obtained", type=str, choices=tuple(ARMS)),
         Argument("seed", "seed of the weights and the data order", type=int),
         Argument(
             "horizon",

@@ -1,10 +1,10 @@
-"""Teachers: who writes the chapters of a plan. One small interface, three of them.
+"""Teachers write the chapters of a plan. One small interface, three implementations.
 
     procedural     our generators and the corpus' own functions; no network, nothing to pay
     openai         a model behind any endpoint of that API
     transformers   a local checkpoint, in this process
 
-The two models share all but the way in which a prompt is answered: prompts, store, verification, provenance.
+The two models share everything but the way a prompt is answered: prompts, store, verification, provenance.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ class Teacher(Protocol):
 
     @property
     def drops(self) -> list[Drop]:
-        """The ledger's rows: questions and jobs that came to nothing."""
+        """The ledger's rows: rejected questions and failed jobs."""
         ...
 
     @property
@@ -64,7 +64,7 @@ class Teacher(Protocol):
         ...
 
     def account(self) -> dict[str, Any]:
-        """What the chapters cost, as facts of the data set; empty if nothing."""
+        """The cost of the chapters, as facts about the data set; empty if nothing."""
         ...
 
 
@@ -74,8 +74,8 @@ def make_teacher(
     """The teacher that the parameters name.
 
     Args:
-        state: folder for answers and usage; it outlives the run.
-        tracker: is told of every call to a model.
+        state: folder for answers and usage; kept after the run.
+        tracker: logs every call to a model.
     """
     if params.kind == "procedural":
         from components.synthesis.teachers.procedural import ProceduralTeacher

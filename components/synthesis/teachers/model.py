@@ -1,4 +1,4 @@
-"""A model as teacher: prompts out, answers in, and nothing kept that does not pass.
+"""A model as teacher: prompts out, answers in; only answers that pass are kept.
 
 All answers are fetched first, into the store; the chapters are then made from the store in the order of the plan. So
 the data set depends on the answers alone, not on when they came or how often the run was interrupted.
@@ -39,7 +39,7 @@ SECTION = "synthesis.teacher"  # of the parameters
 
 
 class Written(NamedTuple):
-    """What a model has written for a job, and passed."""
+    """A model's text for a job that passed verification."""
 
     text: str
     kind: str
@@ -48,7 +48,7 @@ class Written(NamedTuple):
 
 
 class Answers(Protocol):
-    """Has requests answered in a store; returns those that it gave up."""
+    """Gets requests answered into a store; returns those that it gave up."""
 
     def fetch(self, requests: Iterable[Request], accept: Accept) -> list[GivenUp]: ...
 
@@ -84,7 +84,7 @@ class ModelTeacher:
         render = self._prompts()
         plan = self._plan_key(jobs, render)
         with (
-            Programs() as programs,  # first: what cannot be verified here is not paid for
+            Programs() as programs,  # first: do not pay for what cannot be verified here
             alone(self.state / f"{plan}.lock"),
             Store(self.state / STORE, self.params.prices) as store,
         ):
@@ -96,7 +96,7 @@ class ModelTeacher:
                 yield from self._chapters(answers, store, taken, programs)
 
     def account(self) -> dict[str, Any]:
-        """Usage of the answers that the data set rests on; what failed calls cost stands in the store alone."""
+        """Usage of the answers in the data set; the cost of failed calls is only in the store."""
         known = self._used["unknown_usage"] == 0
         return {
             "kind": self.params.kind,
@@ -132,7 +132,7 @@ class ModelTeacher:
         return digest.hexdigest()[:20]
 
     def _fetch(self, jobs: Sequence[Job], render: Prompts, store: Store, plan: str) -> None:
-        """Have every job's request answered or given up."""
+        """Get every job's request answered or given up."""
         forms = {job.id: job.format for job in jobs}
 
         def accept(request: Request, reply: Reply) -> str:
@@ -153,7 +153,7 @@ class ModelTeacher:
         return EndpointAnswers(self.params, store, plan, budget, total, self.tracker)
 
     def _say_spent(self, store: Store, plan: str) -> None:
-        """Tell the log and MLflow what the plan has cost so far, over all its resumes, failed calls included."""
+        """Log the plan's cost so far, over all its resumes, failed calls included, here and to MLflow."""
         spent = store.spent(plan)
         cost = "" if spent.cost is None else f", {spent.cost:.4g} {self.params.price_source}".rstrip()
         print(
@@ -307,7 +307,7 @@ class EndpointAnswers:
 
         requests = list(self.store.missing(requests))
         if not requests:
-            return []  # nothing to ask: the endpoint need not even be there
+            return []  # nothing to request: the endpoint need not even run
         before, progress = self.total - len(requests), Progress(self.total)
 
         def told(tally: Tally) -> None:
@@ -342,7 +342,7 @@ class CallSample:
 
 
 def _form_fault(form: str, text: str) -> str:
-    """Why a reply is not of the form that was asked for, so that it is asked for again."""
+    """Why a reply is not of the requested form, so that the request is repeated."""
     text = clean(text)
     if form != "exercises":
         return format_fault(form, text)

@@ -1,5 +1,6 @@
 """The teacher without a model: chapters made of the curriculum's sentences and verified questions, chapters about
-the corpus' own functions, and doctests of Python's library that pass. What it writes is called procedural, never a model's.
+the corpus' own functions, and doctests of Python's library that pass. Its texts are labelled procedural, never a
+model's.
 """
 
 from collections.abc import Iterator, Sequence
