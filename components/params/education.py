@@ -34,17 +34,17 @@ class EducationParams(Section):
     annotator: Literal["builtin", "openai"] = Field(
         "builtin",
         description=(
-            "What the classifier learns from: reference texts and, for code, counts and patterns (builtin), or a sample"
-            " that a model behind an API labels by the rubric (openai)"
+            "What the classifier learns from: reference texts, and a heuristic for code (builtin), or labels by a model"
+            " behind an API (openai)"
         ),
     )
     good: list[str] = Field(
         [],
-        description="Patterns of sources, such as docs/*, whose documents join the reference texts that teach",
+        description="Patterns of sources, such as docs/*, of documents to learn from as good text",
     )
     bad: list[str] = Field(
         [],
-        description="Patterns of sources, such as *.example.com/*, whose documents join the reference texts that teach little",
+        description="Patterns of sources, such as ads/*, of documents to learn from as bad text",
     )
     sample: int = Field(
         2_000,
@@ -54,17 +54,11 @@ class EducationParams(Section):
     )
     min_value: dict[Kind, Annotated[float, Field(ge=0, le=5)]] = Field(
         {"web": 2.5, "prose": 2.0, "code": 0.4},
-        description=(
-            "Drop documents of a kind whose educational value (0 to 5) is below this; a kind that is not named is not"
-            " filtered"
-        ),
+        description="Drop documents of a kind whose educational value (0 to 5) is below this; not named = not filtered",
     )
-    max_drop: dict[Kind, Fraction] = Field(
+    max_drop: dict[Literal["web", "prose"], Fraction] = Field(
         {"web": 0.5, "prose": 0.1},
-        description=(
-            "Largest share of a kind's documents that educational value may drop, the least valuable first; its "
-            "threshold is lowered to that quantile. A kind that is not named has no limit"
-        ),
+        description="Maximum share of a kind's documents that educational value drops; not named = no limit",
     )
     allowance: float = Field(
         0.25,
@@ -79,8 +73,8 @@ class EducationParams(Section):
     min_f1: Fraction = Field(
         0.7,
         description=(
-            "Least held-out F1 score of the classifier, mean of kept and dropped documents; a kind with less is not "
-            "filtered by educational value"
+            "Least held-out F1 score of the classifier, mean over kept and dropped documents; a kind with less is not "
+            "filtered"
         ),
     )
     min_spearman: float = Field(
@@ -88,8 +82,7 @@ class EducationParams(Section):
         ge=-1,
         le=1,
         description=(
-            "Least held-out rank correlation of the classifier with the labels; a kind with less is not filtered by "
-            "educational value"
+            "Least held-out rank correlation of the classifier with the labels; a kind with less is not filtered"
         ),
     )
     max_calibration_error: float = Field(
@@ -98,10 +91,14 @@ class EducationParams(Section):
         le=5,
         description=(
             "Largest mean held-out distance of the classifier from the labels, in points (0 to 5); a kind with more "
-            "is not filtered by educational value"
+            "is not filtered"
         ),
     )
     endpoint: AnnotatorEndpointParams = AnnotatorEndpointParams()
+
+    def may_drop(self, kind: str) -> float:
+        """The largest share of a kind's documents that educational value may drop."""
+        return next((share for name, share in self.max_drop.items() if name == kind), 1.0)
 
     @model_validator(mode="after")
     def _annotator_is_complete(self) -> "EducationParams":
