@@ -17,21 +17,19 @@ A rate is megabytes of text per CPU second of this process, one thread; the two 
 """
 
 import argparse
-import gzip
 import inspect
-import json
 import statistics
 import sys
-import sysconfig
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from bench.common import Report, in_turn, plain_parser, processor
+from bench.common import Report, in_turn, parser, processor
+from bench.texts import definitions, rows, sources
 from components.curation.education.classifier import REFERENCE, Classifier, fit, sides
 from components.curation.education.heuristic import judge
 from components.curation.education.references import MIDDLE, references
@@ -57,14 +55,7 @@ def library_code(raw: Path, megabytes: float) -> list[str]:
             kinds = batch["kind"].to_pylist()
             found += [text for text, kind in zip(batch["text"].to_pylist(), kinds, strict=True) if kind == "code"]
     else:
-        import ast
-
-        for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")):
-            source = path.read_text(encoding="utf-8", errors="replace")
-            for node in ast.walk(ast.parse(source)):
-                if isinstance(node, ast.FunctionDef | ast.ClassDef):
-                    text = inspect.cleandoc(" " * node.col_offset + (ast.get_source_segment(source, node) or ""))
-                    found.append(text + "\n")
+        found = [inspect.cleandoc(text) + "\n" for source in sources() for _, text in definitions(source)]
     return _first(sorted({text for text in found if len(text) >= 80}, key=document_id), megabytes)
 
 
@@ -74,25 +65,20 @@ def text_sets(data_dir: Path | None, folder: Path | None) -> tuple[dict[str, lis
     bad: dict[str, list[str]] = {}
     if data_dir:
         corpora = data_dir / "corpora"
-        good["textbook (d2l)"] = [row["text"] for row in _rows(corpora / "textbooks" / "d2l_deep_learning.jsonl.gz")]
-        bad["C4"] = [row["text"] for row in _rows(corpora / "web" / "c4_sample.jsonl.gz")]
-        masc = list(_rows(corpora / "web" / "masc_genres.jsonl.gz"))
+        good["textbook (d2l)"] = [row["text"] for row in rows(corpora / "textbooks" / "d2l_deep_learning.jsonl.gz")]
+        bad["C4"] = [row["text"] for row in rows(corpora / "web" / "c4_sample.jsonl.gz")]
+        masc = rows(corpora / "web" / "masc_genres.jsonl.gz")
         for genre in GENRES:
             texts = [row["text"] for row in masc if row["genre"] == genre]
             bad[f"MASC {genre}"] = [piece for text in texts for piece in _pieces(text.split(" "), " ")]
-        segments = _rows(corpora / "quality_labels" / "boilerplate_segments.jsonl.gz")
+        segments = rows(corpora / "quality_labels" / "boilerplate_segments.jsonl.gz")
         lines = [row["text"] for row in segments if row["label"] == "boilerplate"]
         english = [line for line, (code, _) in zip(lines, identify(lines), strict=True) if code == "en"]
         bad["boilerplate"] = _pieces(english, "\n")
     for path in sorted(folder.glob("*.jsonl") if folder else []):
         side, _, name = path.stem.partition("-")
-        {"good": good, "bad": bad}[side][name] = [row["text"] for row in _rows(path)]
+        {"good": good, "bad": bad}[side][name] = [row["text"] for row in rows(path)]
     return good, bad
-
-
-def _rows(path: Path) -> Iterator[dict[str, str]]:
-    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else open(path, encoding="utf-8") as lines:
-        yield from map(json.loads, lines)
 
 
 def _pieces(parts: list[str], glue: str) -> list[str]:
@@ -137,15 +123,12 @@ def rates(
 
 
 def main() -> int:
-    made = plain_parser(__doc__)
-    made.add_argument("--megabytes", type=float, default=12.0, help="code, at most (default %(default)s)")
-    made.add_argument("--repeats", type=int, default=5, help="turns that count (default %(default)s)")
-    made.add_argument("--raw", type=Path, default=Path("data/raw"), help="document set (default %(default)s)")
+    made = parser(__doc__)
+    made.add_argument("--megabytes", type=float, default=12.0, help="code, at most")
+    made.add_argument("--repeats", type=int, default=5, help="turns that count")
+    made.add_argument("--raw", type=Path, default=Path("data/raw"), help="document set")
     made.add_argument("--data-dir", type=Path, help="the shared data")
     made.add_argument("--sets", type=Path, help="folder of further sets: good-NAME.jsonl, bad-NAME.jsonl")
-    made.add_argument("--json", type=Path, help="also write everything measured to this file")
-    made.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
-    made.add_argument("--strict", action="store_true", help="exit with 1 if a target is missed")
     arguments = made.parse_args()
     with threadpool_limits(1):
         return measure(arguments)
