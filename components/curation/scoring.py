@@ -205,7 +205,7 @@ def thresholds(documents: Cleaned, scores: np.ndarray, params: EducationParams) 
     found = {}
     for kind, least in params.min_value.items():
         own = np.sort(_of_kind(documents, scores, kind))
-        may_go = math.ceil(params.may_drop(kind) * len(own))
+        may_go = math.ceil(params.max_drop.get(kind, 1.0) * len(own))
         found[kind] = min(least, math.floor(float(own[may_go]) * 1e4) / 1e4) if may_go < len(own) else least
     return found
 

@@ -262,7 +262,7 @@ def remarks(
     found = []
     for kind in _filtered(education, valued):
         counts, threshold = valued[kind], education["thresholds"][kind]
-        wanted, most = params.min_value[kind], params.may_drop(kind)
+        wanted, most = params.min_value[kind], params.max_drop.get(kind, 1.0)
         lowered = f", lowered from {wanted:g} so that at most {most:.0%} go" if threshold < wanted else ""
         if below := counts["below"]:
             share = below / counts["scored"]
