@@ -47,7 +47,7 @@ test: setup ## all tests but the slow proofs, in two processes
 	@$(PY) -m pytest -m "not slow" -n 2 --dist loadfile $(ARGS)
 
 coverage: setup ## all tests but the slow proofs, with the lines that they run; fails under the floor of pyproject.toml
-	@$(PY) -m pytest -m "not slow" -n 2 --dist loadfile --cov $(ARGS)
+	@$(PY) -m pytest -m "not slow" -n 2 --dist loadfile --cov --cov-report=term $(ARGS)
 
 test-slow: setup ## the slow proofs
 	@$(PY) -m pytest -m slow $(ARGS)
