@@ -148,7 +148,8 @@ def run_step(run: "PipelineRun", environment: dict[str, str], module: str, **opt
         values = value if isinstance(value, list) else [value]
         arguments += [f"--{name.replace('_', '-')}", *map(str, values)] if values else []
     variables = stage_environment(run.home) | {"PYTHONPATH": str(run.place.root)} | environment
-    status, output = processes.run(module, *arguments, grace=GRACE, cwd=run.place.root, env=variables)
+    command = processes.guarded(module, *arguments, tree=True)
+    status, output = processes.run(command, GRACE, cwd=run.place.root, env=variables)
     if status:
         last = without_secrets("\n".join(output.splitlines()[-TAIL:]))
         raise StepError(

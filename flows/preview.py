@@ -79,7 +79,8 @@ def survey(root: Path, params: Params) -> Contents:
         given.write_text(json.dumps(params.model_dump(mode="json")), encoding="utf-8")
         arguments = ("--params", str(given), "--output", str(output))
         environment = os.environ | {"PYTHONPATH": str(CODE)}  # the guard's interpreter does not look into its folder
-        status, said = processes.run(SURVEY, *arguments, grace=GRACE, cwd=root, env=environment)
+        command = processes.guarded(SURVEY, *arguments, tree=True)
+        status, said = processes.run(command, GRACE, cwd=root, env=environment)
         if status:
             last = (said.strip().splitlines() or [f"ended with status {status}"])[-1]
             raise StepError(last.removeprefix(f"error: {SURVEY.removeprefix('components.')}: "))

@@ -24,15 +24,19 @@ def start(command: list[str], **options: Any) -> subprocess.Popen:
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, **options)
 
 
-def run(module: str, *arguments: str, grace: float, **options: Any) -> tuple[int, str]:
-    """Run `python -m module arguments` with all that it starts; its exit status and what it said.
+def run(command: list[str], grace: float, timeout: float | None = None, **options: Any) -> tuple[int, str]:
+    """Run a command with all that it starts; its exit status and what it said.
 
     Args:
         grace: seconds from asking it to stop until it is killed, where the wait is broken off.
+        timeout: seconds that it may take; None = any.
         options: of the process, such as `cwd` and `env`.
+
+    Raises:
+        subprocess.TimeoutExpired: it took longer.
     """
     child = start(
-        guarded(module, *arguments, tree=True),
+        command,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -41,7 +45,7 @@ def run(module: str, *arguments: str, grace: float, **options: Any) -> tuple[int
         **options,
     )
     try:
-        output, _ = child.communicate()
+        output, _ = child.communicate(timeout=timeout)
     finally:
         stop(child, grace)
     return child.returncode, output

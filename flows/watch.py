@@ -86,10 +86,10 @@ class Watch:
         """Hash of the list of the files that are read from the sources, with their hashes."""
         output = self.folder / "inventory.json"
         only_files = ("--set", "ingestion.incremental=false")  # when a file arrived does not count
+        step = ("components.ingestion.inventory", "--output", str(output), *only_files)
         status, said = processes.run(
-            "components.ingestion.inventory",
-            *("--output", str(output), *only_files),
-            grace=GRACE,
+            processes.guarded(*step, tree=True),
+            GRACE,
             cwd=self.home,
             env=settings.stage_environment(self.home) | {"PYTHONPATH": str(Path(__file__).parents[1])},
         )

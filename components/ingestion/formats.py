@@ -55,6 +55,7 @@ FORMATS = {
     ".parquet": Format("rows.read_parquet", from_start=False, packs=True),
     **dict.fromkeys((".html", ".htm", ".xhtml"), PAGE),
     **dict.fromkeys((".warc", ".wet"), ARCHIVE),
+    ".arc": Format("arc.read_arc", "web"),
     ".pdf": Format("parsed.read_binary", parser="pdf"),
     ".docx": Format("parsed.read_binary", parser="docx"),
     ".odt": Format("parsed.read_binary", parser="odt"),
@@ -78,7 +79,7 @@ NAMES = {  # of files without an ending
 EXPECTED = (
     "text (txt, md, rst, tex, org, man pages, Info), source code, pages (html), documents (pdf, docx, odt, epub, ipynb), rows "
     "(jsonl, ndjson, json, csv, tsv, parquet), mail (eml, mbox), subtitles (srt, vtt), xml and wiki dumps, web archives "
-    "(warc, wet), or zip and tar of these; all but parquet and zip also as gz, bz2, xz or zst"
+    "(warc, wet, arc), or zip and tar of these; all but parquet and zip also as gz, bz2, xz or zst"
 )
 # A section of the manual, and perhaps what it is of: `.1`, `.3p`, `.3pm`, `.7ssl`.
 _MANUAL = re.compile(r"\.[1-9](?:am|gcc|p|perl|pm|posix|ssl|tcl|x)?")

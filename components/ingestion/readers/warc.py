@@ -34,7 +34,11 @@ from components.ingestion.readers.pages import read_page
 CREATED_BY = "warc-reader/1 resiliparse"
 CREATED_BY_WET = "wet-reader/1"
 HTML = ("text/html", "application/xhtml+xml")
-PLAIN = "text/plain"
+PLAIN = ("text/plain", "text/markdown", "text/x-markdown")
+UNTYPED = ("of no content type", "application/octet-stream")  # by servers that do not know; what begins as HTML is that
+FETCHED = (200, 203)  # with a whole page
+NOTES = ("metadata:", "filedesc:", "dns:", "whois:")  # what crawlers write down of themselves and of names
+UNENCODED = ("", "identity", "none", "chunked", "aws-chunked", "utf-8", "binary")
 RECORD_END = b"\r\n\r\n"
 GZIP = b"\x1f\x8b"
 NEXT_IS_NO_GZIP = "Not a gzipped file"  # said by gzip after a record that is sound
@@ -43,8 +47,10 @@ LAST_CHUNK = b"\r\n0\r\n\r\n"
 FACTS = {"date": "WARC-Date", "record_id": "WARC-Record-ID", "truncated": "WARC-Truncated"}
 _CHUNK = re.compile(rb"[ \t]*([0-9a-fA-F]{1,32})[ \t]*(?:;[^\r\n]*)?\r?\n")  # a chunk's size, and perhaps extensions
 _CHUNK_END = re.compile(rb"\r?\n")
+_BINARY = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+_HTML = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
-Record = Any  # fastwarc.warc.WarcRecord, whose import is for those who read archives
+Record = Any  # fastwarc.warc.WarcRecord, whose import is for those who read archives; or one of ARC
 
 
 def read_warc(file: SourceFile, limits: Limits) -> Read:
@@ -56,16 +62,20 @@ def read_warc(file: SourceFile, limits: Limits) -> Read:
         for number, record in enumerate(_records(stream), start=1):
             if last:
                 yield last
-            last = _read_record(record, number, file, others)
+            last = read_record(record, number, file, others)
         if isinstance(last, Document) and stream.is_corrupt:
             last = Quarantined(file.name, number, f"{shortened(last.source)}: its packed record is corrupt")
         if last:
             yield last
         reason = stream.reason()
     if others:
-        yield Quarantined(file.name, 0, f"records that are not pages: {named_kinds(others)}")
+        yield not_pages(file, others)
     if reason:
         yield Quarantined(file.name, 0, reason)
+
+
+def not_pages(file: SourceFile, others: Counter[str]) -> Quarantined:
+    return Quarantined(file.name, 0, f"records that are not pages: {named_kinds(others)}")
 
 
 class Whole:
@@ -130,7 +140,7 @@ def _records(stream: Whole) -> Iterator[Record]:
         stream.fail(error)  # what is not a WARC, or not from here on
 
 
-def _read_record(record: Record, number: int, file: SourceFile, others: Counter[str]) -> Document | Quarantined | None:
+def read_record(record: Record, number: int, file: SourceFile, others: Counter[str]) -> Document | Quarantined | None:
     """The document of one record, or why there is none; what is not a page at all is counted in `others`."""
     from fastwarc.warc import WarcRecordType as Type
 
@@ -139,6 +149,9 @@ def _read_record(record: Record, number: int, file: SourceFile, others: Counter[
             count_kind(others, f"of type {record.headers.get('WARC-Type') or 'unknown'}")
         return None
     url = (record.headers.get("WARC-Target-URI") or "").strip("<>")
+    if url.startswith(NOTES):
+        count_kind(others, f"of {url.partition(':')[0]}")
+        return None
     short = shortened(url)
     length = record.content_length
     if length > MAX_PAGE_BYTES:
@@ -154,7 +167,7 @@ def _read_record(record: Record, number: int, file: SourceFile, others: Counter[
         if content_type in HTML:
             page = read_page(body, charset)
             text, license, facts = page.text, page.license, page_metadata(page)
-        elif content_type == PLAIN:
+        elif content_type in PLAIN:
             decoded = decode(body, filter(None, [charset]), cut_off=True)
             text, license, facts = decoded.text, "", {"encoding": decoded.encoding, **decoded.facts}
         else:
@@ -199,13 +212,18 @@ def _payload(record: Record, block: bytes) -> Payload:
     from fastwarc.warc import HeaderMap
 
     headers = HeaderMap()
+    head, blank, rest = block.partition(b"\n\n")
+    if blank and b"\r\n" not in head:  # some servers end lines so
+        block = head.replace(b"\n", b"\r\n") + b"\r\n\r\n" + rest
     body = block[headers.parse(io.BytesIO(block), True) :]
-    if headers.status_code != 200:
+    if headers.status_code not in FETCHED:
         return Payload(body, f"of status {headers.status_code or 'unknown'}", "", True)
     content_type, charset = _content_type(_header(headers, b"Content-Type"))
     is_whole = True
-    if content_type in (*HTML, PLAIN):
+    if content_type in (*HTML, *PLAIN, *UNTYPED):
         body, is_whole = _decoded(body, headers)
+    if content_type in UNTYPED and _HTML.match(body):
+        content_type = HTML[0]
     return Payload(body, content_type, charset, is_whole)
 
 
@@ -217,45 +235,49 @@ def _content_type(header: str) -> tuple[str, str]:
     """`text/html` and `utf-8` of `Text/HTML; charset=UTF-8`."""
     name, _, rest = header.partition(";")
     found = _CHARSET.search(rest)
-    return name.strip().lower() or "of no content type", found[1] if found else ""
+    return name.strip().lower() or UNTYPED[0], found[1] if found else ""
 
 
 def _decoded(body: bytes, headers: Any) -> tuple[bytes, bool]:
     """A body without its transfer and content encoding, and whether it's whole.
 
-    Crawlers may have taken either encoding off and left its header.
+    Crawlers may have taken either encoding off and left its header; what is text then stays as it is.
     """
     is_whole = True
-    named = f"{_header(headers, b'Content-Encoding')},{_header(headers, b'Transfer-Encoding')}"
-    for encoding in reversed([name.strip() for name in named.lower().split(",")]):
+    lines = [line for name in (b"Content-Encoding", b"Transfer-Encoding") for line in headers.get_bytes_multiple(name)]
+    for encoding in reversed([name.strip() for name in b",".join(lines).decode("latin-1").lower().split(",")]):
         if encoding == "chunked":
             body, is_whole = _joined(body)
-        elif encoding == "br":
-            from fastwarc.stream_io import BrotliReader
-
-            body = BrotliReader(io.BytesIO(body)).read(MAX_PAGE_BYTES + 1)
-        elif encoding in ("gzip", "x-gzip", "deflate") and body.lstrip()[:1] != b"<":
+        elif encoding not in UNENCODED and not _is_text(body):
             body = _unpacked(body, encoding)
     if len(body) > MAX_PAGE_BYTES:
         raise OSError(f"unpacks to over {MAX_PAGE_BYTES:,} bytes")
     return body, is_whole
 
 
+def _is_text(body: bytes) -> bool:
+    """Whether a body is not packed any more."""
+    return not _BINARY.search(body) and (body.lstrip().startswith(b"<") or decode(body, cut_off=True).wrong == 0)
+
+
 def _joined(body: bytes) -> tuple[bytes, bool]:
     """What the chunks of a chunked body hold, as far as there are any; and whether its last one came.
 
-    A body that begins with no chunk is whole as it is: the crawler has joined it. fastwarc takes no chunk extensions,
-    and leaves sizes in a body that breaks off.
+    A body that begins with no chunk is whole as it is: the crawler has joined it. A first line that is a number begins a text,
+    rather than a chunk, where the chunk does not end as it should; of a page it would not be text. fastwarc takes no chunk
+    extensions, and leaves sizes in a body that breaks off.
 
     Raises:
-        OSError: the first line is a chunk's size, but no chunk of that size follows; or the last size is too large.
+        OSError: the first line of a page is a chunk's size, but no chunk of that size follows; or the last size is too large.
     """
     chunks: list[bytes] = []
     position = 0
+    is_text = (first := _CHUNK.match(body)) is not None and not body[first.end() :].lstrip().startswith(b"<")
     while size := _CHUNK.match(body, position):
         length = min(int(size[1], 16), len(body))
         if not length:
-            return b"".join(chunks), True
+            is_end = bool(chunks) or not body[size.end() :].strip()
+            return (b"".join(chunks), True) if is_end else (body, True)
         chunks.append(body[size.end() : size.end() + length])
         position = size.end() + length
         end = _CHUNK_END.match(body, position)
@@ -263,18 +285,27 @@ def _joined(body: bytes) -> tuple[bytes, bool]:
             break
         position = end.end()
     is_wrong = position > len(body) and body.endswith(LAST_CHUNK)  # its size: the end is there
+    if len(chunks) == 1 and is_text and not _BINARY.search(body):
+        return body, position <= len(body)
     if is_wrong or (len(chunks) == 1 and position < len(body)):
         raise OSError(f"a chunk of its body, of {length:,} bytes, has no end")
     return (b"".join(chunks), False) if chunks else (body, True)
 
 
 def _unpacked(body: bytes, encoding: str) -> bytes:
-    """A body of one or several members of gzip, of zlib, or deflated without either's header, as some servers have it.
+    """A body of one or several members of gzip, of zlib, or deflated without either's header, as some servers have it; of Brotli,
+    or of Zstandard.
 
     Raises:
         OSError, zlib.error: it is none of them, or breaks off.
     """
+    from fastwarc.stream_io import BrotliReader, ZstdReader
+
     try:
+        if reader := {"br": BrotliReader, "zstd": ZstdReader}.get(encoding):
+            return reader(io.BytesIO(body)).read(MAX_PAGE_BYTES + 1)
+        if encoding not in ("gzip", "x-gzip", "deflate"):
+            raise OSError("no reader takes it")
         if body.startswith(GZIP):
             return _members(body)
         try:
@@ -285,6 +316,8 @@ def _unpacked(body: bytes, encoding: str) -> bytes:
             return _inflated(body, -zlib.MAX_WBITS)
     except EOFError as error:
         raise OSError(f"its {encoding} body breaks off") from error
+    except (OSError, zlib.error) as error:
+        raise OSError(f"its {shortened(encoding, 20)} body cannot be unpacked ({error})") from error
 
 
 def _members(body: bytes) -> bytes:

@@ -209,14 +209,14 @@ def test_what_is_expected_names_every_format() -> None:
     ("name", "module"),
     [
         ("a.MD", "plain"), ("a.tar.zst", "archives"), ("a.TGZ", "archives"), ("git.1.gz", "parsed"), ("x.3pm", "parsed"),
-        ("README", "plain"), ("readme.gz", "plain"), ("24.TXT", "plain"), ("25.markdown", "plain"), ("31.text", "plain"),
+        ("README", "plain"), ("readme.gz", "plain"), ("24.TXT", "plain"), ("a.arc", "arc"), ("25.markdown", "plain"), ("31.text", "plain"),
     ],
 )  # fmt: skip
 def test_a_format_is_known_by_the_name(name: str, module: str) -> None:
     assert format_of(name).reader.partition(".")[0] == module
 
 
-@pytest.mark.parametrize("name", ["a.7z", "a.3gp", "a.zip.gz", "a.parquet.gz", "a.png", "LICENSE", "a.arc", "a.lz4"])
+@pytest.mark.parametrize("name", ["a.7z", "a.3gp", "a.zip.gz", "a.parquet.gz", "a.png", "LICENSE", "a.ark", "a.lz4"])
 def test_other_names_have_no_reader(name: str) -> None:
     assert format_of(name) is None
 

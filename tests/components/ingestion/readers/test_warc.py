@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from components.ingestion import ingest
@@ -35,6 +36,7 @@ def record(kind: str, block: bytes, content_type: str, url: str = "https://examp
 
 def response(body: bytes, content_type: str = "text/html", url: str = "https://example.org/", **headers: str) -> bytes:
     lines = {"Content-Type": content_type} | {name.replace("_", "-"): value for name, value in headers.items()}
+    lines = {name: value for name, value in lines.items() if value}
     status = lines.pop("status", "200 OK")
     head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
     block = f"HTTP/1.1 {status}\r\n{head}\r\n".encode() + body
@@ -109,6 +111,14 @@ def chunked(body: bytes, size: int = 100, extension: bytes = b"") -> bytes:
         ({"Content_Encoding": "gzip"}, gzip.compress(html(1)) + b"rubbish"),
         ({"Content_Encoding": "gzip, gzip"}, gzip.compress(gzip.compress(html(1)))),
         ({"Content_Encoding": "deflate"}, zlib.compress(html(1))[2:-4]),  # without the standard's header
+        ({"Content_Encoding": "zstd"}, pa.compress(html(1), "zstd", asbytes=True)),
+        (
+            {"Content_Encoding": "gzip\r\nContent-Encoding: br"},
+            pa.compress(gzip.compress(html(1)), "brotli", asbytes=True),
+        ),
+        ({"Content_Encoding": "UTF-8"}, html(1)),
+        *(({"Content_Encoding": left}, html(1)) for left in ("br", "zstd", "gzip", "deflate", "compress", "gzip, br")),
+        *(({"content_type": odd}, html(1)) for odd in ("", "application/octet-stream")),
     ],
 )
 def test_odd_bodies_give_the_same_text(read: Callable, headers: dict, body: bytes) -> None:
@@ -117,7 +127,97 @@ def test_odd_bodies_give_the_same_text(read: Callable, headers: dict, body: byte
     assert (document.text, document.metadata.get("truncated"), quarantined) == (expected.text, None, [])
 
 
-@pytest.mark.parametrize("left", [10, 150, 207, 208, 209, 210])
+@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip", "deflate", "compress"])
+@pytest.mark.parametrize("text", [STORY, "Le café, très bon", "Вода в реке"])
+def test_text_that_a_crawler_has_unpacked_is_taken_as_it_is(read: Callable, text: str, encoding: str) -> None:
+    (document,), _ = read("a.warc", response(f"{text}\nand on.".encode(), "text/plain", Content_Encoding=encoding))
+    assert document.text == f"{text}\nand on.\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "10\r\nTen is the first number of this text.",
+        "0\nZero is the first number of this text.",
+        "0\r\nZero is the first number of this text.",
+        "1984\r\nA year begins this text.\r\n",
+        "cafe\nA word begins this text.\nIt goes on.",
+        "5\nHello\nis what the lines before this one say.",
+    ],
+)
+def test_a_joined_text_under_a_header_of_chunks_loses_no_line(read: Callable, text: str) -> None:
+    (document,), _ = read("a.warc", response(text.encode(), "text/plain", Transfer_Encoding="chunked"))
+    assert document.text == text.strip("\n") + "\n"
+
+
+def test_a_head_whose_lines_end_in_lf_is_read(read: Callable) -> None:
+    block = b"HTTP/1.1 200 OK\nContent-Type: text/html; charset=koi8-r\n\n" + page("Вода в реке").encode("koi8-r")
+    (document,), _ = read("a.warc", record("response", block, "application/http"))
+    assert "Вода в реке" in document.text
+
+
+def test_notes_of_a_crawler_are_no_documents(read: Callable) -> None:
+    notes = [("metadata://gnu.org/software/wget/warc/wget.log", "text/plain"), ("dns:example.org", "text/plain")]
+    data = [record("resource", STORY.encode(), kind, url) for url, kind in notes]
+    (document,), (quarantined,) = read("a.warc", b"".join([*data, response(html(1))]))
+    assert "Number 1." in document.text
+    assert quarantined.reason == "records that are not pages: 1 of dns, 1 of metadata"
+
+
+def archive(*pages: tuple[str, bytes]) -> bytes:
+    about = b"1 0 InternetArchive\nURL IP-address Archive-date Content-type Archive-length\n"
+    records = [("filedesc://a.arc", about), *pages]
+    return b"".join(
+        b"%s 0.0.0.0 20010203040506 text/html %d\n%s\n" % (url.encode(), len(block), block) for url, block in records
+    )
+
+
+def fetched(body: bytes, head: bytes = b"HTTP/1.0 200 OK\r\nContent-Type: text/html\r\n") -> bytes:
+    return head + b"\r\n" + body
+
+
+@pytest.mark.parametrize("name", ["a.arc", "a.arc.gz"])
+def test_an_archive_from_before_warc_is_read(read: Callable, name: str) -> None:
+    pages = [
+        ("http://example.org/1", fetched(html(1))),
+        ("http://example.org/a b", fetched(gzip.compress(html(2)), fetched(b"")[:-2] + b"Content-Encoding: gzip\r\n")),
+        ("http://example.org/3", fetched(b"x", b"HTTP/1.0 404 Not Found\r\n")),
+        ("dns:example.org", b"20010203040506\nexample.org. A 0.0.0.0\n"),
+        ("http://example.org/large", fetched(b"x" * 10_000_001)),
+        ("http://example.org/4", fetched(html(4))),
+    ]
+    data = archive(*pages)
+    documents, quarantined = read(name, gzip.compress(data) if name.endswith("gz") else data)
+    assert [document.source for document in documents] == [url for url, _ in pages if url[-1] in "1b4"]
+    assert [f"Number {number}." in document.text for number, document in zip((1, 2, 4), documents, strict=True)] == [
+        True
+    ] * 3
+    assert (documents[0].kind, documents[0].metadata["date"]) == ("web", "2001-02-03")
+    assert data[documents[2].metadata["offset"] :].startswith(pages[-1][1])
+    assert [entry.line for entry in quarantined] == [6, 0]
+    assert quarantined[1].reason == "records that are not pages: 1 of dns, 1 of status 404"
+
+
+@pytest.mark.parametrize(
+    ("data", "read_of_it", "reason"),
+    [
+        (b"", 0, "is empty"),
+        (b"Ar\x1a\x02 an archive of another kind", 0, "does not begin a record of ARC"),
+        (archive(("http://example.org/1", fetched(html(1)))) + b"rubbish\n", 1, "does not begin a record of ARC"),
+        (
+            archive(("http://example.org/1", fetched(html(1))), ("http://example.org/2", fetched(html(2))))[:-9],
+            1,
+            "ends after",
+        ),
+    ],
+)
+def test_what_is_no_arc_is_named(read: Callable, data: bytes, read_of_it: int, reason: str) -> None:
+    documents, quarantined = read("a.arc", data)
+    assert len(documents) == read_of_it
+    assert reason in quarantined[-1].reason
+
+
+@pytest.mark.parametrize("left", [150, 207, 208, 209, 210])
 def test_a_chunked_body_that_breaks_off_is_kept_and_marked(read: Callable, left: int) -> None:
     body = (STORY * 3).encode()
     (document,), _ = read("a.warc", response(chunked(body)[:left], "text/plain", Transfer_Encoding="chunked"))
@@ -144,7 +244,14 @@ def test_a_chunk_that_says_it_is_larger_than_anything(read: Callable, size: byte
             "its gzip body breaks off",
         ),
         ({"Content_Encoding": "deflate"}, zlib.compress(html(1))[2:-9], "its deflate body breaks off"),
-        ({"Content_Encoding": "deflate"}, b"nothing packed", "Error -3 while decompressing data"),
+        ({"Content_Encoding": "deflate"}, b"\0nothing packed", "its deflate body cannot be unpacked (Error -3"),
+        ({"Content_Encoding": "br"}, b"\0nothing packed", "its br body cannot be unpacked"),
+        (
+            {"Content_Encoding": "zstd"},
+            pa.compress(html(1), "zstd", asbytes=True)[:-9],
+            "its zstd body cannot be unpacked",
+        ),
+        ({"Content_Encoding": "compress"}, b"\x1f\x9d\x90junk", "its compress body cannot be unpacked (no reader"),
     ],
 )
 def test_bodies_that_cannot_be_decoded_are_named(read: Callable, headers: dict, body: bytes, reason: str) -> None:
@@ -187,7 +294,7 @@ def test_what_is_no_page_is_counted_and_named(read: Callable) -> None:
         response(html(1), status="404 Not Found"),
         response(html(2)),
         response(b"<html></html>", url="https://example.org/empty"),
-        response(b"not gzip", Content_Encoding="gzip", url="https://example.org/bad"),
+        response(b"not\0gzip", Content_Encoding="gzip", url="https://example.org/bad"),
         response(gzip.compress(b"\0" * 30_000_000), Content_Encoding="gzip", url="https://example.org/bomb"),
         response(b"<div>" * 100_000, url="https://example.org/deep"),
         record("response", b"no http at all", "application/http"),
