@@ -20,7 +20,7 @@ BUILD := $(UV) pip install --quiet --preview-features build-dependency-hashes --
 INSTALL := $(BUILD) --require-hashes
 LOCK := env -u UV_FIND_LINKS $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate
 
-.PHONY: run corpus chat champion study ablation test test-slow up pull housekeeping secrets setup bench-setup audit docs lock checks types clean clean-all help
+.PHONY: run corpus chat champion study ablation test coverage test-slow up pull housekeeping secrets setup bench-setup audit docs lock checks types clean clean-all help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 13
@@ -45,6 +45,9 @@ ablation: setup ## the data ablation: what curation, textbooks and exercises are
 
 test: setup ## all tests but the slow proofs, in two processes
 	@$(PY) -m pytest -m "not slow" -n 2 --dist loadfile $(ARGS)
+
+coverage: setup ## all tests but the slow proofs, with the lines that they run; fails under the floor of pyproject.toml
+	@$(PY) -m pytest -m "not slow" -n 2 --dist loadfile --cov --cov-report=term $(ARGS)
 
 test-slow: setup ## the slow proofs
 	@$(PY) -m pytest -m slow $(ARGS)

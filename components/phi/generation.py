@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,13 +41,6 @@ class Sampling:
 
 
 GREEDY = Sampling()
-
-
-def generate(model: Phi, tokens_BT: Tensor, max_new_tokens: int, **choices: Any) -> Tensor:
-    """Continue prompts, (B, T) -> (B, T + n) with n <= max_new_tokens; arguments and errors are those of `stream`."""
-    return torch.cat(
-        (tokens_BT, *(token_B[:, None] for token_B in stream(model, tokens_BT, max_new_tokens, **choices))), 1
-    )
 
 
 @torch.no_grad()

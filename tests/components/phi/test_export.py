@@ -22,8 +22,8 @@ from components.errors import StepError
 from components.phi import checkpoint
 from components.phi.card import LLAMA_CPP_SPLITS, llama_cpp_problems, llama_cpp_split, model_card
 from components.phi.export import export, next_steps
-from components.phi.generation import generate
 from components.phi.model import Phi, PhiConfig
+from tests.components.phi.generated import generate
 
 TINY = PhiConfig(300, 64, 256, 2, 2, 48)
 SERVER = ("openai", "accelerate", "fastapi", "uvicorn")

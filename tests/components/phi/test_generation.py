@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from components.errors import StepError
 from components.phi.cache import KVCache
-from components.phi.generation import Sampling, choose, generate, stream
+from components.phi.generation import Sampling, choose, stream
 from components.phi.model import Phi, PhiConfig
+from tests.components.phi.generated import generate
 
 TINY = PhiConfig(97, 64, 160, 2, 2, 40, partial_rotary_factor=0.5)
 Lively = Callable[..., Phi]

@@ -11,9 +11,9 @@ from torch.nn import functional as F
 from components.errors import StepError
 from components.params import LARGE, SMALL
 from components.phi import checkpoint
-from components.phi.generation import generate
 from components.phi.model import IGNORE, HeadCrossEntropy, Phi, PhiConfig, attend, block_mask, document_mask
 from components.phi.weights import state_shapes
+from tests.components.phi.generated import generate
 
 TINY = PhiConfig(97, 64, 160, 2, 2, 40, partial_rotary_factor=0.5)
 SHAPES = {

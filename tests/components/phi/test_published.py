@@ -12,9 +12,9 @@ from safetensors.torch import save_file
 
 from components.files import write_json
 from components.phi import checkpoint
-from components.phi.generation import generate
 from components.phi.model import Phi, PhiConfig
 from components.phi.weights import to_state
+from tests.components.phi.generated import generate
 
 PHI_1_5 = PhiConfig(51200, 2048, 8192, 24, 32, 2048, partial_rotary_factor=0.5)  # Phi-1 has the same shape
 PHI_2 = PhiConfig(51200, 2560, 10240, 32, 32, 2048, partial_rotary_factor=0.4, eos_token_id=50256)

@@ -10,9 +10,9 @@ import torch
 
 from components.errors import StepError
 from components.phi import checkpoint
-from components.phi.generation import generate
 from components.phi.model import Phi, PhiConfig
 from components.tracking import MlflowTracker
+from tests.components.phi.generated import generate
 
 CONFIG = PhiConfig(97, 64, 160, 2, 2, 40)
 
