@@ -402,7 +402,10 @@ def markdown_table(columns: list[str], rows: list[list[str]]) -> list[str]:
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """The script's own words as they stand, and each option's default."""
+    """The script's own words as they stand, and the default of each option that has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default is None or action.default is False else super()._get_help_string(action)
 
 
 def parser(description: str | None, threads: int = 0, rounds: int = 0) -> argparse.ArgumentParser:

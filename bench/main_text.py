@@ -19,13 +19,13 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.common import plain_parser
+from bench.common import Report, Row, machine, parser
 from components.ingestion.parsing import Refusal
 from components.ingestion.readers.base import NotText
 from components.ingestion.readers.decoding import decode
@@ -182,43 +182,31 @@ def measure(gold: GoldSet, ways: dict[str, Extractor], every: int) -> dict[str, 
     return scores
 
 
-def rows(gold: GoldSet, scores: dict[str, Score]) -> Iterable[dict[str, Any]]:
-    today = scores[TODAY].seconds
+def rows(gold: GoldSet, scores: dict[str, Score]) -> dict[str, Row]:
+    found = {}
     for name, score in scores.items():
         f1, precision, recall = gold.total(score.counts)
-        milliseconds = 1e3 * score.seconds / len(score.counts)
-        yield {
-            "extractor": name,
-            "f1": f1,
-            "precision": precision,
-            "recall": recall,
-            "cpu_ms": milliseconds,
-            "times_today": score.seconds / today,
-            "empty": score.empty,
-        }
+        found[name] = {"f1": f1, "precision": precision, "recall": recall}
+        found[name] |= {"cpu_ms": 1e3 * score.seconds / len(score.counts), "empty": score.empty}
+        found[name] |= {"times_today": score.seconds / scores[TODAY].seconds}
+    return found
 
 
 def main() -> int:
-    made = plain_parser(__doc__)
-    made.add_argument("folders", type=Path, nargs="+", help="clones of the sets")
-    made.add_argument("--every", type=int, default=1, help="take every n-th page (default: all)")
-    made.add_argument("--json", type=Path, help="also write everything measured to this file")
-    arguments = made.parse_args()
-    measured = {}
-    for folder in arguments.folders:
+    options = parser(__doc__)
+    options.add_argument("folders", type=Path, nargs="+", help="clones of the sets")
+    options.add_argument("--every", type=int, default=1, help="take every n-th page")
+    given = options.parse_args()
+    report = Report("Main text of web pages", machine())
+    report.measurements = {}
+    columns = {"f1": "F1", "precision": "precision", "recall": "recall", "cpu_ms": "CPU ms"}
+    columns |= {"times_today": "x today", "empty": "empty"}
+    for folder in given.folders:
         gold = read_gold(folder)
-        scores = measure(gold, extractors(), arguments.every)
-        measured[gold.name] = list(rows(gold, scores))
-        print(f"\n{gold.name}: {len(gold.pages[:: arguments.every])} pages of {folder}\n")
-        print(f"{'extractor':<32}{'F1':>7}{'precision':>11}{'recall':>8}{'CPU ms':>8}{'x today':>9}{'empty':>7}")
-        for row in measured[gold.name]:
-            print(
-                f"{row['extractor']:<32}{row['f1']:>7.4f}{row['precision']:>11.4f}{row['recall']:>8.4f}"
-                f"{row['cpu_ms']:>8.2f}{row['times_today']:>9.1f}{row['empty']:>7}"
-            )
-    if arguments.json:
-        arguments.json.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
-    return 0
+        found = rows(gold, measure(gold, extractors(), given.every))
+        report.table_of(f"{gold.name}: {len(gold.pages[:: given.every])} pages of {folder}", columns, found)
+        report.measurements[gold.name] = found
+    return report.finish(given)
 
 
 if __name__ == "__main__":
