@@ -34,13 +34,13 @@ COMMAND = Command(
         Argument("checkpoint", "Hugging Face checkpoint of a Phi"),
         Argument(
             "suite",
-            "suite to run: exam, phi2, olmes, safety, or a YAML file like theirs (default: benchmarking.suite)",
+            "suite to run: exam, phi2, olmes, safety, or a YAML file like theirs; overrides benchmarking.suite",
             required=False,
             type=str,
         ),
         Argument(
             "data_dir",
-            "folder of the suite's data; for exam, the folder that synthesis wrote (default: benchmarking.data_dir)",
+            "folder of the suite's data; for exam, the folder that synthesis wrote; overrides benchmarking.data_dir",
             required=False,
         ),
         Argument(
@@ -49,7 +49,7 @@ COMMAND = Command(
             required=False,
             many=True,
         ),
-        Argument("limit", "maximum examples per task; 0 = all (default: benchmarking.limit)", required=False, type=int),
+        Argument("limit", "maximum examples per task; 0 = all; overrides benchmarking.limit", required=False, type=int),
     ),
     outputs=(Argument("output", "directory for scores.json and examples.parquet", holds="scores.json"),),
     sections=("benchmarking",),

@@ -1,4 +1,4 @@
-"""What was asked and answered, example by example: the rows of examples.parquet."""
+"""Prompts and answers, example by example: the rows of examples.parquet."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,7 +39,7 @@ def multiple_choice(
         unconditional: log-probabilities of (context, continuation) pairs; asked for `acc_pmi` only.
 
     Raises:
-        StepError: a row's right answer is none of its choices, or its choices have no text.
+        StepError: a row's correct answer is not one of its choices, or its choices have no text.
     """
     records = []
     for sample in sorted(samples, key=lambda s: s["doc_id"]):
@@ -130,7 +130,7 @@ def _id(task: Task, sample: Mapping[str, Any]) -> str:
 
 
 def _question(built: Any, doc: Mapping[str, Any]) -> str:
-    """What is asked, without worked examples."""
+    """The question, without worked examples."""
     if "question" in doc and isinstance(doc["question"], str):
         return doc["question"]
     text = built.doc_to_text(doc)

@@ -208,7 +208,7 @@ class ChoiceScorer(TemplateLM):
         results, at = [], 0
         for *_, target in questions:
             end = at + len(target)
-            # Sums in double precision do not depend on how many stand beside each other.
+            # Sums in double precision do not depend on the number of neighbours.
             results.append((math.fsum(logprobs[at:end]), all(greedy[at:end])))
             at = end
         return results
@@ -299,7 +299,7 @@ class ChoiceScorer(TemplateLM):
         progress, done = Progress(len(requests)), 0
         for settings, prompts in kinds.values():
             rows = [Row(prompt, ((),), len(prompt) - 1) for prompt in prompts]
-            if settings["temperature"]:  # each draw of a prompt is a row of its own
+            if settings["temperature"]:  # each sample of a prompt is a separate row
                 rows = [replace(row, draw=i) for row in rows for i in range(len(prompts[row.trunk]))]
             for batch in batches_of(rows, self.batch_size):
                 for row, text in zip(batch.rows, self._continued(batch, settings), strict=True):

@@ -1,4 +1,4 @@
-"""Keys and values that rows of a batch share, and rows of unequal length that go on from them."""
+"""Keys and values shared by the rows of a batch, continued by rows of unequal length."""
 
 import math
 
@@ -9,7 +9,7 @@ from components.phi.cache import KVCache
 
 
 class SharedCache(KVCache):
-    """A cache that goes on from a stem of one row, and is told what the next tokens see and where they stand.
+    """A cache that continues a stem of one row, with given positions and masks for the next tokens.
 
     Args:
         stem: cache of a single row; None for no stem. It is not changed.
@@ -27,7 +27,7 @@ class SharedCache(KVCache):
         self._visible: Tensor | None = None
 
     def expect(self, positions_BT: Tensor, visible_BTS: Tensor | None) -> None:
-        """Say of the tokens that come next where they stand, and which of all keys each sees (None: all)."""
+        """Set the positions of the next tokens, and which of all keys each sees (None: all)."""
         self._positions, self._visible = positions_BT, visible_BTS
 
     def positions(self, count: int) -> Tensor:

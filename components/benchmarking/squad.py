@@ -1,8 +1,8 @@
 """SQuAD 2.0's exact match and F1, by the normalisation of its official script (Rajpurkar et al., arXiv 1806.03822).
 
-A question without an answer is right if the model says `unanswerable`, or nothing: both count as no answer. The two worked
-examples are the first question with an answer and the first without; they are not asked themselves, which is what the
-official development set has room for where its training set is not at hand.
+A question without an answer is correct if the model says `unanswerable`, or nothing: both count as no answer. The two
+worked examples are the first question with an answer and the first without; they are not scored themselves, since only
+the development set is available.
 """
 
 import re

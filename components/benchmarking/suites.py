@@ -1,8 +1,8 @@
 """Suites by name: which tasks, with which data, prompts, worked examples and metric.
 
-A suite is a YAML file in `components/benchmarks/definitions`, or one of a person's own. A task of it names a definition of
+A suite is a YAML file in `components/benchmarks/definitions`, or a person's own. A task of it names a definition of
 lm-eval, whose prompt, stop strings, filters and metrics are taken as they are, or states its own; and the files and the
-hub's data set that it asks. `exam` is written by components.synthesis instead. What a task's entry may hold: `Entry`.
+hub's data set that it asks. `exam` is written by components.synthesis instead. `Entry` describes a task's entry.
 """
 
 import difflib
@@ -41,7 +41,7 @@ class ShotsFrom(_Strict):
 
     file: str
     where: dict[str, str] = {}
-    field: str = ""  # of the row, that holds the example
+    field: str = ""  # field of the row with the example
 
 
 class Sample(_Strict):
@@ -127,7 +127,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Suite:
-    """The tasks of a suite, and why others of it cannot be asked.
+    """The tasks of a suite, and why others cannot run.
 
     Attributes:
         average: by benchmark, what it is if it has several tasks: the mean over `tasks` or over `examples`, or the `best` of
@@ -152,13 +152,13 @@ def known() -> list[str]:
 
 
 def plan(name: str, place: Place) -> Suite:
-    """What a suite asks, with all its data at hand.
+    """The tasks of a suite with all their data.
 
     Args:
         name: of a suite, or the path of a YAML file such as those in `components/benchmarks/definitions`.
 
     Raises:
-        StepError: unknown suite, a file that is not a suite, or nothing in it can be asked.
+        StepError: unknown suite, a file that is not a suite, or no task that can run.
     """
     if name == EXAM:
         transfer = inside(place.folder, TRANSFER, "the exam") if place.folder else None
@@ -205,7 +205,7 @@ def _definition_of(name: str) -> Path:
 
 
 def _entries(path: Path) -> tuple[dict[str, Entry], dict[str, str]]:
-    """A suite's entries, and what is wrong with those that are malformed."""
+    """A suite's entries, and the faults of malformed ones."""
     try:
         content = yaml_text.read(path)
     except (OSError, ValueError) as error:
@@ -224,7 +224,7 @@ def _entries(path: Path) -> tuple[dict[str, Entry], dict[str, str]]:
 
 
 def _first(error: ValidationError) -> str:
-    """What is wrong with the first wrong field, with the name that was perhaps meant."""
+    """The fault of the first wrong field, with the nearest known name."""
     found = error.errors()[0]
     place = ".".join(str(part) for part in found["loc"])
     if found["type"] == "extra_forbidden":

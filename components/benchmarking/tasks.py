@@ -1,7 +1,7 @@
-"""Build lm-eval's tasks over our rows and run its evaluation, offline and without its slow habits.
+"""Build lm-eval's tasks over our rows and run its evaluation, offline and without its slow parts.
 
-Three habits of lm-eval 0.4.13 are avoided: the scan of 14,683 task names (task objects are handed over instead), the
-compilation of the prompt template for each row (compiled once), the bootstrap of standard errors (the mean has a
+Three slow parts of lm-eval 0.4.13 are avoided: the scan of 14,683 task names (task objects are handed over instead),
+the compilation of the prompt template for each row (compiled once), the bootstrap of standard errors (the mean has a
 closed form, which any positive `bootstrap_iters` selects for it).
 """
 
@@ -38,7 +38,7 @@ def build_tasks(tasks: Sequence[Task], judge: "Judge | None" = None) -> dict[str
     """lm-eval's ConfigurableTask for each task, over rows in memory.
 
     Args:
-        judge: what scores programs; tasks of kind `code` need it.
+        judge: scores programs; tasks of kind `code` need it.
 
     Raises:
         StepError: a metric is not one of lm-eval's own, or a row lacks a field that the prompt needs.
@@ -94,7 +94,7 @@ def _means(metrics: Sequence[str]) -> list[dict[str, Any]]:
 
 @contextlib.contextmanager
 def explained(task: Task, only_rows: bool = False) -> Any:
-    """What lm-eval and a prompt's template raise of a row or a configuration, as one sentence that names the task.
+    """Turn exceptions of lm-eval and templates about a row or a configuration into one sentence that names the task.
 
     Args:
         only_rows: leave alone what a row is not likely to be the cause of.
@@ -121,7 +121,7 @@ def explained(task: Task, only_rows: bool = False) -> Any:
 
 
 def definition_sha256(task: Task) -> str:
-    """Hash of all that the task's prompts and verdicts depend on beside its rows."""
+    """Hash of everything besides its rows that the task's prompts and verdicts depend on."""
     from importlib.metadata import version
 
     def plain(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Bounds what a suite's own regular expressions may cost: a pattern from elsewhere may take forever on one answer."""
+"""Limits the time of a suite's own regular expressions: a foreign pattern may take forever on one answer."""
 
 import functools
 import signal
@@ -12,9 +12,8 @@ SECONDS = 60.0  # of CPU for all filters of a task, or for the metrics of one an
 
 
 def bounded(function: Callable[..., Any], what: str, seconds: float = SECONDS) -> Callable[..., Any]:
-    """The function, which gives up after so many seconds of this process's CPU; Python's `re` heeds signals as it matches.
-
-    Only the main thread can be interrupted; elsewhere the function is as it was.
+    """The function with a limit of CPU seconds of this process; Python's `re` handles signals while it matches. Only
+    the main thread can be interrupted; elsewhere the function is unchanged.
 
     Args:
         what: names the cause in the error, such as "task 'x': its filters".

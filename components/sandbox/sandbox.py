@@ -11,7 +11,7 @@ from components.sandbox.types import LAYERS, Job, Limits, Verdict
 
 
 class Sandbox:
-    """Runs Python programs that nobody trusts, each in a process of its own without privileges.
+    """Runs untrusted Python programs, each in a separate process without privileges.
 
         with Sandbox() as sandbox:
             verdict = sandbox.run("def add(a, b): return a + b", "assert add(1, 2) == 3")

@@ -72,7 +72,7 @@ def build(pid: int, machine: str) -> list[Instruction]:
 
 
 def install(program: bytes) -> None:
-    """Confine this process, for good. Needs no_new_privs. `program` is what `assemble` made."""
+    """Confine this process permanently. Needs no_new_privs. `program` comes from `assemble`."""
     import ctypes
 
     buffer = ctypes.create_string_buffer(program, len(program))

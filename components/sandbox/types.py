@@ -39,10 +39,10 @@ class Limits:
 
 @dataclass(frozen=True)
 class Job:
-    """One program with what decides on it.
+    """One program with its tests.
 
     Attributes:
-        program: Python source that nobody trusts.
+        program: untrusted Python source.
         tests: Python source that decides, run in another process, where the program's names are at hand. None: a
             program passes when it runs to its end as a script, which is not proof against a program that means to cheat.
         stdin: what the program reads.
@@ -59,7 +59,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of one program. `error` is one line, empty when it passed; two verdicts are equal whatever
+    """The verdict on one program. `error` is one line, empty when it passed; two verdicts are equal whatever
     time they took.
 
     Attributes:

@@ -157,7 +157,7 @@ def _batches(part: Part) -> Iterator[tuple[np.ndarray, dict[str, list[str]]]]:
 
 
 def _check_ids(flat: np.ndarray, ends: np.ndarray, batch: dict[str, list[str]], encoder: Encoder) -> None:
-    """The end-of-text token ends each document and stands nowhere else, and no id is beyond the vocabulary."""
+    """Check that the end-of-text token is only at the end of each document, and that no id is beyond the vocabulary."""
     wrong = flat >= encoder.vocab_size
     wrong |= flat == encoder.eos_token_id
     wrong[ends - 1] = False

@@ -12,9 +12,9 @@ from importlib.util import LazyLoader
 from types import ModuleType
 from typing import Any
 
-# Great Expectations cannot do without these, but only some expectations use them: each loads when it is first used.
+# Great Expectations needs these, but only some expectations use them: each loads at its first use.
 DEFERRED = ("altair", "jsonschema", "mistune", "scipy.stats")
-# It uses these where they are installed, to reach databases and clouds; a gate reads data frames.
+# It uses these, if installed, to reach databases and clouds; a gate reads data frames.
 LEFT_OUT = ("boto3", "botocore", "chardet", "charset_normalizer", "google.cloud", "google.oauth2", "sqlalchemy")
 
 
@@ -41,14 +41,14 @@ def light_imports() -> Iterator[None]:
     """Defer the modules of DEFERRED and hide those of LEFT_OUT from the imports in this block; build its classes with fewer
     copies.
 
-    What was imported before stays as it is, and later imports find everything.
+    Earlier imports are not changed, and later imports find everything.
     """
     from pydantic.v1 import main as classes  # Great Expectations' own
 
     finder, collecting, deep_copy = _Finder(), gc.isenabled(), classes.smart_deepcopy
     sys.meta_path.insert(0, finder)
     classes.smart_deepcopy = _copy_fields  # type: ignore[assignment]  # it is called with fields alone
-    gc.disable()  # an import leaves hardly any garbage, and looking for it takes a sixth of the time
+    gc.disable()  # an import leaves hardly any garbage, and collecting it takes a sixth of the time
     try:
         yield
     finally:

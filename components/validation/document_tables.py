@@ -1,6 +1,6 @@
 """The tables of a document set: each document with the columns that the rules need, then the shards, then the facts.
 
-The set is read once, a batch at a time. The statistics gather while the batches pass, so `shards()` and `facts()` are
+The set is read once, a batch at a time. The statistics are collected meanwhile, so `shards()` and `facts()` are
 complete only when `rows()` is exhausted.
 """
 
@@ -23,9 +23,7 @@ from components.running.progress import Progress
 if TYPE_CHECKING:
     import pandas as pd
 
-BATCH_ROWS = (
-    16_384  # rows judged at once, at most: a call of Great Expectations costs about 0.1 s whatever their number
-)
+BATCH_ROWS = 16_384  # maximum rows per call of Great Expectations, which costs about 0.1 s for any number
 BATCH_BYTES = 32_000_000  # of documents judged at once, about: bounds memory where they are long
 WHERE = ("id", "source")  # the columns by which a person finds a row again
 BAD_CHARACTERS = ("\ufffd", "\x00")
@@ -85,7 +83,7 @@ class DocumentTables:
         return pd.DataFrame([shard.row() for shard in self._shards])
 
     def facts(self) -> dict[str, Any]:
-        """What holds over all shards: documents, megabytes, duplicates, documents per kind, mean length."""
+        """Facts over all shards: documents, megabytes, duplicates, documents per kind, mean length."""
         documents = sum(shard.rows for shard in self._shards)
         characters = sum(shard.characters for shard in self._shards)
         return {
@@ -98,15 +96,15 @@ class DocumentTables:
         }
 
     def examples(self, column: str) -> list[str]:
-        """Three cases behind a fact: the ids that come most often."""
+        """Three cases behind a fact: the most frequent ids."""
         if column != "duplicate_fraction":
             return []
         most = sorted(self._repeated.items(), key=lambda item: (-item[1], item[0]))[:3]
         return [f"{name} ({count + 1} times)" for name, count in most]
 
     def _measure(self, batch: pa.Table) -> "pd.DataFrame":
-        """Add the computed columns to a batch, and its figures to the statistics."""
-        # A null is not a value that expectations look at, so it becomes the empty text, which they refuse.
+        """Add the computed columns to a batch, and its values to the statistics."""
+        # Expectations ignore nulls, so a null becomes the empty text, which they refuse.
         table = pa.table(
             {name: pc.fill_null(batch[name], "") if name in _TEXT_COLUMNS else batch[name] for name in DOCUMENT.names}
         )

@@ -1,4 +1,4 @@
-"""Great Expectations, held in one place: rules become suites, data frames become batches, results become outcomes."""
+"""The interface to Great Expectations: rules become suites, data frames become batches, results become outcomes."""
 
 import logging
 import warnings
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Validator:
-    """Checks the tables of one asset, in memory: nothing is written to disk and nothing is reported to anyone."""
+    """Checks the tables of one asset in memory: nothing is written to disk or reported elsewhere."""
 
     def __init__(self) -> None:
         with warnings.catch_warnings(), light_imports():
@@ -45,7 +45,7 @@ class Validator:
             where: columns that tell where an example comes from.
 
         Returns:
-            One outcome a rule, in the order of `rules`, with counts summed and examples gathered over the batches.
+            One outcome per rule, in the order of `rules`, with counts and examples over all batches.
         """
         expectations = [self._build(rule, number) for number, rule in enumerate(rules)]
         suite = self._gx.ExpectationSuite(name=table, expectations=expectations)

@@ -1,4 +1,4 @@
-"""What became of each rule, gathered over the batches of its table."""
+"""The outcome of each rule over the batches of its table."""
 
 import math
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ class Outcome:
     checked: int = 0
     unexpected: int = 0
     examples: list[Any] = field(default_factory=list)
-    error: str = ""  # what the expectation itself raised: the check is broken, the data unknown
+    error: str = ""  # the expectation's own error: the check failed, so the data is unknown
 
     def add(self, result: Any, where: tuple[str, ...]) -> None:
         """Count one validation result of Great Expectations."""
@@ -68,7 +68,7 @@ class Outcome:
         )
 
     def _remedy(self) -> str:
-        """What to do, with the value of the parameter that lets this asset pass."""
+        """How to fix it, with the value of the parameter that lets this asset pass."""
         if not self.rule.parameter:
             return ""
         if self.rule.mostly < 1:
@@ -99,7 +99,7 @@ class Outcome:
 
 
 def exception_message(info: Mapping[str, Any] | None) -> str:
-    """What an expectation raised, or nothing. The record is flat, or has one entry per metric."""
+    """The error of an expectation, or an empty string. The record is flat, or has one entry per metric."""
     info = info or {}
     records = [info] if "raised_exception" in info else [value for value in info.values() if isinstance(value, Mapping)]
     messages = [str(r.get("exception_message") or "no message") for r in records if r.get("raised_exception")]
@@ -107,7 +107,7 @@ def exception_message(info: Mapping[str, Any] | None) -> str:
 
 
 def format_percent(percent: float) -> str:
-    """Two decimals, and never 0.00% for something that is there."""
+    """Two decimals, and never 0.00% for more than zero."""
     return "<0.01%" if 0 < percent < 0.005 else f"{percent:.2f}%"
 
 

@@ -1,4 +1,4 @@
-"""The results as one HTML page that needs nothing beside it: no network and no script."""
+"""The results as one self-contained HTML page: no network and no script."""
 
 import json
 from pathlib import Path

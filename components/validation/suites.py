@@ -2,8 +2,8 @@
 
 An asset is checked as tables: of documents `rows` (each document, a batch at a time), `shards` (one row a Parquet
 file) and `facts` (one row for the whole set); of tokens `shards` (one row per token file), `splits` (one row each for
-train and validation) and `facts`. What only holds over the whole (uniqueness, counts, means) stands in `facts`, since
-a batch cannot know it.
+train and validation) and `facts`. Facts about the whole (uniqueness, counts, means) are in `facts`, since a batch
+cannot know them.
 """
 
 from dataclasses import dataclass, field
@@ -31,8 +31,8 @@ class Rule:
     arguments: dict[str, Any]
     meaning: str
     mostly: float = 1.0
-    parameter: str = ""  # the parameter that it comes from, where there is one
-    advice: str = ""  # what to do rather than change that parameter
+    parameter: str = ""  # the parameter that it comes from, if any
+    advice: str = ""  # what to do instead of changing that parameter
     columns: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -75,7 +75,7 @@ def _provenance() -> list[Rule]:
 
 
 def _content(params: ValidationParams) -> list[Rule]:
-    """What a user's corpus may break here and there: a blank text, a file decoded with the wrong encoding."""
+    """Rules with a tolerance, since a user's corpus may have a blank text or a file decoded with the wrong encoding."""
     tolerant = partial(
         Rule, "rows", mostly=1.0 - params.max_invalid_fraction, parameter="validation.max_invalid_fraction"
     )

@@ -1,7 +1,7 @@
 """The tables of a tokens directory: its files, its two splits, and the facts of the whole.
 
 Read from the files themselves, not through the reader that training uses: a gate that shares the reader's checks would
-stop at the first of them instead of saying all that is wrong. Memory is bounded by CHUNK and by the document index.
+stop at the first of them instead of reporting all faults. Memory is bounded by CHUNK and by the document index.
 """
 
 from dataclasses import dataclass, field
@@ -37,13 +37,13 @@ class TokenTables:
         self.manifest = Manifest.read(self.directory)
 
     def shards(self) -> "pd.DataFrame":
-        """One row per token file: size, hash, largest id, end-of-text tokens, each beside what the manifest says."""
+        """One row per token file: size, hash, largest id, end-of-text tokens, each beside the manifest's value."""
         import pandas as pd
 
         return pd.DataFrame(self._shards)
 
     def splits(self) -> "pd.DataFrame":
-        """One row each for train and validation: tokens, documents and bytes, beside what the manifest says."""
+        """One row each for train and validation: tokens, documents and bytes, beside the manifest's values."""
         import pandas as pd
 
         return pd.DataFrame([self._split(name) for name in SPLITS])
@@ -105,7 +105,7 @@ class TokenTables:
         return largest, eos
 
     def _map(self, path: Path) -> np.ndarray:
-        """The whole tokens of a file, mapped; a byte too many is left to the rule of sizes."""
+        """The complete tokens of a file, mapped; the rule of sizes reports extra bytes."""
         dtype = DTYPES[self.manifest.dtype]
         length = path.stat().st_size // dtype.itemsize if path.is_file() else 0
         return np.memmap(path, dtype, "r", shape=(length,)) if length else np.zeros(0, dtype)

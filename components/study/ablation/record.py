@@ -1,4 +1,4 @@
-"""The record of one training of the ablation, as it lies on disk."""
+"""The record of one training run of the ablation, on disk."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass

@@ -15,7 +15,7 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
 
 COMMAND = Command(
     step="study.ablation.result",
-    description="Compare the trainings of the data ablation: losses, exam by category, what each ingredient changes.",
+    description="Compare the training runs of the data ablation: losses, exam by category, what each ingredient changes.",
     run=run,
     inputs=(Argument("runs", "directory of the records"),),
     outputs=(

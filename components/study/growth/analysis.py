@@ -10,7 +10,7 @@ from components.study.growth.record import Record, best_trial
 from components.study.statistics import interval, reached, speed_up, verdict
 
 Budget = tuple[str, float | str]  # an arm and a horizon
-# What every arm is held against, each with the sentence that says what is equal.
+# The rivals of every arm, each with a sentence that says what is equal.
 RIVALS: dict[Budget, str] = {
     (SCRATCH, 1.0): "scratch, same tokens",
     (SCRATCH, EQUAL_COST): "scratch, also given the small model's FLOPs",
@@ -118,7 +118,7 @@ def budget_of(study: Study, budget: Budget) -> dict[str, Any]:
 
 
 def differences(study: Study, arm: str) -> list[dict[str, Any]]:
-    """An arm after its whole budget, held against each rival seed by seed; below 0 the arm has the lower loss."""
+    """An arm after its whole budget, compared with each rival seed by seed; below 0 the arm has the lower loss."""
     found = []
     for rival, name in RIVALS.items():
         if rival == (arm, 1.0):

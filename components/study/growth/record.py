@@ -1,4 +1,4 @@
-"""The record of one training of the study, as it lies on disk."""
+"""The record of one training run of the study, on disk."""
 
 import math
 from collections.abc import Iterable
