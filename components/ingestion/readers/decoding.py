@@ -11,6 +11,7 @@ import io
 import re
 import tokenize
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import NamedTuple
 
 from components.ingestion.readers.base import NotText
@@ -48,7 +49,6 @@ _ESCAPES = {  # of encodings all of whose bytes are ASCII
     "iso2022_jp_ext": re.compile(rb"\x1b(?:\$[@B(]|\([IJ])"),
     "hz": re.compile(rb"~\{(?:[\x21-\x77][\x21-\x7e]){4,}~\}"),
 }
-_ANY_ESCAPE = re.compile(rb"\x1b(?:\$|\([IJ])|~\{")
 _NULS = 0.2  # of the bytes of UTF-16 without a mark, at least
 _NO_TEXT = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f]")  # a wrong guess at an encoding shows by these,
 _LETTER = r"[A-Za-z\xc0-\xd6\xd8-\xf6\xf8-\u024f\u0370-\u04ff]"
@@ -100,11 +100,13 @@ def decode(data: bytes, declared: Iterable[str] = (), cut_off: bool = False) -> 
             if not found.is_mostly_right:
                 raise NotText(f"starts as {encoding.removesuffix('-sig')}, but {found.wrong:,} characters are not")
             return found._replace(encoding=encoding.removesuffix("-sig"))
-    if by_nuls := _of_nuls(data):
+    if b"\0" in data and (by_nuls := _of_nuls(data)):
         return by_nuls
-    labels = [*declared, *_named(data)]
+    labels = chain(declared, _named(data))  # looked for where they are needed: most text is UTF-8
     try:
-        return _unescaped(data, labels) or Decoded(data.decode(UTF8), UTF8)
+        text = data.decode(UTF8)
+        escaped = _unescaped(data, labels) if b"\x1b" in data or b"~{" in data else None
+        return escaped or Decoded(text, UTF8)
     except UnicodeDecodeError as error:
         if cut_off and error.start >= len(data) - _CUT:
             return Decoded(data[: error.start].decode(UTF8), UTF8)
@@ -163,7 +165,7 @@ def _unescaped(data: bytes, labels: Iterable[str]) -> Decoded | None:
     Raises:
         NotText: it does, and no encoding has these escapes.
     """
-    if not _ANY_ESCAPE.search(data) or not data.isascii():
+    if not data.isascii():
         return None
     declared = [name for name in map(codec_of, labels) if name.startswith(("iso2022", "hz"))]
     escaped = [name for name, pattern in _ESCAPES.items() if pattern.search(data)]
