@@ -64,7 +64,7 @@ class Source(Section):
         "auto",
         description=(
             "How the main text of web pages is found: fast = resiliparse; careful = trafilatura, more precise and "
-            "five times as slow; auto = careful where the fast text needs it"
+            "twice as slow; auto = careful where the fast text needs it"
         ),
     )
     html_markdown: bool = Field(
