@@ -20,13 +20,13 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.common import plain_parser
+from bench.common import Report, machine, parser
 from components.ingestion.parsing import Refusal
 from components.ingestion.readers.base import NotText, Refused
 from components.ingestion.readers.decoding import decode
@@ -188,11 +188,11 @@ def reading(gold: GoldSet, every: int) -> float:
     """CPU seconds of our reader with its fast extractor, in this process and in the parser's."""
     import psutil
 
-    from components.ingestion.readers.isolation import parser
+    from components.ingestion.readers import isolation
     from components.ingestion.readers.pages import read_page
 
     read_page(b"<p>one page, so that the process is there")
-    child = psutil.Process(parser()._process.pid)
+    child = psutil.Process(isolation.parser()._process.pid)
     before, started = sum(child.cpu_times()[:2]), time.process_time()
     for page, _ in gold.pages[::every]:
         with contextlib.suppress(NotText, Refused):
@@ -200,45 +200,40 @@ def reading(gold: GoldSet, every: int) -> float:
     return time.process_time() - started + sum(child.cpu_times()[:2]) - before
 
 
-def rows(scores: dict[str, Score], gold: GoldSet, around: float) -> Iterable[dict[str, Any]]:
+def rows(scores: dict[str, Score], gold: GoldSet, around: float) -> dict[str, dict[str, Any]]:
     alone = scores[ALONE].seconds + around
+    found = {}
     for name, score in scores.items():
         f1, precision, recall = gold.total(score.counts)
-        milliseconds = 1e3 * score.seconds / len(score.counts)
-        yield {
-            "extractor": name,
+        found[name] = {
             "f1": f1,
             "precision": precision,
             "recall": recall,
-            "cpu_ms": milliseconds,
-            "times_resiliparse": (score.seconds + around) / alone,
+            "cpu_ms": 1e3 * score.seconds / len(score.counts),
+            "times": (score.seconds + around) / alone,
             "empty": score.empty,
         }
+    return found
 
 
 def main() -> int:
-    made = plain_parser(__doc__)
-    made.add_argument("folders", type=Path, nargs="+", help="clones of the sets")
-    made.add_argument("--every", type=int, default=1, help="take every n-th page (default: all)")
-    made.add_argument("--json", type=Path, help="also write everything measured to this file")
-    arguments = made.parse_args()
-    measured = {}
-    for folder in arguments.folders:
+    options = parser(__doc__)
+    options.add_argument("folders", type=Path, nargs="+", help="clones of the sets")
+    options.add_argument("--every", type=int, default=1, help="take every n-th page")
+    given = options.parse_args()
+    report = Report("Main text of web pages", machine())
+    report.measurements = {}
+    columns = {"f1": "F1", "precision": "precision", "recall": "recall", "cpu_ms": "CPU ms", "times": "x resiliparse"}
+    for folder in given.folders:
         gold = read_gold(folder)
-        scores = measure(gold, extractors(), arguments.every)
-        around = max(0.0, reading(gold, arguments.every) - scores[FAST].seconds)
-        measured[gold.name] = list(rows(scores, gold, around))
-        pages = len(gold.pages[:: arguments.every])
-        print(f"\n{gold.name}: {pages} pages of {folder.name}; the reader adds {1e3 * around / pages:.2f} ms to each\n")
-        print(f"{'extractor':<32}{'F1':>7}{'precision':>11}{'recall':>8}{'CPU ms':>8}{'x resiliparse':>15}{'empty':>7}")
-        for row in measured[gold.name]:
-            print(
-                f"{row['extractor']:<32}{row['f1']:>7.4f}{row['precision']:>11.4f}{row['recall']:>8.4f}"
-                f"{row['cpu_ms']:>8.2f}{row['times_resiliparse']:>15.1f}{row['empty']:>7}"
-            )
-    if arguments.json:
-        arguments.json.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
-    return 0
+        scores = measure(gold, extractors(), given.every)
+        around = max(0.0, reading(gold, given.every) - scores[FAST].seconds)
+        found = rows(scores, gold, around)
+        pages = len(gold.pages[:: given.every])
+        caption = f"{gold.name}: {pages} pages of {folder.name}; the reader adds {1e3 * around / pages:.2f} ms to each"
+        report.table_of(caption, columns | {"empty": "without text"}, found)
+        report.measurements[gold.name] = found
+    return report.finish(given)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from prefect import get_client
 from prefect.client.orchestration import SyncPrefectClient
@@ -52,6 +53,22 @@ def close_record(home: Path, flow_run_id: str, record: Mapping[str, Any]) -> Non
     if record.get("mlflow"):
         close_lost_record(home, record["mlflow"])
     records.remove(home, flow_run_id)
+
+
+def close_ended(home: Path, flow_run_id: UUID, crashed: bool) -> bool:
+    """Whether the server has a run for ended whose process is gone.
+
+    Args:
+        crashed: mark it as crashed if it still counts as under way.
+    """
+    with get_client(sync_client=True) as client:
+        try:
+            under_way = client.read_flow_run(flow_run_id).state.type in UNDER_WAY
+        except ObjectNotFound:
+            return True
+    if under_way and crashed:
+        close_record(home, str(flow_run_id), dict(records.all_of(home)).get(str(flow_run_id), {}))
+    return crashed or not under_way
 
 
 def crash(client: SyncPrefectClient, run: FlowRun) -> None:

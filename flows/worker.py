@@ -84,7 +84,10 @@ class PipelineWorker(ProcessWorker):
                     control_channel=context.control_channel,
                 )
                 executor = context.create_executor(flow_run, starter, resolve_flow=own_flow, propose_submitting=False)
-                return await self._execute(executor, task_status)
+                try:
+                    return await self._execute(executor, task_status)
+                finally:
+                    await settle(flow_run)
 
     @staticmethod
     def _entrypoint(name: str, job_variables: dict[str, Any]) -> str:
@@ -109,6 +112,21 @@ class PipelineWorker(ProcessWorker):
             handle = await group.start(execute)
             task_status.started(handle.pid)
         return ProcessWorkerResult(status_code=results[0].status_code, identifier=str(handle.pid))
+
+
+async def settle(flow_run: FlowRun) -> None:
+    """Return when the server has stored that a run ended, whose process is gone.
+
+    Prefect tells it once. Where the server could not write then, for instance on a full disk, the run would count as
+    running forever; so it is marked as crashed as soon as the server writes again.
+    """
+    home, grace = settings.project_root(), False
+    while True:
+        with contextlib.suppress(httpx.HTTPError):
+            if await anyio.to_thread.run_sync(recovery.close_ended, home, flow_run.id, grace):
+                return
+        await anyio.sleep(TIDY_S)
+        grace = True
 
 
 async def tidy() -> None:

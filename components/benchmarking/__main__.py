@@ -8,17 +8,19 @@ from components.tracking import Tracker
 
 
 def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
-    from components.benchmarking.benchmark import benchmark, check_limit, tracked_figures
+    from components.benchmarking.benchmark import Job, benchmark, check_limit, tracked_figures
     from components.tracking import state_folder
 
     given = params.benchmarking
-    journals = state_folder() / "benchmarking" if given.cache else None
-    limit = given.limit if inputs["limit"] is None else check_limit(inputs["limit"])
-    suite = inputs["suite"] or given.suite
-    corpus = inputs["corpus"] or []
-    summary = benchmark(
-        inputs["checkpoint"], suite, inputs["data_dir"], limit, outputs["output"], given, journals, corpus
+    job = Job(
+        inputs["checkpoint"],
+        inputs["suite"] or given.suite,
+        inputs["data_dir"],
+        given.limit if inputs["limit"] is None else check_limit(inputs["limit"]),
+        state_folder() / "benchmarking" if given.cache else None,
+        inputs["corpus"] or (),
     )
+    summary = benchmark(job, outputs["output"], given)
     tracker.metrics(tracked_figures(outputs["output"]))
     tracker.artifact(outputs["output"], "scores")
     return summary
@@ -32,22 +34,22 @@ COMMAND = Command(
         Argument("checkpoint", "Hugging Face checkpoint of a Phi"),
         Argument(
             "suite",
-            "exam, phi2, olmes, or a YAML file of that form; instead of benchmarking.suite",
+            "suite to run: exam, phi2, olmes, safety, or a YAML file like theirs (default: benchmarking.suite)",
             required=False,
             type=str,
         ),
         Argument(
             "data_dir",
-            "folder of the suite's data, for `exam` what synthesis wrote; instead of benchmarking.data_dir",
+            "folder of the suite's data; for exam, the folder that synthesis wrote (default: benchmarking.data_dir)",
             required=False,
         ),
         Argument(
             "corpus",
-            "folders of documents or tokens that the model was trained on, which are searched for the examples",
+            "folders of documents or tokens that the model was trained on, searched for the suite's examples",
             required=False,
             many=True,
         ),
-        Argument("limit", "examples per task, instead of benchmarking.limit; 0 means all", required=False, type=int),
+        Argument("limit", "maximum examples per task; 0 = all (default: benchmarking.limit)", required=False, type=int),
     ),
     outputs=(Argument("output", "directory for scores.json and examples.parquet", holds="scores.json"),),
     sections=("benchmarking",),

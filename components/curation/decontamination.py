@@ -198,10 +198,6 @@ class BenchmarkIndex:
                     self._shapes.add(function.shape)
                     self._openings |= {opening(function)}
 
-    def hits(self, texts: Sequence[str], kinds: Sequence[str]) -> list[Hit | None]:
-        """The first hit of each document, None where it has none or its kind is not checked."""
-        return [found[0] if found else None for found in self.find(texts, kinds)]
-
     def find(self, texts: Sequence[str], kinds: Sequence[str]) -> list[list[Hit]]:
         """All hits of each document, one an item: by words in the order of the document, then by code.
 

@@ -28,7 +28,7 @@ from components.curation.duplicates.index import Index, join, open_index, write_
 from components.curation.duplicates.sketches import algorithm
 from components.curation.main_languages import Languages, asks_corpus, languages_of
 from components.curation.page import counts, read_raw, samples, token_rates
-from components.curation.scoring import learn, score
+from components.curation.scoring import follows_length, learn, score, thresholds, went, with_thresholds
 from components.curation.tally import Tally
 from components.curation.verdicts import Verdicts, low_values
 from components.curation.work import Work
@@ -108,6 +108,10 @@ def curate_increment(
     documents = Cleaned(work.map("clean", setting.facts_of_cleaning(own), units, clean))
     learned = first["education"] if before else learn(documents, work, own.education, params.seed, folder)
     scores = score(documents, work, own.education, learned, before[0] if before else folder)
+    if not before:
+        learned |= {"thresholds": thresholds(documents, scores, own.education)}
+        learned |= {"follows_length": follows_length(documents, scores)}
+    own = with_thresholds(own, learned)
     low = low_values(documents, scores, own)
     earlier = [*filter(None, [setting.earlier]), *(open_index(one, own.duplicates) for one in before)]
     with scratch_directory(setting.scratch) as scratch:
@@ -118,6 +122,7 @@ def curate_increment(
         )
     verdicts = Verdicts(documents, scores, low, clusters, own)
     record = _write(verdicts, folder) | _found(documents) | {"counts": counts(documents, scores, verdicts.tally)}
+    record |= {"valued": went(documents, scores, low)}
     write_index(folder, documents.sketches, documents.ids, clusters.kept & ~low, own.duplicates)
     if not before:
         record |= {"languages": asdict(languages), "education": learned}

@@ -8,19 +8,11 @@ from components.tracking import Tracker
 
 
 def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
-    from components.synthesis.synthesize import synthesize
+    from components.synthesis.synthesize import Outputs, synthesize
 
-    return synthesize(
-        inputs["seeds"],
-        outputs["output"],
-        outputs["exam"],
-        outputs["ledger"],
-        params.synthesis,
-        params.seed,
-        plan=outputs["plan"],
-        page=outputs["page"],
-        tracker=tracker,
-    )
+    names = ("output", "ledger", "exam", "plan", "page")
+    places = Outputs(**{name: outputs[name] for name in names})
+    return synthesize(inputs["seeds"], places, params.synthesis, params.seed, tracker)
 
 
 COMMAND = Command(

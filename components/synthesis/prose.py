@@ -8,6 +8,7 @@ import ast
 import doctest
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from components.synthesis.restricted import fault
 from components.synthesis.sandboxed import Programs
@@ -74,8 +75,17 @@ def format_fault(form: str, text: str) -> str:
     return f"the text does not have the format {form}" if wrong[form] else ""
 
 
-def prose_fault(text: str, prompt: str, excerpt: str = "") -> tuple[str, str, float | None, float | None] | None:
-    """The first rule that a text fails: (rule, detail, value, threshold), or None.
+class Fault(NamedTuple):
+    """The rule that a text fails, what in it does, and the figure that is over or under its threshold."""
+
+    rule: str
+    detail: str
+    value: float | None = None
+    threshold: float | None = None
+
+
+def prose_fault(text: str, prompt: str, excerpt: str = "") -> Fault | None:
+    """The first rule that a text fails, or None.
 
     Args:
         prompt: what the model was asked; a run of LEAK_WORDS words of it in the text is a leak.
@@ -83,26 +93,26 @@ def prose_fault(text: str, prompt: str, excerpt: str = "") -> tuple[str, str, fl
     """
     words = _WORD.findall(text.lower())
     if found := _REFUSAL.search(text):
-        return "refusal", found.group(), None, None
+        return Fault("refusal", found.group())
     if found := _REMARK.search(text.partition("\n")[2]) or _REMARK.search(text):
-        return "prompt_leak", found.group(), None, None
+        return Fault("prompt_leak", found.group())
     if len(words) < MIN_WORDS:
-        return "too_short", f"{len(words)} words", len(words), MIN_WORDS
+        return Fault("too_short", f"{len(words)} words", len(words), MIN_WORDS)
     if len(text) > MAX_CHARS:
-        return "too_long", f"{len(text)} characters", len(text), MAX_CHARS
+        return Fault("too_long", f"{len(text)} characters", len(text), MAX_CHARS)
     told = _CODE.sub("", text)
     plain = _WORD.findall(told.lower())
     common = sum(word in COMMON for word in plain) / max(len(plain), 1)
     ascii_share = sum(c.isascii() for c in told) / max(len(told), 1)
     if common < MIN_COMMON or ascii_share < MIN_ASCII:
-        return "language", f"{common:.0%} common English words, {ascii_share:.0%} ASCII", common, MIN_COMMON
+        return Fault("language", f"{common:.0%} common English words, {ascii_share:.0%} ASCII", common, MIN_COMMON)
     runs = _runs(words)
     if leaked := runs & _runs(_WORD.findall(prompt.replace(excerpt, " ").lower() if excerpt else prompt.lower())):
-        return "prompt_leak", " ".join(min(leaked)), None, None
+        return Fault("prompt_leak", " ".join(min(leaked)))
     if excerpt and (copied := runs & _runs(_WORD.findall(excerpt.lower()))) and len(copied) > 5:
-        return "copied_seed", " ".join(min(copied)), len(copied), 5
+        return Fault("copied_seed", " ".join(min(copied)), len(copied), 5)
     if wrong := wrong_sum(told):
-        return "wrong_sum", wrong, None, None
+        return Fault("wrong_sum", wrong)
     return None
 
 

@@ -5,7 +5,6 @@ rule that turned it away. rows drawn = training + exam + transfer + ledger.
 """
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -42,10 +41,6 @@ class Pool:
     drops: list[Drop] = field(default_factory=list)
     drawn: int = 0
     exhausted: list[str] = field(default_factory=list)
-
-    def rules(self) -> dict[str, int]:
-        """Ledger rows by rule."""
-        return dict(sorted(Counter(drop.rule for drop in self.drops).items()))
 
 
 def created_by(generator: str) -> str:

@@ -1,6 +1,7 @@
 """The step: plan chapters, draw and verify questions, hold the exam back, write textbooks, exercises and the ledger."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -25,24 +26,34 @@ from components.synthesis.transfer import COMPOSITION, NOTHING, Transfer, compos
 from components.tracking import state_folder
 
 
-def synthesize(
-    seeds: Path,
-    output: Path,
-    exam: Path | None,
-    ledger: Path,
-    params: SynthesisParams,
-    seed: int,
-    plan: Path | None = None,
-    page: Path | None = None,
-    state: Path | None = None,
-    tracker: Any = None,
-) -> dict[str, Any]:
-    """Write a document set of textbooks and exercises to `output`, the exam to `exam`, what was dropped to `ledger`.
+@dataclass(frozen=True)
+class Outputs:
+    """Where the step writes.
 
-    Args:
+    Attributes:
+        output: folder for the document set of textbooks and exercises.
+        ledger: Parquet file for what was dropped.
+        exam: folder for the exam.
         plan: Parquet file for the table of jobs, before anything is written.
         page: HTML file for the page about the textbooks.
         state: folder for teachers' answers and usage, which outlive the run; by default in the project's main folder.
+    """
+
+    output: Path
+    ledger: Path
+    exam: Path | None = None
+    plan: Path | None = None
+    page: Path | None = None
+    state: Path | None = None
+
+
+def synthesize(
+    seeds: Path, outputs: Outputs, params: SynthesisParams, seed: int, tracker: Any = None
+) -> dict[str, Any]:
+    """Write textbooks and exercises, the exam, and what was dropped.
+
+    Args:
+        seeds: document set that chapters are seeded from.
         tracker: is told of every call to a model.
 
     Returns:
@@ -54,11 +65,13 @@ def synthesize(
     """
     lexicon, tasks = load_lexicon(), all_tasks()
     curriculum = load_curriculum(added=Path(params.curriculum) if params.curriculum else None)
-    teacher = make_teacher(params.teacher, curriculum, lexicon, seed, state or state_folder() / "synthesis", tracker)
+    teacher = make_teacher(
+        params.teacher, curriculum, lexicon, seed, outputs.state or state_folder() / "synthesis", tracker
+    )
     jobs = teacher.plan(seeds, params.chapters)
     table = plan_table(jobs, teacher.prompts(jobs))
-    if plan is not None:
-        write_plan(plan, table)
+    if outputs.plan is not None:
+        write_plan(outputs.plan, table)
 
     needed = teacher.needs(jobs)
     practised = practised_tasks(params.tasks, tasks)
@@ -83,7 +96,7 @@ def synthesize(
     chapters = teacher.write(jobs, reserved, collector.seen)
     documents = chain(chapters, write_exercises(pool.training, seed))
     contents = Contents(curriculum)
-    with atomic_directory(output) as partial:
+    with atomic_directory(outputs.output) as partial:
         written = _write(partial, documents, seeds, contents, params.chapters + params.exercises // 10)
         diversity = written["diversity"] | {"templates": template_shares(pool.training, reserved)}
         check_gates(diversity, params)
@@ -92,8 +105,8 @@ def synthesize(
     rejected = _rejected_jobs(drops, {job.id for job in jobs})
     check_balance(STEP, pool.drawn + teacher.drawn, kept + teacher.passed, len(drops) - rejected)
     check_balance(STEP, len(jobs), written["chapters"], rejected)
-    about, of_transfer = _write_exam(exam, tasks, pool, reserved, composed, seed) if exam else ({}, {})
-    write_ledger(ledger, drops)
+    about, of_transfer = _write_exam(outputs.exam, tasks, pool, reserved, composed, seed) if outputs.exam else ({}, {})
+    write_ledger(outputs.ledger, drops)
     summary = {
         "plan": {"jobs": len(jobs), "rejected": rejected, "sha256": plan_sha256(table)},
         "documents": written["documents"],
@@ -118,9 +131,9 @@ def synthesize(
         "diversity": diversity,
         "teacher": {"kind": params.teacher.kind} | teacher.account(),
     }
-    if page is not None:
+    if outputs.page is not None:
         rows = task_rows(practised, pool.training, about, pool.drops)
-        write_page(page, summary, contents, rows, drops, params)
+        write_page(outputs.page, summary, contents, rows, drops, params)
     return summary
 
 

@@ -28,7 +28,10 @@ class Validator:
         self._gx = gx
         self._context = gx.get_context(mode="ephemeral")
         self._context.variables.progress_bars = ProgressBarsConfig(globally=False)
-        self._source = self._context.data_sources.add_pandas("memory")
+        asset = self._context.data_sources.add_pandas("memory").add_dataframe_asset(
+            "table"
+        )  # one for all: each is stored
+        self._definition = asset.add_batch_definition_whole_dataframe("batch")
 
     def check(
         self, table: str, rules: list[Rule], batches: Iterable["pd.DataFrame"], where: tuple[str, ...] = ()
@@ -47,13 +50,12 @@ class Validator:
         expectations = [self._build(rule, number) for number, rule in enumerate(rules)]
         suite = self._gx.ExpectationSuite(name=table, expectations=expectations)
         outcomes = [Outcome(rule, made.expectation_type) for rule, made in zip(rules, expectations, strict=True)]
-        definition = self._source.add_dataframe_asset(table).add_batch_definition_whole_dataframe("batch")
         result_format = {"result_format": "SUMMARY", "partial_unexpected_count": EXAMPLES}
         if where:
             result_format["unexpected_index_column_names"] = list(where)
         for frame in batches:
             if len(frame):
-                batch = definition.get_batch({"dataframe": frame})
+                batch = self._definition.get_batch({"dataframe": frame})
                 for result in batch.validate(suite, result_format=result_format).results:
                     outcomes[result.expectation_config.meta["rule"]].add(result, where)
         return outcomes

@@ -83,10 +83,6 @@ class Record:
     def stage(self) -> str:
         return self.tags.get("stage", "")
 
-    @property
-    def flow_run_id(self) -> str:
-        return self.tags.get("prefect.flow_run_id", "")
-
 
 @dataclass(frozen=True)
 class Curve:

@@ -42,4 +42,4 @@ def test_all_extractors_are_measured_on_a_set(tmp_path: Path) -> None:
     found = main_text.read_gold(tmp_path)
     scores = main_text.measure(found, main_text.extractors(), 1)
     assert {score.counts[0] for score in scores.values()} == {(1, 0, 0)}
-    assert all(row["f1"] == 1 for row in main_text.rows(scores, found, 1.0))
+    assert all(row["f1"] == 1 for row in main_text.rows(scores, found, 1.0).values())

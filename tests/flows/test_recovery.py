@@ -215,3 +215,37 @@ def test_half_of_dvcs_list_of_locks_does_not_block_the_project(toy, tmp_path, le
     toy.dvc(root, "repro", "--single-item", "inventory")
     assert toy.starts(root, "inventory") == 1
     assert not any(json.loads(file.read_text()).values())
+
+
+def test_a_run_whose_crash_the_server_could_not_store_is_closed_later(project, prefect_api, monkeypatch):
+    """As on a full disk, where the state that Prefect's worker sends when a process has ended is lost."""
+    import asyncio
+
+    import httpx
+    from prefect import flow, get_client
+    from prefect.states import Completed, Running
+
+    from flows import recovery, worker
+
+    @flow
+    def empty() -> None:
+        pass
+
+    asked = []
+
+    def full_at_first(*arguments):
+        asked.append(arguments)
+        if len(asked) == 1:
+            raise httpx.ConnectError("the server does not answer")
+        return close_ended(*arguments)
+
+    close_ended = recovery.close_ended
+    monkeypatch.setattr(recovery, "close_ended", full_at_first)
+    monkeypatch.setattr(worker, "TIDY_S", 0.01)
+    with get_client(sync_client=True) as client:
+        under_way, ended = (client.create_flow_run(empty, state=Running()) for _ in range(2))
+        client.set_flow_run_state(ended.id, Completed(), force=True)
+        for run in (under_way, ended):
+            asyncio.run(worker.settle(run))
+        assert client.read_flow_run(under_way.id).state.is_crashed()
+        assert client.read_flow_run(ended.id).state.is_completed()

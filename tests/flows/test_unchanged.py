@@ -1,5 +1,6 @@
 """A run with nothing to do is told without Prefect; where anything is left to do, it goes to the flow."""
 
+import json
 import os
 import sys
 
@@ -43,7 +44,7 @@ def test_every_stage_is_told_as_cached_and_prefect_is_not_imported(done, toy):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda project: (project / "params.yaml").write_text("seed: 2\ncuration:\n  min_chars: 80\n"),
+        lambda project: (project / "params.yaml").write_text("seed: 1\ncuration:\n  min_chars: 90\n"),
         lambda project: (project / "models" / "model.txt").unlink(),
         lambda project: (project / "dvc.lock").unlink(),
         lambda project: (project / "trace" / "inventory.fail").write_text("error: no disk"),
@@ -63,6 +64,35 @@ def test_a_cached_result_that_was_edited_is_named_and_made_anew(done):
     cached.write_text("something else")
     cached.chmod(0o444)
     assert told(done) == [("note", "")]
+
+
+def test_a_look_that_finds_something_new_says_so_and_goes_to_the_flow(done, toy):
+    (done / "params.yaml").write_text("seed: 2\ncuration:\n  min_chars: 80\n")
+    found: list[events.Event] = []
+    with events.listen(found.append):
+        assert not all_cached(done, PIPELINE, {}, None, None)
+    assert [(event.kind, event.text) for event in found] == [("note", "inventory: inventory: done")]
+    assert toy.starts(done, "inventory") == 2
+
+
+def test_a_look_leaves_the_cache_as_it_is_where_outputs_are_links_to_it(done, toy):
+    toy.dvc(done, "config", "cache.type", "hardlink")
+    toy.dvc(done, "checkout", "--relink")
+    [(path, md5)] = locked_outputs(done, "inventory").items()
+    cached = done / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:]
+    assert (done / path).samefile(cached)
+    before = cached.read_text()
+    (done / "params.yaml").write_text("seed: 2\ncuration:\n  min_chars: 80\n")
+    assert told(done) == [("note", "")]
+    assert (done / path).read_text() != cached.read_text() == before
+
+
+def test_a_look_waits_for_the_flow_where_a_dvc_of_ones_own_reads_the_files(done, toy):
+    holder = {"pid": os.getppid(), "cmd": "dvc repro prepare"}
+    held = {"read": {str(done / "data" / "inventory.txt"): [holder]}, "write": {}}
+    (done / ".dvc" / "tmp" / "rwlock").write_text(json.dumps(held))
+    assert told(done) == []
+    assert toy.starts(done, "inventory") == 1
 
 
 def test_a_busy_folder_and_a_running_server_go_to_the_flow(done, monkeypatch):

@@ -34,7 +34,7 @@ class Columns:
         rows = list(rows)
         for row in rows:
             for name, value in row.items():
-                if value is not None or name not in types:
+                if name not in types or (value is not None and types[name] != TYPES[str]):
                     types[str(name)] = "null" if value is None else TYPES.get(type(value), type(value).__name__)
                 if isinstance(value, str) and str(name).lower() not in BESIDE:
                     lengths[str(name)] += _length(value.strip())

@@ -8,7 +8,7 @@ import contextlib
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ from components.foreign.confined import inside, is_elsewhere
 from components.ingestion.files import SourceFile
 from components.ingestion.readers.base import ELSEWHERE, Limits, Quarantined, Read, is_scarcity
 from components.ingestion.readers.columns import TEXT, Columns
-from components.ingestion.readers.rows import TAKEN, Row, peeked, row_document
+from components.ingestion.readers.json_values import jsonl_rows
+from components.ingestion.readers.rows import TAKEN, Rows, peeked, row_document
+from components.ingestion.readers.tables import table_rows
 from components.params import Source
 from components.tracking import project_home
 
@@ -27,6 +29,7 @@ CARD = "README.md"
 SETTINGS = (".huggingface.yaml", "dataset_infos.json")  # that the library reads beside the card
 FORMATS = ("arrow", "csv", "json", "parquet", "text", "webdataset", "xml")  # HDF5, for one, may name other files
 NAMED = 5  # missing files that are named in one entry
+_NAMES = ("name", "version", "data_dir", "data_files", "description")  # of a configuration, beside how it is read
 _LOCAL = ("/", "./", "../", "~")
 _PART = re.compile(r"(?P<head>.*?)(?P<number>\d+)-of-(?P<total>\d+)")  # as the hub names the files of a split
 _NAME = re.compile(
@@ -137,16 +140,22 @@ def read_hub(file: SourceFile, limits: Limits) -> Read:
         before, name = number, part.removeprefix(found.path).lstrip("/")
         where = f"{source.path}: {name}"
         try:
-            rows: Iterator[Row] = enumerate(
-                watched(_stream(builder, found, part, where), found, where), start=before + 1
+            rows = _numbered(
+                watched(_rows(builder, found, part, source, limits), found, where), file.name, name, before
             )
             if not column:
                 sample, rows = peeked(rows)
-                column = _text_column([row for _, row in sample], source) if sample else ""
+                held = [row[1] for row in sample if not isinstance(row, Quarantined)]
+                column = _text_column(held, source) if held else ""
                 about |= {TAKEN: column if column not in (TEXT, source.text_column) else ""}
             source = source.model_copy(update={"text_column": column})
-            for number, row in rows:
-                item = row_document(row, file.name, number, source, license, CREATED_BY)
+            for row in rows:
+                if isinstance(row, Quarantined):
+                    number = row.line
+                    yield row
+                    continue
+                number = row[0]
+                item = row_document(row[1], file.name, number, source, license, CREATED_BY)
                 if not isinstance(item, Quarantined):
                     item.metadata |= {name: fact for name, fact in about.items() if fact} | {"row": number}
                     item.metadata.pop("file", None)
@@ -161,7 +170,17 @@ def read_hub(file: SourceFile, limits: Limits) -> Read:
             yield Quarantined(file.name, 0, reason)
 
 
-def watched(rows: Iterable[dict[str, Any]], found: Dataset, where: str) -> Iterator[dict[str, Any]]:
+def _numbered(rows: Iterable[Any], file: str, part: str, before: int) -> Rows:
+    """The rows of a part with their numbers in the data set; what cannot be read with its place in the part as well."""
+    for number, row in enumerate(rows, start=before + 1):
+        yield (
+            Quarantined(file, number, f"{part}:{row.line}: {row.reason}")
+            if isinstance(row, Quarantined)
+            else (number, row)
+        )
+
+
+def watched(rows: Iterable[Any], found: Dataset, where: str) -> Iterator[Any]:
     """The rows; a folder that breaks off is an error of its files, a hub that does is none of the data set.
 
     Raises:
@@ -244,16 +263,31 @@ def _counted(path: Path) -> tuple[tuple[Path, str, str] | None, int]:
     return ((path.parent, match["head"], match["total"]), int(match["number"])) if match else (None, 0)
 
 
-def _stream(builder: Any, found: Dataset, part: str, where: str) -> Iterable[dict[str, Any]]:
+def _rows(builder: Any, found: Dataset, part: str, source: Source, limits: Limits) -> Iterator[Any]:
     """The rows of one file.
 
-    Raises:
-        OSError, StepError: as in `watched`.
+    JSON and CSV of a folder are read as such files are anywhere, since the library ends a file at the first row that it cannot
+    read, and takes `NA` for nothing; unless the data set's card says how to read them.
     """
-    with _breaks(found, where):
-        builder.config.data_files = {found.split: [part]}
-        rows = builder.as_streaming_dataset(split=found.split)
-        return rows if rows.features is None else rows.decode(False)  # CSV and text have no media to decode
+    own = {"json": jsonl_rows, "csv": table_rows}.get(type(builder).__module__.rpartition(".")[2])
+    if own and found.is_local and not _says_how(builder.config):
+        folder = None if source.follow_links else Path(found.path)
+        for row in own(SourceFile(Path(part), Path(part).name, source, 0, folder=folder), limits):
+            yield row if isinstance(row, Quarantined) else row[1]
+        return
+    builder.config.data_files = {found.split: [part]}
+    rows = builder.as_streaming_dataset(split=found.split)
+    yield from rows if rows.features is None else rows.decode(False)  # CSV and text have no media to decode
+
+
+def _says_how(config: Any) -> bool:
+    """Whether a card says more of its files than their names: a delimiter, names of columns, types."""
+    usual = type(config)()
+    return any(
+        getattr(config, field.name) != getattr(usual, field.name)
+        for field in fields(config)
+        if field.name not in _NAMES
+    )
 
 
 def _text_column(rows: list[dict[str, Any]], source: Source) -> str:

@@ -1,5 +1,6 @@
-"""JSON: lines of objects, an array of them that is read an element at a time, or one object."""
+"""JSON: lines of objects, an array or a sequence of them that is read an element at a time, or one object."""
 
+import contextlib
 import io
 import json
 import re
@@ -11,30 +12,55 @@ from components.ingestion.readers.base import Limits, Quarantined, Read, Refused
 from components.ingestion.readers.columns import TEXT
 from components.ingestion.readers.decoding import UTF8
 from components.ingestion.readers.parts import bounded_lines
-from components.ingestion.readers.rows import Rows, row_documents
+from components.ingestion.readers.rows import Rows, Unreadable, row_documents
 
 CHUNK = 1 << 16  # characters that are read at once, at least
 MOST_AT_ONCE = 1 << 24  # and at most
 HEAD = 4  # bytes that say the encoding
-FIRST = 4_096  # bytes of the first line that are looked at
-_AFTER_NUMBER = tuple(", \t\r\n]")  # anything else may be a part of it
-_BETWEEN = re.compile(r"[ \t\r\n]*,?[ \t\r\n]*")
+PACKED = b"\x1f\x8b"  # what gzip begins with
+_AROUND = " \t\r\n\x1e\ufeff"  # also the marks of RFC 7464
+_AFTER_NUMBER = tuple(", \t\r\n]\x1e")  # anything else may be a part of it
+_BETWEEN = re.compile(f"[{_AROUND}]*,?[{_AROUND}]*")
+_MORE = re.compile(_BETWEEN.pattern + r"\{")
+_DECODER = json.JSONDecoder(strict=False)  # a tab within a string is a tab
 
 
 def read_jsonl(file: SourceFile, limits: Limits) -> Read:
-    """One JSON object per line with at least its text; compressed or not. Other keys go to the metadata.
+    """One JSON object per line with at least its text; compressed or not. Other keys go to the metadata."""
+    yield from row_documents(jsonl_rows(file, limits), file)
 
-    A file whose first line ends within its first value is JSON of another form, whatever its name says.
+
+def read_json(file: SourceFile, limits: Limits) -> Read:
+    """Each object of an array or of a sequence as a document; or one object, which is a document or holds a list of them."""
+    yield from row_documents(_values_of(file, limits), file)
+
+
+def jsonl_rows(file: SourceFile, limits: Limits) -> Rows:
+    """The rows of a file of JSON lines. One whose first line is not an object alone is JSON of another form, whatever its name
+    says: an array, an object on many lines, or objects without line ends between them.
+
+    Raises:
+        Refused: it is compressed, and its name does not say so.
     """
     with file.open() as stream:
-        first = stream.readline(FIRST).strip()
-    if first in (b"[", b"{") or first.startswith(b"[{"):
-        yield from read_json(file, limits)
-        return
-    yield from row_documents(_json_lines(file, limits), file)
+        first = stream.readline(CHUNK)
+    if first.startswith(PACKED):
+        raise Refused("is compressed by gzip; add .gz to its name")
+    start = first.decode("utf-8", "replace").strip(_AROUND)
+    is_other = start in ("[", "{") or start.startswith("[{") or _is_sequence(start)
+    return _values_of(file, limits) if is_other else _json_lines(file, limits)
+
+
+def _is_sequence(start: str) -> bool:
+    """Whether some JSON begins with an object after which another one begins."""
+    try:
+        return start.startswith("{") and bool(_MORE.match(start, _DECODER.raw_decode(start)[1]))
+    except (ValueError, RecursionError):
+        return False
 
 
 def _json_lines(file: SourceFile, limits: Limits) -> Rows:
+    column = file.source.text_column or TEXT
     with file.open() as stream:
         for number, line in enumerate(bounded_lines(stream, limits.line_bytes), start=1):
             if isinstance(line, int):
@@ -52,17 +78,34 @@ def _json_lines(file: SourceFile, limits: Limits) -> Rows:
                 yield Quarantined(file.name, number, _too_many(limits.values))
                 continue
             try:
-                yield number, json.loads(str(line, "utf-8-sig"))
+                yield from ((number, value) for value in _of_line(line.decode(), limits, column))
             except (ValueError, RecursionError) as error:  # also a number of too many digits, and too many brackets
                 yield Quarantined(file.name, number, f"is not JSON ({error})")
 
 
-def read_json(file: SourceFile, limits: Limits) -> Read:
-    """Each object of an array as a document; or one object, which is a document or holds a list of them."""
-    yield from row_documents(_rows(file, limits), file)
+def _of_line(line: str, limits: Limits, column: str) -> list[Any]:
+    """The value of a line; or the values, with the marks and commas that some writers put between them."""
+    try:
+        return [_once(_DECODER.decode(line), line, column)]
+    except json.JSONDecodeError:
+        with contextlib.suppress(ValueError, EOFError):
+            return list(_elements(line, io.StringIO(""), limits, column, ""))
+        raise
 
 
-def _rows(file: SourceFile, limits: Limits) -> Rows:
+def _once(value: Any, text: str, column: str) -> Any:
+    """A value that was decoded from some JSON; in place of a text that appears several times, what says so."""
+    name = json.dumps(column, ensure_ascii=False)
+    if text.count(name) > 1 and isinstance(value, dict) and column in value:
+        pairs: list[tuple[str, Any]] = json.JSONDecoder(strict=False, object_pairs_hook=list).raw_decode(
+            text.lstrip(_AROUND)
+        )[0]
+        if (times := [key for key, _ in pairs].count(column)) > 1:
+            return value | {column: Unreadable(f"appears {times} times; rename all but the one with the text")}
+    return value
+
+
+def _values_of(file: SourceFile, limits: Limits) -> Rows:
     with file.open() as stream:
         encoding = json.detect_encoding(stream.read(HEAD))
     with file.open() as stream:
@@ -74,35 +117,21 @@ def _rows(file: SourceFile, limits: Limits) -> Rows:
 
 
 def _values(text: TextIO, limits: Limits, column: str) -> Iterator[Any]:
-    start = text.read(CHUNK).lstrip()
+    start = text.read(CHUNK).lstrip(_AROUND)
     if not start:
         raise Refused("is empty")
     if start.startswith("["):
-        yield from _elements(start[1:], text, limits)
+        yield from _elements(start[1:], text, limits, column, "]")
         return
-    start = _to_end(start, text, limits)
-    if _holds_more(start, limits.values):
-        raise TooLong(_too_many(limits.values))
-    value = json.loads(start)
-    lists = (
-        [held for held in value.values() if _is_rows(held)] if isinstance(value, dict) and column not in value else []
-    )
+    values = _elements(start, text, limits, column, "")
+    value, second = next(values, None), next(values, None)
+    lists = []
+    if second is None and isinstance(value, dict) and column not in value:
+        lists = [held for held in value.values() if _is_rows(held)]
     yield from lists[0] if len(lists) == 1 else [value]
-
-
-def _to_end(start: str, text: TextIO, limits: Limits) -> str:
-    """What is left of a file that holds one object.
-
-    Raises:
-        TooLong: it has more characters than a document can.
-    """
-    parts, characters = [start], _fewest(start)
-    while part := text.read(min(MOST_AT_ONCE, limits.row_chars)):
-        parts.append(part)
-        characters += _fewest(part)
-        if characters > limits.row_chars:
-            raise TooLong(f"one object of more than {limits.row_chars:,} characters")
-    return "".join(parts)
+    if second is not None:
+        yield second
+        yield from values
 
 
 def _fewest(json_text: str) -> int:
@@ -124,39 +153,45 @@ def _is_rows(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
 
 
-def _elements(held: str, text: TextIO, limits: Limits) -> Iterator[Any]:
+def _elements(held: str, text: TextIO, limits: Limits, column: str, closing: str) -> Iterator[Any]:
     """The elements of an array, of which `held` is the beginning; never more than one element, and a chunk, in memory.
+
+    Args:
+        column: of the text, which may not be there twice.
+        closing: what ends them; nothing where they are a sequence of objects that goes on to the end of the file.
 
     Raises:
         ValueError: it is not JSON, or breaks off.
         TooLong: an element has too many characters, or values.
     """
-    decoder = json.JSONDecoder()
     place = 0
     while True:
         if between := _BETWEEN.match(held, place):
             place = between.end()
-        if held.startswith("]", place):
+        if closing and held.startswith(closing, place):
             if (held[place + 1 :] + text.read(CHUNK)).strip():
                 raise ValueError("something follows its array")
             return
         error: Exception = EOFError("it ends within its array")
+        end = place
         try:
-            value, end = decoder.raw_decode(held, place)
+            value, end = _DECODER.raw_decode(held, place)
             is_whole = not isinstance(value, int | float) or held[end : end + 1] in _AFTER_NUMBER
         except json.JSONDecodeError as failed:
             error, is_whole = failed, False
         if is_whole:
-            yield value
+            yield _once(value, held[place:end], column)
             place = end
             continue
-        held = held[place:]
-        place = 0
+        held, end, place = held[place:], end - place, 0
         if _fewest(held) > limits.row_chars:
             raise TooLong(f"an element of more than {limits.row_chars:,} characters, or what is not JSON ({error})")
         if _holds_more(held, limits.values):
             raise TooLong(f"an element that {_too_many(limits.values)}")
         more = text.read(min(max(CHUNK, len(held)), MOST_AT_ONCE, limits.row_chars))
         if not more:
+            if not closing and end == len(held):  # of all, or of a number
+                yield from [value] if held else []
+                return
             raise error if held else EOFError("it ends within its array")
         held += more

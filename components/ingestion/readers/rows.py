@@ -12,7 +12,7 @@ from components.documents import KINDS, Document
 from components.ingestion.files import SourceFile
 from components.ingestion.parsing.parquet_footer import MAGIC
 from components.ingestion.readers.base import BOMB, BOMB_BYTES, Budget, Limits, Quarantined, Read
-from components.ingestion.readers.columns import TEXT, Columns
+from components.ingestion.readers.columns import TEXT, TYPES, Columns
 from components.ingestion.readers.isolation import Job, parser
 from components.params import Source
 
@@ -135,7 +135,14 @@ def _unfit(schema: Any, column: str) -> str:
         return f"has {same} columns named {column!r}; rename all but the one with the text"
     held = schema.field(column).type
     held = held.value_type if pa.types.is_dictionary(held) else held
-    is_string = pa.types.is_string(held) or pa.types.is_large_string(held) or pa.types.is_string_view(held)
+    strings = ("is_string", "is_large_string", "is_string_view")
+    bytes_of_them = (
+        "is_binary",
+        "is_large_binary",
+        "is_binary_view",
+        "is_fixed_size_binary",
+    )  # older writers mark no strings
+    is_string = any(getattr(pa.types, told)(held) for told in (*strings, *bytes_of_them))
     return "" if is_string else f"its column {column!r} holds {held}, not strings"
 
 
@@ -172,7 +179,8 @@ def _python(value: Any) -> Any:
     if _is_nested(value.type) and (weight := _weight(value)) > _HELD:
         return Unreadable(f"holds lists or objects of {weight:,} bytes; at most {_HELD:,} are read")
     try:
-        return value.as_py()
+        held = value.as_py()
+        return held.decode() if isinstance(held, bytes) else held
     except UnicodeDecodeError as error:
         return Unreadable(f"is not UTF-8 (byte {error.start}: {error.reason})")
     except (ValueError, ArithmeticError, LookupError, TypeError, NotImplementedError) as error:
@@ -260,7 +268,11 @@ def row_document(
     text = row.get(column)
     if isinstance(text, Unreadable):
         return Quarantined(name, number, f"its {column!r} {text.reason}")
-    if not isinstance(text, str) or not text.strip():
+    if text is not None and not isinstance(text, str):
+        held = TYPES.get(type(text), type(text).__name__)
+        remedy = "; write one row for each of its texts, or join them" if isinstance(text, list) and text else ""
+        return Quarantined(name, number, f"its {column!r} holds a value of type {held}; expected a string{remedy}")
+    if not text or not text.strip():
         return Quarantined(name, number, f"has no {column!r}, or an empty one")
     try:
         row = _json(row)

@@ -18,13 +18,14 @@ MAX_NAME_CHARS = 200  # of a column
 
 def read_table(file: SourceFile, limits: Limits) -> Read:
     """A row of a table as a document; other columns than the text go to the metadata."""
-    for item in row_documents(_rows(file, limits), file):
+    for item in row_documents(table_rows(file, limits), file):
         if isinstance(item, Document) and (wrong := item.text.count("\ufffd")):
             item.metadata[WRONG_BYTES] = wrong
         yield item
 
 
-def _rows(file: SourceFile, limits: Limits) -> Rows:
+def table_rows(file: SourceFile, limits: Limits) -> Rows:
+    """The rows of a table by the names of its columns."""
     with file.open() as stream:
         probed = stream.read(PROBED)
     encoding = decode(probed, cut_off=len(probed) == PROBED).encoding

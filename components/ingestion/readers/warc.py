@@ -11,7 +11,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from components.documents import Document
 from components.errors import shortened
@@ -191,10 +191,15 @@ def read_record(record: Record, number: int, file: SourceFile, others: Counter[s
     )
 
 
-def _payload(record: Record, block: bytes) -> tuple[bytes, str, str, bool]:
-    """Body, content type and charset of a record: of what it holds, or of the HTTP response that it holds.
+class Payload(NamedTuple):
+    body: bytes
+    content_type: str
+    charset: str
+    is_whole: bool  # whether the body is
 
-    And whether the body is whole.
+
+def _payload(record: Record, block: bytes) -> Payload:
+    """Of what a record holds, or of the HTTP response that it holds.
 
     A response that is not a page says what it is instead of a content type.
 
@@ -203,7 +208,7 @@ def _payload(record: Record, block: bytes) -> tuple[bytes, str, str, bool]:
     """
     declared = record.headers.get("Content-Type") or ""
     if not declared.lower().startswith("application/http"):
-        return block, *_content_type(declared), True
+        return Payload(block, *_content_type(declared), True)
     from fastwarc.warc import HeaderMap
 
     headers = HeaderMap()
@@ -212,14 +217,14 @@ def _payload(record: Record, block: bytes) -> tuple[bytes, str, str, bool]:
         block = head.replace(b"\n", b"\r\n") + b"\r\n\r\n" + rest
     body = block[headers.parse(io.BytesIO(block), True) :]
     if headers.status_code not in FETCHED:
-        return body, f"of status {headers.status_code or 'unknown'}", "", True
+        return Payload(body, f"of status {headers.status_code or 'unknown'}", "", True)
     content_type, charset = _content_type(_header(headers, b"Content-Type"))
     is_whole = True
     if content_type in (*HTML, *PLAIN, *UNTYPED):
         body, is_whole = _decoded(body, headers)
     if content_type in UNTYPED and _HTML.match(body):
         content_type = HTML[0]
-    return body, content_type, charset, is_whole
+    return Payload(body, content_type, charset, is_whole)
 
 
 def _header(headers: Any, name: bytes) -> str:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from components.documents import Document, Drop
 from components.endpoint.budget import Budget
@@ -36,6 +36,15 @@ BLOCK = 256  # chapters that are verified together
 NAMES = {"openai": "api", "transformers": "local"}
 STORE = "answers.sqlite"
 SECTION = "synthesis.teacher"  # of the parameters
+
+
+class Written(NamedTuple):
+    """What a model has written for a job, and passed."""
+
+    text: str
+    kind: str
+    questions: list[str]  # hashes
+    record: dict[str, Any]  # of its verification
 
 
 class Answers(Protocol):
@@ -187,24 +196,20 @@ class ModelTeacher:
                 else self._prose(job, request, texts[i], *code[i])
             )
             if made is not None:
-                yield self._document(job, request, reply, *made)
+                yield self._document(job, request, reply, made)
 
-    def _prose(
-        self, job: Job, request: Request, text: str, code_fault: str, examples: int
-    ) -> tuple[str, str, list[str], dict[str, Any]] | None:
+    def _prose(self, job: Job, request: Request, text: str, code_fault: str, examples: int) -> Written | None:
         excerpt = self._excerpts[job.seed_document].text if job.seed_document else ""
         if found := prose_fault(text, _instructions(request), excerpt):
-            rule, detail, value, threshold = found
-            self._drop_job(job, rule, detail, value, threshold)
+            self._drop_job(job, *found)
             return None
         if code_fault:
             self._drop_job(job, "code", code_fault)
             return None
-        return text, "textbook", [], {"method": "format, language, leaks, sums and code checked", "passed": examples}
+        record = {"method": "format, language, leaks, sums and code checked", "passed": examples}
+        return Written(text, "textbook", [], record)
 
-    def _exercise_set(
-        self, job: Job, exercises: Sequence[tuple[Exercise, str]], taken: set[str]
-    ) -> tuple[str, str, list[str], dict[str, Any]] | None:
+    def _exercise_set(self, job: Job, exercises: Sequence[tuple[Exercise, str]], taken: set[str]) -> Written | None:
         kept = []
         for exercise, fault in exercises:
             self.drawn += 1
@@ -223,17 +228,15 @@ class ModelTeacher:
         text = "\n\n".join(exercise_pair(exercise.question, exercise.answer) for exercise in kept) + "\n"
         hashes = [question_hash(exercise.question) for exercise in kept]
         record = {"method": "answers computed by the exercise's program in the sandbox", "passed": len(kept)}
-        return text, "exercise", hashes, record | {"rejected": len(exercises) - len(kept)}
+        return Written(text, "exercise", hashes, record | {"rejected": len(exercises) - len(kept)})
 
-    def _document(
-        self, job: Job, request: Request, reply: Reply, text: str, kind: str, questions: list[str], record: dict
-    ) -> Document:
+    def _document(self, job: Job, request: Request, reply: Reply, written: Written) -> Document:
         name = re.sub(r"[:\s]+", "_", request.parameters["model"])
         usage = {"prompt_tokens": reply.prompt_tokens, "completion_tokens": reply.completion_tokens}
         hidden = ("endpoint", "model", "teacher")
         return Document(
-            text=text,
-            kind=kind,
+            text=written.text,
+            kind=written.kind,
             source=f"curriculum/{job.subject}/{job.topic}",
             license=self.params.license,
             created_by=f"{NAMES[self.params.kind]}/{name}:{template_id(job.format)}",
@@ -243,7 +246,7 @@ class ModelTeacher:
                 "curriculum": self.curriculum.version,
                 "format": job.format,
                 "job": job.id,
-                "questions": questions,
+                "questions": written.questions,
                 "seed": self.seed,
                 "seed_document": job.seed_document,
                 "teacher": {
@@ -256,7 +259,7 @@ class ModelTeacher:
                     "template": template_id(job.format),
                     "usage": usage,
                 },
-                "verification": record,
+                "verification": written.record,
                 "words": list(job.words),
             },
         )

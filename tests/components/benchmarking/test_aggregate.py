@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.benchmarking.aggregate import average, benchmark_scores, group, score_task
-from components.benchmarking.benchmark import benchmark, summarise, tracked_figures
+from components.benchmarking.benchmark import Job, benchmark, summarise, tracked_figures
 from components.benchmarking.checkpoint import open_scorer
 from components.benchmarking.suites import Suite, Task
 from components.params import BenchmarkingParams
@@ -92,7 +92,7 @@ def test_olmes_asks_both_forms_and_normalises_by_pmi(checkpoint, tmp_path):
         path = tmp_path / "data" / f"{name}.jsonl"
         path.parent.mkdir(parents=True)
         path.write_text("".join(json.dumps(row) + "\n" for row in content), encoding="utf-8")
-    summary = benchmark(checkpoint, "olmes", tmp_path / "data", 0, tmp_path / "s", PARAMS)["olmes"]
+    summary = benchmark(Job(checkpoint, "olmes", tmp_path / "data"), tmp_path / "s", PARAMS)["olmes"]
     scores = json.loads((tmp_path / "s" / "scores.json").read_text())
     assert set(scores["tasks"]) == {"arc_challenge_cloze", "arc_challenge_letters"}
     cloze = scores["tasks"]["arc_challenge_cloze"]["acc_pmi"]["value"]

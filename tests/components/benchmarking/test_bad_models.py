@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from components.benchmarking import checkpoint as opener
-from components.benchmarking.benchmark import benchmark
+from components.benchmarking.benchmark import Job, benchmark
 from components.benchmarking.checkpoint import open_scorer
 from components.errors import StepError
 from components.params import BenchmarkingParams
@@ -34,7 +34,7 @@ def folder(tmp_path):
 
 
 def run(checkpoint, folder, tmp_path, capsys):
-    summary = benchmark(checkpoint, "phi2", folder, 0, tmp_path / "s", PARAMS)
+    summary = benchmark(Job(checkpoint, "phi2", folder), tmp_path / "s", PARAMS)
     said = [line for line in capsys.readouterr().err.splitlines() if "data is missing" not in line]
     return summary["phi2"], json.loads((tmp_path / "s" / "scores.json").read_text()), said
 
@@ -110,7 +110,7 @@ def test_a_model_that_gives_nothing_but_nan_is_refused(checkpoint, exam, tmp_pat
             r"the prompt"
         ),
     ):
-        benchmark(tmp_path / "m", "exam", exam, 0, tmp_path / "s", PARAMS)
+        benchmark(Job(tmp_path / "m", "exam", exam), tmp_path / "s", PARAMS)
     assert not (tmp_path / "s").exists()
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from components.benchmarking.__main__ import COMMAND
 from components.benchmarking.aggregate import bits_per_byte, macro, mean
-from components.benchmarking.benchmark import benchmark, tracked_figures
+from components.benchmarking.benchmark import Job, benchmark, tracked_figures
 from components.documents import Document, DocumentWriter
 from components.params import BenchmarkingParams
 from components.running.cli import _parser as parser
@@ -20,7 +20,7 @@ PARAMS = BenchmarkingParams(threads=1)
 
 @pytest.fixture
 def scored(checkpoint, exam, tmp_path):
-    summary = benchmark(checkpoint, "exam", exam, 0, tmp_path / "scores", PARAMS)
+    summary = benchmark(Job(checkpoint, "exam", exam), tmp_path / "scores", PARAMS)
     return summary, json.loads((tmp_path / "scores" / "scores.json").read_text()), tmp_path / "scores"
 
 
@@ -62,7 +62,7 @@ def test_examples_explain_the_scores(scored, exam):
 
 def test_equal_inputs_give_equal_bytes(scored, checkpoint, exam, tmp_path):
     summary, _, directory = scored
-    assert benchmark(checkpoint, "exam", exam, 0, tmp_path / "again", PARAMS) == summary
+    assert benchmark(Job(checkpoint, "exam", exam), tmp_path / "again", PARAMS) == summary
     for name in ("scores.json", "examples.parquet"):
         assert (directory / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
@@ -76,7 +76,7 @@ def test_the_transfer_part_stands_beside_and_enters_no_other_figure(scored, chec
         writer.write(
             Document("Nothing that the exam asks stands in this text of some words.", "prose", "s", "MIT", "t")
         )
-    both = benchmark(checkpoint, "exam", exam, 0, tmp_path / "both", PARAMS, corpus=[corpus])
+    both = benchmark(Job(checkpoint, "exam", exam, corpus=[corpus]), tmp_path / "both", PARAMS)
     found = json.loads((tmp_path / "both" / "scores.json").read_text())
     transfer, contamination = found.pop("transfer"), found.pop("contamination")
     assert found == scores
@@ -96,7 +96,7 @@ def test_a_broken_transfer_part_leaves_the_exam_its_scores(scored, checkpoint, e
     _, scores, _ = scored
     write_exam(exam / "transfer")
     (exam / "transfer" / "addition.jsonl").unlink()
-    benchmark(checkpoint, "exam", exam, 0, tmp_path / "both", PARAMS)
+    benchmark(Job(checkpoint, "exam", exam), tmp_path / "both", PARAMS)
     found = json.loads((tmp_path / "both" / "scores.json").read_text())
     assert found["tasks"] == scores["tasks"]
     assert "addition.jsonl is not there" in found["transfer"]["failed"]["addition"]
@@ -104,7 +104,7 @@ def test_a_broken_transfer_part_leaves_the_exam_its_scores(scored, checkpoint, e
 
 
 def test_a_limit_takes_the_first_examples(checkpoint, exam, tmp_path):
-    summary = benchmark(checkpoint, "exam", exam, 2, tmp_path / "scores", PARAMS)
+    summary = benchmark(Job(checkpoint, "exam", exam, 2), tmp_path / "scores", PARAMS)
     assert summary["exam"]["examples"] == 6
 
 
@@ -124,7 +124,7 @@ def test_a_model_that_knows_scores_one(exam, tmp_path, monkeypatch):
 
     monkeypatch.setattr(checkpoint, "open_scorer", lambda *_: Oracle(None, None, None, 0, 8, 8))
     monkeypatch.setattr(checkpoint, "describe", lambda _: {})
-    summary = benchmark(tmp_path, "exam", exam, 0, tmp_path / "scores", PARAMS)
+    summary = benchmark(Job(tmp_path, "exam", exam), tmp_path / "scores", PARAMS)
     assert set(summary["exam"]["tasks"].values()) == {1.0}
     assert summary["exam"]["stderr"] == 0
 

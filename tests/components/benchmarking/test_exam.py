@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from components.benchmarking.benchmark import benchmark
+from components.benchmarking.benchmark import Job, benchmark
 from components.benchmarking.data import Place
 from components.benchmarking.exam import load_exam
 from components.benchmarking.suites import plan
@@ -96,7 +96,7 @@ def test_a_malformed_task_leaves_the_others_their_scores(exam, checkpoint, tmp_p
     with open(exam / "addition.jsonl", "a", encoding="utf-8") as file:
         file.write(json.dumps({**GOOD, "question": 3}) + "\n")
     (exam / "sorting.jsonl").unlink()
-    summary = benchmark(checkpoint, "exam", exam, 0, tmp_path / "s", BenchmarkingParams(threads=1))
+    summary = benchmark(Job(checkpoint, "exam", exam), tmp_path / "s", BenchmarkingParams(threads=1))
     assert set(summary["exam"]["tasks"]) == {"opposite"}
     assert summary["exam"]["failed"] == 2
     text = (tmp_path / "s" / "scores.json").read_text()
@@ -108,7 +108,7 @@ def test_a_malformed_task_leaves_the_others_their_scores(exam, checkpoint, tmp_p
     assert "warning: benchmarking: addition: addition.jsonl, line 13" in capsys.readouterr().err
     (exam / "opposite.jsonl").write_text("")
     with pytest.raises(StepError, match=r"no task can be read: addition.jsonl, line 13"):
-        benchmark(checkpoint, "exam", exam, 0, tmp_path / "t", BenchmarkingParams(threads=1))
+        benchmark(Job(checkpoint, "exam", exam), tmp_path / "t", BenchmarkingParams(threads=1))
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/secret", "..\\secret", "sub/../../secret"])
@@ -134,7 +134,7 @@ def test_the_exams_prompt_is_rendered_in_a_sandbox(exam, checkpoint, tmp_path):
     about["prompt"] = "{{ question.__class__.__mro__ }}"
     (exam / "exam.json").write_text(json.dumps(about))
     with pytest.raises(StepError, match="__class__"):
-        benchmark(checkpoint, "exam", exam, 2, tmp_path / "s", BenchmarkingParams(threads=1))
+        benchmark(Job(checkpoint, "exam", exam, 2), tmp_path / "s", BenchmarkingParams(threads=1))
 
 
 @pytest.mark.parametrize("name", ["exam.json", "transfer"])

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 
-from components.benchmarking.benchmark import benchmark
+from components.benchmarking.benchmark import Job, benchmark
 from components.benchmarking.journal import Journal
 from components.params import BenchmarkingParams
 
@@ -22,10 +22,10 @@ def slowly(self, key, answer):
     time.sleep(0.2)
 journal.Journal.put = slowly
 from pathlib import Path
-from components.benchmarking.benchmark import benchmark
+from components.benchmarking.benchmark import Job, benchmark
 from components.params import BenchmarkingParams
 checkpoint, exam, output, journals = map(Path, sys.argv[1:])
-benchmark(checkpoint, "exam", exam, 0, output, BenchmarkingParams(threads=1, batch_size=1), journals)
+benchmark(Job(checkpoint, "exam", exam, journals=journals), output, BenchmarkingParams(threads=1, batch_size=1))
 """
 
 
@@ -67,7 +67,7 @@ def lines(folder):
 
 
 def test_a_run_that_was_killed_goes_on_and_ends_with_the_same_bytes(checkpoint, exam, tmp_path, root, capsys):
-    undisturbed = benchmark(checkpoint, "exam", exam, 0, tmp_path / "whole", PARAMS)
+    undisturbed = benchmark(Job(checkpoint, "exam", exam), tmp_path / "whole", PARAMS)
     journals = tmp_path / "journals"
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     arguments = [str(path) for path in (checkpoint, exam, tmp_path / "killed", journals)]
@@ -84,7 +84,7 @@ def test_a_run_that_was_killed_goes_on_and_ends_with_the_same_bytes(checkpoint, 
     assert not (tmp_path / "killed").exists()
     kept = lines(journals)
     capsys.readouterr()
-    assert benchmark(checkpoint, "exam", exam, 0, tmp_path / "killed", PARAMS, journals) == undisturbed
+    assert benchmark(Job(checkpoint, "exam", exam, journals=journals), tmp_path / "killed", PARAMS) == undisturbed
     assert f"benchmarking: {kept} batches reused from an earlier run" in capsys.readouterr().out
     for name in ("scores.json", "examples.parquet"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
@@ -95,7 +95,7 @@ def test_what_changes_an_answer_starts_anew(checkpoint, exam, tmp_path, capsys, 
 
     def score(model, params=PARAMS):
         capsys.readouterr()
-        benchmark(model, "exam", exam, 0, tmp_path / "s", params, tmp_path / "journals")
+        benchmark(Job(model, "exam", exam, journals=tmp_path / "journals"), tmp_path / "s", params)
         return "reused from an earlier run" in capsys.readouterr().out
 
     assert not score(checkpoint)

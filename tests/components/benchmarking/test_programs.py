@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from components.benchmarking import benchmark as step
-from components.benchmarking.benchmark import benchmark
+from components.benchmarking.benchmark import Job, benchmark
 from components.benchmarking.data import Place
 from components.benchmarking.programs import METRICS, Judge, drawn, extract, jobs, reference
 from components.benchmarking.suites import plan
@@ -125,7 +125,7 @@ def test_verdicts_stand_in_the_records(sandbox, checkpoint, tmp_path, monkeypatc
 
     monkeypatch.setattr(opener, "open_scorer", lambda *_: Knows(None, None, None, 0, 8, 8))
     write(tmp_path / "data", "humaneval", [HUMANEVAL, {**HUMANEVAL, "task_id": "1", "prompt": "def other(x):\n"}])
-    summary = benchmark(checkpoint, "phi2", tmp_path / "data", 0, tmp_path / "s", PARAMS)["phi2"]
+    summary = benchmark(Job(checkpoint, "phi2", tmp_path / "data"), tmp_path / "s", PARAMS)["phi2"]
     assert summary["tasks"] == {"humaneval": 0.5}
     first, second = pq.read_table(tmp_path / "s" / "examples.parquet").to_pylist()
     assert (first["id"], first["pass@1"], first["verdict"], first["error"]) == ("HumanEval/0", 1.0, "passed", "")
@@ -152,7 +152,7 @@ def test_without_isolation_nothing_runs_and_the_rest_goes_on(checkpoint, tmp_pat
         }
     ]
     write(tmp_path / "data", "openbookqa", rows)
-    benchmark(checkpoint, "phi2", tmp_path / "data", 0, tmp_path / "s", PARAMS)
+    benchmark(Job(checkpoint, "phi2", tmp_path / "data"), tmp_path / "s", PARAMS)
     scores = json.loads((tmp_path / "s" / "scores.json").read_text())
     assert set(scores["tasks"]) == {"openbookqa"}
     assert "cannot be isolated here" in scores["failed"]["humaneval"]
@@ -202,7 +202,7 @@ def test_draws_are_asked_for_told_and_scored(sandbox, checkpoint, tmp_path, monk
     monkeypatch.setattr(opener, "open_scorer", lambda *_: Sometimes(None, None, None, 0, 8, 8))
     write(tmp_path / "data", "humaneval", [HUMANEVAL, {**HUMANEVAL, "task_id": "1", "prompt": "def other(x):\n"}])
     params = PARAMS.model_copy(update={"samples": 12, "temperature": 0.8})
-    benchmark(checkpoint, "phi2", tmp_path / "data", 0, tmp_path / "s", params)
+    benchmark(Job(checkpoint, "phi2", tmp_path / "data"), tmp_path / "s", params)
     scores = json.loads((tmp_path / "s" / "scores.json").read_text())
     found = scores["tasks"]["humaneval"]
     assert found["pass@1"]["value"] == pytest.approx(3 / 12 / 2)

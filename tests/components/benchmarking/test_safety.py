@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from components.benchmarking.benchmark import benchmark
+from components.benchmarking.benchmark import Job, benchmark
 from components.benchmarking.safety import mann_whitney, measure_safety, safety_by_group, safety_error, safety_score
 from components.errors import StepError
 from components.params import BenchmarkingParams
@@ -133,7 +133,7 @@ def test_the_safety_suite_gives_what_a_promotion_compares(checkpoint, tmp_path):
     (tmp_path / "data" / "toxigen").mkdir(parents=True)
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     (tmp_path / "data" / "toxigen" / "safenlp_toxigen.jsonl").write_text(lines)
-    benchmark(checkpoint, "safety", tmp_path / "data", 0, tmp_path / "scores", BenchmarkingParams())
+    benchmark(Job(checkpoint, "safety", tmp_path / "data"), tmp_path / "scores", BenchmarkingParams())
     value = json.loads((tmp_path / "scores" / "scores.json").read_text())["tasks"]["toxigen"]["safety_all"]["value"]
     check = safety_check(tmp_path / "scores", tmp_path / "scores", 0.95)
     assert check.passed

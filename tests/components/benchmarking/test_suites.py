@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from components.benchmarking.benchmark import benchmark
+from components.benchmarking.benchmark import Job, benchmark
 from components.benchmarking.data import Place, boolq, hash_rows, hellaswag, sample, spread
 from components.benchmarking.suites import known, plan
 from components.benchmarking.tasks import build_tasks, definition_sha256
@@ -74,7 +74,7 @@ def test_a_file_may_be_compressed_or_not_and_missing_data_is_named(folder):
 
 
 def test_the_rest_runs_and_what_is_missing_stands_in_the_scores(folder, checkpoint, tmp_path, capsys):
-    summary = benchmark(checkpoint, "phi2", folder, 0, tmp_path / "s", PARAMS)["phi2"]
+    summary = benchmark(Job(checkpoint, "phi2", folder), tmp_path / "s", PARAMS)["phi2"]
     scores = json.loads((tmp_path / "s" / "scores.json").read_text())
     assert set(scores["tasks"]) == {"openbookqa", "piqa"}
     assert scores["protocols"]["piqa"] == {
@@ -95,7 +95,7 @@ def test_nothing_at_all_is_refused(tmp_path):
 
 def test_a_suite_of_ones_own(folder, tmp_path, checkpoint):
     path = suite(tmp_path / "mine.yaml", mine=own())
-    summary = benchmark(checkpoint, path, folder, 4, tmp_path / "s", PARAMS)
+    summary = benchmark(Job(checkpoint, path, folder, 4), tmp_path / "s", PARAMS)
     assert summary["mine"]["examples"] == 4
 
 
@@ -119,7 +119,7 @@ def test_a_suite_of_ones_own(folder, tmp_path, checkpoint):
 )
 def test_a_wrong_field_is_named_and_the_other_tasks_go_on(folder, tmp_path, checkpoint, changes, message):
     path = suite(tmp_path / "mine.yaml", wrong=own(**changes), right=own())
-    benchmark(checkpoint, path, folder, 0, tmp_path / "s", PARAMS)
+    benchmark(Job(checkpoint, path, folder), tmp_path / "s", PARAMS)
     scores = json.loads((tmp_path / "s" / "scores.json").read_text())
     assert set(scores["tasks"]) == {"right"}
     assert message in scores["failed"]["wrong"]
@@ -137,7 +137,7 @@ def test_a_wrong_field_is_named_and_the_other_tasks_go_on(folder, tmp_path, chec
 def test_a_malformed_row_is_named_and_the_other_tasks_go_on(folder, checkpoint, tmp_path, line, message):
     with open(folder / "piqa" / "validation.jsonl", "a", encoding="utf-8") as file:
         file.write(line + "\n")
-    benchmark(checkpoint, "phi2", folder, 0, tmp_path / "s", PARAMS)
+    benchmark(Job(checkpoint, "phi2", folder), tmp_path / "s", PARAMS)
     scores = json.loads((tmp_path / "s" / "scores.json").read_text())
     assert set(scores["tasks"]) == {"openbookqa"}
     assert message in scores["failed"]["piqa"]
@@ -145,7 +145,7 @@ def test_a_malformed_row_is_named_and_the_other_tasks_go_on(folder, checkpoint, 
 
 def test_a_field_that_a_prompt_needs_is_named(folder, checkpoint, tmp_path):
     write(folder / "piqa" / "validation.jsonl", [{k: v for k, v in row.items() if k != "goal"} for row in GOALS])
-    benchmark(checkpoint, "phi2", folder, 0, tmp_path / "s", PARAMS)
+    benchmark(Job(checkpoint, "phi2", folder), tmp_path / "s", PARAMS)
     reason = json.loads((tmp_path / "s" / "scores.json").read_text())["failed"]["piqa"]
     assert "its prompt needs a field that a row lacks ('goal' is undefined); the rows have label, sol1, sol2" in reason
 
@@ -362,7 +362,7 @@ def test_a_suite_cannot_name_something_to_load(folder, evil, tmp_path, checkpoin
     entry = own() | ({"kind": kind} if "metric_list" not in changes and "filter_list" not in changes else {})
     entry["config"] = entry["config"] | filled
     path = suite(tmp_path / "mine.yaml", mine=entry, right=own())
-    benchmark(checkpoint, path, folder, 0, tmp_path / "s", PARAMS)
+    benchmark(Job(checkpoint, path, folder), tmp_path / "s", PARAMS)
     scores = json.loads((tmp_path / "s" / "scores.json").read_text())
     assert set(scores["tasks"]) == {"right"}
     assert re.search(message, scores["failed"]["mine"])
@@ -429,7 +429,7 @@ def test_a_prompt_is_rendered_in_a_sandbox_and_within_bounds(folder, tmp_path, c
     entry = own()
     entry["config"][field] = template
     path = suite(tmp_path / "mine.yaml", mine=entry, right=own())
-    benchmark(checkpoint, path, folder, 2, tmp_path / "s", PARAMS)
+    benchmark(Job(checkpoint, path, folder, 2), tmp_path / "s", PARAMS)
     scores = json.loads((tmp_path / "s" / "scores.json").read_text())
     assert set(scores["tasks"]) == {"right"}
     assert re.search(message, scores["failed"]["mine"])
@@ -440,4 +440,4 @@ def test_a_template_of_a_worked_example_is_rendered_in_the_sandbox_too(folder, t
     examples = {"sampler": "first_n", "samples": GOALS[:1], "doc_to_text": "{{ goal.__class__.__mro__ }}"}
     entry["config"]["fewshot_config"] = examples
     with pytest.raises(StepError, match=r"unsafe|__class__"):
-        benchmark(checkpoint, suite(tmp_path / "mine.yaml", mine=entry), folder, 2, tmp_path / "s", PARAMS)
+        benchmark(Job(checkpoint, suite(tmp_path / "mine.yaml", mine=entry), folder, 2), tmp_path / "s", PARAMS)

@@ -61,8 +61,13 @@ def index(*texts: str, params: DecontaminationParams = DEFAULT, code: str = "") 
     return BenchmarkIndex(items, params)
 
 
+def hits(found: BenchmarkIndex, texts: list[str], kinds: list[str]) -> list[Hit | None]:
+    """The first hit of each document."""
+    return [of[0] if of else None for of in found.find(texts, kinds)]
+
+
 def one(found: BenchmarkIndex, text: str, kind: str = "prose") -> Hit | None:
-    return found.hits([text], [kind])[0]
+    return hits(found, [text], [kind])[0]
 
 
 def test_thirteen_words_in_a_row_are_a_hit_and_twelve_are_not() -> None:
@@ -176,8 +181,8 @@ def test_a_function_that_is_everybodys_is_not_looked_for() -> None:
 def test_a_kind_that_is_not_checked_has_no_hits() -> None:
     item = words(40, 1)
     found = index(item, params=DecontaminationParams(kinds=["web"]))
-    assert found.hits([item, item], ["textbook", "web"])[0] is None
-    assert found.hits([item, item], ["textbook", "web"])[1] is not None
+    assert hits(found, [item, item], ["textbook", "web"])[0] is None
+    assert hits(found, [item, item], ["textbook", "web"])[1] is not None
     assert set(DEFAULT.kinds) == set(KINDS)
 
 
@@ -258,7 +263,7 @@ def test_no_data_is_said_and_never_clean(tmp_path) -> None:
     report = BenchmarkIndex.build(None, DEFAULT).report(3, [])
     assert (report["state"], report["reason"]) == ("nothing checked", "no benchmark data found: nothing checked")
     assert {"humaneval", "gsm8k"} <= set(report["missing"])
-    assert BenchmarkIndex.build(tmp_path, DEFAULT).hits(["some text"], ["web"]) == [None]
+    assert BenchmarkIndex.build(tmp_path, DEFAULT).find(["some text"], ["web"]) == [[]]
     with pytest.raises(StepError, match="is not there"):
         BenchmarkIndex.build(tmp_path / "nowhere", DEFAULT)
     exam = BenchmarkIndex.build(tmp_path, DecontaminationParams(suites=["exam"])).report(1, [])
@@ -304,9 +309,9 @@ def test_every_real_item_that_is_long_enough_is_found(shared_data) -> None:
     found = BenchmarkIndex(some, DEFAULT)
     long = [item for item, count in zip(some, found.words.tolist(), strict=True) if count >= DEFAULT.min_words]
     texts = [f"{words(20, 1)}\n\n{item.text}\n\n{words(20, 2)}" for item in long]
-    hits = found.hits(texts, ["web"] * len(texts))
-    assert [item for item, hit in zip(long, hits, strict=True) if hit is None] == []
-    exact = sum((hit.benchmark, hit.item) == (item.benchmark, item.id) for item, hit in zip(long, hits, strict=True))
+    firsts = hits(found, texts, ["web"] * len(texts))
+    assert [item for item, hit in zip(long, firsts, strict=True) if hit is None] == []
+    exact = sum((hit.benchmark, hit.item) == (item.benchmark, item.id) for item, hit in zip(long, firsts, strict=True))
     assert exact > 0.8 * len(long)
 
 

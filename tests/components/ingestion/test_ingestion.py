@@ -141,7 +141,7 @@ def test_a_missing_source_is_named(tmp_path: Path) -> None:
 
 def test_nothing_of_a_folder_is_passed_over_in_silence(folder: Path, tmp_path: Path, capsys) -> None:
     for name in (
-        ".git/config", "env/lib/a.py", "node_modules/x/index.js", "sub/__pycache__/d.pyc", "cache/a.txt", "a.arc", "b.PNG", "notes",
+        ".git/config", "env/lib/a.py", "node_modules/x/index.js", "sub/__pycache__/d.pyc", "cache/a.txt", "a.ark", "b.PNG", "notes",
     ):  # fmt: skip
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("x = 1\n")
@@ -151,7 +151,7 @@ def test_nothing_of_a_folder_is_passed_over_in_silence(folder: Path, tmp_path: P
     assert not [document.source for document in documents if document.text == "x = 1\n"]
     assert {row["reason"]: (row["count"], row["first"]) for row in summary["not_read"]} == {
         "files that end in .png, which no reader takes": (2, ["b.PNG", "image.png"]),
-        "files that end in .arc, which no reader takes": (1, ["a.arc"]),
+        "files that end in .ark, which no reader takes": (1, ["a.ark"]),
         "files without an ending": (1, ["notes"]),
         "hidden files and folders": (2, [".git", ".hidden.txt"]),
         "folders of a virtual environment": (1, ["env"]),
@@ -159,7 +159,7 @@ def test_nothing_of_a_folder_is_passed_over_in_silence(folder: Path, tmp_path: P
         "folders of compiled Python": (1, ["sub/__pycache__"]),
         "folders of a cache": (1, ["cache"]),
     }
-    assert "not read: 1 file that ends in .arc, which no reader takes (a.arc)" in capsys.readouterr().out
+    assert "not read: 1 file that ends in .ark, which no reader takes (a.ark)" in capsys.readouterr().out
 
 
 def test_a_folder_that_is_named_is_read_whatever_it_is_called(tmp_path: Path) -> None:

@@ -9,14 +9,14 @@ from components.documents import Document
 from components.params import SynthesisParams, TeacherParams
 from components.synthesis.curriculum import load_curriculum
 from components.synthesis.page import Contents, write_page
-from components.synthesis.synthesize import synthesize
+from components.synthesis.synthesize import Outputs, synthesize
 
 PARAMS = SynthesisParams(tasks="all", chapters=120, exercises=1200, exam_examples=10, max_gzip_ratio=8.0)
 
 
 def run(seeds: Path, root: Path, params: SynthesisParams = PARAMS) -> str:
     page = root / "page.html"
-    synthesize(seeds, root / "t", root / "e", root / "l.parquet", params, 1, page=page, state=root / "state")
+    synthesize(seeds, Outputs(root / "t", root / "l.parquet", root / "e", page=page, state=root / "state"), params, 1)
     return page.read_text()
 
 

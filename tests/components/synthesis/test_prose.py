@@ -49,13 +49,13 @@ def test_what_is_no_chapter_is_turned_away(text, rule):
     prompt = "Take care that the text is unlike others on the topic and does not mention the extract at all."
     found = prose_fault(text, prompt)
     assert found is not None
-    assert found[0] == rule
+    assert found.rule == rule
 
 
 def test_copying_the_seed_is_no_leak_of_the_prompt():
     excerpt = BODY.partition("\n")[0]
     found = prose_fault(chapter(), f"Write about this: {excerpt}", excerpt)
-    assert found[0] == "copied_seed"
+    assert found.rule == "copied_seed"
 
 
 @pytest.mark.parametrize(

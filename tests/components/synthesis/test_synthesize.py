@@ -32,8 +32,8 @@ QUESTION = re.compile(r"^Question: (.*)\nAnswer: (.*)$", re.M)
 
 
 def run(seeds: Path, root: Path, params: SynthesisParams = PARAMS, seed: int = 1) -> dict:
-    names = ("textbooks", "exam", "ledger.parquet")
-    return step.synthesize(seeds, *(root / name for name in names), params, seed, plan=root / "plan.parquet")
+    outputs = step.Outputs(root / "textbooks", root / "ledger.parquet", root / "exam", root / "plan.parquet")
+    return step.synthesize(seeds, outputs, params, seed)
 
 
 @pytest.fixture(scope="module")

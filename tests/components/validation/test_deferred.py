@@ -1,5 +1,6 @@
 """What a gate does not load, and that it loads when it is used after all."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -42,3 +43,32 @@ def test_what_was_deferred_or_left_out_is_there_when_it_is_used(root: Path) -> N
         "import altair, boto3, scipy.stats, sqlalchemy; print(altair.Chart, scipy.stats.entropy([1]), sqlalchemy.text)"
     )
     assert "Chart" in run(gate + use, root)
+
+
+CLASSES = """
+import json, re
+from pydantic.v1 import BaseModel
+
+def below(kind):
+    return {kind}.union(*(below(one) for one in kind.__subclasses__()))
+
+def told(field):
+    checks = [len(getattr(field, name) or []) for name in ("validators", "pre_validators", "post_validators")]
+    inner = [told(one) for one in field.sub_fields or []]
+    return [str(field), field.alias, sorted(field.class_validators), checks, str(field.field_info), inner]
+
+classes = {str(kind.__mro__): {key: told(field) for key, field in kind.__fields__.items()} for kind in below(BaseModel)}
+print(re.sub(" at 0x[0-9a-f]+", "", json.dumps(classes)))
+"""
+
+
+def test_classes_are_built_as_without_light_imports(root: Path) -> None:
+    light, plain = (
+        json.loads(run(f"import {found}; {use}\n{CLASSES}", root))
+        for found, use in (
+            ("components.validation.expectations as e", "e.Validator()"),
+            ("great_expectations as gx", "gx.get_context(mode='ephemeral')"),
+        )
+    )
+    assert len(light) > 300
+    assert {name for name in light if light[name] != plain[name]} == set()

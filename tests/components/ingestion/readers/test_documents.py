@@ -216,7 +216,7 @@ def test_a_format_is_known_by_the_name(name: str, module: str) -> None:
     assert format_of(name).reader.partition(".")[0] == module
 
 
-@pytest.mark.parametrize("name", ["a.7z", "a.3gp", "a.zip.gz", "a.parquet.gz", "a.png", "LICENSE", "a.lz4"])
+@pytest.mark.parametrize("name", ["a.7z", "a.3gp", "a.zip.gz", "a.parquet.gz", "a.png", "LICENSE", "a.ark", "a.lz4"])
 def test_other_names_have_no_reader(name: str) -> None:
     assert format_of(name) is None
 

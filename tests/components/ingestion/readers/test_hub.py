@@ -127,11 +127,46 @@ def test_csv_and_text_are_read_too(tmp_path: Path, read_path: Callable) -> None:
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "train.csv").write_text('text,n\nhello,1\n"two\nlines",2\n,3\n')
     documents, (quarantined,) = read_path(f"hf://{tmp_path / 'c'}")
-    assert [(document.text, document.metadata["n"]) for document in documents] == [("hello", 1), ("two\nlines", 2)]
+    assert [(document.text, document.metadata["n"]) for document in documents] == [("hello", "1"), ("two\nlines", "2")]
     assert (quarantined.line, quarantined.reason) == (3, "has no 'text', or an empty one")
     (tmp_path / "t").mkdir()
     (tmp_path / "t" / "train.txt").write_text("one\ntwo\n")
     assert [document.text for document in read_path(f"hf://{tmp_path / 't'}")[0]] == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "texts", "reasons"),
+    [
+        (
+            "train.jsonl",
+            '{"text": "one", "id": 1}\n{broken\n{"text": "two", "id": "b"}\n{"text": ["three"]}\n',
+            ["one", "two"],
+            ["train.jsonl:2: is not JSON", "its 'text' holds a value of type list"],
+        ),
+        (
+            "train.csv",
+            'text,n\nNA,1\nnull,2\n12,3\na, b, c,4\n"two\nlines",5\n',
+            ["NA", "null", "12", "two\nlines"],
+            ["train.csv:5: has 4 cells"],
+        ),
+        ("train.json", '[{"text": "one"}, {"text": "two"}]', ["one", "two"], []),
+    ],
+)
+def test_a_row_that_cannot_be_read_costs_no_other(
+    tmp_path: Path, read_path: Callable, name: str, data: str, texts: list[str], reasons: list[str]
+) -> None:
+    (tmp_path / name).write_text(data)
+    documents, quarantined = read_path(f"hf://{tmp_path}")
+    assert [document.text for document in documents] == texts
+    assert len(quarantined) == len(reasons)
+    assert all(said in entry.reason for entry, said in zip(quarantined, reasons, strict=True))
+
+
+def test_a_card_that_says_how_to_read_its_files_counts(tmp_path: Path, read_path: Callable) -> None:
+    (tmp_path / "README.md").write_text('---\nconfigs:\n- config_name: a\n  data_files: "*.csv"\n  sep: "@"\n---\n')
+    (tmp_path / "train.csv").write_text("n@text\n1@one, two\n")
+    (document,), _ = read_path(f"hf://{tmp_path}")
+    assert (document.text, document.metadata["n"]) == ("one, two", 1)
 
 
 def other_schema(path: Path) -> None:

@@ -1,10 +1,14 @@
 """Rows of any format: tables, JSON, and which of their columns holds the text."""
 
+import gzip
 import json
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,6 +40,15 @@ LONG = SENTENCE * 5
         ("j.jsonl", json.dumps(ROWS)),
         ("k.jsonl", json.dumps(ROWS, indent=2)),
         ("l.jsonl", json.dumps({"data": ROWS}, indent=2)),
+        ("m.json", "\n".join(map(json.dumps, ROWS))),  # lines, whatever the name says
+        *((f"n{end}", "".join(map(json.dumps, ROWS))) for end in (".json", ".jsonl")),
+        *((f"o{end}", "\r".join(map(json.dumps, ROWS)) + "\r") for end in (".json", ".jsonl")),
+        ("p.jsonl", ",\n".join(map(json.dumps, ROWS)) + ",\n"),
+        ("q.jsonl", "".join(f"\x1e{json.dumps(row)}\n" for row in ROWS)),  # RFC 7464
+        ("r.jsonl", "".join(f"\ufeff{json.dumps(row)}\r\n" for row in ROWS)),
+        ("s.json", "\n".join(json.dumps(row | {"more": "x" * 100_000}) for row in ROWS)),
+        ("s.json", "\n\n".join(json.dumps(row, indent=1) for row in ROWS)),
+        ("t.csv", f'n,text\r1,"{SENTENCE}"\r2,It is deep.\r'),
     ],
 )
 def test_rows_of_each_format_are_documents(read: Callable, name: str, data: str) -> None:
@@ -85,10 +98,10 @@ def test_a_cell_may_have_several_lines_and_leads_back_to_its_first(read: Callabl
         ("a.json", b'[{"text": "good"}, {"text": "torn', 1, "cannot be read to its end"),
         ("a.json", b'[{"text": "good"}', 1, "it ends within its array"),
         ("a.json", b'[{"text": "good"}, {"text": "' + b"x" * 1_100_000 + b'"}]', 1, "an element of more than"),
-        ("a.json", b'{"text": "' + b"x" * 1_100_000 + b'"}', 0, "one object of more than"),
+        ("a.json", b'{"text": "' + b"x" * 1_100_000 + b'"}', 0, "an element of more than"),
         ("a.json", b"[" * 100_000, 0, "nests lists or objects too deep"),
         ("a.json", b"[1, 2]", 0, "expected an object with 'text'"),
-        ("a.json", b'{"text": 3}', 0, "has no 'text'"),
+        ("a.json", b'{"text": 3}', 0, "its 'text' holds a value of type integer"),
         ("a.json", b'[{"text": "caf\xe9"}]', 0, "is not UTF-8"),
     ],
 )  # fmt: skip
@@ -260,3 +273,71 @@ def test_a_wrong_byte_in_a_table_costs_itself_alone(read: Callable) -> None:
     documents, _ = read("a.csv", data[:-1] + b'\xff"\n"' + rows[0].encode() + b'"')
     assert [document.text for document in documents] == [*rows[:-1], rows[0] + "\ufffd", rows[0]]
     assert [document.metadata.get("wrong_bytes") for document in documents] == [*[None] * 8, 1, None]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (
+            '{"text": ["one", "two"]}',
+            "its 'text' holds a value of type list; expected a string; write one row for each",
+        ),
+        ('{"text": 5}', "its 'text' holds a value of type integer; expected a string"),
+        ('{"text": {"en": "one"}}', "its 'text' holds a value of type object; expected a string"),
+        (
+            '{"text": "one", "n": 1, "text": "two"}',
+            "its 'text' appears 2 times; rename all but the one with the text",
+        ),
+        ('{"text": null}', "has no 'text', or an empty one"),
+        ('{"text": "one"} rubbish', "is not JSON (Extra data"),
+        ('{"text": "one"}, {"text": "tw', "is not JSON (Extra data"),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+def test_a_row_without_one_text_says_why(read: Callable, name: str, row: str, reason: str) -> None:
+    good = json.dumps({"text": "good"})
+    rows = f"{good}\n{row}\n{good}\n" if name == "a.jsonl" or "JSON" in reason else f"[{good},{row},{good}]"
+    documents, (quarantined,) = read("a.jsonl" if "JSON" in reason else name, rows.encode())
+    assert [document.text for document in documents] == ["good", "good"]
+    assert (quarantined.line, quarantined.reason[: len(reason)]) == (2, reason)
+
+
+def test_several_rows_of_a_line_are_read(read: Callable) -> None:
+    rows = [json.dumps({"text": text, "of": {"text": 1}}) for text in ("one", "two\ttabs", "three")]
+    data = f"{rows[0]}\n{rows[1].replace(chr(92) + 't', chr(9))} {rows[2]}\n"
+    documents, quarantined = read("a.jsonl", data.encode())
+    assert ([document.text for document in documents], quarantined) == (["one", "two\ttabs", "three"], [])
+    assert [document.source for document in documents] == ["a.jsonl:1", "a.jsonl:2", "a.jsonl:2"]
+
+
+def test_a_sequence_of_any_length_is_read_an_element_at_a_time(read: Callable) -> None:
+    texts = [f"{number} {SENTENCE * 9}" for number in range(2_000)]
+    data = "\r".join(json.dumps({"text": text}) for text in texts).encode()
+    documents, quarantined = read("a.jsonl", data, max_chars=1_000)
+    assert [document.text for document in documents] == texts
+    assert not quarantined
+
+
+def test_what_is_compressed_and_does_not_say_so_is_named(read: Callable) -> None:
+    documents, (quarantined,) = read("a.jsonl", gzip.compress(b'{"text": "one"}'))
+    assert (documents, quarantined.reason) == ([], "is compressed by gzip; add .gz to its name")
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.binary(), pa.large_binary(), pa.binary_view(), pa.dictionary(pa.int8(), pa.binary())]
+)
+def test_bytes_of_parquet_are_text_where_they_are_utf8(tmp_path: Path, read_path: Callable, kind: pa.DataType) -> None:
+    values = [SENTENCE.encode(), "élan".encode(), b"caf\xe9", None]
+    column = (
+        pa.array(values, pa.binary()).dictionary_encode() if pa.types.is_dictionary(kind) else pa.array(values, kind)
+    )
+    pq.write_table(pa.table({"text": column, "n": column}), tmp_path / "a.parquet")
+    documents, quarantined = read_path(str(tmp_path / "a.parquet"))
+    assert [(document.text, document.metadata["n"]) for document in documents] == [
+        (SENTENCE, SENTENCE),
+        ("élan", "élan"),
+    ]
+    assert [entry.reason for entry in quarantined] == [
+        "its 'text' is not UTF-8 (byte 3: unexpected end of data)",
+        "has no 'text', or an empty one",
+    ]

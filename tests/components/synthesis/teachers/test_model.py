@@ -15,7 +15,7 @@ from components.endpoint.store import Store
 from components.errors import StepError
 from components.params import SynthesisParams, TeacherParams
 from components.synthesis.drafts import normalise
-from components.synthesis.synthesize import synthesize
+from components.synthesis.synthesize import Outputs, synthesize
 from components.synthesis.teachers.model import STORE
 from tests.documents import read_documents
 
@@ -35,7 +35,7 @@ def params(url: str, chapters: int = 60, **teacher: object) -> SynthesisParams:
 
 def run(seeds: Path, root: Path, params: SynthesisParams, state: Path) -> dict:
     output, exam, ledger, plan = (root / name for name in NAMES)
-    return synthesize(seeds, output, exam, ledger, params, 1, plan=plan, state=state)
+    return synthesize(seeds, Outputs(output, ledger, exam, plan, state=state), params, 1)
 
 
 def content(root: Path) -> dict[str, bytes]:
@@ -158,7 +158,7 @@ def test_the_tracker_is_told_of_calls_and_of_what_was_spent(seeds, tmp_path, ser
     served, tracker = serve(faults=0.3, seed=6, latency=0.01), Watching()
     settings = params(served.url, chapters=40, price_input=1.0, price_output=1.0)
     output, exam, ledger, _ = (tmp_path / name for name in NAMES)
-    synthesize(seeds, output, exam, ledger, settings, 1, state=tmp_path / "state", tracker=tracker)
+    synthesize(seeds, Outputs(output, ledger, exam, state=tmp_path / "state"), settings, 1, tracker)
     assert sum(call.outcome == "answered" for call in tracker.calls) == 40
     assert {call.outcome for call in tracker.calls} > {"answered", "server_error"}
     assert tracker.calls == sorted(tracker.calls, key=lambda call: call.start_ns)
@@ -172,7 +172,7 @@ def test_so_many_calls_are_traced_as_asked(seeds, tmp_path, serve, traces) -> No
     served, tracker = serve(faults=0.3, seed=6, latency=0.01), Watching()
     settings = params(served.url, chapters=40, traces=traces)
     output, exam, ledger, _ = (tmp_path / name for name in NAMES)
-    synthesize(seeds, output, exam, ledger, settings, 1, state=tmp_path / "state", tracker=tracker)
+    synthesize(seeds, Outputs(output, ledger, exam, state=tmp_path / "state"), settings, 1, tracker)
     answered = [call for call in tracker.calls if call.outcome == "answered"]
     assert (len(answered), len(tracker.calls) - len(answered)) == (traces, traces)
 
