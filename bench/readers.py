@@ -4,8 +4,8 @@
 
 The pages are those of the archive, or the topics of the language reference of the running Python, each in a page with a
 menu and a footer. Main text is found by resiliparse alone, as the least that it can cost; by our reader, which also finds the
-encoding, and has a process of its own for the parser, so that no page can break or hang a run; and by trafilatura, where it is
-installed (`pip install trafilatura`; it is not a dependency). Then the same text is read as txt, JSON lines, Parquet and WARC by
+encoding, and has a process of its own for the parser, so that no page can break or hang a run; and by trafilatura alone. Then
+the same text is read as txt, JSON lines, Parquet and WARC by
 the readers as they are.
 
 A rate is of one second of CPU, of this process and the parser's together; contenders take turns, and medians count.
@@ -13,7 +13,6 @@ A rate is of one second of CPU, of this process and the parser's together; conte
 
 import gzip
 import html
-import importlib.util
 import json
 import statistics
 import sys
@@ -70,10 +69,7 @@ def extractors() -> dict[str, Callable[[list[bytes]], int]]:
 
         return sum(len(extract(page, include_comments=False) or "") for page in pages)
 
-    found = {"ours": ours, "resiliparse alone": resiliparse}
-    if importlib.util.find_spec("trafilatura"):
-        found["trafilatura"] = trafilatura
-    return found
+    return {"ours": ours, "resiliparse alone": resiliparse, "trafilatura": trafilatura}
 
 
 def with_parser(work: Callable[[], int]) -> int:
@@ -157,8 +153,6 @@ def main() -> int:
     }
     columns = {"pages": "pages/CPU s", "megabytes": "MB/CPU s", "characters": "characters", "times": "ours is x"}
     report.table_of("Main text of HTML", columns, extraction)
-    if "trafilatura" not in contenders:
-        report.note("trafilatura is not installed, and was not measured")
     readers = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, path in files(Path(folder), pages).items():

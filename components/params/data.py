@@ -62,14 +62,9 @@ class Source(Section):
     )
     html_extractor: Literal["auto", "fast", "careful"] = Field(
         "auto",
-        description=(
-            "How the main text of web pages is found: fast = resiliparse; careful = trafilatura, more precise and "
-            "five times as slow; auto = careful where the fast text needs it"
-        ),
+        description="Extractor of web pages: fast (resiliparse), careful (trafilatura), or auto = careful where needed",
     )
-    html_markdown: bool = Field(
-        True, description="Write headings, lists, code blocks and tables of web pages as Markdown; false = plain text"
-    )
+    html_markdown: bool = Field(True, description="Write web pages as Markdown; false = plain text")
     follow_links: bool = Field(
         False,
         description=(

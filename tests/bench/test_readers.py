@@ -25,6 +25,6 @@ def test_it_measures_extraction_and_every_reader(tmp_path):
     measured = json.loads((tmp_path / "out").read_text())["measurements"]
     assert {"ours", "resiliparse alone"} <= set(measured["extraction"])
     found = {row["characters"] for name, row in measured["extraction"].items() if name != "trafilatura"}
-    assert len(found) == 1  # the same work
+    assert min(found) > 0.98 * max(found)  # the same work, but for the marks of headings
     assert set(measured["readers"]) == {"txt", "jsonl", "jsonl.gz", "jsonl.zst", "parquet", "wet.gz", "warc.gz"}
     assert all(rate > 0 for rate in measured["readers"].values())

@@ -1,6 +1,6 @@
 """HTML: the main text of a page, or all of it.
 
-Two extractors find the main text. resiliparse is fast and keeps too much; trafilatura is careful, and takes five times as
+Two extractors find the main text. resiliparse is fast and keeps too much; trafilatura is careful, and takes ten times as
 long. `auto` lets the first one's text say whether the second is needed, and takes a third, slower way, trafilatura with its
 own fallbacks, where the first two differ by far. What the tags say goes into the text before (`structure.py`), so that all
 extractors give the same numbers, formulas, code and tables.
