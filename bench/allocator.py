@@ -13,7 +13,6 @@ The same steps of our model (forward, backward, clipping, fused AdamW) with each
 - `project`: what components.phi.machine.prepare does
 """
 
-import json
 import sys
 from typing import Any
 
@@ -27,6 +26,7 @@ from bench.common import (
     jemalloc,
     lockstep,
     machine,
+    parse,
     parser,
     rates,
     times_faster,
@@ -57,15 +57,12 @@ def variants() -> dict[str, dict[str, str]]:
 
 
 def main() -> int:
-    options = parser(__doc__)
-    options.add_argument("--sizes", nargs="+", default=["1.3M", "10M"], help="models (default %(default)s)")
-    options.add_argument("--sequences", type=int, default=8, help="sequences per step (default %(default)s)")
+    options = parser(__doc__, threads=2, rounds=20)
+    options.add_argument("--sizes", nargs="+", default=["1.3M", "10M"], help="models")
+    options.add_argument("--sequences", type=int, default=8, help="sequences per step")
     options.add_argument("--only", nargs="+", help="variants to measure beside `default`")
     options.add_argument("--by", choices=tuple(RATE), default="wall", help="what ratios go by")
-    arguments = options.parse_args()
-    if arguments.child:
-        print(json.dumps(child(json.loads(arguments.child))))
-        return 0
+    arguments = parse(options, child)
     report = Report("Allocators", machine(arguments.threads) | {"by": arguments.by})
     if jemalloc() is None:
         report.note("Ray's wheel ships no jemalloc here, so it is left out")
@@ -79,13 +76,11 @@ def main() -> int:
         rows = lockstep(MODULE, {k: Contender(spec, v) for k, v in chosen.items()}, arguments.rounds, SETTLE)
         rates(rows, arguments.sequences * SIZES[size].positions)
         report.measurements[size] = rows
-        keys = ("tokens_per_second", "tokens_per_cpu_second", "faults", "system_ms", "peak_mb")
-        table = [
-            [name, *(row[key] for key in keys), times_faster(rows, name, "default", arguments.by)]
-            for name, row in rows.items()
-        ]
-        columns = ["", "tokens/s", "tokens/CPU-s", "page faults per step", "kernel ms per step", "peak MB", "x default"]
-        report.table(size, columns, table)
+        for name, row in rows.items():
+            row["times"] = times_faster(rows, name, "default", arguments.by)
+        columns = {"tokens_per_second": "tokens/s", "tokens_per_cpu_second": "tokens/CPU-s", "times": "x default"}
+        columns |= {"faults": "page faults per step", "system_ms": "kernel ms per step", "peak_mb": "peak MB"}
+        report.table_of(size, columns, rows)
     return report.finish(arguments)
 
 

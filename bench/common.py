@@ -14,8 +14,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -255,10 +256,60 @@ def in_turn(ways: Mapping[str, Callable[[], Any]], rounds: int, warm: int = 0) -
     return seconds, found
 
 
+def rate_rows(seconds: Mapping[str, Sequence[float]], amount: float) -> dict[str, tuple[float, float]]:
+    """Of `in_turn`'s seconds by name: the amount per second (median), and how many times as fast the first is (median)."""
+    first = next(iter(seconds.values()))
+    return {
+        name: (amount / statistics.median(spent), statistics.median(a / b for a, b in zip(spent, first, strict=True)))
+        for name, spent in seconds.items()
+    }
+
+
+class Watch:
+    """Private memory and CPU time of this process and of all below it, sampled while it is entered."""
+
+    def __enter__(self) -> "Watch":
+        self._peaks: dict[int, int] = {}
+        self._cpu: dict[int, float] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    @property
+    def peaks(self) -> list[int]:
+        """Largest private memory of each process in bytes (not what a file on disk backs), the largest first."""
+        return sorted(self._peaks.values(), reverse=True)
+
+    @property
+    def cpu(self) -> float:
+        """CPU seconds of all; what a process did after its last sample is missing."""
+        return sum(self._cpu.values())
+
+    def _watch(self) -> None:
+        import psutil
+
+        own, going = psutil.Process(), True
+        while going:
+            going = not self._stop.wait(0.02)
+            for process in (own, *own.children(recursive=True)):
+                with contextlib.suppress(psutil.Error):  # it ended meanwhile
+                    memory, times = process.memory_info(), process.cpu_times()
+                    self._peaks[process.pid] = max(self._peaks.get(process.pid, 0), memory.rss - memory.shared)
+                    self._cpu[process.pid] = times.user + times.system
+
+
 def peak_megabytes() -> float:
-    """Largest resident memory of this process so far, in MB."""
+    """Largest resident memory of this process so far, in MB; on Linux since /proc/self/clear_refs was last told."""
     import resource
 
+    with contextlib.suppress(OSError, StopIteration):
+        status = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:")) / 1e3
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
@@ -275,6 +326,11 @@ class Report:
 
     def table(self, caption: str, columns: list[str], rows: list[list[Any]]) -> None:
         self.tables.append((caption, columns, rows))
+
+    def table_of(self, caption: str, columns: Mapping[str, str], rows: Mapping[str, Row]) -> None:
+        """A table of rows by name, with a title for each of their keys that it shows."""
+        shown = [[name, *(row.get(key) for key in columns)] for name, row in rows.items()]
+        self.table(caption, ["", *columns.values()], shown)
 
     def note(self, sentence: str) -> None:
         self.notes.append(sentence)
@@ -341,23 +397,62 @@ def markdown_table(columns: list[str], rows: list[list[str]]) -> list[str]:
     return ["| " + " | ".join(line) + " |" for line in (columns, border, *rows)]
 
 
-def plain_parser(description: str | None) -> argparse.ArgumentParser:
-    """A command line whose help shows the script's own words as they stand."""
-    return argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """The script's own words as they stand, and each option's default."""
 
 
-def parser(description: str, threads: int = 2, rounds: int = 20) -> argparse.ArgumentParser:
-    """The options of a benchmark that measures step by step."""
-    made = plain_parser(description)
-    made.add_argument("--threads", type=int, default=threads, help="CPU threads of every process (default %(default)s)")
-    made.add_argument(
-        "--rounds", type=int, default=rounds, help="steps of each contender that count (default %(default)s)"
-    )
+def parser(description: str | None, threads: int = 0, rounds: int = 0) -> argparse.ArgumentParser:
+    """The options that benchmarks share. Those of threads and of rounds are there if they have a default."""
+    made = argparse.ArgumentParser(description=description, formatter_class=_Help)
+    if threads:
+        made.add_argument("--threads", type=int, default=threads, help="CPU threads of every process")
+    if rounds:
+        made.add_argument("--rounds", type=int, default=rounds, help="turns of each contender that count")
     made.add_argument("--json", type=Path, help="also write everything measured to this file")
     made.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
     made.add_argument("--strict", action="store_true", help="exit with 1 if a target is missed")
     made.add_argument("--child", help=argparse.SUPPRESS)  # one measurement, in a process of its own
     return made
+
+
+def parse(options: argparse.ArgumentParser, child: Callable[[Row], Row]) -> argparse.Namespace:
+    """The command line; a process that is started for one measurement takes it, prints it and ends here."""
+    found = options.parse_args()
+    if found.child:
+        print(json.dumps(child(json.loads(found.child))))
+        raise SystemExit(0)
+    return found
+
+
+def run(command: Sequence[object], folder: Path = ROOT, **environment: str) -> str:
+    """What a command prints.
+
+    Raises:
+        BenchError: it failed; the message has the end of what it said.
+    """
+    words = [str(word) for word in command]
+    clean = {k: v for k, v in os.environ.items() if k not in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL")} | environment
+    done = subprocess.run(words, cwd=folder, env=clean, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BenchError(f"{' '.join(words)} ended with {done.returncode}: {(done.stderr or done.stdout)[-2000:]}")
+    return done.stdout
+
+
+def in_a_process(module: str, spec: Mapping[str, Any], **environment: str) -> Row:
+    """What a benchmark's child measures, in a process of its own."""
+    said = run([sys.executable, "-m", module, "--child", json.dumps(dict(spec))], **environment)
+    return json.loads(said.strip().splitlines()[-1])
+
+
+def step(name: str, settings: Mapping[str, Any], *words: object, **paths: object) -> Row:
+    """Run `python -m components.NAME` with settings of params.yaml and paths by option; its summary."""
+    with tempfile.TemporaryDirectory() as folder:
+        summary = Path(folder) / "summary.json"
+        command = [sys.executable, "-m", f"components.{name}", *words, "--summary", summary]
+        command += [word for option, path in paths.items() for word in (f"--{option}", path)]
+        command += [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+        run(command)
+        return json.loads(summary.read_text(encoding="utf-8"))
 
 
 def machine(threads: int | None = None) -> Row:

@@ -1,8 +1,6 @@
 """Tokens to train on: random ones for measurements of speed, and real text through the project's own steps."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.common import ROOT
+from bench.common import step
 from components.files import atomic_directory, sha256_file
 from components.tokens import DOCUMENTS, FORMAT_VERSION, INDEX, MANIFEST, SPLITS, TOKENIZER, Manifest
 
@@ -74,15 +72,9 @@ def text_tokens(folder: Path, source: str | Path, vocabulary: int) -> Path:
         return tokens
     folder.mkdir(parents=True, exist_ok=True)
     raw, curated = folder / "raw", folder / "curated"
-    sources = json.dumps([{"path": str(source), "license": "PSF-2.0" if source == "python" else "unknown"}])
-    _step("ingestion", "--set", f"ingestion.sources={sources}", "--output", raw)
-    _step("curation", "--documents", raw, "--output", curated, "--ledger", folder / "ledger.parquet")
-    passes = "tokenization.epochs={prose: 1.0, code: 1.0}"
-    sizes = f"tokenization.vocab_size={vocabulary}"
-    _step("tokenization", "--set", passes, "--set", sizes, "--documents", curated, "--output", tokens)
+    sources = [{"path": str(source), "license": "PSF-2.0" if source == "python" else "unknown"}]
+    step("ingestion", {"ingestion.sources": json.dumps(sources)}, output=raw)
+    step("curation", {}, documents=raw, output=curated, ledger=folder / "ledger.parquet")
+    sizes = {"tokenization.epochs": "{prose: 1.0, code: 1.0}", "tokenization.vocab_size": vocabulary}
+    step("tokenization", sizes, documents=curated, output=tokens)
     return tokens
-
-
-def _step(name: str, *arguments: object) -> None:
-    command = [sys.executable, "-m", f"components.{name}", *map(str, arguments)]
-    subprocess.run(command, cwd=ROOT, check=True, stdout=sys.stderr)

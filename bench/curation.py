@@ -8,58 +8,56 @@ and curated as streams, with the defaults, but that the classifier of educationa
 own; its peak is what the kernel tells of it (`ru_maxrss`), that of its workers is told apart.
 """
 
-import ast
+import contextlib
 import itertools
-import json
-import os
 import random
 import re
-import shutil
-import subprocess
+import resource
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from pydoc_data import topics
 
-from bench.common import ROOT, plain_parser
+from bench.common import ROOT, Report, Row, cpu_seconds, in_a_process, machine, parse, parser
+from bench.texts import definitions, reference, sources
 
-# The step in a process: its figures and its peaks in memory as the last line.
-STEP = """
-import json, resource, sys
-from pathlib import Path
-from components.curation import curate
-from components.params import load_params
-from components.tracking import Tracker
-folder = Path(sys.argv[1])
-params = load_params(Path("params.yaml"), ["engine.kind=" + ("serial" if sys.argv[2] == "1" else "processes"),
-    "engine.workers=" + sys.argv[2], "curation.education.min_f1=0", "curation.education.min_spearman=-1",
-    "curation.education.max_calibration_error=5"])
-outputs = {"output": folder / "curated", "ledger": folder / "ledger.parquet", "report": folder / "report", "index": ""}
-figures = curate.run({"documents": folder / "raw", "work": folder / "work"}, outputs, params, Tracker())
-usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-print(json.dumps({"in": figures["documents_in"], "kept": figures["documents_kept"],
-    "cpu": sum(one.ru_utime + one.ru_stime for one in usage), "peak": usage[0].ru_maxrss, "worker": usage[1].ru_maxrss}))
-"""
+SETTINGS = ("min_f1=0", "min_spearman=-1", "max_calibration_error=5")  # of the classifier of educational value
+
+
+def child(spec: Row) -> Row:
+    """The step in this process: its figures and its peaks in memory."""
+    from components.curation import curate
+    from components.params import load_params
+    from components.tracking import Tracker
+
+    folder, kind = Path(spec["folder"]), "serial" if spec["workers"] == 1 else "processes"
+    engine = [f"engine.kind={kind}", f"engine.workers={spec['workers']}"]
+    params = load_params(ROOT / "params.yaml", [*engine, *(f"curation.education.{setting}" for setting in SETTINGS)])
+    outputs = {
+        "output": folder / "curated",
+        "ledger": folder / "ledger.parquet",
+        "report": folder / "report",
+        "index": "",
+    }
+    with contextlib.redirect_stdout(sys.stderr):
+        figures = curate.run({"documents": folder / "raw", "work": folder / "work"}, outputs, params, Tracker())
+    own, workers = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    told = {"documents": figures["documents_in"], "kept": figures["documents_kept"], "cpu": cpu_seconds()}
+    return told | {"peak": own / 1e3, "worker": workers / 1e3}
 
 
 def sentences() -> list[str]:
     """Sentences of the language reference."""
-    text = "\n\n".join(topics.topics.values())
-    plain = (" ".join(paragraph.split()) for paragraph in re.split(r"\n\s*\n", text))
+    plain = (" ".join(part.split()) for text in reference().values() for part in re.split(r"\n\s*\n", text))
     found = (sentence for part in plain for sentence in re.findall(r"[A-Z][^.{}|]{40,240}\.(?= |$)", part))
     return sorted(set(found))
 
 
 def functions() -> list[str]:
     """Functions of the library's modules."""
-    found: set[str] = set()
-    for path in sorted(Path(os.__file__).parent.glob("*.py")):
-        text = path.read_text(encoding="utf-8")
-        nodes = (node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef))
-        found.update(ast.get_source_segment(text, node) or "" for node in nodes)
-    return sorted(part for part in found if 200 < len(part) < 4_000)
+    found = {text.rstrip("\n") for source in sources() for node, text in definitions(source) if node.col_offset == 0}
+    return sorted(text for text in found if text.startswith("def ") and 200 < len(text) < 4_000)
 
 
 def documents(size: int, seed: int = 1) -> Iterator[tuple[str, str]]:
@@ -99,54 +97,38 @@ def write(folder: Path, size: int) -> None:
             writer.write(Document(text, kind, f"https://site{number % 97}.example/{number}", "CC0-1.0", "bench"))
 
 
-def measure(size: float, workers: int, parent: Path | None) -> dict[str, float]:
+def measure(size: float, workers: int, parent: Path | None) -> Row:
     """Figures of one size, in GB."""
-    folder = Path(tempfile.mkdtemp(prefix="curation-", dir=parent))
-    try:
-        write(folder / "raw", int(size * 1e9))
-        environment = os.environ | {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    with tempfile.TemporaryDirectory(prefix="curation-", dir=parent) as folder:
+        write(Path(folder) / "raw", int(size * 1e9))
         start = time.monotonic()
-        done = subprocess.run(
-            [sys.executable, "-c", STEP, str(folder), str(workers)],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-        )
-        if done.returncode:
-            sys.exit(done.stderr[-2_000:])
-        figures = json.loads(done.stdout.splitlines()[-1])
-        used = sum(path.stat().st_size for path in (folder / "work").rglob("*") if path.is_file())
-        return figures | {"wall": time.monotonic() - start, "disk": used / 1e6, "gigabytes": size}
-    finally:
-        shutil.rmtree(folder)
+        spec = {"folder": folder, "workers": workers}
+        row = in_a_process("bench.curation", spec, POLARS_MAX_THREADS="1", OMP_NUM_THREADS="1")
+        used = sum(path.stat().st_size for path in (Path(folder) / "work").rglob("*") if path.is_file())
+        row |= {"wall": time.monotonic() - start, "disk": used / 1e6, "rate": 1e3 * size / row["cpu"]}
+        return row
 
 
-def main() -> None:
-    options = plain_parser(__doc__)
+def main() -> int:
+    options = parser(__doc__)
     options.add_argument("--gigabytes", type=float, nargs="+", default=[0.1, 0.2, 0.4])
     options.add_argument("--workers", type=int, default=1)
     options.add_argument("--folder", type=Path, help="where the corpora are made for the time (default: temporary)")
-    given = options.parse_args()
-    names = ("GB", "documents", "kept", "CPU s", "MB/CPU s", "wall s", "peak MB", "worker MB", "disk MB")
-    print("".join(f"{name:>11}" for name in names), flush=True)
-    rows = []
-    for size in given.gigabytes:
-        row = measure(size, given.workers, given.folder)
-        rows.append(row)
-        print(
-            f"{size:>11.2f}{row['in']:>11,}{row['kept']:>11,}{row['cpu']:>11,.0f}{1e3 * size / row['cpu']:>11.2f}"
-            f"{row['wall']:>11,.0f}{row['peak'] / 1e3:>11,.0f}{row['worker'] / 1e3:>11,.0f}{row['disk']:>11,.0f}",
-            flush=True,
+    given = parse(options, child)
+    report = Report("Curation", machine() | {"workers": given.workers})
+    rows = {size: measure(size, given.workers, given.folder) for size in given.gigabytes}
+    columns = {"documents": "documents", "kept": "kept", "cpu": "CPU s", "rate": "MB/CPU s", "wall": "wall s"}
+    columns |= {"peak": "peak MB", "worker": "worker MB", "disk": "disk MB"}
+    report.table_of("By size", columns, {f"{size:g} GB": row for size, row in rows.items()})
+    for (small, before), (large, after) in itertools.pairwise(rows.items()):
+        growth = (after["cpu"] / large) / (before["cpu"] / small)
+        slope = 1e6 * (after["peak"] - before["peak"]) / max(1, after["documents"] - before["documents"])
+        report.note(
+            f"{small:g} to {large:g} GB: CPU time per GB x {growth:.2f}, peak {slope:,.0f} bytes more per document"
         )
-    for small, large in itertools.pairwise(rows):
-        growth = (large["cpu"] / large["gigabytes"]) / (small["cpu"] / small["gigabytes"])
-        slope = 1024 * (large["peak"] - small["peak"]) / max(1, large["in"] - small["in"])
-        print(
-            f"{small['gigabytes']:g} to {large['gigabytes']:g} GB: CPU time a GB times {growth:.2f}, peak {slope:,.0f} "
-            "bytes more a document"
-        )
+    report.measurements = rows
+    return report.finish(given)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -13,30 +13,22 @@ import os
 
 os.environ.setdefault("POLARS_MAX_THREADS", "1")
 
-import gzip
 import itertools
-import json
 import re
-import statistics
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from pydoc_data import topics
 
-from bench.common import add_peers, in_turn, missing_peer, plain_parser
+from bench.common import Report, add_peers, in_turn, machine, missing_peer, parser, rate_rows
+from bench.texts import docstrings, reference, rows
 
 
 def corpus(paths: Sequence[Path]) -> list[str]:
     from components.curation.text import repair
 
-    if paths:
-        lines = itertools.chain.from_iterable(gzip.decompress(path.read_bytes()).splitlines() for path in paths)
-        return [repair(json.loads(line)["text"], "web") for line in lines]
-    folder = Path(os.__file__).parent
-    docs = [
-        doc for path in sorted(folder.glob("*.py")) for doc in re.findall(r'"""(.{40,}?)"""', path.read_text(), re.S)
-    ]
-    return [repair(text, "web") for text in [*topics.topics.values(), *docs]]
+    texts = [row["text"] for path in paths for row in rows(path)] or [*reference().values(), *docstrings()]
+    return [repair(text, "web") for text in texts]
 
 
 def ours(texts: Sequence[str], as_datatrove: bool = True) -> list[bool]:
@@ -93,34 +85,35 @@ def fast_words() -> object:
     return Words()
 
 
-def main() -> None:
-    options = plain_parser(__doc__)
-    options.add_argument("--rounds", type=int, default=3)
+def main() -> int:
+    options = parser(__doc__, rounds=3)
     options.add_argument("--documents", type=Path, nargs="*", default=[], metavar="FILE")
     given = options.parse_args()
     add_peers()
     texts = corpus(given.documents)
     megabytes = sum(len(text.encode()) for text in texts) / 1e6
+    report = Report("Rules for web text", machine(1) | {"rounds": given.rounds})
     contenders = {
         "ours": ours,
         "ours, as the papers count": partial(ours, as_datatrove=False),
         "datatrove, regular expression": theirs(fast_words()),
     }
     if missing := missing_peer("spacy"):
-        print(missing)
+        report.note(missing)
     else:
         contenders["datatrove, spaCy (its default)"] = theirs("en")
     for judge in contenders.values():
         judge(texts[:50])  # warms up: tables, tokenizers
     seconds, kept = in_turn({name: partial(judge, texts) for name, judge in contenders.items()}, given.rounds)
-    rates = {name: [megabytes / spent for spent in of] for name, of in seconds.items()}
-    print(f"{len(texts):,} documents, {megabytes:.1f} MB; medians of {given.rounds} rounds")
-    print(f"{'':<32}{'MB/CPU s':>10}{'ours is':>10}{'kept':>9}{'other verdict':>15}")
-    for name, found in rates.items():
-        ratio = statistics.median(own / other for own, other in zip(rates["ours"], found, strict=True))
-        other = sum(a != b for a, b in zip(kept["ours"], kept[name], strict=True))
-        print(f"{name:<32}{statistics.median(found):>10.2f}{ratio:>9.1f}x{sum(kept[name]):>9,}{other:>15,}")
+    report.measurements = rate_rows(seconds, megabytes)
+    table = [
+        [name, *rate, sum(kept[name]), sum(a != b for a, b in zip(kept["ours"], kept[name], strict=True))]
+        for name, rate in report.measurements.items()
+    ]
+    columns = ["", "MB/CPU s", "ours is x", "kept", "other verdict"]
+    report.table(f"{len(texts):,} documents, {megabytes:.1f} MB", columns, table)
+    return report.finish(given)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -17,18 +17,12 @@ both documents kept.
 a process of its own.
 """
 
-import argparse
 import ast
-import gzip
 import hashlib
-import json
 import os
 import random
 import re
-import statistics
-import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -39,7 +33,8 @@ os.environ["RAYON_NUM_THREADS"] = "1"  # one thread for every contender
 
 import numpy as np
 
-from bench.common import in_turn, peak_megabytes, plain_parser
+from bench.common import Report, Row, in_a_process, in_turn, machine, parse, parser, peak_megabytes, rate_rows
+from bench.texts import definitions, rows, sources
 from components.curation.duplicates.clusters import find
 from components.curation.duplicates.ids import pack
 from components.curation.duplicates.sketches import SketchFiles, save_sketches
@@ -69,28 +64,15 @@ def corpus(documents: int, folder: Path | None) -> list[str]:
 
 
 def of_library() -> Iterator[str]:
-    for path in sorted(Path(sysconfig.get_paths()["stdlib"]).rglob("*.py")):
-        if "site-packages" in path.parts:
-            continue
-        source = path.read_text(encoding="utf-8", errors="replace")
-        try:
-            tree = ast.parse(source)
-        except (SyntaxError, ValueError):
-            continue
-        lines = source.splitlines(keepends=True)
-        for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef | ast.ClassDef):
-                yield from (t for t in (ast.get_docstring(node) or "",) if len(t) >= 100)
-            if isinstance(node, ast.FunctionDef):
-                text = "".join(lines[node.lineno - 1 : node.end_lineno])
-                if len(text) >= 100:
-                    yield text
+    for node, text in (pair for source in sources(deep=True) for pair in definitions(source)):
+        yield from (doc for doc in (ast.get_docstring(node) or "",) if len(doc) >= 100)
+        if isinstance(node, ast.FunctionDef) and len(text) >= 100:
+            yield text
 
 
 def of_files(folder: Path) -> Iterator[str]:
     for path in sorted(folder.rglob("*.jsonl.gz")):
-        with gzip.open(path, "rt", encoding="utf-8") as lines:
-            yield from (text for line in lines if len(text := json.loads(line).get("text", "")) >= 100)
+        yield from (text for row in rows(path) if len(text := row.get("text", "")) >= 100)
 
 
 def ours(texts: list[str]) -> list[bool]:
@@ -119,8 +101,12 @@ def token_sets(texts: list[str]) -> Iterator[tuple[int, set[str]]]:
         digest = hashlib.sha256(text.encode()).digest()
         if digest not in seen:
             seen.add(digest)
-            words = WORD.findall(text.lower())
-            yield number, {" ".join(words[i : i + RUN]) for i in range(max(1, len(words) - RUN + 1))}
+            yield number, runs_of(text)
+
+
+def runs_of(text: str) -> set[str]:
+    words = WORD.findall(text.lower())
+    return {" ".join(words[i : i + RUN]) for i in range(max(1, len(words) - RUN + 1))}
 
 
 def rensa(texts: list[str], bands: int | None = None) -> list[bool]:
@@ -141,10 +127,6 @@ def rensa(texts: list[str], bands: int | None = None) -> list[bool]:
             flush()
     flush()
     return kept
-
-
-def rensa_32(texts: list[str]) -> list[bool]:
-    return rensa(texts, 32)
 
 
 def datasketch(texts: list[str]) -> list[bool]:
@@ -170,9 +152,7 @@ def truth(texts: list[str]) -> tuple[np.ndarray, list[bool]]:
     columns: list[int] = []
     starts = [0]
     for text in texts:
-        words = WORD.findall(text.lower())
-        runs = {" ".join(words[i : i + RUN]) for i in range(max(1, len(words) - RUN + 1))}
-        columns += [vocabulary.setdefault(run, len(vocabulary)) for run in runs]
+        columns += [vocabulary.setdefault(run, len(vocabulary)) for run in runs_of(text)]
         starts.append(len(columns))
     matrix = csr_matrix((np.ones(len(columns), dtype=np.int32), columns, starts), (len(texts), len(vocabulary)))
     sizes, transposed, pairs = np.diff(starts), matrix.T.tocsc().tocsr(), []
@@ -188,8 +168,9 @@ def truth(texts: list[str]) -> tuple[np.ndarray, list[bool]]:
     return found, stays
 
 
-def decide_alone(documents: int) -> None:
+def decide_alone(spec: Row) -> Row:
     """Peak memory and CPU time of the decision over made-up sketches."""
+    documents = spec["documents"]
     words = np.array([f"w{n}" for n in range(5_000)])
 
     def texts(positions: np.ndarray) -> Iterator[str]:
@@ -202,67 +183,54 @@ def decide_alone(documents: int) -> None:
         paths = []
         for start in range(0, documents, SHARD):
             rng = np.random.default_rng(start)
-            rows = rng.integers(0, 2**32, (min(SHARD, documents - start), PERMUTATIONS), dtype=np.uint32)
-            copies = np.arange(4, len(rows), 5)
-            rows[copies] = rows[copies - 4] ^ (rng.random((len(copies), PERMUTATIONS)) < 0.1)
+            made = rng.integers(0, 2**32, (min(SHARD, documents - start), PERMUTATIONS), dtype=np.uint32)
+            copies = np.arange(4, len(made), 5)
+            made[copies] = made[copies - 4] ^ (rng.random((len(copies), PERMUTATIONS)) < 0.1)
             paths.append(Path(folder) / f"{start}.npy")
-            save_sketches(paths[-1], rows)
+            save_sketches(paths[-1], made)
         rng, before = np.random.default_rng(0), peak_megabytes()
         ids = rng.integers(0, 2**64, (documents, 2), dtype=np.uint64)
         kinds, scores = np.ones(documents, dtype=np.int8), rng.random(documents, dtype=np.float32)
         began = time.process_time()
         found = find(SketchFiles(paths), ids, kinds, scores, texts, DuplicatesParams(), Path(folder))
         seconds = time.process_time() - began
-    print(
-        f"{documents:,} sketches: {peak_megabytes():,.0f} MB at the peak ({before:.0f} before), {seconds:.0f} CPU s, "
-        f"{(~found.kept).sum():,} dropped",
-        flush=True,
-    )
+    return {"peak": peak_megabytes(), "before": before, "cpu": seconds, "dropped": int((~found.kept).sum())}
 
 
-def main() -> None:
-    parser = plain_parser(__doc__)
-    parser.add_argument("--documents", type=int, default=20_000)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--texts", type=Path, help="folder with jsonl.gz files, rows with `text`")
-    parser.add_argument("--memory-at", type=int, nargs="*", default=[], help="numbers of documents")
-    parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.child:
-        decide_alone(given.child)
-        return
+def main() -> int:
+    options = parser(__doc__)
+    options.add_argument("--documents", type=int, default=20_000)
+    options.add_argument("--repeats", type=int, default=3)
+    options.add_argument("--texts", type=Path, help="folder with jsonl.gz files, rows with `text`")
+    options.add_argument("--memory-at", type=int, nargs="*", default=[], help="numbers of documents")
+    given = parse(options, decide_alone)
     texts = corpus(given.documents, given.texts)
     size = sum(len(text.encode()) for text in texts) / 1e6
     pairs, stays = truth(texts)
     gone = ~np.array(stays)
-    print(
-        f"{len(texts):,} documents, {size:.1f} MB; {len(pairs):,} pairs at {THRESHOLD} or more, {gone.sum():,} to drop"
-    )
-    ways: dict[str, Callable[[list[str]], list[bool]]] = {
-        "ours": ours,
-        "rensa": rensa,
-        "rensa, 32 bands": rensa_32,
-        "datasketch": datasketch,
-    }
-    for way in ways.values():
+    report = Report("Deduplication", machine(1))
+    report.note(f"{len(pairs):,} pairs at {THRESHOLD} or more, {gone.sum():,} documents to drop")
+    contenders: dict[str, Callable[[list[str]], list[bool]]] = {"ours": ours, "rensa": rensa}
+    contenders |= {"rensa, 32 bands": partial(rensa, bands=32), "datasketch": datasketch}
+    for way in contenders.values():
         way(texts[:2_000])
-    seconds, stayed = in_turn({name: partial(way, texts) for name, way in ways.items()}, given.repeats)
-    kept = {name: np.array(found) for name, found in stayed.items()}
-    print(f"{'':16} {'docs/s':>8} {'MB/s':>6} {'precision':>9} {'recall':>7} {'left':>7}")
-    medians = {name: statistics.median(spent) for name, spent in seconds.items()}
-    for name, spent in medians.items():
-        dropped = ~kept[name]
-        right = (dropped & gone).sum()
-        left = kept[name][pairs].all(axis=1).mean()
-        print(
-            f"{name:16} {len(texts) / spent:8,.0f} {size / spent:6.1f} {right / dropped.sum():9.4f} "
-            f"{right / gone.sum():7.4f} {left:7.2%}"
-        )
-    for name in list(ways)[1:]:
-        print(f"ours is {medians[name] / medians['ours']:.1f} times as fast as {name}")
-    for documents in given.memory_at:
-        subprocess.run([sys.executable, "-m", "bench.deduplication", "--child", str(documents)], check=True)
+    seconds, stayed = in_turn({name: partial(way, texts) for name, way in contenders.items()}, given.repeats)
+    found: dict[str, Row] = {}
+    for name, (rate, times) in rate_rows(seconds, size).items():
+        kept = np.array(stayed[name])
+        right = (~kept & gone).sum()
+        found[name] = {"documents": rate / size * len(texts), "rate": rate, "times": times}
+        found[name] |= {"precision": right / (~kept).sum(), "recall": right / gone.sum()}
+        found[name] |= {"left": f"{kept[pairs].all(axis=1).mean():.2%}"}
+    columns = {"documents": "documents/CPU s", "rate": "MB/CPU s", "times": "ours is x", "precision": "precision"}
+    report.table_of(f"{len(texts):,} documents, {size:.1f} MB", columns | {"recall": "recall", "left": "left"}, found)
+    alone = {f"{n:,} sketches": in_a_process("bench.deduplication", {"documents": n}) for n in given.memory_at}
+    columns = {"peak": "peak MB", "before": "MB before", "cpu": "CPU s", "dropped": "dropped"}
+    if alone:
+        report.table_of("The decision alone", columns, alone)
+    report.measurements = {"contenders": found, "alone": alone}
+    return report.finish(given)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,23 +1,25 @@
-"""Educational value: our classifier beside scikit-learn's hashed words with logistic regression, in the same run.
+"""Educational value: how well it separates text that teaches from text that does not, and how fast it is, beside peers.
 
-    python -m bench.education [--megabytes 12] [--repeats 5] [--data-dir DIR] [--raw DIR] [--markdown] [--json FILE]
+    python -m bench.education [--data-dir DIR] [--sets DIR] [--raw DIR] [--megabytes 12] [--repeats 5] [--markdown] [--json FILE]
 
-The peer is the straightforward pipeline, `HashingVectorizer(ngram_range=(1, 2))` into `LogisticRegression`, on the same labels
-at the same threshold; it says keep or not, and reads each document once. Ours gives a value from 0 to 5, and reads code twice:
-as it stands, and without comments and docstrings. A rate is megabytes of text a CPU second of this process, one thread; the two
-take turns, and the median counts. Both learn from the same documents and are measured on the same held-out ones.
+**Text.** The classifier of web and prose learns from the reference texts of the project. AUC of each good set against each bad
+one, in the same run: by its value, by scikit-learn's `HashingVectorizer(ngram_range=(1, 2))` into `LogisticRegression` on the
+same references, by the number of characters, and by the mean word length. --data-dir is the shared data: a textbook against
+C4, genres of MASC and boilerplate. --sets is a folder of further sets, `good-NAME.jsonl` and `bad-NAME.jsonl` with a field
+`text`. Nothing of either is learned from.
 
-The text is a document set (--raw, `data/raw` by default) or, where there is none, the functions of the running interpreter's
-library; with --data-dir the web pages of the shared data as well.
+**Code.** The classifier learns the heuristic's labels, and so does the same pipeline of scikit-learn, at the same threshold; it
+says keep or not, and reads each document once, ours twice: as it stands, and without comments and docstrings. Both are measured
+on the same held-out documents. The code is a document set (--raw, `data/raw` by default) or, where there is none, the functions
+of the running interpreter's library.
+
+A rate is megabytes of text per CPU second of this process, one thread; the two take turns, and the median counts.
 """
 
 import argparse
-import gzip
 import inspect
-import json
 import statistics
 import sys
-import sysconfig
 import time
 from collections.abc import Callable
 from functools import partial
@@ -26,42 +28,68 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from bench.common import Report, in_turn, plain_parser, processor
-from components.curation.education.classifier import Classifier, fit, sides
+from bench.common import Report, in_turn, parser, processor
+from bench.texts import definitions, rows, sources
+from components.curation.education.classifier import REFERENCE, Classifier, fit, sides
 from components.curation.education.heuristic import judge
-from components.curation.education.sample import Sample, stratum
+from components.curation.education.references import MIDDLE, references
+from components.curation.education.report import auc, mean_word_length
+from components.curation.education.sample import READ, Sample, stratum
 from components.documents import document_id, read_batches
 from components.params.education import EducationParams
+from components.text.languages import identify
 
 TARGET = 5.0  # MB per CPU second
 SEED = 1
 BATCH = 2_048
+LEAST_AUC, LEAST_AUC_C4 = 0.9, 0.8
+GENRES = ("spam", "email", "blog", "jokes", "twitter", "telephone", "face-to-face")  # of MASC, that teach little
+PIECE = 1_000  # characters of a text made of lines or words
 
 
-def corpus(raw: Path, data_dir: Path | None, megabytes: float) -> dict[str, list[str]]:
-    """Texts of at least 80 characters by kind, at most so many megabytes per kind."""
-    found: dict[str, list[str]] = {}
+def library_code(raw: Path, megabytes: float) -> list[str]:
+    """Code of at least 80 characters, at most so many megabytes."""
+    found: list[str] = []
     if raw.is_dir():
         for batch in read_batches(raw, ["text", "kind"]):
-            for text, kind in zip(batch["text"].to_pylist(), batch["kind"].to_pylist(), strict=True):
-                found.setdefault(kind, []).append(text)
+            kinds = batch["kind"].to_pylist()
+            found += [text for text, kind in zip(batch["text"].to_pylist(), kinds, strict=True) if kind == "code"]
     else:
-        import ast
+        found = [inspect.cleandoc(text) + "\n" for source in sources() for _, text in definitions(source)]
+    return _first(sorted({text for text in found if len(text) >= 80}, key=document_id), megabytes)
 
-        for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")):
-            source = path.read_text(encoding="utf-8", errors="replace")
-            for node in ast.walk(ast.parse(source)):
-                if isinstance(node, ast.FunctionDef | ast.ClassDef):
-                    text = inspect.cleandoc(" " * node.col_offset + (ast.get_source_segment(source, node) or ""))
-                    found.setdefault("code", []).append(text + "\n")
+
+def text_sets(data_dir: Path | None, folder: Path | None) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Good and bad sets of texts by name."""
+    good: dict[str, list[str]] = {}
+    bad: dict[str, list[str]] = {}
     if data_dir:
-        for path in sorted((data_dir / "corpora" / "web").glob("*.jsonl.gz")):
-            with gzip.open(path, "rt", encoding="utf-8") as lines:
-                found.setdefault("web", []).extend(json.loads(line)["text"] for line in lines)
-    return {
-        kind: _first(sorted({t for t in texts if len(t) >= 80}, key=document_id), megabytes)
-        for kind, texts in found.items()
-    }
+        corpora = data_dir / "corpora"
+        good["textbook (d2l)"] = [row["text"] for row in rows(corpora / "textbooks" / "d2l_deep_learning.jsonl.gz")]
+        bad["C4"] = [row["text"] for row in rows(corpora / "web" / "c4_sample.jsonl.gz")]
+        masc = rows(corpora / "web" / "masc_genres.jsonl.gz")
+        for genre in GENRES:
+            texts = [row["text"] for row in masc if row["genre"] == genre]
+            bad[f"MASC {genre}"] = [piece for text in texts for piece in _pieces(text.split(" "), " ")]
+        segments = rows(corpora / "quality_labels" / "boilerplate_segments.jsonl.gz")
+        lines = [row["text"] for row in segments if row["label"] == "boilerplate"]
+        english = [line for line, (code, _) in zip(lines, identify(lines), strict=True) if code == "en"]
+        bad["boilerplate"] = _pieces(english, "\n")
+    for path in sorted(folder.glob("*.jsonl") if folder else []):
+        side, _, name = path.stem.partition("-")
+        {"good": good, "bad": bad}[side][name] = [row["text"] for row in rows(path)]
+    return good, bad
+
+
+def _pieces(parts: list[str], glue: str) -> list[str]:
+    """Parts joined to texts of at least PIECE characters; what is left over at the end is left out."""
+    found, now = [], ""
+    for part in parts:
+        now += glue * bool(now) + part
+        if len(now) >= PIECE:
+            found.append(now)
+            now = ""
+    return found
 
 
 def _first(texts: list[str], megabytes: float) -> list[str]:
@@ -95,57 +123,102 @@ def rates(
 
 
 def main() -> int:
-    made = plain_parser(__doc__)
-    made.add_argument("--megabytes", type=float, default=12.0, help="text per kind, at most (default %(default)s)")
-    made.add_argument("--repeats", type=int, default=5, help="turns that count (default %(default)s)")
-    made.add_argument("--raw", type=Path, default=Path("data/raw"), help="document set (default %(default)s)")
-    made.add_argument("--data-dir", type=Path, help="the shared data, for web pages")
-    made.add_argument("--json", type=Path, help="also write everything measured to this file")
-    made.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
-    made.add_argument("--strict", action="store_true", help="exit with 1 if a target is missed")
+    made = parser(__doc__)
+    made.add_argument("--megabytes", type=float, default=12.0, help="code, at most")
+    made.add_argument("--repeats", type=int, default=5, help="turns that count")
+    made.add_argument("--raw", type=Path, default=Path("data/raw"), help="document set")
+    made.add_argument("--data-dir", type=Path, help="the shared data")
+    made.add_argument("--sets", type=Path, help="folder of further sets: good-NAME.jsonl, bad-NAME.jsonl")
     arguments = made.parse_args()
     with threadpool_limits(1):
         return measure(arguments)
 
 
 def measure(arguments: argparse.Namespace) -> int:
-    """Run both contenders and print what they reach; returns the exit status."""
-    params = EducationParams()
-    by_kind = corpus(arguments.raw, arguments.data_dir, arguments.megabytes)
-    texts = [text for of in by_kind.values() for text in of]
-    kinds = [kind for kind, of in by_kind.items() for _ in of]
-    strata = [stratum(kind, len(text)) for kind, text in zip(kinds, texts, strict=True)]
-    places = {document_id(text): place for place, text in enumerate(texts)}
-    drawn = Sample(params.sample, SEED)
-    drawn.add([document_id(text) for text in texts], strata)
-    chosen = [places[name] for name in drawn.ids()]
-    sample, of_kinds = [texts[i] for i in chosen], [kinds[i] for i in chosen]
-    labels = np.array([judge(text, kind).value for text, kind in zip(sample, of_kinds, strict=True)])
-    started = time.process_time()
-    classifier, quality = fit(sample, of_kinds, labels, SEED, params)
-    report = Report("Educational value", {"processor": processor(), "threads": 1, "labels": len(sample)})
-    report.note(f"Learning from {len(sample)} labels took {time.process_time() - started:.1f} CPU seconds.")
-    held, rows, figures = sides(sample, SEED)[1], [], []
-    for kind, of in quality.kinds.items():
-        mine = np.array([other == kind for other in of_kinds])
-        threshold = params.min_value.get(kind, 1.0)
-        learn, test = np.flatnonzero(mine & ~held), np.flatnonzero(mine & held)
-        theirs = peer([sample[i] for i in learn], labels[learn] >= threshold)
-        ours = _scorer(classifier, kind)
-        speed = rates(by_kind[kind], {"ours": ours, "scikit-learn": theirs}, arguments.repeats)
-        fast, slow = (statistics.median(speed[name]) for name in ("ours", "scikit-learn"))
-        size = sum(map(len, by_kind[kind])) / 1e6
-        rows.append([kind, size, fast, slow, statistics.median(a / b for a, b in zip(*speed.values(), strict=True))])
-        below = float((ours(by_kind[kind]) < threshold).mean())
-        figures.append([kind, of.documents, of.f1, _macro_f1(theirs, sample, labels, test, threshold), of.f1_keep_all,
-                        of.spearman, of.calibration_error, threshold, below, of.comment_gain, of.guarded])  # fmt: skip
-        report.target(f"{kind}: MB per CPU second", fast, TARGET)
-    report.table("Scoring, MB per CPU second", ["kind", "MB", "ours", "scikit-learn", "ratio"], rows)
-    columns = ["kind", "held out", "F1", "F1, scikit-learn", "F1, keep all", "Spearman", "calibration error", "threshold",
-               "below it", "comments add", "guarded"]  # fmt: skip
-    report.table("Against the heuristic annotator, on held-out documents (F1: mean of both classes)", columns, figures)
-    report.measurements = quality.as_dict()
+    """Run all contenders and print what they reach; returns the exit status."""
+    report = Report("Educational value", {"processor": processor(), "threads": 1})
+    good, bad = text_sets(arguments.data_dir, arguments.sets)
+    if good and bad:
+        measure_text(good, bad, report, arguments.repeats)
+    else:
+        report.note("No sets of text to separate: name --data-dir or --sets.")
+    measure_code(library_code(arguments.raw, arguments.megabytes), report, arguments.repeats)
     return report.finish(arguments)
+
+
+def measure_text(good: dict[str, list[str]], bad: dict[str, list[str]], report: Report, repeats: int) -> None:
+    """AUC of every good set against every bad one, by every contender, and the speed of ours."""
+    params = EducationParams()
+    started = time.process_time()
+    shown = references(SEED)
+    classifier, _ = fit(shown.texts, [REFERENCE] * len(shown.texts), shown.values, SEED, params, judged=["web"])
+    spent = time.process_time() - started
+    report.note(f"Learning from {len(shown.texts):,} reference texts took {spent:.1f} CPU seconds.")
+    theirs = peer(shown.texts, np.array(shown.values) >= MIDDLE)
+    contenders: dict[str, Callable[[list[str]], np.ndarray]] = {
+        "ours": lambda texts: classifier.score([text[:READ] for text in texts], ["web"] * len(texts)),
+        "scikit-learn": lambda texts: theirs([text[:READ] for text in texts]),
+        "length": lambda texts: np.array([len(text) for text in texts], dtype=np.float64),
+        "mean word length": lambda texts: np.array([mean_word_length(text) for text in texts]),
+    }
+    figures = {
+        name: {of: contender(texts) for of, texts in [*good.items(), *bad.items()]}
+        for name, contender in contenders.items()
+    }
+    rows = []
+    for better in good:
+        for worse in bad:
+            keep = np.repeat([True, False], [len(good[better]), len(bad[worse])])
+            found = [auc(keep, np.concatenate([of[better], of[worse]])) or 0.0 for of in figures.values()]
+            rows.append([better, worse, len(good[better]), len(bad[worse]), *found])
+            report.target(f"AUC of {better} against {worse}", found[0], LEAST_AUC_C4 if worse == "C4" else LEAST_AUC)
+    report.table(
+        "AUC, reference texts alone learned from", ["good", "bad", "good texts", "bad texts", *contenders], rows
+    )
+    shares = [
+        [name, len(of), *(float((of < params.min_value[kind]).mean()) for kind in ("web", "prose"))]
+        for name, of in figures["ours"].items()
+    ]
+    report.table("Share below the default threshold, before max_drop", ["set", "texts", "web", "prose"], shares)
+    texts = [text for of in [*good.values(), *bad.values()] for text in of]
+    speed = rates(texts, {"ours": contenders["ours"], "scikit-learn": contenders["scikit-learn"]}, repeats)
+    medians = [statistics.median(speed[name]) for name in speed]
+    report.table(
+        "Scoring text, MB per CPU second", ["MB", "ours", "scikit-learn"], [[sum(map(len, texts)) / 1e6, *medians]]
+    )
+    report.target("text: MB per CPU second", medians[0], TARGET)
+
+
+def measure_code(texts: list[str], report: Report, repeats: int) -> None:
+    """How well the heuristic's labels of code are learned, and the speed."""
+    params, threshold = EducationParams(), EducationParams().min_value["code"]
+    named = {document_id(text): text for text in texts}
+    drawn = Sample(params.sample, SEED)
+    drawn.add(named, [stratum("code", len(text)) for text in named.values()])
+    sample = [named[name] for name in drawn.ids()]
+    labels = np.array([judge(text).value for text in sample])
+    started = time.process_time()
+    classifier, quality = fit(sample, ["code"] * len(sample), labels.tolist(), SEED, params)
+    spent = time.process_time() - started
+    report.note(f"Learning from {len(sample):,} labels of code took {spent:.1f} CPU seconds.")
+    of, held = quality.kinds["code"], sides(sample, SEED)[1]
+    theirs = peer([sample[i] for i in np.flatnonzero(~held)], labels[~held] >= threshold)
+    ours = _scorer(classifier, "code")
+    speed = rates(texts, {"ours": ours, "scikit-learn": theirs}, repeats)
+    fast, slow = (statistics.median(speed[name]) for name in ("ours", "scikit-learn"))
+    ratio = statistics.median(a / b for a, b in zip(*speed.values(), strict=True))
+    report.target("code: MB per CPU second", fast, TARGET)
+    size = sum(map(len, texts)) / 1e6
+    report.table(
+        "Scoring code, MB per CPU second", ["MB", "ours", "scikit-learn", "ratio"], [[size, fast, slow, ratio]]
+    )
+    below = float((ours(texts) < threshold).mean())
+    figures = [of.documents, of.f1, _macro_f1(theirs, sample, labels, np.flatnonzero(held), threshold), of.f1_keep_all,
+               of.auc, of.auc_length, of.spearman, of.calibration_error, threshold, below, of.comment_gain, of.guarded]  # fmt: skip
+    columns = ["held out", "F1", "F1, scikit-learn", "F1, keep all", "AUC", "AUC, length", "Spearman", "calibration error",
+               "threshold", "below it", "comments add", "guarded"]  # fmt: skip
+    report.table("Code against the heuristic, on held-out documents (F1: mean of both classes)", columns, [figures])
+    report.measurements = quality.as_dict()
 
 
 def _scorer(classifier: Classifier, kind: str) -> Callable[[list[str]], np.ndarray]:

@@ -15,7 +15,6 @@ limit. "With the faults' own tries": the ideal in which each fault but a 429 als
 can know of it.
 """
 
-import argparse
 import asyncio
 import hashlib
 import json
@@ -31,7 +30,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.common import plain_parser
+from bench.common import parse, parser
 from components.endpoint.budget import Budget
 from components.endpoint.dispatch import Call, Dispatcher, Policy
 from components.endpoint.openai import OpenAIEndpoint, Server
@@ -80,14 +79,14 @@ def places(
     return {kind: seconds[kind] / whole for kind in KINDS}
 
 
-def dispatch(url: str, store: Path, jobs: int, concurrency: int, latency: float) -> dict:
+def dispatch(url: str, store: Path | str, jobs: int, concurrency: int, latency: float) -> dict:
     """Have all jobs answered; returns what happened."""
     spans: list[tuple[int, int, str]] = []
 
     def watch(call: Call) -> None:
         spans.append((call.start_ns, call.end_ns, call.outcome))
 
-    with Store(store) as answers:
+    with Store(Path(store)) as answers:
         endpoint = OpenAIEndpoint(Server(url, "fake", "OPENAI_API_KEY", "bench"))
         policy = Policy(concurrency, 8, 120.0, TIMEOUT, "bench")
         dispatcher = Dispatcher(endpoint, answers, "bench", Budget.of(answers, "bench", 0, 0), policy, accept, watch)
@@ -105,8 +104,8 @@ def dispatch(url: str, store: Path, jobs: int, concurrency: int, latency: float)
 
 def killed(url: str, store: Path, jobs: int, concurrency: int, latency: float) -> dict:
     """The same in a process that is killed three times and started again."""
-    numbers = (str(jobs), str(concurrency), str(latency))
-    command = [sys.executable, "-m", "bench.endpoint", "--worker", url, str(store), *numbers]
+    spec = {"url": url, "store": str(store), "jobs": jobs, "concurrency": concurrency, "latency": latency}
+    command = [sys.executable, "-m", "bench.endpoint", "--child", json.dumps(spec)]
     started, starts = time.monotonic(), []
     for kill in range(1, KILLS + 2):
         begun, before = time.monotonic(), stats(url).get("calls", 0)
@@ -218,20 +217,13 @@ def measure(jobs: int, kill_jobs: int, latency: float, faults: float, concurrenc
 
 
 def main() -> None:
-    parser = plain_parser(__doc__)
-    parser.add_argument("--jobs", type=int, default=6_400)
-    parser.add_argument("--kill-jobs", type=int, default=25_600, help="jobs of the run that is killed")
-    parser.add_argument("--latency", type=float, default=0.2, help="seconds")
-    parser.add_argument("--faults", type=float, default=0.05)
-    parser.add_argument("--concurrency", type=int, default=64)
-    parser.add_argument(
-        "--worker", nargs=5, metavar=("URL", "STORE", "JOBS", "CONCURRENCY", "LATENCY"), help=argparse.SUPPRESS
-    )
-    given = parser.parse_args()
-    if given.worker:
-        url, store, jobs, concurrency, latency = given.worker
-        print(json.dumps(dispatch(url, Path(store), int(jobs), int(concurrency), float(latency))))
-        return
+    options = parser(__doc__)
+    options.add_argument("--jobs", type=int, default=6_400)
+    options.add_argument("--kill-jobs", type=int, default=25_600, help="jobs of the run that is killed")
+    options.add_argument("--latency", type=float, default=0.2, help="seconds")
+    options.add_argument("--faults", type=float, default=0.05)
+    options.add_argument("--concurrency", type=int, default=64)
+    given = parse(options, lambda spec: dispatch(**spec))
     print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     measure(given.jobs, given.kill_jobs, given.latency, given.faults, given.concurrency)
 

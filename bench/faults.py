@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -30,7 +31,7 @@ import psutil
 
 from components.files import sha256_file
 from flows.graph import load_graph
-from tests.e2e.project import make_project
+from tests.e2e.project import SMALL, make_project
 from tests.flows import running
 
 ROOT = Path(__file__).parents[1]
@@ -53,36 +54,19 @@ PROCESSES = {
 VICTIMS = (*PROCESSES, "platform", "disk", "cache")
 OF_A_RUN = tuple(PROCESSES[name] for name in ("flow", "stage", "dvc"))
 
-SMALL = {
+SMALLER = SMALL | {
     "engine.kind": "serial",
     "ingestion.sources": [{"path": "texts/docs", "license": "Apache-2.0"}],
-    "validation.min_tokens": 1000,
     "synthesis.chapters": 30,
     "synthesis.exercises": 400,
-    "synthesis.exam_examples": 10,
     "tokenization.vocab_size": 500,
-    "tokenization.validation_fraction": 0.2,
-    "training.context_length": 64,
     "training.batch_tokens": 512,
-    "training.micro_batch_tokens": 512,
-    "training.threads": 1,
     "training.validations": 2,
     "training.validation_tokens": 2048,
     "training.checkpoint_steps": 5,
-    "small.model.hidden_size": 32,
-    "small.model.intermediate_size": 64,
-    "small.model.num_hidden_layers": 1,
-    "small.model.num_attention_heads": 2,
     "small.tokens": 10_240,
-    "large.model.hidden_size": 40,
-    "large.model.intermediate_size": 80,
-    "large.model.num_hidden_layers": 2,
-    "large.model.num_attention_heads": 2,
     "large.tokens": 10_240,
     "transfer.threads": 1,
-    "transfer.proof_tokens": 512,
-    "promotion.max_overlap": 1.0,
-    "promotion.max_loss_over_control": 5.0,
 }
 
 
@@ -127,7 +111,7 @@ class Project:
     """The shipped project, small, in a folder, and the platform that runs it."""
 
     def __init__(self, folder: Path) -> None:
-        self.root = make_project(ROOT, folder / "a project", SMALL)
+        self.root = make_project(ROOT, folder / "a project", SMALLER)
         self.ballast = folder / "ballast"
         self.stages = load_graph(self.root)
         self.up = running.start(self.root, panel=False)
@@ -367,7 +351,7 @@ def play(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Play the rounds that the command line asks for; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m bench.faults", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m bench.faults", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=40, help="number of faults (default %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="seed of stages, moments and order (default %(default)s)")
     parser.add_argument("--victims", nargs="+", choices=VICTIMS, default=VICTIMS, help="what is struck (default: all)")
@@ -377,9 +361,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the platform is stopped first
     started = time.monotonic()
-    played = play(
-        arguments.rounds, arguments.seed, arguments.victims, arguments.folder, lambda text: print(text, flush=True)
-    )
+    say = partial(print, flush=True)
+    played = play(arguments.rounds, arguments.seed, arguments.victims, arguments.folder, say)
     wrong = sum(bool(one.wrong) for one in played)
     print(f"{len(played)} rounds in {(time.monotonic() - started) / 60:.0f} minutes; something was wrong in {wrong}")
     return int(wrong > 0)

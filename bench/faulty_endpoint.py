@@ -9,6 +9,7 @@ how many prompts were answered more than once. Modes: `unauthorized`, `no_usage`
 `truncated`, `refusing` (400), `throttling` (429 for all beyond 16 at once), `same` (one text for each format).
 """
 
+import argparse
 import asyncio
 import hashlib
 import json
@@ -16,8 +17,6 @@ import random
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
-
-from bench.common import plain_parser
 
 FAULTS = ("throttled", "server_error", "hang", "cut", "wrong_form")
 RETRY_AFTER = 0.5  # seconds
@@ -216,7 +215,7 @@ async def _send(
 
 
 async def _main() -> None:
-    parser = plain_parser(__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--latency", type=float, default=0.2, help="seconds")
     parser.add_argument("--faults", type=float, default=0.05)

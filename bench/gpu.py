@@ -14,7 +14,6 @@ Without a GPU the script says so and takes the same way with a tiny model on the
 """
 
 import contextlib
-import json
 import math
 import statistics
 import sys
@@ -23,7 +22,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.common import BenchError, Contender, Report, Row, Steps, lockstep, machine, missing_peer, parser, rates
+from bench.common import (
+    BenchError,
+    Contender,
+    Report,
+    Row,
+    Steps,
+    lockstep,
+    machine,
+    missing_peer,
+    parse,
+    parser,
+    rates,
+)
 
 MODULE = "bench.gpu"
 SETTLE = 4
@@ -51,15 +62,12 @@ VARIANTS = {
 
 
 def main() -> int:
-    options = parser(__doc__)
+    options = parser(__doc__, threads=2, rounds=20)
     options.add_argument("--sizes", nargs="+", help="models (default 1.3B 2.7B; tiny without a GPU)")
-    options.add_argument("--sequences", type=int, default=16, help="sequences per step at first (default %(default)s)")
-    options.add_argument("--repeats", type=int, default=1, help="processes a variant (default %(default)s)")
-    options.add_argument("--only", nargs="+", choices=tuple(VARIANTS), help="variants (default all)")
-    arguments = options.parse_args()
-    if arguments.child:
-        print(json.dumps(child(json.loads(arguments.child))))
-        return 0
+    options.add_argument("--sequences", type=int, default=16, help="sequences per step at first")
+    options.add_argument("--repeats", type=int, default=1, help="processes a variant")
+    options.add_argument("--only", nargs="+", choices=tuple(VARIANTS), help="variants")
+    arguments = parse(options, child)
     import torch
 
     report = Report("Training speed on a GPU", machine())
@@ -154,12 +162,8 @@ def child(spec: Row) -> Row:
         run = run_ours if variant.system == "ours" else run_loop
         losses, parameters = run(variant, spec, steps, "cuda" if gpu else "cpu")
     memory = torch.cuda.max_memory_allocated() / 2**30 if gpu else 0.0
-    return steps.row() | {
-        "gpu_gib": memory,
-        "first_loss": losses[0],
-        "last_loss": losses[-1],
-        "parameters": parameters,
-    }
+    told = {"gpu_gib": memory, "first_loss": losses[0], "last_loss": losses[-1], "parameters": parameters}
+    return steps.row() | told
 
 
 def run_ours(variant: Variant, spec: Row, steps: Steps, device: str) -> tuple[list[float], int]:
@@ -179,12 +183,8 @@ def run_ours(variant: Variant, spec: Row, steps: Steps, device: str) -> tuple[li
             losses.append(module.step_loss)
 
     size, count = SIZES[spec["size"]], spec["sequences"]
-    chosen = {
-        "optimizer": "adamw",
-        "compile": device == "cuda",
-        "recompute": variant.recompute,
-        "precision": "bfloat16",
-    }
+    chosen = {"optimizer": "adamw", "compile": device == "cuda", "recompute": variant.recompute}
+    chosen |= {"precision": "bfloat16"}
     settings = settings_of(size, count, spec["threads"], **chosen)
     model = ours(size, torch.bfloat16, device).train()
     model.recompute = variant.recompute

@@ -17,19 +17,16 @@ temporary folder, a tensor at a time, and grown by `exact` into 2.78 billion, in
 """
 
 import contextlib
-import json
 import os
-import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.common import ROOT, BenchError, Report, Row, machine, parser
+from bench.common import Report, Row, Watch, in_a_process, machine, parse, parser, peak_megabytes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,7 +46,7 @@ class Work:
     role: str  # source, ours, disk or peer
     folder: str
     scale: float
-    layers: tuple[int, int]
+    layers: Sequence[int]
     dtype: str
     proof_tokens: int
     threads: int
@@ -76,86 +73,46 @@ class Work:
 
 
 def main() -> int:
-    arguments = _arguments()
-    if arguments.child:
-        work = Work(**json.loads(arguments.child))
-        print(json.dumps(ROLES[work.role](replace(work, layers=tuple(work.layers)))))
-        return 0
-    with tempfile.TemporaryDirectory(dir=arguments.folder, prefix="growth-") as folder:
-        work = Work(
-            "source",
-            folder,
-            arguments.scale,
-            tuple(arguments.layers),
-            arguments.dtype,
-            arguments.proof_tokens,
-            arguments.threads,
-        )
-        rows = {role: _child(replace(work, role=role)) for role in ("source", "disk", "ours")}
-        if arguments.peer:
-            rows["peer"] = _child(replace(work, role="peer"))
-    return _report(rows, work).finish(arguments)
-
-
-def _arguments() -> Any:
-    options = parser(__doc__ or "")
-    options.add_argument("--scale", type=float, default=1.0, help="share of heads, widths and vocabulary (default 1)")
-    options.add_argument("--layers", type=int, nargs=2, default=(24, 32), help="depths (default 24 32)")
+    options = parser(__doc__, threads=2)
+    options.add_argument("--scale", type=float, default=1.0, help="share of heads, widths and vocabulary")
+    options.add_argument("--layers", type=int, nargs=2, default=(24, 32), help="depths")
     options.add_argument(
         "--dtype", choices=("float32", "bfloat16"), default="float32", help="data type of both checkpoints"
     )
-    options.add_argument("--proof-tokens", type=int, default=64, help="tokens of the proof (default %(default)s)")
+    options.add_argument("--proof-tokens", type=int, default=64, help="tokens of the proof")
     options.add_argument("--peer", action="store_true", help="also do it with transformers in memory")
     options.add_argument("--folder", type=Path, help="where the temporary folder is made")
-    return options.parse_args()
+    arguments = parse(options, child)
+    with tempfile.TemporaryDirectory(dir=arguments.folder, prefix="growth-") as folder:
+        given = {field.name: getattr(arguments, field.name) for field in fields(Work)[2:]}
+        work = Work("source", folder, **given)
+        rows = {}
+        for role in ("source", "disk", "ours", *(["peer"] if arguments.peer else [])):
+            print(f"  {role} ...", file=sys.stderr, flush=True)
+            spec = asdict(replace(work, role=role))
+            rows[role] = in_a_process(MODULE, spec, HF_HUB_OFFLINE="1", OMP_NUM_THREADS=str(work.threads))
+    return _report(rows, work).finish(arguments)
 
 
-def _child(work: Work) -> Row:
-    print(f"  {work.role} ...", file=sys.stderr, flush=True)
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(work.threads)}
-    command = [sys.executable, "-m", MODULE, "--child", json.dumps(asdict(work))]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise BenchError(f"{work.role} ended with {done.returncode}: {done.stderr[-2000:]}")
-    return json.loads(done.stdout.strip().splitlines()[-1])
+def child(spec: Row) -> Row:
+    """What a role does, in this process."""
+    return ROLES[spec["role"]](Work(**spec))
 
 
 class Phase:
     """Wall clock, CPU and peak memory of a piece of work."""
 
-    def __init__(self) -> None:
-        self.row: Row = {}
-        self._done = threading.Event()
-        self._anonymous = 0.0
+    row: Row
 
     @contextlib.contextmanager
     def measured(self) -> Iterator[None]:
         with contextlib.suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
-        before = _memory()
-        watcher = threading.Thread(target=self._watch, daemon=True)
-        watcher.start()
         wall, cpu = time.perf_counter(), time.process_time()
-        yield
+        with Watch() as watch:
+            yield
         self.row = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
-        self._done.set()
-        watcher.join()
-        self.row |= {"before_mb": before["RssAnon"], "anonymous_mb": self._anonymous, "resident_mb": _memory()["VmHWM"]}
-
-    def _watch(self) -> None:
-        while not self._done.wait(0.02):
-            self._anonymous = max(self._anonymous, _memory()["RssAnon"])
-
-
-def _memory() -> dict[str, float]:
-    """Figures of /proc/self/status, in MB; zeros where there is none."""
-    found = {"RssAnon": 0.0, "VmHWM": 0.0}
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/status").read_text().splitlines():
-            name, _, value = line.partition(":")
-            if name in found:
-                found[name] = int(value.split()[0]) / 1e3
-    return found
+        self.row |= {"anonymous_mb": watch.peaks[0] / 1e6, "resident_mb": peak_megabytes()}
 
 
 def write_source(work: Work) -> Row:
@@ -208,21 +165,15 @@ def grow(work: Work) -> Row:
     with proving.measured():
         proof = transfer.prove(pair, work.grown, rows)
     size = sum(path.stat().st_size for path in work.grown.glob("*.safetensors"))
-    return {
-        "grow": growing.row,
-        "prove": proving.row,
-        "proof": proof,
-        "parameters": transfer.parameters_of(target),
-        "bytes": size,
-    }
+    phases = {"grow": growing.row, "prove": proving.row}
+    return phases | {"proof": proof, "parameters": target.parameter_count(), "bytes": size}
 
 
 def write_bytes(work: Work) -> Row:
     """How fast the disk takes as many bytes, handed over as growth hands them over."""
     from components.phi.checkpoint import DTYPES
-    from components.transfer import transfer
 
-    left = transfer.parameters_of(work.configs()[1]) * DTYPES[work.dtype].itemsize
+    left = work.configs()[1].parameter_count() * DTYPES[work.dtype].itemsize
     block = os.urandom(2**23)
     phase, path = Phase(), Path(work.folder) / "bytes"
     with phase.measured(), open(path, "wb") as file:
@@ -268,22 +219,14 @@ def _report(rows: dict[str, Row], work: Work) -> Report:
     parts = {"growth, disk to disk": ours["grow"], "proof": ours["prove"], "as many bytes to this disk": disk}
     if "peer" in rows:
         parts["with transformers in memory"] = rows["peer"]
-    keys = ("seconds", "cpu_seconds", "anonymous_mb", "resident_mb")
-    columns = ["", "seconds", "CPU seconds", "peak allocated, MB", "peak resident, MB"]
+    columns = {"seconds": "seconds", "cpu_seconds": "CPU seconds", "anonymous_mb": "peak allocated, MB"}
+    columns |= {"resident_mb": "peak resident, MB"}
     caption = f"{rows['source']['parameters']:,} into {ours['parameters']:,} parameters, {ours['bytes'] / 1e9:.2f} GB"
-    report.table(caption, columns, [[name, *(row[key] for key in keys)] for name, row in parts.items()])
-    figures = (
-        "relative_logit_error",
-        "max_relative_logit_difference",
-        "max_absolute_logit_difference",
-        "kl",
-        "loss_delta",
-    )
-    report.table(
-        f"Error over {work.proof_tokens} tokens",
-        ["", "norm", "largest, relative", "largest", "KL", "loss"],
-        [[name, *(f"{found[key]:.1e}" for key in figures)] for name, found in ours["proof"].items()],
-    )
+    report.table_of(caption, columns, parts)
+    figures = {"relative_logit_error": "norm", "max_relative_logit_difference": "largest, relative"}
+    figures |= {"max_absolute_logit_difference": "largest", "kl": "KL", "loss_delta": "loss"}
+    proofs = {name: {key: f"{found[key]:.1e}" for key in figures} for name, found in ours["proof"].items()}
+    report.table_of(f"Error over {work.proof_tokens} tokens", figures, proofs)
     errors = {name: found["relative_logit_error"] for name, found in ours["proof"].items()}
     report.target("relative logit error of the construction, in float64", errors["construction"], 1e-12, at_least=False)
     if work.dtype == "float32":

@@ -9,7 +9,6 @@ and a run of the main folder that finds everything cached.
 """
 
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from bench.common import ROOT, Report, Row, machine, parser
+from bench.common import ROOT, Report, Row, cpu_seconds, machine, parser, run
 from flows import server, settings
 from flows.disk import Meter
 from tests.flows import toy
@@ -51,8 +50,8 @@ KINDS = {
 
 def main() -> int:
     options = parser(__doc__)
-    options.add_argument("--runs", type=int, default=200, help="number of runs (default %(default)s)")
-    options.add_argument("--at-once", type=int, default=2, help="runs at the same time (default %(default)s)")
+    options.add_argument("--runs", type=int, default=200, help="number of runs")
+    options.add_argument("--at-once", type=int, default=2, help="runs at the same time")
     options.add_argument(
         "--folder", type=Path, help="where the project is made (default: the system's temporary folder)"
     )
@@ -94,9 +93,9 @@ def measure(root: Path, runs: int, at_once: int) -> dict[str, Row]:
         started_runs = [
             pool.submit(pipeline, overrides={"seed": number}, return_state=True) for number in range(2, runs + 1)
         ]
-        for number, run in enumerate(as_completed(started_runs), start=2):
-            if not run.result().is_completed():
-                raise SystemExit(f"a run ended {run.result().name}: {run.result().message}")
+        for number, ended in enumerate(as_completed(started_runs), start=2):
+            if not ended.result().is_completed():
+                raise SystemExit(f"a run ended {ended.result().name}: {ended.result().message}")
             print(f"  run {number}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
     measured[f"{runs} runs"] = sizes(root) | times(root)
     tidy(root)
@@ -115,31 +114,19 @@ def times(root: Path) -> Row:
     """Wall and CPU seconds of each call."""
     from flows.client.runs import Runs
 
-    calls = {
-        "dvc exp show": lambda: command(root, "dvc", "exp", "show"),
-        "the panel's list": lambda: Runs().recent(),
-        "a cached run": lambda: command(root, "flows.run"),
-    }
+    def command(*words: str) -> Callable[[], str]:
+        return lambda: run([sys.executable, "-m", *words], root, PYTHONPATH=str(ROOT))
+
+    calls: dict[str, Callable[[], Any]] = {"dvc exp show": command("dvc", "exp", "show")}
+    calls |= {"the panel's list": Runs().recent, "a cached run": command("flows.run")}
     return {f"{name}, {clock}": value for name, call in calls.items() for clock, value in timed(call).items()}
-
-
-def command(root: Path, *words: str) -> None:
-    """Run `python -m WORDS` as a person would, without the server of this process."""
-    environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
-    subprocess.run(
-        [sys.executable, "-m", *words],
-        cwd=root,
-        env=environment | {"PYTHONPATH": str(ROOT)},
-        check=True,
-        capture_output=True,
-    )
 
 
 def timed(call: Callable[[], Any]) -> dict[str, float]:
     """Seconds that a call takes, and the CPU seconds of this process and of those that it starts."""
-    wall, cpu = time.perf_counter(), sum(os.times()[:4])
+    wall, cpu = time.perf_counter(), cpu_seconds()
     call()
-    return {"wall s": time.perf_counter() - wall, "CPU s": sum(os.times()[:4]) - cpu}
+    return {"wall s": time.perf_counter() - wall, "CPU s": cpu_seconds() - cpu}
 
 
 def write(report: Report, measured: dict[str, Row]) -> None:

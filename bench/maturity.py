@@ -15,9 +15,7 @@ maturities, budgets or seeds add to what is there.
 
 import hashlib
 import json
-import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bench.common import ROOT, BenchError, Report, machine, parser
+from bench.common import ROOT, Report, Row, machine, parser, step
 
 WIDTH_32 = {"hidden_size": 32, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2}
 WIDTH_128 = {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 4, "num_attention_heads": 4}
@@ -69,7 +67,7 @@ class Bench:
         """The small model, trained for `maturity` tokens; its checkpoint."""
         checkpoint = self.work / f"small-{maturity}-{seed}"
         if not checkpoint.exists():
-            self._train("small", maturity, self.small_rate, seed, [], checkpoint)
+            self._train("small", maturity, self.small_rate, seed, checkpoint)
         return checkpoint
 
     def loss(self, cell: Cell) -> dict[str, Any]:
@@ -83,24 +81,19 @@ class Bench:
         scratch.mkdir()
         if cell.way == GROWN:
             grown = scratch / "grown"
-            words = ["--source", small, "--target", "large", "--operator", "exact", "--output", grown]
-            _step("transfer", [*words, *_sets(cell.seed, "large", LARGE, {})])
-            found = self._train("large", cell.budget, cell.rate, cell.seed, ["--initial", grown], scratch / "model")
+            paths = {"source": small, "target": "large", "operator": "exact", "output": grown}
+            step("transfer", _settings(cell.seed, "large", {}), **paths)
+            found = self._train("large", cell.budget, cell.rate, cell.seed, scratch / "model", initial=grown)
         else:
             tokens = round(cell.budget * flops_per_token(LARGE, small) / flops_per_token(SMALL, small))
-            found = self._train("small", tokens, cell.rate, cell.seed, ["--initial", small], scratch / "model")
+            found = self._train("small", tokens, cell.rate, cell.seed, scratch / "model", initial=small)
         kept.write_text(json.dumps(found | vars(cell)), encoding="utf-8")
         shutil.rmtree(scratch)
         return found
 
-    def _train(
-        self, section: str, tokens: int, rate: float, seed: int, start: Sequence[Any], checkpoint: Path
-    ) -> dict[str, Any]:
-        told = checkpoint.with_suffix(".summary.json")
-        shape = SMALL if section == "small" else LARGE
-        words = ["--model", section, "--tokens", self.tokens, *start, "--output", checkpoint, "--summary", told]
-        _step("training", [*words, *_sets(seed, section, shape, {"tokens": tokens, "learning_rate": rate})])
-        return json.loads(told.read_text(encoding="utf-8"))
+    def _train(self, section: str, tokens: int, rate: float, seed: int, checkpoint: Path, **initial: Path) -> Row:
+        settings = _settings(seed, section, {"tokens": tokens, "learning_rate": rate})
+        return step("training", settings, model=section, tokens=self.tokens, output=checkpoint, **initial)
 
 
 def flops_per_token(shape: dict[str, Any], like: Path) -> int:
@@ -125,25 +118,11 @@ def best_rates(bench: Bench, cells: Sequence[Cell], pool: ThreadPoolExecutor) ->
     return {key: cell for key, (_, cell) in best.items()}
 
 
-def _sets(seed: int, section: str, shape: dict[str, Any], more: dict[str, Any]) -> list[str]:
-    threads = {
-        "training.threads": 1,
-        "transfer.threads": 1,
-        "training.checkpoint_minutes": 0,
-        "training.validations": 4,
-    }
-    values = {"seed": seed} | threads
-    values |= {f"{section}.model.{name}": value for name, value in shape.items()}
-    values |= {f"{section}.{name}": value for name, value in more.items()}
-    return [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
-
-
-def _step(name: str, words: Sequence[Any]) -> None:
-    command = [sys.executable, "-m", f"components.{name}", *map(str, words)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise BenchError(f"{name} ended with status {done.returncode}: {done.stderr[-2000:]}")
+def _settings(seed: int, section: str, more: Row) -> Row:
+    values = {"seed": seed, "training.threads": 1, "transfer.threads": 1}
+    values |= {"training.checkpoint_minutes": 0, "training.validations": 4}
+    values |= {f"{section}.model.{name}": value for name, value in (SMALL if section == "small" else LARGE).items()}
+    return values | {f"{section}.{name}": value for name, value in more.items()}
 
 
 def _digest(*facts: Any) -> str:
@@ -158,7 +137,7 @@ def _interval(differences: Sequence[float]) -> str:
 
 
 def main() -> int:
-    arguments = parser(__doc__ or "")
+    arguments = parser(__doc__)
     arguments.add_argument("--tokens", type=Path, default=ROOT / "data" / "tokens", help="folder of token shards")
     arguments.add_argument("--small-tokens", type=float, nargs="+", default=[1.5, 6.0, 18.0], help="in millions")
     arguments.add_argument("--large-tokens", type=float, nargs="+", default=[0.7, 1.4, 2.8], help="in millions")

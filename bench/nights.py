@@ -35,7 +35,7 @@ Seconds = dict[str, float]
 
 def main() -> int:
     options = parser(__doc__, threads=1, rounds=3)
-    options.add_argument("--megabytes", type=float, default=40, help="size of the crawl (default %(default)s)")
+    options.add_argument("--megabytes", type=float, default=40, help="size of the crawl")
     options.add_argument("--folder", type=Path, help="where the crawl is made for the time (default: temporary)")
     arguments = options.parse_args()
     os.environ |= {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1"}

@@ -12,9 +12,8 @@ ingestion, curation and tokenization. Every run is `python -m components.trainin
 - A seed sets the initial weights and the order of the data, for both alike.
 """
 
-import json
+import itertools
 import math
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.common import ROOT, Report, Row, machine, parser
+from bench.common import Report, Row, machine, parser, step
 
 ADAMW = {"optimizer": "adamw", "schedule": "cosine"}
 
@@ -38,16 +37,16 @@ class Run:
 
 
 def main() -> int:
-    options = parser(__doc__)
+    options = parser(__doc__, threads=2)
     options.add_argument("folder", type=Path, help="where the corpus is kept")
-    options.add_argument("--tokens", type=int, default=1_000_000, help="AdamW's budget (default %(default)s)")
+    options.add_argument("--tokens", type=int, default=1_000_000, help="AdamW's budget")
     options.add_argument("--shares", type=float, nargs="+", default=[0.3, 0.4, 0.6], help="ours, of AdamW's tokens")
-    options.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="default: %(default)s")
+    options.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     options.add_argument("--adamw-rates", type=float, nargs="+", default=[2e-3, 4e-3, 8e-3], help="tried with AdamW")
     options.add_argument("--our-rates", type=float, nargs="+", default=[7e-3, 1.4e-2, 2.8e-2], help="tried with ours")
-    options.add_argument("--width", type=int, default=128, help="width of the model (default %(default)s)")
-    options.add_argument("--layers", type=int, default=4, help="layers of the model (default %(default)s)")
-    options.add_argument("--vocabulary", type=int, default=2048, help="size of the vocabulary (default %(default)s)")
+    options.add_argument("--width", type=int, default=128, help="width of the model")
+    options.add_argument("--layers", type=int, default=4, help="layers of the model")
+    options.add_argument("--vocabulary", type=int, default=2048, help="size of the vocabulary")
     options.add_argument("--set", dest="overrides", nargs="*", default=[], help="further settings of both")
     arguments = options.parse_args()
     if len(arguments.adamw_rates) != len(arguments.our_rates):
@@ -89,15 +88,9 @@ def trainer(arguments: Any, scratch: Path) -> Callable[[Run], Row]:
 
 def train_once(settings: Row, overrides: list[str], tokens: Path, scratch: Path) -> Row:
     """The summary of one training step."""
-    summary = scratch / "summary.json"
-    command = [sys.executable, "-m", "components.training", "--model", "small", "--tokens", str(tokens)]
-    command += ["--output", str(scratch / "checkpoint"), "--state", str(scratch / "state"), "--summary", str(summary)]
-    for text in [*(f"{key}={value}" for key, value in settings.items()), *overrides]:
-        command += ["--set", text]
-    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if finished.returncode:
-        raise SystemExit(f"{' '.join(command)}\n{finished.stdout[-500:]}{finished.stderr[-2000:]}")
-    return json.loads(summary.read_text(encoding="utf-8"))
+    words = [word for text in overrides for word in ("--set", text)]
+    outputs = {"output": scratch / "checkpoint", "state": scratch / "state"}
+    return step("training", settings, *words, model="small", tokens=tokens, **outputs)
 
 
 def compare(train: Callable[[Run], Row], arguments: Any, report: Report) -> None:
@@ -140,9 +133,7 @@ def share_at(target: float, shares: list[float], losses: list[float]) -> float |
     tokens. The first horizon, if it is below the target already (an upper bound); None if the last is still above."""
     if losses[0] <= target:
         return shares[0]
-    for (s0, l0), (s1, l1) in zip(
-        zip(shares, losses, strict=True), zip(shares[1:], losses[1:], strict=True), strict=False
-    ):
+    for (s0, l0), (s1, l1) in itertools.pairwise(zip(shares, losses, strict=True)):
         if l1 <= target < l0:
             return math.exp(math.log(s0) + (l0 - target) / (l0 - l1) * math.log(s1 / s0))
     return None

@@ -9,13 +9,12 @@ and compared with the tokens per second that a training at the default batch rea
 """
 
 import contextlib
-import json
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench.common import Contender, Report, Row, Steps, lockstep, machine, parser, rates
+from bench.common import Contender, Report, Row, Steps, lockstep, machine, parse, parser, rates
 
 MODULE = "bench.overhead"
 SETTLE = 10
@@ -29,12 +28,9 @@ WAYS = {
 
 
 def main() -> int:
-    options = parser(__doc__, rounds=100)
-    options.add_argument("--size", default="1.3M", help="model (default %(default)s)")
-    arguments = options.parse_args()
-    if arguments.child:
-        print(json.dumps(child(json.loads(arguments.child))))
-        return 0
+    options = parser(__doc__, threads=2, rounds=100)
+    options.add_argument("--size", default="1.3M", help="model")
+    arguments = parse(options, child)
     from bench.corpus import random_tokens
     from bench.models import SIZES
 
@@ -58,22 +54,13 @@ def main() -> int:
 
 def write(report: Report, rows: dict[str, Row], loader: Row) -> None:
     base = rows["bare"]["cpu_ms"]
-    table = [
-        [
-            WAYS[way],
-            row["tokens_per_second"],
-            row["wall_ms"],
-            row["cpu_ms"],
-            row["cpu_ms"] - base if way != "full" else None,
-        ]
-        for way, row in rows.items()
-    ]
-    report.table("Steps of one sequence", ["", "tokens/s", "ms", "CPU ms", "CPU ms over the loop"], table)
+    over = {way: rows[way]["cpu_ms"] - base for way in rows if way != "full"}
+    columns = {"tokens_per_second": "tokens/s", "wall_ms": "ms", "cpu_ms": "CPU ms", "over": "CPU ms over the loop"}
+    shown = {WAYS[way]: row | {"over": over.get(way)} for way, row in rows.items()}
+    report.table_of("Steps of one sequence", columns, shown)
     rate = loader["tokens_per_second"]
     report.table("Loader with nothing behind it", ["", "tokens/s"], [["loader", rate]])
-    report.target(
-        "Lightning over a bare loop, CPU ms per step", rows["lightning"]["cpu_ms"] - base, 3.0, at_least=False
-    )
+    report.target("Lightning over a bare loop, CPU ms per step", over["lightning"], 3.0, at_least=False)
     report.target("loader over the training's rate", rate / rows["full"]["tokens_per_second"], 20.0)
 
 

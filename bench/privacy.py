@@ -13,16 +13,15 @@ so it is not scored on ours.
 
 import hashlib
 import re
-import statistics
 import string
 import sys
-import sysconfig
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.common import ROOT, in_turn, missing_peer, plain_parser, plain_table
+from bench.common import ROOT, Report, in_turn, machine, missing_peer, parser, rate_rows
+from bench.texts import docstrings, reference, sources
 from components.curation.privacy.redact import find, redact
 from components.params.privacy import PrivacyParams
 
@@ -100,47 +99,39 @@ def ordinary(folder: Path | None) -> list[tuple[str, str]]:
 
         batches = read_batches(folder, columns=["text", "kind"])
         return [row for b in batches for row in zip(b["text"].to_pylist(), b["kind"].to_pylist(), strict=True)]
-    from pydoc_data import topics
-
-    library = Path(sysconfig.get_paths()["stdlib"])
-    code = [(path.read_text(encoding="utf-8", errors="replace"), "code") for path in sorted(library.glob("*.py"))]
-    docs = [(doc, "prose") for text, _ in code for doc in re.findall(r'"""(.{40,}?)"""', text, re.S)]
-    return [*code, *docs, *((text, "prose") for text in topics.topics.values())]
+    code = [(text, "code") for text in sources()]
+    return [*code, *((text, "prose") for text in (*docstrings(), *reference().values()))]
 
 
-def main() -> None:
-    options = plain_parser(__doc__)
+def main() -> int:
+    options = parser(__doc__, rounds=5)
     options.add_argument("--documents", type=Path, help="folder of documents to measure the speed on")
-    options.add_argument("--rounds", type=int, default=5)
     given = options.parse_args()
+    report = Report("Personal data and secrets", machine(1))
     table = score(everything())
-    rows = [[data, *row_of(table[data])] for data in ALL]
-    rows.append(["all", *row_of(sum(table.values(), Counter()))])
-    print("\n".join(plain_table(["data", "labelled", "traps", "found", "precision", "recall"], rows)))
+    rows = [[data, *row_of(counts)] for data, counts in (table | {"all": sum(table.values(), Counter())}).items()]
+    report.table("Found", ["data", "labelled", "traps", "found", "precision", "recall"], rows)
     texts = ordinary(given.documents)
     size = sum(len(text.encode("utf-8", "replace")) for text, _ in texts) / 1e6
     default, two = PrivacyParams(), PrivacyParams(redact={kind: ["email", "ip"] for kind in ("web", "prose", "code")})
     ways: dict[str, Callable[[], int]] = {
+        "ours, e-mail and ip": lambda: sum(redact(text, "web", two)[1].total() for text, _ in texts),
         "ours, default": lambda: sum(redact(text, kind, default)[1].total() for text, kind in texts),
         "ours, all kinds as web": lambda: sum(redact(text, "web", default)[1].total() for text, _ in texts),
-        "ours, e-mail and ip": lambda: sum(redact(text, "web", two)[1].total() for text, _ in texts),
     }
     if reason := missing_peer("datatrove"):
-        print(reason, file=sys.stderr)
+        report.note(reason)
     else:
         from datatrove.pipeline.formatters import PIIFormatter
 
         formatter = PIIFormatter()
         ways["datatrove, e-mail and ip"] = lambda: sum(formatter.format(text) != text for text, _ in texts)
     seconds, found = in_turn(ways, given.rounds, warm=1)
-    print(f"\n{len(texts):,} texts, {size:.1f} MB")
-    for name, spent in seconds.items():
-        unit = "texts changed" if name.startswith("datatrove") else "spans"
-        print(f"{name:26} {size / statistics.median(spent):7.1f} MB per CPU second, {found[name]:,} {unit}")
-    if "datatrove, e-mail and ip" in seconds:
-        for ours in list(ways)[:3]:
-            pairs = zip(seconds["datatrove, e-mail and ip"], seconds[ours], strict=True)
-            print(f"datatrove's time over {ours}: {statistics.median(a / b for a, b in pairs):.1f}")
+    report.measurements = rate_rows(seconds, size)
+    rows = [[name, *rate, found[name]] for name, rate in report.measurements.items()]
+    columns = ["", "MB per CPU second", "ours is x, on e-mail and ip", "spans (datatrove: texts changed)"]
+    report.table(f"{len(texts):,} texts, {size:.1f} MB", columns, rows)
+    return report.finish(given)
 
 
 def row_of(counts: Counter[str]) -> list[str]:
@@ -150,4 +141,4 @@ def row_of(counts: Counter[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -8,15 +8,13 @@ a flow runs it, under DVC and with notes for MLflow, in a made-up project; all t
 """
 
 import os
-import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench.common import ROOT, BenchError, Report, machine, parser
+from bench.common import ROOT, Report, in_turn, machine, parser, run
 
 GATES = ("raw", "curated", "textbooks", "tokens")
 STEP = """
@@ -64,14 +62,11 @@ def light_stage(project: Path, rounds: int) -> float:
     (project / "nothing.py").write_text(STEP, encoding="utf-8")
     (project / "dvc.yaml").write_text(STAGE, encoding="utf-8")
     (project / "params.yaml").write_text("seed: 1\n", encoding="utf-8")
-    environment = {
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
-        "PHIFORGE_NOTES": str(project / "notes.json"),
-        "PYTHONPATH": str(ROOT),
-        "SHELL": "/bin/bash",
-    }
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    environment = {"PATH": path, "PYTHONPATH": str(ROOT), "SHELL": "/bin/bash"}
+    environment |= {"PHIFORGE_NOTES": str(project / "notes.json")}
     for command in (["git", "init", "-q"], ["dvc", "init", "-q"]):
-        cpu_seconds(command, project, environment)
+        run(command, project, **environment)
     return median(["dvc", "repro", "--force", "--single-item", "nothing"], project, environment, rounds)
 
 
@@ -82,22 +77,9 @@ def gate(asset: str, folder: Path, rounds: int) -> float:
 
 
 def median(command: Sequence[str], folder: Path, environment: Mapping[str, str], rounds: int) -> float:
-    return statistics.median(cpu_seconds(command, folder, environment) for _ in range(rounds))
-
-
-def cpu_seconds(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> float:
-    """User and system time of a command and its children.
-
-    Raises:
-        BenchError: it failed.
-    """
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    clean = {k: v for k, v in os.environ.items() if k not in ("MLFLOW_TRACKING_URI", "PYTHONDONTWRITEBYTECODE")}
-    done = subprocess.run(command, cwd=folder, env=clean | environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise BenchError(f"{' '.join(command)} ended with {done.returncode}: {(done.stderr or done.stdout)[-800:]}")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    """CPU seconds of a command and its children."""
+    seconds, _ = in_turn({"command": lambda: run(command, folder, **environment)}, rounds)
+    return statistics.median(seconds["command"])
 
 
 if __name__ == "__main__":

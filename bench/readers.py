@@ -22,7 +22,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from bench.common import in_turn, plain_parser
+from bench.common import Report, in_turn, machine, parser, rate_rows
+from bench.texts import reference
 from components.ingestion.inventory import list_files
 from components.ingestion.readers import Limits, Quarantined, isolation, read_file
 from components.ingestion.readers.pages import read_page
@@ -34,10 +35,8 @@ FOOTER = "<footer><p>Copyright. <a href='/terms'>Terms</a> <a href='/privacy'>Pr
 
 def reference_pages() -> list[bytes]:
     """The language reference as web pages."""
-    from pydoc_data.topics import topics
-
     pages = []
-    for name, text in sorted(topics.items()):
+    for name, text in sorted(reference().items()):
         body = "".join(f"<p>{html.escape(part)}</p>" for part in text.split("\n\n"))
         head = f"<html><head><meta charset=utf-8><title>{name}</title></head><body>{MENU}"
         pages.append(f"{head}<main><h1>{name}</h1>{body}</main>{FOOTER}</body></html>".encode())
@@ -140,41 +139,34 @@ def read_all(path: Path) -> int:
 
 
 def main() -> int:
-    made = plain_parser(__doc__)
-    made.add_argument("--archive", type=Path, help="a WARC whose pages are read (default: the language reference)")
-    made.add_argument("--megabytes", type=float, default=20, help="MB of HTML (default %(default)s)")
-    made.add_argument("--repeats", type=int, default=3, help="times that each contender takes its turn (default 3)")
-    made.add_argument("--json", type=Path, help="also write everything measured to this file")
-    arguments = made.parse_args()
-    pages = archive_pages(arguments.archive) if arguments.archive else reference_pages()
-    pages *= max(1, round(arguments.megabytes * 1e6 / sum(map(len, pages))))
+    options = parser(__doc__)
+    options.add_argument("--archive", type=Path, help="a WARC whose pages are read (default: the language reference)")
+    options.add_argument("--megabytes", type=float, default=20, help="MB of HTML")
+    options.add_argument("--repeats", type=int, default=3, help="times that each contender takes its turn")
+    given = options.parse_args()
+    pages = archive_pages(given.archive) if given.archive else reference_pages()
+    pages *= max(1, round(given.megabytes * 1e6 / sum(map(len, pages))))
     megabytes = sum(map(len, pages)) / 1e6
-    print(f"{len(pages):,} pages, {megabytes:.1f} MB of HTML\n")
-    measured = {"pages": len(pages), "megabytes": megabytes, "extraction": {}, "readers": {}}
+    report = Report("Readers", machine() | {"pages": len(pages), "MB of HTML": megabytes})
     contenders = extractors()
     ways = {name: partial(with_parser, partial(extract, pages)) for name, extract in contenders.items()}
-    seconds, found = in_turn(ways, arguments.repeats)
-    print(f"{'main text of HTML':<20}{'pages/CPU s':>12}{'MB/CPU s':>10}{'MB of text':>12}{'ours is':>9}")
-    ours = statistics.median(seconds["ours"])
-    for name in contenders:
-        spent = statistics.median(seconds[name])
-        row = {"pages": len(pages) / spent, "megabytes": megabytes / spent, "characters": found[name]}
-        measured["extraction"][name] = row | {"ours_is_faster": spent / ours}
-        print(
-            f"{name:<20}{row['pages']:>12,.0f}{row['megabytes']:>10.1f}{found[name] / 1e6:>12.2f}{spent / ours:>8.2f}x"
-        )
+    seconds, found = in_turn(ways, given.repeats)
+    extraction = {
+        name: {"pages": rate / megabytes * len(pages), "megabytes": rate, "times": times, "characters": found[name]}
+        for name, (rate, times) in rate_rows(seconds, megabytes).items()
+    }
+    columns = {"pages": "pages/CPU s", "megabytes": "MB/CPU s", "characters": "characters", "times": "ours is x"}
+    report.table_of("Main text of HTML", columns, extraction)
     if "trafilatura" not in contenders:
-        print("trafilatura is not installed, and was not measured")
-    print(f"\n{'reader':<20}{'MB of text/CPU s':>17}")
+        report.note("trafilatura is not installed, and was not measured")
+    readers = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, path in files(Path(folder), pages).items():
-            spent, size = in_turn({name: partial(with_parser, partial(read_all, path))}, arguments.repeats)
-            rate = size[name] / 1e6 / statistics.median(spent[name])
-            measured["readers"][name] = rate
-            print(f"{name:<20}{rate:>17.1f}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(measured, indent=2, sort_keys=True) + "\n")
-    return 0
+            spent, size = in_turn({name: partial(with_parser, partial(read_all, path))}, given.repeats)
+            readers[name] = size[name] / 1e6 / statistics.median(spent[name])
+    report.table("Readers", ["", "MB of text/CPU s"], [list(row) for row in readers.items()])
+    report.measurements = {"extraction": extraction, "readers": readers}
+    return report.finish(given)
 
 
 if __name__ == "__main__":

@@ -21,23 +21,21 @@ Three loads: trivial programs, and with --data-dir the reference solutions of Hu
 import ast
 import contextlib
 import faulthandler
-import gzip
 import io
-import json
 import multiprocessing
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.common import cpu_seconds, plain_parser
+from bench.common import Report, in_turn, machine, parser, rate_rows
+from bench.texts import rows
 from components.sandbox import Job, Sandbox
 
 WORKERS = 2
@@ -138,14 +136,15 @@ def loads(programs: int, data: Path | None) -> dict[str, list[Job]]:
         ]
     }
     if data is not None:
-        rows = _rows(data / "humaneval/test.jsonl.gz")
         found["HumanEval"] = [
-            Job(r["prompt"] + r["canonical_solution"], f"{r['test']}\ncheck({r['entry_point']})") for r in rows
+            Job(r["prompt"] + r["canonical_solution"], f"{r['test']}\ncheck({r['entry_point']})")
+            for r in rows(data / "humaneval/test.jsonl.gz")
         ]
-        rows = [r for r in _rows(data / "mbpp/all.jsonl.gz") if r["task_id"] != 123][:200]  # 123 computes for seconds
         found["MBPP, 200"] = [
-            Job(r["code"], "\n".join([r["test_setup_code"], *r["test_list"]]), names=_defined(r["code"])) for r in rows
-        ]
+            Job(r["code"], "\n".join([r["test_setup_code"], *r["test_list"]]), names=_defined(r["code"]))
+            for r in rows(data / "mbpp/all.jsonl.gz")
+            if r["task_id"] != 123  # which computes for seconds
+        ][:200]
     return found
 
 
@@ -155,37 +154,23 @@ def _defined(code: str) -> tuple[str, ...]:
     return tuple(node.name for node in ast.parse(code).body if isinstance(node, kinds))
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
-
-
-def measure(way: Callable[[Sequence[Job]], int], jobs: Sequence[Job]) -> tuple[float, float, int]:
-    """(programs per CPU second, programs per second, programs that passed)."""
-    cpu, wall = cpu_seconds(), time.perf_counter()
-    passed = way(jobs)
-    return len(jobs) / (cpu_seconds() - cpu), len(jobs) / (time.perf_counter() - wall), passed
-
-
-def main() -> None:
-    parser = plain_parser(__doc__)
-    parser.add_argument("--programs", type=int, default=500, help="trivial programs (default 500)")
-    parser.add_argument("--repeats", type=int, default=3, help="the median of so many counts (default 3)")
-    parser.add_argument("--data-dir", type=Path, help="folder with humaneval/ and mbpp/")
-    arguments = parser.parse_args()
-    print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}, {WORKERS} programs at a time")
-    print(f"{'load':<12}{'way':<18}{'a CPU second':>14}{'a second':>10}{'passed':>12}   to code_eval")
-    for name, jobs in loads(arguments.programs, arguments.data_dir).items():
-        taken: dict[str, list[tuple[float, float, int]]] = {way: [] for way in WAYS}
-        for _ in range(arguments.repeats):  # in turn, so that all suffer alike from what else runs here
-            for way, function in WAYS.items():
-                taken[way].append(measure(function, jobs))
-        peer = statistics.median(rate for rate, _, _ in taken["code_eval"])
-        for way, measured in taken.items():
-            rate, wall = (statistics.median(m[i] for m in measured) for i in (0, 1))
-            passed = f"{measured[0][2]}/{len(jobs)}"
-            print(f"{name:<12}{way:<18}{rate:>14.1f}{wall:>10.1f}{passed:>12}   {rate / peer:.1f} x")
+def main() -> int:
+    options = parser(__doc__)
+    options.add_argument("--programs", type=int, default=500, help="trivial programs")
+    options.add_argument("--repeats", type=int, default=3, help="the median of so many counts")
+    options.add_argument("--data-dir", type=Path, help="folder with humaneval/ and mbpp/")
+    given = options.parse_args()
+    report = Report("Sandbox", machine() | {"programs at a time": WORKERS})
+    report.measurements = {}
+    for load, jobs in loads(given.programs, given.data_dir).items():
+        seconds, passed = in_turn({name: partial(way, jobs) for name, way in WAYS.items()}, given.repeats)
+        rates = rate_rows(seconds, len(jobs))
+        peer = rates["code_eval"][0]
+        table = [[name, rate, rate / peer, f"{passed[name]}/{len(jobs)}"] for name, (rate, _) in rates.items()]
+        report.table(load, ["", "programs per CPU second", "x code_eval", "passed"], table)
+        report.measurements[load] = rates
+    return report.finish(given)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -18,17 +18,15 @@ components.benchmarking does. The prompts must be equal.
 
 import argparse
 import contextlib
-import gc
 import itertools
-import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.common import Report, machine, parser
+from bench.common import Report, in_turn, machine, parser, rate_rows
 from components.errors import StepError
 
 SUBJECTS = ("anatomy", "high_school_physics", "philosophy", "world_religions")
@@ -37,14 +35,6 @@ TARGETS = {"5-shot": 7.0, "0-shot": 3.0, "building": 20.0}
 BATCHES = (1, 8, 32)
 VOCABULARY = 51_200
 CONTENDER_BATCH = 32  # ours, as in params.yaml
-
-
-def cpu(work: Callable[[], Any]) -> tuple[float, Any]:
-    """CPU seconds of this process, all threads, and what the work gave."""
-    gc.collect()
-    before = time.process_time()
-    found = work()
-    return time.process_time() - before, found
 
 
 def checkpoint(folder: Path, texts: list[str], shape: tuple[int, ...]) -> Path:
@@ -131,59 +121,50 @@ def as_lm_eval_comes() -> Iterator[None]:
 
 def measure_building(report: Report, data_dir: Path, questions: int, rounds: int) -> None:
     tasks = built(data_dir, tuple(f"mmlu_{subject}" for subject in SUBJECTS), questions)
-    rows: dict[str, list[float]] = {"lm-eval": [], "ours": []}
-    prompts = {}
-    for _ in range(rounds):
-        with as_lm_eval_comes():
-            seconds, requests = cpu(lambda: build_requests(tasks))
-        rows["lm-eval"].append(seconds)
-        prompts["lm-eval"] = [request.args for request in requests]
-        seconds, requests = cpu(lambda: build_requests(tasks))
-        rows["ours"].append(seconds)
-        prompts["ours"] = [request.args for request in requests]
+
+    def build(templates: contextlib.AbstractContextManager[None]) -> list[Any]:
+        with templates:
+            return [request.args for request in build_requests(tasks)]
+
+    ways = {"ours": lambda: build(contextlib.nullcontext()), "lm-eval": lambda: build(as_lm_eval_comes())}
+    seconds, prompts = in_turn(ways, rounds)
     assert prompts["lm-eval"] == prompts["ours"], "the prompts differ"
-    ratio = statistics.median(a / b for a, b in zip(*rows.values(), strict=True))
     count = len(prompts["ours"])
-    columns = ["who", "CPU s", "requests a CPU s"]
-    table = [[who, statistics.median(s), count / statistics.median(s)] for who, s in rows.items()]
-    report.table(f"Building {count} requests of 5-shot MMLU, prompts equal", columns, table)
-    report.target("request building, times faster", ratio, TARGETS["building"])
+    rates = rate_rows(seconds, count)
+    columns = ["who", "requests per CPU second", "ours is x"]
+    rows = [[who, *rate] for who, rate in rates.items()]
+    report.table(f"Building {count} requests of 5-shot MMLU, prompts equal", columns, rows)
+    report.target("request building, times faster", rates["lm-eval"][1], TARGETS["building"])
 
 
 def fastest_batch(hflm: Callable[[int], Any], requests: list[Any]) -> int:
     part = requests[:: max(1, len(requests) // 32)]
-    return min(BATCHES, key=lambda size: cpu(lambda: hflm(size).loglikelihood(part, disable_tqdm=True))[0])
+    ways = {str(size): partial(hflm(size).loglikelihood, part, disable_tqdm=True) for size in BATCHES}
+    seconds, _ = in_turn(ways, 1)
+    return int(min(seconds, key=seconds.__getitem__))
 
 
 def measure_scoring(
     report: Report, name: str, requests: list[Any], hflm: Callable[[int], Any], ours: Any, rounds: int
 ) -> None:
     size = fastest_batch(hflm, requests)
-    peer = hflm(size)
-    rows: dict[str, list[float]] = {"HFLM": [], "ours": []}
-    answers = {}
-    for _ in range(rounds):
-        for who, lm in (("HFLM", peer), ("ours", ours)):
-            seconds, answers[who] = cpu(lambda lm=lm: lm.loglikelihood(requests, disable_tqdm=True))
-            rows[who].append(seconds)
+    models = {"ours": ours, "HFLM": hflm(size)}
+    ways = {who: partial(model.loglikelihood, requests, disable_tqdm=True) for who, model in models.items()}
+    seconds, answers = in_turn(ways, rounds)
     worst = max(abs(p - q) for (p, _), (q, _) in zip(*answers.values(), strict=True))
-    ratio = statistics.median(a / b for a, b in zip(*rows.values(), strict=True))
-    table = [
-        [who, batch, statistics.median(rows[who]), len(requests) / statistics.median(rows[who])]
-        for who, batch in (("HFLM", size), ("ours", CONTENDER_BATCH))
-    ]
-    columns = ["who", "batch size", "CPU s", "requests a CPU s"]
-    report.table(f"{name}, {len(requests)} requests, log-probabilities equal to {worst:.0e}", columns, table)
-    report.target(f"{name} scoring, times faster", ratio, TARGETS[name])
+    rates = rate_rows(seconds, len(requests))
+    rows = [[who, batch, *rates[who]] for who, batch in (("HFLM", size), ("ours", CONTENDER_BATCH))]
+    columns = ["who", "batch size", "requests per CPU second", "ours is x"]
+    report.table(f"{name}, {len(requests)} requests, log-probabilities equal to {worst:.0e}", columns, rows)
+    report.target(f"{name} scoring, times faster", rates["HFLM"][1], TARGETS[name])
     if worst > 1e-4:
         report.note(f"{name}: log-probabilities differ by {worst:.2e}")
 
 
 def main() -> None:
     made = parser(__doc__, threads=1, rounds=3)
-    made.formatter_class = argparse.RawDescriptionHelpFormatter
     made.add_argument("--data-dir", type=Path, required=True, help="folder of the benchmarks' data")
-    made.add_argument("--questions", type=int, default=12, help="questions of each subject (default 12)")
+    made.add_argument("--questions", type=int, default=12, help="questions of each subject")
     made.add_argument("--width", type=int, default=256, help=argparse.SUPPRESS)  # smaller: for a test of the script
     made.add_argument("--vocabulary", type=int, default=VOCABULARY, help=argparse.SUPPRESS)
     arguments = made.parse_args()

@@ -24,7 +24,7 @@ MODELS = ("small", "large", "control")
 
 def main() -> int:
     options = parser(__doc__)
-    options.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="seeds to run (default %(default)s)")
+    options.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="seeds to run")
     arguments = options.parse_args()
     results = [run(seed) for seed in arguments.seeds]
     report = Report("The default run over seeds", machine() | {"seeds": arguments.seeds})

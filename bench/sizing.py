@@ -32,16 +32,14 @@ LOSSES = "losses.jsonl"
 
 
 def main() -> int:
-    options = parser(__doc__)
+    options = parser(__doc__, threads=2)
     options.add_argument("folder", type=Path, help="where tokens and losses are kept")
     options.add_argument("corpora", type=Path, nargs="+", metavar="CORPUS", help="file or folder of text")
     options.add_argument("--sizes", nargs="+", choices=list(WIDTHS), default=["0.3M", "1M", "3M"])
     options.add_argument(
         "--rates", type=float, nargs="+", default=[0.7, 1.0, 1.4], help="learning rates to try, as shares of the rule's"
     )
-    options.add_argument(
-        "--share", type=float, default=1.0, help="share of each budget that is spent (default %(default)s)"
-    )
+    options.add_argument("--share", type=float, default=1.0, help="share of each budget that is spent")
     options.add_argument("--seed", type=int, default=1)
     arguments = options.parse_args()
     if 1.0 not in arguments.rates:
@@ -53,19 +51,7 @@ def main() -> int:
     rows = [
         row for corpus in arguments.corpora for size in arguments.sizes for row in [measure(corpus, size, arguments)]
     ]
-    columns = [
-        "corpus",
-        "size",
-        "tokens",
-        "rule: batch",
-        "rule: rate",
-        "rule: loss",
-        "best: batch",
-        "best: rate",
-        "best: loss",
-        "gap",
-    ]
-    report.table("Held-out loss of the smaller model, nats per token", columns, [list(row.values()) for row in rows])
+    report.table("Held-out loss of the smaller model, nats per token", list(rows[0]), [[*row.values()] for row in rows])
     report.target("largest gap, nats per token", max(row["gap"] for row in rows), GAP, at_least=False)
     report.measurements = rows
     return report.finish(arguments)
@@ -91,18 +77,10 @@ def measure(corpus: Path, size: str, arguments: Any) -> Row:
         losses[place] = loss(*place)
     best = min(losses, key=losses.__getitem__)
     of_rule = losses[batch, 1.0 * rate]
-    return {
-        "corpus": corpus.stem,
-        "size": size,
-        "tokens": int(arguments.share * rule["small.tokens"]),
-        "rule batch": batch,
-        "rule rate": rate,
-        "rule loss": of_rule,
-        "best batch": best[0],
-        "best rate": best[1],
-        "best loss": losses[best],
-        "gap": of_rule - losses[best],
-    }
+    row = {"corpus": corpus.stem, "size": size, "tokens": int(arguments.share * rule["small.tokens"])}
+    row |= {"rule: batch": batch, "rule: rate": rate, "rule: loss": of_rule}
+    row |= {"best: batch": best[0], "best: rate": best[1], "best: loss": losses[best]}
+    return row | {"gap": of_rule - losses[best]}
 
 
 def trainer(

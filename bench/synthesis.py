@@ -8,12 +8,15 @@ included; drafts a CPU second, averaged over all tasks, none left out. Beside it
 """
 
 import json
-import math
-import os
+import sys
 import tempfile
+from functools import partial
+from operator import itemgetter
 from pathlib import Path
 
-from bench.common import cpu_seconds, plain_parser
+from scipy.stats import binom
+
+from bench.common import Report, cpu_seconds, in_turn, machine, parser
 from components.params import SynthesisParams
 from components.synthesis.curriculum import load_lexicon
 from components.synthesis.generators import all_tasks
@@ -22,29 +25,25 @@ from components.synthesis.questions import Collector
 WIDE = 0.15  # a margin over the baselines that counts
 
 
-def exercises(count: int) -> None:
+def exercises(count: int, report: Report) -> None:
     """Drafts a CPU second, task by task and over all."""
-    lexicon, rates, drafts = load_lexicon(), {}, 0
-    begun = cpu_seconds()
-    for name, task in all_tasks().items():
-        start = cpu_seconds()
-        pool = Collector({name: task}, lexicon, 1, 10, 0.1).collect(count)
-        kept = len(pool.training[name]) + len(pool.exam[name])
-        rates[name] = kept / (cpu_seconds() - start)
-        drafts += kept
-    seconds = cpu_seconds() - begun
-    slow = sorted(rates, key=rates.__getitem__)[:5]
-    print(f"exercises: {len(rates)} tasks, mean {sum(rates.values()) / len(rates):,.0f} verified a CPU second a task")
-    print(f"           {drafts:,} in {seconds:.1f} CPU s over all: {drafts / seconds:,.0f} a CPU second")
-    print("           slowest: " + ", ".join(f"{name} {rates[name]:,.0f}" for name in slow))
+    lexicon, tasks, drafts = load_lexicon(), all_tasks(), 0
+    ways = {name: partial(Collector({name: task}, lexicon, 1, 10, 0.1).collect, count) for name, task in tasks.items()}
+    seconds, pools = in_turn(ways, 1)
+    kept = {name: len(pool.training[name]) + len(pool.exam[name]) for name, pool in pools.items()}
+    rates = {name: kept[name] / spent for name, (spent,) in seconds.items()}
+    drafts, spent = sum(kept.values()), sum(spent for (spent,) in seconds.values())
+    table = [["mean over the tasks", sum(rates.values()) / len(rates)], [f"all {drafts:,}", drafts / spent]]
+    table += [[f"slowest: {name}", rates[name]] for name in sorted(rates, key=rates.__getitem__)[:5]]
+    report.table(f"Exercises of {len(rates)} tasks", ["", "verified per CPU second"], table)
+    report.measurements = rates
 
 
-def step() -> None:
+def step(report: Report) -> None:
     """The step as it runs by default, if there is a curated corpus."""
     seeds = Path("data/curated")
     if not seeds.is_dir():
-        print("step: no data/curated here; run the pipeline first")
-        return
+        return report.note("The step was not run: there is no data/curated here; run the pipeline first.")
     from components.synthesis.synthesize import Outputs, synthesize
 
     with tempfile.TemporaryDirectory() as folder:
@@ -53,14 +52,14 @@ def step() -> None:
         summary = synthesize(seeds, outputs, SynthesisParams(), 1)
         seconds = cpu_seconds() - started
     diversity = summary["diversity"]
-    print(
-        f"step: {sum(summary['documents'].values()):,} documents, {summary['questions']['exercises']:,} exercises in "
-        f"{seconds:.1f} CPU s; compression {diversity['gzip_ratio']}, near-duplicates "
-        f"{diversity['near_duplicates']['share']:.2%}, {diversity['templates']['distinct']} templates"
-    )
+    row = {"documents": sum(summary["documents"].values()), "exercises": summary["questions"]["exercises"]}
+    row |= {"CPU s": seconds, "compression": diversity["gzip_ratio"]}
+    row |= {"near-duplicates": diversity["near_duplicates"]["share"], "templates": diversity["templates"]["distinct"]}
+    report.table("The step", list(row), [list(row.values())])
+    return None
 
 
-def baselines(exam: Path, benchmark: Path) -> None:
+def baselines(exam: Path, benchmark: Path, report: Report) -> None:
     """A model's accuracy in each family of the exam beside the two baselines that need no look at the question.
 
     `p` is the chance that whoever knows the better baseline alone does as well (exact binomial, one-sided). A family
@@ -73,35 +72,35 @@ def baselines(exam: Path, benchmark: Path) -> None:
     for name, task in about.items():
         n, better = task["examples"], max(task["majority"], task["chance"])
         right = round(scores[name] * n)
-        p = sum(math.comb(n, k) * better**k * (1 - better) ** (n - k) for k in range(right, n + 1))
-        rows.append((scores[name] - better, name, task, scores[name], p))
-    print("| family | category | n | majority | chance | accuracy | margin, points | p |")
-    print("|---|---|---|---|---|---|---|---|")
-    for margin, name, task, accuracy, p in sorted(rows, reverse=True):
-        figures = f"{task['majority']:.3f} | {task['chance']:.3f} | {accuracy:.3f} | {100 * margin:+.1f} | {p:.1g}"
-        print(f"| {name} | {task['category']} | {task['examples']} | {figures} |")
-    wide = sum(margin >= WIDE and p < 0.05 / len(rows) for margin, *_, p in rows)
-    print(
-        f"\n{wide} of {len(rows)} families are {100 * WIDE:.0f} points or more, and significantly, over both baselines"
+        p = float(binom.sf(right - 1, n, better))
+        rows.append(
+            [name, task["category"], n, task["majority"], task["chance"], scores[name], scores[name] - better, p]
+        )
+    rows.sort(key=itemgetter(6), reverse=True)
+    wide = sum(margin >= WIDE and p < 0.05 / len(rows) for *_, margin, p in rows)
+    report.table("Families", ["", "category", "n", "majority", "chance", "accuracy", "margin", "p"], rows)
+    report.note(
+        f"{wide} of {len(rows)} families are {100 * WIDE:.0f} points or more, and significantly, over both baselines"
     )
 
 
-def main() -> None:
-    parser = plain_parser(__doc__)
-    parser.add_argument("--exercises", type=int, default=400, help="a task")
-    parser.add_argument("--only", choices=("exercises", "step"))
-    parser.add_argument("--exam", type=Path, help="folder of the exam: prints a model's scores beside the baselines")
-    parser.add_argument("--benchmark", type=Path, default=Path("reports/benchmark_small.json"), help="with --exam")
-    given = parser.parse_args()
+def main() -> int:
+    options = parser(__doc__)
+    options.add_argument("--exercises", type=int, default=400, help="per task")
+    options.add_argument("--only", choices=("exercises", "step"))
+    options.add_argument("--exam", type=Path, help="folder of the exam: prints a model's scores beside the baselines")
+    options.add_argument("--benchmark", type=Path, default=Path("reports/benchmark_small.json"), help="with --exam")
+    given = options.parse_args()
+    report = Report("Synthesis", machine())
     if given.exam:
-        baselines(given.exam, given.benchmark)
-        return
-    print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    if given.only in (None, "exercises"):
-        exercises(given.exercises)
-    if given.only in (None, "step"):
-        step()
+        baselines(given.exam, given.benchmark, report)
+        return report.finish(given)
+    if given.only != "step":
+        exercises(given.exercises, report)
+    if given.only != "exercises":
+        step(report)
+    return report.finish(given)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

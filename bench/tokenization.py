@@ -12,48 +12,34 @@ Memory: peak private memory (RssAnon: not what a file on disk backs) of each pro
 corpus. The text is the running interpreter's own library, cut and marked so that no two documents are equal.
 """
 
-import argparse
-import json
 import os
-import shutil
-import statistics
-import subprocess
 import sys
-import sysconfig
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
-from bench.common import plain_parser
+from bench.common import Report, Row, Watch, in_a_process, machine, parse, parser
+from bench.texts import chunks
 from components.documents import Document, DocumentWriter, read_batches
 from components.params import EngineParams, Params, TokenizationParams
 
 CHUNK = 3_000  # characters per document
 BATCH = 330  # documents per call of the library: about 1 MB, as in our step
-SAMPLES_A_SECOND = 50
+MODULE = "bench.tokenization"
 
 
 def make_corpus(directory: Path, megabytes: float) -> None:
     """Documents of CHUNK characters from the interpreter's library, over and over with another mark."""
     size = 0
     with DocumentWriter(directory) as writer:
-        for number, text in enumerate(_chunks()):
+        for number, text in enumerate(chunks(CHUNK, deep=True)):
             writer.write(Document(f"{number} {text}", "code", f"bench/{number}", "PSF-2.0", "bench"))
             size += len(text)
             if size >= megabytes * 1e6:
                 return
-
-
-def _chunks() -> Iterator[str]:
-    library = Path(sysconfig.get_paths()["stdlib"])
-    paths = [path for path in sorted(library.rglob("*.py")) if "site-packages" not in path.parts]
-    while True:
-        for path in paths:
-            text = path.read_text(encoding="utf-8", errors="ignore")
-            yield from (text[i : i + CHUNK] for i in range(0, len(text), CHUNK))
 
 
 def make_tokenizer(documents: Path, directory: Path, vocab_size: int) -> None:
@@ -102,10 +88,6 @@ def library(documents: Path, tokenizer: Path, output: Path, workers: int, fast: 
     return tokens
 
 
-def library_fast(documents: Path, tokenizer: Path, output: Path, workers: int) -> int:
-    return library(documents, tokenizer, output, workers, fast=True)
-
-
 def datasets_map(documents: Path, tokenizer: Path, output: Path, workers: int) -> int:
     """datasets.map with num_proc processes and a transformers tokenizer, batched."""
     os.environ |= {"TOKENIZERS_PARALLELISM": "false", "HF_DATASETS_CACHE": str(output), "HF_HUB_OFFLINE": "1"}
@@ -125,152 +107,71 @@ def datasets_map(documents: Path, tokenizer: Path, output: Path, workers: int) -
     return sum(len(column) for batch in done.data.to_batches() for column in [batch["input_ids"].flatten()])
 
 
-WAYS: dict[str, Callable[[Path, Path, Path, int], int]] = {
-    "ours": ours,
-    "ours_encoding": ours_encoding,
-    "encode_batch": library,
-    "encode_batch_fast": library_fast,
-    "datasets_map": datasets_map,
-}
-TITLES = {
-    "ours": "our step, whole",
-    "ours_encoding": "our step, encoding to disk",
-    "encode_batch": "tokenizers encode_batch (ids only)",
-    "encode_batch_fast": "tokenizers encode_batch_fast (ids only)",
-    "datasets_map": "datasets.map, num_proc",
+WAYS: dict[str, tuple[str, Callable[[Path, Path, Path, int], int]]] = {
+    "ours": ("our step, whole", ours),
+    "ours_encoding": ("our step, encoding to disk", ours_encoding),
+    "encode_batch": ("tokenizers encode_batch (ids only)", library),
+    "encode_batch_fast": ("tokenizers encode_batch_fast (ids only)", partial(library, fast=True)),
+    "datasets_map": ("datasets.map, num_proc", datasets_map),
 }
 
 
-class Watch:
-    """Samples this process and all below it: private memory and CPU time. `peaks` in bytes, the largest first."""
-
-    def __enter__(self) -> "Watch":
-        self._peaks: dict[int, int] = {}
-        self._cpu: dict[int, float] = {}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._sample()
-        self._stop.set()
-        self._thread.join()
-
-    @property
-    def peaks(self) -> list[int]:
-        return sorted(self._peaks.values(), reverse=True)
-
-    @property
-    def cpu(self) -> float:
-        """CPU seconds of all; what a process did after its last sample is missing."""
-        return sum(self._cpu.values())
-
-    def _watch(self) -> None:
-        while not self._stop.wait(1 / SAMPLES_A_SECOND):
-            self._sample()
-
-    def _sample(self) -> None:
-        for pid in _family(os.getpid()):
-            try:
-                status = Path(f"/proc/{pid}/status").read_text().splitlines()
-                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue  # it ended meanwhile
-            private = [1024 * int(line.split()[1]) for line in status if line.startswith("RssAnon:")]
-            self._peaks[pid] = max(self._peaks.get(pid, 0), *private, 0)
-            self._cpu[pid] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _family(pid: int) -> list[int]:
-    try:
-        tasks = list(Path(f"/proc/{pid}/task").glob("*/children"))
-        children = [int(child) for task in tasks for child in task.read_text().split()]
-    except OSError:
-        children = []  # it ended meanwhile
-    return [pid] + [below for child in children for below in _family(child)]
-
-
-def run_one(way: str, documents: Path, tokenizer: Path, workers: int) -> dict[str, Any]:
+def child(spec: Row) -> Row:
     """One way in this process: tokens, seconds, CPU seconds of it and its children, peak memory of each process."""
-    output = Path(tempfile.mkdtemp(prefix="bench-", dir=documents.parent))
-    try:
-        with Watch() as watch:
-            begin = time.monotonic()
-            tokens = WAYS[way](documents, tokenizer, output, workers)
-            seconds = time.monotonic() - begin
-        return {"tokens": tokens, "seconds": seconds, "cpu": watch.cpu, "peaks": watch.peaks}
-    finally:
-        shutil.rmtree(output, ignore_errors=True)
+    documents, tokenizer = Path(spec["documents"]), Path(spec["tokenizer"])
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=documents.parent) as folder, Watch() as watch:
+        begin = time.monotonic()
+        tokens = WAYS[spec["way"]][1](documents, tokenizer, Path(folder), spec["workers"])
+        seconds = time.monotonic() - begin
+    return {"tokens": tokens, "seconds": seconds, "cpu": watch.cpu, "peaks": watch.peaks}
 
 
-def in_a_process(way: str, documents: Path, tokenizer: Path, workers: int) -> dict[str, Any]:
-    command = [sys.executable, "-m", "bench.tokenization", "--one", way, str(documents), str(tokenizer), str(workers)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{way} failed:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.strip().splitlines()[-1])
-
-
-def compare(documents: Path, tokenizer: Path, workers: int, repeats: int) -> dict[str, dict[str, Any]]:
+def compare(spec: Row, repeats: int, size: int) -> dict[str, Row]:
     """The median run of each way, by seconds; the ways take turns."""
-    runs: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
+    runs: dict[str, list[Row]] = {way: [] for way in WAYS}
     for _ in range(repeats):
         for way in WAYS:
-            runs[way].append(in_a_process(way, documents, tokenizer, workers))
-    medians = {way: statistics.median_low(run["seconds"] for run in found) for way, found in runs.items()}
-    return {way: next(r for r in found if r["seconds"] == medians[way]) for way, found in runs.items()}
+            runs[way].append(in_a_process(MODULE, spec | {"way": way}))
+    rows = {way: sorted(found, key=itemgetter("seconds"))[(repeats - 1) // 2] for way, found in runs.items()}
+    for row in rows.values():
+        row |= {"rate": size / 1e6 / row["seconds"], "cpu_rate": size / 1e6 / row["cpu"]}
+        row |= {"times": rows["encode_batch"]["seconds"] / row["seconds"], "peak": sum(row["peaks"]) / 1e6}
+    return rows
 
 
-def show(found: dict[str, dict[str, Any]], size: int, documents: int) -> None:
-    print(f"\n{size / 1e6:.1f} MB of text in {documents:,} documents, {found['ours']['tokens']:,} tokens")
-    print(f"{'':42}{'MB/s':>8}{'MB/CPU s':>10}{'tokens':>14}{'encode_batch = 1':>18}{'peak MB, all':>14}")
-    base = found["encode_batch"]["seconds"]
-    for way, run in found.items():
-        print(
-            f"{TITLES[way]:42}{size / 1e6 / run['seconds']:8.2f}{size / 1e6 / run['cpu']:10.2f}{run['tokens']:14,}"
-            f"{base / run['seconds']:18.2f}{sum(run['peaks']) / 1e6:14.0f}"
-        )
-
-
-def show_memory(directory: Path, tokenizer: Path, sizes: list[float], workers: int) -> None:
-    print(f"\nour step with {workers} workers, peak private memory in MB")
-    for megabytes in sizes:
-        documents = directory / f"corpus-{megabytes:g}"
-        if not documents.exists():
-            make_corpus(documents, megabytes)
-        run = in_a_process("ours", documents, tokenizer, workers)
-        peaks = ", ".join(f"{peak / 1e6:.0f}" for peak in run["peaks"])
-        print(
-            f"  {megabytes:g} MB of text: {run['peaks'][0] / 1e6:.0f} in the largest process; each: {peaks}", flush=True
-        )
-
-
-def main() -> None:
-    parser = plain_parser(__doc__)
-    parser.add_argument("--megabytes", type=float, default=24, help="MB of text (default %(default)s)")
-    parser.add_argument("--workers", type=int, default=2, help="workers, threads or num_proc")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--memory", type=float, nargs="*", default=[24, 96], help="MB of text whose memory is measured")
-    parser.add_argument("--vocab-size", type=int, default=2048)
-    parser.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.one:
-        way, documents, tokenizer, workers = given.one
-        print(json.dumps(run_one(way, Path(documents), Path(tokenizer), int(workers))))
-        return
+def main() -> int:
+    options = parser(__doc__)
+    options.add_argument("--megabytes", type=float, default=24, help="MB of text")
+    options.add_argument("--workers", type=int, default=2, help="workers, threads or num_proc")
+    options.add_argument("--repeats", type=int, default=3)
+    options.add_argument(
+        "--memory", type=float, nargs="*", default=[24, 96], help="MB of text whose memory is measured"
+    )
+    options.add_argument("--vocab-size", type=int, default=2048)
+    given = parse(options, child)
+    report = Report("Tokenization", machine() | {"workers": given.workers})
     with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
-        documents, tokenizer = directory / f"corpus-{given.megabytes:g}", directory / "tokenizer"
-        make_corpus(documents, given.megabytes)
+        corpora = {size: Path(name) / f"corpus-{size:g}" for size in (given.megabytes, *given.memory)}
+        for size, documents in corpora.items():
+            make_corpus(documents, size)
+        documents, tokenizer = corpora[given.megabytes], Path(name) / "tokenizer"
         make_tokenizer(documents, tokenizer, given.vocab_size)
-        batches = [batch["text"] for batch in read_batches(documents, columns=["text"])]
-        size, rows = sum(len(t.as_py().encode()) for b in batches for t in b), sum(map(len, batches))
-        del batches
-        show(compare(documents, tokenizer, given.workers, given.repeats), size, rows)
-        if given.memory:
-            show_memory(directory, tokenizer, given.memory, given.workers)
+        lengths = [len(t.encode()) for b in read_batches(documents, columns=["text"]) for t in b["text"].to_pylist()]
+        spec = {"documents": str(documents), "tokenizer": str(tokenizer), "workers": given.workers}
+        rows = compare(spec, given.repeats, sum(lengths))
+        memory = {
+            f"{size:g} MB": in_a_process(MODULE, spec | {"way": "ours", "documents": str(corpora[size])})["peaks"]
+            for size in given.memory
+        }
+    columns = {"rate": "MB/s", "cpu_rate": "MB/CPU s", "tokens": "tokens", "times": "encode_batch = 1"}
+    caption = f"{sum(lengths) / 1e6:.1f} MB of text in {len(lengths):,} documents"
+    columns |= {"peak": "peak MB, all"}
+    report.table_of(caption, columns, {WAYS[way][0]: row for way, row in rows.items()})
+    peaks = [[size, ", ".join(f"{peak / 1e6:.0f}" for peak in each)] for size, each in memory.items()]
+    report.table("Our step, peak private memory of each process in MB", ["text", "MB"], peaks)
+    report.measurements = {"ways": rows, "memory": memory}
+    return report.finish(given)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

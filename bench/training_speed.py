@@ -18,7 +18,6 @@ last. Weights are float32 throughout: weights in bfloat16 without a float32 copy
 
 import contextlib
 import itertools
-import json
 import sys
 import tempfile
 from dataclasses import asdict, dataclass
@@ -35,6 +34,7 @@ from bench.common import (
     lockstep,
     machine,
     missing_peer,
+    parse,
     parser,
     rates,
     times_faster,
@@ -70,15 +70,12 @@ AS_IT_COMES = Variant("trainer", dtype="float32")
 
 
 def main() -> int:
-    options = parser(__doc__)
-    options.add_argument("--sizes", nargs="+", default=["1.3M", "10M"], help="models (default %(default)s)")
-    options.add_argument("--sequences", type=int, default=8, help="sequences per step (default %(default)s)")
+    options = parser(__doc__, threads=2, rounds=20)
+    options.add_argument("--sizes", nargs="+", default=["1.3M", "10M"], help="models")
+    options.add_argument("--sequences", type=int, default=8, help="sequences per step")
     options.add_argument("--by", choices=("wall", "cpu"), default="wall", help="what ratios and the grid go by")
     options.add_argument("--grid", choices=("full", "none"), default="full", help="none: take settings that did well")
-    arguments = options.parse_args()
-    if arguments.child:
-        print(json.dumps(child(json.loads(arguments.child))))
-        return 0
+    arguments = parse(options, child)
     settings = machine(arguments.threads) | {"tokens per step": f"{arguments.sequences} sequences", "by": arguments.by}
     report = Report("Training speed", settings)
     report.measurements = {}
@@ -166,31 +163,13 @@ def check_equal_work(rows: dict[str, Row]) -> None:
 
 def write(size: str, named: dict[str, Variant], rows: dict[str, Row], by: str, report: Report) -> None:
     ours = min(("ours", "ours, compiled"), key=lambda name: -rows[name][RATE[by]])
-    table = [
-        [
-            name,
-            str(named[name]),
-            *(row[key] for key in ("tokens_per_second", "tokens_per_cpu_second", "wall_ms", "cpu_ms")),
-            round(row["peak_mb"]),
-            times_faster(rows, "ours", name, by),
-            times_faster(rows, ours, name, by),
-            row["last_loss"],
-        ]
-        for name, row in rows.items()
-    ]
-    columns = [
-        "",
-        "setting",
-        "tokens/s",
-        "tokens/CPU-s",
-        "ms",
-        "CPU ms",
-        "peak MB",
-        "ours is x",
-        "ours, best is x",
-        "loss",
-    ]
-    report.table(f"{size}: {rows['ours']['parameters']:,} parameters", columns, table)
+    for name, row in rows.items():
+        row |= {"setting": str(named[name]), "peak": round(row["peak_mb"])}
+        row |= {"ours": times_faster(rows, "ours", name, by), "best": times_faster(rows, ours, name, by)}
+    columns = {"setting": "setting", "tokens_per_second": "tokens/s", "tokens_per_cpu_second": "tokens/CPU-s"}
+    columns |= {"wall_ms": "ms", "cpu_ms": "CPU ms", "peak": "peak MB"}
+    columns |= {"ours": "ours is x", "best": "ours, best is x", "last_loss": "loss"}
+    report.table_of(f"{size}: {rows['ours']['parameters']:,} parameters", columns, rows)
 
     def over(*names: str) -> float | None:
         known = [times_faster(rows, ours, name, by) for name in names if name in rows]
@@ -243,20 +222,13 @@ def run_ours(variant: Variant, spec: Row) -> tuple[Steps, list[float], int]:
     steps = Steps()
     trained = run_training(Path(spec["tokens"]), size, settings, spec["steps"], LEARNING_RATE, steps.border)
     with torch.no_grad():
-        losses = [
-            float(ours(size, trained.dtype).loss(*_first_batch(spec))),
-            float(trained.loss(*_last_batch(spec))),
-        ]
+        losses = [float(ours(size, trained.dtype).loss(*_batch(spec, 0))), float(trained.loss(*_batch(spec, -1)))]
     return steps, losses, parameters(trained)
 
 
-def _first_batch(spec: Row) -> tuple[Any, Any]:
-    batch = next(iter(loader_of(spec)))
-    return batch.tokens, batch.targets
-
-
-def _last_batch(spec: Row) -> tuple[Any, Any]:
-    *_, batch = loader_of(spec)
+def _batch(spec: Row, place: int) -> tuple[Any, Any]:
+    """Tokens and targets of the first (0) or the last (-1) batch."""
+    batch = list(loader_of(spec))[place]
     return batch.tokens, batch.targets
 
 
@@ -275,7 +247,7 @@ def run_loop(variant: Variant, spec: Row) -> tuple[Steps, list[float], int]:
     steps = Steps()
     cast = torch.autocast("cpu", torch.bfloat16, enabled=variant.dtype == "autocast")
     with cast:
-        losses = [float(loss_of(*_first_batch(spec)))]
+        losses = [float(loss_of(*_batch(spec, 0)))]
     for batch in loader_of(spec, steps):
         with cast:
             loss = loss_of(batch.tokens, batch.targets)
@@ -285,7 +257,7 @@ def run_loop(variant: Variant, spec: Row) -> tuple[Steps, list[float], int]:
         optimizer.zero_grad(set_to_none=True)
         loss.item()
     with torch.no_grad(), cast:
-        losses.append(float(loss_of(*_last_batch(spec))))
+        losses.append(float(loss_of(*_batch(spec, -1))))
     return steps, losses, parameters(model)
 
 
@@ -308,12 +280,10 @@ def run_trainer(variant: Variant, spec: Row) -> tuple[Steps, list[float], int]:
     model = transformers_model(SIZES[spec["size"]], variant.attention)
     cast = torch.autocast("cpu", torch.bfloat16, enabled=variant.dtype == "autocast")
     with torch.no_grad(), cast:
-        first = float(loss_function("transformers", model)(*_first_batch(spec)))
+        first = float(loss_function("transformers", model)(*_batch(spec, 0)))
     # A user's labels are the tokens themselves; transformers shifts them, which leaves out one target a sequence.
     rows = [{"input_ids": row, "labels": row} for batch in loader_of(spec) for row in batch.tokens]
-    chosen: Row = (
-        {"bf16": True, "use_cpu": True} if variant.dtype == "autocast" else {}
-    )  # without use_cpu it asks for a GPU
+    chosen: Row = {"bf16": True, "use_cpu": True} if variant.dtype == "autocast" else {}  # else it asks for a GPU
     chosen |= {"torch_compile": True} if variant.compile else {}
     with tempfile.TemporaryDirectory() as folder:
         training = TrainingArguments(
@@ -325,25 +295,12 @@ def run_trainer(variant: Variant, spec: Row) -> tuple[Steps, list[float], int]:
             lr_scheduler_type="constant",
             **chosen,
         )
-        trainer = Trainer(model=model, args=training, train_dataset=InOrder(rows), callbacks=[Stamp()])
+        trainer = Trainer(model=model, args=training, train_dataset=rows, callbacks=[Stamp()])
         trainer._get_train_sampler = lambda *unused: torch.utils.data.SequentialSampler(rows)  # the same order for all
         trainer.train()
     with torch.no_grad(), cast:
-        last = float(loss_function("transformers", model)(*_last_batch(spec)))
+        last = float(loss_function("transformers", model)(*_batch(spec, -1)))
     return steps, [first, last], parameters(model)
-
-
-class InOrder:
-    """A data set in memory."""
-
-    def __init__(self, rows: list[Row]) -> None:
-        self.rows = rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> Row:
-        return self.rows[index]
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""The steps of the pipeline, one folder per step. Nothing here knows an orchestrator or a screen."""
+"""The steps of the pipeline, one folder per step. Nothing here depends on an orchestrator or a user interface."""
 
 import os
 
-# No tool that a step uses reports anything to anyone. All this is set before any of them is imported.
+# Telemetry of all tools is off. This must be set before any of them is imported.
 OPT_OUTS = {
     "DO_NOT_TRACK": "true",
     "DVC_NO_ANALYTICS": "1",
@@ -15,7 +15,7 @@ OPT_OUTS = {
     "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false",
     "TOKENIZERS_PARALLELISM": "false",  # threads are set explicitly; a forked tokenizer would otherwise warn
 }
-# Idle threads sleep. They spin by default, which takes a training on busy cores down to a seventh of its speed.
+# Idle threads sleep. They spin by default, which slows training on busy cores to a seventh of its speed.
 MANNERS = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 for name, value in (OPT_OUTS | MANNERS).items():

@@ -1,9 +1,9 @@
 """The Document: the one kind of row that flows from source to tokens, and its Parquet reading and writing.
 
 A document set is a directory of `part-00000.parquet` shards with the schema DOCUMENT. Shards are read and written a
-batch at a time, so memory stays bounded whatever the size of the set. Documents that a later run has added stand in
-shards of their own, `part-i00001-00000.parquet`: the set grows by increments, and the first has number 0. What a step
-drops goes to a ledger (schema LEDGER): rows in = rows kept + rows in the ledger, always.
+batch at a time, so memory does not grow with the set. Documents that a later run adds are in separate shards,
+`part-i00001-00000.parquet`: the set grows by increments, and the first has number 0. What a step drops goes to a ledger
+(schema LEDGER): rows in = rows kept + rows in the ledger, always.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from components.foreign.addresses import all_without_secrets, without_secrets
 from components.foreign.confined import inside
 
 KINDS = ("web", "prose", "code", "textbook", "exercise")
-GENERATED = frozenset({"textbook", "exercise"})  # kinds that the pipeline writes itself; the others are people's text
+GENERATED = frozenset({"textbook", "exercise"})  # kinds that the pipeline generates; the others are people's text
 PART_OF = "part_of"  # in the metadata of a part of a long text: which part of which text it is
 
 DOCUMENT = pa.schema(
@@ -47,9 +47,9 @@ LEDGER = pa.schema(
         pa.field("id", pa.string(), nullable=False),
         pa.field("step", pa.string(), nullable=False),
         pa.field("rule", pa.string(), nullable=False),
-        pa.field("value", pa.float64()),  # the figure that failed the rule
+        pa.field("value", pa.float64()),  # the value that failed the rule
         pa.field("threshold", pa.float64()),
-        pa.field("detail", pa.string(), nullable=False),  # what a person needs to understand the verdict
+        pa.field("detail", pa.string(), nullable=False),  # explanation of the verdict for people
         pa.field("source", pa.string(), nullable=False),
     ]
 )
@@ -65,7 +65,8 @@ def document_id(text: str) -> str:
 
 @dataclass(slots=True)
 class Document:
-    """One row. `id` follows from `text` unless given. Addresses in `source` and `metadata` are kept without secrets."""
+    """One row. `id` follows from `text` unless given. Addresses in `source` and `metadata` are stored without
+    secrets."""
 
     text: str
     kind: str
@@ -99,7 +100,7 @@ class Document:
 
 @dataclass(slots=True, frozen=True)
 class Drop:
-    """One ledger row: the document, the rule that it failed and the figure that failed it."""
+    """One ledger row: the document, the rule that it failed and the value."""
 
     id: str
     step: str
@@ -137,7 +138,7 @@ class DocumentWriter:
             self._flush()
 
     def write_table(self, table: pa.Table) -> None:
-        """Write a table that already has the schema DOCUMENT; it keeps the order of earlier `write` calls."""
+        """Write a table that already has the schema DOCUMENT, after the rows of earlier `write` calls."""
         self._flush()
         table = table.cast(DOCUMENT)
         self.rows += table.num_rows
@@ -151,7 +152,7 @@ class DocumentWriter:
         return self
 
     def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
-        if failed:  # nothing more is written, and what closing says of a full disk must not stand for the reason
+        if failed:  # nothing more is written, and an error while closing must not hide the reason
             with suppress(pa.ArrowException, OSError, ValueError):
                 self._close_shard()
             return
@@ -186,8 +187,8 @@ def shards(directory: Path) -> list[Path]:
     """The shards of a document set in order.
 
     Raises:
-        StepError: the directory is missing, holds no shard, or a shard is a link that leads out of it or does not have the
-            schema DOCUMENT.
+        StepError: the directory is missing or has no shard, or a shard is a link that leads out of it or does not have
+            the schema DOCUMENT.
     """
     directory = Path(directory)
     paths = sorted(directory.glob("part-*.parquet"))
@@ -221,14 +222,14 @@ def increments(directory: Path) -> dict[int, list[Path]]:
 def add_increment(
     directory: Path, increment: int, source: Path, put: Callable[[Path, Path], Any] = shutil.copyfile
 ) -> None:
-    """Put the shards of a set into another one, as an increment of it; of a later increment only those with rows."""
+    """Add the shards of a set to another one, as an increment; of a later increment only those with rows."""
     for number, path in enumerate(shards(source)):
         if not increment or pq.read_metadata(path).num_rows:
             put(path, directory / shard_name(number, increment))
 
 
 def check_schema(path: Path, schema: pa.Schema = DOCUMENT, name: str = "document") -> None:
-    """Refuse a Parquet file that has not the columns of a schema, naming those that differ. Further columns do no harm."""
+    """Refuse a Parquet file without the columns of a schema, naming those that differ. Further columns are ignored."""
     try:
         if reason := not_a_file(path):
             raise OSError(reason)
@@ -255,7 +256,7 @@ def read_batches(
 def shard_batches(
     path: Path, columns: list[str] | None = None, batch_size: int = ROWS_PER_GROUP
 ) -> Iterator[pa.RecordBatch]:
-    """Stream a shard, a row group or less at a time: a batch of several row groups might hold thousands of books."""
+    """Stream a shard, at most a row group at a time: a batch of several row groups might contain thousands of books."""
     with pq.ParquetFile(path) as file:
         for number in range(file.num_row_groups):
             batches = file.iter_batches(batch_size=batch_size, row_groups=[number], columns=columns)
@@ -279,7 +280,7 @@ def metadata_of(text: str, name: str) -> dict[str, Any]:
     """The metadata of a row, from their JSON.
 
     Args:
-        name: what leads to the row, such as its id.
+        name: what identifies the row, such as its id.
 
     Raises:
         StepError: they are not a JSON object.
@@ -360,6 +361,6 @@ def read_ledger(path: Path) -> Iterator[Drop]:
 
 
 def check_balance(step: str, rows_in: int, kept: int, dropped: int) -> None:
-    """Hold the law of the ledger. A breach is a defect of the step, never of the data."""
+    """Check that rows in = rows kept + rows in the ledger. A difference is a defect of the step, never of the data."""
     if rows_in != kept + dropped:
         raise AssertionError(f"{step}: {rows_in} rows in, but {kept} kept + {dropped} in the ledger")

@@ -1,7 +1,7 @@
-"""Map a function over shards: in this process, in threads, in processes or on a Ray cluster, by one setting.
+"""Map a function over shards: in this process, in threads, in processes or on a Ray cluster, chosen by one setting.
 
 Results come back in the order of the items whatever the engine and however many workers there are, so that equal
-inputs give equal outputs. What a lost Ray node was working on is given to another.
+inputs give equal outputs. The work of a lost Ray node is given to another.
 """
 
 import os
@@ -28,7 +28,7 @@ def workers(params: EngineParams) -> int:
 
 
 def map_shards(function: Callable[[Item], Result], items: Iterable[Item], params: EngineParams) -> Iterator[Result]:
-    """Yield `function(item)` for each item, in order. At most two items per worker are under way at once.
+    """Yield `function(item)` for each item, in order. At most two items per worker are in progress at once.
 
     With processes and Ray, `function` must be importable (not a lambda or closure) and items must pickle. The first
     exception of `function` is raised here; what has not started is cancelled.
@@ -62,7 +62,7 @@ def _map_executor(function: Callable[[Item], Result], items: list[Item], kind: s
 
 
 def _end_with_parent() -> None:
-    """In a worker: end with the process that it works for, even if that is killed; else it would wait for work forever."""
+    """In a worker: end with the parent process, even if that is killed; otherwise it would wait for work forever."""
 
     def watch(parent: Any) -> None:
         parent.join()
@@ -77,9 +77,9 @@ def _call(function: Callable[[Item], Result], item: Item) -> Result:
 
 
 def _close_to_strangers() -> None:
-    """Keep a Ray cluster of this process on the loopback, and make it ask for a token; Ray runs what it is sent.
+    """Keep a Ray cluster of this process on the loopback, with a token, since Ray runs any code that it receives.
 
-    Ray reads both when it is imported. By default it listens on every interface and asks for nothing.
+    Ray reads both when it is imported. By default it listens on every interface without authentication.
     """
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     if not os.environ.get("RAY_AUTH_TOKEN"):
@@ -101,7 +101,7 @@ def _map_ray(function: Callable[[Item], Result], items: list[Item], params: Engi
         local: dict[str, Any] = {} if params.ray_address else {"num_cpus": workers(params), "include_dashboard": False}
         ray.init(address=params.ray_address or "local", log_to_driver=False, logging_level="ERROR", **local)
     try:
-        remote = ray.remote(_call)  # Ray takes plain functions only, and steps hand over partials
+        remote = ray.remote(_call)  # Ray accepts plain functions only, and steps pass partials
         shared = ray.put(function)
         limit = 2 * (params.workers or int(ray.cluster_resources().get("CPU", 1)))  # of all machines
         waiting = iter(items)

@@ -1,8 +1,8 @@
-"""The one error that a person is meant to read, and what keeps its message readable.
+"""The error meant for people, and functions that keep its message readable.
 
-Everything else that is raised is a defect and shows its traceback; a StepError shows only its sentence, which says
-what was given, what was expected, where, and the remedy. A value from outside goes into a message by `short`, a text from
-outside by `shortened`: both may be hundreds of megabytes.
+Everything else that is raised is a defect and shows its traceback; a StepError shows only its sentence, which says what
+was given, what was expected, where, and how to fix it. Values from outside go into a message by `short`, texts by
+`shortened`: both may be hundreds of megabytes.
 """
 
 import reprlib
@@ -10,16 +10,15 @@ from typing import Any
 
 from components.foreign.addresses import without_secrets
 
-MESSAGE = 4_000  # characters of a message that are kept
-SAID = 200  # characters of what a file or a library says that go into a reason
-VALUE = 60  # characters of a value that go into a message
+MESSAGE = 4_000  # maximum characters of a message
+SAID = 200  # maximum characters of a file's or library's text in a reason
+VALUE = 60  # maximum characters of a value in a message
 _HUGE_BITS = 128  # of a whole number; Python refuses to write very long ones
 
 
 class StepError(Exception):
-    """Input, parameter or environment that a step cannot work with. The message is complete in itself.
-
-    Secrets in the addresses that it quotes are left out here, whoever wrote them into it.
+    """Input, parameter or environment that a step cannot work with. The message is complete in itself. Secrets in
+    quoted addresses are removed here.
     """
 
     def __init__(self, message: object = "") -> None:
@@ -27,7 +26,7 @@ class StepError(Exception):
 
 
 class Diverged(StepError):
-    """A training run whose loss or gradient became NaN or infinite. A sweep takes it as a result, not as a failure."""
+    """A training run whose loss or gradient became NaN or infinite. A sweep treats it as a result, not as a failure."""
 
 
 def short(value: Any, most: int = VALUE) -> str:
@@ -42,7 +41,7 @@ def short(value: Any, most: int = VALUE) -> str:
 
 
 class _Short(reprlib.Repr):
-    """Writes nothing that is left out, so that a value which is huge when written costs nothing."""
+    """Does not write what is left out, so that huge values cost nothing."""
 
     maxlevel, maxlist, maxtuple, maxdict, maxset = 2, 6, 6, 6, 6
 
@@ -52,7 +51,7 @@ class _Short(reprlib.Repr):
 
 
 def shortened(said: str, most: int = SAID) -> str:
-    """Text from outside for a reason: in one line, and never longer than a person reads."""
+    """Text from outside for a reason, in one short line."""
     said = " ".join(said[: 4 * most].split())
     return said if len(said) <= most else said[: most - 1] + "…"
 

@@ -1,6 +1,6 @@
-"""Outputs that are whole or absent: written beside their place, then renamed into it.
+"""Outputs that are complete or absent: written beside their place, then renamed into it.
 
-Files and directories get the modes of the user's umask. What lies in `.phiforge` is closed to others by that directory.
+Files and directories get the modes of the user's umask. The mode of `.phiforge` closes its content to others.
 """
 
 import errno
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-STATE = ".phiforge"  # in the project's main folder: what runs keep for each other, readable for its owner alone
-MOST_TEXT = 64_000_000  # bytes of a text that is read whole, such as a checkpoint's index
-OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)  # by a directory that holds something, a file, or a link
+STATE = ".phiforge"  # in the project's main folder: shared state of runs, readable only for its owner
+MOST_TEXT = 64_000_000  # maximum bytes of a text that is read whole, such as a checkpoint's index
+OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)  # by a non-empty directory, a file, or a link
 
 
-_TOKENS = "[0-9a-f]" * 12  # what `_token` gives, as a pattern: a person's own folders have other names
+_TOKENS = "[0-9a-f]" * 12  # pattern of `_token`'s names: a person's own folders have other names
 
 
 def _token() -> str:
@@ -40,7 +40,7 @@ def _token() -> str:
 
 
 def private_directory(path: Path) -> Path:
-    """A directory that its owner alone may enter: made if it is not there, closed to others if it was open to them."""
+    """A directory that only its owner may enter: created if missing, closed to others if it was open."""
     path = Path(path)
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     if path.stat().st_mode & 0o077:
@@ -56,7 +56,7 @@ def atomic_directory(path: Path, replace: bool = True) -> Iterator[Path]:
     The old directory, if any, is replaced. After an exception nothing is left and `path` is as it was.
 
     Args:
-        replace: False where an equal directory may have been put there meanwhile, which others may be reading: it stays.
+        replace: False if an equal directory may have appeared meanwhile, which others may be reading: it is kept.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,8 @@ def atomic_directory(path: Path, replace: bool = True) -> Iterator[Path]:
 
 @contextmanager
 def scratch_directory(folder: Path) -> Iterator[Path]:
-    """Yield a new directory in `folder` that is gone when the block ends; what killed processes have left there goes first."""
+    """Yield a new directory in `folder` that is removed when the block ends; leftovers of killed processes are removed
+    first."""
     drop_abandoned(folder, f"scratch-{_TOKENS}")
     with _held_directory(lambda: folder / f"scratch-{_token()}") as scratch:
         yield scratch
@@ -76,18 +77,18 @@ def scratch_directory(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def _held_directory(new_name: Callable[[], Path]) -> Iterator[Path]:
-    """A new directory that this process holds by a lock, which ends with it: so nobody takes a living one's for a dead one's,
-    whatever container or machine it is in. Removed when the block ends, unless it has another name by then.
+    """A new directory that this process locks, so that others recognise it as in use, on any container or machine.
+    Removed when the block ends, unless it has another name by then.
     """
     while True:
         directory = new_name()
         directory.mkdir()
         descriptor = os.open(directory, os.O_RDONLY)
-        with suppress(OSError):  # a file system without locks: then what is left there stays
+        with suppress(OSError):  # a file system without locks: leftovers stay
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         if is_at(descriptor, directory):
             break
-        os.close(descriptor)  # it was taken for abandoned in the moment before it was held
+        os.close(descriptor)  # another process removed it as abandoned before it was locked
     try:
         yield directory
     finally:
@@ -104,9 +105,9 @@ def is_at(descriptor: int, path: Path) -> bool:
 
 
 def drop_abandoned(folder: Path, pattern: str) -> None:
-    """Remove directories that processes made and held, which have ended without doing so."""
+    """Remove directories of processes that ended without removing them."""
     for path in folder.glob(pattern):
-        with suppress(OSError):  # another process was quicker, or it is a file
+        with suppress(OSError):  # another process was faster, or it is a file
             descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:
                 if try_lock(descriptor):
@@ -116,14 +117,14 @@ def drop_abandoned(folder: Path, pattern: str) -> None:
 
 
 def _partial(path: Path) -> Path:
-    """Where what becomes `path` is written. Runs, and stages of one run, may write the same place at once; the later one wins
-    whole."""
+    """The place where `path` is first written. Runs, and stages of one run, may write the same path at once; the later
+    one wins."""
     return path.with_name(f".{path.name}.{_token()}.partial")
 
 
 def _put(partial: Path, path: Path, replace: bool) -> None:
-    """Rename a directory into its place. What stands there goes by a rename as well, so that others who do the same see
-    nothing half removed."""
+    """Rename a directory into its place. An existing one is also removed by a rename, so that others see nothing half
+    removed."""
     old = _partial(path)
     while True:
         try:
@@ -170,8 +171,8 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def not_a_file(path: Path | int) -> str:
-    """Why what stands at a path, or what is open, cannot be read as a file, or an empty string: opening a pipe would wait
-    forever, and a device may never end."""
+    """Why a path or an open descriptor cannot be read as a file, or an empty string: opening a pipe would wait forever,
+    and a device may never end."""
     mode = os.stat(path).st_mode
     if stat.S_ISDIR(mode):
         return "is a folder, not a file"
@@ -185,7 +186,7 @@ def open_file(path: Path, folder: int | None = None) -> BufferedReader:
         folder: descriptor of the folder that `path` is a name in; then a link is refused as well.
 
     Raises:
-        OSError: it is not there, may not be read, or is not a file.
+        OSError: it does not exist, may not be read, or is not a file.
     """
 
     def opened(name: str, flags: int) -> int:
@@ -202,7 +203,7 @@ def open_file(path: Path, folder: int | None = None) -> BufferedReader:
 
 
 def read_text(path: Path, most: int = MOST_TEXT) -> str:
-    """The text of a file of at most `most` bytes, however long it says that it is, and whether it grows meanwhile or not.
+    """The text of a file of at most `most` bytes, whatever its stated size and even if it grows meanwhile.
 
     Raises:
         OSError: as `open_file`.
@@ -222,7 +223,7 @@ def parse_json(text: str, finite: bool = False) -> Any:
         finite: refuse NaN and Infinity.
 
     Raises:
-        ValueError: it is not JSON, nests too deep, has a number of too many digits, or names a key of an object twice.
+        ValueError: it is not JSON, is nested too deeply, has a number with too many digits, or has a key twice.
     """
 
     def refuse(constant: str) -> None:
@@ -245,8 +246,8 @@ def read_json(path: Path, missing: str, broken: str = "", finite: bool = False) 
     """The JSON object in a file.
 
     Args:
-        missing: what to say where the file is not there: what was expected, or the remedy.
-        broken: the remedy where it cannot be read.
+        missing: message for a missing file: what was expected, or the fix.
+        broken: the fix if it cannot be read.
         finite: refuse NaN and Infinity.
 
     Raises:
@@ -267,13 +268,13 @@ def save_tensors(tensors: Mapping[str, "Tensor"], path: Path, metadata: Mapping[
     """Write tensors as a safetensors file, readable as other files are.
 
     Raises:
-        OSError: the disk is full or failing; the library itself raises an error of its own that is none.
+        OSError: the disk is full or failing; the library itself raises another error.
     """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     path.touch()
-    mode = path.stat().st_mode  # as the user's umask has it; safetensors makes files for their owner alone
+    mode = path.stat().st_mode  # by the user's umask; safetensors makes files for their owner alone
     try:
         save_file(dict(tensors), path, metadata=None if metadata is None else dict(metadata))
     except SafetensorError as error:
@@ -285,10 +286,10 @@ def save_tensors(tensors: Mapping[str, "Tensor"], path: Path, metadata: Mapping[
 
 
 def save_array(path: Path, array: "np.ndarray") -> None:
-    """Write an .npy file, whatever the name's ending.
+    """Write an .npy file with any ending of the name.
 
     Raises:
-        OSError: the disk is full or failing; NumPy's own error says so in words alone.
+        OSError: the disk is full or failing; NumPy's own error says so only in words.
     """
     import numpy as np
 
@@ -299,7 +300,7 @@ def save_array(path: Path, array: "np.ndarray") -> None:
 
 
 def sync_directory(path: Path) -> None:
-    """Have a directory and its files on the disk, so that a loss of power does not leave them empty under their names."""
+    """Flush a directory and its files to the disk, so that a power failure does not leave them empty."""
     for part in [*sorted(path.iterdir()), path]:
         descriptor = os.open(part, os.O_RDONLY)
         try:

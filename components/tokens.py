@@ -6,8 +6,8 @@
     train/documents.parquet          one row per document of the stream: where it starts, how long it is, what it was
     validation/...                   the same for the held-out documents
 
-A document may run over the border of two shards; a reader never notices. Each document ends with the end-of-text
-token, so `length` counts it. A document that is skipped twice has two rows. A stream with a curriculum is written
+A document may continue in the next shard, which readers do not notice. Each document ends with the end-of-text
+token, so `length` counts it. A repeated document has a row for each time. A stream with a curriculum is written
 phase after phase; the manifest says where each begins.
 """
 
@@ -51,13 +51,13 @@ DOCUMENTS = pa.schema(
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a tokens directory says of itself. Reads as attributes and as a mapping.
+    """The manifest of a tokens directory. Reads as attributes and as a mapping.
 
     `splits[name]` holds `tokens`, `documents`, `distinct_documents`, `bytes`, `documents_sha256`, `shards` (list of
     file, tokens, sha256), `by_kind` (documents, distinct_documents, tokens, bytes per kind) and `phases` (list of kinds,
-    tokens, documents in stream order; a split without it is one phase). Tokens include one end-of-text token a
+    tokens, documents in stream order; a split without it is one phase). Tokens include one end-of-text token per
     document. `vocab_size` is the model's: the tokenizer may have fewer entries, never more. `fingerprint` is the hash
-    of all the rest, and so of every shard.
+    of everything else, and so of every shard.
     """
 
     format_version: int
@@ -132,7 +132,7 @@ class Manifest:
         return manifest
 
     def _check_names(self, path: Path) -> None:
-        """Anybody can compute a fingerprint; no shard may be a file from elsewhere."""
+        """Refuse shards outside the directory: anyone can compute a fingerprint."""
         try:
             names = [shard["file"] for split in self.splits.values() for shard in split["shards"]]
         except (KeyError, TypeError) as error:
@@ -176,7 +176,8 @@ class TokenSplit:
 
     def spread(self, length: int, tokens: int) -> np.ndarray:
         """Numbers of up to `tokens` tokens as whole sequences of `length` + 1, evenly spread over the stream, int64: number i
-        begins at token i * length, and its targets are the `length` tokens after that one. At least one where there is one.
+        begins at token i * length, and its targets are the `length` tokens after that one. At least one if there is
+        one.
         """
         available = max(0, (len(self) - 1) // length)
         count = min(available, max(1, tokens // length))
@@ -228,7 +229,7 @@ class TokenSplit:
         return totals
 
     def rows_at(self, positions: np.ndarray) -> np.ndarray:
-        """Row of `documents` that holds each position, int64 of the shape of `positions`.
+        """Row of `documents` for each position, int64 of the shape of `positions`.
 
         Raises:
             IndexError: a position is not within the stream.
@@ -239,7 +240,7 @@ class TokenSplit:
         return np.searchsorted(self._starts, positions, side="right") - 1
 
     def row(self, number: int) -> dict[str, Any]:
-        """One row of `documents`, read from its own row group: nothing else is held in memory."""
+        """One row of `documents`, read from its row group alone."""
         with pq.ParquetFile(self.directory / INDEX) as file:
             for group in range(file.num_row_groups):
                 rows = file.metadata.row_group(group).num_rows
@@ -249,7 +250,7 @@ class TokenSplit:
         raise IndexError(f"no such row in {self.directory / INDEX}, or it was cut while in use")
 
     def locate(self, position: int) -> dict[str, Any]:
-        """The row of the document that holds the token at `position`."""
+        """The row of the document with the token at `position`."""
         if not 0 <= position < len(self):
             raise IndexError(f"token {position} of {self.name}, which has {len(self)}")
         return self.row(int(self.rows_at(np.array([position]))[0]))
@@ -272,7 +273,7 @@ class TokenSplit:
 
     @cached_property
     def _starts(self) -> np.ndarray:
-        """First token of each document, int64 (documents,): 8 bytes per document, whatever else the index holds."""
+        """First token of each document, int64 (documents,): 8 bytes per document."""
         table = pq.read_table(self.directory / INDEX, columns=["start", "length"])
         self._check_cover(table)
         return table["start"].to_numpy()
@@ -297,7 +298,7 @@ class TokenSplit:
         return {key: value for key, value in self.__dict__.items() if key not in cached}
 
     def _check_files(self) -> None:
-        """Sizes against the manifest: what a copy that stopped half-way, or a foreign file, would change."""
+        """Check sizes against the manifest, to find incomplete copies and foreign files."""
         for shard in self.counts["shards"]:
             path = self.directory / shard["file"]
             expected = shard["tokens"] * self.dtype.itemsize

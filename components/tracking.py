@@ -1,17 +1,17 @@
-"""What a step tells MLflow: one run per step, with parameters, metrics, datasets and models.
+"""What a step logs to MLflow: one run per step, with parameters, metrics, datasets and models.
 
-A step is tracked when DVC runs it or when MLFLOW_TRACKING_URI is set; a step called by hand otherwise leaves no trace.
-A Prefect flow hands its parent run over in PHIFORGE_PARENT_RUN_ID; plain `dvc repro` has none, and the step's run then
-stands alone, tagged `pipeline.source = dvc repro`.
+A step is tracked when DVC runs it or when MLFLOW_TRACKING_URI is set; otherwise a step called by hand is not logged. A
+Prefect flow passes its parent run in PHIFORGE_PARENT_RUN_ID; plain `dvc repro` has none, and the step's run then has no
+parent and the tag `pipeline.source = dvc repro`.
 
-Importing MLflow's client costs two seconds of CPU. So a step keeps notes of what it has to say, and the client is imported
-when something cannot wait for the end (a curve, a model). A flow has a client already: it names a file in PHIFORGE_NOTES, a step
-that has said nothing yet leaves its notes there, and the flow tells MLflow. Any other step does so itself when it ends.
+Importing MLflow's client costs two seconds of CPU. So a step collects notes, and imports the client only when something
+cannot wait for the end (a curve, a model). A flow has a client already: it names a file in PHIFORGE_NOTES, a step that
+has logged nothing yet leaves its notes there, and the flow logs them. Any other step does so itself when it ends.
 
 Tags of a step's run, which lead to everything else:
 - `stage`, `prefect.flow_run_id`;
-- `git.commit` (HEAD), `git.source` ("HEAD", or "HEAD plus changes in ..."), `git.tree` (hash of the files as they stood)
-  and, where that is not HEAD's, `git.ref`, which keeps it in git;
+- `git.commit` (HEAD), `git.source` ("HEAD", or "HEAD plus changes in ..."), `git.tree` (hash of the files at that time)
+  and, if it is not HEAD's, `git.ref`, which keeps it in git;
 - `dvc.deps` and `dvc.outs` (JSON, path to md5; the flow adds the outputs, which DVC hashes after the step has ended).
 """
 
@@ -89,7 +89,7 @@ def given_uri() -> str:
 
 
 def source_tags(root: Path) -> dict[str, str]:
-    """Tags that say which source a run in this checkout works with; a tree that differs from HEAD is kept in git.
+    """Tags with the source of a run in this checkout; a tree that differs from HEAD is kept in git.
 
     Empty outside a git repository; a repository that cannot be read costs the tags, not the run.
     """
@@ -122,7 +122,7 @@ def weights_sha256(checkpoint: Path) -> str:
 
 
 class Tracker:
-    """The run of one step. The base class says nothing to anyone; `MlflowTracker` does."""
+    """The run of one step. The base class logs nothing; `MlflowTracker` does."""
 
     def params(self, values: Mapping[str, Any]) -> None: ...
 
@@ -139,7 +139,7 @@ class Tracker:
 
 @dataclass
 class Notes:
-    """What a step has to say of its run when it ends. Times are milliseconds since the epoch."""
+    """What a step logs when it ends. Times are milliseconds since the epoch."""
 
     stage: str
     root: str  # the checkout, in which paths of artifacts and datasets are relative
@@ -153,13 +153,13 @@ class Notes:
     ended: int = 0
 
     def open_run(self, client: Any) -> str:
-        """Create the run, as of the time when the step began; returns its id."""
+        """Create the run, with the step's start time; returns its id."""
         experiment = ensure_experiment(client)
         made = client.create_run(experiment, start_time=self.started, tags=self.tags, run_name=self.stage)
         return made.info.run_id
 
     def close_run(self, client: Any, run_id: str) -> None:
-        """Tell MLflow everything, and end the run."""
+        """Log everything, and end the run."""
         from mlflow.entities import Metric, Param, RunTag
 
         metrics = [Metric(name, storable(value), self.ended, 0) for name, value in self.metrics.items()]
@@ -175,7 +175,7 @@ class Notes:
         client.set_terminated(run_id, self.status, self.ended)
 
     def _dataset(self, path: str, digest: str, context: str) -> Any:
-        """A dataset as MLflow takes it. None of its data is read."""
+        """A dataset in MLflow's form. Its data is not read."""
         from mlflow.data.dataset_source_registry import resolve_dataset_source
         from mlflow.data.meta_dataset import MetaDataset
         from mlflow.entities import DatasetInput, InputTag
@@ -189,12 +189,12 @@ class Notes:
 
 
 class MlflowTracker(Tracker):
-    """Keeps notes for MLflow, and tells it at once what cannot wait."""
+    """Collects notes for MLflow, and logs at once what cannot wait."""
 
     def __init__(self, stage: str, root: Path) -> None:
         self.root, self.notes = root, Notes(stage, str(root), _milliseconds())
         self._mlflow: Any = None
-        self._curves: set[str] = set()  # names of figures that were logged by step
+        self._curves: set[str] = set()  # names of metrics that were logged by step
 
     def _live(self) -> Any:
         """MLflow, with the step's run as its active one."""
@@ -225,8 +225,8 @@ class MlflowTracker(Tracker):
         self.notes.params |= values
 
     def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
-        """Log figures, those of a step at once. A figure that has a curve gets no point outside it: MLflow would put it at
-        step 0. One write a second to SQLite is enough, so the client buffers them."""
+        """Log metrics, all of a step together. A metric with a curve gets no point outside it: MLflow would put it at
+        step 0. One write per second to SQLite is enough, so the client buffers them."""
         if step is None:
             self.notes.metrics |= {name: float(value) for name, value in values.items()}
         else:
@@ -250,11 +250,11 @@ class MlflowTracker(Tracker):
 
         The logged model is tagged with the hash of its weights, by which the registry finds it.
         """
-        refuse_links_out(checkpoint)  # MLflow copies what links lead to
+        refuse_links_out(checkpoint)  # MLflow copies the targets of links
         wrapper = Path(__file__).parent / "phi" / "pyfunc_model.py"
         client = self._live()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # it asks for type hints; the signature says it already
+            warnings.simplefilter("ignore", UserWarning)  # it asks for type hints, which the signature already gives
             client.pyfunc.log_model(
                 name=name,
                 python_model=str(wrapper),
@@ -266,9 +266,8 @@ class MlflowTracker(Tracker):
             )
 
     def end(self, status: str) -> None:
-        """End the run: leave the notes to the flow that asked for them, or tell MLflow.
-
-        A step that is interrupted before it has told MLflow anything leaves no run: importing the client would hold it up.
+        """End the run: leave the notes to the flow that asked for them, or log them. A step that is interrupted before
+        it has logged anything leaves no run: importing the client would delay it.
         """
         if status == "KILLED" and self._mlflow is None:
             return
@@ -314,7 +313,7 @@ def storable(value: float) -> float:
 
 
 def ensure_experiment(client: Any) -> str:
-    """Id of the experiment, made if need be. With SQLite its artifacts lie beside the database, not in the workspace
+    """Id of the experiment, made if need be. With SQLite its artifacts are beside the database, not in the workspace
     that happens to run first.
 
     Raises:
@@ -349,7 +348,7 @@ def track(step: str, params: Mapping[str, Any], dependencies: list[str]) -> Iter
     """The tracker of a step. Its run is FINISHED when the block ends, FAILED when it raises.
 
     Args:
-        step: name of the step; the run is named after DVC's stage where there is one.
+        step: name of the step; the run is named after DVC's stage if there is one.
         params: the sections that the step may read, as a nested mapping.
         dependencies: paths that the step reads, relative to the project.
     """
@@ -362,7 +361,7 @@ def track(step: str, params: Mapping[str, Any], dependencies: list[str]) -> Iter
     try:
         yield tracker
     except Exception:
-        _log_leads(tracker, root, step, params, dependencies)  # what failed must be found again as well
+        _log_leads(tracker, root, step, params, dependencies)  # failed runs must be traceable too
         tracker.end("FAILED")
         raise
     except BaseException:
@@ -375,7 +374,7 @@ def track(step: str, params: Mapping[str, Any], dependencies: list[str]) -> Iter
 def _log_leads(
     tracker: MlflowTracker, root: Path, step: str, params: Mapping[str, Any], dependencies: list[str]
 ) -> None:
-    """The parameters and the hashes of what was read: the way from a run to all that made it."""
+    """Log the parameters and the hashes of what was read, which lead from a run to its inputs."""
     tracker.params(flatten(params))
     tracker.tags({"dvc.deps": json.dumps(lock_hashes(root, dependencies), sort_keys=True)})
     for path in dependencies:

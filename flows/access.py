@@ -1,11 +1,10 @@
-"""Who may speak to the servers of the platform: credentials, and the ASGI wrapper that every server runs behind.
+"""Who may call the platform's servers: credentials, and the ASGI wrapper that every server runs behind.
 
 - A request passes when its Host is one that the server answers to, when it does not come from a page of another origin,
   and when it carries the platform's credentials (HTTP Basic, RFC 7617).
 - Everything is closed unless it is named here: a route that a later release of Prefect, MLflow or Streamlit adds is
   closed as well.
-- Browsers keep Basic credentials per origin, port included. A cookie would go to every port of 127.0.0.1, and so to
-  whatever else listens on this machine.
+- Browsers keep Basic credentials per origin, port included. A cookie would be sent to every port of 127.0.0.1.
 """
 
 import base64
@@ -28,7 +27,7 @@ from components.errors import StepError
 from components.files import write_private
 
 OPERATOR = "operator"  # may do everything
-READER = "reader"  # may look at the panel, and at nothing else
+READER = "reader"  # may only view the panel
 LANDING = "/phiforge-login"
 ROLE_HEADER = "x-phiforge-role"
 AUTH = "PHIFORGE_AUTH"  # the operator's `name:secret`, handed from process to process
@@ -50,10 +49,11 @@ def new_auth() -> str:
 
 
 def given_auth(environment: Mapping[str, str]) -> str:
-    """The credentials that the environment names, by value or by file; empty where it names none.
+    """The credentials that the environment names, by value or by file; empty if it names none.
 
     Raises:
-        StepError: the file cannot be read, or what is given is not `operator:SECRET` with a secret of 16 characters.
+        StepError: the file cannot be read, or the value is not `operator:SECRET` with a secret of at least 16
+            characters.
     """
     auth = environment.get(AUTH, "")
     where = AUTH
@@ -72,7 +72,7 @@ def given_auth(environment: Mapping[str, str]) -> str:
 
 
 def client_variables(auth: str) -> dict[str, str]:
-    """What Prefect's and MLflow's own clients read their credentials from."""
+    """The variables from which Prefect's and MLflow's clients read their credentials."""
     user, _, secret = auth.partition(":")
     return {
         AUTH: auth,
@@ -83,12 +83,12 @@ def client_variables(auth: str) -> dict[str, str]:
 
 
 def basic(auth: str) -> str:
-    """`name:secret` as it stands in an Authorization header and in Prefect's page."""
+    """`name:secret` as written in an Authorization header and in Prefect's page."""
     return base64.b64encode(auth.encode()).decode()
 
 
 def with_login(address: str, auth: str) -> str:
-    """The address at which a person's browser logs in to a server and lands on the page that `address` names."""
+    """The address that logs a browser in to a server and opens the page that `address` names."""
     parts = urlsplit(address)
     page = urlunsplit(("", "", parts.path or "/", parts.query, parts.fragment))
     return f"{parts.scheme}://{auth}@{parts.netloc}{LANDING}" + ("" if page == "/" else f"?to={quote(page, safe='')}")
@@ -96,7 +96,7 @@ def with_login(address: str, auth: str) -> str:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a request does not pass. `challenge` makes a browser ask for the credentials."""
+    """Why a request is refused. `challenge` makes a browser ask for the credentials."""
 
     status: int
     text: str
@@ -144,10 +144,11 @@ class Access:
                 raise StepError(f"{READER_SECRET}: expected at least {MIN_SECRET} characters; choose a longer secret")
             self.accepted.append(f"{READER}:{secret}")
         self.landing_page = _landing_page(stored)
-        # Names the start of the server, and nothing secret: a browser sends cookies to every port of this machine.
+        # Names the start of the server, nothing secret: a browser sends cookies to every port of this machine.
         self.landed = f"phiforge-{hashlib.sha256(auth.encode()).hexdigest()[:12]}" if stored else ""
         sockets = " ".join(sorted(f"{scheme}://{host}" for host in self.hosts for scheme in ("ws", "wss")))
-        # Pages of these servers load nothing from elsewhere, whatever text they show, and stand in nobody else's frame.
+        # Pages of these servers load nothing from elsewhere, whatever text they show, and may not be framed by other
+        # sites.
         self.policy = (
             "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; "
             f"connect-src 'self' data: blob: {sockets}; "
@@ -200,7 +201,8 @@ class Access:
         return None
 
     def _lands(self, scope: Scope, headers: Mapping[str, list[str]]) -> bool:
-        """Whether a browser gets the landing page: it asks for it, or for its first page where something is to be stored."""
+        """Whether a browser gets the landing page: it asks for it, or for its first page if something has to be
+        stored."""
         if scope.get("method") != "GET":
             return False
         first = self.landed and "text/html" in "".join(headers.get("accept", []))
@@ -215,7 +217,7 @@ class Access:
 
     @staticmethod
     def _from_another_page(scope: Scope, headers: Mapping[str, list[str]]) -> bool:
-        """Whether a browser says that a page of another origin sent this, unless a person only followed a link."""
+        """Whether a page of another origin sent this request, unless a person only followed a link."""
         site = headers.get("sec-fetch-site", [""])[0]
         followed = (
             scope.get("method") == "GET"
@@ -250,7 +252,7 @@ def serve(app: App, host: str, port: int, listening: int | None = None) -> None:
     """Run an ASGI application until this process is told to stop.
 
     Args:
-        listening: descriptor of a socket that listens already, which whoever started this process holds as well.
+        listening: descriptor of a listening socket, shared with the process that started this one.
     """
     import uvicorn
 
@@ -272,10 +274,10 @@ def serve(app: App, host: str, port: int, listening: int | None = None) -> None:
 
 
 def _landing_page(stored: Mapping[str, str]) -> bytes:
-    """A page that stores what it is given and opens the server's own pages at an address without credentials.
+    """A page that stores given items and opens the server's own pages at an address without credentials.
 
-    A page whose own address holds credentials may not call its server: browsers refuse such requests. The page to open
-    is a path of this server, whatever the address asks for.
+    A page whose own address contains credentials may not call its server: browsers refuse such requests. The page to
+    open is a path of this server, whatever the address asks for.
     """
     store = "".join(f"localStorage.setItem({json.dumps(key)}, {json.dumps(value)});" for key, value in stored.items())
     script = f"""{store}
@@ -310,7 +312,7 @@ async def _refuse(scope: Scope, send: Send, refusal: Refusal) -> None:
 
 
 def write_compose_secrets(path: Path) -> bool:
-    """Write fresh secrets for docker-compose.yml into a file for its owner alone; a file that is there stays.
+    """Write fresh secrets for docker-compose.yml into a file that only its owner can read, unless it exists.
 
     Returns whether it wrote one.
     """

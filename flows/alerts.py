@@ -1,7 +1,7 @@
 """Alerts: failed, crashed and late runs and promoted models, sent to the addresses of PHIFORGE_ALERTS.
 
 Two automations of Prefect send them through one notification block, all registered with the deployments. The block
-holds no address: it reads them where it runs, in the Prefect server, so that no secret gets into the database. A
+contains no address: it reads them where it runs, in the Prefect server, so that no secret gets into the database. A
 promotion is an event of ours, `phiforge.model.promoted`.
 """
 
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from apprise import Apprise
 
 ADDRESSES = "PHIFORGE_ALERTS"  # Apprise addresses, separated by blanks
-ADDRESSES_FILE = "PHIFORGE_ALERTS_FILE"  # or a file with one on each line
+ADDRESSES_FILE = "PHIFORGE_ALERTS_FILE"  # or a file with one per line
 PROMOTED = "phiforge.model.promoted"
-UNFINISHED = {  # of a stage whose run was killed
+UNFINISHED = {  # lines of a stage whose run was killed
     StateType.RUNNING,
     StateType.CRASHED,
     StateType.CANCELLING,
@@ -74,7 +74,8 @@ class AlertAddresses(NotificationBlock):
         """Send to all addresses.
 
         Raises:
-            NotificationError: one of them did not take it; says how many there are and not which, since it may be a secret.
+            NotificationError: one of them failed; the message says how many there are, not which, since an address may
+                be a secret.
         """
         try:
             found = addresses(os.environ)
@@ -83,7 +84,7 @@ class AlertAddresses(NotificationBlock):
         if not found:
             return
         text = without_secrets(await with_stages(body))
-        title = printable(shortened(subject or ""))  # names of runs may be of several lines, headers of a mail may not
+        title = printable(shortened(subject or ""))  # a run's name may have several lines, a mail header may not
         if not await _client(found).async_notify(title=title, body=text):
             raise NotificationError(
                 f"at least one of the {len(found)} addresses of {ADDRESSES} did not accept the alert"
@@ -91,8 +92,7 @@ class AlertAddresses(NotificationBlock):
 
 
 async def with_stages(body: str) -> str:
-    """The text of an alert with the stages that its run left unfinished and their last lines, where it does not name them.
-
+    """The text of an alert with the stages that its run left unfinished and their last lines, if it does not name them.
     The state of a failed run names them; that of a killed one says only what killed it.
     """
     said, gap, page = body.rpartition("\n\n")
@@ -140,10 +140,10 @@ def addresses(environment: Mapping[str, str]) -> list[str]:
 
 
 def _client(found: list[str]) -> "Apprise":
-    """What sends to these addresses. A text stays text: an e-mail shows its lines as they are."""
+    """The Apprise client for these addresses. Text stays text: an e-mail shows its lines as they are."""
     from apprise import Apprise, AppriseAsset
 
-    logging.getLogger("apprise").setLevel(logging.CRITICAL)  # what it says quotes parts of addresses
+    logging.getLogger("apprise").setLevel(logging.CRITICAL)  # its messages quote parts of addresses
     client = Apprise(asset=AppriseAsset(app_id="Phiforge", app_desc="Phiforge", app_url="", body_format="text"))
     for address in found:
         client.add(address)
@@ -151,7 +151,7 @@ def _client(found: list[str]) -> "Apprise":
 
 
 def register(client: SyncPrefectClient) -> None:
-    """Create or renew the block and the automations. One that a person has switched off stays off.
+    """Create or renew the block and the automations. An automation that a person has switched off stays off.
 
     Raises:
         StepError: the addresses are refused.
@@ -174,11 +174,11 @@ def register(client: SyncPrefectClient) -> None:
 
 
 def promoted(model: str, version: str, text: str, page: str = "") -> None:
-    """Tell Prefect, and so whoever gets alerts, that a version of a model was promoted. Never fails.
+    """Tell Prefect, and so everyone who gets alerts, that a version of a model was promoted. Never fails.
 
     Args:
         model: name in the model registry.
-        text: the decision with its figures, in words.
+        text: the decision with its metrics, in words.
         page: address to open; empty for the page of the run that promoted it.
     """
     resource = {

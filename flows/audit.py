@@ -2,7 +2,7 @@
 
 Both are written to `.phiforge/audit`: `sbom.json` (CycloneDX, made without network) and `advisories.json` (what OSV, the
 database of open-source vulnerabilities, answered). `python -m flows.audit` exits with 0 when no advisory is known, 1
-when there are some, and 3 when the database could not be asked, so that silence is never taken for safety.
+when there are some, and 3 when the database could not be asked, so that no answer is never mistaken for safety.
 """
 
 import argparse
@@ -88,7 +88,7 @@ def main(argv: list[str] | None = None, prog: str = PROG) -> int:
 
 
 def _tool(folder: Path, name: str, *arguments: str | Path) -> None:
-    """Run one of the tools that `make audit` installs; what it says goes to the log."""
+    """Run one of the tools that `make audit` installs; its output goes to the log."""
     program = folder / "bin" / name
     if not program.is_file():
         raise StepError(f"audit: {program} is not installed; run: make audit")

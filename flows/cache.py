@@ -1,8 +1,8 @@
-"""DVC's cache, checked: an object that no longer holds what its name says is dropped, so that its stage makes it again.
+"""Checks DVC's cache: an object that no longer matches its name is dropped, so that its stage makes it again.
 
-DVC itself takes every read-only file of its cache for whole, and links it into each checkout that asks for it. A file
-that was edited in place, or that the disk has spoilt, would thus be restored as the result of a stage forever. Objects
-are hashed once, and again only where size, time or inode have changed since.
+DVC trusts every read-only file of its cache, and links it into each checkout that asks for it. A file that was edited
+in place or damaged on the disk would be restored as the result of a stage forever. Objects are hashed once, and again
+only if size, time or inode have changed.
 """
 
 import json
@@ -25,7 +25,7 @@ class Cache:
         with repository(home) as repo:
             self._objects = HashFileDB(repo.cache.local.fs, repo.cache.local.path)
         self.folder = Path(self._objects.path)
-        # A record of our own: DVC's takes an object that was there already for whole when a stage makes it once more.
+        # A record of our own: DVC's trusts an existing object when a stage makes it again.
         self._objects.state = State(str(home), str(state_folder(home) / "cache"))
 
     def drop_spoilt(self, outs: Mapping[str, str]) -> list[str]:
@@ -43,7 +43,7 @@ class Cache:
         self._objects.state.close()
 
     def _oids(self, md5: str) -> Iterator[str]:
-        """An object, and what it lists where it is a folder."""
+        """An object and, if it is a folder, the objects that it lists."""
         yield md5
         if md5.endswith(".dir"):
             with suppress(FileNotFoundError):  # not in the cache, or dropped just now
@@ -54,7 +54,7 @@ class Cache:
         from dvc_objects.errors import ObjectFormatError
 
         try:
-            self._objects.check(oid)  # hashes it where the record does not know it as it is; removes it if it is spoilt
+            self._objects.check(oid)  # hashes it unless the record knows it as it is; removes it if it is damaged
         except ObjectFormatError:
             return True
         except FileNotFoundError:
@@ -63,7 +63,7 @@ class Cache:
 
 
 def dropped(path: str) -> str:
-    """What a run says of an output that lost an object."""
+    """The message about an output that lost an object."""
     return f"{path}: DVC's cached copy was changed after it was made (wrong hash); it was removed and is made again"
 
 
@@ -80,7 +80,7 @@ def local_remotes(root: Path) -> list[Path]:
 
 
 def forget_remote_contents(root: Path) -> None:
-    """Have DVC look again at what its local remotes hold; it would not push again what was removed there."""
+    """Make DVC look again at its local remotes; otherwise it would not push again what was removed there."""
     from dvc_data.hashfile.db import get_index
 
     with repository(root) as repo:

@@ -1,4 +1,4 @@
-"""Which version is the champion and how it became that; promotion and rollback by hand.
+"""Which version is the champion and why; promotion and rollback by hand.
 
 `phiforge champion`, `phiforge promote VERSION --reason TEXT` and `phiforge rollback --reason TEXT`, or
 `python -m flows.champion [promote | rollback] ...`.

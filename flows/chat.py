@@ -76,7 +76,7 @@ def _conversation(arguments: argparse.Namespace) -> "Conversation":
 
 
 def _interactive(talk: "Conversation") -> None:
-    """Take lines from a person. A mistake is said, Ctrl-C ends an answer, and the conversation goes on."""
+    """Take lines from a person. A mistake is explained, Ctrl-C ends an answer, and the conversation continues."""
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401 - input() then edits lines and remembers them
     while not talk.ended:
@@ -108,7 +108,7 @@ def _piped(talk: "Conversation") -> None:
 
 
 def _passages(model: "TextModel") -> "list[Passage]":
-    """Held-out texts of the run that made a model, else of the project.
+    """Held-out texts of the run that made a model, or else of the project.
 
     Raises:
         StepError: there are no tokens.
@@ -129,7 +129,7 @@ def _passages(model: "TextModel") -> "list[Passage]":
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    """Serve the model until it is stopped. It is exported first, which gives one without a chat template ours."""
+    """Serve the model until it is stopped. It is exported first, which adds our chat template if it has none."""
     root = project_root()
     source = find_model(arguments.model or "", root)
     from components.phi import serve

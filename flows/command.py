@@ -1,8 +1,8 @@
 """`phiforge`: every command of the project under one name, `phiforge run ~/notes`; `python -m flows.command` is the same.
 
 Each command is a module of this package with `parser(prog, ...)` and `main(argv, prog, ...)`. Only the chosen one is
-imported, so that help answers at once. `make` and `python -m flows.NAME` call the same functions.
-Exit status: that of the command; 1 outside the project's folder, 2 for an unknown command.
+imported, so that help is fast. `make` and `python -m flows.NAME` call the same functions. Exit status: that of the
+command; 1 outside the project's folder, 2 for an unknown command.
 """
 
 import argparse
@@ -24,7 +24,7 @@ NAME = "phiforge"
 
 @dataclass(frozen=True)
 class Entry:
-    """A command: one line of help, the module that does it, and what that module's functions are called with."""
+    """A command: one line of help, its module, and the arguments of that module's functions."""
 
     help: str
     module: str
@@ -81,7 +81,7 @@ def check_folder(here: Path) -> None:
     Raises:
         StepError: `here` is outside the project's folder, and PHIFORGE_HOME names none.
     """
-    from flows import settings  # with the parameters, whose import would be half of the time of a help
+    from flows import settings  # imported with the parameters, which take half the time of a help text
 
     root = settings.project_root()
     if not os.environ.get(settings.HOME) and not here.resolve().is_relative_to(root):

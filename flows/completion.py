@@ -33,7 +33,7 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
 
 
 def tree() -> argparse.ArgumentParser:
-    """The parser of everything, with every command's own below it."""
+    """The parser of all commands, with each command's parser below it."""
     from flows.command import COMMANDS, NAME
 
     whole = argparse.ArgumentParser(prog=NAME)

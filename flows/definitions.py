@@ -1,4 +1,4 @@
-"""What can be run: each is a dvc.yaml, or its stages up to one, which a flow of its own brings up to date."""
+"""What can be run: a dvc.yaml, or its stages up to one, each updated by its own flow."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +14,8 @@ class Definition:
         flow: name of the flow, and of its deployment before the slash.
         title: for people.
         file: the dvc.yaml, relative to the project's folder.
-        numbers: the JSON file with the result's figures.
-        result: the Markdown file with the result's tables; None where there are none.
+        numbers: the JSON file with the result's metrics.
+        result: the Markdown file with the result's tables; None if there are none.
         page: the result as a page.
         last: the stage up to which the dvc.yaml is run; empty runs all of it.
     """

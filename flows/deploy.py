@@ -1,4 +1,4 @@
-"""Registers what prefect.yaml says with a Prefect server, and the work pool that it names. Safe to repeat."""
+"""Registers the deployments and the work pool of prefect.yaml with a Prefect server. Safe to repeat."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ POOL_TYPE = "phiforge"  # Prefect's own `prefect worker start` has no worker for
 def ensure_pool() -> None:
     """Create the work pool. Its job template takes no variables: a run brings parameters and nothing else.
 
-    A pool of another type, as earlier releases made it, is replaced; its deployments are registered again right after.
+    A pool of another type, from an earlier release, is replaced; its deployments are registered again right after.
     """
     from prefect import get_client
     from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
@@ -54,7 +54,7 @@ def deploy(root: Path) -> int:
 
 @contextlib.contextmanager
 def schedules_kept() -> Iterator[None]:
-    """Leave each schedule on or off as a person has set it; Prefect would set it to what prefect.yaml says."""
+    """Leave each schedule on or off as a person has set it; Prefect would reset it to prefect.yaml."""
     from prefect import get_client
 
     def schedules(client: Any) -> Iterator[tuple[Any, Any]]:
@@ -72,7 +72,7 @@ def schedules_kept() -> Iterator[None]:
 
 
 def main() -> int:
-    """Put right what an earlier start left, then register alerts and deployments; returns the exit status."""
+    """Clean up after an earlier start, then register alerts and deployments; returns the exit status."""
     home = settings.project_root()
     settings.configure(home)
     from prefect import get_client

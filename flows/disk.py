@@ -1,7 +1,7 @@
-"""The disk: what removing files frees, and whether there is space for what a stage will write.
+"""Disk space: how much removing files frees, and whether a stage's outputs will fit.
 
-A stage is asked for before it starts. It is expected to write what it wrote last, by dvc.lock, or, if it has never run, as
-much as it reads. What it wrote last is removed first, and in the main folder DVC's cache takes a copy of the new.
+Checked before a stage starts. It is expected to write as much as last time, by dvc.lock, or, if it has never run, as
+much as it reads. Its previous output is removed first, and in the main folder DVC's cache takes a copy.
 """
 
 import os
@@ -35,7 +35,7 @@ class Places:
 
     @property
     def links(self) -> bool:
-        """Whether outputs and cache are one copy: workspaces have links where they can."""
+        """Whether outputs and cache share one copy: workspaces use links if possible."""
         return self.root != self.home and _device(self.root) == _device(self.cache)
 
 
@@ -68,7 +68,7 @@ def check_space(places: Places, stage: Stage, needed: Iterable[Stage]) -> None:
 
 
 def expected_sizes(places: Places, stage: Stage, needed: Iterable[Stage]) -> dict[str, int]:
-    """Bytes that each output of a stage will take: as last time, or, of one that never ran, together as much as it reads."""
+    """Bytes that each output of a stage will take: as last time, or, if it never ran, together as much as it reads."""
     if last := _last_sizes(places, stage):
         return last
     read = sum(size for other in needed for size in _last_sizes(places, other).values())
@@ -81,7 +81,7 @@ def _last_sizes(places: Places, stage: Stage) -> dict[str, int]:
 
 
 def _existing(path: Path) -> Path:
-    """The folder in which a path is, or would be made."""
+    """The folder that contains a path, or would contain it."""
     return next(parent for parent in path.parents if parent.is_dir())
 
 
@@ -90,13 +90,13 @@ def _device(path: Path) -> int:
 
 
 class Meter:
-    """Counts files as they go, or as they would. A file's bytes are freed by the removal of its last link."""
+    """Counts files as they are removed, or would be. A file's bytes are freed when its last link is removed."""
 
     def __init__(self) -> None:
         self._links: dict[tuple[int, int], int] = {}  # by device and inode: links that are left
 
     def bytes_of(self, paths: Iterable[Path]) -> int:
-        """Bytes on the disk that removing these files and folders frees."""
+        """Bytes that removing these files and folders frees on the disk."""
         return sum(self._bytes(path) for top in paths for path in _all_in(top))
 
     def _bytes(self, path: Path) -> int:

@@ -1,6 +1,5 @@
-"""What a run tells whoever watches it in the same process: the terminal of `make run`.
-
-Prefect's server has the same facts as task states and logs; this is the short way, without a server's delay.
+"""Events of a run for the terminal of `make run`, in the same process. Prefect's server has the same facts as task
+states and logs; this way has no delay.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,7 +12,8 @@ Kind = Literal["graph", "note", "started", "line", "cached", "restored", "ran", 
 
 @dataclass(frozen=True)
 class Event:
-    """`stage` is empty for what concerns the whole run; A `graph` lists the stages in `names` and where they run in `text`."""
+    """An event of a run; `stage` is empty if it concerns the whole run. A `graph` lists the stages in `names` and where
+    they run in `text`."""
 
     kind: Kind
     stage: str = ""
@@ -23,7 +23,7 @@ class Event:
 
 
 class Caution(str):
-    """A remark for whoever watches a run that is logged as a warning."""
+    """A remark that is logged as a warning."""
 
 
 _listeners: list[Callable[[Event], None]] = []
@@ -31,7 +31,7 @@ _listeners: list[Callable[[Event], None]] = []
 
 @contextmanager
 def listen(listener: Callable[[Event], None]) -> Iterator[None]:
-    """Hand every event to `listener` during the block, from whatever thread it arises in."""
+    """Pass every event to `listener` during the block, from any thread."""
     _listeners.append(listener)
     try:
         yield

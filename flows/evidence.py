@@ -1,8 +1,8 @@
-"""What a version of the registry answered and what its loss was, example by example: kept with it, or asked again.
+"""The answers and losses of a version of the registry, example by example: stored with it, or computed again.
 
-Records lie in MLflow as artifacts of the run that logged the version's model, under `evidence/`, named by what was asked.
-So a champion is compared from its records while exam and held-out text stay the same, and is asked again when they differ or
-when its records are gone.
+Records are artifacts of the MLflow run that logged the version's model, under `evidence/`, named by what was asked. A
+champion is compared by its records while exam and held-out text stay the same, and scored again when they differ or its
+records are gone.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 BENCHMARKING = "components.benchmarking"
 FOLDER = "evidence"
 WHOLE = "whole"  # an empty file, stored after the others: records without it were cut short
-SCORES = "reports/scores/large"  # what a run of the pipeline leaves of its candidate
+SCORES = "reports/scores/large"  # records of the candidate that a run of the pipeline leaves
 GRACE = 1.6  # seconds from asking a step to stop until it is killed
 TAIL = 15  # lines of a failed step that its error shows
 
@@ -44,7 +44,7 @@ class Evidence:
         self.root = run.place.root
 
     def keep_exam(self, version: Any) -> Path:
-        """Keep this run's own answers with its version; returns where they lie."""
+        """Store this run's own answers with its version; returns where they are."""
         place = self.root / SCORES
         name = f"exam-{exam_key(place)}"
         if not self._kept(version, name):
@@ -72,13 +72,13 @@ class Evidence:
         return self._records(version, f"held-out-{asked}", ask) / "held_out.json"
 
     def safety(self, version: Any, checkpoint: Path) -> Path:
-        """A version's safety score, asked again, since other data may lie in the same place by now."""
+        """A version's safety score, computed again, since the data may have changed."""
         output = self.scratch / f"safety-{version.version}"
         self._score(BENCHMARKING, checkpoint=checkpoint, suite="safety", output=output)
         return output
 
     def decide(self, **records: Path) -> dict[str, Any]:
-        """The rule's decision on these records and on what this run's steps say of the candidate."""
+        """The rule's decision on these records and on this run's results for the candidate."""
         summary = self.scratch / "decision.json"
         said = {"training": "reports/train_large.json", "control": "reports/train_control.json"}
         gates = sorted((self.root / "reports").glob("validate_*.json"))
@@ -123,13 +123,13 @@ class Evidence:
             self.run.log(f"records of version {version.version} are not kept and will be made again: {error}")
 
     def _score(self, module: str, **options: Any) -> None:
-        """Run a step that computes with a model, alone on the device that training and benchmarks use too."""
+        """Run a step that computes with a model, alone on the device that training and benchmarks share."""
         run, device = self.run, turns_folder(self.run.home, "device")
         with turn(device, run.lineage.name, "promotion", lambda text: run.log(f"device: {text}"), run.runner.stopped):
             self._step(module, **options)
 
     def _step(self, module: str, **options: Any) -> None:
-        """Run a step in this run's checkout. It is a part of the run, and has no MLflow run of its own."""
+        """Run a step in this run's checkout, without a separate MLflow run."""
         run_step(self.run, {WITHIN: "1"}, module, **options)
 
 
@@ -158,7 +158,7 @@ def run_step(run: "PipelineRun", environment: dict[str, str], module: str, **opt
 
 
 def exam_key(scores: Path) -> str:
-    """What an exam asked and how, as twelve hex digits: models with equal keys used the same prompts and settings."""
+    """Twelve hex digits of an exam's prompts and settings: models with equal keys used the same."""
     found = read_json(scores / "scores.json", "run `make run` again")
     parts = ("benchmark", "metric", "shots", "form")
     asked = {name: [how[part] for part in parts] for name, how in found["protocols"].items()}

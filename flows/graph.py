@@ -195,7 +195,8 @@ def rerun(root: Path, stage: Stage, run: Callable[[str, str], str | None]) -> st
     @rwlocked(read=["deps"], write=["outs"])
     def held(node: Any) -> str | None:
         node.remove_outs()
-        return unlocked_repo(lambda node: run(node.cmd, node.wdir))(node)
+        command = node.cmd if isinstance(node.cmd, str) else " && ".join(node.cmd)
+        return unlocked_repo(lambda node: run(command, node.wdir))(node)
 
     with repository(root) as repo, repo.lock:
         return held(*_nodes(repo, root, [stage]))

@@ -1,10 +1,10 @@
-"""Runs a Python module so that it ends when its parent ends, however the parent ends.
+"""Runs a Python module that ends when its parent ends, for whatever reason.
 
     python -P guard.py [--tree] PARENT_PID MODULE [ARGUMENT ...]
 
 On Linux the kernel sends SIGTERM when the parent is gone, kill -9 included. With `--tree` this process answers SIGTERM
 by stopping everything below it, first asking, then killing: a stage, its shell and its workers go within two seconds.
-Elsewhere only the `--tree` half works. The module runs inside this process, so nothing is paid for the guard.
+Elsewhere only the `--tree` half works. The module runs inside this process, so the guard costs nothing.
 """
 
 import ctypes

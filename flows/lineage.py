@@ -1,9 +1,8 @@
 """The MLflow side of a pipeline run: a parent run, and the tags that lead from it to DVC, git and Prefect and back.
 
-The parent is created when the first stage really runs, since MLflow's client costs two seconds of CPU that a cached
-run should not pay. Each stage that runs has a child run: this module opens it from the notes that the stage's step leaves, or
-the step does so itself, if it has curves or a model to log (components.tracking). The hashes that DVC computes when a stage has
-ended are added here.
+The parent is created when the first stage really runs, because importing MLflow's client costs two seconds of CPU. Each
+stage that runs has a child run. A step with curves or a model to log opens it itself (components.tracking); otherwise
+this module does, from the step's notes. The hashes that DVC computes after a stage are added here.
 """
 
 import json
@@ -18,7 +17,7 @@ from flows import records
 from flows.links import restore_weights, share_files
 from flows.settings import lock_file, mlflow_uri
 
-TAG_LIMIT = 5000  # characters that MLflow keeps of a tag
+TAG_LIMIT = 5000  # maximum length of a tag in MLflow
 PARAM_LIMIT = 6000
 
 
@@ -33,12 +32,12 @@ class Lineage:
         self._lock = threading.Lock()
 
     def environment(self) -> dict[str, str]:
-        """What a process needs to find the parent; creates it when it is the first."""
+        """The variables by which a process finds the parent; the first call creates it."""
         self.ensure()
         return {PARENT: self.run_id, FLOW_RUN: self.flow_run_id, "MLFLOW_TRACKING_URI": mlflow_uri(self.home)}
 
     def environment_of(self, stage: str) -> dict[str, str]:
-        """What a stage's process needs to find the parent, and to leave its notes."""
+        """The variables by which a stage's process finds the parent and the place for its notes."""
         return self.environment() | {NOTES: str(records.notes_file(self.home, self.flow_run_id, stage))}
 
     def ensure(self) -> str:
@@ -104,14 +103,14 @@ class Lineage:
         close(self._client, self.run_id, status)
 
     def close_child(self, stage: str, status: str) -> None:
-        """End the run of a stage whose step could not."""
+        """End the run of a stage whose step could not do it."""
         if self.run_id:
             self._tell_notes(stage)
             for run in self._children(f"tags.stage = '{stage}' and attributes.status = 'RUNNING'"):
                 self._client.set_terminated(run.info.run_id, status)
 
     def _tell_notes(self, stage: str) -> None:
-        """Tell MLflow what the stage's step has left to be told."""
+        """Log the notes that the stage's step left."""
         file = records.notes_file(self.home, self.flow_run_id, stage)
         if file.is_file():
             notes = Notes(**json.loads(file.read_text(encoding="utf-8")))
@@ -147,7 +146,7 @@ def close(mlflow_client: Any, parent: str, status: str) -> None:
 
 
 def close_lost(home: Path, run_id: str, status: str = "KILLED") -> None:
-    """End the MLflow run of a flow run that could not do so itself; one that has ended stays as it is."""
+    """End the MLflow run of a flow run that could not do it itself; an ended run is not changed."""
     mlflow_client = client(home)
     if mlflow_client.get_run(run_id).info.status == "RUNNING":
         close(mlflow_client, run_id, status)

@@ -1,9 +1,9 @@
-"""One copy on the disk of each model: MLflow's files of a logged model become links to those in DVC's cache.
+"""One copy of each model on the disk: MLflow's files of a logged model become links to those in DVC's cache.
 
-MLflow copies a checkpoint when a step logs it; DVC stores the same bytes when the step has ended. A hard link is as good
-as a copy to whoever reads `models:/NAME/3`, and it lasts when either side removes its own. Objects in DVC's cache are
-read-only, so neither side changes what the other has. Where a file was changed all the same, all its links were: a stage
-that makes the object again restores the others.
+MLflow copies a checkpoint when a step logs it; DVC stores the same bytes when the step has ended. A hard link reads
+like a copy, and remains when the other side removes its own. Objects in DVC's cache are read-only, so neither side
+changes the other's. If a file was changed all the same, all its links were: a stage that makes the object again
+restores the others.
 """
 
 import filecmp
@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlparse
 
 from components.files import atomic_file
 
-SMALLEST = 65_536  # bytes of a file that is worth a link
+SMALLEST = 65_536  # minimum bytes of a file to link
 
 
 def share_files(folders: Iterable[str], outs: Mapping[str, str], cache: Path) -> int:
@@ -45,7 +45,7 @@ def share_files(folders: Iterable[str], outs: Mapping[str, str], cache: Path) ->
 
 
 def restore_weights(folders: Iterable[str], outs: Mapping[str, str], cache: Path) -> list[Path]:
-    """Put a stage's weights in the place of those of logged models that are known to have equal ones and no longer do.
+    """Restore the weights of logged models that were known to equal a stage's and no longer do.
 
     Args:
         folders, outs, cache: as for `share_files`.

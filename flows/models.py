@@ -6,7 +6,7 @@ from components.errors import StepError
 from components.running.locks import is_free
 from flows.settings import lock_at, mlflow_uri, places
 
-USUAL = ("large", "small")  # what stands for "the model" where none is named
+USUAL = ("large", "small")  # the models that are used if none is named, in order
 NAMED = (*USUAL, "control")
 REGISTRY = "models:/"
 
@@ -21,7 +21,7 @@ def find_model(name: str, root: Path) -> Path:
         root: the project's main folder.
 
     Raises:
-        StepError: nothing has this name; the message names what there is.
+        StepError: nothing has this name; the message lists the models that exist.
     """
     if name.startswith(REGISTRY):
         return _registered(name, root)
@@ -42,7 +42,7 @@ def find_model(name: str, root: Path) -> Path:
 
 
 def _last(root: Path) -> Path | None:
-    """The model of the last run that made one; of a run that is still under way only where there is no other."""
+    """The model of the last run that made one; a run in progress counts only if there is no other."""
 
     def is_busy(place: Path) -> bool:
         lock = lock_at(root, place)
@@ -54,7 +54,7 @@ def _last(root: Path) -> Path | None:
 
 
 def _trained(root: Path) -> dict[str, Path]:
-    """The models of all runs by name, of each the one of the latest run that has it."""
+    """The models of all runs by name, each from the latest run that has it."""
     folders = [path for place in reversed(places(root)) for path in (place / "models").glob("*") if path.is_dir()]
     return {folder.name: folder for folder in folders}
 

@@ -1,4 +1,4 @@
-"""The parameters of a run: their types for Prefect's form and API, and what they come to.
+"""The parameters of a run: their types for Prefect's form and API, and the overrides that result from them.
 
 Prefect's server refuses wrong ones when a run is created (`check_at_creation`), before it stores them; the flow checks
 again, since a run can be created in other ways. Both use the checks of `components.params`.
@@ -24,9 +24,9 @@ from flows.preview import preview
 from flows.settings import project_root
 from flows.sizes import Asked, sources_of
 
-LINE = 10_000  # characters of a line that a flow says
+LINE = 10_000  # maximum characters of a line that a flow logs
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
-DEEPEST = 20  # lists and mappings within each other that a parameter may hold; params.yaml itself has five
+DEEPEST = 20  # maximum nesting of lists and mappings in a parameter; params.yaml has five
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,10 @@ Size = Annotated[str | None, Described(lambda: _one_of(["auto", *WIDTHS]))]
 
 
 def resolve(home: Path, asked: Asked, definition: Definition, console: Console, start: Path) -> dict[str, Any]:
-    """Print what the text holds and the plan; the overrides that a run comes to, with sources and sizes among them.
+    """Print what the text contains and the plan; returns the run's overrides, sources and sizes included.
 
     Args:
-        start: folder at which relative paths of the text start.
+        start: folder that relative paths of the text start from.
 
     Raises:
         StepError: one of the parameters, or the text, is refused.
@@ -65,7 +65,7 @@ def resolve(home: Path, asked: Asked, definition: Definition, console: Console, 
 
 
 def resolve_in_flow(home: Path, asked: Asked, definition: Definition, say: Callable[[str], None]) -> dict[str, Any]:
-    """The same for a flow, which says it line by line. The command line has resolved text and sizes before."""
+    """The same for a flow, which logs it line by line. The command line has already resolved text and sizes."""
     if not asked.texts and not asked.size:
         load_params(home / PARAMS_FILE, asked.overrides, asked.profile)
         return dict(asked.overrides)
@@ -77,12 +77,12 @@ def resolve_in_flow(home: Path, asked: Asked, definition: Definition, say: Calla
 
 
 def refuse_wrong(home: Path, parameters: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
-    """Refuse the parameters of a run that its deployment does not have, or whose values the flow would refuse.
+    """Refuse parameters that the deployment does not have, or whose values the flow would refuse.
 
     Whether a path of `text` exists is left to the flow: the server may be another machine.
 
     Args:
-        schema: the deployment's, as Prefect made it from the flow's signature; one without properties takes anything.
+        schema: the deployment's, as Prefect made it from the flow's signature; one without properties accepts anything.
 
     Raises:
         StepError: says which and why, without quoting a secret.
@@ -103,10 +103,10 @@ def refuse_wrong(home: Path, parameters: Mapping[str, Any], schema: Mapping[str,
 
 
 def refuse_unstorable(parameters: Mapping[str, Any]) -> None:
-    """Refuse what no database of Prefect can store, or what no check could walk through.
+    """Refuse parameters that Prefect's databases cannot store, or that are nested too deeply to check.
 
     Raises:
-        StepError: a text is not one of Unicode, or the parameters are nested too deeply.
+        StepError: a text is not valid Unicode, or the parameters are nested too deeply.
     """
     level: list[Any] = [parameters]
     for _ in range(DEEPEST + 1):
@@ -122,7 +122,7 @@ def refuse_unstorable(parameters: Mapping[str, Any]) -> None:
 
 
 def _held(value: Any) -> Iterator[Any]:
-    """What a list or mapping holds, keys included."""
+    """The values in a list or mapping, keys included."""
     if isinstance(value, Mapping):
         yield from value
         yield from value.values()
@@ -131,7 +131,7 @@ def _held(value: Any) -> Iterator[Any]:
 
 
 def check_at_creation() -> None:
-    """Have the Prefect server of this process refuse wrong parameters of runs, deployments and schedules."""
+    """Make the Prefect server of this process refuse wrong parameters of runs, deployments and schedules."""
     from fastapi import HTTPException
     from prefect.server.api import deployments as api
     from prefect.server.models import deployments as models
@@ -141,7 +141,7 @@ def check_at_creation() -> None:
 
     def hydrate_what_can_be_stored(parameters: dict[str, Any], *context: Any) -> dict[str, Any]:
         try:
-            refuse_unstorable(parameters)  # it walks through them before they are validated
+            refuse_unstorable(parameters)  # walks through them before they are validated
         except StepError as error:
             raise HTTPException(409, f"Error creating flow run: {error}") from None
         return hydrate(parameters, *context)

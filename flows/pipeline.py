@@ -1,12 +1,12 @@
 """The Prefect flows: one task per stage of a dvc.yaml, each after the stages that it depends on.
 
-- DVC decides what has to run and keeps what came of it; Prefect's own cache is off. A stage that DVC skips ends in the
+- DVC decides what has to run and stores the results; Prefect's own cache is off. A stage that DVC skips ends in the
   state `Cached`, one that ran in `Completed`.
 - `meta:` of a stage sets retries, timeout and `limit`: stages with the same limit share a device and run one at a time,
   across all runs on the machine.
-- A run with overrides or a profile works in a workspace of its own, any other in the main tree.
-- After a failure, what depends on the stage is not run; the rest ends first, then the flow fails with the stage's name
-  and its last lines.
+- A run with overrides or a profile works in its own workspace, any other in the main tree.
+- After a failure, stages that depend on the failed one are not run; the rest ends first, then the flow fails with the
+  stage's name and its last lines.
 """
 
 import contextlib
@@ -55,8 +55,8 @@ from flows.workspace import Workspace, experiment_exists, refuse_edits, save_exp
 
 
 def refuse_stored_result(*_: Any, **__: Any) -> Any:
-    """Stands for Prefect's loading of a stored result. No flow here stores one, and whoever may write a run's state to the
-    server may name any file there, which Prefect would unpickle."""
+    """Replaces Prefect's loading of a stored result. No flow here stores one, and whoever may write a run's state to
+    the server may name any file there, which Prefect would unpickle."""
     raise ValueError("the state of this run names a stored result; no flow of this project stores any")
 
 
@@ -69,7 +69,7 @@ class PipelineFailed(Exception):
 
 @dataclass
 class PipelineRun:
-    """One run of a definition in one checkout: what it works with and what has come of it."""
+    """One run of a definition in one checkout: its inputs and its outcomes."""
 
     definition: Definition
     home: Path
@@ -87,7 +87,7 @@ class PipelineRun:
 
     @property
     def sentence(self) -> str:
-        """What came of the stages, in words."""
+        """The outcomes of the stages, in words."""
         ran, total = self.count("ran"), len(self.stages)
         if ran == 0 and len(self.outcomes) == total:
             return f"all {total} stages were cached"
@@ -95,7 +95,7 @@ class PipelineRun:
 
 
 def mark_lost(flow: Any, flow_run: Any, state: State) -> None:
-    """Close what a crashed or cancelled flow run left open; Prefect calls this by keyword, in its runner if need be."""
+    """Close what a crashed or cancelled flow run left open; Prefect calls this by keyword, possibly in its runner."""
     home = settings.project_root()
     for flow_run_id, record in records.all_of(home):
         if flow_run_id == str(flow_run.id):
@@ -189,7 +189,7 @@ def bring_all_up_to_date(definition: Definition, asked: Asked, promote: bool | N
 
     def say(words: str) -> None:
         level = logging.WARNING if isinstance(words, events.Caution) else logging.INFO
-        words = without_secrets(words)  # it may quote git or DVC, and with them the address of a remote
+        words = without_secrets(words)  # it may quote git or DVC, including the address of a remote
         logger.log(level, words)
         events.emit("note", text=words)
 
@@ -218,7 +218,7 @@ def bring_all_up_to_date(definition: Definition, asked: Asked, promote: bool | N
 
 @contextlib.contextmanager
 def lock_files_in_order(run: PipelineRun) -> Iterator[None]:
-    """Leave each dvc.lock in one order, whatever the order in which the stages ended, now or in a run that was killed."""
+    """Write each dvc.lock in one order, whatever the order in which the stages ended."""
     try:
         yield
     finally:
@@ -229,7 +229,7 @@ def lock_files_in_order(run: PipelineRun) -> Iterator[None]:
 
 @contextlib.contextmanager
 def closing(run: PipelineRun) -> Iterator[None]:
-    """End the run whole: no process of it is left, the artifacts are written, MLflow's runs are closed."""
+    """End the run completely: no process is left, the artifacts are written, MLflow's runs are closed."""
     status = "FAILED"
     try:
         yield
@@ -254,7 +254,7 @@ def closing(run: PipelineRun) -> Iterator[None]:
 
 @contextlib.contextmanager
 def lasting_signals() -> Iterator[None]:
-    """Let a second Ctrl-C not cut the closing short."""
+    """Keep a second Ctrl-C from interrupting the clean-up."""
     import signal
 
     if threading.current_thread() is not threading.main_thread():
@@ -294,7 +294,7 @@ def ready(run: PipelineRun, waiting: Mapping[str, Stage], running: Mapping[str, 
         now = [*running.values(), *chosen]
         if len(now) >= settings.concurrent_stages():
             break
-        # The lock would make it wait as well, but in a thread that another stage could use.
+        # The lock would also make it wait, but in a thread that another stage could use.
         excluded = stage.limit and any(stage.limit == other.limit for other in now)
         if not excluded and all(name in run.outcomes for name in stage.deps):
             chosen.append(stage)
@@ -302,7 +302,7 @@ def ready(run: PipelineRun, waiting: Mapping[str, Stage], running: Mapping[str, 
 
 
 def next_end(done: "queue.Queue[str]") -> str:
-    """The next stage that ends. Wakes now and then: a signal that another thread received waits for this one to move."""
+    """The next stage that ends. Wakes regularly, since a signal that another thread received waits for this one."""
     while True:
         with contextlib.suppress(queue.Empty):
             return done.get(timeout=0.2)
@@ -377,7 +377,7 @@ def bring_up_to_date(run: PipelineRun, stage: Stage) -> State:
 
 
 def drop_spoilt(run: PipelineRun, outs: Mapping[str, str]) -> bool:
-    """Have DVC's cache forget what it holds of these outputs if it was changed since it was made; says which."""
+    """Remove objects of these outputs from DVC's cache that were changed since they were made; returns the paths."""
     spoilt = run.cache.drop_spoilt(outs)
     for path in spoilt:
         run.log(dropped(path))
@@ -408,9 +408,9 @@ def run_limited(run: PipelineRun, stage: Stage, logger: Any) -> Outcome:
 
 
 def environment_of(run: PipelineRun, stage: Stage) -> Mapping[str, str]:
-    """Variables of a stage's process: where its MLflow run belongs."""
+    """The variables by which a stage's process finds its MLflow run."""
     if stage.always_changed:
-        return {}  # it runs each time, mostly to find nothing new: such a step tells MLflow nothing, so neither do we
+        return {}  # it runs each time, mostly to find nothing new, so it is not logged to MLflow
     new = not run.lineage.run_id
     variables = run.lineage.environment_of(stage.name)
     if new:
@@ -421,7 +421,7 @@ def environment_of(run: PipelineRun, stage: Stage) -> Mapping[str, str]:
 
 
 def write_artifacts(run: PipelineRun) -> None:
-    """The table of stages, the result table, and the way to the MLflow run."""
+    """The table of stages, the result table, and the address of the MLflow run."""
     create_table_artifact(key="stages", table=stage_table(run), description=run.sentence)
     result = run.definition.result and run.place.root / run.definition.result
     if result and result.is_file() and not run.failures:
@@ -462,5 +462,5 @@ def finish_workspace(run: PipelineRun) -> None:
 
 
 def report_numbers(path: Path) -> dict[str, float]:
-    """The numbers of a result, or none while there is no result."""
+    """The numbers of a result, empty while there is no result."""
     return flat_numbers(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}

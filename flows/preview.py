@@ -1,6 +1,6 @@
-"""What a run prints before any work: what its text holds, then the plan with sizes, stages and minutes.
+"""What a run prints before any work: what its text contains, then the plan with sizes, stages and minutes.
 
-The text is looked at by `python -m components.ingestion.survey`, a process of its own, as every step is.
+`python -m components.ingestion.survey` reads the text in a separate process, like every step.
 """
 
 import json
@@ -30,12 +30,12 @@ TYPES, LANGUAGES = 8, 5  # that are shown, at most
 CODE = Path(__file__).parents[1]
 SURVEY = "components.ingestion.survey"
 GRACE = 1.0  # seconds from asking the survey to stop until it is killed
-LEAST_SHARE = 0.005  # of a language that is shown
+LEAST_SHARE = 0.005  # minimum share of a language that is shown
 GPU = Path("/dev/nvidiactl")
 
 
 def preview(root: Path, asked: Asked, definition: Definition, console: Console) -> dict[str, Any]:
-    """Print what the text holds and the plan; the overrides with the sizes that follow from both.
+    """Print what the text contains and the plan; returns the overrides with the sizes that follow from both.
 
     Raises:
         StepError: the text or the size is refused.
@@ -60,8 +60,8 @@ def preview(root: Path, asked: Asked, definition: Definition, console: Console) 
 
 
 def _with_least_parts(root: Path, asked: Asked, params: Params) -> Params:
-    """The parameters with the shortest parts that the run may cut texts into: where sizes follow the text, those of the
-    least text."""
+    """The parameters with the shortest parts that the run may cut texts into; if sizes follow the text, those of the
+    smallest text."""
     overrides = sized(root, asked.overrides, asked.profile, asked.size, text_bytes=0)
     least = load_params(root / PARAMS_FILE, overrides, asked.profile).ingestion.part_chars
     own = params.ingestion.model_copy(update={"part_chars": least})
@@ -69,10 +69,10 @@ def _with_least_parts(root: Path, asked: Asked, params: Params) -> Params:
 
 
 def survey(root: Path, params: Params) -> Contents:
-    """What the sources of the parameters hold.
+    """What the sources of the parameters contain.
 
     Raises:
-        StepError: a source is not there, or the survey died.
+        StepError: a source does not exist, or the survey died.
     """
     with tempfile.TemporaryDirectory(prefix="phiforge-") as folder:
         given, output = Path(folder, "params.json"), Path(folder, "contents.json")
@@ -88,7 +88,7 @@ def survey(root: Path, params: Params) -> Contents:
 
 
 def found(contents: Contents) -> list[tuple[str, str]]:
-    """What the text holds, as lines; those that belong together have one label, before the first."""
+    """What the text contains, as lines; lines that belong together have one label, before the first."""
     about = "" if contents.is_exact else "about "
     total = contents.total
     whole = (
@@ -114,7 +114,7 @@ def found(contents: Contents) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will do, in words; `time` is empty where nobody can tell."""
+    """What a run will do, in words; `time` is empty if it cannot be estimated."""
 
     sizes: str
     stages: list[str]
@@ -129,7 +129,7 @@ class Plan:
 
 
 def planned(root: Path, params: Params, definition: Definition, text_bytes: int) -> Plan:
-    """The plan of a run with these parameters on so much text."""
+    """The plan of a run with these parameters on this amount of text."""
     if definition.last:
         stages = [stage.name for stage in load_graph(root, definition.file, definition.last)]
     else:  # at a fraction of the time
@@ -140,7 +140,7 @@ def planned(root: Path, params: Params, definition: Definition, text_bytes: int)
         for name, one in (("smaller", params.small), ("larger", params.large))
     ]
     minutes = max(1, round(run_seconds(params, cores(), text_bytes) / 60))
-    is_known = definition == PIPELINE and not GPU.exists()  # a GPU's speed nobody has told us
+    is_known = definition == PIPELINE and not GPU.exists()  # the speed of a GPU is not known
     return Plan(
         sizes=f"{size}{', '.join(models)}, vocabulary {params.tokenization.vocab_size:,}",
         stages=stages,
@@ -164,7 +164,7 @@ def show(console: Console, title: str, lines: list[tuple[str, str]]) -> None:
 
 
 def size_of(size: float) -> str:
-    """Bytes as a person says them.
+    """Bytes in readable form.
 
     >>> size_of(950), size_of(20_300), size_of(3_140_000)
     ('950 bytes', '20 kB', '3.1 MB')

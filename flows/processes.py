@@ -1,4 +1,4 @@
-"""Child processes that never outlive their run: started under the guard, in a group of their own, stopped for sure."""
+"""Child processes that never outlive their run: started under the guard, each in its own process group."""
 
 import contextlib
 import os
@@ -20,16 +20,16 @@ def guarded(module: str, *arguments: str, tree: bool = False) -> list[str]:
 
 
 def start(command: list[str], **options: Any) -> subprocess.Popen:
-    """Start a command in a session of its own: a terminal's Ctrl-C reaches us alone, and we stop our children."""
+    """Start a command in its own session: a terminal's Ctrl-C reaches only us, and we stop our children."""
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, **options)
 
 
 def run(command: list[str], grace: float, timeout: float | None = None, **options: Any) -> tuple[int, str]:
-    """Run a command with all that it starts; its exit status and what it said.
+    """Run a command with all that it starts; returns its exit status and output.
 
     Args:
-        grace: seconds from asking it to stop until it is killed, where the wait is broken off.
-        timeout: seconds that it may take; None = any.
+        grace: seconds from asking it to stop until it is killed, if the wait is interrupted.
+        timeout: maximum seconds; None = no limit.
         options: of the process, such as `cwd` and `env`.
 
     Raises:
@@ -52,10 +52,8 @@ def run(command: list[str], grace: float, timeout: float | None = None, **option
 
 
 def start_server(command: list[str], held: socket.socket, **options: Any) -> subprocess.Popen:
-    """Start a command that serves on a socket of ours (`--fd`).
-
-    We keep it, so that nobody else can take the port before the server is up, or between its end and its next start, and
-    be handed the credentials in its place.
+    """Start a command that serves on a socket of ours (`--fd`). We keep it, so that nobody else can take the port, and
+    receive the credentials, before the server is up or between its end and its next start.
     """
     return start([*command, "--fd", str(held.fileno())], pass_fds=[held.fileno()], **options)
 
@@ -66,12 +64,12 @@ def stop(process: subprocess.Popen, grace: float) -> None:
         signal_group(process, signal.SIGTERM, alone=True)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(grace)
-    signal_group(process, signal.SIGKILL)  # also whoever of the group its leader left behind
+    signal_group(process, signal.SIGKILL)  # also processes that the group's leader left behind
     process.wait()
 
 
 def signal_group(process: subprocess.Popen, number: int, alone: bool = False) -> None:
-    """Send a signal to a child, or to its whole group; one that is gone already needs none."""
+    """Send a signal to a child, or to its whole group, unless it has ended."""
     try:
         os.kill(process.pid, number) if alone else os.killpg(process.pid, number)
     except ProcessLookupError:

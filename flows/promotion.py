@@ -1,10 +1,10 @@
 """Which version of the registered model is the champion: decided after the stages of a run, or by a person.
 
-Promotion is not a stage. Every run of the pipeline registers its larger model, once per checkpoint; a run of the main tree, or one
-that is asked to promote, then decides against the champion of that moment, whether its stages ran or were cached. The rule and
-the figures come from `components.reporting.promotion`. A decision is first recorded on both versions and in
-`reports/promotion.json`; the alias moves last, so that a run that is killed in between leaves the old champion, and the next
-run decides again. One run or person decides at a time.
+Promotion is not a stage. Every run of the pipeline registers its larger model, once per checkpoint; a run of the main
+tree, or one that is asked to promote, then compares it with the current champion, whether its stages ran or were
+cached. The rule and the metrics come from `components.reporting.promotion`. A decision is first recorded on both
+versions and in `reports/promotion.json`; the alias moves last, so that a run that is killed in between leaves the old
+champion, and the next run decides again. One run or person decides at a time.
 """
 
 import json
@@ -45,7 +45,7 @@ def settle(run: "PipelineRun", promote: bool | None) -> str:
         promote: None = only a run of the main tree may promote; True or False = this one may, or may not.
 
     Returns:
-        what the registry says of the model now, in a sentence; empty where the run has none.
+        a sentence about the model's place in the registry; empty if the run has no model.
 
     Raises:
         StepError: a record cannot be made or read.
@@ -79,7 +79,7 @@ def is_settled(home: Path, place: "Workspace", promote: bool | None) -> bool:
 
 
 def _settled(run: "PipelineRun", book: "Book", params: Params, asked: bool) -> State:
-    """The registry's state with a run's model in it, compared with the champion if that was asked."""
+    """The registry's state with a run's model in it, compared with the champion if asked."""
     version = book.version_of(run)
     number = str(version.version)
     with tempfile.TemporaryDirectory(prefix="phiforge-promotion-") as scratch:
@@ -139,7 +139,7 @@ def promote_by_hand(home: Path, name: str, version: str, reason: str, say: Say) 
 
 
 def roll_back(home: Path, name: str, reason: str, say: Say) -> str:
-    """Make the version the champion that was it before the present one.
+    """Make the previous champion the champion again.
 
     Raises:
         StepError: there is no champion, or none before it, or the reason is empty.
@@ -157,7 +157,7 @@ def roll_back(home: Path, name: str, reason: str, say: Say) -> str:
 
 
 def predecessor(decisions: list[dict[str, Any]], champion: str) -> str:
-    """The champion that a version replaced when it was last promoted; a rollback to it does not count as that."""
+    """The champion that a version replaced when it was last promoted; a rollback to it does not count."""
     replaced = [
         d["champion"] for d in decisions if d["promoted"] and d["version"] == champion and d["action"] == PROMOTE
     ]
@@ -188,7 +188,7 @@ def new_decision(version: str, champion: str, by: str, action: str, **facts: Any
 
 @contextmanager
 def deciding(home: Path, name: str, say: Say, stopped: "Event | None" = None) -> "Iterator[Book]":
-    """The registry of a project, held for one decision at a time on this machine."""
+    """The registry of a project, locked for one decision at a time on this machine."""
     waiting = "another run decides on the champion; waiting for it"
     with exclusive(lock_file(home, "promotion"), lambda: say(waiting), stopped):
         book = Book(home, name)
@@ -199,7 +199,7 @@ def deciding(home: Path, name: str, say: Say, stopped: "Event | None" = None) ->
 
 
 class Book(Registry):
-    """The registry, as one who holds the lock may write it."""
+    """The registry, to be written while the lock is held."""
 
     def __init__(self, home: Path, name: str) -> None:
         super().__init__(mlflow_uri(home))
@@ -225,7 +225,7 @@ class Book(Registry):
             )
 
     def version_of(self, run: "PipelineRun") -> Any:
-        """The version that holds a run's larger model, registered if it is not yet."""
+        """The version with a run's larger model; registers it if needed."""
         weights = weights_sha256(run.place.root / CANDIDATE_MODEL)
         if known := self.state(self.name).version_of(weights):
             return self.version(known)
@@ -247,7 +247,7 @@ class Book(Registry):
         return next((model for model in found if model.status.value == "READY"), None)
 
     def apply(self, decision: dict[str, Any]) -> None:
-        """Record a decision on the versions that it is about, then move the alias if it says so.
+        """Record a decision on both versions, then move the alias if it says so.
 
         A refusal that repeats the last one is not recorded again.
         """
@@ -272,7 +272,7 @@ def _repeats(decision: dict[str, Any], decisions: list[dict[str, Any]]) -> bool:
 
 
 def standing(name: str, state: State, weights: str = "") -> str:
-    """What the registry says of a model's champion, and of the version with these weights, in a sentence."""
+    """A sentence about a model's champion and the version with these weights."""
     champion = state.champion
     made = [d for d in state.decisions if d["promoted"] and d["version"] == champion]
     because = f" ({made[-1]['by']}, {_day(made[-1])}: {made[-1]['reason']})" if made else ""
@@ -292,7 +292,7 @@ def standing(name: str, state: State, weights: str = "") -> str:
 
 
 def describe(decision: dict[str, Any]) -> str:
-    """A decision in a line: when, what, from which, who, why."""
+    """A decision in one line: when, what, from which version, who, why."""
     done = {True: "became the champion", False: "was not promoted"}[decision["promoted"]]
     done = "became the champion again" if decision["action"] == ROLLBACK else done
     to = "after" if decision["promoted"] else "against"

@@ -2,8 +2,8 @@
 
 DVC writes the files of a folder to whatever paths the folder's listing names, and takes the listing from the remote without
 looking at its hash, also with `verify = true`. So with `dvc pull` alone, whoever may write to the remote can write any file
-that you can. Here a listing counts only if it is the one that dvc.lock names and leads nowhere else, and the same holds for the
-content of files, whatever `verify` says.
+that you can. Here a listing, like the content of files, counts only if its hash is the one in dvc.lock and it leads
+nowhere else, whatever `verify` says.
 """
 
 import argparse
@@ -35,19 +35,19 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
 
 
 def check_objects() -> None:
-    """Have DVC refuse, in this process, every file and every listing of a folder that has another hash than its name says, and
-    a listing that leads out."""
+    """Make DVC refuse, in this process, every file and folder listing whose hash differs from its name, and a listing
+    that leads out."""
     from dvc.exceptions import DvcException
     from dvc_data.hashfile.db import HashFileDB
     from dvc_data.hashfile.tree import Tree
 
-    # Else a setting of each remote. Whoever adds one may not know of it.
+    # Otherwise it is a setting of each remote, which people may not know.
     HashFileDB.verify = property(lambda _: True, lambda *_: None)
     load = Tree.load
 
     def load_checked(odb: Any, hash_info: Any, hash_name: str | None = None) -> Tree:
         tree = load(odb, hash_info, hash_name)
-        # What was parsed is hashed, not what the remote would give if it were asked once more.
+        # Hashes what was parsed, not what the remote would give if asked again.
         if hashlib.md5(tree.as_bytes()).hexdigest() != hash_info.value.removesuffix(".dir"):
             found = "another listing than its name says"
         elif not all({"", ".", ".."}.isdisjoint(path) for path, _, _ in tree):

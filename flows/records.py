@@ -1,7 +1,7 @@
-"""Which runs are under way, so that the next one can tell of those that a kill left open.
+"""Which runs are in progress, so that the next one finds those that a kill left open.
 
-A killed process cannot close its Prefect flow run and its MLflow run. Each run leaves a record of its process while it
-works; whoever starts next closes what records of dead processes name.
+A killed process cannot close its Prefect flow run and its MLflow run. Each run has a record of its process while it
+works; the next start closes the runs of dead processes.
 """
 
 import json
@@ -29,34 +29,34 @@ def remove(home: Path, flow_run_id: str) -> None:
 
 
 def notes_file(home: Path, flow_run_id: str, stage: str) -> Path:
-    """Where a stage's step leaves what MLflow is to be told (`components.tracking`)."""
+    """Where a stage's step leaves its notes for MLflow (`components.tracking`)."""
     folder = _folder(home) / flow_run_id
     folder.mkdir(exist_ok=True)
     return folder / f"{stage}.json"
 
 
 def all_of(home: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Flow runs that have not said that they ended, and their records."""
+    """Flow runs without a recorded end, and their records."""
     for path in sorted(_folder(home).glob("*.json")):
         yield path.stem, json.loads(path.read_text(encoding="utf-8"))
 
 
 def lost(home: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Flow runs whose process is gone, and what their records say."""
+    """Flow runs whose process is gone, and their records."""
     for flow_run_id, record in all_of(home):
         if not alive(record):
             yield flow_run_id, record
 
 
 def this_process() -> dict[str, Any]:
-    """What tells this process from every other, before and after it."""
+    """What distinguishes this process from every other, earlier and later ones included."""
     import psutil
 
     return {"pid": os.getpid(), "started": psutil.Process().create_time()}
 
 
 def alive(record: dict[str, Any]) -> bool:
-    """Whether the process that wrote `this_process` into a record is still there."""
+    """Whether the process that wrote `this_process` into a record still runs."""
     import psutil
 
     try:

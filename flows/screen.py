@@ -54,7 +54,7 @@ class Row:
 
 
 class Screen:
-    """A live list of stages on a terminal, a line an event elsewhere."""
+    """A live list of stages on a terminal, one line per event elsewhere."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(highlight=False)
@@ -85,7 +85,7 @@ class Screen:
             return self._table()
 
     def on_event(self, event: Event) -> None:
-        """Take note of what a run says; any thread may call this."""
+        """Record an event of the run; any thread may call this."""
         with self._lock:
             self._note(event)
         if self._live is None:
@@ -115,7 +115,7 @@ class Screen:
     def _print(self, event: Event) -> None:
         plain = {
             "note": event.text,
-            "started": "",  # said when it ends, or with its first progress
+            "started": "",  # shown when it ends, or with its first progress
             "line": "",
             "retry": f"{event.stage}: {event.text}; trying again",
         }
@@ -146,7 +146,7 @@ class Screen:
 
 
 def _progress(row: Row) -> Any:
-    """A bar with figures for a running stage that says how far it is."""
+    """A bar with metrics for a running stage that reports its progress."""
     if row.state != "running" or not row.progress:
         return Text(row.note, style="yellow")
     grid = Table.grid(padding=(0, 1))
@@ -170,13 +170,13 @@ def figures_text(figures: dict[str, float]) -> str:
 
 
 def _tenth(figures: dict[str, float]) -> bool:
-    """Whether a plain log should show this figure: about ten lines per stage."""
+    """Whether a plain log should show this progress: about ten lines per stage."""
     total = max(figures["total"], 1)
     return figures["done"] >= total or int(10 * figures["done"] / total) > int(10 * (figures["done"] - 1) / total)
 
 
 def closing_screen(root: Path, definition: Definition, screen: Screen, seconds: float) -> None:
-    """The result, wall time a stage, and where to look next."""
+    """The result, wall time per stage, and where to look next."""
     console = screen.console
     if screen.rows and all(row.state in ("cached", "restored") for row in screen.rows.values()):
         console.print(f"\nEverything was cached: {len(screen.rows)} stages, nothing to do ({seconds:.1f} s).")
@@ -212,7 +212,7 @@ def _times(rows: dict[str, Row], seconds: float) -> Table:
 
 
 def result_tables(place: Path) -> list[Any]:
-    """What reports/final/leaderboard.json says, in plain words first; nothing while there is no report."""
+    """The content of reports/final/leaderboard.json, in words first; empty while there is no report."""
     path = place / LEADERBOARD
     if not path.is_file():
         return []
@@ -226,7 +226,7 @@ def result_tables(place: Path) -> list[Any]:
 
 
 def own_text(facts: dict[str, Any]) -> list[Any]:
-    """What the run made of its text: sentences, then held-out texts and how each model continues them."""
+    """What became of the text: sentences, then held-out texts and each model's continuation."""
     shown: list[Any] = [Text(sentence) for sentence in facts.get("sentences") or []]
     for sample in facts.get("continuations") or []:
         table = Table.grid(padding=(0, 2))
@@ -265,7 +265,7 @@ def _models(models: list[dict[str, Any]]) -> Table:
 
 
 def _transfer(report: dict[str, Any]) -> Table:
-    """What carrying the small model's knowledge over kept, and what it bought; figures that are missing are left out."""
+    """What knowledge transfer preserved and gained; missing metrics are left out."""
     table = Table(title="Knowledge transfer", title_justify="left", box=None, padding=(0, 2), show_header=False)
     transfer = report["transfer"]
     inclusive = (transfer.get("flops") or {}).get("inclusive") or {}
@@ -287,13 +287,13 @@ def _transfer(report: dict[str, Any]) -> Table:
 
 
 def registry_sentence(place: Path) -> str:
-    """What the registry says now of the champion and of the model of a run that worked here; empty without a model."""
+    """A sentence about the champion and the model of a run that worked here; empty without a model."""
     if not (place / CANDIDATE_MODEL / "config.json").is_file():
         return ""
     name = load_params(place / PARAMS_FILE).reporting.registered_model
     try:
         return standing(name, Registry().state(name), weights_sha256(place / CANDIDATE_MODEL))
-    except StepError as error:  # the results stand, whatever the registry says
+    except StepError as error:  # the results are valid, whatever the registry says
         return str(error)
 
 

@@ -1,8 +1,8 @@
 """Runs one server of the platform behind `flows.access`: `python -m flows.serve prefect|mlflow [--port N]`.
 
-`make up`, the embedded server of `make run` and docker-compose.yml all start their servers here, and the panel in
-`ui/serve.py`, so that who may speak to them is decided in one place. The credentials come from the environment
-(PHIFORGE_AUTH, or a file that PHIFORGE_AUTH_FILE names); without any, a server does not start.
+`make up`, the embedded server of `make run` and docker-compose.yml all start their servers here (the panel in
+`ui/serve.py`), so that access is decided in one place. The credentials come from the environment (PHIFORGE_AUTH, or a
+file that PHIFORGE_AUTH_FILE names); without them, a server does not start.
 """
 
 import argparse
@@ -18,15 +18,15 @@ from flows.access import AUTH, ORIGINS, Access, App, basic, given_auth, hosts_of
 
 
 def prefect_app(auth: str, port: int) -> App:
-    """Prefect's API and pages. Its API checks the credentials by itself; its pages are closed by ours."""
+    """Prefect's API and pages. The API checks the credentials itself; `Access` protects the pages."""
     origins = {f"http://{host}" for host in hosts_of(port)}
     origins |= {origin for origin in os.environ.get(ORIGINS, "").split(",") if origin}
     os.environ |= {
         "PREFECT_SERVER_API_AUTH_STRING": auth,
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(sorted(origins)),
-        # Kept in files, so that a server that starts again knows which slots are taken, and by whom.
+        # Stored in files, so that a restarted server knows which slots are taken, and by whom.
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
-        "PREFECT_UI_API_URL": "/api",  # whatever name and port a browser reaches the server by
+        "PREFECT_UI_API_URL": "/api",  # works for any name and port of the server
     }
     os.environ.setdefault("PREFECT_UI_URL", f"http://127.0.0.1:{port}")  # what alerts lead to
     os.environ.setdefault("PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS", str(LATE_S))
@@ -49,10 +49,11 @@ def prefect_app(auth: str, port: int) -> App:
 
 
 def wait_for_sqlite() -> None:
-    """Have the Prefect server of this process take SQLite's lock as a transaction begins, and wait for it.
+    """Make the Prefect server of this process take SQLite's lock as a transaction begins, and wait for it.
 
     Prefect's transactions read before they write. SQLite refuses the write at once ("database is locked") if another
-    transaction has written since the read; with twenty runs at once all tries of a request met that, and runs crashed.
+    transaction has written since the read; with twenty runs at once, all retries of a request failed that way, and runs
+    crashed.
     """
     from prefect.server.database.configurations import AioSqliteConfiguration
 
@@ -65,10 +66,10 @@ def wait_for_sqlite() -> None:
 
 
 def mlflow_app(auth: str, port: int) -> App:
-    """MLflow's API and pages, closed by ours.
+    """MLflow's API and pages, protected by `Access`.
 
-    MLflow has an app for users and passwords. It keeps them in a database of its own, leaves some routes open and
-    accepts pages of every port of this machine, so it stays off. MLflow's own checks of Host and Origin stay on.
+    MLflow's own app for users and passwords stays off: it stores them in another database, leaves some routes open and
+    accepts pages of every port of this machine. MLflow's own checks of Host and Origin stay on.
     """
     from mlflow.server import constants, handlers
 
@@ -80,7 +81,7 @@ def mlflow_app(auth: str, port: int) -> App:
         constants.ARTIFACT_ROOT_ENV_VAR: root,
         constants.SERVE_ARTIFACTS_ENV_VAR: "true",
         "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(sorted(hosts_of(port))),
-        # Each job worker holds 270 MB, and nothing here gives them work.
+        # Each job worker takes 270 MB, and nothing here uses them.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
     if artifacts:
@@ -94,7 +95,7 @@ def mlflow_app(auth: str, port: int) -> App:
 
 
 def _keep_artifacts_in_their_place(store: Any) -> None:
-    """Refuse experiments whose artifacts would lie elsewhere: the server writes uploads into whatever folder they name."""
+    """Refuse experiments with artifacts elsewhere: the server writes uploads into whatever folder they name."""
     from mlflow.exceptions import MlflowException
 
     create = store.create_experiment
@@ -111,7 +112,7 @@ def _keep_artifacts_in_their_place(store: Any) -> None:
 
 
 APPS: dict[str, Callable[[str, int], App]] = {"prefect": prefect_app, "mlflow": mlflow_app}
-LATE_S = 600  # a run that has not started so long after its time is late
+LATE_S = 600  # seconds after its time at which a run counts as late
 PORTS = {"prefect": 4200, "mlflow": 5000}
 
 

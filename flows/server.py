@@ -1,7 +1,7 @@
-"""The Prefect API that a run speaks to: one that is up already, or an embedded one for the length of the run.
+"""The Prefect API that a run uses: a running server's, or an embedded one for the duration of the run.
 
-Prefect would start a server by itself, but that one outlives a killed run and says what it likes on the terminal. Ours
-is under the guard, writes to a log, and runs none of the services that only schedules and workers need.
+Prefect would start a server by itself, but that one outlives a killed run and writes to the terminal. Ours runs under
+the guard, writes to a log, and has none of the services that only schedules and workers need.
 """
 
 import atexit
@@ -26,9 +26,9 @@ from flows.access import AUTH, client_variables, new_auth
 from flows.settings import IDLE_SERVICES, lock_file, log_file, state_folder
 
 STARTUP_S = 180
-# A gentle end: Prefect writes the last states of tasks from a queue in memory.
+# Time to stop: Prefect writes the last states of tasks from a queue in memory.
 STOP_S = 15
-LOG_BYTES = 1_000_000  # an embedded server's log that is longer starts again
+LOG_BYTES = 1_000_000  # maximum bytes of an embedded server's log, which then starts again
 BACKLOG = 2048  # connections that wait for a server
 RESTARTS = 5  # of an embedded server that dies
 CLIENT_FILE = "prefect.toml"  # where Prefect's own commands look for their settings
@@ -38,7 +38,7 @@ CLIENT_FILE_MARK = "# Written by `make up`, removed when it stops: where the ser
 def running_server(root: Path) -> dict[str, Any] | None:
     """`api` and `auth` of the server that this project's `make up` runs, if it answers.
 
-    A `make up` that was killed leaves its note behind; whoever listens on its port by now is not handed the credentials.
+    A killed `make up` leaves its note behind; another process on its port does not get the credentials.
     """
     record = record_file(root)
     if not record.is_file():
@@ -48,9 +48,8 @@ def running_server(root: Path) -> dict[str, Any] | None:
 
 
 def note_server(root: Path, api: str, auth: str) -> None:
-    """Remember where this project's server is and what opens it, for this user alone.
-
-    `prefect.toml` tells Prefect's own commands the same, when they are given in the project's folder.
+    """Record the address and credentials of this project's server, for this user alone. `prefect.toml` gives them to
+    Prefect's own commands in the project's folder.
     """
     write_private(record_file(root), json.dumps({"api": api, "auth": auth} | records.this_process()))
     if not foreign_client_file(root):
@@ -66,15 +65,14 @@ def forget_server(root: Path) -> None:
 
 
 def foreign_client_file(root: Path) -> bool:
-    """Whether the project has a prefect.toml that a person wrote; it stays as it is."""
+    """Whether the project has a prefect.toml that a person wrote, which is left alone."""
     path = root / CLIENT_FILE
     return path.exists() and not path.read_text(encoding="utf-8", errors="replace").startswith(CLIENT_FILE_MARK)
 
 
 def connect(root: Path) -> "EmbeddedServer | None":
-    """Make PREFECT_API_URL name an API: the given one, that of `make up`, or one of our own until this process ends.
-
-    Returns the embedded server, which is still starting (see its `wait`), or None where another one serves.
+    """Make PREFECT_API_URL name an API: the given one, that of `make up`, or an embedded one until this process ends.
+    Returns the embedded server, which is still starting (see its `wait`), or None if another one is used.
     """
     if os.environ.get("PREFECT_API_URL"):
         return None
@@ -91,7 +89,7 @@ def connect(root: Path) -> "EmbeddedServer | None":
 class EmbeddedServer:
     """A Prefect server on a free port of 127.0.0.1, with the project's SQLite, for as long as this process lives.
 
-    It is started again where it dies: Prefect's client waits for it, and the database has what was said so far.
+    It is restarted if it dies: Prefect's client waits for it, and the database has everything so far.
     """
 
     def __init__(self, root: Path) -> None:
@@ -132,7 +130,7 @@ class EmbeddedServer:
         """Return when the server answers, and keep it running from then on.
 
         Raises:
-            StepError: it ended or did not answer in time; with its last words.
+            StepError: it ended or did not answer in time; with its last lines.
         """
 
         def ready() -> bool:
@@ -165,7 +163,7 @@ class EmbeddedServer:
 def answers(url: str, timeout: float = 2) -> bool:
     """Whether an address answers with success."""
     try:
-        # Not through a proxy: these are our own addresses.
+        # Without a proxy: these are our own addresses.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(url, timeout=timeout) as reply:
             return reply.status == 200
@@ -199,7 +197,7 @@ def free_port() -> int:
 
 
 def port_taken(port: int) -> bool:
-    """Whether something holds a port of 127.0.0.1."""
+    """Whether a port of 127.0.0.1 is taken."""
     try:
         listen(port).close()
     except OSError:

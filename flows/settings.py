@@ -1,8 +1,8 @@
-"""Where a project keeps what its runs leave behind, and the environment that all its tools share.
+"""Where a project stores the state of its runs, and the environment that all its tools share.
 
-Defaults are embedded: Prefect's and MLflow's SQLite lie in the project's folder, nothing listens beyond 127.0.0.1 and
-no tool reports anything to anyone. Whatever is already set in the environment wins, so that Postgres, S3 and servers
-are a matter of variables. Import this module before Prefect: Prefect reads its settings when it is imported.
+Defaults are embedded: Prefect's and MLflow's SQLite files are in the project's folder, servers listen on 127.0.0.1
+only, and telemetry is off. Variables that are already set win, so Postgres, S3 and servers are chosen by variables.
+Import this module before Prefect: Prefect reads its settings when it is imported.
 """
 
 import math
@@ -21,8 +21,8 @@ from flows.access import client_variables, given_auth
 HOME = "PHIFORGE_HOME"  # the project's folder, for processes that start elsewhere (a worker's flow runs)
 CONCURRENT = "PHIFORGE_CONCURRENT_STAGES"
 WATCH = "PHIFORGE_WATCH_MINUTES"  # between two looks at the sources for changed text
-WATCH_FLOW = "PHIFORGE_WATCH_FLOW"  # the flow that runs when it has
-FOLDER = "workspaces"  # checkouts of runs with parameters of their own
+WATCH_FLOW = "PHIFORGE_WATCH_FLOW"  # the flow that runs when the text has changed
+FOLDER = "workspaces"  # checkouts of runs with their own parameters
 MAIN = "main-tree"  # the lock of runs that work in the main folder
 
 # Prefect's background services that only matter to schedules, workers and automations. The embedded server lives as
@@ -39,12 +39,12 @@ IDLE_SERVICES = (
 
 
 def project_root() -> Path:
-    """The project's main folder: PHIFORGE_HOME, or the folder that holds this package."""
+    """The project's main folder: PHIFORGE_HOME, or the folder that contains this package."""
     return Path(os.environ.get(HOME) or Path(__file__).parents[1]).resolve()
 
 
 def state_folder(root: Path) -> Path:
-    """`.phiforge`: what a project keeps beside its files.
+    """`.phiforge`: the project's state beside its files.
 
     Locks, logs and records of running things, and states of training and curation, can be made again. Prefect's database,
     the DVC remote and the answers of paid models (`synthesis`) cannot: never delete the folder to tidy up.
@@ -70,19 +70,19 @@ def lock_of(key: str) -> str:
 
 
 def last_used(root: Path, lock: str) -> float:
-    """When a run last ended well under a lock (seconds since the epoch); 0 where none has."""
+    """When a run last succeeded under a lock (seconds since the epoch); 0 if none has."""
     path = lock_file(root, lock)
     return path.stat().st_mtime if path.exists() else 0
 
 
 def workspace_folders(root: Path) -> list[Path]:
-    """The checkouts that there are, in no order."""
+    """The existing checkouts, in no order."""
     folder = Path(root) / FOLDER
     return [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
 
 
 def places(root: Path) -> list[Path]:
-    """Where runs have worked, the latest first: the main folder and its workspaces."""
+    """Where runs have worked, latest first: the main folder and its workspaces."""
     used = {root: last_used(root, MAIN)} | {p: last_used(root, lock_of(p.name)) for p in workspace_folders(root)}
     return sorted(used, key=lambda path: (-used[path], path))
 
@@ -93,7 +93,7 @@ def lock_at(root: Path, place: Path) -> Path:
 
 
 def log_file(root: Path, name: str) -> Path:
-    """Where a background process writes what it says."""
+    """The log file of a background process."""
     folder = state_folder(root) / "logs"
     folder.mkdir(exist_ok=True)
     return folder / f"{name}.log"
@@ -105,7 +105,7 @@ def mlflow_uri(root: Path) -> str:
 
 
 def defaults(root: Path) -> dict[str, str]:
-    """The embedded environment. Each entry gives way to one that is already set."""
+    """The embedded environment. Variables that are already set take precedence."""
     return {
         "PREFECT_HOME": str(state_folder(root) / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -118,7 +118,7 @@ def configure(root: Path) -> None:
     """Set the embedded environment in this process, and so in every process that it starts.
 
     Raises:
-        StepError: PHIFORGE_AUTH or PHIFORGE_AUTH_FILE is set to something that cannot be credentials.
+        StepError: PHIFORGE_AUTH or PHIFORGE_AUTH_FILE is not valid credentials.
     """
     for name, value in defaults(root).items():
         os.environ.setdefault(name, value)
@@ -133,23 +133,23 @@ def configure(root: Path) -> None:
 
 
 def stage_environment(root: Path) -> dict[str, str]:
-    """What a stage's process gets, beside what its run adds. It speaks to MLflow alone: what opens the other servers
-    stays with the flow, and what opens MLflow's too where its records are a file."""
+    """The environment of a stage's process, without what its run adds. A stage calls only MLflow: the credentials of
+    the other servers stay with the flow, and MLflow's too if its records are a file."""
     closed = ["PREFECT_", "PHIFORGE_AUTH", "PHIFORGE_READER", "PHIFORGE_ALERTS"]
     if not is_web(mlflow_uri(root)):
         closed += ["MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(tuple(closed))}
     for name in ("DVC_ROOT", "DVC_STAGE", *LOCATION, "PYTHONDONTWRITEBYTECODE"):
-        environment.pop(name, None)  # of whatever started us, a git hook for one
+        environment.pop(name, None)  # set by whatever started us, such as a git hook
     environment |= {"MLFLOW_TRACKING_URI": mlflow_uri(root), "PYTHONUNBUFFERED": "1"}
     bash = Path("/bin/bash")
     if bash.exists():
-        environment["SHELL"] = str(bash)  # it replaces itself by the command; dash would stay as a parent
+        environment["SHELL"] = str(bash)  # bash replaces itself by the command; dash would stay as a parent
     return environment
 
 
 def concurrent_stages() -> int:
-    """How many stages of one run may run at once."""
+    """Maximum concurrent stages of one run."""
     return max(1, int(os.environ.get(CONCURRENT, "2")))
 
 
@@ -168,7 +168,7 @@ def watch_flow() -> str:
 
 
 def watch_minutes() -> float:
-    """Minutes between two looks at the sources for changed text; 0 means that nothing looks.
+    """Minutes between two checks of the sources for changed text; 0 means off.
 
     Raises:
         StepError: it is not a number of 0 or more.

@@ -1,7 +1,7 @@
-"""`--size`: model sizes and budgets that fit the user's text and this machine, laid under what the user has set.
+"""`--size`: model sizes and budgets that fit the user's text and this machine, except for what the user has set.
 
-What params.yaml itself says is what `dvc repro` and a run without options do alike; so sizes follow the text by themselves only
-where the run names its text (`--set ingestion.sources=...`), and else where `--size` asks for it.
+`dvc repro` and a run without options both follow params.yaml, so sizes follow the text only if the run names its text
+(`--set ingestion.sources=...`) or `--size` asks for it.
 """
 
 import glob
@@ -18,7 +18,7 @@ from components.foreign.confined import leads_out
 from components.params import PARAMS_FILE, Params, flatten, load_params
 from components.params.sizing import plan
 
-UNKNOWN_BYTES = 10_000_000  # taken for a source whose size nobody knows before it is read
+UNKNOWN_BYTES = 10_000_000  # assumed bytes of a source whose size is unknown before it is read
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ class Asked:
 def sized(
     root: Path, overrides: Mapping[str, Any], profile: str | None, size: str | None, text_bytes: int
 ) -> dict[str, Any]:
-    """The overrides with the sizes that follow from text and machine; what params.yaml, the profile or an override sets stays.
+    """The overrides with the sizes that follow from text and machine, except for what params.yaml, the profile or an
+    override sets.
 
     Args:
         size: as `--size`; None means auto where an override names text of the user's and there is no profile, and else leaves
@@ -65,15 +66,16 @@ def sized(
 
 
 def cores() -> int:
-    """Of this machine, as far as this process may use them."""
+    """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def sources_of(text: str, start: Path) -> list[dict[str, str]]:
     """The sources that `--text` names: folders, files, patterns such as notes/*.md, and addresses.
 
-    Several are separated by commas or spaces; a path that is there is taken whole, whatever its name holds. A path may be
-    a link to anywhere; what a pattern finds must lie in the pattern's folder, since whoever filled it may have put links there.
+    Several are separated by commas or spaces; an existing path is taken whole, whatever characters its name has. A path
+    may be a link to anywhere; what a pattern finds must be in the pattern's folder, since others may have put links
+    there.
 
     Args:
         start: folder at which relative paths start.
@@ -105,8 +107,8 @@ def sources_of(text: str, start: Path) -> list[dict[str, str]]:
 
 
 def _matching(pattern: Path, place: Callable[[Path], Path]) -> list[Path]:
-    """What a pattern finds in the folder before its first wildcard, hidden files aside. `**` follows no links, which may lead
-    in a circle.
+    """What a pattern finds in the folder before its first wildcard, without hidden files. `**` follows no links, which
+    may lead in a circle.
 
     Args:
         place: where a path lies.
@@ -135,5 +137,5 @@ def _is_hidden(name: str, wanted: Sequence[str]) -> bool:
 
 
 def _overlap(key: str, other: str) -> bool:
-    """Whether one of two dotted keys lies within the other."""
+    """Whether one of two dotted keys is within the other."""
     return f"{key}.".startswith(f"{other}.") or f"{other}.".startswith(f"{key}.")

@@ -1,7 +1,7 @@
-"""Runs one stage as `dvc repro --single-item STAGE` in a guarded child, and says what came of it.
+"""Runs one stage as `dvc repro --single-item STAGE` in a guarded child, and reports the outcome.
 
-The cache is DVC's alone: a stage that DVC would skip is told apart before any process is started, and one whose result
-DVC's run cache knows is only checked out. What a stage prints goes to the caller line by line.
+The only cache is DVC's: a stage that DVC would skip is recognised before any process starts, and one whose result is in
+DVC's run cache is only checked out. The caller gets a stage's output line by line.
 """
 
 import re
@@ -22,7 +22,7 @@ from flows.events import Kind
 GRACE = 1.6  # seconds from asking a stage to stop until its group is killed; the guard below it takes less
 TAIL = 15  # lines of a failed stage that its error shows
 
-# What DVC itself says around a stage; the rest is the stage's own.
+# DVC's own lines around a stage; the rest is the stage's.
 _DVC_SAYS = re.compile(
     r"^(Running stage '|> |Stage '.*' (didn't change|is cached)|(Updating|Generating) lock file|To track the changes with git"
     r"|\tgit add|To enable auto staging|\tdvc config core\.autostage|Use `dvc push`|ERROR: failed to reproduce|$)"
@@ -35,13 +35,13 @@ _NOISE = re.compile(
 _SKIPPED = re.compile(r"^Stage '.*' didn't change, skipping")
 _RESTORED = re.compile(r"^Stage '.*' is cached - skipping run")
 _STARTED = re.compile(r"^> ")
-# Refusals that pass: DVC's locks, and errors of the machine (memory, disk).
+# Temporary refusals: DVC's locks, and errors of the machine (memory, disk).
 _PASSING = re.compile(r"Unable to acquire lock|is busy|unexpected error|\[Errno \d+\]")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a stage. `kind`: ran, cached (nothing changed) or restored (from DVC's run cache)."""
+    """The outcome of a stage. `kind`: ran, cached (nothing changed) or restored (from DVC's run cache)."""
 
     stage: str
     kind: Kind
@@ -50,7 +50,7 @@ class Outcome:
 
 
 class StageFailed(Exception):
-    """A stage did not end well. `permanent`: trying again cannot help."""
+    """A stage failed. `permanent`: a retry cannot help."""
 
     def __init__(self, stage: str, message: str, lines: list[str], permanent: bool) -> None:
         self.stage, self.reason, self.lines, self.permanent = stage, message, lines, permanent
@@ -62,7 +62,7 @@ class StageStopped(Exception):
 
 
 class StageRunner:
-    """Runs the stages of one checkout. `stop` ends all that run, from any thread, and lets none start again."""
+    """Runs the stages of one checkout. `stop` ends all running ones, from any thread, and prevents new ones."""
 
     def __init__(self, root: Path, environment: Mapping[str, str]) -> None:
         self.root, self.environment = Path(root), dict(environment)
@@ -79,7 +79,7 @@ class StageRunner:
 
         Args:
             stage: what to run.
-            on_line: gets every line that the stage and DVC print, from this thread.
+            on_line: called in this thread with every line that the stage and DVC print.
             environment: variables for this stage, over those of the run.
 
         Raises:
@@ -113,11 +113,11 @@ class StageRunner:
         outs = graph.locked_outputs(self.root, stage.name, stage.file)
         kind = _kind(lines)
         if kind == "ran" and stage.always_changed and outs and outs == before:
-            kind = "cached"  # it had to look, and found nothing new
+            kind = "cached"  # it ran, and found nothing new
         return Outcome(stage.name, kind, time.monotonic() - started, outs)
 
     def stop(self) -> None:
-        """End every stage that runs: within two seconds no process of theirs is left."""
+        """End every running stage: within two seconds none of their processes is left."""
         self.stopped.set()
         with self._lock:
             children = list(self._children)
@@ -169,7 +169,7 @@ class _Timeout:
 
 
 def own_lines(lines: deque[str] | list[str]) -> list[str]:
-    """The lines that a stage itself printed, without DVC's and blank ones; of progress lines in a row only the last."""
+    """The lines that a stage printed, without DVC's and blank ones; of consecutive progress lines only the last."""
     own = [line for line in lines if not _DVC_SAYS.match(line.rstrip())]
     follows = [*own[1:], ""]
     return [line for line, after in zip(own, follows, strict=False) if not (parse(line) and parse(after))]
@@ -178,9 +178,9 @@ def own_lines(lines: deque[str] | list[str]) -> list[str]:
 def failure(stage: str, status: int, lines: list[str]) -> StageFailed:
     """What a non-zero exit means.
 
-    A step that explains itself in its last line (`error: <step>: ...`, no traceback) would say the same again. So
-    would DVC if it refused, with its reason, before the command started. Everything else may be tried again: above all
-    a step or a DVC that was killed, as a full memory does.
+    A step that explains itself in its last line (`error: <step>: ...`, no traceback) would fail again. So would DVC if
+    it refused before the command started. Everything else may be retried, above all a step or a DVC that was killed, as
+    when memory runs out.
     """
     own = own_lines(lines)
     if not any(_STARTED.match(line) for line in lines):
@@ -191,7 +191,7 @@ def failure(stage: str, status: int, lines: list[str]) -> StageFailed:
         return StageFailed(stage, f"DVC refused to run it (exit status {status})", said, permanent=not passing)
     traceback = any(line.startswith("Traceback (most recent call last)") for line in own)
     explained = bool(own) and own[-1].startswith("error: ") and not traceback
-    if explained:  # it got as far as it got: its words say why
+    if explained:  # its last lines say why
         own = [line for line in own if not parse(line)]
     reasons = re.findall(r"exited with (-?\d+)", "\n".join(line for line in lines if line.startswith("ERROR:")))
     status = int(reasons[-1]) if reasons else status
@@ -199,7 +199,7 @@ def failure(stage: str, status: int, lines: list[str]) -> StageFailed:
 
 
 def _ended(status: int) -> str:
-    if 128 < status < 128 + signal.NSIG:  # how a shell tells of a signal, and our guard; DVC's own begin at 251
+    if 128 < status < 128 + signal.NSIG:  # how a shell and our guard report a signal; DVC's own codes begin at 251
         status = 128 - status
     return f"killed by signal {-status}" if status < 0 else f"failed with exit status {status}"
 

@@ -15,7 +15,7 @@ COMPONENTS = Path(__file__).parents[1] / "components"
 
 
 def main(argv: list[str] | None = None, prog: str = "python -m flows.step") -> int:
-    """Become the step's own process; returns the exit status only where the step does not exist."""
+    """Become the step's own process; returns the exit status only if the step does not exist."""
     arguments = parser(prog).parse_args(argv)
     try:
         check_name(arguments.name)
@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None, prog: str = "python -m flows.step") -> i
 
 
 def check_name(name: str) -> None:
-    """Refuse what is not a command of `components`.
+    """Refuse a name that is not a command of `components`.
 
     Raises:
         StepError: names the nearest step, or all of them.
@@ -48,7 +48,7 @@ def steps() -> dict[str, str]:
 
 
 def _summary(path: Path) -> str:
-    """The first sentence of a step's own help, read from its source: nothing here imports a step."""
+    """The first sentence of a step's help, read from its source without importing it."""
     calls = (node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call))
     words = (word for call in calls for word in call.keywords if word.arg == "description")
     told = next((str(word.value.value) for word in words if isinstance(word.value, ast.Constant)), "")

@@ -1,8 +1,8 @@
-"""Turns on a device: whoever came first goes first, so two runs whose stages need the same device alternate.
+"""Turns on a device, in the order of arrival, so two runs whose stages need the same device alternate.
 
 Each stage draws a numbered ticket, a file that its process keeps locked until the stage has ended. It is a ticket's turn
-when no ticket with a lower number is held. A kernel lock is free the moment its holder is gone, so the ticket of a
-killed process holds nobody up.
+when no ticket with a lower number is held. A kernel lock is freed when its holder ends, so the ticket of a killed
+process blocks nobody.
 """
 
 import fcntl
@@ -36,13 +36,13 @@ class Ticket:
 def turn(
     folder: Path, run: str, stage: str, on_wait: Callable[[str], None], stopped: threading.Event
 ) -> Iterator[None]:
-    """Have the device of `folder` during the block, after all who came before.
+    """Hold the device of `folder` during the block, after all earlier tickets.
 
     Args:
         folder: the device's tickets; made when missing.
-        run, stage: for those who wait.
-        on_wait: gets what it waits for and since when, at first and whenever that changes.
-        stopped: gives the wait up when set.
+        run, stage: shown to those who wait.
+        on_wait: called with what it waits for and since when, first and whenever that changes.
+        stopped: ends the wait when set.
 
     Raises:
         WaitStopped: `stopped` was set before it was this stage's turn.

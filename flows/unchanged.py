@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import StepError
+from components.foreign.addresses import without_secrets
 from components.running.locks import is_free
 from flows import events, processes, records
 from flows.cache import Cache, dropped
@@ -92,7 +93,7 @@ def _look(root: Path, place: Workspace, stage: Stage) -> str | None:
         environment = stage_environment(root) | {"DVC_ROOT": str(place.root), "DVC_STAGE": stage.address}
         shell = [environment.get("SHELL", "/bin/sh"), "-c", command]
         status, said = processes.run(shell, GRACE, stage.timeout_s, cwd=folder, env=environment)
-        return None if status else said.strip()
+        return None if status else without_secrets(said.strip())
 
     try:
         return rerun(place.root, stage, run)

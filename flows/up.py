@@ -1,9 +1,8 @@
 """Prefect server and worker, MLflow and the panel together on 127.0.0.1: `phiforge up`, `make up`, `python -m flows.up`.
 
 A taken port is named before anything starts. Each service is waited for until it is healthy; the worker starts when
-the server has its deployments. A service that dies is started again, with growing pauses. All stop together: on
-Ctrl-C or SIGTERM (exit status 0), or when one of them dies again and again (1).
-What each says lies in .phiforge/logs.
+the server has its deployments. A service that dies is started again, with growing pauses. All stop together: on Ctrl-C
+or SIGTERM (exit status 0), or when one of them dies again and again (1). Their logs are in .phiforge/logs.
 """
 
 import argparse
@@ -44,7 +43,7 @@ STOP_ORDER = ("watch", "panel", "worker", "mlflow", "prefect")
 
 @dataclass
 class Service:
-    """A process of the platform: how it starts, where it says that it is healthy if it does, and where people find it."""
+    """A process of the platform: how it starts, its health check if it has one, and its address for people."""
 
     name: str
     command: list[str]
@@ -88,7 +87,7 @@ class Platform:
         self.asked_to_stop = threading.Event()
 
     def take_ports(self) -> None:
-        """Hold every port until the end. Refuse to start when a port is taken, asked for twice, or none.
+        """Hold every port until the end. Refuse to start if a port is taken, used twice, or invalid.
 
         Raises:
             StepError: names each port, its service and the option that moves it.
@@ -115,7 +114,7 @@ class Platform:
         """Start everything and return when all are healthy.
 
         Raises:
-            StepError: a service died or did not become healthy; with its last words.
+            StepError: a service died or did not become healthy; with its last lines.
             Stopped: asked to stop meanwhile.
         """
         for name in self.services:
@@ -133,7 +132,7 @@ class Platform:
 
         Raises:
             Stopped: asked to stop.
-            StepError: a service ends again and again; with its last words.
+            StepError: a service ends again and again; with its last lines.
         """
         ends: dict[str, list[float]] = {name: [] for name in self.services}
         while True:
@@ -160,7 +159,7 @@ class Platform:
         service.start(self.root, again=True)
 
     def stop(self) -> None:
-        """Stop all services, those first that others do not need; nothing is left running."""
+        """Stop all services, those that others need last; nothing is left running."""
         forget_server(self.root)
         if worker := self.services["worker"].process:
             stop_flow_runs(worker)
@@ -216,7 +215,7 @@ class Platform:
 
 
 def services(root: Path, ports: Mapping[str, int], api: str, auth: str, worker_limit: int) -> list[Service]:
-    """The services of a project; the panel only where it is installed, the watch only where it is asked for."""
+    """The services of a project; the panel only if it is installed, the watch only if it is switched on."""
     at = {name: f"http://{HOST}:{port}" for name, port in ports.items()}
     shared = client_variables(auth) | {"PREFECT_API_URL": api, settings.HOME: str(root), "PYTHONPATH": _code()}
     worker_port = free_port()
@@ -267,7 +266,7 @@ def services(root: Path, ports: Mapping[str, int], api: str, auth: str, worker_l
 
 
 def stop_flow_runs(worker: subprocess.Popen) -> None:
-    """Stop the runs that a worker has started and let them say so while the server still listens."""
+    """Stop the runs that a worker has started, so that they can report it while the server still listens."""
     import psutil
 
     try:
@@ -280,7 +279,7 @@ def stop_flow_runs(worker: subprocess.Popen) -> None:
 
 
 def _code() -> str:
-    """Where this package lies, for processes that are started under the guard."""
+    """The folder of this package, for processes that are started under the guard."""
     return str(Path(__file__).parents[1])
 
 
@@ -319,7 +318,7 @@ def main(argv: list[str] | None = None, prog: str = PROG) -> int:
 def addresses(platform: Platform) -> str:
     """Where everything is, and how to use and stop it. On a terminal, each address logs a browser in."""
     names = {"panel": "panel", "prefect": "Prefect", "mlflow": "MLflow"}
-    private = sys.stdout.isatty()  # anywhere else it would stand in a log
+    private = sys.stdout.isatty()  # anywhere else it would end up in a log
     found = {name: service.address for name, service in platform.services.items() if service.address}
     lines = [
         f"  {names[name]:<8} {with_login(address, platform.auth) if private else address}"

@@ -1,11 +1,10 @@
-"""Starts a run when the text has changed: `python -m flows.watch`, which `make up` runs where PHIFORGE_WATCH_MINUTES is set.
-PHIFORGE_WATCH_FLOW names the flow to run.
+"""Starts a run when the text has changed: `python -m flows.watch`, which `make up` runs if PHIFORGE_WATCH_MINUTES is
+set. PHIFORGE_WATCH_FLOW names the flow to run.
 
 A check lists the sources of params.yaml by the command of the pipeline's first stage, which hashes a file again only
 when its size or time has changed. Files that are not read, such as hidden ones, do not count. A check that finds no
 change makes no run. A changed list starts one when the next check finds it unchanged, so that text that is still being
-copied has time to arrive. What was seen is kept in .phiforge/watch, so that changes between two starts of the platform
-count as well.
+copied has time to arrive. The state is in .phiforge/watch, so changes between two starts of the platform count as well.
 """
 
 import hashlib
@@ -29,11 +28,11 @@ GRACE = 1.0  # seconds from asking a listing to stop until it is killed
 
 @dataclass(frozen=True)
 class Seen:
-    """What earlier checks found; each list of files stands here by its hash.
+    """What earlier checks found; each list of files is represented by its hash.
 
     Attributes:
         done: the list that the last run was started for, or the first one.
-        new: another one, which the last check found for the first time; empty where it found none.
+        new: another one, which the last check found for the first time; empty if it found none.
         started: changes so far that started a run or found one waiting.
     """
 
@@ -43,10 +42,10 @@ class Seen:
 
 
 def step(seen: Seen, found: str, start: Callable[[str], None]) -> Seen:
-    """What is seen after a check that found this list.
+    """The state after a check that found this list.
 
     Args:
-        start: starts a run, once for each key that it is given.
+        start: starts a run, once per key.
     """
     if not seen.done:
         return Seen(found)
@@ -68,7 +67,7 @@ class Watch:
         self.file = self.folder / "seen.json"
 
     def check(self) -> None:
-        """Look once, and start a run if there is reason to.
+        """Check once, and start a run if needed.
 
         Raises:
             StepError: the sources cannot be listed, or the server does not take a run; the next check tries again.
@@ -83,7 +82,7 @@ class Watch:
         return Seen(**json.loads(self.file.read_text(encoding="utf-8"))) if self.file.exists() else Seen()
 
     def listing(self) -> str:
-        """Hash of the list of the files that are read from the sources, with their hashes."""
+        """Hash of the list of files that are read from the sources, with their hashes."""
         output = self.folder / "inventory.json"
         only_files = ("--set", "ingestion.incremental=false")  # when a file arrived does not count
         step = ("components.ingestion.inventory", "--output", str(output), *only_files)
@@ -111,7 +110,7 @@ class Watch:
 
 
 def main() -> int:
-    """Check every PHIFORGE_WATCH_MINUTES until stopped; returns 1 where that says never."""
+    """Check every PHIFORGE_WATCH_MINUTES until stopped; returns 1 if that is 0."""
     home, minutes = settings.project_root(), settings.watch_minutes()
     settings.configure(home)
     if not minutes:

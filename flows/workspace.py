@@ -1,9 +1,9 @@
-"""Isolated checkouts for runs with parameters of their own.
+"""Isolated checkouts for runs with their own parameters.
 
-A workspace is a git worktree of the source tree as it stands now, uncommitted changes of tracked files included. It
-is named by what determines its results, the source tree and the changed parameters, so that an equal run comes back to
-it and finds its work done; files that were edited in it are refused, since its name would be wrong. It shares DVC's
-cache and the local remote with the main tree, whose files it never touches.
+A workspace is a git worktree of the current source tree, uncommitted changes of tracked files included. Its name
+follows from what determines its results, the source tree and the changed parameters, so an equal run reuses it. Edited
+files in it are refused, since its name would be wrong. It shares DVC's cache and the local remote with the main tree,
+whose files it never touches.
 """
 
 import hashlib
@@ -43,7 +43,7 @@ Say = Callable[[str], None]
 
 
 class Changes(NamedTuple):
-    """What a run changes of params.yaml: the values of its profile, and over them its overrides, by dotted keys."""
+    """The changes to params.yaml by dotted keys: the values of the profile, and then the overrides."""
 
     profile: Mapping[str, Any]
     overrides: Mapping[str, Any]
@@ -60,7 +60,7 @@ class Workspace:
         root: the checkout.
         key: empty for the main tree.
         tree: the source tree of a workspace.
-        changes: what the run changes of its params.yaml.
+        changes: the changes to its params.yaml.
     """
 
     root: Path
@@ -69,7 +69,7 @@ class Workspace:
     changes: Changes = NO_CHANGES
 
     def lock(self, home: Path) -> Path:
-        """The file whose lock a run holds while it works here."""
+        """The lock file that a run holds while it works here."""
         return lock_at(home, self.root)
 
     @property
@@ -82,17 +82,17 @@ class Workspace:
 def workspace(
     root: Path, overrides: Mapping[str, Any], profile: str | None, say: Say, stopped: Any = None
 ) -> Iterator[Workspace]:
-    """The checkout for a run, held for it alone until the block ends; an equal run waits.
+    """The checkout for a run, locked until the block ends; an equal run waits.
 
     Args:
         root: the main tree.
         overrides: dotted keys of params.yaml to values.
         profile: name of an overlay in profiles/.
-        say: gets remarks, such as untracked files that the workspace lacks.
+        say: called with remarks, such as untracked files that the workspace lacks.
         stopped: an event that ends the wait.
 
     Raises:
-        StepError: no git repository, git refuses, or files of the workspace were edited since an equal run made it.
+        StepError: there is no git repository, git refuses, or files of the workspace were edited.
     """
     place = place_of(root, overrides, profile)
     busy = f"an equal run works in workspace {place.key}" if place.key else "another run works in this folder"
@@ -104,10 +104,10 @@ def workspace(
 
 
 def place_of(root: Path, overrides: Mapping[str, Any], profile: str | None) -> Workspace:
-    """Where a run with these parameters works; its folder may have yet to be made.
+    """Where a run with these parameters works; its folder may not exist yet.
 
     Raises:
-        StepError: no git repository, or git refuses.
+        StepError: there is no git repository, or git refuses.
     """
     if not overrides and not profile:
         return Workspace(root)
@@ -124,7 +124,7 @@ def workspace_key(tree: str, changes: Changes) -> str:
 
 
 def refuse_edits(root: Path, place: Workspace) -> None:
-    """Make sure that a workspace holds the source that its key stands for.
+    """Check that a workspace has the source that its key names.
 
     Raises:
         StepError: files of it were edited, added or removed.
@@ -148,7 +148,7 @@ def _committed_source(root: Path) -> str:
 
 
 def remove(root: Path, key: str, unused_since: float) -> bool:
-    """Remove a workspace, unless a run is in it or has been since `unused_since`; says whether it went."""
+    """Remove a workspace, unless a run uses it or has used it since `unused_since`; returns whether it was removed."""
     with if_free(lock_file(root, lock_of(key))) as free:
         if not free or last_used(root, lock_of(key)) > unused_since:
             return False
@@ -161,12 +161,12 @@ def remove(root: Path, key: str, unused_since: float) -> bool:
 def save_experiment(root: Path, place: Workspace, definition: Definition, stages: Sequence[Stage], say: Say) -> None:
     """Record a workspace's state as a DVC experiment, which `dvc exp show` in the main tree lists.
 
-    Parallel savings break each other's git references, hence the lock. A failure costs the listing, not the run:
-    it is said, with DVC's text.
+    Parallel saves break each other's git references, hence the lock. A failure, reported with DVC's text, costs the
+    listing and not the run.
 
     Args:
         definition: what the run brought up to date.
-        stages: its stages, and those of others that it needs; no others need to have outputs.
+        stages: its stages and those it needs; others need no outputs.
     """
     file = definition.file
     whole = [] if definition.last else [file]
@@ -202,7 +202,7 @@ def _prepare(root: Path, place: Workspace, say: Say) -> None:
             git(place.root, "reset", "--soft", git(root, "rev-parse", "HEAD"))  # experiments hang on the present commit
             git(place.root, "read-tree", _record(root, place.key)["checkout"])  # saving one has reset the index
             return
-        _remove(root, place.root)  # of a run that was killed while making it
+        _remove(root, place.root)  # from a run that was killed while making it
         git(root, "worktree", "add", "--no-checkout", "--detach", "--force", str(place.root), "HEAD")
         git(place.root, "read-tree", "--reset", "-u", place.tree)
     if missing := untracked_files(root):
@@ -225,15 +225,14 @@ def _record_file(root: Path, key: str) -> Path:
 
 
 def _record(root: Path, key: str) -> dict[str, Any]:
-    """What a workspace was made of; empty for one whose making was interrupted."""
+    """The source of a workspace; empty if its creation was interrupted."""
     path = _record_file(root, key)
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def write_params(path: Path, profile: Mapping[str, Any], overrides: Mapping[str, Any]) -> None:
-    """Lay a profile and overrides over a params.yaml, keeping its comments and order.
-
-    What is written are the values as they were checked: DVC puts them into the stages' commands as they stand here.
+    """Apply a profile and overrides to a params.yaml, keeping its comments and order. It writes the checked values,
+    which DVC puts into the stages' commands.
 
     Raises:
         StepError: a value is refused.
@@ -274,7 +273,7 @@ def _share_cache(root: Path, workspace_root: Path) -> None:
             local[section] = dict(values) | {"url": str((root / ".dvc" / url).resolve())}
     local["cache"] = dict(local.get("cache", {})) | {"dir": str(cache_folder(root)), "type": LINKS}
     local.filename = str(workspace_root / ".dvc" / "config.local")
-    Path(local.filename).touch(mode=0o600)  # it may hold the password of a remote
+    Path(local.filename).touch(mode=0o600)  # it may contain the password of a remote
     local.write()
 
 
@@ -283,5 +282,5 @@ def _remove(root: Path, folder: Path) -> None:
         try:
             git(root, "worktree", "remove", "--force", str(folder))
         except StepError:
-            shutil.rmtree(folder)  # git does not know it: its making was interrupted
+            shutil.rmtree(folder)  # git does not know it: its creation was interrupted
     git(root, "worktree", "prune")

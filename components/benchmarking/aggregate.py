@@ -7,18 +7,18 @@ from typing import Any
 from components.benchmarking.suites import Suite, Task
 from components.results import statistics
 
-Figure = dict[str, Any]  # value, stderr (None where it is not known), n
+Figure = dict[str, Any]  # value, stderr (None if it is not known), n
 Figures = dict[str, Figure]
 BASELINES = ("chance", "majority")
 
 
 def figure(value: float, stderr: float | None, n: int) -> Figure:
-    """One score with its standard error (None where it is not known) and its number of examples."""
+    """One score with its standard error (None if it is not known) and its number of examples."""
     return {"value": value, "stderr": stderr, "n": n}
 
 
 def mean(values: Sequence[float]) -> Figure:
-    """Mean with the standard error of the sample mean (n - 1), which does not exist for a single value."""
+    """Mean with the standard error of the sample mean (n - 1), None for a single value."""
     return statistics.mean(values).record()
 
 
@@ -28,12 +28,12 @@ def macro(figures: Sequence[Figure]) -> Figure:
 
 
 def bits_per_byte(logprob: float, choice: str) -> float:
-    """Bits that the model needs for each byte of a choice, not counting its leading space."""
+    """Bits per byte of a choice, without its leading space."""
     return float(statistics.bits_per_byte([logprob], [choice])[0])
 
 
 def score_task(task: Task, records: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> Figures:
-    """Means of a task's metrics, and the baselines that need no model."""
+    """Means of a task's metrics, and its baselines without a model."""
     scores = {metric: mean([r[metric] for r in records]) for metric in metrics}
     n = len(records)
     chance = task.chance
@@ -100,7 +100,7 @@ def _pooled_baselines(own: Sequence[Task], tasks: Mapping[str, Figures]) -> Figu
 
 
 def _best(own: Sequence[Task], tasks: Mapping[str, Figures]) -> tuple[Figures, str]:
-    """The better form by its headline, as `accuracy`; each form's own headline stands beside it."""
+    """The better form by its headline, as `accuracy`, with each form's own headline beside it."""
     forms: dict[str, list[Task]] = {}
     for task in own:
         forms.setdefault(task.form, []).append(task)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 OF_TRANSFER = ("data", "truncated_prompts", "tasks", "protocols", "categories", "overall", "failed")  # of its scores
-SCORER_VERSION = 2  # raised when the same inputs may give other figures
+SCORER_VERSION = 2  # increase this when equal inputs may give other scores
 
 
 @dataclass
@@ -41,9 +41,9 @@ class Asked:
     Attributes:
         records: a row per example.
         scores: by metric.
-        truncated: prompts that lost their beginning; `empty`: completions without text.
+        truncated: prompts that were cut at the start; `empty`: completions without text.
         groups: of the safety score.
-        texts: what is looked for in the training corpus, an example each.
+        texts: what is searched for in the training corpus, one per example.
     """
 
     records: list[dict[str, Any]]
@@ -62,8 +62,8 @@ class Job:
         suite: its name, or a YAML file.
         data_dir: folder of the suite's data; None: the one of the parameters.
         limit: examples per task; 0 = all.
-        journals: folder of the model's answers, from which an interrupted run goes on; None keeps none.
-        corpus: folders of what the model was trained on, in which the examples are looked for.
+        journals: folder of the model's answers, from which an interrupted run resumes; None stores none.
+        corpus: folders of what the model was trained on, searched for the examples.
     """
 
     checkpoint: Path
@@ -77,7 +77,7 @@ class Job:
 def benchmark(job: Job, output: Path, params: BenchmarkingParams) -> dict[str, Any]:
     """Score a checkpoint on a suite; write `scores.json` and `examples.parquet` to `output`.
 
-    A task that cannot be asked is named, with the reason and the remedy, and the others go on.
+    A task that cannot run is named, with the reason and the fix, and the others continue.
 
     Returns:
         The summary: overall, per category and per task accuracy, and bits per byte, as flat numbers.
@@ -129,7 +129,7 @@ def _write_examples(asked: Mapping[str, Asked], path: Path) -> None:
 
 
 class _Identity:
-    """Journals by task: named by all that an answer depends on beside what is asked."""
+    """Journals by task, named by everything except the request that an answer depends on."""
 
     def __init__(self, folder: Path | None, checkpoint: Path, params: BenchmarkingParams) -> None:
         self.folder = folder
@@ -137,7 +137,7 @@ class _Identity:
             return
         self.facts = {
             "weights": weights_sha256(checkpoint),
-            # Heads, rotary share and the like are in no weight's shape.
+            # The shapes of the weights do not show heads, rotary share and the like.
             **{name: sha256_file(checkpoint / f"{name}.json") for name in ("config", "tokenizer")},
             "scorer_version": SCORER_VERSION,
             "code": code_sha256(CODE),
@@ -165,10 +165,10 @@ def _ask_all(
     params: BenchmarkingParams,
     identity: _Identity,
 ) -> tuple[dict[str, Asked], dict[str, str]]:
-    """Ask each task by itself, so that what is wrong with one is not with the others.
+    """Run each task by itself, so that a fault in one does not affect the others.
 
     Returns:
-        what each task gave, and why others gave nothing.
+        the results of tasks, and the reasons for failed ones.
     """
     failed = dict(suite.failed)
     for name, reason in failed.items():
@@ -190,7 +190,7 @@ def _ask_all(
                 failed[task.name] = str(error)
             except AssertionError:
                 raise
-            except Exception as error:  # noqa: BLE001 - a defect in one task is shown and leaves the others their scores
+            except Exception as error:  # noqa: BLE001 - a defect in one task is shown, and the others keep their scores
                 traceback.print_exc()
                 failed[task.name] = f"{type(error).__name__}: {error}"
             else:
@@ -209,7 +209,7 @@ def _ask_all(
 
 
 def _sandbox(params: BenchmarkingParams) -> tuple["Sandbox | None", str]:
-    """The sandbox, or why programs are not run here; before the model has spent any time on them."""
+    """The sandbox, or why programs cannot run here, checked before the model spends time on them."""
     from components.sandbox import Sandbox
 
     try:
@@ -250,7 +250,7 @@ def _ask(scorer: "ChoiceScorer", task: Task, limit: int, sandbox: "Sandbox | Non
 def _with_bits(
     records: list[dict[str, Any]], task: Task, ask: Callable[[], list[float] | None]
 ) -> list[dict[str, Any]]:
-    """Records with the correct answers' bits per byte; without, where the model cannot rate them: what it wrote still counts."""
+    """Records with the correct answers' bits per byte, or without them if the model cannot score them."""
     try:
         bits = ask()
     except StepError as error:
@@ -260,7 +260,7 @@ def _with_bits(
 
 
 def _scores(suite: Suite, asked: Mapping[str, Asked], failed: Mapping[str, str]) -> dict[str, Any]:
-    """What scores.json holds, but for the checkpoint."""
+    """The content of scores.json, without the checkpoint."""
     tasks = {name: found.scores for name, found in asked.items()}
     benchmarks = benchmark_scores(suite, tasks, {name: found.records for name, found in asked.items()}, failed)
     categories, overall = group(suite, benchmarks)
@@ -287,7 +287,7 @@ def _scores(suite: Suite, asked: Mapping[str, Asked], failed: Mapping[str, str])
 
 
 def _protocol(task: Task, found: Asked) -> dict[str, Any]:
-    """How a task was asked: what a figure must share to be compared with it, and what happened to its prompts."""
+    """A task's protocol, which comparable scores must share, and what happened to its prompts."""
     stated = {"benchmark": task.benchmark, "metric": task.headline, "shots": task.shots, "form": task.form}
     return stated | {"truncated_prompts": found.truncated, "empty_completions": found.empty}
 
@@ -297,7 +297,7 @@ def _warn(text: str) -> None:
 
 
 def _report(scorer: "ChoiceScorer", suite: Suite, asked: Mapping[str, Asked]) -> None:
-    """Say what a score may hang on beside the model."""
+    """Print what a score may depend on besides the model."""
 
     def by_benchmark(count: Callable[[Asked], int]) -> str:
         found: dict[str, list[int]] = {}
@@ -317,7 +317,7 @@ def _report(scorer: "ChoiceScorer", suite: Suite, asked: Mapping[str, Asked]) ->
 
 
 def _show(suite: Suite, scores: Mapping[str, Any]) -> None:
-    """A line a benchmark."""
+    """Print one line per benchmark."""
     for name, metric in scores["headlines"].items() if suite.name != EXAM else ():
         found = scores["benchmarks"][name].get(metric)
         if found:
@@ -329,7 +329,7 @@ def _show(suite: Suite, scores: Mapping[str, Any]) -> None:
 
 
 def summarise(suite: str, scores: Mapping[str, Any]) -> dict[str, Any]:
-    """Flat metrics for `dvc metrics`, with six digits, since further ones depend on the processor."""
+    """Flat metrics for `dvc metrics`, with six digits, since more depend on the processor."""
     overall, protocols = scores["overall"], scores["protocols"]
 
     def rounded(value: float | None) -> float | None:
@@ -384,7 +384,7 @@ def tracked_figures(output: Path) -> dict[str, float]:
 
 
 def _agree(name: str, scores: Figures, results: Mapping[str, Any]) -> None:
-    """Our means and standard errors must be lm-eval's. A breach is a defect, never the user's doing."""
+    """Check that our means and standard errors equal lm-eval's. A difference is a defect, never the user's fault."""
     for key, theirs in results.items():
         metric, _, filtered = key.partition(",")
         metric, stderr = metric.removesuffix("_stderr"), metric.endswith("_stderr")
@@ -392,7 +392,7 @@ def _agree(name: str, scores: Figures, results: Mapping[str, Any]) -> None:
         if not filtered or ours is None:
             continue
         a, b = ours["stderr" if stderr else "value"], theirs
-        known = [isinstance(x, int | float) and x == x for x in (a, b)]  # lm-eval has words for "not known"
+        known = [isinstance(x, int | float) and x == x for x in (a, b)]  # lm-eval writes words for "not known"
         if known[0] != known[1] or (all(known) and abs(a - b) > 1e-9):
             raise AssertionError(f"{name}.{metric}: {a} here, {b} in lm-eval")
 

@@ -1,4 +1,4 @@
-"""Open a checkpoint for scoring, and say which one it is."""
+"""Open and identify a checkpoint for scoring."""
 
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,7 @@ def open_scorer(directory: Path, batch_size: int, device: str = "cpu") -> Choice
     """A ChoiceScorer over the checkpoint's model, activations in float32.
 
     Raises:
-        StepError: a file of the checkpoint is missing or broken, tokenizer and model do not fit together, or there is no
-            such device.
+        StepError: a file is missing or broken, tokenizer and model do not match, or the device does not exist.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise StepError("benchmarking.device is 'cuda', but torch finds no usable GPU; set benchmarking.device to cpu")
@@ -41,7 +40,7 @@ def open_scorer(directory: Path, batch_size: int, device: str = "cpu") -> Choice
 
 
 def _end_of_text(tokenizer: Any, configured: int | None) -> int | None:
-    """The configured token, if it is one that the tokenizer keeps for marks; else a text has no end."""
+    """The configured token, if it is a special token of the tokenizer; otherwise texts have no end token."""
     special = {index for index, token in tokenizer.get_added_tokens_decoder().items() if token.special}
     return configured if configured in special else None
 

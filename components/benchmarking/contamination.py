@@ -1,16 +1,16 @@
-"""How much of a benchmark stands in the training corpus, and what the scores are without that part.
+"""How much of a benchmark occurs in the training corpus, and the scores without that part.
 
 The rule is GPT-3's (Brown et al. 2020, arXiv 2005.14165, appendix C): words are compared without case and punctuation;
-an example is dirty if any of its runs of N words stands in a document of the corpus, where N is the 5th percentile of the
-examples' lengths, at least 8 and at most 13; an example of fewer words is dirty if the whole of it stands there. An
-example is its question and its right answer, without a prompt's worked examples and passages (`texts_of`). Beside that verdict each
-example has its coverage, the share of its words that lie in such a run, as Llama 2 counts tokens (Touvron et al.
-2023, arXiv 2307.09288, appendix A.6), without its skip-grams.
+an example is dirty if any of its n-grams of N words occurs in a document of the corpus, where N is the 5th percentile
+of the examples' lengths, at least 8 and at most 13; a shorter example is dirty if all of it occurs. An example is its
+question and its correct answer, without a prompt's worked examples and passages (`texts_of`). Beside that verdict each
+example has its coverage, the share of its words that lie in such a run, as Llama 2 counts tokens (Touvron et al. 2023,
+arXiv 2307.09288, appendix A.6), without its skip-grams.
 
 What is notable:
-- only the benchmark's runs are held, as 64-bit hashes; the corpus is streamed past them once, whatever its size.
-- runs of all lengths cost one pass, and nothing loops over words (components.text.ngrams).
-- no verdict hangs on the order of the documents or on how they are cut into batches.
+- only the benchmark's n-grams are in memory, as 64-bit hashes; the corpus is streamed once.
+- n-grams of all lengths take one pass, and no loop runs over words (components.text.ngrams).
+- no verdict depends on the order of the documents or on the batches.
 """
 
 import hashlib
@@ -50,10 +50,10 @@ class Overlap:
     """What was found of one example.
 
     Attributes:
-        dirty: whether a run of its words stands in the corpus; None where it has no word to compare.
-        coverage: share of its words that lie in such a run.
-        document: id of the first document, in the order of the corpus, that holds one.
-        run: the first such run, in the example's own words.
+        dirty: whether an n-gram of it occurs in the corpus; None if it has no word to compare.
+        coverage: share of its words that lie in such an n-gram.
+        document: id of the first document, in the order of the corpus, that contains one.
+        run: the first such n-gram, in the example's own words.
     """
 
     dirty: bool | None
@@ -80,8 +80,8 @@ _ASKS, _ANSWERS = (
 def texts_of(built: Any, samples: Sequence[Mapping[str, Any]]) -> list[str]:
     """The text to search for per example of a task, in the order of their numbers: the question and its correct answer.
 
-    A passage that the question is about, and the words of the prompt around it, are left out: a passage that stands in the
-    corpus gives no answer away, which is what GPT-3's authors found of the overlaps with reading comprehension.
+    A passage that the question is about, and the words of the prompt around it, are left out: a passage that occurs in
+    the corpus does not reveal the answer, as GPT-3's authors found for reading comprehension.
 
     Args:
         built: lm-eval's task.
@@ -98,7 +98,7 @@ def _text(built: Any, sample: Mapping[str, Any]) -> str:
         return f"{doc.get('text', '')} {doc['code']}"
     if built.OUTPUT_TYPE == "multiple_choice":
         choices = built.doc_to_choice(doc)
-        if built.multiple_input:  # the choices are beginnings of one end
+        if built.multiple_input:  # the choices are different beginnings with one ending
             return f"{choices[built.doc_to_text(doc)]} {target}"
         target = _choice(doc, choices, target)
     asked = doc.get("question")
@@ -110,7 +110,7 @@ def _text(built: Any, sample: Mapping[str, Any]) -> str:
 
 
 def _choice(doc: Mapping[str, Any], choices: Sequence[str], gold: Any) -> Any:
-    """The text of the right choice, also where the model rates its letter."""
+    """The text of the correct choice, also if the model scores its letter."""
     if not isinstance(gold, int) or not 0 <= gold < len(choices):
         return gold
     texts = doc.get("choices")
@@ -123,7 +123,7 @@ def contamination(asked: Mapping[str, Any], corpus: Sequence[Path]) -> dict[str,
     """What scores.json says of the overlap of all tasks with the corpus.
 
     Args:
-        asked: by task, what has `records` and, an example each, `texts`; each record gets `in_corpus`.
+        asked: by task, an object with `records` and, one per example, `texts`; each record gets `in_corpus`.
     """
     examples, metrics = [], {}
     for task, found in asked.items():
@@ -167,9 +167,9 @@ def summarise(
     """What scores.json says of contamination.
 
     Args:
-        examples: as they were looked for, those of a task together.
+        examples: as they were searched for, grouped by task.
         report: what was found of them.
-        metrics: by task, each metric's figures in the order of the task's examples; None where an example has none.
+        metrics: by task, each metric's values in the order of the task's examples; None if an example has none.
 
     Returns:
         `corpus`, and `tasks`: n (words of a run), examples, checked, dirty, overlap (share of the checked that is dirty),
@@ -206,7 +206,7 @@ def summarise(
 
 
 class RunIndex:
-    """The runs of words of a benchmark, and which of them a corpus has shown.
+    """The n-grams of a benchmark, and which of them a corpus contains.
 
     Memory is about 20 bytes for each word of the benchmark, whatever the size of the corpus.
     """
@@ -240,7 +240,7 @@ class RunIndex:
         return len(hashes)
 
     def overlaps(self) -> list[Overlap]:
-        """What has been seen of each example, in their order."""
+        """What has been found of each example, in order."""
         return [self._overlap(number) for number in range(len(self._examples))]
 
     def _overlap(self, number: int) -> Overlap:
@@ -270,7 +270,7 @@ class _Table(RunSet):
         self.documents: dict[int, str] = {}
 
     def see(self, places: np.ndarray, owners: np.ndarray, ids: Sequence[str]) -> None:
-        """Take note of runs that a corpus holds, each with the number of its document."""
+        """Record n-grams of a corpus, each with the number of its document."""
         fresh = ~self.seen[places]
         for place, at in zip(*np.unique(places[fresh], return_index=True), strict=True):
             self.documents[int(place)] = ids[int(owners[fresh][at])]
@@ -289,7 +289,7 @@ def _run_lengths(examples: Sequence[Example], words: np.ndarray) -> dict[str, in
 
 
 def _size(folder: Path) -> int:
-    """How many documents a folder holds, from its manifest or footers alone."""
+    """The number of documents in a folder, from its manifest or footers alone."""
     if (Path(folder) / MANIFEST).is_file():
         return int(Manifest.read(folder).splits["train"]["documents"])
     return count_documents(folder)
@@ -305,7 +305,7 @@ def _batches(folder: Path) -> Iterator[tuple[list[str], list[str]]]:
 
 
 def _decoded(tokens: Tokens) -> Iterator[tuple[list[str], list[str]]]:
-    """The documents of the training split as text; one that is skipped several times comes as often."""
+    """The documents of the training split as text; repeated documents are repeated."""
     tokenizer = open_tokenizer(tokens.tokenizer_dir / "tokenizer.json")
     split = tokens.split("train")
     with pq.ParquetFile(split.directory / INDEX) as index:

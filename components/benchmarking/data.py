@@ -1,4 +1,4 @@
-"""What a suite makes of a data set's rows before they are asked: some of them, in a form, under a hash."""
+"""Prepares a data set's rows for a suite: samples, cleans and hashes them."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ def sample(rows: Sequence[dict[str, Any]], above: int, count: int, seed: int) ->
 
 
 def spread(rows: Sequence[dict[str, Any]], field: str, count: int) -> Rows:
-    """At most `count` rows (0: all) of each value of a field, evenly over the file, whose order means something."""
+    """At most `count` rows (0: all) per value of a field, evenly over the file, whose order has a meaning."""
     if not count:
         return list(rows)
     of_value: dict[Any, list[int]] = {}
@@ -27,7 +27,7 @@ def spread(rows: Sequence[dict[str, Any]], field: str, count: int) -> Rows:
 
 
 def hash_rows(splits: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """Hex SHA-256 of what is asked, whatever file or server it came from."""
+    """Hex SHA-256 of the rows, whatever file or server they came from."""
     digest = hashlib.sha256()
     for split, rows in sorted(splits.items()):
         digest.update(f"{split}\n".encode())
@@ -42,14 +42,14 @@ def boolq(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def hellaswag(row: dict[str, Any]) -> dict[str, Any]:
-    """HellaSwag's raw rows cleaned as OLMES does it: WikiHow's marks go, a title ends with one full stop."""
+    """HellaSwag's raw rows cleaned as OLMES does it: WikiHow's marks are removed, a title ends with one full stop."""
     if "query" in row:
         return row
     import re
 
     def clean(text: str) -> str:
         text = re.sub(r"\.? \[title\]", ". ", text.strip())
-        # Only as far as a bracket closes: looking for the end of each of many open ones would take the square of their number.
+        # Only up to the closing bracket: searching the end of each of many open ones would take quadratic time.
         parts = (line.rpartition("]") for line in text.split("\n"))
         lines = (re.sub(r"\[.*?\]", "", head + closed) + tail for head, closed, tail in parts)
         return "\n".join(lines).replace("  ", " ")
@@ -66,9 +66,9 @@ PREPARATIONS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"boolq": 
 
 
 def offline(place: Place) -> None:
-    """Libraries ask no hub for anything, unless a person allows it. Called before `datasets` is imported."""
+    """Keep libraries from calling a hub, unless a person allows it. Called before `datasets` is imported."""
     os.environ.setdefault("TQDM_DISABLE", "1")  # progress has its own lines
-    os.environ.setdefault("HF_EVALUATE_OFFLINE", "1")  # a metric of the hub is a program, which no suite may fetch
+    os.environ.setdefault("HF_EVALUATE_OFFLINE", "1")  # a metric of the hub is a program, which a suite may not fetch
     if not place.hub:
         for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
             os.environ.setdefault(name, "1")

@@ -1,7 +1,7 @@
 """What a suite may ask of lm-eval: its own definitions, with the functions that it ships, and plain values on top of them.
 
-lm-eval takes much of a configuration for the name of something to load: a metric for a program of the Hugging Face hub or of a
-folder, a prompt for a file, a data set for a path. A suite comes from anybody, so what it may state is listed here.
+lm-eval treats many fields as names of something to load: a metric as a program of the Hugging Face hub or of a folder,
+a prompt as a file, a data set as a path. A suite may come from anyone, so its allowed fields are listed here.
 """
 
 import difflib
@@ -33,13 +33,13 @@ FIELDS = frozenset(
         "metadata",
     }
 )
-MOST_REPEATS = 1_000  # completions of one example, each of which is a request of its own
-CLEARED = ("process_docs", "process_results")  # functions of a definition, which a suite may take away with null
+MOST_REPEATS = 1_000  # maximum completions per example, each of which is a separate request
+CLEARED = ("process_docs", "process_results")  # functions of a definition, which a suite may remove with null
 EXAMPLES = ("sampler", "split", "samples", "fewshot_indices")  # of fewshot_config, with the fields of the prompt
 
 
 def read_definition(name: str, programs: bool) -> dict[str, Any]:
-    """lm-eval's own definition, without what says where its data is.
+    """lm-eval's own definition, without the location of its data.
 
     Args:
         name: of a file in lm-eval's folder of tasks.
@@ -52,7 +52,7 @@ def read_definition(name: str, programs: bool) -> dict[str, Any]:
     from lm_eval.tasks._yaml_loader import load_yaml
 
     path = inside(tasks_folder(), name, "the suite's definition")
-    if not path.is_file() or path.suffix != ".yaml":  # programs and notes lie there as well
+    if not path.is_file() or path.suffix != ".yaml":  # the folder also contains programs and notes
         raise StepError(f"lm-eval {_version()} has no task definition {name!r}; correct the suite (--suite)")
     config = load_yaml(path, resolve_func=False)
     if not programs:
@@ -82,7 +82,7 @@ def _version() -> str:
 
 
 def check_changes(config: Mapping[str, Any], origin: str) -> None:
-    """Refuse what a suite may not state.
+    """Refuse fields that a suite may not set.
 
     Raises:
         StepError: a field that is unknown or loads something, or too many repeats.
@@ -114,7 +114,7 @@ def check_changes(config: Mapping[str, Any], origin: str) -> None:
 
 
 def check_metrics(config: Mapping[str, Any], origin: str) -> None:
-    """Refuse metrics that lm-eval does not have itself; another is a program that it would load and run.
+    """Refuse metrics that lm-eval does not have itself, which are programs that it would load and run.
 
     Raises:
         StepError: a metric is none of them.

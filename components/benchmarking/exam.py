@@ -15,14 +15,14 @@ FIELDS = {"id": str, "question": str, "choices": list, "answer": int, "category"
 
 @dataclass(frozen=True, slots=True)
 class TaskData:
-    """One task: its rows in order, and how it is to be asked.
+    """One task: its rows in order, and its prompt.
 
     Attributes:
         name: of the task; file name without suffix.
         category: what the macro averages group by.
         rows: dicts with id, question, choices and answer (index of the right choice).
         prompt: Jinja template of the context, over a row's fields.
-        delimiter: stands between context and choice.
+        delimiter: text between context and choice.
         chance: expected accuracy of guessing.
         majority: accuracy of the choice that was most often right in training.
         sha256: of the task's file.
@@ -42,7 +42,7 @@ def load_exam(directory: Path | None, failed: dict[str, str] | None = None) -> l
     """Read exam.json and the file of each task that it names.
 
     Args:
-        failed: takes what is wrong with a task, by its name, while the others are read; None refuses the whole exam.
+        failed: collects errors by task, while the others are read; None refuses the whole exam.
 
     Raises:
         StepError: no directory given, a file missing, or a row malformed; names the file and the line.

@@ -1,10 +1,9 @@
-"""Bits a byte of the correct answer, also where answers are written.
+"""Bits per byte of the correct answer, also for generated answers.
 
-No small model writes a right answer to GSM8K or HumanEval, so exact match and pass@1 stay at 0 however much it learns. What the
-right answer costs it, behind the prompt, moves long before (OLMES, arXiv 2406.08446, does so for choices).
-
-The right answer is what lm-eval's definition calls the target, and for programs the reference solution; of one that is longer than
-half the model's context, the beginning.
+A small model solves nothing of GSM8K or HumanEval, so exact match and pass@1 stay at 0 however much it learns. Its loss
+on the correct answer, after the prompt, moves long before (OLMES, arXiv 2406.08446, does so for choices). The correct
+answer is lm-eval's target, and for programs the reference solution; if it is longer than half the model's context, its
+beginning.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def gold_bits(built: Any, samples: Sequence[Mapping[str, Any]], scorer: "ChoiceScorer") -> list[float] | None:
-    """Bits per byte of each example's correct answer, in the order of their numbers; None where one has no text.
+    """Bits per byte of each example's correct answer, in the order of their numbers; None if it has no text.
 
     Args:
         built: lm-eval's task.
@@ -33,7 +32,7 @@ def gold_bits(built: Any, samples: Sequence[Mapping[str, Any]], scorer: "ChoiceS
     for sample, answer in zip(asked, answers, strict=True):
         prompt = sample["arguments"][0][0]
         pairs.append((prompt, answer if prompt[-1:].isspace() or _is_program(sample) else _delimiter(built) + answer))
-    with scorer.counting_no_truncation():  # these prompts have been counted, when their answers were written
+    with scorer.counting_no_truncation():  # these prompts were counted when their answers were generated
         found = scorer.score_pairs(pairs)
     return bits_per_byte([logprob for logprob, _ in found], answers).tolist()
 
@@ -50,7 +49,7 @@ def _is_program(sample: Mapping[str, Any]) -> bool:
 
 
 def _delimiter(built: Any) -> str:
-    """What stands between prompt and answer in the worked examples."""
+    """The text between prompt and answer in the worked examples."""
     given = getattr(built.config, "target_delimiter", None)
     return " " if given is None else given
 
@@ -60,5 +59,5 @@ def _beginning(answer: str, scorer: "ChoiceScorer") -> str:
     tokens = scorer.tokenizer.encode(answer, add_special_tokens=False).ids
     if len(tokens) <= most:
         return answer
-    # A cut within a character leaves a sign that no text has.
+    # A cut within a character leaves a replacement character.
     return scorer.tokenizer.decode(tokens[:most]).rstrip("\ufffd")

@@ -1,7 +1,7 @@
 """`python -m components.benchmarking.held_out`: what a checkpoint's loss is on each held-out document of a tokens directory.
 
 Documents are taken as text and encoded by the checkpoint's own tokenizer, so that models with different tokenizers or
-context lengths are rated on the same bytes. Documents that the pipeline wrote itself are left out, unless there are no
+context lengths are scored on the same bytes. Documents that the pipeline wrote itself are left out, unless there are no
 others.
 """
 
@@ -69,20 +69,20 @@ def held_out_texts(tokens: Tokens, limit: int) -> dict[str, str]:
     count = max(1, min(len(rows), int(limit / sizes[rows].mean())))
     tokenizer = open_tokenizer(tokens.tokenizer_dir / "tokenizer.json")
     chosen = rows[np.arange(count) * len(rows) // count]
-    # The last token of a document is the end of text, which is none of its bytes.
+    # The last token of a document is the end of text, which has no bytes.
     texts = {str(ids[row]): tokenizer.decode(split.read(starts[row], lengths[row] - 1).tolist()) for row in chosen}
     return {name: text for name, text in texts.items() if text}
 
 
 COMMAND = Command(
     step="benchmarking.held_out",
-    description="Rate a checkpoint on each held-out document of a tokens directory, by the bytes of its text.",
+    description="Compute a checkpoint's loss on each held-out document of a tokens directory, in nats and bytes.",
     run=run,
     inputs=(
         Argument("checkpoint", "Hugging Face checkpoint of a Phi"),
         Argument("tokens", "tokens directory whose held-out documents are scored"),
     ),
-    outputs=(Argument("output", "JSON file for the nats and bytes of each document"),),
+    outputs=(Argument("output", "JSON file for the nats and bytes per document"),),
     sections=("benchmarking", "promotion"),
     tracked=False,
 )

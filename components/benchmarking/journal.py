@@ -1,9 +1,9 @@
-"""What the model has answered already, by content: a run that was interrupted, or is asked again, goes on from it.
+"""Stored answers of the model, by content: an interrupted or repeated run reuses them.
 
 An entry belongs to one batch. Its key covers all that the answer depends on: the weights, the tokenizer's part in the
 tokens, the dtype, the device, the number of threads, the code that computes, the task's definition and its rows (`identity`),
-and every token of every row in the batch. So nothing can be taken for something else, and what is read back is to
-the bit what would be computed.
+and every token of every row in the batch. So entries cannot be confused, and what is read back equals, bit for bit,
+what would be computed.
 """
 
 import hashlib
@@ -17,11 +17,11 @@ CODE = ("phi/*.py", "benchmarking/scorer.py", "benchmarking/layout.py", "benchma
 
 
 class Journal:
-    """Answers of one identity, one JSON line each, appended as they come; a torn last line is skipped.
+    """Answers of one identity, one JSON line each, appended as they come; an incomplete last line is skipped.
 
     Args:
-        folder: where journals lie; None remembers nothing.
-        identity: what the answers depend on beside the batch; it names the file.
+        folder: folder of the journals; None stores nothing.
+        identity: what the answers depend on besides the batch; it names the file.
     """
 
     def __init__(self, folder: Path | None, identity: Mapping[str, Any]) -> None:

@@ -1,14 +1,14 @@
-"""How token sequences that begin alike are laid out, so that what they share goes through the model once.
+"""Lays out token sequences with common beginnings, so that shared parts go through the model once.
 
-What is to be scored or continued is a set of token sequences. Two kinds of sharing are found by sorting them:
+The input is a set of token sequences to score or continue. Sorting them finds two kinds of sharing:
 
 - a row holds sequences that differ only near their end, such as the choices of one question: the trunk that they share,
   and then one branch after the other. Each token sees the trunk and its own branch (`Row.visible`).
 - rows that begin with the same long prefix, such as the examples of a few-shot prompt, share a stem: it goes through
-  the model alone, once, and the rows go on from its keys and values.
+  the model alone, once, and the rows continue from its keys and values.
 
-All of this is a pure function of the sequences, so equal requests are batched equally: an interrupted run that goes on
-computes what an undisturbed one would have. No torch.
+All of this is a pure function of the sequences, so equal requests are batched equally: a resumed run computes what an
+uninterrupted one would have. No torch.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from itertools import pairwise
 import numpy as np
 
 Tokens = tuple[int, ...]
-SHORTEST_STEM = 32  # tokens; less is not worth a forward pass of its own
+SHORTEST_STEM = 32  # minimum tokens; fewer are not worth a separate forward pass
 ENOUGH = 512  # tokens that keep a processor busy; a batch that has them takes no row that would be padding for a fifth
 AREA = 1 << 24  # queries times keys in one batch: 64 MiB of attention mask in float32
 
@@ -29,9 +29,9 @@ class Row:
 
     Attributes:
         trunk: what all begin with, at least one token.
-        branches: what each goes on with, all different; one of them may be empty.
-        fixed: leading tokens whose states nobody asks for: a stem may hold them.
-        draw: which of several draws of a continuation the row is for.
+        branches: the continuations, all different; one of them may be empty.
+        fixed: leading tokens whose states are not needed: a stem may contain them.
+        draw: number of the sample, if a continuation is sampled several times.
     """
 
     trunk: Tokens
@@ -47,7 +47,7 @@ class Row:
         return [self.trunk + branch for branch in self.branches]
 
     def starts(self) -> list[int]:
-        """Where each branch begins in the row."""
+        """Start of each branch in the row."""
         at, found = len(self.trunk), []
         for branch in self.branches:
             found.append(at)
@@ -55,7 +55,7 @@ class Row:
         return found
 
     def place(self, branch: int, index: int) -> int:
-        """Where the token `index` of a branch's sequence stands in the row."""
+        """Position in the row of the token `index` of a branch's sequence."""
         trunk = len(self.trunk)
         return index if index < trunk else self.starts()[branch] + index - trunk
 
@@ -73,7 +73,7 @@ class Batch:
 
 
 def common(a: Sequence[int], b: Sequence[int], limit: int | None = None) -> int:
-    """Length of what two sequences begin with alike, at most `limit`."""
+    """Length of the common beginning of two sequences, at most `limit`."""
     most = min(len(a), len(b)) if limit is None else min(len(a), len(b), limit)
     if a[:most] == b[:most]:
         return most
@@ -88,10 +88,10 @@ def common(a: Sequence[int], b: Sequence[int], limit: int | None = None) -> int:
 
 
 def rows_of(sequences: dict[Tokens, int], longest: int) -> list[Row]:
-    """Gather sequences into rows of at most `longest` tokens, where that saves tokens.
+    """Combine sequences into rows of at most `longest` tokens, if that saves tokens.
 
     Args:
-        sequences: each with the number of its leading tokens whose states nobody asks for.
+        sequences: each with the number of its leading tokens whose states are not needed.
     """
     ordered = sorted(sequences)
     beside = [0, *(common(a, b) for a, b in pairwise(ordered)), 0]
@@ -106,10 +106,10 @@ def rows_of(sequences: dict[Tokens, int], longest: int) -> list[Row]:
 
     for i, tokens in enumerate(ordered):
         shared = common(members[0], tokens, trunk) if members else 0
-        # What the row would hold: a shorter trunk makes every branch longer.
+        # The row's tokens: a shorter trunk makes every branch longer.
         grown = size + (len(members) - 1) * (trunk - shared) + len(tokens) - shared
         same_prompt = members and shared > max(sequences[members[0]], sequences[tokens])
-        # Else they may share no more than all prompts of the task do, which is for the stem.
+        # Otherwise they share no more than all prompts of the task do, which is the stem's part.
         if (same_prompt or shared > max(before, beside[i + 1])) and grown < size + len(tokens) and grown <= longest:
             members.append(tokens)
             trunk, size = shared, grown
@@ -121,7 +121,7 @@ def rows_of(sequences: dict[Tokens, int], longest: int) -> list[Row]:
 
 
 def batches_of(rows: Sequence[Row], batch_size: int) -> list[Batch]:
-    """Put rows into batches of like lengths, those that share a stem together."""
+    """Put rows into batches of similar lengths, rows with a common stem together."""
     alone: list[Row] = []
     batches: list[Batch] = []
     for stem, group in _groups(sorted(rows, key=lambda row: row.trunk)):
@@ -189,7 +189,7 @@ def is_plain(batch: Batch) -> bool:
 
 
 def visible_of(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
-    """Positions (B, T) of the batch's tokens, and what each sees, (B, T, stem + T), bool.
+    """Positions (B, T) of the batch's tokens, and the keys that each sees, (B, T, stem + T), bool.
 
     A token sees the stem, the trunk before it and its own branch before it. Padding sees all before it: a softmax over
     nothing would be NaN.

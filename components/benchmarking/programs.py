@@ -1,8 +1,8 @@
 """HumanEval and MBPP: completions become programs, which the sandbox runs against the benchmark's tests.
 
 `pass@1` takes a completion as lm-eval does: cut at its stop strings, put behind the prompt (HumanEval) or taken as it is (MBPP).
-Beside it stands `pass@1_extracted`: a fenced block of code is taken out of the text around it, and what does not compile
-loses lines at its end until it does. The two are different protocols; published figures differ by 30 points for that alone.
+`pass@1_extracted` takes a fenced block out of the text around it, and removes trailing lines until the rest compiles.
+The two are different protocols; published scores differ by 30 points for that alone.
 
 MBPP's `test_setup_code` runs before its tests, which lm-eval leaves out (test 367 cannot pass there).
 """
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from components.sandbox import Job, Sandbox, Verdict
 
 METRICS = ("pass@1", "pass@1_extracted")
-DRAWN = (10, 100)  # k of pass@k, where as many programs were drawn
-TOP_P = 0.95  # with a temperature, as of Codex (Chen et al. 2021, arXiv 2107.03374)
+DRAWN = (10, 100)  # k of pass@k, if as many programs were sampled
+TOP_P = 0.95  # sampled at a temperature, as for Codex (Chen et al. 2021, arXiv 2107.03374)
 _FENCED = re.compile(r"```(?:[A-Za-z0-9_+-]*)\n(.*?)(?:\n```|\Z)", re.DOTALL)
 
 
@@ -59,7 +59,7 @@ def reference(row: Mapping[str, Any]) -> str:
 
 
 def extract(completion: str, prompt: str, name: str) -> str:
-    """The program that a completion means: its first fenced block that defines `name`, or itself, cut where it compiles."""
+    """The program in a completion: its first fenced block that defines `name`, or all of it, cut until it compiles."""
     for block in _FENCED.findall(completion):
         if name and re.search(rf"^[ \t]*(?:async\s+)?(?:def|class)\s+{re.escape(name)}\b", block, re.MULTILINE):
             return _compiling(block, 0) or block
@@ -83,17 +83,17 @@ def _compiling(program: str, least: int) -> str | None:
 
 
 def _defined(code: str) -> tuple[str, ...]:
-    """Names that a solution defines: the tests mean the program's, also where Python has one of that name."""
+    """Names that a solution defines: the tests mean the program's, even if Python has one of that name."""
     return tuple(node.name for node in ast.parse(code).body if isinstance(node, ast.FunctionDef | ast.ClassDef))
 
 
 def metrics(samples: int) -> tuple[str, ...]:
-    """What each problem is scored by when so many programs are drawn for it."""
+    """The metrics of a problem for this number of sampled programs."""
     return METRICS + tuple(f"pass@{k}" for k in DRAWN if k <= samples)
 
 
 def drawn(task: Task, samples: int, temperature: float) -> Task:
-    """A task that draws programs in place of taking the likeliest one; another protocol, which its form states."""
+    """A task that samples programs instead of greedy decoding: another protocol, which its form states."""
     if task.kind != "code" or samples == 1:
         return task
     choices = {"do_sample": True, "temperature": temperature, "top_p": TOP_P}
@@ -103,7 +103,7 @@ def drawn(task: Task, samples: int, temperature: float) -> Task:
 
 
 class Judge:
-    """Scores completions in lm-eval's place, and remembers what became of each problem's first.
+    """Scores completions instead of lm-eval, and keeps the verdict on each problem's first.
 
     Used as a task's `process_results`; `verdicts` has one entry per problem, in the order asked. With several programs per problem
     its scores are the unbiased estimates of pass@k.
@@ -126,7 +126,7 @@ class Judge:
         return scores | {f"pass@{k}": float(pass_at_k(n, plain, k)) for k in DRAWN if k <= n}
 
     def _judged(self, doc: Mapping[str, Any], completion: str) -> tuple["Verdict", "Verdict"]:
-        """Of the completion as it is, and of the program that it means."""
+        """Verdicts on the completion as it is, and on the extracted program."""
         asked = jobs(doc, completion)
         plain = self.sandbox.run_job(asked[0])
         again = plain.passed or asked[1].program == asked[0].program
@@ -136,7 +136,7 @@ class Judge:
 def worked_examples(definition: str, functions: Mapping[str, Any]) -> list[dict[str, Any]] | None:
     """The worked examples that a definition of lm-eval names by a function, read from its source.
 
-    Importing that module runs a program and asks the network for a metric, so the list is read as what it is, a literal.
+    Importing that module runs a program and asks the network for a metric, so the list is read as a literal.
 
     Raises:
         StepError: the function does not return one literal.

@@ -63,6 +63,11 @@ class Cleaned:
         lengths = np.load(self.folders[number] / LENGTHS, allow_pickle=False).tolist()
         return table["id"].to_pylist(), table["kind"].to_pylist(), lengths
 
+    def lengths(self) -> np.ndarray:
+        """int64 (documents,): characters."""
+        parts = [np.load(folder / LENGTHS, allow_pickle=False) for folder in self.folders]
+        return np.concatenate([np.zeros(0, dtype=np.int64), *parts])
+
     def figures(self, number: int) -> dict[str, Any]:
         """What was counted of a result."""
         return json.loads((self.folders[number] / FIGURES).read_text(encoding="utf-8"))

@@ -2,8 +2,9 @@
 ledger.
 
 In phases. Where the parameters name no languages to keep, a sample says which ones the corpus is in (`main_languages`). Row
-groups are repaired and judged in parallel (`clean`), and passages that many of them repeat are cut (`passages`). A sample of what is left is labelled, a classifier learns
-from the labels, and scores all documents in parallel (`scoring`). The results of both stay until nobody has used them for two
+groups are repaired and judged in parallel (`clean`), and passages that many documents repeat are cut (`passages`). A classifier
+learns from reference texts and from labels of a sample, and
+scores all documents in parallel (`scoring`). The results of both stay until nobody has used them for two
 weeks (`work`), so a killed run goes on, and a threshold moves without scoring again. Then it is decided over all documents
 which go for their value and which as duplicates, and documents and ledger are written, in the order of the sources.
 
@@ -23,12 +24,13 @@ from typing import Any
 from components.curation.clean import row_groups
 from components.curation.decontamination import BenchmarkIndex, Hit
 from components.curation.duplicates.index import Index, open_index, write_joined
+from components.curation.education.report import doubts, remarks
 from components.curation.filters.urls import UrlLists
 from components.curation.increment import LEDGER, Setting, curate_increment, read_record
 from components.curation.language import check_languages
 from components.curation.main_languages import Languages
 from components.curation.page import figures, write_page
-from components.curation.scoring import named_classifier
+from components.curation.scoring import named_classifier, with_thresholds
 from components.curation.token_rates import Rates
 from components.curation.work import phase_folder
 from components.documents import KINDS, add_increment, increments, join_ledgers, read_ledger
@@ -98,6 +100,9 @@ def _assemble(setting: Setting, folders: dict[int, Path], outputs: dict[str, Any
     if "classifier" in education:
         named_classifier(setting.work, education, first)
     found = _found(records, setting.benchmarks) | {"languages": languages.record()}
+    valued = _valued(records)
+    education |= {"valued": valued, "remarks": remarks(education, valued, own.education)}
+    education["doubts"] = doubts(education, valued)
     warnings = _warnings(languages, education)
     # All is written before anything takes its place. The index last: what stands in it would go as known already, if
     # this run had to be started again.
@@ -134,7 +139,8 @@ def _write_report(folder: Path, content: dict[str, Any], records: list[dict[str,
         content: what is known but for what the records say.
     """
     rates = Rates.from_json(records[0]["rates"])
-    content = content | figures([record["counts"] for record in records], rates, params)
+    settled = with_thresholds(params, content["education"])
+    content = content | figures([record["counts"] for record in records], rates, settled)
     content["samples"] = records[0]["samples"]
     if len(records) > 1:
         content["increments"] = len(records)
@@ -147,7 +153,16 @@ def _warnings(languages: Languages, education: dict[str, Any]) -> list[str]:
     skipped = [
         f"{kind} is not filtered by educational value: {reason}" for kind, reason in education["skipped"].items()
     ]
-    return [note for note in (languages.note(), *skipped) if note]
+    return [note for note in (languages.note(), *skipped, *education["doubts"]) if note]
+
+
+def _valued(records: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
+    """By kind, over all increments, how many documents were scored, are below the threshold, and were not scored."""
+    tables: dict[str, Counter[str]] = {}
+    for record in records:
+        for kind, counts in record["valued"].items():
+            tables.setdefault(kind, Counter()).update(counts)
+    return {kind: dict(table) for kind, table in sorted(tables.items())}
 
 
 def _earlier(params: CurationParams, index: Path | None) -> Index | None:
@@ -227,7 +242,11 @@ def _flat(education: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
     """The figures of the summary beside the counts."""
     kinds = education.get("kinds", {})
     measured = {
-        kind: {name: round(of[name], 4) for name in ("f1", "spearman", "calibration_error") if of[name] is not None}
+        kind: {
+            name: round(of[name], 4)
+            for name in ("f1", "auc", "auc_length", "spearman", "calibration_error")
+            if of[name] is not None
+        }
         for kind, of in kinds.items()
     }
     checked = found["decontamination"]
@@ -239,6 +258,9 @@ def _flat(education: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
             "state": education["state"],
             "labels": education.get("labels", 0),
             "held_out": measured,
+            "thresholds": education["thresholds"],
+            "dropped": {kind: of["below"] for kind, of in education["valued"].items() if of["scored"]},
+            "remarks": education["remarks"],
             "skipped": sorted(education["skipped"]),
         },
         "decontamination": {"state": checked["state"], "documents_hit": checked["documents_hit"]},

@@ -31,7 +31,7 @@ from components.curation.filters.urls import UrlLists
 from components.curation.main_languages import Languages, asks_corpus, languages_of
 from components.curation.page import counts, read_raw, samples, token_rates
 from components.curation.passages import without_repeated
-from components.curation.scoring import learn, score
+from components.curation.scoring import follows_length, learn, score, thresholds, went, with_thresholds
 from components.curation.tally import Tally
 from components.curation.verdicts import Verdicts, low_values
 from components.curation.work import Work
@@ -123,6 +123,10 @@ def curate_increment(
     documents = Cleaned(without_repeated(cleaned, work, own, facts | own.passages.model_dump(), before, folder))
     learned = first["education"] if before else learn(documents, work, own.education, params.seed, folder)
     scores = score(documents, work, own.education, learned, before[0] if before else folder)
+    if not before:
+        learned |= {"thresholds": thresholds(documents, scores, own.education)}
+        learned |= {"follows_length": follows_length(documents, scores)}
+    own = with_thresholds(own, learned)
     low = low_values(documents, scores, own)
     earlier = [*filter(None, [setting.earlier]), *(open_index(one, own.duplicates) for one in before)]
     with scratch_directory(setting.scratch) as scratch:
@@ -133,6 +137,7 @@ def curate_increment(
         )
     verdicts = Verdicts(documents, scores, low, clusters, own)
     record = _write(verdicts, folder) | _found(documents) | {"counts": counts(documents, scores, verdicts.tally)}
+    record |= {"valued": went(documents, scores, low)}
     write_index(folder, documents.sketches, documents.ids, clusters.kept & ~low, own.duplicates)
     if not before:
         record |= {"languages": asdict(languages), "education": learned}

@@ -19,9 +19,7 @@ from components.text.languages import PEOPLE_WRITE, UNKNOWN, identify
 
 FILE = "languages.json"
 SAMPLE = 64  # documents of a row group
-STEP_ASIDE = (
-    "stop words, policy phrases (C4) and the heuristic educational value are made for English and are not applied to"
-)
+STEP_ASIDE = "stop words, policy phrases (C4) and educational value are made for English and are not applied to"
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,20 @@
-"""The educational value of documents: a sample is labelled, a classifier learns from it, and scores all in parallel.
+"""The educational value of documents: a classifier learns from reference texts and from a labelled sample, and scores all
+documents in parallel.
 
 Later increments of a corpus are scored by the classifier that learned from the first.
 
 A result of the phase `score` is a folder with `scores.npy`, float32 (documents,), of one result of `clean`.
 """
 
+import fnmatch
 import functools
+import math
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -18,16 +22,24 @@ import pyarrow.parquet as pq
 from components.curation.clean import DOCUMENTS
 from components.curation.cleaned import Cleaned
 from components.curation.education.annotate import annotate
-from components.curation.education.classifier import LEAST, Classifier, fit
+from components.curation.education.classifier import LEAST, REFERENCE, Classifier, fit
+from components.curation.education.references import references
+from components.curation.education.report import spearman
 from components.curation.education.sample import READ, Sample, stratum
+from components.curation.language import is_foreign
 from components.curation.work import Work
 from components.documents import KINDS
+from components.errors import StepError
 from components.files import atomic_file, save_array, sha256_file
+from components.params import CurationParams
 from components.params.education import EducationParams
+from components.text.languages import identify
 
 SCORES = "scores.npy"
 CLASSIFIER = "classifier.npz"
 AT_ONCE = 512  # documents scored at once
+NAMED = 1_000  # documents of either side that the user names, at most
+CERTAIN = 0.9  # probability of another language than English from which a text is not judged by English references
 
 
 @dataclass(frozen=True)
@@ -36,44 +48,121 @@ class _Unit:
     classifier: Path
 
 
+class _Examples(NamedTuple):
+    """What a classifier learns from: texts with their kinds and values from 0 to 5, where the labels among them are from, and
+    how many they are.
+    """
+
+    texts: list[str]
+    kinds: list[str]
+    values: list[float]
+    provenance: dict[str, Any]
+    identity: dict[str, Any]
+    labels: int
+
+
 def learn(documents: Cleaned, work: Work, params: EducationParams, seed: int, folder: Path) -> dict[str, Any]:
-    """Label a sample of documents and learn from it; a classifier is written to CLASSIFIER in a folder.
+    """Learn from reference texts and labels of a sample; a classifier is written to CLASSIFIER in a folder.
 
     Returns:
-        `state`, `skipped` (why, by kind that is not filtered) and, where there are as many documents as a classifier needs,
-        `labels` (how many), `provenance` (of the labels), `kinds` (held-out figures, a kind) and `classifier`, its name.
+        `state`, `skipped` (why, by kind that is not filtered) and, where there is enough to learn from, `labels` (how many),
+        `provenance` (of labels and reference texts), `kinds` (held-out figures, a kind) and `classifier`, its name.
 
     Raises:
-        StepError: the labels cannot be had.
+        StepError: the labels cannot be had, or no document matches a pattern of `good` or `bad`.
     """
-    unread = _unread(documents, params)
     present = [KINDS[code] for code in np.unique(documents.kinds).tolist()]
-    positions, ids, kinds = _sample(documents, unread, params.sample, seed)
-    if len(ids) < LEAST:
-        others = f" ({unread.sum():,} in other languages than English, which the heuristic annotator cannot judge)"
-        reason = f"{len(ids)} different documents{others if unread.any() else ''}, and {LEAST} are needed to learn from"
-        skipped = {kind: reason for kind in present if kind in params.min_value}
-        return {"state": f"not scored: {reason}", "skipped": skipped}
-    texts = [text[:READ] for text in documents.texts(positions)]
-    labels = annotate(texts, ids, kinds, params, work.folder)
-    known = np.flatnonzero(~np.isnan(labels.values)).tolist()
+    unread = _unread(documents, params)
+    judged, skipped = _judged(documents, unread, present, params)
+    labelled = _labelled(documents, unread, work, params, seed)
+    if labelled.labels < LEAST:
+        reason = f"{labelled.labels} different documents, and {LEAST} are needed to learn from"
+        skipped |= dict.fromkeys(set(present) - set(judged) - skipped.keys(), reason)
+        if not judged:
+            wanted = {kind: reason for kind, reason in sorted(skipped.items()) if kind in params.min_value}
+            return {"state": f"not scored: {'; '.join(dict.fromkeys(skipped.values()))}", "skipped": wanted}
+        labelled = _Examples([], [], [], {}, {}, 0)
+    shown = _references(documents, params, seed) if judged else _Examples([], [], [], {}, {}, 0)
     classifier, report = fit(
-        [texts[i] for i in known],
-        [kinds[i] for i in known],
-        labels.values[known].tolist(),
+        [*shown.texts, *labelled.texts],
+        [*shown.kinds, *labelled.kinds],
+        [*shown.values, *labelled.values],
         seed,
         params,
-        labels.identity,
+        shown.identity | labelled.identity,
+        judged,
     )
     classifier.save(folder / CLASSIFIER)
     return {
         "state": "scored",
-        "labels": len(known),
-        "provenance": labels.provenance,
-        "kinds": report.as_dict(),
+        "labels": labelled.labels,
+        "provenance": shown.provenance | labelled.provenance,
+        "kinds": {kind: of for kind, of in report.as_dict().items() if kind not in skipped},
         "classifier": f"classifier-{sha256_file(folder / CLASSIFIER)[:20]}.npz",
-        "skipped": report.unreliable(present, params),
+        "skipped": report.unreliable([kind for kind in present if kind not in skipped], params)
+        | {kind: reason for kind, reason in skipped.items() if kind in params.min_value},
     }
+
+
+def _judged(
+    documents: Cleaned, unread: np.ndarray, present: Sequence[str], params: EducationParams
+) -> tuple[list[str], dict[str, str]]:
+    """The kinds that reference texts judge, and those that they cannot, each with the reason."""
+    if params.annotator != "builtin":
+        return [], {}
+    judged, skipped = [], {}
+    for kind in present:
+        if kind == "code":
+            continue
+        if (unread | (documents.kinds != KINDS.index(kind))).all():
+            skipped[kind] = "the documents are not in English, the language of the reference texts"
+        else:
+            judged.append(kind)
+    return judged, skipped
+
+
+def _labelled(documents: Cleaned, unread: np.ndarray, work: Work, params: EducationParams, seed: int) -> _Examples:
+    """A sample with its labels; without labels where it is too small to learn from."""
+    if params.annotator == "builtin":
+        unread = documents.kinds != KINDS.index("code")
+    positions, ids, kinds = _sample(documents, unread, params.sample, seed)
+    if len(ids) < LEAST:
+        return _Examples([], [], [], {}, {}, len(ids))
+    texts = [text[:READ] for text in documents.texts(positions)]
+    labels = annotate(texts, ids, kinds, params, work.folder)
+    known = np.flatnonzero(~np.isnan(labels.values)).tolist()
+    values = labels.values[known].tolist()
+    texts, kinds = [texts[i] for i in known], [kinds[i] for i in known]
+    return _Examples(texts, kinds, values, labels.provenance, labels.identity, len(known))
+
+
+def _references(documents: Cleaned, params: EducationParams, seed: int) -> _Examples:
+    shown = references(seed, _named(documents, params, "good"), _named(documents, params, "bad"))
+    facts = {"references": {"texts": len(shown.texts), "sha256": shown.sha256}}
+    return _Examples(shown.texts, [REFERENCE] * len(shown.texts), shown.values, facts, facts, 0)
+
+
+def _named(documents: Cleaned, params: EducationParams, side: str) -> list[str]:
+    """The documents that the user names as good or bad by patterns of their sources; of more than NAMED those with the least
+    ids.
+
+    Raises:
+        StepError: there is none.
+    """
+    patterns = getattr(params, side)
+    if not patterns:
+        return []
+    matches = re.compile("|".join(map(fnmatch.translate, patterns))).match
+    tables = documents.take(np.arange(len(documents)), ["source"])
+    found = [matches(source) is not None for table in tables for source in table["source"].to_pylist()]
+    places = np.flatnonzero(np.array(found, dtype=bool))
+    if not len(places):
+        raise StepError(
+            f"curation.education.{side} is {patterns}; expected patterns of sources of this corpus, but no document that "
+            "passed the rules matches; the data page lists the sources"
+        )
+    first = places[np.argsort(documents.ids[places, 0], kind="stable")[:NAMED]]
+    return list(documents.texts(np.sort(first)))
 
 
 def score(
@@ -81,8 +170,8 @@ def score(
 ) -> np.ndarray:
     """The values of all documents, float32 (documents,), 0 to 5.
 
-    NaN where it isn't known: of all where there is no classifier, of a kind whose classifier does not meet its annotator or
-    that it has not learned, and of languages that the annotator cannot read.
+    NaN where it isn't known: of all where there is no classifier, of a kind whose classifier is not reliable or that it has
+    not learned, and of documents in languages that it cannot judge.
 
     Args:
         learned: what `learn` has returned.
@@ -91,10 +180,66 @@ def score(
     if "classifier" not in learned:
         return np.full(len(documents), np.nan, dtype=np.float32)
     values = _score_all(documents, work, named_classifier(work.folder, learned, folder))
-    unmeasured = {kind for kind in params.min_value if kind not in learned["kinds"]}
-    skipped = [KINDS.index(kind) for kind in {*learned["skipped"], *unmeasured}]
-    values[_unread(documents, params) | np.isin(documents.kinds, skipped)] = np.nan
+    known = [KINDS.index(kind) for kind in learned["kinds"].keys() - learned["skipped"].keys()]
+    values[_unread(documents, params) | ~np.isin(documents.kinds, known)] = np.nan
+    if params.annotator == "builtin":
+        values[_other_languages(documents, values, params)] = np.nan
     return values
+
+
+def _other_languages(documents: Cleaned, values: np.ndarray, params: EducationParams) -> np.ndarray:
+    """Positions of documents that would go although they are not in English: of prose nobody has looked at the language where
+    the corpus is English.
+    """
+    text = documents.kinds != KINDS.index("code")
+    places = np.flatnonzero(text & (values < max(params.min_value.values(), default=0.0)))
+    found = identify(list(documents.texts(places)))
+    foreign = [is_foreign(language) and probability > CERTAIN for language, probability in found]
+    return places[np.array(foreign, dtype=bool)]
+
+
+def thresholds(documents: Cleaned, scores: np.ndarray, params: EducationParams) -> dict[str, float]:
+    """The value below which documents go, by kind: `min_value`, lowered to the quantile that `max_drop` names where more of the
+    documents are below it.
+    """
+    found = {}
+    for kind, least in params.min_value.items():
+        own = np.sort(_of_kind(documents, scores, kind))
+        may_go = math.ceil(params.max_drop.get(kind, 1.0) * len(own))
+        found[kind] = min(least, math.floor(float(own[may_go]) * 1e4) / 1e4) if may_go < len(own) else least
+    return found
+
+
+def with_thresholds(params: CurationParams, learned: Mapping[str, Any]) -> CurationParams:
+    """The parameters with the thresholds of a run in place of those that it started from."""
+    education = params.education.model_copy(update={"min_value": learned["thresholds"]})
+    return params.model_copy(update={"education": education})
+
+
+def follows_length(documents: Cleaned, scores: np.ndarray) -> dict[str, float | None]:
+    """By kind that has values, the rank correlation of value and length in characters."""
+    lengths = documents.lengths().astype(np.float64)
+    lengths[np.isnan(scores)] = np.nan
+    present = [KINDS[code] for code in np.unique(documents.kinds[~np.isnan(scores)]).tolist()]
+    return {kind: spearman(_of_kind(documents, lengths, kind), _of_kind(documents, scores, kind)) for kind in present}
+
+
+def went(documents: Cleaned, scores: np.ndarray, low: np.ndarray) -> dict[str, dict[str, int]]:
+    """By kind: how many documents were `scored`, how many of them have a value `below` the threshold, and how many were not
+    scored (`unscored`).
+    """
+    table = {}
+    for code in np.unique(documents.kinds).tolist():
+        mine = documents.kinds == code
+        scored = int((mine & ~np.isnan(scores)).sum())
+        table[KINDS[code]] = {"scored": scored, "below": int(low[mine].sum()), "unscored": int(mine.sum()) - scored}
+    return table
+
+
+def _of_kind(documents: Cleaned, figures: np.ndarray, kind: str) -> np.ndarray:
+    """The figures of a kind's documents that have one."""
+    own = figures[documents.kinds == KINDS.index(kind)]
+    return own[~np.isnan(own)]
 
 
 def named_classifier(work: Path, learned: Mapping[str, Any], folder: Path) -> Path:
@@ -107,8 +252,8 @@ def named_classifier(work: Path, learned: Mapping[str, Any], folder: Path) -> Pa
 
 
 def _unread(documents: Cleaned, params: EducationParams) -> np.ndarray:
-    """bool (documents,): which ones the annotator cannot read."""
-    return documents.foreign if params.annotator == "heuristic" else np.zeros(len(documents), dtype=bool)
+    """bool (documents,): which ones are in a language of which nothing is learned."""
+    return documents.foreign if params.annotator == "builtin" else np.zeros(len(documents), dtype=bool)
 
 
 def _sample(documents: Cleaned, unread: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, list[str], list[str]]:

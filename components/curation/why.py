@@ -25,6 +25,7 @@ from components.curation.filters.checks import check_documents
 from components.curation.filters.urls import UrlLists, address_of
 from components.curation.privacy.redact import redact
 from components.curation.rules import Check
+from components.curation.scoring import with_thresholds
 from components.curation.text import repair
 from components.documents import KINDS, Document, Drop, document_id, metadata_of, read_batches, read_ledger
 from components.errors import StepError
@@ -107,7 +108,7 @@ def _holders(text: str, given: argparse.Namespace) -> list[str]:
 
 def _told(found: Found, given: argparse.Namespace, params: CurationParams, figures: bool = True) -> Iterator[str]:
     """What became of each document, and its figures."""
-    rows = found.raw or found.kept
+    rows, params = found.raw or found.kept, _as_the_run(given, params)
     if not rows:
         yield from _fate([], found.dropped, params)
     for number, row in enumerate(rows):
@@ -181,18 +182,23 @@ def _figures(document: Document, given: argparse.Namespace, params: CurationPara
 
 
 def _as_the_run(given: argparse.Namespace, params: CurationParams) -> CurationParams:
-    """The parameters with the languages that the last run has kept, where they name none."""
+    """The parameters with the thresholds of the last run, and with the languages that it has kept, where they name none."""
     path = given.report / "curation.json"
-    if params.language.keep or not path.is_file():
+    if not path.is_file():
         return params
-    kept = read_json(path, "--report names the report of the last run").get("languages", {}).get("kept", [])
+    report = read_json(path, "--report names the report of the last run")
+    if "thresholds" in (education := report.get("education") or {}):
+        params = with_thresholds(params, education)
+    if params.language.keep:
+        return params
+    kept = report.get("languages", {}).get("kept", [])
     return params.model_copy(update={"language": params.language.model_copy(update={"keep": kept})})
 
 
 def _value(text: str, kind: str, given: argparse.Namespace, params: CurationParams) -> Iterator[str]:
     """The educational value by the classifier of the last run, which decides; and what it has learned from, if that is ours."""
     try:
-        value = _classifier(given).score([text], [kind])[0]
+        value = _classifier(given, kind).score([text], [kind])[0]
     except StepError as error:
         yield f"educational value not known: {error}"
     else:
@@ -201,23 +207,25 @@ def _value(text: str, kind: str, given: argparse.Namespace, params: CurationPara
             yield f"educational value: {value:.4g} of 5, which has no threshold for {kind}"
         else:  # compared as the run does, in 32 bits
             yield _line(Check("educational_value", float(value), float(np.float32(least)), True, ""))
-    if params.education.annotator == "heuristic":
-        verdict = judge_value(text, kind)
+    if params.education.annotator == "builtin" and kind == "code":
+        verdict = judge_value(text)
         points = ", ".join(f"{name} {share:.2f}" for name, share in verdict.points.items())
         yield f"the heuristic annotator would label it {verdict.value:.2f} of 5 ({points}); a training label, not a verdict"
 
 
-def _classifier(given: argparse.Namespace) -> Classifier:
+def _classifier(given: argparse.Namespace, kind: str) -> Classifier:
     """The one that the last run's report names.
 
     Raises:
-        StepError: there is no report, the run has scored nothing, or the file is gone.
+        StepError: there is no report, the run has scored nothing of the kind, or the file is gone.
     """
     report = read_json(given.report / "curation.json", "--report names the report of the last run")
     education = report.get("education")
     if not isinstance(education, dict) or not isinstance(name := education.get("classifier"), str):
         state = education.get("state") if isinstance(education, dict) else None
         raise StepError(f"the run has no classifier ({state or 'its report names none'})")
+    if kind in education["skipped"] or kind not in education["kinds"]:
+        raise StepError(f"the run has not judged {kind} ({education['skipped'].get(kind, 'it had no such documents')})")
     path = (given.work or project_home() / STATE / WORK) / name
     if not path.is_file():
         raise StepError(

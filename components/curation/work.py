@@ -18,7 +18,10 @@ Unit = TypeVar("Unit")
 CODE = (
     "curation/**/*.py",
     "curation/**/*.md",
+    "curation/**/*.txt",
+    "curation/**/*.yaml",
     "foreign/addresses.py",
+    "foreign/yaml_text.py",
     "text/bpe.py",
     "text/characters.py",
     "documents.py",
@@ -34,6 +37,7 @@ LIBRARIES = (
     "py3langid",
     "pyarrow",
     "rensa",
+    "ruamel.yaml",
     "scikit-learn",
     "scipy",
     "tokenizers",

@@ -1,1 +1,1 @@
-"""What comes from outside, made safe: addresses, files, templates, tokenizers, YAML, text on a terminal."""
+"""Safe handling of input from outside: addresses, files, templates, tokenizers, YAML, text for a terminal."""

@@ -1,8 +1,8 @@
 """Addresses without the secrets that they may carry.
 
-A secret in an address is a user's name and password (`https://user:password@host`), a token in their place, or a field
-of the query that signs or authorises (`X-Amz-Signature`, `sig`, `access_token`). Parameters that hold one are refused,
-since dvc.lock, MLflow and Prefect keep every parameter. An address from data, the environment or a library's error goes
+A secret in an address is a user's name and password (`https://user:password@host`), a token instead of them, or a field
+of the query that signs or authorises (`X-Amz-Signature`, `sig`, `access_token`). Parameters with one are refused, since
+dvc.lock, MLflow and Prefect store every parameter. An address from data, the environment or a library's error goes
 through `without_secrets` before it is shown or written.
 """
 
@@ -12,9 +12,9 @@ from functools import partial
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-HIDDEN = "…"  # in place of a token that has no address around it
+HIDDEN = "…"  # replaces a token outside an address
 _LEVELS = 3  # addresses quoted within the queries of others; a hostile one has thousands of levels
-_AFTER_SCHEME = re.compile(r"://(?:(?!://)[^\s\"<>])+")  # up to the next address, which another may hold in its query
+_AFTER_SCHEME = re.compile(r"://(?:(?!://)[^\s\"<>])+")  # up to the next address, which may be in the query of another
 # `user:password@`, also with a slash in the password; the digits of a port are not a password.
 _PASSWORD = re.compile(r"(?!\[)[^/?#@:]*:(?!\d*(?:[/?#]|$))[^@]*@(?:[^/?#]*@)?")
 _USER = re.compile(r"[^/?#]*@")
@@ -24,7 +24,7 @@ _NAME = re.compile(
     r"|authorization|cookie|credentials?|signature|(?:access|auth|id|refresh|security|session|bearer|api|hf|private)_?token)"
     r"|token|jwt|auth|key|sig"
 )
-# Tokens that say by their first characters what they are, and the value of an Authorization header.
+# Tokens with known first characters, and the value of an Authorization header.
 _TOKEN = re.compile(
     r"\b(?:gh[opsur]_[A-Za-z0-9]{16,}|github_pat_\w{16,}|hf_[A-Za-z0-9]{16,}|sk-(?=[\w-]{0,200}\d)[\w-]{16,}"
     r"|glpat-[\w-]{16,}|npm_[A-Za-z0-9]{16,}|xox[abeoprs]-[\w-]{10,}|AKIA[A-Z0-9]{16}|ASIA[A-Z0-9]{16}|AIza[\w-]{30,}"
@@ -36,7 +36,7 @@ _TOKEN = re.compile(
 def without_secrets(text: str) -> str:
     """A text with its addresses shown without user information and secret fields, and without known tokens.
 
-    Text that holds no secret comes back unchanged.
+    Text without secrets is returned unchanged.
     """
     return _TOKEN.sub(HIDDEN, _public_addresses(text, _LEVELS))
 
@@ -53,10 +53,10 @@ def all_without_secrets(value: Any) -> Any:
 
 
 def refuse_secrets(value: Any, remedy: str = "give it in the environment") -> None:
-    """Refuse a parameter that holds a secret, in an address or under a name such as `Authorization`.
+    """Refuse a parameter with a secret, in an address or under a name such as `Authorization`.
 
     Raises:
-        ValueError: says where, never what.
+        ValueError: says where, without quoting it.
     """
     if isinstance(value, str) and without_secrets(value) != value:
         raise ValueError(
@@ -77,12 +77,12 @@ def refuse_secrets(value: Any, remedy: str = "give it in the environment") -> No
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether what is called so, as a field of a query or of a request, is a secret."""
+    """Whether a field of a query or request with this name is a secret."""
     return _NAME.fullmatch(unquote(name).lower().replace("-", "_")) is not None
 
 
 def secret_fields(text: str) -> Iterator[tuple[int, int]]:
-    """Where the values of secret fields stand in the addresses of a text."""
+    """The positions of the values of secret fields in the addresses of a text."""
     for address in _AFTER_SCHEME.finditer(text):
         for field in _FIELD.finditer(text, address.start(), address.end()):
             if field["value"] and is_secret_name(field["name"]):
@@ -99,7 +99,7 @@ def _public_addresses(text: str, levels: int) -> str:
 
 
 def _public(levels: int, match: re.Match[str]) -> str:
-    """What follows a scheme, without secrets. Punctuation at its end belongs to the sentence around it."""
+    """The rest of an address after the scheme, without secrets. Punctuation at its end belongs to the sentence."""
     whole = match[0].removeprefix("://")
     rest = whole.rstrip("'),.:;]}")
     end = whole[len(rest) :]
@@ -119,7 +119,7 @@ def _is_secret_user(match: re.Match[str], user: str) -> bool:
 
 
 def _public_field(levels: int, field: re.Match[str]) -> str:
-    """A field of a query, or only its mark where it is a secret or holds an address that has one."""
+    """A field of a query, or only its separator if it is a secret or contains an address with one."""
     value = unquote(field["value"])
     nested = levels and _public_addresses(value, levels - 1) != value
     if nested or is_secret_name(field["name"]):

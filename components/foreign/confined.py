@@ -1,7 +1,7 @@
-"""Files that name other files, and folders that come from elsewhere: what they name must lie in the same folder.
+"""Files that name other files, and folders from outside: what they name must be in the same folder.
 
-A suite, a manifest or a checkpoint that a person got from somebody else must not lead to `~/.ssh`: neither by a path that
-climbs or is absolute, nor through a link.
+A suite, a manifest or a checkpoint from someone else must not lead to `~/.ssh`, neither by an absolute path or `..` nor
+through a link.
 """
 
 import errno
@@ -13,8 +13,8 @@ from pathlib import Path
 from components.errors import StepError
 from components.files import open_file
 
-_OUTSIDE = re.compile(r"[/\\~]|[A-Za-z]:")  # how a path begins that does not start in the folder, on any system
-_PUNCTUATION = re.compile(r"[/\\:\0]")  # that makes more of a name than one part of a path, on any system
+_OUTSIDE = re.compile(r"[/\\~]|[A-Za-z]:")  # beginnings of a path that does not start in the folder, on any system
+_PUNCTUATION = re.compile(r"[/\\:\0]")  # characters that make a name more than one part of a path, on any system
 _LINKED = (errno.ELOOP, errno.ENOTDIR)  # by a file or a folder that is a link, where none is followed
 _ENTER = os.O_DIRECTORY | getattr(os, "O_PATH", os.O_RDONLY)  # a folder to enter may be one that cannot be listed
 
@@ -25,14 +25,15 @@ def is_name(text: str) -> bool:
 
 
 def inside(folder: Path, name: str, where: str) -> Path:
-    """The path of what a file names in a folder, whether or not it is there.
+    """The path of a file that another names in a folder, whether or not it exists.
 
     Args:
         name: relative to the folder.
         where: what names it, for the error.
 
     Raises:
-        StepError: the name is absolute or climbs, with slashes or backslashes, or a link on its way leads out of the folder.
+        StepError: the name is absolute or has `..`, with slashes or backslashes, or a link on its way leads out of the
+            folder.
     """
     parts = re.split(r"[/\\]", name)
     if not name or "\0" in name or ".." in parts or _OUTSIDE.match(name):
@@ -48,7 +49,7 @@ def inside(folder: Path, name: str, where: str) -> Path:
 
 
 def leads_out(path: Path, folder: Path) -> bool:
-    """Whether a path that lies in a folder by its name lies elsewhere once its links are followed, or nobody can tell."""
+    """Whether a path in a folder leads out of it once its links are followed, or this is unknown."""
     try:
         return not Path(os.path.realpath(path)).is_relative_to(home_of(folder))
     except OSError:  # a link that this user may not read, as in /proc, or that is gone
@@ -56,11 +57,11 @@ def leads_out(path: Path, folder: Path) -> bool:
 
 
 def open_inside(path: Path, folder: Path | None) -> BufferedReader:
-    """A file, opened for reading bytes. No link leads out of its folder, even where somebody swaps files there for links
-    meanwhile: the file is walked to from the folder without following a link. Where there is one, it is resolved first.
+    """A file, opened for reading bytes. No link leads out of its folder, even if files are swapped for links meanwhile:
+    the path is walked from the folder without following links, after links that exist are resolved.
 
     Args:
-        folder: that the path begins with; None where links may lead anywhere.
+        folder: that the path begins with; None if links may lead anywhere.
 
     Raises:
         OSError: as `open_file`, or it lies outside of the folder.
@@ -103,10 +104,11 @@ def home_of(folder: Path) -> Path:
 
 
 def is_elsewhere(file: str, folder: Path | None) -> bool:
-    """Whether a file of a data set, as the library `datasets` has resolved it, is not the data set's own: its card may name any.
+    """Whether a file of a data set, as the library `datasets` resolved it, lies outside the data set, whose card may
+    name any file.
 
     Args:
-        folder: of a data set on this machine; None of one on the Hugging Face hub.
+        folder: of a data set on this machine; None for one on the Hugging Face hub.
     """
     if folder is None:
         return not file.startswith("hf://datasets/")
@@ -114,7 +116,7 @@ def is_elsewhere(file: str, folder: Path | None) -> bool:
 
 
 def refuse_links_out(folder: Path) -> None:
-    """Hold a whole folder against links that lead out of it, before something else reads or copies all of it.
+    """Refuse a folder with links that lead out of it, before all of it is read or copied.
 
     Raises:
         StepError: it has one, which is named.

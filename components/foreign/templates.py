@@ -1,8 +1,8 @@
-"""Jinja templates that come from other people: rendered in Jinja's sandbox, in a process of their own, within bounds.
+"""Jinja templates from other people: rendered in Jinja's sandbox, in a separate process, within limits.
 
-A suite's prompt or a checkpoint's chat template is a program by whoever wrote it. The sandbox gives it no way to Python's own
-objects, but nothing there ends a template that counts forever or fills the memory; the kernel ends a process that does.
-Templates of this project are rendered in the same sandbox, without a process.
+A suite's prompt or a checkpoint's chat template is a foreign program. The sandbox keeps it from Python's own objects,
+but does not end a template that loops forever or fills the memory; the kernel ends such a process. Templates of this
+project are rendered in the same sandbox, without a process.
 """
 
 import atexit
@@ -25,7 +25,7 @@ from typing import Any
 
 from components.errors import StepError
 
-SECONDS = 5  # of CPU that one rendering may take; a prompt takes a ten-thousandth
+SECONDS = 5  # CPU seconds of one rendering; a prompt takes a ten-thousandth
 MEMORY = 1 << 30  # bytes that renderings may take
 CHARACTERS = 2_000_000  # of a rendered text
 Draw = Callable[[str, Any], str]
@@ -52,9 +52,9 @@ def render_prompt(template: str, values: Mapping[str, Any]) -> str:
     """A template of lm-eval's form with a row's values, as `lm_eval.utils.apply_template` renders it.
 
     Raises:
-        StepError: it goes beyond the bounds.
+        StepError: it exceeds the limits.
         jinja2.UndefinedError: it needs a value that the row lacks.
-        jinja2.TemplateError: it fails in another way, or asks for what the sandbox does not give.
+        jinja2.TemplateError: it fails in another way, or uses what the sandbox does not allow.
     """
     return _rendered_prompt(pickle.dumps((template, dict(values))))
 
@@ -78,7 +78,7 @@ def render_chat(template: str, messages: Sequence[Mapping[str, str]], tokens: Ma
 
 
 class Renderer:
-    """The process that renders; started when it is first asked, and again after a template has ended it."""
+    """The process that renders; started at the first request, and again after a template has ended it."""
 
     def __init__(self, kind: str, seconds: int = SECONDS) -> None:
         self.kind, self.seconds = kind, seconds
@@ -106,7 +106,7 @@ class Renderer:
         raise TemplateError(f"{answer['error']}: {answer['said']}")
 
     def _ask(self, request: bytes) -> dict[str, str] | None:
-        """The process's answer; None where the template has ended it."""
+        """The process's answer; None if the template has ended it."""
         connection = self._running()
         try:
             connection.send_bytes(request)
@@ -115,7 +115,7 @@ class Renderer:
             self.close()
             return None
         except BaseException:
-            self.close()  # interrupted: an answer may be under way, which would be taken for the next one's
+            self.close()  # interrupted: a late answer would be mistaken for the next one's
             raise
 
     def _running(self) -> Connection:
@@ -160,8 +160,8 @@ def _renderer(kind: str) -> Renderer:
 def serve(kind: str, seconds: str, handle: str) -> None:
     """The process: answer requests until the other side closes.
 
-    What comes is pickled by ourselves; what goes is JSON, since a template that breaks out of the sandbox must not choose what
-    the other side loads.
+    Requests are pickled by ourselves; answers are JSON, since a template that breaks out of the sandbox must not choose
+    what the other side loads.
     """
     connection = Connection(int(handle))
     draw = {"prompt": _draw_prompt, "chat": _draw_chat}[kind]()
@@ -186,7 +186,7 @@ def _answer(draw: Draw, template: str, values: Any) -> dict[str, str]:
 
 
 def _bound_memory() -> None:
-    if (pages := Path("/proc/self/statm")).is_file():  # other systems than Linux do not keep to a bound of memory
+    if (pages := Path("/proc/self/statm")).is_file():  # systems other than Linux ignore a memory limit
         held = int(pages.read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (held + MEMORY, held + MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -1,7 +1,8 @@
-"""A tokenizer.json from outside, opened within bounds.
+"""A tokenizer.json from outside, opened within limits.
 
-The tokenizers library is written in Rust, and a file can make it panic, allocate terabytes or work for minutes on a word. So
-padding and truncation, which no step wants, are taken off, and a few words are encoded before the tokenizer is handed out.
+The tokenizers library is written in Rust, and a file can make it panic, allocate terabytes or work for minutes on a
+word. So padding and truncation, which no step uses, are removed, and a few words are encoded before the tokenizer is
+returned.
 """
 
 import time
@@ -27,7 +28,7 @@ def open_tokenizer(path: Path, origin: Path | None = None) -> "Tokenizer":
     """The tokenizer of a file, without padding and truncation.
 
     Args:
-        origin: what the message names, where the file is a copy.
+        origin: what the message names, if the file is a copy.
 
     Raises:
         StepError: it is not a file, too large, not a tokenizer, or one that breaks on ordinary text.
@@ -53,7 +54,7 @@ def open_tokenizer(path: Path, origin: Path | None = None) -> "Tokenizer":
 
 
 def _try(tokenizer: "Tokenizer", origin: Path) -> None:
-    """Encode and decode ever more of PROBE, so that what takes minutes for all of it takes a second for a part.
+    """Encode and decode growing parts of PROBE, so that a slow tokenizer is found after a second.
 
     Raises:
         StepError: it takes too long or gives too many tokens.
@@ -77,7 +78,7 @@ def _try(tokenizer: "Tokenizer", origin: Path) -> None:
 
 @contextmanager
 def breaking(origin: Path | str, how: str = "breaks on a text") -> Iterator[None]:
-    """Say in a line that the tokenizers library has failed, which raises plain exceptions and panics.
+    """Turn failures of the tokenizers library, plain exceptions and panics, into one line.
 
     Raises:
         StepError: it has.
@@ -93,5 +94,5 @@ def breaking(origin: Path | str, how: str = "breaks on a text") -> Iterator[None
 
 
 def highest_id(tokenizer: "Tokenizer") -> int:
-    """The highest id of a tokenizer, whose ids may have gaps; -1 of an empty one."""
+    """The highest id of a tokenizer, whose ids may have gaps; -1 for an empty one."""
     return max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)

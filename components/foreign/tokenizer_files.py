@@ -1,7 +1,7 @@
-"""The files of a tokenizer, and what of them may travel from one folder to another.
+"""The files of a tokenizer, and which of them may be copied to another folder.
 
-A tokenizer's folder comes with a checkpoint from anybody. What is copied is data: vocabulary, merges, special tokens. What
-names code stays behind: `auto_map`, a class that transformers does not have, a chat template, which is a program.
+A tokenizer's folder may come from anyone. Only data is copied: vocabulary, merges, special tokens. What names code is
+not: `auto_map`, a class that transformers does not have, a chat template, which is a program.
 """
 
 import shutil
@@ -31,7 +31,7 @@ SETTINGS = SPECIAL | {
     "trim_offsets",
     "truncation_side",
 }
-CLASSES = frozenset(  # of transformers, that read tokenizer.json as it stands
+CLASSES = frozenset(  # classes of transformers that read tokenizer.json unchanged
     {
         "CodeGenTokenizer",
         "CodeGenTokenizerFast",
@@ -45,7 +45,7 @@ AS_THEY_ARE = (TOKENIZER, "vocab.json", "merges.txt", "added_tokens.json")
 
 
 def copy_tokenizer(source: Path, target: Path) -> None:
-    """Copy what may travel of a tokenizer's files.
+    """Copy the allowed files of a tokenizer.
 
     Raises:
         StepError: no tokenizer.json at `source`; a file is a link that leads out of it, or not a JSON object where it should be.
@@ -64,9 +64,9 @@ def copy_tokenizer(source: Path, target: Path) -> None:
 
 
 def safe_settings(values: Mapping[str, Any], keys: frozenset[str] = SETTINGS) -> dict[str, Any]:
-    """The settings of a tokenizer that name no code."""
+    """The settings of a tokenizer without those that name code."""
     kept = {key: value for key, value in values.items() if key in keys}
     named = kept.get("tokenizer_class")
     if not isinstance(named, str) or named not in CLASSES:
-        kept.pop("tokenizer_class", None)  # PreTrainedTokenizerFast, the default, reads tokenizer.json as it stands
+        kept.pop("tokenizer_class", None)  # PreTrainedTokenizerFast, the default, reads tokenizer.json unchanged
     return kept

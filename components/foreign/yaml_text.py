@@ -1,7 +1,7 @@
-"""YAML from a person or a stranger, read within bounds.
+"""YAML from a person or a stranger, read within limits.
 
-A few lines of YAML may stand for gigabytes: an alias repeats all that its anchor holds. So the text is gone through once
-before any value is made of it, and what would be too large or too deep when written out is refused.
+A few lines of YAML may expand to gigabytes: an alias repeats its anchor's value. So the text is scanned before any
+value is built, and refused if it would be too large or too deep when expanded.
 """
 
 from pathlib import Path
@@ -11,13 +11,13 @@ from components.errors import shortened
 from components.files import read_text
 
 MOST_BYTES = 2_000_000  # of a file; reading so many takes seconds
-MOST_WEIGHT = 4_000_000  # characters and nodes of a text with its aliases written out
-NODE = 8  # what a node weighs beside its characters
-DEEPEST = 50  # lists and mappings within each other
+MOST_WEIGHT = 4_000_000  # characters and nodes of a text with its aliases expanded
+NODE = 8  # weight of a node besides its characters
+DEEPEST = 50  # maximum nesting of lists and mappings
 
 
 class NotYaml(ValueError):
-    """A text of which no value can be made; says why in one line."""
+    """A text that is not usable YAML; says why in one line."""
 
 
 def read(path: Path) -> Any:
@@ -34,7 +34,7 @@ def parse(text: str) -> Any:
     """The value of a YAML text.
 
     Raises:
-        NotYaml: it is not YAML, or too large or too deep with its aliases written out.
+        NotYaml: it is not YAML, or too large or too deep with its aliases expanded.
     """
     from ruamel.yaml import YAML
 
@@ -51,7 +51,7 @@ def parse(text: str) -> Any:
 
 
 def _weigh(events: Any) -> None:
-    """Refuse what is too heavy or too deep, an alias weighing what its anchor holds."""
+    """Refuse a text that is too heavy or too deep, an alias weighing as much as its anchor."""
     from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, ScalarEvent
 
     weights: dict[str | None, int] = {}  # by anchor

@@ -54,11 +54,13 @@ LIBRARIES = (
     "datasets",
     "defusedxml",
     "fastwarc",
+    "lxml",
     "mwparserfromhell",
     "pyarrow",
     "pylatexenc",
     "pypdfium2",
     "resiliparse",
+    "trafilatura",
 )
 
 

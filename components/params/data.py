@@ -60,6 +60,16 @@ class Source(Section):
             "token or `user:password@`; its value is never written anywhere; empty requests `path` itself"
         ),
     )
+    html_extractor: Literal["auto", "fast", "careful"] = Field(
+        "auto",
+        description=(
+            "How the main text of web pages is found: fast = resiliparse; careful = trafilatura, more precise and "
+            "five times as slow; auto = careful where the fast text needs it"
+        ),
+    )
+    html_markdown: bool = Field(
+        True, description="Write headings, lists, code blocks and tables of web pages as Markdown; false = plain text"
+    )
     follow_links: bool = Field(
         False,
         description=(

@@ -31,11 +31,20 @@ class AnnotatorEndpointParams(EndpointParams):
 
 
 class EducationParams(Section):
-    annotator: Literal["heuristic", "openai"] = Field(
-        "heuristic",
+    annotator: Literal["builtin", "openai"] = Field(
+        "builtin",
         description=(
-            "What labels the sample by the rubric: counts and patterns (heuristic), or a model behind an API (openai)"
+            "What the classifier learns from: reference texts and, for code, counts and patterns (builtin), or a sample"
+            " that a model behind an API labels by the rubric (openai)"
         ),
+    )
+    good: list[str] = Field(
+        [],
+        description="Patterns of sources, such as docs/*, whose documents join the reference texts that teach",
+    )
+    bad: list[str] = Field(
+        [],
+        description="Patterns of sources, such as *.example.com/*, whose documents join the reference texts that teach little",
     )
     sample: int = Field(
         2_000,
@@ -44,10 +53,17 @@ class EducationParams(Section):
         description="Number of documents to label, stratified; a classifier trained on them scores the rest",
     )
     min_value: dict[Kind, Annotated[float, Field(ge=0, le=5)]] = Field(
-        {"web": 1.0, "prose": 0.2, "code": 0.4},
+        {"web": 2.5, "prose": 2.0, "code": 0.4},
         description=(
             "Drop documents of a kind whose educational value (0 to 5) is below this; a kind that is not named is not"
             " filtered"
+        ),
+    )
+    max_drop: dict[Kind, Fraction] = Field(
+        {"web": 0.5, "prose": 0.1},
+        description=(
+            "Largest share of a kind's documents that educational value may drop, the least valuable first; its "
+            "threshold is lowered to that quantile. A kind that is not named has no limit"
         ),
     )
     allowance: float = Field(

@@ -1,4 +1,4 @@
-"""Answers on a terminal as they are written: one model's token by token, two models' side by side."""
+"""Streams answers to a terminal: one model's token by token, two models' side by side."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TextIO
@@ -31,7 +31,7 @@ def _side_by_side(answers: Mapping[str, Answer], out: TextIO) -> None:
 
     console = Console(file=out, highlight=False)
     writing = {name: iter(answer) for name, answer in answers.items()}
-    # While it is written the view may be cut at the terminal's height; the whole is printed when it is done.
+    # While streaming, the view may be cut at the terminal's height; the whole answer is printed at the end.
     with Live(_columns(answers), console=console, transient=True, refresh_per_second=12) as live:
         while writing:
             for name, pieces in list(writing.items()):

@@ -1,34 +1,34 @@
-"""The keys and values that a Phi keeps of the positions that it has seen."""
+"""A cache of keys and values of earlier positions."""
 
 import math
 
 import torch
 from torch import Tensor
 
-ROOM = 64  # positions that a full cache grows by at least
+ROOM = 64  # minimum positions by which a full cache grows
 
 
 class KVCache:
     """Keys and values of positions that a model has seen, so that they need not be computed again.
 
     Made empty; `Phi.hidden(tokens, cache=cache)` extends it. Sequences of unequal length are padded on the left: row b
-    begins at index `starts[b]`, what stands before is never seen, and its positions count from there.
+    begins at index `starts[b]`, what comes before is never seen, and positions count from there.
 
     Attributes:
         length: positions held, padding included.
-        starts: (B,) first index of each row that is not padding; None where no row is padded.
+        starts: (B,) first index of each row that is not padding; None if no row is padded.
         layers: keys and values (B, H, room, K) of each block, of which the first `length` positions are in use.
     """
 
     def __init__(self, starts: Tensor | None = None, room: int = 0) -> None:
-        """`room` is the number of positions to make place for at once; the cache grows beyond it by itself."""
+        """`room` is the number of positions to allocate at once; the cache grows beyond it by itself."""
         self.length, self.starts, self.room = 0, starts, room
         self.layers: list[tuple[Tensor, Tensor]] = []
 
     def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Append one block's keys and values (B, H, T, K); returns all of them, (B, H, length + T, K).
 
-        `length` is for the model to move on, once every block has appended.
+        The model advances `length` once every block has appended.
         """
         end = self.length + keys.shape[2]
         if layer == len(self.layers):
@@ -50,7 +50,7 @@ class KVCache:
         return like.new_zeros(shape), like.new_zeros(shape)
 
     def select(self, rows: Tensor) -> "KVCache":
-        """A cache of its own whose row i is this one's row `rows[i]`; (n,) indices, repeated or left out at will."""
+        """A new cache whose row i is this one's row `rows[i]`; (n,) indices, possibly repeated or missing."""
         other = KVCache(None if self.starts is None else self.starts[rows], self.room)
         other.length = self.length
         other.layers = [
@@ -59,22 +59,22 @@ class KVCache:
         return other
 
     def repeat(self, times: int) -> "KVCache":
-        """A cache of its own with each row `times` times in a row: one prefix, several continuations."""
+        """A new cache with each row repeated `times` times: one prefix, several continuations."""
         batch = len(self.layers[0][0]) if self.layers else 0
         device = self.layers[0][0].device if self.layers else None
         return self.select(torch.arange(batch, device=device).repeat_interleave(times))
 
     def positions(self, count: int) -> Tensor | slice:
-        """Where the next `count` tokens stand, as an index into a table by position: (B, count), or (count,) for all."""
+        """Positions of the next `count` tokens, as an index into a table by position: (B, count), or (count,) for
+        all."""
         if self.starts is None:
             return slice(self.length, self.length + count)
         indices = torch.arange(self.length, self.length + count, device=self.starts.device)
         return (indices - self.starts[:, None]).clamp(min=0)
 
     def mask(self, count: int, dtype: torch.dtype, device: torch.device) -> Tensor | None:
-        """What the next `count` tokens see, (1 or B, 1, count, length + count), to be added to the scores.
-
-        None where attention's own causality says the same.
+        """The mask of the next `count` tokens, (1 or B, 1, count, length + count), to add to the scores. None if causal
+        attention does the same.
         """
         if self.starts is None and (count == 1 or self.length == 0):
             return None

@@ -1,4 +1,5 @@
-"""The model card of an exported checkpoint: what the model is, what it was trained on, how to use it, and with what."""
+"""The model card of an exported checkpoint: what the model is, what it was trained on, and how to use it with which
+tools."""
 
 import json
 from collections.abc import Mapping
@@ -12,8 +13,8 @@ LLAMA_CPP_SPLITS = {
     r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+": "qwen2",
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+": "qwen2",
 }
-FOLDER = "FOLDER"  # stands for the exported folder in a card, which knows no path
-GGUF, MODELFILE = "model.gguf", "Modelfile"  # the converted model beside it, and what Ollama reads
+FOLDER = "FOLDER"  # placeholder for the exported folder in a card, which has no paths
+GGUF, MODELFILE = "model.gguf", "Modelfile"  # the converted model beside it, and Ollama's file
 MOST = 1e100  # a larger figure of a lineage is a slip or an attack, and too large for a float if it is whole
 SHAPE = (
     ("blocks", "num_hidden_layers"),
@@ -31,8 +32,8 @@ def model_card(
     """The card as Markdown, with the front matter of the Hugging Face hub.
 
     Args:
-        lineage: of the checkpoint; what it does not say stays out.
-        pre_tokenizer: of tokenizer.json, for what llama.cpp makes of it.
+        lineage: of the checkpoint; unknown facts are left out.
+        pre_tokenizer: of tokenizer.json, for llama.cpp's support of it.
         dtype: of the stored weights.
         license: SPDX name, or None.
     """
@@ -66,7 +67,7 @@ def _about(config: PhiConfig, dtype: str, license: str | None) -> list[str]:
 
 
 def _training(lineage: Mapping[str, Any]) -> list[str]:
-    """Figures of the checkpoint's own training and of what it started from, and its data by kind."""
+    """Metrics of the checkpoint's training and of its start, and its data by kind."""
     lines: list[str] = []
     chain: Any = lineage
     while isinstance(chain, Mapping) and chain:
@@ -78,14 +79,14 @@ def _training(lineage: Mapping[str, Any]) -> list[str]:
 
 
 def _initial(lineage: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Lineage of what a checkpoint started from; empty where that is not told as this project tells it."""
+    """Lineage of a checkpoint's start; empty if it is not in this project's form."""
     initial = lineage.get("initial")
     found = initial.get("lineage") if isinstance(initial, Mapping) else None
     return found if isinstance(found, Mapping) else {}
 
 
 def _data(lineage: Mapping[str, Any]) -> list[str]:
-    """What the tokens held, and how much of each kind the last training read."""
+    """The content of the tokens, and how much of each kind the last training run read."""
     by_kind, read = lineage.get("by_kind"), lineage.get("tokens_read_by_kind")
     if not isinstance(by_kind, Mapping):
         return []
@@ -105,7 +106,7 @@ def _count(value: Any) -> str:
 
 
 def _stage(lineage: Mapping[str, Any]) -> str:
-    """One step of the lineage, in a line."""
+    """One step of the lineage, in one line."""
     if lineage.get("step") == "transfer":
         return f"grown from a smaller checkpoint, operator {escape_markdown(str(lineage.get('operator')))}"
     facts = []
@@ -194,11 +195,11 @@ def ollama_commands(folder: str) -> str:
 
 
 def modelfile(config: PhiConfig, asks_questions: bool) -> str:
-    """What Ollama needs beside a converted model.
+    """The file that Ollama needs beside a converted model.
 
     Args:
-        asks_questions: whether the chat template is the one that export writes; of another, Ollama takes what the converted
-            model holds.
+        asks_questions: whether the chat template is the one that export writes; otherwise Ollama uses the converted
+            model's own.
     """
     lines = [f"FROM ./{GGUF}", f"PARAMETER num_ctx {config.max_position_embeddings}"]
     if asks_questions:
@@ -208,7 +209,7 @@ def modelfile(config: PhiConfig, asks_questions: bool) -> str:
 
 
 def other_tools(config: PhiConfig, pre_tokenizer: Any, folder: str) -> list[tuple[str, str]]:
-    """Tools that take an exported folder, each with its commands, or with the reason why it cannot."""
+    """Tools for an exported folder, each with its commands, or the reason why it cannot read it."""
     found = [("vLLM", vllm_command(config, folder))]
     split, problems = llama_cpp_split(pre_tokenizer), llama_cpp_problems(config)
     if problems:
@@ -223,7 +224,7 @@ def other_tools(config: PhiConfig, pre_tokenizer: Any, folder: str) -> list[tupl
 
 
 def llama_cpp_problems(config: PhiConfig) -> list[str]:
-    """What llama.cpp's converter takes for granted of a Phi, and this one is not."""
+    """Assumptions of llama.cpp's converter that this Phi does not meet."""
     problems = []
     if config.intermediate_size != 4 * config.hidden_size:
         problems.append(
@@ -236,7 +237,7 @@ def llama_cpp_problems(config: PhiConfig) -> list[str]:
 
 
 def llama_cpp_split(pre_tokenizer: Any) -> str | None:
-    """llama.cpp's name for how a byte-level tokenizer splits text, or None where it is not known."""
+    """llama.cpp's name for how a byte-level tokenizer splits text, or None if unknown."""
     parts = pre_tokenizer.get("pretokenizers", [pre_tokenizer]) if isinstance(pre_tokenizer, Mapping) else []
     patterns = [part.get("pattern", {}).get("Regex") for part in parts if part.get("type") == "Split"]
     byte_level = [part for part in parts if part.get("type") == "ByteLevel"]

@@ -2,9 +2,9 @@
 
     config.json  model.safetensors  generation_config.json  tokenizer.json ...  lineage.json
 
-or, in shards, model-00001-of-00002.safetensors, ... and model.safetensors.index.json. Reading takes only safetensors; a
-checkpoint in pickle is refused, since loading one runs its code. Reading and writing hold one tensor, or one shard of
-another dtype, beside the model.
+or, in shards, model-00001-of-00002.safetensors, ... and model.safetensors.index.json. Only safetensors are read; a
+checkpoint in pickle is refused, since loading one runs its code. Reading and writing need memory for one tensor, or one
+shard of another dtype, besides the model.
 """
 
 import os
@@ -36,7 +36,7 @@ def load(directory: Path, dtype: torch.dtype | None = None) -> Phi:
 
     Args:
         directory: a Hugging Face directory of a Phi.
-        dtype: of the activations; float32 if not given. Weights are held in float32, for float64 in float64.
+        dtype: of the activations; float32 if not given. Weights are in float32, for float64 in float64.
 
     Raises:
         StepError: as `read_config` and `CheckpointWeights`.
@@ -58,8 +58,8 @@ def save(
     """Write a checkpoint directory, whole or not at all; equal arguments give equal bytes.
 
     Args:
-        tokenizer_dir: where the tokenizer's files lie; None leaves them out.
-        lineage: what the model came from, for lineage.json.
+        tokenizer_dir: folder of the tokenizer's files; None leaves them out.
+        lineage: the model's origin, for lineage.json.
         dtype: of the stored weights.
         max_shard_bytes: largest file of weights, unless one tensor is larger; None writes one file.
 
@@ -95,7 +95,7 @@ def load_tokenizer(directory: Path) -> "Tokenizer":
 
 
 def check_tokenizer(config: PhiConfig, tokenizer: "Tokenizer", directory: Path) -> None:
-    """Refuse a tokenizer that knows tokens which the model does not have.
+    """Refuse a tokenizer with tokens that the model does not have.
 
     Raises:
         StepError: it does.
@@ -111,8 +111,8 @@ def check_tokenizer(config: PhiConfig, tokenizer: "Tokenizer", directory: Path) 
 def read_config(directory: Path) -> PhiConfig:
     """The configuration of a checkpoint, or of a config.json named directly.
 
-    Where config.json leaves the end-of-text token open, as that of Phi-1.5 does, it is the one of the generation
-    configuration or of the tokenizer beside it.
+    If config.json does not set the end-of-text token, as for Phi-1.5, it comes from the generation configuration or the
+    tokenizer beside it.
 
     Raises:
         StepError: missing, not JSON, not a Phi; or a file of the checkpoint is a link that leads out of it.
@@ -148,7 +148,7 @@ def read_end_tokens(directory: Path, config: PhiConfig) -> tuple[int, ...]:
 
 
 def _end_of_text(folder: Path) -> Any:
-    """The end-of-text token by the files beside config.json; 0 where none says."""
+    """The end-of-text token by the files beside config.json; 0 if they do not set it."""
     generation = folder / GENERATION
     eos = read_json(generation).get("eos_token_id") if generation.is_file() else None
     if isinstance(eos, list):
@@ -161,7 +161,7 @@ def _end_of_text(folder: Path) -> Any:
 
 
 def read_lineage(directory: Path) -> dict[str, Any]:
-    """lineage.json of a checkpoint; empty where a model came from elsewhere and has none."""
+    """lineage.json of a checkpoint; empty for a model from elsewhere."""
     path = Path(directory) / "lineage.json"
     return read_json(path) if path.is_file() else {}
 

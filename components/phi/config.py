@@ -1,4 +1,4 @@
-"""The shape of a Phi, and its config.json in the dialects of those who read and write it. No torch."""
+"""The shape of a Phi, and its config.json in the dialects of its readers and writers. No torch."""
 
 import json
 from collections.abc import Mapping
@@ -18,8 +18,8 @@ WHOLE = (
     "num_attention_heads",
     "max_position_embeddings",
 )
-# Beyond these a value is a slip of the pen, which torch would take for an overflow, or work on forever.
-LARGEST, LARGEST_REAL = 2**31, 1e30  # the second leaves float32 room
+# Larger values are mistakes, which would overflow in torch or take forever.
+LARGEST, LARGEST_REAL = 2**31, 1e30  # the second stays within float32
 MOST_LAYERS, MOST_PARAMETERS = 2**16, 10**13
 
 
@@ -102,7 +102,7 @@ class PhiConfig:
         return replace(self, eos_token_id=eos)
 
     def checked(self, origin: str = "configuration") -> "PhiConfig":
-        """This configuration, if a Phi of it can exist.
+        """This configuration, if it is possible.
 
         Raises:
             StepError: heads that do not divide the width, or an odd or zero number of rotary dimensions.

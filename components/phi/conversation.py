@@ -1,7 +1,7 @@
 """A conversation with one model, or with two side by side: prompts, commands, settings.
 
-Where a checkpoint has a chat template, questions and answers go through it; else, and on demand, the model continues the text
-that it is given.
+If a checkpoint has a chat template, questions and answers use it; otherwise, and on demand, the model continues the
+given text.
 """
 
 import sys
@@ -16,13 +16,13 @@ from components.phi.passages import Passage
 from components.phi.template import read_template, render
 from components.phi.text import TextModel, Wish
 
-TURNED = {"temperature": float, "top_p": float, "top_k": int, "seed": int}  # settings of the choice of tokens
-MARK = "/"  # of a command; a prompt that begins with it has it twice
+TURNED = {"temperature": float, "top_p": float, "top_k": int, "seed": int}  # settings of the sampling
+MARK = "/"  # first character of a command; a prompt that begins with it has it twice
 
 
 @dataclass
 class Speaker:
-    """A model by the name that it was asked for, with what was said to it and by it since the conversation began."""
+    """A model under the requested name, with the messages of the conversation so far."""
 
     name: str
     model: TextModel
@@ -40,9 +40,9 @@ class Conversation:
         open_model: a model by a name; raises StepError where there is none.
         passages: held-out texts to continue, for `/prompts`.
         names: of the models: one, or two that answer side by side.
-        complete: continue text, even where there is a chat template.
-        out: gets answers and lists; standard output if not given.
-        notes: gets everything else; standard error if not given.
+        complete: continue text, even with a chat template.
+        out: file for answers and lists; standard output by default.
+        notes: file for everything else; standard error by default.
     """
 
     def __init__(
@@ -63,14 +63,14 @@ class Conversation:
 
     @property
     def chats(self) -> bool:
-        """Whether lines are messages of a chat, not text to continue."""
+        """Whether lines are chat messages instead of text to continue."""
         return not self._complete and all(speaker.chats for speaker in self.speakers)
 
     def take(self, line: str) -> None:
-        """Do what a line asks for: a command, or an answer to it.
+        """Run a command, or answer a prompt.
 
         Raises:
-            StepError: an unknown command or an impossible value; the conversation can go on.
+            StepError: an unknown command or an impossible value; the conversation can continue.
         """
         if line.startswith(MARK) and not line.startswith(2 * MARK):
             name, _, rest = line[1:].partition(" ")
@@ -83,7 +83,7 @@ class Conversation:
             self.answer(line.removeprefix(MARK))
 
     def answer(self, text: str) -> None:
-        """Show what the models say to a message, or how they continue a text."""
+        """Show the models' answers to a message, or their continuations of a text."""
         if not self.chats:
             self._show({speaker.name: speaker.model.answer(text, self.wish) for speaker in self.speakers})
             return
@@ -93,7 +93,7 @@ class Conversation:
         }
         try:
             self._show(asked)
-        finally:  # Ctrl-C cuts an answer short, and what was said of it was said
+        finally:  # Ctrl-C cuts an answer short; its beginning stays in the conversation
             for speaker in self.speakers:
                 said = {"role": "assistant", "content": asked[speaker.name].text.strip()}
                 speaker.messages += [message, said]
@@ -146,13 +146,13 @@ class Conversation:
         return sampling | {"max_tokens": self.wish.max_tokens, "stop": stop}
 
     def switch(self, name: str) -> None:
-        """Talk to another model, in the place of the first."""
+        """Talk to another model instead of the first."""
         if not name:
             raise StepError("/model names no model; expected a name, such as: /model control")
         self._stand([Speaker(name, self._open(name)), *self.speakers[1:]])
 
     def beside(self, name: str) -> None:
-        """Let another model answer beside the first; no name ends that."""
+        """Let another model answer beside the first; an empty name ends this."""
         self._stand([self.speakers[0], *([Speaker(name, self._open(name))] if name else [])])
 
     def _stand(self, speakers: list[Speaker]) -> None:
@@ -162,7 +162,7 @@ class Conversation:
         self._greet()
 
     def prompts(self, number: str) -> None:
-        """List held-out texts, or have one of them continued."""
+        """List held-out texts, or continue one of them."""
         passages = self._passages(self.speakers[0].model)
         if not number:
             for place, passage in enumerate(passages, 1):
@@ -218,7 +218,7 @@ COMMANDS: dict[str, tuple[Callable[[Conversation, str], None], str, str]] = {
 
 
 def unescaped(text: str) -> str:
-    r"""A stop string as people type it: `\n` and `\t` are a line's end and a tab."""
+    r"""A typed stop string, with `\n` and `\t` as line end and tab."""
     return text.replace("\\n", "\n").replace("\\t", "\t")
 
 

@@ -19,8 +19,8 @@ from components.phi.card import MODELFILE, model_card, modelfile, other_tools
 from components.phi.model import PhiConfig
 from components.phi.weights import CheckpointWeights, write_state
 
-NEW_TOKENS = 256  # that a caller gets who asks for no number, where the model has the positions
-# Chat as the questions of the exercises look; a model without instruction tuning knows no other turns.
+NEW_TOKENS = 256  # default number of tokens to generate, if the model has the positions
+# Chat in the form of the exercises, the only turns that a model without instruction tuning knows.
 CHAT_TEMPLATE = (
     "{%- for message in messages -%}"
     "{%- if message['role'] == 'user' -%}{{ 'Question: ' + message['content'] + '\\nAnswer:' }}"
@@ -31,7 +31,7 @@ CHAT_TEMPLATE = (
 
 
 def run(inputs: dict[str, Any], outputs: dict[str, Path], params: Any, tracker: Any) -> dict[str, Any]:
-    """The command `components.phi`: see `export`. Shows what to do with the folder."""
+    """The command `components.phi`: see `export`. Prints how to use the folder."""
     output = outputs["output"]
     done = export(
         inputs["checkpoint"],
@@ -46,7 +46,7 @@ def run(inputs: dict[str, Any], outputs: dict[str, Path], params: Any, tracker: 
 
 
 def next_steps(output: Path) -> str:
-    """Commands that take an exported folder, to be copied; absolute, since other tools run elsewhere."""
+    """Commands for an exported folder, to copy; with absolute paths, since other tools run elsewhere."""
     folder = shlex.quote(str(output.resolve()))
     split = checkpoint.read_json(output / "tokenizer.json").get("pre_tokenizer")
     steps = [
@@ -71,9 +71,9 @@ def export(
         source: a checkpoint with its tokenizer.
         dtype: of the stored weights; "float32", "bfloat16" or "float16".
         max_shard_bytes: largest file of weights; None writes one.
-        license: SPDX name for the model card; None where it is not known.
-        chat_template: file with the chat template to export; None for ours. One that lies with the checkpoint does not travel
-            by itself: it is a program.
+        license: SPDX name for the model card; None if unknown.
+        chat_template: file with the chat template to export; None for ours. The checkpoint's own is not copied by
+            itself: it is a program.
 
     Raises:
         StepError: what `components.phi.checkpoint` refuses, weights too large for float16, no tokenizer, a tokenizer with
@@ -103,7 +103,7 @@ def export(
 
 
 def generation_config(config: PhiConfig, end_tokens: tuple[int, ...]) -> dict[str, Any]:
-    """Greedy text of a bounded length: half of a small model's positions, at most."""
+    """Greedy decoding of limited length: at most half of a small model's positions."""
     eos = config.eos_token_id
     return {
         "bos_token_id": eos,

@@ -1,4 +1,4 @@
-"""Text from a Phi: the choice of the next token, and the loop around it."""
+"""Text generation: sampling of the next token, and the loop around it."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -15,13 +15,13 @@ from components.phi.model import Phi
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is chosen.
+    """Sampling settings.
 
     Attributes:
         temperature: 0 = greedy decoding; else tokens are drawn from softmax(logits / temperature).
         top_k: draw only from the k most likely tokens; 0 = all.
         top_p: draw only from the most likely tokens that together reach this probability (nucleus sampling).
-        seed: of the draws; row b has its own stream of seed + b, whatever stands in the other rows.
+        seed: of the sampling; row b has its own stream of seed + b, whatever the other rows are.
     """
 
     temperature: float = 0.0
@@ -30,7 +30,7 @@ class Sampling:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Raises StepError for a value that no draw can have."""
+        """Raises StepError for an impossible value."""
         for name, fine, expected in (
             ("temperature", 0 <= self.temperature < math.inf, "a number of at least 0"),
             ("top_k", self.top_k >= 0, "at least 0"),
@@ -65,13 +65,13 @@ def stream(
     """The next tokens of prompts as they are chosen, each (B,), until every sequence has ended.
 
     A sequence that has ended is filled with its end token. Beyond the model's positions the window slides: the last
-    tokens that fit are computed again for each token, since everything in a cache would stand one position further left.
+    tokens that fit are computed again for each token, since all cached positions would shift by one.
 
     Args:
         tokens_BT: prompts; shorter ones are padded on the left with anything.
-        lengths_B: tokens of each prompt without padding, at least 1; None where no prompt is padded.
+        lengths_B: tokens of each prompt without padding, at least 1; None if no prompt is padded.
         end_tokens: tokens that end a sequence; None = the end-of-text token of the model's configuration.
-        use_cache: False computes every position again for each token; slow, and the same text.
+        use_cache: False computes every position again for each token: slower, with the same text.
 
     Raises:
         StepError: an impossible argument, or what `Phi.hidden` refuses.
@@ -104,7 +104,7 @@ def _last_states(model: Phi, tokens_BT: Tensor, starts: Tensor | None, cache: KV
 
 
 def _check_prompts(tokens_BT: Tensor, lengths_B: Tensor | None, max_new_tokens: int) -> Tensor | None:
-    """Where each prompt starts, or None where none is padded."""
+    """The start of each prompt, or None if none is padded."""
     if max_new_tokens < 0:
         raise StepError(f"max_new_tokens is {max_new_tokens}; expected at least 0")
     if lengths_B is None:
@@ -118,7 +118,7 @@ def _check_prompts(tokens_BT: Tensor, lengths_B: Tensor | None, max_new_tokens: 
 
 
 def choose(logits_BV: Tensor, temperature: float, top_k: int, top_p: float, draws: list[torch.Generator]) -> Tensor:
-    """The next token of each sequence, (B, V) -> (B,): greedy at temperature 0, else one draw from each generator."""
+    """The next token of each sequence, (B, V) -> (B,): greedy at temperature 0, else one sample from each generator."""
     if temperature <= 0:
         return logits_BV.argmax(-1)
     p_BV = (logits_BV.double() / temperature).softmax(-1)  # float64, since 51,200 of them are summed up
@@ -128,7 +128,7 @@ def choose(logits_BV: Tensor, temperature: float, top_k: int, top_p: float, draw
         if top_k:
             keep[:, top_k:] = False
         p_BV = p_BV * torch.zeros_like(keep).scatter(1, order, keep)
-    # Summed in the vocabulary's order: rounding of a probability then moves a border by that much and no more.
+    # Summed in the vocabulary's order, so that rounding of a probability moves a border only that much.
     reached = p_BV.cumsum(-1)
     uniform = torch.stack([torch.rand(1, generator=draw, dtype=torch.float64) for draw in draws]).to(reached.device)
     return (reached <= uniform * reached[:, -1:]).sum(-1).clamp(max=p_BV.shape[-1] - 1)

@@ -1,4 +1,4 @@
-"""Make this machine ready for tensors: threads, allocator, precision. Call `prepare` before torch is imported."""
+"""Settings of this machine for tensors: threads, allocator, precision. Call `prepare` before torch is imported."""
 
 import ctypes
 import os
@@ -15,9 +15,9 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 def prepare(threads: int | None = None) -> None:
     """Set the number of CPU threads (None leaves it), and the allocator. Safe to call again.
 
-    - The number of threads is fixed, since the sum of a matrix product depends on how it was shared out.
-    - Freed blocks stay with the process. glibc hands large ones back to the kernel at every step and pays for their
-      pages again at the next: a fifth to a third of the time of a small model's training.
+    - The number of threads is fixed, since the sum of a matrix product depends on it.
+    - Freed blocks stay with the process. glibc returns large ones to the kernel at every step and gets their pages
+      again at the next: a fifth to a third of the training time of a small model.
 
     The allocator changes speed only.
     """
@@ -34,7 +34,7 @@ def prepare(threads: int | None = None) -> None:
 
 
 def activation_dtype(precision: str) -> "torch.dtype":
-    """The dtype of activations for `training.precision`: auto is bfloat16 where the machine computes in it."""
+    """The dtype of activations for `training.precision`: auto is bfloat16 if the machine computes in it."""
     import torch
 
     if precision != "auto":
@@ -44,8 +44,8 @@ def activation_dtype(precision: str) -> "torch.dtype":
 
 
 def computes_bfloat16(device: str) -> bool:
-    """Whether the device, "cpu" or "cuda", multiplies in bfloat16. One that doesn't does so in software, by up to forty
-    times slower than in float32."""
+    """Whether the device, "cpu" or "cuda", multiplies in bfloat16. Otherwise it is emulated, up to forty times slower
+    than float32."""
     import torch
 
     if device == "cuda":

@@ -1,4 +1,4 @@
-"""How much memory a Phi takes, on each device while it is trained and by itself, and how much is there."""
+"""Memory of a Phi per device, in training and by itself, and the available memory."""
 
 import math
 from collections.abc import Iterator
@@ -13,26 +13,27 @@ from components.phi.machine import computes_bfloat16
 from components.phi.model import PhiConfig, chunk_tokens
 
 MASTER = 4  # bytes: weights, gradients, moments and averages are float32
-AT_ONCE = 2**26  # elements that Muon orthogonalises together, at most: enough to fill any device
+AT_ONCE = 2**26  # maximum elements that Muon orthogonalises together: enough to fill any device
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes on one device at the peak of a training step, by what holds them.
+    """Bytes on one device at the peak of a training step, by purpose.
 
     Attributes:
         weights: in float32.
         gradients: in float32; twice with DDP, which gathers them in buckets.
-        optimizer: AdamW's two moments; with Muon one for the blocks' matrices, which FSDP2 leaves whole on each device.
+        optimizer: AdamW's two moments; with Muon one for the blocks' matrices, which are whole on each device with
+            FSDP2.
         average: the moving average of the weights.
-        teacher: weights of the model that is followed, whole on each device.
-        carried: which entries growth carried over, and their values before a step, where they are trained apart.
+        teacher: weights of the teacher, whole on each device.
+        carried: mask of entries copied by growth, and their values before a step, if they are trained separately.
         casts: weights in the activations' dtype, which the backward pass reads; with FSDP2 what is gathered at once.
         activations: what the forward pass keeps for the backward pass.
-        temporary: the larger of what is held only for a moment: in the head one chunk's logits, its weight in the
-            activations' dtype and its gradient before it is added; or what one block's backward pass has under way; or
-            what a step of Muon takes beyond the activations that are gone by then: updates, and with FSDP2 values and
-            gradients of all the blocks' matrices, whole.
+        temporary: the largest temporary: in the head one chunk's logits, its weight in the activations' dtype and its
+            gradient before it is added; or the tensors of one block's backward pass; or what a step of Muon takes
+            beyond the freed activations: updates, and with FSDP2 values and gradients of all the blocks' matrices,
+            whole.
     """
 
     weights: int
@@ -54,7 +55,7 @@ class Memory:
             yield field.name, getattr(self, field.name)
 
     def __str__(self) -> str:
-        """`41.3 GB: weights 11.1, gradients 11.1, ...`, largest first; what is nothing stays out."""
+        """`41.3 GB: weights 11.1, gradients 11.1, ...`, largest first, without zeros."""
         unit, name = (1e9, "GB") if self.total >= 1e9 else (1e6, "MB")
         ordered = sorted(self.parts(), key=lambda part: -part[1])
         return f"{self.total / unit:.1f} {name}: " + ", ".join(f"{n} {b / unit:.1f}" for n, b in ordered if b)
@@ -70,14 +71,14 @@ def estimate(
 ) -> Memory:
     """Memory that a training step takes at its peak on one device.
 
-    What torch itself, its kernels' work space and the allocator's gaps take is not in it: leave a tenth free for them.
-    Compiled models keep somewhat less.
+    It does not include torch itself, its kernels' work space and the allocator's gaps: leave a tenth free for them.
+    Compiled models need somewhat less.
 
     Args:
         dtype: of the activations.
         device: "cpu" or "cuda", which differ in how attention and the head are computed.
-        teacher: shape of the model that is followed.
-        carried: entries that growth carried over are trained apart.
+        teacher: shape of the teacher.
+        carried: entries copied by growth are trained separately.
     """
     narrow = dtype.itemsize
     matrices, parameters = config.block_matrices, config.parameter_count()
@@ -95,7 +96,7 @@ def estimate(
     ends = tokens * (2 * config.hidden_size * narrow + 8)  # around the last norm, and the token ids
     mask = tokens * settings.context_length * narrow if settings.document_mask and device == "cpu" else 0
 
-    if sharded:  # this block and the next are gathered, and all that is outside of blocks
+    if sharded:  # this block and the next are gathered, and everything outside the blocks
         casts = narrow * (2 * matrices + tables)
     elif dtype == torch.float32:
         casts = 0
@@ -128,7 +129,7 @@ def _muons_step(config: PhiConfig, device: str) -> int:
 
 
 def _kept_by_block(config: PhiConfig, length: int, narrow: int, device: str) -> int:
-    """Bytes a token that a block keeps for its backward pass.
+    """Bytes per token that a block keeps for its backward pass.
 
     Its input, the normed input, the two ends of the GELU, what goes into the output projection; then queries, keys and
     values. The fused kernels keep these once rotated and once as they came (values are a part of that), and a sum a
@@ -142,7 +143,7 @@ def _kept_by_block(config: PhiConfig, length: int, narrow: int, device: str) -> 
 
 
 def _head(config: PhiConfig, tokens: int, narrow: int, device: str, models: int) -> int:
-    """Bytes that the head holds at its peak: in a chunk, with the logits of one model or of two, or where its gradient is
+    """Peak bytes of the head: in a chunk, with the logits of one model or of two, or where its gradient is
     scaled and added."""
     cast = narrow if narrow < MASTER else 0
     table = config.vocab_size * config.hidden_size
@@ -151,11 +152,11 @@ def _head(config: PhiConfig, tokens: int, narrow: int, device: str, models: int)
 
 
 def check_room(config: PhiConfig, origin: str, weights: bool = True) -> None:
-    """Refuse, before anything is allocated, a model that this machine cannot hold: the kernel would end the process.
+    """Refuse a model that does not fit into memory before anything is allocated: the kernel would end the process.
 
     Args:
         origin: where the configuration comes from.
-        weights: False where only a block's are held at once, in float64.
+        weights: False if only one block's are in memory at once, in float64.
 
     Raises:
         StepError: its weights and its table of rotations take more memory than there is.
@@ -171,7 +172,7 @@ def check_room(config: PhiConfig, origin: str, weights: bool = True) -> None:
 
 
 def available_memory() -> float:
-    """Bytes that this process could use at its peak, all that it has now included; a container's limit counts."""
+    """Bytes that this process can use at its peak, including what it has now, within a container's limit."""
     if torch.cuda.is_available():
         free, _ = torch.cuda.mem_get_info()
         return free + torch.cuda.memory_reserved()

@@ -8,8 +8,8 @@ Notable:
 - attention by matmul and softmax or by PyTorch's fused kernel, whichever is faster for the shape and the device; with
   documents packed into one sequence by FlexAttention on CUDA, which skips the blocks that see nothing of each other
 - cross-entropy a chunk of tokens at a time, in float32, so that no float32 copy of all logits ever exists
-- `hidden` goes on from a cache of keys and values; what is built on that (generation) stands in generation.py, the
-  shape and its config.json in config.py
+- `hidden` continues from a cache of keys and values; generation is in generation.py, the shape and its config.json in
+  config.py
 
 Shapes in names and comments: B sequences, T positions, S positions with those of the cache, D hidden size, H heads,
 K head_dim, R rotary dims, F feed-forward width, V vocabulary, N = B * T.
@@ -36,7 +36,7 @@ Rotary = tuple[Tensor, Tensor]
 Mask = Tensor | BlockMask | None  # added to the scores; FlexAttention's blocks; or plainly causal
 
 GELU = 2 * math.sqrt(2 / math.pi)  # twice the factor within its tanh
-IGNORE = -100  # a target that counts for nothing, as in PyTorch and transformers
+IGNORE = -100  # an ignored target, as in PyTorch and transformers
 
 
 class Linear(nn.Module):
@@ -125,7 +125,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Mask = None, method: str = "au
     """softmax(q k^T / sqrt(K) + mask) v for queries (B, H, T, K), keys and values (B, H, S, K).
 
     Args:
-        mask: (1 or B, 1, T, S), or FlexAttention's. None is causal where T == S, and no mask at all for a single query.
+        mask: (1 or B, 1, T, S), or FlexAttention's. None is causal if T == S, and no mask at all for a single query.
         method: "matmul", "sdpa" (PyTorch's fused kernel), or "auto": on a CPU with bfloat16 and S <= 512 the fused
             kernel is the slower one, elsewhere the faster.
     """
@@ -177,7 +177,7 @@ def block_mask(documents_BT: Tensor) -> BlockMask:
 
 @lru_cache(maxsize=1)
 def _compiled_flex_attention() -> Any:
-    return torch.compile(flex_attention, dynamic=False)  # uncompiled it would hold all scores
+    return torch.compile(flex_attention, dynamic=False)  # uncompiled it would store all scores
 
 
 def _flex_attention() -> Any:
@@ -187,10 +187,10 @@ def _flex_attention() -> Any:
 class HeadCrossEntropy(torch.autograd.Function):
     """Head and mean cross-entropy in one, a chunk of tokens at a time.
 
-    Each chunk's gradient is taken with its loss, so all logits of a batch never exist at once: as fast as the plain
-    way at a vocabulary of 2,048, and gigabytes smaller at 51,200 (the idea of Wijmans et al., "Cut Your Losses in
+    Each chunk's gradient is taken with its loss, so all logits of a batch never exist at once: as fast as the plain way
+    at a vocabulary of 2,048, and with gigabytes less memory at 51,200 (the idea of Wijmans et al., "Cut Your Losses in
     Large-Vocabulary Language Models", without its filtering). The head's gradients are summed over the chunks in
-    float32, also where its weights are handed in as bfloat16.
+    float32, also if its weights are given as bfloat16.
 
     The value is the cross-entropy; the gradient is that of
     (1 - weight) * cross-entropy + weight * KL(teacher || model) + z_loss * mean(logsumexp(logits)^2),
@@ -238,7 +238,7 @@ class HeadCrossEntropy(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class SoftTargets:
-    """What a teacher says of each next token, as the hidden states (N, D') that its head reads, and its weight."""
+    """A teacher's prediction of each next token, as the hidden states (N, D') that its head reads, and its weight."""
 
     hidden_ND: Tensor
     head: "Linear"
@@ -253,7 +253,7 @@ class SoftTargets:
 
 
 def chunk_tokens(device: str) -> int:
-    """Tokens whose logits are held at once: few where caches are small, more where kernels must be filled."""
+    """Tokens whose logits are in memory at once: few for small caches, more to fill a GPU."""
     return 1024 if device == "cpu" else 4096
 
 
@@ -265,8 +265,8 @@ def chunks(x_ND: Tensor) -> list[slice]:
 def _chunk_loss(
     logits: Tensor, targets: Tensor, learning: bool, z_loss: float, soft: SoftTargets | None
 ) -> tuple[Tensor, Tensor | None]:
-    """Sum of the cross-entropies of a chunk, and the gradient of each token's objective with respect to its logits, also
-    of those that count not."""
+    """Sum of the cross-entropies of a chunk, and the gradient of each token's objective with respect to its logits,
+    ignored ones included."""
     wide = torch.float64 if logits.dtype == torch.float64 else torch.float32
     chosen, counts = targets.clamp(min=0)[:, None], (targets != IGNORE)[:, None]
     p = logits.softmax(-1, dtype=wide)
@@ -290,13 +290,13 @@ def _head(x_ND: Tensor, weight_VD: Tensor, bias_V: Tensor) -> tuple[torch.dtype,
 
 
 class Phi(nn.Module):
-    """A Phi language model. Weights hold no values until `initialize` or `components.phi.checkpoint.load`.
+    """A Phi language model. Weights have no values until `initialize` or `components.phi.checkpoint.load`.
 
     Attributes:
         config: its shape.
         dtype: of the activations.
         recompute: keep only each block's input for the backward pass and compute the block again there: far less
-            memory for a third more time; equal bits.
+            memory, a third more time, equal bits.
     """
 
     cos: Tensor
@@ -331,13 +331,13 @@ class Phi(nn.Module):
         """Final hidden states (B, T, D), from which the head reads.
 
         Args:
-            documents_BT: a number of the document of each position; attention stays within a document. Positions count
-                on over the sequence: rotary attention knows only distances, so a document gives the same wherever it
-                stands.
-            cache: keys and values of what came before, which `tokens_BT` goes on from; it is extended by them.
+            documents_BT: a number of the document of each position; attention stays within a document. Positions
+                continue over the sequence: rotary attention depends only on distances, so a document's place does not
+                matter.
+            cache: keys and values of the earlier tokens, which `tokens_BT` continues; it is extended by them.
 
         Raises:
-            StepError: no tokens, more positions than the model has, or (looked at on a CPU only) an id that is none.
+            StepError: no tokens, more positions than the model has, or (checked on a CPU only) an invalid id.
         """
         self._check(tokens_BT, cache)
         rotary, mask = self._surroundings(tokens_BT, documents_BT, cache)
@@ -403,18 +403,18 @@ class Phi(nn.Module):
         teacher: "Phi | None" = None,
         teacher_weight: float | Tensor = 0.0,
     ) -> Tensor:
-        """Mean cross-entropy in nats a target, float32 (float64 for a float64 model). Targets of -100 count not.
+        """Mean cross-entropy in nats per target, float32 (float64 for a float64 model). Targets of -100 are ignored.
 
         Args:
             documents_BT: as for `hidden`.
             z_loss: weight of mean(logsumexp(logits)^2), which keeps logits from drifting (PaLM, section 5). It enters
-                the gradient only, so that the value is the same figure with and without it.
+                the gradient only, so that the value is the same with and without it.
             teacher: a model of the same vocabulary whose next-token distributions are learned too (knowledge distillation
                 with the forward KL divergence; Hinton et al., arXiv 1503.02531, at temperature 1).
             teacher_weight: of that divergence; the cross-entropy has the rest. Enters the gradient only.
 
         Raises:
-            StepError: as `hidden`; no target counts (on a GPU, where looking would wait, the loss is then NaN).
+            StepError: as `hidden`; all targets are ignored (on a GPU, where a check would wait, the loss is then NaN).
         """
         if _cheap_to_look_at(targets_BT):
             counted = targets_BT[targets_BT != IGNORE]
@@ -445,7 +445,7 @@ class Phi(nn.Module):
 
 
 def _cheap_to_look_at(values: Tensor) -> bool:
-    """Whether values can be looked at without waiting for a device or breaking a compiled graph."""
+    """Whether values can be checked without waiting for a device or breaking a compiled graph."""
     return values.device.type == "cpu" and not torch.compiler.is_compiling()
 
 

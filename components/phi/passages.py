@@ -1,4 +1,4 @@
-"""Passages of held-out text: the beginning of a document that no model has trained on, and how it really goes on."""
+"""Passages of held-out text: the beginning of a document that no model has trained on, and its actual continuation."""
 
 import re
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 SHOWN, HIDDEN = 40, 40  # tokens of a prompt, and of its true continuation
-BROKEN = "\ufffd"  # what the bytes of half a character decode to
+BROKEN = "\ufffd"  # decoded bytes of an incomplete character
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Passage:
 
 
 def held_out_passages(tokens: Tokens, count: int) -> list[Passage]:
-    """The beginnings of up to `count` different held-out documents, each with at least as much text to follow; always the
-    same ones of the same tokens. People's text comes first, then what this pipeline generated."""
+    """The beginnings of up to `count` different held-out documents, each followed by at least as much text; always the
+    same ones for the same tokens. People's text comes first, then generated text."""
     tokenizer = load_tokenizer(tokens.tokenizer_dir)
     found: list[Passage] = []
     for row in _rows(tokens):
@@ -58,7 +58,7 @@ def _passage(tokens: Tokens, tokenizer: "Tokenizer", row: dict[str, Any]) -> Pas
 
 
 def whole_words(text: str, following: str) -> str:
-    """`text` without the word that `following` goes on with, where blanks part words."""
+    """`text` without the word that continues in `following`, if spaces separate words."""
     if not (text[-1:].isalnum() and following[:1].isalnum()):
-        return text.rstrip(" ")  # a token begins with its blank
+        return text.rstrip(" ")  # a token begins with its space
     return re.sub(r"\S+$", "", text).rstrip(" ") or text

@@ -1,7 +1,7 @@
 """The MLflow model of a checkpoint, as code: `mlflow.pyfunc.load_model(uri).predict(["def add(a, b):"])`.
 
-MLflow copies this file into the logged model, so it imports nothing of this project: whoever serves the model needs
-only the packages that the model's requirements name.
+MLflow copies this file into the logged model, so it imports nothing of this project: serving the model needs only the
+packages in its requirements.
 """
 
 from typing import Any
@@ -38,7 +38,7 @@ class PhiTextGenerator(PythonModel):
         Args:
             model_input: a list of prompts, or a table with the column `prompt` (or with one column of text).
             params: `max_new_tokens` (64, at most half the model's positions), `temperature` (0: greedy), `seed` (0, of
-                sampling). A prompt that is too long beside them loses its beginning.
+                sampling). A prompt that is too long for both is cut at the start.
 
         Raises:
             ValueError: the input is neither.

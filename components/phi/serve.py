@@ -1,6 +1,6 @@
-"""OpenAI's interface to one checkpoint, on 127.0.0.1: transformers' own server, behind a door.
+"""OpenAI's API for one checkpoint, on 127.0.0.1: transformers' own server, behind a filter for requests.
 
-The server asks nobody who they are; some of its paths load any folder of this machine or tell what lies in its cache. The
+The server has no authentication; some of its paths load any folder of this machine or list its cache. The
 door lets through
 
 - requests to this address: those with another Host come from a page whose name was pointed at 127.0.0.1 (DNS rebinding)
@@ -26,7 +26,7 @@ Message = MutableMapping[str, Any]
 
 
 class Door:
-    """An ASGI application that answers for another one, to those who may ask."""
+    """An ASGI application that passes allowed requests to another one."""
 
     def __init__(self, app: Any, port: int, key: str = "") -> None:
         self.app, self.key = app, key
@@ -44,7 +44,7 @@ class Door:
         await self.app(scope, receive, send)
 
     def refusal(self, scope: Message) -> tuple[int, str] | None:
-        """Status and reason where a request is refused."""
+        """Status and reason if a request is refused."""
         if scope["type"] != "http" or scope["path"] not in PATHS:
             return 404, f"there is only {', '.join(PATHS)}"
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
@@ -59,7 +59,7 @@ class Door:
 
 
 def check_packages() -> None:
-    """Raises StepError where the server's packages are not installed."""
+    """Raises StepError if the server's packages are not installed."""
     if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
         raise StepError(
             f"--serve runs `transformers serve`, which needs {' and '.join(missing)}: install them with "
@@ -69,7 +69,7 @@ def check_packages() -> None:
 
 def serve(folder: Path, port: int) -> None:
     """Serve an exported checkpoint under its folder's name until the process is stopped."""
-    os.environ["HF_HUB_OFFLINE"] = "1"  # whatever a request names, nothing is fetched
+    os.environ["HF_HUB_OFFLINE"] = "1"  # nothing is fetched, whatever a request names
     os.chdir(folder.parent)  # so that the model is called by its folder's name alone
     import torch
     from transformers.cli.serve import Serve

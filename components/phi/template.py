@@ -1,4 +1,4 @@
-"""A conversation as the text that a checkpoint's own chat template makes of it, in a sandbox (components/foreign/templates.py)."""
+"""Renders a conversation by a checkpoint's own chat template, in a sandbox (components/foreign/templates.py)."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ def read_template(folder: Path) -> str | None:
     """The chat template of a checkpoint, or None: chat_template.jinja, else that of tokenizer_config.json.
 
     Raises:
-        StepError: a file cannot be read, or holds something else than a template.
+        StepError: a file cannot be read, or is not a template.
     """
     if (path := folder / "chat_template.jinja").is_file():
         try:
@@ -39,8 +39,8 @@ def render(folder: Path, messages: Messages) -> str:
     """The prompt that asks for the next answer of a conversation.
 
     Raises:
-        StepError: the checkpoint has no template, or the template refuses the conversation, fails, or needs more than its
-            bounds.
+        StepError: the checkpoint has no template, or the template refuses the conversation, fails, or exceeds its
+            limits.
     """
     from jinja2 import TemplateError
 
@@ -63,6 +63,6 @@ def _tokenizer_config(folder: Path) -> dict[str, Any]:
 
 
 def _content(token: Any) -> str | None:
-    """A special token as text; tokenizer_config.json may hold it as an object."""
+    """A special token as text; in tokenizer_config.json it may be an object."""
     token = token.get("content") if isinstance(token, Mapping) else token
     return token if isinstance(token, str) else None

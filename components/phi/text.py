@@ -1,4 +1,4 @@
-"""Text from a checkpoint: prompts in, pieces of text out as they are written.
+"""Text from a checkpoint: prompts in, pieces of text out as they are generated.
 
 Bytes of a character that is not complete yet are held back, and so is the beginning of what may become a stop string.
 Weights come from safetensors only, and no code of a checkpoint is ever run; its chat template is rendered in a sandbox
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Wish:
-    """How a text is to be continued.
+    """Settings of a continuation.
 
     Attributes:
-        max_tokens: tokens of the answer at most.
+        max_tokens: maximum tokens of the answer.
         sampling: how each is chosen; greedy by default.
         stop: the answer ends before the first of these strings.
     """
@@ -36,7 +36,7 @@ class Wish:
     stop: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Raises StepError for a value that makes no answer."""
+        """Raises StepError for an impossible value."""
         if self.max_tokens < 1:
             raise StepError(f"max_tokens is {self.max_tokens}; expected at least 1")
         if "" in self.stop:
@@ -44,11 +44,11 @@ class Wish:
 
 
 class Answer:
-    """The continuation of one prompt, written while it is iterated over.
+    """The continuation of one prompt, generated while it is iterated over.
 
     Attributes:
-        text: what has been given so far.
-        tokens: how many tokens have been generated.
+        text: the text so far.
+        tokens: number of generated tokens.
         forgotten: tokens of the prompt's beginning (and then of the answer's) that the model no longer saw at the end,
             since prompt and answer are longer than its positions.
     """
@@ -122,7 +122,7 @@ class TextModel:
         return self.tokenizer.encode(prompt, add_special_tokens=False).ids or [self.phi.config.eos_token_id]
 
     def answer(self, prompt: str, wish: Wish) -> Answer:
-        """The continuation of a prompt; iterate over it to have it written."""
+        """The continuation of a prompt; iterate over it to generate it."""
         return Answer(self, prompt, wish)
 
     def complete(self, prompt: str, wish: Wish) -> str:
@@ -131,7 +131,7 @@ class TextModel:
 
 
 def until_stop(pieces: Iterable[str], stops: tuple[str, ...]) -> Iterator[str]:
-    """Pieces of a text up to the stop string that is completed first, however the text is cut into pieces."""
+    """Pieces of a text up to the first completed stop string, however the text is cut into pieces."""
     held = ""
     for piece in pieces:
         for character in piece:

@@ -1,8 +1,8 @@
-"""The weights of a checkpoint: what the tensors are called, and safetensors files read and written a tensor at a time.
+"""The weights of a checkpoint: names of the tensors, and safetensors files read and written a tensor at a time.
 
 `PARAMETERS_OF_BLOCK` and `parameter_names` are the only table between our names and Hugging Face's. `CheckpointWeights`
-reads a checkpoint of any size, `write_weights` writes one in shards of a bounded size. Neither holds more than the tensor
-that is being read or the rows that are being written.
+reads a checkpoint of any size, `write_weights` writes one in shards of limited size. Memory is needed only for the
+tensor being read or the rows being written.
 """
 
 import json
@@ -23,13 +23,13 @@ from components.phi.config import PhiConfig
 from components.phi.model import Phi
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
-# Written by growth beside the weights, in a folder of their own: some loaders take every safetensors file for weights.
+# Written by growth beside the weights, in a separate folder: some loaders read every safetensors file as weights.
 OPTIMIZER, NEW_PARAMETERS = "state/optimizer.safetensors", "state/new_parameters.safetensors"
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 IGNORED = ".rotary_emb.inv_freq"  # a buffer that early releases of transformers stored; the configuration says it all
 SHARD_BYTES = 5 * 10**9  # transformers' usual size of a shard
 CODES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16", torch.float64: "F64", torch.bool: "BOOL"}
-FLOATING = {"F64", "F32", "F16", "BF16"}  # narrower ones are scaled, and their scale is elsewhere
+FLOATING = {"F64", "F32", "F16", "BF16"}  # narrower ones are scaled, with the scale stored elsewhere
 HEAD = "lm_head.weight"
 PARTS = ("weight", "bias")
 PARAMETERS_OF_BLOCK = {  # ours -> Hugging Face's, from which it is stacked
@@ -117,7 +117,7 @@ def is_finite(tensor: Tensor) -> bool:
 
 
 def check_finite(name: str, tensor: Tensor, origin: str) -> None:
-    """Refuse weights that no model can work with.
+    """Refuse unusable weights.
 
     Raises:
         StepError: some are NaN or infinite.
@@ -131,7 +131,7 @@ def check_finite(name: str, tensor: Tensor, origin: str) -> None:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
-    """A safetensors file, open for reading tensors one at a time.
+    """A safetensors file, opened for reading tensors one at a time.
 
     Raises:
         StepError: it cannot be read.
@@ -242,7 +242,7 @@ def _first(names: list[str]) -> str:
 
 
 def weight_files(directory: Path) -> list[Path]:
-    """The safetensors files that hold a checkpoint's weights: one, or the shards that its index names.
+    """The safetensors files of a checkpoint's weights: one, or the shards that its index names.
 
     Raises:
         StepError: none there (pickle is refused), a shard is missing, or the index names anything else.

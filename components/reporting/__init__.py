@@ -1,1 +1,1 @@
-"""Reporting: what the steps measured, brought together and judged."""
+"""Reporting: combines and judges what the steps measured."""

@@ -1,6 +1,6 @@
-"""What held-out text costs without a neural network: the figures that a model has to beat.
+"""Baselines without a neural network: the losses on held-out text that a model has to beat.
 
-All in nats per token or bits per byte of the same text that the models are measured on.
+All in nats per token or bits per byte of the text that the models are scored on.
 """
 
 import lzma
@@ -13,19 +13,19 @@ from components.documents import GENERATED
 from components.phi.checkpoint import load_tokenizer
 from components.tokens import Tokens, TokenSplit
 
-NOTHING, UNIGRAM, XZ = "nothing known", "token frequencies", "xz -9e"  # how the baselines are called
+NOTHING, UNIGRAM, XZ = "nothing known", "token frequencies", "xz -9e"  # names of the baselines
 CHUNK = 1 << 24  # tokens that are counted at once
 
 
 @dataclass(frozen=True)
 class HeldOutText:
-    """The held-out targets that a training run measures its loss on, without what the pipeline wrote itself.
+    """The held-out targets that a training run measures its loss on, without documents that the pipeline wrote itself.
 
     Attributes:
-        kinds: of the documents; generated ones only where there are no others.
+        kinds: of the documents; generated ones only if there are no others.
         targets: token ids, int64 (tokens,).
-        utf8_bytes: of UTF-8 that the targets stand for, counted as training counts them.
-        text: the targets as bytes, documents parted by a line end.
+        utf8_bytes: UTF-8 bytes of the targets, counted as training counts them.
+        text: the targets as bytes, with a line end between documents.
     """
 
     kinds: tuple[str, ...]
@@ -70,12 +70,12 @@ def token_counts(split: TokenSplit, vocab_size: int) -> np.ndarray:
 def unigram_nats(counts: np.ndarray, targets: np.ndarray) -> float:
     """Nats per target of a model that knows only how often each token occurs in the training text.
 
-    One is added to each count, so that a token which training never had is not impossible.
+    One is added to each count, so that a token missing in training is not impossible.
     """
     log_p = np.log(counts + 1) - math.log(int(counts.sum()) + len(counts))
     return -float(log_p[targets].mean())
 
 
 def xz_bits_per_byte(text: bytes) -> float:
-    """Bits per byte of a text compressed by `xz -9e`, which sees this text alone and not the training text."""
+    """Bits per byte of a text compressed by `xz -9e`, which does not see the training text."""
     return 8 * len(lzma.compress(text, preset=9 | lzma.PRESET_EXTREME)) / len(text)

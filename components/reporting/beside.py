@@ -20,7 +20,7 @@ Table = dict[str, Any]
 
 
 def standings_tables(board: Mapping[str, Any]) -> list[Table]:
-    """The blog's table with our rows above the published ones, then a table for each group and metric that we measured."""
+    """The blog's table with our rows above the published ones, then a table per group and metric that we measured."""
     standings = board["standings"]
     first, groups = column_groups(standings)
     asked = any(c[MEASURED] and c["subject"] != EXAM for c in standings["columns"])
@@ -69,7 +69,7 @@ def _standings_table(
 
 
 def column_title(column: Mapping[str, Any], of_one_metric: bool = False) -> str:
-    """`HellaSwag acc_norm, 10-shot, form`: the protocol of a column. Of a group its mean goes without saying."""
+    """`HellaSwag acc_norm, 10-shot, form`: the protocol of a column. A group's title does not say that it is a mean."""
     metric, shots, form = protocol(column)
     named = column["title"] if of_one_metric else f"{column['title']} {metric}"
     if column["subject"] == column["group"]:
@@ -78,7 +78,7 @@ def column_title(column: Mapping[str, Any], of_one_metric: bool = False) -> str:
 
 
 def percent_cell(cell: Mapping[str, Any] | None) -> str:
-    """A share as percent, with its standard error where it was measured."""
+    """A share as percent, with its standard error if it was measured."""
     if cell is None:
         return DASH
     error = cell.get("stderr")
@@ -98,7 +98,7 @@ def published_table(board: Mapping[str, Any]) -> Table:
 
 
 def sources(board: Mapping[str, Any]) -> list[str]:
-    """The numbered sources, a line each: what, where, and how it was read."""
+    """The numbered sources, one line each: what, where, and how it was read."""
     found = board["standings"]["sources"].values()
     return [f"[{s['number']}] {s['title']}. {s['url']} (read: {s['read']})" for s in found]
 
@@ -126,7 +126,7 @@ def exam_differences_table(board: Mapping[str, Any]) -> Table:
 
 
 def suite_tables(board: Mapping[str, Any], case: Case) -> list[Table]:
-    """Of each suite but the exam: paired differences by benchmark, and the overlap with the training corpus."""
+    """For each suite but the exam: paired differences by benchmark, and the overlap with the training corpus."""
     pairs = board["suite_differences"]
     found = []
     for suite in sorted({suite for model in case.models for suite in model.suites}):

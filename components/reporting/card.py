@@ -1,4 +1,4 @@
-"""The model card of the larger model: Hugging Face front matter, how it was made, figures, limits."""
+"""The model card of the larger model: Hugging Face front matter, origin, metrics, limits."""
 
 from io import StringIO
 from typing import Any
@@ -141,7 +141,7 @@ def _training(case: Case, model: Evidence) -> list[list[str]]:
 
 
 def _data(case: Case) -> list[str]:
-    """Training data by kind where the checkpoint's lineage counts them; otherwise only what kinds there can be."""
+    """Training data by kind, with counts if the checkpoint's lineage has them."""
     kinds = case.lineage.get("by_kind")
     if not isinstance(kinds, dict) or not all(isinstance(v, dict) for v in kinds.values()):
         text = (

@@ -1,4 +1,4 @@
-"""Checked reading of JSON: what is not there, or not what it should be, is refused by file and key."""
+"""Checked reading of JSON: missing or wrong values are refused by file and key."""
 
 import math
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ def number(path: Path, content: Mapping[str, Any], key: str, required: bool = Tr
     """The finite number at `key`, or None if it is absent and not required.
 
     Raises:
-        StepError: absent though required, or something else than a finite number.
+        StepError: absent though required, or not a finite number.
     """
     value = content.get(key)
     if value is None and not required:

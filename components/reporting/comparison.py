@@ -1,9 +1,9 @@
 """What growth was worth: the grown model against the control.
 
-The comparison follows what "G_stack" (arXiv 2405.15319) and "When is Warmstarting Effective" (arXiv 2605.13405) ask
-for: cost is stated twice, *sunk* (the small model is taken as given) and *inclusive* (its training is paid for too),
-and the loss is read at the ends of equal schedules. A loss in mid-schedule has not had its learning-rate decay yet,
-so tokens and FLOPs to the control's loss are upper bounds: the same model with its schedule ended there does better.
+The comparison follows "G_stack" (arXiv 2405.15319) and "When is Warmstarting Effective" (arXiv 2605.13405): cost is
+stated twice, *sunk* (the small model is given) and *inclusive* (its training counts too), and the loss is read at the
+ends of equal schedules. A loss in mid-schedule has not had its learning-rate decay yet, so tokens and FLOPs to the
+control's loss are upper bounds: the same model with its schedule ended there does better.
 """
 
 from collections.abc import Sequence
@@ -29,9 +29,8 @@ PROOF = (
 
 
 def compare(case: Case) -> dict[str, Any] | None:
-    """The transfer's proof and what it saved; None where there is neither a proof nor a pair to compare.
-
-    Figures that the evidence does not give are None. Losses are in nats per token.
+    """The transfer's proof and its savings; None if there is neither a proof nor a pair to compare. Unknown metrics are
+    None. Losses are in nats per token.
     """
     large, control, small = (case.model(name) for name in (LARGE, CONTROL, SMALL))
     if case.transfer is None and (large is None or control is None):
@@ -46,7 +45,7 @@ def compare(case: Case) -> dict[str, Any] | None:
 
 
 def first_crossing(x: Sequence[float], loss: Sequence[float], target: float) -> tuple[float | None, str]:
-    """Where a curve first comes down to `target`, and how that was found.
+    """Where a curve first reaches `target`, and the method.
 
     Returns:
         (x, method): method is `start` (the first point is there already), `interpolated` (linearly between the two
@@ -61,12 +60,12 @@ def first_crossing(x: Sequence[float], loss: Sequence[float], target: float) -> 
 
 
 def interpolate(x: Sequence[float], y: Sequence[float], at: float) -> float | None:
-    """Linear interpolation of y at `at`; None outside the range of x, which rises."""
+    """Linear interpolation of y at `at`; None outside the range of x, which is ascending."""
     return float(np.interp(at, x, y)) if x[0] <= at <= x[-1] else None
 
 
 def total_flops(model: Evidence | None) -> float | None:
-    """Training FLOPs of a model: of its summary, else of its curve's last row."""
+    """Training FLOPs of a model, from its summary or else the last row of its curve."""
     if model is None:
         return None
     if model.training and model.training.get("flops") is not None:
@@ -75,7 +74,7 @@ def total_flops(model: Evidence | None) -> float | None:
 
 
 def _savings(large: Evidence | None, control: Evidence | None, small: Evidence | None) -> dict[str, Any]:
-    """Tokens and FLOPs at which the grown model had the control's final loss, as shares of the control's."""
+    """Tokens and FLOPs at which the grown model reached the control's final loss, as shares of the control's."""
     small_flops, control_flops = total_flops(small), total_flops(control)
     grown = large.curve if large else None
     scratch = control.curve if control else None
@@ -102,7 +101,7 @@ def _savings(large: Evidence | None, control: Evidence | None, small: Evidence |
 def _account(
     large: Evidence | None, control_flops: float | None, to_loss: float | None, sunk: float | None
 ) -> dict[str, Any]:
-    """One way to count the grown model's FLOPs: its own plus `sunk`, which is None where it is not known."""
+    """One way to count the grown model's FLOPs: its own plus `sunk`, which is None if unknown."""
     own = total_flops(large)
     reached = None if to_loss is None or sunk is None else to_loss + sunk
     return {
@@ -114,7 +113,7 @@ def _account(
 
 
 def _advantage(large: Curve, control: Curve, sunk: float | None) -> float | None:
-    """Control's final loss minus the grown model's where it has spent as many FLOPs; None if it never has."""
+    """Control's final loss minus the grown model's at as many FLOPs; None if it never spends as many."""
     if sunk is None:
         return None
     loss = interpolate(large.flops, large.loss, control.flops[-1] - sunk)

@@ -11,11 +11,11 @@ from components.results.statistics import Estimate, all_or_none, macro
 
 @dataclass(frozen=True)
 class Accuracy:
-    """A score in [0, 1] with its standard error, the examples behind it and the baselines that need no model.
+    """A score in [0, 1] with its standard error, number of examples and baselines without a model.
 
     `metric` says which score: an accuracy, an exact match, pass@1, a safety score. `chance` is what guessing reaches,
-    `majority` what the answer most frequent in training reaches, `overlap` the share of the examples that stand in the
-    training corpus, and `clean` the score of the others. What the scores do not say is None.
+    `majority` what the answer most frequent in training reaches, `overlap` the share of the examples that occur in the
+    training corpus, and `clean` the score of the others. Unknown values are None.
     """
 
     value: float
@@ -29,7 +29,7 @@ class Accuracy:
 
     @property
     def above_baselines(self) -> bool | None:
-        """Whether the value lies more than two standard errors above each baseline; None if that cannot be told."""
+        """Whether the value is more than two standard errors above each baseline; None if unknown."""
         baselines = [b for b in (self.chance, self.majority) if b is not None]
         if not baselines or self.stderr is None:
             return None
@@ -58,9 +58,9 @@ class Scores:
 
     `bits_per_byte` is the mean over tasks of the bits per byte that the correct answers cost, `weights` the SHA-256 of what
     was scored, `examples` what each example scored by its task's metric, `bits` its bits per byte; None where that is not
-    known. `measured` are the tasks' scores by all metrics, with the protocol that each was asked by, and `n_grams` the
-    words of a run that was looked for in the training corpus. `transfer` is the exam in held-out wordings by category, with the
-    mean over its tasks as `overall`; empty where it was not asked.
+    known. `measured` are the tasks' scores by all metrics, with their protocols, and `n_grams` the length of the
+    n-grams that were searched for in the training corpus. `transfer` is the exam in held-out wordings by category, with
+    the mean over its tasks as `overall`; empty if it was not scored.
     """
 
     overall: Accuracy
@@ -87,7 +87,8 @@ class Curve:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that is known of one model; what was not given is None. `scores` are those of the exam, `suites` all others."""
+    """Everything known about one model; missing values are None. `scores` are those of the exam, `suites` all
+    others."""
 
     name: str
     scores: Scores | None = None
@@ -102,7 +103,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Case:
-    """Everything that a report is written from. Models stand in the order in which they were named.
+    """Everything that a report is written from. Models are in the order of the command line.
 
     `lineage` and `config` are those of the checkpoint that is described and registered, `subject` is its model's name.
     """
@@ -112,14 +113,14 @@ class Case:
     subject: str = "large"
     lineage: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
-    notes: tuple[tuple[str, str], ...] = ()  # step and what it warned of, of the steps that made the data
+    notes: tuple[tuple[str, str], ...] = ()  # step and warning, from the steps that made the data
 
     def model(self, name: str) -> Evidence | None:
         return next((m for m in self.models if m.name == name), None)
 
 
 def mean_accuracy(parts: Sequence[Accuracy]) -> Accuracy:
-    """Plain mean of independent accuracies with its standard error; so are the baselines and the clean score."""
+    """Plain mean of independent accuracies with its standard error, and of their baselines and clean scores."""
     count = len(parts)
     whole = macro([Estimate(p.value, p.stderr, p.n or 0) for p in parts])
     sizes = all_or_none(p.n for p in parts)

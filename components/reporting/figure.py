@@ -13,7 +13,7 @@ LABELS = {LARGE: "large, grown", CONTROL: "control", SMALL: "small"}
 
 
 def draw(case: Case, path: Path) -> bool:
-    """Write the figure as PNG; equal evidence gives equal bytes. False, and no file, where there is no curve."""
+    """Write the chart as PNG; equal evidence gives equal bytes. Returns False, without a file, if there is no curve."""
     curves = [(m.name, m.curve) for m in case.models if m.curve]
     if not curves:
         return False
@@ -31,10 +31,11 @@ def draw(case: Case, path: Path) -> bool:
 
 
 def visible_range(curves: Sequence[Curve]) -> tuple[float, float]:
-    """Limits of the loss axis: everything from a fifth of each run on, and every start that is not far above that.
+    """Limits of the loss axis: everything after the first fifth of each run, and every start that is not far above
+    that.
 
-    A random start has the logarithm of the vocabulary as its loss, whatever the model; showing it would press the
-    curves together where they differ.
+    A random start has the logarithm of the vocabulary as its loss, whatever the model; showing it would squeeze the
+    curves where they differ.
     """
     shown = [loss for curve in curves for loss in curve.loss[_fifth(curve) :]]
     low, high = min(shown), max(shown)

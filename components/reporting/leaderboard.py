@@ -1,4 +1,4 @@
-"""The leaderboard: one row per model, figures taken over unchanged; and its flat figures for `dvc metrics`."""
+"""The leaderboard: one row per model, with unchanged metrics; and flat metrics for `dvc metrics`."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def leaderboard(case: Case, transfer: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _measured(model: Evidence) -> list[Measured]:
-    """A model's scores on the suites, and its exam as one figure."""
+    """A model's scores on the suites, and its exam as one metric."""
     found = [score for scores in model.suites.values() for score in scores.measured]
     overall = model.scores.overall if model.scores else None
     if overall and overall.n is not None:

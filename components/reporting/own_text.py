@@ -1,4 +1,4 @@
-"""What a run made of the text that it was given: what was kept, what was trained on, how well held-out text is predicted."""
+"""What became of a run's text: what was kept, what was trained on, how well held-out text is predicted."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -24,13 +24,13 @@ SAMPLES = 3  # held-out texts that each model continues
 
 
 def own_text(inputs: Paths, case: Case) -> dict[str, Any]:
-    """Facts of the run's text; what no input tells is None or empty.
+    """Facts about the run's text; unknown ones are None or empty.
 
     Returns:
         `documents`, `training`, `held_out` and `continuations`.
 
     Raises:
-        StepError: a summary is malformed, or its figures are of other held-out text than the tokens'.
+        StepError: a summary is malformed, or its held-out text is not the tokens'.
     """
     tokens = Tokens.open(inputs["tokens"]) if inputs.get("tokens") else None
     return {
@@ -54,7 +54,7 @@ def _documents(ingestion: Path | None, curation: Path | None) -> dict[str, Any] 
 
 
 def _training(tokenization: Path | None) -> dict[str, Any] | None:
-    """Training tokens by kind, a document that is skipped twice counted twice."""
+    """Training tokens by kind, repeated documents counted as often."""
     if not tokenization:
         return None
     kinds = mapping(tokenization, read_object(tokenization), "by_kind")
@@ -63,7 +63,7 @@ def _training(tokenization: Path | None) -> dict[str, Any] | None:
 
 
 def _held_out(tokens: Tokens, case: Case) -> dict[str, Any] | None:
-    """Nats per token and bits per byte of held-out text: of the models, and of what knows less."""
+    """Nats per token and bits per byte of held-out text: of the models and the baselines."""
     measured = {m.name: m.training for m in case.models if m.training and "by_kind" in m.training}
     length = case.config.get("max_position_embeddings")
     if not measured or not length:
@@ -92,7 +92,7 @@ def _nats(name: str, training: Mapping[str, Any], text: HeldOutText) -> float:
 
 
 def continuations(tokens: Tokens, checkpoints: Sequence[Path], count: int = SAMPLES) -> list[dict[str, Any]]:
-    """Held-out texts, how they really go on, and how each model continues them by greedy decoding: always the same."""
+    """Held-out texts with their actual continuation and each model's, by greedy decoding."""
     if not checkpoints:
         return []
     from components.phi import machine
@@ -104,7 +104,7 @@ def continuations(tokens: Tokens, checkpoints: Sequence[Path], count: int = SAMP
     passages = held_out_passages(tokens, count)
     told: dict[str, list[str]] = {}
     for checkpoint in checkpoints:
-        model = TextModel.load(checkpoint)  # one at a time: two large ones may not fit the memory
+        model = TextModel.load(checkpoint)  # one at a time: two large ones may not fit into memory
         told[checkpoint.name] = [model.complete(passage.prompt, Wish(HIDDEN)) for passage in passages]
     return [
         {

@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs nothing beside it: no network, no script, the figure inside."""
+"""The report as one self-contained HTML page: no network, no script, the chart inside."""
 
 import base64
 from pathlib import Path
@@ -21,7 +21,7 @@ def html_page(case: Case, board: dict[str, Any], figure: Path | None, places: li
         case: the evidence.
         board: the leaderboard.
         figure: PNG to put inside, if there is one.
-        places: (what, where) of the things to look at next.
+        places: (what, where) of places to look at next.
     """
     image = base64.b64encode(figure.read_bytes()).decode() if figure else ""
     found = tables(case, board)
@@ -43,7 +43,7 @@ def html_page(case: Case, board: dict[str, Any], figure: Path | None, places: li
 
 
 def _sample(sample: dict[str, Any]) -> dict[str, Any]:
-    """A held-out text and how it goes on, for the page."""
+    """A held-out text and its continuations, for the page."""
     told = [(who, printable_text(text).strip("\n")) for who, text in endings(sample)]
     return {
         "kind": sample["kind"],
@@ -54,7 +54,7 @@ def _sample(sample: dict[str, Any]) -> dict[str, Any]:
 
 
 def _cards(board: dict[str, Any]) -> list[dict[str, str]]:
-    """The few figures to see first, one box each."""
+    """The most important metrics, one box each."""
     transfer = board["transfer"] or {}
     cards = []
     advantage = transfer.get("loss_advantage_over_control")

@@ -1,4 +1,5 @@
-"""Paired differences of the described model and the others: the same examples, so that their difficulty drops out."""
+"""Paired differences between the described model and the others, on the same examples, so that their difficulty cancels
+out."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,8 +16,8 @@ def exam_differences(case: Case) -> list[dict[str, Any]]:
     Tasks weigh equally, as in the exam's accuracy. Only questions that both answered count.
 
     Returns:
-        one object a pair: `of`, `against`, the figures of a `statistics.Difference`, `bits_per_byte` (the same of the right
-        answers' bits per byte, of which fewer is better; None where that is not known) and `tasks` (the same by task).
+        one object per pair: `of`, `against`, the fields of a `statistics.Difference`, `bits_per_byte` (the same for the
+        correct answers' bits per byte, where lower is better; None if unknown) and `tasks` (the same by task).
     """
     found = []
     for of, against, ours, theirs in _pairs(case, EXAM):
@@ -37,11 +38,11 @@ def exam_differences(case: Case) -> list[dict[str, Any]]:
 
 
 def suite_differences(case: Case) -> list[dict[str, Any]]:
-    """The same for every other suite, benchmark by benchmark; there is no mean over all that would say anything.
+    """The same for every other suite, benchmark by benchmark, without a mean over all.
 
     Returns:
-        one object a pair and suite: `suite`, `of`, `against` and `benchmarks`, by benchmark (`name/form` where it was asked
-        in several) the figures of a Difference with `metric`, `bits_per_byte` (as above) and `p_adjusted`, its p-value
+        one object per pair and suite: `suite`, `of`, `against` and `benchmarks`, by benchmark (`name/form` if it has
+        several) the fields of a Difference with `metric`, `bits_per_byte` (as above) and `p_adjusted`, its p-value
         adjusted for the number of benchmarks (Holm).
     """
     found = []
@@ -71,7 +72,7 @@ def suite_differences(case: Case) -> list[dict[str, Any]]:
 
 
 def _strata(scores: Sequence[Measured], tasks: Mapping[str, list[float]]) -> list[list[float]]:
-    """A benchmark's tasks, or all its questions as one where questions weigh equally."""
+    """A benchmark's tasks, or all its questions as one if questions weigh equally."""
     average = scores[0].average or read_published().benchmarks.get(scores[0].benchmark, {}).get("average")
     if average == "questions":
         return [[value for score in scores for value in tasks[score.task]]]
@@ -79,16 +80,15 @@ def _strata(scores: Sequence[Measured], tasks: Mapping[str, list[float]]) -> lis
 
 
 def _bits(scores: Sequence[Measured], bits: Mapping[str, list[float]]) -> dict[str, Any] | None:
-    """The same of the correct answers' bits per byte, where all tasks of a benchmark have them."""
+    """The same for the correct answers' bits per byte, if all tasks of a benchmark have them."""
     if any(score.task not in bits for score in scores):
         return None
     return paired(_strata(scores, bits)).record()
 
 
 def _pairs(case: Case, suite: str) -> Sequence[tuple[str, str, Any, Any]]:
-    """The subject and each other model with their scores on a suite, where both are known example by example.
-
-    Where the subject is none of the models, as of two checkpoints by themselves, the first one is compared with the others.
+    """The subject and each other model with their scores on a suite, if both are known example by example. If the
+    subject is not among the models, as for two checkpoints by themselves, the first one is compared with the others.
     """
     subject = case.model(case.subject) or next(iter(case.models), None)
     ours = subject.on(suite) if subject else None

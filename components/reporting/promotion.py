@@ -1,9 +1,10 @@
-"""`python -m components.reporting.promotion`: whether a candidate takes the place of the registry's champion, by the rule of params.yaml.
+"""`python -m components.reporting.promotion`: whether a candidate replaces the registry's champion, by the rule of
+params.yaml.
 
 The candidate must pass its checks, be better in loss on the same held-out documents, and not be worse in accuracy on the
-same questions. Better and worse mean with the whole confidence interval of the paired difference. Loss decides, because
-it still tells models apart that both guess. So an equal candidate is never promoted, and of two models at most one is
-promoted over the other, whatever the rule's figures are: `max_loss_difference` is at most 0.
+same questions. Better and worse refer to the whole confidence interval of the paired difference. Loss decides, because
+it separates even models that both guess. An equal candidate is never promoted, and of two models at most one is
+promoted over the other, because `max_loss_difference` is at most 0.
 """
 
 import math
@@ -29,7 +30,7 @@ FIRST = "there is no champion yet, and every required check passed"
 
 @dataclass(frozen=True)
 class Check:
-    """What a candidate must be beside better than the champion, and in words what was found."""
+    """A required check of a candidate besides the comparison, and its finding in words."""
 
     passed: bool
     reason: str
@@ -37,9 +38,8 @@ class Check:
 
 @dataclass(frozen=True)
 class Gap:
-    """A figure of the candidate, the champion's, and the paired difference with its confidence interval.
-
-    Both ends are None where a single unit was compared. `n` are the documents or questions.
+    """A metric of the candidate, the champion's, and the paired difference with its confidence interval. Both ends are
+    None if a single unit was compared. `n` are the documents or questions.
     """
 
     candidate: float
@@ -65,7 +65,7 @@ def judge(rule: PromotionParams, checks: Mapping[str, Check], gaps: tuple[Gap, G
 
     Args:
         checks: the required ones, by name.
-        gaps: of loss (bits per byte) and accuracy; None where there is no champion.
+        gaps: in loss (bits per byte) and accuracy; None without a champion.
     """
     for name, check in checks.items():
         if not check.passed:
@@ -105,7 +105,7 @@ def accuracy_gap(candidate: Scores, champion: Scores, seen: set[tuple[str, str]]
     """Difference in accuracy on the same questions, tasks weighing equally.
 
     Args:
-        seen: questions that stand in the corpus of either model; they do not count.
+        seen: questions that occur in the corpus of either model; they are left out.
 
     Raises:
         StepError: no task has two questions that both answered.
@@ -114,7 +114,7 @@ def accuracy_gap(candidate: Scores, champion: Scores, seen: set[tuple[str, str]]
         {key: value for key, value in (scores.examples or {}).items() if key not in seen}
         for scores in (candidate, champion)
     )
-    # A task with a single question has no standard error, and would take it from the whole.
+    # A task with a single question has no standard error, so the whole would have none.
     tasks = {name: values for name, values in matched(ours, theirs).items() if len(values) > 1}
     if not tasks:
         raise StepError(
@@ -133,7 +133,7 @@ def accuracy_gap(candidate: Scores, champion: Scores, seen: set[tuple[str, str]]
 
 
 def validation_check(summaries: Sequence[Path]) -> Check:
-    """Whether the gates of the data were passed, by the summaries of components.validation."""
+    """Whether the data passed its gates, by the summaries of components.validation."""
     for path in summaries:
         counts = mapping(path, read_object(path), "expectations")
         if bad := sum(int(number(path, counts, state) or 0) for state in ("failed", "error")):
@@ -152,7 +152,7 @@ def contamination_check(scores: Scores, max_overlap: float) -> Check:
 
 
 def control_check(candidate: Mapping[str, Any], control: Mapping[str, Any], max_loss_over_control: float) -> Check:
-    """Whether the candidate's validation loss is at most its control's plus what is allowed."""
+    """Whether the candidate's validation loss is at most its control's plus the allowed difference."""
     ours, theirs = candidate["validation_loss"], control["validation_loss"]
     allowed = f" {max_loss_over_control:+g}" if max_loss_over_control else ""
     passed = ours <= theirs + max_loss_over_control
@@ -163,9 +163,8 @@ def control_check(candidate: Mapping[str, Any], control: Mapping[str, Any], max_
 
 
 def safety_check(candidate: Path, champion: Path | None, confidence: float) -> Check:
-    """Whether the safety score, of which more is better, is not certainly below the champion's.
-
-    The two standard errors are taken as independent, which the same sentences make too wide: the check is lenient.
+    """Whether the safety score (higher is safer) is not certainly below the champion's. The two standard errors are
+    treated as independent, although the sentences are the same: the check is lenient.
     """
     (ours, our_error), theirs = _safety(candidate), _safety(champion) if champion else None
     if theirs is None:
@@ -188,7 +187,7 @@ def read_held_out(path: Path) -> dict[str, Any]:
     """What components.benchmarking.held_out wrote.
 
     Raises:
-        StepError: it is something else.
+        StepError: it is another file.
     """
     content = read_object(path)
     given = [content.get(name) for name in ("documents", "bytes", "nats")]
@@ -258,11 +257,11 @@ COMMAND = Command(
         Argument("control", "summary of the training of its control"),
         Argument("validation", "summaries of components.validation, one per asset", required=False, many=True),
         Argument("safety", "scores directory of the candidate's safety suite", required=False),
-        Argument("held_out", "what components.benchmarking.held_out wrote of the candidate", required=False),
+        Argument("held_out", "output of components.benchmarking.held_out for the candidate", required=False),
         Argument(
             "champion_scores", "scores directory of the champion on the same exam; none = no champion", required=False
         ),
-        Argument("champion_held_out", "what components.benchmarking.held_out wrote of the champion", required=False),
+        Argument("champion_held_out", "output of components.benchmarking.held_out for the champion", required=False),
         Argument("champion_safety", "scores directory of the champion's safety suite", required=False),
     ),
     sections=("promotion",),

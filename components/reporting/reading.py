@@ -1,7 +1,7 @@
 """Read and check what the earlier steps wrote.
 
-Nothing is repaired. A file that is not what its step writes is refused with its name and the key at fault, since a
-figure that silently went missing would look like one that nobody measured.
+Nothing is repaired. A malformed file is refused with its name and key, since a metric that silently went missing would
+look like one that was not measured.
 """
 
 import csv
@@ -29,7 +29,7 @@ def read_case(
     transfer: Path | None = None,
     model: Path | None = None,
 ) -> Case:
-    """Read what the arguments of the step name.
+    """Read the files that the step's arguments name.
 
     Raises:
         StepError: a file is missing, malformed or names a model twice.
@@ -66,7 +66,7 @@ def read_case(
 
 
 def read_training(path: Path) -> dict[str, Any]:
-    """Read a training summary; `validation_loss` must be a number, other figures may be absent.
+    """Read a training summary; `validation_loss` must be a number, other metrics may be absent.
 
     Raises:
         StepError: missing, not JSON, or a figure that is not a number.
@@ -110,7 +110,7 @@ def read_curve(path: Path) -> Curve:
 
 
 def read_transfer(path: Path) -> dict[str, Any]:
-    """Read transfer.json; `operator` must be a name, the figures of the proof must be numbers where they are there.
+    """Read transfer.json; `operator` must be a name, the proof's metrics must be numbers or absent.
 
     Raises:
         StepError: missing, not JSON, or a figure that is not a number.
@@ -127,7 +127,7 @@ def read_transfer(path: Path) -> dict[str, Any]:
 
 
 def read_notes(paths: Sequence[Path]) -> tuple[tuple[str, str], ...]:
-    """What the summaries of earlier steps warn of: step, named after its file, and warning.
+    """The warnings in the summaries of earlier steps: step, named after its file, and warning.
 
     Raises:
         StepError: missing, not JSON, or its warnings are not a list of texts.
@@ -148,7 +148,7 @@ def _optional_object(path: Path) -> dict[str, Any]:
 
 
 def _scored(paths: Sequence[Path]) -> dict[str, dict[str, tuple[Path, Scores]]]:
-    """Scores by model, named after its folder, and by suite; a model may have been asked several."""
+    """Scores by model, named after its folder, and by suite; a model may have several suites."""
     found: dict[str, dict[str, tuple[Path, Scores]]] = {}
     for path in map(Path, paths):
         scores = read_scores(path)
@@ -179,7 +179,7 @@ def _check_checkpoint(directory: Path) -> None:
 
 
 def _grown_from(proof: Mapping[str, Any], path: Path, training: Mapping[str, Path], models: Sequence[Evidence]) -> None:
-    """Refuse the proof of a growth from another small model: its cost would be counted in wrongly."""
+    """Refuse the proof of a growth from another small model, whose cost would be wrong."""
     summary = next((m.training for m in models if m.name == "small" and m.training), None)
     trained = summary.get("checkpoint_sha256") if summary else None
     source = proof.get("source_sha256")
@@ -193,7 +193,7 @@ def _grown_from(proof: Mapping[str, Any], path: Path, training: Mapping[str, Pat
 def _same_weights(
     found: Evidence, scored: Mapping[str, tuple[Path, Scores]], training: Mapping[str, Path], checkpoint: Path | None
 ) -> None:
-    """Refuse figures of different weights under one name: a stale file would be reported as if it were new."""
+    """Refuse results of different weights under one name: a stale file would be reported as new."""
     stated: list[tuple[Path, str]] = []
     if found.training and found.training.get("checkpoint_sha256"):
         stated.append((training[found.name], found.training["checkpoint_sha256"]))

@@ -19,13 +19,13 @@ from components.reporting.words import sentences
 from components.running.cli import Paths
 from components.tracking import Tracker
 
-WARNING = ("curation", "tokenization")  # steps whose summaries say what a person should know
+WARNING = ("curation", "tokenization")  # steps whose summaries have warnings for people
 
 
 def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
     """Write leaderboard.json, leaderboard.md, convergence.png, index.html and model_card.md.
 
-    The figure is left out where no curve is given, the model card where no checkpoint is.
+    The chart is left out without a curve, the model card without a checkpoint.
 
     Returns:
         flat figures for `dvc metrics`.
@@ -58,7 +58,7 @@ def write_report(folder: Path, case: Case, board: dict[str, Any], name: str, pla
 
 
 def _places(inputs: Paths, output: Path) -> list[tuple[str, str]]:
-    """What lies where, as the command line named it; of an absolute path only the last part, which reads anywhere."""
+    """Results and their places, as on the command line; only the last part of an absolute path."""
     found: list[tuple[str, Any]] = [
         ("leaderboard", output / "leaderboard.md"),
         ("the same as JSON", output / "leaderboard.json"),

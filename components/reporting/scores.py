@@ -1,4 +1,4 @@
-"""Read what components.benchmarking wrote: scores by task, every example's figures, and the overlap with the corpus."""
+"""Read what components.benchmarking wrote: scores by task and by example, and the overlap with the corpus."""
 
 import math
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from components.reporting.evidence import Accuracy, Figures, Scores, mean_accura
 from components.results.published import EXAM, Measured, read_published
 from components.results.statistics import Estimate, all_or_none
 
-# Which of a task's metrics is its headline: the first of these that it has, else what other score it has.
+# A task's headline metric: the first of these that it has, else any other score.
 ACCURACIES = ("acc", "accuracy", "exact_match", "pass@1", "acc_norm", "f1")
 OVERALL = "overall"
 NO_SCORES = ("bits_per_byte", "chance", "majority")
@@ -22,8 +22,8 @@ def read_scores(directory: Path) -> Scores:
     """Read `scores.json` of a scores directory.
 
     The overall accuracy is the plain mean over tasks, so that a task with many examples does not outweigh the others;
-    its standard error is sqrt(sum of squared standard errors) / number of tasks, which takes tasks as independent. A
-    task whose score is not accuracy, as the safety score, does not enter it where others do.
+    its standard error is sqrt(sum of squared standard errors) / number of tasks, as for independent tasks. A score that
+    is not accuracy, such as the safety score, is left out if there are others.
 
     Raises:
         StepError: missing, not JSON, no task, or a task without a score in [0, 1].
@@ -75,11 +75,11 @@ def read_examples(path: Path, metrics: Mapping[str, str], required: bool = True)
     """What each example scored by its task's metric, by task and id; None if there is no such file.
 
     Args:
-        metrics: by task, the column to read; a task that is not named gives its `acc`.
+        metrics: by task, the column to read; the default is `acc`.
         required: whether the file must have one of these columns at all.
 
     Raises:
-        StepError: not Parquet, without the columns task, id and a metric, or an example stands there twice.
+        StepError: not Parquet, without the columns task, id and a metric, or with an example twice.
     """
     if not path.is_file():
         return None
@@ -105,8 +105,8 @@ def read_examples(path: Path, metrics: Mapping[str, str], required: bool = True)
 
 
 def read_in_corpus(directory: Path) -> set[tuple[str, str]]:
-    """Task and id of the examples of a scores directory that stand in the training corpus of its model; none where they were
-    not looked for.
+    """Task and id of the examples of a scores directory that occur in the training corpus of its model; empty if it was
+    not searched.
 
     Raises:
         StepError: the examples cannot be read.
@@ -125,7 +125,7 @@ def benchmark_of(task: str) -> str:
 
 
 def _overlaps(path: Path, content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """What the scores say of each task's overlap with the training corpus; empty where it was not looked for."""
+    """Each task's overlap with the training corpus; empty if it was not searched."""
     found = content.get("contamination")
     if found is None:
         return {}
@@ -151,7 +151,7 @@ def _score(
     """The headline of a task or category, with its chance if the entry or the file states one.
 
     Args:
-        headline: the metric that the file names for it.
+        headline: the metric that the file states for it.
     """
     metrics = (
         {k: v for k, v in entry.items() if isinstance(v, dict) and "value" in v} if isinstance(entry, dict) else {}
@@ -188,7 +188,7 @@ def _estimate(path: Path, figures: Mapping[str, Any], where: str) -> dict[str, A
 
 
 def _clean(path: Path, overlap: Mapping[str, Any], where: str) -> dict[str, Estimate]:
-    """Scores over the examples that do not stand in the corpus, by metric."""
+    """Scores over the examples that do not occur in the corpus, by metric."""
     found = overlap.get("clean") or {}
     inside = f"contamination.{where}.clean."
     if not isinstance(found, dict) or not all(isinstance(figures, dict) for figures in found.values()):

@@ -60,7 +60,7 @@ def markdown(case: Case, board: dict[str, Any], title: str = "Leaderboard") -> s
 
 
 def headline(board: dict[str, Any]) -> str:
-    """What the run showed, in two sentences at most; says so where growth lost, and counts the small model in."""
+    """The result of the run in at most two sentences; says so if growth lost, and counts the small model's cost."""
     transfer = board["transfer"]
     advantage = transfer and transfer["loss_advantage_over_control"]
     if advantage is None:
@@ -154,7 +154,7 @@ def _held_out_loss(figures: dict[str, Any]) -> str:
 
 
 def _accuracy_table(title: str, case: Case, part: str, about: str = "") -> dict[str, Any]:
-    """Accuracies of all scored models side by side; the models may have been asked different tasks."""
+    """Accuracies of all scored models side by side; the models may have different tasks."""
     scored = [(m.name, getattr(m.scores, part)) for m in case.models if m.scores]
     names = sorted({name for _, found in scored for name in found})
     rows = []
@@ -173,7 +173,7 @@ def _accuracy_table(title: str, case: Case, part: str, about: str = "") -> dict[
 
 
 def _alike(values: Sequence[float | None], show: Callable[[Any], str]) -> str:
-    """What the models share; several values where they were asked different questions."""
+    """The value that the models share; several if they were asked different questions."""
     return "/".join(show(value) for value in sorted({v for v in values if v is not None})) or DASH
 
 
@@ -204,7 +204,7 @@ def _proof_table(transfer: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _savings_table(transfer: dict[str, Any] | None) -> dict[str, Any]:
-    """What the transfer saved against the control, cost counted both ways."""
+    """What the transfer saved against the control, with cost counted both ways."""
     found = transfer or {}
     rows = [
         [name, show(value)]

@@ -1,4 +1,4 @@
-"""The run's text in plain words, for the report's pages and the terminal; the figures behind them stand beside."""
+"""The run's text in plain words, for the report's pages and the terminal."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,7 +23,7 @@ PLURAL = {"textbook": "textbooks", "exercise": "exercises"}
 
 
 def sentences(facts: Mapping[str, Any], subject: str) -> list[str]:
-    """The facts in plain words, a sentence each."""
+    """The facts in plain words, one sentence each."""
     said = []
     if documents := facts["documents"]:
         said.append(_of_documents(documents))
@@ -74,7 +74,7 @@ def _of_held_out(held_out: Mapping[str, Any], subject: str) -> str:
 
 
 def costs_table(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """What held-out text costs, as a table of text; without rows where that is not known."""
+    """The losses on held-out text as a table; without rows if unknown."""
     held_out = facts["held_out"] or {"costs": [], "tokens": 0, "kinds": []}
     rows = [
         [cost["by"], "-" if cost["loss"] is None else f"{cost['loss']:.4f}", f"{cost['bits_per_byte']:.4f}"]
@@ -105,7 +105,7 @@ def text_markdown(facts: Mapping[str, Any]) -> list[str]:
 
 
 def endings(sample: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """How a held-out text goes on: really, and by each model."""
+    """The actual continuation of a held-out text, and each model's."""
     return [
         ("The actual continuation", sample["truth"]),
         *((f"{told['by']} continues", told["text"]) for told in sample["told"]),
@@ -113,5 +113,5 @@ def endings(sample: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _block(text: str) -> str:
-    """Text as an indented block, in which Markdown means nothing."""
+    """Text as an indented block, in which Markdown has no effect."""
     return "\n".join(f"    {line}" for line in printable_text(text).strip("\n").split("\n"))

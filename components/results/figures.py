@@ -1,4 +1,4 @@
-"""Line figures that every step draws alike: style, units, names beside the lines' ends."""
+"""Line charts in one style: units, and names at the lines' ends."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ BLUE, RUST, GREY = ("#0072B2", "o"), ("#D55E00", "s"), ("#595959", "^")
 SPARE = (("#009E73", "D"), ("#CC79A7", "v"), ("#56B4E9", "P"), ("#E69F00", "X"))
 TOKEN_UNITS = ((1e12, "trillions"), (1e9, "billions"), (1e6, "millions"), (1e3, "thousands"))
 SIZE, DPI = (11.0, 4.6), 150
-LABEL_GAP = 0.06  # least distance of two labels, as a share of the panel's height
+LABEL_GAP = 0.06  # minimum distance of two labels, as a share of the panel's height
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def save(path: Path, panels: int, draw: Callable[[Any], None], shared: bool = Tr
 
 
 def tokens_unit(largest: float) -> tuple[float, str]:
-    """The unit in which a token axis up to `largest` reads well, and its name."""
+    """A readable unit for a token axis up to `largest`, and its name."""
     return next((unit for unit in TOKEN_UNITS if largest >= unit[0]), (1.0, ""))
 
 
@@ -64,7 +64,7 @@ def flops_unit(largest: float) -> tuple[float, str]:
 def spread(positions: Sequence[float], gap: float, low: float, high: float) -> list[float]:
     """Positions moved as little as needed to lie at least `gap` apart within [low, high], in their order.
 
-    Where there is no room for all, they are spaced evenly.
+    If there is not enough room, they are spaced evenly.
     """
     count = len(positions)
     if count > 1 and gap * (count - 1) > high - low:

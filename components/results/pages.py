@@ -1,4 +1,4 @@
-"""Pages that need nothing beside them: one look, no network, no script."""
+"""Self-contained pages with one look: no network, no script."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -1,8 +1,8 @@
 """Published scores, and the table that shows ours beside them.
 
-What may stand in one column has one protocol: benchmark, metric, shots and form (`Column`). So `acc` and `acc_norm` are
-never mixed, nor 25 shots with none, nor a chain of thought with a direct answer; a figure whose source does not say its
-metric has a column of its own. What was measured here and what was published are rows of different kinds.
+A column has one protocol: benchmark, metric, shots and form (`Column`). So `acc` and `acc_norm` are never mixed, nor 25
+shots with none, nor a chain of thought with a direct answer; a score whose source does not say its metric has its own
+column. Measured and published rows are of different kinds.
 """
 
 import math
@@ -19,20 +19,20 @@ from components.results.statistics import Estimate, all_or_none, macro
 FILE = Path(__file__).with_suffix(".yaml")
 MEASURED, PUBLISHED = "measured", "published"
 UNSTATED = "unstated"
-EXAM = "exam"  # the suite that each run asks, and that the models are compared on first
+EXAM = "exam"  # the suite of each run, on which models are compared first
 DASH = "-"
 NO_SHARES = ("bits_per_byte", "perplexity")  # metrics that are not a share from 0 to 1
 
 
 @dataclass(frozen=True)
 class Column:
-    """A protocol: figures that may be compared stand in one column.
+    """A protocol: comparable scores are in one column.
 
     Attributes:
         subject: a benchmark, or a group of them.
-        metric: one of the file's metrics; `unstated` where a source does not say which.
-        shots: worked examples in the prompt; None where that is not stated.
-        form: what else the figure hangs on, in words.
+        metric: one of the file's metrics; `unstated` if the source does not say.
+        shots: worked examples in the prompt; None if not stated.
+        form: what else the score depends on, in words.
     """
 
     subject: str
@@ -48,7 +48,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Published:
-    """One published figure, as a share from 0 to 1."""
+    """One published score, as a share from 0 to 1."""
 
     model: str
     source: str
@@ -74,18 +74,18 @@ class Reference:
 
 @dataclass(frozen=True)
 class Measured:
-    """What one of our models scored on one task, with the protocol that it was asked by.
+    """The score of one of our models on one task, with its protocol.
 
     Attributes:
         task: its name; several tasks may belong to one benchmark, as the subjects of MMLU do.
         benchmark: which of the file's benchmarks it is, or a name of its own.
         metrics: estimate by metric.
-        overlap: share of the examples that stand in the training corpus; None where that was not looked for.
+        overlap: share of the examples that occur in the training corpus; None if it was not searched.
         clean: estimates over the other examples, by metric.
-        suite: which suite asked it; what one suite asked is averaged together.
+        suite: its suite; tasks of one suite are averaged together.
         average: what a benchmark of several tasks is: the mean over `tasks`, or over all `questions`.
-        limit: examples per task at most, as it was asked; 0 where all were.
-        truncated: prompts that were longer than the model's context and lost their beginning.
+        limit: maximum examples per task; 0 = all.
+        truncated: prompts that were longer than the model's context and were cut at the start.
     """
 
     task: str
@@ -103,7 +103,7 @@ class Measured:
 
 @cache
 def read_published(path: Path = FILE) -> Reference:
-    """Read the file of published figures, and hold it to its own rules.
+    """Read and check the file of published scores.
 
     Raises:
         StepError: it is not YAML, or a figure has no source, no protocol, an unknown name or no percentage.
@@ -216,7 +216,8 @@ def standings(measured: Mapping[str, Sequence[Measured]], reference: Reference |
 
 
 def merge(boards: Mapping[str, Mapping[str, Any]], reference: Reference | None = None) -> dict[str, Any]:
-    """The standings of several runs as one: their measured rows, each with its `run`, above what is published now.
+    """The standings of several runs as one: their measured rows, each with its `run`, above the currently published
+    ones.
 
     Args:
         boards: by the name of the run, what `standings` gave then.
@@ -259,12 +260,12 @@ def rows_in(board: Mapping[str, Any], columns: Sequence[Mapping[str, Any]]) -> l
 
 
 def measured_as(row: Mapping[str, Any]) -> str:
-    """`measured`, with the number of examples per task where not all were asked."""
+    """`measured`, with the number of examples per task if not all were scored."""
     return f"measured, {row['limit']} per task" if row.get("limit") else "measured"
 
 
 def protocol(column: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Metric, shots and form of a column in words; empty where one is not stated or goes without saying."""
+    """Metric, shots and form of a column in words; empty if not stated or obvious."""
     metric = (
         "metric not stated" if column["metric"] == UNSTATED else column["metric"].replace("exact_match", "exact match")
     )

@@ -1,4 +1,4 @@
-"""What to do about documents that curation dropped: by which rules most of them went, and the parameter to set for each.
+"""Advice about documents that curation dropped: the rules that dropped most, and the parameter to set for each.
 
 The rules of a ledger are named after parameters of section `curation`, or stand for one (REMEDIES).
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 from components.documents import read_ledger
 from components.params import known_keys
 
-REMEDIES = {  # by rule, or by how its name begins: what to set
+REMEDIES = {  # what to set, by rule or by the beginning of its name
     "language_probability": "to keep them: --set curation.language.min_probability=0",
     "educational_value": "to keep them: --set curation.education.min_value={}",
     "near_duplicate": "to keep them: --set curation.duplicates.thresholds={}",
@@ -20,12 +20,12 @@ REMEDIES = {  # by rule, or by how its name begins: what to set
     "exact_duplicate": "the same text is kept once",
     "contaminated": "to keep them: --set curation.decontamination.action=report",
 }
-LANGUAGE = re.compile(r"^language (\w+)")  # how the ledger's sentence on a language begins
-NAMED = 3  # rules, the commonest first
+LANGUAGE = re.compile(r"^language (\w+)")  # beginning of the ledger's sentence on a language
+NAMED = 3  # rules, most frequent first
 
 
 def causes(ledger: Path) -> str:
-    """By which rules most of the dropped documents of a ledger went and what to set, in one sentence; empty if none did.
+    """One sentence with the rules that dropped most documents of a ledger and what to set; empty if none were dropped.
 
     Raises:
         StepError: the file is not a ledger.
@@ -43,7 +43,7 @@ def causes(ledger: Path) -> str:
 
 
 def _remedy(rule: str, languages: Counter[str]) -> str:
-    """The parameter that decides about a rule, and a value that lets its documents stay where there is one for all."""
+    """The parameter of a rule and, if there is one for all documents, a value that keeps them."""
     if rule == "language":
         names = [code for code, _ in languages.most_common(NAMED)]
         return (

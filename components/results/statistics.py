@@ -1,7 +1,7 @@
-"""What a score is worth: standard errors, macro averages, paired differences, pass@k, bits per byte.
+"""Statistics of scores: standard errors, macro averages, paired differences, pass@k, bits per byte.
 
-Figures over examples are arrays, and nothing loops over examples. A *stratum* is a task: where several are averaged,
-tasks weigh equally however many examples they have, as in the table of the Phi-2 blog.
+Values over examples are arrays, and nothing loops over examples. A *stratum* is a task: in averages, tasks weigh
+equally however many examples they have, as in the table of the Phi-2 blog.
 """
 
 import math
@@ -17,14 +17,14 @@ from components.errors import StepError
 T = TypeVar("T")
 
 CONFIDENCE = 0.95
-STATES = 1 << 20  # outcomes of a permutation test that are enumerated; more are drawn
+STATES = 1 << 20  # maximum outcomes of a permutation test to enumerate; more are sampled
 DRAWS = 10_000
 SEED = 20_231_212
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its standard error (None where a single example does not give one) and its examples."""
+    """A mean with its standard error (None for a single example) and its number of examples."""
 
     value: float
     stderr: float | None
@@ -39,10 +39,10 @@ class Difference:
     """A paired difference of two models, ours minus theirs.
 
     Attributes:
-        value, stderr, n: as of an Estimate, over the examples that both answered.
-        low, high: confidence interval, of 95% unless another was asked for; None where the standard error is.
+        value, stderr, n: as in Estimate, over the examples that both answered.
+        low, high: confidence interval, 95% by default; None if the standard error is.
         p_value: two-sided, of the permutation test that the two models are exchangeable.
-        p_method: `exact`, or how many draws it rests on.
+        p_method: `exact`, or the number of draws.
     """
 
     value: float
@@ -61,7 +61,7 @@ def mean(values: ArrayLike) -> Estimate:
     """Mean with the standard error of the sample mean (n - 1).
 
     Raises:
-        StepError: there is not a value.
+        StepError: there are no values.
     """
     x = _vector(values)
     stderr = math.sqrt(float(x.var(ddof=1)) / len(x)) if len(x) > 1 else None
@@ -90,7 +90,7 @@ def ratio(numerators: ArrayLike, denominators: ArrayLike) -> Estimate:
 
 
 def all_or_none(values: Iterable[T | None]) -> list[T] | None:
-    """The values as a list; None where one of them is missing, since nothing is known of the whole then."""
+    """The values as a list; None if one of them is missing."""
     given = list(values)
     known = [value for value in given if value is not None]
     return known if len(known) == len(given) else None
@@ -112,9 +112,9 @@ def macro(parts: Sequence[Estimate]) -> Estimate:
 def paired(strata: Sequence[ArrayLike], confidence: float = CONFIDENCE) -> Difference:
     """The mean over tasks of the mean difference on the same examples.
 
-    Pairing takes out how hard the examples are, so the standard error is smaller than that of two separate scores (Miller
-    2024, arXiv 2411.00640). The interval is Student's t with the degrees of freedom of Welch and Satterthwaite, which
-    for one task are n - 1.
+    Pairing removes the difficulty of the examples, so the standard error is smaller than that of two separate scores
+    (Miller 2024, arXiv 2411.00640). The interval is Student's t with the degrees of freedom of Welch and Satterthwaite,
+    which for one task are n - 1.
 
     Args:
         strata: differences of each task, an example each.
@@ -135,10 +135,10 @@ def interval(
     whole: Estimate, parts: Sequence[Estimate], confidence: float = CONFIDENCE
 ) -> tuple[float | None, float | None]:
     """Confidence interval of a macro average: Student's t, with the degrees of freedom of Welch and Satterthwaite, which
-    for one part are n - 1. Both ends are None where a standard error is."""
+    for one part are n - 1. Both ends are None if a standard error is."""
     if whole.stderr is None:
         return None, None
-    if whole.stderr == 0:  # all examples differ alike: there is no spread to tell an interval from
+    if whole.stderr == 0:  # all examples differ equally, so there is no spread for an interval
         return whole.value, whole.value
     from scipy.stats import t
 
@@ -154,10 +154,10 @@ def interval(
 def permutation_test(strata: Sequence[ArrayLike], draws: int = DRAWS, seed: int = SEED) -> tuple[float, str]:
     """Two-sided p-value of the macro difference under random swaps of the two models, example by example.
 
-    If the models are exchangeable, each difference has either sign with equal odds, independently. Examples that differ by
-    as much count as often as there are, so few outcomes have to be told apart: up to STATES of them are enumerated, and
-    the p-value is exact (for one task of right and wrong answers it is McNemar's exact test). Beyond, signs are drawn
-    with a fixed seed and the p-value is (1 + as extreme) / (1 + draws), which never claims too much (Phipson & Smyth 2010).
+    If the models are exchangeable, each difference has either sign with equal odds, independently. Examples with equal
+    differences are grouped, so there are few distinct outcomes: up to STATES of them are enumerated, and the p-value is
+    exact (for one task of right and wrong answers it is McNemar's exact test). Beyond that, signs are sampled with a
+    fixed seed and the p-value is (1 + as extreme) / (1 + draws), which is never too small (Phipson & Smyth 2010).
 
     Returns:
         the p-value, and `exact` or `10000 draws`.
@@ -206,8 +206,8 @@ def _drawn(sizes: np.ndarray, counts: np.ndarray, draws: int, seed: int) -> np.n
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values adjusted for how many there are, in their order (Holm 1979): the chance of one false claim among all stays
-    below the level that they are held against."""
+    """P-values adjusted for their number, in their order (Holm 1979): the chance of one false claim among all stays
+    below the level."""
     order = np.argsort(p_values, kind="stable")
     factors = np.arange(len(order), 0, -1)
     adjusted = np.empty(len(order))
@@ -218,11 +218,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def bits_per_byte(logprobs: ArrayLike, texts: Sequence[str]) -> np.ndarray:
     """Bits that a model needs for each byte of a text, float64 (texts,).
 
-    It moves where accuracy still lies at chance, as of small models or early in a training (OLMES, arXiv 2406.08446).
+    It moves while accuracy is still at chance, as for small models or early in training (OLMES, arXiv 2406.08446).
 
     Args:
         logprobs: natural log-probability of each whole text.
-        texts: without the blank that stands before an answer.
+        texts: without the space before an answer.
 
     Raises:
         StepError: a text is empty, so that it has no byte.

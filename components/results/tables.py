@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-# What Markdown, or the HTML within it, takes for more than text; only where it does, so that most text stays readable.
+# Characters that Markdown, or HTML in it, would interpret, only where it does, so that most text stays readable.
 _MARKS = re.compile(
     r"[\\`|$]|\*(?=\S)|(?<![^\W_])_|_(?![^\W_])|~(?=~)|<(?=[A-Za-z/!?])|&(?=#?\w+;)|!(?=\[)|\](?=[(\[:])|:(?=[a-z-]+\[)"
 )
@@ -11,15 +11,15 @@ _ENTITIES = {"<": "&lt;", "&": "&amp;"}
 
 
 def escape_markdown(text: str) -> str:
-    """Text from elsewhere, such as a model's name, in one line that Markdown shows as it is: no HTML, no link, no picture."""
+    """Text from outside, such as a model's name, in one line that Markdown shows unchanged: no HTML, no link, no
+    picture."""
     line = "".join(character if character.isprintable() else " " for character in text)
     return _MARKS.sub(lambda mark: _ENTITIES.get(mark[0], f"\\{mark[0]}"), line)
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table whose first column is text and whose others are figures, aligned in the source too.
-
-    Cells are text: what Markdown would take for more is escaped.
+    """A table whose first column is text and whose others are numbers, aligned in the source too. Markdown in cells is
+    escaped.
     """
     cells = [[escape_markdown(cell) for cell in line] for line in [header, *rows]]
     widths = [max(3, *(len(line[i]) for line in cells)) for i in range(len(header))]

@@ -1,1 +1,1 @@
-"""What runs a step: its command line, its progress, its locks, and what it keeps for later runs."""
+"""What runs a step: its command line, progress, locks, and results stored for later runs."""

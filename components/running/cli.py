@@ -1,8 +1,8 @@
 """The command line that all steps share: named inputs and outputs, `--params`, `--set`, `--summary`.
 
-A step's `__main__.py` declares its `Command` and calls `main`. What happens around every step stands here and nowhere
-else: parameters are checked before any work, outputs appear whole or not at all (the steps write through
-`components.files`), the summary is written last, MLflow is told, a failure ends with one clear line.
+A step's `__main__.py` declares its `Command` and calls `main`. Everything around a step is here: parameters are checked
+before any work, outputs appear whole or not at all (steps write through `components.files`), the summary is written
+last, the run is logged to MLflow, and a failure ends with one clear line.
 """
 
 import argparse
@@ -26,11 +26,11 @@ from components.params import PARAMS_FILE, Params, load_params
 from components.sandbox import kernel
 from components.tracking import Tracker, flat_numbers, track
 
-ANYTHING = "*"  # held by an output folder that is added to, not replaced
+ANYTHING = "*"  # `holds` of an output folder that is added to, not replaced
 DIVERGED = 3  # exit status of a training run whose loss became NaN or infinite
 TRACEBACK = 50_000  # characters of a defect's traceback that are shown
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-WITHIN = "PHIFORGE_WITHIN"  # set where a step runs others as parts of itself: it alone speaks to MLflow
+WITHIN = "PHIFORGE_WITHIN"  # set if a step runs others as parts of itself: only it logs to MLflow
 
 Paths = dict[str, Any]  # a Path, a list of Paths or None, by argument name
 Run = Callable[[Paths, Paths, Params, Tracker], dict[str, Any]]
@@ -40,8 +40,8 @@ Run = Callable[[Paths, Paths, Params, Tracker], dict[str, Any]]
 class Argument:
     """One named argument of a step. `type` is Path for data; anything else is an option (`--seed`).
 
-    `holds` makes an output a folder, which is replaced as a whole: a file of that name (a pattern) is in each such folder
-    that a step has made, and what has none is somebody else's and is refused. An output without it is a file.
+    `holds` makes an output a folder, which is replaced as a whole: each such folder made by a step contains a file of
+    that name (a pattern), and a folder without one is refused. An output without `holds` is a file.
     """
 
     name: str
@@ -58,9 +58,9 @@ class Argument:
 class Command:
     """A step as a command: its name, its arguments, and the sections of params.yaml that it reads.
 
-    `run(inputs, outputs, params, tracker)` does the work and returns the summary, a JSON object whose numbers are
-    facts of the data (no times): equal inputs give an equal summary. `inputs` also holds the options, `outputs` the place of the
-    `summary`, which is written for the step.
+    `run(inputs, outputs, params, tracker)` does the work and returns the summary, a JSON object whose numbers are facts
+    about the data (no times): equal inputs give an equal summary. `inputs` also has the options, `outputs` the path of
+    the `summary`, which is written for the step.
     """
 
     step: str
@@ -69,7 +69,7 @@ class Command:
     inputs: tuple[Argument, ...] = ()
     outputs: tuple[Argument, ...] = ()
     sections: tuple[str, ...] = ()
-    tracked: bool = True  # False for a step that runs every time and so says nothing new
+    tracked: bool = True  # False for a step that runs every time, mostly without news
 
 
 def main(command: Command, argv: list[str] | None = None) -> None:
@@ -104,7 +104,7 @@ def execute(command: Command, arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         _say_failed(command, "interrupted")
         return 128 + signal.SIGINT
-    except BaseException as error:  # the last line must be clear whatever went wrong
+    except BaseException as error:  # the last line must be clear whatever failed
         if not isinstance(error, Exception) and not is_panic(error):
             raise
         if isinstance(error, OSError) and error.errno in NO_ROOM:
@@ -120,7 +120,7 @@ def execute(command: Command, arguments: argparse.Namespace) -> int:
 
 
 def _say_failed(command: Command, reason: str) -> None:
-    """One line, whatever a library put into its message, in which a name of somebody else's file steers no terminal."""
+    """Print one line without control characters, whatever a library or a file name put into it."""
     said = printable(" ".join(clipped(without_secrets(reason), MESSAGE).split()))
     print(f"error: {command.step}: {said}", file=sys.stderr, flush=True)
 
@@ -164,7 +164,8 @@ def _check_inputs(command: Command, inputs: Mapping[str, Any]) -> None:
 
 
 def _check_outputs(command: Command, inputs: Mapping[str, Any], arguments: argparse.Namespace) -> None:
-    """Refuse, before any work, an output whose place holds what the run needs, what no step has made, or no place at all."""
+    """Refuse, before any work, an output that would replace an input or what no step made, or that cannot be
+    written."""
     given = [path for a in command.inputs if a.type is Path for path in _as_list(inputs[a.name])]
     folders = {path.resolve() for path in given if path.is_dir()}
     given = [path.resolve() for path in [*given, arguments.params]]
@@ -190,7 +191,7 @@ def _check_outputs(command: Command, inputs: Mapping[str, Any], arguments: argpa
 
 
 def _check_place(option: str, path: Path, holds: str | None) -> None:
-    """Refuse a place that cannot be written, or that holds what is not ours to replace."""
+    """Refuse a place that cannot be written, or whose content is not ours to replace."""
     if holds is None and path.is_dir():
         raise StepError(f"{option} is a folder; expected a file; name a file")
     if holds is None and path.exists() and not path.is_file():
@@ -219,6 +220,6 @@ def _as_list(value: Any) -> list[Path]:
 
 
 def _die_with_parent() -> None:
-    """On Linux, end this step when DVC ends, however DVC ends: a killed run leaves nothing behind."""
+    """On Linux, end this step when DVC ends, for whatever reason: a killed run leaves nothing behind."""
     if kernel.LINUX and (os.environ.get("DVC_STAGE") or os.environ.get(WITHIN)):
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGTERM)

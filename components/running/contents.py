@@ -1,4 +1,5 @@
-"""What the sources of a run hold: found by `components.ingestion.survey` from a sample, shown before the run begins."""
+"""What the sources of a run contain: found by `components.ingestion.survey` from a sample, and shown before the run
+begins."""
 
 from dataclasses import dataclass, field
 
@@ -11,9 +12,9 @@ class FileType:
 
     Attributes:
         name: the ending, with that of a compression; empty for files without one.
-        bytes: of the files as they lie there.
-        text_bytes: UTF-8 of the text in them, about where not all were read.
-        documents: texts in them, likewise; a long one is cut into several later.
+        bytes: of the files on the disk.
+        text_bytes: UTF-8 of the text in them, estimated unless all were read.
+        documents: texts in them, estimated like text_bytes; a long one is cut into several later.
     """
 
     name: str
@@ -29,21 +30,21 @@ class FileType:
 
 @dataclass(frozen=True)
 class Contents:
-    """What the sources hold.
+    """What the sources contain.
 
     Attributes:
         types: the largest first.
-        is_exact: every file was read to its end, so that nothing is an estimate.
+        is_exact: every file was read to its end, so nothing is an estimate.
         looked_at: files that were read.
         empty: files among them that gave no document.
-        refused: the first of the things in them that could not be read, with the reason, a sentence each.
-        not_read: what is skipped, a phrase per reason with count and first names, the commonest first.
-        elsewhere: sources that are not inspected, since they lie on another machine or in Python's library.
-        columns: fields of rows that are taken for their text where nobody has named one, and the sources.
+        refused: the first items in them that could not be read, with the reason, one sentence each.
+        not_read: what is skipped, a phrase per reason with count and first names, most frequent first.
+        elsewhere: sources that are not inspected, since they are on another machine or in Python's library.
+        columns: fields that are used as text because none was named, and their sources.
         titles: of some documents.
         languages: ISO 639 code and share of the bytes of prose and pages, largest first.
         code: programming language and share of the bytes of source code, largest first.
-        refusal: why nothing can be trained on this, with the remedy; or an empty string.
+        refusal: why this cannot be trained on, with the fix; or an empty string.
     """
 
     types: list[FileType] = field(default_factory=list)

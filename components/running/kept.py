@@ -1,8 +1,7 @@
-"""Results of steps that later runs take up, so that what is done is not done again.
+"""Stored results of steps, which later runs reuse.
 
-A result is a folder that appears whole or not at all, under a name that is a hash of all that it comes from: its data, the
-parameters, the code, the versions of the libraries. So a missing one is made again, to the same bytes, and whether it was
-there changes no output.
+A result is a folder that appears whole or not at all, under a name that is a hash of everything it comes from: data,
+parameters, code, versions of the libraries. A missing one is made again, to the same bytes, so it changes no output.
 """
 
 import hashlib
@@ -24,8 +23,8 @@ SEAL = "whole.json"  # in each result
 
 
 def keep(folder: Path, write: Callable[[Path], None]) -> None:
-    """Have `write(folder)` make the result that this folder is named after, unless it is there whole."""
-    if is_whole(folder):  # as well if another run was quicker
+    """Make the result of this name by `write(folder)`, unless it is complete already."""
+    if is_whole(folder):  # also if another run was faster
         return
     shutil.rmtree(folder, ignore_errors=True)  # a damaged one
     with atomic_directory(folder, replace=False) as partial:
@@ -34,13 +33,13 @@ def keep(folder: Path, write: Callable[[Path], None]) -> None:
 
 
 def mark_used(folder: Path) -> None:
-    """Let housekeeping see that a run has taken a result up."""
+    """Mark a result as used, for housekeeping."""
     with suppress(FileNotFoundError):
         os.utime(folder)
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether a folder is the result that it is named after, with all its files at their lengths."""
+    """Whether a folder is the complete result of its name, with all files at their lengths."""
     try:
         sealed = json.loads((folder / SEAL).read_text(encoding="utf-8"))
         return sealed == {"unit": folder.name, "bytes": _lengths(folder)}
@@ -49,7 +48,7 @@ def is_whole(folder: Path) -> bool:
 
 
 def _seal(folder: Path, unit: str) -> None:
-    """Write down which result the folder is and how long its files are, once they are on the disk."""
+    """Record the result's name and the lengths of its files, once they are on the disk."""
     write_json(folder / SEAL, {"unit": unit, "bytes": _lengths(folder)})
     sync_directory(folder)
 
@@ -65,7 +64,7 @@ def digest_of(facts: Mapping[str, Any]) -> str:
 
 @cache
 def code_and_libraries(patterns: tuple[str, ...], libraries: tuple[str, ...]) -> str:
-    """What made a result: the hash of files below `components`, and the versions of libraries and of Python, whose ast and
-    unicodedata differ."""
+    """The code of a result: the hash of files below `components`, and the versions of libraries and of Python, whose
+    ast and unicodedata differ."""
     versions = [f"python {platform.python_version()}", *(f"{library} {version(library)}" for library in libraries)]
     return " ".join([code_sha256(patterns), *versions])

@@ -1,4 +1,4 @@
-"""Locks between runs. A kernel lock on a file is free the moment its holder is gone, crashed or not."""
+"""Locks between runs. A kernel lock on a file is freed when its holder ends, crashed or not."""
 
 import fcntl
 import threading
@@ -24,7 +24,7 @@ def exclusive(
     Args:
         path: the lock's file; made when missing, never removed.
         on_wait: called once if another process holds it.
-        stopped: gives the wait up when set.
+        stopped: ends the wait when set.
 
     Raises:
         WaitStopped: `stopped` was set before the lock was free.
@@ -43,7 +43,7 @@ def exclusive(
 
 @contextmanager
 def if_free(path: Path) -> Iterator[bool]:
-    """Hold the lock of `path` during the block unless somebody has it; yields whether it is held."""
+    """Hold the lock of `path` during the block unless it is taken; yields whether it is held."""
     with open(path, "a") as file:
         yield try_lock(file)
 
@@ -55,7 +55,7 @@ def is_free(path: Path) -> bool:
 
 
 def try_lock(file: IO[str] | int, kind: int = fcntl.LOCK_EX) -> bool:
-    """Lock an open file unless somebody has it; says whether it is locked now.
+    """Lock an open file unless it is locked; returns whether this succeeded.
 
     Args:
         file: the file, or its descriptor; closing it frees the lock.

@@ -1,7 +1,7 @@
-"""What a running step says of its progress: one line of `key=value` pairs on standard output.
+"""Progress of a running step: lines of `key=value` pairs on standard output.
 
-Whoever started the step (a terminal, DVC, a Prefect flow, the panel) sees the same lines, so there is one channel and
-no file to clean up. `parse` is the inverse of `format_progress`.
+The terminal, DVC, a Prefect flow and the panel all see the same lines, so there is no file to clean up. `parse` is the
+inverse of `format_progress`.
 """
 
 import math
@@ -46,7 +46,7 @@ class Progress:
 
 
 class Pace:
-    """Says when a progress line is worth keeping in a log: every `every` seconds at first, every `slowest` in long work."""
+    """Decides which progress lines to keep in a log: every `every` seconds at first, every `slowest` in long work."""
 
     def __init__(self, every: float = 5.0, slowest: float = 30.0) -> None:
         self.every, self.slowest = every, slowest

@@ -1,7 +1,7 @@
-"""Which source a run works with: a git commit, and what differs from it in the tracked files as they stand.
+"""The source of a run: a git commit, and the changes of the tracked files.
 
-Git writes all of it without touching the index that people, editors and DVC use at the same time. What is kept between
-runs is keyed by a hash of the modules that made it (`code_sha256`), committed or not.
+Git records it without touching the index that people, editors and DVC use at the same time. Stored results are keyed by
+a hash of the modules that made them (`code_sha256`), committed or not.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ COMPONENTS = Path(__file__).parents[1]
 SHOWN = 10  # names of files in a tag or a message
 LOCATION = ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE")  # what a git hook sets, and what would mislead our own calls
 SOURCES = ":/"
-EXCEPT_LOCKS = ":(top,exclude,glob)**/dvc.lock"  # a dvc.lock is a result: runs change it, and it changes no run
+EXCEPT_LOCKS = ":(top,exclude,glob)**/dvc.lock"  # a dvc.lock is a result: runs change it, but do not depend on it
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Revision:
 
     Attributes:
         commit: HEAD.
-        tree: git's hash of the tracked files as they stand, without changes of dvc.lock.
+        tree: git's hash of the current tracked files, without changes of dvc.lock.
         changed: the tracked files that differ from HEAD.
         untracked: files that git neither tracks nor ignores.
     """
@@ -40,7 +40,7 @@ class Revision:
 
     @property
     def reference(self) -> str:
-        """The git reference that keeps the tree; HEAD keeps its own."""
+        """The git reference that keeps the tree, unless HEAD does."""
         return f"refs/phiforge/{self.tree}" if self.changed else ""
 
     @property
@@ -75,7 +75,7 @@ def keep(root: Path, revision: Revision) -> None:
 
 
 def source_tree(root: Path) -> str:
-    """Git's hash of the tracked files as they stand, with what is staged; changes of dvc.lock stay out.
+    """Git's hash of the current tracked files, staged ones included, without changes of dvc.lock.
 
     Raises:
         StepError: the folder is not in a git repository.
@@ -84,13 +84,13 @@ def source_tree(root: Path) -> str:
     with tempfile.TemporaryDirectory() as folder:
         private = Path(folder) / "index"
         if index.is_file():
-            shutil.copy2(index, private)  # with its time, by which git tells files that changed just before
+            shutil.copy2(index, private)  # with its time, by which git recognises files that changed just before
         git(root, "add", "--update", "--", SOURCES, EXCEPT_LOCKS, GIT_INDEX_FILE=str(private))
         return git(root, "write-tree", GIT_INDEX_FILE=str(private))
 
 
 def edits_since(root: Path, tree: str) -> list[str]:
-    """Paths of the files of a checkout that differ from a tree, whatever is staged or committed there; new ones too."""
+    """Paths of the files of a checkout that differ from a tree, new ones included, whatever is staged or committed."""
     with tempfile.TemporaryDirectory() as folder:
         index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
         git(root, "read-tree", tree, **index)
@@ -98,19 +98,19 @@ def edits_since(root: Path, tree: str) -> list[str]:
 
 
 def differences(root: Path, *trees: str, **variables: str) -> list[str]:
-    """Paths of the files that differ between two trees, or between the index and the checkout; dvc.lock does not count."""
+    """Paths of the files that differ between two trees, or between the index and the checkout; dvc.lock is ignored."""
     options = ("--name-only", "--no-renames", "--no-ext-diff")
     return git_lines(root, "diff", *options, *trees, "--", SOURCES, EXCEPT_LOCKS, **variables)
 
 
 def untracked_files(root: Path, **variables: str) -> list[str]:
-    """Files that git neither tracks nor ignores; what DVC writes on its own (dvc.lock, .gitignore) does not count."""
+    """Files that git neither tracks nor ignores, without those that DVC writes (dvc.lock, .gitignore)."""
     paths = git_lines(root, "ls-files", "--others", "--exclude-standard", **variables)
     return [path for path in paths if Path(path).name not in ("dvc.lock", ".gitignore")]
 
 
 def listed(paths: tuple[str, ...] | list[str]) -> str:
-    """The first paths of a list, and how many more there are; bytes that are not UTF-8 are escaped, as text must hold it."""
+    """The first paths of a list, and how many more there are; bytes that are not UTF-8 are escaped."""
     more = f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
     return os.fsencode(", ".join(paths[:SHOWN])).decode("utf-8", "backslashreplace") + more
 
@@ -122,12 +122,12 @@ def git(root: Path, *arguments: str, **variables: str) -> str:
         variables: what to set in git's environment.
 
     Raises:
-        StepError: git failed; with its own words.
+        StepError: git failed; with its message.
     """
-    # Git, and what a repository has it run, needs nothing of what opens the platform's servers.
+    # Git, and what a repository makes it run, does not get the credentials of the platform's servers.
     foreign = (*LOCATION, "PREFECT_", "PHIFORGE_", "MLFLOW_")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    environment |= {"GIT_OPTIONAL_LOCKS": "0"} | variables  # without locks that other git commands could run into
+    environment |= {"GIT_OPTIONAL_LOCKS": "0"} | variables  # without locks that would block other git commands
     # Hooks are for people's commits; DVC's own post-checkout hook would fill each new workspace with data.
     command = ["git", "-c", "core.hooksPath=/dev/null", "-c", "core.quotePath=false", *arguments]
     done = subprocess.run(
@@ -145,12 +145,12 @@ def git(root: Path, *arguments: str, **variables: str) -> str:
 
 
 def git_lines(root: Path, *arguments: str, **variables: str) -> list[str]:
-    """The lines that git printed. Names may hold what else Python takes for the end of a line, such as U+2028."""
+    """The lines that git printed. Names may contain other line ends of Python, such as U+2028."""
     return [line for line in git(root, *arguments, **variables).split("\n") if line]
 
 
 def identity(root: Path) -> dict[str, str]:
-    """An author for a commit, as git's variables, where the machine names none."""
+    """An author for a commit, as git's variables, if the machine has none."""
     asked = subprocess.run(["git", "config", "user.email"], cwd=root, capture_output=True, check=False)
     if asked.returncode == 0 or os.environ.get("GIT_COMMITTER_EMAIL"):
         return {}
@@ -163,7 +163,7 @@ def identity(root: Path) -> dict[str, str]:
 
 @cache
 def code_sha256(patterns: tuple[str, ...], unused: tuple[str, ...] = (), folder: Path = COMPONENTS) -> str:
-    """Hash of the files that a result comes from, so that one who changes them does not get what they made before.
+    """Hash of the files that make a result, so that a change of them makes it again.
 
     Args:
         patterns: of the files, below `folder`.

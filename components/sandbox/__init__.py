@@ -1,4 +1,4 @@
-"""Run Python code that nobody has read, such as a model's completions, and say whether it passed its tests."""
+"""Run untrusted Python code, such as a model's completions, and report whether it passed its tests."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ __all__ = ["Job", "Limits", "Outcome", "Sandbox", "Verdict"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import on first use: the server's process, of which every program is a copy, needs none of it."""
+    """Import on first use: the server's process, which every program is a fork of, needs none of it."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from components.sandbox import sandbox, types

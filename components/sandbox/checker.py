@@ -1,7 +1,7 @@
-"""Inside the tests' process: run the tests, and ask the program's process for whatever they take from the program.
+"""Inside the tests' process: run the tests, and ask the program's process for everything that they use of the program.
 
 The verdict is this process' exit status, which the program cannot touch. Three rules keep the program from passing by
-what its objects do instead of by what they are:
+the behaviour of its objects:
 
 * A name means what the tests defined, then a builtin, then (`math.floor`) a standard module, and only then something of the program
   (unless the job names it), so that a program cannot redefine `abs` or `math` under its tests.
@@ -44,13 +44,13 @@ def run_tests(source: bytes, names: list[str], channel: int, result: int) -> Non
     except SystemExit as end:  # unittest.main ends so
         status = REPORTED if end.code else PASSED
         _report(result, "failed", f"the tests ended with status {end.code}")
-    except BaseException as error:  # noqa: BLE001 - whatever the tests raise is the result
+    except BaseException as error:  # noqa: BLE001 - any exception of the tests is the result
         _report(result, classify(error), describe(error))
     os._exit(status)
 
 
 class _Judge(Peer):
-    """The tests' end. When nothing can be asked any more, it ends the process: no `except` of the tests hides that."""
+    """The tests' side. When the program is gone, it ends the process, so that no `except` of the tests hides it."""
 
     def __init__(self, channel: int, result: int) -> None:
         super().__init__(channel, _perform, _may_lend, Remote)
@@ -70,13 +70,13 @@ class _Judge(Peer):
 
 
 def _bases(tree: ast.AST) -> frozenset[str]:
-    """Names of which the tests take attributes, as in `math.floor`: only such a name can mean a module."""
+    """Names whose attributes the tests use, as in `math.floor`: only such a name can mean a module."""
     attributes = (node.value for node in ast.walk(tree) if isinstance(node, ast.Attribute))
     return frozenset(value.id for value in attributes if isinstance(value, ast.Name))
 
 
 class Names(dict[str, Any]):
-    """The tests' global names; what they lack is asked of the program."""
+    """The tests' global names; missing ones are requested from the program."""
 
     def __init__(self, peer: Peer, program: frozenset[str], wanted: frozenset[str], bases: frozenset[str]) -> None:
         super().__init__(__name__="__main__", __builtins__=builtins)
@@ -100,7 +100,7 @@ def _execute(tree: ast.Module, space: Names) -> None:
 
 
 class _Module(types.ModuleType):
-    """The tests as a module, for unittest.main, which looks there for its cases."""
+    """The tests as a module, where unittest.main looks for its cases."""
 
     def __init__(self, space: Names) -> None:
         super().__init__("__main__")
@@ -117,7 +117,7 @@ class _Module(types.ModuleType):
 
 
 def _run_test_cases(space: Names) -> None:
-    """Test cases that nobody ran would pass whatever the program does."""
+    """Run the test cases: unrun ones would always pass."""
     unittest = sys.modules.get("unittest")
     if unittest is None:
         return
@@ -148,7 +148,7 @@ def _of_the_tests(value: Any) -> bool:
 
 
 def _may_lend(value: Any) -> bool:
-    """What the program may ask something of: functions, iterators, classes of the tests and their instances."""
+    """Objects that the program may use: functions, iterators, classes of the tests and their instances."""
     iterator = hasattr(type(value), "__next__") and hasattr(type(value), "__iter__")
     return isinstance(value, _CALLABLE) or iterator or _of_the_tests(value)
 

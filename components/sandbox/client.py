@@ -1,4 +1,4 @@
-"""The caller's side of one server: starts it, hands it programs, reads verdicts, replaces it if it died."""
+"""The caller's side of one server: starts it, sends it programs, reads verdicts, replaces it if it died."""
 
 import json
 import os
@@ -29,7 +29,7 @@ _DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 
 
 def readable_paths() -> list[str]:
-    """What a program needs to read: the standard library, shared libraries, time zones, devices."""
+    """Paths that a program needs to read: the standard library, shared libraries, time zones, devices."""
     library = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), sysconfig.get_config_var("LIBDIR")}
     library |= {os.path.join(sys.base_prefix, "lib"), sysconfig.get_config_var("DESTSHARED")}
     shared = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache", "/usr/share/zoneinfo")
@@ -50,7 +50,7 @@ class Server:
         self._start()
 
     def _start(self) -> None:
-        """Start the process; without a layer that it could not get half-way, once more."""
+        """Start the process; if a layer fails half-way, once more without it."""
         while True:
             self._folder = ""
             if "namespaces" in self._missing:  # else the folder is in a file system of the server's own
@@ -117,7 +117,7 @@ class Server:
         self._control.close()
         if self._process is not None:
             try:
-                self._process.wait(timeout=2)  # it ends when it sees nobody there
+                self._process.wait(timeout=2)  # it ends when its peer is gone
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
@@ -147,7 +147,8 @@ def _memory_file(text: str) -> int:
 
 
 def judge(answer: dict[str, Any], stdout: bytes, result: bytes, limits: Limits, tested: bool) -> Verdict:
-    """What the ends of the processes mean. With tests, only the exit status of the tests' process can mean passed."""
+    """The verdict from the exit statuses of the processes. With tests, only that of the tests' process can mean
+    passed."""
     text = stdout[: limits.file_bytes].decode("utf-8", "backslashreplace")
     outcome, error = _outcome(answer, result, limits, tested)
     if len(stdout) >= limits.file_bytes:
@@ -185,7 +186,7 @@ def _reported(result: bytes) -> tuple[Outcome, str] | None:
 
 
 def _ended(status: int | None) -> tuple[Outcome, str]:
-    """What it means that a program's process ended by itself, with this status (negative: a signal)."""
+    """The outcome of a program's process that ended by itself, with this status (negative: a signal)."""
     if status is None:
         return Outcome.EXITED, "the program closed the connection to its tests"
     if status >= 0:

@@ -1,4 +1,4 @@
-"""The programs' temporary folder: its making, how full it is, and emptying it whatever a program left there."""
+"""The programs' temporary folder: creates, measures and empties it."""
 
 import os
 import stat
@@ -21,7 +21,7 @@ def shared_folder() -> str:
 
 
 def exceeds(folder: str, limits: Mapping[str, Any]) -> bool:
-    """Whether there is more in the folder than `folder_bytes` or `folder_entries`. For folders that nothing else bounds.
+    """Whether there is more in the folder than `folder_bytes` or `folder_entries`. For folders without another limit.
 
     Folders are opened by their parents, since a path may be longer than the system allows.
     """
@@ -41,7 +41,7 @@ def exceeds(folder: str, limits: Mapping[str, Any]) -> bool:
                         if stat.S_ISDIR(about.st_mode):
                             pending.append(os.open(entry.name, _FOLDER, dir_fd=handle))
             except OSError:
-                continue  # gone meanwhile, or not to be opened: then it was counted, and nobody else goes there either
+                continue  # gone meanwhile, or not readable: then it was counted, and nobody else can enter it either
             finally:
                 os.close(handle)
     finally:

@@ -1,4 +1,5 @@
-"""Take away from a process, for good, all that a program does not need. Called in each child before it runs foreign code.
+"""Remove from a process, permanently, everything that a program does not need. Called in each child before it runs
+foreign code.
 
 The order matters: identifiers and capabilities go while there is still the privilege to change them, no_new_privs comes
 before Landlock and seccomp, which need it, and seccomp last, since it refuses what all the others call.
@@ -13,7 +14,7 @@ from components.sandbox.seccomp import Template, install
 
 
 class Confinement(NamedTuple):
-    """What the server found on this machine. None or False: that layer is missing or left out.
+    """The layers that the server found on this machine. None or False: the layer is missing or left out.
 
     Attributes:
         users: user and group ids of the program and of the tests, for a server that may change them.
@@ -58,7 +59,7 @@ def confine(given: Confinement, limits: dict[str, float], keep: tuple[int, ...],
 
 
 def _limit(limits: dict[str, float], threads_beside: int) -> None:
-    cpu = int(limits["cpu_seconds"]) + 2  # the server looks more closely; this is for when it cannot
+    cpu = int(limits["cpu_seconds"]) + 2  # the server checks more closely; this is the fallback
     wanted = {
         "AS": limits["memory_bytes"],
         "CPU": cpu,
@@ -77,7 +78,7 @@ def _limit(limits: dict[str, float], threads_beside: int) -> None:
 
 
 def close_all_but(keep: set[int]) -> None:
-    """Close every other open file, so that nothing of the server's or its parent's is at hand."""
+    """Close every other open file of the server and its parent."""
     last = -1
     for descriptor in [*sorted(keep), 1 << 20]:
         if last + 1 < descriptor:  # an empty range would mean all

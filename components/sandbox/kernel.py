@@ -84,7 +84,7 @@ def drop_capabilities() -> None:
 
 
 def has_seccomp() -> bool:
-    """Whether this kernel filters system calls. Asking for a filter at no address says EFAULT where it does."""
+    """Whether this kernel filters system calls. Asking for a filter at an invalid address gives EFAULT if it does."""
     try:
         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, 0)
     except OSError as error:

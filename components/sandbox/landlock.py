@@ -1,9 +1,9 @@
 """Landlock: which files a process may touch, whoever it is (kernel's userspace-api/landlock.rst).
 
-One ruleset is made once and taken on by every child: one system call a program. What no rule names is refused: opening,
-making, moving, removing, truncating files; TCP connections (ABI 4); ioctl on devices (5); signals and abstract sockets
-to processes outside (6). Landlock does not know chmod, chown, utime, extended attributes and stat: seccomp refuses the
-first four, the new root hides what the last could see.
+One ruleset is made once and applied by every child: one system call per program. What no rule names is refused:
+opening, making, moving, removing, truncating files; TCP connections (ABI 4); ioctl on devices (5); signals and abstract
+sockets to processes outside (6). Landlock does not know chmod, chown, utime, extended attributes and stat: seccomp
+refuses the first four, the new root hides what the last could see.
 """
 
 import errno
@@ -68,5 +68,5 @@ def _allow(rules: int, path: str, rights: int) -> None:
 
 
 def restrict(rules: int) -> None:
-    """Take the ruleset on, for good. Needs no_new_privs."""
+    """Apply the ruleset permanently. Needs no_new_privs."""
     kernel.syscall(_RESTRICT_SELF, rules, 0)

@@ -1,8 +1,8 @@
-"""A file system, a network, a process table of the sandbox's own (namespaces(7)), where this machine lets us have them.
+"""A separate file system, network and process table for the sandbox (namespaces(7)), if this machine allows them.
 
 Root may make them; anyone may through a user namespace, unless the machine forbids it (containers, some distributions).
 In the new root there is the interpreter's library and the shared libraries, read-only, four devices and an empty folder
-of bounded size; no /proc, no /home, no network but none. The first process there is the server: when it ends, the kernel
+of bounded size; no /proc, no /home, no network. The first process there is the server: when it ends, the kernel
 ends everything else.
 """
 
@@ -20,7 +20,7 @@ _SPACES = (
 
 
 def enter(readable: Sequence[str], folder_bytes: int, folder_entries: int) -> None:
-    """Move this process into namespaces of its own and a new root; returns in the first process of the new table.
+    """Move this process into new namespaces and a new root; returns in the first process of the new table.
 
     Of the old root only what is `readable` is there.
 
@@ -45,7 +45,7 @@ def enter(readable: Sequence[str], folder_bytes: int, folder_entries: int) -> No
 
 
 def _wait_as(child: int) -> None:
-    """Stand for the process inside: hold nothing open, end as it ends."""
+    """Represent the process inside: keep nothing open, end as it ends."""
     os.closerange(0, 1 << 20)
     _, status = os.waitpid(child, 0)
     os._exit(os.waitstatus_to_exitcode(status) & 0xFF)

@@ -2,7 +2,7 @@
 
 A message is a length (4 bytes) and JSON. `["ask", operation, operands, table]` is answered by
 `["give", value, changes, table]` or `["raise", class, arguments, changes, table]`; before it answers, the other side
-may ask in turn. What a side lends stands in its list `lent`; the other side names it by its place there.
+may ask in turn. Objects that a side lends are in its list `lent`; the other side names them by their index.
 """
 
 import json
@@ -34,7 +34,7 @@ _EXCEPTIONS = {
 
 @contextmanager
 def _reading() -> Iterator[None]:
-    """Whatever is wrong with a message, it is Unreadable. Lack of memory is what it is."""
+    """Turn every fault of a message into Unreadable, except lack of memory."""
     try:
         yield
     except MemoryError:
@@ -65,7 +65,7 @@ class Peer:
         self._lock = threading.RLock()  # one question at a time, whichever thread asks
 
     def ask(self, operation: str, *operands: Any) -> Any:
-        """What the other side answers. Raises what it raised, and Ended when it is gone."""
+        """The other side's answer. Raises what it raised, and Ended when it is gone."""
         with self._lock:
             encoder = Encoder(self._refer)
             tokens = [encoder.encode(operand) for operand in operands]
@@ -210,7 +210,7 @@ class Peer:
 
 
 class Reference:
-    """What both sides' stand-ins have in common: the peer that lent the object, and its place there."""
+    """Base of both sides' proxies: the peer that lent the object, and its index there."""
 
     __slots__ = ("_peer", "_place")
     _peer: Peer

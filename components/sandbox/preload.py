@@ -7,8 +7,8 @@ those calls a trivial program costs a sixth less.
 
 import os
 
-# What small programs import most. Each module more costs every program a little, since a fork copies page tables: hashlib
-# alone, with OpenSSL, a third of a fork. What is not here is imported when a program asks for it.
+# The most frequent imports of small programs. Each further module costs every program a little, since a fork copies
+# page tables: hashlib alone, with OpenSSL, a third of a fork. Others are imported when a program asks for them.
 _MODULES = """
     abc bisect cmath collections collections.abc contextlib copy datetime decimal enum fractions functools heapq itertools
     json math operator os random re string struct sys threading time types typing unicodedata

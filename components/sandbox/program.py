@@ -1,7 +1,7 @@
 """Inside the program's process: run its source, then do what the tests' process asks.
 
-Nothing here is trusted once the program has started, since it can change any of it. It can thereby only change its own
-answers: what the right ones are is in the tests' process, and so is the verdict.
+Nothing here is trusted once the program has started, since it can change any of it. It can only change its own answers:
+the correct ones, and the verdict, are in the tests' process.
 """
 
 import atexit
@@ -25,7 +25,7 @@ _exit, _write = os._exit, os.write
 
 
 def run_script(source: bytes, result: int) -> None:
-    """Run a program that stands for itself; says how it went in the file `result`, ends the process."""
+    """Run a program without tests; write the outcome to the file `result`, and end the process."""
     try:
         _execute(source, "__main__")
         threading._shutdown()  # type: ignore[attr-defined]  # waits for its threads, as the interpreter does

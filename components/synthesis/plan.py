@@ -107,16 +107,13 @@ def seeded(jobs: Sequence[Job], excerpts: Mapping[str, Excerpt], lexicon: Lexico
 
 def read_excerpts(directory: Path, most: int = MAX_SEEDS) -> dict[str, Excerpt]:
     """The beginnings of `most` curated documents, chosen by id, so that their order in the set does not matter."""
-    chosen: list[tuple[int, Excerpt]] = []
-    for batch in read_batches(directory, columns=["id", "text", "kind", "license"]):
-        for row in batch.to_pylist():
-            excerpt = Excerpt(row["id"], _beginning(row["text"]), row["kind"], row["license"])
-            item = (-int(row["id"], 16), excerpt)
-            if len(chosen) < most:
-                heapq.heappush(chosen, item)
-            elif item > chosen[0]:
-                heapq.heapreplace(chosen, item)
-    return {excerpt.id: excerpt for _, excerpt in sorted(chosen, key=lambda item: item[1].id)}
+    excerpts = (
+        Excerpt(row["id"], _beginning(row["text"]), row["kind"], row["license"])
+        for batch in read_batches(directory, columns=["id", "text", "kind", "license"])
+        for row in batch.to_pylist()
+    )
+    chosen = heapq.nsmallest(most, excerpts, key=lambda excerpt: int(excerpt.id, 16))
+    return {excerpt.id: excerpt for excerpt in sorted(chosen, key=lambda excerpt: excerpt.id)}
 
 
 def _beginning(text: str) -> str:

@@ -1,1 +1,1 @@
-"""Text as words, tokens and languages: hashes of word runs, near-duplicates, BPE, language detection."""
+"""Text as words, tokens and languages: hashes of n-grams, near-duplicates, BPE, language detection."""

@@ -1,8 +1,8 @@
 """A byte-level BPE trained on texts.
 
-It splits text as GPT-4's does (words with their leading blank, runs of punctuation, line ends, blanks), but every digit stands
-alone, so that a small model sees numbers column by column. Bytes are the alphabet: any text comes back as it went in, and no
-token is unknown.
+It splits text as GPT-4's does (words with their leading blank, runs of punctuation, line ends, blanks), but every digit
+is separate, so that a small model sees numbers column by column. It works on bytes: any text is restored exactly, and
+no token is unknown.
 """
 
 from collections.abc import Iterable
@@ -11,10 +11,10 @@ from typing import Any
 END_OF_TEXT = "<|endoftext|>"
 PATTERN = (
     r"'(?i:[sdmt]|ll|ve|re)"  # English contractions
-    r"|[^\r\n\p{L}\p{N}]?\p{L}+"  # a word with the blank or sign before it
+    r"|[^\r\n\p{L}\p{N}]?\p{L}+"  # a word with the space or sign before it
     r"|\p{N}"  # one digit
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*"  # punctuation, with the line end after it
-    r"|\s*[\r\n]+|\s+(?!\S)|\s+"  # line ends; blanks but the last, which belongs to what follows
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"  # line ends; spaces but the last, which belongs to what follows
 )
 
 

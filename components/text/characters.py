@@ -1,11 +1,11 @@
-"""One normalisation of text, for all that keeps, redacts and compares texts: what cannot be seen is not there, and what looks alike
-is alike.
+"""One normalisation for storing, redacting and comparing texts: invisible characters are removed, and characters that
+look alike are equal.
 
-- `visible`: a text as it is kept. Invisible characters go, except where they shape what is seen: joiners after a letter of a
-  script that is spelled with them, in emoji, variants of a sign.
+- `visible`: a text as it is stored. Invisible characters are removed, except where they shape what is seen: joiners
+  after a letter of a script that is spelled with them, in emoji, variants of a sign.
 - `plain`: the same letters and digits in their ordinary forms, for search by patterns. Wide, narrow and styled forms,
   ligatures, digits of all scripts, blanks and dashes of all widths.
-- `fold`: a text for the comparison of words: ordinary forms, without case, and words that a line end breaks are whole.
+- `fold`: a text for comparing words: ordinary forms, without case, with words joined that a line end breaks.
 
 Forms follow the decompositions of Unicode (UAX 15, NFKC). Superscripts, fractions and numbers in circles stay: 10² is not 102.
 """
@@ -50,13 +50,13 @@ _BROKEN, _SOFTLY_BROKEN = (re.compile(rf"{hyphen}\n(?<=[^\W\d_]{hyphen}\n)[ \t]*
 
 
 def visible(text: str, exact: bool = False) -> str:
-    """The text as it is kept, without control characters and invisible ones that shape nothing; a second time changes nothing.
+    """The text to store, without control characters and invisible ones that shape nothing; idempotent.
 
     Args:
-        exact: leave blanks, hyphens and line ends of other kinds as they are, where they may be meant.
+        exact: keep other kinds of spaces, hyphens and line ends, which may be intended.
     """
     if not exact:
-        text = text.replace("\u00a0", " ")  # the commonest, and alone in most texts
+        text = text.replace("\u00a0", " ")  # the most frequent, and the only ones in most texts
     if not _ODD.search(text):
         return text
     text = _SHAPELESS.sub("", _SOFTLY_BROKEN.sub("", text))
@@ -80,13 +80,13 @@ class Plain(NamedTuple):
     places: list[int]
 
     def place(self, at: int) -> int:
-        """Where in the original a character comes from."""
+        """The position in the original that a character comes from."""
         part = bisect_right(self.starts, at) - 1
         return self.places[part] + at - self.starts[part]
 
 
 def plain(text: str) -> Plain:
-    """The text in ordinary characters, and where they come from."""
+    """The text in ordinary characters, with their positions in the original."""
     starts, places = [0], [0]
     if text.isascii() or not _plain().search(_foreign(text)):
         return Plain(text, starts, places)
@@ -114,13 +114,13 @@ def fold(text: str) -> str:
 
 
 def _foreign(text: str) -> str:
-    """What a text has beyond ASCII. To search that alone is twice as fast."""
+    """The non-ASCII part of a text. Searching only that is twice as fast."""
     return text.encode("utf-8", "surrogatepass").translate(None, _ASCII).decode("utf-8", "surrogatepass")
 
 
 @cache
 def _forms() -> dict[str, str]:
-    """The ordinary form of each character that has another than its own: nothing for an invisible one."""
+    """The ordinary form of each character that differs from it: empty for an invisible one."""
     ranges = (range(0x80, 0xD800), range(0xE000, 0x10000), *(range(*bounds) for bounds in _HIGH))
     return {one: form for one in map(chr, chain(*ranges)) if (form := _form(one)) != one}
 

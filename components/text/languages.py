@@ -1,5 +1,5 @@
 """The language of a text, by py3langid (naive Bayes over byte n-grams; Lui & Baldwin 2012, langid.py), without a
-download: its model lies in the package, as npz that is read without pickle.
+download: its model is in the package, as npz that is read without pickle.
 """
 
 import functools
@@ -12,14 +12,14 @@ from components.errors import StepError
 UNKNOWN = "und"  # ISO 639-2 for undetermined
 PEOPLE_WRITE = ("web", "prose")  # kinds whose texts are in a language
 WINDOW, WINDOWS = 1_000, 3  # characters looked at, at the start, in the middle and at the end of a longer text
-DIGITS = 4  # of a probability: the last bits depend on the machine's arithmetic
+DIGITS = 4  # digits of a probability: the last bits depend on the machine's arithmetic
 
 
 def identify(texts: Sequence[str], among: Sequence[str] = ()) -> list[tuple[str, float]]:
-    """ISO 639 code and probability (0 to 1, four digits) of each text; `und` and 0 where there is nothing to go by.
+    """ISO 639 code and probability (0 to 1, four digits) of each text; `und` and 0 if the text gives no evidence.
 
     Args:
-        among: the languages to decide between, two at least; empty means all 140 or so that the model knows.
+        among: the languages to decide between, at least two; empty = all of about 140 that the model knows.
 
     Raises:
         StepError: the model does not know a language of `among`.
@@ -39,7 +39,7 @@ def _uniform(columns: list[str]) -> float:
 
 
 def excerpt(text: str) -> str:
-    """What of a text is looked at."""
+    """The part of a text that is examined."""
     if len(text) <= WINDOW * WINDOWS:
         return text
     starts = (0, (len(text) - WINDOW) // 2, len(text) - WINDOW)
@@ -48,7 +48,7 @@ def excerpt(text: str) -> str:
 
 @functools.cache
 def language_model(among: tuple[str, ...]) -> Any:
-    """py3langid's model, to decide between some languages, or between all that it knows."""
+    """py3langid's model, to decide between some languages or all that it knows."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

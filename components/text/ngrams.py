@@ -1,8 +1,8 @@
-"""Runs of words (n-grams) of texts as 64-bit hashes, and which of a set of them a text holds.
+"""N-grams of words as 64-bit hashes, and which of a set of them a text contains.
 
-Words are runs of letters and digits in any script, as `components.text.characters.fold` has them; nothing else of a text counts. A
-run's hash is a difference of running sums over its words' hashes, so that runs of all lengths cost one pass, and nothing loops
-over words.
+Words are runs of letters and digits in any script, as `components.text.characters.fold` has them; the rest of a text is
+ignored. A run's hash is a difference of running sums over its words' hashes, so that n-grams of all lengths take one
+pass, and nothing loops over words.
 """
 
 import re
@@ -24,7 +24,7 @@ _MIX = np.uint64(0xFF51AFD7ED558CCD)
 
 
 class RunSet:
-    """A set of runs of one length.
+    """A set of n-grams of one length.
 
     Attributes:
         runs: uint64, their hashes, sorted.
@@ -42,7 +42,7 @@ class RunSet:
         self._may = np.packbits(may, bitorder="little")
 
     def likely(self, runs: np.ndarray) -> np.ndarray:
-        """Places of the runs that may be here; of the others one in fifty is among them."""
+        """Positions of the n-grams that may be in the set; of the others one in fifty is among them."""
         first = np.flatnonzero(self._told(runs))
         return first[np.flatnonzero(self._told(runs[first] * _MIX))]
 

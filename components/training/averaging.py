@@ -1,4 +1,4 @@
-"""A moving average of the weights over the steps (Polyak averaging), to validate with and to keep."""
+"""A moving average of the weights over the steps (Polyak averaging), used for validation and for the checkpoint."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ class WeightAverage:
     """Exponential moving average of a model's parameters.
 
     The average starts as the weights; early on it forgets faster than `decay`, at (1 + t) / (10 + t) after t updates,
-    so that the random start is soon gone.
+    so that the random start soon has no effect.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -22,21 +22,21 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take the current weights in."""
+        """Add the current weights to the average."""
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         torch._foreach_lerp_(list(self.tensors.values()), [p.detach() for p in self.model.parameters()], 1 - decay)
 
     @torch.no_grad()
     def load(self, tensors: Mapping[str, Tensor], updates: int) -> None:
-        """Take up an average that was kept whole, after `updates` updates."""
+        """Restore a saved average after `updates` updates."""
         for name, value in self.tensors.items():
             value.copy_(placed(tensors[name], value))
         self.updates = updates
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """The model with the averaged weights inside the block, and with its own again after it."""
+        """Use the averaged weights during the block, and the model's own again after it."""
         self._swap()
         try:
             yield

@@ -25,7 +25,7 @@ CURVE = ("step", "tokens", "flops", "loss", "learning_rate", "gradient_norm", "v
 
 
 class StepCallback(Callback):
-    """A callback with `on_step`, called once an optimizer step (Lightning calls once a micro-batch)."""
+    """A callback with `on_step`, called once per optimizer step (Lightning calls once per micro-batch)."""
 
     _last = 0
 
@@ -41,11 +41,11 @@ class StepCallback(Callback):
 
 
 class Curve(StepCallback):
-    """Measures the held-out loss at evenly spaced steps and keeps a row for each, with the training loss since the row
-    before. Row 0 is the start: its loss and gradient norm are those of the first step, taken before any update.
+    """Measures the held-out loss at evenly spaced steps and stores a row for each, with the training loss since the row
+    before. Row 0 is the start, with the loss and gradient norm of the first step, before any update.
 
     Attributes:
-        rows: one a validation, with the columns CURVE.
+        rows: one per validation, with the columns CURVE.
         last: the last validation, by kind of document.
         seconds: spent on validations.
     """
@@ -59,7 +59,7 @@ class Curve(StepCallback):
 
     def on_train_start(self, trainer: Trainer, module: PhiTraining) -> None:
         self.steps = set(validation_steps(module.steps, module.settings.validations))
-        for row in self.rows:  # of an interrupted run: its own run in MLflow ended early
+        for row in self.rows:  # rows rows of an interrupted run: its own run in MLflow ended early
             self._tell(row)
         if not self.rows or (module.step in self.steps and self.rows[-1]["step"] < module.step):
             self._measure(module, module.step)  # the interrupted run may have ended within this validation
@@ -95,7 +95,7 @@ class Curve(StepCallback):
         self.tracker.metrics(by_kind, step=step)
 
     def _tell(self, row: dict[str, float]) -> None:
-        """The row by step, and its loss by tokens and by FLOPs: MLflow draws curves over whole steps only."""
+        """Log the row by step, and its loss by tokens and by FLOPs: MLflow draws curves over whole steps only."""
         step = int(row["step"])
         self.tracker.metrics({k: row[k] for k in ("validation_loss", "bits_per_byte", "tokens", "flops")}, step=step)
         for axis, place in (("tokens", row["tokens"]), ("gigaflops", row["flops"] // 10**9)):
@@ -110,15 +110,14 @@ class Curve(StepCallback):
 
 
 class KeepState(StepCallback):
-    """Keeps the state of the run by time and by steps, and takes up the one that an interrupted run has left.
-
-    Must stand last among the callbacks: what the others did at a step belongs to the state after it. Of several devices'
-    processes the first writes, and all gather.
+    """Saves the state of the run by time and by steps, and restores the one that an interrupted run has left. Must be
+    the last callback: what the others did at a step belongs to the state after it. Of several devices' processes the
+    first writes, and all gather.
 
     Args:
         folder: where states are written; None in the processes that only gather.
-        found: the state to take up.
-        optimizer: state of the optimizer that a fresh run begins with, where its start has kept one.
+        found: the state to restore.
+        optimizer: state of the optimizer that a fresh run begins with, if its start has one.
     """
 
     def __init__(
@@ -133,8 +132,8 @@ class KeepState(StepCallback):
         self.asked, self.kept = False, -1  # to stop; the step of the last state
 
     def listen(self, trainer: Trainer, module: PhiTraining) -> None:
-        """Of several devices: take SIGTERM in Lightning's place, whose handler would speak to the other devices in the
-        middle of whatever they have under way. The first process shares it between two steps."""
+        """With several devices: handle SIGTERM instead of Lightning, whose handler would interrupt the other devices in
+        the middle of their work. The first process shares it between two steps."""
         if trainer.world_size > 1 and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, signal.SIG_IGN if trainer.global_rank else self._ask)
 
@@ -142,7 +141,7 @@ class KeepState(StepCallback):
         self.asked = True
 
     def on_fit_start(self, trainer: Trainer, module: PhiTraining) -> None:
-        """Before the curve's start; the optimizer is made by then, the weights came with the model."""
+        """Runs before the curve's start, when the optimizer exists and the weights are loaded."""
         if self.found is not None:
             restore(self.found, module, self.curve)
             self.found.tensors.clear()  # whoever else holds the state: its tensors take as much memory as the run's own
@@ -162,7 +161,7 @@ class KeepState(StepCallback):
             raise SIGTERMException
 
     def keep(self, module: PhiTraining) -> None:
-        """Keep the state after the last step that is done, unless it is kept."""
+        """Save the state after the last finished step, unless it is saved already."""
         if self.kept == module.step:
             return
         self.kept = module.step
@@ -170,7 +169,7 @@ class KeepState(StepCallback):
         if self.folder is not None:
             try:
                 self.folder.save(state)
-            except OSError as error:  # the run itself is well: it goes on, and an earlier state still serves
+            except OSError as error:  # the run continues, and an earlier state is still usable
                 print(f"note: the state after step {state.step} was not saved: {error}; free some space", flush=True)
         self.due.done()
 
@@ -189,7 +188,7 @@ def capture(module: PhiTraining, curve: Curve) -> State:
 
 
 def restore(state: State, module: PhiTraining, curve: Curve) -> None:
-    """Take up a state, but for the model's weights, which the model was made with (`starting_weights`)."""
+    """Restore a state, except for the model's weights, which the model was made with (`starting_weights`)."""
     module.optimizer.load_tensors(named(state, "optimizer"))
     values = state.values
     module.losses = [torch.tensor(loss, device=module.device) for loss in values["losses"]]
@@ -202,11 +201,11 @@ def restore(state: State, module: PhiTraining, curve: Curve) -> None:
 
 
 def named(state: State, group: str) -> dict[str, Any]:
-    """The tensors of a state that belong to a group, by their names within it."""
+    """The tensors of one group of a state, by their names within it."""
     prefix = f"{group}."
     return {name.removeprefix(prefix): value for name, value in state.tensors.items() if name.startswith(prefix)}
 
 
 def learning_rate(module: PhiTraining, step: int) -> float:
-    """The learning rate that optimizer step number `step` (from 1) was taken with."""
+    """The learning rate of optimizer step number `step` (from 1)."""
     return module.learning_rate * learning_rate_factor(step - 1, module.steps, module.settings)

@@ -1,4 +1,4 @@
-"""Memory that is there, and memory that was used."""
+"""Available memory, and used memory."""
 
 import contextlib
 import ctypes
@@ -21,11 +21,11 @@ def check_fits(model: Phi, settings: TrainingParams, teacher: Phi | None = None,
     """The memory that training needs on each device.
 
     Args:
-        teacher: a model to follow.
-        carried: entries that growth carried over are trained apart.
+        teacher: a model to distil from.
+        carried: entries copied by growth are trained separately.
 
     Raises:
-        StepError: more than the device has; the message says what takes it and what to change.
+        StepError: more than the device has; the message says what needs it and what to change.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     taught_by = None if teacher is None else teacher.config
@@ -40,23 +40,23 @@ def check_fits(model: Phi, settings: TrainingParams, teacher: Phi | None = None,
 
 
 def memory_a_device(settings: TrainingParams) -> float:
-    """Bytes that each device of a training could use: processes of the CPU share what is there."""
+    """Bytes that each device of a training run can use: processes on the CPU share the memory."""
     return available_memory() / (1 if torch.cuda.is_available() else settings.devices)
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Let `peak_memory` begin again, where the system can: on a GPU, and on Linux."""
+    """Reset `peak_memory` if the system can: on a GPU, and on Linux."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
         return
     if trim := sys.platform == "linux" and getattr(ctypes.CDLL(None), "malloc_trim", None):
-        trim(0)  # `machine.prepare` lets the allocator keep what was freed, which would count as used
+        trim(0)  # `machine.prepare` lets the allocator keep freed memory, which would count as used
     with contextlib.suppress(OSError):  # not on Linux, or a sandbox that denies it
         CLEAR.write_text("5")  # proc(5): the peak of the resident set becomes what it is now
 
 
 def peak_memory(device: torch.device) -> int:
-    """Bytes: of the GPU, or of this process, since the last reset; without one since it began."""
+    """Bytes: of the GPU, or of this process, since the last reset or its start."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated()
     with contextlib.suppress(OSError):

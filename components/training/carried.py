@@ -1,7 +1,7 @@
-"""Training a grown model: what its source carried over may stay, or follow slowly, while what is new learns.
+"""Training a grown model: weights copied from its source may be frozen, or learn slowly, while new ones learn.
 
 Growth writes `state/new_parameters.safetensors` into the checkpoint: of every tensor, which rows and which columns are new, in
-Hugging Face's names. An entry of a matrix is carried over where neither its row nor its column is new.
+Hugging Face's names. An entry of a matrix is copied if neither its row nor its column is new.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from components.training.sharding import placed
 
 
 def carried_factor(step: int, steps: int, settings: TrainingParams) -> float:
-    """Share of the learning rate that carried-over entries are trained with at a step (0 the first).
+    """Share of the learning rate for copied entries at a step (the first is 0).
 
     0 over the first `carried_freeze_fraction` of the steps, then rising linearly to 1 over `carried_warmup_fraction`.
     """
@@ -32,7 +32,7 @@ def carried_factor(step: int, steps: int, settings: TrainingParams) -> float:
 
 
 class CarriedEntries:
-    """Scales what an optimizer step does to the entries that came from the source, whatever the optimizer is.
+    """Scales the change that any optimizer's step makes to the entries copied from the source.
 
     Args:
         carried: bool of each parameter's shape, by our names; a parameter without one is new.
@@ -50,7 +50,7 @@ class CarriedEntries:
 
     @torch.no_grad()
     def scale(self, factor: float) -> None:
-        """Call after the step: carried-over entries keep `factor` of their change."""
+        """Call after the step: copied entries keep `factor` of their change."""
         for name, parameter in self.model.named_parameters():
             if name in self.carried:
                 scaled = torch.lerp(self._before[name], parameter, factor)
@@ -59,7 +59,7 @@ class CarriedEntries:
 
 
 def read_carried(initial: Path, model: Phi) -> dict[str, Tensor]:
-    """Which entries of each parameter of a grown model are carried over: bool of its shape, by our names.
+    """Which entries of each parameter of a grown model are copied: bool of its shape, by our names.
 
     Raises:
         StepError: the checkpoint was not grown, or the file doesn't fit its weights.

@@ -1,4 +1,4 @@
-"""What a training has cost after a number of steps."""
+"""The cost of a training run after a number of steps."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ class Cost:
         batch_tokens: tokens of an optimizer step.
         flops_per_token: of the model, forward and backward.
         teacher_flops_per_token: of a teacher's forward pass.
-        taught_steps: first steps that ask the teacher.
+        taught_steps: number of first steps that use the teacher.
     """
 
     batch_tokens: int
@@ -23,6 +23,6 @@ class Cost:
         return step * self.batch_tokens
 
     def flops(self, step: int) -> int:
-        """All of it: what the teacher costs is part of the training."""
+        """All FLOPs, the teacher's included."""
         teacher = min(step, self.taught_steps) * self.teacher_flops_per_token
         return self.batch_tokens * (step * self.flops_per_token + teacher)

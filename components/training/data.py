@@ -1,8 +1,8 @@
 """Sequences of a token stream in an order that is a pure function of (seed, epoch, index).
 
-Nothing but an index says where a run stands, so any step can be reached without walking there, and two models that
-share seed and tokens see the same batches. Phases of the stream (a curriculum) follow one another in every epoch; within
-a phase the sequences are shuffled.
+An index is the whole state of the order, so any step can be reached directly, and two models with equal seed and tokens
+see the same batches. Phases of the stream (a curriculum) follow one another in every epoch; within a phase the
+sequences are shuffled.
 """
 
 import math
@@ -79,7 +79,7 @@ class Batch:
 
     Attributes:
         starts: positions in the stream where sequences begin, of all devices' parts of the micro-batch.
-        documents: which document each token belongs to, int64 (B, T); None where attention is not to know.
+        documents: which document each token belongs to, int64 (B, T); None if attention does not need it.
     """
 
     tokens: Tensor
@@ -109,8 +109,8 @@ class BatchLoader:
         split: the training tokens, cut into `(len - 1) // length` sequences.
         length: tokens per sequence.
         sequences: sequences a micro-batch of one device.
-        batches: micro-batches of the run; where they exceed an epoch the next epoch's order follows.
-        devices: devices that share each micro-batch number: each reads its own `sequences` of `sequences * devices`.
+        batches: micro-batches of the run; after an epoch the next epoch's order follows.
+        devices: devices that share each micro-batch number: each reads its `sequences` of `sequences * devices`.
         documents: give each batch the document of every token.
 
     Attributes:
@@ -150,15 +150,15 @@ class BatchLoader:
 
     @property
     def phases_unread(self) -> int:
-        """Phases of the stream, its last ones, that the run ends before."""
+        """The last phases of the stream, which the run does not reach."""
         return int((self.order.borders[:-1] >= self.batches * self.sequences * self.devices).sum())
 
     def tokens_by_kind(self) -> dict[str, int]:
         """Tokens that the whole run reads, by kind of document; kinds that it doesn't reach are left out."""
         passes, rest = divmod(self.batches * self.sequences * self.devices, self.order.count)
-        first = int(self.order.borders[self.order.borders <= rest].max())  # of the phase that the last pass ends in
+        first = int(self.order.borders[self.order.borders <= rest].max())  # the phase in which the last pass ends
         counts = passes * self._count(np.array([0]), self.order.count) + self._count(np.array([0]), first)
-        # Blocks bound the memory; they are large, since counting costs as much for few sequences as for many.
+        # Blocks limit the memory; they are large, since counting few sequences costs as much as counting many.
         block = max(100_000, self.split.counts["documents"])
         for begin in range(first, rest, block):
             index = np.arange(begin, min(begin + block, rest))
@@ -252,7 +252,7 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class HeldOutLoss:
-    """Cross-entropy over held-out text: in all, and of each kind of document.
+    """Cross-entropy over held-out text: overall, and per kind of document.
 
     Attributes:
         nats: summed over the targets of each kind in each sequence, float64 (sequences, kinds).
@@ -263,17 +263,17 @@ class HeldOutLoss:
 
     @property
     def loss(self) -> float:
-        """Nats a token."""
+        """Nats per token."""
         return float(self.nats.sum() / self.held_out.tokens.sum())
 
     @property
     def stderr(self) -> float | None:
-        """Standard error of the loss, in nats per token; None where there is a single sequence."""
+        """Standard error of the loss, in nats per token; None for a single sequence."""
         return ratio(self.nats.sum(axis=1), self._tokens.sum(axis=1)).stderr
 
     @property
     def bits_per_byte(self) -> float:
-        """Comparable over tokenizers."""
+        """Bits per byte, comparable between tokenizers."""
         return float(self.nats.sum() / math.log(2) / self.held_out.bytes.sum())
 
     def by_kind(self) -> dict[str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Knowledge distillation: the first part of a training follows a smaller, trained model as well as the text."""
+"""Knowledge distillation: at first, training follows a smaller, trained model as well as the text."""
 
 import math
 from pathlib import Path
@@ -17,15 +17,15 @@ def teacher_weight(step: int, steps: int, settings: TrainingParams) -> float:
 
 
 def taught_steps(steps: int, settings: TrainingParams) -> int:
-    """How many steps, from the first, ask the teacher."""
+    """The number of first steps that use the teacher."""
     return math.ceil(settings.distillation_fraction * steps) if settings.distillation_weight else 0
 
 
 def read_teacher(directory: Path | None, model: Phi, settings: TrainingParams) -> Phi | None:
-    """The teacher, without gradients; None where the settings ask for none.
+    """The teacher, without gradients; None if the settings do not ask for one.
 
     Raises:
-        StepError: settings and command disagree, or the teacher speaks of another vocabulary or of fewer positions.
+        StepError: settings and command disagree, or the teacher has another vocabulary or fewer positions.
     """
     if directory is not None and not settings.distillation_weight:
         raise StepError(
@@ -50,5 +50,5 @@ def read_teacher(directory: Path | None, model: Phi, settings: TrainingParams) -
 
 
 def forward_flops(teacher: Phi | None) -> int:
-    """FLOPs per token that asking the teacher costs: a forward pass is a third of a training step's (PaLM, appendix B)."""
+    """FLOPs per token of the teacher: a forward pass is a third of a training step (PaLM, appendix B)."""
     return 0 if teacher is None else teacher.config.flops_per_token() // 3

@@ -1,4 +1,4 @@
-"""`python -m components.training.find --what learning-rate|batch-size`: measure what to set before a long run.
+"""`python -m components.training.find --what learning-rate|batch-size`: measure a good setting before a long run.
 
 Neither writes a checkpoint; both print a table and the setting to use.
 """
@@ -26,7 +26,7 @@ COMMAND = Command(
     description="Find a learning rate or a micro-batch size for the model of a section of params.yaml.",
     run=run,
     inputs=(
-        Argument("what", "what to find", type=str, choices=("learning-rate", "batch-size")),
+        Argument("what", "setting to find", type=str, choices=("learning-rate", "batch-size")),
         Argument("model", "section of params.yaml with the model's shape", type=str, choices=("small", "large")),
         Argument("tokens", "tokens directory of components.tokenization"),
         Argument("initial", "checkpoint to start from (default: random weights)", required=False),

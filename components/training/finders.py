@@ -1,4 +1,4 @@
-"""Finders: a learning rate by a range test, a micro-batch by throughput within the memory that is there."""
+"""Finders: a learning rate by a range test, a micro-batch by throughput within the available memory."""
 
 import functools
 import itertools
@@ -30,14 +30,14 @@ LOWEST, HIGHEST = 1e-5, 1.0  # learning rates of the range test
 SMOOTHING = 0.9  # of its losses, an exponential average
 DIVERGED = 1.5  # times the best smoothed loss, and the test ends
 RANGE_STEPS = 120
-REPEATS = 3  # timed steps a micro-batch size
-ENOUGH = 0.95  # of the best throughput: the smallest micro-batch that reaches it is taken
+REPEATS = 3  # timed steps per micro-batch size
+ENOUGH = 0.95  # share of the best throughput: the smallest micro-batch that reaches it is chosen
 MEMORY_SHARE = 0.8  # of what is available
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A micro-batch size: tokens per second over whole steps, and the bytes that the step needed at its peak."""
+    """A micro-batch size: tokens per second over whole steps, and the step's peak memory in bytes."""
 
     micro_batch_tokens: int
     tokens_per_second: float
@@ -45,7 +45,7 @@ class Trial:
 
 
 def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
-    """Find what is asked for, say it, and return it as a summary.
+    """Find the setting, print it, and return it as a summary.
 
     Raises:
         StepError: as training itself does for the same model and tokens.
@@ -58,7 +58,7 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     model.recompute = params.training.recompute
     teacher = read_teacher(inputs.get("teacher"), model, params.training)
     if inputs["what"] == "learning-rate":
-        alone = on_one_device(params.training)  # this process reads what all devices would
+        alone = on_one_device(params.training)  # this process reads the data of all devices
         check_fits_alone(model, alone, teacher)
         loader = open_loader(tokens, alone, RANGE_STEPS, params.seed)
         curve = learning_rate_range(model, alone, loader, teacher)
@@ -84,7 +84,8 @@ def learning_rate_range(
     model: Phi, settings: TrainingParams, loader: BatchLoader, teacher: Phi | None = None
 ) -> list[tuple[float, float]]:
     """Learning rates, rising by a constant factor from step to step, and the smoothed loss at each (Smith, "Cyclical
-    Learning Rates for Training Neural Networks", arXiv 1506.01186). Ends where the loss diverges; spends the model."""
+    Learning Rates for Training Neural Networks", arXiv 1506.01186). Ends when the loss diverges; the model is not
+    usable afterwards."""
     optimizer = PhiOptimizer(model, settings, LOWEST)
     ratios = [group["lr"] / LOWEST for group in optimizer.param_groups]
     curve: list[tuple[float, float]] = []
@@ -117,7 +118,7 @@ def steepest(curve: list[tuple[float, float]]) -> float:
     """The learning rate at which the loss falls fastest over its logarithm.
 
     Raises:
-        StepError: the loss falls nowhere, so there is nothing to choose.
+        StepError: the loss falls nowhere.
     """
     falls = [(b[1] - a[1], a[0]) for a, b in itertools.pairwise(curve)]
     if not falls or min(falls)[0] >= 0:
@@ -130,11 +131,11 @@ def steepest(curve: list[tuple[float, float]]) -> float:
 def batch_sizes(
     model: Phi, settings: TrainingParams, tokens: Tokens, seed: int, teacher: Phi | None = None
 ) -> list[Trial]:
-    """Measure the micro-batches of one device that training takes, from one sequence on, as long as the next is sure to fit
-    into its memory.
+    """Measure the micro-batches of one device that training accepts, from one sequence on, while the next is sure to
+    fit into memory.
 
     Args:
-        teacher: a model that is followed all the time, as in the first part of a training.
+        teacher: a model to distil from all the time, as at the beginning of training.
 
     Raises:
         StepError: the smallest does not fit, shared out over the devices or, as it is measured, on one.
@@ -158,7 +159,7 @@ def batch_sizes(
         loader = BatchLoader(
             split, settings.context_length, sequences, REPEATS + 1, seed, documents=settings.document_mask
         )
-        torch.compiler.reset()  # after some shapes it would compile no more, and say nothing
+        torch.compiler.reset()  # after some shapes it would silently stop compiling
         loss_of = following(loss_function(model, settings), teacher, settings)
         trials.append(measure(model, loss_of, optimizer, loader, settings, size))
     return trials
@@ -176,7 +177,7 @@ def following(loss_of: Callable[..., Tensor], teacher: Phi | None, settings: Tra
 
 
 def on_one_device(settings: TrainingParams) -> TrainingParams:
-    """What a finder does of a training on several devices: one device's part, with a model that is not shared out."""
+    """One device's part of a training run on several devices, with a model that is not sharded."""
     return settings.model_copy(update={"devices": 1})
 
 
@@ -184,7 +185,7 @@ def check_fits_alone(model: Phi, settings: TrainingParams, teacher: Phi | None =
     """Refuse a model that one device cannot train, though several might.
 
     Raises:
-        StepError: it has too little memory; the message says what takes it.
+        StepError: it has too little memory; the message says what needs it.
     """
     there, device = memory_a_device(settings), "cuda" if torch.cuda.is_available() else "cpu"
     taught_by = None if teacher is None else teacher.config
@@ -197,8 +198,8 @@ def check_fits_alone(model: Phi, settings: TrainingParams, teacher: Phi | None =
 
 
 def sizes(settings: TrainingParams) -> list[int]:
-    """Tokens of the micro-batches to try, each at least half as large again as the one before: of those that training
-    takes, which divide a step's tokens on one device."""
+    """Tokens of the micro-batches to try, each at least 1.5 times the one before; all divide a step's tokens on one
+    device."""
     sequences = settings.batch_tokens // (settings.devices * settings.context_length)
     found: list[int] = []
     for number in range(1, sequences + 1):
@@ -225,8 +226,8 @@ def measure(
     settings: TrainingParams,
     size: int,
 ) -> Trial:
-    """Time whole steps of one micro-batch each; the first, which allocates and compiles, doesn't count. A learning rate of
-    1e-5 hardly moves the weights."""
+    """Time whole steps of one micro-batch each; the first, which allocates and compiles, is not counted. A learning
+    rate of 1e-5 hardly moves the weights."""
     device = next(model.parameters()).device
     reset_peak_memory(device)
     seconds = []

@@ -25,7 +25,7 @@ from components.training.spikes import SpikeDetector
 
 
 def loss_function(model: Phi, settings: TrainingParams) -> Callable[..., Tensor]:
-    """The model's loss, compiled where asked."""
+    """The model's loss, compiled if asked."""
     if not settings.compile:
         return model.loss
     if not torch.cuda.is_available():
@@ -88,8 +88,7 @@ class PhiTraining(LightningModule):
         return batch.to(device)
 
     def configure_model(self) -> None:
-        """Share the weights out over the devices, where the strategy is to, and compile, where asked. Called again by some
-        strategies."""
+        """Shard the weights over the devices and compile, each if asked. Some strategies call this again."""
         if self._loss is None:
             if self.device_mesh is not None:
                 shard(self.model, self.device_mesh["data_parallel"])
@@ -125,7 +124,7 @@ class PhiTraining(LightningModule):
     def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *unused: Any, **ignored: Any) -> None:
         """Once a step, when its gradients are whole: check the loss, clip, check the norm, look for a spike."""
         losses = torch.stack([loss for loss, _ in self._micro])
-        # Of all devices, before anything is averaged: each must know whose documents were bad.
+        # From all devices, before anything is averaged: each must know whose documents were bad.
         gathered = self.trainer.strategy.all_gather(losses) if self.trainer.world_size > 1 else losses[None]
         self.step_loss = gathered.mean()
         self._check_finite(self.step_loss, "loss", ~gathered.isfinite())
@@ -155,7 +154,7 @@ class PhiTraining(LightningModule):
 
     @torch.no_grad()
     def validate_on(self, held_out: HeldOut) -> HeldOutLoss:
-        """Cross-entropy over the held-out tokens, of the averaged weights where an average is kept."""
+        """Cross-entropy over the held-out tokens, with the averaged weights if there are any."""
         parts = []
         with self.average.applied() if self.average is not None else nullcontext():
             for batch, codes in zip(held_out.batches, held_out.codes, strict=True):
@@ -168,14 +167,14 @@ class PhiTraining(LightningModule):
         return HeldOutLoss(held_out, np.concatenate(parts))
 
     def _stopped_early(self) -> bool:
-        """Whether a validation is to end at once. The last one goes on: after it the run is whole. With several devices
-        too, since one that leaves alone would make the others wait forever."""
+        """Whether a validation must end at once. The last one continues, since the run is then complete. So does one
+        with several devices, since one that leaves would make the others wait forever."""
         trainer = self._trainer
         return trainer is not None and trainer.received_sigterm and trainer.world_size == 1 and self.step < self.steps
 
     def trained(self) -> tuple[Phi, dict[str, Tensor]]:
-        """The model whole on the CPU, with the averaged weights where an average is kept; and the optimizer's state, where
-        it is to be kept. Of sharded weights all ranks must call."""
+        """The whole model on the CPU, with the averaged weights if there are any, and the optimizer's state if it is to
+        be saved. With sharded weights all ranks must call."""
         tensors = dict(self.model.named_parameters()) if self.average is None else self.average.tensors
         model = Phi(self.model.config, self.model.dtype)
         model.load_state_dict({name: whole(tensor) for name, tensor in tensors.items()}, assign=True)
@@ -196,7 +195,7 @@ class PhiTraining(LightningModule):
         )
 
     def _documents(self, chosen: Tensor | None = None) -> str:
-        """The documents in which the sequences of this step begin, or those of it that are chosen, bool (devices,
+        """The documents in which this step's sequences begin, or only those chosen by a bool (devices,
         micro-batches)."""
         begins: list[int] = []
         for i, (_, starts) in enumerate(self._micro):

@@ -1,5 +1,5 @@
-"""PyTorch's Muon, the matrices of one shape orthogonalised together: a small model has many small ones, and one batched
-product costs a third of as many single ones. PyTorch orthogonalises in bfloat16 everywhere; this does so in float32 where the
+"""PyTorch's Muon, with matrices of equal shape orthogonalised together: a small model has many small ones, and a
+batched product costs a third of single ones. PyTorch orthogonalises in bfloat16 everywhere; this uses float32 if the
 machine has no bfloat16, which is more exact and 20 to 40 times faster there."""
 
 from collections.abc import Callable
@@ -49,7 +49,7 @@ class BatchedMuon(torch.optim.Muon):
 
 
 def batches(shapes: list[torch.Size]) -> list[list[int]]:
-    """Places of equal shapes, so many at once as AT_ONCE allows, in the order of the shapes' first places."""
+    """Indices of equal shapes, as many at once as AT_ONCE allows, in the order of the shapes' first indices."""
     by_shape: dict[torch.Size, list[int]] = {}
     for place, shape in enumerate(shapes):
         by_shape.setdefault(shape, []).append(place)

@@ -1,7 +1,7 @@
 """One optimizer for the whole model: AdamW, or Muon for the blocks' matrices with AdamW for the rest.
 
-Two optimizers would force Lightning into manual optimization, without its clipping and accumulation; so both stand
-behind one, and the learning-rate schedule sees the union of their parameter groups.
+Two optimizers would force Lightning into manual optimization, without its clipping and accumulation; so both are behind
+one, and the learning-rate schedule sees the union of their parameter groups.
 """
 
 import re
@@ -17,7 +17,7 @@ from components.training.muon import BatchedMuon
 from components.training.sharding import placed, whole
 
 BLOCK = re.compile(r"blocks\.\d+\.")
-FUSED = "qkv.weight"  # queries, keys and values, one above the other
+FUSED = "qkv.weight"  # queries, keys and values, stacked
 Tensors = dict[str, Tensor]
 
 
@@ -29,8 +29,8 @@ class PhiOptimizer(torch.optim.Optimizer):
     learning rate serves both. Weight decay applies to matrices, the embedding among them, not to gains and biases.
 
     Attributes:
-        skip: set within the closure of a step, it makes that step leave the weights and the optimizer's state as they
-            were. Cleared by every step.
+        skip: if set within the closure of a step, that step does not change the weights or the optimizer's state.
+            Cleared by every step.
     """
 
     def __init__(self, model: nn.Module, settings: TrainingParams, learning_rate: float) -> None:
@@ -83,7 +83,7 @@ class PhiOptimizer(torch.optim.Optimizer):
         return loss
 
     def tensors(self) -> Tensors:
-        """The state as `NAME.KEY` to tensor, on the CPU and whole, also where it is sharded (then all ranks must call).
+        """The state as `NAME.KEY` to tensor, on the CPU and whole, also if it is sharded (then all ranks must call).
 
         NAME is the parameter's; the part of a fused matrix is NAME/0, NAME/1, ...
         """
@@ -94,7 +94,7 @@ class PhiOptimizer(torch.optim.Optimizer):
         }
 
     def misfit(self, tensors: Mapping[str, Tensor]) -> str | None:
-        """Why a state cannot be taken up: a tensor that is missing, not known or misshapen. None if it can."""
+        """Why a state cannot be loaded: a missing, unknown or misshapen tensor. None if it can."""
         expected = {
             f"{name}.{kind}": torch.Size() if kind == "step" else parameter.shape
             for name, optimizer, parameter in self._members()
@@ -112,7 +112,7 @@ class PhiOptimizer(torch.optim.Optimizer):
 
     @torch.no_grad()
     def load_tensors(self, tensors: Tensors) -> None:
-        """Take up a state that `tensors` gave, of the same model and settings (`misfit` says so of a foreign one)."""
+        """Load a state from `tensors`, of the same model and settings (`misfit` checks a foreign one)."""
         for name, optimizer, parameter in self._members():
             keys = [key.removeprefix(f"{name}.") for key in tensors if key.rpartition(".")[0] == name]
             optimizer.state[parameter] = {key: _placed_state(tensors[f"{name}.{key}"], key, parameter) for key in keys}
@@ -163,10 +163,10 @@ class _Parts:
 
 
 def _placeholder(part: Tensor) -> Tensor:
-    """Of a matrix's shape and device, in the memory of one number."""
+    """A tensor of a matrix's shape and device that takes the memory of one number."""
     return torch.zeros((), dtype=part.dtype, device=part.device).expand(part.shape)
 
 
 def _placed_state(value: Tensor, key: str, parameter: Tensor) -> Tensor:
-    """A loaded state tensor where the optimizer expects it: beside its parameter, sharded as it is."""
+    """A loaded state tensor where the optimizer expects it: on its parameter's device, sharded like it."""
     return value.clone().to(parameter.device) if key == "step" else placed(value, parameter)

@@ -1,4 +1,5 @@
-"""Which of the devices' processes this one is. No torch, no Lightning: the environment is looked at before they read it."""
+"""Which of the devices' processes this one is. Without torch and Lightning: this checks the environment before they
+read it."""
 
 import os
 
@@ -17,11 +18,11 @@ NUMBERS = (
 
 
 def check_processes(devices: int) -> None:
-    """Refuse what a launcher of processes has left in the environment and what Lightning would stumble over.
+    """Refuse variables of a process launcher that would confuse Lightning.
 
     Raises:
-        StepError: a variable that has to be a number is none; or this would be a process of a device that the training does
-            not have, which would end well and write nothing.
+        StepError: a variable is not a number; or this would be the process of a device that the run does not have,
+            which would succeed and write nothing.
     """
     for name in NUMBERS:
         given = os.environ.get(name, "0")

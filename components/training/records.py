@@ -1,4 +1,4 @@
-"""What is written down of a training: its summary, and the lineage of its checkpoint."""
+"""The records of a training run: its summary, and the lineage of its checkpoint."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from components.training.start import Training
 
 
 def summarize(run: Training, curve: Curve) -> dict[str, Any]:
-    """The run in figures that do not depend on how fast it was."""
+    """The metrics of the run that do not depend on its speed."""
     last = curve.rows[-1]
     return {
         "parameters": run.start.model.config.parameter_count(),
@@ -33,7 +33,7 @@ def summarize(run: Training, curve: Curve) -> dict[str, Any]:
 
 
 def lineage_of(run: Training, cost: Cost) -> dict[str, Any]:
-    """What the checkpoint came from: data, settings, seed, and the lineage of its start and of its teacher."""
+    """The origin of the checkpoint: data, settings, seed, and the lineage of its start and teacher."""
     manifest = run.tokens.manifest
     return {
         "step": "training",

@@ -1,13 +1,13 @@
-"""The state of a running training on disk, from which a killed run goes on to the same bits.
+"""The state of a training run on disk, from which a killed run resumes to the same bits.
 
     .phiforge/training/<key>/          one folder per run, in the project's main folder
         lock                           held by the process that writes here
         step-00000200/tensors.safetensors, state.json
         step-00000400/...
 
-The key is a hash of all that the result depends on, so a state is found again by whoever starts the same run, and only
-by them. The folder is not an output of the stage: DVC deletes those before it starts a stage again. A state is written
-beside its place, flushed to the disk and renamed; the two latest are kept; the folder goes when the run has ended.
+The key is a hash of everything that the result depends on, so exactly the same run finds the state again. The folder is
+not an output of the stage: DVC deletes those before it starts a stage again. A state is written beside its place,
+flushed to the disk and renamed; the two latest are kept; the folder is removed when the run has ended.
 """
 
 import hashlib
@@ -31,14 +31,14 @@ from components.running.revision import code_sha256
 
 TENSORS, STATE = "tensors.safetensors", "state.json"
 FORMAT_VERSION = 1
-KEPT = 2  # states; the one before the last serves if the last was torn by a failing disk
+KEPT = 2  # states to keep; the one before the last is used if a failing disk damaged the last
 CODE = ("phi/**/*.py", "training/**/*.py", "tokens.py", "params/models.py")
 UNUSED = ("card.py", "export.py", "generation.py", "pyfunc_model.py", "find.py", "finders.py")  # by a training
 
 
 @dataclass(frozen=True)
 class State:
-    """Where a run stood after `step` optimizer steps: tensors by name, and everything else as JSON."""
+    """The state of a run after `step` optimizer steps: tensors by name, and everything else as JSON."""
 
     step: int
     values: dict[str, Any]
@@ -46,13 +46,13 @@ class State:
 
 
 def run_key(facts: Mapping[str, Any]) -> str:
-    """Name of a run's folder: a hash of `facts`, of the code that trains and of the torch that runs it."""
+    """Name of a run's folder: a hash of `facts`, of the training code and of the torch version."""
     named = json.dumps([dict(facts), code_sha256(CODE, UNUSED), torch.__version__], sort_keys=True)
     return hashlib.sha256(named.encode()).hexdigest()[:20]
 
 
 class StateFolder:
-    """The states of one run. While open it holds the folder's lock, which the system releases however we end."""
+    """The states of one run. While open it holds the folder's lock, which the system releases when the process ends."""
 
     def __init__(self, base: Path, key: str) -> None:
         base.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ class StateFolder:
             shutil.rmtree(torn, ignore_errors=True)
 
     def latest(self) -> State | None:
-        """The last state that can be read whole; a torn one is skipped with a word."""
+        """The last readable state; an incomplete one is skipped with a message."""
         for path in sorted(self.directory.glob("step-*"), reverse=True):
             try:
                 return read_state(path)
@@ -73,7 +73,7 @@ class StateFolder:
         """Write a state, whole or not at all, and drop those before the last two.
 
         Raises:
-            OSError: the disk is full or failing; the states before are as they were.
+            OSError: the disk is full or failing; earlier states are not changed.
         """
         write_state(state, self.path_of(state.step))
         for old in sorted(self.directory.glob("step-*"))[:-KEPT]:
@@ -83,7 +83,7 @@ class StateFolder:
         return self.directory / f"step-{step:08d}"
 
     def clear(self) -> None:
-        """The run has ended well: its states have no use any more."""
+        """Remove the states of a run that has succeeded."""
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def close(self) -> None:
@@ -105,7 +105,7 @@ def read_state(directory: Path) -> State:
     """Read a state's folder.
 
     Raises:
-        OSError, ValueError, KeyError, SafetensorError: it is torn or foreign.
+        OSError, ValueError, KeyError, SafetensorError: it is incomplete or foreign.
     """
     content = json.loads((directory / STATE).read_text(encoding="utf-8"))
     if content["format_version"] != FORMAT_VERSION:
@@ -118,7 +118,7 @@ def read_state(directory: Path) -> State:
 
 
 def random_state() -> dict[str, Tensor]:
-    """States of torch's generators. Training a Phi draws nothing from them; whoever adds dropout is safe all the same."""
+    """States of torch's generators. Training a Phi does not use them; they keep a model with dropout exact too."""
     states = {"random.cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         states |= {f"random.cuda{i}": value for i, value in enumerate(torch.cuda.get_rng_state_all())}
@@ -133,7 +133,7 @@ def restore_random_state(tensors: Mapping[str, Tensor]) -> None:
 
 
 def _lock_first_free(base: Path, key: str) -> tuple[Path, int]:
-    """The run's folder, or, while another process trains the same run, one of its own beside it."""
+    """The run's folder, or another one beside it while another process trains the same run."""
     for number in range(1, 1000):
         directory = base / (key if number == 1 else f"{key}-{number}")
         directory.mkdir(parents=True, exist_ok=True)
@@ -153,7 +153,7 @@ def _crc32(path: Path) -> int:
 
 
 class Due:
-    """When the next state is to be kept: by minutes, by steps, or by both."""
+    """When to save the next state: by minutes, by steps, or by both."""
 
     def __init__(self, minutes: float, steps: int) -> None:
         self.seconds, self.steps = minutes * 60, steps

@@ -1,4 +1,5 @@
-"""Fully sharded training (FSDP2): every device holds a share of each weight and gathers a block's when it computes."""
+"""Fully sharded training (FSDP2): every device stores a share of each weight and gathers a block's weights when it
+computes."""
 
 import torch
 from torch import Tensor
@@ -24,13 +25,13 @@ def shard(model: Phi, mesh: DeviceMesh) -> None:
 
 
 def reshard(model: Phi) -> None:
-    """Let go of the weights that a forward pass without a backward pass has left gathered."""
+    """Free the weights that a forward pass without a backward pass has left gathered."""
     if isinstance(model, FSDPModule):
         model.reshard()
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """A tensor on the CPU, gathered where it is sharded (then all ranks must call)."""
+    """A tensor on the CPU, gathered if it is sharded (then all ranks must call)."""
     tensor = tensor.detach()
     return (tensor.full_tensor() if isinstance(tensor, DTensor) else tensor).cpu()
 

@@ -1,4 +1,4 @@
-"""Loss spikes: a step whose loss stands far above those before it."""
+"""Loss spikes: a step whose loss is far above those before it."""
 
 import math
 from collections import deque
@@ -10,10 +10,10 @@ ENOUGH = 64  # steps before anything is called a spike
 class SpikeDetector:
     """Compares each loss with the mean and the standard deviation of the last 128 (as OLMo 2's training does to skip
     steps, arXiv 2501.00656). A spike enters the window as the highest loss that would not have been one: so a second is
-    still seen, and a new level (another kind of text) is taken after a few steps, not called a spike forever.
+    still detected, and a new level (another kind of text) is accepted after a few steps.
 
     Args:
-        sigmas: deviations above the mean from which a loss is a spike; 0 looks for none.
+        sigmas: deviations above the mean from which a loss is a spike; 0 = off.
     """
 
     def __init__(self, sigmas: float) -> None:
@@ -21,7 +21,7 @@ class SpikeDetector:
         self.window: deque[float] = deque(maxlen=WINDOW)
 
     def look(self, loss: float) -> str | None:
-        """Take a step's loss; says in words why it is a spike, or None."""
+        """Add a step's loss; returns why it is a spike, or None."""
         if self.sigmas and len(self.window) >= ENOUGH:
             mean = math.fsum(self.window) / len(self.window)
             deviation = math.sqrt(math.fsum((x - mean) ** 2 for x in self.window) / (len(self.window) - 1))

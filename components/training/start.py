@@ -1,4 +1,4 @@
-"""What a training starts from: random weights, or a checkpoint that fits the tokens."""
+"""The start of a training run: random weights, or a checkpoint that fits the tokens."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,14 +23,14 @@ from components.training.optimizers import PhiOptimizer
 
 @dataclass(frozen=True)
 class Start:
-    """What a training begins with.
+    """The start of a training run.
 
     Attributes:
         model: random or loaded.
         initial: the checkpoint that it was loaded from.
-        carried: which of its entries growth carried over, where those are trained apart.
-        optimizer: the state that the checkpoint has kept, where it is taken up.
-        teacher, taught_by: a model to follow, and its checkpoint.
+        carried: which of its entries growth copied, if they are trained separately.
+        optimizer: the checkpoint's optimizer state, if it is used.
+        teacher, taught_by: a model to distil from, and its checkpoint.
     """
 
     model: Phi
@@ -78,7 +78,7 @@ def open_start(
     initial: Path | None,
     teacher: Path | None,
 ) -> Start:
-    """Read all that a training of this section begins with.
+    """Read everything that a training run of this section starts from.
 
     Raises:
         StepError: something is missing, or doesn't fit the tokens or the section.
@@ -129,7 +129,7 @@ def starting_model(
 
 
 def check_tokenizer(initial: Path, tokens: Tokens) -> None:
-    """Refuse to go on with ids that mean other text than they did.
+    """Refuse a checkpoint whose token ids mean other text.
 
     Raises:
         StepError: the checkpoint's tokenizer assigns other ids than the one that made the tokens.
@@ -146,7 +146,7 @@ def check_tokenizer(initial: Path, tokens: Tokens) -> None:
 
 
 def read_optimizer(initial: Path | None, settings: TrainingParams, model: Phi) -> dict[str, torch.Tensor] | None:
-    """The optimizer's state beside a start, where it has kept one and `keep_optimizer` asks for it.
+    """The optimizer's state of a start, if it has one and `keep_optimizer` asks for it.
 
     Raises:
         StepError: it cannot be read, or belongs to another model or optimizer.

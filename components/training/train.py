@@ -1,5 +1,5 @@
-"""Train a Phi: check what was given, take up where an interrupted run stood, run Lightning's loop, write checkpoint,
-curve and summary."""
+"""Train a Phi: check the inputs, resume an interrupted run, run Lightning's loop, write checkpoint, curve and
+summary."""
 
 import math
 import os
@@ -36,7 +36,7 @@ from components.training.start import Start, Training, open_start
 from components.training.trainer import interrupt_as_termination, one_tracker, quiet_trainer
 from components.training.watch import Watch, matmul_ceiling
 
-FOUND = "PHIFORGE_TRAINING_STATE"  # tells the processes of the other devices which state the first one takes up
+FOUND = "PHIFORGE_TRAINING_STATE"  # tells the processes of the other devices which state the first one restores
 
 
 def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
         hash of the weights.
 
     Raises:
-        StepError: tokens, parameters and initial checkpoint do not fit together, or the loss became NaN.
+        StepError: tokens, parameters and initial checkpoint do not match, or the loss became NaN.
     """
     if rank():
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - to the process's end; the first device speaks for all
@@ -105,7 +105,7 @@ def save(
     """Write the checkpoint, with the optimizer's state if there is one, and, if asked, the curve.
 
     Raises:
-        StepError: the disk does not take them; the run's last state is kept, and a restart goes on from it.
+        StepError: the disk is full or failing; the run's last state is kept, and a restart resumes from it.
     """
     try:
         with atomic_directory(outputs["output"]) as folder:
@@ -148,10 +148,10 @@ def steps_of(section: ModelParams, settings: TrainingParams, name: str) -> int:
 
 
 def check_compilable(settings: TrainingParams) -> None:
-    """Refuse what torch.compile would end with pages of a compiler's output.
+    """Refuse a path on which torch.compile would fail with pages of a compiler's output.
 
     Raises:
-        StepError: PyTorch lies in a folder with a blank in its name, which it doesn't quote for the C++ compiler.
+        StepError: PyTorch is in a folder with a space in its name, which it doesn't quote for the C++ compiler.
     """
     home = str(Path(torch.__file__).parent)
     if settings.compile and not torch.cuda.is_available() and any(character.isspace() for character in home):
@@ -190,13 +190,13 @@ def micro_batches_of(settings: TrainingParams) -> int:
 
 
 def cost_of(start: Start, settings: TrainingParams, steps: int) -> Cost:
-    """Tokens and FLOPs by the step, those of asking a teacher included."""
+    """Tokens and FLOPs by the step, the teacher's included."""
     flops = start.model.config.flops_per_token()
     return Cost(settings.batch_tokens, flops, forward_flops(start.teacher), taught_steps(steps, settings))
 
 
 def facts_of(training: Training) -> dict[str, Any]:
-    """All that the result depends on: runs that agree in it can take up each other's states."""
+    """Everything that the result depends on: runs with equal facts can use each other's states."""
     free, start = {"checkpoint_minutes", "checkpoint_steps"}, training.start
     return {
         "section": training.section.model_dump(mode="json"),
@@ -220,9 +220,8 @@ def facts_of(training: Training) -> dict[str, Any]:
 
 @contextmanager
 def resumable(base: Path, key: str) -> Iterator[tuple[StateFolder | None, State | None]]:
-    """The folder for a run's states and the last one in it. The states go when the block ends well.
-
-    In the processes of further devices: no folder, and the state that the first process has found.
+    """The folder for a run's states and the last one in it. The states are removed when the block succeeds. In the
+    processes of further devices: no folder, and the state that the first process has found.
     """
     if rank():
         path = os.environ.get(FOUND)
@@ -248,7 +247,8 @@ def fit(
     folder: StateFolder | None = None,
     found: State | None = None,
 ) -> tuple[Phi, dict[str, torch.Tensor]]:
-    """Train a model from its start, or from the state `found`; returns it trained, with what is kept of the optimizer."""
+    """Train a model from its start, or from the state `found`; returns it trained, with the optimizer's state that is
+    to be saved."""
     start, settings, loader = training.start, training.settings, training.loader
     model, split = start.model, training.tokens.split("train")
     first = 0 if found is None else found.step

@@ -1,4 +1,4 @@
-"""Lightning's Trainer, set up to say and to keep nothing by itself, on one device or on several; its processes."""
+"""Lightning's Trainer, set up to print and save nothing by itself, on one device or several; its processes."""
 
 import logging
 import os
@@ -50,7 +50,7 @@ def quiet_trainer(settings: TrainingParams, **arguments: Any) -> Trainer:
 
 
 def strategy_of(settings: TrainingParams, backend: str) -> Strategy | str:
-    """How the devices work together: nothing to do for one, else DDP or FSDP2."""
+    """The strategy of the devices: none for one, else DDP or FSDP2."""
     if settings.devices == 1:
         return "auto"
     if settings.strategy == "ddp":
@@ -62,8 +62,8 @@ def strategy_of(settings: TrainingParams, backend: str) -> Strategy | str:
 
 @contextmanager
 def interrupt_as_termination() -> Iterator[list[int]]:
-    """Let the first Ctrl-C end the run as SIGTERM does, with its state kept, and the second at once. Yields a list that
-    begins with the signal that the run was ended by."""
+    """Let the first Ctrl-C end the run as SIGTERM does, with its state saved, and the second at once. Yields a list
+    that begins with the signal that the run was ended by."""
     stopped_by = [int(signal.SIGTERM)]
     if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
         yield stopped_by
@@ -84,7 +84,7 @@ def interrupt_as_termination() -> Iterator[list[int]]:
 
 @contextmanager
 def one_tracker(devices: int) -> Iterator[None]:
-    """Let the processes that are started for further devices open no MLflow runs of their own."""
+    """Keep the processes of further devices from opening MLflow runs."""
     before = os.environ.get(WITHIN)
     if devices > 1:
         os.environ[WITHIN] = "1"

@@ -1,4 +1,4 @@
-"""What the screen and MLflow hear of a running training: loss, learning rate, throughput, utilisation."""
+"""What the screen and MLflow show of a training run: loss, learning rate, throughput, utilisation."""
 
 import sys
 import time
@@ -15,11 +15,11 @@ TRACK_EVERY = 20  # steps; each call to MLflow costs milliseconds
 
 
 class Watch(StepCallback):
-    """Tells the screen and MLflow how it goes.
+    """Reports progress to the screen and MLflow.
 
     Args:
-        curve: whose validations don't count in the throughput.
-        ceiling: FLOP/s of matrix products that all devices reach together, against which utilisation is stated.
+        curve: its validations are not counted in the throughput.
+        ceiling: FLOP/s of matrix products that all devices reach together, to which utilisation refers.
     """
 
     def __init__(self, tracker: Tracker, curve: Curve, ceiling: float) -> None:
@@ -63,7 +63,7 @@ class Watch(StepCallback):
 
 
 class Bar:
-    """A progress bar for a person at a terminal, with the same figures as the progress lines."""
+    """A progress bar for a terminal, with the same metrics as the progress lines."""
 
     def __init__(self, total: int) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -91,7 +91,7 @@ def matmul_ceiling(device: torch.device | str, dtype: torch.dtype, seconds: floa
     """FLOP/s that large matrix products reach on this device with the threads that are set: the best of several.
 
     Args:
-        seconds: to measure for; the device's published peak is never reached, and on a shared machine less still.
+        seconds: to measure for; the device's published peak is never reached, least of all on a shared machine.
     """
     size = 4096 if torch.device(device).type == "cuda" else 1024
     a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))

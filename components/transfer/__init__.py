@@ -1,1 +1,1 @@
-"""Carry a trained Phi's knowledge into a larger shape."""
+"""Transfer a trained Phi's knowledge into a larger shape."""

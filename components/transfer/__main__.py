@@ -17,7 +17,7 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
 
 
 def names_of(setting: str) -> tuple[str, ...]:
-    """What `transfer.<setting>` may be."""
+    """The allowed values of `transfer.<setting>`."""
     return get_args(TransferParams.model_fields[setting].annotation)
 
 

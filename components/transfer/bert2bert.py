@@ -1,14 +1,14 @@
-"""bert2BERT's operators (Chen et al., arXiv 2110.07143), the second of which transformer growth has from Net2Net.
+"""bert2BERT's operators (Chen et al., arXiv 2110.07143), after Net2Net.
 
-FPI, function-preserving initialization: a new coordinate copies an old one that is drawn; what reads c copies of an
-activation has its weight divided by c. Through LayerNorm that preserves the function only if all coordinates are copied
-equally often: a copied coordinate counts more often in mean and variance. So it is near, not exact.
+FPI, function-preserving initialization: a new coordinate copies a randomly chosen old one; a weight that reads c copies
+of an activation is divided by c. Through LayerNorm that preserves the function only if all coordinates are copied
+equally often: a copied coordinate counts more often in mean and variance. So it is approximate.
 
 AKI, advanced knowledge initialization: as FPI, but the new outputs of a block's matrices are those of the source's next
 block, so that no output has a twin.
 
-The paper adds heads and leaves head_dim. Where head_dim grows, new dimensions copy those that are not rotary, keys share
-their weight as any inputs do, and queries make up for softmax's wider root, as in exact growth.
+The paper adds heads and leaves head_dim. If head_dim grows, new dimensions copy those that are not rotary, keys share
+their weight as any inputs do, and queries compensate for softmax's larger root, as in exact growth.
 """
 
 import math
@@ -74,12 +74,12 @@ def _axes(source: PhiConfig, target: PhiConfig, options: Options) -> Axes:
 
 
 def _drawn(first: int, size: int, wanted: int, generator: torch.Generator) -> Tensor:
-    """0 ... size - 1, then coordinates drawn from first ... size - 1, up to `wanted`."""
+    """0 ... size - 1, then random coordinates from first ... size - 1, up to `wanted`."""
     return torch.cat([torch.arange(size), torch.randint(first, size, (wanted - size,), generator=generator)])
 
 
 def _divided(whole: Axis) -> Axis:
-    """The axis of what reads it: weights divided by the number of copies."""
+    """The axis of the weights that read it: divided by the number of copies."""
     return whole.times(1 / whole.copies[whole.source].to(torch.float64))
 
 

@@ -1,7 +1,7 @@
-"""Depth maps as data: for each block of the target, the source block that it is made from and what it adds.
+"""Depth maps as data: for each block of the target, its source block and its gain.
 
-A gain scales what a block writes to the residual stream. 1 is a copy; 0 is the identity, which leaves the function as it
-was and the block free to learn.
+A gain scales what a block writes to the residual stream. 1 is a copy; 0 is the identity, which preserves the function
+and leaves the block free to learn.
 """
 
 from collections import Counter
@@ -13,8 +13,8 @@ from components.errors import StepError
 
 @dataclass(frozen=True)
 class Layer:
-    """One block of the target: made from block `source` of the source, its output times `gain`. `new` if the source
-    has no such block: an inserted one, or a copy after the first."""
+    """One block of the target: made from block `source` of the source, its output times `gain`. `new` for an inserted
+    block or a copy after the first."""
 
     source: int
     gain: float
@@ -38,7 +38,7 @@ def identity(source: int, target: int) -> list[Layer]:
 def round_map(source: int, target: int) -> list[Layer]:
     """Block i from block round(i * source / target), halves to even, at most the last (Gopher, arXiv 2112.11446; Phi-2).
 
-    Unclipped it runs over the end, at 12 -> 24 for instance.
+    Without the limit it would run over the end, for instance at 12 -> 24.
     """
     return copies(min(round(layer * source / target), source - 1) for layer in range(target))
 
@@ -69,7 +69,7 @@ def solar(source: int, target: int) -> list[Layer]:
 
 
 def half(source: int, target: int) -> list[Layer]:
-    """As `interpose`, and the copies of a block share its output equally: close to the source's function."""
+    """Like `interpose`, with the output of a block shared equally among its copies: close to the source's function."""
     layers = interpose(source, target)
     count = Counter(layer.source for layer in layers)
     return [Layer(layer.source, 1 / count[layer.source], layer.new) for layer in layers]

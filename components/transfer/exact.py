@@ -17,7 +17,7 @@ Why it works. The residual stream is written by the embedding and by `dense` and
   were made from one block are not twins.
 - vocabulary: a new token's logit is NEW_TOKEN_LOGIT, whatever the input.
 
-Of each pair that makes a product 0 one side is not 0, so gradients reach everything after a step or two.
+In each product that is 0 one side is not 0, so gradients reach everything after a step or two.
 
 With `new_units: copies` new queries, values, units and heads copy old ones instead of being drawn, and what reads the
 copies of one activation shares its old weight among them in unequal parts. Noise that sums to 0 over the copies of one
@@ -36,7 +36,7 @@ from components.transfer.maps import CONSTANT, FREE, MEAN, ZERO, Axis, Plan, axi
 from components.transfer.options import Options
 from components.transfer.plan import Axes, build, headed, vocabulary
 
-UNEVEN = (0.3, 0.7)  # shares of copies are drawn between these before they are made to sum to 1
+UNEVEN = (0.3, 0.7)  # shares of copies are drawn from this range before they are scaled to sum to 1
 
 
 def plan(source: PhiConfig, target: PhiConfig, layers: list[Layer], options: Options) -> Plan:
@@ -65,7 +65,7 @@ def _residual(source: PhiConfig, target: PhiConfig, padding: str) -> dict[str, A
 
 
 def _with_free_units(source: PhiConfig, target: PhiConfig, options: Options) -> dict[str, Axis]:
-    """Axes of heads and of the feed-forward layer whose new coordinates are drawn, or 0 where they meet drawn ones."""
+    """Axes of heads and of the feed-forward layer whose new coordinates are drawn, or 0 if they meet drawn ones."""
     h, k, heads, dims = source.num_attention_heads, source.head_dim, target.num_attention_heads, target.head_dim
     f, inner = source.intermediate_size, target.intermediate_size
 
@@ -85,8 +85,8 @@ def _with_free_units(source: PhiConfig, target: PhiConfig, options: Options) -> 
 def _with_copies(source: PhiConfig, target: PhiConfig, options: Options) -> dict[str, Axis]:
     """Axes of heads and of the feed-forward layer whose new coordinates copy old ones.
 
-    A rotary dimension has its frequency by its place and cannot be copied to another; where a head is rotary as a whole,
-    its new queries are drawn and its new keys 0.
+    A rotary dimension's frequency depends on its place, so it cannot be copied to another; if all of a head is rotary,
+    its new queries are drawn and its new keys are 0.
     """
     generator = torch.Generator().manual_seed(options.seed)
     h, k, rotary = source.num_attention_heads, source.head_dim, source.rotary_dims
@@ -125,7 +125,7 @@ def _shared(whole: Axis, generator: torch.Generator) -> Axis:
 
 
 def _shared_in_heads(whole: Axis, target: PhiConfig, generator: torch.Generator) -> Axis:
-    """As `_shared`, in each head by itself: a copied head attends as its original."""
+    """Like `_shared`, in each head by itself: a copied head attends like its original."""
     parts = [
         _shared(whole.among(start, start + target.head_dim), generator)
         for start in range(0, len(whole), target.head_dim)

@@ -1,4 +1,4 @@
-"""A grown checkpoint's weights, made a tensor at a time from the source's: in memory, or onto the disk."""
+"""A grown checkpoint's weights, made a tensor at a time from the source's, in memory or on the disk."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ from components.transfer.operators import Growth
 
 
 class GrownWeights(Mapping[str, Tensor]):
-    """The target's weights by name, before they are rounded for storage: each is made, in float64, when it is asked for."""
+    """The target's weights by name, in float64 before rounding for storage; each is made on access."""
 
     def __init__(self, growth: Growth, source: Mapping[str, Tensor]) -> None:
         """`source`: the source's weights, in Hugging Face's names and any dtype."""
@@ -35,7 +35,7 @@ class GrownWeights(Mapping[str, Tensor]):
 
 
 def stacked(how: TensorMap, source: Mapping[str, Tensor]) -> Tensor:
-    """The source tensors of a map, stacked along their rows; for one that reads none something to index."""
+    """The source tensors of a map, stacked along their rows; a placeholder for a map that reads none."""
     if not how.sources:
         return torch.zeros(1) if how.columns is None else torch.zeros(1, 1)
     return stack([source[name] for name in how.sources])

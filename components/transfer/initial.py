@@ -1,4 +1,4 @@
-"""`random`: the control that carries nothing over. Phi's own initialization, of the target's shape."""
+"""`random`: the control, which copies nothing. Phi's own initialization, of the target's shape."""
 
 from components.phi.model import PhiConfig
 from components.transfer.depth import Layer

@@ -2,7 +2,7 @@
 
 Each coordinate of a grown axis is a source coordinate times a factor, or the mean of all source coordinates, or 0, or
 free (drawn), or a constant. All operators of this step are written in these terms, so one function evaluates them a few
-rows at a time, one grows the optimizer's moments with them, and one says which entries are new.
+rows at a time, one grows the optimizer's moments, and one tells which entries are new.
 """
 
 import hashlib
@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-FREE, ZERO, MEAN, CONSTANT = -1, -2, -3, -4  # what a grown coordinate may be besides a source coordinate
-CHUNK = 2**22  # entries that are computed at once: 32 MB in float64
+FREE, ZERO, MEAN, CONSTANT = -1, -2, -3, -4  # codes of a grown coordinate that is not a source coordinate
+CHUNK = 2**22  # entries computed at once: 32 MB in float64
 Noise = Literal["none", "null", "any"]
 
 
@@ -27,9 +27,9 @@ class Axis:
     Attributes:
         source: (N,) for each grown coordinate the source coordinate that it copies, or one of the codes above. From
             `size` on they are coordinates of a second tensor, stacked below the first.
-        scale: (N,) float64 factor of what is copied; the value itself where the code is CONSTANT.
+        scale: (N,) float64 factor of the copied coordinate; the value itself if the code is CONSTANT.
         size: coordinates of the source axis.
-        centred: the mean over the source coordinates is taken off first.
+        centred: the mean over the source coordinates is subtracted first.
     """
 
     source: Tensor
@@ -64,7 +64,7 @@ class Axis:
 
     @cached_property
     def is_new(self) -> Tensor:
-        """(N,) whether a coordinate is none of the source's own: any but the first copy of each."""
+        """(N,) whether a coordinate is not the first copy of a source coordinate."""
         new = torch.ones(len(self), dtype=torch.bool)
         coordinates, first = np.unique(self.source.numpy(), return_index=True)
         new[torch.from_numpy(first[(coordinates >= 0) & (coordinates < self.size)])] = False
@@ -72,7 +72,7 @@ class Axis:
 
     @cached_property
     def in_place(self) -> bool:
-        """Whether the source's coordinates stand first, in their order, and all else is new."""
+        """Whether the source's coordinates come first, in their order, and all others are new."""
         first, rest = self.source[: self.size], self.source[self.size :]
         return torch.equal(first, torch.arange(self.size)) and not (rest >= 0).any()
 
@@ -90,14 +90,14 @@ def extended(size: int, wanted: int, code: int, scale: float = 1.0) -> Axis:
 
 @dataclass(frozen=True)
 class TensorMap:
-    """How one tensor of the target is made.
+    """The map of one tensor of the target.
 
     Attributes:
         sources: tensors of the source, which are stacked along their rows before they are mapped.
         rows, columns: the maps of its axes; a vector has rows only.
         gain: factor of the whole; 0 makes it silent.
-        noise: what `Options.noise` adds: nothing; noise in the null space of what the columns read, so that copies part
-            from each other while the function stays; or noise anywhere, where what is computed is not used yet.
+        noise: what `Options.noise` adds: nothing; noise in the null space of what the columns read, so that copies
+            diverge while the function stays; or noise anywhere, for outputs that are not used yet.
         new: all entries are new to the model, whatever they copy (a block that the source has not).
     """
 
@@ -118,14 +118,14 @@ Plan = dict[str, TensorMap]  # by Hugging Face's names of the target's tensors
 
 @dataclass(frozen=True)
 class Draws:
-    """What is drawn: the standard deviation of free entries, and that of noise as a share of the weights'."""
+    """Random values: the standard deviation of free entries, and that of noise as a share of the weights'."""
 
     seed: int
     free_std: float
     noise: float
 
     def generator(self, name: str) -> torch.Generator:
-        """A generator of the tensor's own, so that tensors can be made in any order."""
+        """A generator per tensor, so that tensors can be made in any order."""
         digest = hashlib.sha256(f"{self.seed}:{name}".encode()).digest()
         return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
@@ -162,7 +162,7 @@ def grown_chunks(name: str, how: TensorMap, source: Tensor, draws: Draws) -> Ite
 
 
 def _is_noisy(how: TensorMap) -> bool:
-    """Whether there is room for noise: none in what is silent, and none in the null space of what has no copies."""
+    """Whether noise is possible: not in silent tensors, and not in the null space without copies."""
     assert how.columns is not None
     if how.noise == "null":
         return bool((how.columns.copies > 1).any())

@@ -6,11 +6,11 @@ that too: m' = P m with M^T P = 1. P divides each copied entry by its factor, sh
 their factors, a / sum(a^2), and leaves new entries at 0. Where an entry has one copy this is the gradient that the
 grown model has: queries that grew by s have gradients smaller by s. Adam's second moment, an average of squares, grows
 by P squared; its new entries get the mean of the tensor's old ones, since at 0 their first steps would be 1 / sqrt(1 -
-beta2) times too long. Tensors of new blocks start as in a fresh optimizer, step 0 included.
-
-The state lies in a checkpoint's directory as `state/optimizer.safetensors`, in the names and parts of
+beta2) times too long. Tensors of new blocks start as in a fresh optimizer, step 0 included. The state is in a
+checkpoint's directory as `state/optimizer.safetensors`, in the names and parts of
 `components.training.optimizers.PhiOptimizer.tensors`: NAME.KEY, our parameter names, KEY `exp_avg`, `exp_avg_sq`,
-`momentum_buffer` or `step`; NAME/0, NAME/1, ... are the parts of a parameter that is optimized in parts (Muon: q, k, v).
+`momentum_buffer` or `step`; NAME/0, NAME/1, ... are the parts of a parameter that is optimized in parts (Muon: q, k,
+v).
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,7 +26,7 @@ from components.phi.weights import OPTIMIZER, TensorFiles, TensorSpec, parameter
 from components.transfer.maps import ZERO, Axis, Draws, Plan, TensorMap, grown
 from components.transfer.new_parameters import is_new
 
-SQUARES = {"exp_avg_sq"}  # averages of squared gradients; all else but the step is an average of gradients
+SQUARES = {"exp_avg_sq"}  # averages of squared gradients; all others but the step are averages of gradients
 STEP = "step"
 NOTHING = Draws(0, 0.0, 0.0)
 
@@ -62,7 +62,7 @@ class Entry:
 
 
 def entries(stored: "Stored", plan: Plan, target: PhiConfig) -> Iterator[Entry]:
-    """What the target's state consists of: parameters in parts where the source's are."""
+    """The entries of the target's state: parameters in parts if the source's are."""
     for ours, names in parameter_names(target).items():
         own = stored.places[plan[names[0]].sources[0]][0]
         parts = {f"{ours}/{i}": [name] for i, name in enumerate(names)} if "/" in own else {ours: names}
@@ -127,7 +127,7 @@ def grow_moment(how: TensorMap, moment: Tensor, squared: bool = False) -> Tensor
 
 
 def _inverse(axis: Axis, power: int) -> Axis:
-    """The axis of P, to a power: a / sum(a^2) over the copies of a coordinate, and nothing elsewhere."""
+    """The axis of P, to a power: a / sum(a^2) over the copies of a coordinate, and 0 elsewhere."""
     own = axis.copied & (axis.source < axis.size)  # coordinates of another block bring nothing
     where = torch.where(own, axis.source, 0)
     squares = torch.zeros(axis.size, dtype=torch.float64).index_add_(0, where, axis.scale.square() * own)

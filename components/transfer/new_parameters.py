@@ -5,10 +5,10 @@ For every tensor NAME of the checkpoint, in Hugging Face's names, the file holds
     NAME.rows      bool (rows,)      for a vector: its entries
     NAME.columns   bool (columns,)   of matrices only
 
-Entry (i, j) of a matrix is new if `rows[i] or columns[j]`, an entry of a vector if `rows[i]`. Old is what the source's
-own entry became, scaled or not; of several copies the first one. All rows of a tensor of an inserted block are new. That
-is all a trainer needs to freeze what is old or to warm the learning rate of what is new up by itself, and it takes
-kilobytes where a mask of every entry would take a byte a parameter. The metadata are {"format": FORMAT}.
+Entry (i, j) of a matrix is new if `rows[i] or columns[j]`, an entry of a vector if `rows[i]`. Old is the source's own
+entry, scaled or not; of several copies the first. All rows of a tensor of an inserted block are new. This is enough to
+freeze old entries or warm up the learning rate of new ones, in kilobytes instead of a byte per parameter. The metadata
+are {"format": FORMAT}.
 """
 
 from pathlib import Path

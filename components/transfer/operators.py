@@ -1,4 +1,5 @@
-"""The operators by name: how each makes its plan, what it needs of the shapes, whether it preserves the function."""
+"""The operators by name: how each makes its plan, its requirements on the shapes, and whether it preserves the
+function."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,10 +21,10 @@ class Operator:
 
     Attributes:
         plan: (source, target, depth map, options) -> maps of all tensors.
-        depth_map: the one that belongs to it, for `transfer.depth_map: auto`.
+        depth_map: its default, for `transfer.depth_map: auto`.
         exact: it preserves the function in width; with the depth map `identity` as a whole.
-        reads: it reads the source at all.
-        reasons: what it needs of the shapes beyond a target that is nowhere smaller.
+        reads: whether it reads the source.
+        reasons: unmet requirements on the shapes, beyond a target that is nowhere smaller.
     """
 
     plan: MakePlan
@@ -50,7 +51,7 @@ class Growth:
 
     Attributes:
         operator, depth_map: by name.
-        layers: the depth map; empty for the operator that reads nothing.
+        layers: the depth map; empty for an operator that reads nothing.
         plan: the map of every tensor of the target.
         draws: what its free entries and its noise are drawn from.
         preserves: the target computes the source's function.

@@ -1,4 +1,4 @@
-"""What an operator can be asked to do differently, besides shapes and depth map."""
+"""Options of operators, besides shapes and depth map."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -73,7 +73,7 @@ def build(axes: Axes, layers: list[Layer], noise: Noise = "none", upper: Axes | 
 
 
 def _block(rows: Axes, columns: Axes, prefixes: list[str], layer: Layer, noise: Noise) -> Plan:
-    """The maps of one block, by names inside it. What writes to the residual stream bears the layer's gain."""
+    """The maps of one block, by names inside it. Weights that write to the residual stream get the layer's gain."""
     silent = rows.all_silent()
     matrices = {
         "self_attn.q_proj": (rows.query, silent.query, columns.read, 1.0),
@@ -102,7 +102,7 @@ def _block(rows: Axes, columns: Axes, prefixes: list[str], layer: Layer, noise: 
 def headed(heads: Tensor, dims: Tensor, source: PhiConfig) -> Axis:
     """(H * K) an axis of heads, from the source head of each head (H) and the source dimension of each dimension (K).
 
-    Codes stay codes; that of the head comes before that of the dimension.
+    Codes stay codes; the head's has precedence over the dimension's.
     """
     head, dim = heads[:, None].expand(-1, len(dims)), dims[None, :].expand(len(heads), -1)
     both = torch.where(head < 0, head, torch.where(dim < 0, dim, head * source.head_dim + dim))

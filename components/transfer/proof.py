@@ -13,7 +13,7 @@ from components.errors import StepError
 from components.tokens import Tokens
 from components.transfer.streamed import LOGITS, StreamedPhi
 
-SCORES = 2**26  # attention scores that are held at once, of one block: 512 MB in float64
+SCORES = 2**26  # attention scores of one block in memory at once: 512 MB in float64
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Difference:
         relative_norm: Euclidean norm of all differences over that of all source logits.
         absolute: largest difference of a logit.
         relative: largest over positions of (largest difference of a logit) / (largest magnitude of a source logit).
-            One position whose logits happen to be small, or whose LayerNorm divides by little, decides it.
+            A single position with small logits, or a small divisor in LayerNorm, decides it.
         kl: mean of KL(source || target), in nats per position.
         source_loss, target_loss: mean cross-entropy of the tokens that follow, in nats.
     """
@@ -37,7 +37,7 @@ class Difference:
     target_loss: float
 
     def record(self) -> dict[str, float]:
-        """As figures of transfer.json."""
+        """As metrics of transfer.json."""
         return {
             "relative_logit_error": self.relative_norm,
             "max_absolute_logit_difference": self.absolute,
@@ -51,7 +51,7 @@ class Difference:
 
 @dataclass
 class _Sums:
-    """What `Difference` is made of, over the positions so far."""
+    """Sums for `Difference` over the positions so far."""
 
     positions: int = 0
     apart: float = 0.0
@@ -78,17 +78,16 @@ class _Sums:
         self.target_loss += float(F.cross_entropy(t, following, reduction="sum"))
 
     def difference(self) -> Difference:
-        # KL is never negative; what is left of it at equality is rounding of either sign.
+        # KL is never negative; at equality, rounding may have either sign.
         kl = max(0.0, self.kl / self.positions)
         losses = self.source_loss / self.positions, self.target_loss / self.positions
         return Difference(math.sqrt(self.apart / self.size), self.absolute, self.relative, kl, *losses)
 
 
 def compare(source: StreamedPhi, targets: Mapping[str, StreamedPhi], rows: Tensor) -> dict[str, Difference]:
-    """Run a source and some targets over `rows` (B, T + 1). Logits of tokens that the source has not are left out of the
-    differences and of KL; a target's loss counts them.
-
-    Each model's blocks are read once, or as often as attention scores fill the memory that they may take.
+    """Run a source and some targets over `rows` (B, T + 1). Logits of tokens that the source lacks are left out of the
+    differences and of KL, but not of a target's loss. Each model's blocks are read once, or several times if attention
+    scores need more than the allowed memory.
     """
     models = [source, *targets.values()]
     sums = [_Sums() for _ in targets]

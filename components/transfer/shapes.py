@@ -15,10 +15,10 @@ SIZES = {
 
 
 def check_growth(source: PhiConfig, target: PhiConfig) -> None:
-    """Refuse a target that the source cannot be carried into.
+    """Refuse a target that the source cannot grow into.
 
     Raises:
-        StepError: the target is smaller somewhere, or turns positions otherwise; every reason is named.
+        StepError: the target is smaller somewhere, or has other rotary positions; every reason is named.
     """
     reasons = [
         f"{name} {getattr(target, name)} is below the source's {getattr(source, name)}: the target must be at least as {word}"

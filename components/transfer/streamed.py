@@ -1,7 +1,7 @@
-"""A Phi that is never in memory as a whole: each block's weights are there only while the block runs.
+"""A Phi that is never in memory as a whole: each block's weights are loaded only while the block runs.
 
-The modules are those of `components.phi.model`, made without values; hooks bring a block's weights before it runs and
-take them away after. So a model is evaluated in the memory of one block and of activations; of embedding and head only rows are there.
+The modules are those of `components.phi.model`, made without values; hooks load a block's weights before it runs and
+free them after. So evaluation needs memory for one block, the activations, and some rows of embedding and head.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -15,12 +15,12 @@ from torch.nn import functional as F
 from components.phi.model import Phi, PhiConfig
 from components.phi.weights import PARTS, block_names, stack
 
-LOGITS = 2**24  # logits that are held at once: 128 MB in float64
-ROWS = 2048  # of embedding and head that are held at once
+LOGITS = 2**24  # logits in memory at once: 128 MB in float64
+ROWS = 2048  # rows of embedding and head in memory at once
 
 
 class StreamedPhi:
-    """Evaluates a Phi from weights by name, which may be read or made again each time they are asked for.
+    """Evaluates a Phi from weights by name, which may be read or made again on each access.
 
     Attributes:
         config: its shape.
@@ -29,7 +29,7 @@ class StreamedPhi:
 
     def __init__(self, config: PhiConfig, weights: Mapping[str, Tensor], dtype: torch.dtype) -> None:
         self.config, self.dtype, self._weights = config, dtype, weights
-        # One block stands for all, and neither it nor a vocabulary has values until they are needed.
+        # One block is reused for all, and neither it nor the vocabulary has values until they are needed.
         model = Phi(replace(config, num_hidden_layers=1, vocab_size=1), dtype).eval().requires_grad_(False)
         rotary = model.cos, model.sin
         self._model = model.to("meta")
@@ -43,7 +43,7 @@ class StreamedPhi:
         self._hook(model.final_norm, lambda: self._pair("model.final_layernorm"))
 
     def _hook(self, module: nn.Module, weights: Callable[[], dict[str, Tensor]]) -> None:
-        """Bring a module's weights before it runs, and take them away after."""
+        """Load a module's weights before it runs, and free them after."""
 
         def bring(module: nn.Module, _: Any) -> None:
             for name, tensor in weights().items():
@@ -95,7 +95,7 @@ class StreamedPhi:
 
 
 class _Embedding(nn.Module):
-    """Looks tokens up in rows that pass by."""
+    """Looks up tokens in streamed rows."""
 
     def __init__(self, model: StreamedPhi) -> None:
         super().__init__()

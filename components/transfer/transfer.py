@@ -1,4 +1,4 @@
-"""Grow a checkpoint, prove what of its function is preserved, write the grown checkpoint with its proof."""
+"""Grow a checkpoint, measure how well its function is preserved, write the grown checkpoint with its proof."""
 
 import shutil
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ from components.transfer.proof import compare, proof_rows
 from components.transfer.streamed import StreamedPhi
 
 SECTIONS = ("small", "large")
-SMALL = 200_000_000  # parameters of the target; beyond, float64 sees few tokens
+SMALL = 200_000_000  # parameters of the target above which float64 sees few tokens
 EXACT_TOKENS = 64
 CONSTRUCTION_BOUND = 1e-12  # relative logit error of exact growth in float64, before any rounding
 
@@ -38,10 +38,10 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     """Write the grown checkpoint and, beside it, transfer.json and new_parameters.safetensors.
 
     Returns:
-        transfer.json's figures, without shapes and depth map.
+        transfer.json's metrics, without shapes and depth map.
 
     Raises:
-        StepError: an impossible shape, a broken checkpoint, or a function that is not preserved though it should be.
+        StepError: an impossible shape, a broken checkpoint, or a function that should be preserved and is not.
     """
     settings = params.transfer
     seed = params.seed if inputs.get("seed") is None else check_seed(inputs["seed"])
@@ -104,10 +104,10 @@ def check_seed(seed: int) -> int:
 
 
 def check_place(source: Path, output: Path, needed: int) -> None:
-    """Look at the output's place before any work.
+    """Check the output's place before any work.
 
     Raises:
-        StepError: the source lies there, or the disk has not room for `needed` bytes.
+        StepError: the source is there, or the disk lacks `needed` bytes.
     """
     source, output = Path(source).resolve(), Path(output).resolve()
     if source == output:
@@ -137,7 +137,8 @@ def read_target(target: str, params: Params, source: PhiConfig) -> PhiConfig:
 
 
 def write_checkpoint(pair: Pair, folder: Path, settings: TransferParams, source: Path, tokenizer: Path | None) -> None:
-    """Everything of a checkpoint but its records: configuration, weights, mask of new entries, optimizer, tokenizer."""
+    """Write everything of a checkpoint but its records: configuration, weights, mask of new entries, optimizer,
+    tokenizer."""
     dtype = checkpoint.DTYPES[settings.dtype]
     checkpoint.write_config(pair.target, folder, dtype)
     write_grown(pair.grown, folder, dtype, SHARD_BYTES)
@@ -179,7 +180,7 @@ def prove(pair: Pair, folder: Path, rows: Tensor) -> dict[str, dict[str, Any]]:
 
 
 def headline(proof: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The figures that stand for the proof: those of the checkpoint as it is stored, over all tokens."""
+    """The proof's headline metrics: those of the stored checkpoint, over all tokens."""
     name = "stored" if proof["stored"]["tokens"] == proof["float32"]["tokens"] else "float32"
     figures = dict(proof[name])
     return figures | {
@@ -194,7 +195,7 @@ def enforce(proof: Mapping[str, Mapping[str, Any]], settings: TransferParams) ->
 
     Raises:
         StepError: the construction's error is above CONSTRUCTION_BOUND, or that of float32 weights above
-            transfer.max_relative_error. What narrower storage costs is measured, not refused.
+            transfer.max_relative_error. The cost of narrower storage is measured, not refused.
     """
     error = proof["construction"]["relative_logit_error"]
     if not error <= CONSTRUCTION_BOUND:
@@ -211,7 +212,7 @@ def enforce(proof: Mapping[str, Mapping[str, Any]], settings: TransferParams) ->
 
 
 def describe(pair: Pair, seed: int, settings: TransferParams) -> dict[str, Any]:
-    """What was done: operator, seed, shapes, and for each block of the target the source block it was made from."""
+    """A description: operator, seed, shapes, and for each block of the target its source block."""
     planned = pair.growth
     return {
         "operator": planned.operator,
@@ -245,7 +246,7 @@ def lineage_of(record: Mapping[str, Any], tokens: Tokens | None, of_source: Mapp
 
 
 def tokenizer_of(source: Path, tokens: Tokens | None) -> Path | None:
-    """Where the grown checkpoint's tokenizer comes from: the source, else the tokens."""
+    """The origin of the grown checkpoint's tokenizer: the source, else the tokens."""
     if (Path(source) / "tokenizer.json").is_file():
         return Path(source)
     return tokens.tokenizer_dir if tokens else None

@@ -22,7 +22,7 @@ def test_it_measures_extraction_and_every_reader(tmp_path):
         tmp_path / "out",
     ]
     subprocess.run(command, check=True)
-    measured = json.loads((tmp_path / "out").read_text())
+    measured = json.loads((tmp_path / "out").read_text())["measurements"]
     assert {"ours", "resiliparse alone"} <= set(measured["extraction"])
     found = {row["characters"] for name, row in measured["extraction"].items() if name != "trafilatura"}
     assert len(found) == 1  # the same work

@@ -12,6 +12,43 @@ from ruamel.yaml import YAML
 
 from components.params import set_dotted
 
+# Parameters with which the whole pipeline takes a minute or two.
+SMALL = {
+    "validation.min_tokens": 1000,
+    "synthesis.chapters": 40,
+    "synthesis.exercises": 800,
+    "synthesis.exam_examples": 10,
+    "tokenization.vocab_size": 600,
+    "tokenization.epochs.code": 1,
+    "tokenization.validation_fraction": 0.2,
+    "training.context_length": 64,
+    "training.batch_tokens": 1024,
+    "training.micro_batch_tokens": 512,
+    "training.threads": 1,
+    "training.validations": 3,
+    "training.validation_tokens": 4096,
+    "small.model.hidden_size": 32,
+    "small.model.intermediate_size": 64,
+    "small.model.num_hidden_layers": 1,
+    "small.model.num_attention_heads": 2,
+    "small.tokens": 40_000,
+    "large.model.hidden_size": 40,
+    "large.model.intermediate_size": 80,
+    "large.model.num_hidden_layers": 2,
+    "large.model.num_attention_heads": 2,
+    "large.tokens": 20_000,
+    "transfer.proof_tokens": 512,
+    "promotion.max_overlap": 1.0,
+    "promotion.max_loss_over_control": 5.0,
+    "study.arms": ["scratch", "continued", "exact"],
+    "study.seeds": [1, 2],
+    "study.rates": [1.0],
+    "study.horizons": [1.0],
+    "ablation.seeds": [1, 2],
+    "ablation.tokens": 40_000,
+    "ingestion.sources": [{"path": "texts", "license": "Apache-2.0"}],
+}
+
 
 def environment() -> dict[str, str]:
     left_out = (

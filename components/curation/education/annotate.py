@@ -1,4 +1,4 @@
-"""Labels of a sample: by the heuristic annotator, or by a model behind an endpoint that reads the rubric.
+"""Labels of a sample: of code by the heuristic annotator, or of anything by a model behind an endpoint that reads the rubric.
 
 Whoever labels, what comes of it is the same: values from 0 to 5, a reason each, and where they come from.
 """
@@ -70,7 +70,7 @@ def rubric_sha256() -> str:
 def annotate(
     texts: Sequence[str], ids: Sequence[str], kinds: Sequence[str], params: EducationParams, work_folder: Path
 ) -> Labels:
-    """Label documents.
+    """Label documents, which are code where no model is asked.
 
     Args:
         work_folder: where a model's answers are kept, so that none is asked for or paid twice.
@@ -81,7 +81,7 @@ def annotate(
     """
     if params.annotator == "openai":
         return _by_endpoint(texts, ids, kinds, params.endpoint, Path(work_folder))
-    verdicts = [judge(text, kind) for text, kind in zip(texts, kinds, strict=True)]
+    verdicts = [judge(text) for text in texts]
     reasons = [", ".join(f"{name} {share:.2f}" for name, share in verdict.points.items()) for verdict in verdicts]
     provenance = {"annotator": HEURISTIC, "rubric_sha256": rubric_sha256()}
     return Labels(np.array([verdict.value for verdict in verdicts], dtype=np.float64), reasons, provenance)

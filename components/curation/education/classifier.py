@@ -2,7 +2,9 @@
 
 Ridge regression on the labels, as FineWeb-Edu regresses on its model's scores (Penedo et al. 2024, arXiv 2406.17557), on
 words instead of embeddings. The regression's figure becomes a value by a rising line through ten points, found on predictions
-of documents that the regression had not seen. Weights are kept as whole numbers, so that sums are exact: a value depends on
+of documents that the regression had not seen. Reference texts are labels of another sort: they show both ends of the scale, as
+the positives and negatives of DCLM do (Li et al. 2024, arXiv 2406.11794), and what lies between comes from the words alone. So
+their model sees no length or shape of a text, which would tell references apart and nothing else, and needs no calibration. Weights are kept as whole numbers, so that sums are exact: a value depends on
 the text alone, not on its batch, the number of threads or the machine.
 """
 
@@ -18,8 +20,9 @@ import numpy as np
 
 from components.curation.education import guard
 from components.curation.education.copies import near_copies
-from components.curation.education.features import SIZE, features
-from components.curation.education.report import GATED, Report, Scores, measure
+from components.curation.education.features import GRAMS, SIZE, features
+from components.curation.education.references import MIDDLE
+from components.curation.education.report import GATED, HeldOut, Report, Scores, measure
 from components.errors import StepError
 from components.files import atomic_file
 from components.params.education import EducationParams
@@ -30,7 +33,7 @@ _FIXED = 1 << 40  # weights are multiples of its inverse
 _POINTS = 10  # of the calibration
 _HELD_OUT, _FOLDS = 4, 4  # one in four documents is never fitted to; folds of the others for the calibration
 _CROWD = 10  # a group of near-copies of more than a tenth of all is fitted to: held out, it would be most of what is measured
-_POOLED = ""  # the model of kinds that have too few labels
+REFERENCE = ""  # the kind of reference texts, and the model of all kinds that have no model of their own
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,8 @@ class Classifier:
     """Scores documents by kind. Made by `fit` or `load`.
 
     Attributes:
-        models: by kind; "" is fitted to all labels and scores the kinds that have no model of their own.
+        models: by kind; "" scores the kinds that have no model of their own. It is fitted to the reference texts or, where
+            there are none, to all labels.
         allowance: what comments may add to the value of code, as a share of it.
         provenance: of the labels, as `fit` was given it.
     """
@@ -90,7 +94,7 @@ class Classifier:
         values, standing, bare = (np.zeros(len(texts), dtype=np.float32) for _ in range(3))
         for kind in sorted(set(kinds)):
             places = [place for place, of in enumerate(kinds) if of == kind]
-            model = self.models.get(kind) or self.models[_POOLED]
+            model = self.models.get(kind) or self.models[REFERENCE]
             chosen = [texts[place] for place in places]
             standing[places] = values[places] = bare[places] = model.score(chosen)
             if kind == "code":
@@ -145,6 +149,7 @@ def fit(
     seed: int,
     params: EducationParams,
     provenance: dict[str, Any] | None = None,
+    judged: Sequence[str] = (),
 ) -> tuple[Classifier, Report]:
     """Learn from labels, and measure on documents held out.
 
@@ -152,11 +157,13 @@ def fit(
     count. A kind has a model of its own where 30 documents or more are on either side: enough to check the thresholds.
 
     Args:
+        kinds: of each text; REFERENCE of a reference text.
         labels: 0 to 5, of each text.
         provenance: of the labels, kept with the classifier.
+        judged: kinds that the reference texts stand for in the report.
 
     Returns:
-        the classifier, fitted to the documents that are not held out.
+        the classifier, fitted to the documents that are not held out, and to all reference texts.
         what it reaches on those that are.
 
     Raises:
@@ -178,15 +185,29 @@ def fit(
     learnt = [kind for kind, mine in of_kinds.items() if min((mine & held).sum(), (mine & ~held).sum()) >= GATED]
     models = {}
     with threadpool_limits(1):
-        for kind in [_POOLED, *learnt]:
+        for kind in dict.fromkeys([REFERENCE, *learnt]):
             chosen = np.flatnonzero(~held & of_kinds.get(kind, True))
-            models[kind] = _fit_model([texts[i] for i in chosen], values[chosen], draws[chosen], params.ridge)
+            shown = [texts[i] for i in chosen]
+            if kind == REFERENCE and kind in of_kinds:
+                models[kind] = _reference_model(shown, values[chosen], params.ridge)
+            else:
+                models[kind] = _fit_model(shown, values[chosen], draws[chosen], params.ridge)
     classifier = Classifier(models, params.allowance, provenance or {})
-    out = np.flatnonzero(held)
-    held_texts, held_kinds = [texts[i] for i in out], [kinds[i] for i in out]
-    scores = classifier.scores(held_texts, held_kinds)
+    rows = [
+        (place, kind)
+        for place in np.flatnonzero(held).tolist()
+        for kind in (judged if kinds[place] == REFERENCE else [kinds[place]])
+    ]
+    out, held_kinds = [place for place, _ in rows], [kind for _, kind in rows]
+    scores = classifier.scores([texts[place] for place in out], held_kinds)
     pooled = sorted(of_kinds.keys() - set(learnt))
-    return classifier, measure(held_kinds, values[out], scores, params, pooled)
+    measured = HeldOut([texts[place] for place in out], held_kinds, values[out], scores)
+    report = measure(measured, params, pooled, judged)
+    if REFERENCE in of_kinds:  # they are few, so those that were held out teach as well once they have been measured on
+        chosen = np.flatnonzero(of_kinds[REFERENCE])
+        with threadpool_limits(1):
+            models[REFERENCE] = _reference_model([texts[i] for i in chosen], values[chosen], params.ridge)
+    return classifier, report
 
 
 def sides(texts: Sequence[str], seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -230,6 +251,16 @@ def _fit_model(texts: list[str], labels: np.ndarray, draws: np.ndarray, ridge: f
     return Model(weights, bias, *_calibration(unseen, labels))
 
 
+def _reference_model(texts: list[str], labels: np.ndarray, ridge: float) -> Model:
+    """A model of words and pairs alone, whose figures are values as they are. Good and bad texts weigh the same, however many."""
+    bad = labels < MIDDLE
+    weights = np.where(bad, np.sqrt((~bad).sum() / max(bad.sum(), 1)), 1.0)
+    matrix = _matrix(texts)[:, :GRAMS].multiply(weights[:, None]).tocsr()
+    fitted = np.zeros(SIZE, dtype=np.int64)
+    fitted[:GRAMS] = np.rint(_ridge(matrix, weights * (labels - MIDDLE), ridge) * _FIXED)
+    return Model(fitted, MIDDLE, np.array([0.0, 5.0]), np.array([0.0, 5.0]))
+
+
 def _matrix(texts: list[str]) -> Any:
     """The features of texts as a sparse matrix: distinct words and pairs with length 1 together, each step of the shape 1."""
     from scipy.sparse import csr_matrix
@@ -249,7 +280,7 @@ def _ridge(matrix: Any, labels: np.ndarray, ridge: float) -> np.ndarray:
     from scipy.sparse.linalg import lsqr
 
     if not matrix.shape[0]:
-        return np.zeros(SIZE)
+        return np.zeros(matrix.shape[1])
     return lsqr(matrix, labels, damp=np.sqrt(ridge), atol=1e-6, btol=1e-6, iter_lim=300)[0]
 
 

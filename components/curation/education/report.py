@@ -1,16 +1,21 @@
 """How well a classifier meets its annotator on documents that it never saw, and what it must reach."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from components.curation.education.references import MIDDLE
 from components.params.education import EducationParams
 
 GATED = 30  # held-out documents without which a figure is chance; a kind with fewer has no model of its own
 GATED_SIDE = 5  # of them on either side of the threshold, without which F1 hangs on single documents
 BINS = 10  # of the calibration table, half a point each
+SKILL = 0.05  # AUC that a classifier must have beyond that of the length or the mean word length
+LIKE_LENGTH = 0.8  # rank correlation with the length from which a value is said to follow it
+_WORD = re.compile(r"[^\W\d_]+")
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,22 @@ class Scores:
     bare: np.ndarray
 
 
+class HeldOut(NamedTuple):
+    """What is measured on: texts with their kinds, the labels, and the classifier's values."""
+
+    texts: Sequence[str]
+    kinds: Sequence[str]
+    labels: np.ndarray
+    scores: Scores
+
+    def of(self, kind: str) -> "HeldOut":
+        """The part of a kind."""
+        mine = np.array([of == kind for of in self.kinds])
+        texts = [text for text, is_mine in zip(self.texts, mine, strict=True) if is_mine]
+        scores = Scores(self.scores.values[mine], self.scores.standing[mine], self.scores.bare[mine])
+        return HeldOut(texts, [kind] * len(texts), self.labels[mine], scores)
+
+
 @dataclass(frozen=True)
 class KindReport:
     """Held-out figures of a kind.
@@ -42,6 +63,10 @@ class KindReport:
         spearman: rank correlation of values and labels; None where either is constant.
         calibration: by half points of the value: documents, mean value, mean label.
         calibration_error: mean distance of these means, weighted by documents (expected calibration error), in points.
+        auc: chance that a document to keep has the higher value than one that goes; None as F1. `auc_length` and
+            `auc_word_length` are those of the number of characters and of the mean word length, which anyone could use instead.
+        references: whether the documents are reference texts instead of a labelled sample. Their values lie between the ends
+            of the scale where the labels are, so calibration and the threshold say nothing of them; F1 is at the middle.
         own_model: False where the kind had too few labels and is scored by the model of all kinds, to which no threshold applies.
         comment_gain: code: what comments and docstrings add to the value on average, before the guard.
         guarded: code: share of the documents whose value the guard lowers.
@@ -60,6 +85,10 @@ class KindReport:
     calibration: list[dict[str, float]]
     calibration_error: float
     own_model: bool
+    auc: float | None = None
+    auc_length: float | None = None
+    auc_word_length: float | None = None
+    references: bool = False
     comment_gain: float | None = None
     guarded: float | None = None
 
@@ -94,12 +123,12 @@ class Report:
 def _missed(of: KindReport, params: EducationParams) -> list[str]:
     """The thresholds that a kind's metrics miss."""
     # A kind whose held-out labels all fall on one side, or are all equal, has no such figure to hold.
-    f1 = of.f1 if min(of.below, of.documents - of.below) >= GATED_SIDE else None
+    two_sided = min(of.below, of.documents - of.below) >= GATED_SIDE
     missed = []
     for name, found, least, key in (
-        ("F1", f1, True, "min_f1"),
+        ("F1", of.f1 if two_sided else None, True, "min_f1"),
         ("Spearman", of.spearman, True, "min_spearman"),
-        ("calibration error", of.calibration_error, False, "max_calibration_error"),
+        ("calibration error", None if of.references else of.calibration_error, False, "max_calibration_error"),
     ):
         threshold = getattr(params, key)
         if found is not None and (found < threshold if least else found > threshold):
@@ -109,34 +138,34 @@ def _missed(of: KindReport, params: EducationParams) -> list[str]:
 
 
 def measure(
-    kinds: list[str],
-    labels: np.ndarray,
-    scores: Scores,
-    params: EducationParams,
-    pooled: list[str],
+    held_out: HeldOut, params: EducationParams, pooled: Collection[str] = (), judged: Collection[str] = ()
 ) -> Report:
     """Held-out figures.
 
     Args:
-        labels, scores: of the annotator and of the classifier.
         pooled: kinds that have no model of their own.
+        judged: kinds whose documents are reference texts.
     """
-    gains, lowered = scores.standing - scores.bare, scores.values < scores.standing
     reports = {}
-    for kind in sorted(set(kinds)):
-        mine = np.array([of == kind for of in kinds])
-        report = _measure_kind(kind, labels[mine], scores.values[mine], params, kind not in pooled)
+    for kind in sorted(set(held_out.kinds)):
+        mine = held_out.of(kind)
+        report = replace(_measure_kind(mine, params, kind in judged), kind=kind, own_model=kind not in pooled)
         if kind == "code":
-            report = replace(report, comment_gain=float(gains[mine].mean()), guarded=float(lowered[mine].mean()))
+            values, standing, bare = mine.scores.values, mine.scores.standing, mine.scores.bare
+            report = replace(
+                report, comment_gain=float((standing - bare).mean()), guarded=float((values < standing).mean())
+            )
         reports[kind] = report
     return Report(reports)
 
 
-def _measure_kind(kind: str, labels: np.ndarray, values: np.ndarray, params: EducationParams, own: bool) -> KindReport:
-    threshold = params.min_value.get(kind)
+def _measure_kind(mine: HeldOut, params: EducationParams, references: bool) -> KindReport:
+    labels, values = mine.labels, mine.scores.values
+    threshold = MIDDLE if references else params.min_value.get(mine.kinds[0])
     calibration, error = calibration_table(values, labels)
+    keep = None if threshold is None else labels >= threshold
     return KindReport(
-        kind=kind,
+        kind=mine.kinds[0],
         documents=len(labels),
         threshold=threshold,
         below=0 if threshold is None else int((labels < threshold).sum()),
@@ -144,8 +173,34 @@ def _measure_kind(kind: str, labels: np.ndarray, values: np.ndarray, params: Edu
         spearman=spearman(labels, values),
         calibration=calibration,
         calibration_error=error,
-        own_model=own,
+        own_model=True,
+        auc=auc(keep, values),
+        auc_length=auc(keep, [len(text) for text in mine.texts]),
+        auc_word_length=auc(keep, [mean_word_length(text) for text in mine.texts]),
+        references=references,
     )
+
+
+def auc(keep: np.ndarray | None, figures: Sequence[float] | np.ndarray) -> float | None:
+    """Chance that a document to keep has a larger figure than one that goes, ties by half (Mann and Whitney); None where
+    there are none of either.
+
+    Args:
+        keep: bool (documents,).
+    """
+    from scipy.stats import rankdata
+
+    if keep is None or keep.all() or not keep.any():
+        return None
+    kept = int(keep.sum())
+    above = rankdata(figures)[keep].sum() - kept * (kept + 1) / 2
+    return float(above / (kept * (len(keep) - kept)))
+
+
+def mean_word_length(text: str) -> float:
+    """Letters per word."""
+    words = _WORD.findall(text)
+    return sum(map(len, words)) / max(len(words), 1)
 
 
 def _at_threshold(labels: np.ndarray, values: np.ndarray, threshold: float | None) -> dict[str, float | None]:
@@ -192,3 +247,73 @@ def calibration_table(values: np.ndarray, labels: np.ndarray) -> tuple[list[dict
             table.append({"documents": int(mine.sum()), "value": value, "label": label})
             error += mine.sum() / len(values) * abs(value - label)
     return table, float(error)
+
+
+def remarks(
+    education: Mapping[str, Any], valued: Mapping[str, Mapping[str, int]], params: EducationParams
+) -> list[str]:
+    """What the values do to each kind, in sentences: the threshold and the share that is below it, or that it keeps all; and
+    where they order the documents as their length does.
+
+    Args:
+        education: what was learned, with its `thresholds`.
+        valued: by kind, how many documents were `scored`, are `below` the threshold, and are `unscored`.
+    """
+    found = []
+    for kind in _filtered(education, valued):
+        counts, threshold = valued[kind], education["thresholds"][kind]
+        wanted, most = params.min_value[kind], params.max_drop.get(kind, 1.0)
+        lowered = f", lowered from {wanted:g} so that at most {most:.0%} go" if threshold < wanted else ""
+        if below := counts["below"]:
+            share = below / counts["scored"]
+            found.append(
+                f"{kind}: {below:,} of {counts['scored']:,} documents ({share:.1%}) are below {threshold:g}{lowered}"
+            )
+        else:
+            found.append(
+                f"{kind}: all {counts['scored']:,} documents are kept, since none is below {threshold:g}{lowered}"
+            )
+        if counts["unscored"]:
+            found.append(f"{kind}: not judged, because not in English: {counts['unscored']:,}")
+        rank = education["follows_length"].get(kind)
+        if rank is not None and abs(rank) >= LIKE_LENGTH:
+            found.append(
+                f"{kind}: the value orders the documents much as their length does (rank correlation {rank:.2f})"
+            )
+    return found
+
+
+def doubts(education: Mapping[str, Any], valued: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Where the values of a kind do no better than a limit on length would, and what could not be checked, in sentences.
+
+    Args:
+        education, valued: as of `remarks`.
+    """
+    found = []
+    for kind in _filtered(education, valued):
+        of = education["kinds"][kind]
+        few = min(of["below"], of["documents"] - of["below"])
+        if few < GATED_SIDE:
+            side = "below" if of["below"] == few else "at or above"
+            found.append(
+                f"{kind}: F1 and AUC of educational value are not checked, since {few} of {of['documents']} held-out labels "
+                f"are {side} the threshold, and {GATED_SIDE} are needed"
+            )
+            continue
+        for name in ("length", "mean word length"):
+            baseline = of[f"auc_{name.removeprefix('mean ').replace(' ', '_')}"]
+            if of["auc"] < baseline + SKILL:
+                found.append(
+                    f"{kind}: educational value does no better than the {name} of a document (AUC {of['auc']:.2f} on "
+                    f"{of['documents']} held-out documents, {baseline:.2f} by the {name} alone)"
+                )
+    return found
+
+
+def _filtered(education: Mapping[str, Any], valued: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """The kinds that are filtered by educational value and have documents with one."""
+    return [
+        kind
+        for kind in education["thresholds"]
+        if kind not in education["skipped"] and valued.get(kind, {}).get("scored", 0)
+    ]

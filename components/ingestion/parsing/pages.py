@@ -1,51 +1,225 @@
-"""HTML: the main text of a page, or all of it, by resiliparse.
+"""HTML: the main text of a page, or all of it.
 
-The time that its parser takes grows with the square of how deep tags are nested, or of how many attributes a tag has.
+Two extractors find the main text. resiliparse is fast and keeps too much; trafilatura is careful, and takes five times as
+long. `auto` lets the first one's text say whether the second is needed, and takes a third, slower way, trafilatura with its
+own fallbacks, where the first two differ by far. What the tags say goes into the text before (`structure.py`), so that all
+extractors give the same numbers, formulas, code and tables.
+
+No page of text is given up before all of its text was tried.
 """
 
 import re
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from components.ingestion.parsing import Refusal
+from components.ingestion.parsing.structure import keep_tex, write_into
 
 DEEPEST = 2_500  # tags within tags; browsers stop at 512
 SCANNED = 10_000  # tags from which on a page is looked at before it is parsed
 MOST_ATTRIBUTES = 5_000  # of a tag
+CAREFUL_SECONDS = 4  # of CPU, after which the fast extractor's text counts
+LARGEST_CAREFUL = 3_000_000  # characters of a page without its scripts
+RAGGED = 0.01  # of the fast extractor's text that isn't in whole sentences: under this it needs no second look
+SENTENCE = 60  # characters of a line of sentences, at least
+CLEAN = 0.3  # of the page's text: a shorter text needs it in any case
+SMALL, NEARLY_ALL = 1_000, 0.9  # characters of a page, and the share of them that leaves nothing to leave out
+MOST_AROUND = 0.5  # of the page's text that a menu, a footer or the like may have
+MENU = 0.9  # of a menu's text that stands in links, at least
+MOST_UNSCRIPTED = 0.2  # likewise, of what is shown without scripts
+FAR_SHORTER = 0.5  # of the fast text: the careful extractor has lost something
+SHORT, LOST = 200, 0.1  # characters of a main text, and its share of the page's, that are worth another try
 _LONG_TAG = re.compile(rf"<[a-zA-Z][^<>]{{{2 * MOST_ATTRIBUTES},}}")
 _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 # Those that never end, or whose end is often left out, do not nest.
 _TAG = re.compile(
     r"<(/?)(?!(?:area|base|br|col|dd|dt|embed|hr|img|input|li|link|meta|option|p|source|td|th|tr|wbr)\b)[a-z]"
 )
-_HEADING = re.compile(r"<h([1-6])(?:\s[^<>]{0,500})?>(?!\s*</h)", re.IGNORECASE)
-_PERMALINK = re.compile(r"^(#{1,6} .*?) ?¶$", re.MULTILINE)
+_BLANKS = re.compile(r"\s+")
+_ENDED = re.compile('[.!?:;\u2026"\u201d\u2019)\u3002\uff01\uff1f]$')
+# What holds no text, and what no extractor takes for the main text.
+_UNSEEN = ("style", "svg", "template", "iframe", "link", "meta", "object", "embed", "canvas", "map", "video", "audio")
+_AROUND = ("nav", "footer", "aside", "button", "datalist", "input", "select", "textarea", "noscript")
+LINKED_DATA = "application/ld+json"  # in which trafilatura finds articles
+_BLOCKS = ("p", "head", "quote", "list", "item", "table", "row", "code", "div", "fw", "ab")
+Tree = Any  # lxml.html.HtmlElement, which has no types
 
 
-def parse(html: str, main_content: bool = True, headings: bool = False) -> dict[str, Any]:
-    """The text of a page, its title and the addresses of its licences.
+def parse(html: str, main_content: bool = True, markdown: bool = False, extractor: str = "auto") -> dict[str, Any]:
+    """The text of a page, its title, the addresses of its licences, and how many formulas were left out.
 
     Args:
         main_content: leave out menus, footers and comments.
-        headings: mark them as Markdown does.
+        markdown: mark headings, lists, code blocks and tables as Markdown does.
+        extractor: of the main text: fast, careful, or auto for the careful one where the fast one's text needs it.
     """
-    from resiliparse.extract.html2text import extract_plain_text
-    from resiliparse.parse.html import HTMLParserException, HTMLTree
+    from lxml import etree
 
     if too_deep(html):
         raise Refusal(f"nests tags more than {DEEPEST:,} deep")
     if any(len(_QUOTED.sub("", tag).split()) > MOST_ATTRIBUTES for tag in _LONG_TAG.findall(html)):
         raise Refusal(f"has a tag of more than {MOST_ATTRIBUTES:,} attributes")
-    if headings:  # in the text: the tree takes a time for each change that grows with its size
-        html = _HEADING.sub(lambda tag: f"{tag[0]}{'#' * int(tag[1])} ", html)
     try:
-        tree = HTMLTree.parse(html)
+        tree = _parsed(html)
+    except etree.ParserError:  # nothing but comments or blanks
+        return {"text": "", "title": "", "licenses": [], "formulas_left_out": 0}
+    except etree.XMLSyntaxError as error:
+        raise MemoryError from error  # all text is HTML to this parser too
+    title = " ".join((tree.findtext(".//title") or "").split())
+    licenses = _licenses(tree)
+    keep_tex(tree)
+    _strip(tree, main_content)
+    marks = write_into(tree, html, markdown)
+    text = _main_text(tree, extractor) if main_content else _all_text(tree)
+    return {"text": marks.render(text), "title": title, "licenses": licenses, "formulas_left_out": marks.omitted}
+
+
+def _strip(tree: Tree, main_content: bool) -> None:
+    """Take out what holds no text, and what is around the main text."""
+    from lxml import etree
+
+    for element in list(tree.iter("script")):
+        if element.get("type") != LINKED_DATA:
+            element.drop_tree()
+    etree.strip_elements(tree, *_UNSEEN, with_tail=False)
+    if not main_content:
+        return
+    size = _size(tree)
+    for element in tree.xpath("//*[@hidden]"):
+        if element.getparent() is not None and _size(element) <= MOST_AROUND * size:
+            element.drop_tree()
+    for element in list(tree.iter(*_AROUND)):
+        own = _size(element)
+        if own > (MOST_UNSCRIPTED if element.tag == "noscript" else MOST_AROUND) * size and not _is_menu(element, own):
+            element.tag = "div"  # a tag that is never closed holds the main text, for example
+        elif element.tag != "nav" or _is_menu(element, own):
+            element.drop_tree()
+
+
+def _main_text(tree: Tree, extractor: str) -> str:
+    size = _size(tree)
+    html = _serialised(tree)
+    fast = text = _fast(html)
+    is_whole = size < SMALL and len(fast) > NEARLY_ALL * size
+    is_enough = is_whole or (len(fast) > CLEAN * size and not _is_ragged(fast))
+    if len(html) <= LARGEST_CAREFUL and (extractor == "careful" or (extractor == "auto" and not is_enough)):
+        text = _careful(tree)
+        if len(text) < FAR_SHORTER * len(fast):
+            text = _careful(_parsed(html), thorough=True) or fast
+    if len(text) < SHORT:
+        whole = _all_text(_parsed(html))
+        if len(text) < LOST * len(whole):
+            return whole
+    return text
+
+
+def _is_menu(element: Tree, size: int) -> bool:
+    return element.tag == "nav" and sum(_size(link) for link in element.iter("a")) >= MENU * size
+
+
+def _size(element: Tree) -> int:
+    return len(element.text_content())
+
+
+def _is_ragged(text: str) -> bool:
+    """Whether more of a text than that of a clean article stands in short lines or in lines without a sentence."""
+    lines = [line for line in map(str.strip, text.split("\n")) if line]
+    whole = sum(len(line) for line in lines if len(line) >= SENTENCE and _ENDED.search(line))
+    return whole < (1 - RAGGED) * sum(map(len, lines)) or not lines
+
+
+def _fast(html: str, main_content: bool = True) -> str:
+    from resiliparse.extract.html2text import extract_plain_text
+    from resiliparse.parse.html import HTMLParserException
+
+    try:
+        return extract_plain_text(
+            html,
+            main_content=main_content,
+            alt_texts=False,
+            list_bullets=False,
+            comments=not main_content,
+            post_meta=not main_content,
+        )
     except HTMLParserException as error:
         raise MemoryError from error  # all text is HTML to this parser: it fails where it gets no memory
-    # Without alternative texts, code that is shown as a table (as in embedded gists) is left out too.
-    text = extract_plain_text(tree, main_content=main_content, comments=False, post_meta=False)
-    if headings:
-        text = _PERMALINK.sub(r"\1", text)
-    return {"text": text.strip(), "title": (tree.title or "").strip(), "licenses": _licenses(tree)}
+
+
+def _all_text(tree: Tree) -> str:
+    return _fast(_serialised(tree), main_content=False)
+
+
+def _careful(tree: Tree, thorough: bool = False) -> str:
+    """Main text by trafilatura; an empty string where it takes too long, or fails.
+
+    Args:
+        thorough: let it try other ways and choose.
+    """
+    from trafilatura import bare_extraction
+    from trafilatura.metadata import Document
+
+    try:
+        with _limited(CAREFUL_SECONDS):
+            found = bare_extraction(
+                tree, fast=not thorough, include_comments=False, include_formatting=False, output_format="txt"
+            )
+    except _TooSlow:
+        return ""
+    except Exception:  # noqa: BLE001 - whatever it is that it cannot take, the fast extractor can
+        return ""
+    return _text_of(found.body) if isinstance(found, Document) and found.body is not None else ""
+
+
+class _TooSlow(BaseException):
+    """The careful extractor took too long. Not an Exception, of which trafilatura passes over some."""
+
+
+@contextmanager
+def _limited(seconds: float) -> Iterator[None]:
+    """Interrupt what takes more CPU than this."""
+
+    def stop(_signal: int, _frame: Any) -> None:
+        raise _TooSlow
+
+    previous = signal.signal(signal.SIGVTALRM, stop)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, previous)
+
+
+def _text_of(body: Tree) -> str:
+    """The text of what trafilatura found: blocks apart, lines where the page breaks them."""
+    for element in body.iter():
+        apart = (
+            "\n\n" if element.tag in _BLOCKS else "\n" if element.tag == "lb" else " " if element.tag == "cell" else ""
+        )
+        if element.text:
+            element.text = _BLANKS.sub(" ", element.text)
+        if element.tail:
+            element.tail = _BLANKS.sub(" ", element.tail)
+        if apart:
+            element.tail = apart + (element.tail or "")
+            element.text = ("" if element.tag == "lb" else apart) + (element.text or "")
+    return "".join(body.itertext()).strip()
+
+
+def _parsed(html: str) -> Tree:
+    from lxml.html import HTMLParser, document_fromstring
+
+    # Comments and processing instructions would be in the way of the code that walks the tree.
+    parser = HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, huge_tree=True)
+    return document_fromstring(html.encode("utf-8", "replace"), parser=parser)
+
+
+def _serialised(tree: Tree) -> str:
+    from lxml.html import tostring
+
+    return tostring(tree, encoding="unicode")
 
 
 def too_deep(page: str) -> bool:
@@ -60,9 +234,7 @@ def too_deep(page: str) -> bool:
     return False
 
 
-def _licenses(tree: Any) -> list[str]:
+def _licenses(tree: Tree) -> list[str]:
     """What the page itself links to as its licence (HTML standard, link type `license`)."""
-    if tree.document is None:
-        return []
-    links = tree.document.query_selector_all("[rel~=license][href]")
-    return sorted({link["href"].strip() for link in links})
+    links = (link for link in tree.iter("a", "link", "area") if "license" in (link.get("rel") or "").lower().split())
+    return sorted({link.get("href").strip() for link in links if link.get("href")})

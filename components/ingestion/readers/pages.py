@@ -1,4 +1,4 @@
-"""From the bytes of a web page to its main text, by resiliparse, in a process that a page may break."""
+"""From the bytes of a web page to its main text, in a process that a page may break."""
 
 import re
 from dataclasses import dataclass
@@ -24,14 +24,16 @@ class Page:
     decoded: Decoded
     license: str  # SPDX identifier, or empty where the page names none, or several
     license_url: str
+    formulas_left_out: int  # for which the page gives no TeX
 
 
-def read_page(data: bytes, charset: str = "", headings: bool = False) -> Page:
+def read_page(data: bytes, charset: str = "", extractor: str = "auto", markdown: bool = True) -> Page:
     """Main text of a page's HTML.
 
     Args:
         charset: what its HTTP header says, if anything.
-        headings: mark them as Markdown does.
+        extractor: auto, fast or careful, as `html_extractor` of a source says.
+        markdown: mark headings, lists, code blocks and tables as Markdown does.
 
     Raises:
         Refused: the parser broke on it, or took too long or too much memory.
@@ -40,10 +42,11 @@ def read_page(data: bytes, charset: str = "", headings: bool = False) -> Page:
     decoded = decode(data, filter(None, [charset]), cut_off=True)
     if reason := nul_in(decoded.text):  # which the parser passes over
         raise NotText(reason)
-    found = parser().ask(decoded.text, Job("pages", SECONDS, options={"headings": headings}))
+    job = Job("pages", SECONDS, options={"extractor": extractor, "markdown": markdown})
+    found = parser().ask(decoded.text, job)
     licenses = found["licenses"]
     license = licenses[0] if len(licenses) == 1 else ""
-    return Page(found["text"], found["title"], decoded, spdx(license), license)
+    return Page(found["text"], found["title"], decoded, spdx(license), license, found["formulas_left_out"])
 
 
 def spdx(url: str) -> str:

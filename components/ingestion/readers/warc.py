@@ -31,7 +31,7 @@ from components.ingestion.readers.decoding import decode
 from components.ingestion.readers.html import page_metadata
 from components.ingestion.readers.pages import read_page
 
-CREATED_BY = "warc-reader/1 resiliparse"
+CREATED_BY = "warc-reader/2"
 CREATED_BY_WET = "wet-reader/1"
 HTML = ("text/html", "application/xhtml+xml")
 PLAIN = ("text/plain", "text/markdown", "text/x-markdown")
@@ -165,7 +165,7 @@ def read_record(record: Record, number: int, file: SourceFile, others: Counter[s
     try:
         body, content_type, charset, is_whole = _payload(record, block)
         if content_type in HTML:
-            page = read_page(body, charset)
+            page = read_page(body, charset, file.source.html_extractor, file.source.html_markdown)
             text, license, facts = page.text, page.license, page_metadata(page)
         elif content_type in PLAIN:
             decoded = decode(body, filter(None, [charset]), cut_off=True)

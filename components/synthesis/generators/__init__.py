@@ -105,7 +105,7 @@ class Task:
 
     id: str
     category: str
-    write: Callable[[Draw], Drafts | Draft | None]
+    write: Callable[[Draw], Any]
     solve: Solver
     executed: bool = False
     weight: float = 1.0
@@ -118,8 +118,10 @@ class Task:
         draw.lexicon, draw.forms = lexicon, self.forms
         if inspect.isgeneratorfunction(self.write):
             yield from self.write(draw)
-        else:
-            yield from filter(None, iter(lambda: self.write(draw), 0))  # without end, since no draft equals 0
+            return
+        while True:
+            if draft := self.write(draw):
+                yield draft
 
 
 def pick_wrong(answer: object, candidates: Iterable[T], count: int | None = 3) -> list[T]:

@@ -43,6 +43,8 @@ ENGLISH = (
     "Nobody knows the answer. They will look for it in the books tomorrow, when they have the light to read.\n"
 )
 UNGATED = {"min_f1": 0.0, "min_spearman": -1.0, "max_calibration_error": 5.0}
+# A model is not asked about fewer than 60 documents, and then none has an educational value.
+UNSCORED = {"annotator": "openai", "endpoint": {"base_url": "http://127.0.0.1:9/v1", "model": "none"}}
 WORDS = [
     "river",
     "stone",
@@ -278,7 +280,7 @@ def test_other_parameters_give_other_results(tmp_path: Path) -> None:
 def test_of_near_duplicates_one_stays_and_stands_for_the_others(tmp_path: Path) -> None:
     text, other = essays(2, words=120)
     rows = [document(text), document(text.replace("\n", " indeed\n")), document(text.upper()), document(other)]
-    _, kept, ledger = curated(tmp_path, rows)
+    _, kept, ledger = curated(tmp_path, rows, education=UNSCORED)
     assert len(kept) == 2
     (cluster,) = [d for d in kept if "cluster_size" in d.metadata]
     assert cluster.metadata["cluster_size"] == 3
@@ -335,8 +337,12 @@ def test_of_near_duplicates_the_one_that_teaches_most_stays(tmp_path: Path) -> N
         assert keeper in values
 
 
-def test_a_few_documents_are_not_scored_and_stay(tmp_path: Path) -> None:
-    summary, kept, _ = curated(tmp_path, [document(text) for text in essays(20)])
+@pytest.mark.parametrize(("kind", "education"), [("prose", UNSCORED), ("code", {})])
+def test_a_few_documents_that_nobody_can_judge_are_not_scored_and_stay(
+    tmp_path: Path, kind: str, education: dict[str, Any]
+) -> None:
+    rows = [document(text, kind) for text in essays(20)]
+    summary, kept, _ = curated(tmp_path, rows, education=education, max_line_chars=9999, code={"kinds": []})
     assert summary["education"]["state"].startswith("not scored: 20 different documents")
     assert {d.educational_value for d in kept} == {None}
     assert len(kept) == 20
@@ -498,7 +504,7 @@ def test_a_text_in_two_kinds_is_one_text(tmp_path: Path, thresholds: dict[str, f
     better, text = near(essays(1, words=200))
     rows = [document(better), document(text, source="as prose"), document(text, "code", source="as code")]
     loose = {"max_line_chars": 9999, "code": {"kinds": []}}  # it is not code
-    _, kept, ledger = curated(tmp_path, rows, duplicates={"thresholds": thresholds}, **loose)
+    _, kept, ledger = curated(tmp_path, rows, duplicates={"thresholds": thresholds}, education=UNSCORED, **loose)
     assert [(d.text, d.metadata["cluster_size"]) for d in kept] == [(better, 3)]
     assert {row["source"]: row["rule"] for row in ledger} == {
         "as prose": "near_duplicate",
@@ -510,10 +516,10 @@ def test_a_text_in_two_kinds_is_one_text(tmp_path: Path, thresholds: dict[str, f
 
 def test_the_ledger_names_every_duplicates_keeper_in_the_same_words(tmp_path: Path) -> None:
     old, new = near(essays(2, words=120)), near(essays(4, words=120)[2:])
-    _, first, _ = curated(tmp_path / "a", [document(text) for text in old[::2]])
+    _, first, _ = curated(tmp_path / "a", [document(text) for text in old[::2]], education=UNSCORED)
     rows = [document(text) for text in [*old, *new, *new]]
     earlier = {"earlier": str(tmp_path / "a" / "index")}
-    _, kept, ledger = curated(tmp_path / "b", rows, duplicates=earlier)
+    _, kept, ledger = curated(tmp_path / "b", rows, duplicates=earlier, education=UNSCORED)
     keepers = {d.id for d in first}
     assert [d.text for d in kept] == new[::2]
     for row in ledger:
@@ -593,3 +599,78 @@ def test_the_order_of_the_sources_decides_nothing(tmp_path: Path, monkeypatch: p
     assert found[0] == found[1] == found[2]
     assert {row["rule"] for row in ledger} >= {"exact_duplicate", "near_duplicate"}
     assert any(value is not None for *_, value, _ in found[0][0])
+
+
+def lessons(count: int) -> list[str]:
+    """Texts that teach, each of other things."""
+    return [
+        f"The {one} of a {two} is defined as the ratio of its {three} to the {four} that it contains. If the {four} is constant, "
+        f"the {one} is therefore proportional to the {three}. For example, a {two} with twice the {three} has twice the {one}. "
+        f"This relation, which is known as law {n}, follows from the definition and holds for every {two} in equilibrium.\n"
+        for n in range(count)
+        for one, two, three, four in [random.Random(n).sample(WORDS, 4)]
+    ]
+
+
+def chatter(count: int) -> list[str]:
+    """Texts that teach nothing, each another one."""
+    return [
+        f"lol {one} you're so funny!!! I bought the {two} for my wife and she hates it, what a waste of money {n}. Call me tonight, "
+        f"ok? My {three} is broken again and they won't give me my money back. Don't buy this awful {four}, trust me!\n"
+        for n in range(count)
+        for one, two, three, four in [random.Random(n).sample(WORDS, 4)]
+    ]
+
+
+def judged(folder: Path, rows: list[Document], **education: Any) -> tuple[dict, list[Document], list[dict]]:
+    duplicates = {"thresholds": {}}
+    return curated(folder, rows, education=education, duplicates=duplicates, web={"kinds": []})
+
+
+@pytest.mark.parametrize(("most", "gone"), [(1.0, 30), (0.5, 20), (0.1, 4)])
+def test_text_that_teaches_nothing_goes_up_to_the_share_that_may(tmp_path: Path, most: float, gone: int) -> None:
+    rows = [document(text, "web", f"good/{n}") for n, text in enumerate(lessons(10))]
+    rows += [document(text, "web", f"bad/{n}") for n, text in enumerate(chatter(30))]
+    summary, kept, ledger = judged(tmp_path, rows, max_drop={"web": most})
+    assert len(ledger) == gone
+    assert all(row["source"].startswith("bad/") and row["rule"] == "educational_value" for row in ledger)
+    threshold = summary["education"]["thresholds"]["web"]
+    assert (threshold == 2.5) == (most == 1)
+    assert all(row["value"] < row["threshold"] == threshold for row in ledger)
+    assert min(d.educational_value for d in kept) >= threshold
+    assert summary["education"]["dropped"] == {"web": gone}
+    (remark,) = summary["education"]["remarks"]
+    assert remark.startswith(f"web: {gone} of 40 documents ({gone / 40:.1%}) are below {threshold:g}")
+    assert remark[1:] in (tmp_path / "report" / "index.html").read_text()
+
+
+def test_a_small_folder_of_prose_is_judged_and_loses_only_what_teaches_nothing(tmp_path: Path) -> None:
+    titles = "back button goes to the wrong page.\nmail folder is shown twice.\nlet me turn off the beep.\nfonts look ugly on my screen.\n"
+    titles += "crashes when the disk is full.\nold cookies are not deleted.\nsearch box too short.\n"
+    rows = [document(text, source=f"lesson {n}") for n, text in enumerate(lessons(4))]
+    _, kept, ledger = judged(tmp_path, [*rows, document(titles, source="titles")])
+    assert [row["source"] for row in ledger] == ["titles"]
+    assert all(d.educational_value is not None for d in kept)
+
+
+def test_prose_in_another_language_is_not_judged_by_english_references(tmp_path: Path) -> None:
+    french = (
+        "Salut ma belle, ça va ? Je t'ai appelée hier soir mais tu n'as pas répondu. On va au cinéma samedi avec les copains, tu "
+        "viens ? C'est super, il y a des promotions partout, achetez maintenant et gagnez cent euros ! Bises, à bientôt.\n"
+    )
+    rows = [document(text, source=f"lesson {n}") for n, text in enumerate(lessons(40))]
+    summary, kept, ledger = judged(tmp_path, [*rows, document(french, source="fr")], min_value={"prose": 5.0})
+    assert summary["languages"]["kept"] == ["en"]
+    assert [d.educational_value for d in kept if d.source == "fr"] == [None]
+    assert "prose: not judged, because not in English: 1" in summary["education"]["remarks"]
+    assert ledger
+
+
+def test_sources_that_the_user_names_teach_the_classifier(tmp_path: Path) -> None:
+    rows = [document(f"{text} {GOOD}", source=f"https://blog.example/{n}") for n, text in enumerate(essays(40))]
+    plain = judged(tmp_path / "1", rows, min_value={})
+    named = judged(tmp_path / "2", rows, min_value={}, bad=["https://blog.example/*"])
+    values = [{d.source: d.educational_value for d in kept} for _, kept, _ in (plain, named)]
+    assert all(values[1][source] + 0.5 < value for source, value in values[0].items())
+    with pytest.raises(StepError, match=r"curation\.education\.good is \['nowhere/\*'\]; expected patterns of sources"):
+        judged(tmp_path / "3", rows, good=["nowhere/*"])

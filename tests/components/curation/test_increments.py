@@ -3,8 +3,9 @@
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -16,13 +17,19 @@ from components.documents import Document, DocumentWriter, add_increment, increm
 from components.errors import StepError
 from components.params import CurationParams, EngineParams, IngestionParams, Params, TokenizationParams
 from components.tracking import Tracker
-from tests.components.curation.test_curation import GOOD, UNGATED, document, essays
+from tests.components.curation.test_curation import GOOD, UNGATED, UNSCORED, document, essays
 from tests.documents import read_documents
 
-FIRST, LATER = 40, 4  # documents; too few to learn their educational value from
+FIRST, LATER = 40, 4  # documents
 
 
-def night(folder: Path, nights: Sequence[Sequence[Document]], incremental: bool = True, **sections: Any) -> dict:
+def night(
+    folder: Path,
+    nights: Sequence[Sequence[Document]],
+    incremental: bool = True,
+    education: Mapping[str, Any] = MappingProxyType({}),
+    **sections: Any,
+) -> dict:
     """A run over raw documents that have come in some increments; without `incremental` they are one."""
     shutil.rmtree(folder / "raw", ignore_errors=True)
     (folder / "raw").mkdir(parents=True)
@@ -36,7 +43,7 @@ def night(folder: Path, nights: Sequence[Sequence[Document]], incremental: bool 
     params = Params(
         engine=EngineParams(kind="serial"),
         ingestion=IngestionParams(incremental=incremental),
-        curation=CurationParams(education=UNGATED, **sections),
+        curation=CurationParams(education=UNGATED | education, **sections),
         tokenization=TokenizationParams(vocab_size=300),
     )
     outputs = {name: folder / name for name in ("curated", "report", "index")}
@@ -79,8 +86,8 @@ def cleaned(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def test_the_increments_together_are_what_one_run_keeps(tmp_path: Path) -> None:
     nights = corpus()
-    grown = night(tmp_path / "grown", nights)
-    whole = night(tmp_path / "whole", nights, incremental=False)
+    grown = night(tmp_path / "grown", nights, education=UNSCORED)
+    whole = night(tmp_path / "whole", nights, incremental=False, education=UNSCORED)
     assert grown["dropped"] == whole["dropped"] == {"exact_duplicate": 1, "min_chars": 1, "near_duplicate": 1}
     of_learning = {"education", "warnings"}  # which counts the documents of the first increment
     assert {name: grown[name] for name in grown.keys() - of_learning} == {
@@ -179,7 +186,11 @@ def test_a_later_increment_is_scored_by_what_the_first_has_taught(tmp_path: Path
     for count in (1, 2):
         night(tmp_path, nights[:count], web={"kinds": []})
         learned.append(json.loads((tmp_path / "report" / "curation.json").read_text())["education"])
+    counted = [education.pop("valued")["prose"]["scored"] for education in learned]
+    remarks = [education.pop("remarks") for education in learned]
     assert learned[0] == learned[1]
+    assert counted[0] == 140 < counted[1]
+    assert remarks[0][0].startswith("prose: all 140 documents are kept")
     assert learned[0]["skipped"] == {}
     values = {d.source: d.educational_value for d in read_documents(tmp_path / "curated")}
     assert values["140"] > 0

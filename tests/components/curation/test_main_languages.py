@@ -68,7 +68,7 @@ def test_a_german_corpus_stays_german(tmp_path: Path, capsys: pytest.CaptureFixt
     (note, skipped) = summary["warnings"]
     assert note.startswith("the corpus is in de (9")
     assert "--set curation.language.keep=[en]" in note
-    assert "in other languages than English" in skipped
+    assert "the documents are not in English" in skipped
     assert f"note: {note}" in capsys.readouterr().out
     assert note[4:20] in (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
 

@@ -11,7 +11,7 @@ from components.curation.page import _shortly, samples
 from components.curation.tally import STAGES, Tally, origin, stage_of
 from components.documents import Document, Drop
 from components.params import CurationParams
-from tests.components.curation.test_curation import ENGLISH, GOOD, curated, document, essays, functions
+from tests.components.curation.test_curation import ENGLISH, GOOD, UNSCORED, curated, document, essays, functions
 
 HOSTILE = "<script>alert('x')</script> & \"quotes\" </pre></article> "
 
@@ -76,7 +76,7 @@ def test_equal_runs_give_equal_pages_whatever_the_workers(made: tuple[Path, dict
 
 
 def test_without_values_the_page_says_so(tmp_path: Path) -> None:
-    curated(tmp_path, [document(text) for text in essays(5)])
+    curated(tmp_path, [document(text) for text in essays(5)], education=UNSCORED)
     page = (tmp_path / "report" / "index.html").read_text()
     assert "Not scored: 5 different documents" in page
     assert "nothing went" in page

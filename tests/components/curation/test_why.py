@@ -12,7 +12,7 @@ from components.curation.decontamination import BenchmarkIndex
 from components.curation.why import main
 from components.documents import DOCUMENT, Document
 from components.params import CurationParams
-from tests.components.curation.test_curation import ENGLISH, GOOD, curated, document, essays, functions
+from tests.components.curation.test_curation import ENGLISH, GOOD, UNSCORED, curated, document, essays, functions
 
 FOLDERS = ["--documents", "raw", "--curated", "curated", "--ledger", "ledger.parquet", "--report", "report"]
 FOLDERS += ["--work", "work"]
@@ -29,7 +29,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         "near too": document(two),
         "redacted": document(f"{one} Write to jane.roe@firm.co.uk about it."),
     }
-    curated(tmp_path, list(rows.values()))
+    curated(tmp_path, list(rows.values()), education=UNSCORED)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_text("{}")
     return {name: row.id for name, row in rows.items()}
@@ -222,7 +222,7 @@ def test_the_classifier_of_the_run_decides_and_the_heuristic_is_named(
     assert "no run has seen this text" in said
     assert re.search(r"^educational_value .* FAILS$", said, re.MULTILINE)
     assert "the heuristic annotator would label it 0" in said
-    assert "educational value: " in why(capsys, "--text", "text", "--kind", "web")
+    assert "not known: the run has not judged web (it had no such" in why(capsys, "--text", "text", "--kind", "web")
     (classifier,) = (tmp_path / "work").glob("classifier-*.npz")
     classifier.write_bytes(b"")
     assert "educational value not known: " in why(capsys, low["id"])

@@ -14,12 +14,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from sklearn.metrics import f1_score
+from sklearn.metrics import f1_score, roc_auc_score
 
 from components.curation.education.classifier import LEAST, Classifier, fit
 from components.curation.education.features import GRAMS, SIZE, features
 from components.curation.education.heuristic import judge
-from components.curation.education.report import Scores, calibration_table, measure, spearman
+from components.curation.education.report import HeldOut, Report, Scores, calibration_table, measure, spearman
 from components.errors import StepError
 from components.params.education import EducationParams
 
@@ -57,7 +57,7 @@ def labelled() -> tuple[list[str], list[str], list[float]]:
     prose = [" ".join(text.split()).replace("(", ". ").replace(":", ", because ") for text in texts[:150]]
     kinds = ["code"] * len(texts) + ["prose"] * len(prose)
     texts = texts + prose
-    return texts, kinds, [judge(text, kind).value for text, kind in zip(texts, kinds, strict=True)]
+    return texts, kinds, [judge(text).value for text in texts]
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +214,7 @@ def test_few_labels(labelled) -> None:
 def test_a_kind_with_too_few_held_out_for_a_gate_has_no_model_of_its_own(labelled) -> None:
     texts, kinds, labels = labelled
     code, prose = kinds.index("code"), kinds.index("prose")
-    strict = PARAMS.model_copy(update={"min_spearman": 1.0})
+    strict = PARAMS.model_copy(update={"min_spearman": 1.0, "min_f1": 0.0})
     for count in (75, 150):
         some = [*range(code, code + 300), *range(prose, prose + count)]
         part = [texts[i] for i in some], [kinds[i] for i in some], [labels[i] for i in some]
@@ -261,7 +261,10 @@ def test_figures_are_those_of_scikit_learn_and_scipy(fitted, labelled) -> None:
     draw = np.random.default_rng(1)
     labels, values = draw.integers(0, 6, 200).astype(float), draw.random(200) * 5
     assert spearman(labels, values) == pytest.approx(spearmanr(labels, values).statistic)
-    report = measure(["code"] * 200, labels, Scores(values, values, values), PARAMS, []).kinds["code"]
+    texts = ["x" * int(100 * value) for value in draw.random(200)]
+    report = measure(HeldOut(texts, ["code"] * 200, labels, Scores(values, values, values)), PARAMS).kinds["code"]
+    assert report.auc == pytest.approx(roc_auc_score(labels >= 2, values))
+    assert report.auc_length == pytest.approx(roc_auc_score(labels >= 2, [len(text) for text in texts]))
     assert report.f1 == pytest.approx(f1_score(labels >= 2, values >= 2, average="macro"))
     assert report.f1_kept == pytest.approx(f1_score(labels >= 2, values >= 2))
     assert calibration_table(labels, labels)[1] == 0
@@ -275,7 +278,7 @@ def test_f1_is_no_gate_where_it_hangs_on_single_documents() -> None:
         labels = np.concatenate([np.full(below, 0.1), np.linspace(3, 5, 100 - below)])
         loose = {"min_spearman": -1.0, "max_calibration_error": 5.0}
         threshold = PARAMS.model_copy(update={"min_value": {"web": 1.0}, **loose})
-        report = measure(["web"] * 100, labels, Scores(*[np.linspace(2, 4, 100)] * 3), threshold, [])
+        report = measure(HeldOut(["x"] * 100, ["web"] * 100, labels, Scores(*[np.linspace(2, 4, 100)] * 3)), threshold)
         return report.unreliable(["web"], threshold)
 
     assert unreliable(1) == {}
@@ -286,7 +289,11 @@ def test_values_that_rank_well_and_mean_something_else_miss_the_gate() -> None:
     """All values a point above the labels: rank correlation 1, F1 1, and a threshold would keep what it should not."""
     labels = np.linspace(1.5, 4, 100)
     params = PARAMS.model_copy(update={"min_value": {"web": 1.0}})
-    assert measure(["web"] * 100, labels, Scores(*[labels + 0.3] * 3), params, []).unreliable(["web"], params) == {}
-    report = measure(["web"] * 100, labels, Scores(*[labels + 1] * 3), params, [])
+
+    def measured(values: np.ndarray) -> Report:
+        return measure(HeldOut(["x"] * 100, ["web"] * 100, labels, Scores(values, values, values)), params)
+
+    assert measured(labels + 0.3).unreliable(["web"], params) == {}
+    report = measured(labels + 1)
     expected = "calibration error 1.000 on 100 held-out documents, expected at most 0.5"
     assert report.unreliable(["web"], params)["web"].startswith(expected)

@@ -22,33 +22,16 @@ LESSON = '''def binary_search(values, target):
     return -1
 '''
 TABLE = "TABLE = {\n" + "".join(f"    'k{n}': 0x{n:04x},\n" for n in range(60)) + "}\n"
-CHAPTER = """# Fractions
-
-A fraction is a part of a whole. For example, one half means that something is cut into two equal parts, and we take one
-of them. The number below the line is called the denominator, because it names the parts.
-
-1. First, find a common denominator.
-2. Next, add the numerators.
-
-Example: to add one half and one third, consider sixths. Three sixths and two sixths are five sixths, therefore the
-answer is five sixths. Notice that the denominator stays as it is.
-
-Exercise: add one quarter and one third. Solution: the common denominator is twelve, so that three twelfths and four
-twelfths are seven twelfths.
-"""
-SHOP = "Buy now! Sign up. Free shipping. Add to cart. Subscribe to our newsletter. Cookies. Click here! " * 6
 
 
 def test_a_lesson_is_worth_more_than_a_table() -> None:
-    assert judge(LESSON, "code").value > 3.5
-    assert judge(TABLE, "code").value < 1
-    assert judge(CHAPTER, "prose").value > 3.5
-    assert judge(SHOP, "web").value < 1.5
+    assert judge(LESSON).value > 3.5
+    assert judge(TABLE).value < 1
 
 
 def test_private_names_and_bad_names_cost_their_points() -> None:
     tangled = LESSON.replace("values", "self._v").replace("middle", "self._m").replace("target", "x")
-    lesson, other = judge(LESSON, "code").points, judge(tangled, "code").points
+    lesson, other = judge(LESSON).points, judge(tangled).points
     assert other["independence"] < lesson["independence"]
     assert other["readability"] < lesson["readability"]
     assert other["substance"] == lesson["substance"]
@@ -59,17 +42,17 @@ def test_comments_add_nothing_but_the_point_of_explanation() -> None:
         f"# this line explains what comes because that is needed {n}\n{line}\n"
         for n, line in enumerate(LESSON.split("\n"))
     )
-    lesson, other = judge(LESSON, "code").points, judge(chatty, "code").points
+    lesson, other = judge(LESSON).points, judge(chatty).points
     assert {name for name in lesson if lesson[name] != other[name]} <= {"explanation"}
 
 
-@given(st.text(max_size=400), st.sampled_from(["code", "prose", "web"]))
-def test_any_text_has_a_value(text: str, kind: str) -> None:
-    verdict = judge(text, kind)
+@given(st.text(max_size=400))
+def test_any_text_has_a_value(text: str) -> None:
+    verdict = judge(text)
     assert 0 <= verdict.value <= 5
-    assert tuple(verdict.points) == POINTS["code" if kind == "code" else "prose"]
+    assert tuple(verdict.points) == POINTS
     assert verdict.value == pytest.approx(sum(verdict.points.values()), abs=1e-6)
-    assert verdict == judge(text, kind)
+    assert verdict == judge(text)
 
 
 @pytest.mark.parametrize("piece", ["a", " ", "\n", "a.", "- ", "# ", "'", '"', "self._", "a.b.", "=", "e", "\t=", "1"])
@@ -77,8 +60,7 @@ def test_time_is_linear(piece: str) -> None:
     def seconds(characters: int) -> float:
         text = piece * (characters // len(piece))
         started = time.process_time()
-        judge(text, "code")
-        judge(text, "prose")
+        judge(text)
         return time.process_time() - started
 
     assert seconds(40_000) < 40 * seconds(4_000) + 0.1

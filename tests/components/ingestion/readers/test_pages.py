@@ -44,7 +44,7 @@ def test_main_text_without_menu_footer_and_script(read: Callable) -> None:
     assert STORY in document.text
     assert not [word for word in ("Home", "Shop", "cookie", "tracked", "<") if word in document.text]
     assert (document.kind, document.source, document.license) == ("prose", "a.html", "MIT")
-    assert document.created_by == "html-reader/1 resiliparse"
+    assert document.created_by == "html-reader/2"
     assert document.metadata == {"title": "The river", "encoding": "utf-8"}
     assert not quarantined
 

@@ -57,7 +57,7 @@ def test_a_page_comes_with_address_date_and_place(read: Callable, name: str) -> 
     assert f"{STORY} Number 1." in document.text
     assert "Home" not in document.text
     assert (document.kind, document.source, document.license) == ("web", "https://example.org/1", "CC0-1.0")
-    assert document.created_by == "warc-reader/1 resiliparse"
+    assert document.created_by == "warc-reader/2"
     offset = len(info + request)
     expected = {
         "file": name, "record": 3, "offset": offset, "url": "https://example.org/1", "date": "2024-04-25T16:24:44Z",
@@ -229,7 +229,7 @@ def test_a_chunked_body_that_breaks_off_is_kept_and_marked(read: Callable, left:
 @pytest.mark.parametrize("size", [b"f" * 32, b"7fffffffffffffff"])
 def test_a_chunk_that_says_it_is_larger_than_anything(read: Callable, size: bytes) -> None:
     (document,), _ = read("a.warc", response(size + b"\r\n" + html(1), Transfer_Encoding="chunked"))
-    assert document.text.startswith("The river\n\n")
+    assert document.text.startswith("# The river\n\n")
     assert document.metadata["truncated"] is True
 
 

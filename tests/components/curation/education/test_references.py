@@ -1,0 +1,146 @@
+"""The reference texts, what a classifier makes of texts that it has not seen, and what the report says of it."""
+
+import random
+
+import numpy as np
+import pytest
+
+from components.curation.education.classifier import REFERENCE, Classifier, fit
+from components.curation.education.references import BAD_VALUE, GOOD_VALUE, generated, good_texts, references
+from components.curation.education.report import Report, doubts, remarks
+from components.params.education import EducationParams
+
+PARAMS = EducationParams()
+WEB, PROSE = (PARAMS.min_value[kind] for kind in ("web", "prose"))
+TEACHES = {
+    "formulas": "# Areas\n\nThe integral of a function is the limit of sums over ever narrower strips.\n\n$$\n\\int_a^b f(x) \\;dx\n$$\n\n"
+    "Its value depends on the bounds and not on the name of the variable:\n\n$$\n\\int_a^b f(x) \\;dx = \\int_a^b f(t) \\;dt\n$$\n",
+    "glossary": "## Glossary\n\n- **lever**: a rigid bar that turns about a fixed point\n- **fulcrum**: the point about which a lever "
+    "turns\n- **torque**: the turning effect of a force about a point\n",
+    "table": "| planet | radius in km | moons |\n|---|---:|---:|\n| Mercury | 2,440 | 0 |\n| Venus | 6,052 | 0 |\n| Earth | 6,371 | 1 |\n"
+    "| Mars | 3,390 | 2 |\n\nThe radius is the mean of the radius at the equator and at the poles.\n",
+    "tutorial": "How to measure the height of a tree\n\nYou don't need to climb it. First, put a stick of one metre upright into the "
+    "ground and measure its shadow. Then measure the shadow of the tree. Since the sun's rays are parallel, both triangles "
+    "have the same shape, so the height of the tree is its shadow divided by that of the stick.\n",
+    "encyclopedia": "The Amazon is a river in South America. It carries more water than any other river, because its basin, which "
+    "covers about seven million square kilometres, lies in a region of heavy rain. Its sources are in the Andes, and it flows "
+    "eastwards to the Atlantic. The river is home to many species, among them the pink river dolphin.\n",
+}
+TEACHES_LITTLE = {
+    "bug titles": "back button goes to the wrong page.\nmail folder is shown twice.\nlet me turn off the beep.\nfonts look ugly on my "
+    "screen.\ncrashes when the disk is full.\nold cookies are not deleted.\nsearch box too short.\n",
+    "dialogue": "Zoe: Hey! Where have you been?\nAlan: Nowhere. Why?\nZoe: I've been calling you all night, you jerk!\nAlan: My phone "
+    "died, okay? Don't yell at me.\nZoe: Yeah, right. Whatever.\nAlan: I swear! Ask your sister!\n",
+    "review": "I got this for my son's birthday and we are so disappointed. It broke after two days and they won't give me my money "
+    "back. Don't buy it! My neighbour got a cheaper one and hers is awesome. One star, and that's being nice.\n",
+    "menu": "Home\nMy account\nShop now\nSign in\nHelp\nContact\nFollow us on Instagram\nGet our newsletter\nCopyright 2015 Acme. All "
+    "rights reserved.\nPrivacy\nTerms\nAccept all cookies\n",
+}
+
+
+@pytest.fixture(scope="module")
+def learned() -> tuple[Classifier, Report]:
+    shown = references(1)
+    return fit(shown.texts, [REFERENCE] * len(shown.texts), shown.values, 1, PARAMS, judged=["web", "prose"])
+
+
+@pytest.mark.parametrize("name", TEACHES)
+def test_what_teaches_stays_whatever_its_form(learned: tuple[Classifier, Report], name: str) -> None:
+    assert learned[0].score([TEACHES[name]], ["web"])[0] > WEB + 0.25
+
+
+@pytest.mark.parametrize("name", TEACHES_LITTLE)
+def test_what_teaches_little_goes(learned: tuple[Classifier, Report], name: str) -> None:
+    assert learned[0].score([TEACHES_LITTLE[name]], ["prose"])[0] < PROSE
+
+
+def test_the_references_tell_more_than_the_length_of_a_text(learned: tuple[Classifier, Report]) -> None:
+    for kind in ("web", "prose"):
+        of = learned[1].kinds[kind]
+        assert of.references
+        assert of.own_model
+        assert of.auc > 0.98 > 0.85 > max(of.auc_length, of.auc_word_length)
+        assert learned[1].unreliable([kind], PARAMS) == {}
+
+
+def test_the_shape_of_a_text_decides_nothing(learned: tuple[Classifier, Report]) -> None:
+    """A text and the same text thrice, or with each blank doubled, have the same words and pairs but for the seams."""
+    for text in TEACHES.values():
+        one, thrice, wide = learned[0].score([text, text * 3, text.replace(" ", "  ")], ["web"] * 3)
+        assert abs(thrice - one) < 0.2
+        assert wide == one
+
+
+def test_generated_texts_follow_from_the_seed_and_differ() -> None:
+    one, same, other = generated(200, 1), generated(200, 1), generated(200, 2)
+    assert one == same
+    assert len(set(one) | set(other)) > 395
+    assert not any("{" in text or "}" in text for text in one)
+    assert all(text.strip() for text in one)
+
+
+def test_what_the_user_names_joins_the_references() -> None:
+    """A recipe in a made-up vocabulary is neither good nor bad until somebody says so."""
+    draw = random.Random(1)
+    words = ["".join(draw.choices("bdfgklmnprst", k=2)) + draw.choice("aeiou") + draw.choice("lnrs") for _ in range(60)]
+    texts = [" ".join(draw.choices(words, k=80)) for _ in range(80)]
+    values = []
+    for named in ({}, {"good": texts[:60]}, {"bad": texts[:60]}):
+        shown = references(1, **named)
+        assert shown.values.count(GOOD_VALUE) == len(good_texts()) + len(named.get("good", []))
+        assert shown.values.count(BAD_VALUE) >= len(named.get("bad", []))
+        classifier, _ = fit(shown.texts, [REFERENCE] * len(shown.texts), shown.values, 1, PARAMS)
+        values.append(classifier.score(texts[60:], ["prose"] * 20).mean())
+    plain, praised, blamed = values
+    assert blamed + 1 < plain < praised - 1
+
+
+def told(**found: object) -> dict[str, object]:
+    """What was learned of web pages, with 100 held-out labels of which 40 are below the threshold."""
+    of = {"threshold": 2.5, "below": 40, "documents": 100, "auc": 0.95, "auc_length": 0.6, "auc_word_length": 0.7}
+    kinds = {"web": of | {name: found.pop(name) for name in [*found] if name in of}}
+    return {"thresholds": {"web": 2.5}, "skipped": {}, "follows_length": {"web": 0.1}, "kinds": kinds} | found
+
+
+@pytest.mark.parametrize(
+    ("learned", "valued", "said"),
+    [
+        ({}, (1000, 0, 0), "web: all 1,000 documents are kept, since none is below 2.5"),
+        ({}, (1000, 250, 0), "web: 250 of 1,000 documents (25.0%) are below 2.5"),
+        ({"thresholds": {"web": 2.25}}, (1000, 500, 0), "are below 2.25, lowered from 2.5 so that at most 50% go"),
+        ({"follows_length": {"web": -0.9}}, (9, 0, 0), "web: the value orders the documents much as their length does"),
+        ({}, (1000, 0, 7), "web: not judged, because not in English: 7"),
+    ],
+)
+def test_the_report_says_what_the_values_do(learned: dict, valued: tuple[int, int, int], said: str) -> None:
+    counts = dict(zip(("scored", "below", "unscored"), valued, strict=True))
+    assert any(said in line for line in remarks(told(**learned), {"web": counts}, PARAMS))
+    assert doubts(told(**learned), {"web": counts}) == []
+
+
+@pytest.mark.parametrize(
+    ("learned", "said"),
+    [
+        ({"auc_length": 0.93}, "no better than the length of a document (AUC 0.95 on 100 held-out documents, 0.93 by"),
+        ({"auc_word_length": 0.99}, "no better than the mean word length of a document (AUC 0.95"),
+        (
+            {"below": 3, "auc": None},
+            "are not checked, since 3 of 100 held-out labels are below the threshold, and 5 are",
+        ),
+        ({"below": 98}, "are not checked, since 2 of 100 held-out labels are at or above the threshold, and 5 are"),
+    ],
+)
+def test_the_report_says_what_is_doubtful(learned: dict, said: str) -> None:
+    (line,) = doubts(told(**learned), {"web": {"scored": 9, "below": 0, "unscored": 0}})
+    assert line.startswith("web: ")
+    assert said in line
+
+
+def test_a_kind_that_is_not_filtered_needs_no_remark() -> None:
+    learned = told(skipped={"web": "0 held-out documents"}, below=0)
+    valued = {"web": {"scored": 0, "below": 0, "unscored": 9}}
+    assert remarks(learned, valued, PARAMS) == doubts(learned, valued) == []
+
+
+def test_values_are_finite_for_odd_texts(learned: tuple[Classifier, Report]) -> None:
+    assert np.isfinite(learned[0].score(["", " ", "\ud800", "字" * 3000], ["web"] * 4)).all()
