@@ -93,7 +93,6 @@ def main() -> int:
     texts = corpus(given.documents)
     megabytes = sum(len(text.encode()) for text in texts) / 1e6
     report = Report("Rules for web text", machine(1) | {"rounds": given.rounds})
-    contenders = {"ours": ours, "datatrove, regular expression": theirs(fast_words())}
     contenders = {
         "ours": ours,
         "ours, as the papers count": partial(ours, as_datatrove=False),

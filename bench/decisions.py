@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.common import plain_parser
+from bench.common import parser
 
 # Kind of the sample: kind of its documents, and where they are from
 SETS = {
@@ -46,7 +46,7 @@ def _draw(name: str) -> bytes:
 
 
 def main() -> None:
-    options = plain_parser(__doc__)
+    options = parser(__doc__)
     options.add_argument("--data", type=Path, required=True)
     options.add_argument("--count", type=int, default=40, help="documents kept, and dropped, of each kind")
     options.add_argument("--excerpt", type=int, default=400, help="characters shown of each document")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.common import plain_parser
+from bench.common import parser
 from bench.curation import sentences
 from components.curation.duplicates.clusters import find
 from components.curation.duplicates.ids import pack
@@ -86,7 +86,7 @@ def found(texts: list[str], copies: list[str], params: DuplicatesParams) -> floa
 
 
 def main() -> None:
-    options = plain_parser(__doc__)
+    options = parser(__doc__)
     options.add_argument("--documents", type=int, default=400)
     options.add_argument("--texts", type=Path)
     given = options.parse_args()

@@ -2,8 +2,9 @@
 ledger.
 
 In phases. Where the parameters name no languages to keep, a sample says which ones the corpus is in (`main_languages`). Row
-groups are repaired and judged in parallel (`clean`), and passages that many of them repeat are cut (`passages`). A classifier
-learns from reference texts and from labels of a sample, and scores all documents in parallel (`scoring`). The results stay until nobody has used them for two
+groups are repaired and judged in parallel (`clean`), and passages that many documents repeat are cut (`passages`). A classifier
+learns from reference texts and from labels of a sample, and scores all documents in parallel (`scoring`). These results are
+kept until nobody has used them for two
 weeks (`work`), so a killed run goes on, and a threshold moves without scoring again. Then it is decided over all documents
 which go for their value and which as duplicates, and documents and ledger are written, in the order of the sources.
 

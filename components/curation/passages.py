@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.curation.clean import DOCUMENTS, DROPS, FIGURES, FOREIGN, LENGTHS, SKETCHES, STEP
@@ -31,7 +32,7 @@ from components.curation.filters.fenced import fenced_lines
 from components.curation.tally import origin
 from components.curation.text import normalise
 from components.curation.work import Work
-from components.documents import DOCUMENT, Drop, LedgerWriter, document_id, read_ledger
+from components.documents import Drop, LedgerWriter, document_id, read_ledger
 from components.files import save_array, write_json
 from components.params import CurationParams
 from components.params.curation import PassagesParams
@@ -254,17 +255,18 @@ def cut_unit(unit: _Marked, folder: Path) -> None:
     """Write a result again without what is marked, into a folder."""
     counts = np.load(unit.hashed / COUNTS, allow_pickle=False)
     marks = np.unpackbits(np.frombuffer(unit.marks, dtype=np.uint8), count=int(counts.sum())).astype(bool)
-    of_documents = np.split(marks, np.cumsum(counts)[:-1])
-    rows = pq.read_table(unit.cleaned / DOCUMENTS).to_pylist()
-    stays, changed, lengths = np.ones(len(rows), dtype=bool), [], np.load(unit.cleaned / LENGTHS, allow_pickle=False)
+    ends = np.cumsum(counts)
+    holders = np.unique(np.searchsorted(ends, np.flatnonzero(marks), side="right"))
+    table = pq.read_table(unit.cleaned / DOCUMENTS)
+    stays, changed = np.ones(len(counts), dtype=bool), {}
+    lengths = np.load(unit.cleaned / LENGTHS, allow_pickle=False)
     figures = json.loads((unit.cleaned / FIGURES).read_text(encoding="utf-8"))
     removed = 0
     with LedgerWriter(folder / DROPS) as ledger:
         for drop in read_ledger(unit.cleaned / DROPS):
             ledger.write(drop)
-        for place, (row, mark) in enumerate(zip(rows, of_documents, strict=True)):
-            if not mark.any():
-                continue
+        for place, row in zip(holders.tolist(), table.take(holders).to_pylist(), strict=True):
+            mark = marks[ends[place] - counts[place] : ends[place]]
             text, share, passages = cut(row["text"], row["kind"], mark, unit.params.passages)
             if share >= SPENT:
                 ledger.write(_spent(row, share))
@@ -272,17 +274,27 @@ def cut_unit(unit: _Marked, folder: Path) -> None:
                 _count_drop(figures, row)
             elif share <= HALF:
                 removed += len(row["text"]) - len(text)
-                rows[place] = _changed(row, text, passages)
+                changed[place] = _changed(row, text, passages)
                 lengths[place] = len(text)
-                changed.append(place)
-    kept = [row for row, stay in zip(rows, stays, strict=True) if stay]
-    pq.write_table(pa.Table.from_pylist(kept, schema=DOCUMENT), folder / DOCUMENTS, compression="zstd")
+    kept = _replaced(table, changed).filter(pa.array(stays))
+    pq.write_table(kept, folder / DOCUMENTS, compression="zstd")
     sketches = np.load(unit.cleaned / SKETCHES, allow_pickle=False)
-    sketches[changed] = sketch([rows[place]["text"] for place in changed], unit.params.duplicates.permutations)
+    sketches[list(changed)] = sketch([row["text"] for row in changed.values()], unit.params.duplicates.permutations)
     save_sketches(folder / SKETCHES, sketches[stays])
     save_array(folder / LENGTHS, lengths[stays])
     save_array(folder / FOREIGN, np.load(unit.cleaned / FOREIGN, allow_pickle=False)[stays])
     write_json(folder / FIGURES, figures | {"passages": {"documents": len(changed), "characters": removed}})
+
+
+def _replaced(table: pa.Table, rows: Mapping[int, Mapping[str, Any]]) -> pa.Table:
+    """The table with other ids, texts and metadata in some rows."""
+    mask = np.zeros(table.num_rows, dtype=bool)
+    mask[list(rows)] = True
+    for name in ("id", "text", "metadata"):
+        values = pa.array([row[name] for row in rows.values()], table.schema.field(name).type)
+        column = pc.replace_with_mask(table[name].combine_chunks(), pa.array(mask), values)
+        table = table.set_column(table.schema.get_field_index(name), table.schema.field(name), column)
+    return table
 
 
 def cut(text: str, kind: str, marks: np.ndarray, params: PassagesParams) -> tuple[str, float, int]:

@@ -44,11 +44,11 @@ class EducationParams(Section):
     )
     good: list[str] = Field(
         [],
-        description="Patterns of sources, such as docs/*, of documents to learn from as good text",
+        description="Patterns of sources, such as docs/*, of documents to learn from as good text; empty = none",
     )
     bad: list[str] = Field(
         [],
-        description="Patterns of sources, such as ads/*, of documents to learn from as bad text",
+        description="Patterns of sources, such as ads/*, of documents to learn from as bad text; empty = none",
     )
     sample: int = Field(
         2_000,
