@@ -37,6 +37,8 @@ _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 _TAG = re.compile(
     r"<(/?)(?!(?:area|base|br|col|dd|dt|embed|hr|img|input|li|link|meta|option|p|source|td|th|tr|wbr)\b)[a-z]"
 )
+# What is empty by its own tag, as much of SVG is; libxml2 takes that of any tag, but for a slash in a value without quotes.
+_EMPTY = re.compile(r"<[a-z][^\s<>/]*(?:\s+[^\s=<>\"'/]+(?:\s*=\s*(?:\"[^\"<]*\"|'[^'<]*'))?)*\s*/>")
 _BLANKS = re.compile(r"\s+")
 _ENDED = re.compile('[.!?:;\u2026"\u201d\u2019)\u3002\uff01\uff1f]$')
 # What holds no text, and what no extractor takes for the main text.
@@ -227,7 +229,7 @@ def too_deep(page: str) -> bool:
     if page.count("<") < SCANNED:
         return False
     depth = 0
-    for closing in _TAG.findall(page.lower()):
+    for closing in _TAG.findall(_EMPTY.sub("", page.lower())):
         depth = max(0, depth - 1) if closing else depth + 1
         if depth > DEEPEST:
             return True

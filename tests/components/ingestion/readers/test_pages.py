@@ -232,7 +232,9 @@ def test_a_huge_page_is_not_read(read: Callable, monkeypatch: pytest.MonkeyPatch
 def test_ordinary_pages_are_not_deep() -> None:
     assert not too_deep("<p>one<br>" * 50_000)
     assert not too_deep("<div><b>x</b></div>" * 50_000)
+    assert not too_deep("<svg><path d='M 1'/><rect/></svg>" * 50_000)
     assert too_deep("<i><div>" * 50_000)
+    assert too_deep("<a href=x/><a title='/>'>" * 50_000)  # neither ends itself
 
 
 def test_threads_have_a_parser_each() -> None:
