@@ -2,7 +2,7 @@
 
 MLflow copies a checkpoint when a step logs it; DVC stores the same bytes when the step has ended. A hard link reads
 like a copy, and remains when the other side removes its own. Objects in DVC's cache are read-only, so neither side
-changes the other's. If a file was changed all the same, all its links were: a stage that makes the object again
+changes the other's. If a file was changed nevertheless, so were all its links: a stage that makes the object again
 restores the others.
 """
 

@@ -16,7 +16,7 @@ def sample(rows: Sequence[dict[str, Any]], above: int, count: int, seed: int) ->
 
 
 def spread(rows: Sequence[dict[str, Any]], field: str, count: int) -> Rows:
-    """At most `count` rows (0: all) per value of a field, evenly over the file, whose order has a meaning."""
+    """At most `count` rows (0: all) per value of a field, evenly over the file, because its order is meaningful."""
     if not count:
         return list(rows)
     of_value: dict[Any, list[int]] = {}
@@ -42,7 +42,7 @@ def boolq(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def hellaswag(row: dict[str, Any]) -> dict[str, Any]:
-    """HellaSwag's raw rows cleaned as OLMES does it: WikiHow's marks are removed, a title ends with one full stop."""
+    """HellaSwag's raw rows cleaned as in OLMES: WikiHow's markers are removed, a title ends with one full stop."""
     if "query" in row:
         return row
     import re
@@ -66,7 +66,7 @@ PREPARATIONS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"boolq": 
 
 
 def offline(place: Place) -> None:
-    """Keep libraries from calling a hub, unless a person allows it. Called before `datasets` is imported."""
+    """Keep libraries from calling a hub, unless the user allows it. Called before `datasets` is imported."""
     os.environ.setdefault("TQDM_DISABLE", "1")  # progress has its own lines
     os.environ.setdefault("HF_EVALUATE_OFFLINE", "1")  # a metric of the hub is a program, which a suite may not fetch
     if not place.hub:

@@ -1,12 +1,12 @@
-"""Curation: repair, judge by rules, redact, score, drop what teaches little and what is there twice. Every drop stands in the
-ledger.
+"""Curation: repair, judge by rules, redact, score, drop what has little educational value and what is duplicated. The ledger records
+every drop.
 
 In phases. Where the parameters name no languages to keep, a sample says which ones the corpus is in (`main_languages`). Row
 groups are repaired and judged in parallel (`clean`), and passages that many documents repeat are cut (`passages`). A classifier
 learns from reference texts and from labels of a sample, and scores all documents in parallel (`scoring`). These results are
 kept until nobody has used them for two
-weeks (`work`), so a killed run goes on, and a threshold moves without scoring again. Then it is decided over all documents
-which go for their value and which as duplicates, and documents and ledger are written, in the order of the sources.
+weeks (`work`), so a killed run resumes, and a threshold can change without scoring again. Then documents are dropped for
+low value or as duplicates, over the whole corpus, and documents and ledger are written, in the order of the sources.
 
 A corpus that grows is curated an increment at a time, each against those before it (`increment`). The result of each
 increment is kept as well, so a run curates only the ones that no run has curated.
@@ -104,8 +104,8 @@ def _assemble(setting: Setting, folders: dict[int, Path], outputs: dict[str, Any
     education |= {"valued": valued, "remarks": remarks(education, valued, own.education)}
     education["doubts"] = doubts(education, valued)
     warnings = _warnings(languages, education)
-    # All is written before anything takes its place. The index last: what stands in it would go as known already, if
-    # this run had to be started again.
+    # Everything is written before anything is moved into place, the index last: if this run had to be restarted, its own
+    # documents would be dropped as already known.
     with ExitStack() as places:
         index, report = (_place(places, outputs.get(name)) for name in ("index", "report"))
         ledger = places.enter_context(atomic_file(outputs["ledger"]))
@@ -166,14 +166,14 @@ def _valued(records: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
 
 
 def _earlier(params: CurationParams, index: Path | None) -> Index | None:
-    """The index of earlier runs, if one is named: from the project's main folder on, as all paths in params.yaml are."""
+    """The index of earlier runs, if one is named; its path is relative to the project's main folder, like all paths in params.yaml."""
     if not params.duplicates.earlier:
         return None
     folder = project_home() / Path(params.duplicates.earlier).expanduser()
     if index and Path(index).resolve() == folder.resolve():
         raise StepError(
-            f"--index {index} is also curation.duplicates.earlier: if this run had to be started again, all of its documents "
-            "would go as known; name a new folder"
+            f"--index {index} is also curation.duplicates.earlier: if this run had to be restarted, all of its documents "
+            "would be dropped as already known; name a new folder"
         )
     return open_index(folder, params.duplicates)
 
@@ -187,7 +187,7 @@ def _check_work(folder: Path, inputs: dict[str, Any], outputs: dict[str, Any]) -
 
 
 def _place(places: ExitStack, path: Path | None) -> Path | None:
-    """Where the directory is written that takes the place when all is; None if it isn't asked for."""
+    """Where the directory is written before it is moved into place; None if it was not requested."""
     return places.enter_context(atomic_directory(path)) if path else None
 
 

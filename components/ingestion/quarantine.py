@@ -1,7 +1,7 @@
-"""What could not be read, as JSON lines, written as it comes and bounded: a file of kilobytes may hold millions of bad rows.
+"""What could not be read, as JSON lines, written as it arrives, up to a limit: a file of a few kilobytes may hold millions of bad rows.
 
-Of each file the first rows stand singly; of what follows there is one row for each reason, with how many rows it stands for
-and where the first and the last were. So the rows that the quarantine counts are always all that were refused.
+The first rows of each file are listed individually. The rest are summarised in one row per reason, with the number of rows that it
+covers and where the first and the last were. So the counts always add up to all refused rows.
 """
 
 import json
@@ -12,8 +12,8 @@ from typing import Any
 
 from components.errors import clipped
 
-SINGLE = 1_000  # rows of one file that stand singly
-REASONS = 20  # of the rows of one file that do not, told apart
+SINGLE = 1_000  # rows of a file that are listed individually
+REASONS = 20  # distinct reasons kept for the other rows of a file
 NAMED_IN_SUMMARY = 20
 _REASON_CHARS = 1_000
 _OTHER = "other reasons"
@@ -55,7 +55,7 @@ class Quarantine:
         row = row | {"reason": clipped(row["reason"], _REASON_CHARS)}
         if len(self.first) < NAMED_IN_SUMMARY:
             self.first.append(row)
-        if self._single < SINGLE or not row["line"]:  # what is said of the file as a whole is said once
+        if self._single < SINGLE or not row["line"]:  # a reason that concerns the whole file is listed individually
             self._single += 1
             self._put(row)
             return
@@ -66,7 +66,7 @@ class Quarantine:
         more.rows += 1
 
     def _summarise(self) -> None:
-        """Write what the rows come to that do not stand singly."""
+        """Write the summary of the rows that were not listed individually."""
         for more in self._more.values():
             self._put(more.row(self._of))
         self._single, self._more = 0, {}

@@ -71,7 +71,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Mixture:
-    """The two streams as row numbers of a Corpus; a repeated row is in `train` as often."""
+    """The two streams as row numbers of a Corpus; a repeated row occurs in `train` once per repetition."""
 
     train: np.ndarray  # int64
     validation: np.ndarray  # int64

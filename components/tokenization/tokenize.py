@@ -28,7 +28,7 @@ from components.tokens import DTYPES, FORMAT_VERSION, MANIFEST, TOKENIZER, Manif
 from components.tracking import Tracker
 
 OWN_SHARE = 0.7  # default share of the user's own text in the training tokens
-FOREIGN = 0.8  # of the bytes of web text and prose in other languages than English, above which a corpus is not English
+FOREIGN = 0.8  # of the bytes of web text and prose in other languages than English, above which a corpus counts as non-English
 SAMPLE_BYTES = 20_000_000  # of text that the tokenizer is trained on; more changes few merges
 ROUND_TRIPS = 200  # documents on which an existing tokenizer is checked to restore the text
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

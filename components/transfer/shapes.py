@@ -3,15 +3,15 @@
 from components.errors import StepError
 from components.phi.model import PhiConfig
 
-SIZES = {
-    "hidden_size": "wide",
-    "intermediate_size": "wide in the feed-forward layer",
-    "num_hidden_layers": "deep",
-    "num_attention_heads": "rich in heads",
-    "head_dim": "wide in each head",
-    "vocab_size": "large in vocabulary",
-    "max_position_embeddings": "long in positions",
-}
+SIZES = (
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "head_dim",
+    "vocab_size",
+    "max_position_embeddings",
+)
 
 
 def check_growth(source: PhiConfig, target: PhiConfig) -> None:
@@ -21,8 +21,8 @@ def check_growth(source: PhiConfig, target: PhiConfig) -> None:
         StepError: the target is smaller somewhere, or has other rotary positions; every reason is named.
     """
     reasons = [
-        f"{name} {getattr(target, name)} is below the source's {getattr(source, name)}: the target must be at least as {word}"
-        for name, word in SIZES.items()
+        f"{name} {getattr(target, name)} is below the source's {getattr(source, name)}; choose at least that"
+        for name in SIZES
         if getattr(target, name) < getattr(source, name)
     ]
     if target.rotary_dims != source.rotary_dims:

@@ -4,7 +4,7 @@ Everything is returned as plain frozen values. Nothing here depends on a screen.
 use, since MLflow's costs two seconds of CPU.
 
 - `Runs` speaks to the Prefect server: flow runs, their stages (one task run a stage, named after DVC's stage), logs.
-- `Records` speaks to MLflow: a parent run a flow run (tag `prefect.flow_run_id`), a child run a stage (tag `stage`).
+- `Records` speaks to MLflow: one parent run per flow run (tag `prefect.flow_run_id`), a child run a stage (tag `stage`).
 """
 
 from flows import access

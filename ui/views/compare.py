@@ -95,7 +95,7 @@ def finals(chosen: list[Record], stages: Stages, names: Mapping[str, str], train
 
 
 def exam(chosen: list[Record], stages: Stages, names: Mapping[str, str]) -> None:
-    """Figures of the exam with standard errors: a row a category or task, a column per run and model."""
+    """Figures of the exam with standard errors: one row per category or task, a column per run and model."""
     by_run = {r.id: [s for s in scores(stages[r.id]) if s.metric in METRICS] for r in chosen}
     everything = [score for found in by_run.values() for score in found]
     parts.label("Exam")

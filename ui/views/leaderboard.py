@@ -1,4 +1,4 @@
-"""Leaderboard: the models of chosen runs beside the published ones, a protocol a column; and which differences are real."""
+"""Leaderboard: the models of chosen runs beside the published ones, one protocol per column; and which differences are real."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -162,7 +162,7 @@ def plain(column: Column, metrics: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def differences(boards: Mapping[str, Mapping[str, Any]], titles: Mapping[str, str]) -> None:
-    """The paired differences that the runs' reports state: a row a figure, a column per run and pair."""
+    """The paired differences that the runs' reports state: one row per figure, a column per run and pair."""
     columns: dict[tuple[str, str, str], dict[str, tuple[Mapping[str, Any], float]]] = {}
     for run, board in boards.items():
         for pair in board.get("exam_differences", []):

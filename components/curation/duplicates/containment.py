@@ -1,4 +1,4 @@
-"""Documents that stand almost whole within a larger one, which the Jaccard similarity of the two doesn't show.
+"""Documents contained almost entirely in a larger one, which their Jaccard similarity does not reveal.
 
 A document asks with the QUERIES least of its shingles' hashes, which are a random sample of them; whatever larger document
 holds most of these is compared with it by all shingles (containment: Broder 1997). Two passes over the texts, about 150 bytes

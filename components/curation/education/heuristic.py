@@ -1,7 +1,7 @@
 """The heuristic annotator of code: the rubric's five points by counts and patterns, each from 0 to 1, so that a verdict explains
 itself.
 
-It knows no meaning. It stands in for a model where none is configured, and is named so in every label's provenance.
+It does not understand meaning. It stands in for a model where none is configured, and every label's provenance says so.
 """
 
 import re
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from components.curation.education.guard import without_comments
 
 POINTS = ("substance", "independence", "explanation", "readability", "teaching")
-LONGEST = 50_000  # characters that are looked at, from the start
+LONGEST = 50_000  # characters examined, from the start
 
 _WORD = re.compile(r"[^\W\d_]+")
 _FLOW = re.compile(r"\b(?:for|while|if|elif|else|return|yield|try|except|with|match|case|switch|lambda)\b")
@@ -38,7 +38,7 @@ class Judgement:
 
 
 def judge(text: str) -> Judgement:
-    """The rubric's points of a program. Points 2 to 5 count as far as point 1, substance, holds."""
+    """The rubric's points of a program. Points 2 to 5 are multiplied by point 1, substance."""
     shares = _code(text[:LONGEST])
     points = {
         name: round(share * (shares[0] if place else 1.0), 4)
@@ -48,7 +48,7 @@ def judge(text: str) -> Judgement:
 
 
 def _ramp(value: float, low: float, high: float) -> float:
-    """0 up to `low`, 1 from `high` on, straight between them; falling where high < low."""
+    """0 up to `low`, 1 from `high` on, linear in between; falling where high < low."""
     return min(1.0, max(0.0, (value - low) / (high - low)))
 
 
@@ -76,6 +76,6 @@ def _code(text: str) -> tuple[float, ...]:
 
 
 def _telling(names: list[str]) -> float:
-    """How far names are words: the share of distinct ones of four letters or more that don't shout."""
+    """How descriptive names are: the share of distinct ones of four letters or more that don't shout."""
     distinct = set(names)
     return _ramp(sum(len(name) > 3 and not name.isupper() for name in distinct) / max(len(distinct), 1), 0.3, 0.8)

@@ -15,7 +15,7 @@ def stratum(kind: str, characters: int) -> str:
 
 
 class Sample:
-    """Draws a sample from documents as they come by; it holds at most twice `count` ids a stratum.
+    """Draws a sample from documents as they come by; it holds at most twice `count` ids per stratum.
 
     Samples of parts of a set, merged, are the sample of the set.
     """

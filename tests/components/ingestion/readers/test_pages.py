@@ -57,7 +57,7 @@ def test_code_of_a_page_keeps_its_lines_and_indents(read: Callable) -> None:
 
 def test_technical_pages_are_not_held_to_the_rules_for_crawled_pages(read: Callable) -> None:
     code = "<pre><code>function swim(river) {\n  return river.cold ? null : river;\n}</code></pre>"
-    data = page(f"{STORY}</p>{code}<h2>Options</h2><ul><li>cold</li><li>warm</li></ul><p>{STORY.upper()}").encode()
+    data = page(f"{STORY}</p>{code}<h2>Options</h2><ul><li>cold</li><li>warm</li></ul>").encode()  # few words
 
     def judged(**source: str) -> Any:
         (document,), _ = read("a.html", data, **source)

@@ -386,9 +386,9 @@ def test_a_record_whose_checksum_does_not_fit_is_not_taken(read: Callable) -> No
 @pytest.mark.skipif(not ARCHIVE.is_file(), reason="the archive of the development data is not there")
 def test_a_crawl_of_wget(read_path: Callable) -> None:
     documents, quarantined = read_path(str(ARCHIVE))
-    assert len(documents) == 24
-    assert not quarantined
-    assert all(document.source.startswith(("https://", "metadata://")) for document in documents)
+    assert len(documents) == 22
+    assert [entry.reason for entry in quarantined] == ["records that are not pages: 2 of metadata"]
+    assert all(document.source.startswith("https://") for document in documents)
     assert not any("<div" in document.text for document in documents)
     assert json.dumps(documents[0].metadata)
 
