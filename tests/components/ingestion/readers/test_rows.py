@@ -90,12 +90,6 @@ def test_a_cell_may_have_several_lines_and_leads_back_to_its_first(read: Callabl
         ("a.csv", b'text,n\ngood,1\n"never closed,2\n' + b"x\n" * 300, 1, "a quote that is not closed"),
         ("a.csv", b"text,n\ngood,1\n" + b"x" * 1_100_000, 1, "a line of more than"),
         ("a.csv", b"7,text\n1,2,3\n1,2,3\n", 0, "its second row has 3 cells, and the first row names 2 columns; add"),
-        (
-            "a.csv",
-            b"text,n\n" + b"good and plain,1\n" * 70_000 + "Öl für große Räder,1\n".encode("cp1252"),
-            70_000,
-            "4 of its 19 characters are not utf-8; convert",
-        ),
         ("a.csv", b"", 0, "is empty"),
         ("a.csv", b"text,text\na,b\n", 0, "does not name the columns, each once"),
         ("a.csv", b"x" * 300 + b"\n", 0, "does not name the columns"),
@@ -279,6 +273,14 @@ def test_a_wrong_byte_in_a_table_costs_itself_alone(read: Callable) -> None:
     documents, _ = read("a.csv", data[:-1] + b'\xff"\n"' + rows[0].encode() + b'"')
     assert [document.text for document in documents] == [*rows[:-1], rows[0] + "\ufffd", rows[0]]
     assert [document.metadata.get("wrong_bytes") for document in documents] == [*[None] * 8, 1, None]
+
+
+def test_rows_in_another_encoding_than_the_beginning_of_their_table_are_named(read: Callable, monkeypatch) -> None:
+    monkeypatch.setattr("components.ingestion.readers.tables.PROBED", 20)
+    data = b"text,n\ngood and plain,1\n" + "Öl für große Räder,1\n".encode("cp1252")
+    (document,), (quarantined,) = read("a.csv", data)
+    assert (document.text, quarantined.line) == ("good and plain", 3)
+    assert "4 of its 19 characters are not utf-8; convert" in quarantined.reason
 
 
 @pytest.mark.parametrize(
