@@ -12,9 +12,9 @@ import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import unquote, urlparse
 
 from components.files import atomic_file
+from components.foreign.addresses import local_path
 
 SMALLEST = 65_536  # minimum bytes of a file to link
 
@@ -79,8 +79,8 @@ def _objects(outs: Mapping[str, str], cache: Path) -> Iterable[tuple[str, Path]]
 
 def _local_files(address: str) -> Iterable[Path]:
     """The files of a folder on this machine; none of one elsewhere."""
-    parsed = urlparse(address)
-    found = Path(unquote(parsed.path)).rglob("*") if parsed.scheme in ("", "file") else ()
+    folder = local_path(address)
+    found = folder.rglob("*") if folder else ()
     return (file for file in found if file.is_file() and not file.is_symlink())
 
 

@@ -127,7 +127,8 @@ async def settle(flow_run: FlowRun) -> None:
             if await anyio.to_thread.run_sync(recovery.close_ended, home, flow_run.id, attempt > 0):
                 return
         except Exception as error:  # noqa: BLE001 - of the server, of MLflow or of its database: all may write again later
-            print(f"run {flow_run.name} cannot be closed yet: {error}", flush=True)
+            with contextlib.suppress(OSError):  # the log is on the same full disk
+                print(f"run {flow_run.name} cannot be closed yet: {error}", flush=True)
         await anyio.sleep(TIDY_S)
 
 

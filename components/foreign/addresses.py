@@ -9,6 +9,7 @@ through `without_secrets` before it is shown or written.
 import re
 from collections.abc import Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -92,6 +93,14 @@ def secret_fields(text: str) -> Iterator[tuple[int, int]]:
 def is_web(address: str) -> bool:
     """Whether an address is one of http or https."""
     return urlsplit(address).scheme.lower() in ("http", "https")
+
+
+def local_path(address: str) -> Path | None:
+    """The place on this machine that a `file:` address or a plain path names; None for an address elsewhere."""
+    parts = urlsplit(address)
+    if parts.scheme == "file":
+        return Path(unquote(parts.path))
+    return None if parts.scheme else Path(address)
 
 
 def _public_addresses(text: str, levels: int) -> str:

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
 from components.errors import StepError, short
 from components.files import atomic_directory, parse_json
+from components.foreign.addresses import local_path
 from components.tracking import WEIGHTS
 from flows.client.tracking import Tracking
 from flows.settings import state_folder
@@ -157,9 +157,8 @@ class Registry(Tracking):
     def _files(self, name: str, version: str, root: Path) -> Path:
         """The logged model's files: their place on this machine, else a stored copy."""
         address = self.client.get_model_version_download_uri(name, version)
-        parsed = urlparse(address)
-        if parsed.scheme in ("", "file"):
-            return Path(parsed.path)
+        if place := local_path(address):
+            return place
         copy = state_folder(root) / "registry" / f"{name}-{version}"
         if not copy.is_dir():
             from mlflow.artifacts import download_artifacts

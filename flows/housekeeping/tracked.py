@@ -12,9 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlparse
 
-from components.foreign.addresses import is_web
+from components.foreign.addresses import is_web, local_path
 from components.tracking import EXPERIMENT
 from flows.client.tracking import Tracking
 from flows.housekeeping.objects import hashes_in
@@ -86,8 +85,7 @@ class TrackedRuns(Tracking):
 
     def paths(self, entry: Entry) -> list[Path]:
         """Folders of a run's files and models, where they are on this disk."""
-        parsed = [urlparse(address) for address in self._addresses(self._groups[entry.name])]
-        return [Path(unquote(address.path)) for address in parsed if address.scheme in ("", "file")]
+        return [path for path in map(local_path, self._addresses(self._groups[entry.name])) if path]
 
     def remove(self, entry: Entry) -> bool:
         """Remove a run with its stages, their files, their models, and the rows of all of them."""

@@ -39,12 +39,14 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def home(tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    shutil.copy(database, tmp_path)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PHIFORGE_HOME", str(tmp_path))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    (tmp_path / "params.yaml").write_text(f"reporting: {{registered_model: {NAME}}}\n")
-    return tmp_path
+    place = tmp_path / "my 100% home"  # MLflow's addresses of files quote the blank
+    place.mkdir()
+    shutil.copy(database, place)
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("PHIFORGE_HOME", str(place))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place}/mlflow.db")
+    (place / "params.yaml").write_text(f"reporting: {{registered_model: {NAME}}}\n")
+    return place
 
 
 @pytest.fixture

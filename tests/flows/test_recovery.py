@@ -1,6 +1,7 @@
 """What is killed, and what the next start makes of it."""
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -239,8 +240,12 @@ def test_a_run_whose_crash_the_server_could_not_store_is_closed_later(project, p
             raise httpx.ConnectError("the server does not answer")
         return close_ended(*arguments)
 
+    def no_log(*words, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
     close_ended = recovery.close_ended
     monkeypatch.setattr(recovery, "close_ended", full_at_first)
+    monkeypatch.setattr(worker, "print", no_log, raising=False)
     monkeypatch.setattr(worker, "TIDY_S", 0.01)
     with get_client(sync_client=True) as client:
         under_way, ended = (client.create_flow_run(empty, state=Running()) for _ in range(2))

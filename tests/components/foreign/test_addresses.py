@@ -1,6 +1,7 @@
 """Addresses are shown and written without what they hold of secrets, and parameters that hold one are refused."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from components.documents import Document
 from components.errors import StepError
-from components.foreign.addresses import all_without_secrets, is_secret_name, secret_fields, without_secrets
+from components.foreign.addresses import all_without_secrets, is_secret_name, local_path, secret_fields, without_secrets
 from components.ingestion.readers import Quarantined
 from components.params import check_params, load_params
 from tests.components.curation.linear import assert_linear
@@ -175,3 +176,17 @@ def test_an_override_and_a_file_that_cannot_be_read_are_not_quoted_with_secrets(
         with pytest.raises(StepError) as said:
             load_params(path, [override])
         assert SECRET not in str(said.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "place"),
+    [
+        ("file:///my%20folder/100%25", Path("/my folder/100%")),
+        ("/my folder/a%20b", Path("/my folder/a%20b")),
+        ("mlruns/a", Path("mlruns/a")),
+        ("s3://bucket/my%20folder", None),
+        ("mlflow-artifacts:/0/a", None),
+    ],
+)
+def test_the_place_of_an_address_on_this_machine(address: str, place: Path | None) -> None:
+    assert local_path(address) == place
