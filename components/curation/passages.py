@@ -333,8 +333,9 @@ def _spent(row: dict[str, Any], share: float) -> Drop:
 def _count_drop(figures: dict[str, Any], row: dict[str, Any]) -> None:
     """Count a document as dropped that was counted as passed; its bytes are those of its text by now."""
     key, size = [row["kind"], origin(row["source"]), row["license"]], len(row["text"].encode())
-    for entry in figures["counts"]:
-        if entry[:4] == [*key, ""]:
-            entry[4] -= 1
-            entry[5] -= size
+    entry = next(
+        entry for entry in figures["counts"] if entry[:4] == [*key, ""]
+    )  # there is one for each portion of the rows
+    entry[4] -= 1
+    entry[5] -= size
     figures["counts"].append([*key, RULE, 1, size])

@@ -106,11 +106,10 @@ def plain(text: str) -> Plain:
 
 def fold(text: str) -> str:
     """The text as words are compared. `fold(fold(text))` is `fold(text)`."""
-    text = _BROKEN.sub("", text)
-    if text.isascii() or not _of_words().search(_foreign(text)):
-        return text.lower()
-    text = _of_words().sub(lambda match: _forms().get(match[0], match[0]), _SOFTLY_BROKEN.sub("", text))
-    return unicodedata.normalize("NFC", text.casefold())
+    if not text.isascii() and _of_words().search(_foreign(text)):
+        text = _of_words().sub(lambda match: _forms().get(match[0], match[0]), _SOFTLY_BROKEN.sub("", text))
+        return _BROKEN.sub("", unicodedata.normalize("NFC", text.casefold()))
+    return _BROKEN.sub("", text).lower()
 
 
 def _foreign(text: str) -> str:

@@ -127,9 +127,9 @@ def _entries(name: str, path: Path) -> Iterator[str]:
     try:
         with open_file(path) as file:
             for line in file:
-                entry = line.decode("utf-8").strip()
-                if entry and not entry.startswith("#"):
-                    yield _normal(name, entry)
+                entry = line.decode("utf-8-sig").strip()
+                if entry and not entry.startswith("#") and (normal := _normal(name, entry)):  # else it would block all
+                    yield normal
     except (OSError, ValueError) as error:
         raise StepError(
             f"curation.url_lists: {path} cannot be read ({error}); expected a UTF-8 file with one entry per line"

@@ -25,7 +25,7 @@ LARGEST_CAREFUL = 3_000_000  # characters of a page without its scripts
 RAGGED = 0.01  # of the fast extractor's text that isn't in whole sentences: under this it needs no second look
 SENTENCE = 60  # characters of a line of sentences, at least
 CLEAN = 0.3  # of the page's text: a shorter text needs it in any case
-SMALL, NEARLY_ALL = 1_000, 0.9  # characters of a page, and the share of them that leaves nothing to leave out
+SMALL, NEARLY_ALL = 1_000, 0.9  # characters of a page, and the share of a page's that leaves nothing to leave out
 MOST_AROUND = 0.5  # of the page's text that a menu, a footer or the like may have
 MENU = 0.9  # of a menu's text that stands in links, at least
 MOST_UNSCRIPTED = 0.2  # likewise, of what is shown without scripts
@@ -37,6 +37,8 @@ _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 _TAG = re.compile(
     r"<(/?)(?!(?:area|base|br|col|dd|dt|embed|hr|img|input|li|link|meta|option|p|source|td|th|tr|wbr)\b)[a-z]"
 )
+# What is empty by its own tag, as much of SVG is; libxml2 takes that of any tag, but for a slash in a value without quotes.
+_EMPTY = re.compile(r"<[a-z][^\s<>/]*(?:\s+[^\s=<>\"'/]+(?:\s*=\s*(?:\"[^\"<]*\"|'[^'<]*'))?)*\s*/>")
 _BLANKS = re.compile(r"\s+")
 _ENDED = re.compile('[.!?:;\u2026"\u201d\u2019)\u3002\uff01\uff1f]$')
 # What holds no text, and what no extractor takes for the main text.
@@ -108,6 +110,8 @@ def _main_text(tree: Tree, extractor: str) -> str:
         text = _careful(tree)
         if len(text) < FAR_SHORTER * len(fast):
             text = _careful(_parsed(html), thorough=True) or fast
+        if len(text) < min(FAR_SHORTER * len(fast), _in_long_lines(fast)) and len(fast) > NEARLY_ALL * size:
+            text = fast  # nothing is around the main text, so what is left out is text, such as entries of a reference
     if len(text) < SHORT:
         whole = _all_text(_parsed(html))
         if len(text) < LOST * len(whole):
@@ -121,6 +125,10 @@ def _is_menu(element: Tree, size: int) -> bool:
 
 def _size(element: Tree) -> int:
     return len(element.text_content())
+
+
+def _in_long_lines(text: str) -> int:
+    return sum(len(line) for line in text.split("\n") if len(line) >= SENTENCE)
 
 
 def _is_ragged(text: str) -> bool:
@@ -227,7 +235,7 @@ def too_deep(page: str) -> bool:
     if page.count("<") < SCANNED:
         return False
     depth = 0
-    for closing in _TAG.findall(page.lower()):
+    for closing in _TAG.findall(_EMPTY.sub("", page.lower())):
         depth = max(0, depth - 1) if closing else depth + 1
         if depth > DEEPEST:
             return True

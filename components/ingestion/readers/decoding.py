@@ -47,7 +47,8 @@ _HEAD = 4_096  # bytes in which a page names its encoding
 _ESCAPES = {  # of encodings all of whose bytes are ASCII
     "iso2022_kr": re.compile(rb"\x1b\$\)C"),
     "iso2022_jp_ext": re.compile(rb"\x1b(?:\$[@B(]|\([IJ])"),
-    "hz": re.compile(rb"~\{(?:[\x21-\x77][\x21-\x7e]){4,}~\}"),
+    # A run of common characters and signs (rows 1 to 3 and 16 to 55), as every Chinese text has; code has others between these.
+    "hz": re.compile(rb"~\{(?:[\x21-\x23\x30-\x57][\x21-\x7e]){4,}~\}"),
 }
 _NULS = 0.2  # of the bytes of UTF-16 without a mark, at least
 _NO_TEXT = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f]")  # a wrong guess at an encoding shows by these,
@@ -224,8 +225,10 @@ def _as_browsers(error: UnicodeError) -> tuple[str, int]:
     if error.encoding == "gb18030" and pair[0] == 0x80:
         return "€", error.start + 1
     if len(pair) == 2 and (second := _SECOND.get(error.encoding)):
+        if error.encoding == "iso2022_jp_ext":  # whose pairs have seven bits; elsewhere ASCII may follow a wrong byte
+            pair = bytes(byte | 0x80 for byte in pair)
         with contextlib.suppress(UnicodeDecodeError):
-            return bytes(byte | 0x80 for byte in pair).decode(second), error.start + 2
+            return pair.decode(second), error.start + 2
     is_pair = error.encoding in _PAIRS and 0x81 <= pair[0] <= 0xFE and pair[1:] >= b"\x80"
     return "\ufffd", error.start + 2 if is_pair else error.end
 

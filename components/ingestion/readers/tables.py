@@ -8,7 +8,7 @@ from typing import TextIO
 from components.documents import Document
 from components.ingestion.files import SourceFile
 from components.ingestion.readers.base import Limits, Quarantined, Read, Refused, TooLong
-from components.ingestion.readers.decoding import BY_BROWSERS, UTF8, WRONG_BYTES, decode
+from components.ingestion.readers.decoding import BY_BROWSERS, UTF8, WRONG_BYTES, Decoded, decode
 from components.ingestion.readers.rows import Rows, row_documents
 
 PROBED = 1 << 20  # bytes by which the encoding is found
@@ -50,6 +50,12 @@ def table_rows(file: SourceFile, limits: Limits) -> Rows:
                 elif lines.quotes % 2 and reader.line_num > number:
                     yield Quarantined(
                         file.name, number, "has a quote that is not closed, so that it takes other rows in"
+                    )
+                elif not Decoded(row := "".join(cells), encoding, wrong := row.count("\ufffd")).is_mostly_right:
+                    yield Quarantined(
+                        file.name,
+                        number,
+                        f"{wrong:,} of its {len(row):,} characters are not {encoding}; convert the file to UTF-8",
                     )
                 elif cells:
                     yield number, dict(zip(names, cells, strict=False))

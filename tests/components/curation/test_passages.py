@@ -1,5 +1,6 @@
 """Passages that many documents repeat: cut from all but one, the same in any order, in pieces and by increments."""
 
+import json
 from collections import defaultdict
 from pathlib import Path
 
@@ -60,6 +61,16 @@ def test_a_page_of_nothing_else_is_in_the_ledger_and_one_of_more_than_half_stays
         (document_id(said), "repeated_passages", 1.0, 0.9)
     ]
     assert {document.text for document in kept} == set(smaller)
+
+
+def test_a_document_that_is_nothing_else_is_counted_once_whatever_the_portions(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("components.curation.clean.CHARACTERS", 1)
+    own = (f"{STORIES[0]}It was the story of number {number}, and it was told once.\n" for number in range(999))
+    smaller = [text for text in own if document_id(text) < document_id(STORIES[0])][:3]
+    summary, _, _ = curated(tmp_path, pages([*smaller, STORIES[0]]), duplicates={"thresholds": {}})
+    assert summary["dropped"] == {"repeated_passages": 1}
+    report = json.loads((tmp_path / "report" / "curation.json").read_text())
+    assert report["licenses"]["MIT"][::2] == [4, 3]  # that came, and that stayed
 
 
 def test_code_in_fences_headings_and_what_introduces_them_are_no_passages() -> None:

@@ -65,6 +65,7 @@ def test_what_shapes_the_letters_around_it_stays(text: str) -> None:
         ("１２３ ٣٤ ४५", "123 34 45"),
         ("H₂O", "h2o"),
         ("mix-\n  ture, mix\xad\nture", "mixture, mixture"),
+        ("mix\u200b-\n\u2060ture, cafe\u0301-\nteria", "mixture, caféteria"),
     ],
 )
 def test_words_that_look_alike_are_alike(one: str, other: str) -> None:

@@ -11,11 +11,11 @@ from components.errors import StepError
 from tests.components.curation.test_curation import ENGLISH, curated, document
 
 LISTS = {
-    "domains": "# a comment\n\nBad.example\nhttps://www.worse.example/\nbücher.example\n",
-    "prefixes": "https://www.fine.example/forum/\nfine.example/u?id=\n",
-    "words": "casino\n",
+    "domains": "\ufefffirst.example\n# a comment\n\n.\nBad.example\nhttps://www.worse.example/\nbücher.example\n",
+    "prefixes": ".\nhttps://www.fine.example/forum/\nfine.example/u?id=\n",
+    "words": "casino\n---\n",
     "soft_words": "win\nbonus\n",
-    "subwords": "free-money\n",
+    "subwords": "free-money\n***\n",
 }
 
 
@@ -31,6 +31,8 @@ def lists(tmp_path: Path) -> Path:
     ("address", "blocked"),
     [
         ("http://bad.example/page", "domains"),
+        ("http://first.example/", "domains"),
+        ("https://a.example/", None),
         ("https://user:pw@WWW.shop.BAD.example.:8080?x", "domains"),
         ("worse.example", "domains"),
         ("https://xn--bcher-kva.example/", "domains"),

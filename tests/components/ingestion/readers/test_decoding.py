@@ -81,6 +81,8 @@ def test_a_label_that_browsers_do_not_know_counts_for_nothing(label: str) -> Non
             f"{KOREAN * 2}\ufffd{KOREAN}",
             1,
         ),
+        (JAPANESE.encode("euc_jp") * 3 + b"\xa4<b>", ["euc-jp"], f"{JAPANESE * 3}\ufffd<b>", 1),
+        (HONG_KONG.encode("big5") * 3 + b'\xa1"x', ["big5"], f'{HONG_KONG * 3}\ufffd"x', 1),
         (ENGLISH.encode("utf-16") + b"\x00\xd8a\x00", [], ENGLISH + "\ufffda", 1),
     ],
 )
@@ -133,6 +135,8 @@ def test_what_would_be_mojibake_is_refused(data: bytes) -> None:
         b"\x1b[31mred\x1b[0m and so on",
         b"~{ a brace after a tilde ~}",
         b"as in Fig.~{\\ref{a}}~{\\ref{b}}",
+        b'(format t "~{[~A]=~A;~}" rows)',
+        b"a name in braces, ~{foobar12~}",
         b"na+AO8-ve",
         "Ω ≈ 3, naïve — “quoted”".encode(),
         b"",

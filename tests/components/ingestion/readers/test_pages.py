@@ -15,7 +15,7 @@ import pytest
 from components.curation.clean import judge
 from components.documents import Document
 from components.errors import StepError
-from components.ingestion.parsing.pages import DEEPEST, MOST_ATTRIBUTES, too_deep
+from components.ingestion.parsing.pages import DEEPEST, MOST_ATTRIBUTES, parse, too_deep
 from components.ingestion.readers import isolation, pages
 from components.ingestion.readers.base import Refused
 from components.ingestion.readers.decoding import decode
@@ -229,10 +229,25 @@ def test_a_huge_page_is_not_read(read: Callable, monkeypatch: pytest.MonkeyPatch
     assert quarantined.reason == "1,001 bytes, more than a page can take"
 
 
+def test_the_entries_of_a_reference_are_kept() -> None:
+    entry = (
+        "<details open><summary><section><a href=/s>Source</a><a href=/t>§</a><h4>fn <a href=/n>swim_{0}</a>(&amp;mut self, river: "
+        "&amp;River) -&gt; <a href=/o>Option</a></h4></section></summary><div class=docblock>Swims {0} strokes in the river and "
+        "returns the river itself, or nothing where it is cold. <a href=/m{0}>Read more</a></div></details>"
+    )
+    entries = "".join(entry.format(number) for number in range(40))
+    text = parse(f"<main><h1>River</h1><div class=docblock><p>{STORY}</p><p>{STORY[::-1]}</p></div>{entries}</main>")[
+        "text"
+    ]
+    assert all(f"Swims {number} strokes in the river" in text for number in range(40))
+
+
 def test_ordinary_pages_are_not_deep() -> None:
     assert not too_deep("<p>one<br>" * 50_000)
     assert not too_deep("<div><b>x</b></div>" * 50_000)
+    assert not too_deep("<svg><path d='M 1'/><rect/></svg>" * 50_000)
     assert too_deep("<i><div>" * 50_000)
+    assert too_deep("<a href=x/><a title='/>'>" * 50_000)  # neither ends itself
 
 
 def test_threads_have_a_parser_each() -> None:

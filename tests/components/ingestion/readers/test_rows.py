@@ -275,6 +275,14 @@ def test_a_wrong_byte_in_a_table_costs_itself_alone(read: Callable) -> None:
     assert [document.metadata.get("wrong_bytes") for document in documents] == [*[None] * 8, 1, None]
 
 
+def test_rows_in_another_encoding_than_the_beginning_of_their_table_are_named(read: Callable, monkeypatch) -> None:
+    monkeypatch.setattr("components.ingestion.readers.tables.PROBED", 20)
+    data = b"text,n\ngood and plain,1\n" + "Öl für große Räder,1\n".encode("cp1252")
+    (document,), (quarantined,) = read("a.csv", data)
+    assert (document.text, quarantined.line) == ("good and plain", 3)
+    assert "4 of its 19 characters are not utf-8; convert" in quarantined.reason
+
+
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
