@@ -81,7 +81,7 @@ def make_project(root: Path, folder: Path, params: Mapping[str, Any]) -> Path:
     # Real text that is the same on every machine: this project's own code and prose.
     shutil.copytree(folder / "components", folder / "texts" / "code", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(folder / "docs", folder / "texts" / "docs")
-    (folder / "texts" / "broken.txt").write_bytes(b"\xff\xfe not UTF-16")  # an odd number of bytes
+    (folder / "texts" / "broken.txt").write_bytes(b"binary \x00\x01 data")
     yaml = YAML()
     written = yaml.load((folder / "params.yaml").read_text())
     for key, value in params.items():
