@@ -38,11 +38,14 @@ class Asked:
     size: str | None = None
 
 
+OWN_TEXT = {"curation.education.max_drop.prose": 0.0}  # all parts of a book are wanted, and so are one's own notes
+
+
 def sized(
     root: Path, overrides: Mapping[str, Any], profile: str | None, size: str | None, text_bytes: int
 ) -> dict[str, Any]:
-    """The overrides with the sizes that follow from text and machine, except for what params.yaml, the profile or an
-    override sets.
+    """The overrides with the sizes that follow from text and machine, and for text of the user's with OWN_TEXT, except for what
+    params.yaml, the profile or an override sets.
 
     Args:
         size: as `--size`; None means auto where an override names text of the user's and there is no profile, and else leaves
@@ -56,7 +59,7 @@ def sized(
     names_text = params.ingestion.names_own_text and any(_overlap("ingestion.sources", key) for key in overrides)
     if size is None and (profile or not names_text):
         return dict(overrides)
-    overlay = plan(text_bytes, cores(), size or "auto").overlay
+    overlay = plan(text_bytes, cores(), size or "auto").overlay | (OWN_TEXT if names_text else {})
     given, default = flatten(load_params(root / PARAMS_FILE, {}, profile)), flatten(Params())
     return {
         key: value

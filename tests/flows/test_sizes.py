@@ -37,6 +37,13 @@ def test_own_text_gets_sizes_that_fit(home: Path) -> None:
     load_params(home / "params.yaml", found)
 
 
+def test_no_prose_of_own_text_goes_for_its_educational_value(home: Path) -> None:
+    drop = "curation.education.max_drop.prose"
+    assert sized(home, OWN, None, None, BYTES)[drop] == 0
+    assert sized(home, OWN | {drop: 0.2}, None, None, BYTES)[drop] == 0.2
+    assert drop not in sized(home, {}, None, "0.3M", BYTES)
+
+
 def test_what_the_user_has_set_stays(home: Path) -> None:
     path = home / "params.yaml"
     path.write_text(path.read_text().replace("vocab_size: 2048", "vocab_size: 3000"))
