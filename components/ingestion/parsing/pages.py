@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from components.ingestion.parsing import Refusal
-from components.ingestion.parsing.structure import keep_tex, write_into
+from components.ingestion.parsing.formulas import keep_tex
+from components.ingestion.parsing.structure import write_into
 
 DEEPEST = 2_500  # tags within tags; browsers stop at 512
 SCANNED = 10_000  # tags from which on a page is looked at before it is parsed

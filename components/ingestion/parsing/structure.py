@@ -4,36 +4,21 @@ Extractors keep words and drop tags. So `10<sup>23</sup>` would become 1023, a f
 `write_into` makes one pass over the parsed page: numbers, formulas, deletions and code become text, and headings, list
 items, code blocks and tables get marks that no extractor touches. `Marks.render` turns them into Markdown, or into plain
 lines.
-
-The marks are letters of scripts that the page does not use (Linear A): extractors take them for text.
 """
 
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
-from typing import Any
 
-Element = Any  # lxml.html.HtmlElement, which has no types
+from components.ingestion.parsing.formulas import FORMULA_CLASSES, drop_rendered, formula, image, subscript, superscript
+from components.ingestion.parsing.marks import HEADINGS, LEVELS, Element, Marks, append, become, block, text_before
 
-LETTERS = range(0x10600, 0x10700)
 FENCE = "```"
-LONGEST_SCRIPT = 30  # characters that are raised or lowered; more is a style
 LONGEST_DELETION = 500  # characters; more that is struck through is the text itself, badly marked up
 LONGEST_CELL, MOST_ROWS, MOST_COLUMNS = 300, 2_000, 50
 LONGEST_INLINE_CODE = 200
 PROSE_SYMBOLS = 0.02  # of preformatted text's characters, under which it is prose
 ASCII_AND_LATIN = "\u07ff"  # the last character of two bytes in UTF-8
-LEVELS = 8  # of lists within lists that are told apart
-BASE_CHARS = 30  # before a script that are looked at
-
-# Suffixes of ordinals, titles and trade marks, which are raised for their looks.
-_SUFFIX = re.compile(r"st|nd|rd|th|e|er|ers|re|res|ère|eme|ème|ième|o|os|a|as|tm|sm|mc|me|mme|lle|gr|[^\w\s+-]+", re.I)
-_SIMPLE = re.compile(r"[+\-\u2212\u2013]?\d+|\w")
-_CHEMICAL = re.compile(r"(?:^|[^a-z])[A-Z][a-z]?[)\]]?$|[)\]]$")
-_SOLIDUS = ("/", "\u2044", "\u2215")
-_TEX = re.compile(r"application/x-tex|TeX|latex", re.IGNORECASE)
-_TEX_IMAGE = re.compile(r"\b(?:latex|tex|math|mwe-math-fallback-image-\w+)\b")
-_RENDERED = re.compile(r"katex-html|MathJax\w*|MJX\w*|mjx-(?:math|chtml|svg)")  # a formula's second form
 _NUMBERING = re.compile(
     r"(?:^|[\s_-])(?:lineno|linenos|linenodiv|lnt|ln|line-?numbers?|linenumber|gutter|gl|blob-num|hljs-ln-n\w+)(?:$|[\s_-])",
     re.IGNORECASE,
@@ -54,69 +39,9 @@ _CODE_CLASSES = {
 _LINE_CLASS = re.compile(r"(?:^|\s)(?:line|ln|code-line|cl|view-line|CodeMirror-line)(?:$|\s)")
 _CODE_SYMBOLS = re.compile(r"[{}()\[\]=<>;_$\\|/*#+&@]")
 _WIDE = re.compile("[\u0800-\u1fff\u20a0-\u20bf\u2e80-\uffdc]")  # letters and currencies of three bytes in UTF-8
-_FORMULA_CLASSES = ("katex", "MathJax", "MJX")
-_INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u2060\ufeff]")  # soft hyphens and the like; joiners are spelling
 _PERMALINKS = ("¶", "#", "§", "🔗", "")
-_HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
-_NOT_IN_CELLS = ("table", "ul", "ol", "dl", "pre", "blockquote", "form", "article", "section", *_HEADINGS)
+_NOT_IN_CELLS = ("table", "ul", "ol", "dl", "pre", "blockquote", "form", "article", "section", *HEADINGS)
 _SENTENCES = ("p", "li", "td", "em", "strong", "b", "i")
-_BLOCKS = frozenset(("div", "p", "ul", "ol", "li", "table", "tr", "blockquote", "section", "article", *_HEADINGS))
-
-
-class Marks:
-    """Letters that stand for structure in a page's text, and what they become.
-
-    Attributes:
-        omitted: formulas that were left out, since the page gives no TeX for them.
-    """
-
-    def __init__(self, html: str, markdown: bool) -> None:
-        free = (letter for letter in map(chr, LETTERS) if letter not in html)
-        self.newline, self.blank, self.number, self.code, self.kept = (next(free) for _ in range(5))
-        self.headings = "".join(next(free) for _ in _HEADINGS)  # by level; one letter each, as lengths count
-        self.items = "".join(next(free) for _ in range(LEVELS))
-        self.markdown = markdown
-        self.omitted = 0
-
-    def lines(self, text: str) -> str:
-        """Text whose line breaks and indents survive."""
-        blanks = re.compile(r"(?<![^\n]) +|  +")
-        text = blanks.sub(lambda found: self.blank * len(found[0]), text.expandtabs(4).replace("\xa0", " "))
-        return text.replace("\n", self.newline)
-
-    def render(self, text: str) -> str:
-        """The text that an extractor gives, with the marks as Markdown or as plain lines."""
-        text = _each_line(text, lambda line: line.strip(" \t"))
-        if self.code in text:
-            text = re.sub(f"{self.code}([^{self.code}]*){self.code}", r"\n\n\1\n\n", text)
-        if not set(self.items).isdisjoint(text):
-            text = self._with_bullets(text)
-        if not set(self.headings).isdisjoint(text):
-            title = rf"^((?:{self.blank}*(?:-|\d+\.) )?)([{self.headings}])\s*"
-            text = re.sub(title, self._title, text, flags=re.MULTILINE)
-        text = re.sub(f"[{self.items}{self.number}{self.headings}{self.kept}{self.code}]", "", text)
-        text = re.sub(r"\n{3,}", "\n\n", text)
-        text = re.sub(f" ?{self.newline} ?", "\n", text).replace(self.blank, " ")
-        return unicodedata.normalize("NFC", _INVISIBLE.sub("", _each_line(text, str.rstrip).strip("\n ")))
-
-    def _with_bullets(self, text: str) -> str:
-        """Items on lines of their own, lists apart from what is before them."""
-        item = f"[{self.items}]"
-        text = re.sub(rf"(?:^(?:[-*•]|\d+\.))?[ \t]*({item})\s*", r"\n\1", text, flags=re.MULTILINE)
-        text = re.sub(rf"(^{item}.*)\n+(?={item})", r"\1\n", text, flags=re.MULTILINE)
-        text = re.sub(rf"(^[^{self.items}\n].*)\n+(?={item})", r"\1\n\n", text, flags=re.MULTILINE)
-        return re.sub(rf"^({item})(?:(\d+){self.number})?\s*", self._bullet, text, flags=re.MULTILINE)
-
-    def _bullet(self, found: re.Match[str]) -> str:
-        bullet = f"{found[2]}. " if found[2] else "- " if self.markdown else ""
-        return self.blank * 2 * self.items.index(found[1]) * self.markdown + bullet
-
-    def _title(self, found: re.Match[str]) -> str:
-        return found[1] + ("#" * (1 + self.headings.index(found[2])) + " " if self.markdown else "")
-
-
-def _each_line(text: str, change: Callable[[str], str]) -> str:
-    return "\n".join(map(change, text.split("\n")))
 
 
 def write_into(tree: Element, html: str, markdown: bool = True) -> Marks:
@@ -127,9 +52,9 @@ def write_into(tree: Element, html: str, markdown: bool = True) -> Marks:
         markdown: mark headings, bullets, code and tables as Markdown does.
     """
     marks = Marks(html, markdown)
-    if any(name in html for name in _FORMULA_CLASSES):
+    if any(name in html for name in FORMULA_CLASSES):
         for element in list(tree.iter("span", "div")):
-            _drop_rendered(element)
+            drop_rendered(element)
     found: dict[str, list[Element]] = {}
     for element in tree.iter(*_TAGS):
         found.setdefault(element.tag, []).append(element)
@@ -144,14 +69,6 @@ def write_into(tree: Element, html: str, markdown: bool = True) -> Marks:
     return marks
 
 
-def keep_tex(tree: Element) -> None:
-    """Make text of the scripts in which MathJax finds its formulas; scripts are dropped before anything else is done."""
-    for element in tree.iter("script"):
-        kind = element.get("type") or ""
-        if kind.startswith("math/tex"):
-            _become(element, _in_dollars(element.text or "", "mode=display" in kind))
-
-
 def _keep_single(tree: Element, marks: Marks) -> None:
     """resiliparse takes a text of one Chinese character or of a euro sign for an icon, and drops it."""
     for text in tree.xpath("//text()[string-length(normalize-space(.))=1]"):
@@ -163,119 +80,9 @@ def _keep_single(tree: Element, marks: Marks) -> None:
                 text.getparent().text += marks.kept
 
 
-def _become(element: Element, text: str) -> None:
-    """Put text in an element's place. Text joined to its neighbours' would be copied with each that follows."""
-    _rename(element, "span", text)
-
-
-def _block(element: Element, text: str) -> None:
-    """Make an element a block of one text; not a paragraph, of whose number trafilatura makes much."""
-    _rename(element, "pre", text)
-
-
-def _rename(element: Element, tag: str, text: str) -> None:
-    tail = element.tail
-    element.clear()
-    element.tag, element.text, element.tail = tag, text, tail
-
-
-def _before(element: Element) -> str:
-    """The end of the text before an element, within its parent."""
-    sibling = element.getprevious()
-    if sibling is None:
-        return (element.getparent().text or "")[-BASE_CHARS:]
-    return (sibling.tail or ("" if sibling.tag in _BLOCKS else sibling.text_content()))[-BASE_CHARS:]
-
-
-def _after(element: Element) -> str:
-    """The character after an element, or an empty string."""
-    if element.tail:
-        return element.tail[0]
-    following = element.getnext()
-    return following.text_content()[:1] if following is not None and following.tag not in _BLOCKS else ""
-
-
-def _grouped(text: str, after: str) -> str:
-    return text if _SIMPLE.fullmatch(text) and not after.isalnum() else f"{{{text}}}"
-
-
-def _superscript(element: Element, _marks: Marks) -> None:
-    text, base = element.text_content().strip(), _before(element)
-    if not text or len(text) > LONGEST_SCRIPT:
-        element.drop_tag()
-    elif element.find(".//a[@href]") is not None:  # a reference
-        _become(element, text if not text[0].isalnum() else f"[{text}]")
-    elif _SUFFIX.fullmatch(text) and (base[-1:].isalnum() or not text.isalnum()):
-        # e is a suffix of French numbers, and an exponent of letters.
-        is_exponent = len(text) == 1 and text.isalpha() and not (base[-1:].isdigit() or base[-1:].isupper())
-        _become(element, f"^{_grouped(text, _after(element))}" if is_exponent else text)
-    elif not base.strip()[-1:].isalnum() and _after(element) in _SOLIDUS:
-        _become(element, text)
-    else:
-        _become(element, f"^{_grouped(text, _after(element))}")
-
-
-def _subscript(element: Element, _marks: Marks) -> None:
-    text, base, after = element.text_content().strip(), _before(element), _after(element)
-    raised = element.getprevious()
-    if not text or len(text) > LONGEST_SCRIPT:
-        element.drop_tag()
-    elif raised is not None and raised.tag == "sup" and (raised.tail or "").strip() in _SOLIDUS:
-        whole = " " if _before(raised)[-1:].isdigit() else ""
-        fraction = f"{whole}{raised.text_content().strip()}/{text}"
-        raised.tail = None
-        _become(raised, "")
-        _become(element, fraction)
-    elif text.isdigit() and _CHEMICAL.search(base) and not after.isdigit():
-        _become(element, text)
-    else:
-        _become(element, f"_{_grouped(text, after)}")
-
-
-def _formula(element: Element, marks: Marks) -> None:
-    """MathML: the TeX of its annotation or its alternative text."""
-    tex = next((a.text_content() for a in element.iter("annotation") if _TEX.search(a.get("encoding") or "")), "")
-    tex = tex or element.get("alttext") or ""
-    marks.omitted += not tex.strip()
-    _become(element, _in_dollars(tex, element.get("display") == "block"))
-
-
-def _in_dollars(tex: str, is_display: bool = False) -> str:
-    tex = " ".join(tex.split())
-    if tex.startswith("{\\displaystyle ") and tex.endswith("}"):
-        tex = tex[len("{\\displaystyle ") : -1].strip()
-    if not tex or tex.startswith("$"):
-        return tex
-    return f" $${tex}$$ " if is_display else f"${tex}$"
-
-
-def _image(element: Element, _marks: Marks) -> None:
-    alternative = element.get("alt") or ""
-    if alternative and _TEX_IMAGE.search(element.get("class") or ""):
-        before = _before(element)
-        tex = _in_dollars(alternative)
-        _become(element, "" if before.endswith("$") and tex.strip() in before + tex and _follows_math(element) else tex)
-
-
-def _follows_math(element: Element) -> bool:
-    """Whether an image is the second form of a formula that stands beside it."""
-    parent = element.getparent()
-    return "mwe-math-element" in (parent.get("class") or "")
-
-
-def _drop_rendered(element: Element) -> None:
-    """Formulas in the form that readers see: their TeX stands beside them."""
-    classes = element.get("class") or ""
-    if not _RENDERED.search(classes):
-        return
-    if element.tag == "mjx-container" or element.find(".//math") is not None:
-        return
-    _become(element, "")
-
-
 def _deletion(element: Element, _marks: Marks) -> None:
     if len(element.text_content()) <= LONGEST_DELETION:
-        _become(element, "")
+        become(element, "")
 
 
 def _unwrapped(element: Element, _marks: Marks) -> None:
@@ -284,14 +91,7 @@ def _unwrapped(element: Element, _marks: Marks) -> None:
 
 def _quotation(element: Element, _marks: Marks) -> None:
     element.tag, element.text = "span", '"' + (element.text or "")
-    _append(element, '"')
-
-
-def _append(element: Element, text: str) -> None:
-    if len(element):
-        element[-1].tail = (element[-1].tail or "") + text
-    else:
-        element.text = (element.text or "") + text
+    append(element, '"')
 
 
 def _reading(element: Element, _marks: Marks) -> None:
@@ -300,7 +100,7 @@ def _reading(element: Element, _marks: Marks) -> None:
     element.tag = "span"
     if not has_brackets:
         element.text = "(" + (element.text or "")
-        _append(element, ")")
+        append(element, ")")
 
 
 def _summary(element: Element, _marks: Marks) -> None:
@@ -309,7 +109,7 @@ def _summary(element: Element, _marks: Marks) -> None:
 
 def _time(element: Element, _marks: Marks) -> None:
     """A date within a sentence is not the date of the page, which extractors leave out."""
-    if element.getparent().tag in _SENTENCES and _before(element).strip() and (element.tail or "").strip():
+    if element.getparent().tag in _SENTENCES and text_before(element).strip() and (element.tail or "").strip():
         element.tag = "span"
 
 
@@ -344,9 +144,9 @@ def _code_text(element: Element) -> str:
     for one in list(element.iterdescendants()):
         is_numbering = _NUMBERING.search(one.get("class") or "") or one.get("data-line-number") is not None
         if is_numbering and one.getparent() is not None and _NUMBERS.fullmatch(one.text_content()):
-            _become(one, "")
+            become(one, "")
     for one in list(element.iter("br")):
-        _become(one, "\n")
+        become(one, "\n")
     lines = [one for one in element.iterdescendants("div", "span", "code") if _is_line(one)]
     text = element.text_content()
     if len(lines) > 1 and text.strip("\n").count("\n") < len(lines) - 1:
@@ -373,11 +173,11 @@ def _preformatted(element: Element, marks: Marks) -> None:
         return
     code = _code_text(element)
     if not code.strip():
-        _become(element, "")
+        become(element, "")
     elif _is_code(element, code):
-        _block(element, _fenced(code, _language(element), marks))
+        block(element, _fenced(code, _language(element), marks))
     else:
-        _block(element, marks.lines("\n".join(line.strip() for line in code.split("\n"))))
+        block(element, marks.lines("\n".join(line.strip() for line in code.split("\n"))))
 
 
 def _lines_of_code(element: Element, marks: Marks) -> None:
@@ -386,19 +186,19 @@ def _lines_of_code(element: Element, marks: Marks) -> None:
         return
     if not all(one.tag == "div" for one in element):
         return
-    if len(element) > 1 and next(element.iter("p", "pre", "table", "ul", *_HEADINGS), None) is None:
-        _block(element, _fenced(_code_text(element), _language(element), marks))
+    if len(element) > 1 and next(element.iter("p", "pre", "table", "ul", *HEADINGS), None) is None:
+        block(element, _fenced(_code_text(element), _language(element), marks))
 
 
 def _inline_code(element: Element, marks: Marks) -> None:
     if element.find(".//br") is not None and element.getparent().tag != "pre":
-        _block(element, _fenced(_code_text(element), _language(element), marks))
+        block(element, _fenced(_code_text(element), _language(element), marks))
         return
     text = element.text_content()
     element.tag = "span"  # no block, as trafilatura has it
     if marks.markdown and "`" not in text and text.strip() and len(text) <= LONGEST_INLINE_CODE:
         element.text = "`" + (element.text or "")
-        _append(element, "`")
+        append(element, "`")
 
 
 def _table(element: Element, marks: Marks) -> None:
@@ -407,7 +207,7 @@ def _table(element: Element, marks: Marks) -> None:
     if _is_listing(element, rows):
         whole = rows[0] if len(rows) == 1 else None
         code = _code_text(whole) if whole is not None else "\n".join(_code_text(row) for row in rows)
-        _block(element, _fenced(code, _language(element), marks))
+        block(element, _fenced(code, _language(element), marks))
         return
     cells = _cells(element, rows)
     if not cells:
@@ -419,7 +219,7 @@ def _table(element: Element, marks: Marks) -> None:
         lines.insert(1, "|" + " --- |" * len(cells[0]))
     else:
         lines = [(2 * marks.blank).join(filter(None, row)) for row in cells]
-    _block(element, marks.code + marks.lines(title) + marks.newline.join(lines) + marks.code)
+    block(element, marks.code + marks.lines(title) + marks.newline.join(lines) + marks.code)
 
 
 def _is_listing(element: Element, rows: list[Element]) -> bool:
@@ -516,17 +316,17 @@ def _list(element: Element, _marks: Marks) -> None:
 def _heading(element: Element, marks: Marks) -> None:
     for link in list(element.iter("a")):
         if link.text_content().strip() in _PERMALINKS and next(link.iter("img"), None) is None:
-            _become(link, "")
+            become(link, "")
     _prefix(element, marks.headings[int(element.tag[1]) - 1])
 
 
 Handler = Callable[[Element, Marks], None]
 _PASSES: tuple[tuple[tuple[str, ...], Handler], ...] = (
-    (("math",), _formula),
-    (("img",), _image),
+    (("math",), formula),
+    (("img",), image),
     (("del", "s", "strike"), _deletion),
-    (("sub",), _subscript),
-    (("sup",), _superscript),
+    (("sub",), subscript),
+    (("sup",), superscript),
     (("q",), _quotation),
     (("rt",), _reading),
     (("rp", "ins"), _unwrapped),
@@ -539,6 +339,6 @@ _PASSES: tuple[tuple[tuple[str, ...], Handler], ...] = (
     (("code",), _inline_code),
     (("ul", "ol"), _items),
     (("ul",), _list),
-    (_HEADINGS, _heading),
+    (HEADINGS, _heading),
 )
 _TAGS = tuple({tag for tags, _ in _PASSES for tag in tags})
