@@ -13,11 +13,11 @@ import importlib
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import anyio
-import httpx
 
 from flows import settings  # before Prefect, which reads its settings from the environment
 
@@ -121,14 +121,10 @@ async def settle(flow_run: FlowRun) -> None:
     Each of them is told once. Where they could not write then, for instance on a full disk, the run would count as
     running until the next one starts; so it is closed as soon as they write again.
     """
-    home = settings.project_root()
+    said = f"run {flow_run.name} cannot be closed yet"
     for attempt in range(SETTLE_ATTEMPTS):
-        try:
-            if await anyio.to_thread.run_sync(recovery.close_ended, home, flow_run.id, attempt > 0):
-                return
-        except Exception as error:  # noqa: BLE001 - of the server, of MLflow or of its database: all may write again later
-            with contextlib.suppress(OSError):  # the log is on the same full disk
-                print(f"run {flow_run.name} cannot be closed yet: {error}", flush=True)
+        if await attempted(said, recovery.close_ended, settings.project_root(), flow_run.id, attempt > 0):
+            return
         await anyio.sleep(TIDY_S)
 
 
@@ -136,8 +132,17 @@ async def tidy() -> None:
     """Close tasks whose end the server could not store, for as long as the worker runs."""
     while True:
         await anyio.sleep(TIDY_S)
-        with contextlib.suppress(httpx.HTTPError):  # the next round tries again
-            await anyio.to_thread.run_sync(recovery.close_tasks_of_ended_runs)
+        await attempted("tasks of ended runs cannot be closed yet", recovery.close_tasks_of_ended_runs)
+
+
+async def attempted(said: str, act: Callable[..., bool | None], *arguments: Any) -> bool | None:
+    """What `act` returns; None if it failed, which is said: the server, MLflow or its database may write again later."""
+    try:
+        return await anyio.to_thread.run_sync(act, *arguments)
+    except Exception as error:  # noqa: BLE001 - the worker goes on, whatever failed
+        with contextlib.suppress(OSError):  # the log is on the same full disk
+            print(f"{said}: {error}", flush=True)
+    return None
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -256,3 +256,21 @@ def test_a_run_whose_crash_the_server_could_not_store_is_closed_later(project, p
         assert client.read_flow_run(under_way.id).state.is_crashed()
         assert client.read_flow_run(ended.id).state.is_completed()
     assert str(ended.id) not in dict(records.all_of(project))
+
+
+def test_a_tidying_that_fails_does_not_end_the_worker(project, monkeypatch, capsys):
+    import anyio
+
+    from flows import recovery, worker
+
+    def gone():
+        raise RuntimeError("the task was deleted meanwhile")
+
+    async def a_while() -> None:
+        with anyio.move_on_after(0.5):
+            await worker.tidy()
+
+    monkeypatch.setattr(recovery, "close_tasks_of_ended_runs", gone)
+    monkeypatch.setattr(worker, "TIDY_S", 0.01)
+    anyio.run(a_while)
+    assert capsys.readouterr().out.count("deleted meanwhile") >= 2
