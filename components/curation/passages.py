@@ -7,7 +7,7 @@ keeps it, so the order of the sources does not matter; one of an earlier increme
 it than `passages.documents`, it stays in all of them: copies of whole texts are for deduplication to find.
 
 In two phases over the results of `clean`. The first hashes passages; here they are counted, a range of hash values at a
-time, so that memory is bounded however many there are. The second cuts what is marked, and drops a document of which
+time, so that memory beyond that range is five bytes per passage. The second cuts what is marked, and drops a document of which
 nearly all is repeated. One of which more than half is repeated stays whole: a text without its half is not readable.
 """
 

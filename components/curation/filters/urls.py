@@ -29,6 +29,7 @@ from components.files import open_file, read_json, save_array, write_json
 
 SOFT = 2  # different soft words that block an address, as in FineWeb
 LONGEST = 10_000  # characters of an address that are looked at
+_DOMAIN = re.compile(r"[\w.:\[\]-]+")  # or a number of the net
 _APART = re.compile(r"[\W_]+")
 _HASHED, _WORDS = ("domains", "prefixes"), ("words", "soft_words", "subwords")
 
@@ -126,10 +127,16 @@ def address_of(source: str, metadata: Mapping[str, Any]) -> str:
 def _entries(name: str, path: Path) -> Iterator[str]:
     try:
         with open_file(path) as file:
-            for line in file:
+            for number, line in enumerate(file, start=1):
                 entry = line.decode("utf-8-sig").strip()
-                if entry and not entry.startswith("#") and (normal := _normal(name, entry)):  # else it would block all
-                    yield normal
+                if not entry or entry.startswith("#") or not (normal := _normal(name, entry)):  # which would block all
+                    continue
+                if name == "domains" and not _DOMAIN.fullmatch(normal):
+                    raise StepError(
+                        f"curation.url_lists: {path}: line {number}: {entry[:100]!r} is not a domain; expected one such as "
+                        "example.com, which blocks all below it too; beginnings of addresses go into prefixes.txt"
+                    )
+                yield normal
     except (OSError, ValueError) as error:
         raise StepError(
             f"curation.url_lists: {path} cannot be read ({error}); expected a UTF-8 file with one entry per line"

@@ -97,3 +97,10 @@ def test_blocked_documents_are_in_the_ledger_and_a_changed_list_counts(lists, tm
     _, kept, ledger = curated(tmp_path, rows, url_lists="lists")
     assert len(kept) + len(ledger) == 2
     assert not any(row["rule"].startswith("url_lists") for row in ledger)
+
+
+@pytest.mark.parametrize("line", ["*.bad.com", "bad.com/forum", "0.0.0.0 bad.com", "||bad.com^"])
+def test_a_line_that_could_never_block_is_refused(tmp_path: Path, line: str) -> None:
+    (tmp_path / "domains.txt").write_text(f"good.com\n{line}\n")
+    with pytest.raises(StepError, match=r"domains\.txt: line 2: .* is not a domain; expected one such as example\.com"):
+        UrlLists.build(tmp_path)
