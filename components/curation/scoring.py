@@ -66,7 +66,7 @@ def learn(documents: Cleaned, work: Work, params: EducationParams, seed: int, fo
 
     Returns:
         `state`, `skipped` (why, by kind that is not filtered) and, where there is enough to learn from, `labels` (how many),
-        `provenance` (of labels and reference texts), `kinds` (held-out figures, a kind) and `classifier`, its name.
+        `provenance` (of labels and reference texts), `kinds` (held-out metrics per kind) and `classifier`, its name.
 
     Raises:
         StepError: the labels cannot be had, or no document matches a pattern of `good` or `bad`.
