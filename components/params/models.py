@@ -151,6 +151,12 @@ class TrainingParams(Section):
             "rises; 0 = none"
         ),
     )
+    carried_lr_ratio: Fraction = Field(
+        1.0,
+        description=(
+            "Learning rate of weights copied from the small model, after freezing and warm-up, as a share of the others'"
+        ),
+    )
     spike_sigmas: float = Field(
         6.0,
         ge=0,
@@ -241,6 +247,16 @@ class TransferParams(Section):
         ge=0,
         le=1,
         description="Noise that makes copied units differ, as a share of the weights; the function is unchanged; 0 = none",
+    )
+    inserted: Literal["silent", "pairs"] = Field(
+        "silent",
+        description=(
+            "How inserted blocks start: with output weights of 0 (silent), or with heads and units in pairs whose outputs "
+            "cancel (pairs), which learn from the first step"
+        ),
+    )
+    pair_std: float = Field(
+        0.1, ge=0, le=10, description="Standard deviation of the output weights of pairs that cancel, in inserted blocks"
     )
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="Precision in which the grown weights are stored; growth itself is computed in float64"

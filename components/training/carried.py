@@ -22,14 +22,14 @@ from components.training.sharding import placed
 def carried_factor(step: int, steps: int, settings: TrainingParams) -> float:
     """Share of the learning rate for copied entries at a step (the first is 0).
 
-    0 over the first `carried_freeze_fraction` of the steps, then rising linearly to 1 over `carried_warmup_fraction`.
+    0 over the first `carried_freeze_fraction` of the steps, then rising linearly to `carried_lr_ratio` over
+    `carried_warmup_fraction`.
     """
     frozen = round(settings.carried_freeze_fraction * steps)
     rising = round(settings.carried_warmup_fraction * steps)
     if step < frozen:
         return 0.0
-    return min(1.0, (step - frozen + 1) / (rising + 1))
-
+    return settings.carried_lr_ratio * min(1.0, (step - frozen + 1) / (rising + 1))
 
 class CarriedEntries:
     """Scales the change that any optimizer's step makes to the entries copied from the source.
@@ -58,13 +58,17 @@ class CarriedEntries:
         self._before = {}
 
 
-def read_carried(initial: Path, model: Phi) -> dict[str, Tensor]:
-    """Which entries of each parameter of a grown model are copied: bool of its shape, by our names.
+def read_carried(initial: Path, model: Phi, settings: TrainingParams) -> dict[str, Tensor] | None:
+    """Which entries of each parameter of a grown model are copied: bool of its shape, by our names. None if they are
+    trained like the others, or if the checkpoint was not grown and only `carried_lr_ratio` would apply.
 
     Raises:
         StepError: the checkpoint was not grown, or the file doesn't fit its weights.
     """
+    apart = settings.carried_freeze_fraction or settings.carried_warmup_fraction
     path = initial / NEW_PARAMETERS
+    if not apart and (settings.carried_lr_ratio == 1 or not path.is_file()):
+        return None
     if not path.is_file():
         raise StepError(
             f"training.carried_freeze_fraction and carried_warmup_fraction need {path}, which growth writes; start from a "

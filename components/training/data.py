@@ -112,6 +112,7 @@ class BatchLoader:
         batches: micro-batches of the run; after an epoch the next epoch's order follows.
         devices: devices that share each micro-batch number: each reads its `sequences` of `sequences * devices`.
         documents: give each batch the document of every token.
+        read: sequences that the start of the run was trained on in this order; the run goes on after them.
 
     Attributes:
         first: micro-batch to begin with.
@@ -128,9 +129,10 @@ class BatchLoader:
         first: int = 0,
         devices: int = 1,
         documents: bool = False,
+        read: int = 0,
     ) -> None:
         self.split, self.length, self.sequences, self.batches, self.first = split, length, sequences, batches, first
-        self.devices, self.rank, self.documents = devices, 0, documents
+        self.devices, self.rank, self.documents, self.read = devices, 0, documents, read
         self.order = PhasedOrder(sequence_borders(split, length), seed)
 
     def __len__(self) -> int:
@@ -146,16 +148,26 @@ class BatchLoader:
     def numbers(self, batch: int) -> np.ndarray:
         """Sequence numbers of a micro-batch, of all devices; int64 (sequences * devices,)."""
         together = self.sequences * self.devices
-        return self.order.at(np.arange(batch * together, (batch + 1) * together))
+        return self.order.at(self.read + np.arange(batch * together, (batch + 1) * together))
+
+    @property
+    def total(self) -> int:
+        """Sequences that the whole run reads."""
+        return self.batches * self.sequences * self.devices
 
     @property
     def phases_unread(self) -> int:
-        """The last phases of the stream, which the run does not reach."""
-        return int((self.order.borders[:-1] >= self.batches * self.sequences * self.devices).sum())
+        """The last phases of the stream, which neither the run nor its start reaches."""
+        return int((self.order.borders[:-1] >= self.read + self.total).sum())
 
     def tokens_by_kind(self) -> dict[str, int]:
-        """Tokens that the whole run reads, by kind of document; kinds that it doesn't reach are left out."""
-        passes, rest = divmod(self.batches * self.sequences * self.devices, self.order.count)
+        """Tokens that the whole run reads, by kind of document; kinds that it doesn't read are left out."""
+        counts = self._first(self.read + self.total) - self._first(self.read)
+        return {kind: int(n) for kind, n in zip(self.split.kinds[0], counts, strict=True) if n}
+
+    def _first(self, sequences: int) -> np.ndarray:
+        """Tokens of each kind in the first `sequences` of the order, int64 (kinds,)."""
+        passes, rest = divmod(sequences, self.order.count)
         first = int(self.order.borders[self.order.borders <= rest].max())  # the phase in which the last pass ends
         counts = passes * self._count(np.array([0]), self.order.count) + self._count(np.array([0]), first)
         # Blocks limit the memory; they are large, since counting few sequences costs as much as counting many.
@@ -163,7 +175,7 @@ class BatchLoader:
         for begin in range(first, rest, block):
             index = np.arange(begin, min(begin + block, rest))
             counts += self._count(self.order.at(passes * self.order.count + index), 1)
-        return {kind: int(n) for kind, n in zip(self.split.kinds[0], counts, strict=True) if n}
+        return counts
 
     def _count(self, numbers: np.ndarray, together: int) -> np.ndarray:
         """Tokens of each kind in `together` sequences from each number on, int64 (kinds,)."""
@@ -173,7 +185,7 @@ class BatchLoader:
     @property
     def epochs(self) -> float:
         """Passes over the data that the run makes."""
-        return self.batches * self.sequences * self.devices / self.order.count
+        return self.total / self.order.count
 
 
 def sequence_borders(split: TokenSplit, length: int) -> np.ndarray:
@@ -269,7 +281,7 @@ class HeldOutLoss:
     @property
     def stderr(self) -> float | None:
         """Standard error of the loss, in nats per token; None for a single sequence."""
-        return ratio(self.nats.sum(axis=1), self._tokens.sum(axis=1)).stderr
+        return ratio(self.nats.sum(axis=1), self.tokens.sum(axis=1)).stderr
 
     @property
     def bits_per_byte(self) -> float:
@@ -278,7 +290,7 @@ class HeldOutLoss:
 
     def by_kind(self) -> dict[str, dict[str, Any]]:
         """Tokens, nats per token with their standard error, and bits per byte of each kind."""
-        rows = zip(self.held_out.kinds, self.nats.T, self._tokens.T, self.held_out.bytes, strict=True)
+        rows = zip(self.held_out.kinds, self.nats.T, self.tokens.T, self.held_out.bytes, strict=True)
         return {
             kind: {
                 "tokens": int(tokens.sum()),
@@ -290,6 +302,6 @@ class HeldOutLoss:
         }
 
     @property
-    def _tokens(self) -> np.ndarray:
+    def tokens(self) -> np.ndarray:
         """Targets of each kind in each sequence, float64 (sequences, kinds)."""
         return np.concatenate([by_sequence(codes.numpy(), len(self.held_out.kinds)) for codes in self.held_out.codes])

@@ -84,11 +84,10 @@ def open_start(
         StepError: something is missing, or doesn't fit the tokens or the section.
     """
     model = starting_model(section, settings, tokens, seed, initial)
-    apart = settings.carried_freeze_fraction or settings.carried_warmup_fraction
     return Start(
         model,
         initial,
-        carried=read_carried(initial, model) if initial is not None and apart else None,
+        carried=None if initial is None else read_carried(initial, model, settings),
         optimizer=read_optimizer(initial, settings, model),
         teacher=read_teacher(teacher, model, settings),
         taught_by=teacher,
@@ -126,6 +125,24 @@ def starting_model(
         )
     check_tokenizer(initial, tokens)
     return checkpoint.load(initial, dtype)
+
+
+def sequences_read(initial: Path | None, tokens: Tokens, length: int, seed: int) -> int:
+    """Sequences that a checkpoint and its ancestors were trained on in the order of this run, which goes on after them.
+
+    An ancestor with other tokens or another seed had another order, so what it read is not known to come first: the count
+    ends there.
+    """
+    lineage, count = {} if initial is None else checkpoint.read_lineage(initial), 0
+    while lineage:
+        if lineage.get("tokens_fingerprint") not in (None, tokens.manifest.fingerprint):
+            break
+        if lineage.get("step") == "training":
+            if lineage["seed"] != seed:
+                break
+            count += lineage["training_tokens"] // length
+        lineage = (lineage.get("initial") or {}).get("lineage") or {}
+    return count
 
 
 def check_tokenizer(initial: Path, tokens: Tokens) -> None:

@@ -32,7 +32,7 @@ from components.training.module import PhiTraining
 from components.training.processes import rank
 from components.training.records import lineage_of, summarize
 from components.training.resume import Due, State, StateFolder, read_state, run_key
-from components.training.start import Start, Training, open_start
+from components.training.start import Start, Training, open_start, sequences_read
 from components.training.trainer import interrupt_as_termination, one_tracker, quiet_trainer
 from components.training.watch import Watch, matmul_ceiling
 
@@ -59,7 +59,8 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     machine.prepare(settings.threads)
     check_compilable(settings)
     steps = steps_of(section, settings, inputs["model"])
-    loader = open_loader(tokens, settings, steps, params.seed)
+    read = sequences_read(inputs.get("initial"), tokens, settings.context_length, params.seed)
+    loader = open_loader(tokens, settings, steps, params.seed, read)
     _check_passes(loader.epochs, len(tokens.split("train")), section, settings, inputs)
     if unread := loader.phases_unread:
         last = len(loader.order.borders) - 1
@@ -161,8 +162,8 @@ def check_compilable(settings: TrainingParams) -> None:
         )
 
 
-def open_loader(tokens: Tokens, settings: TrainingParams, steps: int, seed: int) -> BatchLoader:
-    """The run's micro-batches.
+def open_loader(tokens: Tokens, settings: TrainingParams, steps: int, seed: int, read: int = 0) -> BatchLoader:
+    """The run's micro-batches, after `read` sequences of the order.
 
     Raises:
         StepError: the training split has fewer tokens than one batch.
@@ -181,6 +182,7 @@ def open_loader(tokens: Tokens, settings: TrainingParams, steps: int, seed: int)
         seed,
         devices=settings.devices,
         documents=settings.document_mask,
+        read=read,
     )
 
 
@@ -203,6 +205,7 @@ def facts_of(training: Training) -> dict[str, Any]:
         "training": training.settings.model_dump(mode="json", exclude=free),
         "seed": training.params.seed,
         "tokens": training.tokens.manifest.fingerprint,
+        "read": training.loader.read,
         "initial": None if start.initial is None else weights_sha256(start.initial),
         "beside_initial": {
             str(name): sha256_file(start.initial / name)

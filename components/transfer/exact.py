@@ -45,7 +45,7 @@ def plan(source: PhiConfig, target: PhiConfig, layers: list[Layer], options: Opt
     axes = Axes(
         **_residual(source, target, options.residual), **vocabulary(source, target), **grow(source, target, options)
     )
-    return build(axes, layers, noise="null")
+    return build(axes, layers, noise="null", pairs=target if options.inserted == "pairs" else None)
 
 
 def _residual(source: PhiConfig, target: PhiConfig, padding: str) -> dict[str, Axis]:

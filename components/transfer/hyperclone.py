@@ -49,7 +49,7 @@ def plan(source: PhiConfig, target: PhiConfig, layers: list[Layer], options: Opt
         activated=units.times(source.intermediate_size / target.intermediate_size),
         **vocabulary(source, target),
     )
-    return build(axes, layers, noise="null")
+    return build(axes, layers, noise="null", pairs=target if options.inserted == "pairs" else None)
 
 
 def _repeated(size: int, wanted: int) -> Axis:

@@ -99,6 +99,9 @@ class TensorMap:
         noise: what `Options.noise` adds: nothing; noise in the null space of what the columns read, so that copies
             diverge while the function stays; or noise anywhere, for outputs that are not used yet.
         new: all entries are new to the model, whatever they copy (a block that the source has not).
+        twins: the first `twins` rows are repeated after themselves.
+        opposed: the first `opposed` columns are drawn with `Draws.pair_std`, and repeated after themselves with their
+            sign changed; what reads twins through them adds nothing.
     """
 
     sources: tuple[str, ...]
@@ -107,6 +110,8 @@ class TensorMap:
     gain: float = 1.0
     noise: Noise = "none"
     new: bool = False
+    twins: int = 0
+    opposed: int = 0
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -118,11 +123,13 @@ Plan = dict[str, TensorMap]  # by Hugging Face's names of the target's tensors
 
 @dataclass(frozen=True)
 class Draws:
-    """Random values: the standard deviation of free entries, and that of noise as a share of the weights'."""
+    """Random values: the standard deviation of free entries, that of noise as a share of the weights', and that of
+    opposed columns."""
 
     seed: int
     free_std: float
     noise: float
+    pair_std: float = 0.0
 
     def generator(self, name: str) -> torch.Generator:
         """A generator per tensor, so that tensors can be made in any order."""
@@ -142,6 +149,12 @@ def grown_chunks(name: str, how: TensorMap, source: Tensor, draws: Draws) -> Ite
     Args:
         source: the tensors of `how.sources`, stacked along their rows, in any dtype.
     """
+    if how.twins:
+        single = replace(how, rows=how.rows.among(0, how.twins), twins=0)
+        rest = replace(how, rows=how.rows.among(2 * how.twins, len(how.rows)), twins=0)
+        for part in (single, single, rest):
+            yield from grown_chunks(name, part, source, draws)
+        return
     generator = draws.generator(name)
     if how.columns is None:
         yield _vector(how, source.to(torch.float64))
@@ -158,6 +171,9 @@ def grown_chunks(name: str, how: TensorMap, source: Tensor, draws: Draws) -> Ite
         if noise is not None:
             chunk += noise.draw(rows, generator)
         _fill(chunk, rows, how.columns, draws.free_std, generator)
+        if how.opposed:
+            half = _normal(len(rows), how.opposed, draws.pair_std, generator)
+            chunk[:, : 2 * how.opposed] = torch.cat([half, -half], 1)
         yield chunk
 
 

@@ -16,10 +16,13 @@ class Options:
     new_units: Literal["random", "copies"] = "random"
     free_std: float = 0.02
     noise: float = 0.0
+    inserted: Literal["silent", "pairs"] = "silent"
+    pair_std: float = 0.1
 
     @classmethod
     def of(cls, settings: TransferParams, seed: int) -> "Options":
-        return cls(seed, settings.residual, settings.new_units, settings.free_std, settings.noise)
+        names = ("residual", "new_units", "free_std", "noise", "inserted", "pair_std")
+        return cls(seed, **{name: getattr(settings, name) for name in names})
 
     def draws(self) -> Draws:
-        return Draws(self.seed, self.free_std, self.noise)
+        return Draws(self.seed, self.free_std, self.noise, self.pair_std)

@@ -48,7 +48,9 @@ class Axes:
         return Axes(**{field.name: getattr(self, field.name).silent() for field in fields(self)})
 
 
-def build(axes: Axes, layers: list[Layer], noise: Noise = "none", upper: Axes | None = None) -> Plan:
+def build(
+    axes: Axes, layers: list[Layer], noise: Noise = "none", upper: Axes | None = None, pairs: PhiConfig | None = None
+) -> Plan:
     """The map of every tensor of the target.
 
     Args:
@@ -56,6 +58,7 @@ def build(axes: Axes, layers: list[Layer], noise: Noise = "none", upper: Axes | 
         layers: the depth map.
         noise: of the matrices of blocks and head; blocks that add nothing have noise anywhere, if any at all.
         upper: axes of a block's outputs whose coordinates from n on are those of the next source block (AKI).
+        pairs: shape of the target, if blocks that add nothing get heads and units in pairs that cancel.
     """
     plan: Plan = {f"{EMBEDDING}.weight": TensorMap((f"{EMBEDDING}.weight",), axes.embedded, axes.written)}
     last = max(layer.source for layer in layers)
@@ -64,6 +67,8 @@ def build(axes: Axes, layers: list[Layer], noise: Noise = "none", upper: Axes | 
         if upper is not None:
             prefixes.append(f"model.layers.{min(layer.source + 1, last)}")
         block = _block(upper or axes, axes, prefixes, layer, noise)
+        if pairs is not None and not layer.gain:
+            block = _in_pairs(block, pairs)
         plan |= {f"model.layers.{number}.{name}": how for name, how in block.items()}
     plan[f"{FINAL_NORM}.weight"] = TensorMap((f"{FINAL_NORM}.weight",), axes.gain)
     plan[f"{FINAL_NORM}.bias"] = TensorMap((f"{FINAL_NORM}.bias",), axes.shift)
@@ -97,6 +102,22 @@ def _block(rows: Axes, columns: Axes, prefixes: list[str], layer: Layer, noise: 
         add(f"{name}.weight", weight, read, gain, noise)
         add(f"{name}.bias", bias, None, gain)
     return plan
+
+
+def _in_pairs(block: Plan, target: PhiConfig) -> Plan:
+    """A block that adds nothing and yet gets a gradient everywhere: each head and unit is drawn and has a twin, whose
+    output has the opposite weight. One without a partner, of an odd number, writes nothing."""
+    heads, units = target.num_attention_heads // 2 * target.head_dim, target.intermediate_size // 2
+    twins = {"self_attn.q_proj": heads, "self_attn.k_proj": heads, "self_attn.v_proj": heads, "mlp.fc1": units}
+    opposed = {"self_attn.dense.weight": heads, "mlp.fc2.weight": units}
+    made = dict(block)
+    for name, how in block.items():
+        if count := twins.get(name.rpartition(".")[0]):
+            drawn = axis([ZERO if how.columns is None else FREE] * len(how.rows), how.rows.size)
+            made[name] = replace(how, rows=drawn, twins=count)
+        elif count := opposed.get(name):
+            made[name] = replace(how, opposed=count)
+    return made
 
 
 def headed(heads: Tensor, dims: Tensor, source: PhiConfig) -> Axis:

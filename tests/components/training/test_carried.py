@@ -35,7 +35,9 @@ def test_the_factor_is_zero_then_rises_to_one() -> None:
     settings = TrainingParams(carried_freeze_fraction=0.2, carried_warmup_fraction=0.3)
     factors = [carried_factor(step, 10, settings) for step in range(10)]
     assert factors == [0, 0, 0.25, 0.5, 0.75, 1, 1, 1, 1, 1]
-    assert [carried_factor(step, 10, TrainingParams()) for step in range(10)] == [1.0] * 10
+    slow = settings.model_copy(update={"carried_lr_ratio": 0.5})
+    assert [carried_factor(step, 10, slow) for step in range(10)] == [factor / 2 for factor in factors]
+    assert [carried_factor(step, 10, TrainingParams(carried_lr_ratio=1.0)) for step in range(10)] == [1.0] * 10
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
@@ -78,7 +80,7 @@ def test_a_checkpoint_that_was_not_grown_is_refused(call: Any, settings: dict[st
     masks = {f"{name}.rows": torch.zeros(3, dtype=torch.bool) for name in to_state(model)}
     save_file(masks, tmp_path / "plain" / NEW_PARAMETERS)
     with pytest.raises(StepError, match=r"has the shape \(3,\) for embed\.weight"):
-        read_carried(tmp_path / "plain", model)
+        read_carried(tmp_path / "plain", model, TrainingParams(carried_freeze_fraction=0.5))
     (tmp_path / "plain" / NEW_PARAMETERS).write_bytes(b"no tensors")
     with pytest.raises(StepError, match="is not what growth writes"):
-        read_carried(tmp_path / "plain", model)
+        read_carried(tmp_path / "plain", model, TrainingParams(carried_freeze_fraction=0.5))

@@ -64,6 +64,14 @@ def test_a_loader_can_begin_anywhere(tokens: Path) -> None:
     assert all(torch.equal(a.tokens, b.tokens) for a, b in zip(whole[37:], rest, strict=True))
 
 
+def test_a_run_goes_on_after_what_its_start_has_read(tokens: Path) -> None:
+    split = Tokens.open(tokens).split("train")
+    whole = BatchLoader(split, 32, 4, batches=50, seed=1)
+    rest = BatchLoader(split, 32, 2, batches=26, seed=1, read=37 * 4)
+    starts = [start for batch in whole for start in batch.starts]
+    assert [start for batch in rest for start in batch.starts] == starts[37 * 4 :]
+
+
 def test_held_out_sequences_are_spread_over_the_split(tokens: Path) -> None:
     split = Tokens.open(tokens).split("validation")
     held_out = HeldOut.choose(split, 32, 256, 128)
@@ -160,22 +168,29 @@ def test_a_split_shorter_than_a_sequence_is_refused(make_tokens: Callable[..., P
 
 
 @settings(max_examples=25)
-@given(st.integers(1, 200), st.integers(1, 2), st.sampled_from([(), (1000,), (640, 1500)]), st.integers(0, 9))
+@given(
+    st.integers(1, 200),
+    st.integers(1, 2),
+    st.sampled_from([(), (1000,), (640, 1500)]),
+    st.integers(0, 9),
+    st.sampled_from([0, 1, 30, 200]),
+)
 def test_the_tokens_read_are_counted_by_kind(
-    mixed: Path, batches: int, devices: int, borders: tuple[int, ...], seed: int
+    mixed: Path, batches: int, devices: int, borders: tuple[int, ...], seed: int, read: int
 ) -> None:
     """Against a count of every token of every batch."""
     split = Tokens.open(mixed).split("train")
     cuts = [0, *borders, len(split)]
     split.counts = split.counts | {"phases": [{"tokens": b - a} for a, b in itertools.pairwise(cuts)]}
-    loader = BatchLoader(split, 32, 2, batches, seed, devices=devices)
+    loader = BatchLoader(split, 32, 2, batches, seed, devices=devices, read=read)
     names, codes = split.kinds
     starts = np.concatenate([loader.numbers(number) * 32 for number in range(batches)])
-    read = codes[split.rows_at(np.add.outer(starts, np.arange(32)))].ravel()
-    expected = np.bincount(read, minlength=len(names))
+    kinds = codes[split.rows_at(np.add.outer(starts, np.arange(32)))].ravel()
+    expected = np.bincount(kinds, minlength=len(names))
     assert loader.tokens_by_kind() == {name: n for name, n in zip(names, expected.tolist(), strict=True) if n}
     assert sum(loader.tokens_by_kind().values()) == batches * 2 * devices * 32
-    reached = set(np.searchsorted(loader.order.borders, starts // 32, side="right").tolist())
+    ever = loader.order.at(np.arange(read + batches * 2 * devices))
+    reached = set(np.searchsorted(loader.order.borders, ever, side="right").tolist())
     assert loader.phases_unread == len(loader.order.borders) - 1 - len(reached)
 
 

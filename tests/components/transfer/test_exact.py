@@ -60,13 +60,21 @@ def pairs(draw: st.DrawFn) -> tuple[dict, dict]:
     st.integers(0, 2**31 - 1),
     st.sampled_from(["mean_pad", "zero_pad"]),
     st.sampled_from(["random", "copies"]),
+    st.sampled_from(["silent", "pairs"]),
 )
 def test_growth_preserves_the_function(
-    config: Callable, random_state: Callable, grow: Callable, pair: tuple, seed: int, residual: str, new_units: str
+    config: Callable,
+    random_state: Callable,
+    grow: Callable,
+    pair: tuple,
+    seed: int,
+    residual: str,
+    new_units: str,
+    inserted: str,
 ) -> None:
     source, target = (config(**sizes) for sizes in pair)
     state = {name: tensor.float() for name, tensor in random_state(source, seed).items()}
-    grown = grow(state, source, target, "exact", "identity", Options(seed, residual, new_units, 0.1, 0.3))
+    grown = grow(state, source, target, "exact", "identity", Options(seed, residual, new_units, 0.1, 0.3, inserted))
     assert {name: tuple(tensor.shape) for name, tensor in grown.items()} == state_shapes(target)
     expected = logits(source, state, torch.float64)
     assert worst_error(logits(target, grown, torch.float64), expected) <= 1e-12
