@@ -72,8 +72,13 @@ def configured(task: Task, judge: "Judge | None" = None) -> tuple[dict[str, Any]
         from components.benchmarking.programs import metrics, worked_examples
 
         examples = worked_examples(task.name, config)
+        generation = dict(config.get("generation_kwargs") or {})
+        given = generation.get("until") or []
+        given = [given] if isinstance(given, str) else given
+        later = [stop for stop in given if stop.startswith("\n")]  # which a program may contain
+        config["generation_kwargs"] = generation | {"until": [stop for stop in given if stop not in later]}
         # A function, since lm-eval copies its configuration deeply, and a sandbox cannot be copied.
-        judged = (lambda doc, results: judge(doc, results)) if judge else None
+        judged = (lambda doc, results: judge(doc, results, later)) if judge else None
         samples = config.get("repeats", 1)
         # lm-eval's own filter keeps the first completion alone.
         every = [{"name": "none", "filter": [{"function": "take_first_k", "k": samples}]}]
