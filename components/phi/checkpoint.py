@@ -153,9 +153,9 @@ def _end_of_text(folder: Path, given: Any) -> Any:
     """The end-of-text token among those given by config.json, else by the files beside it; 0 if they do not set it."""
     generation = folder / GENERATION
     eos = given or (read_json(generation).get("eos_token_id") if generation.is_file() else None)
-    if isinstance(eos, int):
-        return eos
     among = eos if isinstance(eos, list) else []
+    if eos is not None and not among:
+        return eos
     named = None
     if all((folder / name).is_file() for name in (CONFIG, TOKENIZER)):
         named = named_token(folder, "eos", load_tokenizer(folder))

@@ -227,7 +227,8 @@ def test_tokens_that_begin_and_end_a_text_are_those_of_hflm(tmp_path, settings, 
     ours = open_scorer(tmp_path / "m", 4)
     pairs = [("What is 3 + 7?", " 10"), ("", "It is 10."), ("It is ", "10"), ("<s>It", " is"), ("", "<s>It is")]
     asked = [SimpleNamespace(args=pair) for pair in pairs]
-    expected, found = theirs.loglikelihood(asked, True), ours.loglikelihood(asked)
+    # One at a time: its cache mixes up continuations of unequal length whose inputs are equal.
+    expected, found = [theirs.loglikelihood([one], True)[0] for one in asked], ours.loglikelihood(asked)
     assert [p for p, _ in found] == pytest.approx([p for p, _ in expected], abs=1e-4)
     assert [greedy for _, greedy in found] == [greedy for _, greedy in expected]
     texts = [SimpleNamespace(args=(text,)) for text in ("It is 10.", "What " * 120)]
