@@ -193,14 +193,20 @@ def _ask(
     """Have requests answered or given up; why, by job, of what was given up."""
     from components.endpoint.budget import Budget
     from components.endpoint.dispatch import Dispatcher, Policy
+    from components.endpoint.forecast import Forecast
     from components.endpoint.openai import OpenAIEndpoint, Server
     from components.endpoint.trace import CallSample, trace_calls
 
     budget = Budget.of(store, plan, params.budget_tokens, params.budget_money, SECTION)
     endpoint, policy = OpenAIEndpoint(Server.of(params, SECTION)), Policy.of(params, SECTION)
-    calls = CallSample(params.traces)
+    calls, forecast = CallSample(params.traces), Forecast(requests, budget, params, "lower curation.education.sample")
+
+    def watch(call: Any) -> None:
+        calls.add(call)
+        forecast.watch(call)
+
     try:
-        tally = Dispatcher(endpoint, store, plan, budget, policy, unusable, calls.add).run(requests)
+        tally = Dispatcher(endpoint, store, plan, budget, policy, unusable, watch).run(requests)
     finally:
         trace_calls(tracker, calls, params, store, _verdict)
     return {given_up.job: f"{given_up.kind} ({given_up.detail})" for given_up in tally.given_up}

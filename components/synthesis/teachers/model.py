@@ -14,7 +14,8 @@ from typing import Any, NamedTuple, Protocol
 
 from components.documents import Document, Drop
 from components.endpoint.budget import Budget
-from components.endpoint.dispatch import Dispatcher, GivenUp, Policy, Tally
+from components.endpoint.dispatch import Call, Dispatcher, GivenUp, Policy, Tally
+from components.endpoint.forecast import Forecast
 from components.endpoint.lock import alone
 from components.endpoint.request import Accept, Reply, Request
 from components.endpoint.store import Store
@@ -330,7 +331,13 @@ class EndpointAnswers:
             progress.update(before + tally.answered + len(tally.given_up), tokens=self.budget.spent_tokens)
 
         endpoint, policy = OpenAIEndpoint(Server.of(self.params, SECTION)), Policy.of(self.params, SECTION)
-        dispatcher = Dispatcher(endpoint, self.store, self.plan, self.budget, policy, accept, self.calls.add, told)
+        forecast = Forecast(requests, self.budget, self.params, "lower synthesis.chapters")
+
+        def watch(call: Call) -> None:
+            self.calls.add(call)
+            forecast.watch(call)
+
+        dispatcher = Dispatcher(endpoint, self.store, self.plan, self.budget, policy, accept, watch, told)
         return dispatcher.run(requests).given_up
 
 

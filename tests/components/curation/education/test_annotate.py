@@ -176,13 +176,21 @@ def test_two_at_once_do_not_pay_twice(serve, labelling: None, tmp_path: Path) ->
 def test_a_budget_stops_and_a_higher_one_goes_on(serve, labelling: None, tmp_path: Path) -> None:
     served = serve()
     with pytest.raises(StepError, match=r"budget .* is spent.*education\.endpoint\.budget_tokens"):
-        annotate(TEXTS, IDS, KINDS, params(served.url, budget_tokens=5_000), tmp_path)
+        annotate(TEXTS, IDS, KINDS, params(served.url, budget_tokens=5_000, over_budget="spend"), tmp_path)
     before = served.endpoint.counts["answered"]
     assert 0 < before < 70
     labels = annotate(TEXTS, IDS, KINDS, params(served.url), tmp_path)
     assert not np.isnan(labels.values).any()
     assert served.endpoint.counts["answered"] == 70  # 40 and 30 again; none was asked twice
     assert labels.provenance["prompt_tokens"] == 70 * 100
+
+
+def test_a_budget_that_cannot_do_stops_before_the_first_call(serve, labelling: None, tmp_path: Path) -> None:
+    served = serve()
+    said = r"70 calls are left; .* guessed .*raise curation\.education\.endpoint\.budget_tokens, lower curation\.education\.sample"
+    with pytest.raises(StepError, match=said):
+        annotate(TEXTS, IDS, KINDS, params(served.url, budget_tokens=5_000), tmp_path)
+    assert served.endpoint.counts["calls"] == 0
 
 
 @pytest.mark.parametrize(("mode", "said"), [("unauthorized", "set OPENAI_API_KEY"), ("refusing", "education.endpoint")])

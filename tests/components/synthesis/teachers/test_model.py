@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -100,8 +101,9 @@ def test_faults_and_resumes_come_to_the_same_bytes(made, seeds, tmp_path, serve)
     root, summary, _ = made
     served = serve(latency=0.0, faults=0.25, seed=2)
     for budget in (9_000, 20_000):
+        settings = params(served.url, budget_tokens=budget, over_budget="spend")
         with pytest.raises(StepError, match="budget of this plan is spent"):
-            run(seeds, tmp_path / "out", params(served.url, budget_tokens=budget), tmp_path / "state")
+            run(seeds, tmp_path / "out", settings, tmp_path / "state")
         assert [p.name for p in (tmp_path / "out").iterdir()] == ["plan.parquet"]
     assert run(seeds, tmp_path / "out", params(served.url), tmp_path / "state") == summary
     assert set(served.endpoint.answered.values()) == {1}
@@ -239,6 +241,36 @@ def test_a_tracking_server_that_is_away_costs_the_record_alone(
         synthesize(seeds, outputs, params(served.url), 1, tracker)
     assert content(output) == content(root / "out" / "textbooks")
     assert "MLflow at http://127.0.0.1:9: not recorded" in capsys.readouterr().out
+
+
+def test_a_budget_that_cannot_do_stops_before_the_first_call(seeds, tmp_path, serve):
+    served = serve()
+    said = r"60 calls are left; .* guessed .*budget_tokens 9000.* raise synthesis\.teacher\.budget_tokens, lower synthesis\.chapters"
+    with pytest.raises(StepError, match=said):
+        run(seeds, tmp_path / "out", params(served.url, budget_tokens=9_000), tmp_path / "state")
+    assert served.endpoint.counts["calls"] == 0
+
+
+def test_a_budget_that_is_expected_not_to_do_stops_after_the_first_answers(seeds, tmp_path, serve, capsys):
+    """What is in flight then is kept; a resume does not spend on and on; a higher budget, or a word, goes on."""
+    served = serve(latency=0.01)
+    small = {"budget_money": 0.04, "price_input": 1.0, "price_output": 2.0, "price_source": "EUR", "concurrency": 4}
+    few = {"chapters": 120} | small
+    with pytest.raises(StepError, match=r"measured on 20 answers; the budget is budget_money 0\.04.*over_budget=spend"):
+        run(seeds, tmp_path / "out", params(served.url, **few), tmp_path / "state")
+    answered = served.endpoint.counts["answered"]
+    assert 20 <= answered <= 24
+    with Store(tmp_path / "state" / STORE) as store:
+        assert store._db.execute("SELECT COUNT(*) FROM answers").fetchone() == (answered,)
+    with pytest.raises(StepError, match="measured on"):
+        run(seeds, tmp_path / "out", params(served.url, **few), tmp_path / "state")
+    assert served.endpoint.counts["answered"] == answered
+    capsys.readouterr()
+    run(seeds, tmp_path / "out", params(served.url, **few | {"budget_money": 5.0}), tmp_path / "state")
+    assert set(served.endpoint.answered.values()) == {1}
+    assert re.search(
+        r"teacher: \d+ calls are left; .* tokens, 0\.\d+ \(0\.\d+ to 0\.\d+\) EUR, measured on", capsys.readouterr().out
+    )
 
 
 KILLS = 3
