@@ -269,11 +269,13 @@ def _transfer(report: dict[str, Any]) -> Table:
     table = Table(title="Knowledge transfer", title_justify="left", box=None, padding=(0, 2), show_header=False)
     transfer = report["transfer"]
     inclusive = (transfer.get("flops") or {}).get("inclusive") or {}
+    new = (transfer.get("growth") or {}).get("new") or {}
     rows = [
         ("preserved: relative logit difference", transfer.get("max_relative_logit_difference"), ".1e"),
         ("preserved: KL, nats per token", transfer.get("kl"), ".1e"),
         ("loss of the grown model before training", transfer.get("grown_start_loss"), ".4f"),
         ("loss difference to the control after equal tokens", transfer.get("loss_advantage_over_control"), ".4f"),
+        ("share of the gain that new parameters carry", new.get("share"), ".0%"),
         ("share of the control's tokens to reach its loss", transfer.get("share_of_control_tokens"), ".0%"),
         ("and of its FLOPs, small model's counted in", inclusive.get("share_of_control_flops"), ".0%"),
     ]

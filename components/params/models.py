@@ -256,7 +256,10 @@ class TransferParams(Section):
         ),
     )
     pair_std: float = Field(
-        0.1, ge=0, le=10, description="Standard deviation of the output weights of pairs that cancel, in inserted blocks"
+        0.1,
+        ge=0,
+        le=10,
+        description="Standard deviation of the output weights of pairs that cancel, in inserted blocks",
     )
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="Precision in which the grown weights are stored; growth itself is computed in float64"

@@ -132,6 +132,8 @@ def _training(case: Case, model: Evidence) -> list[list[str]]:
         rows.append(["exam accuracy, held-out wordings and compositions", with_error(reworded.value, reworded.stderr)])
     if case.transfer:
         rows.append(["start", f"grown from the small model ({case.transfer['operator']})"])
+    if growth := trained.get("growth"):
+        rows.append(["share of the gain after growth that new parameters carry", f"{growth['new']['share']:.0%}"])
     for key, words in (("seed", "seed"), ("tokens_fingerprint", "fingerprint of the tokens")):
         if isinstance(lineage.get(key), int | str):
             rows.append([words, str(lineage[key])])

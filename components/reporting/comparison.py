@@ -38,6 +38,7 @@ def compare(case: Case) -> dict[str, Any] | None:
     result: dict[str, Any] = {key: (case.transfer or {}).get(key) for key in PROOF}
     result["grown_start_loss"] = large.curve.loss[0] if large and large.curve else None
     large_loss, control_loss = _loss(case, LARGE), _loss(case, CONTROL)
+    result["growth"] = (large.training or {}).get("growth") if large else None
     result["loss_advantage_over_control"] = (
         None if large_loss is None or control_loss is None else control_loss - large_loss
     )

@@ -70,6 +70,9 @@ def summary(board: dict[str, Any]) -> dict[str, Any]:
         "share_of_control_tokens",
     ):
         flat[key] = transfer.get(key)
+    for group, found in (transfer.get("growth") or {}).items():
+        if isinstance(found, dict):
+            flat[f"growth_share_{group}"] = found["share"]
     for account in ("sunk", "inclusive"):
         figures = transfer.get("flops", {}).get(account, {})
         flat[f"share_of_control_flops_{account}"] = figures.get("share_of_control_flops")

@@ -13,7 +13,7 @@ from typing import Any
 
 from components.errors import StepError
 from components.foreign.confined import refuse_links_out
-from components.reporting.checks import number, read_object, text
+from components.reporting.checks import mapping, number, read_object, text
 from components.reporting.evidence import Case, Curve, Evidence, Scores
 from components.reporting.scores import read_scores
 from components.results.published import EXAM
@@ -76,6 +76,12 @@ def read_training(path: Path) -> dict[str, Any]:
     for key in ("parameters", "tokens", "steps", "flops", "loss", "validation_loss_stderr", "bits_per_byte", "epochs"):
         number(path, content, key, required=False)
     text(path, content, "checkpoint_sha256")
+    for group, found in mapping(path, content, "growth", {}).items():
+        if group == "gain":
+            number(path, content["growth"], group)
+        else:
+            for key in ("entries", "share", "damage"):
+                number(path, mapping(path, content["growth"], group), key, where=f"growth.{group}.")
     return content
 
 

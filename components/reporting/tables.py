@@ -36,6 +36,7 @@ def tables(case: Case, board: dict[str, Any]) -> list[dict[str, Any]]:
         _models_table(board),
         _kinds_table(case),
         _savings_table(board["transfer"]),
+        _growth_table(board["transfer"]),
         _proof_table(board["transfer"]),
         exam_differences_table(board),
         _accuracy_table("Exam by category", case, "categories"),
@@ -201,6 +202,32 @@ def _proof_table(transfer: dict[str, Any] | None) -> dict[str, Any]:
     rows = [[name, show(value)] for name, value, show in figures if value is not None]
     note = "The grown model against the small one it was grown from, before any further training."
     return {"title": "Knowledge transfer: the proof", "note": note, "header": ["figure", "value"], "rows": rows}
+
+
+def _growth_table(transfer: dict[str, Any] | None) -> dict[str, Any]:
+    """What each group of the grown model's entries carries of what training gained."""
+    growth = (transfer or {}).get("growth") or {}
+    rows = [
+        [
+            group.replace("_", " "),
+            f"{found['entries']:,}",
+            percent(found["share"]),
+            with_error(found["damage"], found["damage_stderr"], 4),
+        ]
+        for group, found in growth.items()
+        if isinstance(found, dict)
+    ]
+    note = (
+        "The entries of a group are set back to their values at the end of growth: `damage` is the rise of the held-out loss in "
+        "nats per token, `share` is the damage over the whole gain of training. Shares need not sum to 100%, since the "
+        "entries have learnt together; a share is no merit without a low loss."
+    )
+    return {
+        "title": "Knowledge transfer: what the new entries carry",
+        "note": note,
+        "header": ["entries set back", "number", "share", "damage"],
+        "rows": rows,
+    }
 
 
 def _savings_table(transfer: dict[str, Any] | None) -> dict[str, Any]:

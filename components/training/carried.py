@@ -31,6 +31,7 @@ def carried_factor(step: int, steps: int, settings: TrainingParams) -> float:
         return 0.0
     return settings.carried_lr_ratio * min(1.0, (step - frozen + 1) / (rising + 1))
 
+
 class CarriedEntries:
     """Scales the change that any optimizer's step makes to the entries copied from the source.
 

@@ -155,16 +155,12 @@ class PhiTraining(LightningModule):
     @torch.no_grad()
     def validate_on(self, held_out: HeldOut) -> HeldOutLoss:
         """Cross-entropy over the held-out tokens, with the averaged weights if there are any."""
-        parts = []
         with self.average.applied() if self.average is not None else nullcontext():
-            for batch, codes in zip(held_out.batches, held_out.codes, strict=True):
-                if self._stopped_early():
-                    raise SIGTERMException  # Lightning itself looks only between training batches
-                here = batch.to(self.device)
-                losses = self.model.token_losses(here.tokens, here.targets, here.documents).double().cpu()
-                parts.append(by_sequence(codes.numpy(), len(held_out.kinds), losses.numpy()))
-            reshard(self.model)
-        return HeldOutLoss(held_out, np.concatenate(parts))
+            return held_out_loss(self.model, held_out, self.device, self._check_stop)
+
+    def _check_stop(self) -> None:
+        if self._stopped_early():
+            raise SIGTERMException  # Lightning itself looks only between training batches
 
     def _stopped_early(self) -> bool:
         """Whether a validation must end at once. The last one continues, since the run is then complete. So does one
@@ -204,3 +200,18 @@ class PhiTraining(LightningModule):
             begins += [start for d, bad in enumerate(devices) if bad for start in starts[d * share : (d + 1) * share]]
         documents = list(dict.fromkeys(self.describe(start) for start in begins))
         return ", ".join(documents[:5]) + (f" and {len(documents) - 5} more" if len(documents) > 5 else "")
+
+
+@torch.no_grad()
+def held_out_loss(
+    model: Phi, held_out: HeldOut, device: torch.device, before_batch: Callable[[], None] = lambda: None
+) -> HeldOutLoss:
+    """Cross-entropy of a model, which is on `device`, over the held-out tokens."""
+    parts = []
+    for batch, codes in zip(held_out.batches, held_out.codes, strict=True):
+        before_batch()
+        here = batch.to(device)
+        losses = model.token_losses(here.tokens, here.targets, here.documents).double().cpu()
+        parts.append(by_sequence(codes.numpy(), len(held_out.kinds), losses.numpy()))
+    reshard(model)
+    return HeldOutLoss(held_out, np.concatenate(parts))

@@ -1,114 +1,119 @@
-"""The share of a grown model's gain that its new entries carry.
+"""How much of a grown model's gain its new entries carry.
 
-Take the trained model, set the entries that growth added back to their values at the end of growth, and measure the
-loss on held-out text again. The function was preserved at the start, so this is what the old entries have learnt without
-them; the rise of the loss, divided by the whole gain of training, is the share of the new entries. The shares of new and
-old entries need not sum to 1, since they have learnt together. A share says nothing about whether the model is good:
-freezing the old entries raises it and the loss alike, so it is always given beside the loss.
+The entries that growth added are set back to their values at the end of growth, and the held-out loss is measured again:
+its rise over the gain of training is their share. The same is measured for the entries copied from the small model, and for
+the new ones by place. Shares of new and copied entries need not sum to 1, since they have learnt together. A share says
+nothing about whether the model is good (freezing the copied entries raises it and the loss alike), so read it beside the
+loss.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
+from components.phi import checkpoint
 from components.phi.model import Phi
-from components.phi.weights import our_names
+from components.phi.weights import NEW_PARAMETERS, our_names
 from components.results.statistics import ratio
-from components.training.data import HeldOutLoss
+from components.training.data import HeldOut, HeldOutLoss
+from components.training.module import held_out_loss
 
-Masks = Mapping[str, Tensor]  # as in `new_parameters`
-Measure = Callable[[Phi], HeldOutLoss]
-INSERTED, HEADS, UNITS, WIDTH = "inserted blocks", "new heads", "new units", "new width"
-
-
-@dataclass(frozen=True)
-class Part:
-    """One group of entries, set back.
-
-    Attributes:
-        entries: their number.
-        damage: rise of the loss, in nats per token.
-        stderr: standard error of the damage, over the same sequences.
-        share: damage over the gain of training.
-        by_kind: share for each kind of held-out text.
-    """
-
-    entries: int
-    damage: float
-    stderr: float | None
-    share: float
-    by_kind: dict[str, float]
+Masks = Mapping[str, Tensor]  # bool of each tensor's shape, by Hugging Face's names
+NEW, COPIED = "new", "copied"
+BLOCKS, HEADS, UNITS, WIDTH = "inserted_blocks", "new_heads", "new_units", "new_width"
 
 
-def parts_of(masks: Masks) -> dict[str, dict[str, Tensor]]:
-    """Groups of entries by name: for each of Hugging Face's tensor names bool of its shape.
-
-    `new` and `old` are all entries; the other groups divide the new ones: those of inserted blocks, then of new heads and
-    head dimensions, of new units, and of the wider residual stream.
-    """
-    names = [name.removesuffix(".rows") for name in masks if name.endswith(".rows")]
-    layers: dict[str, bool] = {}
-    for name in names:
-        if layer := _layer(name):
-            layers[layer] = layers.get(layer, True) and bool(masks[f"{name}.rows"].all())
-    groups: dict[str, dict[str, Tensor]] = {part: {} for part in ("new", "old", INSERTED, HEADS, UNITS, WIDTH)}
-    for name in names:
-        rows, columns = masks[f"{name}.rows"], masks.get(f"{name}.columns")
-        new = rows if columns is None else rows[:, None] | columns[None, :]
-        own = torch.zeros_like(new)
-        group = WIDTH
-        if layers.get(_layer(name) or ""):
-            group, own = INSERTED, new
-        elif any(part in name for part in ("q_proj", "k_proj", "v_proj")):
-            group, own = HEADS, rows.expand_as(new.T).T & new
-        elif "mlp.fc1" in name:
-            group, own = UNITS, rows.expand_as(new.T).T & new
-        elif columns is not None and ("self_attn.dense" in name or "mlp.fc2" in name):
-            group, own = (HEADS if "dense" in name else UNITS), columns.expand_as(new) & new
-        groups["new"][name], groups["old"][name] = new, ~new
-        for part in (INSERTED, HEADS, UNITS):
-            groups[part][name] = own if part == group else torch.zeros_like(new)
-        groups[WIDTH][name] = new & ~own
-    return groups
-
-
-def _layer(name: str) -> str | None:
-    words = name.split(".")
-    return words[2] if words[:2] == ["model", "layers"] else None
-
-
-def shares(trained: Phi, start: Phi, masks: Masks, measure: Measure) -> dict[str, Any]:
-    """Loss of start and trained model, and what each group of entries carries of the gain.
+def shares(initial: Path | None, trained: Phi, held_out: HeldOut) -> dict[str, Any] | None:
+    """The gain of training after growth, and the share of it that each group of entries carries.
 
     Args:
-        trained, start: the model after training and at the end of growth, of one shape.
-        masks: `state/new_parameters.safetensors` of the start.
-        measure: held-out loss of a model, always over the same sequences.
+        initial: the grown checkpoint that training started from.
+        trained: the model, on the CPU; it's left as it is.
+        held_out: sequences to measure on.
+
+    Returns:
+        `gain` (nats per token) and, for the groups of `groups_of`: `entries` (their number), `share`, `damage` (nats per
+        token) with its standard error over sequences, and `by_kind` (share for each kind of text). None if the checkpoint
+        was not grown.
     """
-    before, after = measure(start), measure(trained)
-    gain = before.nats - after.nats
-    found: dict[str, Any] = {"start_loss": before.loss, "loss": after.loss, "gain": before.loss - after.loss}
-    at_start, at_end = dict(start.named_parameters()), dict(trained.named_parameters())
-    mixed = Phi(trained.config, trained.dtype)
-    for name, group in parts_of(masks).items():
-        where = our_names(trained.config, group)
-        mixed.load_state_dict(
-            {key: torch.where(where[key], at_start[key].detach(), at_end[key].detach()) for key in at_end}, assign=True
-        )
-        damage = measure(mixed.eval()).nats - after.nats
-        found[name] = Part(
-            entries=sum(int(chosen.sum()) for chosen in group.values()),
-            damage=float(damage.sum() / before.held_out.tokens.sum()),
-            stderr=ratio(damage.sum(axis=1), before.tokens.sum(axis=1)).stderr,
-            share=float(damage.sum() / gain.sum()),
-            by_kind={
-                kind: float(d / g)
-                for kind, d, g in zip(before.held_out.kinds, damage.sum(axis=0), gain.sum(axis=0), strict=True)
-            },
-        )
+    if initial is None or not (initial / NEW_PARAMETERS).is_file():
+        return None
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    start = dict(checkpoint.load(initial, trained.dtype).named_parameters())
+    end = {name: tensor.detach() for name, tensor in trained.named_parameters()}
+    mixed = Phi(trained.config, trained.dtype).eval()
+
+    def measure(set_back: Masks | None = None) -> HeldOutLoss:
+        """Of the trained model, or with these entries, by our names, as they were at the start."""
+        chosen = {k: end[k] if set_back is None else torch.where(set_back[k], start[k].detach(), end[k]) for k in end}
+        mixed.load_state_dict(chosen, assign=True)
+        return held_out_loss(mixed.to(device), held_out, device)
+
+    everything = {name: torch.ones_like(tensor, dtype=torch.bool) for name, tensor in end.items()}
+    after = measure()
+    gain = (measure(everything).nats - after.nats).sum(axis=0)  # (kinds,)
+    found: dict[str, Any] = {"gain": float(gain.sum() / held_out.tokens.sum())}
+    for group, masks in groups_of(load_file(initial / NEW_PARAMETERS)):
+        damage = measure(our_names(trained.config, masks)).nats - after.nats
+        estimate = ratio(damage.sum(axis=1), after.tokens.sum(axis=1))
+        found[group] = {
+            "entries": sum(int(mask.sum()) for mask in masks.values()),
+            "share": float(damage.sum() / gain.sum()),
+            "damage": estimate.value,
+            "damage_stderr": estimate.stderr,
+            "by_kind": dict(zip(held_out.kinds, (damage.sum(axis=0) / gain).tolist(), strict=True)),
+        }
     return found
 
 
+def groups_of(new_parameters: Mapping[str, Tensor]) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Groups of entries by name: all new ones and all copied ones, then the new ones by place.
+
+    Each new entry has one place: inserted blocks, else new heads and head dimensions, else new feed-forward units, else the
+    wider residual stream.
+
+    Args:
+        new_parameters: the content of `state/new_parameters.safetensors`.
+    """
+    names = [name.removesuffix(".rows") for name in new_parameters if name.endswith(".rows")]
+    new, places = {}, {}
+    inserted = _inserted(names, new_parameters)
+    for name in names:
+        rows, columns = new_parameters[f"{name}.rows"], new_parameters.get(f"{name}.columns")
+        new[name] = rows if columns is None else rows[:, None] | columns[None, :]
+        places[name] = _places(
+            name, new[name], rows, columns, name.rpartition("layers.")[2].partition(".")[0] in inserted
+        )
+    yield NEW, new
+    yield COPIED, {name: ~mask for name, mask in new.items()}
+    for place in (BLOCKS, HEADS, UNITS, WIDTH):
+        yield place, {name: places[name].get(place, torch.zeros_like(new[name])) for name in names}
+
+
+def _inserted(names: list[str], new_parameters: Mapping[str, Tensor]) -> set[str]:
+    """Numbers of the blocks in which every row of every tensor is new."""
+    by_block: dict[str, bool] = {}
+    for name in names:
+        if ".layers." in name:
+            block = name.rpartition("layers.")[2].partition(".")[0]
+            by_block[block] = by_block.get(block, True) and bool(new_parameters[f"{name}.rows"].all())
+    return {block for block, whole in by_block.items() if whole}
+
+
+def _places(name: str, new: Tensor, rows: Tensor, columns: Tensor | None, inserted: bool) -> dict[str, Tensor]:
+    """A tensor's new entries by place."""
+    if inserted:
+        return {BLOCKS: new}
+    place = HEADS if "self_attn" in name else UNITS if ".mlp." in name else WIDTH
+    if place == WIDTH:
+        return {WIDTH: new}
+    written = "self_attn.dense" in name or "mlp.fc2" in name  # the tensor reads heads or units, and writes the stream
+    if columns is None:
+        own = torch.zeros_like(new) if written else rows
+    else:
+        own = (columns[None, :] if written else rows[:, None]).expand_as(new)
+    return {place: own, WIDTH: new & ~own}

@@ -32,6 +32,7 @@ from components.training.module import PhiTraining
 from components.training.processes import rank
 from components.training.records import lineage_of, summarize
 from components.training.resume import Due, State, StateFolder, read_state, run_key
+from components.training.share import shares
 from components.training.start import Start, Training, open_start, sequences_read
 from components.training.trainer import interrupt_as_termination, one_tracker, quiet_trainer
 from components.training.watch import Watch, matmul_ceiling
@@ -90,6 +91,8 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
             sys.exit(0)  # the first device's process does the rest
         save(model, optimizer, outputs, tokens, lineage_of(training, curve.cost), curve)
     summary = summarize(training, curve)
+    if carried := shares(start.initial, model, held_out):
+        summary["growth"] = carried
     summary["checkpoint_sha256"] = weights_sha256(outputs["output"])
     tracker.model(outputs["output"], "model", summary)
     return summary

@@ -150,10 +150,9 @@ def grown_chunks(name: str, how: TensorMap, source: Tensor, draws: Draws) -> Ite
         source: the tensors of `how.sources`, stacked along their rows, in any dtype.
     """
     if how.twins:
-        single = replace(how, rows=how.rows.among(0, how.twins), twins=0)
-        rest = replace(how, rows=how.rows.among(2 * how.twins, len(how.rows)), twins=0)
-        for part in (single, single, rest):
-            yield from grown_chunks(name, part, source, draws)
+        for rows in (*[how.rows.among(0, how.twins)] * 2, how.rows.among(2 * how.twins, len(how.rows))):
+            if len(rows):
+                yield from grown_chunks(name, replace(how, rows=rows, twins=0), source, draws)
         return
     generator = draws.generator(name)
     row_mean = None

@@ -109,19 +109,17 @@ def _block(rows: Axes, columns: Axes, prefixes: list[str], layer: Layer, noise: 
 
 
 def _in_pairs(block: Plan, target: PhiConfig) -> Plan:
-    """A block that adds nothing and yet gets a gradient everywhere: each head and unit is drawn and has a twin, whose
-    output has the opposite weight. One without a partner, of an odd number, writes nothing."""
+    """A block that adds nothing, and yet has a gradient in every entry at the first step: half of its heads and units
+    repeat the other half, and their output weights are drawn and have opposite signs. Of an odd number one stays silent."""
     heads, units = target.num_attention_heads // 2 * target.head_dim, target.intermediate_size // 2
-    twins = {"self_attn.q_proj": heads, "self_attn.k_proj": heads, "self_attn.v_proj": heads, "mlp.fc1": units}
-    opposed = {"self_attn.dense.weight": heads, "mlp.fc2.weight": units}
-    made = dict(block)
-    for name, how in block.items():
-        if count := twins.get(name.rpartition(".")[0]):
-            drawn = axis([ZERO if how.columns is None else FREE] * len(how.rows), how.rows.size)
-            made[name] = replace(how, rows=drawn, twins=count)
-        elif count := opposed.get(name):
-            made[name] = replace(how, opposed=count)
-    return made
+    counts = {"self_attn.q_proj": heads, "self_attn.k_proj": heads, "self_attn.v_proj": heads, "mlp.fc1": units}
+    twins = {
+        name: replace(how, twins=counts[name.rpartition(".")[0]])
+        for name, how in block.items()
+        if name.rpartition(".")[0] in counts
+    }
+    written = {"self_attn.dense.weight": heads, "mlp.fc2.weight": units}
+    return block | twins | {name: replace(block[name], opposed=count) for name, count in written.items()}
 
 
 def headed(heads: Tensor, dims: Tensor, source: PhiConfig) -> Axis:

@@ -221,7 +221,10 @@ def describe(pair: Pair, seed: int, settings: TransferParams) -> dict[str, Any]:
         "seed": seed,
         "preserves_function": planned.preserves,
         "dtype": settings.dtype,
-        "options": {key: getattr(settings, key) for key in ("residual", "new_units", "free_std", "noise", "inserted", "pair_std")},
+        "options": {
+            key: getattr(settings, key)
+            for key in ("residual", "new_units", "free_std", "noise", "inserted", "pair_std")
+        },
         "source_config": pair.source.to_hf(),
         "target_config": pair.target.to_hf(),
         "source_parameters": pair.source.parameter_count(),

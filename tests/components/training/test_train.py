@@ -140,9 +140,10 @@ def test_accumulation_changes_no_more_than_rounding(call: Call, settings: dict[s
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
 
 
-def test_a_model_and_its_control_see_the_same_batches(
-    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_training_goes_on_in_the_order_of_its_start(
+    call: Call, settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The control sees the same batches as the start did, a continued model the ones after those."""
     call("start")
     seen: list[list[tuple[int, ...]]] = []
     step = module_file.PhiTraining.training_step
@@ -156,8 +157,19 @@ def test_a_model_and_its_control_see_the_same_batches(
     control = call("control")
     seen.append([])
     continued = call("continued", initial=tmp_path / "start")
-    assert seen[0] == seen[1]
+    settings["small"]["tokens"] *= 2
+    seen.append([])
+    call("long")
+    assert seen[0] + seen[1] == seen[2]
     assert len(seen[0]) == 24
+    settings["small"]["tokens"] //= 2
+    settings["seed"] += 1  # another order, which begins at its own start
+    seen.append([])
+    call("other", initial=tmp_path / "start")
+    seen.append([])
+    call("afresh")
+    assert seen[3] == seen[4] != seen[0]
+    settings["seed"] -= 1
     assert continued["first_validation_loss"] == json.loads(json.dumps(call("again")))["validation_loss"]
     assert continued["validation_loss"] < control["validation_loss"]
     initial = checkpoint.read_lineage(tmp_path / "continued")["initial"]
