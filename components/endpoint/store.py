@@ -178,6 +178,13 @@ class Store:
         ).fetchone()
         return Spent(*row)
 
+    def unusable(self, plan: str) -> dict[str, int]:
+        """How many replies to a plan's requests were unusable, by kind."""
+        rows = self._db.execute(
+            "SELECT outcome, COUNT(*) FROM calls WHERE plan = ? AND outcome != 'answered' GROUP BY outcome", (plan,)
+        )
+        return dict(rows)
+
     def cost(self, prompt_tokens: int | None, completion_tokens: int | None) -> float | None:
         """Price of a call at the prices given, or None where a price or a count is unknown."""
         if self.prices is None or prompt_tokens is None or completion_tokens is None:

@@ -18,7 +18,8 @@ _THOUGHT = re.compile(
 _CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)[^<]{0,80}<\|message\|>")
 _TOKEN = r"(?:<\|[A-Za-z]\w{0,40}\|>|<\uff5c[^\uff5c\n]{1,40}\uff5c>|</?s>|<(?:bos|eos|start_of_turn|end_of_turn)>|\[/?INST\])"
 _LEADING = re.compile(rf"\s*{_TOKEN}(?:\s*(?:assistant|model)\b)?(?:\s*:)?")
-_BARE_ROLE = re.compile(r"\s*assistant\s*:?[ \t]*\n+|\s*assistant:\s+", re.I)
+_BARE_ROLE = re.compile(r"(?:\s*assistant(?::|(?=[ \t]*\n))\s*)+", re.I)
+ROUNDS = 4
 _END = re.compile(
     rf"{_TOKEN}(?=(?:\s*{_TOKEN}){{0,8}}\s*(?:\Z|(?:(?<=\n)|(?<=>))(?:assistant|model|user|system|human)\b))", re.I
 )
@@ -43,24 +44,19 @@ def strip_markup(text: str) -> Stripped:
     >>> strip_markup("<think>Plan it.</think># Tides<|im_end|>")
     Stripped(text='# Tides', removed=('thoughts', 'tokens'))
     """
-    removed: list[str] = []
-
-    def replace(kind: str, other: str) -> None:
-        nonlocal text
-        if other != text:
-            text = other
-            removed.append(kind)
-
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    seen = visible(_ANSI.sub("", text))
-    if len(seen) == len(text):  # at most other kinds of spaces
+    removed: dict[str, None] = {}
+    for _ in range(ROUNDS):  # what was between two pieces may have hidden more
+        before = text
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+        for kind, strip in _STRIPS.items() if _HINT.search(text) else ():
+            if (other := strip(text)) != text:
+                text, removed[kind] = other, None
+        seen = visible(_ANSI.sub("", text))
+        if len(seen) != len(text):  # else at most other kinds of spaces
+            removed["control characters"] = None
         text = seen
-    replace("control characters", seen)
-    if _HINT.search(text):
-        replace("channels", _final_channel(text))
-        replace("thoughts", _without_thoughts(text))
-        replace("tokens", _without_tokens(text))
-        replace("role", _BARE_ROLE.sub("", text, count=1) if _BARE_ROLE.match(text) else text)
+        if text == before:
+            break
     return Stripped(text, tuple(removed))
 
 
@@ -107,3 +103,11 @@ def _without_tokens(text: str) -> str:
         start = leading.end()
     end = _END.search(text, start)
     return text[start : end.start()].rstrip() if end else text[start:]
+
+
+def _without_role(text: str) -> str:
+    role = _BARE_ROLE.match(text)
+    return text[role.end() :] if role else text
+
+
+_STRIPS = {"channels": _final_channel, "thoughts": _without_thoughts, "tokens": _without_tokens, "role": _without_role}
