@@ -23,7 +23,7 @@ FIELDS = ("question", "answer", "code", "expression")
 MAX_QUESTION, MAX_ANSWER = 1_000, 300  # characters
 _FENCE = re.compile(r"\A```\w*\s*\n(.*?)\n?```\Z", re.S)
 _NUMBER = r"-?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?"
-_MEASURE = re.compile(rf"(?:\w{{1,20}}\s*=\s*|[$€£¥]\s*)?({_NUMBER})(?:\s*[^\d\s=+*/<>,.-][^\d=+*/<>-]{{0,30}})?")
+_MEASURE = re.compile(rf"(?:\w{{1,20}}\s*=\s*|[$€£¥]\s*)?({_NUMBER})(?:\s*[^\d\s=+*/<>,.-][^\d=+*<>-]{{0,30}})?")
 _STRING = {"type": "string"}
 SCHEMA: dict[str, Any] = {
     "type": "object",
