@@ -1,0 +1,251 @@
+"""Rewrites of the user's curated documents by a model: which passages, in which format, and what a rewrite may not do.
+
+After WRAP (arXiv 2401.16380), BeyondWeb (2508.10975) and FinePhrase (2604.13977): the same knowledge in a form that
+teaches, beside the original. A rewrite may leave out and reorder, but not invent. Its numbers and names stand in the
+passage; that can be checked. That its sentences are true to the passage cannot.
+"""
+
+import hashlib
+import heapq
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.documents import read_batches
+from components.synthesis import facts
+from components.synthesis.plan import Job
+from components.synthesis.prose import CODE, COMMON, Fault, copied_share, leaked, manner_fault, written_sums, wrong_sum
+from components.text.languages import PEOPLE_WRITE, UNKNOWN, identify
+
+PREFIX = "rephrased_"  # of the formats of rewrites
+SUBJECT = "rephrased"
+LEAST_CHARS, MOST_CHARS = 500, 4_000  # of a passage
+SHORTEST, LONGEST = 0.25, 2.5  # characters of a rewrite per character of its passage
+MOST_COPIED = 0.5  # share of the rewrite's runs of ten words that stand in the passage
+ENGLISH = "en"
+NOUN_CAPITALS = ("de", "lb")  # languages that write every noun with a capital
+_PARAGRAPHS = re.compile(r"\n\s*\n")
+_MARKUP = re.compile(r"<\|[^|<>\n]{1,40}\|>|</?(?:s|think|thinking|text|extract)>|\[/?(?:INST|THINK)\]")
+_ABOUT = re.compile(
+    r"\b(?:(?:original|source|given|above|provided) (?:text|passage|document|article)|rewritten|the passage)\b", re.I
+)
+_LABEL = re.compile(
+    r"^[\s>*#|_-]*(?:(?:Q|A|Problem|Solution|Answer|Step|Question|Part|Example)(?: \d{1,2})?[:.)]|\d{1,2}[.)](?=\s))[*_]*",
+    re.M,
+)
+_NUMBERED = re.compile(r"\b(?:Step|Problem|Question|Part|Example|Table)s? \d+")
+_CLUSTER = re.compile(r"\d+(?:[.,'\u2019\u00a0\u202f ]\d{3})*(?:[.,]\d+)?")
+_WORD = re.compile(r"[^\W\d_]+(?:[-'\u2019][^\W\d_]+)*")
+_SENTENCE_START = re.compile(r"(?:^|[.!?:;\u2026|])[\s\"'\u201c\u2018\u00ab(\[*_>|-]*$")
+_HEADING = re.compile(r"\s*(?:#|[*_]{2}[^*_]+[*_]{2}:?\s*$)")
+_RULE = re.compile(r"[\s|:-]+")  # under the head of a table
+_OPENERS = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        a about above according after again all also although an and another answer any are as at because
+        before below besides both but by can compare compared consider depending despite do does down during
+        each either even every few finally find first following for from further given had has have he hence
+        here how however i if imagine in instead into is it its just last later let like likewise many more
+        moreover most much neither next no nor not nothing notice now of often on once one only or other
+        others our out over overall perhaps problem question remember second several she similarly since so
+        solution some sometimes still such suppose take than thanks that the their then there therefore these
+        they thing think third this those though through thus to today together too two under unlike until up
+        upon usually we what when where whereas whether which while who whose why will with within without yes
+        yet you your
+        """,
+    )
+)
+_USUAL_ENDINGS = ("ly", "ing", "ed")
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A part of a curated document."""
+
+    document: str  # its id
+    number: int
+    text: str
+    kind: str
+    source: str
+    license: str
+
+
+def plan_rewrites(
+    directory: Path, count: int, formats: Sequence[str], seed: int
+) -> tuple[list[Job], dict[str, Passage]]:
+    """Jobs of at most `count` rewrites, and the passage of each by its job's id.
+
+    Passages are chosen by hash, so that their order in the set does not matter. Each is rewritten in one format, in a
+    second one only where there are too few passages, and so on.
+    """
+    if not count:
+        return [], {}
+    chosen = heapq.nsmallest(count, _passages(directory), key=lambda passage: _rank(passage, seed))
+    jobs: list[Job] = []
+    of: dict[str, Passage] = {}
+    for turn in range(len(formats)):
+        for place, passage in enumerate(chosen):
+            if len(jobs) == count:
+                return jobs, of
+            form = PREFIX + formats[(place + turn) % len(formats)]
+            job = Job(SUBJECT, passage.document, passage.kind, form, "", passage.number, passage.document)
+            jobs.append(job)
+            of[job.id] = passage
+    return jobs, of
+
+
+def _rank(passage: Passage, seed: int) -> bytes:
+    return hashlib.sha256(f"{seed}/{passage.document}/{passage.number}".encode()).digest()
+
+
+def _passages(directory: Path) -> Iterator[Passage]:
+    columns = ["id", "text", "kind", "source", "license"]
+    for batch in read_batches(directory, columns=columns):
+        for row in batch.to_pylist():
+            if row["kind"] in PEOPLE_WRITE:
+                for number, text in enumerate(split(row["text"])):
+                    yield Passage(row["id"], number, text, row["kind"], row["source"], row["license"])
+
+
+def split(text: str) -> list[str]:
+    """Whole paragraphs together, up to MOST_CHARS characters; a longer one is cut between its lines or sentences. What is
+    left under LEAST_CHARS is left out."""
+    pieces: list[str] = []
+    for paragraph in _PARAGRAPHS.split(text.strip()):
+        while len(paragraph) > MOST_CHARS:
+            cut = max(paragraph.rfind(end, 1, MOST_CHARS) for end in ("\n", ". ", "\u3002")) + 1 or MOST_CHARS
+            pieces.append(paragraph[:cut])
+            paragraph = paragraph[cut:]
+        pieces.append(paragraph)
+    passages, current = [], ""
+    for piece in (piece.strip() for piece in pieces):
+        if current and len(current) + 2 + len(piece) > MOST_CHARS:
+            passages.append(current)
+            current = ""
+        current = f"{current}\n\n{piece}" if current else piece
+    return [passage for passage in (*passages, current) if len(passage) >= LEAST_CHARS]
+
+
+def is_rewrite(form: str) -> bool:
+    """Whether a format is that of a rewrite."""
+    return form.startswith(PREFIX)
+
+
+def rewrite_fault(text: str, passage: str, instructions: str, ordinary: set[str]) -> Fault | None:
+    """The first rule that a rewrite fails, or None.
+
+    Args:
+        instructions: the prompt without the passage.
+        ordinary: words that are written in lower case somewhere, so that they are no names at the start of a sentence.
+    """
+    if found := manner_fault(text):
+        return found
+    if (about := _ABOUT.search(text)) and about.group().lower() not in passage.lower():
+        return Fault("prompt_leak", about.group())
+    if (markup := _MARKUP.search(text)) and markup.group() not in passage:
+        return Fault("markup", markup.group())
+    size = len(text) / len(passage)
+    if not SHORTEST <= size <= LONGEST:
+        rule, border = ("too_short", SHORTEST) if size < SHORTEST else ("too_long", LONGEST)
+        return Fault(rule, f"{len(text)} characters for a passage of {len(passage)}", size, border)
+    (language, _), (own, _) = identify([_told(text), passage])
+    if language not in (own, UNKNOWN) and own != UNKNOWN:
+        return Fault("language", f"in {language}, the passage is in {own}")
+    if found_run := leaked(text, instructions):
+        return Fault("prompt_leak", found_run)
+    if (copied := copied_share(text, passage)) > MOST_COPIED:
+        return Fault("copied_seed", f"{copied:.0%} of its runs of ten words", copied, MOST_COPIED)
+    if wrong := wrong_sum(text):
+        return Fault("wrong_sum", wrong)
+    if block := next((code for _, code in CODE.findall(text) if _bare(code) not in _bare(passage)), ""):
+        return Fault("code", f"not in the passage: {block.partition(chr(10))[0]}")
+    if number := invented_number(text, passage):
+        return Fault("invented_number", number)
+    if name := invented_name(text, passage, own, ordinary):
+        return Fault("invented_name", name)
+    return None
+
+
+def _bare(text: str) -> str:
+    return "".join(text.split())
+
+
+def _told(text: str) -> str:
+    return _LABEL.sub("", CODE.sub("", text)).replace("|", " ")
+
+
+def invented_number(text: str, passage: str) -> str:
+    """The first number that neither stands in the passage nor is the result of a written calculation with numbers that do;
+    an empty string where there is none. The numbers of steps, problems and lists are not looked at."""
+    told = _NUMBERED.sub("", _LABEL.sub("", text))
+    given = set().union(*map(_values, _CLUSTER.findall(passage))) | facts.in_words(passage)
+    for left, right, result in written_sums(told):
+        if {left, right} <= given:
+            given.add(result)
+    given |= {value / 100 for value in given if value <= 100}  # per cent
+    for found in _CLUSTER.findall(told):
+        if not _values(found) & given:
+            return found
+    return next((f"{value:g}" for value in sorted(facts.in_words(told)) if value > 10 and value not in given), "")
+
+
+def _values(number: str) -> set[float]:
+    """What a number may be: separators of thousands and decimals differ from language to language."""
+    plain = re.sub(r"['\u2019\u00a0\u202f ]", "", number)
+    found = set()
+    for thousands, decimal in (",.", ".,"):
+        t, d = re.escape(thousands), re.escape(decimal)
+        if re.fullmatch(rf"\d{{1,3}}(?:{t}\d{{3}})+(?:{d}\d+)?|\d+(?:{d}\d+)?", plain):
+            found.add(float(plain.replace(thousands, "").replace(decimal, ".")))
+    return found
+
+
+def invented_name(text: str, passage: str, language: str, ordinary: set[str]) -> str:
+    """The first name that does not stand in the passage, or an empty string.
+
+    A name is a word with a capital within a sentence, or one in capitals throughout. At the start of a sentence it is one
+    that is nowhere written in lower case; that is only known of English, and not looked at in tables. Where every noun has a capital, only words with
+    several are looked at.
+    """
+    known = {word.lower() for word in _WORD.findall(passage)}
+    usual = known | ordinary | _OPENERS | COMMON | {word for word in _WORD.findall(text) if word.islower()}
+    lines = CODE.sub("", text).split("\n")
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        cells = line.startswith("|")
+        heading = bool(_HEADING.match(line)) or (cells and bool(_RULE.fullmatch(following)))
+        line = _NUMBERED.sub("", _LABEL.sub("", line))
+        for found in _WORD.finditer(line):
+            word = re.sub(r"['\u2019]\w{1,2}$", "", found.group())
+            low = word.lower()
+            if word.islower() or len(word) < 2 or _is_known(low, known):
+                continue
+            if sum(map(str.isupper, word)) > 1 and low not in usual:
+                return word
+            if heading or language in NOUN_CAPITALS or not word[0].isupper():
+                continue
+            if not _SENTENCE_START.search(line[: found.start()]):
+                return word
+            if language == ENGLISH and not cells and low not in usual and not low.endswith(_USUAL_ENDINGS):
+                return word
+    return ""
+
+
+def _is_known(word: str, known: set[str]) -> bool:
+    """Whether a word stands in the passage, perhaps with another ending: Newtonian for Newton, CPUs for CPU."""
+    if word in known or word.removesuffix("s") in known:
+        return True
+    return any(word[:cut] in known for cut in range(max(4, len(word) - 3), len(word))) or any(
+        word + ending in known for ending in ("s", "es", "n", "en", "ian", "'s")
+    )
+
+
+def ordinary_words(passages: Mapping[str, Passage], other: Sequence[str], most: int = 300_000) -> set[str]:
+    """The words that are written in lower case in some texts."""
+    words: set[str] = set()
+    for text in (*other, *(passage.text for passage in passages.values())):
+        words.update(word for word in _WORD.findall(text) if word.islower())
+        if len(words) > most:
+            break
+    return words
