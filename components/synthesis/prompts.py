@@ -10,12 +10,13 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.documents import REWRITE
 from components.endpoint.request import Request
 from components.foreign.templates import own_templates
 from components.synthesis.curriculum import Curriculum
 from components.synthesis.exercises import SCHEMA
 from components.synthesis.questions import child_rng
-from components.synthesis.rephrase import PREFIX, is_rewrite
+from components.synthesis.rephrase import is_rewrite
 
 if TYPE_CHECKING:
     from components.synthesis.plan import Job
@@ -32,7 +33,7 @@ def template_id(form: str) -> str:
     digest = hashlib.sha256()
     shared = [FOLDER / "system.md.j2", *sorted(FOLDER.glob("_*.j2"))]
     if is_rewrite(form):
-        shared = [FOLDER / f"{PREFIX}{name}.md.j2" for name in ("system", "source")]
+        shared = [FOLDER / f"{REWRITE}{name}.md.j2" for name in ("system", "source")]
     for path in [*shared, FOLDER / f"{form}.md.j2"]:
         digest.update(path.read_bytes())
     return f"{form}@{digest.hexdigest()[:8]}"
@@ -67,7 +68,7 @@ class Prompts:
         """The request of a job. Its seed follows from the job's id and the run's seed."""
         if is_rewrite(job.format):
             content = self._environment.get_template(f"{job.format}.md.j2").render(passage=self.passages[job.id])
-            return self._request(job, f"{PREFIX}system", content)
+            return self._request(job, f"{REWRITE}system", content)
         topic = self._topics[job.topic]
         content = self._environment.get_template(f"{job.format}.md.j2").render(
             topic=topic,

@@ -12,13 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.documents import read_batches
+from components.documents import REWRITE, read_batches
 from components.synthesis import facts
 from components.synthesis.plan import Job
 from components.synthesis.prose import CODE, COMMON, Fault, copied_share, leaked, manner_fault, written_sums, wrong_sum
 from components.text.languages import PEOPLE_WRITE, UNKNOWN, identify
 
-PREFIX = "rephrased_"  # of the formats of rewrites
 SUBJECT = "rephrased"
 LEAST_CHARS, MOST_CHARS = 500, 4_000  # of a passage
 SHORTEST, LONGEST = 0.25, 2.5  # characters of a rewrite per character of its passage
@@ -89,7 +88,7 @@ def plan_rewrites(
         for place, passage in enumerate(chosen):
             if len(jobs) == count:
                 return jobs, of
-            form = PREFIX + formats[(place + turn) % len(formats)]
+            form = REWRITE + formats[(place + turn) % len(formats)]
             job = Job(SUBJECT, passage.document, passage.kind, form, "", passage.number, passage.document)
             jobs.append(job)
             of[job.id] = passage
@@ -130,7 +129,7 @@ def split(text: str) -> list[str]:
 
 def is_rewrite(form: str) -> bool:
     """Whether a format is that of a rewrite."""
-    return form.startswith(PREFIX)
+    return form.startswith(REWRITE)
 
 
 def rewrite_fault(text: str, passage: str, instructions: str, ordinary: set[str]) -> Fault | None:

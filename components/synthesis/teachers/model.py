@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from components.documents import Document, Drop
+from components.documents import REWRITE, Document, Drop
 from components.endpoint.budget import Budget
 from components.endpoint.dispatch import Call, Dispatcher, GivenUp, Policy, Tally
 from components.endpoint.forecast import Forecast
@@ -32,7 +32,6 @@ from components.synthesis.prompts import Prompts, template_id
 from components.synthesis.prose import clean, code_faults, format_fault, prose_fault
 from components.synthesis.questions import STEP
 from components.synthesis.rephrase import (
-    PREFIX,
     Passage,
     is_rewrite,
     ordinary_words,
@@ -380,7 +379,7 @@ def _form_fault(form: str, text: str) -> str:
     """Why a reply is not of the requested form, so that the request is repeated."""
     text = clean(text)
     if form != "exercises":
-        return format_fault(form.removeprefix(PREFIX), text)
+        return format_fault(form.removeprefix(REWRITE), text)
     try:
         read_exercises(text)
     except ValueError as error:

@@ -8,13 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from components.documents import Document, DocumentWriter
+from components.documents import REWRITE, Document, DocumentWriter
 from components.params import SynthesisParams
 from components.synthesis.prose import format_fault
 from components.synthesis.rephrase import (
     LEAST_CHARS,
     MOST_CHARS,
-    PREFIX,
     plan_rewrites,
     rewrite_fault,
     split,
@@ -181,7 +180,7 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_passages_are_planned_by_hash_in_each_format_in_turn(seeds: Path) -> None:
     jobs, passages = plan_rewrites(seeds, 8, FORMATS, 1)
-    assert [job.format for job in jobs] == [PREFIX + form for form in FORMATS] * 2
+    assert [job.format for job in jobs] == [REWRITE + form for form in FORMATS] * 2
     assert len({(passage.document, passage.number) for passage in passages.values()}) == len(jobs) == 8
     assert all(passages[job.id].document == job.seed_document for job in jobs)
     assert {passage.kind for passage in passages.values()} == {"prose"}
