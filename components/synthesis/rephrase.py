@@ -137,7 +137,7 @@ def rewrite_fault(text: str, passage: str, instructions: str, ordinary: set[str]
 
     Args:
         instructions: the prompt without the passage.
-        ordinary: words that are written in lower case somewhere, so that they are no names at the start of a sentence.
+        ordinary: words that are written in lower case somewhere, so that they are not names at the start of a sentence.
     """
     if found := manner_fault(text):
         return found
