@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from components.endpoint.request import Reply, Request
+from components.endpoint.judge import fault_of
+from components.endpoint.request import Accept, Reply, Request
 from components.errors import StepError
 
 FORMAT_VERSION = 1
@@ -32,6 +33,7 @@ CREATE TABLE IF NOT EXISTS calls (
     prompt_tokens INTEGER, completion_tokens INTEGER, cost REAL, at REAL NOT NULL, seconds REAL NOT NULL
 );
 CREATE INDEX IF NOT EXISTS calls_of_plan ON calls (plan);
+CREATE TABLE IF NOT EXISTS given_up (plan TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (plan, key)) WITHOUT ROWID;
 """
 
 
@@ -74,6 +76,9 @@ class Store:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(self.path, timeout=60, isolation_level=None)
+            self._db.text_factory = lambda raw: raw.decode(
+                "utf-8", "replace"
+            )  # a damaged text is no answer, and no crash
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version not in (0, FORMAT_VERSION):
                 raise StepError(
@@ -104,6 +109,30 @@ class Store:
             "SELECT text, model, finish_reason, prompt_tokens, completion_tokens FROM answers WHERE key = ?", (key,)
         ).fetchone()
         return Reply(*row) if row else None
+
+    def forget_unusable(self, requests: Iterable[Request], accept: Accept) -> int:
+        """Remove stored answers that are none by the rules of today, so that they are asked for again; their cost stays
+        counted. Returns how many."""
+        waiting, removed = iter(requests), 0
+        while block := list(islice(waiting, MANY)):
+            holes = ", ".join("?" * len(block))
+            rows = self._db.execute(
+                f"SELECT key, text, model, finish_reason, prompt_tokens, completion_tokens FROM answers WHERE key IN ({holes})",
+                [request.key for request in block],
+            )
+            stored = {key: Reply(*row) for key, *row in rows}
+            bad = [(r.key,) for r in block if r.key in stored and fault_of(r, stored[r.key], accept) is not None]
+            removed += len(bad)
+            self._db.executemany("DELETE FROM answers WHERE key = ?", bad)
+        return removed
+
+    def give_up(self, plan: str, request: Request) -> None:
+        """Remember that a request was given up."""
+        self._db.execute("INSERT OR IGNORE INTO given_up VALUES (?, ?)", (plan, request.key))
+
+    def given_up(self, plan: str) -> set[str]:
+        """Keys of the requests that were given up by any run of a plan."""
+        return {key for (key,) in self._db.execute("SELECT key FROM given_up WHERE plan = ?", (plan,))}
 
     def missing(self, requests: Iterable[Request]) -> Iterator[Request]:
         """Those requests that have no answer yet, each key once. Looked for MANY at a time: a resumed run passes over all
@@ -155,6 +184,13 @@ class Store:
             "SELECT outcome = 'answered', prompt_tokens, completion_tokens FROM calls WHERE plan = ? ORDER BY id",
             (plan,),
         )
+
+    def unusable(self, plan: str) -> dict[str, int]:
+        """How many replies to a plan's requests were unusable, by kind."""
+        rows = self._db.execute(
+            "SELECT outcome, COUNT(*) FROM calls WHERE plan = ? AND outcome != 'answered' GROUP BY outcome", (plan,)
+        )
+        return dict(rows)
 
     def cost(self, prompt_tokens: int | None, completion_tokens: int | None) -> float | None:
         """Price of a call at the prices given, or None where a price or a count is unknown."""

@@ -12,13 +12,16 @@ from typing import NamedTuple
 
 from components.synthesis.restricted import fault
 from components.synthesis.sandboxed import Programs
+from components.text.markup import strip_markup, unclean
 
 MIN_WORDS, MAX_CHARS = 80, 20_000
 MIN_COMMON, MIN_ASCII = 0.2, 0.9
 LEAK_WORDS = 10  # this many consecutive words from the prompt are a leak
 _WORD = re.compile(r"[a-z]+")
-_THINKING = re.compile(r"\A\s*<think>.*?</think>\s*", re.S)
-_FENCED = re.compile(r"\A```(?:markdown|md)?\s*\n(.*?)\n?```\s*\Z", re.S)
+_FENCED = re.compile(
+    r"(?:[^\n`#|]{1,200}\n+)?```(?:markdown|md|text)?\s*\n(.*)\n?```\s*(?:[^\n`#|]{1,200})?", re.S | re.I
+)
+_LEAD = re.compile(r"[^\n`#|]{1,200}:[ \t]*\n+(?=#{1,3} \S)")
 CODE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```\s*$", re.S | re.M)
 _NUMBER = r"(\d+(?:\.\d+)?)"
 _TIMES, _OVER = "*x\u00d7", "/\u00f7"
@@ -48,11 +51,13 @@ COMMON = {
 
 
 def clean(text: str) -> str:
-    """The text without a model's thoughts and without a fence around all of it; one line end at its end."""
-    text = _THINKING.sub("", text.replace("\r\n", "\n"))
-    if fenced := _FENCED.match(text.strip()):
-        text = fenced.group(1)
-    return text.strip() + "\n"
+    """The text without a model's markup, a fence around all of it, or a sentence that announces it; one line end at its
+    end."""
+    text = strip_markup(text).text.strip()
+    if text.count("```") % 2 == 0 and (fenced := _FENCED.fullmatch(text)):  # odd: it is the fence of a part
+        text = fenced.group(1).strip()
+    lead = _LEAD.match(text)
+    return text[lead.end() if lead else 0 :] + "\n"
 
 
 def format_fault(form: str, text: str) -> str:
@@ -115,7 +120,9 @@ def prose_fault(text: str, prompt: str, excerpt: str = "") -> Fault | None:
 
 
 def manner_fault(text: str) -> Fault | None:
-    """A refusal, or a remark about the task."""
+    """Markup of a chat, a refusal, or a remark about the task."""
+    if dirt := unclean(text):
+        return Fault("markup", dirt)
     if found := _REFUSAL.search(text):
         return Fault("refusal", found.group())
     if found := _REMARK.search(text.partition("\n")[2]) or _REMARK.search(text):

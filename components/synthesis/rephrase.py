@@ -25,7 +25,6 @@ MOST_COPIED = 0.5  # share of the rewrite's runs of ten words that stand in the 
 ENGLISH = "en"
 NOUN_CAPITALS = ("de", "lb")  # languages that write every noun with a capital
 _PARAGRAPHS = re.compile(r"\n\s*\n")
-_MARKUP = re.compile(r"<\|[^|<>\n]{1,40}\|>|</?(?:s|think|thinking|text|extract)>|\[/?(?:INST|THINK)\]")
 _ABOUT = re.compile(
     r"\b(?:(?:original|source|given|above|provided) (?:text|passage|document|article)|rewritten|the passage)\b", re.I
 )
@@ -143,8 +142,6 @@ def rewrite_fault(text: str, passage: str, instructions: str, ordinary: set[str]
         return found
     if (about := _ABOUT.search(text)) and about.group().lower() not in passage.lower():
         return Fault("prompt_leak", about.group())
-    if (markup := _MARKUP.search(text)) and markup.group() not in passage:
-        return Fault("markup", markup.group())
     size = len(text) / len(passage)
     if not SHORTEST <= size <= LONGEST:
         rule, border = ("too_short", SHORTEST) if size < SHORTEST else ("too_long", LONGEST)

@@ -7,7 +7,9 @@ the data set depends on the answers alone, not on when they came or how often th
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -25,7 +27,7 @@ from components.running.progress import Progress
 from components.synthesis.chapters import exercise_pair
 from components.synthesis.curriculum import Curriculum
 from components.synthesis.drafts import normalise, question_hash
-from components.synthesis.exercises import Exercise, read_exercises, verify
+from components.synthesis.exercises import Exercise, Verdict, read_exercises, verify
 from components.synthesis.generators import Lexicon
 from components.synthesis.plan import Excerpt, Job, plan_chapters, read_excerpts, seeded
 from components.synthesis.prompts import Prompts, template_id
@@ -41,6 +43,7 @@ from components.synthesis.rephrase import (
 from components.synthesis.sandboxed import Programs
 from components.synthesis.teachers import Questions
 from components.text.languages import UNKNOWN, identify
+from components.text.markup import strip_markup
 from components.tracking import Tracker
 
 BLOCK = 256  # chapters that are verified together
@@ -80,6 +83,7 @@ class ModelTeacher:
         self._used = {"answers": 0, "unknown_usage": 0, "prompt_tokens": 0, "completion_tokens": 0}
         self._cost = 0.0
         self._models: set[str] = set()
+        self._stripped: Counter[str] = Counter()
         self._given_up: dict[str, GivenUp] = {}
         self._calls = CallSample(params.traces)
         self._kept: set[str] = set()  # jobs
@@ -127,13 +131,15 @@ class ModelTeacher:
                 )
 
     def account(self) -> dict[str, Any]:
-        """Usage of the answers in the data set; the cost of failed calls is only in the store."""
+        """Usage of the answers in the data set, and from how many what markup was stripped; the cost of failed calls is only
+        in the store."""
         known = self._used["unknown_usage"] == 0
         return {
             "kind": self.params.kind,
             "model": self.params.model,
             "returned_models": sorted(self._models),
             **self._used,
+            "stripped": dict(sorted(self._stripped.items())),
             "cost": self._cost if known and self.params.prices is not None else None,
             "price_source": self.params.price_source,
         }
@@ -187,9 +193,10 @@ class ModelTeacher:
     def _say_spent(self, store: Store, plan: str) -> None:
         """Log the plan's cost so far, over all its resumes, failed calls included, here and to MLflow."""
         spent = store.spent(plan)
+        kinds = "".join(f", {count} {kind}" for kind, count in store.unusable(plan).items())
         cost = "" if spent.cost is None else f", {spent.cost:.4g} {self.params.price_source}".rstrip()
         print(
-            f"teacher: {spent.calls} calls paid so far ({spent.unusable} unusable, {spent.unknown} without usage), "
+            f"teacher: {spent.calls} calls paid so far ({spent.unusable} unusable{kinds}; {spent.unknown} without usage), "
             f"{spent.prompt_tokens:,} + {spent.completion_tokens:,} tokens{cost}",
             flush=True,
         )
@@ -218,8 +225,8 @@ class ModelTeacher:
             if reply and job.format == "exercises"
         }
         flat = [exercise for exercises in sets.values() for exercise in exercises]
-        faults = iter(verify(flat, programs))
-        verified = {i: [(exercise, next(faults)) for exercise in exercises] for i, exercises in sets.items()}
+        verdicts = iter(verify(flat, programs))
+        verified = {i: [(exercise, next(verdicts)) for exercise in exercises] for i, exercises in sets.items()}
         for i, (job, request, reply) in enumerate(answers):
             if reply is None:
                 self._drop_job(job, *self._why(job))
@@ -255,9 +262,9 @@ class ModelTeacher:
         record = {"method": "format, language, length, leaks and sums checked; numbers and names stand in the passage"}
         return Written(text, "textbook", [], record)
 
-    def _exercise_set(self, job: Job, exercises: Sequence[tuple[Exercise, str]], taken: set[str]) -> Written | None:
+    def _exercise_set(self, job: Job, exercises: Sequence[tuple[Exercise, Verdict]], taken: set[str]) -> Written | None:
         kept = []
-        for exercise, fault in exercises:
+        for exercise, (fault, answer) in exercises:
             self.drawn += 1
             question = normalise(exercise.question)
             if question in taken:
@@ -267,7 +274,7 @@ class ModelTeacher:
             else:
                 taken.add(question)
                 self.passed += 1
-                kept.append(exercise)
+                kept.append(replace(exercise, answer=answer))
         if not kept:
             self._drop_job(job, "no_question_left", f"none of {len(exercises)} exercises passed", 0, 1)
             return None
@@ -324,6 +331,7 @@ class ModelTeacher:
 
     def _count(self, reply: Reply, store: Store) -> None:
         self._models.add(reply.model)
+        self._stripped.update(strip_markup(reply.text).removed)
         self._used["answers"] += 1
         if reply.prompt_tokens is None or reply.completion_tokens is None:
             self._used["unknown_usage"] += 1
@@ -356,6 +364,8 @@ class EndpointAnswers:
     def fetch(self, requests: Iterable[Request], accept: Accept) -> list[GivenUp]:
         from components.endpoint.openai import OpenAIEndpoint, Server
 
+        requests = list(requests)
+        self.store.forget_unusable(requests, accept)
         requests = list(self.store.missing(requests))
         if not requests:
             return []  # nothing to request: the endpoint need not even run

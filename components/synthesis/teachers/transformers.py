@@ -12,6 +12,7 @@ from typing import Any
 
 from components.endpoint.budget import Budget
 from components.endpoint.dispatch import HOPELESS, GivenUp
+from components.endpoint.judge import fault_of
 from components.endpoint.request import Accept, Reply, Request
 from components.endpoint.store import Store
 from components.errors import StepError
@@ -144,6 +145,7 @@ class LocalAnswers:
             StepError: the model gives nothing usable at all, or the budget is spent.
         """
         waiting, given_up = list(requests), []
+        self.store.forget_unusable(waiting, accept)
         progress = Progress(len(waiting))
         for attempt in range(self.params.attempts):
             last: list[tuple[Request, GivenUp]] = []
@@ -185,21 +187,13 @@ class LocalAnswers:
                 "budget_money and run again to resume"
             )
         kept: list[tuple[Request, Reply, float]] = []
-        fault: tuple[str, str] | None
         for request, reply in zip(fitting, self.model.answer(fitting, _seed(fitting, attempt)), strict=True):
             self.budget.settle(request, reply)
-            if reply.finish_reason == "length":
-                fault = ("truncated", f"cut at {reply.completion_tokens} tokens")
-            elif not reply.text.strip():
-                fault = ("empty", "nothing was returned")
-            else:
-                wrong = accept(request, reply)
-                fault = ("format", wrong) if wrong else None
-            if fault is None:
+            if (fault := fault_of(request, reply, accept)) is None:
                 kept.append((request, reply, 0.0))
             else:
-                self.store.count_unusable(self.plan, request, reply, fault[0], 0.0)
-                open_.append((request, GivenUp(request.job, *fault)))
+                self.store.count_unusable(self.plan, request, reply, fault.kind, 0.0)
+                open_.append((request, GivenUp(request.job, fault.kind, fault.detail)))
         self.store.keep(self.plan, kept)
         self._answered += len(kept)
         return open_

@@ -394,7 +394,7 @@ NOBODY = "http://127.0.0.1:9/v1"
     [
         ("away", r"nothing answers at http://127\.0\.0\.1:9/v1 .*start the server"),
         ("unauthorized", r"status 401 .*PHIFORGE_TEST_KEY"),
-        ("silent", r"none of the first 8 requests .*8 times empty.*returned nothing"),
+        ("silent", r"none of the first 32 replies .*32 times empty.*returned nothing"),
         ("no sandbox", r"cannot be isolated here"),
     ],
 )
