@@ -33,9 +33,15 @@ _LABEL = re.compile(
     re.M,
 )
 _NUMBERED = re.compile(r"\b(?:Step|Problem|Question|Part|Example|Table)s? \d+")
-_CLUSTER = re.compile(r"\d+(?:[.,'\u2019\u00a0\u202f ]\d{3})*(?:[.,]\d+)?")
+_SCALES = {"hundred": 1e2, "thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12}
+_SCALES |= {"k": 1e3, "m": 1e6, "mn": 1e6, "bn": 1e9, "tn": 1e12}
+_SCALES |= {"Millionen": 1e6, "Milliarden": 1e9, "millions": 1e6, "milliards": 1e9, "millones": 1e6, "milioni": 1e6}
+_SCALES = {word.lower(): scale for word, scale in _SCALES.items()}
+_CLUSTER = re.compile(
+    r"(\d+(?:[.,'\u2019\u00a0\u202f ]\d{3})*(?:[.,]\d+)?)(?:[ \u00a0-]?(" + "|".join(_SCALES) + r")\b)?", re.I
+)
 _WORD = re.compile(r"[^\W\d_]+(?:[-'\u2019][^\W\d_]+)*")
-_SENTENCE_START = re.compile(r"(?:^|[.!?:;\u2026|])[\s\"'\u201c\u2018\u00ab(\[*_>|-]*$")
+_SENTENCE_START = re.compile(r"(?:^|[.!?:;\u2026|])[\s\"'\u201c\u201d\u2018\u2019\u00ab\u00bb()\[\]*_>|\u2013-]*$")
 _HEADING = re.compile(r"\s*(?:#|[*_]{2}[^*_]+[*_]{2}:?\s*$)")
 _RULE = re.compile(r"[\s|:-]+")  # under the head of a table
 _OPENERS = frozenset(
@@ -55,6 +61,8 @@ _OPENERS = frozenset(
         """,
     )
 )
+_ENDINGS = ("s", "es", "n", "an", "ian", "ians", "ans", "ish", "ese", "ic", "er", "ers", "en", "e", "a", "i")
+_CONTRACTED = re.compile(r"(?:n['\u2019]t|['\u2019](?:s|re|ll|ve|d|m)|['\u2019])$", re.I)
 _USUAL_ENDINGS = ("ly", "ing", "ed")
 
 
@@ -176,26 +184,31 @@ def invented_number(text: str, passage: str) -> str:
     """The first number that neither stands in the passage nor is the result of a written calculation with numbers that do;
     an empty string where there is none. The numbers of steps, problems and lists are not looked at."""
     told = _NUMBERED.sub("", _LABEL.sub("", text))
-    given = set().union(*map(_values, _CLUSTER.findall(passage))) | facts.in_words(passage)
+    given = set().union(*(_values(found) for found in _CLUSTER.finditer(passage))) | facts.in_words(passage)
     for left, right, result in written_sums(told):
         if {left, right} <= given:
             given.add(result)
     given |= {value / 100 for value in given if value <= 100}  # per cent
-    for found in _CLUSTER.findall(told):
+    for found in _CLUSTER.finditer(told):
         if not _values(found) & given:
-            return found
-    return next((f"{value:g}" for value in sorted(facts.in_words(told)) if value > 10 and value not in given), "")
+            return found.group()
+    words = sorted(facts.in_words(told, parts=False))
+    return next((f"{value:g}" for value in words if value > 10 and value not in given), "")
 
 
-def _values(number: str) -> set[float]:
-    """What a number may be: separators of thousands and decimals differ from language to language."""
-    plain = re.sub(r"['\u2019\u00a0\u202f ]", "", number)
+def _values(number: re.Match[str]) -> set[float]:
+    """What a number may be: separators of thousands and decimals differ from language to language; 5m is a length or five
+    million."""
+    plain = re.sub(r"['\u2019\u00a0\u202f ]", "", number[1])
     found = set()
     for thousands, decimal in (",.", ".,"):
         t, d = re.escape(thousands), re.escape(decimal)
         if re.fullmatch(rf"\d{{1,3}}(?:{t}\d{{3}})+(?:{d}\d+)?|\d+(?:{d}\d+)?", plain):
             found.add(float(plain.replace(thousands, "").replace(decimal, ".")))
-    return found
+    if not number[2]:
+        return found
+    scaled = {round(value * _SCALES[number[2].lower()], 6) for value in found}
+    return scaled if len(number[2]) > 2 else scaled | found
 
 
 def invented_name(text: str, passage: str, language: str, ordinary: set[str]) -> str:
@@ -205,36 +218,39 @@ def invented_name(text: str, passage: str, language: str, ordinary: set[str]) ->
     that is nowhere written in lower case; that is only known of English, and not looked at in tables. Where every noun has a capital, only words with
     several are looked at.
     """
-    known = {word.lower() for word in _WORD.findall(passage)}
-    usual = known | ordinary | _OPENERS | COMMON | {word for word in _WORD.findall(text) if word.islower()}
+    known = set().union(*(_stems(word) for word in _WORD.findall(passage)))
+    usual = ordinary | _OPENERS | COMMON | {word for word in _WORD.findall(text) if word.islower()}
     lines = CODE.sub("", text).split("\n")
     for line, following in zip(lines, [*lines[1:], ""], strict=True):
         cells = line.startswith("|")
         heading = bool(_HEADING.match(line)) or (cells and bool(_RULE.fullmatch(following)))
         line = _NUMBERED.sub("", _LABEL.sub("", line))
         for found in _WORD.finditer(line):
-            word = re.sub(r"['\u2019]\w{1,2}$", "", found.group())
+            word = _CONTRACTED.sub("", found.group())
             low = word.lower()
-            if word.islower() or len(word) < 2 or _is_known(low, known):
+            if word.islower() or len(word) < 2 or _stems(word) & known or facts.in_words(low):
                 continue
-            if sum(map(str.isupper, word)) > 1 and low not in usual:
+            if sum(map(str.isupper, word)) > 1 and low not in usual and "-" not in word:
                 return word
             if heading or language in NOUN_CAPITALS or not word[0].isupper():
                 continue
             if not _SENTENCE_START.search(line[: found.start()]):
                 return word
-            if language == ENGLISH and not cells and low not in usual and not low.endswith(_USUAL_ENDINGS):
+            usual_here = low in usual or low.endswith(_USUAL_ENDINGS)
+            if language == ENGLISH and not cells and not usual_here:
                 return word
     return ""
 
 
-def _is_known(word: str, known: set[str]) -> bool:
-    """Whether a word stands in the passage, perhaps with another ending: Newtonian for Newton, CPUs for CPU."""
-    if word in known or word.removesuffix("s") in known:
-        return True
-    return any(word[:cut] in known for cut in range(max(4, len(word) - 3), len(word))) or any(
-        word + ending in known for ending in ("s", "es", "n", "en", "ian", "'s")
-    )
+def _stems(word: str) -> set[str]:
+    """A word in lower case, its parts, and each without endings: Newton and Newtonian, Sweden and Swedish have one in common."""
+    words = {_CONTRACTED.sub("", part.lower()) for part in (word, *re.split(r"[-'\u2019]", word)) if len(part) > 1}
+    return words | {
+        part.removesuffix(end)
+        for part in words
+        for end in _ENDINGS
+        if part.endswith(end) and (len(part) - len(end) >= 4 or end == "s")
+    }
 
 
 def ordinary_words(passages: Mapping[str, Passage], other: Sequence[str], most: int = 300_000) -> set[str]:
