@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from components.documents import Document, Drop
+from components.documents import REWRITE, Document, Drop
 from components.endpoint.budget import Budget
 from components.endpoint.dispatch import Call, Dispatcher, GivenUp, Policy, Tally
 from components.endpoint.forecast import Forecast
@@ -22,7 +22,7 @@ from components.endpoint.lock import alone
 from components.endpoint.request import Accept, Reply, Request
 from components.endpoint.store import Store
 from components.endpoint.trace import CallSample, trace_calls
-from components.params import TeacherParams
+from components.params import SynthesisParams, TeacherParams
 from components.running.progress import Progress
 from components.synthesis.chapters import exercise_pair
 from components.synthesis.curriculum import Curriculum
@@ -33,8 +33,16 @@ from components.synthesis.plan import Excerpt, Job, plan_chapters, read_excerpts
 from components.synthesis.prompts import Prompts, template_id
 from components.synthesis.prose import clean, code_faults, format_fault, prose_fault
 from components.synthesis.questions import STEP
+from components.synthesis.rephrase import (
+    Passage,
+    is_rewrite,
+    ordinary_words,
+    plan_rewrites,
+    rewrite_fault,
+)
 from components.synthesis.sandboxed import Programs
 from components.synthesis.teachers import Questions
+from components.text.languages import UNKNOWN, identify
 from components.text.markup import strip_markup
 from components.tracking import Tracker
 
@@ -70,6 +78,8 @@ class ModelTeacher:
         self.drops: list[Drop] = []
         self.drawn = self.passed = 0
         self._excerpts: dict[str, Excerpt] = {}
+        self._passages: dict[str, Passage] = {}  # that a job rewrites, by the job's id
+        self._ordinary: set[str] = set()
         self._used = {"answers": 0, "unknown_usage": 0, "prompt_tokens": 0, "completion_tokens": 0}
         self._cost = 0.0
         self._models: set[str] = set()
@@ -78,9 +88,13 @@ class ModelTeacher:
         self._calls = CallSample(params.traces)
         self._kept: set[str] = set()  # jobs
 
-    def plan(self, seeds: Path, chapters: int) -> list[Job]:
+    def plan(self, seeds: Path, params: SynthesisParams) -> list[Job]:
         self._excerpts = read_excerpts(seeds)
-        return seeded(plan_chapters(self.curriculum, chapters), self._excerpts, self.lexicon, self.seed)
+        chapters = seeded(plan_chapters(self.curriculum, params.chapters), self._excerpts, self.lexicon, self.seed)
+        rewrites, self._passages = plan_rewrites(seeds, params.rephrase, params.rephrase_formats, self.seed)
+        points = [point for topic in self.curriculum.topics for point in topic.points]
+        self._ordinary = ordinary_words(self._passages, points)
+        return [*chapters, *rewrites]
 
     def prompts(self, jobs: Sequence[Job]) -> dict[str, tuple[str, str]]:
         render = self._prompts()
@@ -146,7 +160,8 @@ class ModelTeacher:
 
             parameters |= {"weights": checkpoint_sha256(Path(p.model)), "batch_size": p.batch_size}
         excerpts = {id: excerpt.text for id, excerpt in self._excerpts.items()}
-        return Prompts(self.curriculum, parameters | p.request, excerpts, self.seed)
+        passages = {id: passage.text for id, passage in self._passages.items()}
+        return Prompts(self.curriculum, parameters | p.request, excerpts, passages, self.seed)
 
     def _plan_key(self, jobs: Sequence[Job], render: Prompts) -> str:
         digest = hashlib.sha256(json.dumps(dict(render.parameters), sort_keys=True).encode())
@@ -198,7 +213,11 @@ class ModelTeacher:
     ) -> Iterator[Document]:
         """The chapters of a block that pass; the others go to the ledger."""
         texts = [clean(reply.text) if reply else "" for _, _, reply in answers]
-        prose = [i for i, (job, _, reply) in enumerate(answers) if reply and job.format != "exercises"]
+        prose = [
+            i
+            for i, (job, _, reply) in enumerate(answers)
+            if reply and job.format != "exercises" and not is_rewrite(job.format)
+        ]
         code = dict(zip(prose, code_faults([texts[i] for i in prose], programs), strict=True))
         sets = {
             i: read_exercises(texts[i])[1]
@@ -213,11 +232,12 @@ class ModelTeacher:
                 self._drop_job(job, *self._why(job))
                 continue
             self._count(reply, store)
-            made = (
-                self._exercise_set(job, verified[i], taken)
-                if job.format == "exercises"
-                else self._prose(job, request, texts[i], *code[i])
-            )
+            if job.format == "exercises":
+                made = self._exercise_set(job, verified[i], taken)
+            elif is_rewrite(job.format):
+                made = self._rewrite(job, request, texts[i])
+            else:
+                made = self._prose(job, request, texts[i], *code[i])
             if made is not None:
                 self._kept.add(job.id)
                 yield self._document(job, request, reply, made)
@@ -231,6 +251,15 @@ class ModelTeacher:
             self._drop_job(job, "code", code_fault)
             return None
         record = {"method": "format, language, leaks, sums and code checked", "passed": examples}
+        return Written(text, "textbook", [], record)
+
+    def _rewrite(self, job: Job, request: Request, text: str) -> Written | None:
+        passage = self._passages[job.id].text
+        instructions = "\n".join(content.replace(passage, " ") for _, content in request.messages)
+        if found := rewrite_fault(text, passage, instructions, self._ordinary):
+            self._drop_job(job, *found)
+            return None
+        record = {"method": "format, language, length, leaks and sums checked; numbers and names stand in the passage"}
         return Written(text, "textbook", [], record)
 
     def _exercise_set(self, job: Job, exercises: Sequence[tuple[Exercise, Verdict]], taken: set[str]) -> Written | None:
@@ -258,11 +287,12 @@ class ModelTeacher:
         name = re.sub(r"[:\s]+", "_", request.parameters["model"])
         usage = {"prompt_tokens": reply.prompt_tokens, "completion_tokens": reply.completion_tokens}
         hidden = ("endpoint", "model", "teacher")
+        passage = self._passages.get(job.id)
         return Document(
             text=written.text,
             kind=written.kind,
-            source=f"curriculum/{job.subject}/{job.topic}",
-            license=self.params.license,
+            source=self._source(job),
+            license=passage.license if passage else self.params.license,  # a rewrite is derived from its document
             created_by=f"{NAMES[self.params.kind]}/{name}:{template_id(job.format)}",
             metadata={
                 "audience": job.audience,
@@ -285,8 +315,12 @@ class ModelTeacher:
                 },
                 "verification": written.record,
                 "words": list(job.words),
-            },
+            }
+            | (_of_passage(passage) if passage else {}),
         )
+
+    def _source(self, job: Job) -> str:
+        return self._passages[job.id].source if is_rewrite(job.format) else f"curriculum/{job.subject}/{job.topic}"
 
     def _why(self, job: Job) -> tuple[str, str]:
         """Rule and detail of a job without an answer."""
@@ -309,8 +343,8 @@ class ModelTeacher:
     def _drop_job(
         self, job: Job, rule: str, detail: str, value: float | None = None, threshold: float | None = None
     ) -> None:
-        detail = f"{job.topic}/{job.format}/{job.audience}: {detail}"
-        self.drops.append(Drop(job.id, STEP, rule, value, threshold, detail, f"curriculum/{job.subject}/{job.topic}"))
+        detail = f"{job.topic}/{job.format}/{job.audience or job.number}: {detail}"
+        self.drops.append(Drop(job.id, STEP, rule, value, threshold, detail, self._source(job)))
 
     def _drop_question(self, job: Job, exercise: Exercise, rule: str, detail: str) -> None:
         identity = question_hash(exercise.question)
@@ -355,12 +389,18 @@ def _form_fault(form: str, text: str) -> str:
     """Why a reply is not of the requested form, so that the request is repeated."""
     text = clean(text)
     if form != "exercises":
-        return format_fault(form, text)
+        return format_fault(form.removeprefix(REWRITE), text)
     try:
         read_exercises(text)
     except ValueError as error:
         return str(error)
     return ""
+
+
+def _of_passage(passage: Passage) -> dict[str, Any]:
+    """What a rewrite's metadata says of its passage: the number in its document, and the language, if it is not English."""
+    ((language, _),) = identify([passage.text])
+    return {"passage": passage.number} | ({} if language in ("en", UNKNOWN) else {"language": language})
 
 
 def _instructions(request: Request) -> str:
