@@ -121,7 +121,11 @@ def _foreign(text: str) -> str:
 def _forms() -> dict[str, str]:
     """The ordinary form of each character that differs from it: empty for an invisible one."""
     ranges = (range(0x80, 0xD800), range(0xE000, 0x10000), *(range(*bounds) for bounds in _HIGH))
-    return {one: form for one in map(chr, chain(*ranges)) if (form := _form(one)) != one}
+    every = [chr(point) for points in ranges for point in points]
+    compatible = (one for one in every if unicodedata.decomposition(one)[:1] == "<")
+    others = (one for one in every if one.isdecimal() or one.isspace())
+    invisible = re.findall(f"[{_INVISIBLE}]", "".join(every))
+    return {one: form for one in chain(compatible, others, invisible, _DASHES) if (form := _form(one)) != one}
 
 
 def _form(character: str) -> str:
