@@ -100,10 +100,17 @@ def child(spec: Row) -> Row:
     watch = Stopwatch()
     for module, path, label in PARTS:
         *owners, name = path.split(".")
-        watch.wrap(functools.reduce(getattr, owners, importlib.import_module(f"components.curation.{module}")), name, label)
+        watch.wrap(
+            functools.reduce(getattr, owners, importlib.import_module(f"components.curation.{module}")), name, label
+        )
     folder = Path(spec["folder"])
     params = load_params(ROOT / "params.yaml", ["engine.kind=serial", *spec["settings"]])
-    outputs = {"output": folder / "curated", "ledger": folder / "ledger.parquet", "report": folder / "report", "index": ""}
+    outputs = {
+        "output": folder / "curated",
+        "ledger": folder / "ledger.parquet",
+        "report": folder / "report",
+        "index": "",
+    }
     with contextlib.redirect_stdout(sys.stderr):
         figures = curate.run({"documents": folder / "raw", "work": folder / "work"}, outputs, params, Tracker())
     parts = watch.stop()
@@ -139,7 +146,10 @@ def measure(texts: Sequence[str], times: int, settings: Sequence[str]) -> dict[s
         for name in ("cold", "again"):
             spec = {"folder": folder, "settings": list(settings)}
             row = in_a_process("bench.curation_parts", spec, POLARS_MAX_THREADS="1", OMP_NUM_THREADS="1")
-            found[f"{size / 1e6:.1f} MB, {name}"] = row | {"rate": size / 1e6 / row["cpu"], "documents": len(texts) * times}
+            found[f"{size / 1e6:.1f} MB, {name}"] = row | {
+                "rate": size / 1e6 / row["cpu"],
+                "documents": len(texts) * times,
+            }
     return found
 
 

@@ -29,6 +29,7 @@ _JOINING = "\u0600-\u109f\u1780-\u18af\u1900-\u1cff\ua800-\uabff\ufb50-\ufdff\uf
 _UNSPACED = "\u0e00-\u109f\u1780-\u17ff\u1950-\u1aaf"  # Thai and its kin, whose words a blank of no width may part
 _SYMBOLS = "\u203c-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff"
 _HAN = "\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+UNSPACED = f"{_UNSPACED}\u3040-\u30ff{_HAN}"  # scripts that do not part words, as Chinese, Japanese and Thai
 _SHAPING = (  # by its end
     f"[{_JOINING}][\u200c\u200d\u180b-\u180f]",
     f"[{_UNSPACED}]\u200b",
