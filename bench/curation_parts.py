@@ -7,7 +7,7 @@ work; *again* finds all of it but the result, as after a change of a threshold. 
 and its imports with it. Of the larger corpora each further copy of a document has one in four of its words exchanged for others of
 the same document, so that it is neither a duplicate nor without meaning to the rules. The parts are timed by wrapping functions;
 each one's time is without that of the parts that it calls. Without files the texts are the reference pages and docstrings of
-the running Python, which are no web text and say little.
+the running Python. Those are not web text and say little.
 """
 
 import contextlib
