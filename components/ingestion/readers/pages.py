@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from components.ingestion.readers.decoding import Decoded, decode
 from components.ingestion.readers.isolation import Job, parser
 
-SECONDS = 10  # of CPU that one page may take; a page of 100 kB takes a hundredth of one
+SECONDS = 30  # of CPU that one page may take; a page of 100 kB takes a hundredth of one, and the largest a few
 _CREATIVE_COMMONS = re.compile(
     r"^(?:https?:)?//(?:www\.)?creativecommons\.org/"
     r"(?:licenses/(?P<terms>by(?:-(?:nc|nd|sa)){0,2})/(?P<version>\d\.\d)|publicdomain/zero/(?P<zero>1\.0))/?",
