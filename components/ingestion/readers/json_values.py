@@ -4,7 +4,7 @@ import contextlib
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, TextIO
 
 from components.ingestion.files import SourceFile
@@ -85,7 +85,7 @@ def _json_lines(file: SourceFile, limits: Limits) -> Rows:
                 yield Quarantined(file.name, number, f"is not JSON ({error})")
 
 
-def _with(value: Any, facts: Mapping[str, Any]) -> Any:
+def _with(value: Any, facts: dict[str, Any]) -> Any:
     """A row with what its metadata shall say beside what it holds."""
     return value | facts if facts and isinstance(value, dict) else value
 
