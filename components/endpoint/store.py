@@ -77,9 +77,7 @@ class Store:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(self.path, timeout=60, isolation_level=None)
-            self._db.text_factory = lambda raw: raw.decode(
-                "utf-8", "replace"
-            )  # a damaged text is no answer, and no crash
+            self._db.text_factory = lambda raw: raw.decode("utf-8", "replace")  # a damaged text is refused as an answer
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version not in (0, FORMAT_VERSION):
                 raise StepError(
