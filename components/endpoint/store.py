@@ -22,6 +22,7 @@ from components.errors import StepError
 
 FORMAT_VERSION = 1
 MANY = 256  # keys looked for at once
+SMALL = 256 << 20  # bytes
 RECENT = 600.0  # seconds for which an endpoint's pace is believed
 CHECKPOINT = 5.0  # seconds between flushes to the disk
 _SCHEMA = """
@@ -134,15 +135,17 @@ class Store:
         return {key for (key,) in self._db.execute("SELECT key FROM given_up WHERE plan = ?", (plan,))}
 
     def missing(self, requests: Iterable[Request]) -> Iterator[Request]:
-        """Those requests that have no answer yet, each key once. Looked for MANY at a time: a resumed run passes over all
-        that is answered before it asks for the first time."""
-        seen: set[str] = set()
+        """Those requests that have no answer yet, each key once. A resumed run passes over all that is answered before it asks
+        for the first time, so the keys of a file up to SMALL are read at once, and of a larger one looked for MANY at a time."""
+        small = self.path.stat().st_size <= SMALL
+        seen = {key for (key,) in self._db.execute("SELECT key FROM answers")} if small else set()
         waiting = iter(requests)
         while block := list(islice(waiting, MANY)):
             keys = [request.key for request in block]
-            holes = ", ".join("?" * len(keys))
-            rows = self._db.execute(f"SELECT key FROM answers WHERE key IN ({holes})", keys)
-            seen.update(key for (key,) in rows)
+            if not small:
+                holes = ", ".join("?" * len(keys))
+                rows = self._db.execute(f"SELECT key FROM answers WHERE key IN ({holes})", keys)
+                seen.update(key for (key,) in rows)
             for request, key in zip(block, keys, strict=True):
                 if key not in seen:
                     seen.add(key)
