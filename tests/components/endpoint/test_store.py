@@ -97,6 +97,16 @@ def test_a_budget_goes_on_where_the_last_run_left_it(tmp_path):
         assert Budget.of(store, "another", tokens=0, money=100.0).reserve(request(1))
 
 
+def test_a_stray_reply_without_usage_is_charged_the_most_that_it_can_cost(tmp_path):
+    with Store(tmp_path / "s.sqlite") as store:
+        budget = Budget.of(store, "plan", tokens=1000, money=0)
+        for number, came in enumerate([reply(), reply(None, None)]):
+            assert budget.reserve(request(number))
+            budget.settle(request(number), came)
+        assert budget.spent_tokens == 30 + 100 + 16 + len("ask 1") // 2
+        assert budget.reserved_tokens == 0
+
+
 def test_a_budget_needs_usage(tmp_path):
     with Store(tmp_path / "s.sqlite") as store:
         budget = Budget.of(store, "plan", tokens=1000, money=0)
