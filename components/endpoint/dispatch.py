@@ -263,8 +263,10 @@ class Dispatcher:
         limiter.end(number, now, congested, answered, wait)
         self._shorten_waits(now)
         try:
-            self.budget.settle(request, reply, usable=fault is None)
-            self._place(item, reply, fault, now, now - start)
+            try:
+                self._place(item, reply, fault, now, now - start)  # first: what is paid is kept, also if it is the last
+            finally:
+                self.budget.settle(request, reply, usable=fault is None)
         except BaseException as error:  # noqa: BLE001 - carried out of the task, to be raised by `run`
             self._failure = self._failure or error
         if self.watch:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from components.endpoint.completion import finish
 from components.endpoint.request import Accept, Fault, Reply, Request
+from components.errors import shortened
 from components.text.markup import strip_markup, unclean
 
 _WHOLE = re.compile(r"[.!?:;\u2026\u3002\uff01\uff1f\"'\u201d\u2019`)\]}|*>-]\s*\Z")
@@ -31,6 +32,8 @@ def fault_of(request: Request, reply: Reply, accept: Accept) -> Fault | None:
         return Fault("markup", found, reply=reply)
     if not reply.finish_reason and not _WHOLE.search(text[-200:]):
         return Fault("unfinished", f"no finish reason, and it ends in mid-sentence: {text[-80:]!r}", reply=reply)
-    if wrong := accept(request, replace(reply, text=text)):
-        return Fault("format", wrong, reply=reply)
-    return None
+    try:
+        wrong = accept(request, replace(reply, text=text))
+    except (ValueError, OverflowError, RecursionError) as error:  # of whatever reads a text that nobody has foreseen
+        wrong = f"cannot be read ({type(error).__name__}: {shortened(str(error))}): {text[:200]!a}"
+    return Fault("format", wrong, reply=reply) if wrong else None

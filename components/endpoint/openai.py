@@ -32,6 +32,7 @@ PROBES = (0.0, 0.5, 1.5, 3.0)  # seconds before each check whether the endpoint 
 CONNECT = 10.0  # seconds
 LARGEST = 32 << 20  # bytes of one reply
 NOT_IN_BODY = ("endpoint", "teacher", "structured")  # parameters of a request that are not fields of its body
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u202a-\u202e\ud800-\udfff]")
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
@@ -149,8 +150,9 @@ class OpenAIEndpoint:
     def _body(self, request: Request, attempt: int) -> bytes:
         fields = {k: v for k, v in request.parameters.items() if k not in NOT_IN_BODY and v is not None}
         fields["messages"] = [{"role": role, "content": content} for role, content in request.messages]
-        if isinstance(fields.get("seed"), int):
-            fields["seed"] += attempt
+        for seed in ("seed", "random_seed"):  # Mistral's name
+            if isinstance(fields.get(seed), int):
+                fields[seed] += attempt
         if request.schema is not None and request.parameters["structured"] == "json_schema":
             schema = {"name": "answer", "strict": True, "schema": request.schema}
             fields["response_format"] = {"type": "json_schema", "json_schema": schema}
@@ -187,7 +189,8 @@ class OpenAIEndpoint:
         return self._without_key(read_error(raw))
 
     def _without_key(self, said: str) -> str:
-        """What a server said, without the key, which some quote."""
+        """What a server said, without the key, which some quote, and without what a terminal or a file would trip over."""
+        said = _UNPRINTABLE.sub("\ufffd", said)
         return shortened(without_secrets(said.replace(self._key, HIDDEN) if self._key else said), SAID)
 
     def _failure(self, status: int, headers: Mapping[str, str], message: str, reply: Reply | None = None) -> Fault:
@@ -267,10 +270,8 @@ def _said(error: Exception) -> str:
 
 def _wait(headers: Mapping[str, str]) -> float | None:
     """Seconds that a reply asks to wait."""
-    try:
-        return float(headers["retry-after-ms"]) / 1000
-    except (KeyError, ValueError):
-        return retry_after(headers.get("retry-after"), time.time())
+    milliseconds = retry_after(headers.get("retry-after-ms"), time.time())
+    return retry_after(headers.get("retry-after"), time.time()) if milliseconds is None else milliseconds / 1000
 
 
 def retry_after(value: str | None, now: float) -> float | None:
