@@ -111,7 +111,7 @@ def killed(url: str, store: Path, jobs: int, concurrency: int, latency: float) -
         begun, before = time.monotonic(), stats(url).get("calls", 0)
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         while stats(url).get("calls", 0) == before and process.poll() is None:
-            time.sleep(0.01)
+            time.sleep(0.02)
         starts.append(time.monotonic() - begun)
         if kill > KILLS:
             break

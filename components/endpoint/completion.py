@@ -172,7 +172,8 @@ def _joined_events(text: str) -> dict[str, Any] | None:
         for name in ("content", "refusal", "reasoning_content")
     }
     reasons = [reason for choice in choices if (reason := choice.get("finish_reason"))]
-    whole = {"message": told, "finish_reason": reasons[-1] if reasons else None}
+    done = "stop" if re.search(r"^data:\s*\[DONE\]", text, re.M) else None
+    whole = {"message": told, "finish_reason": reasons[-1] if reasons else done}
     rest = {name: value for event in events for name, value in event.items() if value is not None}
     return rest | {"choices": [whole]}
 

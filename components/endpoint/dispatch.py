@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from components.endpoint.budget import Budget
 from components.endpoint.judge import fault_of
@@ -26,7 +26,9 @@ from components.endpoint.limiter import Limiter
 from components.endpoint.request import CONTENT, Accept, Fault, Reply, Request
 from components.endpoint.store import Store
 from components.errors import StepError
-from components.params.endpoint import EndpointParams
+
+if TYPE_CHECKING:
+    from components.params.endpoint import EndpointParams
 
 BACKOFF, LONGEST_PAUSE = 0.25, 60.0  # seconds: maximum of the first pause, and of any pause
 COMMIT_AFTER, COMMIT_COUNT = 0.05, 16  # maximum seconds until an answer is committed, and maximum waiting answers
@@ -58,7 +60,7 @@ class Policy:
     section: str
 
     @classmethod
-    def of(cls, params: EndpointParams, section: str) -> "Policy":
+    def of(cls, params: "EndpointParams", section: str) -> "Policy":
         return cls(params.concurrency, params.attempts, params.patience_s, params.timeout_s, section)
 
 
@@ -88,14 +90,14 @@ Watch = Callable[[Call], None]
 @dataclass(slots=True)
 class _Item:
     """A request on its way: how often its content and its transport failed, how many requests had been answered before its
-    transport first failed, and why the run ends if only this request and others like it are left."""
+    transport first failed, and the fault by which the endpoint sent it away for longer than the patience."""
 
     request: Request
     unusable: int = 0
     troubles: int = 0
     timeouts: int = 0
     answered_before: int = 0
-    far: str = ""
+    far: Fault | None = None
 
 
 @dataclass(slots=True)
@@ -148,6 +150,7 @@ class Dispatcher:
                 answers are in the store; the same call resumes from there.
         """
         self._hopeless_before = self.store.given_up(self.plan)
+        self._limiter.remember(*self.store.pace(self.plan))
         asyncio.run(self._run(self.store.missing(requests)))
         if self._stop and not self.tally.answered and not self._hopeless_before:
             raise StepError(self._stop)
@@ -208,7 +211,7 @@ class Dispatcher:
             return None, None
         when, _, item = self._later[0]
         if item.far and not tasks:
-            raise StepError(item.far)
+            raise StepError(self._come_back(item.far))
         return None, when - now
 
     def _start(self, item: _Item, tasks: set[asyncio.Task]) -> bool:
@@ -324,10 +327,10 @@ class Dispatcher:
         ):
             self._give_up(item, fault)
         elif (fault.retry_after or 0.0) > self.policy.patience:
-            item.far = self._come_back(fault)
+            item.far = fault
             self._sent_away += 1
             if self._sent_away >= HOPELESS:
-                raise StepError(item.far)
+                raise StepError(self._come_back(fault))
             self._again(item, fault.retry_after or 0.0)
         elif late:
             raise StepError(
@@ -335,7 +338,7 @@ class Dispatcher:
                 f"{self.tally.answered} answers of this run are kept; run again when it works, or raise {self.policy.section}.patience_s"
             )
         else:
-            item.far = ""
+            item.far = None
             self._again(item, fault.retry_after or self._pause(item.troubles))
 
     def _pause(self, failed: int) -> float:
@@ -359,7 +362,8 @@ class Dispatcher:
         requests = f"{self._unbroken} requests" if self._unbroken else f"{count} replies"
         whole = f"none of the {'last' if self.tally.answered else 'first'} {requests} was answered"
         remedy = fault.stop or _REMEDIES.get(kind, _REMEDIES["refused"]).format(section=self.policy.section)
-        raise StepError(f"{whole} ({most_often} times {kind}; last {fault}): {remedy}{kept}")
+        last = "" if fault.stop else f"; last {fault}"  # the message to stop with says it
+        raise StepError(f"{whole} ({most_often} times {kind}{last}): {remedy}{kept}")
 
     def _say_once(self, fault: Fault) -> None:
         """An unknown finish reason may be a server's word for a normal end, so a person should see it."""
@@ -393,12 +397,13 @@ class Dispatcher:
 
 
 _REMEDIES = {
-    "empty": "the model returned nothing; see whether it is a chat model with a template, whether its thoughts use up "
-    "{section}.max_tokens, and what the server's log says",
+    "empty": "the model returned nothing usable; see whether it is a chat model with a template, whether its thoughts use up "
+    "{section}.max_tokens or the server takes all of it for thoughts, whether tools are on, and what the server's log says",
     "truncated": "raise {section}.max_tokens, which the model's thoughts use up as well",
     "unfinished": "see the server's log; switch off tools and whatever else ends an answer early",
     "filtered": "the endpoint blocks its answers; choose another model or curriculum",
-    "markup": "the server leaves marks of its chat template in the text; correct the template, or choose another server",
+    "markup": "the server leaves marks of its chat template in the text, or encodes it wrongly; correct its template, or choose "
+    "another server",
     "format": "the model does not keep to the format; use a stronger one, or another {section}.structured",
     "foreign": "correct {section}.base_url, which usually ends in /v1",
     "refused": "see {section}.request, structured and max_tokens: the endpoint may not know one of them",

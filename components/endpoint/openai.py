@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -23,7 +24,9 @@ from components.endpoint.completion import ErrorReply, read_completion, read_err
 from components.endpoint.request import Fault, Reply, Request
 from components.errors import SAID, StepError, shortened
 from components.foreign.addresses import HIDDEN, without_secrets
-from components.params.endpoint import EndpointParams
+
+if TYPE_CHECKING:
+    from components.params.endpoint import EndpointParams
 
 PROBES = (0.0, 0.5, 1.5, 3.0)  # seconds before each check whether the endpoint answers
 CONNECT = 10.0  # seconds
@@ -49,7 +52,7 @@ class Server:
     section: str
 
     @classmethod
-    def of(cls, params: EndpointParams, section: str) -> "Server":
+    def of(cls, params: "EndpointParams", section: str) -> "Server":
         return cls(params.base_url, params.model, params.api_key_env, section)
 
 

@@ -22,6 +22,7 @@ from components.errors import StepError
 
 FORMAT_VERSION = 1
 MANY = 256  # keys looked for at once
+RECENT = 600.0  # seconds for which an endpoint's pace is believed
 CHECKPOINT = 5.0  # seconds between flushes to the disk
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (
@@ -184,6 +185,18 @@ class Store:
             "SELECT outcome = 'answered', prompt_tokens, completion_tokens FROM calls WHERE plan = ? ORDER BY id",
             (plan,),
         )
+
+    def pace(self, plan: str) -> tuple[list[float], float]:
+        """Seconds that the last calls of a plan took within RECENT seconds, and how many were under way at once: by Little's
+        law, seconds of calls per second."""
+        last = self._db.execute(
+            "SELECT at, seconds FROM calls WHERE plan = ? AND at > ? ORDER BY id DESC LIMIT 256",
+            (plan, time.time() - RECENT),
+        ).fetchall()
+        if len(last) < 2:
+            return [], 0.0
+        took = [seconds for _, seconds in reversed(last)]
+        return took, sum(took) / max(last[0][0] - last[-1][0], max(took))
 
     def unusable(self, plan: str) -> dict[str, int]:
         """How many replies to a plan's requests were unusable, by kind."""

@@ -26,7 +26,7 @@ _END = re.compile(
 _ANSI = re.compile(r"\x1b(?:\[[0-?]{0,40}[ -/]{0,8}[@-~]|\][^\x07\x1b]{0,200}(?:\x07|\x1b\\)|[@-Z\\^_])")
 _HINT = re.compile(r"[<\[◁]|\A\s*(?:assistant|analysis)", re.I)  # most texts have none of these
 _NO_TEXT = re.compile(  # control characters, bidirectional overrides, what a wrong decoding leaves, private use
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufffd\ufffe\uffff\ud800-\udfff\ue000-\uf8ff]"
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufffd\ufffe\uffff\ud800-\udfff\ue000-\uf8ff]"
 )
 UNCLEAN = re.compile(f"{_TOKEN}|(?i:{_THOUGHT.pattern.replace('?P<open>', '?:')})|{_NO_TEXT.pattern}")
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from components.documents import KINDS, ROWS_PER_GROUP
 from components.params import ValidationParams
+from components.text.markup import UNCLEAN
 
 MORE = "add text to ingestion.sources"
 MAX_BAD_CHARACTERS = 0.01  # of a text's characters; a text decoded with the wrong encoding has far more
@@ -53,6 +54,12 @@ def suite(asset: str, params: ValidationParams) -> list[Rule]:
         *rules,
         _kinds(("textbook", "exercise")),
         _matches("created_by", TEACHERS, "teacher, version and generator, e.g. procedural/1:exercises"),
+        Rule(
+            "rows",
+            "ExpectColumnValuesToNotMatchRegex",
+            {"column": "text", "regex": UNCLEAN.pattern},
+            "no thoughts, chat markup or control characters of a model",
+        ),
         _between("facts", "documents", 1, None, "the set is not empty"),
         _duplicates(0.0, "textbooks"),
     ]

@@ -1,10 +1,13 @@
 """Every odd answer, among good ones: none ends the run, none goes unpaid, none gets into a text or a label."""
 
 import json
+import random
 import re
+from collections import Counter
 
 import pytest
 
+from bench.faulty_endpoint import write
 from components.curation.education import annotate
 from components.endpoint import dispatch
 from components.endpoint.budget import Budget
@@ -15,7 +18,7 @@ from components.endpoint.store import Store
 from components.params.education import EducationParams
 from components.synthesis.prose import clean, prose_fault
 from components.synthesis.teachers.model import _form_fault
-from tests.components.endpoint.odd_answers import ODD, completion, http
+from tests.components.endpoint.odd_answers import ODD, Odd, completion, http
 
 JOBS, ODD_JOB = 6, 2
 GOOD_USAGE = {"prompt_tokens": 10, "completion_tokens": 20}
@@ -138,3 +141,46 @@ def test_what_came_is_said(name, served, tmp_path):
 
 def test_there_are_enough_kinds():
     assert len(ODD) >= 80
+
+
+@pytest.mark.slow
+def test_all_of_them_at_once_change_nothing(served, tmp_path):
+    """2,000 requests, of which every other call is answered oddly: the texts are those of a good endpoint, each is answered
+    once, and the tokens counted are those that were sent."""
+    draw, names = random.Random(1), list(ODD)
+    prompts = [f"Write a tutorial\nTopic: number {number}" for number in range(2_000)]
+    asked = [Request(prompt, (("user", prompt),), {"model": "m", "max_tokens": 600}) for prompt in prompts]
+    sent: Counter[str] = Counter()
+    answered: Counter[str] = Counter()
+    refused: set[str] = set()
+
+    async def answer(of, writer):
+        prompt = of["messages"][-1]["content"]
+        good = write(prompt)
+        name = draw.choice(names) if draw.random() < 0.5 else ""
+        odd = ODD[name] if name else Odd(lambda good: http(completion(good)), "answered")
+        raw = odd.make(good)
+        sent["tokens"] += odd.tokens or 100 * (name == "usage_negative")
+        sent["unknown"] += odd.tokens is None
+        answered[prompt] += odd.outcome == "answered"
+        if odd.outcome == "refused":
+            refused.add(prompt)
+        writer.write(raw)
+        await writer.drain()
+        return not (raw == b"" or b"Content-Length: 5000\r\n" in raw or b"Content-Length: 500\r\n" in raw)
+
+    served.endpoint._complete = answer
+    with Store(tmp_path / "s.sqlite") as store:
+        policy, budget = Policy(32, 100, 60.0, 20.0, SECTION), Budget.of(store, "plan", 0, 0)
+        endpoint = OpenAIEndpoint(Server(served.url, "m", "NO_KEY", SECTION))
+        tally = Dispatcher(endpoint, store, "plan", budget, policy, is_tutorial).run(asked)
+        replies = {request.job: store.get(request.key) for request in asked}
+        spent = store.spent("plan")
+    assert {one.job for one in tally.given_up} == refused == {job for job, reply in replies.items() if reply is None}
+    assert len(refused) < 600
+    assert {job: clean(reply.text) for job, reply in replies.items() if reply} == {
+        prompt: clean(write(prompt)) for prompt in prompts if prompt not in refused
+    }
+    assert set(answered.values()) <= {0, 1}
+    assert sum(answered.values()) == tally.answered == 2_000 - len(refused)
+    assert (spent.tokens, spent.unknown) == (sent["tokens"], sent["unknown"])

@@ -124,6 +124,25 @@ def rows(root: Path) -> list[dict]:
     return documents
 
 
+def test_a_bad_answer_in_the_store_is_asked_for_again(seeds, tmp_path, serve):
+    """As an earlier version stored them: cut, marked up, with half of a surrogate pair inside the JSON of an exercise."""
+    served, state = serve(), tmp_path / "state"
+    run(seeds, tmp_path / "one", params(served.url), state)
+    with Store(state / STORE) as store:
+        store._db.execute("DROP TABLE given_up")  # which that version did not have
+        keys = [key for (key,) in store._db.execute("SELECT key FROM answers WHERE text LIKE '%exercises%' LIMIT 3")]
+        for key, text in zip(keys, [r'{"exercises": [{"question": "\ud83d"}]}', "", "<think>"], strict=True):
+            store._db.execute("UPDATE answers SET text = ? WHERE key = ?", (text, key))
+        others = [key for (key,) in store._db.execute("SELECT key FROM answers WHERE text LIKE '# %' LIMIT 3")]
+        for key, reason in zip(others, ["MAX_TOKENS", "tool_calls", "error"], strict=True):
+            store._db.execute(
+                "UPDATE answers SET finish_reason = ?, text = substr(text, 1, 900) WHERE key = ?", (reason, key)
+            )
+    run(seeds, tmp_path / "two", params(served.url), state)
+    assert sum(served.endpoint.answered.values()) == 60 + 6
+    assert content(tmp_path / "two") == content(tmp_path / "one")
+
+
 def test_no_question_of_a_model_is_one_of_the_exam(made):
     root, _, _ = made
     asked = {
