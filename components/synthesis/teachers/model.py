@@ -187,7 +187,7 @@ class ModelTeacher:
         if self.params.kind == "transformers":
             from components.synthesis.teachers.transformers import LocalAnswers
 
-            return LocalAnswers(self.params, store, plan, budget)
+            return LocalAnswers(self.params, store, plan, budget, calls=self._calls)
         return EndpointAnswers(self.params, store, plan, budget, total, self._calls)
 
     def _say_spent(self, store: Store, plan: str) -> None:

@@ -316,7 +316,9 @@ def rephrasing(url: str, **teacher: object) -> SynthesisParams:
 @pytest.fixture(scope="module")
 def rewritten(pages, tmp_path_factory, serve_for_module):
     root = tmp_path_factory.mktemp("rewritten")
-    return root, run(pages, root / "out", rephrasing(serve_for_module().url), root / "state")
+    output, exam, ledger, plan = (root / "out" / name for name in NAMES)
+    outputs = Outputs(output, ledger, exam, plan, root / "page.html", root / "state")
+    return root, synthesize(pages, outputs, rephrasing(serve_for_module().url), 1)
 
 
 def test_a_rewrite_leads_to_the_document_that_it_was_made_from(rewritten, pages):
@@ -342,6 +344,9 @@ def test_what_a_rewrite_invents_is_in_the_ledger(rewritten):
     assert 0 < len(refused) == 24 - summary["rewrites"]["kept"]
     assert {row["rule"] for row in refused} == {"invented_number"}
     assert all("987654321" in row["detail"] and row["source"].startswith("pages/") for row in refused)
+    page = (root / "page.html").read_text()
+    assert "Rewritten documents" in page
+    assert "a rewrite has a number that its document does not have" in page
 
 
 def test_rewrites_are_resumed_to_the_same_bytes(rewritten, pages, tmp_path, serve):
