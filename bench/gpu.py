@@ -174,6 +174,7 @@ def run_ours(variant: Variant, spec: Row, steps: Steps, device: str) -> tuple[li
     from bench.models import SIZES, ours, parameters
     from bench.ours import bordered, open_loader, settings_of
     from components.training.module import PhiTraining
+    from components.training.start import Start
     from components.training.trainer import quiet_trainer
 
     losses: list[Any] = []
@@ -188,7 +189,7 @@ def run_ours(variant: Variant, spec: Row, steps: Steps, device: str) -> tuple[li
     settings = settings_of(size, count, spec["threads"], **chosen)
     model = ours(size, torch.bfloat16, device).train()
     model.recompute = variant.recompute
-    module = PhiTraining(model, settings, LEARNING_RATE, spec["steps"], str)
+    module = PhiTraining(Start(model), settings, LEARNING_RATE, spec["steps"], str)
     loader = bordered(open_loader(Path(spec["tokens"]), size, count, spec["steps"]), steps.border)
     quiet_trainer(settings, callbacks=[Losses()]).fit(module, train_dataloaders=loader)
     return [float(losses[0]), float(losses[-1])], parameters(model)

@@ -111,13 +111,14 @@ def _by_hand(spec: Row, steps: Steps, lightning: bool) -> None:
     from bench.ours import bordered, open_loader, settings_of
     from components.phi.machine import activation_dtype
     from components.training.module import PhiTraining
+    from components.training.start import Start
     from components.training.trainer import quiet_trainer
 
     size = SIZES[spec["size"]]
     settings = settings_of(size, spec["sequences"], spec["threads"], optimizer="adamw")
     loader = bordered(open_loader(Path(spec["tokens"]), size, spec["sequences"], spec["steps"]), steps.border)
     model = ours(size, activation_dtype("auto")).train()
-    module = PhiTraining(model, settings, LEARNING_RATE, spec["steps"], str)
+    module = PhiTraining(Start(model), settings, LEARNING_RATE, spec["steps"], str)
     if lightning:
         quiet_trainer(settings).fit(module, train_dataloaders=loader)
         return

@@ -1,8 +1,8 @@
 """`phiforge`: every command of the project under one name, `phiforge run ~/notes`; `python -m flows.command` is the same.
 
-Each command is a module of this package with `parser(prog, ...)` and `main(argv, prog, ...)`. Only the chosen one is
-imported, so that help is fast. `make` and `python -m flows.NAME` call the same functions. Exit status: that of the
-command; 1 outside the project's folder, 2 for an unknown command.
+Each command is a module of this package with `parser(prog, ...)` and `main(argv, prog, ...)`. Only the module of the
+given command is imported, so that help is fast. `make` and `python -m flows.NAME` call the same functions. Exit status:
+that of the command; 1 outside the project's folder, 2 for an unknown command.
 """
 
 import argparse
@@ -76,12 +76,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def check_folder(here: Path) -> None:
-    """Refuse a folder outside the project, where it would be unclear which project is meant.
+    """Refuse a folder outside the project, in which it would be unclear which project is meant.
 
     Raises:
-        StepError: `here` is outside the project's folder, and PHIFORGE_HOME names none.
+        StepError: `here` is outside the project's folder, and PHIFORGE_HOME is not set.
     """
-    from flows import settings  # imported with the parameters, which take half the time of a help text
+    from flows import settings  # importing it takes half the time of a help text
 
     root = settings.project_root()
     if not os.environ.get(settings.HOME) and not here.resolve().is_relative_to(root):
