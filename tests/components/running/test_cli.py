@@ -182,7 +182,7 @@ def outputs_command() -> Command:
         (["--output", "in"], "it is or contains an input"),
         (["--output", "in/../in"], "it is or contains an input"),
         (["--output", "out", "--curves", "params.yaml"], "it is or contains an input"),
-        (["--output", "mine"], "it contains no made.json, so it was made by something else"),
+        (["--output", "mine"], "it contains no made.json, so another program made it"),
         (["--output", "file"], "is a file; expected a folder"),
         (["--output", "file/below"], "file is a file"),
         (["--output", "out", "--curves", "mine"], "is a folder; expected a file"),
