@@ -50,8 +50,8 @@ WRONG = [
     ({"profile": "a\0b"}, r"parameters: 'a\x00b' holds NUL or half a character"),
     ({"profile": "\ud800"}, r"parameters: '\ud800' holds NUL or half a character"),
     ({"overrides": {"\udfff": 1}}, r"parameters: '\udfff' holds NUL or half a character"),
-    ({"text": nested(30)}, "parameters: lists and mappings lie more than 20 deep"),
-    ({"overrides": {"ingestion.sources": nested(900)}}, "parameters: lists and mappings lie more than 20 deep"),
+    ({"text": nested(30)}, "parameters: lists and mappings are nested more than 20 deep"),
+    ({"overrides": {"ingestion.sources": nested(900)}}, "parameters: lists and mappings are nested more than 20 deep"),
 ]
 LEFT_TO_THE_SCHEMA = [
     ({"overrides": ["seed=2"]}, "is not of type 'object'"),
