@@ -82,7 +82,7 @@ def text_sets(data_dir: Path | None, folder: Path | None) -> tuple[dict[str, lis
 
 
 def _pieces(parts: list[str], glue: str) -> list[str]:
-    """Parts joined to texts of at least PIECE characters; what is left over at the end is left out."""
+    """Parts joined to texts of at least PIECE characters; a shorter rest is left out."""
     found, now = [], ""
     for part in parts:
         now += glue * bool(now) + part
@@ -111,7 +111,7 @@ def peer(texts: list[str], keep: np.ndarray) -> Callable[[list[str]], np.ndarray
 def rates(
     texts: list[str], contenders: dict[str, Callable[[list[str]], np.ndarray]], repeats: int
 ) -> dict[str, list[float]]:
-    """Megabytes a CPU second of each contender, repeats taken in turn; the first turn doesn't count."""
+    """Megabytes per CPU second of each contender, with repeats in turn; the first turn does not count."""
     size = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts) / 1e6
 
     def score_all(score: Callable[[list[str]], np.ndarray]) -> None:
@@ -135,7 +135,7 @@ def main() -> int:
 
 
 def measure(arguments: argparse.Namespace) -> int:
-    """Run all contenders and print what they reach; returns the exit status."""
+    """Run all contenders and print their results; returns the exit status."""
     report = Report("Educational value", {"processor": processor(), "threads": 1})
     good, bad = text_sets(arguments.data_dir, arguments.sets)
     if good and bad:

@@ -131,7 +131,7 @@ def write(size: str, rows: dict[str, list[Row]], report: Report) -> None:
         rate = statistics.median(row["tokens_per_second"] for row in found)
         utilisation[name] = rate * flops / peak if peak else None
         memory = max(row["gpu_gib"] for row in found)
-        near = found[0]["first_loss"] / math.log(shape.vocabulary)  # untrained models know nothing
+        near = found[0]["first_loss"] / math.log(shape.vocabulary)  # of an untrained model
         assert 0.9 < near < 1.3, (name, found[0]["first_loss"])
         assert math.isfinite(found[0]["last_loss"]), name
         table.append([name, found[0]["sequences"], rate, utilisation[name], memory, found[0]["last_loss"]])

@@ -41,7 +41,7 @@ STD = 0.02
 
 @dataclass(frozen=True)
 class Work:
-    """What a child does, in a folder that holds `source` and takes `grown`."""
+    """The work of a child, in a folder with `source` and for `grown`."""
 
     role: str  # source, ours, disk or peer
     folder: str
@@ -95,7 +95,7 @@ def main() -> int:
 
 
 def child(spec: Row) -> Row:
-    """What a role does, in this process."""
+    """The work of a role, in this process."""
     return ROLES[spec["role"]](Work(**spec))
 
 
@@ -143,7 +143,7 @@ def write_source(work: Work) -> Row:
 
 
 def grow(work: Work) -> Row:
-    """What the step does: grow onto the disk, then prove."""
+    """The step: grow to the disk, then prove."""
     from components.params import TransferParams
     from components.phi import machine as our_machine
     from components.phi.weights import CheckpointWeights

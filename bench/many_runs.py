@@ -1,4 +1,4 @@
-"""Many runs in one folder: bytes on the disk by kind, and how long what reads them all takes, before and after housekeeping.
+"""Many runs in one folder: bytes on the disk by kind, and the time to read all runs, before and after housekeeping.
 
     python -m bench.many_runs [--runs 200] [--folder FOLDER] [--json FILE] [--markdown]
 
@@ -135,7 +135,9 @@ def write(report: Report, measured: dict[str, Row]) -> None:
         ("Seconds", [name for name in measured["one run"] if name not in KINDS]),
     ):
         report.table(caption, ["", *measured], [[name, *(row[name] for row in measured.values())] for name in names])
-    report.note(f"Housekeeping kept the newest 10 workspaces and {KEPT} runs and experiments, and what these need.")
+    report.note(
+        f"Housekeeping kept the newest 10 workspaces and {KEPT} runs and experiments, and the files that these need."
+    )
 
 
 if __name__ == "__main__":

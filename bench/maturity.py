@@ -50,7 +50,7 @@ class Cell:
 
 
 class Bench:
-    """Trains what is missing in `work`, and knows the results.
+    """Trains missing models in `work`, and has the results.
 
     Args:
         tokens: folder of token shards.
@@ -144,7 +144,7 @@ def main() -> int:
     arguments.add_argument("--seeds", type=int, nargs="+", default=[1], help="the first chooses the rates")
     arguments.add_argument("--rates", type=float, nargs="+", default=[0.002, 0.004], help="peaks after growth")
     arguments.add_argument("--small-rate", type=float, default=0.01, help="peak of the small model's own training")
-    arguments.add_argument("--workers", type=int, default=2, help="trainings at once, one thread each")
+    arguments.add_argument("--workers", type=int, default=2, help="concurrent trainings, one thread each")
     arguments.add_argument("--work", type=Path, default=ROOT / ".phiforge" / "maturity", help="where results are kept")
     options = arguments.parse_args()
     bench = Bench(options.tokens, options.work, options.small_rate)

@@ -1,4 +1,4 @@
-"""What the near-duplicate threshold means in practice: how many copies of a text are found, by how they differ from it.
+"""The near-duplicate threshold in practice: the share of copies of a text that are found, by their difference from it.
 
     python -m bench.near_copies [--documents 400] [--texts FILE.jsonl.gz]
 
@@ -29,7 +29,7 @@ Words = list[str]
 
 
 def scattered(share: float) -> Callable[[Words, random.Random], Words]:
-    """One word in so many replaced, wherever it stands."""
+    """One word in so many replaced, at random places."""
 
     def change(words: Words, draw: random.Random) -> Words:
         places = set(draw.sample(range(len(words)), round(share * len(words))))

@@ -1,4 +1,4 @@
-"""CPU seconds of what stands around the work: a cached run, a stage that does nothing, the four gates of the data.
+"""CPU seconds around the work: a cached run, a stage that does nothing, the four gates of the data.
 
     make run && python -m bench.processes [--rounds 3]
 

@@ -51,7 +51,7 @@ def archive_pages(path: Path) -> list[bytes]:
 
 
 def extractors() -> dict[str, Callable[[list[bytes]], int]]:
-    """What each contender does with all pages; returns the characters of text that it found."""
+    """By contender, a function that reads all pages and returns the number of characters of text."""
 
     def ours(pages: list[bytes]) -> int:
         return sum(len(read_page(page).text) for page in pages)
@@ -73,7 +73,7 @@ def extractors() -> dict[str, Callable[[list[bytes]], int]]:
 
 
 def with_parser(work: Callable[[], int]) -> int:
-    """What some work returns; its time holds that of a parser that it starts."""
+    """The result of some work; its time includes that of a parser process."""
     parser = isolation.ParserProcess()
     isolation._of_thread.parser = parser
     try:
@@ -136,9 +136,9 @@ def read_all(path: Path) -> int:
 
 def main() -> int:
     options = parser(__doc__)
-    options.add_argument("--archive", type=Path, help="a WARC whose pages are read (default: the language reference)")
+    options.add_argument("--archive", type=Path, help="a WARC with pages to read (default: the language reference)")
     options.add_argument("--megabytes", type=float, default=20, help="MB of HTML")
-    options.add_argument("--repeats", type=int, default=3, help="times that each contender takes its turn")
+    options.add_argument("--repeats", type=int, default=3, help="turns of each contender")
     given = options.parse_args()
     pages = archive_pages(given.archive) if given.archive else reference_pages()
     pages *= max(1, round(given.megabytes * 1e6 / sum(map(len, pages))))

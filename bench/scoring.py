@@ -108,7 +108,7 @@ def build_requests(tasks: dict[str, Any]) -> list[Any]:
 
 @contextlib.contextmanager
 def as_lm_eval_comes() -> Iterator[None]:
-    """Prompt templates compiled for each row and rendered in this process, as lm-eval does it by itself."""
+    """Prompt templates compiled for each row and rendered in this process, as in lm-eval without our changes."""
     from lm_eval import utils
 
     ours = utils.apply_template
@@ -164,7 +164,7 @@ def measure_scoring(
 def main() -> None:
     made = parser(__doc__, threads=1, rounds=3)
     made.add_argument("--data-dir", type=Path, required=True, help="folder of the benchmarks' data")
-    made.add_argument("--questions", type=int, default=12, help="questions of each subject")
+    made.add_argument("--questions", type=int, default=12, help="questions per subject")
     made.add_argument("--width", type=int, default=256, help=argparse.SUPPRESS)  # smaller: for a test of the script
     made.add_argument("--vocabulary", type=int, default=VOCABULARY, help=argparse.SUPPRESS)
     arguments = made.parse_args()

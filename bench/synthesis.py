@@ -60,9 +60,9 @@ def step(report: Report) -> None:
 
 
 def baselines(exam: Path, benchmark: Path, report: Report) -> None:
-    """A model's accuracy in each family of the exam beside the two baselines that need no look at the question.
+    """A model's accuracy in each family of the exam beside the two baselines that ignore the question.
 
-    `p` is the chance that whoever knows the better baseline alone does as well (exact binomial, one-sided). A family
+    `p` is the probability that the better baseline alone reaches the score (exact binomial, one-sided). A family
     counts where the margin over the better baseline is 15 points or more and p is under 0.05 over the number of families
     (Bonferroni).
     """

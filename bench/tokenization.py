@@ -117,7 +117,7 @@ WAYS: dict[str, tuple[str, Callable[[Path, Path, Path, int], int]]] = {
 
 
 def child(spec: Row) -> Row:
-    """One way in this process: tokens, seconds, CPU seconds of it and its children, peak memory of each process."""
+    """One way in this process: tokens, seconds, CPU seconds with children, peak memory of each process."""
     documents, tokenizer = Path(spec["documents"]), Path(spec["tokenizer"])
     with tempfile.TemporaryDirectory(prefix="bench-", dir=documents.parent) as folder, Watch() as watch:
         begin = time.monotonic()
@@ -145,7 +145,7 @@ def main() -> int:
     options.add_argument("--workers", type=int, default=2, help="workers, threads or num_proc")
     options.add_argument("--repeats", type=int, default=3)
     options.add_argument(
-        "--memory", type=float, nargs="*", default=[24, 96], help="MB of text whose memory is measured"
+        "--memory", type=float, nargs="*", default=[24, 96], help="MB of text for the measurement of memory"
     )
     options.add_argument("--vocab-size", type=int, default=2048)
     given = parse(options, child)

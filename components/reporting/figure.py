@@ -24,7 +24,7 @@ LABELS = {LARGE: "large, grown", CONTROL: "control", SMALL: "small"}
 
 
 def draw(case: Case, path: Path) -> bool:
-    """Write the chart as PNG; equal evidence gives equal bytes. Without a curve, no file is written, and the result is False."""
+    """Write the chart as PNG; equal evidence gives equal bytes. Without a curve there is no file, and the result is False."""
     curves = [(m.name, m.curve) for m in case.models if m.curve]
     if not curves:
         return False
