@@ -110,19 +110,15 @@ def _document_shards() -> list[Rule]:
 
 def _size(params: ValidationParams) -> list[Rule]:
     return [
-        _at_least("facts", "documents", params.min_documents, "documents in the set", "validation.min_documents", MORE),
-        _at_least(
-            "facts", "megabytes", params.min_megabytes, "MB of UTF-8 in the set", "validation.min_megabytes", MORE
-        ),
+        _at_least(params, "documents", "min_documents", "documents in the set"),
+        _at_least(params, "megabytes", "min_megabytes", "MB of UTF-8 in the set"),
     ]
 
 
 def _duplicates(limit: float, asset: str) -> Rule:
-    meaning = f"at most {limit:.2%} of repeated ids" if limit else "ids are unique over all shards"
-    parameter = "validation.max_duplicate_fraction" if asset == "raw" else ""
-    return _between(
-        "facts", "duplicate_fraction", None, limit, meaning, parameter, "name each source once" if parameter else ""
-    )
+    meaning = f"at most {limit:.2%} of ids are repeated" if limit else "ids are unique over all shards"
+    tunable = {"parameter": "validation.max_duplicate_fraction", "advice": "name each source once"}
+    return _between("facts", "duplicate_fraction", None, limit, meaning, **(tunable if asset == "raw" else {}))
 
 
 def _kinds(kinds: tuple[str, ...]) -> Rule:
@@ -155,13 +151,12 @@ def _tokens(params: ValidationParams) -> list[Rule]:
         _equal(
             "facts", "tokenizer_sha256", "expected_tokenizer_sha256", "the tokenizer is the one that made the tokens"
         ),
-        _at_least("facts", "train_tokens", params.min_tokens, "training tokens", "validation.min_tokens", MORE),
+        _at_least(params, "train_tokens", "min_tokens", "training tokens"),
         _at_least(
-            "facts",
+            params,
             "bytes_per_token",
-            params.min_bytes_per_token,
+            "min_bytes_per_token",
             "bytes of training text per token",
-            "validation.min_bytes_per_token",
             "raise tokenization.vocab_size",
         ),
         _between("facts", "shared_documents", None, 0, "no document is in both train and validation"),
@@ -180,13 +175,15 @@ def _equal(table: str, first: str, second: str, meaning: str) -> Rule:
     return Rule(table, "ExpectColumnPairValuesToBeEqual", {"column_A": first, "column_B": second}, meaning)
 
 
-def _between(
-    table: str, column: str, low: float | None, high: float | None, meaning: str, parameter: str = "", advice: str = ""
-) -> Rule:
+def _between(table: str, column: str, low: float | None, high: float | None, meaning: str, **limit: str) -> Rule:
+    """A rule with a range; `limit` are the rule's parameter and advice."""
     arguments = {"column": column, "min_value": low, "max_value": high}
     arguments = {name: value for name, value in arguments.items() if value is not None}
-    return Rule(table, "ExpectColumnValuesToBeBetween", arguments, meaning, parameter=parameter, advice=advice)
+    return Rule(table, "ExpectColumnValuesToBeBetween", arguments, meaning, **limit)
 
 
-def _at_least(table: str, column: str, low: float, meaning: str, parameter: str, advice: str) -> Rule:
-    return _between(table, column, low, None, f"at least {low:,} {meaning}", parameter, advice)
+def _at_least(params: ValidationParams, fact: str, name: str, meaning: str, advice: str = MORE) -> Rule:
+    low = getattr(params, name)
+    return _between(
+        "facts", fact, low, None, f"at least {low:,} {meaning}", parameter=f"validation.{name}", advice=advice
+    )
