@@ -2,15 +2,15 @@
 
     python -m bench.main_text FOLDER [FOLDER ...] [--every 1]
 
-A folder is a clone of one of two sets, and each is scored as its own repository scores:
+A folder is a clone of one of two sets, and each is scored by the method of its repository:
 
     github.com/scrapinghub/article-extraction-benchmark   181 articles with their whole text: runs of four words in common
     github.com/adbar/trafilatura                          990 pages, each with some passages that belong and some that do not
 
-Contenders are our extractors (plain text; Markdown with `auto`), resiliparse as it is with and without alternative texts, and
-trafilatura, with and without its fallbacks. All read the same decoded text, page by page in turn, so that other work on the
-machine slows all of them alike. The time of an extractor is that within its process. "x resiliparse" compares whole readers:
-each with what our reader adds to it, the decoding and the way to the parser's process and back, which is measured too.
+Contenders are our extractors (plain text; Markdown with `auto`), resiliparse with and without alternative texts, and
+trafilatura with and without its fallbacks. All read the same decoded text, page by page in turn, so that other load affects
+all equally. The time of an extractor is that within its process. "x resiliparse" compares whole readers: the extractors with
+the measured time of our reader for decoding and for the way to the parser's process and back.
 """
 
 import contextlib

@@ -2,10 +2,10 @@
 
     python -m bench.many_runs [--runs 200] [--folder FOLDER] [--json FILE] [--markdown]
 
-Makes a project whose one stage writes the seed into a file and runs its flow again and again, each time with another seed, so
-that each run has a workspace, an experiment, an MLflow run and a Prefect run of its own. Measures after the first run, after the last, and
-after housekeeping with the limits below. Times are of one call each: `dvc exp show`, the panel's list of its latest 50 runs,
-and a run of the main folder that finds everything cached.
+Makes a project with one stage that writes the seed into a file, and runs its flow many times with different seeds, so that each
+run has its own workspace, experiment, MLflow run and Prefect run. Measures after the first run, after the last, and after
+housekeeping with the limits below. Times are of one call of each: `dvc exp show`, the panel's list of the latest 50 runs, and a
+cached run in the main folder.
 """
 
 import os

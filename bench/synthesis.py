@@ -1,10 +1,10 @@
-"""Synthesis measured: how fast exercises are made and verified.
+"""Speed of making and verifying exercises.
 
     python -m bench.synthesis [--exercises 400] [--only NAME]
     python -m bench.synthesis --exam data/exam --benchmark reports/benchmark_small.json
 
-Exercises: each task draws, verifies and places drafts as the step does (`Collector`), the processes that run programs
-included; drafts a CPU second, averaged over all tasks, none left out. Beside it the step as a whole.
+Exercises: each task makes, verifies and places drafts as in the step (`Collector`), including the processes that run programs.
+Rates are drafts per CPU second, averaged over all tasks, and those of the step as a whole.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Training speed on the CPU: ours beside transformers' Trainer and litgpt's model, same shapes, weights, tokens, threads.
+"""Training speed on the CPU: ours compared with transformers' Trainer and litgpt's model; same shapes, weights, tokens, threads.
 
     python -m bench.training_speed [--sizes 1.3M 10M] [--threads 2] [--rounds 20] [--by wall]
 
@@ -6,14 +6,14 @@ Each system takes real steps with AdamW (forward, backward, clipping, update) on
 
 - `transformers, as it comes`: `Trainer` with the defaults of its TrainingArguments, float32, the process's own allocator
 - `transformers, best`: the fastest of a grid over dtype, compilation, attention and allocator, in `Trainer`, and the same
-  setting in a bare loop, where it has no overhead at all
+  setting in a bare loop without overhead
 - `litgpt, best`: litgpt's GPT as a Phi in a bare loop, over the same grid (it has one attention)
-- `ours`: what `python -m components.training` runs, Lightning and callbacks and all; with torch.compile, and with its
-  default optimizer (Muon), too
+- `ours`: the whole `python -m components.training` with Lightning and callbacks; also with torch.compile, and with its default
+  optimizer (Muon)
 
-The grid is measured first, then the best of each system beside ours: one step each in turn, `--rounds` times.
-That the work is equal is checked: as many parameters, the same loss at the first step and, within rounding, after the
-last. Weights are float32 throughout: weights in bfloat16 without a float32 copy lose quality, and are not counted.
+The grid is measured first, then the best of each system and ours: one step each in turn, `--rounds` times. A check ensures
+equal work: equal numbers of parameters, the same loss at the first step and, except for rounding, after the last. Weights are
+always float32: weights in bfloat16 without a float32 copy lose quality, and are not compared.
 """
 
 import contextlib

@@ -326,7 +326,7 @@ def _place(column: Column, reference: Reference) -> tuple[Any, ...]:
         column.subject not in reference.groups,
         benchmarks.index(column.subject) if column.subject in benchmarks else len(benchmarks),
         column.subject,
-        # What nobody says last, and first among the group's means, where it is what others published.
+        # In the file's order; unknown metrics are last.
         metrics.index(column.metric) if column.metric in metrics else len(metrics),
         math.inf if column.shots is None else column.shots,
         column.form,
@@ -418,7 +418,7 @@ def _group_cells(cells: Mapping[Column, dict[str, Any]], reference: Reference) -
 
 
 def _member(cells: Mapping[Column, Any], benchmark: str, metric: str) -> Column | None:
-    """The column that a benchmark gives to its group's mean; none where it was asked in several forms."""
+    """The column of a benchmark for its group's mean; None if it was scored in several forms."""
     own = [column for column in cells if column.subject == benchmark]
     wanted = (metric,) if any(c.metric in ("acc", "acc_norm") for c in own) else ("exact_match", "pass@1")
     found = next(([c for c in own if c.metric == name] for name in wanted if any(c.metric == name for c in own)), [])

@@ -175,7 +175,7 @@ def _equal(table: str, first: str, second: str, meaning: str) -> Rule:
     return Rule(table, "ExpectColumnPairValuesToBeEqual", {"column_A": first, "column_B": second}, meaning)
 
 
-def _between(table: str, column: str, low: float | None, high: float | None, meaning: str, **limit: str) -> Rule:
+def _between(table: str, column: str, low: float | None, high: float | None, meaning: str, **limit: Any) -> Rule:
     """A rule with a range; `limit` are the rule's parameter and advice."""
     arguments = {"column": column, "min_value": low, "max_value": high}
     arguments = {name: value for name, value in arguments.items() if value is not None}
