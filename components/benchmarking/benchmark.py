@@ -370,7 +370,14 @@ def summarise(suite: str, scores: Mapping[str, Any]) -> dict[str, Any]:
     return {suite: summary}
 
 
-HEADLINES = ("accuracy", "exact_match", "pass@1", "safety", "safety_all")  # of an average, in this order
+HEADLINES = (
+    "accuracy",
+    "answer_match",
+    "exact_match",
+    "pass@1",
+    "safety",
+    "safety_all",
+)  # of an average, in this order
 
 
 def tracked_figures(output: Path) -> dict[str, float]:

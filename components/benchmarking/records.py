@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from components.benchmarking import answers
 from components.benchmarking.aggregate import bits_per_byte
 from components.benchmarking.suites import Task
 from components.errors import StepError
@@ -101,6 +102,8 @@ def generated(
             "target": str(first["target"]),
             "extracted": None if verdicts else str(first["filtered_resps"][0]),
         }
+        if task.headline == answers.NAME:
+            record[answers.NAME] = _share_right(first, record["question"])
         record |= {metric: float(first[metric]) for metric in first["metrics"]}
         for other in others:
             record |= {f"{m}_{other['filter'].replace('-', '_')}": float(other[m]) for m in other["metrics"]}
@@ -108,6 +111,14 @@ def generated(
             record |= {"verdict": str(verdicts[number].outcome), "error": verdicts[number].error}
         records.append(record)
     return records
+
+
+def _share_right(sample: Mapping[str, Any], question: str) -> float:
+    """The share of an example's completions whose answer is right, or one of the right ones."""
+    target = sample["target"]
+    golds = [str(gold) for gold in (target if isinstance(target, list) else [target])]
+    completions = sample["resps"][0]
+    return sum(any(answers.is_right(c, gold, question) for gold in golds) for c in completions) / len(completions)
 
 
 def first_samples(samples: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

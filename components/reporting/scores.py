@@ -12,7 +12,7 @@ from components.results.published import EXAM, Measured, read_published
 from components.results.statistics import Estimate, all_or_none
 
 # A task's headline metric: the first of these that it has, else any other score.
-ACCURACIES = ("acc", "accuracy", "exact_match", "pass@1", "acc_norm", "f1")
+ACCURACIES = ("acc", "accuracy", "answer_match", "exact_match", "pass@1", "acc_norm", "f1")
 OVERALL = "overall"
 NO_SCORES = ("bits_per_byte", "chance", "majority")
 NAMES = {"accuracy": "acc", "pass_at_1": "pass@1", "safety_score": "safety"}  # as in published.yaml
