@@ -61,7 +61,18 @@ def read_definition(name: str, programs: bool) -> dict[str, Any]:
                 f"lm-eval's definition {name!r} runs the model's answers as programs with your rights; expected a "
                 "task in HumanEval's or MBPP's form with kind: code, whose programs run in the sandbox"
             )
-        config = load_yaml(path)
+        try:
+            config = load_yaml(path)
+        except ImportError as error:
+            raise StepError(
+                f"lm-eval's definition {name!r} needs the module {error.name or error}, which is not installed; leave the task out of "
+                "the suite (--suite)"
+            ) from error
+        if "class" in config:
+            raise StepError(
+                f"lm-eval's definition {name!r} is a program of its own ({config['class']}) without a prompt and metrics to take "
+                "over; expected one with output_type and metric_list"
+            )
     config["hub"] = {"path": config.pop("dataset_path", ""), "name": config.pop("dataset_name", None)}
     for key in ("tag", "task", "task_alias", "dataset_kwargs", "training_split", "validation_split", "test_split"):
         config.pop(key, None)

@@ -6,6 +6,7 @@ hub's data set that it asks. `exam` is written by components.synthesis instead. 
 """
 
 import difflib
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from components.benchmarking.definitions import check_changes, read_definition
 from components.benchmarking.exam import TRANSFER, TaskData, load_exam
 from components.benchmarks import FOLDER
 from components.benchmarks.data import Place, Rows
-from components.errors import StepError
+from components.errors import StepError, is_panic, shortened
 from components.foreign import yaml_text
 from components.foreign.confined import inside
 
@@ -169,8 +170,8 @@ def plan(name: str, place: Place) -> Suite:
         for part in entry.parts or [""]:
             try:
                 tasks += _tasks(benchmark, entry, part, place)
-            except StepError as error:
-                failed[benchmark] = str(error)
+            except BaseException as error:  # noqa: BLE001 - see reason_of
+                failed[benchmark] = reason_of(error)
                 break
     if not tasks:
         raise StepError(f"suite {name!r}: no task can be run: {told(failed)}")
@@ -183,6 +184,21 @@ def _exam(folder: Path | None, transfer: Suite | None = None) -> Suite:
     exam = load_exam(folder, wrong)
     tasks = tuple(_from_exam(data) for data in exam)
     return Suite(EXAM, tasks, {task.name: "tasks" for task in tasks}, wrong, exam[0].prompt, transfer)
+
+
+def reason_of(error: BaseException) -> str:
+    """Why one task cannot be scored, whatever a foreign definition raised, so that the others go on.
+
+    Raises:
+        BaseException: the error itself, if the user or the system ends the run.
+    """
+    if isinstance(error, StepError):
+        return str(error)
+    if not isinstance(error, Exception | SystemExit) and not is_panic(error):
+        raise error
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {shortened(str(error))}{place}"
 
 
 def told(failed: Mapping[str, str]) -> str:
