@@ -107,6 +107,7 @@ def benchmark(job: Job, output: Path, params: BenchmarkingParams) -> dict[str, A
     if not asked:
         raise StepError(f"no task could be scored: {told(failed)}")
     scores = _scores(suite, asked, failed) | {"limit": job.limit, "checkpoint": about}
+    scores |= {"absent": list(suite.absent)} if suite.absent else {}
     reworded: dict[str, Asked] = {}
     if suite.transfer:
         reworded, missing = _ask_all(scorer, suite.transfer, job.limit, params, identity)
@@ -125,6 +126,19 @@ def benchmark(job: Job, output: Path, params: BenchmarkingParams) -> dict[str, A
         if reworded:
             _write_examples(reworded, partial / f"{TRANSFER}.parquet")
     return summarise(suite.name, scores)
+
+
+def check_whole(output: Path) -> None:
+    """Refuse scores in which a task failed; one whose data is not there does not count.
+
+    Raises:
+        StepError: a task failed.
+    """
+    scores = json.loads((Path(output) / "scores.json").read_text(encoding="utf-8"))
+    failed = {name: reason for name, reason in scores["failed"].items() if name not in scores.get("absent", ())}
+    failed |= {f"{TRANSFER}/{name}": reason for name, reason in scores.get(TRANSFER, {}).get("failed", {}).items()}
+    if failed:
+        raise StepError(f"{len(failed)} tasks failed, the scores of the others are in {output}: {told(failed)}")
 
 
 def _write_examples(asked: Mapping[str, Asked], path: Path) -> None:

@@ -131,7 +131,7 @@ def check_metrics(config: Mapping[str, Any], origin: str) -> None:
         StepError: a metric is none of them.
     """
     from lm_eval.api import metrics  # noqa: F401 - registers them
-    from lm_eval.api.registry import metric_registry
+    from lm_eval.api.registry import aggregation_registry, metric_registry
 
     for entry in config.get("metric_list") or ():
         if not isinstance(entry, Mapping):
@@ -143,4 +143,10 @@ def check_metrics(config: Mapping[str, Any], origin: str) -> None:
             raise StepError(
                 f"{origin}: the metric {metric!r} is not one of lm-eval's own, and those of the Hugging Face hub are programs, "
                 f"which are not loaded; expected one of {', '.join(sorted(metric_registry))}"
+            )
+        aggregation = entry.get("aggregation")
+        if isinstance(aggregation, str) and aggregation not in aggregation_registry:
+            raise StepError(
+                f"{origin}: the aggregation {aggregation!r} is not one of lm-eval's own; expected one of "
+                f"{', '.join(sorted(aggregation_registry))}"
             )

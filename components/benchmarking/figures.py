@@ -78,9 +78,11 @@ def aggregated(built: Any, samples: Samples) -> tuple[Figures, dict[str, str]]:
 
 def is_share(built: Any, name: str, values: Sequence[float]) -> bool:
     """Whether a metric is a share of right answers, which may stand beside other shares in a mean."""
-    functions = {metric: function.__name__ for metric, function in built.aggregation().items()}
+    functions = {metric: getattr(function, "__name__", "") for metric, function in built.aggregation().items()}
     worse = built.higher_is_better().get(name) is False
-    return not worse and functions.get(name) not in NOT_SHARES and all(0 <= value <= 1 for value in values)
+    if worse or name == "bits_per_byte":
+        return False
+    return functions.get(name) not in NOT_SHARES and all(0 <= value <= 1 for value in values)
 
 
 def _is_mean(built: Any, metric: str) -> bool:
@@ -117,7 +119,7 @@ def standard_error(function: Callable[[Sequence[Any]], Any], items: Sequence[Any
     if len(items) < 2:
         return None
     draw = random.Random(seed)
-    draws = DRAWS if function.__name__ in FAST else FEW_DRAWS
+    draws = DRAWS if getattr(function, "__name__", "") in FAST else FEW_DRAWS
 
     def bootstrap() -> float:
         return statistics.stdev(float(function(draw.choices(items, k=len(items)))) for _ in range(draws))

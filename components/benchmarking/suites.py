@@ -126,6 +126,10 @@ class Task:
         return self.splits[self.asked]
 
 
+class MissingData(StepError):
+    """The data of a task is not on this machine: a person's choice, unlike a task that fails."""
+
+
 @dataclass(frozen=True)
 class Suite:
     """The tasks of a suite, and why others cannot run.
@@ -134,6 +138,7 @@ class Suite:
         average: by benchmark, what it is if it has several tasks: the mean over `tasks` or over `examples`, or the `best` of
             its forms, each the mean over its tasks.
         failed: by benchmark or task, the reason.
+        absent: those of `failed` whose data is not there.
         prompt: the exam's template.
         transfer: of the exam: wordings and compositions that training never contains. Its scores stand beside the
             exam's and enter none of them.
@@ -145,6 +150,7 @@ class Suite:
     failed: dict[str, str]
     prompt: str | None = None
     transfer: "Suite | None" = None
+    absent: tuple[str, ...] = ()
 
 
 def known() -> list[str]:
@@ -166,17 +172,20 @@ def plan(name: str, place: Place) -> Suite:
         return _exam(place.folder, _exam(transfer) if transfer and transfer.is_dir() else None)
     entries, failed = _entries(_definition_of(name))
     tasks: list[Task] = []
+    absent: list[str] = []
     for benchmark, entry in entries.items():
         for part in entry.parts or [""]:
             try:
                 tasks += _tasks(benchmark, entry, part, place)
             except BaseException as error:  # noqa: BLE001 - see reason_of
                 failed[benchmark] = reason_of(error)
+                absent += [benchmark] * isinstance(error, MissingData)
                 break
     if not tasks:
         raise StepError(f"suite {name!r}: no task can be run: {told(failed)}")
     average = {b: "best" if e.kind == "olmes" else e.average for b, e in entries.items()}
-    return Suite(Path(name).stem, tuple(t for t in tasks if t.benchmark not in failed), average, failed)
+    whole = tuple(task for task in tasks if task.benchmark not in failed)
+    return Suite(Path(name).stem, whole, average, failed, absent=tuple(absent))
 
 
 def _exam(folder: Path | None, transfer: Suite | None = None) -> Suite:
@@ -344,7 +353,7 @@ def _splits(entry: Entry, config: dict[str, Any], place: Place) -> tuple[dict[st
             except StepError as error:
                 raise StepError(f"{error}; or put {file} into the data folder (--data-dir)") from error
         if not rows:
-            raise StepError(f"the data is missing: {_remedy(entry, file, hub['path'])}")
+            raise MissingData(f"the data is missing: {_remedy(entry, file, hub['path'])}")
         try:
             splits[split] = [change(dict(row)) for row in rows]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -368,7 +377,7 @@ def _examples(entry: Entry, place: Place) -> Rows | None:
         return None
     rows = place.file(given.file, given.where)
     if rows is None:
-        raise StepError(
+        raise MissingData(
             f"the worked examples are missing: put {given.file} into the data folder (--data-dir or benchmarking.data_dir)"
         )
     if len(rows) < entry.shots:

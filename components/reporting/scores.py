@@ -35,9 +35,12 @@ def read_scores(directory: Path) -> Scores:
     tasks = {
         name: _score(path, f"tasks.{name}", entry, about.get(name, {}), (protocols.get(name) or {}).get("metric"))
         for name, entry in sorted(mapping(path, content, "tasks").items())
+        if (protocols.get(name) or {}).get("scale") != "other"  # such as a perplexity
     }
     if not tasks:
-        raise StepError(f"{path}: `tasks` is empty; expected at least one task; run the benchmark again")
+        raise StepError(
+            f"{path}: `tasks` has no task whose score is a share of right answers; expected at least one; run the benchmark again"
+        )
     categories = {
         name: _score(path, f"categories.{name}", entry)
         for name, entry in sorted(mapping(path, content, "categories", {}).items())
