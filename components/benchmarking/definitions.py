@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.errors import StepError, short
+from components.errors import StepError, short, shortened
 from components.foreign.confined import inside
 
 FIELDS = frozenset(
@@ -65,14 +65,20 @@ def read_definition(name: str, programs: bool) -> dict[str, Any]:
             config = load_yaml(path)
         except ImportError as error:
             raise StepError(
-                f"lm-eval's definition {name!r} needs the module {error.name or error}, which is not installed; leave the task out of "
-                "the suite (--suite)"
+                f"lm-eval's definition {name!r} needs what is not installed: {shortened(str(error))}; leave the task out of the "
+                "suite (--suite)"
             ) from error
         if "class" in config:
             raise StepError(
-                f"lm-eval's definition {name!r} is a program of its own ({config['class']}) without a prompt and metrics to take "
-                "over; expected one with output_type and metric_list"
+                f"lm-eval's definition {name!r} is a program of its own without a prompt and metrics to take over; expected one "
+                "with output_type and metric_list"
             )
+        if config.get("output_type") == "multiple_choice" and config.get("process_results") is None:
+            # lm-eval scores choices itself, and would load the hub's metric of that name for nothing.
+            config["metric_list"] = [
+                {key: value for key, value in entry.items() if key != "hf_evaluate"}
+                for entry in config.get("metric_list") or ()
+            ] or None
     config["hub"] = {"path": config.pop("dataset_path", ""), "name": config.pop("dataset_name", None)}
     for key in ("tag", "task", "task_alias", "dataset_kwargs", "training_split", "validation_split", "test_split"):
         config.pop(key, None)

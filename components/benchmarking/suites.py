@@ -207,7 +207,8 @@ def reason_of(error: BaseException) -> str:
         raise error
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {shortened(str(error))}{place}"
+    said = shortened(str(error).replace(f"{Path.cwd()}/", ""))  # outputs name no machine's paths
+    return f"{type(error).__name__}: {said}{place}"
 
 
 def told(failed: Mapping[str, str]) -> str:

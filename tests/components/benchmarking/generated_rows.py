@@ -21,6 +21,67 @@ BY_NAME: tuple[tuple[tuple[str, ...], tuple[Any, ...]], ...] = (
     (("num", "count", "length", "level", "year", "id", "score"), (3, "3", 0)),
 )  # fmt: skip
 
+ABCDE = {"label": list("ABCDE"), "text": ["a sea", "a door", "a stone", "bread", "a river"]}
+HAND_MADE = {  # rows that trial does not find
+    "winogrande/default.yaml": [
+        {"sentence": "Anna thanked Ben because _ helped.", "option1": "Anna", "option2": "Ben", "answer": "2"}
+    ],
+    "triviaqa/default.yaml": [{"question": "Capital of France?", "answer": {"aliases": ["Paris"], "value": "Paris"}}],
+    "commonsense_qa/default.yaml": [{"question": "Where is salt?", "choices": ABCDE, "answerKey": "A"}],
+    "race/race.yaml": [
+        {
+            "article": "A cold river runs.",
+            "problems": "[{'question': 'What runs?', 'answer': 'A', 'options': ['A river', 'A door', 'Anna', 'Ben']}]",
+        }
+    ],
+    "logiqa/logiqa.yaml": [
+        {"context": "All is cold.", "question": "What is cold?", "options": ["1", "2", "3", "4"], "label": "a"}
+    ],
+    "wsc273/default.yaml": [
+        {
+            "text": "Bob hit Tom because he was mad.",
+            "pronoun": "he",
+            "pronoun_loc": 20,
+            "quote": "he was mad",
+            "quote_loc": 20,
+        }
+        | {"options": ["Bob", "Tom"], "label": 0, "source": "x"}
+    ],
+    "drop/default.yaml": [
+        {
+            "query_id": "1",
+            "passage": "Ben has three stones.",
+            "question": "How many?",
+            "validated_answers": {"number": [], "date": [], "spans": []},
+        }
+        | {"answer": {"number": "3", "date": {"day": "", "month": "", "year": ""}, "spans": []}}
+    ],
+    "mathqa/mathqa.yaml": [{"Problem": "1 + 1?", "options": "a ) 1 , b ) 2 , c ) 3 , d ) 4 , e ) 5", "correct": "b"}],
+    "xcopa/default_et.yaml": [
+        {"premise": "It rained.", "choice1": "It is wet.", "choice2": "It is dry.", "question": "effect", "label": 0}
+    ],
+    "mutual/multual_plus.yaml": [
+        {"answers": "B", "options": ["yes", "no", "why", "how"], "article": "m : hello f : hi"}
+    ],
+    "belebele/belebele_acm_Arab.yaml": [
+        {"flores_passage": "A door.", "question": "What?", "correct_answer_num": "2"}
+        | {f"mc_answer{i}": f"door {i}" for i in range(1, 5)}
+    ],
+    "global_mmlu/default/ar/global_mmlu_ar_business.yaml": [
+        {"subject_category": "Business", "subject": "x", "question": "Why?", "answer": "C"}
+        | {f"option_{c}": f"door {c}" for c in "abcd"}
+    ],
+    "mmlu_pro/mmlu_pro_biology.yaml": [
+        {"category": "biology", "question": "Why?", "options": ["a", "b"], "answer": "A", "cot_content": "."}
+    ],
+    "headqa/headqa_en.yaml": [
+        {"qtext": "Why?", "ra": 2, "answers": [{"aid": 1, "atext": "a door"}, {"aid": 2, "atext": "a sea"}]}
+    ],
+    "toxigen/toxigen.yaml": [{"text": "Ben is cold.", "toxicity_human": 4.0, "toxicity_ai": 2.0}],
+    "translation/iwslt2017_ar-en.yaml": [{"translation": {"ar": "x", "en": "a cold sea"}}],
+}
+HAND_MADE = {name: rows * 3 for name, rows in HAND_MADE.items()}
+
 
 def fields_of(config: dict[str, Any]) -> list[str]:
     """Names that a definition may read from a row: of its templates, and texts by which its functions index something."""
