@@ -5,6 +5,7 @@ a prompt as a file, a data set as a path. A suite may come from anyone, so its a
 """
 
 import difflib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def read_definition(name: str, programs: bool) -> dict[str, Any]:
             config = load_yaml(path)
         except ImportError as error:
             raise StepError(
-                f"lm-eval's definition {name!r} needs what is not installed: {shortened(str(error))}; leave the task out of the "
+                f"lm-eval's definition {name!r} needs what is not installed: {shortened(re.sub(r' [(]/[^)]*[)]', '', str(error)))}; leave the task out of the "
                 "suite (--suite)"
             ) from error
         if "class" in config:

@@ -1,6 +1,7 @@
 """Prompts and answers, example by example: the rows of examples.parquet."""
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +83,9 @@ def _golds(target: Any, choices: Sequence[str]) -> list[int]:
     found = []
     for gold in target if isinstance(target, list) else [target]:
         gold = choices.index(gold) if isinstance(gold, str) and gold in choices else gold
-        if isinstance(gold, bool) or not isinstance(gold, int) or not 0 <= gold < len(choices):
+        if isinstance(gold, bool) or not isinstance(gold, Integral) or not 0 <= gold < len(choices):
             return []
-        found.append(gold)
+        found.append(int(gold))
     return found
 
 

@@ -11,7 +11,7 @@ WORDS = ("river", "stone", "cold", "seven", "Anna", "walks", "green", "door", "q
 CHOICES = ["a red stone", "the cold river", "seven doors", "green bread"]
 BY_NAME: tuple[tuple[tuple[str, ...], tuple[Any, ...]], ...] = (
     (("answerkey", "answer_key", "correct_option", "correct_letter"), ("A", "B", 1, "1")),
-    (("label", "gold", "idx", "index", "target_scores", "answer_idx", "answer_index"), (0, 1, "A", "0", "yes", [0], {"a": 1, "b": 0})),
+    (("label", "gold", "idx", "index", "target_scores", "answer_idx", "answer_index"), (0, 1, "A", "0", "1", "yes", [0], {"a": 1, "b": 0})),
     (("choices", "options", "endings", "candidates", "alternatives"), (CHOICES, {"text": CHOICES, "label": list("ABCD")}, str(CHOICES), {"A": "x", "B": "y", "C": "z", "D": "w"})),
     (("answers", "aliases", "references", "outputs"), ({"text": ["stone"], "answer_start": [0]}, ["stone", "river"], "stone", [{"text": "stone"}])),
     (("answer", "target", "correct", "solution", "output"), ("A", 0, "stone", "7 #### 7", ["stone"], True, {"value": "stone", "aliases": ["stone"]}, "\\boxed{7}")),
