@@ -12,7 +12,7 @@ from components.results.published import EXAM, Measured, read_published
 from components.results.statistics import Estimate, all_or_none
 
 # The main metric of a task is the first of these that it has, else any other score.
-ACCURACIES = ("acc", "accuracy", "exact_match", "pass@1", "acc_norm", "f1")
+ACCURACIES = ("acc", "accuracy", "answer_match", "exact_match", "pass@1", "acc_norm", "f1")
 OVERALL = "overall"
 NO_SCORES = ("bits_per_byte", "chance", "majority")
 NAMES = {"accuracy": "acc", "pass_at_1": "pass@1", "safety_score": "safety"}  # as in published.yaml
@@ -35,9 +35,12 @@ def read_scores(directory: Path) -> Scores:
     tasks = {
         name: _score(path, f"tasks.{name}", entry, about.get(name, {}), (protocols.get(name) or {}).get("metric"))
         for name, entry in sorted(mapping(path, content, "tasks").items())
+        if (protocols.get(name) or {}).get("scale") != "other"  # such as a perplexity
     }
     if not tasks:
-        raise StepError(f"{path}: `tasks` is empty; expected at least one task; run the benchmark again")
+        raise StepError(
+            f"{path}: `tasks` has no task whose score is a share of right answers; expected at least one; run the benchmark again"
+        )
     categories = {
         name: _score(path, f"categories.{name}", entry)
         for name, entry in sorted(mapping(path, content, "categories", {}).items())
