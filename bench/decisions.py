@@ -1,4 +1,4 @@
-"""A fixed sample of what the rules of curation keep and drop, to be read by eye.
+"""A fixed sample of documents that curation keeps and drops, for reading.
 
     python -m bench.decisions --data DIR [--count 40] [--excerpt 400] [--kind web ...]
 
@@ -48,8 +48,8 @@ def _draw(name: str) -> bytes:
 def main() -> None:
     options = parser(__doc__)
     options.add_argument("--data", type=Path, required=True)
-    options.add_argument("--count", type=int, default=40, help="documents kept, and dropped, of each kind")
-    options.add_argument("--excerpt", type=int, default=400, help="characters shown of each document")
+    options.add_argument("--count", type=int, default=40, help="number of kept and of dropped documents per kind")
+    options.add_argument("--excerpt", type=int, default=400, help="shown characters per document")
     options.add_argument("--kind", choices=SETS, nargs="+", default=list(SETS))
     given = options.parse_args()
     from components.curation.clean import judge
@@ -62,7 +62,7 @@ def main() -> None:
         found = texts(given.data, patterns) if patterns else code()
         rows = [Document(text, kind, source, "", "").row() for text, source in found]
         verdicts = [(row, verdict) for row in rows for verdict, _ in judge([row], params)]
-        # What is in another language, or hardly there, needs no eye.
+        # Texts in other languages and very short ones need no reading.
         dropped = [
             (row, verdict)
             for row, verdict in verdicts

@@ -8,7 +8,7 @@ it than `passages.documents`, it stays in all of them: copies of whole texts are
 
 In two phases over the results of `clean`. The first hashes passages; here they are counted, a range of hash values at a
 time, so that memory beyond that range is five bytes per passage. The second cuts what is marked, and drops a document of which
-nearly all is repeated. One of which more than half is repeated stays whole: a text without its half is not readable.
+nearly all is repeated, or which without its repeated passages fails a rule. One of which more than half is repeated stays whole: a text without its half is not readable.
 """
 
 import json
@@ -25,10 +25,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components.curation.clean import DOCUMENTS, DROPS, FIGURES, FOREIGN, LENGTHS, SKETCHES, STEP
+from components.curation import language
+from components.curation.clean import DOCUMENTS, DROPS, FIGURES, FOREIGN, LENGTHS, SKETCHES, STEP, web_verdicts
 from components.curation.duplicates import ids as document_ids
 from components.curation.duplicates.sketches import save_sketches
 from components.curation.filters.fenced import fenced_lines
+from components.curation.rules import Failure, first_failure
 from components.curation.tally import origin
 from components.curation.text import normalise
 from components.curation.work import Work
@@ -36,11 +38,13 @@ from components.documents import Drop, LedgerWriter, document_id, read_ledger
 from components.files import save_array, write_json
 from components.params import CurationParams
 from components.params.curation import PassagesParams
+from components.text.characters import UNSPACED
 from components.text.shingles import sketch
 
 KNOWN = "passages.bin"  # of an increment: its passages by their hash, and how many documents hold each
 RULE = "repeated_passages"
 MIN_WORDS = 5  # of a line that is a passage
+MIN_UNSPACED = 10  # characters of a line that is a passage, in scripts that do not part words
 SPENT = 0.9  # of a document's characters: nothing is left to read
 HALF = 0.5
 WINDOW = {"lines": 1, "sentences": 3, "words": 50}
@@ -48,8 +52,9 @@ SAMPLED = 8  # of the runs of words, which overlap, one in so many is hashed; lo
 AT_ONCE = 1 << 21  # passages counted at once: about 150 MB
 HASHES, COUNTS = "hashes.npy", "counts.npy"
 _MULTIPLIER = np.uint64(0xD1342543DE82EF95)
-_SENTENCE_END = re.compile(r"[.?!…][\"'”\u2019»)\]]*\s+")
-_WORD = re.compile(r"\w+")
+_UNSPACED = re.compile(f"[{UNSPACED}]")
+_SENTENCE_END = re.compile(r"[.?!…][\"'”\u2019»)\]]*\s+|[\u3002\uff01\uff1f][”\u2019\u300d\u300f\uff09]*\s*")
+_WORD = re.compile(rf"[{UNSPACED}]|(?:(?![{UNSPACED}])\w)+")  # a character is a word in scripts that do not part words
 _COUNTED = np.dtype([("hash", "<u8"), ("documents", "<u4")])
 
 
@@ -83,23 +88,36 @@ def passages_of(text: str, params: PassagesParams) -> Passages:
 
 def _atoms(text: str, params: PassagesParams) -> Iterator[tuple[int, int, str]]:
     fenced = fenced_lines(text)
+    is_long = _is_long_unspaced if not text.isascii() and _UNSPACED.search(text) else _is_long
     start = 0
     for number, line in enumerate(text.split("\n")):
         end = start + len(line)
         if not (fenced and fenced[number]):
-            if params.unit == "lines":
+            if params.unit != "lines":
+                yield from _parts(line, start, params.unit)
+            elif is_long(line):  # few are, and the rest takes longer
                 key = line.strip(" \t*-•>|")
                 introduces = fenced is not None and any(fenced[number + 1 : number + 3])
-                if key.count(" ") >= MIN_WORDS - 1 and _stands_alone(key) and not introduces:
+                if is_long(key) and _stands_alone(key) and not introduces:
                     yield start, min(end + 1, len(text)), key.lower()
-            else:
-                yield from _parts(line, start, params.unit)
         start = end + 1
+
+
+def _is_long(line: str) -> bool:
+    """Whether a line has as many words as a passage."""
+    return line.count(" ") >= MIN_WORDS - 1
+
+
+def _is_long_unspaced(line: str) -> bool:
+    """The same of a line that may be in a script that does not part words."""
+    return _is_long(line) or len(_UNSPACED.findall(line)) >= MIN_UNSPACED
 
 
 def _stands_alone(line: str) -> bool:
     """Whether a line is whole in itself: no heading, no formula, no part of a wrapped sentence."""
-    return not (line[0] == "#" or line[0].islower() or line[-1] in ",;:" or "$" in line or "\\" in line)
+    return not (
+        line[0] == "#" or line[0].islower() or line[-1] in ",;:\uff0c\uff1b\uff1a\u3001" or "$" in line or "\\" in line
+    )
 
 
 def _parts(line: str, start: int, unit: str) -> Iterator[tuple[int, int, str]]:
@@ -262,20 +280,29 @@ def cut_unit(unit: _Marked, folder: Path) -> None:
     lengths = np.load(unit.cleaned / LENGTHS, allow_pickle=False)
     figures = json.loads((unit.cleaned / FIGURES).read_text(encoding="utf-8"))
     removed = 0
+    rows = dict(zip(holders.tolist(), table.take(holders).to_pylist(), strict=True))
+    drops = {}
+    for place, row in rows.items():
+        mark = marks[ends[place] - counts[place] : ends[place]]
+        text, share, passages = cut(row["text"], row["kind"], mark, unit.params.passages)
+        if share >= SPENT:
+            drops[place] = _spent(row, share)
+        elif share <= HALF:
+            changed[place] = _changed(row, text, passages)
+    for place, failure in _failures(changed, unit.params).items():
+        detail = f"{failure.detail}, after repeated passages were cut"
+        drops[place] = _drop(rows[place], failure.rule, failure.value, failure.threshold, detail)
+        del changed[place]
+    for place, row in changed.items():
+        removed += len(rows[place]["text"]) - len(row["text"])
+        lengths[place] = len(row["text"])
     with LedgerWriter(folder / DROPS) as ledger:
         for drop in read_ledger(unit.cleaned / DROPS):
             ledger.write(drop)
-        for place, row in zip(holders.tolist(), table.take(holders).to_pylist(), strict=True):
-            mark = marks[ends[place] - counts[place] : ends[place]]
-            text, share, passages = cut(row["text"], row["kind"], mark, unit.params.passages)
-            if share >= SPENT:
-                ledger.write(_spent(row, share))
-                stays[place] = False
-                _count_drop(figures, row)
-            elif share <= HALF:
-                removed += len(row["text"]) - len(text)
-                changed[place] = _changed(row, text, passages)
-                lengths[place] = len(text)
+        for place, drop in sorted(drops.items()):
+            ledger.write(drop)
+            stays[place] = False
+            _count_drop(figures, rows[place], drop.rule)
     kept = _replaced(table, changed).filter(pa.array(stays))
     pq.write_table(kept, folder / DOCUMENTS, compression="zstd")
     sketches = np.load(unit.cleaned / SKETCHES, allow_pickle=False)
@@ -324,13 +351,26 @@ def _changed(row: dict[str, Any], text: str, passages: int) -> dict[str, Any]:
     }
 
 
+def _failures(rows: Mapping[int, Mapping[str, Any]], params: CurationParams) -> dict[int, Failure]:
+    """The first rule that each text fails now that it is shorter, by its place."""
+    found = {place: first_failure(row["text"], row["kind"], params) for place, row in rows.items()}
+    of_web = [place for place, row in rows.items() if row["kind"] in params.web.kinds and not found[place]]
+    spoken = [json.loads(rows[place]["metadata"]).get("language", language.ENGLISH) for place in of_web]
+    verdicts = web_verdicts([rows[place]["text"] for place in of_web], spoken, params.web)
+    found |= {place: verdict.failure for place, verdict in zip(of_web, verdicts, strict=True)}
+    return {place: failure for place, failure in found.items() if failure}
+
+
 def _spent(row: dict[str, Any], share: float) -> Drop:
-    detail = f"{share:.0%} of the text is passages that other documents hold"
+    return _drop(row, RULE, round(share, 4), SPENT, f"{share:.0%} of the text is passages that other documents hold")
+
+
+def _drop(row: dict[str, Any], rule: str, value: float, threshold: float, detail: str) -> Drop:
     raw_id = json.loads(row["metadata"]).get("raw_id", row["id"])
-    return Drop(raw_id, STEP, RULE, round(share, 4), SPENT, detail, row["source"])
+    return Drop(raw_id, STEP, rule, value, threshold, detail, row["source"])
 
 
-def _count_drop(figures: dict[str, Any], row: dict[str, Any]) -> None:
+def _count_drop(figures: dict[str, Any], row: dict[str, Any], rule: str) -> None:
     """Count a document as dropped that was counted as passed; its bytes are those of its text by now."""
     key, size = [row["kind"], origin(row["source"]), row["license"]], len(row["text"].encode())
     entry = next(
@@ -338,4 +378,4 @@ def _count_drop(figures: dict[str, Any], row: dict[str, Any]) -> None:
     )  # there is one for each portion of the rows
     entry[4] -= 1
     entry[5] -= size
-    figures["counts"].append([*key, RULE, 1, size])
+    figures["counts"].append([*key, rule, 1, size])

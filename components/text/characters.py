@@ -29,6 +29,7 @@ _JOINING = "\u0600-\u109f\u1780-\u18af\u1900-\u1cff\ua800-\uabff\ufb50-\ufdff\uf
 _UNSPACED = "\u0e00-\u109f\u1780-\u17ff\u1950-\u1aaf"  # Thai and its kin, whose words a blank of no width may part
 _SYMBOLS = "\u203c-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff"
 _HAN = "\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+UNSPACED = f"{_UNSPACED}\u3040-\u30ff{_HAN}"  # scripts that do not part words, as Chinese, Japanese and Thai
 _SHAPING = (  # by its end
     f"[{_JOINING}][\u200c\u200d\u180b-\u180f]",
     f"[{_UNSPACED}]\u200b",
@@ -121,7 +122,11 @@ def _foreign(text: str) -> str:
 def _forms() -> dict[str, str]:
     """The ordinary form of each character that differs from it: empty for an invisible one."""
     ranges = (range(0x80, 0xD800), range(0xE000, 0x10000), *(range(*bounds) for bounds in _HIGH))
-    return {one: form for one in map(chr, chain(*ranges)) if (form := _form(one)) != one}
+    every = [chr(point) for points in ranges for point in points]
+    compatible = (one for one in every if unicodedata.decomposition(one)[:1] == "<")
+    others = (one for one in every if one.isdecimal() or one.isspace())
+    invisible = re.findall(f"[{_INVISIBLE}]", "".join(every))
+    return {one: form for one in chain(compatible, others, invisible, _DASHES) if (form := _form(one)) != one}
 
 
 def _form(character: str) -> str:

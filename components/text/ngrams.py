@@ -17,8 +17,8 @@ BLANK, OTHER, UNDERSCORE, DIGIT, LETTER = range(5)  # classes of characters, in 
 POINTS = 0x33480  # behind it there are neither letters nor digits nor blanks
 _WORDS = re.compile(r"[^\W_]+")
 LONGEST = 32  # words per run, at most
-PIECE = 1 << 20  # characters hashed at once: about 40 MB
-SLICE = 1 << 20  # words whose runs are hashed at once
+PIECE = 1 << 18  # characters hashed at once: about 10 MB
+SLICE = 1 << 18  # words whose runs are hashed at once
 _CHARACTER, _WORD = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD1342543DE82EF95)  # odd, so they have inverses
 _MIX = np.uint64(0xFF51AFD7ED558CCD)
 
@@ -68,6 +68,15 @@ def _classes() -> np.ndarray:
 def character_classes(points: np.ndarray) -> np.ndarray:
     """The class of each code point, as Python's str tells them: uint8, of the shape of `points`."""
     return _classes()[np.minimum(points, POINTS)]
+
+
+def count_classes(text: str) -> list[int]:
+    """How many characters of a text are in each class."""
+    if text.isascii():
+        classes = _classes().take(np.frombuffer(text.encode(), dtype=np.uint8))
+    else:
+        classes = character_classes(np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4"))
+    return np.bincount(classes, minlength=LETTER + 1).tolist()
 
 
 @cache

@@ -203,7 +203,7 @@ def test_commands_come_before_the_prompt(place: Path, monkeypatch, capsys) -> No
         ("/set max_tokens 0", "max_tokens is 0; expected at least 1"),
         ("/prompts 99", "there is no prompt 99; expected 1 to 10"),
         ("/model nowhere", "there is no model or folder 'nowhere'"),
-        ("/model", "/model names no model"),
+        ("/model", "/model has no name"),
         ("/beside small", "'small' is already talking"),
         ("/chat", "small has no chat template"),
     ],

@@ -146,7 +146,7 @@ def test_without_such_a_suite_the_table_says_how_to_get_one(arguments: Any) -> N
     header, *rows = section(text, "Beside published models")
     assert header[-1].startswith("Exam acc")
     assert [row[0] for row in rows[:3]] == [f"{name} (measured)" for name in NAMES]
-    assert "`python -m components.benchmarking --suite phi2` scores them on the rest" in text
+    assert "`python -m components.benchmarking --suite phi2` measures the others" in text
     assert "overlap with the training corpus" not in text
 
 
