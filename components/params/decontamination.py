@@ -44,7 +44,14 @@ class DecontaminationParams(Section):
         description="Share of a benchmark item's words above which a candidate document is contaminated (Cosmopedia: 0.5)",
     )
     min_words: int = Field(
-        8, ge=4, le=32, description="Skip benchmark items of fewer words than this, since their words occur everywhere"
+        6, ge=5, le=32, description="Skip benchmark items of fewer words than this, since their words occur everywhere"
+    )
+    min_paraphrase: Fraction = Field(
+        0.6,
+        description=(
+            "Share of a benchmark question's distinctive words, near each other in any order, above which a document asks "
+            "it in other words; 0 = do not look for paraphrases"
+        ),
     )
     min_code_nodes: int = Field(
         30,
