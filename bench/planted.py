@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.curation import functions, sentences
+from bench.curation import functions
 from bench.texts import rows
 
 Row = Mapping[str, Any]
@@ -63,7 +63,9 @@ def _listed(labels: str, between: str = "\n") -> Callable[[Question], str]:
     """Printed with its choices, each behind a label."""
 
     def printed(q: Question) -> str:
-        shown = [labels.format(letter=chr(65 + n), small=chr(97 + n), number=n + 1) + c for n, c in enumerate(q.choices)]
+        shown = [
+            labels.format(letter=chr(65 + n), small=chr(97 + n), number=n + 1) + c for n, c in enumerate(q.choices)
+        ]
         right = chr(65 + q.choices.index(q.answer))
         return between.join([q.asked, *shown, f"Answer: {right}"])
 

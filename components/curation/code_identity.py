@@ -10,7 +10,6 @@ they are none of the programs that are looked for: strings and comments aside, e
 import ast
 import hashlib
 import re
-import textwrap
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property

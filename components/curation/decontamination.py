@@ -2,24 +2,25 @@
 
 Words are compared without case and punctuation, in the ordinary forms of their characters (components.text.ngrams). A
 document is hit by an item if it holds
-- any 13 words in a row of it (`ngram_13`: Brown et al. 2020, arXiv 2005.14165, appendix C; phi-1, Gunasekar et al. 2023,
-  arXiv 2306.11644);
-- 10 words in a row of it, and around them more than half of the item's words, by difflib.SequenceMatcher, whose blocks
-  are in order (`ngram_10_ratio`: Cosmopedia's rule);
-- the whole of an item of fewer than 10 words, at least 8 (`whole_item`); a shorter one is not looked for, and counted;
-- a function whose syntax tree is that of the item's solution, names and notes aside (`code_ast`; phi-1 compared trees too).
+- its question, of ten words or more, by ten in a row and most of the rest in order (`ngram_10_ratio`), a shorter one as a whole,
+  or with choices behind it (`whole_item`; components.curation.item_words);
+- its question in other words (`paraphrase`; components.text.paraphrases);
+- a function whose syntax tree is that of the item's solution, variables and notes aside (`code_ast`; phi-1, Gunasekar et al.
+  2023, arXiv 2306.11644, compared trees too). The words of a solution are not compared: anybody's loop has them. A small
+  solution must have the same name, too, and one of several words.
 
 What is notable:
 - only the benchmarks are held, as hashes in NumPy arrays, which workers can map from files; documents stream past.
 - runs are compared as 64-bit hashes: a billion words meet a million runs by chance with a probability of 1 in 18,000.
   Shares are counted over the words themselves.
-- nothing to compare with is a state of its own in the report, `nothing checked`, never a clean result.
+- nothing to compare with is a state of its own in the report, `nothing checked`, never a clean result; and what a rule does
+  not look for is counted with the reason.
 """
 
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ import numpy as np
 
 from components.benchmarks.items import EXAM, Item, read_items
 from components.curation.code_identity import Function, functions, identity, keywords
-from components.curation.item_words import ItemWords
+from components.curation.item_words import NEARLY, ItemWords
 from components.errors import StepError
 from components.files import save_array
 from components.params.decontamination import DecontaminationParams
@@ -42,6 +43,7 @@ SMALL = "fewer nodes than min_code_nodes, and a name of one word"
 NO_FUNCTION = "no function of Python"
 FEW = "too few distinctive words"
 NOWHERE = "by any rule"
+_TAG = re.compile(r"</?[A-Za-z][^<>]{0,500}>")
 _NAME = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _NOT_CHECKED = {EXAM: "made after curation, from questions that are held out"}
 
@@ -52,7 +54,7 @@ class Hit:
 
     Attributes:
         benchmark, item: whose, and its id.
-        rule: ngram_13, ngram_10_ratio (with the lengths that are set), whole_item or code_ast.
+        rule: ngram_10_ratio (with the length that is set), whole_item, paraphrase or code_ast.
         value, threshold: words in a row, share of the item's words, or nodes of the tree, and what of it makes a hit.
         excerpt: the words of the document, or the name of the function.
     """
@@ -84,7 +86,10 @@ class BenchmarkIndex:
         self.items, self.params = list(items), params
         self.missing, self.skipped = missing or {}, skipped or {}
         self._words = ItemWords.build(self.items, params)
-        self._paraphrases = Paraphrases.build([item.asked for item in self.items])
+        # A program that is described by its head in a few words is everybody's.
+        self._paraphrases = Paraphrases.build(
+            ["" if item.asked.startswith("def ") else item.asked for item in self.items]
+        )
         self._programs: dict[str, int] = {}
         self._named: dict[str, dict[str, int]] = {}  # small ones by name
         self._outlines: set[str] = set()
@@ -188,22 +193,27 @@ class BenchmarkIndex:
         """All hits of each document, one an item: by words in the order of the document, then by code, then in other words."""
         checked = [number for number, kind in enumerate(kinds) if kind in self.params.kinds]
         found: list[dict[int, Hit]] = [{} for _ in texts]
-        some = [texts[number] for number in checked]
+        some = [_TAG.sub(" ", texts[n]) if "</" in texts[n] and kinds[n] != "code" else texts[n] for n in checked]
         (words, stems), owner = beginnings(some, [None, STEM])
-        for number, hits in zip(checked, self._words.find(some, words, owner), strict=True):
-            said = words_in(texts[number]) if hits else []
+        for number, text, hits in zip(checked, some, self._words.find(some, words, owner), strict=True):
+            said = words_in(text) if hits else []
             for hit in hits:
                 excerpt = " ".join(said[hit.first : hit.last])
                 found[number][hit.item] = self._hit(hit.item, hit.rule, hit.value, hit.threshold, excerpt)
             if self._keywords or self._named:
                 self._of_code(texts[number], kinds[number], found[number])
         least = self.params.min_paraphrase
-        for hit in self._paraphrases.find(some, stems, owner, least) if least else ():
-            number = checked[hit.text]
-            if hit.question not in found[number]:
-                excerpt = " ".join(words_in(texts[number])[hit.first : hit.last + 1])
-                found[number][hit.question] = self._hit(hit.question, "paraphrase", hit.share, least, excerpt)
+        for asked in self._paraphrases.find(some, stems, owner, least) if least else ():
+            words_there = words_in(some[asked.text])[asked.first : asked.last + 1]
+            known = asked.question in found[checked[asked.text]]
+            if not known and (asked.share >= NEARLY or self._names(asked.question, words_there)):
+                said_so = self._hit(asked.question, "paraphrase", asked.share, least, " ".join(words_there))
+                found[checked[asked.text]][asked.question] = said_so
         return [list(hits.values()) for hits in found]
+
+    def _names(self, item: int, words: Sequence[str]) -> bool:
+        """Whether words name the function that a program's task asks for, as it may quote what anybody knows."""
+        return not self.items[item].code or f" {' '.join(words_in(self.items[item].entry))} " in f" {' '.join(words)} "
 
     def _of_code(self, text: str, kind: str, found: dict[int, Hit]) -> None:
         for function in functions(text, kind, self._keywords, self._named):
@@ -227,8 +237,8 @@ class BenchmarkIndex:
 
         Returns:
             `state`: checked, checked in part (some benchmark's data is missing) or nothing checked, with `reason`;
-            `documents`, `documents_hit`, `params`, `missing`, `skipped`; and by benchmark `items`, `too_short` (not
-            looked for), `items_hit`, `documents_hit`, `by_rule` (hits), `examples`, and `frequent`: items in many
+            `documents`, `documents_hit`, `params`, `missing`, `skipped`; and by benchmark `items`, `not_searched`
+            (items by rule and reason), `items_hit`, `documents_hit`, `by_rule` (hits), `examples`, and `frequent`: items in many
             documents, which may be everyday words.
         """
         tally: dict[str, _Tally] = {item.benchmark: _Tally() for item in self.items}

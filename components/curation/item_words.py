@@ -25,6 +25,7 @@ import numpy as np
 
 from components.benchmarks.items import GAP, Item
 from components.params.decontamination import DecontaminationParams
+from components.text.counting import distinct
 from components.text.ngrams import OwnedRuns, all_runs, shared_runs, word_hashes, words_in
 
 ANCHOR = 5  # words in a row by which shorter questions are looked up
@@ -38,15 +39,6 @@ OF_MANY = "words that many items share"
 NO_WORDS = "no question in words"
 REASONS = ("", TOO_SHORT, COUNTING, OF_MANY, NO_WORDS)
 _PLACES = 8  # of one item in one document that are compared
-_ROWS = [
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen "
-    "nineteen twenty",
-    "first second third fourth fifth sixth seventh eighth ninth tenth",
-    "monday tuesday wednesday thursday friday saturday sunday",
-    "january february march april may june july august september october november december",
-    " ".join("abcdefghijklmnopqrstuvwxyz"),
-]
-_NEXT = {one: other for row in _ROWS for one, other in zip(row.split(), row.split()[1:], strict=False)}
 
 
 @dataclass(frozen=True)
@@ -97,7 +89,9 @@ class ItemWords:
                 short = sizes[ASKED] < params.min_words
                 forms[ANCHOR] += [(number, form) for form in (_printed(item) if short else [row[ASKED]])]
             long = sizes[ASKED] >= params.candidate_ngram
-            forms[params.candidate_ngram] += [(number, form) for form in (row[ASKED if long else WHOLE], *_filled(item))]
+            forms[params.candidate_ngram] += [
+                (number, form) for form in (row[ASKED if long else WHOLE], *_filled(item))
+            ]
         arrays = {"words": words, "ends": np.append(0, np.cumsum(counts)), "firsts": firsts}
         found = []
         for length, texts in forms.items():
@@ -212,20 +206,12 @@ def _filled(item: Item) -> Iterator[str]:
 def _printed(item: Item) -> Iterator[str]:
     """A question with its choices and answer as they are usually printed."""
     for choice in (item.answer, *item.choices):
-        yield item.with_choice(choice)
+        yield from (f"{item.asked} {first} {choice}" for first in ("", "a", "1"))
     yield f"{item.asked} answer {item.answer}"
     for labels in (repeat(""), "abcdefghijklmnop", map(str, count(1))):
-        yield " ".join([item.asked, *(f"{label} {choice}" for label, choice in zip(labels, item.choices, strict=False))])
-
-
-def distinct(words: Sequence[str]) -> int:
-    """How many different words there are, without those that the next one in a row of counting words follows."""
-    there = set(words)
-    return sum(not ({_NEXT.get(word), _next(word)} & there) for word in there)
-
-
-def _next(word: str) -> str | None:
-    return str(int(word) + 1) if word.isdecimal() and len(word) < 5 else None
+        yield " ".join(
+            [item.asked, *(f"{label} {choice}" for label, choice in zip(labels, item.choices, strict=False))]
+        )
 
 
 def _place(words: np.ndarray, asked: np.ndarray) -> int | None:

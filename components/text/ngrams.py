@@ -104,6 +104,11 @@ def _classes() -> np.ndarray:
     return classes
 
 
+@cache
+def _of_words() -> np.ndarray:
+    return _classes() >= DIGIT
+
+
 def character_classes(points: np.ndarray) -> np.ndarray:
     """The class of each code point, as Python's str tells them: uint8, of the shape of `points`."""
     return _classes()[np.minimum(points, POINTS)]
@@ -150,7 +155,7 @@ def beginnings(texts: Sequence[str], lengths: Sequence[int | None]) -> tuple[lis
         ends = np.cumsum([len(piece) + 1 for piece in pieces])
         points = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype="<u4")
         inside = np.zeros(len(points) + 2, dtype=bool)
-        inside[1:-1] = character_classes(points) >= DIGIT
+        inside[1:-1] = _of_words().take(points, mode="clip")
         edges = np.flatnonzero(inside[1:] != inside[:-1])
         begins, stops = edges[::2], edges[1::2]
         ends_of = [stops if length is None else np.minimum(stops, begins + length) for length in lengths]

@@ -1,15 +1,17 @@
-"""Questions in other words: which of many questions a text asks again, with words changed and in another order.
+"""Questions in other words: which of many questions a text asks again, with some words changed and in another order.
 
-Words are compared by their first STEM characters, without the words that most questions share, so that "mixing the sands" is
-"mixed sand". What is looked for are pairs of such stems that stand near each other, in either order: a text in which enough
-pairs of one question come together is compared with it as a whole, by the share of the question's stems that stand there,
-each weighing as much as it is rare among the questions (inverse document frequency). A question mark that the question has
-must be there, too: a passage that answers a question has most of its words.
+Words are compared by their first STEM characters, so that "mixing the sands" is "mixed sand"; function words, single digits
+and single letters are left out. A stem weighs as much as it is rare among the questions (inverse document frequency). What is
+looked up in a text are pairs of rare stems that stand near each other, in either order. Where some pairs of one question come
+together, the text is compared with the question: the hit is a share of the question's stems by weight, within LONGER times
+its length, that weighs LEAST at least. A question mark of the question must be there, too: a passage that answers it has most
+of its words.
 
 What is notable:
-- a synonym is another stem: a question of which most words were replaced is not found (docs/filters.md has the measured share).
-- nothing is learned and nothing is downloaded. Texts go through NumPy a few thousand at a time, without a loop over words.
-- a question of fewer than FEWEST stems is not looked for (`searched`), nor are pairs that more than OWNERS questions have.
+- a synonym is another stem: of a question that was put freely nothing is left to see (docs/measurements.md has the shares). A
+  static embedding model did not tell such a question from a sentence on the same subject; a larger one is too slow for a corpus.
+- nothing is learned and nothing is downloaded. Texts go through NumPy many at a time, and few are looked at one by one.
+- questions of too few or too frequent words are not looked for (`searched`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,10 +20,14 @@ from functools import cached_property
 
 import numpy as np
 
-from components.text.ngrams import OwnedRuns, beginnings, passage
+from components.text.counting import distinct
+from components.text.ngrams import OwnedRuns, beginnings, passage, words_in
 
+SHARE = 0.6  # of a question's stems; at less, one text in 1,000 of a field asks what it does not ask
 STEM = 6  # characters of a word
 LEAST = 45.0  # nats that a question's stems weigh together where it is asked: chance brings fewer ones together
+FEWEST = 6  # stems of a question
+WORDS = 4  # beside numbers
 NEAR = 2  # rare stems from one to the other of a pair
 RARE, BACKGROUND = 30, 10_000  # questions that may have a rare stem, of so many; fewer questions count as so many
 OWNERS = 16  # questions that share a pair; a pair of more is of a template or of everyday speech
@@ -33,7 +39,8 @@ _MIX = np.uint64(0xFF51AFD7ED558CCD)
 _FUNCTION_WORDS = """a about after all also am an and any are as at be because been before being both but by can could did do does
 each for from given had has have he her here him his how i if in into is it its just many may me more most much must my no not of
 on one only or other our out over she should so some such than that the their them then there these they this those to too two under
-up us was we were what when where which while who whom whose why will with would you your"""
+up us was we were what when where which while who whom whose why will with would you your
+b c d e f g h j k l m n o p q r s t u v w x y z 0 1 2 3 4 5 6 7 8 9"""
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,8 @@ class Paraphrases:
         table = OwnedRuns.build(runs, owners, OWNERS)
         counts = np.bincount(table.owners, minlength=len(questions))
         of = own[:, 0].astype(np.int64)
-        enough = (counts >= PAIRS) & (np.bincount(of, weights[which], minlength=len(questions)) >= LEAST)
+        enough = (counts >= PAIRS) & (np.bincount(of, minlength=len(questions)) >= FEWEST)
+        enough &= np.bincount(of, weights[which], minlength=len(questions)) >= LEAST
         told = enough[of]
         table = OwnedRuns.build(runs[enough[owners]], owners[enough[owners]], OWNERS)
         arrays = {
@@ -110,9 +118,7 @@ class Paraphrases:
         bits[self.arrays["rare"] >> np.uint64(64 - _BITS)] = True
         return bits
 
-    def find(
-        self, texts: Sequence[str], stems: np.ndarray, owner: np.ndarray, least: float
-    ) -> Iterator[Asked]:
+    def find(self, texts: Sequence[str], stems: np.ndarray, owner: np.ndarray, least: float = SHARE) -> Iterator[Asked]:
         """Each question that a text asks, at the place where most of it stands.
 
         Args:
@@ -121,26 +127,30 @@ class Paraphrases:
         """
         at = np.flatnonzero(self._known.take((stems >> np.uint64(64 - _BITS)).view(np.int64)))
         near, of = stems[at], owner[at]
-        hits, questions = [], []
+        hits, asked = [], []
         for distance in range(1, NEAR + 1):
             pairs, first = _near(near, of, distance)
             found, places = self._pairs.found(pairs)
             run, question = self._pairs.items(places, OWNERS)
             hits.append(at[first[found[run]]])
-            questions.append(question)
+            asked.append(question)
         begins = np.searchsorted(owner, np.arange(len(texts) + 1))
-        for question, low, high in self._together(np.concatenate(hits), np.concatenate(questions), owner):
+        for number, low, high in self._together(np.concatenate(hits), np.concatenate(asked), owner):
             text = int(owner[low])
-            span = int(LONGER * self._lengths[question])
-            start, end = max(high - span, int(begins[text])), min(low + span, int(begins[text + 1]))
-            share, weight, first, last = self._best(question, stems[start:end], least)
-            first, last = first + start - int(begins[text]), last + start - int(begins[text])
-            if share >= least and weight >= LEAST and (not self._marked[question] or _asks(texts[text], first, last + int(AFTER * span))):
-                yield Asked(text, question, share, first, last)
+            span, begin = int(LONGER * self._lengths[number]), int(begins[text])
+            start, end = max(high - span, begin), min(low + span, int(begins[text + 1]))
+            share, weight, one, other = self._best(number, stems[start:end], least)
+            one, other = one + start - begin, other + start - begin
+            if share >= least and weight >= LEAST and self._asks(number, texts[text], one, other):
+                yield Asked(text, number, share, one, other)
 
-    def _together(
-        self, places: np.ndarray, questions: np.ndarray, owner: np.ndarray
-    ) -> Iterator[tuple[int, int, int]]:
+    def _asks(self, question: int, text: str, first: int, last: int) -> bool:
+        """Whether words say more than numbers, and whether a question mark follows them if the question has one."""
+        said = [word for word in words_in(passage(text, first, last)) if not word.isdecimal()]
+        after = int(AFTER * LONGER * self._lengths[question])
+        return distinct(said) >= WORDS and (not self._marked[question] or "?" in passage(text, first, last + after))
+
+    def _together(self, places: np.ndarray, questions: np.ndarray, owner: np.ndarray) -> Iterator[tuple[int, int, int]]:
         """(Question, first and last place) where PAIRS pairs of a question stand within its length in one text."""
         order = np.lexsort((places, questions))
         places, questions = places[order], questions[order]
@@ -194,8 +204,3 @@ def _near(stems: np.ndarray, owner: np.ndarray, distance: int) -> tuple[np.ndarr
     first = np.flatnonzero((owner[:-distance] == owner[distance:]) & (one != other))
     one, other = one[first], other[first]
     return ((one ^ other) * _MIX) ^ (one + other), first
-
-
-def _asks(text: str, first: int, last: int) -> bool:
-    """Whether a question mark stands within some words of a text."""
-    return "?" in passage(text, first, last)

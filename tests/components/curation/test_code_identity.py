@@ -121,7 +121,9 @@ def test_real_code_is_never_passed_over() -> None:
         source = inspect.getsource(module)
         for function in list(functions(source, "code"))[:40]:
             alone = f"x = 1\n{ast.unparse(function.node)}\nfor a in b:\n    c\n"
-            assert identity(function) in {identity(f) for f in functions(alone, "code", frozenset([keywords(function)]))}
+            assert identity(function) in {
+                identity(f) for f in functions(alone, "code", frozenset([keywords(function)]))
+            }
 
 
 UNITS = [
