@@ -69,7 +69,7 @@ def functions(
 ) -> Iterator[Function]:
     """The functions of a text, also those within classes, functions and other statements.
 
-    Of a module that is not Python, and of a text that is no module, those functions that are, each for itself: in whatever
+    Of a module that is not Python, and of a text that is not a module, those functions that are, each for itself: in whatever
     fence, indented, at a prompt or quoted.
 
     Args:

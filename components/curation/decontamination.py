@@ -264,7 +264,7 @@ class BenchmarkIndex:
         }
 
     def _unsearched(self) -> dict[str, dict[str, int]]:
-        """By benchmark and reason, how many items a rule does not look for; the last is those that none does."""
+        """By benchmark, rule and reason, how many items are not looked for."""
         found: dict[str, Counter[str]] = {item.benchmark: Counter() for item in self.items}
         for number, item in enumerate(self.items):
             words = self._words.unsearched[number]

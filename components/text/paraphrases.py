@@ -1,4 +1,4 @@
-"""Questions in other words: which of many questions a text asks again, with some words changed and in another order.
+"""Questions in other words: which of many questions stand in a text, with some words changed and in another order.
 
 Words are compared by their first STEM characters, so that "mixing the sands" is "mixed sand"; function words, single digits
 and single letters are left out. A stem weighs as much as it is rare among the questions (inverse document frequency). What is
@@ -119,7 +119,7 @@ class Paraphrases:
         return bits
 
     def find(self, texts: Sequence[str], stems: np.ndarray, owner: np.ndarray, least: float = SHARE) -> Iterator[Asked]:
-        """Each question that a text asks, at the place where most of it stands.
+        """Each question that a text asks, at the first place where enough of it stands.
 
         Args:
             stems, owner: the texts' words by their first STEM characters, as `beginnings` gives them.
@@ -135,14 +135,18 @@ class Paraphrases:
             hits.append(at[first[found[run]]])
             asked.append(question)
         begins = np.searchsorted(owner, np.arange(len(texts) + 1))
+        done: set[tuple[int, int]] = set()
         for number, low, high in self._together(np.concatenate(hits), np.concatenate(asked), owner):
             text = int(owner[low])
             span, begin = int(LONGER * self._lengths[number]), int(begins[text])
             start, end = max(high - span, begin), min(low + span, int(begins[text + 1]))
             share, weight, one, other = self._best(number, stems[start:end], least)
             one, other = one + start - begin, other + start - begin
-            if share >= least and weight >= LEAST and self._asks(number, texts[text], one, other):
-                yield Asked(text, number, share, one, other)
+            if share < least or weight < LEAST or (text, number) in done:
+                continue
+            if self._asks(number, texts[text], one, other):
+                done.add((text, number))
+                yield Asked(text, number, min(1.0, share), one, other)
 
     def _asks(self, question: int, text: str, first: int, last: int) -> bool:
         """Whether words say more than numbers, and whether a question mark follows them if the question has one."""

@@ -112,6 +112,29 @@ def test_what_is_looked_for_is_never_passed_over(form: str, around: str) -> None
         assert identity(own) in [identity(function) for function in found]
 
 
+@pytest.mark.parametrize(
+    "dress",
+    [
+        "Text.\n\n```python\n{}```\nMore.",
+        "Text.\n~~~ Python3\n{}~~~\n",
+        "Text.\n```\n{}",
+        "- A list:\n\n<4{}\nMore of it.",
+        "Text before.\n{}Text behind it.",
+        "At a prompt:\n<p{}>>> f(1, 2)\n",
+        "> Quoted:\n<q{}",
+    ],
+)
+@pytest.mark.parametrize("form", [FORMS[0], FORMS[2], FORMS[-1]])
+def test_functions_stand_in_any_fence_or_none(dress: str, form: str) -> None:
+    own = next(functions(form, "code"))
+    marks = {"<4": ("    ", "    "), "<p": (">>> ", "... "), "<q": ("> ", "> ")}
+    first, rest = next((marks[mark] for mark in marks if mark in dress), ("", ""))
+    shown = first + f"\n{rest}".join(form.rstrip("\n").split("\n")) + "\n"
+    text = dress.replace("<4", "").replace("<p", "").replace("<q", "").format(shown)
+    for wanted, names in ((None, ()), (frozenset([keywords(own)]), ()), (frozenset(), {"f"})):
+        assert identity(own) in [identity(function) for function in functions(text, "web", wanted, names)]
+
+
 def test_what_is_not_looked_for_is_passed_over() -> None:
     assert list(functions(PLAIN, "code", frozenset(["w"]))) == []
 
