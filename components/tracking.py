@@ -21,14 +21,14 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from components.errors import StepError
+from components.errors import StepError, shortened
 from components.files import STATE, private_directory, sha256_file, write_json
 from components.foreign.addresses import is_web, without_secrets
 from components.foreign.confined import refuse_links_out
@@ -39,6 +39,9 @@ PARENT = "PHIFORGE_PARENT_RUN_ID"
 FLOW_RUN = "PHIFORGE_FLOW_RUN_ID"
 NOTES = "PHIFORGE_NOTES"
 EXPERIMENT = "phiforge"
+KIND = ("mlflow.experimentKind", "custom_model_development")  # else MLflow opens on its page for agents, which is empty
+RETRIES = "4"  # of a request to MLflow; its own seven take four minutes
+TRACING_SECONDS = 120.0
 WEIGHTS = "weights_sha256"  # tag of a logged model and of a registered version: hash of the weights
 
 
@@ -121,6 +124,50 @@ def weights_sha256(checkpoint: Path) -> str:
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
+@dataclass(frozen=True)
+class Trace:
+    """One call of a model, for MLflow's page of traces.
+
+    Attributes:
+        start_ns, end_ns: nanoseconds since 1970.
+        tags: what traces are searched by.
+        cost: in the currency of the prices; None where it is unknown.
+    """
+
+    name: str
+    inputs: dict[str, Any]
+    outputs: dict[str, Any]
+    start_ns: int
+    end_ns: int
+    failed: bool
+    attributes: dict[str, Any]
+    tags: dict[str, str]
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cost: float | None = None
+
+    def with_values(self, change: Callable[[Any], Any]) -> "Trace":
+        """The trace with its texts changed."""
+        texts = ("inputs", "outputs", "attributes", "tags")
+        return replace(self, **{name: change(getattr(self, name)) for name in texts})
+
+    @property
+    def measured(self) -> dict[str, Any]:
+        """Tokens and cost under MLflow's own names, and all else that is known of the call."""
+        from mlflow.tracing.constant import CostKey, SpanAttributeKey, TokenUsageKey
+
+        found = dict(self.attributes)
+        if self.prompt_tokens is not None and self.completion_tokens is not None:
+            found[SpanAttributeKey.CHAT_USAGE] = {
+                TokenUsageKey.INPUT_TOKENS: self.prompt_tokens,
+                TokenUsageKey.OUTPUT_TOKENS: self.completion_tokens,
+                TokenUsageKey.TOTAL_TOKENS: self.prompt_tokens + self.completion_tokens,
+            }
+        if self.cost is not None:
+            found[SpanAttributeKey.LLM_COST] = {CostKey.TOTAL_COST: self.cost}
+        return found
+
+
 class Tracker:
     """The run of one step. The base class logs nothing; `MlflowTracker` does."""
 
@@ -135,6 +182,8 @@ class Tracker:
     def dataset(self, path: str, context: str) -> None: ...
 
     def model(self, checkpoint: Path, name: str, metadata: Mapping[str, Any]) -> None: ...
+
+    def trace(self, trace: Trace) -> None: ...
 
 
 @dataclass
@@ -195,6 +244,7 @@ class MlflowTracker(Tracker):
         self.root, self.notes = root, Notes(stage, str(root), _milliseconds())
         self._mlflow: Any = None
         self._curves: set[str] = set()  # names of metrics that were logged by step
+        self._traces: list[Trace] = []
 
     def _live(self) -> Any:
         """MLflow, with the step's run as its active one."""
@@ -202,6 +252,10 @@ class MlflowTracker(Tracker):
             # Model logging asks for these; the defaults try to reach a hub or write to the home folder.
             os.environ.setdefault("HF_HUB_OFFLINE", "1")
             os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+            os.environ.setdefault(
+                "MLFLOW_ENABLE_ASYNC_TRACE_LOGGING", "false"
+            )  # a step's traces come when it has ended
+            os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", RETRIES)
             import mlflow
 
             mlflow.set_tracking_uri(tracking_uri(self.root))
@@ -265,12 +319,46 @@ class MlflowTracker(Tracker):
                 tags={WEIGHTS: weights_sha256(checkpoint)},
             )
 
+    def trace(self, trace: Trace) -> None:
+        """Keep a trace until the step has ended."""
+        self._traces.append(trace)
+
+    def _log_traces(self) -> None:
+        mlflow = self._live()
+        client, run, until = mlflow.MlflowClient(), mlflow.active_run().info, time.monotonic() + TRACING_SECONDS
+        for number, trace in enumerate(self._traces):
+            span = client.start_trace(
+                trace.name,
+                span_type="CHAT_MODEL",
+                inputs=trace.inputs,
+                attributes=trace.measured,
+                tags=trace.tags,
+                experiment_id=run.experiment_id,
+                start_time_ns=trace.start_ns,
+                run_id=run.run_id,
+            )
+            span.end(outputs=trace.outputs, status="ERROR" if trace.failed else "OK", end_time_ns=trace.end_ns)
+            if not number:
+                client.get_trace(span.trace_id)  # MLflow only warns of a trace that it cannot store
+            if time.monotonic() > until:
+                print(f"MLflow takes too long: {number + 1} of {len(self._traces)} traces are recorded", flush=True)
+                return
+
     def end(self, status: str) -> None:
         """End the run: leave the notes to the flow that asked for them, or log them. A step that is interrupted before
-        it has logged anything leaves no run: importing the client would delay it.
+        it has logged anything leaves no run: importing the client would delay it. A server that fails costs the record,
+        not the step's work.
         """
         if status == "KILLED" and self._mlflow is None:
             return
+        for log in ([self._log_traces] if self._traces else []) + [lambda: self._close(status)]:
+            try:
+                log()
+            except Exception as error:  # noqa: BLE001 - whatever a server or a library of MLflow's raises
+                uri = without_secrets(tracking_uri(self.root))
+                print(f"MLflow at {uri}: not recorded, {type(error).__name__}: {shortened(str(error))}", flush=True)
+
+    def _close(self, status: str) -> None:
         notes, file = self.notes, os.environ.get(NOTES)
         notes.status, notes.ended = status, _milliseconds()
         notes.metrics = {name: value for name, value in notes.metrics.items() if name not in self._curves}
@@ -329,7 +417,7 @@ def ensure_experiment(client: Any) -> str:
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         try:
-            return client.create_experiment(name, artifact_location=location)
+            return client.create_experiment(name, artifact_location=location, tags=dict([KIND]))
         except MlflowException:
             experiment = client.get_experiment_by_name(name)
             if experiment is None:  # else another step made it in the meantime
@@ -340,6 +428,8 @@ def ensure_experiment(client: Any) -> str:
             f"`mlflow experiments restore --experiment-id {experiment.experiment_id}`, or name another in "
             "MLFLOW_EXPERIMENT_NAME"
         )
+    if KIND[0] not in experiment.tags:
+        client.set_experiment_tag(experiment.experiment_id, *KIND)
     return experiment.experiment_id
 
 

@@ -3,6 +3,7 @@
 import ast
 import importlib
 import os
+import pkgutil
 import resource
 import shlex
 import subprocess
@@ -97,6 +98,7 @@ def test_a_stage_declares_what_its_step_reads(name: str) -> None:
     declared = {param.partition(".")[0] for param in stage.get("params", [])}
     declared |= {word.partition("=")[0] for word in words if word.startswith("seed=")}  # set on the command line
     sections = set(module.COMMAND.sections)
+    assert callable(module.COMMAND.run) or callable(pkgutil.resolve_name(module.COMMAND.run))
     if "--model" in words and words[2] == "components.training":
         sections = (sections - {"small", "large"}) | {words[words.index("--model") + 1]}
     if "--target" in words:

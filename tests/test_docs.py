@@ -27,6 +27,12 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert broken == []
 
 
+def test_every_measurement_is_listed() -> None:
+    scripts = [path for path in (ROOT / "bench").glob("*.py") if "__main__" in path.read_text(encoding="utf-8")]
+    listed = re.findall(r"python -m bench\.(\w+)", (ROOT / "bench/README.md").read_text(encoding="utf-8"))
+    assert sorted(path.stem for path in scripts) == sorted(listed)
+
+
 def test_every_page_is_linked_from_another() -> None:
     linked = {
         (page.parent / path).resolve() for page in PAGES for path, _ in LINK.findall(page.read_text(encoding="utf-8"))

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 OF_TRANSFER = ("data", "truncated_prompts", "tasks", "protocols", "categories", "overall", "failed")  # of its scores
-SCORER_VERSION = 2  # increase this when equal inputs may give other scores
+SCORER_VERSION = 3  # increase this when equal inputs may give other scores
 
 
 @dataclass
@@ -137,8 +137,13 @@ class _Identity:
             return
         self.facts = {
             "weights": weights_sha256(checkpoint),
-            # The shapes of the weights do not show heads, rotary share and the like.
-            **{name: sha256_file(checkpoint / f"{name}.json") for name in ("config", "tokenizer")},
+            # All of them decide: the shapes of the weights do not show heads, rotary share and the like, and the tokens
+            # that begin and end a text may stand in any of the others.
+            **{
+                path.name: sha256_file(path)
+                for path in sorted(checkpoint.glob("*.json"))
+                if path.name != "lineage.json"
+            },
             "scorer_version": SCORER_VERSION,
             "code": code_sha256(CODE),
             "threads": params.threads,
@@ -148,12 +153,15 @@ class _Identity:
     def journal(self, scorer: "ChoiceScorer", task: Task) -> Journal:
         if self.folder is None:
             return Journal(None, {})
+        from importlib.metadata import version
+
         import torch
 
         from components.benchmarking.tasks import definition_sha256
 
         on = torch.cuda.get_device_name() if scorer.on.type == "cuda" else torch.backends.cpu.get_cpu_capability()
-        machine = {"device": scorer.on.type, "processor": on, "torch": torch.__version__}
+        versions = {name: version(name) for name in ("torch", "tokenizers")}
+        machine = {"device": scorer.on.type, "processor": on} | versions
         of_task = {"task": definition_sha256(task), "data": task.sha256}
         return Journal(self.folder, self.facts | machine | of_task)
 

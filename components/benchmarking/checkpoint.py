@@ -9,7 +9,7 @@ from components.benchmarking.scorer import ChoiceScorer
 from components.errors import StepError
 from components.files import sha256_file
 from components.foreign.tokenizer_file import highest_id
-from components.phi.checkpoint import load, load_tokenizer, read_lineage
+from components.phi.checkpoint import load, load_tokenizer, named_token, read_end_tokens, read_lineage
 from components.tracking import weights_sha256
 
 
@@ -28,21 +28,30 @@ def open_scorer(directory: Path, batch_size: int, device: str = "cpu") -> Choice
             f"{directory}: the tokenizer has {tokens:,} tokens, the model {model.config.vocab_size:,}; "
             "the checkpoint holds the tokenizer of another model; name a whole one with --checkpoint"
         )
+    named = named_token(directory, "eos", tokenizer)
+    ends = _ends(tokenizer, read_end_tokens(directory, model.config), named)
+    end = model.config.eos_token_id if model.config.eos_token_id in ends else next(iter(ends), None)
     return ChoiceScorer(
         model.hidden,
         model.head,
         tokenizer,
-        eos_token_id=_end_of_text(tokenizer, model.config.eos_token_id),
+        eos_token_id=end if named is None else named,
+        end_tokens=ends,
+        prefix_token_id=named_token(directory, "bos", tokenizer),
         max_length=model.config.max_position_embeddings,
         batch_size=batch_size,
         device=device,
     )
 
 
-def _end_of_text(tokenizer: Any, configured: int | None) -> int | None:
-    """The configured token, if it is a special token of the tokenizer; otherwise texts have no end token."""
+def _ends(tokenizer: Any, configured: tuple[int, ...], named: int | None) -> tuple[int, ...]:
+    """The tokens at which an answer ends, as lm-eval's HFLM has them: those of the model's configuration, and the tokenizer's.
+
+    A single configured one that is not a special token of the tokenizer, as the default 0, ends nothing.
+    """
     special = {index for index, token in tokenizer.get_added_tokens_decoder().items() if token.special}
-    return configured if configured in special else None
+    own = configured if len(configured) > 1 or configured[0] in special else ()
+    return own if named is None or named in own else (*own, named)
 
 
 def describe(directory: Path) -> dict[str, Any]:

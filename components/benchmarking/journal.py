@@ -1,7 +1,7 @@
 """Stored answers of the model, by content: an interrupted or repeated run reuses them.
 
-An entry belongs to one batch. Its key covers all that the answer depends on: the weights, the tokenizer's part in the
-tokens, the dtype, the device, the number of threads, the code that computes, the task's definition and its rows (`identity`),
+An entry belongs to one batch. Its key covers all that the answer depends on: the weights, every settings file of the
+checkpoint, the dtype, the device, the number of threads, the code that computes, the task's definition and its rows (`identity`),
 and every token of every row in the batch. So entries cannot be confused, and what is read back equals, bit for bit,
 what would be computed.
 """
@@ -13,7 +13,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-CODE = ("phi/*.py", "benchmarking/scorer.py", "benchmarking/layout.py", "benchmarking/shared_cache.py")  # what computes
+CODE = (  # what computes
+    "phi/*.py",
+    *(f"benchmarking/{name}.py" for name in ("checkpoint", "scorer", "layout", "shared_cache")),
+    "foreign/tokenizer_file.py",
+)
 
 
 class Journal:

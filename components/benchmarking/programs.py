@@ -1,16 +1,21 @@
 """HumanEval and MBPP: completions become programs, which the sandbox runs against the benchmark's tests.
 
 `pass@1` takes a completion as lm-eval does: cut at its stop strings, put behind the prompt (HumanEval) or taken as it is (MBPP).
-`pass@1_extracted` takes a fenced block out of the text around it, and removes trailing lines until the rest compiles.
-The two are different protocols; published scores differ by 30 points for that alone.
+`pass@1_extracted` takes the last fenced block that defines the function out of the text around it, with the prompt's imports
+and helpers, or else the cut completion without trailing lines that do not compile. The two are different protocols; published
+scores differ by 30 points for that alone.
+
+A stop string that begins with a line break, such as `\ndef`, may also stand within a fenced program. So the model writes to
+its end, and the completion is cut afterwards.
 
 MBPP's `test_setup_code` runs before its tests, which lm-eval leaves out (test 367 cannot pass there).
 """
 
 import ast
 import re
+import textwrap
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,27 +30,35 @@ if TYPE_CHECKING:
 METRICS = ("pass@1", "pass@1_extracted")
 DRAWN = (10, 100)  # k of pass@k, if as many programs were sampled
 TOP_P = 0.95  # sampled at a temperature, as for Codex (Chen et al. 2021, arXiv 2107.03374)
-_FENCED = re.compile(r"```(?:[A-Za-z0-9_+-]*)\n(.*?)(?:\n```|\Z)", re.DOTALL)
+_FENCED = re.compile(  # with its indentation and any tag; a fence in a docstring is indented by more than 3 and closes nothing
+    r"^(?P<indent>[ \t]*)[^\n`~]*(?P<fence>`{3,}|~{3,})[^\n`]*\n(?P<block>.*?)"
+    r"(?:^(?:(?P=indent))? {0,3}(?P=fence)[`~]*[ \t]*$|\Z)",
+    re.DOTALL | re.MULTILINE,
+)
 
 
-def jobs(row: Mapping[str, Any], completion: str) -> list["Job"]:
+def jobs(row: Mapping[str, Any], completion: str, until: Sequence[str] = ()) -> list["Job"]:
     """The programs of a completion, one for each of METRICS, with the tests of its problem.
+
+    Args:
+        until: stop strings at which the completion was not cut yet.
 
     Raises:
         StepError: the row is neither HumanEval's nor MBPP's.
     """
+    from components.benchmarking.scorer import before
     from components.sandbox import Job
 
     names: tuple[str, ...]
+    prompt, cut = "", before(completion, until)
     try:
         if "entry_point" in row:
-            name = row["entry_point"]
+            prompt, name = row["prompt"], row["entry_point"]
             tests, names = f"{row['test']}\ncheck({name})", (name,)
-            programs = [row["prompt"] + completion, extract(completion, row["prompt"], name)]
         else:
             tests = "\n".join([row.get("test_setup_code") or "", *row["test_list"]])
-            names = _defined(row["code"])
-            programs = [completion, extract(completion, "", names[0] if names else "")]
+            names = _tested(row["code"], "\n".join(row["test_list"]))
+        programs = [prompt + cut, extract(completion, prompt, names[0] if names else "", until)]
     except (KeyError, TypeError, SyntaxError) as error:
         raise StepError(
             f"a row is neither HumanEval's nor MBPP's: {type(error).__name__} {error}; correct the file in the data folder (--data-dir)"
@@ -58,33 +71,96 @@ def reference(row: Mapping[str, Any]) -> str:
     return row["canonical_solution"] if "entry_point" in row else row["code"]
 
 
-def extract(completion: str, prompt: str, name: str) -> str:
-    """The program in a completion: its first fenced block that defines `name`, or all of it, cut until it compiles."""
-    for block in _FENCED.findall(completion):
-        if name and re.search(rf"^[ \t]*(?:async\s+)?(?:def|class)\s+{re.escape(name)}\b", block, re.MULTILINE):
-            return _compiling(block, 0) or block
-    whole = prompt + completion
-    return _compiling(whole, prompt.count("\n")) or whole
+def extract(completion: str, prompt: str, name: str, until: Sequence[str] = ()) -> str:
+    """The program in a completion that defines `name`, without trailing lines that do not compile.
+
+    It is the last fenced block that defines the name, behind what the prompt has before its own `def` and what other blocks
+    define before it. Without one it is the completion up to its first stop string; or, if that has no code, a fenced
+    block that continues the prompt, or a definition outside a fence.
+    """
+    from components.benchmarking.scorer import before
+
+    text = completion.replace("\r\n", "\n")
+    escaped = re.escape(name)
+    defines = re.compile(
+        rf"^[ \t]*(?:(?:async[ \t]+)?(?:def|class)[ \t]+{escaped}\b|{escaped}[ \t]*=(?!=))", re.MULTILINE
+    ).search
+    own = defines(prompt) if name else None
+    preamble = prompt[: own.start()] if own else ""
+    blocks = [_dedented(found["block"], found["indent"]) for found in _FENCED.finditer(text)]
+    defining = [i for i, block in enumerate(blocks) if name and defines(block)]
+    for i in reversed(defining):
+        program = _compiling(blocks[i], 0)
+        if program is not None and defines(program):
+            helpers = [_definitions(block) for k, block in enumerate(blocks[:i]) if k not in defining]
+            return _joined([*helpers, preamble, program])
+    if defining:
+        return blocks[defining[-1]]
+    cut = prompt + before(text, until)
+    program = _compiling(cut, prompt.count("\n")) or ""
+    if program.removeprefix(prompt).strip() or not name:
+        return program or cut
+    for block in reversed(blocks):
+        for body in (block, textwrap.indent(block, "    ")):
+            if prompt and not _compiles(block) and _compiles(prompt + body):
+                return prompt + body
+    if found := defines(text):
+        imports = re.search(r"^(?:import|from) ", text[: found.start()], re.MULTILINE)
+        for start in (imports.start() if imports else found.start(), found.start()):
+            written = _compiling(text[start:], 0)
+            if written and defines(written):
+                return _joined([preamble, written])
+    return program or cut
+
+
+def _dedented(block: str, indent: str) -> str:
+    """A fenced block without its fence's indentation, and a definition in it without its own."""
+    text = "\n".join(line.removeprefix(indent) for line in block.rstrip("\n").split("\n"))
+    return textwrap.dedent(text) if re.match(r"\s+(?:async|class|def|from|import|@)\b", text) else text
+
+
+def _joined(parts: Sequence[str]) -> str:
+    """Parts of a program as one; without the first ones if they do not compile together, as with `from __future__`."""
+    wholes = ["\n".join(part for part in parts[start:] if part.strip()) for start in range(len(parts))]
+    return next((whole for whole in wholes if _compiles(whole)), wholes[-1])
+
+
+def _definitions(block: str) -> str:
+    """The imports, functions and classes of a block, without what it runs."""
+    kinds = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    return "\n".join(
+        ast.unparse(node) for node in ast.parse(_compiling(block, 0) or "").body if isinstance(node, kinds)
+    )
+
+
+def _compiles(program: str) -> bool:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a model's strange escapes
+            compile(program, "<program>", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
 
 
 def _compiling(program: str, least: int) -> str | None:
     """The longest beginning of a program, in whole lines and at least `least`, that compiles."""
     lines = program.replace("\r\n", "\n").split("\n")
-    for end in range(len(lines), least, -1):
-        text = "\n".join(lines[:end])
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of a model's strange escapes
-                ast.parse(text)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            continue
-        return text
-    return None
+    beginnings = ("\n".join(lines[:end]) for end in range(len(lines), least, -1))
+    return next((text for text in beginnings if _compiles(text)), None)
 
 
-def _defined(code: str) -> tuple[str, ...]:
-    """Names that a solution defines: the tests mean the program's, even if Python has one of that name."""
-    return tuple(node.name for node in ast.parse(code).body if isinstance(node, ast.FunctionDef | ast.ClassDef))
+def _tested(code: str, tests: str) -> tuple[str, ...]:
+    """Names that tests use and a solution defines, in the order of the tests: there the program's own are meant, even if
+    Python has one of that name."""
+    defined = set()
+    for node in ast.parse(code).body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            defined.add(node.name)
+        elif isinstance(node, ast.Assign):
+            defined.update(target.id for target in node.targets if isinstance(target, ast.Name))
+    used = (node.id for node in ast.walk(ast.parse(tests)) if isinstance(node, ast.Name))
+    return tuple(name for name in dict.fromkeys(used) if name in defined)
 
 
 def metrics(samples: int) -> tuple[str, ...]:
@@ -113,9 +189,9 @@ class Judge:
         self.sandbox = sandbox
         self.verdicts: list[Verdict] = []
 
-    def __call__(self, doc: Mapping[str, Any], results: list[Any]) -> dict[str, float]:
+    def __call__(self, doc: Mapping[str, Any], results: list[Any], until: Sequence[str] = ()) -> dict[str, float]:
         completions = results[0] if isinstance(results[0], list) else results[:1]
-        judged = {completion: self._judged(doc, completion) for completion in dict.fromkeys(completions)}
+        judged = {completion: self._judged(doc, completion, until) for completion in dict.fromkeys(completions)}
         self.verdicts.append(judged[completions[0]][0])
         n = len(completions)
         plain = sum(judged[completion][0].passed for completion in completions)
@@ -125,9 +201,9 @@ class Judge:
         }
         return scores | {f"pass@{k}": float(pass_at_k(n, plain, k)) for k in DRAWN if k <= n}
 
-    def _judged(self, doc: Mapping[str, Any], completion: str) -> tuple["Verdict", "Verdict"]:
+    def _judged(self, doc: Mapping[str, Any], completion: str, until: Sequence[str]) -> tuple["Verdict", "Verdict"]:
         """Verdicts on the completion as it is, and on the extracted program."""
-        asked = jobs(doc, completion)
+        asked = jobs(doc, completion, until)
         plain = self.sandbox.run_job(asked[0])
         again = plain.passed or asked[1].program == asked[0].program
         return plain, plain if again else self.sandbox.run_job(asked[1])

@@ -46,8 +46,10 @@ class ChoiceScorer(TemplateLM):
     Args:
         hidden: tokens (batch, length), int64, and optionally `cache=`, to last hidden states (batch, length, width).
         head: hidden states (positions, width) to logits (positions, vocabulary); asked at scored positions only.
-        tokenizer: turns text into tokens; adds none of its own.
-        eos_token_id: end of text, and the context of an empty prompt; None where the tokenizer has none.
+        tokenizer: turns text into tokens, with those that it adds by itself, as lm-eval's HFLM does.
+        eos_token_id: end of text, for padding; None where the tokenizer has none.
+        end_tokens: all tokens at which a continuation ends; None for `eos_token_id` alone.
+        prefix_token_id: begins a text, and is the context of an empty prompt; None for `eos_token_id`.
         max_length: tokens that the model can take at once.
         batch_size: rows in one forward pass.
         journal: remembers answers; None for a memory of this object only.
@@ -63,6 +65,8 @@ class ChoiceScorer(TemplateLM):
         batch_size: int,
         journal: Journal | None = None,
         device: str = "cpu",
+        end_tokens: Sequence[int] | None = None,
+        prefix_token_id: int | None = None,
     ) -> None:
         super().__init__()
         self.hidden, self.head, self.tokenizer = hidden, head, tokenizer
@@ -70,6 +74,12 @@ class ChoiceScorer(TemplateLM):
         self.journal = journal or Journal(None, {})
         self.on = torch.device(device)
         self._eos = eos_token_id
+        ends = (eos_token_id,) if end_tokens is None else end_tokens
+        self.ends = frozenset(end for end in ends if end is not None)
+        self._prefix = prefix_token_id
+        # Text that begins with the prefix gets no second one.
+        adds = tokenizer is not None and prefix_token_id is not None and tokenizer.num_special_tokens_to_add(False)
+        self._begun = tokenizer.decode([prefix_token_id], skip_special_tokens=False) if adds else ""
         self._stem: tuple[Tokens, KVCache | None] = ((), None)
         self._cut: set[Tokens] = set()
         self.empty_completions = 0
@@ -82,7 +92,7 @@ class ChoiceScorer(TemplateLM):
     @property
     def endless(self) -> bool:
         """Whether no token ends a text."""
-        return self._eos is None
+        return not self.ends
 
     @property
     def eot_token_id(self) -> int:
@@ -94,18 +104,32 @@ class ChoiceScorer(TemplateLM):
         return self._eos
 
     @property
+    def prefix_token_id(self) -> int:
+        return self.eot_token_id if self._prefix is None else self._prefix
+
+    @property
     def _padding(self) -> int:
         return self._eos or 0
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs: Any) -> list[int]:
-        with breaking("the checkpoint's tokenizer"):
-            return self.tokenizer.encode(string, add_special_tokens=bool(add_special_tokens)).ids
+        return self._encode_all([string], add_special_tokens)[string]
 
-    def _encode_all(self, texts: Sequence[str]) -> dict[str, list[int]]:
-        distinct = list(dict.fromkeys(texts))
-        with breaking("the checkpoint's tokenizer"):
-            found = self.tokenizer.encode_batch_fast(distinct, add_special_tokens=False)
-        return dict(zip(distinct, (e.ids for e in found), strict=True))
+    def _encode_all(self, texts: Sequence[str], special: bool | None = None) -> dict[str, list[int]]:
+        """Tokens of each text.
+
+        Args:
+            special: with the tokens that the tokenizer adds; None: if the text does not begin with the prefix.
+        """
+        found: dict[str, list[int]] = {}
+        for adds in (True, False):
+            own = [t for t in dict.fromkeys(texts) if adds == (self._adds(t) if special is None else special)]
+            with breaking("the checkpoint's tokenizer"):
+                encoded = self.tokenizer.encode_batch_fast(own, add_special_tokens=adds)
+            found.update(zip(own, (e.ids for e in encoded), strict=True))
+        return found
+
+    def _adds(self, text: str) -> bool:
+        return not self._begun or not text.startswith(self._begun)
 
     def loglikelihood(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         """As TemplateLM's, with each distinct text encoded once and all of them in one call of the tokenizer."""
@@ -114,12 +138,16 @@ class ChoiceScorer(TemplateLM):
     def score_pairs(self, texts: Sequence[tuple[str, str]]) -> list[tuple[float, bool]]:
         """Of (context, continuation): the continuation's log-probability, and whether greedy decoding gives it."""
         pairs = [self._split(*pair) for pair in texts]
-        encoded = self._encode_all([c for c, _ in pairs if c] + [c + x for c, x in pairs])
+        encoded = self._encode_all([text for c, x in pairs if c for text in (c, c + x)])
+        alone = self._encode_all([x for c, x in pairs if not c], special=False)
         ready = []
         for context, continuation in pairs:
-            whole = encoded[context + continuation]
-            start = encoded[context] if context else []
-            ready.append(((context, continuation), start or [self.eot_token_id], whole[len(start) :]))
+            if context:
+                start, whole = encoded[context], encoded[context + continuation]
+            else:
+                begins = alone[continuation][:1] == [self.prefix_token_id]
+                start, whole = [self.prefix_token_id], [self.prefix_token_id] * (not begins) + alone[continuation]
+            ready.append(((context, continuation), start, whole[len(start) :]))
         return self._loglikelihood_tokens(ready)
 
     @contextmanager
@@ -255,7 +283,7 @@ class ChoiceScorer(TemplateLM):
         encoded = self._encode_all([request.args[0] for request in requests])
         windows, owners = [], []
         for i, request in enumerate(requests):
-            tokens = [self.eot_token_id, *encoded[request.args[0]]]
+            tokens = [self.prefix_token_id, *encoded[request.args[0]]]
             for start in range(1, len(tokens), self.max_length):
                 target = tokens[start : start + self.max_length]
                 end = start + len(target)
@@ -288,7 +316,7 @@ class ChoiceScorer(TemplateLM):
         for i, request in enumerate(requests):
             choices = _choices(request.args[1])
             room = max(1, self.max_length - choices["max_gen_toks"], self.max_length // 2)
-            prompt = tuple(encoded[request.args[0]]) or (self.eot_token_id,)
+            prompt = tuple(encoded[request.args[0]]) or (self.prefix_token_id,)
             if len(prompt) > room:
                 self._cut.add(prompt)
             prompt = prompt[-room:]
@@ -341,7 +369,7 @@ class ChoiceScorer(TemplateLM):
             following = choose(logits, temperature, 0, choices["top_p"], [draws[r] for r in rows] if draws else [])
             going = []
             for at, (row, token) in enumerate(zip(rows, following.tolist(), strict=True)):
-                if token == self._eos:
+                if token in self.ends:
                     continue
                 new[row].append(token)
                 if not self._stopped(new[row], until):
@@ -357,7 +385,7 @@ class ChoiceScorer(TemplateLM):
             cache.expect(position[:, None], None if bool(held.all()) else held[:, None, :])
             states = self.hidden(following[:, None], cache=cache)[:, 0]
             position = position + 1
-        return [_before(self.tokenizer.decode(tokens), until) for tokens in new]
+        return [before(self.tokenizer.decode(tokens), until) for tokens in new]
 
     def _stopped(self, tokens: Sequence[int], until: Sequence[str]) -> bool:
         """Whether a stop string has just been completed; only the end is looked at, since the rest was before."""
@@ -385,7 +413,7 @@ def _draws(batch: Batch) -> list[torch.Generator]:
     return [torch.Generator().manual_seed(int.from_bytes(digest[:6], "big")) for digest in digests]
 
 
-def _before(text: str, until: Sequence[str]) -> str:
+def before(text: str, until: Sequence[str]) -> str:
     """A text up to the first of its stop strings."""
     return text[: min((at for at in map(text.find, until) if at >= 0), default=len(text))]
 

@@ -55,13 +55,22 @@ def _build(task: Task, judge: "Judge | None") -> Any:
     if task.kind not in ("code", "squad"):  # which have metrics of ours
         check_metrics(config, f"task {task.name!r}")
     with explained(task):
-        held = {split: Dataset.from_list(rows) for split, rows in splits.items()}
+        held = {
+            split: Dataset.from_list(with_all_fields(rows), on_mixed_types="use_json") for split, rows in splits.items()
+        }
         config |= {"task": task.name, "test_split": task.asked, "custom_dataset": lambda **_: held}
         built = ConfigurableTask(config=config)
     if task.kind not in ("code", "squad"):  # whose patterns are ours
         built.apply_filters = bounded(built.apply_filters, f"task {task.name!r}: its filters")
         built.process_results = bounded(built.process_results, f"task {task.name!r}: its metrics")
     return built
+
+
+def with_all_fields(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of equal fields, None where one is missing, as in a file that lm-eval loads: `datasets` takes the first row's
+    fields for those of all."""
+    fields = dict.fromkeys(field for row in rows for field in row)
+    return [{field: row.get(field) for field in fields} for row in rows]
 
 
 def configured(task: Task, judge: "Judge | None" = None) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -72,8 +81,13 @@ def configured(task: Task, judge: "Judge | None" = None) -> tuple[dict[str, Any]
         from components.benchmarking.programs import metrics, worked_examples
 
         examples = worked_examples(task.name, config)
+        generation = dict(config.get("generation_kwargs") or {})
+        given = generation.get("until") or []
+        given = [given] if isinstance(given, str) else given
+        later = [stop for stop in given if stop.startswith("\n")]  # which a program may contain
+        config["generation_kwargs"] = generation | {"until": [stop for stop in given if stop not in later]}
         # A function, since lm-eval copies its configuration deeply, and a sandbox cannot be copied.
-        judged = (lambda doc, results: judge(doc, results)) if judge else None
+        judged = (lambda doc, results: judge(doc, results, later)) if judge else None
         samples = config.get("repeats", 1)
         # lm-eval's own filter keeps the first completion alone.
         every = [{"name": "none", "filter": [{"function": "take_first_k", "k": samples}]}]
@@ -105,7 +119,7 @@ def explained(task: Task, only_rows: bool = False) -> Any:
     try:
         yield
     except (UndefinedError, KeyError) as error:
-        fields = ", ".join(sorted(task.rows[0]))
+        fields = ", ".join(sorted({field for row in task.rows for field in row}))
         raise StepError(
             f"task {task.name!r}: its prompt needs a field that a row lacks ({error}); the rows have {fields}"
         ) from error

@@ -50,8 +50,9 @@ class Place:
             self._held[path] = _read(path)
         rows, shown = self._held[path], path.relative_to(folder)
         for key in where:
-            if rows and key not in rows[0]:
-                raise StepError(f"{shown}: the field {key!r} is missing; its rows have {', '.join(sorted(rows[0]))}")
+            fields = {field for row in rows for field in row}
+            if rows and key not in fields:
+                raise StepError(f"{shown}: the field {key!r} is missing; its rows have {', '.join(sorted(fields))}")
         kept = [row for row in rows if all(row.get(key) == value for key, value in where.items())]
         if not kept:
             raise StepError(f"{shown} has no rows" + (f" with {dict(where)}" if where else ""))

@@ -62,7 +62,7 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
             urls.save(scratch / "urls")
         grows = params.ingestion.incremental
         setting = Setting(
-            params, work.resolve(), scratch, benchmarks, earlier, bool(outputs.get("report")) or grows, urls
+            params, work.resolve(), scratch, benchmarks, earlier, bool(outputs.get("report")) or grows, urls, tracker
         )
         folders = _curate(setting, inputs["documents"], grows)
         return _assemble(setting, folders, outputs, tracker)

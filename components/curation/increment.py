@@ -15,7 +15,7 @@ the classifier. A corpus that does not grow is one increment.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ from components.documents import DocumentWriter, Drop, LedgerWriter, check_balan
 from components.files import read_json, scratch_directory, sha256_file, write_json
 from components.params import CurationParams, Params
 from components.running.progress import Progress
+from components.tracking import Tracker
 
 LEDGER, RECORD = "ledger.parquet", "record.json"
 REMEDY = "remove its folder and run curation again"
@@ -55,6 +56,7 @@ class Setting:
         earlier: the index that the parameters name.
         shows: whether a data page is made, now or of what is kept.
         urls: block lists of addresses, if there are any; saved in `scratch`.
+        tracker: takes traces of an annotator's calls.
     """
 
     params: Params
@@ -64,6 +66,7 @@ class Setting:
     earlier: Index | None
     shows: bool
     urls: UrlLists | None = None
+    tracker: Tracker = field(default_factory=Tracker)
 
     @property
     def saved_benchmarks(self) -> Path | None:
@@ -121,7 +124,9 @@ def curate_increment(
     facts = setting.facts_of_cleaning(own)
     cleaned = work.map("clean", facts, units, clean)
     documents = Cleaned(without_repeated(cleaned, work, own, facts | own.passages.model_dump(), before, folder))
-    learned = first["education"] if before else learn(documents, work, own.education, params.seed, folder)
+    learned = (
+        first["education"] if before else learn(documents, work, own.education, params.seed, folder, setting.tracker)
+    )
     scores = score(documents, work, own.education, learned, before[0] if before else folder)
     if not before:
         learned |= {"thresholds": thresholds(documents, scores, own.education)}

@@ -34,6 +34,7 @@ from components.files import atomic_file, save_array, sha256_file
 from components.params import CurationParams
 from components.params.education import EducationParams
 from components.text.languages import identify
+from components.tracking import Tracker
 
 SCORES = "scores.npy"
 CLASSIFIER = "classifier.npz"
@@ -61,7 +62,9 @@ class _Examples(NamedTuple):
     labels: int
 
 
-def learn(documents: Cleaned, work: Work, params: EducationParams, seed: int, folder: Path) -> dict[str, Any]:
+def learn(
+    documents: Cleaned, work: Work, params: EducationParams, seed: int, folder: Path, tracker: Tracker
+) -> dict[str, Any]:
     """Learn from reference texts and labels of a sample; a classifier is written to CLASSIFIER in a folder.
 
     Returns:
@@ -74,7 +77,7 @@ def learn(documents: Cleaned, work: Work, params: EducationParams, seed: int, fo
     present = [KINDS[code] for code in np.unique(documents.kinds).tolist()]
     unread = _unread(documents, params)
     judged, skipped = _judged(documents, unread, present, params)
-    labelled = _labelled(documents, unread, work, params, seed)
+    labelled = _labelled(documents, unread, work, params, seed, tracker)
     if labelled.labels < LEAST:
         reason = f"{labelled.labels} different documents, and {LEAST} are needed to learn from"
         skipped |= dict.fromkeys(set(present) - set(judged) - skipped.keys(), reason)
@@ -121,7 +124,9 @@ def _judged(
     return judged, skipped
 
 
-def _labelled(documents: Cleaned, unread: np.ndarray, work: Work, params: EducationParams, seed: int) -> _Examples:
+def _labelled(
+    documents: Cleaned, unread: np.ndarray, work: Work, params: EducationParams, seed: int, tracker: Tracker
+) -> _Examples:
     """A sample with its labels; without labels where it is too small to learn from."""
     if params.annotator == "builtin":
         unread = documents.kinds != KINDS.index("code")
@@ -129,7 +134,7 @@ def _labelled(documents: Cleaned, unread: np.ndarray, work: Work, params: Educat
     if len(ids) < LEAST:
         return _Examples([], [], [], {}, {}, len(ids))
     texts = [text[:READ] for text in documents.texts(positions)]
-    labels = annotate(texts, ids, kinds, params, work.folder)
+    labels = annotate(texts, ids, kinds, params, work.folder, tracker)
     known = np.flatnonzero(~np.isnan(labels.values)).tolist()
     values = labels.values[known].tolist()
     texts, kinds = [texts[i] for i in known], [kinds[i] for i in known]

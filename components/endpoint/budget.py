@@ -23,15 +23,19 @@ class Budget:
     reserved_tokens: int = 0
     reserved_money: float = 0.0
     section: str = "synthesis.teacher"  # of the parameters, for messages
+    plan: str = ""
+    stop: str = ""  # why no further request may start, whatever is left
 
     @classmethod
     def of(cls, store: Store, plan: str, tokens: int, money: float, section: str = "synthesis.teacher") -> "Budget":
         spent: Spent = store.spent(plan)
-        return cls(tokens, money, store, spent.tokens, spent.cost or 0.0, section=section)
+        return cls(tokens, money, store, spent.tokens, spent.cost or 0.0, section=section, plan=plan)
 
     def reserve(self, request: Request) -> bool:
         """Reserve the maximum cost of a request; False if that would exceed a limit."""
         tokens, money = self._most(request)
+        if self.stop:
+            return False
         if self.tokens and self.spent_tokens + self.reserved_tokens + tokens > self.tokens:
             return False
         if self.money and self.spent_money + self.reserved_money + money > self.money:

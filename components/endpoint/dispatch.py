@@ -316,7 +316,7 @@ class Dispatcher:
         heapq.heappush(self._later, (time.monotonic() + pause, self._number, item))
 
     def _budget_spent(self) -> str:
-        return (
+        return self.budget.stop or (
             f"the budget of this plan is spent ({self.budget.says()}; the next request could cost more than is left): "
             f"{self.tally.answered} answers of this run are kept; raise {self.policy.section}.budget_tokens or budget_money "
             "and run again to resume"

@@ -149,6 +149,13 @@ class Store:
         ).fetchone()
         return Spent(*row)
 
+    def usage(self, plan: str) -> Iterator[tuple[bool, int | None, int | None]]:
+        """Whether each paid call of a plan gave an answer, and its prompt and answer tokens, in their order."""
+        yield from self._db.execute(
+            "SELECT outcome = 'answered', prompt_tokens, completion_tokens FROM calls WHERE plan = ? ORDER BY id",
+            (plan,),
+        )
+
     def cost(self, prompt_tokens: int | None, completion_tokens: int | None) -> float | None:
         """Price of a call at the prices given, or None where a price or a count is unknown."""
         if self.prices is None or prompt_tokens is None or completion_tokens is None:

@@ -53,6 +53,20 @@ class EndpointParams(Section):
         "", description="Currency of the prices, and where and when they were read; empty = unknown"
     )
 
+    over_budget: Literal["stop", "spend"] = Field(
+        "stop",
+        description=(
+            "What happens where the calls are expected to cost more than the budget: stop before it is spent, or spend it "
+            "and resume with a higher one"
+        ),
+    )
+    traces: int = Field(
+        100,
+        ge=0,
+        le=2_000,
+        description="Number of answered and of failed calls that are sampled for traces in MLflow, each; 0 = none",
+    )
+
     @property
     def prices(self) -> tuple[float, float] | None:
         """Of a million prompt tokens and a million answer tokens; None where they are unknown."""

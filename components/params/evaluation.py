@@ -145,7 +145,7 @@ class ReportingParams(Section):
 
 
 class PromotionParams(Section):
-    """When the larger model of a run takes the place of the registry's champion: docs/operations.md."""
+    """When the larger model of a run takes the place of the registry's champion: docs/promotion.md."""
 
     required: list[Literal["validation", "contamination", "control", "safety"]] = Field(
         ["validation", "contamination", "control"],

@@ -38,15 +38,6 @@ class TeacherParams(EndpointParams, _Writer):
     batch_size: int = Field(
         8, ge=1, le=4096, description="Number of prompts per batch of a local checkpoint (transformers)"
     )
-    traces: int = Field(
-        100,
-        ge=0,
-        le=100_000,
-        description=(
-            "Number of teacher calls traced in MLflow: the first that were answered, and the first that failed; 0 = "
-            "none"
-        ),
-    )
 
     @model_validator(mode="after")
     def _teacher_is_complete(self) -> "TeacherParams":

@@ -1,14 +1,6 @@
 """`python -m components.phi`: export a checkpoint for transformers, vLLM and llama.cpp's converter."""
 
-from typing import Any
-
 from components.running.cli import Argument, Command, main
-
-
-def run(*arguments: Any) -> dict[str, Any]:
-    from components.phi import export
-
-    return export.run(*arguments)
 
 
 def megabytes(text: str) -> int:
@@ -21,7 +13,7 @@ def megabytes(text: str) -> int:
 COMMAND = Command(
     step="phi",
     description="Export a checkpoint as a folder that transformers, vLLM and llama.cpp's converter take.",
-    run=run,
+    run="components.phi.export:run",
     inputs=(
         Argument("checkpoint", "checkpoint to export"),
         Argument(

@@ -2,7 +2,7 @@
 tools."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.phi.model import PhiConfig
@@ -194,14 +194,16 @@ def ollama_commands(folder: str) -> str:
     return f"ollama create phiforge -f {folder}/{MODELFILE}\nollama run phiforge"
 
 
-def modelfile(config: PhiConfig, asks_questions: bool) -> str:
+def modelfile(config: PhiConfig, asks_questions: bool, stops: Sequence[str | None] = ()) -> str:
     """The file that Ollama needs beside a converted model.
 
     Args:
         asks_questions: whether the chat template is the one that export writes; otherwise Ollama uses the converted
             model's own.
+        stops: further tokens that end an answer.
     """
     lines = [f"FROM ./{GGUF}", f"PARAMETER num_ctx {config.max_position_embeddings}"]
+    lines += [f"PARAMETER stop {json.dumps(stop, ensure_ascii=False)}" for stop in stops if stop]
     if asks_questions:
         lines += ['PARAMETER stop "Question:"', 'TEMPLATE """{{ if .System }}{{ .System }}', ""]
         lines += ["{{ end }}Question: {{ .Prompt }}", 'Answer:"""']

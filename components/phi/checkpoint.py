@@ -19,7 +19,7 @@ from components.errors import StepError
 from components.files import atomic_directory, write_json
 from components.foreign.confined import refuse_links_out
 from components.foreign.tokenizer_file import open_tokenizer
-from components.foreign.tokenizer_files import copy_tokenizer
+from components.foreign.tokenizer_files import CONFIG, TOKENIZER, copy_tokenizer
 from components.phi.memory import check_room
 from components.phi.model import Phi, PhiConfig
 from components.phi.weights import CheckpointWeights, from_state, to_state, write_state
@@ -27,7 +27,7 @@ from components.phi.weights import CheckpointWeights, from_state, to_state, writ
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-GENERATION = "generation_config.json"
+GENERATION, LINEAGE = "generation_config.json", "lineage.json"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}  # that a file may hold
 
 
@@ -72,7 +72,7 @@ def save(
         write_state(model.config, to_state(model), folder, dtype, max_shard_bytes)
         if tokenizer_dir is not None:
             copy_tokenizer(tokenizer_dir, folder)
-        write_json(folder / "lineage.json", dict(lineage))
+        write_json(folder / LINEAGE, dict(lineage))
 
 
 def write_config(config: PhiConfig, folder: Path, dtype: torch.dtype) -> None:
@@ -112,7 +112,7 @@ def read_config(directory: Path) -> PhiConfig:
     """The configuration of a checkpoint, or of a config.json named directly.
 
     If config.json does not set the end-of-text token, as for Phi-1.5, it comes from the generation configuration or the
-    tokenizer beside it.
+    tokenizer beside it. Of several tokens that end an answer, it is the one that the tokenizer names, else the first.
 
     Raises:
         StepError: missing, not JSON, not a Phi; or a file of the checkpoint is a link that leads out of it.
@@ -124,9 +124,11 @@ def read_config(directory: Path) -> PhiConfig:
             refuse_links_out(directory)
     values = read_json(path)
     config = PhiConfig.from_hf(values, origin=str(path))
-    if values.get("eos_token_id") is None:
+    given = values.get("eos_token_id")
+    if given is None or (isinstance(given, list) and len(given) > 1):
         config = config.ending_with(
-            _end_of_text(path.parent), f"{path.parent}: file that names the end-of-text token, next to config.json"
+            _end_of_text(path.parent, given),
+            f"{path.parent}: file that names the end-of-text token, next to config.json",
         )
     return config
 
@@ -147,22 +149,35 @@ def read_end_tokens(directory: Path, config: PhiConfig) -> tuple[int, ...]:
     return (config.eos_token_id,)
 
 
-def _end_of_text(folder: Path) -> Any:
-    """The end-of-text token by the files beside config.json; 0 if they do not set it."""
+def _end_of_text(folder: Path, given: Any) -> Any:
+    """The end-of-text token among those given by config.json, else by the files beside it; 0 if they do not set it."""
     generation = folder / GENERATION
-    eos = read_json(generation).get("eos_token_id") if generation.is_file() else None
-    if isinstance(eos, list):
-        eos = eos[0] if eos else None
-    if eos is None and all((folder / name).is_file() for name in ("tokenizer_config.json", "tokenizer.json")):
-        named = read_json(folder / "tokenizer_config.json").get("eos_token")
-        named = named.get("content") if isinstance(named, dict) else named
-        eos = load_tokenizer(folder).token_to_id(named) if isinstance(named, str) else None
-    return 0 if eos is None else eos
+    eos = given or (read_json(generation).get("eos_token_id") if generation.is_file() else None)
+    among = eos if isinstance(eos, list) else []
+    if eos is not None and not among:
+        return eos
+    named = None
+    if all((folder / name).is_file() for name in (CONFIG, TOKENIZER)):
+        named = named_token(folder, "eos", load_tokenizer(folder))
+    if among:
+        return named if named in among else among[0]
+    return 0 if named is None else named
+
+
+def named_token(folder: Path, role: str, tokenizer: "Tokenizer") -> int | None:
+    """The id of a special token that the tokenizer's settings name for a role, such as `bos`; None if they name none."""
+    for name in (CONFIG, "special_tokens_map.json"):
+        path = Path(folder) / name
+        found = read_json(path).get(f"{role}_token") if path.is_file() else None
+        found = found.get("content") if isinstance(found, dict) else found
+        if isinstance(found, str):
+            return tokenizer.token_to_id(found)
+    return None
 
 
 def read_lineage(directory: Path) -> dict[str, Any]:
     """lineage.json of a checkpoint; empty for a model from elsewhere."""
-    path = Path(directory) / "lineage.json"
+    path = Path(directory) / LINEAGE
     return read_json(path) if path.is_file() else {}
 
 

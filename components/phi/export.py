@@ -84,10 +84,11 @@ def export(
     checkpoint.check_tokenizer(config, tokenizer, source)
     weights, lineage = CheckpointWeights(source, config), checkpoint.read_lineage(source)
     with atomic_directory(output) as folder:
-        write_json(folder / "config.json", config.to_hf(dtype))
-        write_json(
-            folder / checkpoint.GENERATION, generation_config(config, checkpoint.read_end_tokens(source, config))
-        )
+        ends = checkpoint.read_end_tokens(source, config)
+        given = checkpoint.read_json(Path(source) / "config.json").get("eos_token_id")
+        several = {"eos_token_id": given} if isinstance(given, list) and len(given) > 1 else {}
+        write_json(folder / "config.json", config.to_hf(dtype) | several)
+        write_json(folder / checkpoint.GENERATION, generation_config(config, ends))
         write_state(config, weights, folder, checkpoint.DTYPES[dtype], max_shard_bytes)
         copy_tokenizer(source, folder)
         write_json(folder / CONFIG, tokenizer_config(folder, config, tokenizer, chat_template))
@@ -96,7 +97,9 @@ def export(
         card = model_card(config, lineage, split, dtype, license)
         (folder / "README.md").write_text(card, encoding="utf-8")
         asks_questions = chat_template is None
-        (folder / MODELFILE).write_text(modelfile(config, asks_questions), encoding="utf-8")
+        # Ollama ends an answer at the tokenizer's own end of text only.
+        stops = [tokenizer.id_to_token(end) for end in ends if end != config.eos_token_id]
+        (folder / MODELFILE).write_text(modelfile(config, asks_questions, stops), encoding="utf-8")
         files = sorted(path.name for path in folder.iterdir())
         size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     return {"parameters": config.parameter_count(), "dtype": dtype, "weights_bytes": size, "files": files}

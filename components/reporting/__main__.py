@@ -1,31 +1,22 @@
-"""`python -m components.reporting`: leaderboard, convergence figure, model card."""
-
-from typing import Any
+"""`python -m components.reporting`: leaderboard, convergence chart, page, model card."""
 
 from components.running.cli import Argument, Command, main
-
-
-def run(*arguments: Any) -> dict[str, Any]:
-    from components.reporting import report
-
-    return report.run(*arguments)
-
 
 COMMAND = Command(
     step="reporting",
     description=(
-        "Combine scores, losses and the transfer's proof in a leaderboard, a chart, a page and a model card. A "
+        "Combine scores, losses and the measurements of knowledge transfer in a leaderboard, a chart, a page and a model card. A "
         "model is named after its scores directory, its train_NAME.json and its NAME.csv."
     ),
-    run=run,
+    run="components.reporting.report:run",
     inputs=(
         Argument("scores", "scores directories of components.benchmarking, one per model", many=True),
         Argument("training", "summaries of components.training (train_NAME.json)", required=False, many=True),
         Argument("curves", "curves of components.training (NAME.csv)", required=False, many=True),
         Argument("transfer", "transfer.json of components.transfer", required=False),
         Argument("model", "checkpoint directory of the model to describe", required=False),
-        Argument("ingestion", "summary of components.ingestion: documents that were read", required=False),
-        Argument("curation", "summary of components.curation: documents that were kept and dropped", required=False),
+        Argument("ingestion", "summary of components.ingestion: documents read", required=False),
+        Argument("curation", "summary of components.curation: documents kept and dropped", required=False),
         Argument("tokenization", "summary of components.tokenization: training tokens by kind", required=False),
         Argument("tokens", "tokens directory whose held-out text is compared and continued", required=False),
         Argument("checkpoints", "checkpoint directories that continue held-out text", required=False, many=True),

@@ -8,6 +8,7 @@ last, the run is logged to MLflow, and a failure ends with one clear line.
 import argparse
 import errno
 import os
+import pkgutil
 import signal
 import sys
 import time
@@ -58,14 +59,14 @@ class Argument:
 class Command:
     """A step as a command: its name, its arguments, and the sections of params.yaml that it reads.
 
-    `run(inputs, outputs, params, tracker)` does the work and returns the summary, a JSON object whose numbers are facts
-    about the data (no times): equal inputs give an equal summary. `inputs` also has the options, `outputs` the path of
-    the `summary`, which is written for the step.
+    `run(inputs, outputs, params, tracker)` does the work and returns the summary, a JSON object of facts about the data
+    (no times): equal inputs give an equal summary. `inputs` also has the options, `outputs` the path of the `summary`,
+    which is written for the step. Given as `module:function`, it is imported only when the step runs.
     """
 
     step: str
     description: str
-    run: Run
+    run: Run | str
     inputs: tuple[Argument, ...] = ()
     outputs: tuple[Argument, ...] = ()
     sections: tuple[str, ...] = ()
@@ -93,7 +94,8 @@ def execute(command: Command, arguments: argparse.Namespace) -> int:
         sections = only(params, command.sections)
         tracked = command.tracked and WITHIN not in os.environ
         with track(command.step, sections, dependencies) if tracked else nullcontext(Tracker()) as tracker:
-            summary = command.run(inputs, outputs | {"summary": arguments.summary}, params, tracker)
+            run = pkgutil.resolve_name(command.run) if isinstance(command.run, str) else command.run
+            summary = run(inputs, outputs | {"summary": arguments.summary}, params, tracker)
             seconds, cpu_seconds = time.monotonic() - started, time.process_time() - cpu
             tracker.metrics(flat_numbers(summary) | {"seconds": seconds, "cpu_seconds": cpu_seconds})
             if arguments.summary:

@@ -1,22 +1,11 @@
 """`python -m components.study`: the result of the growth study."""
 
-from typing import Any
-
-from components.params import Params
-from components.running.cli import Argument, Command, Paths, main
-from components.tracking import Tracker
-
-
-def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
-    from components.study.growth.report import report
-
-    return report(inputs, outputs, tracker)
-
+from components.running.cli import Argument, Command, main
 
 COMMAND = Command(
     step="study",
     description="Compare the training runs of the growth study: losses, paired differences, cost to a loss, exam.",
-    run=run,
+    run="components.study.growth.report:report",
     inputs=(
         Argument("trials", "directory of the trials' records"),
         Argument("runs", "directory of the records of the other training runs"),

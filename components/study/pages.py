@@ -1,18 +1,26 @@
-"""A study's result for people: a folder with Markdown, a chart, and one self-contained HTML page."""
+"""Writes the result of a study: a folder with JSON, CSV, Markdown, a chart and one self-contained HTML page."""
 
 import base64
 import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from components.files import atomic_directory, write_json
 from components.results.pages import render
 from components.results.tables import escape_markdown, markdown_table
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
-Table = dict[str, Any]  # `title`, `note`, `header`, `rows`
+
+
+class Table(NamedTuple):
+    """A table of a study's result, with a note below it."""
+
+    title: str
+    note: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -20,12 +28,12 @@ class Text:
     """The text of a study's result.
 
     Attributes:
-        title: of the Markdown and of the page.
-        headline: what the study asks.
-        sentences: Markdown lists of what it shows.
-        tables: its tables.
+        title: title of the Markdown file and of the page.
+        headline: the question that the study asks.
+        sentences: the conclusions, in Markdown.
+        tables: the tables below them.
         alt: alternative text of the chart.
-        caption: of the chart.
+        caption: caption of the chart.
     """
 
     title: str
@@ -37,25 +45,15 @@ class Text:
 
     def markdown(self) -> str:
         """Sentences and tables as GitHub Markdown."""
-        parts = [f"# {self.title}", *self.sentences]
+        parts = [f"# {self.title}", "\n".join(f"- {sentence}" for sentence in self.sentences)]
         for table in self.tables:
-            parts += [
-                f"## {escape_markdown(table['title'])}",
-                markdown_table(table["header"], table["rows"]),
-                table["note"],
-            ]
+            parts += [f"## {escape_markdown(table.title)}", markdown_table(table.header, table.rows), table.note]
         return "\n\n".join(parts) + "\n"
 
     def page(self, figure: Path) -> str:
         """The result as one HTML page, with a PNG."""
-        return render(
-            TEMPLATE,
-            text=self,
-            sentences=[
-                line.removeprefix("- ").replace("**", "") for part in self.sentences for line in part.splitlines()
-            ],
-            image=base64.b64encode(figure.read_bytes()).decode(),
-        )
+        sentences = [sentence.replace("**", "") for sentence in self.sentences]
+        return render(TEMPLATE, text=self, sentences=sentences, image=base64.b64encode(figure.read_bytes()).decode())
 
 
 def write_result(
@@ -69,9 +67,12 @@ def write_result(
     """Write the folder of a result, complete or not at all, and print its text.
 
     Args:
-        name: of its files: NAME.json, NAME.md, NAME.csv and NAME.png; the page is index.html.
-        rows: a header, then one CSV row per training run.
-        draw: writes the chart.
+        output: the folder.
+        name: stem of the files NAME.json, NAME.md, NAME.csv and NAME.png; the page is index.html.
+        result: content of NAME.json.
+        text: content of NAME.md and the page.
+        rows: content of NAME.csv: a header, then one row per training run.
+        draw: writes the chart to a path.
     """
     with atomic_directory(output) as folder:
         write_json(folder / f"{name}.json", result)
@@ -87,3 +88,8 @@ def with_interval(value: Mapping[str, Any], digits: int, sign: bool = False) -> 
     """`2.8907 ± 0.0123`."""
     mean = f"{value['mean']:{'+' if sign else ''}.{digits}f}"
     return mean if value["low"] is None else f"{mean} ± {(value['high'] - value['low']) / 2:.{digits}f}"
+
+
+def left_out(diverged: Sequence[str]) -> list[str]:
+    """A sentence on the arms that are not compared because a training run of theirs diverged; none without such arms."""
+    return [f"Diverged, and so left out: {escape_markdown(', '.join(diverged))}."] if diverged else []

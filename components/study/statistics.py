@@ -1,7 +1,7 @@
 """Statistics of studies: paired intervals over seeds, tokens to a loss, speed-up."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from components.results import statistics
@@ -17,14 +17,18 @@ class Interval:
     n: int
 
     def record(self) -> dict[str, Any]:
-        return {"mean": self.mean, "low": self.low, "high": self.high, "n": self.n}
+        return asdict(self)
 
 
 def interval(values: Sequence[float]) -> Interval:
-    """The mean of some values with its interval; of paired differences, the interval of the difference."""
-    found = statistics.mean(values)
-    low, high = statistics.interval(found, [found])
-    return Interval(found.value, low, high, found.n)
+    """The mean of some values, one per seed, with its interval."""
+    mean = statistics.mean(values)
+    return Interval(mean.value, *statistics.interval(mean, [mean]), mean.n)
+
+
+def paired(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
+    """The mean difference of two arms, paired by seed, with its interval."""
+    return interval([our - their for our, their in zip(ours, theirs, strict=True)])
 
 
 def verdict(difference: Interval, better: int) -> str:
@@ -39,9 +43,9 @@ class Reached:
     """The cost at which a series of finished training runs reaches a loss.
 
     Attributes:
-        cost: tokens or FLOPs; None if it isn't reached.
-        how: `start` (before any training), `between` (interpolated between two budgets), `at most` (the smallest budget is
-            below it already) or `not reached`.
+        cost: tokens or FLOPs; None if the loss isn't reached.
+        how: `start` (before any training), `between` (interpolated between two budgets), `at most` (already at the
+            smallest budget) or `not reached`.
     """
 
     cost: float | None
@@ -55,8 +59,8 @@ def reached(budgets: Sequence[tuple[float, float]], start_loss: float, target: f
     2405.18392). So the loss between two budgets is interpolated, linearly in the logarithm of the cost.
 
     Args:
-        budgets: (cost, final loss) of each training, by rising cost.
-        start_loss: before the first step, such as a grown model's.
+        budgets: (cost, final loss) of each training run, by rising cost.
+        start_loss: loss before the first step.
         target: the loss to reach.
     """
     if start_loss <= target:
@@ -73,5 +77,5 @@ def reached(budgets: Sequence[tuple[float, float]], start_loss: float, target: f
 
 
 def speed_up(theirs: float, ours: float | None) -> float | None:
-    """How many times cheaper ours is, less one: 1.0 means half the cost. None if ours isn't known or is 0."""
+    """`theirs / ours - 1`: 1.0 means half the cost. None if ours is unknown or 0."""
     return theirs / ours - 1 if ours else None

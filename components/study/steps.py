@@ -22,8 +22,8 @@ Record = TypeVar("Record")
 
 @contextmanager
 def scratch_folder(params: Params, inputs: Paths) -> Iterator[Path]:
-    """A temporary folder for the checkpoints of one training run. An equal run uses the same place, so leftovers of a
-    killed one are removed."""
+    """A temporary folder for the checkpoints of one training run. Equal runs use the same folder, so what a killed run
+    left behind is removed."""
     identity = f"{Path.cwd()} {inputs} {params.model_dump_json()}"
     folder = state_folder() / "study" / hashlib.sha256(identity.encode()).hexdigest()[:16]
     shutil.rmtree(folder, ignore_errors=True)
@@ -34,8 +34,8 @@ def scratch_folder(params: Params, inputs: Paths) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def step(name: str, words: list[str], params: Path) -> int:
-    """Run a step's command with our output; returns 0 or DIVERGED.
+def run_step(name: str, words: list[str], params: Path) -> int:
+    """Run a step's command, which prints to our output; returns 0 or DIVERGED.
 
     Raises:
         StepError: the step failed.
@@ -49,36 +49,36 @@ def step(name: str, words: list[str], params: Path) -> int:
 
 
 def write_params(params: Params, scratch: Path) -> Path:
-    """A file with the parameters of one training."""
+    """Write the parameters of one training run to a file; returns its path."""
     path = scratch / "params.json"
     path.write_text(params.model_dump_json(), encoding="utf-8")  # JSON is YAML
     return path
 
 
 def train(words: list[str], model: Path, scratch: Path, params: Path) -> dict[str, Any] | None:
-    """Train a model into a folder: the summary, with its `curve`; None if the training run diverged."""
-    curve, told = scratch / "curve.csv", scratch / "training.json"
-    words = [*words, "--output", str(model), "--curves", str(curve), "--summary", str(told)]
-    if step("training", words, params) == DIVERGED:
+    """Train a model into a folder; returns the summary, with its `curve`, or None if the training run diverged."""
+    curve, summary = scratch / "curve.csv", scratch / "training.json"
+    words = [*words, "--output", str(model), "--curves", str(curve), "--summary", str(summary)]
+    if run_step("training", words, params) == DIVERGED:
         return None
-    return json.loads(told.read_text(encoding="utf-8")) | {"curve": read_curve(curve)}
+    return json.loads(summary.read_text(encoding="utf-8")) | {"curve": read_curve(curve)}
 
 
 def examine(model: Path, exam: Path, scratch: Path, params: Path) -> None:
     """Score a model on the exam; writes `scores/scores.json` and the summary `exam.json`."""
     words = ["--checkpoint", str(model), "--suite", "exam", "--data-dir", str(exam)]
     words += ["--output", str(scratch / "scores"), "--summary", str(scratch / "exam.json")]
-    step("benchmarking", words, params)
+    run_step("benchmarking", words, params)
 
 
 def track(curve: Mapping[str, Sequence[float]], batch_tokens: int, tracker: Tracker) -> None:
-    """Log the validations of a curve to MLflow."""
+    """Log the validations of a training run to MLflow."""
     for tokens, loss in zip(curve["tokens"], curve["loss"], strict=True):
         tracker.metrics({"validation_loss": loss}, step=int(tokens) // batch_tokens)
 
 
 def read_curve(path: Path) -> dict[str, list[float]]:
-    """The validations of a curve that training wrote."""
+    """The `tokens`, `flops` and `loss` of each validation, from the curve that training wrote."""
     with open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     columns = {"tokens": "tokens", "flops": "flops", "loss": "validation_loss"}
@@ -86,11 +86,11 @@ def read_curve(path: Path) -> dict[str, list[float]]:
 
 
 def read_fields(path: Path, record: type[Record], study: str) -> Record:
-    """A record of a training from JSON with its fields.
+    """Read the record of a training run from JSON.
 
     Args:
-        record: the dataclass.
-        study: the name of the record, and what to run again, in words.
+        record: the record's dataclass.
+        study: name of the study in messages.
 
     Raises:
         StepError: the file is not such a record.

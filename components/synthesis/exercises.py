@@ -1,7 +1,8 @@
 """Exercises that a model wrote: read from JSON, and kept only if their program computes the same answer.
 
 The model gives with each question a program that computes its answer. What `restricted` allows is run in the sandbox;
-its printed value must be the answer. A program that computes nothing proves nothing and is rejected too.
+its printed value must be the answer. A program that computes nothing, or whose value does not follow from the question
+(see `dependence`), proves nothing and is rejected too.
 """
 
 import json
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from components.synthesis.dependence import Check, independence_faults, static_fault
 from components.synthesis.drafts import normalise
 from components.synthesis.restricted import computes, fault
 from components.synthesis.sandboxed import Programs
@@ -101,7 +103,17 @@ def verify(exercises: Sequence[Exercise], programs: Programs) -> list[str]:
             faults[i] = f"the program gives no value: {value}"
         elif not same_answer(exercises[i].answer, value):
             faults[i] = f"the answer is {exercises[i].answer!r}, the program computes {value}"
+        else:
+            faults[i] = static_fault(_check(exercises[i]))
+    computed = {i: value for i, (_, value) in zip(runnable, values, strict=True) if not faults[i]}
+    checks = [_check(exercises[i]) for i in computed]
+    for i, wrong in zip(computed, independence_faults(checks, list(computed.values()), programs.evaluate), strict=True):
+        faults[i] = wrong
     return faults
+
+
+def _check(exercise: Exercise) -> Check:
+    return Check(exercise.question, exercise.answer, exercise.code, exercise.expression.strip())
 
 
 def same_answer(answer: str, value: str) -> bool:

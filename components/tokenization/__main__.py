@@ -1,20 +1,11 @@
 """`python -m components.tokenization`: documents to a tokenizer and token shards, held-out documents apart."""
 
-from typing import Any
-
 from components.running.cli import Argument, Command, main
-
-
-def run(*arguments: Any) -> dict[str, Any]:
-    from components.tokenization import tokenize
-
-    return tokenize.run(*arguments)
-
 
 COMMAND = Command(
     step="tokenization",
     description="Train a byte-level BPE tokenizer, or use an existing one, and write the token shards.",
-    run=run,
+    run="components.tokenization.tokenize:run",
     inputs=(Argument("documents", "directories of documents; a document in several of them counts once", many=True),),
     outputs=(Argument("output", "directory for the tokens", holds="manifest.json"),),
     sections=("seed", "ingestion", "tokenization"),

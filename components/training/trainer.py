@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
+from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Strategy
 
 from components.errors import StepError
@@ -37,6 +38,9 @@ def quiet_trainer(settings: TrainingParams, **arguments: Any) -> Trainer:
         accelerator="gpu" if gpus else "cpu",
         devices=settings.devices,
         strategy=strategy_of(settings, "nccl" if gpus else "gloo"),
+        # This process starts those of further devices. Lightning would take a scheduler's variables (SLURM, LSF) for its
+        # own launcher's, and refuse a job with another number of tasks.
+        plugins=[LightningEnvironment()],
         max_epochs=1,
         precision="32-true",  # of the weights; the model casts its activations itself
         use_distributed_sampler=False,  # the loader knows its device's part

@@ -1,4 +1,4 @@
-"""`python -m components.transfer`: grow a checkpoint into a larger shape and prove what was preserved."""
+"""`python -m components.transfer`: grow a checkpoint into a larger shape and measure how well its function is preserved."""
 
 from typing import Any, get_args
 
@@ -45,7 +45,7 @@ COMMAND = Command(
         Argument("seed", "seed of the free entries (default: seed in params.yaml)", required=False, type=int),
         Argument(
             "tokens",
-            "tokens directory whose held-out tokens are used for the proof (default: random tokens)",
+            "tokens directory with the held-out tokens for the measurement (default: random tokens)",
             required=False,
         ),
     ),

@@ -4,11 +4,11 @@ FPI, function-preserving initialization: a new coordinate copies a randomly chos
 of an activation is divided by c. Through LayerNorm that preserves the function only if all coordinates are copied
 equally often: a copied coordinate counts more often in mean and variance. So it is approximate.
 
-AKI, advanced knowledge initialization: as FPI, but the new outputs of a block's matrices are those of the source's next
-block, so that no output has a twin.
+AKI, advanced knowledge initialization: like FPI, but the new outputs of a block's matrices are those of the source's next
+block, so that no two outputs are equal.
 
-The paper adds heads and leaves head_dim. If head_dim grows, new dimensions copy those that are not rotary, keys share
-their weight as any inputs do, and queries compensate for softmax's larger root, as in exact growth.
+The paper adds heads and keeps head_dim. If head_dim grows, new dimensions copy those that are not rotary, copied keys
+share their weight as all inputs do, and queries compensate for softmax's larger root, as in exact growth.
 """
 
 import math
@@ -19,17 +19,11 @@ from torch import Tensor
 
 from components.phi.model import PhiConfig
 from components.transfer.depth import Layer
-from components.transfer.maps import FREE, ZERO, Axis, Plan, axis
+from components.transfer.maps import FREE, ZERO, Axis, Plan, axis, extended
 from components.transfer.options import Options
 from components.transfer.plan import Axes, build, headed, vocabulary
 
-OUTPUTS = {
-    "query": "hidden_size",
-    "key": "hidden_size",
-    "value": "hidden_size",
-    "written": "hidden_size",
-    "inner": "intermediate_size",
-}
+OUTPUTS = ("query", "key", "value", "written", "inner")  # axes of a block's outputs
 
 
 def plan_fpi(source: PhiConfig, target: PhiConfig, layers: list[Layer], options: Options) -> Plan:
@@ -40,21 +34,20 @@ def plan_fpi(source: PhiConfig, target: PhiConfig, layers: list[Layer], options:
 def plan_aki(source: PhiConfig, target: PhiConfig, layers: list[Layer], options: Options) -> Plan:
     """Maps of all tensors of `target` by AKI."""
     axes = _axes(source, target, options)
-    return build(axes, layers, upper=axes.changed(**{name: _upper(getattr(axes, name)) for name in OUTPUTS}))
+    return build(axes, layers, upper=replace(axes, **{name: _upper(getattr(axes, name)) for name in OUTPUTS}))
 
 
 def _axes(source: PhiConfig, target: PhiConfig, options: Options) -> Axes:
     generator = torch.Generator().manual_seed(options.seed)
-    width = axis(_drawn(0, source.hidden_size, target.hidden_size, generator), source.hidden_size)
-    units = axis(_drawn(0, source.intermediate_size, target.intermediate_size, generator), source.intermediate_size)
-    heads = _drawn(0, source.num_attention_heads, target.num_attention_heads, generator)
+    width = axis(_random(0, source.hidden_size, target.hidden_size, generator), source.hidden_size)
+    units = axis(_random(0, source.intermediate_size, target.intermediate_size, generator), source.intermediate_size)
+    heads = _random(0, source.num_attention_heads, target.num_attention_heads, generator)
     k, dims, rotary = source.head_dim, target.head_dim, source.rotary_dims
     if rotary < k:
-        plain = _drawn(rotary, k, dims, generator)
-        query = key = value = plain
-    else:  # a rotary dimension cannot move: new queries are drawn, new keys 0
-        query, key = (torch.cat([torch.arange(k), torch.full((dims - k,), code)]) for code in (FREE, ZERO))
-        value = _drawn(0, k, dims, generator)
+        query = key = value = _random(rotary, k, dims, generator)
+    else:  # a rotary dimension cannot move: new queries are free, new keys 0
+        query, key = (extended(k, dims, code).source for code in (FREE, ZERO))
+        value = _random(0, k, dims, generator)
     counts = torch.bincount(key[key >= 0], minlength=k).to(torch.float64)
     per_key = torch.where(key >= 0, 1 / counts[key.clamp(min=0)], 1.0).repeat(len(heads))
     values = headed(heads, value, source)
@@ -73,17 +66,17 @@ def _axes(source: PhiConfig, target: PhiConfig, options: Options) -> Axes:
     )
 
 
-def _drawn(first: int, size: int, wanted: int, generator: torch.Generator) -> Tensor:
-    """0 ... size - 1, then random coordinates from first ... size - 1, up to `wanted`."""
+def _random(first: int, size: int, wanted: int, generator: torch.Generator) -> Tensor:
+    """`wanted` coordinates: 0 ... size - 1, then random ones from first ... size - 1."""
     return torch.cat([torch.arange(size), torch.randint(first, size, (wanted - size,), generator=generator)])
 
 
 def _divided(whole: Axis) -> Axis:
-    """The axis of the weights that read it: divided by the number of copies."""
+    """The axis of the weights that read `whole`: divided by the number of copies."""
     return whole.times(1 / whole.copies[whole.source].to(torch.float64))
 
 
 def _upper(whole: Axis) -> Axis:
-    """The axis with its new coordinates from a second block below the first: coordinates n and on."""
+    """The axis with its new coordinates from a second block, stacked below the first (coordinates from `size` on)."""
     from_upper = whole.is_new & whole.copied
     return replace(whole, source=torch.where(from_upper, whole.source + whole.size, whole.source))

@@ -1,7 +1,7 @@
 """Depth maps as data: for each block of the target, its source block and its gain.
 
-A gain scales what a block writes to the residual stream. 1 is a copy; 0 is the identity, which preserves the function
-and leaves the block free to learn.
+The gain scales a block's output to the residual stream. 1 is a copy; 0 is the identity, which preserves the function and
+leaves the block free to learn.
 """
 
 from collections import Counter
@@ -13,8 +13,8 @@ from components.errors import StepError
 
 @dataclass(frozen=True)
 class Layer:
-    """One block of the target: made from block `source` of the source, its output times `gain`. `new` for an inserted
-    block or a copy after the first."""
+    """One block of the target: a copy of block `source`, its output times `gain`. `new`: an inserted block, or a copy
+    after the first."""
 
     source: int
     gain: float
@@ -22,7 +22,7 @@ class Layer:
 
 
 def identity(source: int, target: int) -> list[Layer]:
-    """Every source block once, and new blocks that add nothing, spread evenly: 24 -> 32 has one after every third.
+    """Every source block once, and new blocks that add nothing at even distances: 24 -> 32 has one after every third.
 
     Each new block is made from the block before it (LLaMA-Pro, arXiv 2401.02415).
     """
@@ -38,18 +38,18 @@ def identity(source: int, target: int) -> list[Layer]:
 def round_map(source: int, target: int) -> list[Layer]:
     """Block i from block round(i * source / target), halves to even, at most the last (Gopher, arXiv 2112.11446; Phi-2).
 
-    Without the limit it would run over the end, for instance at 12 -> 24.
+    Without the limit it would exceed the last block, for instance at 12 -> 24.
     """
     return copies(min(round(layer * source / target), source - 1) for layer in range(target))
 
 
 def interpose(source: int, target: int) -> list[Layer]:
-    """Copies beside their originals: 0 0 1 1 2 2 (arXiv 2510.08008, there the better one for converged models)."""
+    """Copies beside their originals: 0 0 1 1 2 2 (arXiv 2510.08008 finds this better for converged models)."""
     return copies(layer * source // target for layer in range(target))
 
 
 def stack(source: int, target: int) -> list[Layer]:
-    """The source over and over: 0 1 2 0 1 2 (bert2BERT, arXiv 2110.07143; G_stack, arXiv 2405.15319)."""
+    """The source repeated: 0 1 2 0 1 2 (bert2BERT, arXiv 2110.07143; G_stack, arXiv 2405.15319)."""
     return copies(layer % source for layer in range(target))
 
 
@@ -61,28 +61,24 @@ def solar(source: int, target: int) -> list[Layer]:
     """
     if target > 2 * source:
         raise StepError(
-            f"the depth map solar joins two runs of the source's {source} blocks, at most {2 * source}; the target has "
-            f"{target}: use interpose or stack"
+            f"the depth map solar joins two copies of the source's {source} blocks, so the target has {2 * source} blocks at "
+            f"most; this target has {target}: use interpose or stack"
         )
     first, second = (target + 1) // 2, target // 2
     return copies([*range(first), *range(source - second, source)])
 
 
 def half(source: int, target: int) -> list[Layer]:
-    """Like `interpose`, with the output of a block shared equally among its copies: close to the source's function."""
+    """Like `interpose`, with each copy's output divided by the number of copies: close to the source's function."""
     layers = interpose(source, target)
     count = Counter(layer.source for layer in layers)
     return [Layer(layer.source, 1 / count[layer.source], layer.new) for layer in layers]
 
 
 def copies(sources: Iterable[int]) -> list[Layer]:
-    """Blocks that copy these blocks whole; the first copy of each counts as the source's own."""
-    seen: set[int] = set()
-    layers = []
-    for source in sources:
-        layers.append(Layer(source, 1.0, source in seen))
-        seen.add(source)
-    return layers
+    """Full copies of these blocks; the first copy of each counts as old."""
+    chosen = list(sources)
+    return [Layer(source, 1.0, source in chosen[:place]) for place, source in enumerate(chosen)]
 
 
 DEPTH_MAPS: dict[str, Callable[[int, int], list[Layer]]] = {

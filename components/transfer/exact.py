@@ -3,26 +3,26 @@
 Why it works. The residual stream is written by the embedding and by `dense` and `fc2`, and read only through LayerNorm.
 
 - width d -> D, `mean_pad`: a new coordinate of the residual stream carries c times the mean of the old ones, an old one
-  c times itself. The mean stays in place, the variance becomes c^2 (d / D) of what it was, so with
-  c = sqrt(D eps' / (d eps)) and gains times sqrt(d / D) every old coordinate leaves LayerNorm as before and every new
-  one as 0. What reads the new coordinates is therefore free (LEMON, arXiv 2310.07999, with the variance instead of
-  the epsilon adjusted: epsilon is part of the published shapes). `zero_pad`: LayerNorm takes the mean off anyway, so
-  everything that is written may be centred first; then the mean is 0 and new coordinates are written as 0.
-- head_dim k -> K: rotary dimensions keep their places, new ones come after the old. Softmax divides by sqrt(K), so
-  queries, weight and bias, grow by sqrt(K / k). New keys of an old head are 0, so that its new queries are free;
-  columns of `dense` that read new values are 0, so that new values are free, and all of a new head.
-- feed-forward: columns of `fc2` that read new units are 0, so that new units are free.
-- depth: an inserted block has `dense` and `fc2` of 0, biases too, and so adds nothing (LLaMA-Pro, arXiv 2401.02415,
-  which zeroes no biases and has none). All else in it is used by nothing yet and takes noise, so that neighbours which
-  were made from one block are not twins.
+  c times itself. The mean does not change and the variance is multiplied by c^2 (d / D), so with
+  c = sqrt(D eps' / (d eps)) and gains times sqrt(d / D) LayerNorm's output is unchanged in every old coordinate and 0 in
+  every new one. Weights that read the new coordinates are therefore free (LEMON, arXiv 2310.07999, with the variance
+  adjusted instead of epsilon, which is part of the published shapes). `zero_pad`: LayerNorm subtracts the mean anyway,
+  so everything that is written may be centred first; then the mean is 0 and new coordinates are written as 0.
+- head_dim k -> K: rotary dimensions keep their places, new ones come after the old. Softmax divides by sqrt(K), so the
+  weights and biases of queries are multiplied by sqrt(K / k). New keys of an old head are 0, so its new queries are
+  free; columns of `dense` that read new values are 0, so new values are free, and so is all of a new head.
+- feed-forward: columns of `fc2` that read new units are 0, so new units are free.
+- depth: in an inserted block the weights and biases of `dense` and `fc2` are 0, so it adds nothing (LLaMA-Pro, arXiv
+  2401.02415, in which there are no biases). Its other weights have no effect yet and get noise, so that neighbours
+  made from the same block differ.
 - vocabulary: a new token's logit is NEW_TOKEN_LOGIT, whatever the input.
 
-In each product that is 0 one side is not 0, so gradients reach everything after a step or two.
+In each product that is 0 one factor is not 0, so gradients reach every parameter after a step or two.
 
-With `new_units: copies` new queries, values, units and heads copy old ones instead of being drawn, and what reads the
-copies of one activation shares its old weight among them in unequal parts. Noise that sums to 0 over the copies of one
-activation is added to what reads them: the function stays, and their gradients differ from the first step on. Two equal
-halves would stay equal forever.
+With `new_units: copies` new queries, values, units and heads copy old ones instead of being random, and the weights that
+read the copies of one activation share its old weight in unequal parts. Noise that sums to 0 over the copies is added to
+these weights: the function is preserved, and the copies' gradients differ from the first step on. Two equal halves would
+stay equal forever.
 """
 
 import math
@@ -36,7 +36,7 @@ from components.transfer.maps import CONSTANT, FREE, MEAN, ZERO, Axis, Plan, axi
 from components.transfer.options import Options
 from components.transfer.plan import Axes, build, headed, vocabulary
 
-UNEVEN = (0.3, 0.7)  # shares of copies are drawn from this range before they are scaled to sum to 1
+UNEVEN = (0.3, 0.7)  # range of the random shares of copies, before they are scaled to sum to 1
 
 
 def plan(source: PhiConfig, target: PhiConfig, layers: list[Layer], options: Options) -> Plan:
@@ -65,7 +65,7 @@ def _residual(source: PhiConfig, target: PhiConfig, padding: str) -> dict[str, A
 
 
 def _with_free_units(source: PhiConfig, target: PhiConfig, options: Options) -> dict[str, Axis]:
-    """Axes of heads and of the feed-forward layer whose new coordinates are drawn, or 0 if they meet drawn ones."""
+    """Axes of heads and of the feed-forward layer, with random new coordinates, or 0 where they meet random ones."""
     h, k, heads, dims = source.num_attention_heads, source.head_dim, target.num_attention_heads, target.head_dim
     f, inner = source.intermediate_size, target.intermediate_size
 
@@ -83,10 +83,10 @@ def _with_free_units(source: PhiConfig, target: PhiConfig, options: Options) -> 
 
 
 def _with_copies(source: PhiConfig, target: PhiConfig, options: Options) -> dict[str, Axis]:
-    """Axes of heads and of the feed-forward layer whose new coordinates copy old ones.
+    """Axes of heads and of the feed-forward layer, with new coordinates that copy old ones.
 
-    A rotary dimension's frequency depends on its place, so it cannot be copied to another; if all of a head is rotary,
-    its new queries are drawn and its new keys are 0.
+    A rotary dimension's frequency depends on its place, so it cannot be copied to another; if a whole head is rotary, its
+    new queries are random and its new keys are 0.
     """
     generator = torch.Generator().manual_seed(options.seed)
     h, k, rotary = source.num_attention_heads, source.head_dim, source.rotary_dims
@@ -96,11 +96,10 @@ def _with_copies(source: PhiConfig, target: PhiConfig, options: Options) -> dict
     query, key = plain, plain
     if rotary == k:
         query, key = (extended(k, target.head_dim, code).source for code in (FREE, ZERO))
-    sharing = headed(_cycled(0, h, target.num_attention_heads), key, source)
     inner = axis(_cycled(0, source.intermediate_size, target.intermediate_size), source.intermediate_size)
     return {
         "query": headed(heads, query, source).times(math.sqrt(target.head_dim / k)),
-        "key": _shared_in_heads(sharing, target, generator),
+        "key": _shared_in_heads(headed(heads, key, source), target, generator),
         "value": headed(heads, values, source),
         "attended": _shared(headed(heads, values, source), generator),
         "inner": inner,
@@ -109,23 +108,22 @@ def _with_copies(source: PhiConfig, target: PhiConfig, options: Options) -> dict
 
 
 def _cycled(first: int, size: int, wanted: int) -> Tensor:
-    """0 ... size - 1, then first ... size - 1 over and over, up to `wanted`."""
+    """`wanted` coordinates: 0 ... size - 1, then first ... size - 1 repeated."""
     period = max(1, size - first)
     return torch.cat([torch.arange(size), first + torch.arange(wanted - size) % period])
 
 
 def _shared(whole: Axis, generator: torch.Generator) -> Axis:
-    """The axis with each source coordinate's weight shared among its copies, unevenly, in parts that sum to 1."""
+    """The axis with each source coordinate's weight divided among its copies, in unequal parts that sum to 1."""
     low, high = UNEVEN
-    drawn = low + (high - low) * torch.rand(len(whole), generator=generator, dtype=torch.float64)
-    drawn[~whole.copied] = 1
+    parts = low + (high - low) * torch.rand(len(whole), generator=generator, dtype=torch.float64)
     where = whole.source.clamp(min=0)
-    totals = torch.zeros(whole.size, dtype=torch.float64).index_add_(0, where[whole.copied], drawn[whole.copied])
-    return whole.times(torch.where(whole.copied, drawn / totals[where], 1.0))
+    totals = torch.zeros(whole.size, dtype=torch.float64).index_add_(0, where[whole.copied], parts[whole.copied])
+    return whole.times(torch.where(whole.copied, parts / totals[where], 1.0))
 
 
 def _shared_in_heads(whole: Axis, target: PhiConfig, generator: torch.Generator) -> Axis:
-    """Like `_shared`, in each head by itself: a copied head attends like its original."""
+    """Like `_shared`, within each head: a copied head attends like its original."""
     parts = [
         _shared(whole.among(start, start + target.head_dim), generator)
         for start in range(0, len(whole), target.head_dim)

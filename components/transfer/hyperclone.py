@@ -1,12 +1,13 @@
 """HyperCloning (Samragh et al., arXiv 2409.12903): whole copies of the residual stream, of heads and of units.
 
-Every coordinate is copied equally often, so LayerNorm sees the same mean and variance, and what reads n copies of an
-activation has the old weights divided by n: the function is preserved, at whole factors only. head_dim stays, so rotary
-positions do. With noise, what reads copies differs among them while its sum over them stays (the paper's paired noise,
-there at 10 dB below the weights: `transfer.noise` 0.32); without, copies stay copies forever, as Phi has no dropout.
+Every coordinate is copied equally often, so LayerNorm sees the same mean and variance, and the weights that read n copies
+of an activation are divided by n: the function is preserved, for whole factors only. head_dim and so rotary positions do
+not change. With noise, the weights that read the copies differ while their sum stays the same (the paper's paired noise,
+10 dB below the weights: `transfer.noise` 0.32); without it, copies stay equal forever, as Phi has no dropout.
 """
 
 import math
+from dataclasses import replace
 
 import torch
 
@@ -19,14 +20,14 @@ from components.transfer.plan import Axes, build, headed, vocabulary
 
 def reasons(source: PhiConfig, target: PhiConfig) -> list[str]:
     """Why `target` is not a whole multiple of `source`; empty if it is."""
-    found = [
+    unequal = [
         f"{name} {getattr(target, name)} is not a whole multiple of the source's {getattr(source, name)}"
         for name in ("hidden_size", "intermediate_size")
         if getattr(target, name) % getattr(source, name)
     ]
     if target.head_dim != source.head_dim:
-        found.append(f"head_dim {target.head_dim} is not the source's {source.head_dim}")
-    return found
+        unequal.append(f"head_dim {target.head_dim} is not the source's {source.head_dim}")
+    return unequal
 
 
 def plan(source: PhiConfig, target: PhiConfig, layers: list[Layer], options: Options) -> Plan:
@@ -36,18 +37,12 @@ def plan(source: PhiConfig, target: PhiConfig, layers: list[Layer], options: Opt
     heads = _repeated(source.num_attention_heads, target.num_attention_heads).source
     head = headed(heads, torch.arange(source.head_dim), source)
     times = target.hidden_size // source.hidden_size
-    axes = Axes(
+    axes = replace(
+        Axes.uniform(width, head, units, **vocabulary(source, target)),
         written=width.times(math.sqrt(target.layer_norm_eps / source.layer_norm_eps)),
         read=width.times(1 / times),
-        gain=width,
-        shift=width,
-        query=head,
-        key=head,
-        value=head,
         attended=head.times(1 / times),
-        inner=units,
         activated=units.times(source.intermediate_size / target.intermediate_size),
-        **vocabulary(source, target),
     )
     return build(axes, layers, noise="null")
 

@@ -1,8 +1,8 @@
-"""How one tensor grows, as data: an affine map that is a product of a map of its rows and a map of its columns.
+"""The growth of one tensor as data: an affine map that is a product of a map of its rows and a map of its columns.
 
-Each coordinate of a grown axis is a source coordinate times a factor, or the mean of all source coordinates, or 0, or
-free (drawn), or a constant. All operators of this step are written in these terms, so one function evaluates them a few
-rows at a time, one grows the optimizer's moments, and one tells which entries are new.
+Each coordinate of a grown axis is a source coordinate times a factor, the mean of all source coordinates, 0, free
+(random), or a constant. All operators are written in these terms, so one function evaluates them a few rows at a time,
+one grows the optimizer's moments, and one marks the entries that are new.
 """
 
 import hashlib
@@ -22,13 +22,13 @@ Noise = Literal["none", "null", "any"]
 
 @dataclass(frozen=True)
 class Axis:
-    """How one axis grows.
+    """The growth of one axis from n to N coordinates.
 
     Attributes:
-        source: (N,) for each grown coordinate the source coordinate that it copies, or one of the codes above. From
-            `size` on they are coordinates of a second tensor, stacked below the first.
+        source: (N,) for each grown coordinate the source coordinate that it copies, or one of the codes above. Values
+            from `size` on are coordinates of a second tensor, stacked below the first.
         scale: (N,) float64 factor of the copied coordinate; the value itself if the code is CONSTANT.
-        size: coordinates of the source axis.
+        size: number of coordinates of the source axis (n).
         centred: the mean over the source coordinates is subtracted first.
     """
 
@@ -45,21 +45,21 @@ class Axis:
         return replace(self, scale=self.scale * factor)
 
     def silent(self) -> "Axis":
-        """The axis with zeros for its free coordinates: biases are never drawn."""
+        """The axis with zeros for its free coordinates: biases are never random."""
         return replace(self, source=torch.where(self.source == FREE, ZERO, self.source))
 
     def among(self, start: int, stop: int) -> "Axis":
-        """Some of its coordinates."""
+        """The axis of the coordinates from `start` to `stop`."""
         return replace(self, source=self.source[start:stop], scale=self.scale[start:stop])
 
     @cached_property
     def copied(self) -> Tensor:
-        """(N,) whether a coordinate is a source coordinate's."""
+        """(N,) whether a coordinate copies a source coordinate."""
         return self.source >= 0
 
     @cached_property
     def copies(self) -> Tensor:
-        """(n,) how many grown coordinates copy each source coordinate."""
+        """(n,) number of copies of each source coordinate."""
         return torch.bincount(self.source[self.copied], minlength=self.size)
 
     @cached_property
@@ -72,7 +72,7 @@ class Axis:
 
     @cached_property
     def in_place(self) -> bool:
-        """Whether the source's coordinates come first, in their order, and all others are new."""
+        """Whether the source's coordinates come first, in order, and no other coordinate copies one."""
         first, rest = self.source[: self.size], self.source[self.size :]
         return torch.equal(first, torch.arange(self.size)) and not (rest >= 0).any()
 
@@ -95,10 +95,10 @@ class TensorMap:
     Attributes:
         sources: tensors of the source, which are stacked along their rows before they are mapped.
         rows, columns: the maps of its axes; a vector has rows only.
-        gain: factor of the whole; 0 makes it silent.
-        noise: what `Options.noise` adds: nothing; noise in the null space of what the columns read, so that copies
-            diverge while the function stays; or noise anywhere, for outputs that are not used yet.
-        new: all entries are new to the model, whatever they copy (a block that the source has not).
+        gain: factor of the whole tensor; 0 makes it silent.
+        noise: where `Options.noise` adds noise: nowhere; in the null space of the activations that the columns read, so
+            that copies diverge while the function is preserved; or anywhere, for outputs that are not used yet.
+        new: all entries are new to the model, whatever they copy (those of an inserted block).
     """
 
     sources: tuple[str, ...]
@@ -118,7 +118,7 @@ Plan = dict[str, TensorMap]  # by Hugging Face's names of the target's tensors
 
 @dataclass(frozen=True)
 class Draws:
-    """Random values: the standard deviation of free entries, and that of noise as a share of the weights'."""
+    """Parameters of random values: the standard deviation of free entries, and that of noise relative to the weights'."""
 
     seed: int
     free_std: float
@@ -131,7 +131,7 @@ class Draws:
 
 
 def grown(name: str, how: TensorMap, source: Tensor, draws: Draws) -> Tensor:
-    """The target's tensor `name` whole, in float64; see `grown_chunks`."""
+    """The whole tensor `name` of the target, in float64; see `grown_chunks`."""
     chunks = list(grown_chunks(name, how, source, draws))
     return chunks[0] if len(chunks) == 1 else torch.cat(chunks)
 
@@ -143,12 +143,13 @@ def grown_chunks(name: str, how: TensorMap, source: Tensor, draws: Draws) -> Ite
         source: the tensors of `how.sources`, stacked along their rows, in any dtype.
     """
     generator = draws.generator(name)
-    if how.columns is None:
-        yield _vector(how, source.to(torch.float64))
-        return
     row_mean = None
     if how.rows.centred or bool((how.rows.source == MEAN).any()):
         row_mean = source.to(torch.float64).mean(0)
+    if how.columns is None:
+        values = how.rows.scale * (how.gain * _copied_rows(how.rows, source, row_mean))
+        yield torch.where(how.rows.source == CONSTANT, how.rows.scale, values)
+        return
     noise = _NoiseOf(how, source, draws.noise) if _is_noisy(how) and draws.noise else None
     step = max(1, CHUNK // len(how.columns))
     for start in range(0, len(how.rows), step):
@@ -169,19 +170,8 @@ def _is_noisy(how: TensorMap) -> bool:
     return how.noise == "any" and how.gain != 0
 
 
-def _vector(how: TensorMap, source: Tensor) -> Tensor:
-    rows = how.rows
-    values = source[rows.source.clamp(min=0)]
-    mean = source.mean()
-    if rows.centred:
-        values = values - mean
-    values = torch.where(rows.source == MEAN, mean, values)
-    values = torch.where(rows.copied | (rows.source == MEAN), how.gain * values, 0.0)
-    return torch.where(rows.source == CONSTANT, rows.scale, rows.scale * values)
-
-
 def _copied_rows(rows: Axis, source: Tensor, mean: Tensor | None) -> Tensor:
-    """Rows of the source in the order of the target, float64; what copies none is 0."""
+    """Rows of the source in the order of the target, float64; a row that copies none is 0."""
     chunk = source[rows.source.clamp(min=0)].to(torch.float64)
     if mean is not None:
         if rows.centred:
@@ -196,7 +186,7 @@ def _columns(columns: Axis, chunk: Tensor) -> Tensor:
     mean = chunk.mean(1, keepdim=True) if columns.centred or means.any() else None
     if mean is not None and columns.centred:
         chunk = chunk - mean
-    if columns.in_place:  # most are; copying columns one by one takes several times as long
+    if columns.in_place:  # the common case; copying columns one by one takes several times as long
         wide = torch.zeros(len(chunk), len(columns), dtype=torch.float64)
         wide[:, : columns.size] = chunk * columns.scale[: columns.size]
     else:
@@ -208,14 +198,14 @@ def _columns(columns: Axis, chunk: Tensor) -> Tensor:
 
 
 def _fill(chunk: Tensor, rows: Axis, columns: Axis, std: float, generator: torch.Generator) -> None:
-    """Draw the free entries, in place: free columns of rows that are not zero, and free rows but for zero columns."""
+    """Fill in random values, in place: free columns of rows that are not zero, and free rows except in zero columns."""
     free_columns, free_rows = columns.source == FREE, rows.source == FREE
     if std and free_columns.any() and not free_rows.all():
         chunk[:, free_columns] = _normal(len(rows), int(free_columns.sum()), std, generator)
     if std and free_rows.any():
-        drawn = _normal(int(free_rows.sum()), len(columns), std, generator)
-        drawn[:, columns.source == ZERO] = 0
-        chunk[free_rows] = drawn
+        values = _normal(int(free_rows.sum()), len(columns), std, generator)
+        values[:, columns.source == ZERO] = 0
+        chunk[free_rows] = values
     chunk[rows.source == ZERO] = 0
 
 
@@ -224,7 +214,7 @@ def _normal(rows: int, columns: int, std: float, generator: torch.Generator) -> 
 
 
 class _NoiseOf:
-    """Noise for the entries that a map copies, with a standard deviation relative to theirs."""
+    """Noise for the entries that a map copies, with a standard deviation relative to their own."""
 
     def __init__(self, how: TensorMap, source: Tensor, relative: float) -> None:
         assert how.columns is not None
@@ -236,7 +226,7 @@ class _NoiseOf:
         self.std = relative * float((size * factor).sqrt()) * how.gain
 
     def draw(self, rows: Axis, generator: torch.Generator) -> Tensor:
-        """Noise (rows, columns). In the null space: it sums to 0 over all columns that read the same activation."""
+        """Noise (rows, columns). In the null space, it sums to 0 over all columns that read the same activation."""
         columns = self.columns
         noise = _normal(len(rows), len(columns), self.std, generator)
         noise[:, ~columns.copied] = 0

@@ -1,16 +1,15 @@
 """Growth of the optimizer's state with the weights.
 
-If the grown weights are w' = M w + (free entries) and the function is preserved, the chain rule says of gradients
-g = M^T g'. The first moment of Adam and the momentum of Muon and SGD are averages of gradients, so a grown one must obey
-that too: m' = P m with M^T P = 1. P divides each copied entry by its factor, shares it among copies in proportion to
-their factors, a / sum(a^2), and leaves new entries at 0. Where an entry has one copy this is the gradient that the
-grown model has: queries that grew by s have gradients smaller by s. Adam's second moment, an average of squares, grows
-by P squared; its new entries get the mean of the tensor's old ones, since at 0 their first steps would be 1 / sqrt(1 -
-beta2) times too long. Tensors of new blocks start as in a fresh optimizer, step 0 included. The state is in a
-checkpoint's directory as `state/optimizer.safetensors`, in the names and parts of
-`components.training.optimizers.PhiOptimizer.tensors`: NAME.KEY, our parameter names, KEY `exp_avg`, `exp_avg_sq`,
-`momentum_buffer` or `step`; NAME/0, NAME/1, ... are the parts of a parameter that is optimized in parts (Muon: q, k,
-v).
+If the grown weights are w' = M w + (free entries) and the function is preserved, the chain rule gives g = M^T g' for
+gradients. The first moment of Adam and the momentum of Muon and SGD are averages of gradients, so their growth must obey
+it too: m' = P m with M^T P = 1. P divides each copied entry by its factor, shares it among copies in proportion to their
+factors, a / sum(a^2), and leaves new entries at 0. For an entry with one copy this is the grown model's gradient:
+queries multiplied by s have gradients divided by s. Adam's second moment, an average of squares, grows by P squared; its
+new entries get the mean of the tensor's old ones, since at 0 their first steps would be 1 / sqrt(1 - beta2) times too
+long. Tensors of new blocks start as in a fresh optimizer, at step 0. The state is `state/optimizer.safetensors` in a
+checkpoint's directory, with the names and parts of `components.training.optimizers.PhiOptimizer.tensors`: NAME.KEY, NAME
+one of our parameter names, KEY `exp_avg`, `exp_avg_sq`, `momentum_buffer` or `step`; NAME/0, NAME/1, ... are the parts of
+a parameter that is optimized in parts (Muon: q, k, v).
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,14 +25,14 @@ from components.phi.weights import OPTIMIZER, TensorFiles, TensorSpec, parameter
 from components.transfer.maps import ZERO, Axis, Draws, Plan, TensorMap, grown
 from components.transfer.new_parameters import is_new
 
-SQUARES = {"exp_avg_sq"}  # averages of squared gradients; all others but the step are averages of gradients
+SQUARES = {"exp_avg_sq"}  # averages of squared gradients; all others except the step are averages of gradients
 STEP = "step"
 NOTHING = Draws(0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One tensor of the target's state: its key, what it is, and the growths of the tensors it is stacked from."""
+    """One tensor of the target's state: its key, its kind, and the maps of the tensors that it is stacked from."""
 
     key: str
     kind: str
@@ -47,8 +46,8 @@ class Entry:
             expected = tuple(axis.size for axis in (how.rows, how.columns) if axis is not None)
             if tuple(moment.shape) != expected:
                 raise StepError(
-                    f"{OPTIMIZER} has {tuple(moment.shape)} for {self.key}, expected {expected}; it belongs to another model: "
-                    "remove it"
+                    f"{OPTIMIZER} has shape {tuple(moment.shape)} for {self.key}; expected {expected}; it belongs to another "
+                    "model: remove it"
                 )
         squared = self.kind in SQUARES
         return stack([grow_moment(how, moment, squared) for how, moment in zip(self.maps, moments, strict=True)])
@@ -72,11 +71,11 @@ def entries(stored: "Stored", plan: Plan, target: PhiConfig) -> Iterator[Entry]:
 
 
 class Stored:
-    """Where the state of each tensor of a checkpoint is.
+    """A checkpoint's optimizer state, by tensor.
 
     Attributes:
-        kinds: kinds of state by parameter, or by part of one.
-        places: for each of Hugging Face's names the parameter or part, and which of how many equal pieces of it.
+        kinds: kinds of state by parameter, or by part of a parameter.
+        places: for each of Hugging Face's names, the parameter or part, the number of the piece, and the count of pieces.
     """
 
     def __init__(self, state: Mapping[str, Tensor], config: PhiConfig) -> None:
@@ -104,9 +103,9 @@ def grow_moment(how: TensorMap, moment: Tensor, squared: bool = False) -> Tensor
     """Grow one tensor's moment, in its dtype.
 
     Args:
-        how: the growth of the tensor's weights.
-        moment: of the source's tensor.
-        squared: it is an average of squares.
+        how: the map of the tensor's weights.
+        moment: moment of the source's tensor.
+        squared: whether it is an average of squares.
     """
     if how.new or not how.gain:
         return torch.zeros(how.shape, dtype=moment.dtype)
@@ -136,18 +135,18 @@ def _inverse(axis: Axis, power: int) -> Axis:
 
 
 def write_grown_state(path: Path, directory: Path, plan: Plan, source: PhiConfig, target: PhiConfig) -> None:
-    """Grow an optimizer's state from one file to another, a tensor at a time.
+    """Grow an optimizer's state from one file to another, one tensor at a time.
 
     Raises:
         StepError: there is no such file, it cannot be read, or it belongs to another model.
     """
     if not path.is_file():
         raise StepError(
-            f"{path} is not there, so there is no optimizer state to grow; train the source with its state kept, or set "
+            f"{path} does not exist, so there is no optimizer state to grow; train the source with training.keep_optimizer true, or set "
             "transfer.grow_optimizer to false"
         )
     stored = Stored(TensorFiles([path]), source)
-    found = list(entries(stored, plan, target))
-    specs = {entry.key: entry.spec(stored) for entry in found}
+    state = list(entries(stored, plan, target))
+    specs = {entry.key: entry.spec(stored) for entry in state}
     (directory / OPTIMIZER).parent.mkdir(exist_ok=True)
-    write_file(directory / OPTIMIZER, specs, ((entry.key, [entry.grown(stored)]) for entry in found))
+    write_file(directory / OPTIMIZER, specs, ((entry.key, [entry.grown(stored)]) for entry in state))

@@ -1,14 +1,14 @@
-"""Which entries of a grown checkpoint are new: `state/new_parameters.safetensors` in its directory.
+"""Marks the new entries of a grown checkpoint: `state/new_parameters.safetensors` in its directory.
 
-For every tensor NAME of the checkpoint, in Hugging Face's names, the file holds
+For every tensor NAME of the checkpoint, in Hugging Face's names, the file contains
 
     NAME.rows      bool (rows,)      for a vector: its entries
-    NAME.columns   bool (columns,)   of matrices only
+    NAME.columns   bool (columns,)   matrices only
 
-Entry (i, j) of a matrix is new if `rows[i] or columns[j]`, an entry of a vector if `rows[i]`. Old is the source's own
-entry, scaled or not; of several copies the first. All rows of a tensor of an inserted block are new. This is enough to
-freeze old entries or warm up the learning rate of new ones, in kilobytes instead of a byte per parameter. The metadata
-are {"format": FORMAT}.
+Entry (i, j) of a matrix is new if `rows[i] or columns[j]`, an entry of a vector if `rows[i]`. The source's own entry,
+scaled or not, is old; if it has several copies, only the first is. All rows of a tensor of an inserted block are new.
+That is enough to freeze old entries or to warm up the learning rate of new ones, in kilobytes instead of a byte per
+parameter. The metadata are {"format": FORMAT}.
 """
 
 from pathlib import Path
@@ -27,23 +27,27 @@ def new_parameters(plan: Plan) -> dict[str, Tensor]:
     """The file's tensors."""
     masks: dict[str, Tensor] = {}
     for name, how in plan.items():
-        masks[f"{name}.rows"] = torch.ones(len(how.rows), dtype=torch.bool) if how.new else how.rows.is_new.clone()
+        masks[f"{name}.rows"] = _new_rows(how).clone()
         if how.columns is not None:
             masks[f"{name}.columns"] = how.columns.is_new.clone()
     return masks
 
 
+def _new_rows(how: TensorMap) -> Tensor:
+    return torch.ones(len(how.rows), dtype=torch.bool) if how.new else how.rows.is_new
+
+
 def is_new(how: TensorMap) -> Tensor:
-    """Bool of the tensor's shape."""
-    rows = torch.ones(len(how.rows), dtype=torch.bool) if how.new else how.rows.is_new
+    """Whether each entry is new: bool of the tensor's shape."""
+    rows = _new_rows(how)
     return rows if how.columns is None else rows[:, None] | how.columns.is_new[None, :]
 
 
 def count_new(plan: Plan) -> int:
-    """How many of the target's parameters are new."""
+    """The number of the target's parameters that are new."""
     total = 0
     for how in plan.values():
-        old = 0 if how.new else int((~how.rows.is_new).sum())
+        old = int((~_new_rows(how)).sum())
         if how.columns is not None:
             old *= int((~how.columns.is_new).sum())
         total += torch.Size(how.shape).numel() - old

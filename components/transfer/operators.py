@@ -21,10 +21,10 @@ class Operator:
 
     Attributes:
         plan: (source, target, depth map, options) -> maps of all tensors.
-        depth_map: its default, for `transfer.depth_map: auto`.
-        exact: it preserves the function in width; with the depth map `identity` as a whole.
-        reads: whether it reads the source.
-        reasons: unmet requirements on the shapes, beyond a target that is nowhere smaller.
+        depth_map: the default, for `transfer.depth_map: auto`.
+        exact: preserves the function in width, and with the depth map `identity` also in depth.
+        reads: reads the source's weights.
+        reasons: (source, target) -> unmet requirements on the shapes, besides those of `check_growth`.
     """
 
     plan: MakePlan
@@ -47,14 +47,14 @@ OPERATORS = {
 
 @dataclass(frozen=True)
 class Growth:
-    """A growth as data: everything but the source's values.
+    """A growth as data: everything except the source's values.
 
     Attributes:
-        operator, depth_map: by name.
+        operator, depth_map: their names.
         layers: the depth map; empty for an operator that reads nothing.
         plan: the map of every tensor of the target.
-        draws: what its free entries and its noise are drawn from.
-        preserves: the target computes the source's function.
+        draws: parameters of its random values and noise.
+        preserves: whether the target computes the source's function.
     """
 
     operator: str
@@ -84,7 +84,6 @@ def growth(source: PhiConfig, target: PhiConfig, operator: str, depth_map: str, 
     name = chosen.depth_map if depth_map == "auto" else depth_map
     layers = DEPTH_MAPS[name](source.num_hidden_layers, target.num_hidden_layers)
     preserves = chosen.exact and not any(layer.new and layer.gain for layer in layers)
-    # A map that leaves blocks out or reorders them preserves nothing either.
+    # A map that leaves out or reorders blocks does not preserve the function either.
     preserves = preserves and [layer.source for layer in layers if layer.gain] == list(range(source.num_hidden_layers))
-    draws = options.draws()
-    return Growth(operator, name, layers, chosen.plan(source, target, layers, options), draws, preserves)
+    return Growth(operator, name, layers, chosen.plan(source, target, layers, options), options.draws(), preserves)

@@ -1,6 +1,6 @@
-"""From the axes of a Phi to the map of every tensor: which axis each tensor's rows and columns are."""
+"""The map of every tensor of a Phi, from the axes of its rows and columns."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -40,11 +40,15 @@ class Axes:
     predicted: Axis
     prior: Axis
 
-    def changed(self, **axes: Axis) -> "Axes":
-        return replace(self, **axes)
+    @classmethod
+    def uniform(cls, width: Axis, head: Axis, units: Axis, **rows: Axis) -> "Axes":
+        """One axis each for the residual stream, for attention, and for the feed-forward layer."""
+        stream = dict.fromkeys(("written", "read", "gain", "shift"), width)
+        attention = dict.fromkeys(("query", "key", "value", "attended"), head)
+        return cls(**stream, **attention, inner=units, activated=units, **rows)
 
     def all_silent(self) -> "Axes":
-        """The axes of biases: zeros where weights would be drawn."""
+        """The axes of biases: zero where weights are random."""
         return Axes(**{field.name: getattr(self, field.name).silent() for field in fields(self)})
 
 
@@ -54,8 +58,8 @@ def build(axes: Axes, layers: list[Layer], noise: Noise = "none", upper: Axes | 
     Args:
         axes: how the axes grow.
         layers: the depth map.
-        noise: of the matrices of blocks and head; blocks that add nothing have noise anywhere, if any at all.
-        upper: axes of a block's outputs whose coordinates from n on are those of the next source block (AKI).
+        noise: noise of the matrices of blocks and head; if not "none", blocks that add nothing get it anywhere.
+        upper: axes of a block's outputs, with coordinates from n on that mean the next source block (AKI).
     """
     plan: Plan = {f"{EMBEDDING}.weight": TensorMap((f"{EMBEDDING}.weight",), axes.embedded, axes.written)}
     last = max(layer.source for layer in layers)
@@ -100,9 +104,9 @@ def _block(rows: Axes, columns: Axes, prefixes: list[str], layer: Layer, noise: 
 
 
 def headed(heads: Tensor, dims: Tensor, source: PhiConfig) -> Axis:
-    """(H * K) an axis of heads, from the source head of each head (H) and the source dimension of each dimension (K).
+    """An axis (H * K) of heads, from the source head of each head (H) and the source dimension of each dimension (K).
 
-    Codes stay codes; the head's has precedence over the dimension's.
+    Codes stay codes; the head's takes precedence over the dimension's.
     """
     head, dim = heads[:, None].expand(-1, len(dims)), dims[None, :].expand(len(heads), -1)
     both = torch.where(head < 0, head, torch.where(dim < 0, dim, head * source.head_dim + dim))

@@ -1,4 +1,4 @@
-"""Which shapes a Phi can grow into."""
+"""Checks the shape that a Phi is to grow into."""
 
 from components.errors import StepError
 from components.phi.model import PhiConfig

@@ -1,7 +1,7 @@
-"""A Phi that is never in memory as a whole: each block's weights are loaded only while the block runs.
+"""Evaluates a Phi that need not fit into memory: each block's weights are loaded only while the block runs.
 
 The modules are those of `components.phi.model`, made without values; hooks load a block's weights before it runs and
-free them after. So evaluation needs memory for one block, the activations, and some rows of embedding and head.
+free them afterwards. So evaluation needs memory for one block, the activations, and some rows of embedding and head.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -23,19 +23,19 @@ class StreamedPhi:
     """Evaluates a Phi from weights by name, which may be read or made again on each access.
 
     Attributes:
-        config: its shape.
-        dtype: of weights and activations.
+        config: the model's shape.
+        dtype: data type of weights and activations.
     """
 
     def __init__(self, config: PhiConfig, weights: Mapping[str, Tensor], dtype: torch.dtype) -> None:
         self.config, self.dtype, self._weights = config, dtype, weights
-        # One block is reused for all, and neither it nor the vocabulary has values until they are needed.
+        # One block serves as all blocks; neither it nor the vocabulary has values until they are needed.
         model = Phi(replace(config, num_hidden_layers=1, vocab_size=1), dtype).eval().requires_grad_(False)
         rotary = model.cos, model.sin
         self._model = model.to("meta")
         model.cos, model.sin = rotary
         model.config = config
-        model.embed = cast(nn.Embedding, _Embedding(self))  # in its place; it has what the model calls
+        model.embed = cast(nn.Embedding, _Embedding(self))  # has the method that the model calls
         block = model.blocks[0]
         model.blocks = nn.ModuleList([block] * config.num_hidden_layers)
         self._layers: Iterator[int] = iter(())  # numbers of the blocks that are still to run
@@ -43,18 +43,18 @@ class StreamedPhi:
         self._hook(model.final_norm, lambda: self._pair("model.final_layernorm"))
 
     def _hook(self, module: nn.Module, weights: Callable[[], dict[str, Tensor]]) -> None:
-        """Load a module's weights before it runs, and free them after."""
+        """Load a module's weights before it runs, and free them afterwards."""
 
-        def bring(module: nn.Module, _: Any) -> None:
+        def load(module: nn.Module, _: Any) -> None:
             for name, tensor in weights().items():
                 owner, _, part = name.rpartition(".")
                 setattr(module.get_submodule(owner), part, nn.Parameter(tensor, requires_grad=False))
 
-        def take(module: nn.Module, *_: Any) -> None:
+        def free(module: nn.Module, *_: Any) -> None:
             module.to("meta")
 
-        module.register_forward_pre_hook(bring)
-        module.register_forward_hook(take)
+        module.register_forward_pre_hook(load)
+        module.register_forward_hook(free)
 
     def _read(self, name: str) -> Tensor:
         return self._weights[name].to(self.dtype)
@@ -70,9 +70,9 @@ class StreamedPhi:
         }
 
     def rows(self, name: str) -> Iterator[tuple[slice, Tensor]]:
-        """A matrix's rows, some at a time: which, and their values."""
+        """The rows of a matrix, some at a time: their range and their values."""
         start = 0
-        chunks = getattr(self._weights, "chunks", None)  # of weights that are made when they are asked for
+        chunks = getattr(self._weights, "chunks", None)  # only weights that are computed on access have it
         for chunk in chunks(name) if chunks else self._weights[name].split(ROWS):
             yield slice(start, start + len(chunk)), chunk.to(self.dtype)
             start += len(chunk)

@@ -1,11 +1,11 @@
 """Tiling, as Phi-2 and ModernBERT-large were started: the source's tensor in the middle of the target's, wrapped around.
 
-Faithful (`tile`): each tensor by itself, q, k and v flat over the borders of heads, embedding, gains and biases too; no
-factor makes up for the wider sums, so the function is lost and only structure is kept. The wrapping is that of
+Faithful (`tile`): each tensor by itself, including embedding, gains and biases; q, k and v without regard to heads. No
+factor compensates for the wider sums, so the function is lost and only structure is kept. The wrapping is that of
 ModernBERT's default mode, tile_weights_from_middle (github.com/AnswerDotAI/ModernBERT, pull request 119); Phi-2's own
-code is not public. At head_dim 64 -> 80 most rows come to stand in another head or at another rotary place.
+code is not public. At head_dim 64 -> 80 most rows move to another head or to another rotary place.
 
-Head-aware (`tile_heads`): heads are tiled as wholes, and inside a head rotary dimensions keep their places.
+Head-aware (`tile_heads`): whole heads are tiled, and inside a head rotary dimensions keep their places.
 """
 
 import torch
@@ -28,7 +28,7 @@ def plan_heads(source: PhiConfig, target: PhiConfig, layers: list[Layer], option
     heads = tiled(source.num_attention_heads, target.num_attention_heads)
     rotary = source.rotary_dims
     plain = source.head_dim - rotary
-    # Where a head is rotary as a whole, its new dimensions can only repeat rotary ones.
+    # If a whole head is rotary, its new dimensions can only repeat rotary ones.
     rest = rotary + torch.arange(target.head_dim - rotary) % plain if plain else torch.arange(target.head_dim - rotary)
     dims = torch.cat([torch.arange(rotary), rest]) % source.head_dim
     return _plan(source, target, layers, headed(heads, dims, source))
@@ -37,20 +37,7 @@ def plan_heads(source: PhiConfig, target: PhiConfig, layers: list[Layer], option
 def _plan(source: PhiConfig, target: PhiConfig, layers: list[Layer], head: Axis) -> Plan:
     width = axis(tiled(source.hidden_size, target.hidden_size), source.hidden_size)
     units = axis(tiled(source.intermediate_size, target.intermediate_size), source.intermediate_size)
-    axes = Axes(
-        written=width,
-        read=width,
-        gain=width,
-        shift=width,
-        query=head,
-        key=head,
-        value=head,
-        attended=head,
-        inner=units,
-        activated=units,
-        **vocabulary(source, target),
-    )
-    return build(axes, layers)
+    return build(Axes.uniform(width, head, units, **vocabulary(source, target)), layers)
 
 
 def tiled(size: int, wanted: int) -> Tensor:

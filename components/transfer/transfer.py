@@ -1,4 +1,4 @@
-"""Grow a checkpoint, measure how well its function is preserved, write the grown checkpoint with its proof."""
+"""Grows a checkpoint, measures how well its function is preserved, and writes the grown checkpoint."""
 
 import shutil
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ from components.transfer.proof import compare, proof_rows
 from components.transfer.streamed import StreamedPhi
 
 SECTIONS = ("small", "large")
-SMALL = 200_000_000  # parameters of the target above which float64 sees few tokens
+SMALL = 200_000_000  # parameters of the target above which float64 is measured on EXACT_TOKENS only
 EXACT_TOKENS = 64
 CONSTRUCTION_BOUND = 1e-12  # relative logit error of exact growth in float64, before any rounding
 
@@ -41,7 +41,7 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
         transfer.json's metrics, without shapes and depth map.
 
     Raises:
-        StepError: an impossible shape, a broken checkpoint, or a function that should be preserved and is not.
+        StepError: the shape is impossible, the checkpoint is broken, or a function that should be preserved is not.
     """
     settings = params.transfer
     seed = params.seed if inputs.get("seed") is None else check_seed(inputs["seed"])
@@ -96,7 +96,7 @@ def check_seed(seed: int) -> int:
     """A seed from the command line, in the range of params.yaml's.
 
     Raises:
-        StepError: outside it.
+        StepError: the seed is out of range.
     """
     if not 0 <= seed < 2**31:
         raise StepError(f"--seed is {seed}; expected a whole number from 0 to {2**31 - 1:,}")
@@ -104,27 +104,27 @@ def check_seed(seed: int) -> int:
 
 
 def check_place(source: Path, output: Path, needed: int) -> None:
-    """Check the output's place before any work.
+    """Check the output folder before any work.
 
     Raises:
-        StepError: the source is there, or the disk lacks `needed` bytes.
+        StepError: it is the source, or the disk has fewer than `needed` bytes free.
     """
-    source, output = Path(source).resolve(), Path(output).resolve()
+    source, output = source.resolve(), output.resolve()
     if source == output:
         raise StepError(f"--output {output.name} is the source itself; name another folder")
     place = next(folder for folder in output.parents if folder.is_dir())
     if (free := shutil.disk_usage(place).free) < needed:
         raise StepError(
-            f"the grown checkpoint takes {needed / 1e9:.1f} GB and the disk of {output.name} has {free / 1e9:.1f} "
+            f"the grown checkpoint needs {needed / 1e9:.1f} GB, but the disk of {output.name} has {free / 1e9:.1f} "
             "GB free; free some space, or set transfer.dtype to bfloat16"
         )
 
 
 def read_target(target: str, params: Params, source: PhiConfig) -> PhiConfig:
-    """The target's shape: a section of params.yaml (vocabulary and positions stay) or a config.json.
+    """The target's shape: a section of params.yaml, with the source's vocabulary and positions, or a config.json.
 
     Raises:
-        StepError: neither.
+        StepError: `target` is neither.
     """
     if target in SECTIONS:
         shape = getattr(params, target).model
@@ -137,8 +137,7 @@ def read_target(target: str, params: Params, source: PhiConfig) -> PhiConfig:
 
 
 def write_checkpoint(pair: Pair, folder: Path, settings: TransferParams, source: Path, tokenizer: Path | None) -> None:
-    """Write everything of a checkpoint but its records: configuration, weights, mask of new entries, optimizer,
-    tokenizer."""
+    """Write a checkpoint without its records: configuration, weights, mask of new entries, optimizer, tokenizer."""
     dtype = checkpoint.DTYPES[settings.dtype]
     checkpoint.write_config(pair.target, folder, dtype)
     write_grown(pair.grown, folder, dtype, SHARD_BYTES)
@@ -173,10 +172,12 @@ def prove(pair: Pair, folder: Path, rows: Tensor) -> dict[str, dict[str, Any]]:
         "stored": target(stored, torch.float64),
         "rounding": source(torch.float32),
     }
-    found = compare(source(torch.float64), exactly, few)
-    proof = {name: difference.record() | {"tokens": few[:, 1:].numel()} for name, difference in found.items()}
-    found = compare(source(torch.float32), {"float32": target(stored, torch.float32)}, rows)
-    return proof | {"float32": found["float32"].record() | {"tokens": rows[:, 1:].numel()}}
+    single = {"float32": target(stored, torch.float32)}
+    return {
+        name: difference.record() | {"tokens": compared[:, 1:].numel()}
+        for dtype, targets, compared in ((torch.float64, exactly, few), (torch.float32, single, rows))
+        for name, difference in compare(source(dtype), targets, compared).items()
+    }
 
 
 def headline(proof: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -212,7 +213,7 @@ def enforce(proof: Mapping[str, Mapping[str, Any]], settings: TransferParams) ->
 
 
 def describe(pair: Pair, seed: int, settings: TransferParams) -> dict[str, Any]:
-    """A description: operator, seed, shapes, and for each block of the target its source block."""
+    """The record of a growth: operator, seed, shapes, and for each block of the target its source block."""
     planned = pair.growth
     return {
         "operator": planned.operator,
@@ -246,7 +247,7 @@ def lineage_of(record: Mapping[str, Any], tokens: Tokens | None, of_source: Mapp
 
 
 def tokenizer_of(source: Path, tokens: Tokens | None) -> Path | None:
-    """The origin of the grown checkpoint's tokenizer: the source, else the tokens."""
-    if (Path(source) / "tokenizer.json").is_file():
-        return Path(source)
+    """The folder of the grown checkpoint's tokenizer: the source, else the tokens'."""
+    if (source / "tokenizer.json").is_file():
+        return source
     return tokens.tokenizer_dir if tokens else None

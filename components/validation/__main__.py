@@ -1,20 +1,11 @@
 """`python -m components.validation`: the gate of one asset."""
 
-from typing import Any
-
 from components.running.cli import Argument, Command, main
-
-
-def run(*arguments: Any) -> dict[str, Any]:
-    from components.validation import validate
-
-    return validate.run(*arguments)
-
 
 COMMAND = Command(
     step="validation",
     description="Check an asset against its suite of expectations; write the results and a page, and stop if one fails.",
-    run=run,
+    run="components.validation.validate:run",
     inputs=(
         Argument("asset", "kind of asset", type=str, choices=("raw", "curated", "textbooks", "tokens")),
         Argument("input", "directory of the asset"),

@@ -179,6 +179,21 @@ def test_a_deleted_experiment_is_said_with_the_remedy(project: Path, monkeypatch
     assert ensure_experiment(client) != number
 
 
+def test_an_experiment_opens_on_mlflows_page_of_training_runs(project: Path) -> None:
+    import mlflow
+
+    def kind() -> str:
+        return client.get_experiment(number).tags["mlflow.experimentKind"]
+
+    client = mlflow.MlflowClient(f"sqlite:///{project}/mlflow.db")
+    number = client.create_experiment("phiforge")  # as made before, without its kind
+    assert ensure_experiment(client) == number
+    assert kind() == "custom_model_development"
+    client.set_experiment_tag(number, "mlflow.experimentKind", "genai_development")
+    ensure_experiment(client)
+    assert kind() == "genai_development"  # what a person chose stays
+
+
 STEP = """
 import sys
 import time

@@ -142,7 +142,7 @@ def test_runs_that_end_badly_are_told_with_stage_lines_and_page(up, webhook):
 
     # A run of its own is killed, then the worker of another, whose run the restarted platform settles.
     (up.root / "trace" / "slow").write_text("6000")
-    for words, said in (("prefect.engine", "status code: -9"), ("flows.worker", "aborted by a termination signal")):
+    for words, said in (("prefect.engine", "status code: -9"), ("flows.worker", "its process was killed")):
         run = up.launch(overrides={"seed": len(words)})
         wait_for_progress(up, run)
         killed(up, words)

@@ -111,7 +111,7 @@ def test_without_a_run_the_remedy_is_named(tmp_path: Path, monkeypatch, capsys) 
 def register(tracker: Any, checkpoint: Path, alias: str) -> None:
     """What a run of the pipeline leaves in the registry."""
     tracker.model(checkpoint, "model", {})
-    mlflow = tracker._client()
+    mlflow = tracker._live()
     wanted = f"tags.{WEIGHTS} = '{weights_sha256(checkpoint)}'"
     (logged,) = mlflow.search_logged_models(filter_string=wanted, output_format="list")
     version = mlflow.register_model(logged.model_uri, "phiforge").version

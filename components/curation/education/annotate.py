@@ -19,11 +19,13 @@ from components.endpoint.request import Reply, Request
 from components.errors import StepError
 from components.files import write_json
 from components.params.education import AnnotatorEndpointParams, EducationParams
+from components.tracking import Tracker
 
 HEURISTIC = "heuristic/1"  # a change of the heuristic is another number
 SECTION = "curation.education.endpoint"  # of the parameters
 STORE = "labels.sqlite"  # in the work folder
 OF_THE_RUN = ("failed", "prompt_tokens", "completion_tokens", "cost")  # equal labels may have cost more or less
+NO_TRACKER = Tracker()
 RUBRIC = Path(__file__).with_name("rubric.md")
 SCHEMA = {
     "type": "object",
@@ -68,19 +70,25 @@ def rubric_sha256() -> str:
 
 
 def annotate(
-    texts: Sequence[str], ids: Sequence[str], kinds: Sequence[str], params: EducationParams, work_folder: Path
+    texts: Sequence[str],
+    ids: Sequence[str],
+    kinds: Sequence[str],
+    params: EducationParams,
+    work_folder: Path,
+    tracker: Tracker = NO_TRACKER,
 ) -> Labels:
     """Label documents, which are code where no model is asked.
 
     Args:
         work_folder: where a model's answers are kept, so that none is asked for or paid twice.
+        tracker: takes traces of a model's calls.
 
     Raises:
         StepError: the endpoint is gone, refuses, or leaves too many documents without a label; or the budget is spent.
             Answers that came are kept, and the same call goes on from there.
     """
     if params.annotator == "openai":
-        return _by_endpoint(texts, ids, kinds, params.endpoint, Path(work_folder))
+        return _by_endpoint(texts, ids, kinds, params.endpoint, Path(work_folder), tracker)
     verdicts = [judge(text) for text in texts]
     reasons = [", ".join(f"{name} {share:.2f}" for name, share in verdict.points.items()) for verdict in verdicts]
     provenance = {"annotator": HEURISTIC, "rubric_sha256": rubric_sha256()}
@@ -93,6 +101,7 @@ def _by_endpoint(
     kinds: Sequence[str],
     params: AnnotatorEndpointParams,
     work_folder: Path,
+    tracker: Tracker,
 ) -> Labels:
     from components.endpoint.lock import alone
     from components.endpoint.store import Store
@@ -105,7 +114,7 @@ def _by_endpoint(
     plan = hashlib.sha256("".join(of.key for of in first).encode()).hexdigest()[:20]
     kept = work_folder / f"{plan}-{params.attempts}.given-up.json"
     with alone(work_folder / f"{plan}.lock"), Store(work_folder / STORE, params.prices) as store:
-        given_up = _fetch(first, second, store, plan, params, kept)
+        given_up = _fetch(first, second, store, plan, params, kept, tracker)
         answers = [store.get(of.key) for of in first]
         again = [store.get(of.key) for of in second]
         spent = store.spent(plan)
@@ -143,7 +152,13 @@ def _values(labels: Sequence[tuple[float, str] | None]) -> np.ndarray:
 
 
 def _fetch(
-    first: list[Request], second: list[Request], store: Any, plan: str, params: AnnotatorEndpointParams, kept: Path
+    first: list[Request],
+    second: list[Request],
+    store: Any,
+    plan: str,
+    params: AnnotatorEndpointParams,
+    kept: Path,
+    tracker: Tracker,
 ) -> dict[str, str]:
     """Have requests answered or given up; why, by its key, each has no answer.
 
@@ -157,7 +172,7 @@ def _fetch(
     missing = [of for of in store.missing([*first, *second]) if of.key not in given_up]
     if not missing:
         return given_up  # nothing to ask: the endpoint need not even be there
-    reasons = _ask(missing, store, plan, params)
+    reasons = _ask(missing, store, plan, params, tracker)
     return given_up | {of.key: reasons.get(of.job, "no answer") for of in store.missing(missing)}
 
 
@@ -172,16 +187,34 @@ def _kept(path: Path) -> dict[str, str]:
         ) from error
 
 
-def _ask(requests: list[Request], store: Any, plan: str, params: AnnotatorEndpointParams) -> dict[str, str]:
+def _ask(
+    requests: list[Request], store: Any, plan: str, params: AnnotatorEndpointParams, tracker: Tracker
+) -> dict[str, str]:
     """Have requests answered or given up; why, by job, of what was given up."""
     from components.endpoint.budget import Budget
     from components.endpoint.dispatch import Dispatcher, Policy
+    from components.endpoint.forecast import Forecast
     from components.endpoint.openai import OpenAIEndpoint, Server
+    from components.endpoint.trace import CallSample, trace_calls
 
     budget = Budget.of(store, plan, params.budget_tokens, params.budget_money, SECTION)
     endpoint, policy = OpenAIEndpoint(Server.of(params, SECTION)), Policy.of(params, SECTION)
-    tally = Dispatcher(endpoint, store, plan, budget, policy, unusable).run(requests)
+    calls, forecast = CallSample(params.traces), Forecast(requests, budget, params, "lower curation.education.sample")
+
+    def watch(call: Any) -> None:
+        calls.add(call)
+        forecast.watch(call)
+
+    try:
+        tally = Dispatcher(endpoint, store, plan, budget, policy, unusable, watch).run(requests)
+    finally:
+        trace_calls(tracker, calls, params, store, _verdict)
     return {given_up.job: f"{given_up.kind} ({given_up.detail})" for given_up in tally.given_up}
+
+
+def _verdict(call: Any) -> str:
+    label = read(call.reply.text)
+    return f"value {label[0]:g}" if label else "answered"
 
 
 def request(text: str, name: str, kind: str, params: AnnotatorEndpointParams, again: bool = False) -> Request:

@@ -1,4 +1,4 @@
-"""What the records of the ablation say: losses and exam of each arm, and what each further ingredient changes."""
+"""Analyses the records of the ablation: losses and exam of each arm, and the effect of each added ingredient."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from typing import Any
 from components.errors import StepError
 from components.study.ablation.arms import ARMS
 from components.study.ablation.record import Record
-from components.study.statistics import interval, verdict
+from components.study.statistics import interval, paired, verdict
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """The trainings by arm and seed, arms in the order of the recipe. Arms of which a training diverged are apart."""
+    """The training runs by arm, in the order of the recipe, then by seed. An arm with a diverged run is not compared."""
 
     runs: dict[str, list[Record]]
     seeds: list[int]
@@ -25,15 +25,15 @@ class Ablation:
         """Sort the records.
 
         Raises:
-            StepError: fewer than two arms came to an end, or the trainings are not of equal tokens, one model and one exam.
+            StepError: fewer than two arms are complete, or the runs differ in tokens, model or exam.
         """
         seeds = sorted({record.seed for record in records})
         diverged = [arm for arm in ARMS if any(r.arm == arm and r.loss is None for r in records)]
         arms = [arm for arm in ARMS if arm not in diverged and any(r.arm == arm for r in records)]
         if len(arms) < 2:
             raise StepError(
-                f"{len(arms)} of the arms came to an end ({', '.join(diverged) or 'none'} diverged), but at least "
-                "two are needed for a comparison; lower small.learning_rate"
+                f"complete arms: {len(arms)} ({', '.join(diverged) or 'none'} diverged); expected at least 2 to compare; "
+                "lower small.learning_rate"
             )
         runs = {arm: sorted((r for r in records if r.arm == arm), key=lambda r: r.seed) for arm in arms}
         for arm in arms:
@@ -45,12 +45,12 @@ class Ablation:
         return cls(runs, seeds, diverged)
 
     def of_arm(self, arm: str, figure: str) -> list[float]:
-        """A figure of an arm, a seed each: `loss`, `whole_loss`, `exam`, or one of a kind or a category after a dot."""
+        """A metric of an arm for each seed, named as in `value_of`."""
         return [value_of(record, figure) for record in self.runs[arm]]
 
 
 def check_alike(records: Sequence[Record]) -> None:
-    """Refuse trainings that differ in more than their documents and seeds."""
+    """Refuse training runs that differ in more than their documents and seeds."""
     first = records[0]
     for record in records:
         for name, ours, theirs in (
@@ -68,14 +68,14 @@ def check_alike(records: Sequence[Record]) -> None:
 
 
 def baselines(record: Record) -> dict[str, dict[str, float]]:
-    """Chance and majority, in all (under an empty name) and by category."""
+    """Accuracy of guessing (`chance`, `majority`), over all questions (under an empty name) and by category."""
     exam = record.exam or {"chance": 0, "majority": 0, "categories": {}}
     rows = {"": exam, **exam["categories"]}
     return {name: {key: row[key] for key in ("chance", "majority")} for name, row in rows.items()}
 
 
 def value_of(record: Record, figure: str) -> float:
-    """A figure of a record: `loss`, `losses.KIND`, `exam` or `exam.CATEGORY`."""
+    """A metric of a record: `loss`, `whole_loss`, `losses.KIND`, `exam` or `exam.CATEGORY`."""
     name, _, part = figure.partition(".")
     exam = record.exam or {"accuracy": float("nan"), "categories": {}}
     if name == "exam":
@@ -99,7 +99,7 @@ def analyse(ablation: Ablation) -> dict[str, Any]:
 
 
 def figures_of(ablation: Ablation) -> dict[str, int]:
-    """The figures that arms are compared by, and whether more of it (1) or less (-1) is better."""
+    """The metrics that arms are compared by, and whether more (1) or less (-1) is better."""
     first = next(iter(ablation.runs.values()))[0]
     losses = ["loss", "whole_loss", *(f"losses.{kind}" for kind in sorted(first.losses))]
     exams = ["exam", *(f"exam.{name}" for name in sorted((first.exam or {"categories": {}})["categories"]))]
@@ -107,7 +107,7 @@ def figures_of(ablation: Ablation) -> dict[str, int]:
 
 
 def describe(ablation: Ablation, arm: str) -> dict[str, Any]:
-    """An arm: what was read and how often, and its figures over the seeds."""
+    """An arm: the tokens read of each kind, how often, and its metrics over the seeds."""
     records = ablation.runs[arm]
     read = {
         kind: {
@@ -127,10 +127,9 @@ def describe(ablation: Ablation, arm: str) -> dict[str, Any]:
 
 
 def difference(ablation: Ablation, before: str, after: str) -> dict[str, Any]:
-    """What the next ingredient changes: an arm minus the one before it, seed by seed."""
-    found: dict[str, Any] = {"arm": after, "against": before}
+    """The effect of one more ingredient: an arm minus the one before it, seed by seed."""
+    row: dict[str, Any] = {"arm": after, "against": before}
     for name, better in figures_of(ablation).items():
-        pairs = zip(ablation.of_arm(after, name), ablation.of_arm(before, name), strict=True)
-        values = interval([ours - theirs for ours, theirs in pairs])
-        found[name] = values.record() | {"verdict": verdict(values, better)}
-    return found
+        values = paired(ablation.of_arm(after, name), ablation.of_arm(before, name))
+        row[name] = values.record() | {"verdict": verdict(values, better)}
+    return row

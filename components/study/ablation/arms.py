@@ -1,5 +1,4 @@
-"""What the ablation compares: each arm is one set of documents. The order is that of the recipe, one ingredient at a
-time."""
+"""The arms of the ablation: each is one set of documents, in the order of the recipe, one ingredient at a time."""
 
 from dataclasses import dataclass
 
@@ -23,11 +22,6 @@ class Arm:
     meaning: str
     textbooks: bool = False
     exercises: bool = False
-
-    @property
-    def leaves_out(self) -> tuple[str, ...]:
-        """Kinds of generated documents that the arm leaves out."""
-        return () if self.exercises else (EXERCISE,)
 
 
 ARMS: dict[str, Arm] = {

@@ -11,7 +11,7 @@ GUESSES = (("majority", "--"), ("chance", ":"))
 
 
 def draw(result: Mapping[str, Any], path: Path) -> None:
-    """Write the figure as PNG."""
+    """Write the chart as PNG."""
 
     def panels(axes: Any) -> None:
         for axis, (figure, label, style) in zip(axes, PANELS, strict=True):
@@ -27,11 +27,10 @@ def draw(result: Mapping[str, Any], path: Path) -> None:
 def points(axis: Any, arms: list[dict[str, Any]], figure: str, colour: str, marker: str) -> None:
     """Means with their intervals, and small marks for the seeds beside them."""
     for place, arm in enumerate(arms):
-        found, seeds = arm[figure], arm["by_seed"][figure]
-        half = 0.0 if found["low"] is None else found["mean"] - found["low"]
-        axis.errorbar(
-            place, found["mean"], yerr=half, color=colour, marker=marker, markersize=6, capsize=4, linewidth=1.8
-        )
+        value, seeds = arm[figure], arm["by_seed"][figure]
+        half = 0.0 if value["low"] is None else value["mean"] - value["low"]
+        style = {"color": colour, "marker": marker, "markersize": 6, "capsize": 4, "linewidth": 1.8}
+        axis.errorbar(place, value["mean"], yerr=half, **style)
         axis.plot([place + 0.15] * len(seeds), seeds, linestyle="", marker=".", color=colour, alpha=0.55)
     axis.set_xticks(range(len(arms)), [arm["arm"].replace("_", "\n+ ") for arm in arms])
     axis.set_xlim(-0.5, len(arms) - 0.5)

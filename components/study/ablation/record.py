@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,16 @@ from components.study.steps import read_fields
 
 @dataclass(frozen=True)
 class Record:
-    """One training on the documents of an arm.
+    """One training run on the documents of an arm.
 
     Attributes:
-        documents: distinct ones in the stream that was trained on.
-        loss: nats per token over held-out curated documents and textbooks, at the end; None where the training diverged.
-        whole_loss: over all held-out documents, exercises too.
-        losses: of each kind.
-        curve: `tokens`, `flops` and `loss` (of all held-out documents) of each validation.
-        read: of each kind `tokens` that were read and `distinct` ones in the stream; read over distinct is how often
-            each came by.
-        exam: `accuracy`, `chance`, `majority`, `examples`, and the first three of each of `categories`.
+        documents: distinct documents in the training stream.
+        loss: final loss over held-out curated documents and textbooks, in nats per token; None if the run diverged.
+        whole_loss: final loss over all held-out documents, exercises included.
+        losses: final loss over the held-out documents of each kind.
+        curve: `tokens`, `flops` and `loss` (over all held-out documents) of each validation.
+        read: per kind, `tokens` read and `distinct` tokens in the stream; their ratio is the number of passes.
+        exam: `accuracy`, `chance`, `majority`, `examples`, and the first three for each of `categories`.
     """
 
     arm: str
@@ -54,7 +54,7 @@ def read_record(path: Path) -> Record:
     """Read a record.
 
     Raises:
-        StepError: it is not one.
+        StepError: the file is not a record.
     """
     record = read_fields(path, Record, "the ablation")
     if record.arm not in ARMS:
@@ -63,18 +63,18 @@ def read_record(path: Path) -> Record:
 
 
 def read_records(folder: Path, arms: Iterable[str], seeds: Iterable[int]) -> list[Record]:
-    """The records of some arms and seeds, which lie at ARM/SEED.json; others that are there are left alone.
+    """The records of some arms and seeds, from ARM/SEED.json; other files are ignored.
 
     Raises:
         StepError: one is missing or cannot be read.
     """
-    seeds, records = list(seeds), []
-    for arm in arms:
-        for seed in seeds:
-            path = folder / arm / f"{seed}.json"
-            if not path.is_file():
-                raise StepError(f"{path} is not there: no training of arm {arm!r} with seed {seed}; run the ablation")
-            records.append(read_record(path))
-            if (records[-1].arm, records[-1].seed) != (arm, seed):
-                raise StepError(f"{path} is of arm {records[-1].arm!r} with seed {records[-1].seed}; run the ablation")
+    records = []
+    for arm, seed in product(arms, seeds):
+        path = folder / arm / f"{seed}.json"
+        if not path.is_file():
+            raise StepError(f"{path} does not exist: no training run of arm {arm!r} with seed {seed}; run the ablation")
+        record = read_record(path)
+        if (record.arm, record.seed) != (arm, seed):
+            raise StepError(f"{path} is of arm {record.arm!r} with seed {record.seed}; run the ablation")
+        records.append(record)
     return records

@@ -1,4 +1,4 @@
-"""Write what the ablation shows: tables, figure, page."""
+"""Writes the result of the data ablation: tables, chart, page."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -16,13 +16,13 @@ COLUMNS = ("arm", "seed", "learning_rate", "parameters", "documents", "tokens", 
 
 
 def report(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
-    """Write ablation.json, ablation.md, ablation.csv (a row a training), ablation.png and index.html.
+    """Write ablation.json, ablation.md, ablation.csv (one row per training run), ablation.png and index.html.
 
     Returns:
-        loss and exam of each arm, the paired differences of neighbours, and the exam's baselines.
+        loss and exam accuracy of each arm, the paired differences of neighbouring arms, and the exam's baselines.
 
     Raises:
-        StepError: a record is missing or broken, or the trainings differ in more than their documents and seeds.
+        StepError: a record is missing or broken, or the runs differ in more than their documents and seeds.
     """
     ablation = Ablation.of(read_records(inputs["runs"], params.ablation.arms, params.ablation.seeds))
     result = analyse(ablation)
@@ -34,20 +34,15 @@ def report(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> d
 
 
 def summary(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Flat figures for `dvc metrics`."""
-    found: dict[str, Any] = {"exam": result["baselines"][""], "tokens": result["tokens"]}
-    for arm in result["arms"]:
-        found[arm["arm"]] = {"loss": arm["loss"]["mean"], "exam_accuracy": arm["exam"]["mean"]}
-    for row in result["differences"]:
-        found[f"{row['arm']} minus {row['against']}"] = {
-            "loss": row["loss"]["mean"],
-            "exam_accuracy": row["exam"]["mean"],
-        }
-    return found
+    """Metrics for `dvc metrics`, by arm and by difference of two arms."""
+    rows = {arm["arm"]: arm for arm in result["arms"]}
+    rows |= {f"{row['arm']} minus {row['against']}": row for row in result["differences"]}
+    means = {name: {"loss": row["loss"]["mean"], "exam_accuracy": row["exam"]["mean"]} for name, row in rows.items()}
+    return {"exam": result["baselines"][""], "tokens": result["tokens"], **means}
 
 
 def rows_of(ablation: Ablation) -> Iterator[list[Any]]:
-    """A header, then one row per training, for those who compute with them."""
+    """A header, then one row per training run, for those who compute with them."""
     figures = list(figures_of(ablation))
     yield [*COLUMNS, *figures]
     for record in (record for records in ablation.runs.values() for record in records):

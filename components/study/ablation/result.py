@@ -1,22 +1,11 @@
-"""`python -m components.study.ablation.result`: what the trainings of the data ablation show."""
+"""`python -m components.study.ablation.result`: the result of the data ablation."""
 
-from typing import Any
-
-from components.params import Params
-from components.running.cli import Argument, Command, Paths, main
-from components.tracking import Tracker
-
-
-def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
-    from components.study.ablation.report import report
-
-    return report(inputs, outputs, params, tracker)
-
+from components.running.cli import Argument, Command, main
 
 COMMAND = Command(
     step="study.ablation.result",
     description="Compare the training runs of the data ablation: losses, exam by category, what each ingredient changes.",
-    run=run,
+    run="components.study.ablation.report:report",
     inputs=(Argument("runs", "directory of the records"),),
     outputs=(
         Argument(

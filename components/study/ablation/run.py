@@ -1,27 +1,16 @@
-"""`python -m components.study.ablation.run`: one training of the data ablation, examined by the steps' own commands.
+"""`python -m components.study.ablation.run`: one training run of the data ablation, by the steps' own commands.
 
-The steps run as processes with parameters written for this training. The checkpoint goes when the record is written;
+The steps run as processes with parameters written for this run. The checkpoint is removed once the record is written;
 `--checkpoint` keeps it.
 """
 
-from typing import Any
-
-from components.params import Params
-from components.running.cli import Argument, Command, Paths, main
+from components.running.cli import Argument, Command, main
 from components.study.ablation.arms import ARMS
-from components.tracking import Tracker
-
-
-def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
-    from components.study.ablation.training import train_and_examine
-
-    return train_and_examine(inputs, outputs, params, tracker)
-
 
 COMMAND = Command(
     step="study.ablation.run",
-    description="Train the small model on the documents of one arm and write its record: losses, exam, what was read.",
-    run=run,
+    description="Train the small model on the documents of one arm and write its record: losses, exam, tokens read.",
+    run="components.study.ablation.training:train_and_examine",
     inputs=(
         Argument("arm", "data arm that the tokens belong to", type=str, choices=tuple(ARMS)),
         Argument("seed", "seed of the weights and the data order", type=int),

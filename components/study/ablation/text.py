@@ -1,10 +1,10 @@
-"""The ablation's result as tables of text, and in sentences."""
+"""The ablation's result as tables and sentences."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from components.results.tables import escape_markdown
-from components.study.pages import Table, Text, with_interval
+from components.study.pages import Table, Text, left_out, with_interval
 
 SEEDS_NOTE = "± half of the 95% confidence interval (Student's t over the seeds)"
 
@@ -14,28 +14,23 @@ def text_of(result: Mapping[str, Any]) -> Text:
         "Data ablation",
         "Data ablation: the same model and tokens, only the documents vary",
         sentences(result),
-        tables(result),
+        [
+            arms(result),
+            differences(result),
+            categories(result),
+            category_differences(result),
+            kinds(result),
+            read(result),
+        ],
         "Loss and exam accuracy of each arm, with chance and majority",
         "Means over the seeds with 95% confidence intervals; the small marks are the seeds.",
     )
 
 
-def tables(result: Mapping[str, Any]) -> list[Table]:
-    """`title`, `note`, `header`, `rows` of each table."""
-    return [
-        arms(result),
-        differences(result),
-        categories(result),
-        category_differences(result),
-        kinds(result),
-        read(result),
-    ]
-
-
 def sentences(result: Mapping[str, Any]) -> list[str]:
-    """What each ingredient changes, and which arms answer no better than a guess; a list in Markdown."""
-    said = [
-        f"- **{escape_markdown(row['arm'])}** against {escape_markdown(row['against'])}: loss {with_interval(row['loss'], 4, sign=True)} "
+    """The effect of each ingredient, and the arms that answer no better than a guess."""
+    lines = [
+        f"**{escape_markdown(row['arm'])}** against {escape_markdown(row['against'])}: loss {with_interval(row['loss'], 4, sign=True)} "
         f"({row['loss']['verdict']}), exam {with_interval(row['exam'], 3, sign=True)} ({row['exam']['verdict']})."
         for row in result["differences"]
     ]
@@ -43,13 +38,11 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
     for arm in result["arms"]:
         low = arm["exam"]["low"] if arm["exam"]["low"] is not None else arm["exam"]["mean"]
         if low <= guess:
-            said.append(
-                f"- **{escape_markdown(arm['arm'])}** is not distinguishable from answering the exam without a "
+            lines.append(
+                f"**{escape_markdown(arm['arm'])}** is not distinguishable from answering the exam without a "
                 f"model ({guess:.3f})."
             )
-    if result["diverged"]:
-        said.append(f"- Diverged, and so left out: {escape_markdown(', '.join(result['diverged']))}.")
-    return ["\n".join(said)]
+    return lines + left_out(result["diverged"])
 
 
 def arms(result: Mapping[str, Any]) -> Table:
@@ -68,12 +61,11 @@ def arms(result: Mapping[str, Any]) -> Table:
     note = (
         f"Each arm: the same model ({result['parameters']:,} parameters) after {result['tokens']:,} tokens; only the documents "
         f"differ. Means over seeds {', '.join(map(str, result['seeds']))} {SEEDS_NOTE}. Loss: nats per token over the same "
-        f"held-out curated documents and textbooks; with exercises: over all held-out documents. Exam: accuracy of "
-        f"{result['examples']:,} questions, all tasks alike. Majority always takes the choice that was most often right in "
-        "training."
+        f"held-out curated documents and textbooks; with exercises: over all held-out documents. Exam: accuracy on "
+        f"{result['examples']:,} questions, averaged over tasks. Majority always takes the choice that was most often right "
+        "in training."
     )
-    header = ["arm", "documents", "loss", "with exercises", "exam"]
-    return {"title": "Arms", "note": note, "header": header, "rows": rows}
+    return Table("Arms", note, ["arm", "documents", "loss", "with exercises", "exam"], rows)
 
 
 def differences(result: Mapping[str, Any]) -> Table:
@@ -87,9 +79,8 @@ def differences(result: Mapping[str, Any]) -> Table:
         ]
         for row in result["differences"]
     ]
-    note = f"Paired by seed, {SEEDS_NOTE}. An interval that holds 0 means not distinguishable."
-    header = ["added ingredient", "loss", "", "exam", ""]
-    return {"title": "What each ingredient changes", "note": note, "header": header, "rows": rows}
+    note = f"Paired by seed, {SEEDS_NOTE}. An interval that contains 0 means not distinguishable."
+    return Table("Effect of each ingredient", note, ["added ingredient", "loss", "", "exam", ""], rows)
 
 
 def categories(result: Mapping[str, Any]) -> Table:
@@ -102,9 +93,9 @@ def categories(result: Mapping[str, Any]) -> Table:
         ]
         for name in names
     ]
-    note = f"Accuracy, tasks of a category alike, {SEEDS_NOTE}."
+    note = f"Accuracy, averaged over the tasks of a category, {SEEDS_NOTE}."
     header = ["category", "chance", "majority", *(arm["arm"] for arm in result["arms"])]
-    return {"title": "Exam by category", "note": note, "header": header, "rows": rows}
+    return Table("Exam by category", note, header, rows)
 
 
 def category_differences(result: Mapping[str, Any]) -> Table:
@@ -112,17 +103,16 @@ def category_differences(result: Mapping[str, Any]) -> Table:
     rows = [
         [name, *(with_interval(row[f"exam.{name}"], 3, sign=True) for row in result["differences"])] for name in names
     ]
-    note = f"Paired by seed, {SEEDS_NOTE}. Of so many intervals one in twenty leaves out 0 by chance."
+    note = f"Paired by seed, {SEEDS_NOTE}. One interval in twenty excludes 0 by chance."
     header = ["category", *(f"{row['arm']} minus {row['against']}" for row in result["differences"])]
-    return {"title": "What each ingredient changes, by category", "note": note, "header": header, "rows": rows}
+    return Table("Effect of each ingredient by category", note, header, rows)
 
 
 def kinds(result: Mapping[str, Any]) -> Table:
     names = [name for name in result["arms"][0] if name.startswith("losses.")]
     rows = [[name.removeprefix("losses."), *(with_interval(arm[name], 4) for arm in result["arms"])] for name in names]
-    note = f"Nats a token over the held-out documents of each kind, the same for all arms, {SEEDS_NOTE}."
-    header = ["kind", *(arm["arm"] for arm in result["arms"])]
-    return {"title": "Loss by kind", "note": note, "header": header, "rows": rows}
+    note = f"Nats per token over the held-out documents of each kind, the same for all arms, {SEEDS_NOTE}."
+    return Table("Loss by kind", note, ["kind", *(arm["arm"] for arm in result["arms"])], rows)
 
 
 def read(result: Mapping[str, Any]) -> Table:
@@ -133,7 +123,7 @@ def read(result: Mapping[str, Any]) -> Table:
 
     rows = [[arm["arm"], *(cell(arm["read"].get(name)) for name in names)] for arm in result["arms"]]
     note = (
-        "Share of the tokens that were read, and how often each token of the arm's stream of that kind was read "
-        "on average; above 1 it was repeated."
+        "Share of the tokens read that are of this kind, and how often each token of this kind in the arm's stream was "
+        "read on average; above 1 it was repeated."
     )
-    return {"title": "Tokens read", "note": note, "header": ["arm", *names], "rows": rows}
+    return Table("Tokens read", note, ["arm", *names], rows)

@@ -1,4 +1,4 @@
-"""One training of the ablation, and what is written down of it."""
+"""One training run of the ablation, and its record."""
 
 import json
 from collections.abc import Mapping
@@ -16,10 +16,10 @@ from components.tracking import Tracker
 
 
 def train_and_examine(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
-    """Train the small model on an arm's tokens and write its record. One that diverges has a record without a loss.
+    """Train the small model on an arm's tokens and write its record. The record of a run that diverges has no loss.
 
     Raises:
-        StepError: the tokens are broken, or a step failed; the step has said why.
+        StepError: the tokens are broken, or a step failed; the step has printed why.
     """
     settings = params_of(inputs["seed"], params)
     with scratch_folder(settings, inputs) as scratch:
@@ -30,7 +30,7 @@ def train_and_examine(inputs: Paths, outputs: Paths, params: Params, tracker: Tr
 
 
 def params_of(seed: int, params: Params) -> Params:
-    """The parameters of one training: the small model's, for the ablation's tokens."""
+    """The parameters of one training run: the small model's, for the ablation's tokens."""
     threads = {"threads": params.ablation.threads}
     return params.model_copy(
         update={
@@ -43,7 +43,7 @@ def params_of(seed: int, params: Params) -> Params:
 
 
 def make(inputs: Paths, params: Params, scratch: Path, model: Path | None) -> Record:
-    """Train (into `model`, if it is to be kept) and examine; returns the record."""
+    """Train and examine a model; returns the record. The model stays at `model` if that is given."""
     file, model = write_params(params, scratch), model or scratch / "model"
     record: dict[str, Any] = {
         "arm": inputs["arm"],
@@ -62,22 +62,22 @@ def make(inputs: Paths, params: Params, scratch: Path, model: Path | None) -> Re
         flops=summary["flops"],
         loss=loss_of_documents(summary["by_kind"]),
         whole_loss=summary["validation_loss"],
-        losses={kind: found["validation_loss"] for kind, found in summary["by_kind"].items()},
+        losses={kind: row["validation_loss"] for kind, row in summary["by_kind"].items()},
         curve=summary["curve"],
-        read=what_was_read(checkpoint.read_lineage(model), Tokens.open(inputs["tokens"]).split("train")),
+        read=tokens_read(checkpoint.read_lineage(model), Tokens.open(inputs["tokens"]).split("train")),
         exam=exam_of(json.loads((scratch / "scores" / "scores.json").read_text(encoding="utf-8"))),
     )
 
 
 def loss_of_documents(by_kind: Mapping[str, Mapping[str, float]]) -> float:
-    """Nats a token over held-out curated documents and textbooks, without exercises: those have the exam's form, which an
-    arm without exercises has never seen."""
-    rows = [found for kind, found in by_kind.items() if kind != EXERCISE] or list(by_kind.values())
+    """Nats per token over held-out curated documents and textbooks, without exercises: those have the exam's form, which
+    an arm without exercises has never seen."""
+    rows = [row for kind, row in by_kind.items() if kind != EXERCISE] or list(by_kind.values())
     return sum(row["tokens"] * row["validation_loss"] for row in rows) / sum(row["tokens"] for row in rows)
 
 
-def what_was_read(lineage: Mapping[str, Any], stream: TokenSplit) -> dict[str, dict[str, int]]:
-    """Of each kind: `tokens` that the training has read, and `distinct` ones that its stream holds."""
+def tokens_read(lineage: Mapping[str, Any], stream: TokenSplit) -> dict[str, dict[str, int]]:
+    """Per kind: the number of `tokens` that the training run has read, and of `distinct` tokens in its stream."""
     documents = stream.documents.group_by(["id", "kind"]).aggregate([("length", "max")])
     sizes = documents.group_by("kind").aggregate([("length_max", "sum")])
     distinct = dict(zip(sizes["kind"].to_pylist(), sizes["length_max_sum"].to_pylist(), strict=True))
@@ -88,23 +88,21 @@ def what_was_read(lineage: Mapping[str, Any], stream: TokenSplit) -> dict[str, d
 
 
 def exam_of(scores: Mapping[str, Any]) -> dict[str, Any]:
-    """Accuracy, chance and majority of the exam, in all and by category."""
+    """Accuracy, chance and majority of the exam, overall and by category."""
 
-    def three(figures: Mapping[str, Any]) -> dict[str, float]:
-        return {
-            name: figures[metric]["value"]
-            for name, metric in (("accuracy", "acc"), ("chance", "chance"), ("majority", "majority"))
-        }
+    def three(metrics: Mapping[str, Any]) -> dict[str, float]:
+        names = {"accuracy": "acc", "chance": "chance", "majority": "majority"}
+        return {name: metrics[metric]["value"] for name, metric in names.items()}
 
-    categories = {name: three(found) for name, found in scores["categories"].items()}
+    categories = {name: three(metrics) for name, metrics in scores["categories"].items()}
     return three(scores["overall"]) | {"examples": scores["overall"]["acc"]["n"], "categories": categories}
 
 
 def figures(record: Record) -> dict[str, Any]:
     """The record's metrics, flat."""
-    found: dict[str, Any] = {"tokens": record.tokens, "flops": record.flops}
+    metrics: dict[str, Any] = {"tokens": record.tokens, "flops": record.flops}
     if record.loss is not None:
-        found |= {"loss": record.loss, "final_validation_loss": record.whole_loss}
+        metrics |= {"loss": record.loss, "final_validation_loss": record.whole_loss}
     if record.exam:
-        found["exam_accuracy"] = record.exam["accuracy"]
-    return found
+        metrics["exam_accuracy"] = record.exam["accuracy"]
+    return metrics

@@ -1,4 +1,4 @@
-"""What the records of the study say: final losses, paired differences, cost to a loss, and where growth loses."""
+"""Analyses the records of the study: final losses, paired differences, and the cost to reach a loss."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ from typing import Any
 from components.errors import StepError
 from components.study.growth.arms import ARMS, CONTINUED, EQUAL_COST, SCRATCH, meaning
 from components.study.growth.record import Record, best_trial
-from components.study.statistics import interval, reached, speed_up, verdict
+from components.study.statistics import interval, paired, reached, speed_up, verdict
 
 Budget = tuple[str, float | str]  # an arm and a horizon
-# The rivals of every arm, each with a sentence that says what is equal.
+# What every arm is compared with, and what the two have in common.
 RIVALS: dict[Budget, str] = {
     (SCRATCH, 1.0): "scratch, same tokens",
     (SCRATCH, EQUAL_COST): "scratch, also given the small model's FLOPs",
@@ -21,8 +21,8 @@ RIVALS: dict[Budget, str] = {
 
 @dataclass(frozen=True)
 class Study:
-    """All records: of the trials, and of the trainings that count, by arm, horizon and seed. Arms of which a training
-    diverged are apart: a mean with it would say nothing."""
+    """The records of the trials, and of the other training runs by arm, horizon and seed. An arm with a diverged run is
+    not compared: a mean over its seeds would be meaningless."""
 
     trials: list[Record]
     runs: dict[Budget, dict[int, Record]]
@@ -34,12 +34,12 @@ class Study:
         """Sort the records.
 
         Raises:
-            StepError: a rival is missing or has diverged, or a training is missing that other seeds have.
+            StepError: a rival is missing or has diverged, or a seed lacks a run that other seeds have.
         """
         diverged = sorted({record.arm for record in runs if record.validation_loss is None})
         if lost := {SCRATCH, CONTINUED} & {*diverged}:
             raise StepError(
-                f"a training of arm {lost.pop()!r} diverged, which all are compared with; lower study.rates"
+                f"a training run of arm {lost.pop()!r} diverged, which all arms are compared with; lower study.rates"
             )
         by_budget: dict[Budget, dict[int, Record]] = {}
         for record in runs:
@@ -47,12 +47,12 @@ class Study:
                 by_budget.setdefault((record.arm, record.horizon), {})[record.seed] = record
         seeds = sorted({record.seed for record in runs})
         for budget in [*RIVALS, *by_budget]:
-            lacking = [seed for seed in seeds if seed not in by_budget.get(budget, {})]
-            if lacking:
-                arm, horizon = budget
-                raise StepError(
-                    f"no training of arm {arm!r} at horizon {horizon} with seed {lacking[0]}; run the study again"
-                )
+            arm, horizon = budget
+            for seed in seeds:
+                if seed not in by_budget.get(budget, {}):
+                    raise StepError(
+                        f"no training run of arm {arm!r} at horizon {horizon} with seed {seed}; run the study again"
+                    )
         return cls(list(trials), by_budget, seeds, diverged)
 
     @property
@@ -66,10 +66,11 @@ class Study:
         return sorted(horizons, key=lambda horizon: self.runs[arm, horizon][self.seeds[0]].tokens)
 
     def losses(self, budget: Budget) -> list[float]:
-        """Final losses, a seed each."""
+        """The final loss of each seed."""
         return [self.runs[budget][seed].loss for seed in self.seeds]
 
     def accuracies(self, budget: Budget) -> list[float]:
+        """The exam accuracy of each seed."""
         return [(self.runs[budget][seed].exam or {}).get("accuracy", float("nan")) for seed in self.seeds]
 
 
@@ -85,7 +86,7 @@ def analyse(study: Study) -> dict[str, Any]:
 
 
 def describe(study: Study, arm: str) -> dict[str, Any]:
-    """An arm: the learning rates tried, and the end of each of its trainings."""
+    """An arm: the learning rates tried, and the result of each of its budgets."""
     tried = sorted((r for r in study.trials if r.arm == arm), key=lambda r: r.rate)
     best = best_trial(tried, arm)
     first = study.runs[arm, 1.0][study.seeds[0]]
@@ -97,20 +98,20 @@ def describe(study: Study, arm: str) -> dict[str, Any]:
         "start_loss": interval([study.runs[arm, 1.0][seed].curve["loss"][0] for seed in study.seeds]).record(),
         "learning_rate": best.learning_rate,
         "trials": [{"learning_rate": r.learning_rate, "validation_loss": r.validation_loss} for r in tried],
-        # The best of all may lie beyond what was tried.
+        # The best rate may lie beyond those tried.
         "at_the_edge": len(tried) > 1 and best in (tried[0], tried[-1]),
         "budgets": [budget_of(study, (arm, horizon)) for horizon in study.of_arm(arm)],
     }
 
 
 def budget_of(study: Study, budget: Budget) -> dict[str, Any]:
-    """One budget of an arm: its cost, and loss and exam over the seeds."""
-    some = study.runs[budget][study.seeds[0]]
+    """One budget of an arm: its cost, and loss and exam accuracy over the seeds."""
+    first = study.runs[budget][study.seeds[0]]
     return {
         "horizon": budget[1],
-        "tokens": some.tokens,
-        "flops": some.flops,
-        "total_flops": some.total_flops,
+        "tokens": first.tokens,
+        "flops": first.flops,
+        "total_flops": first.total_flops,
         "validation_loss": interval(study.losses(budget)).record(),
         "by_seed": study.losses(budget),
         "exam_accuracy": interval(study.accuracies(budget)).record(),
@@ -118,22 +119,18 @@ def budget_of(study: Study, budget: Budget) -> dict[str, Any]:
 
 
 def differences(study: Study, arm: str) -> list[dict[str, Any]]:
-    """An arm after its whole budget, compared with each rival seed by seed; below 0 the arm has the lower loss."""
-    found = []
+    """An arm after its whole budget minus each rival, seed by seed; below 0 the arm has the lower loss."""
+    rows, whole = [], (arm, 1.0)
     for rival, name in RIVALS.items():
-        if rival == (arm, 1.0):
-            continue
-        loss, exam = (
-            interval([ours - theirs for ours, theirs in zip(of((arm, 1.0)), of(rival), strict=True)])
-            for of in (study.losses, study.accuracies)
-        )
-        row = {"arm": arm, "against": name, "validation_loss": loss.record(), "exam_accuracy": exam.record()}
-        found.append(row | {"loss_verdict": verdict(loss, -1), "exam_verdict": verdict(exam, 1)})
-    return found
+        if rival != whole:
+            loss, exam = (paired(of(whole), of(rival)) for of in (study.losses, study.accuracies))
+            row = {"arm": arm, "against": name, "validation_loss": loss.record(), "exam_accuracy": exam.record()}
+            rows.append(row | {"loss_verdict": verdict(loss, -1), "exam_verdict": verdict(exam, 1)})
+    return rows
 
 
 def target(study: Study, horizon: float | str) -> dict[str, Any]:
-    """Scratch's final loss after one of its budgets, and what each arm pays to come down to it."""
+    """Scratch's final loss after one of its budgets, and the cost of each arm to reach it."""
     scratch = study.runs[SCRATCH, horizon]
     return {
         "horizon": horizon,
@@ -144,10 +141,10 @@ def target(study: Study, horizon: float | str) -> dict[str, Any]:
 
 
 def paid(study: Study, arm: str, horizon: float | str) -> dict[str, Any]:
-    """Tokens and FLOPs of an arm to scratch's loss: shares of scratch's, and the speed-up in two accounts.
+    """Tokens and FLOPs of an arm to reach scratch's loss: the share of scratch's tokens, and the speed-up counted twice.
 
-    `sunk` counts what the arm itself is trained for; `inclusive` the small model's training as well. All by seed; the
-    means are over the seeds that reach it, and None unless all do.
+    `sunk` counts the arm's own training; `inclusive` the small model's as well. Means over the seeds; None unless all
+    seeds reach the loss.
     """
     shares, sunk, inclusive, how = [], [], [], []
     for seed in study.seeds:

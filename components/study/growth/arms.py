@@ -1,11 +1,13 @@
-"""What the study compares: each arm is one way to get a trained model."""
+"""The arms of the growth study: each is one way to get a trained model."""
 
 from dataclasses import dataclass
 
 from components.params import GROWING
 
 SCRATCH, CONTINUED = "scratch", "continued"
-EQUAL_COST = "equal-cost"  # the horizon of the two arms that are also given what the comparison would let them spend
+EQUAL_COST = (
+    "equal-cost"  # horizon at which scratch and continued may spend as many FLOPs as what they are compared with
+)
 
 
 @dataclass(frozen=True)
@@ -13,9 +15,9 @@ class Arm:
     """One way to get a trained model.
 
     Attributes:
-        section: of params.yaml: which shape is trained.
-        operator: of growth, if the small model is the start.
-        continued: the small model itself is trained on.
+        section: section of params.yaml with the model's shape.
+        operator: growth operator, if the model is grown from the small one.
+        continued: training of the small model itself continues.
         taught: distilled from the small model at the beginning.
     """
 
@@ -27,13 +29,13 @@ class Arm:
 
     @property
     def starts_trained(self) -> bool:
-        """Whether it starts from the small model, and so with transfer.learning_rate."""
+        """Whether the arm starts from the small model, and so uses transfer.learning_rate."""
         return self.operator is not None or self.continued
 
     @property
     def uses_small(self) -> bool:
         """Whether the small model's cost counts for this arm."""
-        return self.operator is not None or self.continued or self.taught
+        return self.starts_trained or self.taught
 
 
 ARMS = {
@@ -54,7 +56,7 @@ MEANINGS = {
 
 
 def meaning(name: str) -> str:
-    """An arm in words."""
+    """A description of an arm."""
     arm = ARMS[name]
     if arm.operator:
         return f"grown by {arm.operator}" + (", follows the small model at first" if arm.taught else "")

@@ -10,7 +10,7 @@ from components.tracking import Tracker
 
 
 def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
-    best = best_trial(read_records([inputs["trials"]]), inputs["arm"])
+    best = best_trial(read_records(inputs["trials"]), inputs["arm"])
     best.write(outputs["output"])
     return {"learning_rate": best.learning_rate, "validation_loss": best.loss}
 

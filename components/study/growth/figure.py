@@ -13,8 +13,8 @@ STYLES = {"exact": BLUE, SCRATCH: RUST, CONTINUED: GREY}
 
 
 def draw(study: Study, path: Path) -> None:
-    """Write the figure as PNG. Lines are means over the seeds: the validations of the longest training of each arm; what
-    distils is dashed."""
+    """Write the chart as PNG. Each line is an arm's longest training run, averaged over the seeds; distilled arms are
+    dashed."""
     lines = {axis: _lines(study, axis) for axis in ("tokens", "total")}
     limits = visible_range(lines["tokens"])
 
@@ -28,7 +28,7 @@ def draw(study: Study, path: Path) -> None:
 
 
 def visible_range(lines: Sequence[Line]) -> tuple[float, float]:
-    """Limits of the loss axis: what lies in the second half of each line, and starts not far above that."""
+    """Limits of the loss axis: they include the second half of each line, and its start if that is not far above."""
     shown = [
         loss for line in lines for x, loss in zip(line.x, line.y, strict=True) if x >= (line.x[0] + line.x[-1]) / 2
     ]

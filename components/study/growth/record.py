@@ -14,17 +14,18 @@ from components.study.steps import read_fields
 
 @dataclass(frozen=True)
 class Record:
-    """One training, from its start to the end of its decay.
+    """One training run, from its start to the end of its decay.
 
     Attributes:
-        arm, seed, rate, horizon: which one; `rate` is a multiple of the arm's learning rate, `horizon` a share of
-            large.tokens or EQUAL_COST.
-        tokens, flops: of this training, a teacher's passes included.
-        source_flops: what the small model had cost before, 0 where this training doesn't use it.
-        validation_loss: at the end, nats per token; None where the training diverged.
+        rate: multiple of the arm's learning rate.
+        horizon: share of large.tokens, or EQUAL_COST.
+        tokens: training tokens.
+        flops: training FLOPs, a teacher's forward passes included.
+        source_flops: FLOPs that the small model had cost before, 0 if this run doesn't use it.
+        validation_loss: final loss in nats per token; None if the run diverged.
         curve: `tokens`, `flops` and `loss` of each validation.
-        exam: `accuracy`, `stderr`, `chance`, `majority` and `tasks` of the exam; None where it diverged.
-        growth: the proof's figures where the start was grown.
+        exam: `accuracy`, `stderr`, `chance`, `majority` and `tasks` of the exam; None if the run diverged.
+        growth: measured differences from the small model, if the start was grown.
     """
 
     arm: str
@@ -44,17 +45,17 @@ class Record:
 
     @property
     def loss(self) -> float:
-        """The final loss; infinite where the training diverged."""
+        """The final loss; infinite if the run diverged."""
         return math.inf if self.validation_loss is None else self.validation_loss
 
     @property
     def total_flops(self) -> int:
-        """Of this training and of the small model that it uses."""
+        """FLOPs of this run and of the small model that it uses."""
         return self.flops + self.source_flops
 
     @classmethod
     def diverged(cls, **facts: Any) -> "Record":
-        """The record of a training whose loss became NaN or infinite."""
+        """The record of a training run whose loss became NaN or infinite."""
         nothing: dict[str, Any] = {"parameters": 0, "flops": 0, "validation_loss": None, "bits_per_byte": None}
         return cls(**facts, **nothing, curve={"tokens": [], "flops": [], "loss": []}, exam=None)
 
@@ -66,7 +67,7 @@ def read_record(path: Path) -> Record:
     """Read a record.
 
     Raises:
-        StepError: it is none.
+        StepError: the file is not a record.
     """
     record = read_fields(path, Record, "the study")
     if record.arm not in ARMS or not (isinstance(record.horizon, float) or record.horizon == EQUAL_COST):
@@ -76,20 +77,20 @@ def read_record(path: Path) -> Record:
     return record
 
 
-def read_records(folders: Iterable[Path]) -> list[Record]:
-    """All records under some folders, in the order of their paths.
+def read_records(folder: Path) -> list[Record]:
+    """All records under a folder, in the order of their paths.
 
     Raises:
         StepError: there is none, or one cannot be read.
     """
-    paths = [path for folder in folders for path in sorted(Path(folder).rglob("*.json"))]
+    paths = sorted(folder.rglob("*.json"))
     if not paths:
-        raise StepError(f"{', '.join(map(str, folders))}: no record of a training; run the study first")
+        raise StepError(f"{folder}: no record of a training run; run the study first")
     return [read_record(path) for path in paths]
 
 
 def best_trial(records: Iterable[Record], arm: str) -> Record:
-    """The trial of an arm with the lowest loss; of equal ones the lower learning rate.
+    """The trial of an arm with the lowest loss; among equal losses, the lower learning rate.
 
     Raises:
         StepError: there is no trial of the arm, or all diverged.

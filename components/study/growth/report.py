@@ -1,8 +1,9 @@
-"""Write what the study shows: tables, figure, page."""
+"""Writes the result of the growth study: tables, chart, page."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from components.params import Params
 from components.running.cli import Paths
 from components.study.growth.analysis import Study, analyse
 from components.study.growth.figure import draw
@@ -14,17 +15,17 @@ from components.tracking import Tracker
 COLUMNS = ("arm", "seed", "horizon", "learning_rate", "parameters", "tokens", "flops", "source_flops", "validation_loss", "bits_per_byte")  # fmt: skip
 
 
-def report(inputs: Paths, outputs: Paths, tracker: Tracker) -> dict[str, Any]:
-    """Write study.json, study.md, study.csv (a row a training), study.png and index.html.
+def report(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
+    """Write study.json, study.md, study.csv (one row per training run), study.png and index.html.
 
     Returns:
-        final loss and exam of each arm after its whole budget, and its differences from each rival.
+        the final loss and exam accuracy of each arm after each of its budgets.
 
     Raises:
         StepError: a record is missing or broken.
     """
-    trials, runs = read_records([inputs["trials"]]), read_records([inputs["runs"]])
-    study = Study.of(trials, runs)
+    runs = read_records(inputs["runs"])
+    study = Study.of(read_records(inputs["trials"]), runs)
     result = analyse(study)
     write_result(outputs["output"], "study", result, text_of(result), rows_of(runs), lambda path: draw(study, path))
     tracker.artifact(outputs["output"], "growth-study")
@@ -32,21 +33,20 @@ def report(inputs: Paths, outputs: Paths, tracker: Tracker) -> dict[str, Any]:
 
 
 def summary(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Flat figures for `dvc metrics`."""
-    found: dict[str, Any] = {}
-    for arm in result["arms"]:
-        for budget in arm["budgets"]:
-            name = "" if budget["horizon"] == 1.0 else f"@{budget['horizon']}"
-            found[arm["arm"] + name] = {
-                "validation_loss": budget["validation_loss"]["mean"],
-                "exam_accuracy": budget["exam_accuracy"]["mean"],
-                "tokens": budget["tokens"],
-            }
-    return found
+    """Metrics for `dvc metrics`, by arm and horizon."""
+    return {
+        arm["arm"] + ("" if budget["horizon"] == 1.0 else f"@{budget['horizon']}"): {
+            "validation_loss": budget["validation_loss"]["mean"],
+            "exam_accuracy": budget["exam_accuracy"]["mean"],
+            "tokens": budget["tokens"],
+        }
+        for arm in result["arms"]
+        for budget in arm["budgets"]
+    }
 
 
 def rows_of(records: list[Record]) -> Iterator[list[Any]]:
-    """A header, then one row per training, for those who draw their own figure."""
+    """A header, then one row per training run, for those who draw their own chart."""
     yield [*COLUMNS, "exam_accuracy"]
     for record in sorted(records, key=lambda r: (r.arm, str(r.horizon), r.seed)):
         accuracy = record.exam["accuracy"] if record.exam else ""

@@ -1,16 +1,12 @@
 """`python -m components.study.growth.run`: one training run of the study: grow, train and score by the steps' own
 commands.
 
-The steps run as processes with parameters written for this training, so that the study measures what a run of the
-pipeline does, and nothing else. Their checkpoints go when the record is written; `--checkpoint` keeps the last one.
+The steps run as processes with parameters written for this run, so that the study measures what a run of the pipeline
+does, and nothing else. Their checkpoints are removed once the record is written; `--checkpoint` keeps the last one.
 """
 
-from typing import Any
-
-from components.params import Params
-from components.running.cli import Argument, Command, Paths, main
+from components.running.cli import Argument, Command, main
 from components.study.growth.arms import ARMS, EQUAL_COST
-from components.tracking import Tracker
 
 
 def horizon(text: str) -> float | str:
@@ -18,16 +14,10 @@ def horizon(text: str) -> float | str:
     return text if text == EQUAL_COST else float(text)
 
 
-def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
-    from components.study.growth.training import train_and_examine
-
-    return train_and_examine(inputs, outputs, params, tracker)
-
-
 COMMAND = Command(
     step="study.growth.run",
     description="Train one model of the growth study and write its record: curve, losses, cost, exam.",
-    run=run,
+    run="components.study.growth.training:train_and_examine",
     inputs=(
         Argument("arm", "arm of the study: how the model is obtained", type=str, choices=tuple(ARMS)),
         Argument("seed", "seed of the weights and the data order", type=int),
@@ -41,7 +31,7 @@ COMMAND = Command(
         ),
         Argument(
             "rate",
-            "learning rate, as a multiple of transfer.learning_rate or, from a random start, of the section's",
+            "learning rate as a multiple of transfer.learning_rate; from a random start, of the section's learning_rate",
             required=False,
             type=float,
         ),

@@ -1,4 +1,4 @@
-"""One training of the study: which commands make it, and what is written down of it."""
+"""One training run of the growth study: the commands that make it, and its record."""
 
 import json
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from components.phi.model import PhiConfig
 from components.running.cli import Paths
 from components.study.growth.arms import ARMS, EQUAL_COST, SCRATCH, Arm
 from components.study.growth.record import Record, read_record
-from components.study.steps import examine, scratch_folder, step, track, train, write_params
+from components.study.steps import examine, run_step, scratch_folder, track, train, write_params
 from components.tracking import Tracker
 
 GROWTH = ("max_relative_logit_difference", "kl", "loss_delta")
@@ -21,31 +21,31 @@ GROWTH = ("max_relative_logit_difference", "kl", "loss_delta")
 def train_and_examine(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
     """Train the model of an arm and write its record.
 
-    A training that diverges is a result too: its record has no loss. Where the best trial is this very training, its
-    record is taken, since the same command gives the same bytes.
+    A run that diverges is a result too: its record has no loss. If the best trial is this very run, its record is copied,
+    since the same command gives the same bytes.
 
     Raises:
-        StepError: the arguments don't fit together, or a step failed; the step has said why.
+        StepError: the arguments don't fit together, or a step failed; the step has printed why.
     """
     arm, seed, horizon = ARMS[inputs["arm"]], inputs["seed"], inputs["horizon"]
     if (inputs["rate"] is None) == (inputs["best"] is None):
-        raise StepError("give either --rate, for a trial, or --best, to take the rate of the best one")
+        raise StepError("give either --rate, for a trial, or --best, for the learning rate of the best trial")
     rate = inputs["rate"]
     if rate is None:
         best = read_record(inputs["best"])
         if best.arm != arm.name:
-            raise StepError(f"{inputs['best']} is a trial of arm {best.arm!r}; give the best one of {arm.name!r}")
+            raise StepError(f"{inputs['best']} is a trial of arm {best.arm!r}; give the best trial of {arm.name!r}")
         if (best.seed, best.horizon) == (seed, horizon):
             best.write(outputs["output"])
-            print(f"this is the trial at {best.learning_rate:g}; its record is taken", flush=True)
+            print(f"same run as the trial at {best.learning_rate:g}; its record is copied", flush=True)
             return figures(best)
         rate = best.rate
     small = source_of(inputs["small"], seed)
     budget = tokens_of(arm, horizon, params, inputs["small"], small)
     settings = params_of(arm, seed, rate, budget, params)
     with scratch_folder(settings, inputs) as scratch:
-        asked = Asked(arm, rate, horizon, small["flops"] if arm.uses_small else 0)
-        record = make(asked, settings, inputs, scratch, outputs.get("checkpoint"))
+        run = Run(arm, rate, horizon, small["flops"] if arm.uses_small else 0)
+        record = make(run, settings, inputs, scratch, outputs.get("checkpoint"))
     record.write(outputs["output"])
     track(record.curve, settings.training.batch_tokens, tracker)
     return figures(record)
@@ -59,21 +59,19 @@ def source_of(small: Path, seed: int) -> dict[str, Any]:
     """
     lineage = checkpoint.read_lineage(small)
     if not lineage or "flops" not in lineage or "training_tokens" not in lineage:
-        raise StepError(
-            f"{small} has no lineage.json that says what its training cost; train it with components.training"
-        )
+        raise StepError(f"{small} has no lineage.json with the cost of its training; train it with components.training")
     if lineage["seed"] != seed:
         raise StepError(
-            f"{small} was trained with seed {lineage['seed']}, this training has {seed}; give the one with {seed}"
+            f"{small} was trained with seed {lineage['seed']}; expected seed {seed}; give the model of that seed"
         )
     return lineage
 
 
 def tokens_of(arm: Arm, horizon: float | str, params: Params, path: Path, small: dict[str, Any]) -> int:
-    """Training tokens of an arm.
+    """The number of training tokens of an arm.
 
     Raises:
-        StepError: EQUAL_COST of an arm for which it isn't defined.
+        StepError: EQUAL_COST isn't defined for this arm.
     """
     if horizon != EQUAL_COST:
         return round(params.large.tokens * float(horizon))
@@ -88,7 +86,7 @@ def tokens_of(arm: Arm, horizon: float | str, params: Params, path: Path, small:
 
 
 def params_of(arm: Arm, seed: int, rate: float, tokens: int, params: Params) -> Params:
-    """The parameters of one training."""
+    """The parameters of one training run."""
     section = getattr(params, arm.section)
     base = params.transfer.learning_rate if arm.starts_trained else section.learning_rate
     section = section.model_copy(update={"tokens": tokens, "learning_rate": base * rate})
@@ -106,8 +104,8 @@ def params_of(arm: Arm, seed: int, rate: float, tokens: int, params: Params) -> 
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What one training is: its arm, learning rate and horizon, and the FLOPs that the small model had cost before."""
+class Run:
+    """A training run to make: its arm, learning rate and horizon, and the FLOPs that the small model had cost before."""
 
     arm: Arm
     rate: float
@@ -115,15 +113,15 @@ class Asked:
     source_flops: int
 
 
-def make(asked: Asked, params: Params, inputs: Paths, scratch: Path, model: Path | None) -> Record:
-    """Grow, train (into `model`, if it is to be kept) and examine; returns the record."""
-    arm, model = asked.arm, model or scratch / "model"
+def make(run: Run, params: Params, inputs: Paths, scratch: Path, model: Path | None) -> Record:
+    """Grow, train and examine a model; returns the record. The model stays at `model` if that is given."""
+    arm, model = run.arm, model or scratch / "model"
     file, data = write_params(params, scratch), ["--tokens", str(inputs["tokens"])]
     growth, start = None, ["--initial", str(inputs["small"])] if arm.continued else []
     if arm.operator:
         grown = scratch / "grown"
         words = ["--source", str(inputs["small"]), "--target", arm.section, "--operator", arm.operator]
-        step("transfer", [*words, *data, "--output", str(grown)], file)
+        run_step("transfer", [*words, *data, "--output", str(grown)], file)
         proof = json.loads((grown / "transfer.json").read_text(encoding="utf-8"))
         growth, start = {name: proof[name] for name in GROWTH if name in proof}, ["--initial", str(grown)]
     start += ["--teacher", str(inputs["small"])] if arm.taught else []
@@ -131,10 +129,10 @@ def make(asked: Asked, params: Params, inputs: Paths, scratch: Path, model: Path
     record: dict[str, Any] = {
         "arm": arm.name,
         "seed": params.seed,
-        "rate": asked.rate,
-        "horizon": asked.horizon,
+        "rate": run.rate,
+        "horizon": run.horizon,
         "learning_rate": section.learning_rate,
-        "source_flops": asked.source_flops,
+        "source_flops": run.source_flops,
         "growth": growth,
     }
     summary = train(["--model", arm.section, *data, *start], model, scratch, file)
@@ -149,9 +147,9 @@ def make(asked: Asked, params: Params, inputs: Paths, scratch: Path, model: Path
 
 def figures(record: Record) -> dict[str, Any]:
     """The record's metrics, flat."""
-    found: dict[str, Any] = {"learning_rate": record.learning_rate, "tokens": record.tokens, "flops": record.flops}
+    metrics: dict[str, Any] = {"learning_rate": record.learning_rate, "tokens": record.tokens, "flops": record.flops}
     if record.validation_loss is not None:
-        found["final_validation_loss"] = record.validation_loss
+        metrics["final_validation_loss"] = record.validation_loss
     if record.exam:
-        found["exam_accuracy"] = record.exam["accuracy"]
-    return found
+        metrics["exam_accuracy"] = record.exam["accuracy"]
+    return metrics

@@ -15,9 +15,11 @@ from typing import Any, NamedTuple, Protocol
 from components.documents import Document, Drop
 from components.endpoint.budget import Budget
 from components.endpoint.dispatch import Call, Dispatcher, GivenUp, Policy, Tally
+from components.endpoint.forecast import Forecast
 from components.endpoint.lock import alone
 from components.endpoint.request import Accept, Reply, Request
 from components.endpoint.store import Store
+from components.endpoint.trace import CallSample, trace_calls
 from components.params import TeacherParams
 from components.running.progress import Progress
 from components.synthesis.chapters import exercise_pair
@@ -31,6 +33,7 @@ from components.synthesis.prose import clean, code_faults, format_fault, prose_f
 from components.synthesis.questions import STEP
 from components.synthesis.sandboxed import Programs
 from components.synthesis.teachers import Questions
+from components.tracking import Tracker
 
 BLOCK = 256  # chapters that are verified together
 NAMES = {"openai": "api", "transformers": "local"}
@@ -60,7 +63,7 @@ class ModelTeacher:
         self, params: TeacherParams, curriculum: Curriculum, lexicon: Lexicon, seed: int, state: Path, tracker: Any
     ) -> None:
         self.params, self.curriculum, self.lexicon, self.seed = params, curriculum, lexicon, seed
-        self.state, self.tracker = state, tracker
+        self.state, self.tracker = state, tracker or Tracker()
         self.drops: list[Drop] = []
         self.drawn = self.passed = 0
         self._excerpts: dict[str, Excerpt] = {}
@@ -68,6 +71,8 @@ class ModelTeacher:
         self._cost = 0.0
         self._models: set[str] = set()
         self._given_up: dict[str, GivenUp] = {}
+        self._calls = CallSample(params.traces)
+        self._kept: set[str] = set()  # jobs
 
     def plan(self, seeds: Path, chapters: int) -> list[Job]:
         self._excerpts = read_excerpts(seeds)
@@ -88,12 +93,24 @@ class ModelTeacher:
             alone(self.state / f"{plan}.lock"),
             Store(self.state / STORE, self.params.prices) as store,
         ):
-            self._fetch(jobs, render, store, plan)
-            left = iter(jobs)
-            while block := list(islice(left, BLOCK)):
-                requests = [render.request(job) for job in block]
-                answers = [(job, r, store.get(r.key)) for job, r in zip(block, requests, strict=True)]
-                yield from self._chapters(answers, store, taken, programs)
+            try:
+                self._fetch(jobs, render, store, plan)
+                left = iter(jobs)
+                while block := list(islice(left, BLOCK)):
+                    requests = [render.request(job) for job in block]
+                    answers = [(job, r, store.get(r.key)) for job, r in zip(block, requests, strict=True)]
+                    yield from self._chapters(answers, store, taken, programs)
+            finally:
+                rejected = {drop.id: f"rejected: {drop.rule}" for drop in self.drops} | dict.fromkeys(
+                    self._kept, "kept"
+                )
+                trace_calls(
+                    self.tracker,
+                    self._calls,
+                    self.params,
+                    store,
+                    lambda call: rejected.get(call.request.job, "answered"),
+                )
 
     def account(self) -> dict[str, Any]:
         """Usage of the answers in the data set; the cost of failed calls is only in the store."""
@@ -150,7 +167,7 @@ class ModelTeacher:
             from components.synthesis.teachers.transformers import LocalAnswers
 
             return LocalAnswers(self.params, store, plan, budget)
-        return EndpointAnswers(self.params, store, plan, budget, total, self.tracker)
+        return EndpointAnswers(self.params, store, plan, budget, total, self._calls)
 
     def _say_spent(self, store: Store, plan: str) -> None:
         """Log the plan's cost so far, over all its resumes, failed calls included, here and to MLflow."""
@@ -161,10 +178,9 @@ class ModelTeacher:
             f"{spent.prompt_tokens:,} + {spent.completion_tokens:,} tokens{cost}",
             flush=True,
         )
-        if self.tracker is not None:
-            figures: dict[str, float] = {"calls": spent.calls, "unusable": spent.unusable, "tokens": spent.tokens}
-            figures |= {} if spent.cost is None else {"cost": spent.cost}
-            self.tracker.metrics({f"teacher.spent.{name}": value for name, value in figures.items()})
+        figures: dict[str, float] = {"calls": spent.calls, "unusable": spent.unusable, "tokens": spent.tokens}
+        figures |= {} if spent.cost is None else {"cost": spent.cost}
+        self.tracker.metrics({f"teacher.spent.{name}": value for name, value in figures.items()})
 
     def _chapters(
         self,
@@ -196,6 +212,7 @@ class ModelTeacher:
                 else self._prose(job, request, texts[i], *code[i])
             )
             if made is not None:
+                self._kept.add(job.id)
                 yield self._document(job, request, reply, made)
 
     def _prose(self, job: Job, request: Request, text: str, code_fault: str, examples: int) -> Written | None:
@@ -297,10 +314,10 @@ class EndpointAnswers:
     """Answers from an endpoint, many at once."""
 
     def __init__(
-        self, params: TeacherParams, store: Store, plan: str, budget: Budget, total: int, tracker: Any
+        self, params: TeacherParams, store: Store, plan: str, budget: Budget, total: int, calls: CallSample
     ) -> None:
         self.params, self.store, self.plan, self.budget = params, store, plan, budget
-        self.total, self.tracker = total, tracker
+        self.total, self.calls = total, calls
 
     def fetch(self, requests: Iterable[Request], accept: Accept) -> list[GivenUp]:
         from components.endpoint.openai import OpenAIEndpoint, Server
@@ -314,31 +331,14 @@ class EndpointAnswers:
             progress.update(before + tally.answered + len(tally.given_up), tokens=self.budget.spent_tokens)
 
         endpoint, policy = OpenAIEndpoint(Server.of(self.params, SECTION)), Policy.of(self.params, SECTION)
-        calls = CallSample(self.params.traces)
-        dispatcher = Dispatcher(endpoint, self.store, self.plan, self.budget, policy, accept, calls.add, told)
-        try:
-            return dispatcher.run(requests).given_up
-        finally:
-            if trace := getattr(self.tracker, "call", None):  # where the tracker keeps traces
-                for call in calls:
-                    trace(call)
+        forecast = Forecast(requests, self.budget, self.params, "lower synthesis.chapters")
 
+        def watch(call: Call) -> None:
+            self.calls.add(call)
+            forecast.watch(call)
 
-class CallSample:
-    """The first calls that were answered and the first that were not: one trace costs MLflow as much CPU as a dozen
-    calls cost us, so not all are traced, and none before the others have been sent."""
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self._calls: dict[bool, list[Call]] = {True: [], False: []}
-
-    def add(self, call: Call) -> None:
-        calls = self._calls[call.outcome == "answered"]
-        if len(calls) < self.most:
-            calls.append(call)
-
-    def __iter__(self) -> Iterator[Call]:
-        return iter(sorted((*self._calls[True], *self._calls[False]), key=lambda call: call.start_ns))
+        dispatcher = Dispatcher(endpoint, self.store, self.plan, self.budget, policy, accept, watch, told)
+        return dispatcher.run(requests).given_up
 
 
 def _form_fault(form: str, text: str) -> str:

@@ -84,6 +84,75 @@ def test_extraction_keeps_the_prompt_and_takes_the_block_that_defines_the_name()
     assert extract("((((", "", "") == "(((("
 
 
+STOPS = ["\nclass", "\ndef", "\n#", "\nif", "\nprint"]
+HELPED = {
+    "task_id": "HumanEval/38",
+    "prompt": "from math import floor\n\n\ndef half(x):\n    return x / 2\n\n\ndef rounded(x):\n"
+    '    """Half of x, rounded down."""\n',
+    "entry_point": "rounded",
+    "canonical_solution": "    return floor(half(x))\n",
+    "test": "def check(candidate):\n    assert candidate(5) == 2\n",
+}
+WHOLE = "def rounded(x):\n    return floor(half(x))"
+
+
+@pytest.mark.parametrize(
+    "completion",
+    [
+        f"Sure:\n\n```python\n{WHOLE}\n```\nIt rounds down.",
+        f"\n# Solution\n```python\n# floor it\n{WHOLE}\n\nprint(rounded(3))\n```",
+        f"```python \n{WHOLE}\n```",
+        f"```python\n{WHOLE}\n```".replace("\n", "\r\n"),
+        f"~~~\n{WHOLE}\n~~~",
+        f"````py\n{WHOLE}\n````",
+        f"```python3.11\n{WHOLE}\n```",
+        f"```{{python}}\n{WHOLE}\n```",
+        f"```python title='a.py'\n{WHOLE}\n```",
+        f"```python\n{WHOLE}",
+        "1. So:\n   ```python\n   def rounded(x):\n       return floor(half(x))\n   ```\n2. Done.",
+        f"A draft:\n```\ndef rounded(x):\n    return x\n```\nBetter:\n```\n{WHOLE}\n```",
+        f"```\n{WHOLE}\n```\nUse it:\n```\nprint(rounded(3))\n```",
+        "First:\n```\ndef low(x):\n    return floor(x)\n```\nthen\n```\ndef rounded(x):\n    return low(half(x))\n```",
+        'See:\n```\ndef rounded(x):\n    """As\n        ```\n        1\n        ```\n    """\n    return floor(half(x))\n```',
+        "The body:\n```python\n    return floor(half(x))\n```",
+        "The body:\n```python\nreturn floor(half(x))\n```",
+        "```python\nfrom __future__ import annotations\nimport math\ndef rounded(x: T):\n    return math.floor(x / 2)\n```",
+        f"\nThis is it:\n\n{WHOLE}\n\nIt rounds down.",
+        "    return floor(half(x))\n\n\nif __name__ == '__main__':\n    rounded(3) / 0",
+        "    return floor(half(x))\n\nSuch as:\n```\nrounded(3)\n```\n",
+    ],
+)
+def test_the_program_is_found_however_the_model_presents_it(sandbox, completion):
+    assert Judge(sandbox)(HELPED, [completion], STOPS)["pass@1_extracted"] == 1.0
+
+
+def test_the_model_writes_to_its_end_and_pass_at_1_is_cut_afterwards(sandbox, tmp_path):
+    """By the task's own configuration: stop strings that a program may contain do not end its generation."""
+    write(tmp_path, "humaneval", [HUMANEVAL])
+    (task,) = build_tasks(plan("phi2", Place(tmp_path)).tasks, Judge(sandbox)).values()
+    body = "    return 2 * x\n"
+    assert task.process_results(HUMANEVAL, [f"{body}\nprint(1 / 0)"]) == dict.fromkeys(METRICS, 1.0)
+    fenced = f"\n```python\ndef double(x):\n{body}```"
+    assert tuple(task.process_results(HUMANEVAL, [fenced]).values()) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("code", "tests", "names"),
+    [
+        ("def helper(x):\n    return x\ndef right(x):\n    return helper(x)", ["assert right(1) == 1"], ("right",)),
+        ("def sum(x):\n    return 1", ["assert sum([1]) == 1"], ("sum",)),
+        ("def pairs(x):\n    return x", ["assert set(pairs((1, 2))) == set((1, 2))"], ("pairs",)),
+        ("twice = lambda x: 2 * x", ["assert list(map(twice, [1])) == [2]"], ("twice",)),
+        ("class Node:\n    pass\ndef depth(n):\n    return 1", ["assert depth(Node()) == 1"], ("depth", "Node")),
+    ],
+)
+def test_the_name_is_the_one_that_the_tests_use(code, tests, names):
+    row = {"code": code, "test_list": tests}
+    assert jobs(row, "")[0].names == names
+    helper_first = f"```\ndef helper(x):\n    return x\n```\n```\n{code}\n```"
+    assert jobs(row, helper_first)[1].program.endswith(code)
+
+
 def test_a_row_of_neither_benchmark_is_named():
     with pytest.raises(StepError, match=r"neither HumanEval's nor MBPP's: KeyError 'test_list'"):
         jobs({"code": "x = 1"}, "")
@@ -108,7 +177,7 @@ def test_prompts_are_lm_evals(tmp_path):
     assert choices["until"] == ["[DONE]"]
     prompt, choices = tasks["humaneval"].instances[0].args
     assert prompt == HUMANEVAL["prompt"]
-    assert choices["until"] == ["\nclass", "\ndef", "\n#", "\nif", "\nprint"]
+    assert choices["until"] == [], "what may stand in a fenced program is cut afterwards"
     assert not [name for name in sys.modules if name.startswith("lm_eval.tasks.") and "eval.utils" in name]
     assert "evaluate" not in sys.modules
 
@@ -165,14 +234,26 @@ def test_the_flag_that_allows_it_reaches_the_sandbox(monkeypatch):
     assert box.allow_unisolated_execution
 
 
+def whole_function(row):
+    """A reference solution with its head, as a model that was asked in words presents it; the prompt's helpers are not repeated."""
+    if "entry_point" not in row:
+        return row["code"]
+    head = row["prompt"][row["prompt"].rindex(f"def {row['entry_point']}") :]
+    return f"{head}{row['canonical_solution']}"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "count"), [("humaneval", 164), ("mbpp", 500)])
 def test_every_reference_solution_passes_on_the_benchmarks_own_path(sandbox, shared_data, name, count):
+    """As the completion that lm-eval expects, and fenced among words."""
     task = next(task for task in plan("phi2", Place(shared_data / "benchmarks")).tasks if task.name == name)
     judge = Judge(sandbox)
-    scores = [judge(row, [reference(row)]) for row in task.rows]
+    scores = [judge(row, [reference(row)], STOPS) for row in task.rows]
     assert len(scores) == count
     assert [row["task_id"] for row, score in zip(task.rows, scores, strict=True) if set(score.values()) != {1.0}] == []
+    fenced = [judge(row, [f"Sure:\n```python\n{whole_function(row)}\n```\nDone."], STOPS) for row in task.rows]
+    missed = [row["task_id"] for row, score in zip(task.rows, fenced, strict=True) if score["pass@1_extracted"] != 1.0]
+    assert missed == []
 
 
 def test_with_several_draws_a_problem_has_unbiased_pass_at_k(sandbox):

@@ -131,7 +131,7 @@ def test_a_wrong_field_is_named_and_the_other_tasks_go_on(folder, tmp_path, chec
         ("{broken", "piqa/validation.jsonl, line 7: cannot be read as JSON lines"),
         ("[1]", "piqa/validation.jsonl, line 7: a list; expected a JSON object"),
         (json.dumps({"goal": "g", "sol1": "a", "sol2": "b", "label": 9}), "the answer 9 is none of 2 choices"),
-        (json.dumps({"goal": "g", "sol1": "a", "sol2": "b", "label": "x"}), "cannot be run: Arrow"),
+        (json.dumps({"goal": "g", "sol1": "a", "sol2": "b", "label": "x"}), "the answer 'x' is none of 2 choices"),
     ],
 )
 def test_a_malformed_row_is_named_and_the_other_tasks_go_on(folder, checkpoint, tmp_path, line, message):
@@ -141,6 +141,34 @@ def test_a_malformed_row_is_named_and_the_other_tasks_go_on(folder, checkpoint, 
     scores = json.loads((tmp_path / "s" / "scores.json").read_text())
     assert set(scores["tasks"]) == {"openbookqa"}
     assert message in scores["failed"]["piqa"]
+
+
+def test_a_field_that_the_first_row_lacks_is_kept(folder, tmp_path):
+    """Rows as lm-eval's own loader of the file gives them."""
+    from lm_eval.api.task import ConfigurableTask
+
+    rows = [GOALS[0], GOALS[1] | {"hint": "Look up.", "more": {"a": 1}}, GOALS[2] | {"more": {"b": 2}}]
+    write(folder / "piqa" / "validation.jsonl", rows)
+    entry = own(where={})
+    entry["config"]["doc_to_text"] = "{{hint|default('')}} {{goal}} {{more}}"
+    (task,) = plan(suite(tmp_path / "mine.yaml", mine=entry), Place(folder)).tasks
+    files = {"test": str(folder / "piqa" / "validation.jsonl")}
+    theirs = {"task": "theirs", "dataset_path": "json", "dataset_kwargs": {"data_files": files}, "test_split": "test"}
+    built = {"ours": build_tasks([task])["mine"], "lm-eval": ConfigurableTask(config=entry["config"] | theirs)}
+    asked = {name: [one.doc_to_text(doc) for doc in one.eval_docs] for name, one in built.items()}
+    assert asked["ours"] == asked["lm-eval"]
+    assert asked["ours"][1].startswith("Look up.")
+    assert len(Place(folder).file("piqa/validation.jsonl", {"hint": "Look up."})) == 1
+
+
+def test_setup_code_that_the_first_problem_lacks_runs(tmp_path):
+    """MBPP: without its setup code a right answer fails."""
+    from components.benchmarking.programs import jobs
+
+    problem = {"text": "t", "code": "def f():\n    return START", "test_list": ["assert f() == 1"] * 3}
+    write(tmp_path / "mbpp" / "test.jsonl", [problem, problem | {"test_setup_code": "START = 1"}])
+    built = build_tasks([task for task in plan("phi2", Place(tmp_path)).tasks])["mbpp"]
+    assert [jobs(doc, "")[0].tests.startswith("START") for doc in built.eval_docs] == [False, True]
 
 
 def test_a_field_that_a_prompt_needs_is_named(folder, checkpoint, tmp_path):

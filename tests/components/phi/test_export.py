@@ -228,6 +228,25 @@ def test_all_end_tokens_are_exported(trained: Path, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out" / "generation_config.json").read_text())["eos_token_id"] == [0, 7]
 
 
+def test_end_tokens_of_the_configuration_are_exported_too(trained: Path, tmp_path: Path) -> None:
+    """Whichever file names them; the tokenizer's own end of text stays the one of padding and of empty prompts."""
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"eos_token_id": [7, 0]}))
+    (copy / "generation_config.json").unlink()
+    settings = json.loads((copy / "tokenizer_config.json").read_text())
+    assert settings["eos_token"] == checkpoint.load_tokenizer(copy).id_to_token(0)
+    export(copy, tmp_path / "out")
+    found = {
+        name: json.loads((tmp_path / "out" / f"{name}.json").read_text()) for name in ("config", "generation_config")
+    }
+    assert found["config"]["eos_token_id"] == found["generation_config"]["eos_token_id"] == [7, 0]
+    assert found["config"]["bos_token_id"] == found["generation_config"]["pad_token_id"] == 0
+    stop = json.dumps(checkpoint.load_tokenizer(copy).id_to_token(7), ensure_ascii=False)
+    assert f"PARAMETER stop {stop}\n" in (tmp_path / "out" / "Modelfile").read_text()
+    assert checkpoint.read_end_tokens(tmp_path / "out", checkpoint.read_config(tmp_path / "out")) == (7, 0)
+
+
 def test_what_cannot_be_exported_is_refused(lively, tokenizer_dir: Path, tmp_path: Path) -> None:
     small = lively(PhiConfig(50, 64, 160, 2, 2, 40))
     checkpoint.save(small, tmp_path / "small", tokenizer_dir, {})

@@ -33,7 +33,10 @@ def test_copies_of_blocks() -> None:
 
 def test_solar_reaches_twice_the_depth() -> None:
     assert sources(solar(3, 6)) == [0, 1, 2, 0, 1, 2]
-    with pytest.raises(StepError, match=r"joins two runs of the source's 3 blocks, at most 6; the target has 7"):
+    with pytest.raises(
+        StepError,
+        match=r"joins two copies of the source's 3 blocks, so the target has 6 blocks at most; this target has 7",
+    ):
         solar(3, 7)
 
 

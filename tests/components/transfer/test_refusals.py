@@ -154,7 +154,7 @@ def test_refusals_of_the_step_write_nothing(checkpoint: Path, run: Callable) -> 
         run({"max_relative_error": 1e-300})
     with pytest.raises(StepError, match=r"hyperclone cannot grow .* is not a whole multiple"):
         run({"operator": "hyperclone"})
-    with pytest.raises(StepError, match=r"solar joins two runs"):
+    with pytest.raises(StepError, match=r"solar joins two copies"):
         run({"depth_map": "solar"}, num_hidden_layers=5)
     assert [path.name for path in checkpoint.parent.iterdir()] == ["small"]
 
@@ -187,6 +187,6 @@ def test_the_place_is_looked_at_before_any_work(
         transfer.run(inputs, {"output": checkpoint.parent / "." / "small"}, params(), Tracker())
     assert {path.name: path.read_bytes() for path in checkpoint.iterdir()} == before
     monkeypatch.setattr(transfer.shutil, "disk_usage", lambda place: SimpleNamespace(free=1_000))
-    with pytest.raises(StepError, match=r"takes 0\.0 GB and the disk of grown has 0\.0 GB free; free some space"):
+    with pytest.raises(StepError, match=r"needs 0\.0 GB, but the disk of grown has 0\.0 GB free; free some space"):
         transfer.run(inputs, {"output": checkpoint.parent / "new" / "grown"}, params(), Tracker())
     assert [path.name for path in checkpoint.parent.iterdir()] == ["small"]

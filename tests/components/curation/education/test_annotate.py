@@ -26,6 +26,7 @@ from components.curation.education.heuristic import judge
 from components.endpoint.lock import alone
 from components.errors import StepError
 from components.params.education import AnnotatorEndpointParams, EducationParams
+from components.tracking import track
 
 TEXTS = [
     f"Lesson {number}. " + "A loop repeats its body, because the test holds. " * (number % 7) for number in range(40)
@@ -142,6 +143,26 @@ def test_what_was_given_up_is_not_asked_again_while_enough_have_a_label(
         annotate(TEXTS, IDS, KINDS, params(served.url, attempts=2, second_pass=40), tmp_path)
 
 
+def test_calls_of_the_annotator_are_traces_of_mlflow(
+    serve, labelling_but_one: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    served = serve()
+    with track("curation", {}, []) as tracker:
+        asked = params(served.url, traces=3, attempts=2, second_pass=40, price_input=1.0, price_output=1.0)
+        annotate(TEXTS, IDS, KINDS, asked, tmp_path / "work", tracker)
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    traces = client.search_traces(locations=[client.get_experiment_by_name("phiforge").experiment_id])
+    verdicts = sorted(trace.info.tags["verdict"] for trace in traces)
+    assert verdicts[:3] == ["format"] * 3
+    assert [verdict.split()[0] for verdict in verdicts[3:]] == ["value"] * 3
+    assert all(trace.info.cost["total_cost"] > 0 for trace in traces)
+    assert all(RUBRIC.read_text() in trace.data.spans[0].inputs["messages"][0]["content"] for trace in traces)
+
+
 def test_two_at_once_do_not_pay_twice(serve, labelling: None, tmp_path: Path) -> None:
     served = serve()
     annotate(TEXTS, IDS, KINDS, params(served.url), tmp_path)
@@ -155,13 +176,21 @@ def test_two_at_once_do_not_pay_twice(serve, labelling: None, tmp_path: Path) ->
 def test_a_budget_stops_and_a_higher_one_goes_on(serve, labelling: None, tmp_path: Path) -> None:
     served = serve()
     with pytest.raises(StepError, match=r"budget .* is spent.*education\.endpoint\.budget_tokens"):
-        annotate(TEXTS, IDS, KINDS, params(served.url, budget_tokens=5_000), tmp_path)
+        annotate(TEXTS, IDS, KINDS, params(served.url, budget_tokens=5_000, over_budget="spend"), tmp_path)
     before = served.endpoint.counts["answered"]
     assert 0 < before < 70
     labels = annotate(TEXTS, IDS, KINDS, params(served.url), tmp_path)
     assert not np.isnan(labels.values).any()
     assert served.endpoint.counts["answered"] == 70  # 40 and 30 again; none was asked twice
     assert labels.provenance["prompt_tokens"] == 70 * 100
+
+
+def test_a_budget_that_cannot_do_stops_before_the_first_call(serve, labelling: None, tmp_path: Path) -> None:
+    served = serve()
+    said = r"70 calls are left; .* guessed .*raise curation\.education\.endpoint\.budget_tokens, lower curation\.education\.sample"
+    with pytest.raises(StepError, match=said):
+        annotate(TEXTS, IDS, KINDS, params(served.url, budget_tokens=5_000), tmp_path)
+    assert served.endpoint.counts["calls"] == 0
 
 
 @pytest.mark.parametrize(("mode", "said"), [("unauthorized", "set OPENAI_API_KEY"), ("refusing", "education.endpoint")])

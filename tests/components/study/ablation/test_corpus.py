@@ -103,7 +103,7 @@ def within(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         return 0
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(corpus, "step", step)
+    monkeypatch.setattr(corpus, "run_step", step)
     return tmp_path
 
 
@@ -192,7 +192,7 @@ def test_similarity_is_jaccards(tmp_path: Path) -> None:
         other = " ".join(held.split()[:share] + text(2, 60).split()[share:]) or "nothing"
         own, theirs = ({*found.tolist()} for found in corpus.shingle_sets([other, held]))
         expected = len(own & theirs) / len(own | theirs)
-        assert kin._most_alike(corpus.shingle_sets([other])[0]) == pytest.approx(expected)
+        assert kin._similarity(corpus.shingle_sets([other])[0]) == pytest.approx(expected)
 
 
 def test_an_arm_that_would_train_on_held_out_text_is_refused(project: dict[str, Path], within: Path) -> None:

@@ -63,7 +63,7 @@ class Steps:
 
 def train(steps: Steps, tokens: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, **checkpoint: Path) -> Any:
     monkeypatch.chdir(folder)
-    monkeypatch.setattr("components.study.steps.step", steps)
+    monkeypatch.setattr("components.study.steps.run_step", steps)
     inputs = {"arm": "curated", "seed": 5, "tokens": tokens, "exam": folder}
     params = Params(ablation={"tokens": 4_096, "threads": 3})
     return training.train_and_examine(inputs, {"output": folder / "r.json"} | checkpoint, params, Tracker())

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from components.errors import StepError
+from components.params import Params
 from components.study.growth.analysis import Study, analyse
 from components.study.growth.arms import EQUAL_COST
 from components.study.growth.record import Record, best_trial, read_record, read_records
@@ -38,7 +39,7 @@ def test_what_is_no_record_is_named(text: str, tmp_path: Path) -> None:
     with pytest.raises(StepError, match=r"r\.json is not a record"):
         read_record(tmp_path / "r.json")
     with pytest.raises(StepError, match="no record of a training"):
-        read_records([tmp_path / "nothing"])
+        read_records(tmp_path / "nothing")
 
 
 def test_the_best_trial_is_the_lowest_loss_that_did_not_diverge(study: Records, record: Callable[..., Record]) -> None:
@@ -85,9 +86,9 @@ def test_the_cost_to_scratchs_losses(study: Records) -> None:
 
 def test_a_missing_training_is_named(study: Records) -> None:
     trials, runs = study
-    with pytest.raises(StepError, match=r"no training of arm 'exact' at horizon 1\.0 with seed 3"):
+    with pytest.raises(StepError, match=r"no training run of arm 'exact' at horizon 1\.0 with seed 3"):
         Study.of(trials, [r for r in runs if (r.arm, r.horizon, r.seed) != ("exact", 1.0, 3)])
-    with pytest.raises(StepError, match="no training of arm 'continued' at horizon equal-cost"):
+    with pytest.raises(StepError, match="no training run of arm 'continued' at horizon equal-cost"):
         Study.of(trials, [r for r in runs if (r.arm, r.horizon) != ("continued", EQUAL_COST)])
 
 
@@ -97,7 +98,7 @@ def test_an_arm_that_diverged_is_left_out_and_said(study: Records, record: Calla
     result = analyse(Study.of([*trials, record("tile")], [*runs, *more]))
     assert [arm["arm"] for arm in result["arms"]] == ["scratch", "continued", "exact"]
     assert "left out: tile" in " ".join(sentences(result))
-    with pytest.raises(StepError, match="'scratch' diverged, which all are compared with"):
+    with pytest.raises(StepError, match="'scratch' diverged, which all arms are compared with"):
         Study.of(trials, [*runs, record("scratch", 4, loss=None)])
 
 
@@ -114,7 +115,7 @@ class Addresses(HTMLParser):
 
 def test_the_files_are_whole_equal_and_offline(study: Records, tmp_path: Path) -> None:
     inputs: dict[str, Any] = write(study, tmp_path)
-    summaries = [report(inputs, {"output": tmp_path / name}, Tracker()) for name in ("a", "b")]
+    summaries = [report(inputs, {"output": tmp_path / name}, Params(), Tracker()) for name in ("a", "b")]
     names = {"study.json", "study.md", "study.csv", "study.png", "index.html"}
     assert {path.name for path in (tmp_path / "a").iterdir()} == names
     for name in names:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,12 +12,14 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+import bench.faulty_endpoint
 from components.endpoint.store import Store
 from components.errors import StepError
 from components.params import SynthesisParams, TeacherParams
 from components.synthesis.drafts import normalise
 from components.synthesis.synthesize import Outputs, synthesize
 from components.synthesis.teachers.model import STORE
+from components.tracking import Tracker, track
 from tests.documents import read_documents
 
 NAMES = ("textbooks", "exam", "ledger.parquet", "plan.parquet")
@@ -98,8 +101,9 @@ def test_faults_and_resumes_come_to_the_same_bytes(made, seeds, tmp_path, serve)
     root, summary, _ = made
     served = serve(latency=0.0, faults=0.25, seed=2)
     for budget in (9_000, 20_000):
+        settings = params(served.url, budget_tokens=budget, over_budget="spend")
         with pytest.raises(StepError, match="budget of this plan is spent"):
-            run(seeds, tmp_path / "out", params(served.url, budget_tokens=budget), tmp_path / "state")
+            run(seeds, tmp_path / "out", settings, tmp_path / "state")
         assert [p.name for p in (tmp_path / "out").iterdir()] == ["plan.parquet"]
     assert run(seeds, tmp_path / "out", params(served.url), tmp_path / "state") == summary
     assert set(served.endpoint.answered.values()) == {1}
@@ -141,16 +145,16 @@ def test_a_model_that_repeats_itself_is_kept_once(seeds, tmp_path, serve):
     assert len(set(texts)) == len(texts)
 
 
-class Watching:
-    """A tracker that keeps traces."""
+class Watching(Tracker):
+    """A tracker that keeps what it is given."""
 
     def __init__(self) -> None:
-        self.calls, self.figures = [], {}
+        self.traces, self.figures = [], {}
 
-    def call(self, call) -> None:
-        self.calls.append(call)
+    def trace(self, trace) -> None:
+        self.traces.append(trace)
 
-    def metrics(self, values) -> None:
+    def metrics(self, values, step=None) -> None:
         self.figures |= values
 
 
@@ -159,22 +163,114 @@ def test_the_tracker_is_told_of_calls_and_of_what_was_spent(seeds, tmp_path, ser
     settings = params(served.url, chapters=40, price_input=1.0, price_output=1.0)
     output, exam, ledger, _ = (tmp_path / name for name in NAMES)
     synthesize(seeds, Outputs(output, ledger, exam, state=tmp_path / "state"), settings, 1, tracker)
-    assert sum(call.outcome == "answered" for call in tracker.calls) == 40
-    assert {call.outcome for call in tracker.calls} > {"answered", "server_error"}
-    assert tracker.calls == sorted(tracker.calls, key=lambda call: call.start_ns)
+    assert sum(not trace.failed for trace in tracker.traces) == 40
+    assert {trace.tags["verdict"] for trace in tracker.traces} > {"kept", "server_error"}
+    assert tracker.traces == sorted(tracker.traces, key=lambda trace: trace.start_ns)
     assert tracker.figures["teacher.spent.calls"] == 40 + tracker.figures["teacher.spent.unusable"]
     assert tracker.figures["teacher.spent.cost"] > 0
 
 
 @pytest.mark.parametrize("traces", [0, 3])
 def test_so_many_calls_are_traced_as_asked(seeds, tmp_path, serve, traces) -> None:
-    """The first ones that were answered and the first that were not; what is written hangs on none of it."""
+    """Of those that were answered and of those that were not; what is written hangs on none of it."""
     served, tracker = serve(faults=0.3, seed=6, latency=0.01), Watching()
     settings = params(served.url, chapters=40, traces=traces)
     output, exam, ledger, _ = (tmp_path / name for name in NAMES)
     synthesize(seeds, Outputs(output, ledger, exam, state=tmp_path / "state"), settings, 1, tracker)
-    answered = [call for call in tracker.calls if call.outcome == "answered"]
-    assert (len(answered), len(tracker.calls) - len(answered)) == (traces, traces)
+    answered = [trace for trace in tracker.traces if not trace.failed]
+    assert (len(answered), len(tracker.traces) - len(answered)) == (traces, traces)
+
+
+SECRET = "sk-the-key-of-this-test"
+LEAK = f"{SECRET} and https://me:word@host.example/"
+
+
+def test_calls_are_traces_of_mlflow(seeds, tmp_path, serve, monkeypatch) -> None:
+    """In a real database, as its page reads them: with prompt, answer, time, tokens, cost and verdict, and no secret."""
+    import mlflow
+
+    monkeypatch.setattr(bench.faulty_endpoint, "FRAMES", tuple(f"{f} {LEAK}" for f in bench.faulty_endpoint.FRAMES))
+    monkeypatch.setenv("PHIFORGE_TEST_KEY", SECRET)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    served = serve(faults=0.3, seed=6, latency=0.05)
+    prices = {"price_input": 1.0, "price_output": 2.0}
+    settings = params(served.url, chapters=40, traces=12, api_key_env="PHIFORGE_TEST_KEY", **prices)
+    output, exam, ledger, _ = (tmp_path / name for name in NAMES)
+    with track("synthesis", {}, []) as tracker:
+        synthesize(seeds, Outputs(output, ledger, exam, state=tmp_path / "state"), settings, 1, tracker)
+        assert not (tmp_path / "mlflow.db").exists()  # nothing is logged while calls are made
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    experiment = client.get_experiment_by_name("phiforge")
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+    (run,) = client.search_runs([experiment.experiment_id])
+    traces = client.search_traces(locations=[experiment.experiment_id], max_results=100)
+    assert sum(trace.info.state == "OK" for trace in traces) == 12
+    assert sum(trace.info.state == "ERROR" for trace in traces) == 12
+    kept = client.search_traces(locations=[experiment.experiment_id], filter_string="tags.verdict = 'kept'")
+    assert kept
+    for trace in kept:
+        (span,) = trace.data.spans
+        assert trace.info.request_metadata["mlflow.sourceRun"] == run.info.run_id
+        assert span.span_type == "CHAT_MODEL"
+        assert [message["role"] for message in span.inputs["messages"]] == ["system", "user"]
+        assert span.outputs["content"].strip()
+        assert trace.info.execution_duration >= 50
+        usage = trace.info.token_usage
+        assert usage["input_tokens"] == 100
+        cost = (usage["input_tokens"] + 2 * usage["output_tokens"]) / 1e6
+        assert trace.info.cost["total_cost"] == pytest.approx(cost)
+        assert span.attributes["returned_model"] == "some/model:8b-2026"
+        assert trace.info.tags["job"] in {d.metadata["job"] for d in read_documents(output)}
+    shown = json.dumps([trace.to_dict() for trace in traces])
+    assert "https://host.example/" in shown
+    assert SECRET not in shown
+    assert "me:word" not in shown
+
+
+def test_a_tracking_server_that_is_away_costs_the_record_alone(
+    made, seeds, tmp_path, serve, monkeypatch, capsys
+) -> None:
+    root, _, served = made
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.chdir(tmp_path)
+    output, exam, ledger, _ = (tmp_path / name for name in NAMES)
+    with track("synthesis", {}, []) as tracker:
+        outputs = Outputs(output, ledger, exam, state=root / "state-of-another")
+        synthesize(seeds, outputs, params(served.url), 1, tracker)
+    assert content(output) == content(root / "out" / "textbooks")
+    assert "MLflow at http://127.0.0.1:9: not recorded" in capsys.readouterr().out
+
+
+def test_a_budget_that_cannot_do_stops_before_the_first_call(seeds, tmp_path, serve):
+    served = serve()
+    said = r"60 calls are left; .* guessed .*budget_tokens 9000.* raise synthesis\.teacher\.budget_tokens, lower synthesis\.chapters"
+    with pytest.raises(StepError, match=said):
+        run(seeds, tmp_path / "out", params(served.url, budget_tokens=9_000), tmp_path / "state")
+    assert served.endpoint.counts["calls"] == 0
+
+
+def test_a_budget_that_is_expected_not_to_do_stops_after_the_first_answers(seeds, tmp_path, serve, capsys):
+    """What is in flight then is kept; a resume does not spend on and on; a higher budget, or a word, goes on."""
+    served = serve(latency=0.01)
+    small = {"budget_money": 0.04, "price_input": 1.0, "price_output": 2.0, "price_source": "EUR", "concurrency": 4}
+    few = {"chapters": 120} | small
+    with pytest.raises(StepError, match=r"measured on 20 answers; the budget is budget_money 0\.04.*over_budget=spend"):
+        run(seeds, tmp_path / "out", params(served.url, **few), tmp_path / "state")
+    answered = served.endpoint.counts["answered"]
+    assert 20 <= answered <= 24
+    with Store(tmp_path / "state" / STORE) as store:
+        assert store._db.execute("SELECT COUNT(*) FROM answers").fetchone() == (answered,)
+    with pytest.raises(StepError, match="measured on"):
+        run(seeds, tmp_path / "out", params(served.url, **few), tmp_path / "state")
+    assert served.endpoint.counts["answered"] == answered
+    capsys.readouterr()
+    run(seeds, tmp_path / "out", params(served.url, **few | {"budget_money": 5.0}), tmp_path / "state")
+    assert set(served.endpoint.answered.values()) == {1}
+    assert re.search(
+        r"teacher: \d+ calls are left; .* tokens, 0\.\d+ \(0\.\d+ to 0\.\d+\) EUR, measured on", capsys.readouterr().out
+    )
 
 
 KILLS = 3

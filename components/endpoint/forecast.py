@@ -1,0 +1,130 @@
+"""What a plan's calls will cost: said before the first one, and renewed from what the answers used.
+
+Before any answer it is a guess from the prompts' lengths and the answers' limit, so only a budget that not even the least
+guess fits into stops the plan then. From FIRST answers on it is a measurement, and a plan stops whose expected cost
+exceeds its budget: no further request starts, those in flight are kept. It is renewed each time the answers have doubled,
+since the first ones are the shortest.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from components.endpoint.budget import Budget
+from components.endpoint.dispatch import Call
+from components.endpoint.request import Request
+from components.errors import StepError
+from components.params.endpoint import EndpointParams
+from components.results import statistics
+
+FIRST = 20  # answers
+BYTES_PER_TOKEN = (6.0, 4.0, 2.0)  # of a prompt, in the least, expected and greatest guess
+ANSWERED = (0.05, 0.3, 1.0)  # share of `max_tokens` that an answer uses
+
+
+@dataclass(frozen=True)
+class Range:
+    """An expected value between two bounds, 95% where it is measured."""
+
+    low: float
+    expected: float
+    high: float
+
+    def plus(self, spent: float) -> "Range":
+        return Range(self.low + spent, self.expected + spent, self.high + spent)
+
+    def words(self, form: str) -> str:
+        return f"{self.expected:{form}} ({self.low:{form}} to {self.high:{form}})"
+
+
+class Forecast:
+    """Says the cost of `requests`, and stops their plan where it exceeds the budget.
+
+    Args:
+        requests: those without an answer yet.
+        fewer: how to plan fewer calls, for the message.
+        say: prints a line.
+    """
+
+    def __init__(
+        self,
+        requests: Sequence[Request],
+        budget: Budget,
+        params: EndpointParams,
+        fewer: str,
+        say: Callable[[str], None] = print,
+    ) -> None:
+        self.budget, self.params, self.fewer, self.say = budget, params, fewer, say
+        self.left = len(requests)
+        self._used: list[tuple[int, int]] = []  # tokens of each answer, with the unusable ones before it
+        self._before = (0, 0)
+        for answered, prompt, answer in budget.store.usage(budget.plan):
+            self._count(answered, prompt, answer)
+        self._next = max(FIRST, 2 * len(self._used))
+        if len(self._used) >= FIRST:
+            self._measure()
+        else:
+            guesses = [self._guess(requests, *shares) for shares in zip(BYTES_PER_TOKEN, ANSWERED, strict=True)]
+            tokens, money = (Range(*values) for values in zip(*guesses, strict=True))
+            self._judge(tokens, money, "guessed from the prompts and max_tokens", lambda found: found.low)
+        if budget.stop:
+            raise StepError(budget.stop)
+
+    def watch(self, call: Call) -> None:
+        """Take the usage of a finished call into account."""
+        answered = call.outcome == "answered"
+        self.left -= answered
+        if call.reply:
+            self._count(answered, call.reply.prompt_tokens, call.reply.completion_tokens)
+        if self.left > 0 and len(self._used) >= self._next:
+            self._next = 2 * len(self._used)
+            self._measure()
+
+    def _count(self, answered: bool, prompt: int | None, answer: int | None) -> None:
+        if prompt is None or answer is None:
+            return
+        used = (self._before[0] + prompt, self._before[1] + answer)
+        self._before = (0, 0) if answered else used
+        if answered:
+            self._used.append(used)
+
+    def _guess(self, requests: Sequence[Request], bytes_per_token: float, share: float) -> tuple[float, float]:
+        prompts = sum(request.prompt_bytes for request in requests) / bytes_per_token
+        answers = share * self.params.max_tokens * len(requests)
+        return prompts + answers, self.budget.store.cost(math.ceil(prompts), math.ceil(answers)) or 0.0
+
+    def _measure(self) -> None:
+        tokens = self._to_come([prompt + answer for prompt, answer in self._used])
+        money = self._to_come([self.budget.store.cost(*used) or 0.0 for used in self._used])
+        self._judge(tokens, money, f"measured on {len(self._used)} answers", lambda found: found.expected)
+
+    def _to_come(self, values: Sequence[float]) -> Range:
+        """The sum over the answers that are left, by those that came: mean and 95% prediction interval."""
+        mean = statistics.mean(values)
+        low, _ = statistics.interval(mean, [mean])
+        half = (mean.value - low) * math.sqrt(1 + len(values) / self.left) if low is not None else 0.0
+        return Range(*(self.left * max(0.0, value) for value in (mean.value - half, mean.value, mean.value + half)))
+
+    def _judge(self, tokens: Range, money: Range, how: str, of: Callable[[Range], float]) -> None:
+        """Say the estimate; tell the budget to stop where it is exceeded."""
+        params, budget = self.params, self.budget
+        tokens, money = tokens.plus(budget.spent_tokens), money.plus(budget.spent_money)
+        said = f"{tokens.words(',.0f')} tokens"
+        if params.prices is not None:
+            said += f", {money.words('.3g')} {params.price_source}".rstrip()
+        total = f"{self.left:,} calls are left; in all they are expected to take {said}, {how}"
+        self.say(f"{budget.section}: {total}")
+        exceeded = [
+            f"{name} {limit:g}"
+            for name, limit, found in (
+                ("budget_tokens", budget.tokens, tokens),
+                ("budget_money", budget.money, money),
+            )
+            if limit and of(found) > limit
+        ]
+        if exceeded and params.over_budget == "stop":
+            names = " and ".join(f"{budget.section}.{name.split()[0]}" for name in exceeded)
+            budget.stop = (
+                f"{budget.section}: {total}; the budget is {' and '.join(exceeded)}. Answers that came are kept: raise "
+                f"{names}, {self.fewer}, or set {budget.section}.over_budget=spend to spend the budget and resume later"
+            )

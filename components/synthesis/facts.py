@@ -1,0 +1,57 @@
+"""The numbers of a text, written in digits or in English words."""
+
+import re
+
+_DIGITS = re.compile(
+    r"(?<![\w.])(?:0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO][0-7]+|(?:\d{1,3}(?:[,_]\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?)"
+)
+_SMALL = [
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+]  # fmt: skip
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+_ORDINALS = [
+    "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth",
+]  # fmt: skip
+_UNITS = (
+    {word: number for number, word in enumerate(_SMALL)}
+    | {word: 10 * number for number, word in enumerate(_TENS, 2)}
+    | {word: number for number, word in enumerate(_ORDINALS, 1)}
+    | {"half": 2, "halves": 2, "twice": 2, "double": 2, "pair": 2, "quarter": 4, "triple": 3, "thrice": 3}
+    | {"dozen": 12, "once": 1, "single": 1}
+)
+_SCALES = {"hundred": 100, "thousand": 1_000, "million": 10**6, "billion": 10**9}
+_WORD = re.compile(r"[a-z]+")
+
+
+def number(text: str) -> float:
+    """The value of a number in digits, with or without separators of thousands.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    plain = text.replace(",", "").replace("_", "")
+    return float(int(plain, 0)) if plain[:2].lower() in ("0x", "0b", "0o") else float(plain)
+
+
+def in_digits(text: str) -> set[float]:
+    """The numbers that a text writes in digits, without their signs."""
+    return {number(found) for found in _DIGITS.findall(text)}
+
+
+def in_words(text: str) -> set[float]:
+    """The numbers that a text writes in English words: twelve, twenty-five, three hundred; also second, twice, dozen."""
+    found: set[float] = set()
+    total, before = 0, ""
+    for word in _WORD.findall(text.lower()):
+        if word in _SCALES:
+            total = max(total, 1) * _SCALES[word]
+            found |= {total, _SCALES[word]}
+        elif word in _UNITS:
+            joined = before in _TENS or before in _SCALES  # twenty-five is one number, two five is not
+            total = total + _UNITS[word] if joined else _UNITS[word]
+            found |= {total, _UNITS[word]}
+        elif word == "and" and before in _SCALES:
+            continue
+        before = word
+    return {float(value) for value in found}
