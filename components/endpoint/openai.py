@@ -149,8 +149,9 @@ class OpenAIEndpoint:
     def _body(self, request: Request, attempt: int) -> bytes:
         fields = {k: v for k, v in request.parameters.items() if k not in NOT_IN_BODY and v is not None}
         fields["messages"] = [{"role": role, "content": content} for role, content in request.messages]
-        if isinstance(fields.get("seed"), int):
-            fields["seed"] += attempt
+        for seed in ("seed", "random_seed"):  # Mistral's name
+            if isinstance(fields.get(seed), int):
+                fields[seed] += attempt
         if request.schema is not None and request.parameters["structured"] == "json_schema":
             schema = {"name": "answer", "strict": True, "schema": request.schema}
             fields["response_format"] = {"type": "json_schema", "json_schema": schema}

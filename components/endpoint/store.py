@@ -22,6 +22,7 @@ from components.errors import StepError
 
 FORMAT_VERSION = 1
 MANY = 256  # keys looked for at once
+SMALL = 256 << 20  # bytes
 RECENT = 600.0  # seconds for which an endpoint's pace is believed
 CHECKPOINT = 5.0  # seconds between flushes to the disk
 _SCHEMA = """
@@ -77,9 +78,7 @@ class Store:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(self.path, timeout=60, isolation_level=None)
-            self._db.text_factory = lambda raw: raw.decode(
-                "utf-8", "replace"
-            )  # a damaged text is no answer, and no crash
+            self._db.text_factory = lambda raw: raw.decode("utf-8", "replace")  # a damaged text is refused as an answer
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version not in (0, FORMAT_VERSION):
                 raise StepError(
@@ -136,15 +135,17 @@ class Store:
         return {key for (key,) in self._db.execute("SELECT key FROM given_up WHERE plan = ?", (plan,))}
 
     def missing(self, requests: Iterable[Request]) -> Iterator[Request]:
-        """Those requests that have no answer yet, each key once. Looked for MANY at a time: a resumed run passes over all
-        that is answered before it asks for the first time."""
-        seen: set[str] = set()
+        """Those requests that have no answer yet, each key once. A resumed run passes over all that is answered before it asks
+        for the first time, so the keys of a file up to SMALL are read at once, and of a larger one looked for MANY at a time."""
+        small = self.path.stat().st_size <= SMALL
+        seen = {key for (key,) in self._db.execute("SELECT key FROM answers")} if small else set()
         waiting = iter(requests)
         while block := list(islice(waiting, MANY)):
             keys = [request.key for request in block]
-            holes = ", ".join("?" * len(keys))
-            rows = self._db.execute(f"SELECT key FROM answers WHERE key IN ({holes})", keys)
-            seen.update(key for (key,) in rows)
+            if not small:
+                holes = ", ".join("?" * len(keys))
+                rows = self._db.execute(f"SELECT key FROM answers WHERE key IN ({holes})", keys)
+                seen.update(key for (key,) in rows)
             for request, key in zip(block, keys, strict=True):
                 if key not in seen:
                     seen.add(key)
@@ -179,13 +180,6 @@ class Store:
         ).fetchone()
         return Spent(*row)
 
-    def usage(self, plan: str) -> Iterator[tuple[bool, int | None, int | None]]:
-        """Whether each paid call of a plan gave an answer, and its prompt and answer tokens, in their order."""
-        yield from self._db.execute(
-            "SELECT outcome = 'answered', prompt_tokens, completion_tokens FROM calls WHERE plan = ? ORDER BY id",
-            (plan,),
-        )
-
     def pace(self, plan: str) -> tuple[list[float], float]:
         """Seconds that the last calls of a plan took within RECENT seconds, and how many were under way at once: by Little's
         law, seconds of calls per second."""
@@ -204,6 +198,13 @@ class Store:
             "SELECT outcome, COUNT(*) FROM calls WHERE plan = ? AND outcome != 'answered' GROUP BY outcome", (plan,)
         )
         return dict(rows)
+
+    def usage(self, plan: str) -> Iterator[tuple[bool, int | None, int | None]]:
+        """Whether each paid call of a plan gave an answer, and its prompt and answer tokens, in their order."""
+        yield from self._db.execute(
+            "SELECT outcome = 'answered', prompt_tokens, completion_tokens FROM calls WHERE plan = ? ORDER BY id",
+            (plan,),
+        )
 
     def cost(self, prompt_tokens: int | None, completion_tokens: int | None) -> float | None:
         """Price of a call at the prices given, or None where a price or a count is unknown."""

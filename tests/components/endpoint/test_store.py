@@ -20,7 +20,9 @@ def reply(prompt: int | None = 10, completion: int | None = 20) -> Reply:
     return Reply("an answer", "m-1", "stop", prompt, completion)
 
 
-def test_an_answer_is_found_by_an_equal_request_and_no_other(tmp_path):
+@pytest.mark.parametrize("small", [0, 1 << 30])
+def test_an_answer_is_found_by_an_equal_request_and_no_other(tmp_path, monkeypatch, small):
+    monkeypatch.setattr("components.endpoint.store.SMALL", small)
     with Store(tmp_path / "s.sqlite") as store:
         store.keep("plan", [(request(), reply(), 0.1)])
     with Store(tmp_path / "s.sqlite") as store:
