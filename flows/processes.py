@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 GUARD = Path(__file__).with_name("guard.py")
-CODE = {
-    "PYTHONPATH": str(Path(__file__).parents[1])
-}  # for guarded modules, because the guard ignores the current folder
+# Environment of guarded modules, because the guard ignores the current folder.
+CODE = {"PYTHONPATH": str(Path(__file__).parents[1])}
 
 
 def guarded(module: str, *arguments: str, tree: bool = False) -> list[str]:

@@ -31,7 +31,7 @@ LOG_BYTES = 1_000_000  # maximum size of an embedded server's log; a larger one 
 BACKLOG = 2048  # maximum connections that wait for a server
 RESTARTS = 5  # of an embedded server that dies
 CLIENT_FILE = "prefect.toml"  # settings of Prefect's own commands
-CLIENT_FILE_MARK = "# Written by `make up` and removed when it stops: address and credentials of the server."
+CLIENT_FILE_MARK = "# Written by `make up`"  # its first line begins so, unless a person wrote it
 
 
 def running_server(root: Path) -> dict[str, Any] | None:
@@ -53,7 +53,8 @@ def note_server(root: Path, api: str, auth: str) -> None:
     write_private(record_file(root), json.dumps({"api": api, "auth": auth} | records.this_process()))
     if not foreign_client_file(root):
         settings = f"[api]\nurl = {json.dumps(api)}\nauth_string = {json.dumps(auth)}\n"
-        write_private(root / CLIENT_FILE, f"{CLIENT_FILE_MARK}\n{settings}")
+        about = f"{CLIENT_FILE_MARK} and removed when it stops: address and credentials of the server."
+        write_private(root / CLIENT_FILE, f"{about}\n{settings}")
 
 
 def forget_server(root: Path) -> None:
