@@ -152,9 +152,9 @@ class TrainingParams(Section):
         ),
     )
     carried_lr_ratio: Fraction = Field(
-        1.0,
+        1 / 3,
         description=(
-            "Learning rate of weights copied from the small model, after freezing and warm-up, as a share of the others'"
+            "Learning rate of weights copied from the small model as a share of that of weights that growth added; 1 = the same"
         ),
     )
     spike_sigmas: float = Field(
@@ -231,10 +231,13 @@ class TransferParams(Section):
         description="How exact growth fills new heads, head dimensions and units: at random, or with copies of old ones",
     )
     learning_rate: float = Field(
-        2e-3,
+        6e-3,
         gt=0,
         le=1,
-        description="Peak learning rate for training the grown model; a rate for random weights would undo what it knows",
+        description=(
+            "Peak learning rate for training the grown model; copied weights get training.carried_lr_ratio of it, since a rate "
+            "for random weights would undo what they know"
+        ),
     )
     free_std: float = Field(
         0.02,
@@ -249,14 +252,14 @@ class TransferParams(Section):
         description="Noise that makes copied units differ, as a share of the weights; the function is unchanged; 0 = none",
     )
     inserted: Literal["silent", "pairs"] = Field(
-        "silent",
+        "pairs",
         description=(
-            "How inserted blocks start: with output weights of 0 (silent), or with heads and units in pairs whose outputs "
-            "cancel (pairs), which learn from the first step"
+            "How blocks inserted by exact growth start: with heads and units in pairs whose outputs cancel (pairs), which learn "
+            "from the first step, or with output weights of 0 (silent)"
         ),
     )
     pair_std: float = Field(
-        0.1,
+        0.15,
         ge=0,
         le=10,
         description="Standard deviation of the output weights of pairs that cancel, in inserted blocks",

@@ -16,8 +16,8 @@ class Options:
     new_units: Literal["random", "copies"] = "random"
     free_std: float = 0.02
     noise: float = 0.0
-    inserted: Literal["silent", "pairs"] = "silent"
-    pair_std: float = 0.1
+    inserted: Literal["silent", "pairs"] = "pairs"
+    pair_std: float = 0.15
 
     @classmethod
     def of(cls, settings: TransferParams, seed: int) -> "Options":
