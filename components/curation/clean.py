@@ -221,7 +221,7 @@ def judge(
         looked_for = benchmarks.find([texts[index] for index in checked], [kinds[index] for index in checked])
         for index, found in zip(checked, looked_for, strict=True):
             if found:  # few documents have a hit, so redacting those alone costs nothing
-                found = shown(found, redact(texts[index], kinds[index], params.privacy)[0])
+                found = shown(found, _redacted(texts[index], kinds[index], params, languages[index])[0])
                 if params.decontamination.action == "drop":
                     failures[index] = _contaminated(found[0])
             hits[index] = found
@@ -229,11 +229,11 @@ def judge(
     for row, said, text, gone, spoken, failure, found in judged:
         if failure:
             # Cut after it is redacted: half a secret would not be found.
-            detail = redact(failure.detail, row["kind"], params.privacy)[0][:DETAIL]
+            detail = _redacted(failure.detail, row["kind"], params, spoken)[0][:DETAIL]
             yield Drop(row["id"], STEP, failure.rule, failure.value, failure.threshold, detail, row["source"]), found
             continue
         metadata = {_apart(key): value for key, value in said.items()}
-        text, redacted = redact(text, row["kind"], params.privacy)
+        text, redacted = _redacted(text, row["kind"], params, spoken)
         if spoken:
             metadata["language"] = spoken[0]
         if gone:
@@ -244,6 +244,12 @@ def judge(
         if new_id != row["id"]:
             metadata["raw_id"] = row["id"]  # leads back to the raw document
         yield Document(**{**row, "id": new_id, "text": text, "metadata": metadata}), found
+
+
+def _redacted(
+    text: str, kind: str, params: CurationParams, spoken: tuple[str, float] | None
+) -> tuple[str, Counter[str]]:
+    return redact(text, kind, params.privacy, spoken[0] if spoken else None)
 
 
 def _apart(key: str) -> str:
