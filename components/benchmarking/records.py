@@ -83,7 +83,7 @@ def _golds(target: Any, choices: Sequence[str]) -> list[int]:
     found = []
     for gold in target if isinstance(target, list) else [target]:
         gold = choices.index(gold) if isinstance(gold, str) and gold in choices else gold
-        if isinstance(gold, bool) or not isinstance(gold, Integral) or not 0 <= gold < len(choices):
+        if isinstance(gold, bool) or not isinstance(gold, Integral) or not 0 <= int(gold) < len(choices):
             return []
         found.append(int(gold))
     return found

@@ -220,7 +220,7 @@ def judge(
         looked_for = benchmarks.find([texts[index] for index in checked], [kinds[index] for index in checked])
         for index, found in zip(checked, looked_for, strict=True):
             if found:  # few documents have a hit, so redacting those alone costs nothing
-                found = shown(found, redact(texts[index], kinds[index], params.privacy)[0])
+                found = shown(found, _redacted(texts[index], kinds[index], params, languages[index])[0])
                 if params.decontamination.action == "drop":
                     failures[index] = _contaminated(found[0])
             hits[index] = found
@@ -228,11 +228,11 @@ def judge(
     for row, said, text, gone, identified, failure, found in judged:
         if failure:
             # Cut after it is redacted: half a secret would not be found.
-            detail = redact(failure.detail, row["kind"], params.privacy)[0][:DETAIL]
+            detail = _redacted(failure.detail, row["kind"], params, identified)[0][:DETAIL]
             yield Drop(row["id"], STEP, failure.rule, failure.value, failure.threshold, detail, row["source"]), found
             continue
         metadata = {_apart(key): value for key, value in said.items()}
-        text, redacted = redact(text, row["kind"], params.privacy)
+        text, redacted = _redacted(text, row["kind"], params, identified)
         if identified:
             metadata["language"] = identified[0]
         if gone:
@@ -254,6 +254,12 @@ def web_verdicts(texts: Sequence[str], languages: Sequence[str], params: WebRule
         for index, verdict in zip(these, verdicts, strict=True):
             found[index] = verdict
     return found
+
+
+def _redacted(
+    text: str, kind: str, params: CurationParams, identified: tuple[str, float] | None
+) -> tuple[str, Counter[str]]:
+    return redact(text, kind, params.privacy, identified[0] if identified else None)
 
 
 def _apart(key: str) -> str:

@@ -2,7 +2,7 @@
 
 A passage is a line, as in CCNet (Wenzek et al. 2020, arXiv 1911.00359), three sentences, as in C4 (arXiv 1910.10683), or 50 words,
 as in RefinedWeb (arXiv 2306.01116). Fenced code, headings, formulas, parts of a sentence that goes on, and lines that introduce code
-are not passages: textbooks repeat those. Of the documents that hold a passage, the one with the smallest id
+are not passages: textbooks repeat those. Of the documents that hold a passage, the one with the smallest id of those that stay
 keeps it, so the order of the sources does not matter; one of an earlier increment comes before all. Where fewer documents hold
 it than `passages.documents`, it stays in all of them: copies of whole texts are for deduplication to find.
 
@@ -51,6 +51,7 @@ WINDOW = {"lines": 1, "sentences": 3, "words": 50}
 SAMPLED = 8  # of the runs of words, which overlap, one in so many is hashed; longer copies hold several
 AT_ONCE = 1 << 21  # passages counted at once: about 150 MB
 HASHES, COUNTS = "hashes.npy", "counts.npy"
+STAYS = "stays.npy"  # of a cut result: which documents of the result of `clean` are in it
 _MULTIPLIER = np.uint64(0xD1342543DE82EF95)
 _UNSPACED = re.compile(f"[{UNSPACED}]")
 _SENTENCE_END = re.compile(r"[.?!…][\"'”\u2019»)\]]*\s+|[\u3002\uff01\uff1f][”\u2019\u300d\u300f\uff09]*\s*")
@@ -134,6 +135,42 @@ def _parts(line: str, start: int, unit: str) -> Iterator[tuple[int, int, str]]:
             yield start + a, start + b, key
 
 
+class Cut(NamedTuple):
+    """Results of `clean` without repeated passages.
+
+    Attributes:
+        folders: of the results; one that holds no such passage is what it was.
+        ranks: int32 (documents of `clean`,), the same of equal texts; the lower one keeps a passage.
+        keepers: bool (ranks,), which keep a passage that others have lost.
+    """
+
+    folders: list[Path]
+    ranks: np.ndarray
+    keepers: np.ndarray
+
+    def stays(self, kept: np.ndarray, counts: Sequence[int]) -> np.ndarray:
+        """bool (documents of `clean`,): which of them stay.
+
+        Args:
+            kept: bool, by position in the cut results.
+            counts: documents of each cut result.
+        """
+        stays = []
+        for folder, own in zip(self.folders, np.split(kept, np.cumsum(counts)[:-1]), strict=True):
+            if (folder / STAYS).exists():
+                whole = np.load(folder / STAYS, allow_pickle=False)
+                whole[whole] = own
+                own = whole
+            stays.append(own)
+        return np.concatenate([np.zeros(0, dtype=bool), *stays])
+
+    def loses(self, stays: np.ndarray) -> bool:
+        """Whether a passage that was cut from others is lost, since no document that keeps it stays."""
+        staying = np.zeros(len(self.keepers), dtype=bool)
+        staying[self.ranks[stays]] = True
+        return bool((self.keepers & ~staying).any())
+
+
 @dataclass(frozen=True)
 class _Hashed:
     """A result of `clean` whose passages are hashed."""
@@ -159,21 +196,25 @@ def without_repeated(
     facts: Mapping[str, Any],
     earlier: Sequence[Path],
     folder: Path,
-) -> list[Path]:
-    """Results of `clean` without repeated passages; one that holds none stays what it is.
+    avoided: np.ndarray | None = None,
+) -> Cut:
+    """Results of `clean` without repeated passages.
 
     Args:
         facts: what the results depend on.
         earlier: the folders of the increments before, with their KNOWN.
         folder: for the KNOWN of this increment.
+        avoided: bool (documents,), which keep a passage only where no other one can.
     """
     own = params.passages
     if not own.kinds:
-        return list(cleaned)
+        return Cut(list(cleaned), np.zeros(0, dtype=np.int32), np.zeros(0, dtype=bool))
     names = [f"{path.parent.name.removeprefix('clean-')}-{path.name}" for path in cleaned]
     units = {name: _Hashed(path, own) for name, path in zip(names, cleaned, strict=True)}
     hashed = work.map("passages", own.model_dump(mode="json"), units, hash_unit)
-    marks = _mark(cleaned, hashed, own.documents, [one / KNOWN for one in earlier], folder / KNOWN)
+    ranks = _ranks(cleaned, avoided)
+    known = [one / KNOWN for one in earlier]
+    marks, keepers = _mark(ranks, hashed, own.documents, known, folder / KNOWN)
     cut = {}
     for name, path, hashes, mark in zip(names, cleaned, hashed, marks, strict=True):
         if mark.any():
@@ -181,7 +222,8 @@ def without_repeated(
             cut[f"{name}-{sha256(bits).hexdigest()[:20]}"] = _Marked(path, hashes, bits, params)
     work.expect(len(cut))
     done = iter(work.map("cut", facts, cut, cut_unit))
-    return [next(done) if mark.any() else path for path, mark in zip(cleaned, marks, strict=True)]
+    folders = [next(done) if mark.any() else path for path, mark in zip(cleaned, marks, strict=True)]
+    return Cut(folders, np.concatenate([np.zeros(0, dtype=np.int32), *ranks]), keepers)
 
 
 def hash_unit(unit: _Hashed, folder: Path) -> None:
@@ -198,14 +240,17 @@ def hash_unit(unit: _Hashed, folder: Path) -> None:
 
 
 def _mark(
-    cleaned: Sequence[Path], hashed: Sequence[Path], least: int, earlier: Sequence[Path], known: Path
-) -> list[np.ndarray]:
-    """bool (passages,) of each result: which ones are cut. Writes all passages with their counts.
+    ranks: Sequence[np.ndarray], hashed: Sequence[Path], least: int, earlier: Sequence[Path], known: Path
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """bool (passages,) of each result: which ones are cut. And bool (ranks,): which documents keep what others lose. Writes all
+    passages with their counts.
 
     Memory: a byte and four per passage, and AT_ONCE passages at a time.
     """
     hashes = [np.load(folder / HASHES, mmap_mode="r", allow_pickle=False) for folder in hashed]
-    owners = _owners(cleaned, hashed)
+    counts = (np.load(folder / COUNTS, allow_pickle=False) for folder in hashed)
+    owners = [np.repeat(part, count) for part, count in zip(ranks, counts, strict=True)]
+    keepers = np.zeros(max((int(part.max(initial=-1)) + 1 for part in ranks), default=0), dtype=bool)
     before = [np.memmap(path, _COUNTED, mode="r") for path in earlier if path.stat().st_size]
     marks = [np.zeros(len(part), dtype=bool) for part in hashes]
     ranges = 1 + (sum(map(len, hashes)) + sum(map(len, before))) // AT_ONCE
@@ -215,27 +260,32 @@ def _mark(
             low, high = number * width, min((number + 1) * width, 1 << 64) - 1
             chosen = [np.flatnonzero((part >= np.uint64(low)) & (part <= np.uint64(high))) for part in hashes]
             values = np.concatenate([np.zeros(0, np.uint64), *(p[c] for p, c in zip(hashes, chosen, strict=True))])
-            ranks = np.concatenate([np.zeros(0, np.int32), *(o[c] for o, c in zip(owners, chosen, strict=True))])
+            holders = np.concatenate([np.zeros(0, np.int32), *(o[c] for o, c in zip(owners, chosen, strict=True))])
             told = [_slice(one, low, high) for one in before]
-            repeated, counted = _repeated(values, ranks, least, told)
+            repeated, counted = _repeated(values, holders, least, told)
+            keepers[holders[~repeated & np.isin(values, values[repeated])]] = True
             file.write(counted.tobytes())
             ends = np.cumsum([len(one) for one in chosen])
             for mark, place, flags in zip(marks, chosen, np.split(repeated, ends[:-1]), strict=False):
                 mark[place] = flags
-    return marks
+    return marks, keepers
 
 
-def _owners(cleaned: Sequence[Path], hashed: Sequence[Path]) -> list[np.ndarray]:
-    """int32 (passages,) of each result: the rank of the document by its id; equal texts are one document."""
+def _ranks(cleaned: Sequence[Path], avoided: np.ndarray | None) -> list[np.ndarray]:
+    """int32 (documents,) of each result: the rank by the id; equal texts are one document, and the avoided come last."""
     ids = [document_ids.pack(pq.read_table(folder / DOCUMENTS, columns=["id"])["id"].to_pylist()) for folder in cleaned]
     together = np.concatenate([np.zeros((0, 2), dtype=np.uint64), *ids])
     order = np.lexsort((together[:, 1], together[:, 0]))
     ordered = together[order]
     ranks = np.zeros(len(together), dtype=np.int32)
     ranks[order[1:]] = np.cumsum((ordered[1:] != ordered[:-1]).any(axis=1))
-    parts = np.split(ranks, np.cumsum([len(part) for part in ids])[:-1])
-    counts = (np.load(folder / COUNTS, allow_pickle=False) for folder in hashed)
-    return [np.repeat(part, count) for part, count in zip(parts, counts, strict=False)]
+    if avoided is not None:
+        last = np.ones(int(ranks.max(initial=-1)) + 1, dtype=bool)
+        np.logical_and.at(last, ranks, avoided)
+        place = np.empty(len(last), dtype=np.int32)
+        place[np.argsort(last, kind="stable")] = np.arange(len(last))
+        ranks = place[ranks]
+    return np.split(ranks, np.cumsum([len(part) for part in ids])[:-1])[: len(ids)]
 
 
 def _slice(known: np.ndarray, low: int, high: int) -> np.ndarray:
@@ -310,6 +360,7 @@ def cut_unit(unit: _Marked, folder: Path) -> None:
     save_sketches(folder / SKETCHES, sketches[stays])
     save_array(folder / LENGTHS, lengths[stays])
     save_array(folder / FOREIGN, np.load(unit.cleaned / FOREIGN, allow_pickle=False)[stays])
+    save_array(folder / STAYS, stays)
     write_json(folder / FIGURES, figures | {"passages": {"documents": len(changed), "characters": removed}})
 
 

@@ -138,6 +138,8 @@ class Dispatcher:
         self._shortest = policy.timeout  # deadline that the timers were set by
         self._healthy = 0.0  # when the endpoint last did anything right
         self._unbroken = self._sent_away = 0  # requests given up, or told to wait for long, since the last answer
+        self._proved = False  # whether an earlier run of the plan was answered
+        self._exhausted = False  # whether each request has been sent
         self._stop = ""  # the last message that a refusal came with
         self._hopeless_before: set[str] = set()  # keys that an earlier run has given up
         self._said: set[str] = set()  # what is said once
@@ -151,6 +153,8 @@ class Dispatcher:
         """
         self._hopeless_before = self.store.given_up(self.plan)
         self._limiter.remember(*self.store.pace(self.plan))
+        spent = self.store.spent(self.plan)
+        self._proved = spent.calls > spent.unusable
         asyncio.run(self._run(self.store.missing(requests)))
         if self._stop and not self.tally.answered and not self._hopeless_before:
             raise StepError(self._stop)
@@ -207,6 +211,7 @@ class Dispatcher:
         request = next(fresh, None)
         if request is not None:
             return _Item(request), None
+        self._exhausted = True
         if not self._later:
             return None, None
         when, _, item = self._later[0]
@@ -322,11 +327,10 @@ class Dispatcher:
         if not item.troubles:
             item.answered_before = self.tally.answered
         item.troubles += 1
-        alone = fault.kind in ("server_error", "malformed") and item.troubles >= TROUBLES
+        broken = fault.kind in ("server_error", "malformed") and item.troubles >= TROUBLES
         late = now - self._healthy > self.policy.patience
-        if alone and (
-            self.tally.answered > item.answered_before or (late and item.request.key in self._hopeless_before)
-        ):
+        last = self._exhausted and len(self._later) < HOPELESS and (self._proved or self.tally.answered)
+        if broken and (self.tally.answered > item.answered_before or (late and last)):  # so it is not the endpoint
             self._give_up(item, fault)
         elif (fault.retry_after or 0.0) > self.policy.patience:
             item.far = fault

@@ -138,7 +138,7 @@ class OpenAIEndpoint:
                     f"{self.base}: {fault.detail}; correct {self.server.section}.base_url, which usually ends in /v1"
                 )
             raise
-        if not self._streams and raw.lstrip()[:1] != b"{":
+        if not self._streams and raw.lstrip().startswith((b"data:", b"event:", b":")):
             self._streams = True
             print(
                 f"{self.base} sends a stream of events although none is asked for; it is read all the same "

@@ -101,6 +101,12 @@ def sources(board: Mapping[str, Any]) -> list[str]:
     return [f"[{s['number']}] {s['title']}. {s['url']} (read: {s['read']})" for s in numbered]
 
 
+DETECTS = (
+    "detects: the smallest true difference that so many examples tell from 0 in 8 of 10 cases; would need: examples at which the "
+    "difference that was found, if true, would be."
+)
+
+
 def exam_differences_table(board: Mapping[str, Any]) -> Table:
     """The exam's paired differences."""
     rows = [
@@ -117,7 +123,7 @@ def exam_differences_table(board: Mapping[str, Any]) -> Table:
     note = (
         "Differences on the same questions with their 95% interval; tasks have equal weight. p: two-sided permutation test "
         "of the hypothesis that the models are exchangeable. Fewer bits are better; they show differences even between "
-        "models that both guess."
+        f"models that both guess. {DETECTS}"
     )
     header = ["pair", "accuracy", "p", "bits/byte of the correct answer", "p", "questions"]
     return Table("Exam: differences", note, header, rows)
@@ -150,7 +156,7 @@ def _differences_table(suite: str, pairs: Sequence[Mapping[str, Any]], board: Ma
     note = (
         "Differences on the same examples with their 95% interval. *: p below 0.05 in a permutation test, adjusted for the "
         "number of benchmarks (Holm). bits/byte: of the correct answer; fewer is better, and it shows differences even "
-        "between models that both guess."
+        f"between models that both guess. {DETECTS}"
     )
     header = ["benchmark", "metric", "examples"]
     for pair in pairs:
@@ -161,8 +167,12 @@ def _differences_table(suite: str, pairs: Sequence[Mapping[str, Any]], board: Ma
 def difference_cell(row: Mapping[str, Any] | None) -> str:
     if row is None:
         return DASH
-    interval = "" if row["low"] is None else f" [{row['low']:+.3f}, {row['high']:+.3f}]"
-    return f"{row['value']:+.3f}{interval}"
+    if row["low"] is None:
+        return f"{row['value']:+.3f}"
+    cell = f"{row['value']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}], detects {row['detectable']:.3f}"
+    if not row["low"] <= 0 <= row["high"]:
+        return cell
+    return f"{cell}; not told apart" + (f", would need about {row['needed']:,} examples" if row["needed"] else "")
 
 
 def p_cell(p_value: float | None) -> str:

@@ -7,6 +7,7 @@ whatever their number of examples, as in the table of the Phi-2 blog.
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from statistics import NormalDist
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,6 +21,7 @@ CONFIDENCE = 0.95
 STATES = 1 << 20  # maximum outcomes of a permutation test to enumerate; more are sampled
 DRAWS = 10_000
 SEED = 20_231_212
+POWER = 0.8  # the chance to find an effect of the size that counts as detectable
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Difference:
         low, high: confidence interval, by default 95%; None without a standard error.
         p_value: two-sided, of the permutation test that the two models are exchangeable.
         p_method: `exact`, or the number of random samples, such as `10000 draws`.
+        detectable: the smallest true difference that so many examples tell from 0 with a chance of POWER.
+        needed: examples with which a true difference of this value would be told from 0 with that chance.
     """
 
     value: float
@@ -52,9 +56,31 @@ class Difference:
     p_value: float
     p_method: str
     n: int
+    detectable: float | None = None
+    needed: int | None = None
 
     def record(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def detectable(stderr: float | None, confidence: float = CONFIDENCE, power: float = POWER) -> float | None:
+    """Minimum detectable effect: the smallest true value whose interval excludes 0 with a chance of `power`, for a figure with
+    this standard error (Bloom 1995; Miller 2024, arXiv 2411.00640, section 5)."""
+    if stderr is None:
+        return None
+    normal = NormalDist()
+    return (normal.inv_cdf((1 + confidence) / 2) + normal.inv_cdf(power)) * stderr
+
+
+def needed(estimate: Estimate, confidence: float = CONFIDENCE, power: float = POWER) -> int | None:
+    """Examples with which a true value of this size would be detectable; None if it is 0 or has no standard error.
+
+    The standard error falls with the square root of the number of examples, in every task alike.
+    """
+    effect = detectable(estimate.stderr, confidence, power)
+    if effect is None or not estimate.value:
+        return None
+    return max(2, math.ceil(estimate.n * (effect / estimate.value) ** 2))
 
 
 def mean(values: ArrayLike) -> Estimate:
@@ -128,7 +154,8 @@ def paired(strata: Sequence[ArrayLike], confidence: float = CONFIDENCE) -> Diffe
     whole = macro(parts)
     low, high = interval(whole, parts, confidence)
     p_value, method = permutation_test(tasks)
-    return Difference(whole.value, whole.stderr, low, high, p_value, method, whole.n)
+    least, enough = detectable(whole.stderr, confidence), needed(whole, confidence)
+    return Difference(whole.value, whole.stderr, low, high, p_value, method, whole.n, least, enough)
 
 
 def interval(

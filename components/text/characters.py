@@ -13,7 +13,7 @@ Forms follow the decompositions of Unicode (UAX 15, NFKC). Superscripts, fractio
 import re
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from itertools import chain
 from typing import NamedTuple
@@ -88,21 +88,38 @@ class Plain(NamedTuple):
 
 def plain(text: str) -> Plain:
     """The text in ordinary characters, with their positions in the original."""
-    starts, places = [0], [0]
     if text.isascii() or not _plain().search(_foreign(text)):
-        return Plain(text, starts, places)
+        return Plain(text, [0], [0])
+    forms = _forms()
+    return substituted(text, ((*match.span(), forms.get(match[0], match[0])) for match in _plain().finditer(text)))
+
+
+def substituted(text: str, pieces: Iterable[tuple[int, int, str]]) -> Plain:
+    """The text with something else in place of its pieces, with the positions in the original.
+
+    Args:
+        pieces: start, end and what stands there instead, in order.
+    """
+    starts, places = [0], [0]
     parts: list[str] = []
     end, size = 0, 0
-    for match in _plain().finditer(text):
-        form = _forms().get(match[0], match[0])
-        parts += [text[end : match.start()], form]
-        size += match.start() - end
-        end = match.end()
-        if len(form) != 1:
+    for start, stop, form in pieces:
+        parts += [text[end:start], form]
+        size += start - end
+        end = stop
+        if len(form) != 1 or stop - start != 1:
             starts += range(size, size + len(form) + 1)
-            places += [*[match.start()] * len(form), end]
+            places += [*[start] * len(form), stop]
         size += len(form)
     return Plain("".join([*parts, text[end:]]), starts, places)
+
+
+def lower(text: str) -> str:
+    """The text in lower case, with every character in its place: a few capitals are longer in lower case, and stay."""
+    lowered = text.lower()
+    return (
+        lowered if len(lowered) == len(text) else "".join(low if len(low := one.lower()) == 1 else one for one in text)
+    )
 
 
 def fold(text: str) -> str:

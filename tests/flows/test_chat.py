@@ -86,7 +86,7 @@ def test_the_default_is_the_large_else_the_small_model_of_the_last_run(place: Pa
         ("nonsense", "there is no model or folder 'nonsense', and .*models: control, large, small"),
         ("models:/phiforge", "names no version"),
         ("models:/phiforge/3", "nothing is registered in .*; run `make run` first"),
-        ("./nowhere", "./nowhere is not there; expected a checkpoint folder, or one of: control, large, small"),
+        ("./nowhere", "./nowhere does not exist; expected a checkpoint folder, or one of: control, large, small"),
         ("params.yaml", "is a file"),
         (".", "config.json"),
     ],

@@ -194,3 +194,21 @@ def test_hostile_text_is_borne(text: str, unit: str) -> None:
     params = PassagesParams(unit=unit)
     found = passages_of(text, params)
     cut(text, "web", np.ones(len(found.hashes), dtype=bool), params)
+
+
+@pytest.mark.parametrize("why", ["low value", "near-duplicate"])
+def test_a_passage_stays_where_its_first_holder_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str) -> None:
+    rows = pages([story + NOTICE for story in STORIES])
+    first = min(rows, key=lambda row: row.id)
+    if why == "low value":
+        place = rows.index(first)
+        monkeypatch.setattr(
+            "components.curation.increment.low_values", lambda documents, *_: np.arange(len(documents)) == place
+        )
+    else:
+        smaller = (first.text + f"And {n} more.\n" for n in range(99))
+        rows += pages([next(text for text in smaller if document_id(text) > first.id)])
+    _, kept, ledger = curated(tmp_path, rows)
+    if why == "low value":
+        assert [row["id"] for row in ledger] == [first.id]
+    assert sum(NOTICE in document.text for document in kept) == 1

@@ -332,15 +332,16 @@ def test_an_endpoint_that_refuses_all_is_said_soon(serve, tmp_path, status, word
     assert len(calls) < good + 80
 
 
-def test_a_prompt_that_breaks_the_server_is_given_up_alone(serve, tmp_path, monkeypatch):
+@pytest.mark.parametrize("place", [7, 299])
+def test_a_prompt_that_breaks_the_server_is_given_up_alone(serve, tmp_path, monkeypatch, place):
     monkeypatch.setattr("components.endpoint.dispatch.BACKOFF", 0.01)
     served = serve(latency=0.01)
     broken = http({"error": {"message": "index out of range"}}, 500)
-    answering(served, lambda _, prompt: broken if prompt.endswith(" 7") else None)
-    tally, _ = dispatch(served.url, tmp_path, requests(300))
+    answering(served, lambda _, prompt: broken if prompt.endswith(f" {place}") else None)
+    policy = Policy(concurrency=32, attempts=4, patience=2.0, timeout=3.0, section=SECTION)
+    tally, _ = dispatch(served.url, tmp_path, requests(300), policy)
     assert tally.answered == 299
     assert tally.given_up[0].detail == "status 500: index out of range"
-    policy = Policy(concurrency=32, attempts=4, patience=1.0, timeout=3.0, section=SECTION)
     again, _ = dispatch(served.url, tmp_path, requests(300), policy)
     assert (again.answered, len(again.given_up)) == (0, 1)
 

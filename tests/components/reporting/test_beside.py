@@ -113,7 +113,7 @@ def test_differences_by_benchmark_are_paired_and_adjusted(written: Any) -> None:
     header, *rows = section(text, "Suite phi2: differences")
     assert header[3:] == ["large minus small", "bits/byte", "large minus control", "bits/byte"]
     mmlu = next(row for row in rows if row[0] == "MMLU")
-    assert re.fullmatch(r"\+0\.200 \[\+0\.\d+, \+0\.\d+\] \*", mmlu[3])
+    assert re.fullmatch(r"\+0\.200 \[\+0\.\d+, \+0\.\d+\], detects 0\.\d+ \*", mmlu[3])
 
 
 def test_the_overlap_stands_beside_the_clean_score(written: Any) -> None:

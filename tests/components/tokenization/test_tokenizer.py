@@ -121,7 +121,7 @@ def test_folders_that_hold_no_readable_tokenizer_are_refused(trained: Path, tmp_
         tokenizer.take(tmp_path, tmp_path / "a")
     folder = changed(trained, tmp_path, {})
     (folder / "tokenizer_config.json").write_text("[1]")
-    with pytest.raises(StepError, match="contains a list; expected a JSON object"):
+    with pytest.raises(StepError, match="holds a list; expected a JSON object"):
         tokenizer.take(folder, tmp_path / "b")
     (folder / "tokenizer_config.json").write_text("{}")
     (folder / "tokenizer.json").write_text("{}")
