@@ -43,8 +43,8 @@ class PrivacyParams(Section):
     regions: list[str] = Field(
         [],
         description=(
-            "Countries (ISO 3166, such as SE) whose national telephone numbers are expected; empty = those where a "
-            "document's language is spoken"
+            "ISO 3166 codes of countries, such as SE, whose national telephone numbers are redacted; empty = the countries "
+            "where a document's language is spoken"
         ),
     )
 

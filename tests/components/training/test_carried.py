@@ -32,7 +32,7 @@ def write_masks(directory: Path) -> dict[str, torch.Tensor]:
 
 
 def test_the_factor_is_zero_then_rises_to_one() -> None:
-    settings = TrainingParams(carried_freeze_fraction=0.2, carried_warmup_fraction=0.3)
+    settings = TrainingParams(carried_freeze_fraction=0.2, carried_warmup_fraction=0.3, carried_lr_ratio=1.0)
     factors = [carried_factor(step, 10, settings) for step in range(10)]
     assert factors == [0, 0, 0.25, 0.5, 0.75, 1, 1, 1, 1, 1]
     slow = settings.model_copy(update={"carried_lr_ratio": 0.5})

@@ -139,13 +139,39 @@ def test_copies_without_noise_and_of_equal_shares_would_stay_locked(
 def test_inserted_blocks_of_one_origin_are_no_twins(config: Callable, random_state: Callable, grow: Callable) -> None:
     """Also where nothing grows in width, so that no entry is free."""
     source, target = config(2, 8, 16, 1), config(2, 8, 16, 3)
-    grown = grow(random_state(source, 1), source, target)
+    grown = grow(random_state(source, 1), source, target, options=Options(1, noise=0.05, inserted="silent"))
     first, second = (grown[f"model.layers.{layer}.mlp.fc1.weight"] for layer in (1, 2))
     assert (first != second).all()
     for layer in (1, 2):
         for name in ("self_attn.dense", "mlp.fc2"):
             for part in ("weight", "bias"):
                 assert not grown[f"model.layers.{layer}.{name}.{part}"].any()
+
+
+@pytest.mark.parametrize("operator", ["exact", "hyperclone"])
+def test_pairs_cancel_and_every_entry_of_an_inserted_block_learns(
+    config: Callable, random_state: Callable, grow: Callable, operator: str
+) -> None:
+    """Of three heads and 17 units one has no partner and writes nothing."""
+    source, target = config(3, 8, 17, 2), config(3, 8, 17, 4)
+    grown = grow(
+        random_state(source, 1), source, target, operator, "identity", Options(1, inserted="pairs", pair_std=0.3)
+    )
+    block = "model.layers.1."
+    for name, size, columns in (("self_attn.v_proj", 8, "self_attn.dense"), ("mlp.fc1", 8, "mlp.fc2")):
+        read, written = grown[f"{block}{name}.weight"], grown[f"{block}{columns}.weight"]
+        assert torch.equal(read[:size], read[size : 2 * size])
+        assert torch.equal(written[:, :size], -written[:, size : 2 * size])
+        assert not written[:, 2 * size :].any()
+        assert written[:, :size].std() == pytest.approx(0.3, rel=0.15)
+    model = from_state(target, grown, torch.float64)
+    tokens = torch.randint(50, (2, 12), generator=torch.Generator().manual_seed(7))
+    model.loss(tokens[:, :-1], tokens[:, 1:]).backward()
+    block = model.blocks[1]
+    assert (block.dense.weight.grad != 0).all()
+    assert (block.fc2.weight.grad != 0).all()
+    assert (block.fc1.weight.grad[:16] != 0).all()
+    assert not block.fc1.weight.grad[16:].any()  # the unit without a partner begins a step later
 
 
 @pytest.mark.parametrize("residual", ["mean_pad", "zero_pad"])
