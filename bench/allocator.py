@@ -1,16 +1,16 @@
-"""What the memory allocator is worth to a training step on the CPU, and what of it needs no system package.
+"""The effect of the memory allocator on a training step on the CPU, with and without system packages.
 
     python -m bench.allocator [--sizes 1.3M 10M] [--threads 2] [--rounds 20] [--by wall]
 
 The same steps of our model (forward, backward, clipping, fused AdamW) with each of:
 
-- `default`: glibc as it comes; large blocks go back to the kernel at every step and are faulted in again at the next
-- `mallopt`: glibc told to keep what is freed, from within the process
-- `mallopt, THP`: with huge pages for tensors, which torch asks for under THP_MEM_ALLOC_ENABLE=1
+- `default`: glibc unchanged; large blocks return to the kernel at every step and are faulted in again at the next
+- `mallopt`: glibc set, within the process, to keep freed memory
+- `mallopt, THP`: with huge pages for tensors, which torch requests with THP_MEM_ALLOC_ENABLE=1
 - `tunables`: glibc's own huge pages (GLIBC_TUNABLES), from before the process starts, with the mallopt settings
 - `arena`: `mallopt` with one arena for all threads
 - `jemalloc`: the library that Ray's wheel ships, preloaded; with its own decay, keeping all, and with huge pages
-- `project`: what components.phi.machine.prepare does
+- `project`: components.phi.machine.prepare
 """
 
 import sys
@@ -37,7 +37,7 @@ SETTLE = 3
 
 
 def variants() -> dict[str, dict[str, str]]:
-    """Environment of each variant; `MALLOPT` asks the process to set glibc's allocator itself, `PREPARE` to call ours."""
+    """Environment of each variant; `MALLOPT` lets the process set glibc's allocator, `PREPARE` lets it call ours."""
     found = {
         "default": {},
         "mallopt": {"MALLOPT": "1"},
@@ -61,7 +61,7 @@ def main() -> int:
     options.add_argument("--sizes", nargs="+", default=["1.3M", "10M"], help="models")
     options.add_argument("--sequences", type=int, default=8, help="sequences per step")
     options.add_argument("--only", nargs="+", help="variants to measure beside `default`")
-    options.add_argument("--by", choices=tuple(RATE), default="wall", help="what ratios go by")
+    options.add_argument("--by", choices=tuple(RATE), default="wall", help="time for ratios")
     arguments = parse(options, child)
     report = Report("Allocators", machine(arguments.threads) | {"by": arguments.by})
     if jemalloc() is None:
@@ -100,7 +100,7 @@ def child(spec: Row) -> Row:
 
 
 def keep_freed_memory() -> None:
-    """glibc's allocator told to keep what is freed (malloc.h's codes)."""
+    """Set glibc's allocator to keep freed memory (malloc.h's codes)."""
     import ctypes
 
     libc: Any = ctypes.CDLL(None)

@@ -1,8 +1,7 @@
-"""What the benchmarks share: contenders in processes of their own that take steps in turn, medians, tables, JSON.
+"""Shared parts of the benchmarks: contenders in separate processes that take steps in turn, medians, tables, JSON.
 
-Each contender is a process, so that an allocator or an environment variable belongs to it alone. They take their steps
-in turn, one process at a time, so that all suffer alike from whatever else the machine does; medians over the rounds
-count.
+Each contender has its own process, and so its own allocator and environment. They take their steps in turn, one process at
+a time, so that other load affects all equally. The results are medians over the rounds.
 """
 
 import argparse
@@ -22,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-PEERS = ROOT / ".phiforge" / "peers"  # what `make bench-setup` installs beside the locked environment
-LONGEST = 1800  # seconds a measurement may take; the first compilation of a model takes minutes
+PEERS = ROOT / ".phiforge" / "peers"  # packages from `make bench-setup`, outside of the locked environment
+LONGEST = 1800  # maximum seconds of a measurement; the first compilation of a model takes minutes
 
-# glibc's allocator keeps what is freed, as components.phi.machine sets it within the process.
+# Settings with which glibc's allocator keeps freed memory, as components.phi.machine sets them within the process.
 KEEPING = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1), "MALLOC_TOP_PAD_": str(256 * 2**20)}
 
 RATE = {"wall": "tokens_per_second", "cpu": "tokens_per_cpu_second"}
@@ -35,11 +34,11 @@ Row = dict[str, Any]
 
 
 class BenchError(RuntimeError):
-    """A measurement failed; the message has the end of what its process said."""
+    """A measurement failed; the message has the end of its process's output."""
 
 
 def add_peers() -> None:
-    """Let peers that are not dependencies of the project be imported, behind everything that is."""
+    """Make peers importable that are not dependencies of the project, after all dependencies."""
     if PEERS.is_dir() and str(PEERS) not in sys.path:
         sys.path.append(str(PEERS))
 
@@ -55,7 +54,7 @@ def missing_peer(name: str) -> str | None:
 
 
 def jemalloc() -> Path | None:
-    """The jemalloc that Ray's wheel ships, where it does (Linux)."""
+    """The jemalloc in Ray's wheel (Linux), if there is one."""
     import importlib.util
 
     ray = importlib.util.find_spec("ray")
@@ -66,8 +65,8 @@ def jemalloc() -> Path | None:
 
 
 def allocator(name: str) -> dict[str, str]:
-    """Environment that gives a process an allocator: default (glibc as it comes), keeping (glibc told to keep what is
-    freed) or jemalloc (keeping, where there is none)."""
+    """Environment of a process for an allocator: default (glibc unchanged), keeping (glibc set to keep freed memory) or
+    jemalloc (if missing: keeping)."""
     if name == "default":
         return {}
     library = jemalloc()
@@ -78,7 +77,7 @@ def allocator(name: str) -> dict[str, str]:
 
 @dataclass
 class Contender:
-    """A process that takes steps when it is told to: what to measure, and the environment it is started with."""
+    """A process that takes steps on request: the measurement, and the environment at its start."""
 
     spec: Mapping[str, Any]
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -87,18 +86,17 @@ class Contender:
 def lockstep(module: str, contenders: Mapping[str, Contender], rounds: int, settle: int = 0) -> dict[str, Row]:
     """Measure contenders step by step in turn: each takes one step, then the next one, round after round.
 
-    Whatever else the machine does meets all of them alike, and the ratio of two contenders in one round is little
-    disturbed. Each runs as `python -m MODULE --child SPEC`, calls `Steps.border` between its steps, and prints a JSON
-    object as its last line.
+    Other load affects all equally, so the ratio of two contenders in one round changes little. Each runs as `python -m
+    MODULE --child SPEC`, calls `Steps.border` between its steps, and prints a JSON object as its last line.
 
     Args:
-        settle: rounds before those that count: caches fill, compilation happens.
+        settle: earlier rounds that do not count, for caches and compilation.
 
     Returns:
-        for each name the child's JSON with `steps`, a list of [wall seconds, CPU seconds] a round.
+        for each name the child's JSON with `steps`, a list of [wall seconds, CPU seconds] per round.
 
     Raises:
-        BenchError: a child failed; the message has the end of what it said.
+        BenchError: a child failed; the message has the end of its output.
     """
     running: dict[str, _Child] = {}
     try:
@@ -239,14 +237,14 @@ def cpu_seconds() -> float:
 def in_turn(
     ways: Mapping[str, Callable[[], Any]], rounds: int, warm: int = 0, prepared: bool = False
 ) -> tuple[dict[str, list[float]], Row]:
-    """Measure ways within this process, one after another in each round, so that all suffer alike.
+    """Measure ways within this process, one after another in each round, so that other load affects all equally.
 
     Args:
         warm: rounds before those that count.
-        prepared: each way prepares something, and what it returns is measured.
+        prepared: each way prepares something and returns the function to measure.
 
     Returns:
-        by name the CPU seconds of each round that counts; and what each way gave last.
+        by name the CPU seconds of each counted round, and the last result of each way.
     """
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     found: Row = {}
@@ -286,12 +284,12 @@ class Watch:
 
     @property
     def peaks(self) -> list[int]:
-        """Largest private memory of each process in bytes (not what a file on disk backs), the largest first."""
+        """Largest private memory of each process in bytes (without mapped files), the largest first."""
         return sorted(self._peaks.values(), reverse=True)
 
     @property
     def cpu(self) -> float:
-        """CPU seconds of all; what a process did after its last sample is missing."""
+        """CPU seconds of all processes, without those after a process's last sample."""
         return sum(self._cpu.values())
 
     def _watch(self) -> None:
@@ -308,7 +306,7 @@ class Watch:
 
 
 def peak_megabytes() -> float:
-    """Largest resident memory of this process so far, in MB; on Linux since /proc/self/clear_refs was last told."""
+    """Largest resident memory of this process so far, in MB; on Linux since the last write to /proc/self/clear_refs."""
     import resource
 
     with contextlib.suppress(OSError, StopIteration):
@@ -332,7 +330,7 @@ class Report:
         self.tables.append((caption, columns, rows))
 
     def table_of(self, caption: str, columns: Mapping[str, str], rows: Mapping[str, Row]) -> None:
-        """A table of rows by name, with a title for each of their keys that it shows."""
+        """A table of rows by name, with a title for each shown key."""
         shown = [[name, *(row.get(key) for key in columns)] for name, row in rows.items()]
         self.table(caption, ["", *columns.values()], shown)
 
@@ -402,19 +400,19 @@ def markdown_table(columns: list[str], rows: list[list[str]]) -> list[str]:
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """The script's own words as they stand, and the default of each option that has one."""
+    """The script's unchanged docstring, and the default of each option that has one."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         return action.help if action.default is None or action.default is False else super()._get_help_string(action)
 
 
 def parser(description: str | None, threads: int = 0, rounds: int = 0) -> argparse.ArgumentParser:
-    """The options that benchmarks share. Those of threads and of rounds are there if they have a default."""
+    """The shared options of benchmarks; those for threads and rounds only with a default."""
     made = argparse.ArgumentParser(description=description, formatter_class=_Help)
     if threads:
         made.add_argument("--threads", type=int, default=threads, help="CPU threads of every process")
     if rounds:
-        made.add_argument("--rounds", type=int, default=rounds, help="turns of each contender that count")
+        made.add_argument("--rounds", type=int, default=rounds, help="counted turns of each contender")
     made.add_argument("--json", type=Path, help="also write everything measured to this file")
     made.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
     made.add_argument("--strict", action="store_true", help="exit with 1 if a target is missed")
@@ -432,10 +430,10 @@ def parse(options: argparse.ArgumentParser, child: Callable[[Row], Row]) -> argp
 
 
 def run(command: Sequence[object], folder: Path = ROOT, **environment: str) -> str:
-    """What a command prints.
+    """The output of a command.
 
     Raises:
-        BenchError: it failed; the message has the end of what it said.
+        BenchError: it failed; the message has the end of its output.
     """
     words = [str(word) for word in command]
     clean = {k: v for k, v in os.environ.items() if k not in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL")} | environment
@@ -446,7 +444,7 @@ def run(command: Sequence[object], folder: Path = ROOT, **environment: str) -> s
 
 
 def in_a_process(module: str, spec: Mapping[str, Any], **environment: str) -> Row:
-    """What a benchmark's child measures, in a process of its own."""
+    """The measurement of a benchmark's child, in its own process."""
     said = run([sys.executable, "-m", module, "--child", json.dumps(dict(spec))], **environment)
     return json.loads(said.strip().splitlines()[-1])
 
@@ -463,7 +461,7 @@ def step(name: str, settings: Mapping[str, Any], *words: object, **paths: object
 
 
 def machine(threads: int | None = None) -> Row:
-    """What the figures belong to: processor, cores, threads, versions."""
+    """The conditions of the figures: processor, cores, threads, versions."""
     import torch
 
     facts = {"processor": processor(), "cores": os.cpu_count(), "python": platform.python_version()}

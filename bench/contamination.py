@@ -1,6 +1,7 @@
-"""Looking for a benchmark in a training corpus: ours beside lm-eval's n-grams, on the same text, in the same run.
+"""Looking for a benchmark in a training corpus: ours beside lm-eval's n-grams, on the same text, in the same run; and how much of
+what is planted is found.
 
-    python -m bench.contamination [--megabytes 8] [--repeats 3] [--data-dir DIR] [--documents DIR]
+    python -m bench.contamination [--megabytes 8] [--repeats 3] [--data-dir DIR] [--documents DIR] [--rows 60]
 
 The peer is what lm-eval's `decontamination` does in Python: a text without punctuation and in lower case
 (`Janitor.normalize_string`), its runs of 13 words (`word_ngrams`), each looked up in the set of the benchmark's. Its C++ module
@@ -11,9 +12,12 @@ The text is the running interpreter's library; every hundredth document has an e
 --data-dir the benchmark is GSM8K, else 1,300 random questions. A rate is megabytes a CPU second of this process; the two take
 turns, and the median counts. Both must find what was planted.
 
-With --data-dir there is a second part, curation's decontamination: every benchmark of the suites phi2 and olmes whose data is there is
-looked for, in the documents of --documents or else the same text, by words alone and by all rules, which parse all code, beside the
-peer's runs of 13 words of the same items. All must find what was planted.
+The second part is curation's decontamination, with every benchmark of the suites phi2 and olmes whose data is in --data-dir:
+- its speed, in the documents of --documents or else the same text, by words alone and by all rules, which parse code, beside the
+  peer's runs of 13 words of the same items. All must find what was planted.
+- of --rows questions of each benchmark (generated ones without --data-dir), in each format that bench/planted.py knows, how many
+  are found; and of the questions of bench/paraphrases.yaml, which become items too, how many in other words.
+- of the clean documents, how many have a hit.
 """
 
 import contextlib
@@ -21,16 +25,22 @@ import io
 import random
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+import yaml
+
 from bench.common import BenchError, Report, Row, in_turn, machine, parser, rate_rows
+from bench.curation import sentences
+from bench.planted import CODE, formats, planted, questions
 from bench.texts import chunks, rows
 from components.benchmarking.contamination import Example, RunIndex
+from components.benchmarks.items import Item, read_items
 from components.curation.decontamination import BenchmarkIndex
 from components.documents import read_batches
 from components.params.decontamination import DecontaminationParams
+from components.text.ngrams import words_in
 
 Way = Callable[[], Iterable[str]]  # goes over the documents; gives the ids of the dirty examples
 
@@ -122,8 +132,8 @@ def curation(data_dir: Path, documents: Path | None, megabytes: float, repeats: 
     began = time.process_time()
     index = BenchmarkIndex.build(data_dir, DecontaminationParams())
     built = time.process_time() - began
-    items = [item for item, words in zip(index.items, index.words.tolist(), strict=True) if words >= WORDS]
-    questions = [Example(item.benchmark, f"{item.benchmark} {item.id}", item.text) for item in items]
+    items = [item for item in index.items if not item.code and len(words_in(item.asked)) >= WORDS]
+    questions = [Example(item.benchmark, f"{item.benchmark} {item.id}", item.asked) for item in items]
     planted: set[str] = set()
     if documents:
         read = [row for batch in read_batches(documents, columns=["text", "kind"]) for row in batch.to_pylist()]
@@ -155,22 +165,103 @@ def curation(data_dir: Path, documents: Path | None, megabytes: float, repeats: 
     return rates
 
 
+def found_by_format(data_dir: Path | None, some: int, report: Report) -> Row:
+    """How many of the questions that are planted in each format are found, and how many have too few words for it."""
+    draw, pool = random.Random(2), sentences()
+    index = BenchmarkIndex.build(data_dir, DecontaminationParams()) if data_dir else None
+    measured: Row = {}
+    for benchmark, asked in questions(data_dir, some):
+        made = [formats(benchmark, one) for one in asked]
+        own = index or BenchmarkIndex(
+            [
+                Item(
+                    benchmark,
+                    str(n),
+                    q.code or f"{q.asked} {q.answer}",
+                    q.code,
+                    "",
+                    q.asked,
+                    tuple(q.choices),
+                    q.answer,
+                )
+                for n, q in enumerate(asked)
+            ],
+            DecontaminationParams(),
+        )
+        for way in dict.fromkeys(way for row in made for way in row):
+            plants = [row[way] for row in made if way in row]
+            documents, kinds = zip(*(planted(plant, way, draw, pool) for plant in plants), strict=True)
+            hits = own.find(documents, kinds)
+            short = way not in CODE and sum(len(words_in(plant)) < own.params.min_words for plant in plants)
+            measured.setdefault(benchmark, {})[way] = [sum(map(bool, hits)), len(plants), int(short)]
+    ways = dict.fromkeys(way for row in measured.values() for way in row)
+    shown = [
+        [
+            name,
+            *(
+                f"{row[way][0]}/{row[way][1]}" + f" ({row[way][2]} short)" * bool(row[way][2]) if way in row else ""
+                for way in ways
+            ),
+        ]
+        for name, row in measured.items()
+    ]
+    caption = "Found of what was planted (short: fewer words than min_words in this format, some of which are found all the same)"
+    report.table(caption, ["", *ways], shown)
+    return measured
+
+
+def found_in_other_words(data_dir: Path | None, clean: Sequence[tuple[str, str]], report: Report) -> Row:
+    """How many paraphrases of the sets are found among all items, and how many clean documents have a hit, by share."""
+    rows = yaml.safe_load((Path(__file__).parent / "paraphrases.yaml").read_text(encoding="utf-8"))
+    own = [Item("own", str(n), row["question"]) for n, row in enumerate(rows)]
+    items = read_items(data_dir, DecontaminationParams().suites)[0] if data_dir else []
+    draw, pool = random.Random(3), sentences()
+    index = BenchmarkIndex([*items, *own], DecontaminationParams())
+    measured: Row = {}
+    for share in (0, 0.5, 0.6, 0.7):
+        index.params = index.params.model_copy(update={"min_paraphrase": share})
+        row = measured[f"{share:g}" if share else "off"] = {}
+        for name in ("light", "free"):
+            texts = [planted(one[name], name, draw, pool)[0] for one in rows]
+            hits = index.find(texts, ["web"] * len(texts))
+            row[name] = sum(
+                any(hit.item == str(n) and hit.benchmark == "own" for hit in of) for n, of in enumerate(hits)
+            )
+        parts = (clean[at : at + BATCH] for at in range(0, len(clean), BATCH))
+        row["clean"] = sum(bool(hits) for part in parts for hits in index.find(*map(list, zip(*part, strict=True))))
+    shown = [
+        [name, f"{row['light']}/{len(rows)}", f"{row['free']}/{len(rows)}", row["clean"]]
+        for name, row in measured.items()
+    ]
+    caption = f"In other words, among {len(items) + len(own):,} items"
+    report.table(caption, ["min_paraphrase", "light", "free", f"hits in {len(clean):,} clean documents"], shown)
+    return measured
+
+
 def main() -> int:
     options = parser(__doc__)
     options.add_argument("--megabytes", type=float, default=8.0)
     options.add_argument("--repeats", type=int, default=3)
     options.add_argument("--data-dir", type=Path)
     options.add_argument("--documents", type=Path, help="documents in which curation looks, instead of the same text")
+    options.add_argument("--rows", type=int, default=60, help="questions of each benchmark that are planted")
     given = options.parse_args()
     report = Report("Contamination", machine(1))
-    questions = examples(given.data_dir)
-    texts, planted = corpus(given.megabytes, questions)
+    asked = examples(given.data_dir)
+    texts, planted = corpus(given.megabytes, asked)
     ways: dict[str, Callable[[], Way]] = {
-        "ours": partial(ours, questions, texts),
-        "lm-eval": partial(lm_eval, questions, texts),
+        "ours": partial(ours, asked, texts),
+        "lm-eval": partial(lm_eval, asked, texts),
     }
-    caption = f"The exam's search: {len(questions):,} examples"
+    caption = f"The exam's search: {len(asked):,} examples"
     report.measurements = {"exam": compare(report, caption, ways, texts, planted, 1.0, given.repeats)}
+    report.measurements["formats"] = found_by_format(given.data_dir, given.rows, report)
+    if given.documents:
+        columns = (batch.to_pylist() for batch in read_batches(given.documents, columns=["text", "kind"]))
+        clean = [(row["text"], row["kind"]) for batch in columns for row in batch]
+    else:
+        clean = [(text, "code") for text in corpus(given.megabytes, [])[0]]
+    report.measurements["paraphrases"] = found_in_other_words(given.data_dir, clean, report)
     if given.data_dir:
         found = curation(given.data_dir, given.documents, given.megabytes, given.repeats, report)
         report.measurements["curation"] = found

@@ -16,7 +16,7 @@ DOCUMENT = 1000  # tokens a random document
 
 
 def random_tokens(directory: Path, vocabulary: int, train: int, validation: int = 20_000, seed: int = 1) -> Path:
-    """A tokens directory of ids drawn by Zipf's law: speed depends on nothing else of a text."""
+    """A tokens directory of random ids by Zipf's law, because speed depends on no other property of a text."""
     draw = np.random.default_rng(seed)
     weights = 1.0 / np.arange(2, vocabulary + 1)
     with atomic_directory(directory) as folder:

@@ -151,7 +151,7 @@ def main() -> None:
     options.add_argument("--output", type=Path, required=True, help="folder of the drawn texts and the decisions")
     options.add_argument("--judgments", type=Path, help="what the reader says")
     options.add_argument("--seed", type=int, default=0, help="seed of the sample")
-    options.add_argument("--count", type=int, default=40, help="documents kept, and dropped, of each kind")
+    options.add_argument("--count", type=int, default=40, help="number of kept and of dropped documents per kind")
     options.add_argument("--kind", choices=SETS, nargs="+", default=list(SETS))
     options.add_argument("--without", type=Path, help="folder of an earlier draw, whose documents are not drawn again")
     given = options.parse_args()

@@ -1,20 +1,20 @@
-"""Exact and near-duplicates: ours beside rensa and datasketch end to end, on the same text, in the same run.
+"""Exact and near-duplicates: ours compared with rensa and datasketch end to end, on the same text, in the same run.
 
     python -m bench.deduplication [--documents 20000] [--repeats 3] [--texts DIR] [--memory-at 1000000 2500000]
 
 The text is functions and docstrings of the running interpreter's library, or with --texts the documents of the jsonl.gz
-files under a folder; to a tenth of them a copy is added in which up to every twelfth word is another. All contenders get the
-documents in one order, best first, and drop what has the text of a better one or a Jaccard similarity of 0.7 to it, of runs
-of five words, by 128 permutations. The peers' runs are made as their examples make them: `re`, `join`, a set of strings. Ours
-includes its files of sketches, on disk. A rate is a CPU second of this process, one thread; contenders take turns, and the
-median counts, after one round that warms up.
+files under a folder; a tenth of them also have a copy with up to every twelfth word changed. All contenders get the documents in
+one order, best first, and drop documents with the text of a better one, or with a Jaccard similarity of at least 0.7 to it
+(runs of five words, 128 permutations). The peers make runs as in their examples: `re`, `join`, a set of strings. Ours
+includes its files of sketches on disk. Rates are per CPU second of this process with one thread; contenders take turns, and
+the result is the median after one round of warming up.
 
-The truth is the Jaccard similarity of all pairs, by a sparse product, and the rule that a document goes if one that stays is
-as similar as that. Precision and recall are of the documents dropped; `left` is of the pairs at 0.7 or more how many have
-both documents kept.
+The truth is the Jaccard similarity of all pairs, by a sparse product, and the rule to drop a document if a kept one is at
+least as similar as that. Precision and recall are those of the dropped documents; `left` is the share of pairs at 0.7 or
+more with both documents kept.
 
---memory-at measures the decision alone, with made-up sketches of so many documents, a fifth of which are near-duplicates, in
-a process of its own.
+--memory-at measures the decision alone, in a separate process, with invented sketches of so many documents, a fifth of them
+near-duplicates.
 """
 
 import ast

@@ -1,4 +1,4 @@
-"""Educational value: how well it separates text that teaches from text that does not, and how fast it is, beside peers.
+"""Educational value: separation of text that teaches from other text, and speed, compared with peers.
 
     python -m bench.education [--data-dir DIR] [--sets DIR] [--raw DIR] [--megabytes 12] [--repeats 5] [--markdown] [--json FILE]
 
@@ -6,14 +6,14 @@
 one, in the same run: by its value, by scikit-learn's `HashingVectorizer(ngram_range=(1, 2))` into `LogisticRegression` on the
 same references, by the number of characters, and by the mean word length. --data-dir is the shared data: a textbook against
 C4, genres of MASC and boilerplate. --sets is a folder of further sets, `good-NAME.jsonl` and `bad-NAME.jsonl` with a field
-`text`. Nothing of either is learned from.
+`text`. The classifier does not learn from either.
 
-**Code.** The classifier learns the heuristic's labels, and so does the same pipeline of scikit-learn, at the same threshold; it
-says keep or not, and reads each document once, ours twice: as it stands, and without comments and docstrings. Both are measured
-on the same held-out documents. The code is a document set (--raw, `data/raw` by default) or, where there is none, the functions
-of the running interpreter's library.
+**Code.** The classifier and the same pipeline of scikit-learn learn the heuristic's labels at the same threshold. The peer
+decides only between keep and drop and reads each document once; ours reads it twice, unchanged, and without comments and
+docstrings. Both are measured on the same held-out documents. The code is a document set (--raw, by default `data/raw`), or
+else the functions of the running interpreter's library.
 
-A rate is megabytes of text per CPU second of this process, one thread; the two take turns, and the median counts.
+Rates are megabytes of text per CPU second of this process with one thread; the two take turns, and the result is the median.
 """
 
 import argparse
@@ -82,7 +82,7 @@ def text_sets(data_dir: Path | None, folder: Path | None) -> tuple[dict[str, lis
 
 
 def _pieces(parts: list[str], glue: str) -> list[str]:
-    """Parts joined to texts of at least PIECE characters; what is left over at the end is left out."""
+    """Parts joined to texts of at least PIECE characters; a shorter rest is left out."""
     found, now = [], ""
     for part in parts:
         now += glue * bool(now) + part
@@ -111,7 +111,7 @@ def peer(texts: list[str], keep: np.ndarray) -> Callable[[list[str]], np.ndarray
 def rates(
     texts: list[str], contenders: dict[str, Callable[[list[str]], np.ndarray]], repeats: int
 ) -> dict[str, list[float]]:
-    """Megabytes a CPU second of each contender, repeats taken in turn; the first turn doesn't count."""
+    """Megabytes per CPU second of each contender, with repeats in turn; the first turn does not count."""
     size = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts) / 1e6
 
     def score_all(score: Callable[[list[str]], np.ndarray]) -> None:
@@ -135,7 +135,7 @@ def main() -> int:
 
 
 def measure(arguments: argparse.Namespace) -> int:
-    """Run all contenders and print what they reach; returns the exit status."""
+    """Run all contenders and print their results; returns the exit status."""
     report = Report("Educational value", {"processor": processor(), "threads": 1})
     good, bad = text_sets(arguments.data_dir, arguments.sets)
     if good and bad:

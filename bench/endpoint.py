@@ -1,6 +1,6 @@
 """Calls to a faulty endpoint measured: how much of the ideal throughput is left, and whether anything is lost or doubled.
 
-    python -m bench.endpoint [--jobs 6400] [--kill-jobs 25600] [--latency 0.2] [--faults 0.05] [--concurrency 64]
+    python -m bench.endpoint [--jobs 1280] [--kill-jobs 12800] [--latency 1.0] [--faults 0.05] [--concurrency 64]
 
 `bench.faulty_endpoint` answers in --latency seconds and fails in --faults of the calls: 429 with Retry-After, 500, no reply, a
 torn reply, a reply of the wrong form. Ideal is concurrency / latency answers per second, in which a call that fails counts for
@@ -111,7 +111,7 @@ def killed(url: str, store: Path, jobs: int, concurrency: int, latency: float) -
         begun, before = time.monotonic(), stats(url).get("calls", 0)
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         while stats(url).get("calls", 0) == before and process.poll() is None:
-            time.sleep(0.01)
+            time.sleep(0.02)
         starts.append(time.monotonic() - begun)
         if kill > KILLS:
             break
@@ -218,9 +218,9 @@ def measure(jobs: int, kill_jobs: int, latency: float, faults: float, concurrenc
 
 def main() -> None:
     options = parser(__doc__)
-    options.add_argument("--jobs", type=int, default=6_400)
-    options.add_argument("--kill-jobs", type=int, default=25_600, help="jobs of the run that is killed")
-    options.add_argument("--latency", type=float, default=0.2, help="seconds")
+    options.add_argument("--jobs", type=int, default=1_280)
+    options.add_argument("--kill-jobs", type=int, default=12_800, help="jobs of the run that is killed")
+    options.add_argument("--latency", type=float, default=1.0, help="seconds; short ones measure the processor")
     options.add_argument("--faults", type=float, default=0.05)
     options.add_argument("--concurrency", type=int, default=64)
     given = parse(options, lambda spec: dispatch(**spec))

@@ -72,7 +72,7 @@ SMALLER = SMALL | {
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens in a round: who is struck, in which stage, and when (share of the time that the stage takes)."""
+    """The fault of a round: the victim, the stage, and the time as a share of the stage's duration."""
 
     number: int
     victim: str
@@ -82,7 +82,7 @@ class Fault:
 
 @dataclass
 class Round:
-    """What came of a fault."""
+    """The outcome of a fault."""
 
     fault: Fault
     outcome: str  # how the run ended that was struck
@@ -91,8 +91,8 @@ class Round:
 
     def row(self, seed: int) -> str:
         fault = self.fault
-        said = "; ".join(self.wrong) or "right"
-        return f"{fault.number:>5} {seed:>5} {fault.victim:<9} {fault.stage:<20} {self.outcome:<10} {self.seconds:>7.0f}  {said}"
+        verdict = "; ".join(self.wrong) or "right"
+        return f"{fault.number:>5} {seed:>5} {fault.victim:<9} {fault.stage:<20} {self.outcome:<10} {self.seconds:>7.0f}  {verdict}"
 
 
 HEAD = f"{'round':>5} {'seed':>5} {'victim':<9} {'stage':<20} {'outcome':<10} {'seconds':>7}  after the rerun"
@@ -119,7 +119,7 @@ class Project:
         self.undisturbed: dict[str, str] = {}
 
     def run_undisturbed(self) -> None:
-        """Run once, and remember what came of it and how long each stage took."""
+        """Run once, and store the outcome and the seconds of each stage."""
         run = self.up.launch()
         state = self.up.finished(run, STUCK_S)
         if wrong := [f"{state['type']}: {state['message']}"] * (state["type"] != "COMPLETED") + self.left():
@@ -154,7 +154,7 @@ class Project:
             return "stuck"
 
     def forget(self, name: str) -> None:
-        """Make the next run execute a stage: its outputs and all that would restore or shorten them goes."""
+        """Make the next run execute a stage: remove its outputs and everything that would restore or shorten them."""
         from dvc.utils.serialize import modify_yaml
 
         with modify_yaml(str(self.root / "dvc.lock")) as lock:
@@ -167,7 +167,7 @@ class Project:
             remove(self.root / ".phiforge" / folder)
 
     def wait_for_stage(self, run: str, name: str) -> None:
-        """Return when a stage's process is there, or its run has ended."""
+        """Return when a stage's process exists, or its run has ended."""
         while not any(words_of(process).endswith(f" {name}") for process in self.processes(PROCESSES["dvc"])):
             if self.ended(run):
                 return
@@ -204,12 +204,12 @@ class Project:
         self.ballast.unlink()
 
     def ended(self, run: str) -> bool:
-        with contextlib.suppress(httpx.HTTPError):  # it may be what was struck
+        with contextlib.suppress(httpx.HTTPError):  # the server may be the victim
             return self.up.state(run)["type"] in running.ENDED
         return False
 
     def left(self) -> list[str]:
-        """What is left of runs, when they have had a minute to go."""
+        """Remains of runs after a minute."""
         deadline = time.monotonic() + SETTLED_S
         while left := self.left_now():
             if time.monotonic() > deadline:
@@ -268,7 +268,7 @@ class Project:
         return [f"{path} differs" for path in sorted(differing)[:SHOWN]] + more
 
     def processes(self, words: str) -> list[psutil.Process]:
-        """Processes that work on this project and whose command line holds these words."""
+        """Processes of this project with these words in their command line."""
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
@@ -283,7 +283,7 @@ class Project:
 
 
 def words_of(process: psutil.Process) -> str:
-    """A command line; empty for a process that is gone."""
+    """A command line; empty for an ended process."""
     with contextlib.suppress(psutil.Error):
         return " ".join(process.cmdline())
     return ""
@@ -297,7 +297,7 @@ def remove(path: Path) -> None:
 
 
 def cached_objects(root: Path) -> list[Path]:
-    """The files of DVC's cache that hold something."""
+    """The non-empty files of DVC's cache."""
     folder = root / ".dvc" / "cache" / "files" / "md5"
     return sorted(path for path in folder.rglob("*") if path.is_file() and path.stat().st_size)
 
@@ -330,7 +330,7 @@ def file_system(given: Path | None) -> Iterator[tuple[Path, bool]]:
 def play(
     rounds: int, seed: int, victims: Sequence[str], folder: Path | None, say: Callable[[str], None]
 ) -> list[Round]:
-    """Play rounds, and say each one's row."""
+    """Play rounds, and report the row of each."""
     played = []
     with file_system(folder) as (place, own):
         if not own:
@@ -350,11 +350,11 @@ def play(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Play the rounds that the command line asks for; returns the exit status."""
+    """Play the rounds of the command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bench.faults", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=40, help="number of faults (default %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="seed of stages, moments and order (default %(default)s)")
-    parser.add_argument("--victims", nargs="+", choices=VICTIMS, default=VICTIMS, help="what is struck (default: all)")
+    parser.add_argument("--victims", nargs="+", choices=VICTIMS, default=VICTIMS, help="victims (default: all)")
     parser.add_argument(
         "--folder", type=Path, help="where the project is made (default: the system's temporary folder)"
     )

@@ -14,6 +14,7 @@ import asyncio
 import hashlib
 import json
 import random
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -78,6 +79,8 @@ def write(prompt: str) -> str:
     draw = random.Random(int.from_bytes(hashlib.sha256(prompt.encode()).digest()[:8], "big"))
     if '"exercises"' in prompt:
         return _exercises(draw)
+    if found := re.search(r"^Rewrite the text below .*?<text>\n(.*)\n</text>", prompt, re.S | re.M):
+        return _rewrite(draw, prompt, len(found[1]))
     title = f"# The {draw.choice(ADJECTIVES)} {draw.choice(NOUNS)} of {draw.randrange(10**6)}"
     parts = {
         "Write a tutorial": lambda: [_paragraph(draw, 4) for _ in range(5)],
@@ -91,6 +94,32 @@ def write(prompt: str) -> str:
     }
     form = next((make for begin, make in parts.items() if begin in prompt), parts["Write a tutorial"])
     return "\n\n".join([title, *form()])
+
+
+def _rewrite(draw: random.Random, prompt: str, chars: int) -> str:
+    """A rewrite of a passage of so many characters; one in six has a number that no passage has."""
+    more = " It has 987654321 parts." * (draw.random() < 1 / 6)
+    sentences = max(2, chars // 1_000)
+    parts = {
+        "questions and": lambda: [f"Q: {_paragraph(draw, 1)}\nA: {_paragraph(draw, sentences)}" for _ in range(5)],
+        "around a table": lambda: [
+            _paragraph(draw, 2 * sentences),
+            _words_table(draw),
+            _paragraph(draw, 2 * sentences),
+        ],
+        "as a tutorial": lambda: [_paragraph(draw, sentences) for _ in range(5)],
+        "as problems": lambda: [
+            f"Problem: {_paragraph(draw, 1)}\n\nSolution: {_paragraph(draw, sentences)}\n\nAnswer: {_paragraph(draw, 1)}"
+            for _ in range(3)
+        ],
+    }
+    form = next(make for words, make in parts.items() if words in prompt)
+    return "\n\n".join([f"# The {draw.choice(ADJECTIVES)} {draw.choice(NOUNS)}", *form()]) + more
+
+
+def _words_table(draw: random.Random) -> str:
+    rows = [f"| {draw.choice(NOUNS)} | {draw.choice(ADJECTIVES)} |" for _ in range(5)]
+    return "\n".join(["| thing | kind |", "| --- | --- |", *rows])
 
 
 def _paragraph(draw: random.Random, sentences: int) -> str:

@@ -131,7 +131,7 @@ def write(size: str, rows: dict[str, list[Row]], report: Report) -> None:
         rate = statistics.median(row["tokens_per_second"] for row in found)
         utilisation[name] = rate * flops / peak if peak else None
         memory = max(row["gpu_gib"] for row in found)
-        near = found[0]["first_loss"] / math.log(shape.vocabulary)  # untrained models know nothing
+        near = found[0]["first_loss"] / math.log(shape.vocabulary)  # of an untrained model
         assert 0.9 < near < 1.3, (name, found[0]["first_loss"])
         assert math.isfinite(found[0]["last_loss"]), name
         table.append([name, found[0]["sequences"], rate, utilisation[name], memory, found[0]["last_loss"]])
@@ -174,6 +174,7 @@ def run_ours(variant: Variant, spec: Row, steps: Steps, device: str) -> tuple[li
     from bench.models import SIZES, ours, parameters
     from bench.ours import bordered, open_loader, settings_of
     from components.training.module import PhiTraining
+    from components.training.start import Start
     from components.training.trainer import quiet_trainer
 
     losses: list[Any] = []
@@ -188,7 +189,7 @@ def run_ours(variant: Variant, spec: Row, steps: Steps, device: str) -> tuple[li
     settings = settings_of(size, count, spec["threads"], **chosen)
     model = ours(size, torch.bfloat16, device).train()
     model.recompute = variant.recompute
-    module = PhiTraining(model, settings, LEARNING_RATE, spec["steps"], str)
+    module = PhiTraining(Start(model), settings, LEARNING_RATE, spec["steps"], str)
     loader = bordered(open_loader(Path(spec["tokens"]), size, count, spec["steps"]), steps.border)
     quiet_trainer(settings, callbacks=[Losses()]).fit(module, train_dataloaders=loader)
     return [float(losses[0]), float(losses[-1])], parameters(model)

@@ -3,17 +3,17 @@
     python -m bench.growth [--scale 1.0] [--layers 24 32] [--dtype float32] [--proof-tokens 64] [--peer]
 
 A source of 1.42 billion random weights (norms and biases too, so that nothing cancels by chance) is written to a
-temporary folder, a tensor at a time, and grown by `exact` into 2.78 billion, in a process of its own. Reported:
+temporary folder, tensor by tensor, and grown by `exact` into 2.78 billion, in a separate process. Reported:
 
-- growth and proof in seconds of wall clock and CPU, their peak memory in two figures: what the process allocated
-  (anonymous pages), and all that was resident, which counts the pages of files that the kernel lent
-- the error, as the step itself proves it: of the construction and of what is on the disk in float64, and of what is on
-  the disk with both models computed in float32
-- for comparison the time in which this disk takes the same bytes, and with --peer what a script takes that does the
-  same with transformers in memory: both models loaded, old entries copied to their places, `save_pretrained`
+- growth and proof: wall and CPU seconds, and two figures of peak memory: allocated (anonymous pages), and resident, which
+  includes mapped files
+- the error, by the step's own proof: of the construction and of the files in float64, and of the files with both models
+  computed in float32
+- for comparison the time to write the same bytes to this disk, and with --peer that of a script that does the same with
+  transformers in memory: load both models, copy old entries to their places, `save_pretrained`
 
---scale takes heads, units and vocabulary away, --layers sets the depths. The real sizes take 17 GB of disk in float32,
-9 GB in bfloat16, with --peer as much again.
+--scale reduces heads, units and vocabulary, --layers sets the depths. The real sizes need 17 GB of disk in float32, 9 GB in
+bfloat16, and twice as much with --peer.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ STD = 0.02
 
 @dataclass(frozen=True)
 class Work:
-    """What a child does, in a folder that holds `source` and takes `grown`."""
+    """The work of a child, in a folder with `source` and for `grown`."""
 
     role: str  # source, ours, disk or peer
     folder: str
@@ -95,7 +95,7 @@ def main() -> int:
 
 
 def child(spec: Row) -> Row:
-    """What a role does, in this process."""
+    """The work of a role, in this process."""
     return ROLES[spec["role"]](Work(**spec))
 
 
@@ -143,7 +143,7 @@ def write_source(work: Work) -> Row:
 
 
 def grow(work: Work) -> Row:
-    """What the step does: grow onto the disk, then prove."""
+    """The step: grow to the disk, then prove."""
     from components.params import TransferParams
     from components.phi import machine as our_machine
     from components.phi.weights import CheckpointWeights

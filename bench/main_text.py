@@ -1,16 +1,16 @@
-"""The main text of web pages against text that people have marked: F1, precision, recall and CPU time of each extractor.
+"""The main text of web pages compared with text that people have marked: F1, precision, recall and CPU time by extractor.
 
     python -m bench.main_text FOLDER [FOLDER ...] [--every 1]
 
-A folder is a clone of one of two sets, and each is scored as its own repository scores:
+A folder is a clone of one of two sets, and each is scored by the method of its repository:
 
     github.com/scrapinghub/article-extraction-benchmark   181 articles with their whole text: runs of four words in common
     github.com/adbar/trafilatura                          990 pages, each with some passages that belong and some that do not
 
-Contenders are our extractors (plain text; Markdown with `auto`), resiliparse as it is with and without alternative texts, and
-trafilatura, with and without its fallbacks. All read the same decoded text, page by page in turn, so that other work on the
-machine slows all of them alike. The time of an extractor is that within its process. "x resiliparse" compares whole readers:
-each with what our reader adds to it, the decoding and the way to the parser's process and back, which is measured too.
+Contenders are our extractors (plain text; Markdown with `auto`), resiliparse with and without alternative texts, and
+trafilatura with and without its fallbacks. All read the same decoded text, page by page in turn, so that other load affects
+all equally. The time of an extractor is that within its process. "x resiliparse" compares whole readers: the extractors with
+the measured time of our reader for decoding and for the way to the parser's process and back.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ from components.ingestion.parsing import Refusal
 from components.ingestion.readers.base import NotText, Refused
 from components.ingestion.readers.decoding import decode
 
-Counts = tuple[float, float, float]  # of what is right, wrong, missing
+Counts = tuple[float, float, float]  # right, wrong, missing
 Extractor = Callable[[str], str]
 SHINGLE = 4  # words
 _WORD, _BLANKS = re.compile(r"\w+"), re.compile(r"\s+")
@@ -39,10 +39,10 @@ _WORD, _BLANKS = re.compile(r"\w+"), re.compile(r"\s+")
 
 @dataclass
 class GoldSet:
-    """Pages and what people say of their text.
+    """Pages with the text that people have marked.
 
     Attributes:
-        pages: bytes of each, and what its text is held against.
+        pages: bytes of each, and the reference for its text.
         judge: counts of one text against that.
         total: F1, precision and recall of many counts.
     """
@@ -71,7 +71,7 @@ def read_gold(folder: Path) -> GoldSet:
     tests = folder / "tests" if (folder / "tests").is_dir() else folder
     if not (truth := tests / "evaldata.json").is_file():
         sys.exit(
-            f"{folder} holds neither ground-truth.json nor tests/evaldata.json; expected a clone of one of the two sets"
+            f"{folder} has neither ground-truth.json nor tests/evaldata.json; expected a clone of one of the two sets"
         )
     places = [tests / "cache", tests / "eval"]
     passages = json.loads(truth.read_text(encoding="utf-8")).values()
@@ -109,7 +109,7 @@ def ratio(right: float, lost: float, other: float) -> float:
 
 
 def found_passages(gold: dict[str, list[str]], text: str) -> Counts:
-    """As eval_common.py of trafilatura counts: passages, whatever their blanks."""
+    """Counts as in eval_common.py of trafilatura: passages, without regard to blanks."""
     text = squeezed(text)
     right = sum(squeezed(passage) in text for passage in gold["with"])
     wrong = sum(squeezed(passage) in text for passage in gold["without"])
@@ -191,7 +191,7 @@ def reading(gold: GoldSet, every: int) -> float:
     from components.ingestion.readers import isolation
     from components.ingestion.readers.pages import read_page
 
-    read_page(b"<p>one page, so that the process is there")
+    read_page(b"<p>one page, so that the process exists")
     child = psutil.Process(isolation.parser()._process.pid)
     before, started = sum(child.cpu_times()[:2]), time.process_time()
     for page, _ in gold.pages[::every]:

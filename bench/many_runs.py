@@ -1,11 +1,11 @@
-"""Many runs in one folder: bytes on the disk by kind, and how long what reads them all takes, before and after housekeeping.
+"""Many runs in one folder: bytes on the disk by kind, and the time to read all runs, before and after housekeeping.
 
     python -m bench.many_runs [--runs 200] [--folder FOLDER] [--json FILE] [--markdown]
 
-Makes a project whose one stage writes the seed into a file and runs its flow again and again, each time with another seed, so
-that each run has a workspace, an experiment, an MLflow run and a Prefect run of its own. Measures after the first run, after the last, and
-after housekeeping with the limits below. Times are of one call each: `dvc exp show`, the panel's list of its latest 50 runs,
-and a run of the main folder that finds everything cached.
+Makes a project with one stage that writes the seed into a file, and runs its flow many times with different seeds, so that each
+run has its own workspace, experiment, MLflow run and Prefect run. Measures after the first run, after the last, and after
+housekeeping with the limits below. Times are of one call of each: `dvc exp show`, the panel's list of the latest 50 runs, and a
+cached run in the main folder.
 """
 
 import os
@@ -135,7 +135,9 @@ def write(report: Report, measured: dict[str, Row]) -> None:
         ("Seconds", [name for name in measured["one run"] if name not in KINDS]),
     ):
         report.table(caption, ["", *measured], [[name, *(row[name] for row in measured.values())] for name in names])
-    report.note(f"Housekeeping kept the newest 10 workspaces and {KEPT} runs and experiments, and what these need.")
+    report.note(
+        f"Housekeeping kept the newest 10 workspaces and {KEPT} runs and experiments, and the files that these need."
+    )
 
 
 if __name__ == "__main__":

@@ -4,13 +4,13 @@
                              [--rates 0.002 0.004] [--workers 2] [--work .phiforge/maturity]
 
 A small model is trained to the end of its decay for each number of tokens of --small-tokens (millions): its maturity. From each
-it goes on in two ways, for each budget of --large-tokens: grown by `exact` and trained for that many tokens, or trained
-on in its own shape for as many FLOPs. Both see the batches of their seed in the same order and end at their schedule's
-end. Each way takes the better of --rates, chosen by its loss with the first seed. Printed is grown minus trained on, in validation loss, with a
-95% interval where there are several seeds: below zero, growth has overtaken.
+it continues in two ways, for each budget of --large-tokens: grown by `exact` and trained for that many tokens, or trained
+further in its own shape for as many FLOPs. Both see the batches of their seed in the same order and end with their
+schedule. Each way has the better of --rates, chosen by the loss with the first seed. The output is the validation loss after
+growth minus that after more training, with a 95% interval if there are several seeds; below zero, growth is better.
 
-Each training has one thread, and its result is kept in --work, so that a run that was stopped goes on, and more
-maturities, budgets or seeds add to what is there.
+Each training has one thread, and its result is stored in --work, so that a stopped run resumes, and more maturities,
+budgets or seeds extend earlier results.
 """
 
 import hashlib
@@ -50,7 +50,7 @@ class Cell:
 
 
 class Bench:
-    """Trains what is missing in `work`, and knows the results.
+    """Trains missing models in `work`, and has the results.
 
     Args:
         tokens: folder of token shards.
@@ -144,7 +144,7 @@ def main() -> int:
     arguments.add_argument("--seeds", type=int, nargs="+", default=[1], help="the first chooses the rates")
     arguments.add_argument("--rates", type=float, nargs="+", default=[0.002, 0.004], help="peaks after growth")
     arguments.add_argument("--small-rate", type=float, default=0.01, help="peak of the small model's own training")
-    arguments.add_argument("--workers", type=int, default=2, help="trainings at once, one thread each")
+    arguments.add_argument("--workers", type=int, default=2, help="concurrent trainings, one thread each")
     arguments.add_argument("--work", type=Path, default=ROOT / ".phiforge" / "maturity", help="where results are kept")
     options = arguments.parse_args()
     bench = Bench(options.tokens, options.work, options.small_rate)

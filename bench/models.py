@@ -50,7 +50,7 @@ SIZES = {
 
 
 def ours(size: Size, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Phi:
-    """Our model with weights drawn from SEED, in float32, computing in `dtype`."""
+    """Our model in float32 with random weights of SEED, computing in `dtype`."""
     if device == "cpu":
         return Phi(size.config, dtype).initialize(SEED)
     return Phi(size.config, dtype).to(device).initialize(SEED)
@@ -61,7 +61,7 @@ def transformers_model(size: Size, attention: str = "sdpa", weights: dict[str, T
 
     Args:
         attention: its `attn_implementation`.
-        weights: in Hugging Face's names; empty keeps what it draws itself.
+        weights: by Hugging Face's names; empty keeps its own random weights.
     """
     from transformers import PhiConfig as TheirConfig
     from transformers import PhiForCausalLM

@@ -1,10 +1,10 @@
-"""What the near-duplicate threshold means in practice: how many copies of a text are found, by how they differ from it.
+"""The near-duplicate threshold in practice: the share of copies of a text that are found, by their difference from it.
 
     python -m bench.near_copies [--documents 400] [--texts FILE.jsonl.gz]
 
-Texts are made of sentences of the running Python's documentation, 300 to 900 words each, or read from a file. Each gets one
-copy, in which words all over are replaced by others, a block of words is replaced, or text of the same size is added; or it
-is a piece of the text. `found` is the share of copies that are dropped, or whose original is.
+Texts are made of sentences of the running Python's documentation, 300 to 900 words each, or read from a file. Each has one
+copy, with random words or a block of words replaced, or with added text of the same size, or the copy is a part of the text.
+`found` is the share of copies that are dropped themselves or by their original.
 """
 
 import gzip
@@ -29,7 +29,7 @@ Words = list[str]
 
 
 def scattered(share: float) -> Callable[[Words, random.Random], Words]:
-    """One word in so many replaced, wherever it stands."""
+    """One word in so many replaced, at random places."""
 
     def change(words: Words, draw: random.Random) -> Words:
         places = set(draw.sample(range(len(words)), round(share * len(words))))

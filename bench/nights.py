@@ -1,4 +1,4 @@
-"""What a night costs that adds 1 % of new text to a crawl, beside reading and curating the whole of it.
+"""The cost of a night that adds 1 % of new text to a crawl, compared with reading and curating all of it.
 
     python -m bench.nights [--megabytes 40] [--rounds 3] [--folder DIR]
 
@@ -48,7 +48,7 @@ def main() -> int:
 
 
 def measure(folder: Path, size: int, rounds: int) -> dict[str, list[Seconds]]:
-    """CPU seconds of each step: of the whole, of nights, and of the same with nothing new."""
+    """CPU seconds of each step: for all text, for nights, and without new text."""
     made = list(documents(size))
     each = len(made) // (FILES + rounds)
     files = [made[start : start + each] for start in range(0, each * (FILES + rounds), each)]
@@ -118,7 +118,7 @@ def report(found: dict[str, list[Seconds]], megabytes: float, rounds: int) -> Re
     for row in medians.values():
         row["inventory to curate, without gates"] = sum(row[name] for name in ("inventory", "ingest", "curate"))
     names = list(medians["a night"])
-    made.table("CPU seconds", ["", *names], [[what, *(row[name] for name in names)] for what, row in medians.items()])
+    made.table("CPU seconds", ["", *names], [[label, *(row[name] for name in names)] for label, row in medians.items()])
     whole, night = medians["the whole"], medians["a night"]
     made.table("A night, of the whole", ["", *names], [["", *(f"{night[name] / whole[name]:.1%}" for name in names)]])
     made.measurements = found

@@ -64,7 +64,7 @@ def settings_of(arguments: Any) -> Row:
 
 
 def trainer(arguments: Any, scratch: Path) -> Callable[[Run], Row]:
-    """A function that trains as `Run` says, once each."""
+    """A function that trains each `Run` once."""
     from bench.corpus import library_tokens
 
     tokens = library_tokens(arguments.folder.resolve(), arguments.vocabulary)
@@ -116,7 +116,7 @@ def compare(train: Callable[[Run], Row], arguments: Any, report: Report) -> None
     report.table(f"Validation loss; learning rates {best['AdamW, cosine']:g} and {best['ours']:g}", columns, table)
     for name, rates in (("AdamW, cosine", arguments.adamw_rates), ("ours", arguments.our_rates)):
         if best[name] in (min(rates), max(rates)):
-            report.note(f"{name}: the best learning rate lies at the edge of those tried.")
+            report.note(f"{name}: the best learning rate is at the edge of the tried ones.")
     if any(found is None for found in reached):
         report.note("Where no share is given, ours reaches the loss at none of the horizons.")
     if any(found == shares[0] for found in reached):

@@ -1,4 +1,4 @@
-"""Our training step as `python -m components.training` runs it, with a border before each batch."""
+"""Our training step as in `python -m components.training`, with a border before each batch."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from components.training.data import Batch, BatchLoader
 
 
 def bordered(loader: BatchLoader, border: Callable[[], None]) -> BatchLoader:
-    """The same loader, which calls `border` before each batch that it hands out."""
+    """The same loader with a call of `border` before each batch."""
 
     class Bordered(BatchLoader):
         def __iter__(self) -> Iterator[Batch]:
@@ -34,7 +34,7 @@ def open_loader(tokens: Path, size: Size, sequences: int, batches: int) -> Batch
 
 
 def settings_of(size: Size, sequences: int, threads: int, **chosen: Any) -> TrainingParams:
-    """Defaults but for what is chosen; a validation before the first step and after the last, of one sequence."""
+    """The defaults with the given choices, and a validation of one sequence before the first step and after the last."""
     batch = sequences * size.positions
     shape = {"context_length": size.positions, "batch_tokens": batch, "micro_batch_tokens": batch}
     seldom = {"validations": 1, "validation_tokens": size.positions, "threads": threads}
@@ -44,7 +44,7 @@ def settings_of(size: Size, sequences: int, threads: int, **chosen: Any) -> Trai
 def run_training(
     tokens: Path, size: Size, settings: TrainingParams, steps: int, learning_rate: float, border: Callable[[], None]
 ) -> Phi:
-    """The step itself, from tokens to checkpoint, with weights drawn from SEED; `border` is called before each batch."""
+    """The step, from tokens to checkpoint, with random weights of SEED; `border` is called before each batch."""
     section = ModelParams(model=size.shape, tokens=steps * settings.batch_tokens, learning_rate=learning_rate)
     params = Params(seed=SEED, small=section, training=settings)
     open_loader_of_the_step = train.open_loader

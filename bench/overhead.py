@@ -1,9 +1,9 @@
-"""What stands around the training step: Lightning's own time a step, and the loader's speed alone.
+"""The time around the training step: Lightning's own time per step, and the loader's speed alone.
 
     python -m bench.overhead [--size 1.3M] [--threads 2] [--rounds 100]
 
 Three ways to take the same steps at one sequence per batch, in turn: a bare loop (loss, backward, clipping, optimizer,
-schedule), Lightning's Trainer around the same module without our callbacks, and `python -m components.training` as it is.
+schedule), Lightning's Trainer around the same module without our callbacks, and `python -m components.training` unchanged.
 Lightning's overhead is the second less the first, CPU milliseconds per step. The loader is then read with nothing behind it,
 and compared with the tokens per second that a training at the default batch reaches.
 """
@@ -111,13 +111,14 @@ def _by_hand(spec: Row, steps: Steps, lightning: bool) -> None:
     from bench.ours import bordered, open_loader, settings_of
     from components.phi.machine import activation_dtype
     from components.training.module import PhiTraining
+    from components.training.start import Start
     from components.training.trainer import quiet_trainer
 
     size = SIZES[spec["size"]]
     settings = settings_of(size, spec["sequences"], spec["threads"], optimizer="adamw")
     loader = bordered(open_loader(Path(spec["tokens"]), size, spec["sequences"], spec["steps"]), steps.border)
     model = ours(size, activation_dtype("auto")).train()
-    module = PhiTraining(model, settings, LEARNING_RATE, spec["steps"], str)
+    module = PhiTraining(Start(model), settings, LEARNING_RATE, spec["steps"], str)
     if lightning:
         quiet_trainer(settings).fit(module, train_dataloaders=loader)
         return

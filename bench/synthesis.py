@@ -1,10 +1,10 @@
-"""Synthesis measured: how fast exercises are made and verified.
+"""Speed of making and verifying exercises.
 
     python -m bench.synthesis [--exercises 400] [--only NAME]
     python -m bench.synthesis --exam data/exam --benchmark reports/benchmark_small.json
 
-Exercises: each task draws, verifies and places drafts as the step does (`Collector`), the processes that run programs
-included; drafts a CPU second, averaged over all tasks, none left out. Beside it the step as a whole.
+Exercises: each task makes, verifies and places drafts as in the step (`Collector`), including the processes that run programs.
+Rates are drafts per CPU second, averaged over all tasks, and those of the step as a whole.
 """
 
 import json
@@ -60,9 +60,9 @@ def step(report: Report) -> None:
 
 
 def baselines(exam: Path, benchmark: Path, report: Report) -> None:
-    """A model's accuracy in each family of the exam beside the two baselines that need no look at the question.
+    """A model's accuracy in each family of the exam beside the two baselines that ignore the question.
 
-    `p` is the chance that whoever knows the better baseline alone does as well (exact binomial, one-sided). A family
+    `p` is the probability that the better baseline alone reaches the score (exact binomial, one-sided). A family
     counts where the margin over the better baseline is 15 points or more and p is under 0.05 over the number of families
     (Bonferroni).
     """

@@ -2,14 +2,14 @@
 
     python -m bench.tokenization [--megabytes 24] [--workers 2] [--repeats 3] [--memory 24 96]
 
-Throughput: each way turns the same Parquet documents into ids on disk, in a process of its own, in turn, so that all
-suffer alike from whatever else the machine does; the median counts. MB per CPU second hold on a busy machine too.
-`encode_batch` and `encode_batch_fast` only encode, with the library's own threads, and keep ids in memory a batch at a time: what any writer could reach at most.
-`datasets.map` reads the Parquet and writes Arrow with `num_proc` processes, as the library's documentation shows it. Ours
-also hashes, plans a mixture, shuffles and writes the index of documents; it is shown with the encoding alone as well.
+Throughput: each way turns the same Parquet documents into ids on disk in a separate process. The ways take turns, so that other
+load affects all equally, and the result is the median. MB per CPU second are valid on a busy machine too. `encode_batch` and
+`encode_batch_fast` only encode, with the library's own threads, and keep the ids of one batch in memory, which is the upper
+bound of any writer. `datasets.map` reads the Parquet and writes Arrow with `num_proc` processes, as in the library's
+documentation. Ours also hashes, plans a mixture, shuffles and writes the index of documents; the encoding alone is shown too.
 
-Memory: peak private memory (RssAnon: not what a file on disk backs) of each process of our step, at several sizes of the
-corpus. The text is the running interpreter's own library, cut and marked so that no two documents are equal.
+Memory: peak private memory (RssAnon, so without mapped files) of each process of our step, at several sizes of the corpus. The
+text is the running interpreter's own library, cut and marked so that all documents differ.
 """
 
 import os
@@ -117,7 +117,7 @@ WAYS: dict[str, tuple[str, Callable[[Path, Path, Path, int], int]]] = {
 
 
 def child(spec: Row) -> Row:
-    """One way in this process: tokens, seconds, CPU seconds of it and its children, peak memory of each process."""
+    """One way in this process: tokens, seconds, CPU seconds with children, peak memory of each process."""
     documents, tokenizer = Path(spec["documents"]), Path(spec["tokenizer"])
     with tempfile.TemporaryDirectory(prefix="bench-", dir=documents.parent) as folder, Watch() as watch:
         begin = time.monotonic()
@@ -145,7 +145,7 @@ def main() -> int:
     options.add_argument("--workers", type=int, default=2, help="workers, threads or num_proc")
     options.add_argument("--repeats", type=int, default=3)
     options.add_argument(
-        "--memory", type=float, nargs="*", default=[24, 96], help="MB of text whose memory is measured"
+        "--memory", type=float, nargs="*", default=[24, 96], help="MB of text for the measurement of memory"
     )
     options.add_argument("--vocab-size", type=int, default=2048)
     given = parse(options, child)

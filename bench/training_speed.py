@@ -1,4 +1,4 @@
-"""Training speed on the CPU: ours beside transformers' Trainer and litgpt's model, same shapes, weights, tokens, threads.
+"""Training speed on the CPU: ours compared with transformers' Trainer and litgpt's model; same shapes, weights, tokens, threads.
 
     python -m bench.training_speed [--sizes 1.3M 10M] [--threads 2] [--rounds 20] [--by wall]
 
@@ -6,14 +6,14 @@ Each system takes real steps with AdamW (forward, backward, clipping, update) on
 
 - `transformers, as it comes`: `Trainer` with the defaults of its TrainingArguments, float32, the process's own allocator
 - `transformers, best`: the fastest of a grid over dtype, compilation, attention and allocator, in `Trainer`, and the same
-  setting in a bare loop, where it has no overhead at all
+  setting in a bare loop without overhead
 - `litgpt, best`: litgpt's GPT as a Phi in a bare loop, over the same grid (it has one attention)
-- `ours`: what `python -m components.training` runs, Lightning and callbacks and all; with torch.compile, and with its
-  default optimizer (Muon), too
+- `ours`: the whole `python -m components.training` with Lightning and callbacks; also with torch.compile, and with its default
+  optimizer (Muon)
 
-The grid is measured first, then the best of each system beside ours: one step each in turn, `--rounds` times.
-That the work is equal is checked: as many parameters, the same loss at the first step and, within rounding, after the
-last. Weights are float32 throughout: weights in bfloat16 without a float32 copy lose quality, and are not counted.
+The grid is measured first, then the best of each system and ours: one step each in turn, `--rounds` times. A check ensures
+equal work: equal numbers of parameters, the same loss at the first step and, except for rounding, after the last. Weights are
+always float32: weights in bfloat16 without a float32 copy lose quality, and are not compared.
 """
 
 import contextlib
@@ -54,7 +54,7 @@ class Variant:
     dtype: str = "autocast"  # float32, or bfloat16 activations of float32 weights
     compile: bool = False
     attention: str = "sdpa"  # of transformers
-    allocator: str = "default"  # for ours: whatever it sets itself
+    allocator: str = "default"  # ours sets its own
     optimizer: str = "adamw"
 
     def __str__(self) -> str:
@@ -73,7 +73,7 @@ def main() -> int:
     options = parser(__doc__, threads=2, rounds=20)
     options.add_argument("--sizes", nargs="+", default=["1.3M", "10M"], help="models")
     options.add_argument("--sequences", type=int, default=8, help="sequences per step")
-    options.add_argument("--by", choices=("wall", "cpu"), default="wall", help="what ratios and the grid go by")
+    options.add_argument("--by", choices=("wall", "cpu"), default="wall", help="time for ratios and the grid")
     options.add_argument("--grid", choices=("full", "none"), default="full", help="none: take settings that did well")
     arguments = parse(options, child)
     settings = machine(arguments.threads) | {"tokens per step": f"{arguments.sequences} sequences", "by": arguments.by}
@@ -115,7 +115,7 @@ def compare(size: str, folder: Path, arguments: Any, report: Report) -> Row:
 
 
 def environment(variant: Variant) -> dict[str, str]:
-    """Ours is started as it is and sets its allocator itself."""
+    """Ours is started unchanged and sets its allocator itself."""
     return {} if variant.system == "ours" else allocator(variant.allocator)
 
 
@@ -140,7 +140,7 @@ def best_of(system: str, run: Any, arguments: Any) -> list[tuple[Variant, Row]]:
 
 
 def contenders(best: dict[str, Variant]) -> dict[str, Variant]:
-    """What is measured in turn, by the name in the table."""
+    """The contenders, by name in the table."""
     named = {"transformers, as it comes": AS_IT_COMES, "transformers, best": best["trainer"]}
     named["transformers, best, bare loop"] = Variant(**asdict(best["trainer"]) | {"system": "transformers"})
     if "litgpt" in best:
@@ -198,7 +198,7 @@ def child(spec: Row) -> Row:
 
 
 def loader_of(spec: Row, steps: Steps | None = None) -> Any:
-    """Our loader over the tokens, with a border before each batch; every system gets its batches, in its order."""
+    """Our loader over the tokens, with a border before each batch; all systems get the same batches in the same order."""
     from bench.models import SIZES
     from bench.ours import bordered, open_loader
 
@@ -262,7 +262,7 @@ def run_loop(variant: Variant, spec: Row) -> tuple[Steps, list[float], int]:
 
 
 def run_trainer(variant: Variant, spec: Row) -> tuple[Steps, list[float], int]:
-    """transformers' Trainer; but for the learning rate and the number of steps, what is not named is its default."""
+    """transformers' Trainer with its defaults, except for the given options, the learning rate and the number of steps."""
     import torch
 
     from bench.common import add_peers
@@ -283,7 +283,7 @@ def run_trainer(variant: Variant, spec: Row) -> tuple[Steps, list[float], int]:
         first = float(loss_function("transformers", model)(*_batch(spec, 0)))
     # A user's labels are the tokens themselves; transformers shifts them, which leaves out one target a sequence.
     rows = [{"input_ids": row, "labels": row} for batch in loader_of(spec) for row in batch.tokens]
-    chosen: Row = {"bf16": True, "use_cpu": True} if variant.dtype == "autocast" else {}  # else it asks for a GPU
+    chosen: Row = {"bf16": True, "use_cpu": True} if variant.dtype == "autocast" else {}  # otherwise it requires a GPU
     chosen |= {"torch_compile": True} if variant.compile else {}
     with tempfile.TemporaryDirectory() as folder:
         training = TrainingArguments(

@@ -26,6 +26,7 @@ from components.foreign.confined import inside
 
 KINDS = ("web", "prose", "code", "textbook", "exercise")
 GENERATED = frozenset({"textbook", "exercise"})  # kinds that the pipeline generates; the others are people's text
+REWRITE = "rephrased_"  # begins the `format`, in the metadata, of a document that is a rewrite of its `seed_document`
 PART_OF = "part_of"  # in the metadata of a part of a long text: which part of which text it is
 
 DOCUMENT = pa.schema(

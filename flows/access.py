@@ -1,10 +1,9 @@
-"""Who may call the platform's servers: credentials, and the ASGI wrapper that every server runs behind.
+"""Access to the platform's servers: credentials, and the ASGI wrapper that every server runs behind.
 
-- A request passes when its Host is one that the server answers to, when it does not come from a page of another origin,
-  and when it carries the platform's credentials (HTTP Basic, RFC 7617).
-- Everything is closed unless it is named here: a route that a later release of Prefect, MLflow or Streamlit adds is
-  closed as well.
-- Browsers keep Basic credentials per origin, port included. A cookie would be sent to every port of 127.0.0.1.
+- A request passes if its Host is a name of the server, it does not come from a page of another origin, and it has the
+  platform's credentials (HTTP Basic, RFC 7617).
+- Every path needs them unless it is named here, also a route that a later release of Prefect, MLflow or Streamlit adds.
+- Browsers keep Basic credentials per origin, port included; a cookie would be sent to every port of 127.0.0.1.
 """
 
 import base64
@@ -30,11 +29,11 @@ OPERATOR = "operator"  # may do everything
 READER = "reader"  # may only view the panel
 LANDING = "/phiforge-login"
 ROLE_HEADER = "x-phiforge-role"
-AUTH = "PHIFORGE_AUTH"  # the operator's `name:secret`, handed from process to process
-AUTH_FILE = "PHIFORGE_AUTH_FILE"  # or a file that holds it
+AUTH = "PHIFORGE_AUTH"  # the operator's `name:secret`, passed from process to process
+AUTH_FILE = "PHIFORGE_AUTH_FILE"  # or a file that contains it
 READER_SECRET = "PHIFORGE_READER_SECRET"
-HOSTS = "PHIFORGE_HOSTS"  # further names, with their ports, under which a server is reached
-ORIGINS = "PHIFORGE_ORIGINS"  # further origins whose pages may call Prefect's API, such as the panel's
+HOSTS = "PHIFORGE_HOSTS"  # further names of the servers, with their ports
+ORIGINS = "PHIFORGE_ORIGINS"  # further origins with pages that may call Prefect's API, such as the panel's
 MIN_SECRET = 16
 
 Scope = MutableMapping[str, Any]
@@ -44,12 +43,12 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 def new_auth() -> str:
-    """Fresh credentials of the operator, `operator:<192 random bits>`."""
+    """New credentials of the operator, `operator:<192 random bits>`."""
     return f"{OPERATOR}:{secrets.token_urlsafe(24)}"
 
 
 def given_auth(environment: Mapping[str, str]) -> str:
-    """The credentials that the environment names, by value or by file; empty if it names none.
+    """The credentials in the environment, by value or by file; empty if there are none.
 
     Raises:
         StepError: the file cannot be read, or the value is not `operator:SECRET` with a secret of at least 16
@@ -88,7 +87,7 @@ def basic(auth: str) -> str:
 
 
 def with_login(address: str, auth: str) -> str:
-    """The address that logs a browser in to a server and opens the page that `address` names."""
+    """The address that logs a browser in to a server and then opens the page at `address`."""
     parts = urlsplit(address)
     page = urlunsplit(("", "", parts.path or "/", parts.query, parts.fragment))
     return f"{parts.scheme}://{auth}@{parts.netloc}{LANDING}" + ("" if page == "/" else f"?to={quote(page, safe='')}")
@@ -96,7 +95,7 @@ def with_login(address: str, auth: str) -> str:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a request is refused. `challenge` makes a browser ask for the credentials."""
+    """The reason why a request is refused. `challenge` makes a browser ask for the credentials."""
 
     status: int
     text: str
@@ -110,13 +109,13 @@ class Access:
         app: the application behind it.
         auth: the operator's `name:secret`.
         hosts: `name:port` as clients write them into Host, such as 127.0.0.1:4200.
-        origins: further origins whose pages may call this server.
-        open_paths: paths that anyone on an allowed host may read, such as a health check.
-        own_login: path below which the application checks the same credentials itself, in ways that HTTP Basic does
-            not cover (Prefect's websockets carry them in their first message).
-        closed: parts of paths that nobody may call, whatever the credentials.
+        origins: further origins with pages that may call this server.
+        open_paths: paths that need no credentials, such as a health check.
+        own_login: path below which the application checks the same credentials itself, in ways other than HTTP Basic
+            (Prefect's websockets send them in their first message).
+        closed: parts of paths that are refused with any credentials.
         readers: whether the credentials `reader:$PHIFORGE_READER_SECRET` are accepted too.
-        stored: items for the browser's local storage, for pages that look for the credentials there themselves.
+        stored: items for the browser's local storage, for pages that read the credentials from there.
     """
 
     def __init__(
@@ -144,11 +143,10 @@ class Access:
                 raise StepError(f"{READER_SECRET}: expected at least {MIN_SECRET} characters; choose a longer secret")
             self.accepted.append(f"{READER}:{secret}")
         self.landing_page = _landing_page(stored)
-        # Names the start of the server, nothing secret: a browser sends cookies to every port of this machine.
+        # Identifies the server's start without a secret: a browser sends cookies to every port of this machine.
         self.landed = f"phiforge-{hashlib.sha256(auth.encode()).hexdigest()[:12]}" if stored else ""
         sockets = " ".join(sorted(f"{scheme}://{host}" for host in self.hosts for scheme in ("ws", "wss")))
-        # Pages of these servers load nothing from elsewhere, whatever text they show, and may not be framed by other
-        # sites.
+        # Pages of these servers load only from themselves, whatever text they show; other sites may not frame them.
         self.policy = (
             "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; "
             f"connect-src 'self' data: blob: {sockets}; "
@@ -201,8 +199,7 @@ class Access:
         return None
 
     def _lands(self, scope: Scope, headers: Mapping[str, list[str]]) -> bool:
-        """Whether a browser gets the landing page: it asks for it, or for its first page if something has to be
-        stored."""
+        """Whether a browser gets the landing page: it requests that page, or its first page when items must be stored."""
         if scope.get("method") != "GET":
             return False
         first = self.landed and "text/html" in "".join(headers.get("accept", []))
@@ -217,7 +214,7 @@ class Access:
 
     @staticmethod
     def _from_another_page(scope: Scope, headers: Mapping[str, list[str]]) -> bool:
-        """Whether a page of another origin sent this request, unless a person only followed a link."""
+        """Whether a page of another origin sent this request, and not a person who followed a link."""
         site = headers.get("sec-fetch-site", [""])[0]
         followed = (
             scope.get("method") == "GET"
@@ -227,7 +224,7 @@ class Access:
         return site in {"cross-site", "same-site"} and not followed
 
     def _role(self, headers: Mapping[str, list[str]]) -> str:
-        """The name whose credentials a request carries, or an empty string."""
+        """The name in a request's credentials if they are accepted, else an empty string."""
         given = headers.get("authorization", [])
         scheme, _, encoded = given[0].partition(" ") if len(given) == 1 else ("", "", "")
         if scheme.lower() != "basic":
@@ -243,13 +240,13 @@ class Access:
 
 
 def hosts_of(port: int) -> set[str]:
-    """The names under which a server on this port is reached: this machine, and what PHIFORGE_HOSTS adds."""
+    """The names of a server on this port: this machine's, and those in PHIFORGE_HOSTS."""
     added = {name.strip().lower() for name in os.environ.get(HOSTS, "").split(",") if name.strip()}
     return {f"127.0.0.1:{port}", f"localhost:{port}"} | added
 
 
 def serve(app: App, host: str, port: int, listening: int | None = None) -> None:
-    """Run an ASGI application until this process is told to stop.
+    """Run an ASGI application until this process is stopped.
 
     Args:
         listening: descriptor of a listening socket, shared with the process that started this one.
@@ -274,10 +271,10 @@ def serve(app: App, host: str, port: int, listening: int | None = None) -> None:
 
 
 def _landing_page(stored: Mapping[str, str]) -> bytes:
-    """A page that stores given items and opens the server's own pages at an address without credentials.
+    """A page that stores items and then opens the server's own pages at an address without credentials.
 
-    A page whose own address contains credentials may not call its server: browsers refuse such requests. The page to
-    open is a path of this server, whatever the address asks for.
+    A page with credentials in its address cannot call its server: browsers refuse such requests. The page that is opened
+    is always a path of this server.
     """
     store = "".join(f"localStorage.setItem({json.dumps(key)}, {json.dumps(value)});" for key, value in stored.items())
     script = f"""{store}
@@ -289,10 +286,10 @@ def _landing_page(stored: Mapping[str, str]) -> bytes:
 
 
 def _headers(scope: Scope) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    headers: dict[str, list[str]] = {}
     for name, value in scope["headers"]:
-        found.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
-    return found
+        headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
+    return headers
 
 
 def _shown(values: list[str]) -> str:
@@ -312,10 +309,8 @@ async def _refuse(scope: Scope, send: Send, refusal: Refusal) -> None:
 
 
 def write_compose_secrets(path: Path) -> bool:
-    """Write fresh secrets for docker-compose.yml into a file that only its owner can read, unless it exists.
-
-    Returns whether it wrote one.
-    """
+    """Write new secrets for docker-compose.yml into a file that only its owner can read, unless it exists; returns
+    whether it wrote the file."""
     if path.exists():
         return False
     write_private(path, f"{AUTH}={new_auth()}\nPOSTGRES_PASSWORD={secrets.token_urlsafe(24)}\n")

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 ADDRESSES = "PHIFORGE_ALERTS"  # Apprise addresses, separated by blanks
 ADDRESSES_FILE = "PHIFORGE_ALERTS_FILE"  # or a file with one per line
 PROMOTED = "phiforge.model.promoted"
-UNFINISHED = {  # lines of a stage whose run was killed
+UNFINISHED = {  # states of stages in a run that was killed
     StateType.RUNNING,
     StateType.CRASHED,
     StateType.CANCELLING,
@@ -74,50 +74,49 @@ class AlertAddresses(NotificationBlock):
         """Send to all addresses.
 
         Raises:
-            NotificationError: one of them failed; the message says how many there are, not which, since an address may
-                be a secret.
+            NotificationError: sending to an address failed; the message has the number of addresses but does not quote
+                them, since an address may be a secret.
         """
         try:
-            found = addresses(os.environ)
+            targets = addresses(os.environ)
         except StepError as error:
             raise NotificationError(str(error)) from None
-        if not found:
+        if not targets:
             return
         text = without_secrets(await with_stages(body))
         title = printable(shortened(subject or ""))  # a run's name may have several lines, a mail header may not
-        if not await _client(found).async_notify(title=title, body=text):
+        if not await _client(targets).async_notify(title=title, body=text):
             raise NotificationError(
-                f"at least one of the {len(found)} addresses of {ADDRESSES} did not accept the alert"
+                f"at least one of the {len(targets)} addresses of {ADDRESSES} did not accept the alert"
             )
 
 
 async def with_stages(body: str) -> str:
-    """The text of an alert with the stages that its run left unfinished and their last lines, if it does not name them.
-    The state of a failed run names them; that of a killed one says only what killed it.
+    """The text of an alert, with the unfinished stages of its run and their last lines if it does not name them. The
+    state of a failed run names them; the state of a killed run says only what killed it.
     """
-    said, gap, page = body.rpartition("\n\n")
+    message, gap, page = body.rpartition("\n\n")
     run = re.search(r"/flow-run/([0-9a-f-]{36})$", page)
     if not run or not os.environ.get("PREFECT_API_URL"):
         return body
     of_this_run = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(run[1])]))
-    with contextlib.suppress(httpx.HTTPError):  # an alert without them is better than none
+    with contextlib.suppress(httpx.HTTPError):  # the alert is sent without them then
         async with get_client() as client:
             tasks = await client.read_task_runs(flow_run_filter=of_this_run)
-            left = [task for task in tasks if task.state.type in UNFINISHED and task.name not in said]
-            if left:
-                wanted = LogFilter(task_run_id=LogFilterTaskRunId(any_=[task.id for task in left]))
-                logs = await client.read_logs(wanted, limit=TAIL, sort=LogSort.TIMESTAMP_DESC)
+            if left := [task for task in tasks if task.state.type in UNFINISHED and task.name not in message]:
+                of_these = LogFilter(task_run_id=LogFilterTaskRunId(any_=[task.id for task in left]))
+                logs = await client.read_logs(of_these, limit=TAIL, sort=LogSort.TIMESTAMP_DESC)
                 names = ", ".join(task.name for task in left)
-                said = "\n".join([said, f"unfinished: {names}", *(log.message for log in reversed(logs))])
-    return f"{said}{gap}{page}"
+                message = "\n".join([message, f"unfinished: {names}", *(log.message for log in reversed(logs))])
+    return f"{message}{gap}{page}"
 
 
 def addresses(environment: Mapping[str, str]) -> list[str]:
-    """Where alerts go, as addresses of Apprise such as `jsons://host/path` or
+    """The addresses for alerts, in Apprise's form, such as `jsons://host/path` or
     `mailtos://user:password@host.example?to=me@host.example`.
 
     Raises:
-        StepError: the file cannot be read or others can read it, or an address is not one that Apprise knows.
+        StepError: the file cannot be read or others can read it, or Apprise does not know the form of an address.
     """
     found, where = environment.get(ADDRESSES, "").split(), ADDRESSES
     if file := environment.get(ADDRESSES_FILE):
@@ -133,14 +132,13 @@ def addresses(environment: Mapping[str, str]) -> list[str]:
         if not len(_client([address])):
             raise StepError(
                 f"{where}: address {number} of {len(found)} is not an Apprise address; expected one such as "
-                "jsons://host/path "
-                "or mailtos://host.example?to=me@host.example; correct it"
+                "jsons://host/path or mailtos://host.example?to=me@host.example; correct it"
             )
     return found
 
 
 def _client(found: list[str]) -> "Apprise":
-    """The Apprise client for these addresses. Text stays text: an e-mail shows its lines as they are."""
+    """The Apprise client for these addresses. It sends plain text, so an e-mail keeps the lines."""
     from apprise import Apprise, AppriseAsset
 
     logging.getLogger("apprise").setLevel(logging.CRITICAL)  # its messages quote parts of addresses
@@ -174,11 +172,11 @@ def register(client: SyncPrefectClient) -> None:
 
 
 def promoted(model: str, version: str, text: str, page: str = "") -> None:
-    """Tell Prefect, and so everyone who gets alerts, that a version of a model was promoted. Never fails.
+    """Report to Prefect, and so to everyone who gets alerts, that a version of a model was promoted. Never fails.
 
     Args:
         model: name in the model registry.
-        text: the decision with its metrics, in words.
+        text: the decision with its metrics.
         page: address to open; empty for the page of the run that promoted it.
     """
     resource = {

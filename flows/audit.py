@@ -1,8 +1,8 @@
 """Known advisories for the locked packages, and a bill of materials of what is installed: `make audit`, `phiforge audit`.
 
 Both are written to `.phiforge/audit`: `sbom.json` (CycloneDX, made without network) and `advisories.json` (what OSV, the
-database of open-source vulnerabilities, answered). `python -m flows.audit` exits with 0 when no advisory is known, 1
-when there are some, and 3 when the database could not be asked, so that no answer is never mistaken for safety.
+database of open-source vulnerabilities, answered). `python -m flows.audit` exits with 0 if no advisory is known, 1 if
+there are some, and 3 if the database did not answer, so that a missing answer is never mistaken for safety.
 """
 
 import argparse
@@ -37,7 +37,7 @@ class Advisory(NamedTuple):
 def write_bill(root: Path, folder: Path) -> Path:
     """Write the CycloneDX bill of this Python environment; returns its path."""
     bill = folder / "sbom.json"
-    # Without validation of its own output against the schema, which takes half a minute.
+    # --no-validate: validation against the schema takes half a minute.
     _tool(folder, "cyclonedx-py", "environment", sys.executable, "--pyproject", root / "pyproject.toml",
           "--output-reproducible", "--no-validate", "--output-file", bill)  # fmt: skip
     if not bill.is_file():
@@ -55,7 +55,7 @@ def ask(root: Path, folder: Path, osv_url: str) -> list[Advisory]:
     locks = [part for name in LOCKS for part in ("--requirement", root / name)]
     _tool(folder, "pip-audit", *locks, "--disable-pip", "--strict", "--vulnerability-service", "osv",
           "--osv-url", osv_url, "--format", "json", "--output", answer, "--progress-spinner", "off")  # fmt: skip
-    # pip-audit exits with 1 for advisories and for failures alike; only after a whole audit does it write its answer.
+    # pip-audit exits with 1 both for advisories and for failures, but writes its answer only after a complete audit.
     if not answer.is_file():
         raise StepError(
             f"audit: nothing was checked, because {osv_url} did not answer for every package; try again with "

@@ -1,8 +1,8 @@
-"""Checks DVC's cache: an object that no longer matches its name is dropped, so that its stage makes it again.
+"""Checks DVC's cache: an object that no longer matches its name is removed, so that its stage makes it again.
 
-DVC trusts every read-only file of its cache, and links it into each checkout that asks for it. A file that was edited
-in place or damaged on the disk would be restored as the result of a stage forever. Objects are hashed once, and again
-only if size, time or inode have changed.
+DVC trusts every read-only file of its cache and links it into each checkout that needs it. A file that was edited in
+place or damaged on disk would be restored as the result of a stage forever. Objects are hashed once, and again only if
+size, time or inode have changed.
 """
 
 import json
@@ -54,7 +54,7 @@ class Cache:
         from dvc_objects.errors import ObjectFormatError
 
         try:
-            self._objects.check(oid)  # hashes it unless the record knows it as it is; removes it if it is damaged
+            self._objects.check(oid)  # hashes it unless the record has its present state; removes it if it is damaged
         except ObjectFormatError:
             return True
         except FileNotFoundError:
@@ -68,7 +68,7 @@ def dropped(path: str) -> str:
 
 
 def cache_folder(root: Path) -> Path:
-    """Where DVC keeps the objects of a project."""
+    """The folder of DVC's cache of a project."""
     with repository(root) as repo:
         return Path(repo.cache.local.path).parents[1]  # without files/md5
 
@@ -80,7 +80,7 @@ def local_remotes(root: Path) -> list[Path]:
 
 
 def forget_remote_contents(root: Path) -> None:
-    """Make DVC look again at its local remotes; otherwise it would not push again what was removed there."""
+    """Make DVC list its local remotes again; otherwise it would not push again what was removed there."""
     from dvc_data.hashfile.db import get_index
 
     with repository(root) as repo:

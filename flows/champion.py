@@ -1,4 +1,4 @@
-"""Which version is the champion and why; promotion and rollback by hand.
+"""Shows the champion and every decision about it; promotes and rolls back by hand.
 
 `phiforge champion`, `phiforge promote VERSION --reason TEXT` and `phiforge rollback --reason TEXT`, or
 `python -m flows.champion [promote | rollback] ...`.
@@ -50,7 +50,7 @@ def parser(prog: str = PROG, command: str = "") -> argparse.ArgumentParser:
     """The command line.
 
     Args:
-        command: one of COMMANDS, whose options then are all that there is. If empty, the first word names it.
+        command: one of COMMANDS, of which the parser then has only the options. If empty, the first word names it.
     """
     if command:
         made = argparse.ArgumentParser(prog=prog, description=_sentence(COMMANDS[command]))
@@ -61,8 +61,8 @@ def parser(prog: str = PROG, command: str = "") -> argparse.ArgumentParser:
         prog=prog, description="Show which version of the registered model is the champion, and why; or change it."
     )
     commands = made.add_subparsers(dest="command", metavar="COMMAND")
-    for name, told in COMMANDS.items():
-        _add_arguments(commands.add_parser(name, help=told, description=_sentence(told)), name)
+    for name, words in COMMANDS.items():
+        _add_arguments(commands.add_parser(name, help=words, description=_sentence(words)), name)
     return made
 
 

@@ -1,7 +1,7 @@
 """Talk to a model in the terminal: `phiforge chat [MODEL] [--beside MODEL]`, `make chat`, `python -m flows.chat`.
 
-On a terminal it takes prompts and commands until /quit or Ctrl-D. What comes through a pipe is one prompt; lines at its start
-that begin with / are commands. Answers go to standard output, everything else to standard error.
+On a terminal it takes prompts and commands until /quit or Ctrl-D. Piped text is one prompt; lines at its beginning that
+start with / are commands. Answers are written to standard output, everything else to standard error.
 Exit status: 0 done, 1 refused, 130 stopped by Ctrl-C.
 """
 
@@ -30,7 +30,7 @@ PORT = 8000
 
 
 def main(argv: list[str] | None = None, prog: str = PROG) -> int:
-    """Talk until the person ends it; returns the exit status."""
+    """Talk until the person quits; returns the exit status."""
     arguments = parser(prog).parse_args(argv)
     given: Any = sys.stdin
     shown: Any = sys.stdout
@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None, prog: str = PROG) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # as of `make chat | head`
+    except BrokenPipeError:  # `make chat | head`
         sys.stderr.close()
         return 0
     return 0
@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None, prog: str = PROG) -> int:
 
 def _conversation(arguments: argparse.Namespace) -> "Conversation":
     root = project_root()
-    folder = find_model(arguments.model or "", root)  # what is not there is refused before torch is imported
+    folder = find_model(arguments.model or "", root)  # refuses a missing model before torch is imported
     folders = {arguments.model or folder.name: folder}
     if arguments.beside in folders:
         raise StepError(f"--beside {arguments.beside}: it is already the first model; name another")
@@ -120,7 +120,7 @@ def _passages(model: "TextModel") -> "list[Passage]":
     own = model.folder.resolve().parent.parent
     place = next((p for p in (own, project_root()) if (p / "data" / "tokens").is_dir()), None)
     if place is None:
-        raise StepError("there is no held-out text: data/tokens is not there; run `make run` first")
+        raise StepError("there is no held-out text: data/tokens does not exist; run `make run` first")
     tokens = Tokens.open(place / "data" / "tokens")
     if read_lineage(model.folder).get("tokens_fingerprint") != tokens.manifest.fingerprint:
         name = printable(model.folder.name)
@@ -141,14 +141,14 @@ def _serve(arguments: argparse.Namespace) -> int:
         raise StepError(f"--port {arguments.port} is taken, or not a port; choose another from 1 to 65535")
     served = state_folder(root) / "served" / re.sub(r"[^\w.-]", "-", source.resolve().name)
     with scratch_directory(state_folder(root)) as scratch:
-        own = read_template(source)  # who names a checkpoint to talk to means its template too; export tries it first
+        own = read_template(source)  # a person who names a checkpoint trusts its template; export tests it first
         given = None
         if own is not None:
             given = scratch / "chat_template.jinja"
             given.write_text(own, encoding="utf-8")
         export(source, served, chat_template=given)
     address = f"http://{serve.HOST}:{arguments.port}/v1"
-    key = f"the key that {serve.KEY} holds" if os.environ.get(serve.KEY) else f"no key; set {serve.KEY} to require one"
+    key = f"the key in {serve.KEY}" if os.environ.get(serve.KEY) else f"no key; set {serve.KEY} to require one"
     print(
         f"Serving {source} as {served.name!r} at {address}, to this machine only, with {key}. Stop with Ctrl-C.\n"
         f"  curl {address}/completions -H 'Content-Type: application/json' "

@@ -1,8 +1,8 @@
 """`phiforge`: every command of the project under one name, `phiforge run ~/notes`; `python -m flows.command` is the same.
 
-Each command is a module of this package with `parser(prog, ...)` and `main(argv, prog, ...)`. Only the chosen one is
-imported, so that help is fast. `make` and `python -m flows.NAME` call the same functions. Exit status: that of the
-command; 1 outside the project's folder, 2 for an unknown command.
+Each command is a module of this package with `parser(prog, ...)` and `main(argv, prog, ...)`. Only the module of the
+given command is imported, so that help is fast. `make` and `python -m flows.NAME` call the same functions. Exit status:
+that of the command; 1 outside the project's folder, 2 for an unknown command.
 """
 
 import argparse
@@ -39,7 +39,7 @@ COMMANDS = {
         "train a pair of models on your text, from raw files to the report", "flows.run", {"flow": "pipeline"}
     ),
     "plan": Entry(
-        "print what your text holds and what a run would do", "flows.run", {"flow": "pipeline", "plan": True}
+        "print the contents of your text and the plan of a run", "flows.run", {"flow": "pipeline", "plan": True}
     ),
     "corpus": Entry("bring the curated corpus up to date, without models", "flows.run", {"flow": "corpus"}),
     "chat": Entry("talk to a model in the terminal, or serve it to programs", "flows.chat"),
@@ -47,10 +47,10 @@ COMMANDS = {
     "champion": Entry("show which model is the champion, and every decision about it", "flows.champion"),
     "promote": Entry("make a version of the registered model the champion", "flows.champion", {"command": "promote"}),
     "rollback": Entry("make the previous champion the champion again", "flows.champion", {"command": "rollback"}),
-    "study": Entry("measure what growing a small model gains", "flows.run", {"flow": "growth-study"}),
-    "ablation": Entry("measure what each slice of the data is worth", "flows.run", {"flow": "data-ablation"}),
+    "study": Entry("measure the gain of growing a small model", "flows.run", {"flow": "growth-study"}),
+    "ablation": Entry("measure the value of each ingredient of the data", "flows.run", {"flow": "data-ablation"}),
     "step": Entry("run one step of the pipeline alone, with its paths named", "flows.step"),
-    "housekeeping": Entry("remove what earlier runs left behind and nothing needs", "flows.housekeeping.__main__"),
+    "housekeeping": Entry("remove results of earlier runs that are no longer needed", "flows.housekeeping.__main__"),
     "pull": Entry("get the results that dvc.lock names from the remote, each checked", "flows.pull"),
     "audit": Entry("list known security advisories for the locked packages", "flows.audit"),
     "completion": Entry("print the completion script of bash or zsh", "flows.completion"),
@@ -76,12 +76,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def check_folder(here: Path) -> None:
-    """Refuse a folder outside the project, where it would be unclear which project is meant.
+    """Refuse a folder outside the project, in which it would be unclear which project is meant.
 
     Raises:
-        StepError: `here` is outside the project's folder, and PHIFORGE_HOME names none.
+        StepError: `here` is outside the project's folder, and PHIFORGE_HOME is not set.
     """
-    from flows import settings  # imported with the parameters, which take half the time of a help text
+    from flows import settings  # importing it takes half the time of a help text
 
     root = settings.project_root()
     if not os.environ.get(settings.HOME) and not here.resolve().is_relative_to(root):

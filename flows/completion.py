@@ -1,6 +1,6 @@
 """`phiforge completion bash` or `zsh`: the script that completes every command and option in a shell.
 
-The script is made from the parsers of all commands and names no file of this machine, so it is made once and kept.
+The script is made from the parsers of all commands and names no file of this machine, so it can be made once and kept.
 """
 
 import argparse

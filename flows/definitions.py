@@ -1,4 +1,4 @@
-"""What can be run: a dvc.yaml, or its stages up to one, each updated by its own flow."""
+"""The definitions that flows run: a dvc.yaml, or its stages up to one of them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +12,11 @@ class Definition:
 
     Attributes:
         flow: name of the flow, and of its deployment before the slash.
-        title: for people.
+        title: name in texts.
         file: the dvc.yaml, relative to the project's folder.
-        numbers: the JSON file with the result's metrics.
-        result: the Markdown file with the result's tables; None if there are none.
-        page: the result as a page.
+        numbers: JSON file with the result's metrics.
+        result: Markdown file with the result's tables; None if there are none.
+        page: the result's HTML page.
         last: the stage up to which the dvc.yaml is run; empty runs all of it.
     """
 

@@ -13,13 +13,13 @@ from flows import settings
 
 NOTE = "note: "  # `make up` shows such lines
 POOL = "local"
-POOL_TYPE = "phiforge"  # Prefect's own `prefect worker start` has no worker for it, and so cannot open this pool
+POOL_TYPE = "phiforge"  # `prefect worker start` has no worker of this type, so it cannot serve this pool
 
 
 def ensure_pool() -> None:
-    """Create the work pool. Its job template takes no variables: a run brings parameters and nothing else.
+    """Create the work pool. Its job template has no variables: a run has only parameters.
 
-    A pool of another type, from an earlier release, is replaced; its deployments are registered again right after.
+    A pool of another type, from an earlier release, is replaced; its deployments are registered again afterwards.
     """
     from prefect import get_client
     from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
@@ -42,10 +42,9 @@ def ensure_pool() -> None:
 
 
 def deploy(root: Path) -> int:
-    """Register the deployments of prefect.yaml, without questions; returns the exit status.
+    """Register the deployments of prefect.yaml without prompting; returns the exit status.
 
-    PHIFORGE_HOME is hidden from Prefect, which would write its value into the deployment instead of leaving it to each
-    worker.
+    PHIFORGE_HOME is hidden from Prefect, which would write its value into the deployment; each worker has its own.
     """
     environment = {name: value for name, value in os.environ.items() if name != settings.HOME}
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
@@ -54,7 +53,7 @@ def deploy(root: Path) -> int:
 
 @contextlib.contextmanager
 def schedules_kept() -> Iterator[None]:
-    """Leave each schedule on or off as a person has set it; Prefect would reset it to prefect.yaml."""
+    """Keep each schedule switched on or off as a person has set it; Prefect would reset it to prefect.yaml."""
     from prefect import get_client
 
     def schedules(client: Any) -> Iterator[tuple[Any, Any]]:

@@ -1,10 +1,11 @@
-"""Disk space: how much removing files frees, and whether a stage's outputs will fit.
+"""Disk space: the bytes that removing files frees, and whether a stage's outputs will fit.
 
-Checked before a stage starts. It is expected to write as much as last time, by dvc.lock, or, if it has never run, as
-much as it reads. Its previous output is removed first, and in the main folder DVC's cache takes a copy.
+Checked before a stage starts. It is expected to write as much as last time, according to dvc.lock, or, if it has never
+run, as much as it reads. Its previous output is removed first, and in the main folder DVC's cache keeps a copy.
 """
 
 import os
+import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,16 +17,16 @@ from flows.graph import Stage, locked_sizes
 REMEDY = (
     "free some space, for example with `make housekeeping` (ARGS=--dry-run shows how much it would free), and run again"
 )
-BLOCK = 512  # bytes that `st_blocks` counts in
+BLOCK = 512  # bytes per block of `st_blocks`
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where a run's outputs go.
+    """The folders that a run writes to.
 
     Attributes:
         root: the checkout.
-        home: the main folder, whose dvc.lock knows stages that the checkout's does not.
+        home: the main folder; its dvc.lock may have stages that the checkout's does not have.
         cache: DVC's cache.
     """
 
@@ -43,32 +44,31 @@ def check_space(places: Places, stage: Stage, needed: Iterable[Stage]) -> None:
     """Refuse a stage whose outputs would not fit.
 
     Args:
-        needed: the stages whose outputs it reads.
+        needed: the stages that write what this one reads.
 
     Raises:
-        StepError: names the folder and how many MB it lacks.
+        StepError: the disk is too full; the message has the folder and the missing MB.
     """
     meter = Meter()
-    wanted: defaultdict[int, int] = defaultdict(int)
+    needed_bytes: defaultdict[int, int] = defaultdict(int)
     folders: dict[int, Path] = {}
     sizes = {places.root / path: size for path, size in expected_sizes(places, stage, needed).items()}
     copies = {} if places.links else {places.cache: sum(sizes.values())}
     for path, size in (sizes | copies).items():
         folder = _existing(path)
         folders.setdefault(_device(folder), folder)
-        wanted[_device(folder)] += size - (meter.bytes_of([path]) if path in sizes else 0)
+        needed_bytes[_device(folder)] += size - (meter.bytes_of([path]) if path in sizes else 0)
     for device, folder in folders.items():
-        found = os.statvfs(folder)
-        free = found.f_bavail * found.f_frsize
-        if free < wanted[device]:
+        free, expected = shutil.disk_usage(folder).free, needed_bytes[device]
+        if free < expected:
             raise StepError(
-                f"{folder}: {free / 1e6:,.1f} MB are free; expected {wanted[device] / 1e6:,.1f} MB for what stage "
-                f"{stage.name} will write, which is {(wanted[device] - free) / 1e6:,.1f} MB more; {REMEDY}"
+                f"{folder}: {free / 1e6:,.1f} MB are free; expected {expected / 1e6:,.1f} MB for the output of stage "
+                f"{stage.name}, which is {(expected - free) / 1e6:,.1f} MB more; {REMEDY}"
             )
 
 
 def expected_sizes(places: Places, stage: Stage, needed: Iterable[Stage]) -> dict[str, int]:
-    """Bytes that each output of a stage will take: as last time, or, if it never ran, together as much as it reads."""
+    """Expected bytes of each output of a stage: as last time, or, if it never ran, together as much as it reads."""
     if last := _last_sizes(places, stage):
         return last
     read = sum(size for other in needed for size in _last_sizes(places, other).values())
@@ -76,8 +76,7 @@ def expected_sizes(places: Places, stage: Stage, needed: Iterable[Stage]) -> dic
 
 
 def _last_sizes(places: Places, stage: Stage) -> dict[str, int]:
-    here = locked_sizes(places.root, stage.name, stage.file)
-    return here or locked_sizes(places.home, stage.name, stage.file)
+    return locked_sizes(places.root, stage.name, stage.file) or locked_sizes(places.home, stage.name, stage.file)
 
 
 def _existing(path: Path) -> Path:
@@ -93,10 +92,10 @@ class Meter:
     """Counts files as they are removed, or would be. A file's bytes are freed when its last link is removed."""
 
     def __init__(self) -> None:
-        self._links: dict[tuple[int, int], int] = {}  # by device and inode: links that are left
+        self._links: dict[tuple[int, int], int] = {}  # by device and inode: number of remaining links
 
     def bytes_of(self, paths: Iterable[Path]) -> int:
-        """Bytes that removing these files and folders frees on the disk."""
+        """Bytes on disk that removing these files and folders frees."""
         return sum(self._bytes(path) for top in paths for path in _all_in(top))
 
     def _bytes(self, path: Path) -> int:

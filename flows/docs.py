@@ -1,4 +1,4 @@
-"""`make docs`: the pages of docs/ as a static site that names no outside address for anything a browser loads by itself."""
+"""`make docs`: builds docs/ as a static site, in which a browser loads nothing from outside addresses."""
 
 import re
 import subprocess
@@ -16,7 +16,7 @@ _IN_CSS = re.compile(r"(?:url\(|@import)\s*[\"']?((?:https?:)?//[^\"')\s]+)", re
 
 
 class _Loads(HTMLParser):
-    """Collects what a page makes a browser load: scripts, styles, fonts, images and frames, not links to click."""
+    """Collects the addresses that a page makes a browser load: scripts, styles, fonts, images and frames, but not links."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,8 +39,8 @@ def outside(folder: Path) -> Iterator[str]:
         loaded = [address for address in page.addresses if _OUTSIDE.match(address)]
         yield from (f"{path.relative_to(folder)}: {address}" for address in [*loaded, *_IN_CSS.findall(text)])
     for path in sorted(folder.rglob("*.css")):
-        found = _IN_CSS.findall(path.read_text(encoding="utf-8"))
-        yield from (f"{path.relative_to(folder)}: {address}" for address in found)
+        text = path.read_text(encoding="utf-8")
+        yield from (f"{path.relative_to(folder)}: {address}" for address in _IN_CSS.findall(text))
 
 
 def main() -> int:

@@ -1,5 +1,5 @@
 """Events of a run for the terminal of `make run`, in the same process. Prefect's server has the same facts as task
-states and logs; this way has no delay.
+states and logs, but with a delay.
 """
 
 from collections.abc import Callable, Iterator
@@ -40,6 +40,6 @@ def listen(listener: Callable[[Event], None]) -> Iterator[None]:
 
 
 def emit(kind: Kind, stage: str = "", text: str = "", seconds: float = 0.0, names: tuple[str, ...] = ()) -> None:
-    """Tell the listeners."""
+    """Pass an event to the listeners."""
     for listener in list(_listeners):
         listener(Event(kind, stage, text, seconds, names))

@@ -1,8 +1,8 @@
-"""The answers and losses of a version of the registry, example by example: stored with it, or computed again.
+"""The answers and losses of a registered version, example by example: stored with it, or computed again.
 
-Records are artifacts of the MLflow run that logged the version's model, under `evidence/`, named by what was asked. A
-champion is compared by its records while exam and held-out text stay the same, and scored again when they differ or its
-records are gone.
+Records are artifacts of the MLflow run that logged the version's model, under `evidence/`, named by the questions. A
+champion is compared by its records as long as exam and held-out text stay the same, and scored again if they differ or
+its records are missing.
 """
 
 import hashlib
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 BENCHMARKING = "components.benchmarking"
 FOLDER = "evidence"
-WHOLE = "whole"  # an empty file, stored after the others: records without it were cut short
-SCORES = "reports/scores/large"  # records of the candidate that a run of the pipeline leaves
-GRACE = 1.6  # seconds from asking a step to stop until it is killed
+WHOLE = "whole"  # an empty file, stored after the others: records without it are incomplete
+SCORES = "reports/scores/large"  # records that a run of the pipeline has of its candidate
+GRACE = 1.6  # seconds between a request to stop and the kill of a step
 TAIL = 15  # lines of a failed step that its error shows
 
 
@@ -44,7 +44,7 @@ class Evidence:
         self.root = run.place.root
 
     def keep_exam(self, version: Any) -> Path:
-        """Store this run's own answers with its version; returns where they are."""
+        """Store this run's own answers with its version; returns their folder."""
         place = self.root / SCORES
         name = f"exam-{exam_key(place)}"
         if not self._kept(version, name):
@@ -80,9 +80,9 @@ class Evidence:
     def decide(self, **records: Path) -> dict[str, Any]:
         """The rule's decision on these records and on this run's results for the candidate."""
         summary = self.scratch / "decision.json"
-        said = {"training": "reports/train_large.json", "control": "reports/train_control.json"}
+        trained = {"training": "reports/train_large.json", "control": "reports/train_control.json"}
         gates = sorted((self.root / "reports").glob("validate_*.json"))
-        self._step("components.reporting.promotion", **records, **said, validation=gates, summary=summary)
+        self._step("components.reporting.promotion", **records, **trained, validation=gates, summary=summary)
         return read_json(summary, "run again")
 
     def _records(self, version: Any, name: str, ask: Callable[[Path], None]) -> Path:
@@ -105,7 +105,7 @@ class Evidence:
 
         try:
             found = self.client.list_artifacts(version.run_id, f"{FOLDER}/{name}") if version.run_id else []
-        except MlflowException:  # the run was removed for good
+        except MlflowException:  # the run was removed permanently
             return False
         return any(Path(file.path).name == WHOLE for file in found)
 
@@ -123,7 +123,7 @@ class Evidence:
             self.run.log(f"records of version {version.version} are not kept and will be made again: {error}")
 
     def _score(self, module: str, **options: Any) -> None:
-        """Run a step that computes with a model, alone on the device that training and benchmarks share."""
+        """Run a step that computes with a model, alone on the device that training and benchmarks use."""
         run, device = self.run, turns_folder(self.run.home, "device")
         with turn(device, run.lineage.name, "promotion", lambda text: run.log(f"device: {text}"), run.runner.stopped):
             self._step(module, **options)
@@ -137,11 +137,11 @@ def run_step(run: "PipelineRun", environment: dict[str, str], module: str, **opt
     """Run a step of a run's checkout in a guarded child.
 
     Args:
-        environment: variables for the step, over those of the stages.
-        options: of the step's command line; a list is an option with several values.
+        environment: variables for the step, in addition to those of the stages.
+        options: options of the step's command line; a list is an option with several values.
 
     Raises:
-        StepError: it failed; with its last lines.
+        StepError: the step failed; the message ends with its last lines.
     """
     arguments = []
     for name, value in options.items():

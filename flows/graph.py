@@ -1,4 +1,4 @@
-"""The stages of a dvc.yaml in an order that runs: DVC reads the file, so the graph is DVC's own."""
+"""The stages of a dvc.yaml in an order in which they can run. DVC reads the file, so the graph is DVC's own."""
 
 import json
 import logging
@@ -54,7 +54,7 @@ class Stage:
 
 
 def _drop_broken_rwlock(repo: Any) -> None:
-    """Remove DVC's list of the paths in use where a kill or a full disk left half of it; DVC would refuse to work for good."""
+    """Remove DVC's list of the paths in use if a kill or a full disk left half of it; DVC would never work again."""
     from dvc.lock import make_lock
     from dvc.rwlock import RWLOCK_FILE, RWLOCK_LOCK
 
@@ -85,10 +85,10 @@ def repository(root: Path) -> Iterator[Any]:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    logging.getLogger("dvc").setLevel(logging.CRITICAL)  # at ERROR it still draws its own bars over our screen
+    logging.getLogger("dvc").setLevel(logging.CRITICAL)  # at ERROR it still draws progress bars over our screen
     with _dvc:
         try:
-            # DVC's own wait for its lock is three seconds, less than a busy machine needs.
+            # By default DVC waits three seconds for its lock, less than a busy machine needs.
             with Repo(str(root), _wait_for_lock=True) as repo:
                 _drop_broken_rwlock(repo)
                 repo.dvcignore = _every_definition(repo)
@@ -98,7 +98,7 @@ def repository(root: Path) -> Iterator[Any]:
 
 
 def _every_definition(repo: Any) -> Any:
-    """DVC's filter of what .dvcignore names, without the studies that it hides: they are read before they are shown."""
+    """DVC's filter of ignored files, except that it passes every dvc.yaml: .dvcignore hides the studies."""
     from dvc.ignore import DvcIgnoreFilter
 
     class Filter(DvcIgnoreFilter):
@@ -113,20 +113,20 @@ def _every_definition(repo: Any) -> Any:
 
 
 def shown_by(file: str) -> str:
-    """The file that shows a definition to DVC's own commands, where .dvcignore hides it; empty for the pipeline's."""
+    """The file that shows a hidden definition to DVC's own commands; empty for the pipeline's, which is not hidden."""
     return "" if file == PIPELINE_FILE else str(Path(file).with_name(".dvcignore"))
 
 
 def lock_path(file: str) -> str:
-    """The dvc.lock of a dvc.yaml, likewise relative to the project's folder."""
+    """The dvc.lock of a dvc.yaml, both relative to the project's folder."""
     return str(Path(file).with_name("dvc.lock"))
 
 
 def show(root: Path, file: str) -> None:
     """Show a definition to DVC's own commands.
 
-    A study is hidden from them until it is run in a checkout: to `dvc pull`, `dvc status` and `dvc exp save` all its
-    outputs would be missing.
+    A study is hidden from them until it is run in a checkout: `dvc pull`, `dvc status` and `dvc exp save` would miss all
+    its outputs.
     """
     if name := shown_by(file):
         with atomic_file(Path(root) / name) as partial:
@@ -134,13 +134,13 @@ def show(root: Path, file: str) -> None:
 
 
 def load_graph(root: Path, file: str = PIPELINE_FILE, last: str = "") -> list[Stage]:
-    """The stages of a dvc.yaml and those that they need in others, each after those it depends on, otherwise in the order
-    of the files.
+    """The stages of a dvc.yaml and those that they need in other files, each after those it depends on, otherwise in the
+    order of the files.
 
     Args:
         root: the project's folder.
-        file: the dvc.yaml, relative to it.
-        last: of the dvc.yaml only this stage; empty for all.
+        file: the dvc.yaml, relative to the folder.
+        last: the only stage of the dvc.yaml that is wanted, with those that it needs; empty for all.
 
     Raises:
         StepError: the file is missing or broken, or the folder is not a DVC project.
@@ -148,7 +148,7 @@ def load_graph(root: Path, file: str = PIPELINE_FILE, last: str = "") -> list[St
     import networkx
 
     with repository(root) as repo:
-        graph = repo.index.graph  # its edges lead from a stage to what it needs
+        graph = repo.index.graph  # its edges point from a stage to those that it needs
         named = {node for node in graph if getattr(node, "name", None)}
         wanted = {node for node in named if _file_of(repo, node) == file and last in ("", node.name)}
         wanted = wanted.union(*(networkx.descendants(graph, node) for node in wanted)) & named
@@ -161,19 +161,11 @@ def load_graph(root: Path, file: str = PIPELINE_FILE, last: str = "") -> list[St
     return stages
 
 
-def is_current(root: Path, stage: Stage) -> bool:
-    """Whether DVC would skip the stage: nothing that it reads or wrote has changed since dvc.lock.
-
-    A stage that is always changed is never current.
-    """
-    return not outdated(root, [stage])
-
-
 def outdated(root: Path, stages: Sequence[Stage], looked: bool = False) -> list[str]:
-    """Names of the stages that DVC would not skip.
+    """Names of the stages that DVC would not skip: their inputs or outputs differ from dvc.lock, or DVC runs them always.
 
     Args:
-        looked: those that are always changed have just run, and count by what they left.
+        looked: the stages that DVC runs always have just run, so only their inputs and outputs count.
     """
     with repository(root) as repo, repo.lock:
         nodes = _nodes(repo, root, stages)
@@ -183,9 +175,10 @@ def outdated(root: Path, stages: Sequence[Stage], looked: bool = False) -> list[
 
 
 def rerun(root: Path, stage: Stage, run: Callable[[str, str], str | None]) -> str | None:
-    """What `run` makes of a stage's command and working folder. DVC removes the stage's outputs first and holds its files.
+    """Call `run` with a stage's command and working folder, and return its result. DVC removes the stage's outputs first
+    and locks its files.
 
-    The lock file stays as it is. `dvc repro` would be a process of its own, at twice the cost of a short command.
+    dvc.lock is not changed. `dvc repro` would be a separate process, at twice the cost of a short command.
 
     Raises:
         StepError: another process works with the stage's files.
@@ -193,17 +186,17 @@ def rerun(root: Path, stage: Stage, run: Callable[[str, str], str | None]) -> st
     from dvc.stage.decorators import rwlocked, unlocked_repo
 
     @rwlocked(read=["deps"], write=["outs"])
-    def held(node: Any) -> str | None:
+    def run_locked(node: Any) -> str | None:
         node.remove_outs()
         command = node.cmd if isinstance(node.cmd, str) else " && ".join(node.cmd)
         return unlocked_repo(lambda node: run(command, node.wdir))(node)
 
     with repository(root) as repo, repo.lock:
-        return held(*_nodes(repo, root, [stage]))
+        return run_locked(*_nodes(repo, root, [stage]))
 
 
 def _nodes(repo: Any, root: Path, stages: Sequence[Stage]) -> list[Any]:
-    """DVC's own objects of these stages. Each file is read once; the index of all files takes five times as long."""
+    """DVC's own objects of these stages. Each file is read once; reading DVC's whole index takes five times as long."""
     from dvc.dvcfile import load_file
 
     loaded = {file: load_file(repo, str(Path(root) / file)).stages for file in {stage.file for stage in stages}}
@@ -211,39 +204,41 @@ def _nodes(repo: Any, root: Path, stages: Sequence[Stage]) -> list[Any]:
 
 
 def locked_outputs(root: Path, name: str, file: str = PIPELINE_FILE) -> dict[str, str]:
-    """Path and md5 of each output of a stage in its dvc.lock; empty when it has never run."""
-    return {out["path"]: out.get("md5", "") for out in _read_lock(root, file).get(name, {}).get("outs", [])}
+    """Path and md5 of each output of a stage in its dvc.lock; empty if it has never run."""
+    return _outs(_read_lock(root, file), name, "md5", "")
 
 
 def all_locked_outputs(root: Path, stages: Iterable[Stage]) -> list[dict[str, str]]:
     """`locked_outputs` of several stages, with each dvc.lock read once."""
     locks = {file: _read_lock(root, file) for file in {stage.file for stage in stages}}
-    return [
-        {out["path"]: out.get("md5", "") for out in locks[stage.file].get(stage.name, {}).get("outs", [])}
-        for stage in stages
-    ]
+    return [_outs(locks[stage.file], stage.name, "md5", "") for stage in stages]
 
 
 def locked_sizes(root: Path, name: str, file: str = PIPELINE_FILE) -> dict[str, int]:
-    """Path and bytes of each output of a stage in its dvc.lock; empty when it has never run."""
-    return {out["path"]: out.get("size", 0) for out in _read_lock(root, file).get(name, {}).get("outs", [])}
+    """Path and bytes of each output of a stage in its dvc.lock; empty if it has never run."""
+    return _outs(_read_lock(root, file), name, "size", 0)
+
+
+def _outs(lock: dict[str, Any], name: str, fact: str, missing: Any) -> dict[str, Any]:
+    """Path and one fact of each output of a stage in a dvc.lock."""
+    return {out["path"]: out.get(fact, missing) for out in lock.get(name, {}).get("outs", [])}
 
 
 def lock_order(root: Path, file: str = PIPELINE_FILE) -> list[str]:
-    """Names of the stages in the dvc.lock of a dvc.yaml, as they stand there."""
+    """Names of the stages in the dvc.lock of a dvc.yaml, in its order."""
     return list(_read_lock(root, file))
 
 
 def settle_lock_order(root: Path, stages: Iterable[Stage], file: str = PIPELINE_FILE) -> None:
-    """Put the stages in dvc.lock into the order of dvc.yaml, each after those it depends on.
+    """Sort the stages in dvc.lock in the order of dvc.yaml, each after those it depends on.
 
-    DVC adds stages as they end, and `dvc repro` runs those that do not depend on each other in an order that changes from
-    process to process; without this, equal results would leave different files in git. What git has of dvc.lock keeps its
-    place, as it does with DVC.
+    DVC adds stages as they end, and `dvc repro` runs independent stages in an order that differs between processes;
+    without this, equal results would give different files in git. Stages of git's dvc.lock keep their places, as with
+    DVC.
 
     Args:
         root: the checkout.
-        stages: as `load_graph` has them, with all of the file.
+        stages: the result of `load_graph`, with all stages of the file.
         file: the dvc.yaml that the dvc.lock belongs to.
     """
     from dvc.utils.serialize import modify_yaml
@@ -259,7 +254,7 @@ def settle_lock_order(root: Path, stages: Iterable[Stage], file: str = PIPELINE_
 
 
 def _committed_order(root: Path, file: str) -> list[str]:
-    """Names of the stages in git's dvc.lock; none where git has none."""
+    """Names of the stages in git's dvc.lock; empty if git has none."""
     try:
         return list(_stages_of(git(root, "show", f"HEAD:./{lock_path(file)}")))
     except StepError:

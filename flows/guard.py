@@ -2,9 +2,9 @@
 
     python -P guard.py [--tree] PARENT_PID MODULE [ARGUMENT ...]
 
-On Linux the kernel sends SIGTERM when the parent is gone, kill -9 included. With `--tree` this process answers SIGTERM
-by stopping everything below it, first asking, then killing: a stage, its shell and its workers go within two seconds.
-Elsewhere only the `--tree` half works. The module runs inside this process, so the guard costs nothing.
+On Linux the kernel sends SIGTERM when the parent has ended, even by kill -9. With `--tree` this process answers SIGTERM by
+stopping all its descendants, first with SIGTERM, then with SIGKILL: a stage, its shell and its workers end within two
+seconds. On other systems only `--tree` works. The module runs inside this process, so the guard costs nothing.
 """
 
 import ctypes
@@ -16,11 +16,11 @@ import time
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
-GRACE = 1.2  # seconds between asking and killing
+GRACE = 1.2  # seconds between SIGTERM and SIGKILL
 
 
 def die_with_parent(parent: int) -> None:
-    """Ask the kernel for SIGTERM at the parent's end; exit at once if it has ended already."""
+    """Ask the kernel for SIGTERM at the parent's end; exit immediately if it has ended already."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != parent:
@@ -29,7 +29,7 @@ def die_with_parent(parent: int) -> None:
 
 def stop_tree_on_sigterm() -> None:
     """Answer SIGTERM by ending every descendant, then this process."""
-    import psutil  # imported now: a signal handler must not
+    import psutil  # imported here, since a signal handler must not import
 
     if sys.platform == "linux":  # orphans of a shell that died stay our descendants
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)

@@ -1,8 +1,8 @@
-"""The MLflow side of a pipeline run: a parent run, and the tags that lead from it to DVC, git and Prefect and back.
+"""The MLflow side of a pipeline run: a parent run, with tags that link it to DVC, git and Prefect.
 
-The parent is created when the first stage really runs, because importing MLflow's client costs two seconds of CPU. Each
-stage that runs has a child run. A step with curves or a model to log opens it itself (components.tracking); otherwise
-this module does, from the step's notes. The hashes that DVC computes after a stage are added here.
+The parent is created when the first stage runs, because importing MLflow's client costs two seconds of CPU. Each stage
+that runs has a child run. A step with curves or a model to log opens its child run (components.tracking); otherwise this
+module opens it from the step's notes. This module adds the hashes that DVC computes after a stage.
 """
 
 import json
@@ -32,19 +32,19 @@ class Lineage:
         self._lock = threading.Lock()
 
     def environment(self) -> dict[str, str]:
-        """The variables by which a process finds the parent; the first call creates it."""
+        """Environment variables with the parent for a process; the first call creates the parent."""
         self.ensure()
         return {PARENT: self.run_id, FLOW_RUN: self.flow_run_id, "MLFLOW_TRACKING_URI": mlflow_uri(self.home)}
 
     def environment_of(self, stage: str) -> dict[str, str]:
-        """The variables by which a stage's process finds the parent and the place for its notes."""
+        """Environment variables with the parent and the file for notes, for a stage's process."""
         return self.environment() | {NOTES: str(records.notes_file(self.home, self.flow_run_id, stage))}
 
     def ensure(self) -> str:
         """The parent's run id."""
         with self._lock:
             if not self.run_id:
-                # The first client to touch a new database creates its tables; two at once would collide.
+                # The first client of a new database creates its tables; two at the same time would collide.
                 with exclusive(lock_file(self.home, "mlflow")):
                     self._create()
         return self.run_id
@@ -59,7 +59,7 @@ class Lineage:
             "mlflow.source.name": "flows/pipeline.py",
         }
         if "git.commit" in tags:
-            tags["mlflow.source.git.commit"] = tags["git.commit"]  # where MLflow's own pages look
+            tags["mlflow.source.git.commit"] = tags["git.commit"]  # for MLflow's own pages
         for name in ("workspace", "profile"):
             if self.facts.get(name):
                 tags[name] = str(self.facts[name])
@@ -69,12 +69,11 @@ class Lineage:
             self._client.log_param(self.run_id, key, str(value)[:PARAM_LIMIT])
 
     def stage_ran(self, stage: str, outs: Mapping[str, str], cache: Path) -> None:
-        """Tag the stage's run with the hashes of its outputs, which DVC computed after the step had ended, and let the
-        models that it logged share their files with DVC's cache. Earlier models of the same weights that were changed since
-        get them back."""
+        """Tag the stage's run with the hashes that DVC computed after the step, and link the files of its logged models to
+        DVC's cache. Earlier models of the same weights are restored if they were changed."""
         if not self.run_id:
-            return  # only stages that are not tracked have run so far
-        self._tell_notes(stage)
+            return  # so far only stages without tracking have run
+        self._log_notes(stage)
         hashes = json.dumps(dict(outs), sort_keys=True)[:TAG_LIMIT]
         for run in self._children(f"tags.stage = '{stage}'"):
             self._client.set_tag(run.info.run_id, "dvc.outs", hashes)
@@ -86,12 +85,12 @@ class Lineage:
                 restore_weights([model.artifact_location for model in equal], outs, cache)
 
     def finish(self, status: str, outcomes: Mapping[str, Mapping[str, str]], metrics: Mapping[str, float]) -> None:
-        """Close the parent, and children that a killed step left open.
+        """Close the parent, and child runs that a killed step left open.
 
         Args:
             status: FINISHED, FAILED or KILLED.
-            outcomes: the hashes of every stage that is up to date, whether it ran now or earlier.
-            metrics: the report's numbers.
+            outcomes: output hashes of every stage that is up to date, whether it ran now or earlier.
+            metrics: numbers of the report.
         """
         if not self.run_id:
             return
@@ -103,14 +102,14 @@ class Lineage:
         close(self._client, self.run_id, status)
 
     def close_child(self, stage: str, status: str) -> None:
-        """End the run of a stage whose step could not do it."""
+        """End the run of a stage if its step could not."""
         if self.run_id:
-            self._tell_notes(stage)
+            self._log_notes(stage)
             for run in self._children(f"tags.stage = '{stage}' and attributes.status = 'RUNNING'"):
                 self._client.set_terminated(run.info.run_id, status)
 
-    def _tell_notes(self, stage: str) -> None:
-        """Log the notes that the stage's step left."""
+    def _log_notes(self, stage: str) -> None:
+        """Log the notes of the stage's step."""
         file = records.notes_file(self.home, self.flow_run_id, stage)
         if file.is_file():
             notes = Notes(**json.loads(file.read_text(encoding="utf-8")))
@@ -139,14 +138,14 @@ def children(mlflow_client: Any, parent: str, condition: str) -> list[Any]:
 
 
 def close(mlflow_client: Any, parent: str, status: str) -> None:
-    """End a parent and those children that still count as running."""
+    """End a parent and the children that still count as running."""
     for run in children(mlflow_client, parent, "attributes.status = 'RUNNING'"):
         mlflow_client.set_terminated(run.info.run_id, "KILLED" if status == "FINISHED" else status)
     mlflow_client.set_terminated(parent, status)
 
 
 def close_lost(home: Path, run_id: str, status: str = "KILLED") -> None:
-    """End the MLflow run of a flow run that could not do it itself; an ended run is not changed."""
+    """End the MLflow run of a flow run that could not end it; an ended run is not changed."""
     mlflow_client = client(home)
     if mlflow_client.get_run(run_id).info.status == "RUNNING":
         close(mlflow_client, run_id, status)

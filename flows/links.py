@@ -1,9 +1,9 @@
 """One copy of each model on the disk: MLflow's files of a logged model become links to those in DVC's cache.
 
-MLflow copies a checkpoint when a step logs it; DVC stores the same bytes when the step has ended. A hard link reads
-like a copy, and remains when the other side removes its own. Objects in DVC's cache are read-only, so neither side
-changes the other's. If a file was changed nevertheless, so were all its links: a stage that makes the object again
-restores the others.
+MLflow copies a checkpoint when a step logs it, and DVC stores the same bytes after the step. A hard link reads like a
+copy, and remains if the other side removes its own. Objects in DVC's cache are read-only, so that neither side changes the
+other's. If a file was changed nevertheless, all its links were changed too; a stage that makes the object again restores
+them.
 """
 
 import filecmp
@@ -20,9 +20,9 @@ SMALLEST = 65_536  # minimum bytes of a file to link
 
 
 def share_files(folders: Iterable[str], outs: Mapping[str, str], cache: Path) -> int:
-    """Link the large files of logged models to equal ones of a stage's outputs.
+    """Link the large files of logged models to equal files of a stage's outputs.
 
-    Files on another machine or file system stay copies.
+    Files on other machines or file systems stay copies.
 
     Args:
         folders: addresses of the models' files.
@@ -30,7 +30,7 @@ def share_files(folders: Iterable[str], outs: Mapping[str, str], cache: Path) ->
         cache: DVC's cache.
 
     Returns:
-        How many files became links.
+        the number of files that became links.
     """
     objects: dict[int, list[Path]] = {}
     for _, path in _objects(outs, cache):
@@ -45,13 +45,13 @@ def share_files(folders: Iterable[str], outs: Mapping[str, str], cache: Path) ->
 
 
 def restore_weights(folders: Iterable[str], outs: Mapping[str, str], cache: Path) -> list[Path]:
-    """Restore the weights of logged models that were known to equal a stage's and no longer do.
+    """Restore the weights of logged models that should be equal to a stage's but are not.
 
     Args:
         folders, outs, cache: as for `share_files`.
 
     Returns:
-        The files that were restored.
+        the restored files.
     """
     good = dict(_objects(outs, cache))
     restored = []
@@ -66,7 +66,7 @@ def restore_weights(folders: Iterable[str], outs: Mapping[str, str], cache: Path
 
 
 def _objects(outs: Mapping[str, str], cache: Path) -> Iterable[tuple[str, Path]]:
-    """Name and object of each file of these outputs."""
+    """Name and object in the cache of each file in these outputs."""
     for name, md5 in outs.items():
         path = cache / md5[:2] / md5[2:]
         if md5.endswith(".dir"):
@@ -78,7 +78,7 @@ def _objects(outs: Mapping[str, str], cache: Path) -> Iterable[tuple[str, Path]]
 
 
 def _local_files(address: str) -> Iterable[Path]:
-    """The files of a folder on this machine; none of one elsewhere."""
+    """The files of a folder on this machine; empty for other machines."""
     folder = local_path(address)
     found = folder.rglob("*") if folder else ()
     return (file for file in found if file.is_file() and not file.is_symlink())
@@ -86,7 +86,7 @@ def _local_files(address: str) -> Iterable[Path]:
 
 def _link(file: Path, objects: Iterable[Path]) -> bool:
     for source in objects:
-        with suppress(OSError):  # another file system, or one without hard links; or DVC has just dropped it
+        with suppress(OSError):  # another file system, no hard links, or just removed by DVC
             if os.path.samefile(file, source):
                 return False
             if _same(file, source):

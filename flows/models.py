@@ -1,4 +1,4 @@
-"""Which checkpoint a name means: a model of the last run, a folder, or a model in MLflow's registry."""
+"""Find a checkpoint by name: a model of the last run, a folder, or a model in MLflow's registry."""
 
 from pathlib import Path
 
@@ -6,22 +6,22 @@ from components.errors import StepError
 from components.running.locks import is_free
 from flows.settings import lock_at, mlflow_uri, places
 
-USUAL = ("large", "small")  # the models that are used if none is named, in order
+USUAL = ("large", "small")  # the default models, in order
 NAMED = (*USUAL, "control")
 REGISTRY = "models:/"
 
 
 def find_model(name: str, root: Path) -> Path:
-    """The checkpoint folder that a name means.
+    """The checkpoint folder for a name.
 
     Args:
-        name: empty = the large, else the small model of the last run; `small`, `large` or another of its models; a
+        name: empty for the large, else the small model of the last run; `small`, `large` or another of its models; a
             checkpoint folder; `models:/NAME/3` or `models:/NAME@ALIAS`; or an alias, such as `champion`, of the model that
             the pipeline registers.
         root: the project's main folder.
 
     Raises:
-        StepError: nothing has this name; the message lists the models that exist.
+        StepError: there is no such model; the message lists the existing ones.
     """
     if name.startswith(REGISTRY):
         return _registered(name, root)
@@ -36,13 +36,13 @@ def find_model(name: str, root: Path) -> Path:
     if folder.is_dir():
         return folder
     if folder.exists() or "/" in name:
-        state = "is a file" if folder.exists() else "is not there"
+        state = "is a file" if folder.exists() else "does not exist"
         raise StepError(f"{name} {state}; expected a checkpoint folder, or one of: {_known(root)}")
     return _aliased(name, root)
 
 
 def _last(root: Path) -> Path | None:
-    """The model of the last run that made one; a run in progress counts only if there is no other."""
+    """The model of the last run that made one; a run in progress only counts without another."""
 
     def is_busy(place: Path) -> bool:
         lock = lock_at(root, place)
@@ -64,7 +64,7 @@ def _known(root: Path) -> str:
 
 
 def _aliased(alias: str, root: Path) -> Path:
-    """The version that an alias of the pipeline's registered model names."""
+    """The version with an alias of the pipeline's registered model."""
     from components.params import PARAMS_FILE, load_params
 
     name = load_params(root / PARAMS_FILE).reporting.registered_model

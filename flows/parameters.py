@@ -1,7 +1,7 @@
 """The parameters of a run: their types for Prefect's form and API, and the overrides that result from them.
 
-Prefect's server refuses wrong ones when a run is created (`check_at_creation`), before it stores them; the flow checks
-again, since a run can be created in other ways. Both use the checks of `components.params`.
+Prefect's server refuses wrong parameters when a run is created (`check_at_creation`), before it stores them. The flow
+checks them again, because a run can be created in other ways. Both use the checks of `components.params`.
 """
 
 import copy
@@ -49,13 +49,13 @@ Size = Annotated[str | None, Described(lambda: _one_of(["auto", *WIDTHS]))]
 
 
 def resolve(home: Path, asked: Asked, definition: Definition, console: Console, start: Path) -> dict[str, Any]:
-    """Print what the text contains and the plan; returns the run's overrides, sources and sizes included.
+    """Print the contents of the text and the plan; returns the run's overrides with sources and sizes.
 
     Args:
-        start: folder that relative paths of the text start from.
+        start: folder for relative paths of the text.
 
     Raises:
-        StepError: one of the parameters, or the text, is refused.
+        StepError: a parameter or the text is refused.
     """
     overrides = dict(asked.overrides)
     if asked.texts:
@@ -65,34 +65,36 @@ def resolve(home: Path, asked: Asked, definition: Definition, console: Console, 
 
 
 def resolve_in_flow(home: Path, asked: Asked, definition: Definition, say: Callable[[str], None]) -> dict[str, Any]:
-    """The same for a flow, which logs it line by line. The command line has already resolved text and sizes."""
+    """Like `resolve`, for a flow, which logs the lines. The command line has already resolved text and sizes."""
     if not asked.texts and not asked.size:
         load_params(home / PARAMS_FILE, asked.overrides, asked.profile)
         return dict(asked.overrides)
-    with io.StringIO() as told:
-        overrides = resolve(home, asked, definition, Console(file=told, width=LINE), home)
-        for line in told.getvalue().splitlines():
+    with io.StringIO() as printed:
+        overrides = resolve(home, asked, definition, Console(file=printed, width=LINE), home)
+        for line in printed.getvalue().splitlines():
             say(line)
     return overrides
 
 
 def refuse_wrong(home: Path, parameters: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
-    """Refuse parameters that the deployment does not have, or whose values the flow would refuse.
+    """Refuse parameters that the deployment does not have, and values that the flow would refuse.
 
-    Whether a path of `text` exists is left to the flow: the server may be another machine.
+    Only the flow checks whether a path of `text` exists, because the server may be another machine.
 
     Args:
-        schema: the deployment's, as Prefect made it from the flow's signature; one without properties accepts anything.
+        schema: the deployment's schema, made by Prefect from the flow's signature; without properties it accepts anything.
 
     Raises:
-        StepError: says which and why, without quoting a secret.
+        StepError: a parameter is refused; the message does not quote secrets.
     """
     refuse_unstorable(parameters)
     known = schema.get("properties", {})
     if "properties" in schema and (unknown := sorted(set(parameters) - set(known))):
         raise StepError(f"parameters: {', '.join(unknown)} given; expected only: {', '.join(known)}; remove it")
     overrides, profile = parameters.get("overrides") or {}, parameters.get("profile")
-    readable = isinstance(overrides, Mapping) and isinstance(profile, str | None)  # else the schema says what is wrong
+    readable = isinstance(overrides, Mapping) and isinstance(
+        profile, str | None
+    )  # otherwise the schema's check refuses it
     if readable and "overrides" in known and (home / PARAMS_FILE).is_file():
         load_params(home / PARAMS_FILE, overrides, profile)
     for name, value in parameters.items():
@@ -110,19 +112,19 @@ def refuse_unstorable(parameters: Mapping[str, Any]) -> None:
     """
     level: list[Any] = [parameters]
     for _ in range(DEEPEST + 1):
-        level = [held for value in level for held in _held(value)]
+        level = [inner for value in level for inner in _inner(value)]
         if wrong := next((text for text in level if isinstance(text, str) and _UNSTORABLE.search(text)), None):
             raise StepError(
-                f"parameters: {short(wrong)} holds NUL or half a character; expected Unicode text; correct it"
+                f"parameters: {short(wrong)} contains NUL or half a character; expected Unicode text; correct it"
             )
     if any(isinstance(value, Mapping | list) for value in level):
         raise StepError(
-            f"parameters: lists and mappings lie more than {DEEPEST} deep; expected the form of params.yaml; give them flat"
+            f"parameters: lists and mappings are nested more than {DEEPEST} deep; expected the form of params.yaml; flatten them"
         )
 
 
-def _held(value: Any) -> Iterator[Any]:
-    """The values in a list or mapping, keys included."""
+def _inner(value: Any) -> Iterator[Any]:
+    """The values in a list or mapping, and the keys."""
     if isinstance(value, Mapping):
         yield from value
         yield from value.values()
@@ -141,7 +143,7 @@ def check_at_creation() -> None:
 
     def hydrate_what_can_be_stored(parameters: dict[str, Any], *context: Any) -> dict[str, Any]:
         try:
-            refuse_unstorable(parameters)  # walks through them before they are validated
+            refuse_unstorable(parameters)  # before the validation
         except StepError as error:
             raise HTTPException(409, f"Error creating flow run: {error}") from None
         return hydrate(parameters, *context)
@@ -153,11 +155,11 @@ def check_at_creation() -> None:
             raise ValidationError(str(error)) from None
         return validate(parameters, schema, **options)
 
-    def refuse_stored(parameters: dict[str, Any], schema: dict[str, Any], what: str) -> None:
+    def refuse_stored(parameters: dict[str, Any], schema: dict[str, Any], owner: str) -> None:
         try:
             validate_in_our_words(parameters, schema, raise_on_error=True, ignore_required=True)
         except ValidationError as error:
-            raise HTTPException(409, f"Error storing {what}: {error}") from None
+            raise HTTPException(409, f"Error storing {owner}: {error}") from None
 
     async def check_and_create(*, session: Any, deployment: Any) -> Any:
         if deployment.parameters and deployment.enforce_parameter_schema:

@@ -1,11 +1,11 @@
-"""The Prefect flows: one task per stage of a dvc.yaml, each after the stages that it depends on.
+"""The Prefect flows: one task per stage of a dvc.yaml, after the stages on which it depends.
 
-- DVC decides what has to run and stores the results; Prefect's own cache is off. A stage that DVC skips ends in the
+- DVC decides which stages run, and stores the results; Prefect's own cache is off. A stage that DVC skips ends in the
   state `Cached`, one that ran in `Completed`.
 - `meta:` of a stage sets retries, timeout and `limit`: stages with the same limit share a device and run one at a time,
   across all runs on the machine.
-- A run with overrides or a profile works in its own workspace, any other in the main tree.
-- After a failure, stages that depend on the failed one are not run; the rest ends first, then the flow fails with the
+- A run with overrides or a profile works in its own workspace, other runs in the main tree.
+- After a failure, stages that depend on the failed one do not run. When the others have ended, the flow fails with the
   stage's name and its last lines.
 """
 
@@ -55,9 +55,9 @@ from flows.workspace import Workspace, experiment_exists, refuse_edits, save_exp
 
 
 def refuse_stored_result(*_: Any, **__: Any) -> Any:
-    """Replaces Prefect's loading of a stored result. No flow here stores one, and whoever may write a run's state to
-    the server may name any file there, which Prefect would unpickle."""
-    raise ValueError("the state of this run names a stored result; no flow of this project stores any")
+    """Replaces Prefect's loading of stored results. The flows here store none, but anybody who may write a run's state to
+    the server may name any file there, and Prefect would unpickle it."""
+    raise ValueError("the state of this run names a stored result; the flows of this project store none")
 
 
 ResultRecord.deserialize = ResultRecord.deserialize_from_result_and_metadata = refuse_stored_result
@@ -87,7 +87,7 @@ class PipelineRun:
 
     @property
     def sentence(self) -> str:
-        """The outcomes of the stages, in words."""
+        """The outcomes of the stages as a sentence."""
         ran, total = self.count("ran"), len(self.stages)
         if ran == 0 and len(self.outcomes) == total:
             return f"all {total} stages were cached"
@@ -95,7 +95,7 @@ class PipelineRun:
 
 
 def mark_lost(flow: Any, flow_run: Any, state: State) -> None:
-    """Close what a crashed or cancelled flow run left open; Prefect calls this by keyword, possibly in its runner."""
+    """Close records of a crashed or cancelled flow run; Prefect calls this by keyword, possibly in its runner."""
     home = settings.project_root()
     for flow_run_id, record in records.all_of(home):
         if flow_run_id == str(flow_run.id):
@@ -128,10 +128,10 @@ def pipeline(
         text: train on this text: folders, files, patterns or addresses, separated by commas or spaces; relative paths start
             at the project's folder. Empty reads the sources of params.yaml and overrides.
         size: size of the smaller model of the pair, with vocabulary, tokens, batch and learning rates to match; auto fits
-            the text and this machine. Empty means auto where text is given without a profile, else no change.
+            the text and this machine. Empty means auto for a text without a profile, else no change.
         overrides: dotted keys of params.yaml to values, such as {"seed": 2}; checked before any work.
-        promote: whether the larger model may take the place of the registry's champion if it is better. Empty means yes
-            where no other parameter is given, else no.
+        promote: whether the larger model may replace the registry's champion if it is better. Empty means yes without
+            other parameters, else no.
 
     Raises:
         StepError: a parameter, the pipeline's definition or the repository is refused.
@@ -151,7 +151,7 @@ def corpus(
     return bring_all_up_to_date(CORPUS, Asked(overrides, profile, (text,) if text else (), size))
 
 
-@flow_of(GROWTH_STUDY, "What growing a small model buys: the stages of studies/growth/dvc.yaml and those they need.")
+@flow_of(GROWTH_STUDY, "The value of growing a small model: the stages of studies/growth/dvc.yaml and those they need.")
 def growth_study(
     profile: Profile = None,
     text: str | None = None,
@@ -163,7 +163,7 @@ def growth_study(
 
 
 @flow_of(
-    DATA_ABLATION, "What each ingredient of the data buys: the stages of studies/data/dvc.yaml and those they need."
+    DATA_ABLATION, "The value of each ingredient of the data: the stages of studies/data/dvc.yaml and those they need."
 )
 def data_ablation(
     profile: Profile = None,
@@ -187,11 +187,11 @@ def bring_all_up_to_date(definition: Definition, asked: Asked, promote: bool | N
     """The body of a flow."""
     home, logger = settings.project_root(), get_run_logger()
 
-    def say(words: str) -> None:
-        level = logging.WARNING if isinstance(words, events.Caution) else logging.INFO
-        words = without_secrets(words)  # it may quote git or DVC, including the address of a remote
-        logger.log(level, words)
-        events.emit("note", text=words)
+    def say(text: str) -> None:
+        level = logging.WARNING if isinstance(text, events.Caution) else logging.INFO
+        text = without_secrets(text)  # it may quote git or DVC with the address of a remote
+        logger.log(level, text)
+        events.emit("note", text=text)
 
     overrides, profile = resolve_in_flow(home, asked, definition, say), asked.profile
     recovery.close_lost(home, say)
@@ -218,7 +218,7 @@ def bring_all_up_to_date(definition: Definition, asked: Asked, promote: bool | N
 
 @contextlib.contextmanager
 def lock_files_in_order(run: PipelineRun) -> Iterator[None]:
-    """Write each dvc.lock in one order, whatever the order in which the stages ended."""
+    """Write each dvc.lock in the same order, independent of the order in which the stages ended."""
     try:
         yield
     finally:
@@ -229,14 +229,14 @@ def lock_files_in_order(run: PipelineRun) -> Iterator[None]:
 
 @contextlib.contextmanager
 def closing(run: PipelineRun) -> Iterator[None]:
-    """End the run completely: no process is left, the artifacts are written, MLflow's runs are closed."""
+    """End the run completely: stop processes, write the artifacts, close MLflow's runs."""
     status = "FAILED"
     try:
         yield
         status = "FINISHED"
     except Exception:
         raise
-    except BaseException:  # Ctrl-C, a cancellation: stop first, then let Prefect deal with it
+    except BaseException:  # Ctrl-C or a cancellation: stop, then let Prefect handle it
         status = "KILLED"
         run.runner.stop()
         events.emit("stopped")
@@ -268,7 +268,7 @@ def lasting_signals() -> Iterator[None]:
 
 
 def run_stages(run: PipelineRun) -> None:
-    """Submit each stage when those that it depends on are done, as many at once as the task runner has threads."""
+    """Submit each stage after its dependencies, at most as many at a time as the task runner has threads."""
     waiting = {stage.name: stage for stage in run.stages}
     futures: dict[str, PrefectFuture] = {}
     running: dict[str, Stage] = {}
@@ -294,7 +294,7 @@ def ready(run: PipelineRun, waiting: Mapping[str, Stage], running: Mapping[str, 
         now = [*running.values(), *chosen]
         if len(now) >= settings.concurrent_stages():
             break
-        # The lock would also make it wait, but in a thread that another stage could use.
+        # The lock would make it wait too, but in a thread that another stage could use.
         excluded = stage.limit and any(stage.limit == other.limit for other in now)
         if not excluded and all(name in run.outcomes for name in stage.deps):
             chosen.append(stage)
@@ -302,14 +302,14 @@ def ready(run: PipelineRun, waiting: Mapping[str, Stage], running: Mapping[str, 
 
 
 def next_end(done: "queue.Queue[str]") -> str:
-    """The next stage that ends. Wakes regularly, since a signal that another thread received waits for this one."""
+    """The next stage that ends. It wakes regularly, because signals are handled in this thread."""
     while True:
         with contextlib.suppress(queue.Empty):
             return done.get(timeout=0.2)
 
 
 def report_end(future: PrefectFuture, name: str, done: "queue.Queue[str]") -> None:
-    """Put a stage's name into the queue when its task has ended, retries included."""
+    """Put a stage's name into the queue when its task has ended, including retries."""
     try:
         future.wait()
     finally:
@@ -319,7 +319,7 @@ def report_end(future: PrefectFuture, name: str, done: "queue.Queue[str]") -> No
 def stage_task(run: PipelineRun, stage: Stage) -> Task:
     """The Prefect task of a stage, with the policy of its `meta:`.
 
-    Its timeout is not Prefect's, which would leave the stage's process behind: the runner stops the process itself.
+    It does not use Prefect's timeout, which would leave the stage's process running; the runner stops the process.
     """
 
     def work() -> State:
@@ -344,7 +344,7 @@ def stage_task(run: PipelineRun, stage: Stage) -> Task:
 
 
 def bring_up_to_date(run: PipelineRun, stage: Stage) -> State:
-    """The body of a stage's task: skip, restore or run it, and say which as the task's state."""
+    """The body of a stage's task: skip, restore or run the stage, and return that as the task's state."""
     logger, started = get_run_logger(), time.monotonic()
     run.failures.pop(stage.name, None)
     events.emit("started", stage.name)
@@ -357,7 +357,7 @@ def bring_up_to_date(run: PipelineRun, stage: Stage) -> State:
             needed = [other for other in run.stages if other.name in stage.deps]
             check_space(Places(run.place.root, run.home, run.cache.folder), stage, needed)
             outcome = run_limited(run, stage, logger)
-            if drop_spoilt(run, outcome.outs):  # of an earlier run, which DVC has put in its place
+            if drop_spoilt(run, outcome.outs):  # restored by DVC from an earlier run
                 outcome = run_limited(run, stage, logger)
     except (StageStopped, WaitStopped) as error:
         run.failures[stage.name] = error
@@ -377,7 +377,7 @@ def bring_up_to_date(run: PipelineRun, stage: Stage) -> State:
 
 
 def drop_spoilt(run: PipelineRun, outs: Mapping[str, str]) -> bool:
-    """Remove objects of these outputs from DVC's cache that were changed since they were made; returns the paths."""
+    """Remove changed objects of these outputs from DVC's cache; returns whether there were any."""
     spoilt = run.cache.drop_spoilt(outs)
     for path in spoilt:
         run.log(dropped(path))
@@ -385,8 +385,7 @@ def drop_spoilt(run: PipelineRun, outs: Mapping[str, str]) -> bool:
 
 
 def run_limited(run: PipelineRun, stage: Stage, logger: Any) -> Outcome:
-    """Run a stage, alone on the device that its limit names."""
-
+    """Run a stage, alone on the device of its limit."""
     pace = Pace()
 
     def line(text: str) -> None:
@@ -408,9 +407,9 @@ def run_limited(run: PipelineRun, stage: Stage, logger: Any) -> Outcome:
 
 
 def environment_of(run: PipelineRun, stage: Stage) -> Mapping[str, str]:
-    """The variables by which a stage's process finds its MLflow run."""
+    """Environment variables with the MLflow run for a stage's process."""
     if stage.always_changed:
-        return {}  # it runs each time, mostly to find nothing new, so it is not logged to MLflow
+        return {}  # it runs every time, mostly without news, so it is not logged to MLflow
     new = not run.lineage.run_id
     variables = run.lineage.environment_of(stage.name)
     if new:
@@ -445,10 +444,10 @@ def stage_table(run: PipelineRun) -> list[dict[str, str]]:
 
 
 def failure_text(run: PipelineRun) -> str:
-    """The failed stages with their last lines, and what was not run because of them."""
+    """The failed stages with their last lines, and the stages that therefore did not run."""
     failed = ", ".join(run.failures)
     missing = [s.name for s in run.stages if s.name not in run.outcomes and s.name not in run.failures]
-    head = f"failed: {failed}" + (f"; so not run: {', '.join(missing)}" if missing else "")
+    head = f"failed: {failed}" + (f"; therefore not run: {', '.join(missing)}" if missing else "")
     return "\n".join([head, *(str(error) for error in run.failures.values())])
 
 
@@ -462,5 +461,5 @@ def finish_workspace(run: PipelineRun) -> None:
 
 
 def report_numbers(path: Path) -> dict[str, float]:
-    """The numbers of a result, empty while there is no result."""
+    """The numbers of a result; empty without a result."""
     return flat_numbers(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}

@@ -1,4 +1,4 @@
-"""What a run prints before any work: what its text contains, then the plan with sizes, stages and minutes.
+"""The output of a run before any work: the contents of its text, then the plan with sizes, stages and minutes.
 
 `python -m components.ingestion.survey` reads the text in a separate process, like every step.
 """
@@ -26,8 +26,7 @@ from flows.definitions import PIPELINE, Definition
 from flows.graph import load_graph
 from flows.sizes import UNKNOWN_BYTES, Asked, cores, sized
 
-TYPES, LANGUAGES = 8, 5  # that are shown, at most
-CODE = Path(__file__).parents[1]
+TYPES, LANGUAGES = 8, 5  # maximum numbers that are shown
 SURVEY = "components.ingestion.survey"
 GRACE = 1.0  # seconds from asking the survey to stop until it is killed
 LEAST_SHARE = 0.005  # minimum share of a language that is shown
@@ -35,7 +34,7 @@ GPU = Path("/dev/nvidiactl")
 
 
 def preview(root: Path, asked: Asked, definition: Definition, console: Console) -> dict[str, Any]:
-    """Print what the text contains and the plan; returns the overrides with the sizes that follow from both.
+    """Print the contents of the text and the plan; returns the overrides with the resulting sizes.
 
     Raises:
         StepError: the text or the size is refused.
@@ -60,7 +59,7 @@ def preview(root: Path, asked: Asked, definition: Definition, console: Console) 
 
 
 def _with_least_parts(root: Path, asked: Asked, params: Params) -> Params:
-    """The parameters with the shortest parts that the run may cut texts into; if sizes follow the text, those of the
+    """The parameters with the shortest parts into which the run may cut texts; if sizes follow the text, those of the
     smallest text."""
     overrides = sized(root, asked.overrides, asked.profile, asked.size, text_bytes=0)
     least = load_params(root / PARAMS_FILE, overrides, asked.profile).ingestion.part_chars
@@ -69,26 +68,26 @@ def _with_least_parts(root: Path, asked: Asked, params: Params) -> Params:
 
 
 def survey(root: Path, params: Params) -> Contents:
-    """What the sources of the parameters contain.
+    """The contents of the sources in the parameters.
 
     Raises:
-        StepError: a source does not exist, or the survey died.
+        StepError: a source does not exist, or the survey failed.
     """
     with tempfile.TemporaryDirectory(prefix="phiforge-") as folder:
         given, output = Path(folder, "params.json"), Path(folder, "contents.json")
         given.write_text(json.dumps(params.model_dump(mode="json")), encoding="utf-8")
         arguments = ("--params", str(given), "--output", str(output))
-        environment = os.environ | {"PYTHONPATH": str(CODE)}  # the guard's interpreter does not look into its folder
+        environment = os.environ | processes.CODE
         command = processes.guarded(SURVEY, *arguments, tree=True)
-        status, said = processes.run(command, GRACE, cwd=root, env=environment)
+        status, output_text = processes.run(command, GRACE, cwd=root, env=environment)
         if status:
-            last = (said.strip().splitlines() or [f"ended with status {status}"])[-1]
+            last = processes.last_line(status, output_text)
             raise StepError(last.removeprefix(f"error: {SURVEY.removeprefix('components.')}: "))
         return AS_JSON.validate_json(output.read_bytes())
 
 
 def found(contents: Contents) -> list[tuple[str, str]]:
-    """What the text contains, as lines; lines that belong together have one label, before the first."""
+    """The contents of the text as labelled lines; lines of one group have the label at the first."""
     about = "" if contents.is_exact else "about "
     total = contents.total
     whole = (
@@ -97,13 +96,13 @@ def found(contents: Contents) -> list[tuple[str, str]]:
     )
     rest = contents.types[TYPES:]
     shares = [("text", contents.languages), ("code", contents.code)]
-    empty = f"{contents.empty:,} of {counted(contents.looked_at, 'file')} looked at gave no text"
+    empty = f"{contents.empty:,} of {counted(contents.looked_at, 'file')} read have no text"
     groups = {
         "found": [whole] * bool(total.files)
         + [_type(one) for one in contents.types[:TYPES]]
         + [f"{counted(sum(one.files for one in rest), 'file')} of {len(rest):,} more types"] * bool(rest),
         "not inspected": contents.elsewhere,
-        "languages": [f"{what}: {_shares(known)}" for what, known in shares if known],
+        "languages": [f"{name}: {_shares(known)}" for name, known in shares if known],
         "not read": contents.not_read,
         "cannot be read": [empty] * bool(contents.empty) + contents.refused,
         "text in rows": [f"field {column}; text_column overrides it" for column in contents.columns],
@@ -114,15 +113,19 @@ def found(contents: Contents) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will do, in words; `time` is empty if it cannot be estimated."""
+    """The plan of a run as text; `time` is empty if it cannot be estimated."""
 
     sizes: str
     stages: list[str]
     time: str
 
     def lines(self) -> list[tuple[str, str]]:
-        told = [("sizes", self.sizes), ("stages", f"{len(self.stages)}: {', '.join(self.stages)}"), ("time", self.time)]
-        return [(label, text) for label, text in told if text]
+        lines = [
+            ("sizes", self.sizes),
+            ("stages", f"{len(self.stages)}: {', '.join(self.stages)}"),
+            ("time", self.time),
+        ]
+        return [(label, text) for label, text in lines if text]
 
     def sentence(self) -> str:
         return "; ".join(filter(None, [self.sizes, f"{len(self.stages)} stages", self.time]))
@@ -132,7 +135,7 @@ def planned(root: Path, params: Params, definition: Definition, text_bytes: int)
     """The plan of a run with these parameters on this amount of text."""
     if definition.last:
         stages = [stage.name for stage in load_graph(root, definition.file, definition.last)]
-    else:  # at a fraction of the time
+    else:  # faster
         stages = list(yaml_text.parse((root / definition.file).read_text(encoding="utf-8"))["stages"])
     size = next((f"size {name}: " for name, width in WIDTHS.items() if width == params.small.model.hidden_size), "")
     models = [
@@ -140,7 +143,7 @@ def planned(root: Path, params: Params, definition: Definition, text_bytes: int)
         for name, one in (("smaller", params.small), ("larger", params.large))
     ]
     minutes = max(1, round(run_seconds(params, cores(), text_bytes) / 60))
-    is_known = definition == PIPELINE and not GPU.exists()  # the speed of a GPU is not known
+    is_known = definition == PIPELINE and not GPU.exists()  # the speed of a GPU is unknown
     return Plan(
         sizes=f"{size}{', '.join(models)}, vocabulary {params.tokenization.vocab_size:,}",
         stages=stages,
@@ -149,7 +152,7 @@ def planned(root: Path, params: Params, definition: Definition, text_bytes: int)
 
 
 def show(console: Console, title: str, lines: list[tuple[str, str]]) -> None:
-    """Lines with their labels: aligned on a terminal, each whole elsewhere."""
+    """Print labelled lines, aligned and wrapped on a terminal, otherwise unwrapped."""
     console.print(Text(title, style="bold"))
     if not console.is_terminal:
         for label, text in lines:

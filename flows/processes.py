@@ -1,4 +1,4 @@
-"""Child processes that never outlive their run: started under the guard, each in its own process group."""
+"""Child processes that end with their run, because they start under the guard in their own process groups."""
 
 import contextlib
 import os
@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 GUARD = Path(__file__).with_name("guard.py")
+# Environment of guarded modules, because the guard ignores the current folder.
+CODE = {"PYTHONPATH": str(Path(__file__).parents[1])}
 
 
 def guarded(module: str, *arguments: str, tree: bool = False) -> list[str]:
@@ -20,20 +22,20 @@ def guarded(module: str, *arguments: str, tree: bool = False) -> list[str]:
 
 
 def start(command: list[str], **options: Any) -> subprocess.Popen:
-    """Start a command in its own session: a terminal's Ctrl-C reaches only us, and we stop our children."""
+    """Start a command in its own session, so that a terminal's Ctrl-C reaches only this process, which stops its children."""
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, **options)
 
 
 def run(command: list[str], grace: float, timeout: float | None = None, **options: Any) -> tuple[int, str]:
-    """Run a command with all that it starts; returns its exit status and output.
+    """Run a command with all processes that it starts; returns its exit status and output.
 
     Args:
-        grace: seconds from asking it to stop until it is killed, if the wait is interrupted.
+        grace: seconds from the request to stop until the kill, if the wait is interrupted.
         timeout: maximum seconds; None = no limit.
         options: of the process, such as `cwd` and `env`.
 
     Raises:
-        subprocess.TimeoutExpired: it took longer.
+        subprocess.TimeoutExpired: the command took longer.
     """
     child = start(
         command,
@@ -51,20 +53,25 @@ def run(command: list[str], grace: float, timeout: float | None = None, **option
     return child.returncode, output
 
 
-def start_server(command: list[str], held: socket.socket, **options: Any) -> subprocess.Popen:
-    """Start a command that serves on a socket of ours (`--fd`). We keep it, so that nobody else can take the port, and
-    receive the credentials, before the server is up or between its end and its next start.
+def last_line(status: int, output: str) -> str:
+    """The last line of the output of a failed command; without output, its exit status."""
+    return (output.strip().splitlines() or [f"ended with status {status}"])[-1]
+
+
+def start_server(command: list[str], listener: socket.socket, **options: Any) -> subprocess.Popen:
+    """Start a command that serves on a socket of this process (`--fd`). The socket stays open here, so that no other
+    program can use the port, and receive the credentials, before the server is up or between its end and its next start.
     """
-    return start([*command, "--fd", str(held.fileno())], pass_fds=[held.fileno()], **options)
+    return start([*command, "--fd", str(listener.fileno())], pass_fds=[listener.fileno()], **options)
 
 
 def stop(process: subprocess.Popen, grace: float) -> None:
-    """Ask a process to end, and kill its group after `grace` seconds. Returns when the process is gone."""
+    """Request the end of a process, and kill its group after `grace` seconds. Returns after the end of the process."""
     if process.poll() is None:
         signal_group(process, signal.SIGTERM, alone=True)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(grace)
-    signal_group(process, signal.SIGKILL)  # also processes that the group's leader left behind
+    signal_group(process, signal.SIGKILL)  # also remaining processes of the group
     process.wait()
 
 

@@ -1,10 +1,10 @@
-"""Which version of the registered model is the champion: decided after the stages of a run, or by a person.
+"""The choice of the champion among the versions of the registered model, after the stages of a run or by a person.
 
-Promotion is not a stage. Every run of the pipeline registers its larger model, once per checkpoint; a run of the main
-tree, or one that is asked to promote, then compares it with the current champion, whether its stages ran or were
-cached. The rule and the metrics come from `components.reporting.promotion`. A decision is first recorded on both
-versions and in `reports/promotion.json`; the alias moves last, so that a run that is killed in between leaves the old
-champion, and the next run decides again. One run or person decides at a time.
+Promotion is not a stage. Every run of the pipeline registers its larger model, once per checkpoint. A run of the main
+tree, or a run with `promote`, then compares it with the current champion, even if all stages were cached. The rule and the
+metrics are those of `components.reporting.promotion`. A decision is first recorded on both versions and in
+`reports/promotion.json`; the alias moves last, so that after a kill in between the old champion stays, and the next run
+decides again. Only one run or person decides at a time.
 """
 
 import json
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from flows.pipeline import PipelineRun
     from flows.workspace import Workspace
 
-CANDIDATE_MODEL = Path("models/large")  # what a run of the pipeline offers
+CANDIDATE_MODEL = Path("models/large")  # of a run of the pipeline
 DECISION_FILE = Path("reports/promotion.json")
 BY_RULE, BY_HAND = "rule", "hand"
 PROMOTE, ROLLBACK = "promote", "rollback"
@@ -42,13 +42,13 @@ def settle(run: "PipelineRun", promote: bool | None) -> str:
     """Register a run's larger model, and decide whether it becomes the champion.
 
     Args:
-        promote: None = only a run of the main tree may promote; True or False = this one may, or may not.
+        promote: whether this run may promote its model; None: only if it works in the main tree.
 
     Returns:
         a sentence about the model's place in the registry; empty if the run has no model.
 
     Raises:
-        StepError: a record cannot be made or read.
+        StepError: scores or losses cannot be made or read.
     """
     checkpoint = run.place.root / CANDIDATE_MODEL
     if not (checkpoint / "config.json").is_file():
@@ -57,40 +57,40 @@ def settle(run: "PipelineRun", promote: bool | None) -> str:
     name = params.reporting.registered_model
     state = Registry(mlflow_uri(run.home)).state(name)
     if not state.champion or state.version_of(weights) != state.champion:
-        asked = not run.place.key if promote is None else promote
+        compare = not run.place.key if promote is None else promote
         with deciding(run.home, name, run.log, run.runner.stopped) as book:
-            state = _settled(run, book, params, asked)
+            state = _settled(run, book, params, compare)
     sentence = standing(name, state, weights)
     run.log(sentence)
     return sentence
 
 
 def is_settled(home: Path, place: "Workspace", promote: bool | None) -> bool:
-    """Whether `settle` would find nothing to do for a run that works in `place`: its model is the champion, or is registered
-    and need not be compared."""
+    """Whether `settle` has nothing to do for a run in `place`: its model is the champion, or is registered and need not be
+    compared."""
     checkpoint = place.root / CANDIDATE_MODEL
     if not (checkpoint / "config.json").is_file():
         return True
     name = load_params(place.root / PARAMS_FILE).reporting.registered_model
     state = Registry(mlflow_uri(home)).state(name)
     version = state.version_of(weights_sha256(checkpoint))
-    asked = not place.key if promote is None else promote
-    return bool(version) and (version == state.champion or not asked)
+    compare = not place.key if promote is None else promote
+    return bool(version) and (version == state.champion or not compare)
 
 
-def _settled(run: "PipelineRun", book: "Book", params: Params, asked: bool) -> State:
-    """The registry's state with a run's model in it, compared with the champion if asked."""
+def _settled(run: "PipelineRun", book: "Book", params: Params, compare: bool) -> State:
+    """The registry's state with a run's model, after a comparison with the champion if `compare`."""
     version = book.version_of(run)
     number = str(version.version)
     with tempfile.TemporaryDirectory(prefix="phiforge-promotion-") as scratch:
         evidence = Evidence(run, params, book.client, Path(scratch))
         exam = evidence.keep_exam(version)
-        if asked and book.champion != number:
+        if compare and book.champion != number:
             decision = _decision(run, book, evidence, version, exam)
             write_json(run.place.root / DECISION_FILE, decision)
             book.apply(decision)
             if decision["promoted"]:
-                from flows import alerts  # it imports Prefect, which the command line of this module does without
+                from flows import alerts  # it imports Prefect, which the command line of this module does not need
 
                 alerts.promoted(book.name, number, describe(decision))
     if book.champion != number:
@@ -99,7 +99,7 @@ def _settled(run: "PipelineRun", book: "Book", params: Params, asked: bool) -> S
 
 
 def _decision(run: "PipelineRun", book: "Book", evidence: Evidence, version: Any, exam: Path) -> dict[str, Any]:
-    """The rule's decision on a version against today's champion."""
+    """The rule's decision on a version against the current champion."""
     champion, number = book.champion, str(version.version)
     if replaced := replaced_by_hand(book.decisions, number):
         reason = f"a person replaced it ({replaced['reason']}), so only a person can restore it"
@@ -142,7 +142,7 @@ def roll_back(home: Path, name: str, reason: str, say: Say) -> str:
     """Make the previous champion the champion again.
 
     Raises:
-        StepError: there is no champion, or none before it, or the reason is empty.
+        StepError: there is no champion or no earlier one, or the reason is empty.
     """
     with deciding(home, name, say) as book:
         champion = book.champion
@@ -165,7 +165,7 @@ def predecessor(decisions: list[dict[str, Any]], champion: str) -> str:
 
 
 def replaced_by_hand(decisions: list[dict[str, Any]], version: str) -> dict[str, Any] | None:
-    """The decision by which a person took the alias from a version, unless a person gave it back since."""
+    """The last decision of a person on a version, if it took the alias from this version."""
     by_hand = [d for d in decisions if d["by"] == BY_HAND and version in (d["version"], d["champion"])]
     return by_hand[-1] if by_hand and by_hand[-1]["champion"] == version else None
 
@@ -177,12 +177,12 @@ def _by_hand(book: "Book", decision: dict[str, Any]) -> str:
 
 def _stated(reason: str) -> str:
     if not reason.strip():
-        raise StepError("a manual decision: the reason is empty; expected why; give --reason 'TEXT'")
+        raise StepError("a manual decision: the reason is empty; expected a text; give --reason 'TEXT'")
     return " ".join(reason.split())
 
 
 def new_decision(version: str, champion: str, by: str, action: str, **facts: Any) -> dict[str, Any]:
-    now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"  # its order is that of time, and MLflow takes it in a tag's name
+    now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"  # sorted by time, and allowed in the name of a tag
     return {"at": now, "by": by, "action": action, "version": version, "champion": champion, **facts}
 
 
@@ -192,14 +192,14 @@ def deciding(home: Path, name: str, say: Say, stopped: "Event | None" = None) ->
     waiting = "another run decides on the champion; waiting for it"
     with exclusive(lock_file(home, "promotion"), lambda: say(waiting), stopped):
         book = Book(home, name)
-        with exclusive(lock_file(home, "mlflow")):  # the first client to touch a new database creates its tables
+        with exclusive(lock_file(home, "mlflow")):  # the first client of a new database creates its tables
             book.experiment = ensure_experiment(book.client)
         with book.errors():
             yield book
 
 
 class Book(Registry):
-    """The registry, to be written while the lock is held."""
+    """The registry, for changes under its lock."""
 
     def __init__(self, home: Path, name: str) -> None:
         super().__init__(mlflow_uri(home))
@@ -225,12 +225,12 @@ class Book(Registry):
             )
 
     def version_of(self, run: "PipelineRun") -> Any:
-        """The version with a run's larger model; registers it if needed."""
+        """The version with a run's larger model, registered if needed."""
         weights = weights_sha256(run.place.root / CANDIDATE_MODEL)
         if known := self.state(self.name).version_of(weights):
             return self.version(known)
         logged = self._logged(weights)
-        if logged is None:  # training was restored from elsewhere, or its run was deleted
+        if logged is None:  # training was restored from another clone, or its run was deleted
             environment = dict(run.lineage.environment())
             run_step(run, environment, "components.reporting.registration", model=CANDIDATE_MODEL)
             logged = self._logged(weights)
@@ -242,14 +242,14 @@ class Book(Registry):
         )
 
     def _logged(self, weights: str) -> Any:
-        """A completely logged model with these weights; one that failed half-way also has an entry."""
+        """A completely logged model with these weights; interrupted ones have entries too."""
         found = self.client.search_logged_models([self.experiment], f"tags.{WEIGHTS} = '{weights}'")
         return next((model for model in found if model.status.value == "READY"), None)
 
     def apply(self, decision: dict[str, Any]) -> None:
-        """Record a decision on both versions, then move the alias if it says so.
+        """Record a decision on both versions, then move the alias after a promotion.
 
-        A refusal that repeats the last one is not recorded again.
+        A refusal equal to the last one is not recorded again.
         """
         if not _repeats(decision, self.decisions):
             key = DECISION + decision["at"]
@@ -276,23 +276,23 @@ def standing(name: str, state: State, weights: str = "") -> str:
     champion = state.champion
     made = [d for d in state.decisions if d["promoted"] and d["version"] == champion]
     because = f" ({made[-1]['by']}, {_day(made[-1])}: {made[-1]['reason']})" if made else ""
-    said = f"champion: version {champion} of {name}{because}" if champion else f"champion: none of {name} yet"
+    text = f"champion: version {champion} of {name}{because}" if champion else f"champion: none of {name} yet"
     version = state.version_of(weights)
     if not version:
-        return said
+        return text
     if version == champion:
-        return f"{said}; it is this run's model"
+        return f"{text}; it is this run's model"
     about = [d for d in state.decisions if d["version"] == version and d["champion"] == champion]
     verdict = (
         f"not promoted: {about[-1]['reason']}"
         if about
         else "a candidate that was not compared; compare it with --promote"
     )
-    return f"{said}; this run's model is version {version}, {verdict}"
+    return f"{text}; this run's model is version {version}, {verdict}"
 
 
 def describe(decision: dict[str, Any]) -> str:
-    """A decision in one line: when, what, from which version, who, why."""
+    """A decision in one line: time, outcome, other version, author, reason."""
     done = {True: "became the champion", False: "was not promoted"}[decision["promoted"]]
     done = "became the champion again" if decision["action"] == ROLLBACK else done
     to = "after" if decision["promoted"] else "against"

@@ -1,7 +1,7 @@
-"""What a start puts right: runs whose process is gone, the slots that they held, and what strangers had queued.
+"""Repairs at a start: runs of ended processes, the slots that they used, and runs that strangers queued.
 
-A power cut, a kill or a crashed server leaves runs that count as running forever, and slots that stay taken. Whoever
-starts next, `make up` or a single run, compares what the server says with the processes that there are.
+A power cut, a kill or a crashed server leaves runs that count as running forever, and used slots. The next start, by
+`make up` or a single run, compares the server's state with the existing processes.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ from flows.settings import state_folder
 Say = Callable[[str], None]
 UNDER_WAY = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 TASKS_UNDER_WAY = TaskRunFilter(state=TaskRunFilterState(type=TaskRunFilterStateType(any_=UNDER_WAY)))
-LATE_S = 20  # after a flow run's end: the server stores the states of its tasks from a queue
+LATE_S = 20  # after a flow run's end, because the server stores the states of its tasks from a queue
 QUEUED = [StateType.SCHEDULED, StateType.PENDING, StateType.PAUSED]
 
 
@@ -47,7 +47,7 @@ def close_lost(home: Path, say: Say) -> None:
 
 
 def close_record(home: Path, flow_run_id: str, record: Mapping[str, Any]) -> None:
-    """End a flow run, its tasks and its MLflow runs where they still count as running; then forget its record."""
+    """End a flow run, its tasks and its MLflow runs if they still count as running, and remove its record."""
     with get_client(sync_client=True) as client, contextlib.suppress(ObjectNotFound):
         crash(client, client.read_flow_run(flow_run_id))
     if record.get("mlflow"):
@@ -56,12 +56,12 @@ def close_record(home: Path, flow_run_id: str, record: Mapping[str, Any]) -> Non
 
 
 def close_ended(home: Path, flow_run_id: UUID, force: bool) -> bool:
-    """Whether a run whose process is gone counts as ended everywhere.
+    """Whether a run of an ended process counts as ended everywhere.
 
     Args:
-        force: close it where it does not.
+        force: close it if it does not.
     """
-    record = dict(records.all_of(home)).get(str(flow_run_id))  # which the run removes when MLflow has its end
+    record = dict(records.all_of(home)).get(str(flow_run_id))  # the run removes it after MLflow has stored its end
     with get_client(sync_client=True) as client:
         try:
             under_way = client.read_flow_run(flow_run_id).state.type in UNDER_WAY
@@ -75,7 +75,7 @@ def close_ended(home: Path, flow_run_id: UUID, force: bool) -> bool:
 
 
 def crash(client: SyncPrefectClient, run: FlowRun) -> None:
-    """Mark a flow run and its tasks as crashed where they count as under way; this frees the run's slot too."""
+    """Mark a flow run and its tasks as crashed if they count as under way; this also frees the run's slot."""
     killed = Crashed(message="its process was killed")
     if run.state.type in UNDER_WAY:
         client.set_flow_run_state(run.id, killed, force=True)
@@ -83,27 +83,27 @@ def crash(client: SyncPrefectClient, run: FlowRun) -> None:
 
 
 def crash_tasks(client: SyncPrefectClient, runs: FlowRunFilter, state: State) -> None:
-    """Give this state to those tasks of flow runs that count as under way."""
+    """Set the state of the tasks of flow runs that count as under way."""
     for task_run in client.read_task_runs(flow_run_filter=runs, task_run_filter=TASKS_UNDER_WAY):
         client.set_task_run_state(task_run.id, state, force=True)
 
 
 def close_tasks_of_ended_runs() -> None:
-    """Mark the tasks as crashed that count as under way although their flow run has ended.
+    """Mark tasks as crashed that count as under way although their flow run has ended.
 
-    The server stores the states of tasks after the fact, and drops them when it cannot write, for instance on a full disk.
+    The server stores the states of tasks later, and drops them if it cannot write, for example on a full disk.
     """
     before = datetime.now(UTC) - timedelta(seconds=LATE_S)
     ended = FlowRunFilter(end_time=FlowRunFilterEndTime(before_=before))
-    lost = Crashed(message="its flow run ended, and the server has no record of how this task did")
+    lost = Crashed(message="its flow run ended, and the server has no record of this task's end")
     with get_client(sync_client=True) as client:
         crash_tasks(client, ended, lost)
 
 
 def close_orphans(home: Path, say: Say) -> None:
-    """Mark as crashed every run of a worker that is under way without a process, and free the slots of all deployments.
+    """Mark all runs of a worker that are under way without a process as crashed, and free the slots of all deployments.
 
-    For a start that finds no worker: `make up` before its own, and a single run that brings its own server.
+    For a start without a worker: `make up` before its own worker, and a single run with its own server.
     """
     close_lost(home, say)
     close_tasks_of_ended_runs()
@@ -113,18 +113,18 @@ def close_orphans(home: Path, say: Say) -> None:
             if run.deployment_id and str(run.id) not in alive:
                 say(f"flow run {run.name} was lost with its worker; its finished stages are kept")
                 crash(client, run)
-        held = {run.deployment_id for run in runs_in(client, UNDER_WAY)}
+        used = {run.deployment_id for run in runs_in(client, UNDER_WAY)}
         for deployment in client.read_deployments():
             limit = deployment.global_concurrency_limit
-            if limit is not None and limit.active_slots and deployment.id not in held:
+            if limit is not None and limit.active_slots and deployment.id not in used:
                 client.update_global_concurrency_limit(limit.name, GlobalConcurrencyLimitUpdate(active_slots=0))
 
 
 def forget_what_anyone_queued(home: Path, say: Say) -> None:
     """Once per project: cancel queued runs and remove deployments from before its server asked for credentials.
 
-    Until then, any page that a person visited could queue a run or add a schedule. The deployments are registered again
-    right after, without schedules that prefect.yaml does not name.
+    Until then, any web page in a person's browser could queue a run or add a schedule. The deployments are registered again
+    afterwards, only with the schedules in prefect.yaml.
     """
     marker = state_folder(home) / "closed"
     if marker.exists():
@@ -145,6 +145,6 @@ def forget_what_anyone_queued(home: Path, say: Say) -> None:
 
 
 def runs_in(client: SyncPrefectClient, states: list[StateType]) -> list[FlowRun]:
-    """Up to 200 flow runs that are in one of these states."""
+    """Up to 200 flow runs in one of these states."""
     wanted = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=states)))
     return client.read_flow_runs(flow_run_filter=wanted, limit=200)

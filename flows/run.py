@@ -4,8 +4,8 @@
 `make ablation` the data ablation (`python -m flows.run data-ablation`), `phiforge corpus` and `make corpus` the pipeline's
 stages up to the curated corpus (`python -m flows.run corpus`); `phiforge plan` stops after the plan (`--plan`).
 
-Prints first what the text holds and the plan, before any work. Then it shows the stages, live where there is a terminal and as
-plain lines elsewhere, and ends with the result and where to look next.
+Before any work it prints the contents of the text and the plan. Then it shows the stages, live on a terminal and otherwise
+as plain lines, and ends with the result and next steps.
 Exit status: 0 done, 1 failed or refused, 130 stopped by Ctrl-C, 143 by SIGTERM.
 """
 
@@ -33,7 +33,7 @@ PROG = "python -m flows.run"
 
 
 def main(argv: list[str] | None = None, prog: str = PROG, flow: str = "", plan: bool = False) -> int:
-    """Run the pipeline from the command line; returns the exit status. Options as of `parser`."""
+    """Run the pipeline from the command line, with the options of `parser`; returns the exit status."""
     arguments = parser(prog, flow, plan).parse_intermixed_args(argv)
     root = settings.project_root()
     signal.signal(signal.SIGTERM, _terminate)
@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None, prog: str = PROG, flow: str = "", plan: 
         if arguments.plan:
             return 0
         settings.configure(root)
-        # Prefect reads its settings when it is imported. The terminal is ours; its logs still go to its server.
+        # Prefect reads its settings when it is imported. Its logs go to its server, but not to the terminal.
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
         with screen, events.listen(screen.on_event):
             definition = DEFINITIONS[arguments.flow]
@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None, prog: str = PROG, flow: str = "", plan: 
         print(f"error: {printable_text(str(error))}", file=sys.stderr)
         return 1
     finally:
-        # What is left is Prefect sending its last logs; a signal then needs no words.
+        # Only Prefect's last logs are still sent; a signal may end that without a message.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     if failure:
@@ -75,7 +75,7 @@ def main(argv: list[str] | None = None, prog: str = PROG, flow: str = "", plan: 
 def _run(root: Path, flow: str, overrides: dict[str, Any], profile: str | None, promotion: dict[str, bool]) -> Any:
     server = connect(root)
     from flows import recovery
-    from flows.pipeline import FLOWS  # a second or two, in which the server starts
+    from flows.pipeline import FLOWS  # takes a second or two, while the server starts
 
     if server is not None:
         server.wait()
@@ -84,22 +84,22 @@ def _run(root: Path, flow: str, overrides: dict[str, Any], profile: str | None, 
 
 
 def _promotion(arguments: argparse.Namespace) -> dict[str, bool]:
-    """What the run is told of promotion.
+    """The flow's argument for promotion.
 
     Raises:
-        StepError: a flow other than the pipeline was asked to promote.
+        StepError: the option was given for a flow other than the pipeline.
     """
     if arguments.promote is None:
         return {}
     if arguments.flow != PIPELINE.flow:
         raise StepError(
-            f"--promote: {arguments.flow} registers no model; expected {PIPELINE.flow}; leave the option out"
+            f"--promote: {arguments.flow} does not register a model; expected {PIPELINE.flow}; leave the option out"
         )
     return {"promote": arguments.promote}
 
 
 def _failure(state: Any) -> str:
-    """What went wrong, in the words of the error that the flow ended with, or an empty string."""
+    """The message of the error with which the flow ended, or an empty string."""
     if state.is_completed():
         return ""
     error = state.result(raise_on_failure=False)
@@ -114,11 +114,11 @@ def parser(prog: str = PROG, flow: str = "", plan: bool = False) -> argparse.Arg
     """The command line of a run.
 
     Args:
-        flow: the flow that runs; then the arguments are texts. If empty, the argument names the flow.
-        plan: stop after the plan, asked or not.
+        flow: the flow to run; then the arguments are texts. If empty, the argument is the flow.
+        plan: always stop after the plan.
     """
     title = DEFINITIONS[flow or PIPELINE.flow].title
-    described = f"Print what a run of {title} would do, without running." if plan else f"Run {title} on the terminal."
+    described = f"Print the plan of a run of {title}, without running it." if plan else f"Run {title} on the terminal."
     made = argparse.ArgumentParser(prog=prog, description=described)
     made.set_defaults(flow=flow, plan=plan, promote=None)
     if flow:
@@ -133,7 +133,7 @@ def parser(prog: str = PROG, flow: str = "", plan: bool = False) -> argparse.Arg
         )
     if not plan:
         made.add_argument(
-            "--plan", action="store_true", help="print what the text holds and the plan, then stop before any work"
+            "--plan", action="store_true", help="print the contents of the text and the plan, then stop before any work"
         )
     made.add_argument(
         "--set",
@@ -153,16 +153,16 @@ def parser(prog: str = PROG, flow: str = "", plan: bool = False) -> argparse.Arg
         "--size",
         choices=("auto", *WIDTHS),
         help="size of the smaller model of the pair, with vocabulary, tokens, batch and learning rates to match; auto fits the "
-        "text and this machine (default: auto where the command line names your text, else what params.yaml says)",
+        "text and this machine (default: auto if the command line names your text, else the sizes in params.yaml)",
     )
-    made.add_argument("--profile", metavar="NAME", help="lay profiles/NAME.yaml over params.yaml for this run")
+    made.add_argument("--profile", metavar="NAME", help="apply profiles/NAME.yaml to params.yaml for this run")
     if flow in {"", PIPELINE.flow} and not plan:
         made.add_argument(
             "--promote",
             action=argparse.BooleanOptionalAction,
             help=(
                 "compare the larger model with the registry's champion and promote it if it is better (default: "
-                "only runs that change no text, size, profile or parameter)"
+                "only for runs without own text, size, profile or parameters)"
             ),
         )
     return made

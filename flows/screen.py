@@ -1,4 +1,4 @@
-"""What `make run` shows: the stages while they run, then the result and where to look next."""
+"""The output of `make run`: the stages while they run, then the result and next steps."""
 
 import json
 import shlex
@@ -40,7 +40,7 @@ ENDED = (*MARKS, "stopped")
 
 @dataclass
 class Row:
-    """What is known of one stage."""
+    """The state of one stage on the screen."""
 
     state: str = "waiting"  # waiting, running, or the kind of event that ended it
     since: float = 0.0
@@ -54,12 +54,12 @@ class Row:
 
 
 class Screen:
-    """A live list of stages on a terminal, one line per event elsewhere."""
+    """A live list of stages on a terminal, otherwise one line per event."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(highlight=False)
         self.rows: dict[str, Row] = {}
-        self.place = Path()  # where the run works: the main tree or its workspace
+        self.place = Path()  # folder of the run: the main tree or its workspace
         self._spinner = Spinner("dots")
         self._lock = threading.Lock()
         self._started = time.monotonic()
@@ -122,7 +122,7 @@ class Screen:
         if event.kind in MARKS:
             plain[event.kind] = f"{event.stage}: {MARKS[event.kind][0]} ({event.seconds:.1f} s)"
         if event.kind == "line" and (figures := parse(event.text.strip())):
-            # A benchmark's tasks each go to 100%, several a second.
+            # Every task of a benchmark goes to 100%, several per second.
             shown = _tenth(figures) and self.rows[event.stage].pace.due()
             plain["line"] = f"{event.stage}: {figures_text(figures)}" if shown else ""
         elif event.kind == "line" and event.text.startswith("> "):
@@ -146,7 +146,7 @@ class Screen:
 
 
 def _progress(row: Row) -> Any:
-    """A bar with metrics for a running stage that reports its progress."""
+    """A bar with metrics for a running stage with progress."""
     if row.state != "running" or not row.progress:
         return Text(row.note, style="yellow")
     grid = Table.grid(padding=(0, 1))
@@ -170,13 +170,13 @@ def figures_text(figures: dict[str, float]) -> str:
 
 
 def _tenth(figures: dict[str, float]) -> bool:
-    """Whether a plain log should show this progress: about ten lines per stage."""
+    """Whether a plain log shows this progress: about ten lines per stage."""
     total = max(figures["total"], 1)
     return figures["done"] >= total or int(10 * figures["done"] / total) > int(10 * (figures["done"] - 1) / total)
 
 
 def closing_screen(root: Path, definition: Definition, screen: Screen, seconds: float) -> None:
-    """The result, wall time per stage, and where to look next."""
+    """Print the result, wall time per stage, and next steps."""
     console = screen.console
     if screen.rows and all(row.state in ("cached", "restored") for row in screen.rows.values()):
         console.print(f"\nEverything was cached: {len(screen.rows)} stages, nothing to do ({seconds:.1f} s).")
@@ -190,8 +190,8 @@ def closing_screen(root: Path, definition: Definition, screen: Screen, seconds: 
         console.print()
         console.print(Text(printable_text(f"{sentence[0].upper()}{sentence[1:]}.")))
     console.print()
-    for what, how in next_steps(root, screen.place / definition.page):
-        console.print(Text(f"{what:<22}{how}"), soft_wrap=True)
+    for name, command in next_steps(root, screen.place / definition.page):
+        console.print(Text(f"{name:<22}{command}"), soft_wrap=True)
 
 
 def _results(place: Path, definition: Definition) -> list[Any]:
@@ -207,12 +207,12 @@ def _times(rows: dict[str, Row], seconds: float) -> Table:
     table.add_column("seconds", justify="right")
     for name, row in rows.items():
         table.add_row(name, MARKS.get(row.state, (row.state, ""))[0], f"{row.seconds:.1f}")
-    table.add_row("in all", "", f"{seconds:.1f}")
+    table.add_row("total", "", f"{seconds:.1f}")
     return table
 
 
 def result_tables(place: Path) -> list[Any]:
-    """The content of reports/final/leaderboard.json, in words first; empty while there is no report."""
+    """The content of reports/final/leaderboard.json, sentences first; empty without a report."""
     path = place / LEADERBOARD
     if not path.is_file():
         return []
@@ -226,14 +226,14 @@ def result_tables(place: Path) -> list[Any]:
 
 
 def own_text(facts: dict[str, Any]) -> list[Any]:
-    """What became of the text: sentences, then held-out texts and each model's continuation."""
+    """Facts about the text: sentences, then held-out texts with the continuations by each model."""
     shown: list[Any] = [Text(sentence) for sentence in facts.get("sentences") or []]
     for sample in facts.get("continuations") or []:
         table = Table.grid(padding=(0, 2))
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")
-        told = [("Start of a held-out text", sample["prompt"]), ("The actual continuation", sample["truth"])]
-        for who, text in told + [(f"{model['by']} continues", model["text"]) for model in sample["told"]]:
+        texts = [("Start of a held-out text", sample["prompt"]), ("The actual continuation", sample["truth"])]
+        for who, text in texts + [(f"{model['by']} continues", model["text"]) for model in sample["told"]]:
             table.add_row(Text(who, style="dim"), Text(printable(" ".join(text.split()))))
         shown.append(table)
     return shown
@@ -265,7 +265,7 @@ def _models(models: list[dict[str, Any]]) -> Table:
 
 
 def _transfer(report: dict[str, Any]) -> Table:
-    """What knowledge transfer preserved and gained; missing metrics are left out."""
+    """The proof and the gain of knowledge transfer; unknown metrics are left out."""
     table = Table(title="Knowledge transfer", title_justify="left", box=None, padding=(0, 2), show_header=False)
     transfer = report["transfer"]
     inclusive = (transfer.get("flops") or {}).get("inclusive") or {}
@@ -275,7 +275,7 @@ def _transfer(report: dict[str, Any]) -> Table:
         ("loss of the grown model before training", transfer.get("grown_start_loss"), ".4f"),
         ("loss difference to the control after equal tokens", transfer.get("loss_advantage_over_control"), ".4f"),
         ("share of the control's tokens to reach its loss", transfer.get("share_of_control_tokens"), ".0%"),
-        ("and of its FLOPs, small model's counted in", inclusive.get("share_of_control_flops"), ".0%"),
+        ("share of its FLOPs, including the small model's", inclusive.get("share_of_control_flops"), ".0%"),
     ]
     for name, value, form in rows:
         if value is not None:
@@ -293,7 +293,7 @@ def registry_sentence(place: Path) -> str:
     name = load_params(place / PARAMS_FILE).reporting.registered_model
     try:
         return standing(name, Registry().state(name), weights_sha256(place / CANDIDATE_MODEL))
-    except StepError as error:  # the results are valid, whatever the registry says
+    except StepError as error:  # the results are valid without the registry
         return str(error)
 
 
@@ -302,12 +302,12 @@ def _figure(value: Any, form: str) -> str:
 
 
 def result_text(path: Path) -> Markdown | str:
-    """A result that is written as Markdown."""
+    """A result in Markdown."""
     return Markdown(path.read_text(encoding="utf-8")) if path.is_file() else ""
 
 
 def next_steps(root: Path, report: Path) -> list[tuple[str, str]]:
-    """Places to look next, as commands that can be copied."""
+    """Next steps, as commands that can be copied."""
     steps = [("Next steps", "")]
     if report.is_file():
         steps.append(("  the report", str(report.relative_to(root))))

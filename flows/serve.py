@@ -1,8 +1,8 @@
-"""Runs one server of the platform behind `flows.access`: `python -m flows.serve prefect|mlflow [--port N]`.
+"""Run one server of the platform behind `flows.access`: `python -m flows.serve prefect|mlflow [--port N]`.
 
 `make up`, the embedded server of `make run` and docker-compose.yml all start their servers here (the panel in
-`ui/serve.py`), so that access is decided in one place. The credentials come from the environment (PHIFORGE_AUTH, or a
-file that PHIFORGE_AUTH_FILE names); without them, a server does not start.
+`ui/serve.py`), so that access is decided in one place. The credentials are in the environment (PHIFORGE_AUTH, or a
+file named by PHIFORGE_AUTH_FILE); without them, a server does not start.
 """
 
 import argparse
@@ -24,15 +24,15 @@ def prefect_app(auth: str, port: int) -> App:
     os.environ |= {
         "PREFECT_SERVER_API_AUTH_STRING": auth,
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(sorted(origins)),
-        # Stored in files, so that a restarted server knows which slots are taken, and by whom.
+        # In files, so that a restarted server knows the users of its slots.
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
-        "PREFECT_UI_API_URL": "/api",  # works for any name and port of the server
+        "PREFECT_UI_API_URL": "/api",  # for any name and port of the server
     }
-    os.environ.setdefault("PREFECT_UI_URL", f"http://127.0.0.1:{port}")  # what alerts lead to
+    os.environ.setdefault("PREFECT_UI_URL", f"http://127.0.0.1:{port}")  # in the links of alerts
     os.environ.setdefault("PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS", str(LATE_S))
     from prefect.server.api.server import create_app
 
-    import flows.alerts  # noqa: F401 - the block through which automations send
+    import flows.alerts  # noqa: F401 - the block with which automations send
     from flows.parameters import check_at_creation
 
     check_at_creation()
@@ -44,16 +44,16 @@ def prefect_app(auth: str, port: int) -> App:
         origins=origins,
         open_paths=["/api/health", "/api/ready"],
         own_login="/api",
-        stored={"prefect-password": basic(auth)},  # where Prefect's pages look for the credentials
+        stored={"prefect-password": basic(auth)},  # read by Prefect's pages
     )
 
 
 def wait_for_sqlite() -> None:
-    """Make the Prefect server of this process take SQLite's lock as a transaction begins, and wait for it.
+    """Make the Prefect server of this process wait for SQLite's lock at the beginning of each transaction.
 
-    Prefect's transactions read before they write. SQLite refuses the write at once ("database is locked") if another
-    transaction has written since the read; with twenty runs at once, all retries of a request failed that way, and runs
-    crashed.
+    Prefect's transactions read before they write. SQLite immediately refuses the write ("database is locked") if another
+    transaction has written since the read; with twenty concurrent runs, all retries of a request failed for this reason,
+    and runs crashed.
     """
     from prefect.server.database.configurations import AioSqliteConfiguration
 
@@ -69,7 +69,7 @@ def mlflow_app(auth: str, port: int) -> App:
     """MLflow's API and pages, protected by `Access`.
 
     MLflow's own app for users and passwords stays off: it stores them in another database, leaves some routes open and
-    accepts pages of every port of this machine. MLflow's own checks of Host and Origin stay on.
+    accepts pages from every port of this machine. MLflow's own checks of Host and Origin stay on.
     """
     from mlflow.server import constants, handlers
 
@@ -81,7 +81,7 @@ def mlflow_app(auth: str, port: int) -> App:
         constants.ARTIFACT_ROOT_ENV_VAR: root,
         constants.SERVE_ARTIFACTS_ENV_VAR: "true",
         "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(sorted(hosts_of(port))),
-        # Each job worker takes 270 MB, and nothing here uses them.
+        # Each job worker needs 270 MB, and this project does not use them.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
     if artifacts:
@@ -90,12 +90,12 @@ def mlflow_app(auth: str, port: int) -> App:
     _keep_artifacts_in_their_place(handlers._get_tracking_store())
     from mlflow.server.fastapi_app import app
 
-    # MLflow's assistant gives a shell to whatever model its settings name; anyone with the credentials may set them.
+    # MLflow's assistant gives a shell to the model in its settings, which everybody with the credentials can change.
     return Access(app, auth, hosts_of(port), open_paths=["/health"], closed=["/mlflow/assistant/"])
 
 
 def _keep_artifacts_in_their_place(store: Any) -> None:
-    """Refuse experiments with artifacts elsewhere: the server writes uploads into whatever folder they name."""
+    """Refuse experiments with another place for artifacts, because the server writes uploads into any named folder."""
     from mlflow.exceptions import MlflowException
 
     create = store.create_experiment
@@ -103,8 +103,8 @@ def _keep_artifacts_in_their_place(store: Any) -> None:
     def create_here(name: str, artifact_location: str | None = None, *args: Any, **kwargs: Any) -> str:
         if artifact_location:
             raise MlflowException.invalid_parameter_value(
-                f"artifact_location: {artifact_location!r} was given; expected none, since this server keeps all "
-                "artifacts in one place; remove it"
+                f"artifact_location: {artifact_location!r} was given; expected none, because this server stores "
+                "all artifacts in one place; remove it"
             )
         return create(name, None, *args, **kwargs)
 
@@ -112,14 +112,14 @@ def _keep_artifacts_in_their_place(store: Any) -> None:
 
 
 APPS: dict[str, Callable[[str, int], App]] = {"prefect": prefect_app, "mlflow": mlflow_app}
-LATE_S = 600  # seconds after its time at which a run counts as late
+LATE_S = 600  # seconds after its planned time until a run counts as late
 PORTS = {"prefect": 4200, "mlflow": 5000}
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Serve until told to stop; returns the exit status."""
+    """Serve until the process is stopped; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m flows.serve", description="One server of the platform.")
-    parser.add_argument("server", choices=tuple(APPS), help="which server to run")
+    parser.add_argument("server", choices=tuple(APPS), help="server to run")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     parser.add_argument("--port", type=int, help="port to listen on (default: 4200 for Prefect, 5000 for MLflow)")
     parser.add_argument(

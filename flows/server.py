@@ -1,7 +1,7 @@
-"""The Prefect API that a run uses: a running server's, or an embedded one for the duration of the run.
+"""The Prefect API of a run: that of a running server, or of an embedded one for the duration of the run.
 
-Prefect would start a server by itself, but that one outlives a killed run and writes to the terminal. Ours runs under
-the guard, writes to a log, and has none of the services that only schedules and workers need.
+Prefect would start a server by itself, but that one survives a killed run and writes to the terminal. The embedded server
+runs under the guard, writes to a log, and does not have the services that only schedules and workers need.
 """
 
 import atexit
@@ -26,19 +26,18 @@ from flows.access import AUTH, client_variables, new_auth
 from flows.settings import IDLE_SERVICES, lock_file, log_file, state_folder
 
 STARTUP_S = 180
-# Time to stop: Prefect writes the last states of tasks from a queue in memory.
-STOP_S = 15
-LOG_BYTES = 1_000_000  # maximum bytes of an embedded server's log, which then starts again
-BACKLOG = 2048  # connections that wait for a server
+STOP_S = 15  # Prefect writes the last states of tasks from a queue in memory
+LOG_BYTES = 1_000_000  # maximum size of an embedded server's log; a larger one is replaced
+BACKLOG = 2048  # maximum connections that wait for a server
 RESTARTS = 5  # of an embedded server that dies
-CLIENT_FILE = "prefect.toml"  # where Prefect's own commands look for their settings
-CLIENT_FILE_MARK = "# Written by `make up`, removed when it stops: where the server is and what opens it."
+CLIENT_FILE = "prefect.toml"  # settings of Prefect's own commands
+CLIENT_FILE_MARK = "# Written by `make up`"  # its first line begins so, unless a person wrote it
 
 
 def running_server(root: Path) -> dict[str, Any] | None:
-    """`api` and `auth` of the server that this project's `make up` runs, if it answers.
+    """`api` and `auth` of the server of this project's `make up`, if it answers.
 
-    A killed `make up` leaves its note behind; another process on its port does not get the credentials.
+    The record of a killed `make up` remains, but another process on its port does not get the credentials.
     """
     record = record_file(root)
     if not record.is_file():
@@ -48,13 +47,14 @@ def running_server(root: Path) -> dict[str, Any] | None:
 
 
 def note_server(root: Path, api: str, auth: str) -> None:
-    """Record the address and credentials of this project's server, for this user alone. `prefect.toml` gives them to
-    Prefect's own commands in the project's folder.
+    """Record the address and credentials of this project's server, for this user alone. `prefect.toml` has
+    them for Prefect's own commands in the project's folder.
     """
     write_private(record_file(root), json.dumps({"api": api, "auth": auth} | records.this_process()))
     if not foreign_client_file(root):
         settings = f"[api]\nurl = {json.dumps(api)}\nauth_string = {json.dumps(auth)}\n"
-        write_private(root / CLIENT_FILE, f"{CLIENT_FILE_MARK}\n{settings}")
+        about = f"{CLIENT_FILE_MARK} and removed when it stops: address and credentials of the server."
+        write_private(root / CLIENT_FILE, f"{about}\n{settings}")
 
 
 def forget_server(root: Path) -> None:
@@ -65,14 +65,14 @@ def forget_server(root: Path) -> None:
 
 
 def foreign_client_file(root: Path) -> bool:
-    """Whether the project has a prefect.toml that a person wrote, which is left alone."""
+    """Whether the project has a prefect.toml by a person, which is not changed."""
     path = root / CLIENT_FILE
     return path.exists() and not path.read_text(encoding="utf-8", errors="replace").startswith(CLIENT_FILE_MARK)
 
 
 def connect(root: Path) -> "EmbeddedServer | None":
-    """Make PREFECT_API_URL name an API: the given one, that of `make up`, or an embedded one until this process ends.
-    Returns the embedded server, which is still starting (see its `wait`), or None if another one is used.
+    """Set PREFECT_API_URL to the given API, that of `make up`, or an embedded one until this process ends. Returns the
+    embedded server, which is still starting (see its `wait`), or None for another server.
     """
     if os.environ.get("PREFECT_API_URL"):
         return None
@@ -81,26 +81,26 @@ def connect(root: Path) -> "EmbeddedServer | None":
         return None
     server = EmbeddedServer(root)
     os.environ |= {"PREFECT_API_URL": server.api} | client_variables(server.auth)
-    # At the very end: Prefect sends its last logs and states when the interpreter joins its threads.
+    # Last, because Prefect sends its last logs and states when the interpreter joins its threads.
     atexit.register(server.stop)
     return server
 
 
 class EmbeddedServer:
-    """A Prefect server on a free port of 127.0.0.1, with the project's SQLite, for as long as this process lives.
+    """A Prefect server on a free port of 127.0.0.1, with the project's SQLite, until this process ends.
 
-    It is restarted if it dies: Prefect's client waits for it, and the database has everything so far.
+    It is restarted if it dies: Prefect's client waits for it, and the database has all states so far.
     """
 
     def __init__(self, root: Path) -> None:
-        self.held = listen()
-        self.port = self.held.getsockname()[1]
+        self.listener = listen()
+        self.port = self.listener.getsockname()[1]
         self.api = f"http://127.0.0.1:{self.port}/api"
         self.auth = new_auth()
         self.log = log_file(root, "embedded-server")
         if self.log.exists() and self.log.stat().st_size > LOG_BYTES:
             self.log.unlink()
-        # Prefect creates or migrates its database at the first start of a version; two servers at once would collide.
+        # Prefect creates or migrates its database at the first start of a version; two servers at a time would collide.
         self._migrated = root / ".phiforge" / f"migrated-{version('prefect')}"
         self._migration = contextlib.ExitStack()
         if not self._migrated.exists():
@@ -119,18 +119,17 @@ class EmbeddedServer:
             "PREFECT_SERVER_API_BLOCKS_REGISTER_ON_START": "false",
             "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
             AUTH: self.auth,
-            "PYTHONPATH": str(Path(__file__).parents[1]),
-        }
+        } | processes.CODE
         environment.pop("PREFECT_API_URL", None)
         command = processes.guarded("flows.serve", "prefect", "--port", str(self.port))
         with open(self.log, "a", encoding="utf-8") as log:
-            return processes.start_server(command, self.held, env=environment, stdout=log, stderr=STDOUT)
+            return processes.start_server(command, self.listener, env=environment, stdout=log, stderr=STDOUT)
 
     def wait(self) -> None:
-        """Return when the server answers, and keep it running from then on.
+        """Return when the server answers, and restart it from then on if it ends.
 
         Raises:
-            StepError: it ended or did not answer in time; with its last lines.
+            StepError: it ended or did not answer in time; the message has its last lines.
         """
 
         def ready() -> bool:
@@ -154,16 +153,16 @@ class EmbeddedServer:
                     break
 
     def stop(self) -> None:
-        """End the server; it writes the last states of runs first."""
+        """End the server after it has written the last states of runs."""
         self._stopping.set()
         processes.stop(self.process, STOP_S)
-        self.held.close()
+        self.listener.close()
 
 
 def answers(url: str, timeout: float = 2) -> bool:
     """Whether an address answers with success."""
     try:
-        # Without a proxy: these are our own addresses.
+        # Without a proxy, because these are addresses of this machine.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(url, timeout=timeout) as reply:
             return reply.status == 200
@@ -172,25 +171,25 @@ def answers(url: str, timeout: float = 2) -> bool:
 
 
 def listen(port: int = 0) -> socket.socket:
-    """A listening socket on a port of 127.0.0.1, a free one for 0.
+    """A listening socket on a port of 127.0.0.1; 0 means any free port.
 
     Raises:
         OSError: the port is taken.
     """
-    held = socket.socket()
+    listener = socket.socket()
     try:
         if sys.platform != "win32":  # a port in TIME_WAIT is free for a server
-            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        held.bind(("127.0.0.1", port))
-        held.listen(BACKLOG)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
+        listener.listen(BACKLOG)
     except OSError:
-        held.close()
+        listener.close()
         raise
-    return held
+    return listener
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on now."""
+    """A free port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -206,5 +205,5 @@ def port_taken(port: int) -> bool:
 
 
 def record_file(root: Path) -> Path:
-    """Where `make up` notes its server's address and credentials, readable by this user alone."""
+    """The record of `make up` with its server's address and credentials, readable by this user alone."""
     return state_folder(root) / "up.json"

@@ -1,8 +1,8 @@
-"""Where a project stores the state of its runs, and the environment that all its tools share.
+"""Files with the state of a project's runs, and the environment of all its tools.
 
 Defaults are embedded: Prefect's and MLflow's SQLite files are in the project's folder, servers listen on 127.0.0.1
-only, and telemetry is off. Variables that are already set win, so Postgres, S3 and servers are chosen by variables.
-Import this module before Prefect: Prefect reads its settings when it is imported.
+only, and telemetry is off. Variables that are already set take precedence, so Postgres, S3 and servers are chosen by
+variables. Import this module before Prefect, which reads its settings when it is imported.
 """
 
 import math
@@ -18,15 +18,15 @@ from components.running.revision import LOCATION
 from components.tracking import given_uri
 from flows.access import client_variables, given_auth
 
-HOME = "PHIFORGE_HOME"  # the project's folder, for processes that start elsewhere (a worker's flow runs)
+HOME = "PHIFORGE_HOME"  # the project's folder, for processes that start in other folders (a worker's flow runs)
 CONCURRENT = "PHIFORGE_CONCURRENT_STAGES"
-WATCH = "PHIFORGE_WATCH_MINUTES"  # between two looks at the sources for changed text
+WATCH = "PHIFORGE_WATCH_MINUTES"  # between two checks of the sources for changes
 WATCH_FLOW = "PHIFORGE_WATCH_FLOW"  # the flow that runs when the text has changed
 FOLDER = "workspaces"  # checkouts of runs with their own parameters
 MAIN = "main-tree"  # the lock of runs that work in the main folder
 
-# Prefect's background services that only matter to schedules, workers and automations. The embedded server lives as
-# long as one run and needs none of them.
+# Prefect's background services for schedules, workers and automations, which the embedded server of one run does not
+# need.
 IDLE_SERVICES = (
     "SCHEDULER",
     "LATE_RUNS",
@@ -44,23 +44,23 @@ def project_root() -> Path:
 
 
 def state_folder(root: Path) -> Path:
-    """`.phiforge`: the project's state beside its files.
+    """`.phiforge`: the project's state.
 
-    Locks, logs and records of running things, and states of training and curation, can be made again. Prefect's database,
-    the DVC remote and the answers of paid models (`synthesis`) cannot: never delete the folder to tidy up.
+    Locks, logs, records of running processes, and states of training and curation can be made again. Prefect's database,
+    the DVC remote and the answers of paid models (`synthesis`) cannot, so never delete the whole folder.
     """
     return private_directory(Path(root) / STATE)
 
 
 def lock_file(root: Path, name: str) -> Path:
-    """The file of a lock that all runs of a project share."""
+    """The file of a lock for all runs of a project."""
     folder = state_folder(root) / "locks"
     folder.mkdir(exist_ok=True)
     return folder / f"{name}.lock"
 
 
 def turns_folder(root: Path, limit: str) -> Path:
-    """Where the stages of all runs draw tickets for a device."""
+    """The folder for the tickets of all stages that need a device."""
     return lock_file(root, f"limit-{limit}").with_suffix(".tickets")
 
 
@@ -70,25 +70,25 @@ def lock_of(key: str) -> str:
 
 
 def last_used(root: Path, lock: str) -> float:
-    """When a run last succeeded under a lock (seconds since the epoch); 0 if none has."""
+    """Time of the last successful run under a lock (seconds since the epoch); 0 without one."""
     path = lock_file(root, lock)
     return path.stat().st_mtime if path.exists() else 0
 
 
 def workspace_folders(root: Path) -> list[Path]:
-    """The existing checkouts, in no order."""
+    """The existing checkouts, unordered."""
     folder = Path(root) / FOLDER
     return [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
 
 
 def places(root: Path) -> list[Path]:
-    """Where runs have worked, latest first: the main folder and its workspaces."""
+    """The folders of runs, latest first: the main folder and its workspaces."""
     used = {root: last_used(root, MAIN)} | {p: last_used(root, lock_of(p.name)) for p in workspace_folders(root)}
     return sorted(used, key=lambda path: (-used[path], path))
 
 
 def lock_at(root: Path, place: Path) -> Path:
-    """The file whose lock a run holds while it works in the main folder or a workspace."""
+    """The lock file of a run in the main folder or a workspace."""
     return lock_file(root, MAIN if place == root else lock_of(place.name))
 
 
@@ -125,26 +125,26 @@ def configure(root: Path) -> None:
     if auth := given_auth(os.environ):
         for name, value in client_variables(auth).items():
             os.environ.setdefault(name, value)
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # without bytecode each process compiles its imports again
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # otherwise each process compiles its imports again
     binaries = str(Path(sys.executable).parent)
     path = os.environ.get("PATH", "")
     if path.split(os.pathsep)[0] != binaries:
-        os.environ["PATH"] = binaries + os.pathsep + path  # dvc.yaml says `python`: this one
+        os.environ["PATH"] = binaries + os.pathsep + path  # `python` in dvc.yaml must be this interpreter
 
 
 def stage_environment(root: Path) -> dict[str, str]:
-    """The environment of a stage's process, without what its run adds. A stage calls only MLflow: the credentials of
-    the other servers stay with the flow, and MLflow's too if its records are a file."""
+    """The environment of a stage's process, without the variables of its run. A stage uses only MLflow, so it does not get
+    the credentials of other servers, nor MLflow's if its records are a file."""
     closed = ["PREFECT_", "PHIFORGE_AUTH", "PHIFORGE_READER", "PHIFORGE_ALERTS"]
     if not is_web(mlflow_uri(root)):
         closed += ["MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(tuple(closed))}
     for name in ("DVC_ROOT", "DVC_STAGE", *LOCATION, "PYTHONDONTWRITEBYTECODE"):
-        environment.pop(name, None)  # set by whatever started us, such as a git hook
+        environment.pop(name, None)  # may be set by the parent process, such as a git hook
     environment |= {"MLFLOW_TRACKING_URI": mlflow_uri(root), "PYTHONUNBUFFERED": "1"}
     bash = Path("/bin/bash")
     if bash.exists():
-        environment["SHELL"] = str(bash)  # bash replaces itself by the command; dash would stay as a parent
+        environment["SHELL"] = str(bash)  # bash replaces itself by the command; dash would stay as its parent
     return environment
 
 
@@ -171,7 +171,7 @@ def watch_minutes() -> float:
     """Minutes between two checks of the sources for changed text; 0 means off.
 
     Raises:
-        StepError: it is not a number of 0 or more.
+        StepError: the variable is not a number of 0 or more.
     """
     given = os.environ.get(WATCH) or "0"
     try:
@@ -179,5 +179,7 @@ def watch_minutes() -> float:
     except ValueError:
         minutes = -1
     if not 0 <= minutes < math.inf:
-        raise StepError(f"{WATCH}: {given!r} was given; expected minutes between two checks, such as 10, or 0 for none")
+        raise StepError(
+            f"{WATCH}: {given!r} was given; expected minutes between two checks, such as 10, or 0 to switch them off"
+        )
     return minutes

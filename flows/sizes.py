@@ -1,7 +1,7 @@
-"""`--size`: model sizes and budgets that fit the user's text and this machine, except for what the user has set.
+"""`--size`: model sizes and budgets for the user's text and this machine, except for parameters that the user has set.
 
-`dvc repro` and a run without options both follow params.yaml, so sizes follow the text only if the run names its text
-(`--set ingestion.sources=...`) or `--size` asks for it.
+`dvc repro` and a run without options both follow params.yaml, so sizes depend on the text only if the run names its text
+(`--set ingestion.sources=...`) or has `--size`.
 """
 
 import glob
@@ -18,18 +18,18 @@ from components.foreign.confined import leads_out
 from components.params import PARAMS_FILE, Params, flatten, load_params
 from components.params.sizing import plan
 
-UNKNOWN_BYTES = 10_000_000  # assumed bytes of a source whose size is unknown before it is read
+UNKNOWN_BYTES = 10_000_000  # assumed size of a source that is unknown before it is read
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What a run was asked for, on the command line or by the parameters of its flow.
+    """The request for a run, from the command line or the parameters of its flow.
 
     Attributes:
         overrides: dotted keys of params.yaml to values.
         profile: name of an overlay in profiles/.
-        texts: folders, files, patterns and addresses, each as `--text` takes them.
-        size: as `--size`.
+        texts: folders, files, patterns and addresses, in the form of `--text`.
+        size: in the form of `--size`.
     """
 
     overrides: Mapping[str, Any]
@@ -38,19 +38,19 @@ class Asked:
     size: str | None = None
 
 
-OWN_TEXT = {"curation.education.max_drop.prose": 0.0}  # all parts of a book are wanted, and so are one's own notes
+OWN_TEXT = {"curation.education.max_drop.prose": 0.0}  # all parts of a book or of personal notes are wanted
 
 
 def sized(
     root: Path, overrides: Mapping[str, Any], profile: str | None, size: str | None, text_bytes: int
 ) -> dict[str, Any]:
-    """The overrides with the sizes that follow from text and machine, and for text of the user's with OWN_TEXT, except for what
-    params.yaml, the profile or an override sets.
+    """The overrides with sizes for text and machine, and OWN_TEXT for the user's text, except for parameters that are set in
+    params.yaml, the profile or an override.
 
     Args:
-        size: as `--size`; None means auto where an override names text of the user's and there is no profile, and else leaves
-            everything as it is.
-        text_bytes: of the text in the sources, UTF-8.
+        size: in the form of `--size`; None means auto if an override names the user's text and there is no profile, and
+            otherwise no change.
+        text_bytes: UTF-8 bytes of the text in the sources.
 
     Raises:
         StepError: the parameters or the size are refused.
@@ -69,38 +69,39 @@ def sized(
 
 
 def cores() -> int:
-    """The cores that this process may use."""
+    """The number of cores for this process."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def sources_of(text: str, start: Path) -> list[dict[str, str]]:
-    """The sources that `--text` names: folders, files, patterns such as notes/*.md, and addresses.
+    """The sources in `--text`: folders, files, patterns such as notes/*.md, and addresses.
 
-    Several are separated by commas or spaces; an existing path is taken whole, whatever characters its name has. A path
-    may be a link to anywhere; what a pattern finds must be in the pattern's folder, since others may have put links
+    Several sources are separated by commas or spaces, but an existing path may have such characters too. A path may be a
+    link to any place; the matches of a pattern must be in the pattern's folder, because other people may have put links
     there.
 
     Args:
-        start: folder at which relative paths start.
+        start: folder for relative paths.
 
     Raises:
-        StepError: a path or a pattern leads to nothing, a pattern to a link that leads out, or the text is not UTF-8.
+        StepError: a path does not exist, a pattern has no match or matches a link that leads out, or the text is not
+            UTF-8.
     """
-    if any("\ud800" <= char <= "\udfff" for char in text):  # how Python keeps bytes that are not UTF-8
+    if any("\ud800" <= char <= "\udfff" for char in text):  # Python's form of bytes that are not UTF-8
         raise StepError(f"text: the path {text!a} is not UTF-8; rename it, or name the folder above it")
 
     def place(path: str | Path) -> Path:
         return start / os.path.expanduser(path)
 
-    def is_there(path: str) -> bool:
+    def exists(path: str) -> bool:
         return bool(path) and os.path.exists(place(path))
 
     paths: list[str] = []
-    for word in [text] if is_there(text) else re.split(r"[,\s]+", text.strip(", \n\t")):
+    for word in [text] if exists(text) else re.split(r"[,\s]+", text.strip(", \n\t")):
         if "://" in word:
             paths.append(word)
             continue
-        found = [place(word)] if is_there(word) else _matching(Path(word), place)
+        found = [place(word)] if exists(word) else _matching(Path(word), place)
         if not found:
             raise StepError(
                 f"text: {word!r} was not found in {start}; expected a file, a folder, a pattern or an address; correct the path"
@@ -110,20 +111,20 @@ def sources_of(text: str, start: Path) -> list[dict[str, str]]:
 
 
 def _matching(pattern: Path, place: Callable[[Path], Path]) -> list[Path]:
-    """What a pattern finds in the folder before its first wildcard, without hidden files. `**` follows no links, which
-    may lead in a circle.
+    """The matches of a pattern in the folder before its first wildcard, without hidden files. `**` does not follow links,
+    which may lead in a circle.
 
     Args:
-        place: where a path lies.
+        place: resolves a relative path.
 
     Raises:
-        StepError: it finds a link that leads out of that folder.
+        StepError: a match is a link that leads out of that folder.
     """
     plain = list(takewhile(lambda part: not glob.has_magic(part), pattern.parts))
     folder, wanted = place(Path(*plain)), pattern.parts[len(plain) :]
     try:
         found = sorted(folder.glob(str(Path(*wanted)))) if wanted else []
-    except (OSError, ValueError):  # a name that is too long, or `**` within one
+    except (OSError, ValueError):  # a name that is too long, or contains `**`
         return []
     found = [path for path in found if not any(_is_hidden(part, wanted) for part in path.relative_to(folder).parts)]
     for path in found:

@@ -1,6 +1,6 @@
 """Runs one stage as `dvc repro --single-item STAGE` in a guarded child, and reports the outcome.
 
-The only cache is DVC's: a stage that DVC would skip is recognised before any process starts, and one whose result is in
+The only cache is DVC's: a stage that DVC would skip is recognised before any process starts, and a result that is in
 DVC's run cache is only checked out. The caller gets a stage's output line by line.
 """
 
@@ -19,10 +19,10 @@ from components.running.progress import parse
 from flows import graph, processes
 from flows.events import Kind
 
-GRACE = 1.6  # seconds from asking a stage to stop until its group is killed; the guard below it takes less
+GRACE = 1.6  # seconds between a request to stop and the kill of a stage's group; its guard needs less
 TAIL = 15  # lines of a failed stage that its error shows
 
-# DVC's own lines around a stage; the rest is the stage's.
+# DVC's own lines around the output of a stage.
 _DVC_SAYS = re.compile(
     r"^(Running stage '|> |Stage '.*' (didn't change|is cached)|(Updating|Generating) lock file|To track the changes with git"
     r"|\tgit add|To enable auto staging|\tdvc config core\.autostage|Use `dvc push`|ERROR: failed to reproduce|$)"
@@ -72,15 +72,15 @@ class StageRunner:
 
     def current(self, stage: graph.Stage) -> bool:
         """Whether DVC would skip the stage."""
-        return graph.is_current(self.root, stage)
+        return not graph.outdated(self.root, [stage])
 
     def run(self, stage: graph.Stage, on_line: Callable[[str], None], environment: Mapping[str, str]) -> Outcome:
         """Bring a stage up to date.
 
         Args:
-            stage: what to run.
+            stage: the stage.
             on_line: called in this thread with every line that the stage and DVC print.
-            environment: variables for this stage, over those of the run.
+            environment: variables for this stage, in addition to those of the run.
 
         Raises:
             StageFailed: with the stage's last lines.
@@ -113,11 +113,11 @@ class StageRunner:
         outs = graph.locked_outputs(self.root, stage.name, stage.file)
         kind = _kind(lines)
         if kind == "ran" and stage.always_changed and outs and outs == before:
-            kind = "cached"  # it ran, and found nothing new
+            kind = "cached"  # it ran without a new result
         return Outcome(stage.name, kind, time.monotonic() - started, outs)
 
     def stop(self) -> None:
-        """End every running stage: within two seconds none of their processes is left."""
+        """End every running stage and all its processes, within two seconds."""
         self.stopped.set()
         with self._lock:
             children = list(self._children)
@@ -176,22 +176,22 @@ def own_lines(lines: deque[str] | list[str]) -> list[str]:
 
 
 def failure(stage: str, status: int, lines: list[str]) -> StageFailed:
-    """What a non-zero exit means.
+    """The failure that a non-zero exit status means.
 
     A step that explains itself in its last line (`error: <step>: ...`, no traceback) would fail again. So would DVC if
-    it refused before the command started. Everything else may be retried, above all a step or a DVC that was killed, as
-    when memory runs out.
+    it refused before the command started. Everything else may be retried, above all a step or a DVC that was killed, for
+    instance for lack of memory.
     """
     own = own_lines(lines)
     if not any(_STARTED.match(line) for line in lines):
-        said = [line for line in lines if line.strip()][-TAIL:]
-        if not any(line.startswith("ERROR: ") for line in said):
-            return StageFailed(stage, f"{_ended(status)} before its command started", said, permanent=False)
-        passing = any(_PASSING.search(line) for line in said)
-        return StageFailed(stage, f"DVC refused to run it (exit status {status})", said, permanent=not passing)
+        last = [line for line in lines if line.strip()][-TAIL:]
+        if not any(line.startswith("ERROR: ") for line in last):
+            return StageFailed(stage, f"{_ended(status)} before its command started", last, permanent=False)
+        passing = any(_PASSING.search(line) for line in last)
+        return StageFailed(stage, f"DVC refused to run it (exit status {status})", last, permanent=not passing)
     traceback = any(line.startswith("Traceback (most recent call last)") for line in own)
     explained = bool(own) and own[-1].startswith("error: ") and not traceback
-    if explained:  # its last lines say why
+    if explained:  # its last lines give the reason
         own = [line for line in own if not parse(line)]
     reasons = re.findall(r"exited with (-?\d+)", "\n".join(line for line in lines if line.startswith("ERROR:")))
     status = int(reasons[-1]) if reasons else status
@@ -205,7 +205,7 @@ def _ended(status: int) -> str:
 
 
 def _kind(lines: deque[str]) -> Kind:
-    # The first lines are DVC's, before the command can say anything of its own.
+    # The first lines are DVC's; the command prints later.
     for line in lines:
         if _SKIPPED.match(line):
             return "cached"

@@ -15,7 +15,7 @@ COMPONENTS = Path(__file__).parents[1] / "components"
 
 
 def main(argv: list[str] | None = None, prog: str = "python -m flows.step") -> int:
-    """Become the step's own process; returns the exit status only if the step does not exist."""
+    """Replace this process by the step; returns, with an exit status, only if the step does not exist."""
     arguments = parser(prog).parse_args(argv)
     try:
         check_name(arguments.name)
@@ -24,14 +24,14 @@ def main(argv: list[str] | None = None, prog: str = "python -m flows.step") -> i
         return 1
     os.chdir(settings.project_root())
     command = [sys.executable, "-m", f"components.{arguments.name}", *arguments.rest]
-    os.execve(sys.executable, command, os.environ | {"PYTHONPATH": str(COMPONENTS.parent)})  # in this process's place
+    os.execve(sys.executable, command, os.environ | {"PYTHONPATH": str(COMPONENTS.parent)})  # replaces this process
 
 
 def check_name(name: str) -> None:
     """Refuse a name that is not a command of `components`.
 
     Raises:
-        StepError: names the nearest step, or all of them.
+        StepError: the message names the most similar step, or all of them.
     """
     parts = name.split(".")
     place = COMPONENTS.joinpath(*parts) if all(map(str.isidentifier, parts)) else COMPONENTS
@@ -42,26 +42,26 @@ def check_name(name: str) -> None:
 
 
 def steps() -> dict[str, str]:
-    """What each step does, by its name."""
+    """A description of each step, by name."""
     files = sorted(COMPONENTS.glob("*/__main__.py"))
     return {path.parent.name: _summary(path) for path in files}
 
 
 def _summary(path: Path) -> str:
-    """The first sentence of a step's help, read from its source without importing it."""
+    """The first sentence of a step's help, from its source without an import."""
     calls = (node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call))
     words = (word for call in calls for word in call.keywords if word.arg == "description")
-    told = next((str(word.value.value) for word in words if isinstance(word.value, ast.Constant)), "")
-    return told.partition(". ")[0].removesuffix(".")
+    text = next((str(word.value.value) for word in words if isinstance(word.value, ast.Constant)), "")
+    return text.partition(". ")[0].removesuffix(".")
 
 
 def parser(prog: str = "python -m flows.step") -> argparse.ArgumentParser:
     """The command line of one step alone."""
-    told = [f"  {name:<14}{about}" for name, about in steps().items()]
+    listed = [f"  {name:<14}{about}" for name, about in steps().items()]
     made = argparse.ArgumentParser(
         prog=prog,
-        description="Run one step alone, with its paths named. Paths count from the project's folder, as in dvc.yaml.",
-        epilog="\n".join(["steps:", *told]),
+        description="Run one step alone on named paths, which are relative to the project's folder, as in dvc.yaml.",
+        epilog="\n".join(["steps:", *listed]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("name", metavar="NAME", help="name of the step, or of a command in it, such as curation.why")

@@ -1,8 +1,8 @@
-"""Turns on a device, in the order of arrival, so two runs whose stages need the same device alternate.
+"""Turns on a device in the order of arrival, so two runs with stages for the same device alternate.
 
-Each stage draws a numbered ticket, a file that its process keeps locked until the stage has ended. It is a ticket's turn
-when no ticket with a lower number is held. A kernel lock is freed when its holder ends, so the ticket of a killed
-process blocks nobody.
+Each stage has a numbered ticket, a file that its process locks until the stage has ended. A ticket has its turn when no
+ticket with a lower number is locked. The kernel frees a lock when its process ends, so the ticket of a killed process does
+not block others.
 """
 
 import fcntl
@@ -21,7 +21,7 @@ from components.running.locks import POLL, WaitStopped, exclusive, try_lock
 
 @dataclass(frozen=True)
 class Ticket:
-    """A stage that has a device or waits for it: its run and name, its process, and since when (seconds since the epoch)."""
+    """A stage that has a device or waits for it: run, name, process and time of arrival (seconds since the epoch)."""
 
     run: str
     stage: str
@@ -39,26 +39,26 @@ def turn(
     """Hold the device of `folder` during the block, after all earlier tickets.
 
     Args:
-        folder: the device's tickets; made when missing.
-        run, stage: shown to those who wait.
-        on_wait: called with what it waits for and since when, first and whenever that changes.
-        stopped: ends the wait when set.
+        folder: for the device's tickets; made if missing.
+        run, stage: shown to waiting stages.
+        on_wait: called with the reason and the beginning of the wait, at first and after each change.
+        stopped: ends the wait when it is set.
 
     Raises:
         WaitStopped: `stopped` was set before it was this stage's turn.
     """
     folder.mkdir(exist_ok=True)
-    mine, file = _draw(folder, Ticket(run, stage, os.getpid(), time.time()))
-    came, told = time.strftime("%H:%M:%S"), ""
+    mine, file = _issue(folder, Ticket(run, stage, os.getpid(), time.time()))
+    arrival, shown = time.strftime("%H:%M:%S"), ""
     try:
-        while ahead := _held_before(folder, mine):
+        while ahead := _locked_before(folder, mine):
             if stopped.is_set():
                 raise WaitStopped(f"stopped while waiting for {folder.name}")
             others = f", and {len(ahead) - 1} more before this stage" if len(ahead) > 1 else ""
-            text = f"waiting since {came} for {ahead[0]}{others}"
-            if text != told:
+            text = f"waiting since {arrival} for {ahead[0]}{others}"
+            if text != shown:
                 on_wait(text)
-                told = text
+                shown = text
             time.sleep(POLL)
         yield
     finally:
@@ -66,22 +66,22 @@ def turn(
         file.close()
 
 
-def _draw(folder: Path, ticket: Ticket) -> tuple[Path, TextIO]:
-    """A new ticket with a higher number than all others, and its open file, which holds its lock."""
+def _issue(folder: Path, ticket: Ticket) -> tuple[Path, TextIO]:
+    """A new ticket with a higher number than all others, and its open and locked file."""
     with exclusive(folder / "guard"):
         for path in _tickets(folder):
             _drop_dead(path)
         number = max((int(path.stem) for path in _tickets(folder)), default=0) + 1
         path = folder / f"{number:012}.ticket"
-        file = open(path, "w", encoding="utf-8")  # noqa: SIM115 - closing it gives the turn up
+        file = open(path, "w", encoding="utf-8")  # noqa: SIM115 - closing it ends the turn
         fcntl.flock(file, fcntl.LOCK_EX)
         json.dump(asdict(ticket), file)
         file.flush()
     return path, file
 
 
-def _held_before(folder: Path, mine: Path) -> list[Ticket]:
-    """The tickets that come before ours and that a living process holds, in their order."""
+def _locked_before(folder: Path, mine: Path) -> list[Ticket]:
+    """Tickets before `mine` that a running process has locked, in order."""
     found = []
     for path in _tickets(folder):
         if path >= mine:

@@ -1,8 +1,8 @@
-"""A run that has nothing to do, told without Prefect: its server and client take longer to start than DVC takes to look.
+"""Detect a run without work before Prefect is started, because its server and client start more slowly than DVC checks.
 
-The flow would find the same: each stage is compared with dvc.lock, the stages that always look at the world run, and cached
-results are hashed where they may have been changed. Where anything is left to do, or to decide on a model, the flow does it.
-Where a Prefect server runs already, every run goes to it, so that it is listed there.
+The checks are those of the flow: each stage is compared with dvc.lock, the stages that always check their sources run, and
+cached results are hashed if they may have been changed. If there is anything to do, or to decide on a model, the flow does
+it. If a Prefect server is running, every run uses it, so that it is listed there.
 """
 
 import os
@@ -29,7 +29,7 @@ from flows.workspace import Workspace, experiment_exists, place_of, refuse_edits
 def all_cached(
     root: Path, definition: Definition, overrides: Mapping[str, Any], profile: str | None, promote: bool | None
 ) -> bool:
-    """Whether a run of the definition would find every stage cached and nothing to decide; then its events are told.
+    """Whether every stage of a definition is cached and there is nothing to decide; then the events of such a run are emitted.
 
     Raises:
         StepError: the repository is refused, or files of the workspace were edited.
@@ -65,17 +65,17 @@ def _are_current(root: Path, place: Workspace, stages: list[Stage]) -> bool:
     outs = all_locked_outputs(place.root, stages)
     if not (all(outs) and _is_whole(root, {path: md5 for one in outs for path, md5 in one.items()})):
         return False
-    said = {stage.name: _look(root, place, stage) for stage in stages if stage.always_changed}
-    if None in said.values():
-        return False  # the flow runs it again, and says what is wrong
+    outputs = {stage.name: _run(root, place, stage) for stage in stages if stage.always_changed}
+    if None in outputs.values():
+        return False  # the flow runs it again, and reports the error
     changed = outdated(place.root, stages, looked=True)
-    for name in set(said).intersection(changed):
-        events.emit("note", text=f"{name}: {said[name]}")  # the flow's own look finds this one's list
+    for name in set(outputs).intersection(changed):
+        events.emit("note", text=f"{name}: {outputs[name]}")  # the flow will find the list of this check
     return not changed
 
 
 def _is_whole(root: Path, outs: Mapping[str, str]) -> bool:
-    """Whether DVC's cache holds these outputs as they were made; says which it does not."""
+    """Whether these outputs in DVC's cache are unchanged; changed ones are reported."""
     cache = Cache(root)
     try:
         spoilt = cache.drop_spoilt(outs)
@@ -86,14 +86,14 @@ def _is_whole(root: Path, outs: Mapping[str, str]) -> bool:
     return not spoilt
 
 
-def _look(root: Path, place: Workspace, stage: Stage) -> str | None:
-    """What the command of a stage that always looks at the world says; None where it failed."""
+def _run(root: Path, place: Workspace, stage: Stage) -> str | None:
+    """The output of a stage that always runs; None if it failed."""
 
     def run(command: str, folder: str) -> str | None:
         environment = stage_environment(root) | {"DVC_ROOT": str(place.root), "DVC_STAGE": stage.address}
         shell = [environment.get("SHELL", "/bin/sh"), "-c", command]
-        status, said = processes.run(shell, GRACE, stage.timeout_s, cwd=folder, env=environment)
-        return None if status else without_secrets(said.strip())
+        status, output = processes.run(shell, GRACE, stage.timeout_s, cwd=folder, env=environment)
+        return None if status else without_secrets(output.strip())
 
     try:
         return rerun(place.root, stage, run)

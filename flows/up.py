@@ -1,8 +1,8 @@
 """Prefect server and worker, MLflow and the panel together on 127.0.0.1: `phiforge up`, `make up`, `python -m flows.up`.
 
-A taken port is named before anything starts. Each service is waited for until it is healthy; the worker starts when
-the server has its deployments. A service that dies is started again, with growing pauses. All stop together: on Ctrl-C
-or SIGTERM (exit status 0), or when one of them dies again and again (1). Their logs are in .phiforge/logs.
+Used ports are reported before anything starts. The start waits until each service is healthy; the worker starts when the
+server has its deployments. A service that ends is started again, with growing pauses. All stop together: on Ctrl-C or
+SIGTERM (exit status 0), or when a service ends too often (1). Their logs are in .phiforge/logs.
 """
 
 import argparse
@@ -36,14 +36,14 @@ from flows.server import (
 PROG = "python -m flows.up"
 HOST = "127.0.0.1"
 HEALTHY_S = 180  # a first start migrates two databases
-RESTARTS, RESTARTS_S = 5, 600  # a service that ends more often than this stops the platform
+RESTARTS, RESTARTS_S = 5, 600  # a service that ends more often within this time stops the platform
 GENTLE_S = {"worker": 20, "prefect": 15}  # the server writes the last states of runs from a queue in memory
 STOP_ORDER = ("watch", "panel", "worker", "mlflow", "prefect")
 
 
 @dataclass
 class Service:
-    """A process of the platform: how it starts, its health check if it has one, and its address for people."""
+    """A process of the platform: command, address of its health check (may be empty), and address for people."""
 
     name: str
     command: list[str]
@@ -51,7 +51,7 @@ class Service:
     address: str = ""
     environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen | None = None
-    held: socket.socket | None = None  # what it serves on
+    listener: socket.socket | None = None
 
     def start(self, root: Path, again: bool = False) -> None:
         with open(settings.log_file(root, self.name), "a" if again else "w", encoding="utf-8") as log:
@@ -61,19 +61,19 @@ class Service:
                 "stdout": log,
                 "stderr": subprocess.STDOUT,
             }
-            if self.held:
-                self.process = processes.start_server(self.command, self.held, **options)
+            if self.listener:
+                self.process = processes.start_server(self.command, self.listener, **options)
             else:
                 self.process = processes.start(self.command, **options)
 
     @property
     def status(self) -> int | None:
-        """The exit status of a process that has ended; None while it runs, and before it is started."""
+        """The exit status of an ended process; None while it runs and before its start."""
         return self.process.poll() if self.process else None
 
 
 class Stopped(Exception):
-    """Someone asked for the end."""
+    """The platform was requested to stop."""
 
 
 class Platform:
@@ -87,35 +87,35 @@ class Platform:
         self.asked_to_stop = threading.Event()
 
     def take_ports(self) -> None:
-        """Hold every port until the end. Refuse to start if a port is taken, used twice, or invalid.
+        """Listen on every port until the end.
 
         Raises:
-            StepError: names each port, its service and the option that moves it.
+            StepError: a port is taken, used twice, or invalid; the message names ports, services and options.
         """
         wrong = [name for name, port in self.ports.items() if not 0 < port < 65536]
         if wrong:
-            said = "; ".join(f"--{name}-port {self.ports[name]}" for name in wrong)
-            raise StepError(f"{said}: expected a port from 1 to 65535")
+            given = "; ".join(f"--{name}-port {self.ports[name]}" for name in wrong)
+            raise StepError(f"{given}: expected a port from 1 to 65535")
         if len(set(self.ports.values())) < len(self.ports):
-            said = ", ".join(f"--{name}-port {port}" for name, port in self.ports.items())
-            raise StepError(f"two services cannot share a port: {said}; choose another for one of them")
+            given = ", ".join(f"--{name}-port {port}" for name, port in self.ports.items())
+            raise StepError(f"two services cannot share a port: {given}; choose another for one of them")
         taken = []
         for name, port in self.ports.items():
             try:
-                self.services[name].held = listen(port)
+                self.services[name].listener = listen(port)
             except OSError:
                 taken.append(name)
         if taken:
-            said = "; ".join(f"{name}: port {self.ports[name]} of {HOST} is taken" for name in taken)
+            used = "; ".join(f"{name}: port {self.ports[name]} of {HOST} is taken" for name in taken)
             options = ", ".join(f"--{name}-port" for name in taken)
-            raise StepError(f"{said}. Stop what uses it, or choose another with {options}")
+            raise StepError(f"{used}. Stop the program that uses it, or choose another with {options}")
 
     def start(self) -> None:
         """Start everything and return when all are healthy.
 
         Raises:
-            StepError: a service died or did not become healthy; with its last lines.
-            Stopped: asked to stop meanwhile.
+            StepError: a service ended or did not become healthy; the message has its last lines.
+            Stopped: a stop was requested meanwhile.
         """
         for name in self.services:
             if name != "worker":
@@ -128,11 +128,11 @@ class Platform:
             self._wait_for(name)
 
     def watch(self) -> NoReturn:
-        """Start a service that ends again, until asked to stop.
+        """Restart services that end, until a stop is requested.
 
         Raises:
-            Stopped: asked to stop.
-            StepError: a service ends again and again; with its last lines.
+            Stopped: a stop was requested.
+            StepError: a service ends too often; the message has its last lines.
         """
         ends: dict[str, list[float]] = {name: [] for name in self.services}
         while True:
@@ -145,13 +145,13 @@ class Platform:
     def _start_again(self, service: Service, ends: list[float]) -> None:
         now = time.monotonic()
         ends[:] = [*(end for end in ends if now - end < RESTARTS_S), now]
-        said = f"{service.name} ended with status {service.status}"
+        ended = f"{service.name} ended with status {service.status}"
         service.process = None
         if len(ends) > RESTARTS:
             raise StepError(
-                f"{said}, {len(ends)} times within {RESTARTS_S // 60} minutes; {self._last_words(service.name)}"
+                f"{ended}, {len(ends)} times within {RESTARTS_S // 60} minutes; {self._last_words(service.name)}"
             )
-        print(f"{said}; starting it again ({len(ends)} of {RESTARTS})", flush=True)
+        print(f"{ended}; starting it again ({len(ends)} of {RESTARTS})", flush=True)
         if self.asked_to_stop.wait(2.0 ** (len(ends) - 1)):
             raise Stopped
         if service.name == "worker":
@@ -159,7 +159,7 @@ class Platform:
         service.start(self.root, again=True)
 
     def stop(self) -> None:
-        """Stop all services, those that others need last; nothing is left running."""
+        """Stop all services, in the end those that others need."""
         forget_server(self.root)
         if worker := self.services["worker"].process:
             stop_flow_runs(worker)
@@ -167,8 +167,8 @@ class Platform:
             service = self.services.get(name)
             if service and service.process:
                 processes.stop(service.process, GENTLE_S.get(name, 5))
-            if service and service.held:
-                service.held.close()
+            if service and service.listener:
+                service.listener.close()
 
     def _wait_for(self, name: str) -> None:
         service = self.services[name]
@@ -197,7 +197,7 @@ class Platform:
             child = processes.start(
                 processes.guarded("flows.deploy", tree=True),
                 cwd=self.root,
-                env=os.environ | client_variables(self.auth) | {"PREFECT_API_URL": self.api, "PYTHONPATH": _code()},
+                env=os.environ | client_variables(self.auth) | {"PREFECT_API_URL": self.api} | processes.CODE,
                 stdout=file,
                 stderr=subprocess.STDOUT,
             )
@@ -215,9 +215,9 @@ class Platform:
 
 
 def services(root: Path, ports: Mapping[str, int], api: str, auth: str, worker_limit: int) -> list[Service]:
-    """The services of a project; the panel only if it is installed, the watch only if it is switched on."""
+    """The services of a project; the panel if it is installed, the watch if it is switched on."""
     at = {name: f"http://{HOST}:{port}" for name, port in ports.items()}
-    shared = client_variables(auth) | {"PREFECT_API_URL": api, settings.HOME: str(root), "PYTHONPATH": _code()}
+    shared = client_variables(auth) | {"PREFECT_API_URL": api, settings.HOME: str(root)} | processes.CODE
     worker_port = free_port()
     found = [
         Service(
@@ -266,7 +266,7 @@ def services(root: Path, ports: Mapping[str, int], api: str, auth: str, worker_l
 
 
 def stop_flow_runs(worker: subprocess.Popen) -> None:
-    """Stop the runs that a worker has started, so that they can report it while the server still listens."""
+    """Stop the runs of a worker, so that they can report it while the server is still running."""
     import psutil
 
     try:
@@ -276,11 +276,6 @@ def stop_flow_runs(worker: subprocess.Popen) -> None:
     for run in runs:
         run.terminate()
     psutil.wait_procs(runs, timeout=15)
-
-
-def _code() -> str:
-    """The folder of this package, for processes that are started under the guard."""
-    return str(Path(__file__).parents[1])
 
 
 def main(argv: list[str] | None = None, prog: str = PROG) -> int:
@@ -316,9 +311,9 @@ def main(argv: list[str] | None = None, prog: str = PROG) -> int:
 
 
 def addresses(platform: Platform) -> str:
-    """Where everything is, and how to use and stop it. On a terminal, each address logs a browser in."""
+    """Text with the addresses, and how to use and stop the platform. On a terminal, each address logs a browser in."""
     names = {"panel": "panel", "prefect": "Prefect", "mlflow": "MLflow"}
-    private = sys.stdout.isatty()  # anywhere else it would end up in a log
+    private = sys.stdout.isatty()  # otherwise the credentials would be in a log
     found = {name: service.address for name, service in platform.services.items() if service.address}
     lines = [
         f"  {names[name]:<8} {with_login(address, platform.auth) if private else address}"
@@ -332,7 +327,7 @@ def addresses(platform: Platform) -> str:
     if foreign_client_file(platform.root):
         start = (
             f"Your own {CLIENT_FILE} is unchanged; for Prefect's commands, set PREFECT_API_URL and "
-            f"PREFECT_API_AUTH_STRING to what {record_file(platform.root)} holds."
+            f"PREFECT_API_AUTH_STRING to the values in {record_file(platform.root)}."
         )
     else:
         start = f"Start a run from this folder: {prefect} deployment run pipeline/local"

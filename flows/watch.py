@@ -1,10 +1,10 @@
-"""Starts a run when the text has changed: `python -m flows.watch`, which `make up` runs if PHIFORGE_WATCH_MINUTES is
-set. PHIFORGE_WATCH_FLOW names the flow to run.
+"""Start a run when the text has changed: `python -m flows.watch`, which `make up` runs if PHIFORGE_WATCH_MINUTES is
+set. PHIFORGE_WATCH_FLOW is the flow to run.
 
 A check lists the sources of params.yaml by the command of the pipeline's first stage, which hashes a file again only
-when its size or time has changed. Files that are not read, such as hidden ones, do not count. A check that finds no
-change makes no run. A changed list starts one when the next check finds it unchanged, so that text that is still being
-copied has time to arrive. The state is in .phiforge/watch, so changes between two starts of the platform count as well.
+if its size or time has changed. Files that are not read, such as hidden ones, do not count. A changed list starts a run
+when the next check finds the same list, so that copying can finish first. The state is in .phiforge/watch, so changes
+between two starts of the platform count too.
 """
 
 import hashlib
@@ -23,17 +23,17 @@ from flows.client import Runs
 from flows.definitions import PIPELINE
 
 WAITING = {"SCHEDULED", "PENDING"}
-GRACE = 1.0  # seconds from asking a listing to stop until it is killed
+GRACE = 1.0  # seconds from the request to stop a listing until the kill
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What earlier checks found; each list of files is represented by its hash.
+    """State of earlier checks, with hashes of lists of files.
 
     Attributes:
-        done: the list that the last run was started for, or the first one.
-        new: another one, which the last check found for the first time; empty if it found none.
-        started: changes so far that started a run or found one waiting.
+        done: the list of the last started run, or the first list.
+        new: another list that the last check found for the first time; empty without one.
+        started: number of changes so far that started a run or found a waiting run.
     """
 
     done: str = ""
@@ -42,7 +42,7 @@ class Seen:
 
 
 def step(seen: Seen, found: str, start: Callable[[str], None]) -> Seen:
-    """The state after a check that found this list.
+    """The state after a check that found a list.
 
     Args:
         start: starts a run, once per key.
@@ -70,7 +70,7 @@ class Watch:
         """Check once, and start a run if needed.
 
         Raises:
-            StepError: the sources cannot be listed, or the server does not take a run; the next check tries again.
+            StepError: the sources cannot be listed, or the server does not accept a run; the next check tries again.
         """
         seen = self.seen()
         after = step(seen, self.listing(), self.start)
@@ -78,29 +78,28 @@ class Watch:
             write_json(self.file, asdict(after))
 
     def seen(self) -> Seen:
-        """What earlier checks found."""
+        """The state of earlier checks."""
         return Seen(**json.loads(self.file.read_text(encoding="utf-8"))) if self.file.exists() else Seen()
 
     def listing(self) -> str:
-        """Hash of the list of files that are read from the sources, with their hashes."""
+        """Hash of the list of the sources' files and their hashes."""
         output = self.folder / "inventory.json"
-        only_files = ("--set", "ingestion.incremental=false")  # when a file arrived does not count
+        only_files = ("--set", "ingestion.incremental=false")  # without the times of arrival
         step = ("components.ingestion.inventory", "--output", str(output), *only_files)
-        status, said = processes.run(
+        status, printed = processes.run(
             processes.guarded(*step, tree=True),
             GRACE,
             cwd=self.home,
-            env=settings.stage_environment(self.home) | {"PYTHONPATH": str(Path(__file__).parents[1])},
+            env=settings.stage_environment(self.home) | processes.CODE,
         )
         if status:
-            last = (said.strip().splitlines() or [f"ended with status {status}"])[-1]
-            raise StepError(f"the sources could not be listed: {last}")
+            raise StepError(f"the sources could not be listed: {processes.last_line(status, printed)}")
         sources = json.loads(output.read_text(encoding="utf-8"))["sources"]
         read = [{key: value for key, value in source.items() if key != "not_read"} for source in sources]
         return hashlib.sha256(json.dumps(read).encode()).hexdigest()
 
     def start(self, key: str) -> None:
-        """Start a run of the flow, unless one that will read the same sources is waiting."""
+        """Start a run of the flow, unless a run with the same sources is waiting."""
         for run in self.runs.recent():
             if run.flow == self.flow and run.kind in WAITING and not (run.overrides or run.profile or run.text):
                 print(f"the text has changed; run {run.name} is already waiting", flush=True)
@@ -110,26 +109,26 @@ class Watch:
 
 
 def main() -> int:
-    """Check every PHIFORGE_WATCH_MINUTES until stopped; returns 1 if that is 0."""
+    """Check every PHIFORGE_WATCH_MINUTES until the process is stopped; returns 1 if they are 0."""
     home, minutes = settings.project_root(), settings.watch_minutes()
     settings.configure(home)
     if not minutes:
         print(f"error: {settings.WATCH}: 0 or nothing was given; expected minutes between two checks, such as 10")
         return 1
-    os.nice(10)  # a run has precedence
+    os.nice(10)  # runs are more important
     try:
-        watch, said = Watch(home, Runs(), settings.watch_flow()), ""
+        watch, shown = Watch(home, Runs(), settings.watch_flow()), ""
     except StepError as error:
         print(f"error: {error}")
         return 1
     while True:
         try:
             watch.check()
-            said = ""
+            shown = ""
         except StepError as error:
-            if str(error) != said:
+            if str(error) != shown:
                 print(error, flush=True)
-            said = str(error)
+            shown = str(error)
         time.sleep(60 * minutes)
 
 

@@ -1,9 +1,9 @@
-"""The worker of the platform, `python -m flows.worker`: Prefect's process worker, which runs this project's flows only.
+"""The worker of the platform, `python -m flows.worker`: Prefect's process worker, limited to this project's flows.
 
-What a Prefect server stores decides nothing about code. Prefect's own worker takes its command, folder and environment
-from job variables, and a deployment's pull steps and entrypoint from the server, so whoever may write to the server
-may run commands here. This one starts the flow of its own checkout that has the run's name, in its own folder and
-environment; a run takes only its parameters from the server, which the flow checks.
+Prefect's own worker uses command, folder and environment from job variables, and a deployment's pull steps and entrypoint
+from the server, so everybody who may write to the server may run commands here. This worker starts the flow with the
+run's name from its own checkout, in its own folder and environment. A run only gets its parameters from the server, and
+the flow checks them.
 """
 
 import argparse
@@ -34,18 +34,16 @@ from flows.definitions import DEFINITIONS  # noqa: E402
 from flows.deploy import POOL, POOL_TYPE  # noqa: E402
 
 CODE = Path(__file__).parents[1]
-NICENESS = (
-    10  # of runs: the server and the panel answer while runs use all cores, and SQLite's lock is not held for long
-)
+NICENESS = 10  # of runs, so that the server and the panel answer while runs use all cores, and free SQLite's lock soon
 TIDY_S = 15
-SETTLE_ATTEMPTS = 20  # after five minutes it is left to the next start
+SETTLE_ATTEMPTS = 20  # five minutes; later the next start closes the run
 ENTRYPOINTS = {name: f"flows/pipeline.py:{name.replace('-', '_')}" for name in DEFINITIONS} | {
     "housekeeping": "flows/housekeeping/flow.py:housekeeping"
 }
 
 
 class RefusedRun(Exception):
-    """A run that this worker does not start; the message says why."""
+    """A run that this worker does not start; the message has the reason."""
 
 
 class PipelineWorker(ProcessWorker):
@@ -53,7 +51,7 @@ class PipelineWorker(ProcessWorker):
 
     type = POOL_TYPE
     _display_name = "Phiforge"
-    _description = "Runs the flows of this project and nothing else."
+    _description = "Runs only the flows of this project."
 
     async def run(
         self,
@@ -61,10 +59,10 @@ class PipelineWorker(ProcessWorker):
         configuration: ProcessJobConfiguration,
         task_status: anyio.abc.TaskStatus[int] = anyio.TASK_STATUS_IGNORED,
     ) -> ProcessWorkerResult:
-        """Run a flow in a process of its own until it ends.
+        """Run a flow in its own process until it ends.
 
         Raises:
-            RefusedRun: it is not a flow of this project, or it brings job variables. Prefect marks it as crashed.
+            RefusedRun: it is not a flow of this project, or it has job variables. Prefect marks it as crashed.
         """
         name = (await self.client.read_flow(flow_run.flow_id)).name
         entrypoint = self._entrypoint(name, flow_run.job_variables or {})
@@ -72,7 +70,7 @@ class PipelineWorker(ProcessWorker):
         async def own_flow(_flow_run: FlowRun) -> Any:
             path, _, function = entrypoint.partition(":")
             module = importlib.import_module(path.removesuffix(".py").replace("/", "."))
-            return getattr(module, function)  # for its hooks, which tell MLflow of a crash
+            return getattr(module, function)  # for its hooks, which report a crash to MLflow
 
         with tempfile.TemporaryDirectory(prefix="phiforge-run-") as storage:
             async with FlowRunExecutorContext() as context:
@@ -81,7 +79,7 @@ class PipelineWorker(ProcessWorker):
                     tmp_dir=Path(storage),
                     entrypoint=entrypoint,
                     cwd=CODE,
-                    env=dict(os.environ) | {"PYTHONPATH": str(CODE)},
+                    env=dict(os.environ) | processes.CODE,
                     control_channel=context.control_channel,
                 )
                 executor = context.create_executor(flow_run, starter, resolve_flow=own_flow, propose_submitting=False)
@@ -96,14 +94,14 @@ class PipelineWorker(ProcessWorker):
             raise RefusedRun(f"{name!r} is not a flow of this project; expected one of: {', '.join(ENTRYPOINTS)}")
         if job_variables:
             raise RefusedRun(
-                f"the run brings the job variables {', '.join(sorted(map(str, job_variables)))}; but this worker "
+                f"the run has the job variables {', '.join(sorted(map(str, job_variables)))}, but this worker "
                 "uses its own command, folder and environment; create the run without them"
             )
         return ENTRYPOINTS[name]
 
     @staticmethod
     async def _execute(executor: Any, task_status: anyio.abc.TaskStatus[int]) -> ProcessWorkerResult:
-        """Wait for the process; tells the worker its process id as soon as it runs."""
+        """Wait for the process, and report its id to the worker when it runs."""
         results: list[Any] = []
 
         async def execute(*, task_status: Any = anyio.TASK_STATUS_IGNORED) -> None:
@@ -116,32 +114,32 @@ class PipelineWorker(ProcessWorker):
 
 
 async def settle(flow_run: FlowRun) -> None:
-    """Return when the server and MLflow have stored that a run ended, whose process is gone.
+    """Return when the server and MLflow have stored the end of a run after its process has ended.
 
-    Each of them is told once. Where they could not write then, for instance on a full disk, the run would count as
-    running until the next one starts; so it is closed as soon as they write again.
+    A run reports its end once. If they cannot write then, for example on a full disk, the run would count as running until
+    the next one starts; so it is closed when they can write again.
     """
-    said = f"run {flow_run.name} cannot be closed yet"
+    problem = f"run {flow_run.name} cannot be closed yet"
     for attempt in range(SETTLE_ATTEMPTS):
-        if await attempted(said, recovery.close_ended, settings.project_root(), flow_run.id, attempt > 0):
+        if await attempted(problem, recovery.close_ended, settings.project_root(), flow_run.id, attempt > 0):
             return
         await anyio.sleep(TIDY_S)
 
 
 async def tidy() -> None:
-    """Close tasks whose end the server could not store, for as long as the worker runs."""
+    """While the worker runs, close tasks with an end that the server could not store."""
     while True:
         await anyio.sleep(TIDY_S)
         await attempted("tasks of ended runs cannot be closed yet", recovery.close_tasks_of_ended_runs)
 
 
-async def attempted(said: str, act: Callable[..., bool | None], *arguments: Any) -> bool | None:
-    """What `act` returns; None if it failed, which is said: the server, MLflow or its database may write again later."""
+async def attempted(problem: str, act: Callable[..., bool | None], *arguments: Any) -> bool | None:
+    """The result of `act`. A failure is printed and returns None, because servers and databases may recover later."""
     try:
         return await anyio.to_thread.run_sync(act, *arguments)
-    except Exception as error:  # noqa: BLE001 - the worker goes on, whatever failed
+    except Exception as error:  # noqa: BLE001 - the worker continues after any failure
         with contextlib.suppress(OSError):  # the log is on the same full disk
-            print(f"{said}: {error}", flush=True)
+            print(f"{problem}: {error}", flush=True)
     return None
 
 

@@ -1,9 +1,8 @@
 """Isolated checkouts for runs with their own parameters.
 
-A workspace is a git worktree of the current source tree, uncommitted changes of tracked files included. Its name
-follows from what determines its results, the source tree and the changed parameters, so an equal run reuses it. Edited
-files in it are refused, since its name would be wrong. It shares DVC's cache and the local remote with the main tree,
-whose files it never touches.
+A workspace is a git worktree of the current source tree, including uncommitted changes of tracked files. Its name is a
+hash of the source tree and the changed parameters, so an equal run reuses it. Edited files in it are refused, because the
+name would be wrong. It shares DVC's cache and the local remote with the main tree, but never changes the files there.
 """
 
 import hashlib
@@ -38,7 +37,9 @@ from flows.settings import (
     state_folder,
 )
 
-LINKS = "reflink,hardlink,copy"  # nobody edits outputs in a workspace, where copies of each would fill the disk
+LINKS = (
+    "reflink,hardlink,copy"  # outputs in a workspace are not edited, and copies in all workspaces would fill the disk
+)
 Say = Callable[[str], None]
 
 
@@ -54,7 +55,7 @@ NO_CHANGES = Changes({}, {})
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where a run works.
+    """The checkout of a run.
 
     Attributes:
         root: the checkout.
@@ -69,12 +70,12 @@ class Workspace:
     changes: Changes = NO_CHANGES
 
     def lock(self, home: Path) -> Path:
-        """The lock file that a run holds while it works here."""
+        """The lock file of a run in this checkout."""
         return lock_at(home, self.root)
 
     @property
     def experiment(self) -> str:
-        """The name under which `dvc exp show` lists the run."""
+        """The run's name in `dvc exp show`."""
         return f"run-{self.key}"
 
 
@@ -82,13 +83,13 @@ class Workspace:
 def workspace(
     root: Path, overrides: Mapping[str, Any], profile: str | None, say: Say, stopped: Any = None
 ) -> Iterator[Workspace]:
-    """The checkout for a run, locked until the block ends; an equal run waits.
+    """The checkout for a run, locked until the block ends; equal runs wait.
 
     Args:
         root: the main tree.
         overrides: dotted keys of params.yaml to values.
         profile: name of an overlay in profiles/.
-        say: called with remarks, such as untracked files that the workspace lacks.
+        say: called with remarks, such as untracked files that are not in the workspace.
         stopped: an event that ends the wait.
 
     Raises:
@@ -104,7 +105,7 @@ def workspace(
 
 
 def place_of(root: Path, overrides: Mapping[str, Any], profile: str | None) -> Workspace:
-    """Where a run with these parameters works; its folder may not exist yet.
+    """The checkout of a run with these parameters; its folder may not exist yet.
 
     Raises:
         StepError: there is no git repository, or git refuses.
@@ -118,16 +119,16 @@ def place_of(root: Path, overrides: Mapping[str, Any], profile: str | None) -> W
 
 
 def workspace_key(tree: str, changes: Changes) -> str:
-    """Twelve hex digits that name (source tree, changed parameters)."""
+    """Twelve hex digits of the hash of source tree and changed parameters."""
     identity = json.dumps([tree, changes], sort_keys=True, default=str)
     return hashlib.sha256(identity.encode()).hexdigest()[:12]
 
 
 def refuse_edits(root: Path, place: Workspace) -> None:
-    """Check that a workspace has the source that its key names.
+    """Check that a workspace still has the source of its key.
 
     Raises:
-        StepError: files of it were edited, added or removed.
+        StepError: files in it were edited, added or removed.
     """
     if edited := edits_since(place.root, _record(root, place.key)["checkout"]):
         where = f"{FOLDER}/{place.key}"
@@ -148,7 +149,7 @@ def _committed_source(root: Path) -> str:
 
 
 def remove(root: Path, key: str, unused_since: float) -> bool:
-    """Remove a workspace, unless a run uses it or has used it since `unused_since`; returns whether it was removed."""
+    """Remove a workspace that no run is using or has used since `unused_since`; returns whether it was removed."""
     with if_free(lock_file(root, lock_of(key))) as free:
         if not free or last_used(root, lock_of(key)) > unused_since:
             return False
@@ -159,20 +160,20 @@ def remove(root: Path, key: str, unused_since: float) -> bool:
 
 
 def save_experiment(root: Path, place: Workspace, definition: Definition, stages: Sequence[Stage], say: Say) -> None:
-    """Record a workspace's state as a DVC experiment, which `dvc exp show` in the main tree lists.
+    """Record a workspace's state as a DVC experiment for `dvc exp show` in the main tree.
 
-    Parallel saves break each other's git references, hence the lock. A failure, reported with DVC's text, costs the
-    listing and not the run.
+    The lock prevents parallel saves, which break each other's git references. A failure is reported with DVC's text; then
+    the run is only missing in the list.
 
     Args:
-        definition: what the run brought up to date.
-        stages: its stages and those it needs; others need no outputs.
+        definition: of the run.
+        stages: its stages and those it needs; other stages may have no outputs.
     """
     file = definition.file
     whole = [] if definition.last else [file]
     needed = [stage.address for stage in stages if stage.file not in whole]
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "exp", "save", "--force", "--name", place.experiment]
-    if file != PIPELINE_FILE:  # git knows neither of them yet
+    if file != PIPELINE_FILE:  # untracked in a new workspace
         command += [f"--include-untracked={path}" for path in (shown_by(file), lock_path(file))]
     with exclusive(lock_file(root, "experiments")):
         done = subprocess.run(
@@ -185,13 +186,13 @@ def save_experiment(root: Path, place: Workspace, definition: Definition, stages
         )
     if done.returncode != 0:
         reason = (done.stderr or done.stdout).strip()
-        say(Caution(f"dvc exp save failed, so `dvc exp show` lacks this run: {reason}"))
+        say(Caution(f"dvc exp save failed, so this run is not in `dvc exp show`: {reason}"))
     else:
         say(f"saved as DVC experiment {place.experiment}; compare with: dvc exp show")
 
 
 def experiment_exists(root: Path, place: Workspace) -> bool:
-    """Whether the workspace's experiment is listed already."""
+    """Whether the workspace's experiment is already listed."""
     return place.experiment in git(root, "for-each-ref", "--format=%(refname:lstrip=-1)", "refs/exps").splitlines()
 
 
@@ -199,10 +200,14 @@ def _prepare(root: Path, place: Workspace, say: Say) -> None:
     with exclusive(lock_file(root, "git")):
         if place.root.is_dir() and "checkout" in _record(root, place.key):
             refuse_edits(root, place)
-            git(place.root, "reset", "--soft", git(root, "rev-parse", "HEAD"))  # experiments hang on the present commit
-            git(place.root, "read-tree", _record(root, place.key)["checkout"])  # saving one has reset the index
+            git(
+                place.root, "reset", "--soft", git(root, "rev-parse", "HEAD")
+            )  # experiments belong to the current commit
+            git(
+                place.root, "read-tree", _record(root, place.key)["checkout"]
+            )  # because saving an experiment resets the index
             return
-        _remove(root, place.root)  # from a run that was killed while making it
+        _remove(root, place.root)  # left by a run that was killed while making it
         git(root, "worktree", "add", "--no-checkout", "--detach", "--force", str(place.root), "HEAD")
         git(place.root, "read-tree", "--reset", "-u", place.tree)
     if missing := untracked_files(root):
@@ -225,14 +230,14 @@ def _record_file(root: Path, key: str) -> Path:
 
 
 def _record(root: Path, key: str) -> dict[str, Any]:
-    """The source of a workspace; empty if its creation was interrupted."""
+    """The record of a workspace; empty if its creation was interrupted."""
     path = _record_file(root, key)
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def write_params(path: Path, profile: Mapping[str, Any], overrides: Mapping[str, Any]) -> None:
-    """Apply a profile and overrides to a params.yaml, keeping its comments and order. It writes the checked values,
-    which DVC puts into the stages' commands.
+    """Apply a profile and overrides to a params.yaml without changing its comments and order. The written values are the
+    checked ones, which DVC inserts into the stages' commands.
 
     Raises:
         StepError: a value is refused.
@@ -251,7 +256,7 @@ def write_params(path: Path, profile: Mapping[str, Any], overrides: Mapping[str,
 
 
 def _update(values: Any, checked: Mapping[str, Any]) -> None:
-    """Bring a commented mapping to other values in place, key by key."""
+    """Change the values of a commented mapping in place, key by key."""
     for key in [key for key in values if key not in checked]:
         del values[key]
     for key, value in checked.items():
@@ -263,12 +268,12 @@ def _update(values: Any, checked: Mapping[str, Any]) -> None:
 
 
 def _share_cache(root: Path, workspace_root: Path) -> None:
-    from configobj import ConfigObj  # DVC's own format and parser: paths may hold blanks and quotes
+    from configobj import ConfigObj  # DVC's own parser, because paths may contain blanks and quotes
 
     main, local = (ConfigObj(str(root / ".dvc" / name), encoding="utf-8") for name in ("config", "config.local"))
     for section, values in main.items() + local.items():
         url = values.get("url", "")
-        # A relative remote is relative to .dvc, and would point into the workspace.
+        # A relative remote is relative to .dvc, so it would be in the workspace.
         if section.strip("'").startswith("remote ") and url.startswith("."):
             local[section] = dict(values) | {"url": str((root / ".dvc" / url).resolve())}
     local["cache"] = dict(local.get("cache", {})) | {"dir": str(cache_folder(root)), "type": LINKS}
@@ -282,5 +287,5 @@ def _remove(root: Path, folder: Path) -> None:
         try:
             git(root, "worktree", "remove", "--force", str(folder))
         except StepError:
-            shutil.rmtree(folder)  # git does not know it: its creation was interrupted
+            shutil.rmtree(folder)  # its creation was interrupted, so git does not know it
     git(root, "worktree", "prune")

@@ -1,6 +1,6 @@
 """Figures of the panel, drawn by Plotly in the browser from the panel's own server.
 
-Plotly takes names for HTML, so they are escaped.
+Plotly treats names as HTML, so they are escaped.
 """
 
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 
 
 def colour(place: int) -> str:
-    """Of the run at a place among those that are shown."""
+    """The colour of the run at a place among the shown runs."""
     return PALETTE[place % len(PALETTE)]
 
 
 @dataclass(frozen=True)
 class Standing:
-    """One model's figure: its name, the value, its standard error, and the place of its run; None for a published one."""
+    """One model's figure: name, value, standard error, and the place of its run (None for a published figure)."""
 
     name: str
     value: float
@@ -32,7 +32,7 @@ class Standing:
 
 
 def standings(points: Sequence[Standing]) -> go.Figure:
-    """Models by their figure, the best on top: ours in their run's colour with 95% intervals, published ones grey."""
+    """Models by figure, the best at the top: ours in their run's colour with 95% intervals, published ones grey."""
     points = sorted(points, key=lambda point: point.value)
     figure = go.Figure()
     for ours in (True, False):
@@ -69,7 +69,7 @@ def standings(points: Sequence[Standing]) -> go.Figure:
 
 
 def losses(curves: Sequence[Curve]) -> go.Figure:
-    """Loss of one run: a colour per stage, training loss thin, validation loss thick with its points marked."""
+    """Losses of one run: a colour per stage, training loss thin, validation loss thick with marked points."""
     stages = list(dict.fromkeys(curve.stage for curve in curves))
     validated = {curve.stage for curve in curves if curve.figure == "validation_loss"}
     figure = go.Figure()
@@ -80,7 +80,7 @@ def losses(curves: Sequence[Curve]) -> go.Figure:
             x=curve.x,
             y=curve.y,
             name=escape(f"{curve.stage} {'validation' if held_out else 'training'}"),
-            legendgroup=curve.stage,  # one entry per stage; a click hides both its lines
+            legendgroup=curve.stage,  # one entry per stage; a click hides both lines
             showlegend=held_out or curve.stage not in validated,
             mode="lines+markers" if held_out else "lines",
             line={"color": colour, "width": 2.4 if held_out else 1.2},
@@ -96,7 +96,7 @@ def overlay(curves: Sequence[tuple[str, Curve]], runs: Sequence[str]) -> go.Figu
 
     Args:
         curves: (name of the run, curve).
-        runs: names of all runs, whose places give the colours.
+        runs: names of all runs; their places give the colours.
     """
     stages = list(dict.fromkeys(curve.stage for _, curve in curves))
     figure = go.Figure()
@@ -125,7 +125,7 @@ def _finish(figure: go.Figure, curves: Sequence[Curve], height: int) -> go.Figur
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
         hovermode="x unified",
         legend={"orientation": "h", "y": -0.22, "x": 0, "title": None},
-        uirevision="keep",  # a zoom survives the next refresh
+        uirevision="keep",  # keeps a zoom at the next refresh
     )
     figure.update_xaxes(title=unit, tickformat="~s", zeroline=False)
     figure.update_yaxes(title="loss (nats per token)", zeroline=False)

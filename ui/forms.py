@@ -1,7 +1,7 @@
-"""The launch form as data: which fields typed parameters have, and what a person's changes amount to.
+"""The launch form as data: the fields of typed parameters, and the overrides from a person's changes.
 
-Nothing here draws. `fields` walks a pydantic model and says for each parameter which widget suits it; what no simple
-widget suits (lists, open dictionaries, unions) is edited as YAML. Keys are dotted, as in params.yaml.
+`fields` reads a pydantic model and chooses a widget for each parameter; lists, open dictionaries and unions are edited as
+YAML. Keys are dotted, as in params.yaml.
 """
 
 import io
@@ -22,19 +22,19 @@ from components.params import Params, check_params, describe_range, merge, set_d
 Kind = Literal["integer", "number", "choice", "switch", "text", "yaml"]
 
 
-GENERAL = ("engine", "housekeeping")  # sections that are shown together with what stands outside of any
+GENERAL = ("engine", "housekeeping")  # sections that are shown together with parameters outside of sections
 
 
 @dataclass(frozen=True)
 class Field:
-    """One parameter and the widget that suits it. `group` is the path of the model around it."""
+    """One parameter and its kind of widget. `group` is the path of the model that contains it."""
 
     key: str
     group: str
     kind: Kind
     description: str
     choices: tuple[Any, ...] = ()
-    allowed: str = ""  # its range in words
+    allowed: str = ""  # description of its range
 
     @property
     def name(self) -> str:
@@ -42,22 +42,22 @@ class Field:
 
     @property
     def section(self) -> str:
-        """The part of params.yaml it stands in; what no result depends on, or all of them, is `general`."""
+        """The part of params.yaml with this parameter; `general` for those that no result or all results depend on."""
         first, dot, _ = self.key.partition(".")
         return first if dot and first not in GENERAL else "general"
 
 
 def fields(model: type[BaseModel] = Params, prefix: str = "") -> list[Field]:
-    """Every parameter of a model and of the models inside it, in the order of their declaration."""
+    """Every parameter of a model and of the models inside it, in the order of declaration."""
     return list(_walk(model, prefix))
 
 
 def sections() -> dict[str, str]:
-    """The form's sections in the order of params.yaml, with what their models say of them."""
+    """The form's sections in the order of params.yaml, with the descriptions of their models."""
     found = dict.fromkeys((field.section for field in fields()), "")
     for name in found:
         annotation = Params.model_fields[name].annotation if name in Params.model_fields else None
-        # A model without a docstring of its own shows its parent's, which says nothing of the section.
+        # Not by inheritance: a parent's docstring does not describe the section.
         found[name] = (annotation.__dict__.get("__doc__") or "").strip().partition("\n")[0] if annotation else ""
     return found
 
@@ -89,7 +89,7 @@ def _kind(annotation: Any) -> tuple[Kind, tuple[Any, ...]]:
 
 
 def _literal_keys(annotation: Any) -> tuple[Any, ...]:
-    """The keys of a dictionary that can only have certain ones, or nothing."""
+    """The keys of a dictionary with a fixed choice of keys, else nothing."""
     if typing.get_origin(annotation) is not dict:
         return ()
     key_type, value_type = typing.get_args(annotation)
@@ -99,14 +99,14 @@ def _literal_keys(annotation: Any) -> tuple[Any, ...]:
 
 
 def _bare(annotation: Any) -> Any:
-    """The type without Annotated; a union stays what it is."""
+    """The type without Annotated; unions are unchanged."""
     while typing.get_origin(annotation) is typing.Annotated:
         annotation = typing.get_args(annotation)[0]
     return annotation
 
 
 def lookup(values: Mapping[str, Any], key: str) -> Any:
-    """`values["a"]["b"]` for `a.b`, or None where there is nothing."""
+    """`values["a"]["b"]` for `a.b`, or None if it does not exist."""
     node: Any = values
     for part in key.split("."):
         if not isinstance(node, Mapping) or part not in node:
@@ -116,17 +116,17 @@ def lookup(values: Mapping[str, Any], key: str) -> Any:
 
 
 def differences(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Dotted key to (default, chosen) of every override that changes something."""
+    """Dotted key to (default, chosen) for every override that changes the value."""
     return {key: (lookup(base, key), value) for key, value in overrides.items() if not same(lookup(base, key), value)}
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values mean the same to params.yaml: 1 and 1.0 do, 1 and True do not."""
+    """Whether two values are equal in params.yaml: 1 and 1.0 are, 1 and True are not."""
     return one == other and isinstance(one, bool) == isinstance(other, bool)
 
 
 def check(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> str:
-    """Why the parameters would be refused, in the words of the run itself; empty when they are fine."""
+    """The error with which a run would refuse the parameters; empty if it would not."""
     values = merge({}, json.loads(json.dumps(base)))
     for key, value in overrides.items():
         set_dotted(values, key, value)
@@ -138,7 +138,7 @@ def check(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> str:
 
 
 def step(value: float, whole: bool) -> float:
-    """A click's worth for a number: about a tenth of it; for powers of two an eighth."""
+    """The step of a number's buttons: about a tenth of it; for powers of two an eighth."""
     if whole:
         size = abs(int(value))
         if size >= 8 and size & (size - 1) == 0:
@@ -163,7 +163,7 @@ def from_yaml(text: str) -> Any:
     """The value of a YAML text.
 
     Raises:
-        StepError: it is not YAML; the message says where.
+        StepError: the text is not YAML; the message has the position.
     """
     try:
         return yaml_text.parse(text)
@@ -172,7 +172,7 @@ def from_yaml(text: str) -> Any:
 
 
 def parse_link(text: str) -> dict[str, Any]:
-    """Overrides from a page address; a broken one is not a change."""
+    """Overrides from a page's address; invalid ones are ignored."""
     try:
         values = json.loads(text)
     except ValueError:

@@ -1,6 +1,6 @@
-"""Pieces of pages that Streamlit has no element for, as HTML. Every text that comes from outside is escaped here.
+"""Parts of pages that are not in Streamlit, as HTML. Every text from outside is escaped here.
 
-Streamlit takes messages and labels for Markdown, which may load a picture from anywhere: such texts go through `plain`.
+Streamlit treats messages and labels as Markdown, which may load images from anywhere; use `plain` for such texts.
 """
 
 import re
@@ -14,6 +14,7 @@ import streamlit as st
 
 from components.results.tables import escape_markdown
 from flows.client import FlowRun, Record, StageRun
+from ui import charts
 
 ASSETS = Path(__file__).parent / "assets"
 TONES = {
@@ -35,13 +36,13 @@ def style() -> None:
 
 
 def plain(text: str) -> str:
-    """A text as Markdown that shows it as it is, line by line."""
+    """Markdown that shows a text unchanged, line by line."""
     lines = (escape_markdown(line.strip()) for line in text.splitlines())
     return "  \n".join(re.sub(r"^(?=[#>+=-])", r"\\", line) for line in lines)
 
 
 def error(message: object) -> None:
-    """What went wrong, in words that may come from anywhere."""
+    """Show an error message, which may be from outside."""
     st.error(plain(str(message)))
 
 
@@ -55,17 +56,26 @@ def label(text: str) -> None:
 
 
 def empty(title: str, text: str) -> None:
-    """What stands where there is nothing to show yet."""
+    """A placeholder while there is nothing to show."""
     st.html(f'<div class="pf-empty"><b>{escape(title)}</b><p>{escape(text)}</p></div>')
 
 
 def tone(kind: str, state: str = "") -> str:
-    """The colour class of a state: Cached is a quiet kind of completed, Late a warning."""
+    """The colour class of a state; Cached and Late have special ones."""
     if state == "Cached":
         return "cached"
     if state == "Late":
         return "warn"
     return TONES.get(kind, "idle")
+
+
+def bold(text: str, strong: bool) -> str:
+    return f"<b>{text}</b>" if strong else text
+
+
+def swatch(place: int) -> str:
+    """A square in the colour of the run at a place."""
+    return f'<span class="pf-swatch" style="background:{charts.colour(place)}"></span>'
 
 
 def badge(text: str, tone_name: str) -> str:
@@ -103,7 +113,7 @@ def clock(moment: datetime | None) -> str:
 
 
 def number(value: Any) -> str:
-    """A figure for people: thousands separated, at most four significant digits after a point."""
+    """A number for people: whole ones with separated thousands, others with four significant digits."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value if isinstance(value, str) else compact(value)
     if float(value).is_integer() and abs(value) < 1e15:
@@ -112,7 +122,7 @@ def number(value: Any) -> str:
 
 
 def compact(value: Any) -> str:
-    """Any parameter on one line."""
+    """A parameter's value on one line."""
     import json
 
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
@@ -127,9 +137,9 @@ def big(value: float) -> str:
 
 
 def changes(run: FlowRun, most: int = 3) -> str:
-    """What a run was asked to do differently, on one line."""
-    asked = {"profile": run.profile, "text": run.text, "size": run.size}
-    words = [f"{name} {value}" for name, value in asked.items() if value]
+    """The changed parameters of a run, on one line."""
+    given = {"profile": run.profile, "text": run.text, "size": run.size}
+    words = [f"{name} {value}" for name, value in given.items() if value]
     words += [f"{key} {number(value)}" for key, value in run.overrides.items()]
     if not words:
         return "defaults"
@@ -137,17 +147,17 @@ def changes(run: FlowRun, most: int = 3) -> str:
 
 
 def titles(chosen: Sequence[Record]) -> dict[str, str]:
-    """A distinct name a run: its own, with its id where two runs share one."""
+    """A distinct name per run: its own, with its id if several runs have the name."""
     names = [record.name for record in chosen]
     return {r.id: r.name if names.count(r.name) == 1 else f"{r.name} {r.id[:4]}" for r in chosen}
 
 
 def pick_runs(parents: Sequence[Record], key: str, first: Sequence[str], placeholder: str) -> list[Record]:
-    """The runs that a page shows, kept in its address.
+    """A widget for the runs on a page, which are stored in the page's address.
 
     Args:
-        key: of the widget, which the page alone has.
-        first: ids that are chosen where the address names none.
+        key: of the widget; unique.
+        first: ids to choose if the address has none.
     """
     by_id = {parent.id: parent for parent in parents}
     if key not in st.session_state:
@@ -180,12 +190,12 @@ def run_row(run: FlowRun) -> str:
 def stage_list(
     stages: Iterable[tuple[StageRun, Mapping[str, float] | None]], descriptions: Mapping[str, str], active: bool
 ) -> str:
-    """The stages of a run with outcome, seconds and, where one runs, its progress bar.
+    """The stages of a run with outcome, seconds and, while they run, a progress bar.
 
     Args:
-        stages: each stage with the figures of its last progress line.
+        stages: each with the figures of its last progress line.
         descriptions: by stage name, for the tooltips.
-        active: whether the run may still start those that wait.
+        active: whether the run may still start waiting stages.
     """
     rows = [_stage(stage, figures, descriptions.get(stage.name, ""), active) for stage, figures in stages]
     return f'<ol class="pf-stages">{"".join(rows)}</ol>'
@@ -228,20 +238,20 @@ def facts(pairs: Iterable[tuple[str, str]]) -> None:
 
 
 def link(text: str, address: str) -> str:
-    """A link that opens beside the panel; only http(s) addresses become one."""
+    """A link that opens in a new tab; only for http(s) addresses."""
     if not address.startswith(("http://", "https://")):
         return escape(text)
     return f'<a href="{escape(address)}" target="_blank" rel="noopener">{escape(text)}</a>'
 
 
 def mono(text: str, most: int = 12) -> str:
-    """An identifier, shortened; the whole stands in its tooltip."""
+    """A shortened identifier, with the whole one in its tooltip."""
     short = text if len(text) <= most else f"{text[:most]}…"
     return f'<code title="{escape(text)}">{escape(short)}</code>'
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], css: str = "") -> None:
-    """A table whose cells are HTML; the first column is the row's name."""
+    """A table with cells in HTML; the first column has the names of the rows."""
     head = "".join(f"<th>{cell}</th>" for cell in header)
     body = "".join(
         "<tr>" + f"<th scope='row'>{row[0]}</th>" + "".join(f"<td>{cell}</td>" for cell in row[1:]) + "</tr>"
@@ -254,7 +264,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], css: str = "") -
 
 
 def log_block(lines: Iterable[tuple[datetime, int, str, str]]) -> str:
-    """Log lines (time, level, stage, text), the newest last."""
+    """Log lines (time, level, stage, text), newest last."""
     rows = []
     for time, level, stage, text in lines:
         mood = "bad" if level >= 40 else "warn" if level >= 30 else ""

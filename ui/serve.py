@@ -1,4 +1,4 @@
-"""Runs the panel behind `flows.access`: `python -m ui.serve [--host ADDRESS] [--port N]`."""
+"""Run the panel behind `flows.access`: `python -m ui.serve [--host ADDRESS] [--port N]`."""
 
 import argparse
 import os
@@ -13,7 +13,7 @@ SCRIPT = Path(__file__).with_name("app.py")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Serve until told to stop; returns the exit status."""
+    """Serve until the process is stopped; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m ui.serve", description="The panel.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     parser.add_argument("--port", type=int, default=8501, help="port to listen on (default %(default)s)")

@@ -1,6 +1,6 @@
-"""The clients that all pages share, and what is read through them.
+"""The clients of all pages, one per process, and data that they read.
 
-One client per process. What may change is asked each time; what has ended is kept.
+Data that may change is read each time; data of ended runs is cached.
 """
 
 import os
@@ -27,9 +27,9 @@ def records() -> Records:
 
 
 def read_only() -> bool:
-    """Whether the person who looks may start and cancel nothing: everybody who is not known to be the operator.
+    """Whether the person may not start or cancel runs, which is true for everybody who is not known to be the operator.
 
-    Once a browser has gone, Streamlit no longer knows whose page it is, and may be running it still.
+    After a browser has disconnected, Streamlit no longer knows the person, but may still be running the page.
     """
     return st.context.headers.get(access.ROLE_HEADER) != access.OPERATOR
 
@@ -48,13 +48,13 @@ def acting_runs() -> Runs:
 
 
 def page_address(address: str) -> str:
-    """A page of Prefect or MLflow, with the login of an operator: these servers know no readers."""
+    """A page of Prefect or MLflow, with the login of an operator, because these servers have no readers."""
     auth = os.environ.get(access.AUTH, "")
     return access.with_login(address, auth) if auth and address.startswith("http") and not read_only() else address
 
 
 def defaults(profile: str | None) -> dict[str, Any]:
-    """params.yaml as it is now, with a profile laid over it, as nested plain values."""
+    """The current params.yaml with a profile applied, as nested plain values."""
     return load_params(project_root() / "params.yaml", profile=profile).model_dump(mode="json")
 
 
@@ -64,7 +64,7 @@ def profiles() -> list[str]:
 
 @st.cache_data(ttl=5, show_spinner=False)
 def launch_trouble(flow: str) -> tuple[str, bool]:
-    """Why a run of a flow cannot be launched now, or empty; and whether anything listens for runs."""
+    """The reason why a run of a flow cannot be launched now (may be empty), and whether a worker waits for runs."""
     try:
         return "", runs().ready(flow)
     except StepError as error:
@@ -73,16 +73,16 @@ def launch_trouble(flow: str) -> tuple[str, bool]:
 
 @st.cache_data(ttl=30, show_spinner=False)
 def stages(flow: str = "pipeline") -> dict[str, str]:
-    """Names of a flow's stages in the order in which they run, with descriptions."""
+    """Names of a flow's stages in the order of execution, with descriptions."""
     return pipeline_stages(project_root(), flow)
 
 
 def stage_records(parent: Record | None, flow_run_id: str = "") -> dict[str, Record]:
-    """MLflow's records of a run's stages, in the pipeline's order; of a cached stage, the record of its maker.
+    """MLflow's records of a run's stages, in the pipeline's order; for a cached stage, that of the run that made it.
 
     Args:
-        parent: the run's own record; a run whose stages were all cached has none.
-        flow_run_id: where to learn the outputs of such a run.
+        parent: the run's own record; None if all its stages were cached.
+        flow_run_id: the run, needed for its outputs if `parent` is None.
     """
     if parent is None:
         found = records().stages(None, runs().outputs(flow_run_id))
@@ -98,7 +98,7 @@ def _stages(parent: Record) -> dict[str, Record]:
 
 @st.cache_data(max_entries=200, show_spinner=False, hash_funcs={Record: lambda record: record.id})
 def _ended_stages(parent: Record) -> dict[str, Record]:
-    """The records of a run that has ended, which never change."""
+    """The records of an ended run, which never change."""
     return _stages(parent)
 
 
@@ -115,7 +115,7 @@ def _curves(record: Record) -> list[Curve]:
 
 @st.cache_data(max_entries=500, show_spinner=False, hash_funcs={Record: lambda record: record.id})
 def _ended_curves(record: Record) -> list[Curve]:
-    """The curves of a run that has ended, which never change."""
+    """The curves of an ended run, which never change."""
     return _curves(record)
 
 
@@ -123,7 +123,7 @@ LEADERBOARD = "report/leaderboard.json"
 
 
 def leaderboard(stages_of_run: dict[str, Record]) -> dict[str, Any]:
-    """What the report of a run says of its models, or nothing where the run has written none yet."""
+    """The leaderboard from the report of a run; empty without a report."""
     record = stages_of_run.get("report")
     if record is None:
         return {}
@@ -136,5 +136,5 @@ def _leaderboard(record: Record) -> dict[str, Any] | None:
 
 @st.cache_data(max_entries=200, show_spinner=False, hash_funcs={Record: lambda record: record.id})
 def _ended_leaderboard(record: Record) -> dict[str, Any] | None:
-    """The leaderboard of a run that has ended, which never changes."""
+    """The leaderboard of an ended run, which never changes."""
     return _leaderboard(record)

@@ -2,13 +2,14 @@
 
 from typing import Any
 
+from components.files import write_json
 from components.params import Params
 from components.running.cli import Argument, Command, Paths, main
 from components.tracking import Tracker
 
 
 def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
-    from components.benchmarking.benchmark import Job, benchmark, check_limit, tracked_figures
+    from components.benchmarking.benchmark import Job, benchmark, check_limit, check_whole, tracked_figures
     from components.tracking import state_folder
 
     given = params.benchmarking
@@ -23,6 +24,9 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     summary = benchmark(job, outputs["output"], given)
     tracker.metrics(tracked_figures(outputs["output"]))
     tracker.artifact(outputs["output"], "scores")
+    if outputs["summary"]:
+        write_json(outputs["summary"], summary)
+    check_whole(outputs["output"])  # scores in part are written, and the exit status says so
     return summary
 
 

@@ -1,7 +1,7 @@
 """From per-example records to scores: means with closed-form standard errors, benchmarks of several tasks, categories."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from components.benchmarking.suites import Suite, Task
@@ -33,11 +33,11 @@ def bits_per_byte(logprob: float, choice: str) -> float:
 
 
 def score_task(task: Task, records: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> Figures:
-    """Means of a task's metrics, and its baselines without a model."""
-    scores = {metric: mean([r[metric] for r in records]) for metric in metrics}
+    """Means of a task's metrics over the examples that have them, and its baselines without a model."""
+    scores = {metric: mean([r[metric] for r in records if r.get(metric) is not None]) for metric in metrics}
     n = len(records)
     chance = task.chance
-    if chance is None and "choices" in records[0]:
+    if chance is None and all(r.get("choices") and r.get("answer", 0) is not None for r in records):
         chance = math.fsum(1 / len(r["choices"]) for r in records) / n
     for name, value in (("chance", chance), ("majority", task.majority)):
         if value is not None:
@@ -81,7 +81,7 @@ def benchmark_scores(
             found[benchmark] = tasks[own[0].name], own[0].headline
         elif suite.average.get(benchmark) == "examples":
             pooled = [record for task in own for record in records[task.name]]
-            metrics = [m for m in tasks[own[0].name] if m not in BASELINES]
+            metrics = [m for m in tasks[own[0].name] if all(record.get(m) is not None for record in pooled)]
             scores = {metric: mean([r[metric] for r in pooled]) for metric in metrics}
             found[benchmark] = scores | _pooled_baselines(own, tasks), own[0].headline
         else:
@@ -110,14 +110,20 @@ def _best(own: Sequence[Task], tasks: Mapping[str, Figures]) -> tuple[Figures, s
     return {"accuracy": scores[best], **scores, **({"chance": chance} if chance else {})}, "accuracy"
 
 
-def group(suite: Suite, benchmarks: Mapping[str, tuple[Figures, str]]) -> tuple[dict[str, Figures], Figures]:
-    """Plain means of benchmarks by category and over all; the safety score is not accuracy and is not part of any other mean."""
+def group(
+    suite: Suite, benchmarks: Mapping[str, tuple[Figures, str]], unlike: Collection[str] = ()
+) -> tuple[dict[str, Figures], Figures]:
+    """Plain means of benchmarks by category and over all.
+
+    Args:
+        unlike: benchmarks whose score is not a share of right answers, such as a perplexity, which enter no mean.
+    """
+    safety = {task.benchmark for task in suite.tasks if task.kind == "safety"}  # has a category of its own
     members: dict[str, list[str]] = {}
     for task in suite.tasks:
         own = members.setdefault(task.category, [])
-        if task.benchmark in benchmarks and task.benchmark not in own:
+        if task.benchmark in benchmarks and task.benchmark not in own and task.benchmark not in unlike:
             own.append(task.benchmark)
     categories = {name: average([benchmarks[b] for b in own]) for name, own in sorted(members.items()) if own}
-    unlike = {task.benchmark for task in suite.tasks if task.kind == "safety"}
-    rest = [benchmarks[name] for name in benchmarks if name not in unlike]
+    rest = [benchmarks[name] for name in benchmarks if name not in safety and name not in unlike]
     return categories, average(rest) if rest else {}

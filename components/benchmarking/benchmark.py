@@ -2,22 +2,22 @@
 
 import json
 import sys
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.benchmarking import records as rows_of
-from components.benchmarking.aggregate import Figures, benchmark_scores, group, score_task
+from components.benchmarking.aggregate import BASELINES, Figures, benchmark_scores, group, score_task
 from components.benchmarking.contamination import contamination, texts_of
 from components.benchmarking.data import Place, offline, spread
 from components.benchmarking.exam import TRANSFER
+from components.benchmarking.figures import aggregated, is_share
 from components.benchmarking.gold import gold_bits
 from components.benchmarking.journal import CODE, Journal
 from components.benchmarking.programs import drawn
 from components.benchmarking.safety import measure_safety
-from components.benchmarking.suites import EXAM, Suite, Task, plan, told
+from components.benchmarking.suites import EXAM, Suite, Task, plan, reason_of, told
 from components.errors import StepError
 from components.files import atomic_directory, sha256_file, write_json
 from components.foreign.terminal import printable
@@ -44,6 +44,7 @@ class Asked:
         truncated: prompts that were cut at the start; `empty`: completions without text.
         groups: of the safety score.
         texts: what is searched for in the training corpus, one per example.
+        headline: its metric that averages take; `share`: it is a share of right answers.
     """
 
     records: list[dict[str, Any]]
@@ -52,6 +53,8 @@ class Asked:
     empty: int = 0
     groups: dict[str, float] = field(default_factory=dict)
     texts: list[str] = field(default_factory=list)
+    headline: str = ""
+    share: bool = True
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,7 @@ def benchmark(job: Job, output: Path, params: BenchmarkingParams) -> dict[str, A
     if not asked:
         raise StepError(f"no task could be scored: {told(failed)}")
     scores = _scores(suite, asked, failed) | {"limit": job.limit, "checkpoint": about}
+    scores |= {"absent": list(suite.absent)} if suite.absent else {}
     reworded: dict[str, Asked] = {}
     if suite.transfer:
         reworded, missing = _ask_all(scorer, suite.transfer, job.limit, params, identity)
@@ -124,8 +128,25 @@ def benchmark(job: Job, output: Path, params: BenchmarkingParams) -> dict[str, A
     return summarise(suite.name, scores)
 
 
+def check_whole(output: Path) -> None:
+    """Refuse scores in which a task failed; one whose data is not there does not count.
+
+    Raises:
+        StepError: a task failed.
+    """
+    scores = json.loads((Path(output) / "scores.json").read_text(encoding="utf-8"))
+    failed = {name: reason for name, reason in scores["failed"].items() if name not in scores.get("absent", ())}
+    failed |= {f"{TRANSFER}/{name}": reason for name, reason in scores.get(TRANSFER, {}).get("failed", {}).items()}
+    if failed:
+        raise StepError(f"{len(failed)} tasks failed, the scores of the others are in {output}: {told(failed)}")
+
+
 def _write_examples(asked: Mapping[str, Asked], path: Path) -> None:
     rows_of.write([record for task in asked.values() for record in task.records], path)
+
+
+class Disagreement(Exception):
+    """Our mean is not lm-eval's: a defect of this module."""
 
 
 class _Identity:
@@ -188,19 +209,14 @@ def _ask_all(
     reused = 0
     try:
         for task in suite.tasks:
-            scorer.journal = identity.journal(scorer, task)
             before, empty = scorer.truncated, scorer.empty_completions
             try:
+                scorer.journal = identity.journal(scorer, task)
                 if task.kind == "code" and sandbox is None:
                     raise StepError(refused)
                 found = _ask(scorer, task, limit, sandbox, params.gold_bits)
-            except StepError as error:
-                failed[task.name] = str(error)
-            except AssertionError:
-                raise
-            except Exception as error:  # noqa: BLE001 - a defect in one task is shown, and the others keep their scores
-                traceback.print_exc()
-                failed[task.name] = f"{type(error).__name__}: {error}"
+            except BaseException as error:  # noqa: BLE001 - see reason_of
+                failed[task.name] = reason_of(error)
             else:
                 found.truncated, found.empty = scorer.truncated - before, scorer.empty_completions - empty
                 asked[task.name] = found
@@ -238,21 +254,56 @@ def _ask(scorer: "ChoiceScorer", task: Task, limit: int, sandbox: "Sandbox | Non
     built = build_tasks([task], judge)
     with explained(task, only_rows=True):
         evaluated = run_tasks(scorer, built, limit)
-    samples = evaluated["samples"][task.name]
-    if built[task.name].OUTPUT_TYPE == "multiple_choice":
+    samples, one = evaluated["samples"][task.name], built[task.name]
+    if one.OUTPUT_TYPE == "multiple_choice":
 
         def unconditional(pairs: Sequence[tuple[str, str]]) -> list[float]:
             return [logprob for logprob, _ in scorer.score_pairs(pairs)]
 
-        records = rows_of.multiple_choice(task, built[task.name], samples, unconditional)
-    else:
-        records = rows_of.generated(task, built[task.name], samples, judge.verdicts if judge else ())
+        records = rows_of.multiple_choice(task, one, samples, unconditional)
+    elif one.OUTPUT_TYPE == "generate_until":
+        records = rows_of.generated(task, one, samples, judge.verdicts if judge else ())
         if gold:
-            records = _with_bits(records, task, lambda: gold_bits(built[task.name], samples, scorer))
-    records = rows_of.unique_ids(records)
-    scores = score_task(task, records, rows_of.metrics_of(records))
-    _agree(task.name, scores, evaluated["results"][task.name])
-    return Asked(records, scores, texts=texts_of(built[task.name], samples))
+            records = _with_bits(records, task, lambda: gold_bits(one, samples, scorer))
+    else:
+        records = rows_of.rated(task, one, samples)
+    records = rows_of.with_all_metrics(rows_of.unique_ids(records))
+    whole, missing = aggregated(one, samples)
+    means = score_task(task, records, rows_of.metrics_of(records))
+    scores = means | whole
+    for name, reason in missing.items():
+        _warn(f"{task.name}: the metric {name} is omitted: {reason}")
+    _agree(task.name, means, evaluated["results"][task.name])
+    headline = _headline(task, scores, missing)
+    share = is_share(
+        one, headline, [scores[headline]["value"], *(r[headline] for r in records if r.get(headline) is not None)]
+    )
+    return Asked(records, scores, texts=_texts(one, samples), headline=headline, share=share)
+
+
+def _texts(built: Any, samples: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What is searched for in the training corpus; the prompt, if the task's form has no question and answer."""
+    try:
+        return texts_of(built, samples)
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return [str(sample["arguments"][0][0]) for sample in rows_of.first_samples(samples)]
+
+
+def _headline(task: Task, scores: Figures, missing: Mapping[str, str]) -> str:
+    """The task's headline metric; the first that it has, with a warning, if the suite names another.
+
+    Raises:
+        StepError: it has no metric at all.
+    """
+    if task.headline in scores:
+        return task.headline
+    others = [name for name in scores if name not in (*BASELINES, "bits_per_byte")] or [*scores.keys() - {*BASELINES}]
+    if not others:
+        raise StepError(f"none of its metrics has a value: {'; '.join(f'{n}: {why}' for n, why in missing.items())}")
+    _warn(
+        f"{task.name}: it has no metric {task.headline!r}, so {others[0]!r} is its headline; set `headline` in the suite"
+    )
+    return others[0]
 
 
 def _with_bits(
@@ -269,9 +320,12 @@ def _with_bits(
 
 def _scores(suite: Suite, asked: Mapping[str, Asked], failed: Mapping[str, str]) -> dict[str, Any]:
     """The content of scores.json, without the checkpoint."""
+    known = (replace(t, headline=asked[t.name].headline or t.headline) if t.name in asked else t for t in suite.tasks)
+    suite = replace(suite, tasks=tuple(known))
+    unlike = {task.benchmark for task in suite.tasks if task.name in asked and not asked[task.name].share}
     tasks = {name: found.scores for name, found in asked.items()}
     benchmarks = benchmark_scores(suite, tasks, {name: found.records for name, found in asked.items()}, failed)
-    categories, overall = group(suite, benchmarks)
+    categories, overall = group(suite, benchmarks, unlike)
     shots = {task.shots for task in suite.tasks if task.name in asked}
     scores = {
         "format_version": FORMAT_VERSION,
@@ -297,6 +351,7 @@ def _scores(suite: Suite, asked: Mapping[str, Asked], failed: Mapping[str, str])
 def _protocol(task: Task, found: Asked) -> dict[str, Any]:
     """A task's protocol, which comparable scores must share, and what happened to its prompts."""
     stated = {"benchmark": task.benchmark, "metric": task.headline, "shots": task.shots, "form": task.form}
+    stated |= {} if found.share else {"scale": "other"}
     return stated | {"truncated_prompts": found.truncated, "empty_completions": found.empty}
 
 
@@ -370,7 +425,14 @@ def summarise(suite: str, scores: Mapping[str, Any]) -> dict[str, Any]:
     return {suite: summary}
 
 
-HEADLINES = ("accuracy", "exact_match", "pass@1", "safety", "safety_all")  # of an average, in this order
+HEADLINES = (
+    "accuracy",
+    "answer_match",
+    "exact_match",
+    "pass@1",
+    "safety",
+    "safety_all",
+)  # of an average, in this order
 
 
 def tracked_figures(output: Path) -> dict[str, float]:
@@ -402,7 +464,7 @@ def _agree(name: str, scores: Figures, results: Mapping[str, Any]) -> None:
         a, b = ours["stderr" if stderr else "value"], theirs
         known = [isinstance(x, int | float) and x == x for x in (a, b)]  # lm-eval writes words for "not known"
         if known[0] != known[1] or (all(known) and abs(a - b) > 1e-9):
-            raise AssertionError(f"{name}.{metric}: {a} here, {b} in lm-eval")
+            raise Disagreement(f"{name}.{metric}: {a} here, {b} in lm-eval")
 
 
 def check_limit(limit: int) -> int:

@@ -16,7 +16,7 @@ What is notable:
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,8 @@ from components.documents import ROWS_PER_GROUP, count_documents, read_batches
 from components.foreign.tokenizer_file import open_tokenizer
 from components.results.statistics import mean
 from components.running.progress import Progress
-from components.text.ngrams import RunSet, all_runs, shared_runs, word_hashes, words_in
+from components.text.ngrams import RunSet, all_runs, beginnings, shared_runs, word_hashes, words_in
+from components.text.paraphrases import STEM, Paraphrases
 from components.tokens import INDEX, MANIFEST, Manifest, Tokens
 
 SHORTEST, LONGEST, PERCENTILE = 8, 13, 5
@@ -54,21 +55,24 @@ class Overlap:
         coverage: share of its words that lie in such an n-gram.
         document: id of the first document, in the order of the corpus, that contains one.
         run: the first such n-gram, in the example's own words.
+        reworded: id of the first document that asks the example in other words; None also where that is not looked for.
     """
 
     dirty: bool | None
     coverage: float
     document: str | None = None
     run: str | None = None
+    reworded: str | None = None
 
 
 @dataclass(frozen=True)
 class Report:
-    """The examples' overlaps in the order given, N by task, and what the corpus was."""
+    """The examples' overlaps in the order given, N by task, what the corpus was, and which examples were looked for in other words."""
 
     overlaps: list[Overlap]
     n: dict[str, int]
     corpus: dict[str, Any]
+    rewordable: Sequence[bool]
 
 
 _ASKS, _ANSWERS = (
@@ -158,7 +162,7 @@ def find_overlap(examples: Sequence[Example], corpus: Sequence[Path]) -> Report:
             documents += len(ids)
             progress.update(documents, words=words)
     found = {"documents": documents, "words": words, "sha256": digest.hexdigest()}
-    return Report(index.overlaps(), dict(index.n), found)
+    return Report(index.overlaps(), dict(index.n), found, index.rewordable)
 
 
 def summarise(
@@ -173,7 +177,8 @@ def summarise(
 
     Returns:
         `corpus`, and `tasks`: n (words of a run), examples, checked, dirty, overlap (share of the checked that is dirty),
-        coverage (mean), `clean` (each metric over what is not dirty; absent where nothing is left), and `evidence`.
+        coverage (mean), `clean` (each metric over what is not dirty; absent where nothing is left), `evidence`, and `reworded`: examples that are
+        not dirty and are asked in other words, of how many that were looked for so, with `evidence`.
     """
     by_task: dict[str, list[int]] = {}
     for number, example in enumerate(examples):
@@ -201,12 +206,22 @@ def summarise(
                 for number, overlap in zip(members, found, strict=True)
                 if overlap.dirty
             ][:EVIDENCE],
+            "reworded": _reworded(
+                [(examples[number].id, report.overlaps[number]) for number in members if report.rewordable[number]]
+            ),
         }
     return {"corpus": report.corpus, "tasks": tasks}
 
 
+def _reworded(rows: Sequence[tuple[str, Overlap]]) -> dict[str, Any]:
+    found = [
+        {"id": name, "document": overlap.reworded} for name, overlap in rows if overlap.reworded and not overlap.dirty
+    ]
+    return {"examples": len(found), "checked": len(rows), "evidence": found[:EVIDENCE]}
+
+
 class RunIndex:
-    """The n-grams of a benchmark, and which of them a corpus contains.
+    """The n-grams of a benchmark, and which of them a corpus contains; its questions in other words.
 
     Memory is about 20 bytes for each word of the benchmark, whatever the size of the corpus.
     """
@@ -231,17 +246,25 @@ class RunIndex:
             for i, member in enumerate(members.tolist()):
                 self._runs[member] = runs[borders[i] : borders[i + 1]]
             self._tables[length] = _Table(np.unique(runs))
+        self._paraphrases = Paraphrases.build(texts)
+        self.rewordable: list[bool] = self._paraphrases.searched.tolist()
+        self._reworded: dict[int, str] = {}  # by example: the first document
 
     def see(self, ids: Sequence[str], texts: Sequence[str]) -> int:
         """Search documents. Returns their number of words."""
-        hashes, owner = word_hashes(texts)
+        (hashes, stems), owner = beginnings(texts, [None, STEM])
         for length, first, places in shared_runs(hashes, owner, self._tables):
             self._tables[length].see(places, owner[first], ids)
+        found = [(asked.text, asked.question) for asked in self._paraphrases.find(texts, stems, owner)]
+        for text, number in sorted(found):
+            self._reworded.setdefault(number, ids[text])
         return len(hashes)
 
     def overlaps(self) -> list[Overlap]:
         """What has been found of each example, in order."""
-        return [self._overlap(number) for number in range(len(self._examples))]
+        return [
+            replace(self._overlap(number), reworded=self._reworded.get(number)) for number in range(len(self._examples))
+        ]
 
     def _overlap(self, number: int) -> Overlap:
         words, length = int(self._words[number]), int(self._length[number])

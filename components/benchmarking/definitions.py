@@ -5,11 +5,12 @@ a prompt as a file, a data set as a path. A suite may come from anyone, so its a
 """
 
 import difflib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.errors import StepError, short
+from components.errors import StepError, short, shortened
 from components.foreign.confined import inside
 
 FIELDS = frozenset(
@@ -61,7 +62,24 @@ def read_definition(name: str, programs: bool) -> dict[str, Any]:
                 f"lm-eval's definition {name!r} runs the model's answers as programs with your rights; expected a "
                 "task in HumanEval's or MBPP's form with kind: code, whose programs run in the sandbox"
             )
-        config = load_yaml(path)
+        try:
+            config = load_yaml(path)
+        except ImportError as error:
+            raise StepError(
+                f"lm-eval's definition {name!r} needs what is not installed: {shortened(re.sub(r' [(]/[^)]*[)]', '', str(error)))}; leave the task out of the "
+                "suite (--suite)"
+            ) from error
+        if "class" in config:
+            raise StepError(
+                f"lm-eval's definition {name!r} is a program of its own without a prompt and metrics to take over; expected one "
+                "with output_type and metric_list"
+            )
+        if config.get("output_type") == "multiple_choice" and config.get("process_results") is None:
+            # lm-eval scores choices itself, and would load the hub's metric of that name for nothing.
+            config["metric_list"] = [
+                {key: value for key, value in entry.items() if key != "hf_evaluate"}
+                for entry in config.get("metric_list") or ()
+            ] or None
     config["hub"] = {"path": config.pop("dataset_path", ""), "name": config.pop("dataset_name", None)}
     for key in ("tag", "task", "task_alias", "dataset_kwargs", "training_split", "validation_split", "test_split"):
         config.pop(key, None)
@@ -120,7 +138,7 @@ def check_metrics(config: Mapping[str, Any], origin: str) -> None:
         StepError: a metric is none of them.
     """
     from lm_eval.api import metrics  # noqa: F401 - registers them
-    from lm_eval.api.registry import metric_registry
+    from lm_eval.api.registry import aggregation_registry, metric_registry
 
     for entry in config.get("metric_list") or ():
         if not isinstance(entry, Mapping):
@@ -132,4 +150,10 @@ def check_metrics(config: Mapping[str, Any], origin: str) -> None:
             raise StepError(
                 f"{origin}: the metric {metric!r} is not one of lm-eval's own, and those of the Hugging Face hub are programs, "
                 f"which are not loaded; expected one of {', '.join(sorted(metric_registry))}"
+            )
+        aggregation = entry.get("aggregation")
+        if isinstance(aggregation, str) and aggregation not in aggregation_registry:
+            raise StepError(
+                f"{origin}: the aggregation {aggregation!r} is not one of lm-eval's own; expected one of "
+                f"{', '.join(sorted(aggregation_registry))}"
             )

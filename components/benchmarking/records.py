@@ -1,10 +1,13 @@
 """Prompts and answers, example by example: the rows of examples.parquet."""
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
+from components.benchmarking import answers
 from components.benchmarking.aggregate import bits_per_byte
+from components.benchmarking.figures import Samples, columns
 from components.benchmarking.suites import Task
 from components.errors import StepError
 
@@ -28,9 +31,7 @@ COLUMNS = (  # beside these, one column per metric
 )
 
 
-def multiple_choice(
-    task: Task, built: Any, samples: Sequence[Mapping[str, Any]], unconditional: Any
-) -> list[dict[str, Any]]:
+def multiple_choice(task: Task, built: Any, samples: Samples, unconditional: Any) -> list[dict[str, Any]]:
     """Rows of a task whose choices were scored.
 
     Args:
@@ -39,37 +40,76 @@ def multiple_choice(
         unconditional: log-probabilities of (context, continuation) pairs; asked for `acc_pmi` only.
 
     Raises:
-        StepError: a row's correct answer is not one of its choices, or its choices have no text.
+        StepError: a row's correct answer is not one of its choices, or its choices have no text, unless the definition
+            scores answers by a function of its own.
     """
     records = []
-    for sample in sorted(samples, key=lambda s: s["doc_id"]):
+    own = callable(built.config.process_results)
+    metrics = columns(built, samples)
+    for sample in first_samples(samples):
         doc = sample["doc"]
-        logprobs, greedy = zip(*((float(p), bool(g)) for p, g in sample["filtered_resps"]), strict=True)
-        choices = list(built.doc_to_choice(doc))
-        gold = built.doc_to_text(doc) if built.multiple_input else sample["target"]
-        gold = choices.index(gold) if isinstance(gold, str) and gold in choices else gold
-        if not isinstance(gold, int) or not 0 <= gold < len(choices):
+        choices = list(map(str, built.doc_to_choice(doc)))
+        # Behind those of the choices may come those without the question.
+        logprobs, greedy = zip(*((float(p), bool(g)) for p, g in sample["filtered_resps"][: len(choices)]), strict=True)
+        golds = _golds(built.doc_to_text(doc) if built.multiple_input else sample["target"], choices)
+        if not golds and not own:
             raise StepError(
-                f"task {task.name!r}, example {_id(task, sample)}: the answer {gold!r} is none of {len(choices)} choices; correct the file in the data folder (--data-dir)"
-            )
-        rated = sample["arguments"][gold][1].removeprefix(" ")
-        if not rated:
-            raise StepError(
-                f"task {task.name!r}, example {_id(task, sample)}: the answer has no text; correct the file in the data folder (--data-dir)"
+                f"task {task.name!r}, example {_id(task, sample)}: the answer {sample['target']!r} is none of {len(choices)} choices; correct the file in the data folder (--data-dir)"
             )
         record = _record(task, sample) | {
             "question": _question(built, doc),
             "choices": choices,
-            "answer": gold,
             "log_probabilities": list(logprobs),
             "greedy": list(greedy),
             "predicted": max(range(len(logprobs)), key=logprobs.__getitem__),
-            "bits_per_byte": bits_per_byte(logprobs[gold], rated),
+            "answer": None,
         }
-        records.append(record | {metric: float(sample[metric]) for metric in sample["metrics"]})
+        if golds:
+            gold = max(golds, key=logprobs.__getitem__)  # of several right answers the one that is likeliest
+            rated = sample["arguments"][gold][1].removeprefix(" ")
+            if not rated:
+                raise StepError(
+                    f"task {task.name!r}, example {_id(task, sample)}: the answer has no text; correct the file in the data folder (--data-dir)"
+                )
+            record |= {"answer": gold, "bits_per_byte": bits_per_byte(logprobs[gold], rated)}
+        records.append(record | _renamed(metrics[sample["doc_id"]]))
     if task.headline == "acc_pmi":
         _add_pmi(records, unconditional)
     return records
+
+
+def _golds(target: Any, choices: Sequence[str]) -> list[int]:
+    """Which choices are right, by their index or their text; empty if that is not clear."""
+    found = []
+    for gold in target if isinstance(target, list) else [target]:
+        gold = choices.index(gold) if isinstance(gold, str) and gold in choices else gold
+        if isinstance(gold, bool) or not isinstance(gold, Integral) or not 0 <= int(gold) < len(choices):
+            return []
+        found.append(int(gold))
+    return found
+
+
+def rated(task: Task, built: Any, samples: Samples) -> list[dict[str, Any]]:
+    """Rows of a task that asks for the log-probability of one continuation, or of a whole text."""
+    metrics = columns(built, samples)
+    records = []
+    for sample in first_samples(samples):
+        found = sample["filtered_resps"]
+        pairs = [pair if isinstance(pair, tuple | list) else (pair, None) for pair in found]
+        record = _record(task, sample) | {
+            "question": _question(built, sample["doc"]),
+            "target": str(sample["target"]),
+            "log_probabilities": [float(logprob) for logprob, _ in pairs],
+        }
+        if all(greedy is not None for _, greedy in pairs):
+            record["greedy"] = [bool(greedy) for _, greedy in pairs]
+        records.append(record | _renamed(metrics[sample["doc_id"]]))
+    return records
+
+
+def _renamed(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Metrics by names that no other column has."""
+    return {f"{name}_score" if name in COLUMNS else name: value for name, value in metrics.items()}
 
 
 def _add_pmi(records: Sequence[dict[str, Any]], unconditional: Any) -> None:
@@ -81,36 +121,40 @@ def _add_pmi(records: Sequence[dict[str, Any]], unconditional: Any) -> None:
         record["acc_pmi"] = float(max(range(len(gains)), key=gains.__getitem__) == record["answer"])
 
 
-def generated(
-    task: Task, built: Any, samples: Sequence[Mapping[str, Any]], verdicts: Sequence[Any]
-) -> list[dict[str, Any]]:
-    """Rows of a task whose answers were generated; a metric under a second filter has the filter's name behind its own.
+def generated(task: Task, built: Any, samples: Samples, verdicts: Sequence[Any]) -> list[dict[str, Any]]:
+    """Rows of a task whose answers were generated.
 
     Args:
         verdicts: of the sandbox, one a problem in order; empty where none was asked.
     """
-    by_doc: dict[int, list[Mapping[str, Any]]] = {}
-    for sample in samples:
-        by_doc.setdefault(sample["doc_id"], []).append(sample)
+    metrics = columns(built, samples)
     records = []
-    for number, doc_id in enumerate(sorted(by_doc)):
-        first, *others = by_doc[doc_id]
-        record = _record(task, first) | {
-            "question": _question(built, first["doc"]),
-            "completion": first["resps"][0][0],
-            "target": str(first["target"]),
-            "extracted": None if verdicts else str(first["filtered_resps"][0]),
+    for number, sample in enumerate(first_samples(samples)):
+        completions = sample["resps"][0]
+        record = _record(task, sample) | {
+            "question": _question(built, sample["doc"]),
+            "completion": completions[0],
+            "target": str(sample["target"]),
+            "extracted": None if verdicts else str(sample["filtered_resps"][0]),
         }
-        record |= {metric: float(first[metric]) for metric in first["metrics"]}
-        for other in others:
-            record |= {f"{m}_{other['filter'].replace('-', '_')}": float(other[m]) for m in other["metrics"]}
+        if task.headline == answers.NAME:
+            record[answers.NAME] = _share_right(sample, record["question"])
+        record |= _renamed(metrics[sample["doc_id"]])
         if verdicts:
             record |= {"verdict": str(verdicts[number].outcome), "error": verdicts[number].error}
         records.append(record)
     return records
 
 
-def first_samples(samples: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def _share_right(sample: Mapping[str, Any], question: str) -> float:
+    """The share of an example's completions whose answer is right, or one of the right ones."""
+    target = sample["target"]
+    golds = [str(gold) for gold in (target if isinstance(target, list) else [target])]
+    completions = sample["resps"][0]
+    return sum(any(answers.is_right(c, gold, question) for gold in golds) for c in completions) / len(completions)
+
+
+def first_samples(samples: Samples) -> list[Mapping[str, Any]]:
     """One sample per example, in the order of their numbers: lm-eval logs an example once for each of its filters."""
     first = {sample["doc_id"]: sample for sample in reversed(samples)}
     return [first[number] for number in sorted(first)]
@@ -138,8 +182,14 @@ def _question(built: Any, doc: Mapping[str, Any]) -> str:
 
 
 def metrics_of(records: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The metrics that the records have, in the order of the first."""
-    return [name for name in records[0] if name not in COLUMNS]
+    """The metrics that the records have, in the order of their first occurrence."""
+    return list(dict.fromkeys(name for record in records for name in record if name not in COLUMNS))
+
+
+def with_all_metrics(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The records of one task, each with all of its metrics: None where an example has none."""
+    metrics = dict.fromkeys(metrics_of(records))
+    return [record | {name: record.get(name) for name in metrics} for record in records]
 
 
 def write(records: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -155,8 +205,7 @@ def write(records: Sequence[Mapping[str, Any]], path: Path) -> None:
     plain = {"answer": pa.int32(), "predicted": pa.int32(), "perplexity": pa.float64(), "in_corpus": pa.bool_()}
     present = {name for record in records for name, value in record.items() if value is not None}
     fields = [(name, lists.get(name) or plain.get(name) or pa.string()) for name in COLUMNS if name in present]
-    metrics = dict.fromkeys(name for record in records for name in metrics_of([record]))
-    fields += [(name, pa.float64()) for name in metrics]
+    fields += [(name, pa.float64()) for name in metrics_of(records)]
     table = pa.Table.from_pylist([dict(record) for record in records], schema=pa.schema(fields))
     pq.write_table(table, path, compression="zstd")
 

@@ -77,9 +77,9 @@ class ChoiceScorer(TemplateLM):
         ends = (eos_token_id,) if end_tokens is None else end_tokens
         self.ends = frozenset(end for end in ends if end is not None)
         self._prefix = prefix_token_id
-        # Text that begins with the prefix gets no second one.
-        adds = tokenizer is not None and prefix_token_id is not None and tokenizer.num_special_tokens_to_add(False)
-        self._begun = tokenizer.decode([prefix_token_id], skip_special_tokens=False) if adds else ""
+        self._begun = ""  # text that begins with the prefix already gets no second one
+        if tokenizer is not None and prefix_token_id is not None and tokenizer.num_special_tokens_to_add(False):
+            self._begun = tokenizer.decode([prefix_token_id], skip_special_tokens=False)
         self._stem: tuple[Tokens, KVCache | None] = ((), None)
         self._cut: set[Tokens] = set()
         self.empty_completions = 0

@@ -6,6 +6,7 @@ hub's data set that it asks. `exam` is written by components.synthesis instead. 
 """
 
 import difflib
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from components.benchmarking.definitions import check_changes, read_definition
 from components.benchmarking.exam import TRANSFER, TaskData, load_exam
 from components.benchmarks import FOLDER
 from components.benchmarks.data import Place, Rows
-from components.errors import StepError
+from components.errors import StepError, is_panic, shortened
 from components.foreign import yaml_text
 from components.foreign.confined import inside
 
@@ -125,6 +126,10 @@ class Task:
         return self.splits[self.asked]
 
 
+class MissingData(StepError):
+    """The data of a task is not on this machine: a person's choice, unlike a task that fails."""
+
+
 @dataclass(frozen=True)
 class Suite:
     """The tasks of a suite, and why others cannot run.
@@ -133,6 +138,7 @@ class Suite:
         average: by benchmark, what it is if it has several tasks: the mean over `tasks` or over `examples`, or the `best` of
             its forms, each the mean over its tasks.
         failed: by benchmark or task, the reason.
+        absent: those of `failed` whose data is not there.
         prompt: the exam's template.
         transfer: of the exam: wordings and compositions that training never contains. Its scores stand beside the
             exam's and enter none of them.
@@ -144,6 +150,7 @@ class Suite:
     failed: dict[str, str]
     prompt: str | None = None
     transfer: "Suite | None" = None
+    absent: tuple[str, ...] = ()
 
 
 def known() -> list[str]:
@@ -165,17 +172,20 @@ def plan(name: str, place: Place) -> Suite:
         return _exam(place.folder, _exam(transfer) if transfer and transfer.is_dir() else None)
     entries, failed = _entries(_definition_of(name))
     tasks: list[Task] = []
+    absent: list[str] = []
     for benchmark, entry in entries.items():
         for part in entry.parts or [""]:
             try:
                 tasks += _tasks(benchmark, entry, part, place)
-            except StepError as error:
-                failed[benchmark] = str(error)
+            except BaseException as error:  # noqa: BLE001 - see reason_of
+                failed[benchmark] = reason_of(error)
+                absent += [benchmark] * isinstance(error, MissingData)
                 break
     if not tasks:
         raise StepError(f"suite {name!r}: no task can be run: {told(failed)}")
     average = {b: "best" if e.kind == "olmes" else e.average for b, e in entries.items()}
-    return Suite(Path(name).stem, tuple(t for t in tasks if t.benchmark not in failed), average, failed)
+    whole = tuple(task for task in tasks if task.benchmark not in failed)
+    return Suite(Path(name).stem, whole, average, failed, absent=tuple(absent))
 
 
 def _exam(folder: Path | None, transfer: Suite | None = None) -> Suite:
@@ -183,6 +193,22 @@ def _exam(folder: Path | None, transfer: Suite | None = None) -> Suite:
     exam = load_exam(folder, wrong)
     tasks = tuple(_from_exam(data) for data in exam)
     return Suite(EXAM, tasks, {task.name: "tasks" for task in tasks}, wrong, exam[0].prompt, transfer)
+
+
+def reason_of(error: BaseException) -> str:
+    """Why one task cannot be scored, whatever a foreign definition raised, so that the others go on.
+
+    Raises:
+        BaseException: the error itself, if the user or the system ends the run.
+    """
+    if isinstance(error, StepError):
+        return str(error)
+    if not isinstance(error, Exception | SystemExit) and not is_panic(error):
+        raise error
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    said = shortened(str(error).replace(f"{Path.cwd()}/", ""))  # outputs name no machine's paths
+    return f"{type(error).__name__}: {said}{place}"
 
 
 def told(failed: Mapping[str, str]) -> str:
@@ -328,7 +354,7 @@ def _splits(entry: Entry, config: dict[str, Any], place: Place) -> tuple[dict[st
             except StepError as error:
                 raise StepError(f"{error}; or put {file} into the data folder (--data-dir)") from error
         if not rows:
-            raise StepError(f"the data is missing: {_remedy(entry, file, hub['path'])}")
+            raise MissingData(f"the data is missing: {_remedy(entry, file, hub['path'])}")
         try:
             splits[split] = [change(dict(row)) for row in rows]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -352,7 +378,7 @@ def _examples(entry: Entry, place: Place) -> Rows | None:
         return None
     rows = place.file(given.file, given.where)
     if rows is None:
-        raise StepError(
+        raise MissingData(
             f"the worked examples are missing: put {given.file} into the data folder (--data-dir or benchmarking.data_dir)"
         )
     if len(rows) < entry.shots:

@@ -77,6 +77,7 @@ def configured(task: Task, judge: "Judge | None" = None) -> tuple[dict[str, Any]
     """A task's configuration and rows as lm-eval takes them, with the functions that its kind brings."""
     config, splits = dict(task.config), dict(task.splits)
     config.setdefault("num_fewshot", task.shots)
+    _check_examples(task, config, splits)
     if task.kind == "code":
         from components.benchmarking.programs import metrics, worked_examples
 
@@ -100,6 +101,26 @@ def configured(task: Task, judge: "Judge | None" = None) -> tuple[dict[str, Any]
         config |= {"metric_list": _means(squad.METRICS), "process_results": squad.process_results}
         config["fewshot_config"] = {"sampler": "first_n", "samples": examples}
     return config, splits
+
+
+def _check_examples(task: Task, config: dict[str, Any], splits: Mapping[str, Any]) -> None:
+    """Take out the split of worked examples that nobody asks for: lm-eval opens it all the same.
+
+    Raises:
+        StepError: worked examples are asked for, and their split is not there.
+    """
+    given = dict(config.get("fewshot_config") or {})
+    for place, key in ((config, "fewshot_split"), (given, "split")):
+        if place.get(key) in (None, *splits):
+            continue
+        if config["num_fewshot"]:
+            raise StepError(
+                f"task {task.name!r}: its {config['num_fewshot']} worked examples come from the split {place[key]!r}, which is "
+                "not among its files; add it to `files` in the suite (--suite), or set `shots` to 0"
+            )
+        del place[key]
+        if place is given:
+            config["fewshot_config"] = given or None
 
 
 def _means(metrics: Sequence[str]) -> list[dict[str, Any]]:
@@ -150,13 +171,29 @@ def definition_sha256(task: Task) -> str:
 
 
 def run_tasks(model: Any, tasks: Mapping[str, Any], limit: int) -> dict[str, Any]:
-    """lm-eval's evaluation of a model on tasks: its `results` and its logged `samples`."""
+    """lm-eval's evaluation of a model on tasks: its `results` and its logged `samples`.
+
+    Aggregations other than the mean are left to `figures.aggregated`: one that fails would cost the task its answers, and
+    lm-eval's bootstrap of it starts a process per core.
+    """
+    from lm_eval.api.metrics import mean
     from lm_eval.evaluator import evaluate
 
-    return evaluate(
-        lm=model,
-        task_dict={"tasks": dict(tasks), "groups": {}, "group_map": {}},
-        limit=limit or None,
-        bootstrap_iters=1,
-        log_samples=True,
-    )
+    theirs = {name: task.aggregation() for name, task in tasks.items()}
+    for task in tasks.values():
+        task._aggregation_list = {m: f if f is mean else _later for m, f in task.aggregation().items()}
+    try:
+        return evaluate(
+            lm=model,
+            task_dict={"tasks": dict(tasks), "groups": {}, "group_map": {}},
+            limit=limit or None,
+            bootstrap_iters=1,
+            log_samples=True,
+        )
+    finally:
+        for name, task in tasks.items():
+            task._aggregation_list = theirs[name]
+
+
+def _later(_: Any) -> str:
+    return "N/A"

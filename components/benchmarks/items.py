@@ -1,10 +1,11 @@
-"""The items of suites' benchmarks as text: a question with its correct answer, a program's task with its solution.
+"""The items of suites' benchmarks as text: a question, its choices and its correct answer; a program's task and its solution.
 
 Rows are read as their data sets give them, by the names of their fields, without lm-eval and its prompts. A passage
 that a question is about is left out, as in components.benchmarking.contamination: it does not reveal the answer. The
 suite `exam` has no items here: it is made after curation, from questions that are held out.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,10 @@ from components.foreign import yaml_text
 
 EXAM = "exam"
 PASSAGE = 100  # words; a longer context of a question is a passage
+FEW = 10  # words; a shorter description is read with the head of its function
+GAP = re.compile(r"(?<!\w)_(?!\w)")
+_DOCSTRING = re.compile("(?s)[\"']{3}(.*?)(?:[\"']{3}|\\Z)")
+_EXAMPLES = re.compile(r">>>|(?i:\b(?:for )?examples?\b(?: \d+)?\s*:?)|(?<=\n)\s*\w+\(.*\)\s*(?:==|=|➞|->|=>|returns)")
 Row = Mapping[str, Any]
 
 
@@ -29,6 +34,9 @@ class Item:
         id: the row's own if it has one, else its number in its file.
         text: question and correct answer.
         code: the program that solves it, and the name of the function that is asked for; empty where there is none.
+        question: alone; `_` is a gap that the choices fill. Of a program, what is to be written, in words. Empty: the text.
+        choices: of which one is correct; empty where there are none.
+        answer: the correct one in words; empty where it is yes or no, or a program.
     """
 
     benchmark: str
@@ -36,6 +44,18 @@ class Item:
     text: str
     code: str = ""
     entry: str = ""
+    question: str = ""
+    choices: tuple[str, ...] = ()
+    answer: str = ""
+
+    @property
+    def asked(self) -> str:
+        """The question; empty where a program's task is not in words."""
+        return self.question if self.code else self.question or self.text
+
+    def with_choice(self, choice: str) -> str:
+        """The question with a choice in its gap or behind it."""
+        return _with(self.asked, choice)
 
 
 def read_items(folder: Path | None, suites: Sequence[str]) -> tuple[list[Item], dict[str, str]]:
@@ -94,40 +114,55 @@ def _items(benchmark: str, file: str, rows: Sequence[Row]) -> Iterator[Item]:
     for number, row in enumerate(rows):
         own = next((row[key] for key in ("task_id", "id") if row.get(key) is not None), number)
         try:
-            text, code, entry = _text(row)
+            yield _item(benchmark, str(own), row)
         except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
             raise StepError(
                 f"{file}, row {number} of {benchmark}: no question and answer can be read of it "
                 f"({type(error).__name__}: {error}); it has {', '.join(sorted(row))}"
             ) from error
-        yield Item(benchmark, str(own), text, code, entry)
 
 
-def _text(row: Row) -> tuple[str, str, str]:
-    """(question and right answer, program, function that is asked for)."""
+def _item(benchmark: str, own: str, row: Row) -> Item:
     if "canonical_solution" in row:  # HumanEval
-        code = f"{row['prompt']}{row['canonical_solution']}"
-        return code, code, row.get("entry_point", "")
+        code, entry = f"{row['prompt']}{row['canonical_solution']}", row.get("entry_point", "")
+        return Item(benchmark, own, code, code, entry, _described(row["prompt"], entry))
     if "code" in row and "test_list" in row:  # MBPP
-        return f"{row.get('text') or row.get('prompt', '')} {row['code']}", row["code"], _called(row["test_list"])
+        asked = row.get("text") or row.get("prompt", "")
+        return Item(benchmark, own, f"{asked} {row['code']}", row["code"], _called(row["test_list"]), asked)
     asked = next((str(row[key]) for key in _ASKED if row.get(key)), None)
     if asked is None:
         raise KeyError("question")
     context = row.get("context")
-    if isinstance(context, str) and len(context.split()) <= PASSAGE:
+    if isinstance(context, str) and len(context.split()) <= PASSAGE and "answers" not in row:
         asked = f"{context} {asked}"
-    if "option1" in row and "_" in asked:  # WinoGrande: the answer stands in a gap
-        return asked.replace("_", _option(row), 1), "", ""
-    return f"{asked} {_answer(row)}".strip(), "", ""
+    answer = next((found for read in _ANSWERS if (found := read(row)) is not None), "")
+    answer = answer if isinstance(answer, str) else ""
+    text = _with(asked, answer) if answer else asked
+    return Item(benchmark, own, text, question=asked, choices=_choices(row), answer=answer)
+
+
+def _with(asked: str, choice: str) -> str:
+    return asked.replace("_", choice, 1) if GAP.search(asked) else f"{asked} {choice}".strip()
+
+
+def _described(prompt: str, entry: str) -> str:
+    """What a prompt of code says in words of the function that is asked for, up to its examples; with a short one, its head."""
+    head, _, inside = prompt.rpartition(f"def {entry}(")[2].partition("\n")
+    found = _DOCSTRING.search(inside)
+    said = _EXAMPLES.split(found[1] if found else inside, maxsplit=1)[0].strip()
+    return said if len(said.split()) > FEW else f"def {entry}({head}\n{said}"
 
 
 _ASKED = ("question", "question_stem", "goal", "query", "input", "sentence", "ctx", "text", "prompt")
 
 
-def _answer(row: Row) -> str:
-    """The right answer's text; empty where it is yes or no, or there is none."""
-    answer = next((found for read in _ANSWERS if (found := read(row)) is not None), "")
-    return answer if isinstance(answer, str) else ""
+def _choices(row: Row) -> tuple[str, ...]:
+    for names in (("sol1", "sol2"), ("answerA", "answerB", "answerC"), ("option1", "option2")):
+        if names[0] in row:
+            return tuple(str(row[name]) for name in names)
+    choices = row.get("choices", row.get("endings"))
+    choices = choices["text"] if isinstance(choices, Mapping) else choices
+    return tuple(map(str, choices)) if isinstance(choices, Sequence) and not isinstance(choices, str) else ()
 
 
 def _lettered(row: Row) -> str | None:
@@ -145,11 +180,13 @@ def _numbered(row: Row) -> str | None:
 
 
 def _named(row: Row) -> str | None:
-    """PIQA counts from 0, SocialIQA from 1."""
+    """PIQA counts from 0, SocialIQA and WinoGrande from 1."""
     if "sol1" in row:
         return row[("sol1", "sol2")[int(row["label"])]]
     if "answerA" in row:
         return row[("answerA", "answerB", "answerC")[int(row["label"]) - 1]]
+    if "option1" in row:
+        return row[("option1", "option2")[int(row["answer"]) - 1]]
     return None
 
 
@@ -163,10 +200,6 @@ def _spans(row: Row) -> str | None:
 
 def _written(row: Row) -> str | None:
     return next((row[key] for key in ("answer", "target") if isinstance(row.get(key), str)), None)
-
-
-def _option(row: Row) -> str:
-    return row[("option1", "option2")[int(row["answer"]) - 1]]
 
 
 _ANSWERS: tuple[Callable[[Row], str | None], ...] = (_lettered, _numbered, _named, _spans, _written)

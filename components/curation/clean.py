@@ -37,6 +37,7 @@ from components.documents import DOCUMENT, KINDS, Document, Drop, LedgerWriter, 
 from components.errors import StepError
 from components.files import save_array, write_json
 from components.params import CurationParams, LanguageParams
+from components.params.web_rules import WebRulesParams
 from components.text.shingles import sketch
 
 STEP = "curation"
@@ -209,11 +210,9 @@ def judge(
     ]
     of_web = [index for index, kind in enumerate(kinds) if kind in params.web.kinds and not failures[index]]
     removed = [0] * len(rows)  # lines
-    for spoken in sorted({language.of(languages[index]) for index in of_web}):
-        these = [index for index in of_web if language.of(languages[index]) == spoken]
-        rules = language.web_rules(params.web, spoken)
-        for index, verdict in zip(these, web.judge([texts[index] for index in these], rules), strict=True):
-            failures[index], texts[index], removed[index] = verdict.failure, verdict.text, verdict.lines_removed
+    spoken = [language.of(languages[index]) for index in of_web]
+    for index, verdict in zip(of_web, web_verdicts([texts[i] for i in of_web], spoken, params.web), strict=True):
+        failures[index], texts[index], removed[index] = verdict.failure, verdict.text, verdict.lines_removed
     passed = [index for index, failure in enumerate(failures) if not failure]
     hits: list[list[Hit] | None] = [None] * len(rows)
     if benchmarks:
@@ -221,21 +220,21 @@ def judge(
         looked_for = benchmarks.find([texts[index] for index in checked], [kinds[index] for index in checked])
         for index, found in zip(checked, looked_for, strict=True):
             if found:  # few documents have a hit, so redacting those alone costs nothing
-                found = shown(found, redact(texts[index], kinds[index], params.privacy)[0])
+                found = shown(found, _redacted(texts[index], kinds[index], params, languages[index])[0])
                 if params.decontamination.action == "drop":
                     failures[index] = _contaminated(found[0])
             hits[index] = found
     judged = zip(rows, own, texts, removed, languages, failures, hits, strict=True)
-    for row, said, text, gone, spoken, failure, found in judged:
+    for row, said, text, gone, identified, failure, found in judged:
         if failure:
             # Cut after it is redacted: half a secret would not be found.
-            detail = redact(failure.detail, row["kind"], params.privacy)[0][:DETAIL]
+            detail = _redacted(failure.detail, row["kind"], params, identified)[0][:DETAIL]
             yield Drop(row["id"], STEP, failure.rule, failure.value, failure.threshold, detail, row["source"]), found
             continue
         metadata = {_apart(key): value for key, value in said.items()}
-        text, redacted = redact(text, row["kind"], params.privacy)
-        if spoken:
-            metadata["language"] = spoken[0]
+        text, redacted = _redacted(text, row["kind"], params, identified)
+        if identified:
+            metadata["language"] = identified[0]
         if gone:
             metadata["lines_removed"] = gone
         if redacted:
@@ -244,6 +243,23 @@ def judge(
         if new_id != row["id"]:
             metadata["raw_id"] = row["id"]  # leads back to the raw document
         yield Document(**{**row, "id": new_id, "text": text, "metadata": metadata}), found
+
+
+def web_verdicts(texts: Sequence[str], languages: Sequence[str], params: WebRulesParams) -> list[web.Verdict]:
+    """The verdicts of the rules for web text, each by what suits its language."""
+    found = [web.Verdict(None, text) for text in texts]
+    for spoken in sorted(set(languages)):
+        these = [index for index, one in enumerate(languages) if one == spoken]
+        verdicts = web.judge([texts[index] for index in these], language.web_rules(params, spoken))
+        for index, verdict in zip(these, verdicts, strict=True):
+            found[index] = verdict
+    return found
+
+
+def _redacted(
+    text: str, kind: str, params: CurationParams, identified: tuple[str, float] | None
+) -> tuple[str, Counter[str]]:
+    return redact(text, kind, params.privacy, identified[0] if identified else None)
 
 
 def _apart(key: str) -> str:

@@ -2,80 +2,113 @@
 
 Trees are walked without recursion, since a chain of a few hundred `elif` or `+` is as deep as it is long.
 
-Parsing is what costs. Of most code the order of its keywords, which takes one regular expression, says already that it
-holds none of the programs that are looked for: strings and comments aside, equal trees have equal keywords, but for `elif`,
-`else` and `pass`.
+Parsing is what costs. Of most functions the order of their keywords, which takes one regular expression, says already that
+they are none of the programs that are looked for: strings and comments aside, equal trees have equal keywords, but for
+`elif`, `else` and `pass`.
 """
 
 import ast
 import hashlib
 import re
-import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
 
 from components.curation.syntax import NO_PYTHON, parse
 
-_FENCED = re.compile(r"^```(?:python|py|python3)?[ \t]*\n(.*?)^```", re.S | re.M)
 # A string of Python. One without an end, which is not Python, goes to the end of its line or of the text, so that nothing is
 # read twice.
 STRING = (
     r""""{3}(?:[^"\\]|\\.|"(?!""))*+(?:"{3}|\\?\Z)|'{3}(?:[^'\\]|\\.|'(?!\'\'))*+(?:'{3}|\\?\Z)"""
     r"""|"(?:[^"\\\n]|\\.)*+(?:"|(?=\n)|\\?\Z)|'(?:[^'\\\n]|\\.)*+(?:'|(?=\n)|\\?\Z)"""
 )
-# Strings and comments, which are skipped; lines that begin without a blank, where a function may be over; keywords.
+# Strings and comments, which are skipped; keywords.
 _KEYWORDS = re.compile(
     STRING + r"|#[^\n]*+"
-    r"|(\n(?:async )?def\b|\n(?=\S)|\b(?:for|while|if|elif|return|def|try|with|lambda|yield|raise|break|continue|in|not|and|or|is"
-    r"|assert|del)\b)",
+    r"|\b(for|while|if|elif|return|def|try|with|lambda|yield|raise|break|continue|in|not|and|or|is|assert|del)\b",
     re.S,
 )
-_NAMES = "for while return try with lambda yield raise break continue in not and or is assert del"
-_LETTERS = {"": "", "\n": "\n", "if": "i", "elif": "i", "def": "d", "\ndef": "\nd^", "\nasync def": "\nd^"}
-_LETTERS |= dict(zip(_NAMES.split(), "fwrtWlyRbcnNaoIAD", strict=True))
-# A function or class of a module with its lines, which are indented or close a bracket.
-_BLOCK = re.compile(r"^(?:async def|def|class)\b[^\n]*+\n(?:(?:[ \t)#][^\n]*+)?\n)*+", re.M)
-UNKNOWN = "*"  # the opening of a function that cannot be written out; any module may hold it
+_NAMES = "for while if elif return def try with lambda yield raise break continue in not and or is assert del"
+_LETTERS = {"": ""} | dict(zip(_NAMES.split(), "fwiirdtWlyRbcnNaoIAD", strict=True))
+# A function: its head, which may go over lines, and its lines, which are indented more or close a bracket.
+_HEAD = r"^([ \t]*+)(?:async[ ]+)?def[ ]+(\w+)[ ]*(?:\((?:[^()]|\([^()]{0,200}\)){0,1000}+\))?[^\n]*+\n()"
+_FUNCTION = re.compile(_HEAD + r"(?:(?:\1[ \t)\]}#][^\n]*+|[ \t\r]*+)\n)*+", re.M)
+_PROMPTED, _PROMPT = re.compile(r"^>(?:>>)? def ", re.M), re.compile(r"^(?:>>>|\.\.\.|>)(?: |$)", re.M)
+UNKNOWN = "*"  # keywords of a function that cannot be written out; any may be equal to it
+OUTLINE = 3  # statements of a function that are looked at first
 SHAPE = 500  # statements that are looked at for a function's shape
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
+_SIMPLE = frozenset([
+    ast.AnnAssign, ast.Assert, ast.Assign, ast.AugAssign, ast.Break, ast.Continue, ast.Delete, ast.Expr, ast.Global,
+    ast.Import, ast.ImportFrom, ast.Nonlocal, ast.Pass, ast.Raise, ast.Return,
+])  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Function:
-    """A function: its name, its shape (arguments and kinds of statements, as text) and its tree."""
+    """A function: its name and its tree."""
 
     name: str
-    shape: str
     node: _Function
 
+    @property
+    def outline(self) -> str:
+        """Number of arguments and kinds of the first statements; of equal trees equal, and quickly told."""
+        kinds = [_kind(node)[0] for node in _statements(self.node)[:OUTLINE]]
+        return " ".join([f"{len(_arguments(self.node))}", *kinds])
 
-def functions(text: str, kind: str, openings: frozenset[str] | None = None) -> Iterator[Function]:
-    """The functions of a text's modules, also those within classes, functions and other statements, in order.
+    @cached_property
+    def shape(self) -> str:
+        """Arguments and kinds of statements; of equal trees equal."""
+        return _shape(self.node)
 
-    Of a module that is not Python, those of its functions and classes that are, each for itself.
+
+def functions(
+    text: str, kind: str, wanted: Container[str] | None = None, names: Container[str] = ()
+) -> Iterator[Function]:
+    """The functions of a text, also those within classes, functions and other statements.
+
+    Of a module that is not Python, and of a text that is not a module, those functions that are, each for itself: in whatever
+    fence, indented, at a prompt or quoted.
 
     Args:
-        kind: of the document. `code` is one module; of others each fenced block is one. It may be indented as a whole.
-        openings: of the functions that are looked for; a module that can hold none of them is skipped.
+        kind: of the document. `code` is one module.
+        wanted, names: `keywords` and names of the functions that are looked for, which alone are parsed; None = all.
     """
     if "def " not in text:
         return
-    longest = max(map(len, openings), default=0) if openings else 0
-    for source in [text] if kind == "code" else _FENCED.findall(text):
-        source = textwrap.dedent(source) if source[:1].isspace() else source
-        if openings is not None and not _may_hold(source, openings, longest):
-            continue
-        for tree in _trees(source):
-            for node in statements(tree):
-                if isinstance(node, _Function):
-                    yield Function(node.name, _shape(node), node)
-
-
-def _trees(source: str) -> Iterator[ast.Module]:
-    if (tree := _parsed(source)) is not None:
-        yield tree
+    if kind != "code" and _PROMPTED.search(text):
+        text = _PROMPT.sub("", text)
+    if wanted is None:
+        tree = _parsed(text) if kind == "code" else None
+        for part in [tree] if tree else (_parsed(block[0]) for block in _FUNCTION.finditer(f"{text}\n")):
+            yield from _inside(part)
         return
-    yield from (tree for block in _BLOCK.findall(f"{source}\n") if (tree := _parsed(block)) is not None)
+    for block, name in _blocks(text):
+        if name in names or UNKNOWN in wanted or _spelled(block) in wanted or block.count('"""') % 2:
+            if (tree := _parsed(block)) is not None:
+                yield from islice(_inside(tree), 1)  # those in it are blocks themselves
+            elif kind == "code":  # a line in it is less indented
+                yield from _inside(_parsed(text))
+                return
+
+
+def _blocks(text: str) -> Iterator[tuple[str, str]]:
+    """(Lines, name) of each function, those within others after them."""
+    waiting = [f"{text}\n"]
+    while waiting:
+        for block in _FUNCTION.finditer(waiting.pop()):
+            yield block[0], block[2]
+            inside = block[0][block.end(3) - block.start() :]
+            if "def " in inside:
+                waiting.append(inside)
+
+
+def _inside(tree: ast.Module | None) -> Iterator[Function]:
+    for node in statements(tree) if tree else ():
+        if isinstance(node, _Function):
+            yield Function(node.name, node)
 
 
 def _parsed(source: str) -> ast.Module | None:
@@ -91,44 +124,24 @@ def statements(tree: ast.AST) -> Iterator[ast.AST]:
     while waiting:
         node = waiting.pop()
         yield node
+        if type(node) in _SIMPLE:  # most are
+            continue
         for field in ("finalbody", "orelse", "handlers", "cases", "body"):
             inner = getattr(node, field, None)
             if isinstance(inner, list):
                 waiting += reversed(inner)
 
 
-def opening(function: Function) -> str:
-    """The keywords of a function up to the next one in it, a letter each."""
+def keywords(function: Function) -> str:
+    """The keywords of a function in order, a letter each; of equal trees equal."""
     try:
-        written = ast.unparse(function.node)
+        return _spelled(ast.unparse(function.node))
     except RecursionError:
         return UNKNOWN
-    return _spelled(written).replace("\n", "").split("d")[1].removeprefix("^")
-
-
-def _may_hold(source: str, openings: frozenset[str], longest: int) -> bool:
-    """Whether the keywords after some `def` are an opening, to wherever that function may end."""
-    if UNKNOWN in openings:
-        return True
-    for part in _spelled(source).split("d")[1:]:
-        if not part.startswith("^"):  # one that is indented may end anywhere
-            part = part.replace("\n", "")
-            if any(part[:end] in openings for end in range(min(len(part), longest) + 1)):
-                return True
-            continue
-        keywords = ""
-        for more in part[1:].split("\n"):
-            keywords += more
-            if len(keywords) > longest:
-                break
-            if keywords in openings:
-                return True
-    return False
 
 
 def _spelled(source: str) -> str:
-    """Keywords, a letter each. `d^` is a function that isn't indented."""
-    return "".join([_LETTERS[word] for word in _KEYWORDS.findall(f"\n{source}")])
+    return "".join([_LETTERS[word] for word in _KEYWORDS.findall(source)])
 
 
 def identity(function: Function) -> tuple[str, int]:

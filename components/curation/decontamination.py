@@ -2,24 +2,25 @@
 
 Words are compared without case and punctuation, in the ordinary forms of their characters (components.text.ngrams). A
 document is hit by an item if it holds
-- any 13 words in a row of it (`ngram_13`: Brown et al. 2020, arXiv 2005.14165, appendix C; phi-1, Gunasekar et al. 2023,
-  arXiv 2306.11644);
-- 10 words in a row of it, and around them more than half of the item's words, by difflib.SequenceMatcher, whose blocks
-  are in order (`ngram_10_ratio`: Cosmopedia's rule);
-- the whole of an item of fewer than 10 words, at least 8 (`whole_item`); a shorter one is not looked for, and counted;
-- a function whose syntax tree is that of the item's solution, names and notes aside (`code_ast`; phi-1 compared trees too).
+- its question, of ten words or more, by ten in a row and most of the rest in order (`ngram_10_ratio`), a shorter one as a whole,
+  or with choices behind it (`whole_item`; components.curation.item_words);
+- its question in other words (`paraphrase`; components.text.paraphrases);
+- a function whose syntax tree is that of the item's solution, variables and notes aside (`code_ast`; phi-1, Gunasekar et al.
+  2023, arXiv 2306.11644, compared trees too). The words of a solution are not compared: anybody's loop has them. A small
+  solution must have the same name, too, and one of several words.
 
 What is notable:
 - only the benchmarks are held, as hashes in NumPy arrays, which workers can map from files; documents stream past.
 - runs are compared as 64-bit hashes: a billion words meet a million runs by chance with a probability of 1 in 18,000.
   Shares are counted over the words themselves.
-- nothing to compare with is a state of its own in the report, `nothing checked`, never a clean result.
+- nothing to compare with is a state of its own in the report, `nothing checked`, never a clean result; and what a rule does
+  not look for is counted with the reason.
 """
 
-import difflib
 import json
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -27,16 +28,23 @@ from typing import Any
 import numpy as np
 
 from components.benchmarks.items import EXAM, Item, read_items
-from components.curation.code_identity import functions, identity, opening
+from components.curation.code_identity import Function, functions, identity, keywords
+from components.curation.item_words import NEARLY, ItemWords
 from components.errors import StepError
 from components.files import save_array
 from components.params.decontamination import DecontaminationParams
-from components.text.ngrams import RunSet, all_runs, shared_runs, word_hashes, words_in
+from components.text.ngrams import beginnings, words_in
+from components.text.paraphrases import STEM, Paraphrases
 
-FORMAT = 1
+FORMAT = 2
 EXAMPLES = 5  # hits that a report shows of a benchmark
-OWNERS = 64  # items that one run is held against; runs of more are a template's
-_PLACES = 8  # of one item in one document that are compared
+TELLING = 2  # words of a function's name by which a small one may be known
+SMALL = "fewer nodes than min_code_nodes, and a name of one word"
+NO_FUNCTION = "no function of Python"
+FEW = "too few distinctive words"
+NOWHERE = "by any rule"
+_TAG = re.compile(r"</?[A-Za-z][^<>]{0,500}>")
+_NAME = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _NOT_CHECKED = {EXAM: "made after curation, from questions that are held out"}
 
 
@@ -46,7 +54,7 @@ class Hit:
 
     Attributes:
         benchmark, item: whose, and its id.
-        rule: ngram_13, ngram_10_ratio (with the lengths that are set), whole_item or code_ast.
+        rule: ngram_10_ratio (with the length that is set), whole_item, paraphrase or code_ast.
         value, threshold: words in a row, share of the item's words, or nodes of the tree, and what of it makes a hit.
         excerpt: the words of the document, or the name of the function.
     """
@@ -57,18 +65,6 @@ class Hit:
     value: float
     threshold: float
     excerpt: str
-
-
-class _Runs(RunSet):
-    """Runs of one length, and the items that hold each: `owners[starts[i]:starts[i + 1]]`."""
-
-    def __init__(self, runs: np.ndarray, starts: np.ndarray, owners: np.ndarray) -> None:
-        super().__init__(runs)
-        self.starts, self.owners = starts, owners
-
-    def items(self, place: int) -> list[int]:
-        start = int(self.starts[place])
-        return self.owners[start : min(int(self.starts[place + 1]), start + OWNERS)].tolist()
 
 
 class BenchmarkIndex:
@@ -89,15 +85,17 @@ class BenchmarkIndex:
     ) -> None:
         self.items, self.params = list(items), params
         self.missing, self.skipped = missing or {}, skipped or {}
-        self._texts = [item.text for item in self.items]
-        hashes, owner = word_hashes(self._texts)
-        self.words = np.bincount(owner, minlength=len(self.items)).astype(np.int64)
-        self._tables = {
-            length: table for length in self._lengths() if len((table := self._table(hashes, owner, length)).runs)
-        }
+        self._words = ItemWords.build(self.items, params)
+        # A program that is described by its head in a few words is everybody's.
+        self._paraphrases = Paraphrases.build(
+            ["" if item.asked.startswith("def ") else item.asked for item in self.items]
+        )
         self._programs: dict[str, int] = {}
+        self._named: dict[str, dict[str, int]] = {}  # small ones by name
+        self._outlines: set[str] = set()
         self._shapes: set[str] = set()
-        self._openings: frozenset[str] = frozenset()
+        self._keywords: frozenset[str] = frozenset()
+        self._uncompared: dict[int, str] = {}
         self._index_programs()
 
     @classmethod
@@ -122,17 +120,18 @@ class BenchmarkIndex:
         """Write the index to an empty or new folder."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        for length, table in self._tables.items():
-            for name in ("runs", "starts", "owners"):
-                save_array(folder / f"{name}-{length}.npy", getattr(table, name))
-        save_array(folder / "words.npy", self.words)
+        for part in (self._words, self._paraphrases):
+            for name, array in part.arrays.items():
+                save_array(folder / f"{type(part).__name__}-{name}.npy", array)
         content = {
             "format": FORMAT,
             "params": self.params.model_dump(),
-            "lengths": list(self._tables),
             "programs": self._programs,
+            "named": self._named,
+            "outlines": sorted(self._outlines),
             "shapes": sorted(self._shapes),
-            "openings": sorted(self._openings),
+            "keywords": sorted(self._keywords),
+            "uncompared": list(self._uncompared.items()),
             "missing": self.missing,
             "skipped": self.skipped,
             "items": [asdict(item) for item in self.items],
@@ -152,38 +151,20 @@ class BenchmarkIndex:
             if content["format"] != FORMAT:
                 raise ValueError(f"format {content['format']}, expected {FORMAT}")
             index = cls.__new__(cls)
-            index.items = [Item(**item) for item in content["items"]]
+            index.items = [Item(**item | {"choices": tuple(item["choices"])}) for item in content["items"]]
             index.params = DecontaminationParams(**content["params"])
             index.missing, index.skipped = content["missing"], content["skipped"]
-            index._texts = [item.text for item in index.items]
-            index.words = np.load(folder / "words.npy", allow_pickle=False)
-            index._tables = {length: _Runs(*_mapped(folder, length)) for length in content["lengths"]}
+            index._words = ItemWords(index.params, _mapped(folder, ItemWords))
+            index._paraphrases = Paraphrases(_mapped(folder, Paraphrases))
             index._programs = content["programs"]
-            index._openings = frozenset(content["openings"])
+            index._keywords = frozenset(content["keywords"])
+            index._named = content["named"]
+            index._outlines = set(content["outlines"])
             index._shapes = set(content["shapes"])
+            index._uncompared = dict(content["uncompared"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StepError(f"{folder} has no index of benchmarks ({error}); build it again") from error
         return index
-
-    def _lengths(self) -> list[int]:
-        own = self.params
-        whole = np.unique(self.words[(self.words >= own.min_words) & (self.words < own.candidate_ngram)]).tolist()
-        return sorted({own.ngram, own.candidate_ngram, *whole})
-
-    def _table(self, hashes: np.ndarray, owner: np.ndarray, length: int) -> _Runs:
-        """The runs of a length; below a candidate's length only those that are a whole item."""
-        runs, first = all_runs(hashes, owner, length)
-        owners = owner[first]
-        if length < self.params.candidate_ngram:
-            whole = self.words[owners] == length
-            runs, owners = runs[whole], owners[whole]
-        order = np.argsort(runs, kind="stable")  # of equal runs the first item comes first
-        runs, owners = runs[order], owners[order]
-        fresh = np.ones(len(runs), dtype=bool)
-        fresh[1:] = (runs[1:] != runs[:-1]) | (owners[1:] != owners[:-1])
-        runs, owners = runs[fresh], owners[fresh]
-        distinct, starts = np.unique(runs, return_index=True)
-        return _Runs(distinct, np.append(starts, len(runs)).astype(np.int64), owners.astype(np.int32))
 
     def _index_programs(self) -> None:
         for number, item in enumerate(self.items):
@@ -191,91 +172,58 @@ class BenchmarkIndex:
                 continue
             found = list(functions(item.code.replace("\r\n", "\n"), "code"))
             asked = [f for f in found if f.name == item.entry] or [f for f in found if not f.node.col_offset]
-            for function in asked:
-                digest, nodes = identity(function)
-                if nodes >= self.params.min_code_nodes:
-                    self._programs.setdefault(digest, number)
-                    self._shapes.add(function.shape)
-                    self._openings |= {opening(function)}
+            if not sum(self._add_program(function, number) for function in asked):
+                self._uncompared[number] = SMALL if asked else NO_FUNCTION
+
+    def _add_program(self, function: Function, number: int) -> bool:
+        """Whether a solution is compared: one that anyone would write is not, nor a small one, unless its name tells."""
+        digest, nodes = identity(function)
+        if nodes >= self.params.min_code_nodes:
+            self._programs.setdefault(digest, number)
+            self._outlines.add(function.outline)
+            self._shapes.add(function.shape)
+            self._keywords |= {keywords(function)}
+        elif len(_NAME.findall(function.name)) >= TELLING:
+            self._named.setdefault(function.name, {}).setdefault(digest, number)
+        else:
+            return False
+        return True
 
     def find(self, texts: Sequence[str], kinds: Sequence[str]) -> list[list[Hit]]:
-        """All hits of each document, one an item: by words in the order of the document, then by code.
-
-        A run of words that several items share counts for the first of them alone.
-        """
-        checked = [kind in self.params.kinds for kind in kinds]
+        """All hits of each document, one an item: by words in the order of the document, then by code, then in other words."""
+        checked = [number for number, kind in enumerate(kinds) if kind in self.params.kinds]
         found: list[dict[int, Hit]] = [{} for _ in texts]
-        runs: list[dict[int, list[tuple[int, int]]]] = [
-            {} for _ in texts
-        ]  # by length: (first word, place in the table)
-        for document, length, word, place in self._shared(
-            [t if c else "" for t, c in zip(texts, checked, strict=True)]
-        ):
-            runs[document].setdefault(length, []).append((word, place))
-        for number, shared in enumerate(runs):
-            if shared:
-                found[number] = self._of_words(texts[number], shared)
-        if self._programs:
-            for number, text in enumerate(texts):
-                if checked[number]:
-                    self._of_code(text, kinds[number], found[number])
+        some = [_TAG.sub(" ", texts[n]) if "</" in texts[n] and kinds[n] != "code" else texts[n] for n in checked]
+        (words, stems), owner = beginnings(some, [None, STEM])
+        for number, text, hits in zip(checked, some, self._words.find(some, words, owner), strict=True):
+            said = words_in(text) if hits else []
+            for hit in hits:
+                excerpt = " ".join(said[hit.first : hit.last])
+                found[number][hit.item] = self._hit(hit.item, hit.rule, hit.value, hit.threshold, excerpt)
+            if self._keywords or self._named:
+                self._of_code(texts[number], kinds[number], found[number])
+        least = self.params.min_paraphrase
+        for asked in self._paraphrases.find(some, stems, owner, least) if least else ():
+            words_there = words_in(some[asked.text])[asked.first : asked.last + 1]
+            known = asked.question in found[checked[asked.text]]
+            if not known and (asked.share >= NEARLY or self._names(asked.question, words_there)):
+                said_so = self._hit(asked.question, "paraphrase", asked.share, least, " ".join(words_there))
+                found[checked[asked.text]][asked.question] = said_so
         return [list(hits.values()) for hits in found]
 
-    def _shared(self, texts: Sequence[str]) -> Iterator[tuple[int, int, int, int]]:
-        """Every run of the texts that an item has: (document, length, number of its first word, place in the table)."""
-        hashes, owner = word_hashes(texts)
-        begins = np.searchsorted(owner, np.arange(len(texts)))
-        for length, first, places in shared_runs(hashes, owner, self._tables):
-            documents = owner[first]
-            rows = zip(documents, first - begins[documents], places, strict=True)
-            yield from ((int(document), length, int(word), int(place)) for document, word, place in rows)
-
-    def _of_words(self, text: str, shared: dict[int, list[tuple[int, int]]]) -> dict[int, Hit]:
-        words = words_in(text)
-        own = self.params
-        found: dict[int, Hit] = {}
-        for length, places in sorted(shared.items(), reverse=True):
-            table = self._tables[length]
-            if length == own.candidate_ngram and length != own.ngram:
-                self._of_candidates(words, places, found)
-                continue
-            rule, threshold = (f"ngram_{length}", length) if length == own.ngram else ("whole_item", own.min_words)
-            for word, place in places:
-                item = table.items(place)[0]
-                excerpt = " ".join(words[word : word + length])
-                found.setdefault(item, self._hit(item, rule, length, threshold, excerpt))
-        return found
-
-    def _of_candidates(self, words: Sequence[str], places: Sequence[tuple[int, int]], found: dict[int, Hit]) -> None:
-        """Add the items of which more than the share that is asked stands around a run."""
-        length, least = self.params.candidate_ngram, self.params.min_match_ratio
-        by_item: dict[int, list[int]] = {}
-        for word, place in places:
-            for item in self._tables[length].items(place):
-                if item not in found:
-                    by_item.setdefault(item, []).append(word)
-        for item, at in by_item.items():
-            asked = words_in(self._texts[item])
-            compared, end = 0, -1
-            for word in at:
-                if word < end or compared == _PLACES:
-                    continue
-                compared, end = compared + 1, word + length
-                around = words[max(0, word - len(asked)) : word + length + len(asked)]
-                ratio = _matched(around, asked, least)
-                if ratio > least:
-                    excerpt = " ".join(words[word : word + length])
-                    found[item] = self._hit(item, f"ngram_{length}_ratio", ratio, least, excerpt)
-                    break
+    def _names(self, item: int, words: Sequence[str]) -> bool:
+        """Whether words name the function that a program's task asks for, as it may quote what anybody knows."""
+        return not self.items[item].code or f" {' '.join(words_in(self.items[item].entry))} " in f" {' '.join(words)} "
 
     def _of_code(self, text: str, kind: str, found: dict[int, Hit]) -> None:
-        for function in functions(text, kind, self._openings):
-            if function.shape not in self._shapes:
-                continue
-            digest, nodes = identity(function)
-            item = self._programs.get(digest)
-            if item is not None:
-                found.setdefault(item, self._hit(item, "code_ast", nodes, self.params.min_code_nodes, function.name))
+        for function in functions(text, kind, self._keywords, self._named):
+            named = self._named.get(function.name, {})
+            if named or (function.outline in self._outlines and function.shape in self._shapes):
+                digest, nodes = identity(function)
+                least = self.params.min_code_nodes
+                item = self._programs.get(digest) if nodes >= least else named.get(digest)
+                if item is not None:
+                    found.setdefault(item, self._hit(item, "code_ast", nodes, min(nodes, least), function.name))
 
     def _hit(self, item: int, rule: str, value: float, threshold: float, excerpt: str) -> Hit:
         return Hit(self.items[item].benchmark, self.items[item].id, rule, float(value), float(threshold), excerpt)
@@ -289,8 +237,8 @@ class BenchmarkIndex:
 
         Returns:
             `state`: checked, checked in part (some benchmark's data is missing) or nothing checked, with `reason`;
-            `documents`, `documents_hit`, `params`, `missing`, `skipped`; and by benchmark `items`, `too_short` (not
-            looked for), `items_hit`, `documents_hit`, `by_rule` (hits), `examples`, and `frequent`: items in many
+            `documents`, `documents_hit`, `params`, `missing`, `skipped`; and by benchmark `items`, `not_searched`
+            (items by rule and reason), `items_hit`, `documents_hit`, `by_rule` (hits), `examples`, and `frequent`: items in many
             documents, which may be everyday words.
         """
         tally: dict[str, _Tally] = {item.benchmark: _Tally() for item in self.items}
@@ -302,11 +250,7 @@ class BenchmarkIndex:
             for hit in found:
                 tally[hit.benchmark].add(document, hit)
         sizes = Counter(item.benchmark for item in self.items)
-        short = Counter(
-            item.benchmark
-            for item, words in zip(self.items, self.words.tolist(), strict=True)
-            if words < self.params.min_words
-        )
+        unsearched = self._unsearched()
         return self._state() | {
             "documents": documents,
             "documents_hit": hit_documents,
@@ -314,10 +258,23 @@ class BenchmarkIndex:
             "missing": self.missing,
             "skipped": self.skipped,
             "benchmarks": {
-                name: {"items": sizes[name], "too_short": short[name], **one.record(self.params.frequent)}
+                name: {"items": sizes[name], "not_searched": unsearched[name], **one.record(self.params.frequent)}
                 for name, one in sorted(tally.items())
             },
         }
+
+    def _unsearched(self) -> dict[str, dict[str, int]]:
+        """By benchmark, rule and reason, how many items are not looked for."""
+        found: dict[str, Counter[str]] = {item.benchmark: Counter() for item in self.items}
+        for number, item in enumerate(self.items):
+            words = self._words.unsearched[number]
+            program = self._uncompared.get(number, "") if item.code else "no program"
+            paraphrase = "" if self.params.min_paraphrase and self._paraphrases.searched[number] else FEW
+            said = [f"by words: {words}"] * bool(words) + [f"as a program: {program}"] * bool(item.code and program)
+            said += [f"in other words: {paraphrase}"] * bool(paraphrase)
+            said += [NOWHERE] * bool(words and program and paraphrase)
+            found[item.benchmark].update(said)
+        return {name: dict(sorted(counts.items())) for name, counts in found.items()}
 
     def _state(self) -> dict[str, str]:
         if not self.items:
@@ -369,15 +326,10 @@ def _spaced(text: str) -> str:
     return f" {' '.join(words_in(text))} "
 
 
-def _matched(around: Sequence[str], asked: Sequence[str], least: float) -> float:
-    """Share of the item's words in the blocks that it has in common with the words around a run, in order."""
-    at_most = (Counter(around) & Counter(asked)).total() / len(asked)
-    if at_most <= least:
-        return at_most
-    blocks = difflib.SequenceMatcher(None, around, asked, autojunk=False).get_matching_blocks()
-    return sum(block.size for block in blocks) / len(asked)
-
-
-def _mapped(folder: Path, length: int) -> Iterator[np.ndarray]:
-    for name in ("runs", "starts", "owners"):
-        yield np.load(folder / f"{name}-{length}.npy", mmap_mode="r", allow_pickle=False)
+def _mapped(folder: Path, part: type) -> dict[str, np.ndarray]:
+    """The arrays of a part of an index, in their files."""
+    prefix = f"{part.__name__}-"
+    return {
+        path.stem.removeprefix(prefix): np.load(path, mmap_mode="r", allow_pickle=False)
+        for path in sorted(folder.glob(f"{prefix}*.npy"))
+    }

@@ -42,6 +42,7 @@ from components.running.progress import Progress
 from components.tracking import Tracker
 
 LEDGER, RECORD = "ledger.parquet", "record.json"
+ROUNDS = 4  # in which repeated passages find documents that stay and keep them; one or two do
 REMEDY = "remove its folder and run curation again"
 
 
@@ -123,23 +124,40 @@ def curate_increment(
     units = {name: replace(unit, params=own) for name, unit in units.items()}
     facts = setting.facts_of_cleaning(own)
     cleaned = work.map("clean", facts, units, clean)
-    documents = Cleaned(without_repeated(cleaned, work, own, facts | own.passages.model_dump(), before, folder))
-    learned = (
-        first["education"] if before else learn(documents, work, own.education, params.seed, folder, setting.tracker)
-    )
-    scores = score(documents, work, own.education, learned, before[0] if before else folder)
-    if not before:
-        learned |= {"thresholds": thresholds(documents, scores, own.education)}
-        learned |= {"follows_length": follows_length(documents, scores)}
-    own = with_thresholds(own, learned)
-    low = low_values(documents, scores, own)
     earlier = [*filter(None, [setting.earlier]), *(open_index(one, own.duplicates) for one in before)]
-    with scratch_directory(setting.scratch) as scratch:
-        known = join(earlier) if earlier else None
-        ranks = np.where(low, -np.inf, scores)
-        clusters = find(
-            documents.sketches, documents.ids, documents.kinds, ranks, documents.texts, own.duplicates, scratch, known
-        )
+    learned = first["education"] if before else {}
+    avoided: np.ndarray | None = None
+    for left in reversed(range(ROUNDS)):
+        cut = without_repeated(cleaned, work, own, facts | own.passages.model_dump(), before, folder, avoided)
+        documents = Cleaned(cut.folders)
+        learned = learned or learn(documents, work, own.education, params.seed, folder, setting.tracker)
+        scores = score(documents, work, own.education, learned, before[0] if before else folder)
+        if not before:
+            learned |= {"thresholds": thresholds(documents, scores, own.education)}
+            learned |= {"follows_length": follows_length(documents, scores)}
+        settled = with_thresholds(own, learned)
+        low = low_values(documents, scores, settled)
+        with scratch_directory(setting.scratch) as scratch:
+            known = join(earlier) if earlier else None
+            ranks = np.where(low, -np.inf, scores)
+            clusters = find(
+                documents.sketches,
+                documents.ids,
+                documents.kinds,
+                ranks,
+                documents.texts,
+                own.duplicates,
+                scratch,
+                known,
+            )
+        if not left or not cut.keepers.any():
+            break
+        stays = cut.stays(clusters.kept & ~low, np.diff(documents.starts).tolist())
+        if not cut.loses(stays):
+            break
+        avoided = ~stays if avoided is None else avoided | ~stays
+        work.expect(phases * len(units))
+    own = settled
     verdicts = Verdicts(documents, scores, low, clusters, own)
     record = _write(verdicts, folder) | _found(documents) | {"counts": counts(documents, scores, verdicts.tally)}
     record |= {"valued": went(documents, scores, low)}

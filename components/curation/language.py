@@ -72,10 +72,9 @@ def check_languages(params: LanguageParams) -> None:
     Raises:
         StepError: with the code and the parameter.
     """
-    known = set(language_model(()).labels)
     for name in ("keep", "among"):
-        unknown = sorted(set(getattr(params, name)) - known)
-        if unknown:
+        named = set(getattr(params, name))
+        if named and (unknown := sorted(named - set(known := language_model(()).labels))):
             raise StepError(
                 f"curation.language.{name} names {', '.join(unknown)}, which py3langid does not know; "
                 f"it knows {', '.join(sorted(known))}"

@@ -2,13 +2,13 @@
 
 A passage is a line, as in CCNet (Wenzek et al. 2020, arXiv 1911.00359), three sentences, as in C4 (arXiv 1910.10683), or 50 words,
 as in RefinedWeb (arXiv 2306.01116). Fenced code, headings, formulas, parts of a sentence that goes on, and lines that introduce code
-are not passages: textbooks repeat those. Of the documents that hold a passage, the one with the smallest id
+are not passages: textbooks repeat those. Of the documents that hold a passage, the one with the smallest id of those that stay
 keeps it, so the order of the sources does not matter; one of an earlier increment comes before all. Where fewer documents hold
 it than `passages.documents`, it stays in all of them: copies of whole texts are for deduplication to find.
 
 In two phases over the results of `clean`. The first hashes passages; here they are counted, a range of hash values at a
 time, so that memory beyond that range is five bytes per passage. The second cuts what is marked, and drops a document of which
-nearly all is repeated. One of which more than half is repeated stays whole: a text without its half is not readable.
+nearly all is repeated, or which without its repeated passages fails a rule. One of which more than half is repeated stays whole: a text without its half is not readable.
 """
 
 import json
@@ -25,10 +25,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components.curation.clean import DOCUMENTS, DROPS, FIGURES, FOREIGN, LENGTHS, SKETCHES, STEP
+from components.curation import language
+from components.curation.clean import DOCUMENTS, DROPS, FIGURES, FOREIGN, LENGTHS, SKETCHES, STEP, web_verdicts
 from components.curation.duplicates import ids as document_ids
 from components.curation.duplicates.sketches import save_sketches
 from components.curation.filters.fenced import fenced_lines
+from components.curation.rules import Failure, first_failure
 from components.curation.tally import origin
 from components.curation.text import normalise
 from components.curation.work import Work
@@ -36,20 +38,24 @@ from components.documents import Drop, LedgerWriter, document_id, read_ledger
 from components.files import save_array, write_json
 from components.params import CurationParams
 from components.params.curation import PassagesParams
+from components.text.characters import UNSPACED
 from components.text.shingles import sketch
 
 KNOWN = "passages.bin"  # of an increment: its passages by their hash, and how many documents hold each
 RULE = "repeated_passages"
 MIN_WORDS = 5  # of a line that is a passage
+MIN_UNSPACED = 10  # characters of a line that is a passage, in scripts that do not part words
 SPENT = 0.9  # of a document's characters: nothing is left to read
 HALF = 0.5
 WINDOW = {"lines": 1, "sentences": 3, "words": 50}
 SAMPLED = 8  # of the runs of words, which overlap, one in so many is hashed; longer copies hold several
 AT_ONCE = 1 << 21  # passages counted at once: about 150 MB
 HASHES, COUNTS = "hashes.npy", "counts.npy"
+STAYS = "stays.npy"  # of a cut result: which documents of the result of `clean` are in it
 _MULTIPLIER = np.uint64(0xD1342543DE82EF95)
-_SENTENCE_END = re.compile(r"[.?!…][\"'”\u2019»)\]]*\s+")
-_WORD = re.compile(r"\w+")
+_UNSPACED = re.compile(f"[{UNSPACED}]")
+_SENTENCE_END = re.compile(r"[.?!…][\"'”\u2019»)\]]*\s+|[\u3002\uff01\uff1f][”\u2019\u300d\u300f\uff09]*\s*")
+_WORD = re.compile(rf"[{UNSPACED}]|(?:(?![{UNSPACED}])\w)+")  # a character is a word in scripts that do not part words
 _COUNTED = np.dtype([("hash", "<u8"), ("documents", "<u4")])
 
 
@@ -83,23 +89,36 @@ def passages_of(text: str, params: PassagesParams) -> Passages:
 
 def _atoms(text: str, params: PassagesParams) -> Iterator[tuple[int, int, str]]:
     fenced = fenced_lines(text)
+    is_long = _is_long_unspaced if not text.isascii() and _UNSPACED.search(text) else _is_long
     start = 0
     for number, line in enumerate(text.split("\n")):
         end = start + len(line)
         if not (fenced and fenced[number]):
-            if params.unit == "lines":
+            if params.unit != "lines":
+                yield from _parts(line, start, params.unit)
+            elif is_long(line):  # few are, and the rest takes longer
                 key = line.strip(" \t*-•>|")
                 introduces = fenced is not None and any(fenced[number + 1 : number + 3])
-                if key.count(" ") >= MIN_WORDS - 1 and _stands_alone(key) and not introduces:
+                if is_long(key) and _stands_alone(key) and not introduces:
                     yield start, min(end + 1, len(text)), key.lower()
-            else:
-                yield from _parts(line, start, params.unit)
         start = end + 1
+
+
+def _is_long(line: str) -> bool:
+    """Whether a line has as many words as a passage."""
+    return line.count(" ") >= MIN_WORDS - 1
+
+
+def _is_long_unspaced(line: str) -> bool:
+    """The same of a line that may be in a script that does not part words."""
+    return _is_long(line) or len(_UNSPACED.findall(line)) >= MIN_UNSPACED
 
 
 def _stands_alone(line: str) -> bool:
     """Whether a line is whole in itself: no heading, no formula, no part of a wrapped sentence."""
-    return not (line[0] == "#" or line[0].islower() or line[-1] in ",;:" or "$" in line or "\\" in line)
+    return not (
+        line[0] == "#" or line[0].islower() or line[-1] in ",;:\uff0c\uff1b\uff1a\u3001" or "$" in line or "\\" in line
+    )
 
 
 def _parts(line: str, start: int, unit: str) -> Iterator[tuple[int, int, str]]:
@@ -114,6 +133,42 @@ def _parts(line: str, start: int, unit: str) -> Iterator[tuple[int, int, str]]:
     for key, (a, b) in zip(keys, pairwise(borders), strict=True):
         if key:
             yield start + a, start + b, key
+
+
+class Cut(NamedTuple):
+    """Results of `clean` without repeated passages.
+
+    Attributes:
+        folders: of the results; one that holds no such passage is what it was.
+        ranks: int32 (documents of `clean`,), the same of equal texts; the lower one keeps a passage.
+        keepers: bool (ranks,), which keep a passage that others have lost.
+    """
+
+    folders: list[Path]
+    ranks: np.ndarray
+    keepers: np.ndarray
+
+    def stays(self, kept: np.ndarray, counts: Sequence[int]) -> np.ndarray:
+        """bool (documents of `clean`,): which of them stay.
+
+        Args:
+            kept: bool, by position in the cut results.
+            counts: documents of each cut result.
+        """
+        stays = []
+        for folder, own in zip(self.folders, np.split(kept, np.cumsum(counts)[:-1]), strict=True):
+            if (folder / STAYS).exists():
+                whole = np.load(folder / STAYS, allow_pickle=False)
+                whole[whole] = own
+                own = whole
+            stays.append(own)
+        return np.concatenate([np.zeros(0, dtype=bool), *stays])
+
+    def loses(self, stays: np.ndarray) -> bool:
+        """Whether a passage that was cut from others is lost, since no document that keeps it stays."""
+        staying = np.zeros(len(self.keepers), dtype=bool)
+        staying[self.ranks[stays]] = True
+        return bool((self.keepers & ~staying).any())
 
 
 @dataclass(frozen=True)
@@ -141,21 +196,25 @@ def without_repeated(
     facts: Mapping[str, Any],
     earlier: Sequence[Path],
     folder: Path,
-) -> list[Path]:
-    """Results of `clean` without repeated passages; one that holds none stays what it is.
+    avoided: np.ndarray | None = None,
+) -> Cut:
+    """Results of `clean` without repeated passages.
 
     Args:
         facts: what the results depend on.
         earlier: the folders of the increments before, with their KNOWN.
         folder: for the KNOWN of this increment.
+        avoided: bool (documents,), which keep a passage only where no other one can.
     """
     own = params.passages
     if not own.kinds:
-        return list(cleaned)
+        return Cut(list(cleaned), np.zeros(0, dtype=np.int32), np.zeros(0, dtype=bool))
     names = [f"{path.parent.name.removeprefix('clean-')}-{path.name}" for path in cleaned]
     units = {name: _Hashed(path, own) for name, path in zip(names, cleaned, strict=True)}
     hashed = work.map("passages", own.model_dump(mode="json"), units, hash_unit)
-    marks = _mark(cleaned, hashed, own.documents, [one / KNOWN for one in earlier], folder / KNOWN)
+    ranks = _ranks(cleaned, avoided)
+    known = [one / KNOWN for one in earlier]
+    marks, keepers = _mark(ranks, hashed, own.documents, known, folder / KNOWN)
     cut = {}
     for name, path, hashes, mark in zip(names, cleaned, hashed, marks, strict=True):
         if mark.any():
@@ -163,7 +222,8 @@ def without_repeated(
             cut[f"{name}-{sha256(bits).hexdigest()[:20]}"] = _Marked(path, hashes, bits, params)
     work.expect(len(cut))
     done = iter(work.map("cut", facts, cut, cut_unit))
-    return [next(done) if mark.any() else path for path, mark in zip(cleaned, marks, strict=True)]
+    folders = [next(done) if mark.any() else path for path, mark in zip(cleaned, marks, strict=True)]
+    return Cut(folders, np.concatenate([np.zeros(0, dtype=np.int32), *ranks]), keepers)
 
 
 def hash_unit(unit: _Hashed, folder: Path) -> None:
@@ -180,14 +240,17 @@ def hash_unit(unit: _Hashed, folder: Path) -> None:
 
 
 def _mark(
-    cleaned: Sequence[Path], hashed: Sequence[Path], least: int, earlier: Sequence[Path], known: Path
-) -> list[np.ndarray]:
-    """bool (passages,) of each result: which ones are cut. Writes all passages with their counts.
+    ranks: Sequence[np.ndarray], hashed: Sequence[Path], least: int, earlier: Sequence[Path], known: Path
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """bool (passages,) of each result: which ones are cut. And bool (ranks,): which documents keep what others lose. Writes all
+    passages with their counts.
 
     Memory: a byte and four per passage, and AT_ONCE passages at a time.
     """
     hashes = [np.load(folder / HASHES, mmap_mode="r", allow_pickle=False) for folder in hashed]
-    owners = _owners(cleaned, hashed)
+    counts = (np.load(folder / COUNTS, allow_pickle=False) for folder in hashed)
+    owners = [np.repeat(part, count) for part, count in zip(ranks, counts, strict=True)]
+    keepers = np.zeros(max((int(part.max(initial=-1)) + 1 for part in ranks), default=0), dtype=bool)
     before = [np.memmap(path, _COUNTED, mode="r") for path in earlier if path.stat().st_size]
     marks = [np.zeros(len(part), dtype=bool) for part in hashes]
     ranges = 1 + (sum(map(len, hashes)) + sum(map(len, before))) // AT_ONCE
@@ -197,27 +260,32 @@ def _mark(
             low, high = number * width, min((number + 1) * width, 1 << 64) - 1
             chosen = [np.flatnonzero((part >= np.uint64(low)) & (part <= np.uint64(high))) for part in hashes]
             values = np.concatenate([np.zeros(0, np.uint64), *(p[c] for p, c in zip(hashes, chosen, strict=True))])
-            ranks = np.concatenate([np.zeros(0, np.int32), *(o[c] for o, c in zip(owners, chosen, strict=True))])
+            holders = np.concatenate([np.zeros(0, np.int32), *(o[c] for o, c in zip(owners, chosen, strict=True))])
             told = [_slice(one, low, high) for one in before]
-            repeated, counted = _repeated(values, ranks, least, told)
+            repeated, counted = _repeated(values, holders, least, told)
+            keepers[holders[~repeated & np.isin(values, values[repeated])]] = True
             file.write(counted.tobytes())
             ends = np.cumsum([len(one) for one in chosen])
             for mark, place, flags in zip(marks, chosen, np.split(repeated, ends[:-1]), strict=False):
                 mark[place] = flags
-    return marks
+    return marks, keepers
 
 
-def _owners(cleaned: Sequence[Path], hashed: Sequence[Path]) -> list[np.ndarray]:
-    """int32 (passages,) of each result: the rank of the document by its id; equal texts are one document."""
+def _ranks(cleaned: Sequence[Path], avoided: np.ndarray | None) -> list[np.ndarray]:
+    """int32 (documents,) of each result: the rank by the id; equal texts are one document, and the avoided come last."""
     ids = [document_ids.pack(pq.read_table(folder / DOCUMENTS, columns=["id"])["id"].to_pylist()) for folder in cleaned]
     together = np.concatenate([np.zeros((0, 2), dtype=np.uint64), *ids])
     order = np.lexsort((together[:, 1], together[:, 0]))
     ordered = together[order]
     ranks = np.zeros(len(together), dtype=np.int32)
     ranks[order[1:]] = np.cumsum((ordered[1:] != ordered[:-1]).any(axis=1))
-    parts = np.split(ranks, np.cumsum([len(part) for part in ids])[:-1])
-    counts = (np.load(folder / COUNTS, allow_pickle=False) for folder in hashed)
-    return [np.repeat(part, count) for part, count in zip(parts, counts, strict=False)]
+    if avoided is not None:
+        last = np.ones(int(ranks.max(initial=-1)) + 1, dtype=bool)
+        np.logical_and.at(last, ranks, avoided)
+        place = np.empty(len(last), dtype=np.int32)
+        place[np.argsort(last, kind="stable")] = np.arange(len(last))
+        ranks = place[ranks]
+    return np.split(ranks, np.cumsum([len(part) for part in ids])[:-1])[: len(ids)]
 
 
 def _slice(known: np.ndarray, low: int, high: int) -> np.ndarray:
@@ -262,20 +330,29 @@ def cut_unit(unit: _Marked, folder: Path) -> None:
     lengths = np.load(unit.cleaned / LENGTHS, allow_pickle=False)
     figures = json.loads((unit.cleaned / FIGURES).read_text(encoding="utf-8"))
     removed = 0
+    rows = dict(zip(holders.tolist(), table.take(holders).to_pylist(), strict=True))
+    drops = {}
+    for place, row in rows.items():
+        mark = marks[ends[place] - counts[place] : ends[place]]
+        text, share, passages = cut(row["text"], row["kind"], mark, unit.params.passages)
+        if share >= SPENT:
+            drops[place] = _spent(row, share)
+        elif share <= HALF:
+            changed[place] = _changed(row, text, passages)
+    for place, failure in _failures(changed, unit.params).items():
+        detail = f"{failure.detail}, after repeated passages were cut"
+        drops[place] = _drop(rows[place], failure.rule, failure.value, failure.threshold, detail)
+        del changed[place]
+    for place, row in changed.items():
+        removed += len(rows[place]["text"]) - len(row["text"])
+        lengths[place] = len(row["text"])
     with LedgerWriter(folder / DROPS) as ledger:
         for drop in read_ledger(unit.cleaned / DROPS):
             ledger.write(drop)
-        for place, row in zip(holders.tolist(), table.take(holders).to_pylist(), strict=True):
-            mark = marks[ends[place] - counts[place] : ends[place]]
-            text, share, passages = cut(row["text"], row["kind"], mark, unit.params.passages)
-            if share >= SPENT:
-                ledger.write(_spent(row, share))
-                stays[place] = False
-                _count_drop(figures, row)
-            elif share <= HALF:
-                removed += len(row["text"]) - len(text)
-                changed[place] = _changed(row, text, passages)
-                lengths[place] = len(text)
+        for place, drop in sorted(drops.items()):
+            ledger.write(drop)
+            stays[place] = False
+            _count_drop(figures, rows[place], drop.rule)
     kept = _replaced(table, changed).filter(pa.array(stays))
     pq.write_table(kept, folder / DOCUMENTS, compression="zstd")
     sketches = np.load(unit.cleaned / SKETCHES, allow_pickle=False)
@@ -283,6 +360,7 @@ def cut_unit(unit: _Marked, folder: Path) -> None:
     save_sketches(folder / SKETCHES, sketches[stays])
     save_array(folder / LENGTHS, lengths[stays])
     save_array(folder / FOREIGN, np.load(unit.cleaned / FOREIGN, allow_pickle=False)[stays])
+    save_array(folder / STAYS, stays)
     write_json(folder / FIGURES, figures | {"passages": {"documents": len(changed), "characters": removed}})
 
 
@@ -324,13 +402,26 @@ def _changed(row: dict[str, Any], text: str, passages: int) -> dict[str, Any]:
     }
 
 
+def _failures(rows: Mapping[int, Mapping[str, Any]], params: CurationParams) -> dict[int, Failure]:
+    """The first rule that each text fails now that it is shorter, by its place."""
+    found = {place: first_failure(row["text"], row["kind"], params) for place, row in rows.items()}
+    of_web = [place for place, row in rows.items() if row["kind"] in params.web.kinds and not found[place]]
+    spoken = [json.loads(rows[place]["metadata"]).get("language", language.ENGLISH) for place in of_web]
+    verdicts = web_verdicts([rows[place]["text"] for place in of_web], spoken, params.web)
+    found |= {place: verdict.failure for place, verdict in zip(of_web, verdicts, strict=True)}
+    return {place: failure for place, failure in found.items() if failure}
+
+
 def _spent(row: dict[str, Any], share: float) -> Drop:
-    detail = f"{share:.0%} of the text is passages that other documents hold"
+    return _drop(row, RULE, round(share, 4), SPENT, f"{share:.0%} of the text is passages that other documents hold")
+
+
+def _drop(row: dict[str, Any], rule: str, value: float, threshold: float, detail: str) -> Drop:
     raw_id = json.loads(row["metadata"]).get("raw_id", row["id"])
-    return Drop(raw_id, STEP, RULE, round(share, 4), SPENT, detail, row["source"])
+    return Drop(raw_id, STEP, rule, value, threshold, detail, row["source"])
 
 
-def _count_drop(figures: dict[str, Any], row: dict[str, Any]) -> None:
+def _count_drop(figures: dict[str, Any], row: dict[str, Any], rule: str) -> None:
     """Count a document as dropped that was counted as passed; its bytes are those of its text by now."""
     key, size = [row["kind"], origin(row["source"]), row["license"]], len(row["text"].encode())
     entry = next(
@@ -338,4 +429,4 @@ def _count_drop(figures: dict[str, Any], row: dict[str, Any]) -> None:
     )  # there is one for each portion of the rows
     entry[4] -= 1
     entry[5] -= size
-    figures["counts"].append([*key, RULE, 1, size])
+    figures["counts"].append([*key, rule, 1, size])

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from components.curation.filters.fenced import prose_of
 from components.params import CurationParams
+from components.text.ngrams import BLANK, LETTER, count_classes
 
 SHORT = 3  # words; shorter lines are marks, brackets, names of speakers
 
@@ -67,8 +68,8 @@ def checks(text: str, kind: str, params: CurationParams) -> Iterator[Check]:
 
 def alpha_fraction(text: str) -> float:
     """Letters among the non-blank characters, 0 to 1."""
-    solid = "".join(text.split())
-    return sum(map(str.isalpha, solid)) / len(solid) if solid else 0.0
+    counts = count_classes(text)
+    return counts[LETTER] / max(1, len(text) - counts[BLANK])
 
 
 def duplicate_line_fraction(text: str) -> float:

@@ -15,8 +15,8 @@ from components.documents import Document, Drop
 
 STAGES = ("language", "rules", "decontamination", "educational value", "duplicates")
 NEAREST = 3  # samples per rule, of what went and of what stayed
-SAMPLED, SAMPLED_CHARACTERS = 2_000, 8_000_000  # kept documents whose figures are looked at for the border, at most
-SAMPLED_OF_STAGE = 400  # documents that a stage dropped, of which tokens are counted
+SAMPLED, SAMPLED_CHARACTERS = 1_000, 2_000_000  # kept documents whose figures are looked at for the border, at most
+SAMPLED_OF_STAGE = 100  # documents that a stage dropped, of which tokens are counted
 EXCERPT = 400  # characters of a sample
 Counts = Counter[tuple[str, ...]]  # documents and bytes, by whatever they are counted by
 

@@ -175,7 +175,7 @@ def _figures(document: Document, given: argparse.Namespace, params: CurationPara
     text, removed = _without_lines(text, kind, params)
     if removed:
         yield f"removed lines: {removed}"
-    text, redacted = redact(text, kind, params.privacy)
+    text, redacted = redact(text, kind, params.privacy, spoken[0] if spoken else None)
     if redacted:
         yield "redacted: " + ", ".join(f"{name} {count}" for name, count in sorted(redacted.items()))
     yield from _value(text[:READ], kind, given, params)

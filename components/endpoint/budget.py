@@ -44,11 +44,12 @@ class Budget:
         self.reserved_money += money
         return True
 
-    def settle(self, request: Request, reply: Reply | None) -> None:
-        """Replace the reserved cost by the actual one, 0 for a call without a reply.
+    def settle(self, request: Request, reply: Reply | None, usable: bool = True) -> None:
+        """Replace the reserved cost by the actual one, 0 for a call without a reply. A reply that does not say what it used
+        counts with the most that it can cost.
 
         Raises:
-            StepError: a limit is set and the endpoint does not say what it used.
+            StepError: a limit is set and the endpoint has not said of any answer what it used.
         """
         tokens, money = self._most(request)
         self.reserved_tokens -= tokens
@@ -56,11 +57,13 @@ class Budget:
         if reply is None:
             return
         if reply.tokens is None:
-            if self.tokens or self.money:
+            if (self.tokens or self.money) and usable and not self.spent_tokens:
                 raise StepError(
                     f"the endpoint names no usage for model {reply.model!r}, so {self.section}.budget_tokens and "
                     f"{self.section}.budget_money cannot be enforced; set both to 0, or use an endpoint that reports usage"
                 )
+            self.spent_tokens += tokens
+            self.spent_money += money
             return
         self.spent_tokens += reply.tokens
         self.spent_money += self.store.cost(reply.prompt_tokens, reply.completion_tokens) or 0.0

@@ -1,9 +1,12 @@
 """Get every request answered: many at once, with retries if they can help.
 
 A request ends in one of two ways here: its answer is in the store, or it is given up with a reason (its answers were
-unusable `attempts` times, or the endpoint refused it). Trouble of the endpoint itself (429, 5xx, no connection, no
-reply, a torn one) never ends a request: it is asked again after a pause that grows and is random, or as long as
-Retry-After says. If nothing gets through for `patience` seconds, the run stops and can be resumed.
+unusable `attempts` times, the endpoint refused it, or it alone fails while others are answered). Trouble of the endpoint
+itself (429, 5xx, no connection, no reply, a torn one) never ends a request: it is asked again after a pause that grows
+and is random, or as long as Retry-After says.
+
+The run stops, and can be resumed, where going on would only cost: nothing gets through for `patience` seconds; the
+endpoint asks to wait longer than that; or so many requests are given up one after another that it is not their fault.
 """
 
 import asyncio
@@ -14,18 +17,24 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
 
 from components.endpoint.budget import Budget
+from components.endpoint.judge import fault_of
 from components.endpoint.limiter import Limiter
-from components.endpoint.request import CONTENT, Accept, Fault, Halt, Reply, Request
+from components.endpoint.request import CONTENT, Accept, Fault, Reply, Request
 from components.endpoint.store import Store
 from components.errors import StepError
-from components.params.endpoint import EndpointParams
+
+if TYPE_CHECKING:
+    from components.params.endpoint import EndpointParams
 
 BACKOFF, LONGEST_PAUSE = 0.25, 60.0  # seconds: maximum of the first pause, and of any pause
 COMMIT_AFTER, COMMIT_COUNT = 0.05, 16  # maximum seconds until an answer is committed, and maximum waiting answers
-HOPELESS = 8  # stop after so many requests were given up and none was answered
+HOPELESS = 8  # stop after so many requests were given up, or sent away for long, and none was answered
+UNBROKEN = 32  # the same after an answer, in a row; and so many unusable replies without an answer
+TROUBLES = 8  # a request that failed so often while others were answered is given up
 
 
 class Endpoint(Protocol):
@@ -36,7 +45,7 @@ class Endpoint(Protocol):
     async def __aexit__(self, *_: object) -> None: ...
 
     async def ask(self, request: Request, attempt: int) -> Reply:
-        """Raises: Fault, or Halt where nothing that is tried later can succeed."""
+        """Raises: Fault."""
         ...
 
 
@@ -51,7 +60,7 @@ class Policy:
     section: str
 
     @classmethod
-    def of(cls, params: EndpointParams, section: str) -> "Policy":
+    def of(cls, params: "EndpointParams", section: str) -> "Policy":
         return cls(params.concurrency, params.attempts, params.patience_s, params.timeout_s, section)
 
 
@@ -80,12 +89,15 @@ Watch = Callable[[Call], None]
 
 @dataclass(slots=True)
 class _Item:
-    """A request on its way: how often its content and its transport failed."""
+    """A request on its way: how often its content and its transport failed, how many requests had been answered before its
+    transport first failed, and the fault by which the endpoint sent it away for longer than the patience."""
 
     request: Request
     unusable: int = 0
     troubles: int = 0
     timeouts: int = 0
+    answered_before: int = 0
+    far: Fault | None = None
 
 
 @dataclass(slots=True)
@@ -125,6 +137,12 @@ class Dispatcher:
         self._timers: dict[int, tuple[asyncio.Timeout, float, _Item]] = {}
         self._shortest = policy.timeout  # deadline that the timers were set by
         self._healthy = 0.0  # when the endpoint last did anything right
+        self._unbroken = self._sent_away = 0  # requests given up, or told to wait for long, since the last answer
+        self._proved = False  # whether an earlier run of the plan was answered
+        self._exhausted = False  # whether each request has been sent
+        self._stop = ""  # the last message that a refusal came with
+        self._hopeless_before: set[str] = set()  # keys that an earlier run has given up
+        self._said: set[str] = set()  # what is said once
 
     def run(self, requests: Iterable[Request]) -> Tally:
         """Get all `requests` answered or given up.
@@ -133,7 +151,13 @@ class Dispatcher:
             StepError: nothing that is tried later can succeed, the endpoint is gone, or the budget is spent. Earlier
                 answers are in the store; the same call resumes from there.
         """
+        self._hopeless_before = self.store.given_up(self.plan)
+        self._limiter.remember(*self.store.pace(self.plan))
+        spent = self.store.spent(self.plan)
+        self._proved = spent.calls > spent.unusable
         asyncio.run(self._run(self.store.missing(requests)))
+        if self._stop and not self.tally.answered and not self._hopeless_before:
+            raise StepError(self._stop)
         return self.tally
 
     async def _run(self, fresh: Iterator[Request]) -> None:
@@ -142,7 +166,7 @@ class Dispatcher:
         async with self.endpoint:
             try:
                 while self._failure is None:
-                    item, pause = self._next(fresh)
+                    item, pause = self._next(fresh, tasks)
                     if item is None and pause is None and not tasks:
                         return
                     if item is not None and self._start(item, tasks):
@@ -154,8 +178,6 @@ class Dispatcher:
                 self._commit()
                 for task in tasks:  # none where the work ended or the budget did; else they would only fail as well
                     task.cancel()
-        if isinstance(self._failure, Halt):
-            raise StepError(str(self._failure))
         raise self._failure
 
     def _commit_when_due(self, pause: float | None) -> float | None:
@@ -174,8 +196,12 @@ class Dispatcher:
             self.store.keep(self.plan, self._fresh)
             self._fresh = []
 
-    def _next(self, fresh: Iterator[Request]) -> tuple[_Item | None, float | None]:
-        """The next request to start, or None with the seconds until there may be one (None: when a call ends)."""
+    def _next(self, fresh: Iterator[Request], tasks: set[asyncio.Task]) -> tuple[_Item | None, float | None]:
+        """The next request to start, or None with the seconds until there may be one (None: when a call ends).
+
+        Raises:
+            StepError: nothing is left but requests that the endpoint sent away for longer than the patience.
+        """
         now = time.monotonic()
         room = self._limiter.wait(now)
         if room != 0.0:
@@ -185,7 +211,13 @@ class Dispatcher:
         request = next(fresh, None)
         if request is not None:
             return _Item(request), None
-        return None, self._later[0][0] - now if self._later else None
+        self._exhausted = True
+        if not self._later:
+            return None, None
+        when, _, item = self._later[0]
+        if item.far and not tasks:
+            raise StepError(self._come_back(item.far))
+        return None, when - now
 
     def _start(self, item: _Item, tasks: set[asyncio.Task]) -> bool:
         """Send a request; False, and it waits, if the budget has no room for it now."""
@@ -215,7 +247,7 @@ class Dispatcher:
             async with asyncio.timeout_at(start + self._deadline(item)) as timer:
                 self._timers[number] = (timer, start, item)
                 reply = await self.endpoint.ask(request, item.unusable)
-            fault = self._unusable(request, reply)
+            fault = fault_of(request, reply, self.accept)
         except TimeoutError:
             fault = Fault("timeout", f"no reply within {time.monotonic() - start:.3g} s")
             item.timeouts += 1
@@ -232,11 +264,14 @@ class Dispatcher:
         now = time.monotonic()
         congested = fault is not None and fault.kind in ("throttled", "server_error", "timeout")
         answered = fault is None or fault.kind in CONTENT
-        limiter.end(number, now, congested, answered, fault.retry_after if fault else None)
+        wait = fault.retry_after if fault and (fault.retry_after or 0.0) <= self.policy.patience else None
+        limiter.end(number, now, congested, answered, wait)
         self._shorten_waits(now)
         try:
-            self.budget.settle(request, reply)
-            self._place(item, reply, fault, now, now - start)
+            try:
+                self._place(item, reply, fault, now, now - start)  # first: what is paid is kept, also if it is the last
+            finally:
+                self.budget.settle(request, reply, usable=fault is None)
         except BaseException as error:  # noqa: BLE001 - carried out of the task, to be raised by `run`
             self._failure = self._failure or error
         if self.watch:
@@ -255,18 +290,6 @@ class Dispatcher:
                 if not timer.expired():
                     timer.reschedule(max(now, start + self._deadline(item)))
 
-    def _unusable(self, request: Request, reply: Reply) -> Fault | None:
-        """The fault of a reply that arrived whole but is not an answer."""
-        if reply.finish_reason == "length":
-            return Fault("truncated", f"cut at {reply.completion_tokens or 'max'} tokens", reply=reply)
-        if reply.finish_reason == "content_filter":
-            return Fault("filtered", "blocked by the endpoint's content filter", reply=reply)
-        if not reply.text.strip():
-            return Fault("empty", f"nothing was returned (finish reason {reply.finish_reason!r})", reply=reply)
-        if wrong := self.accept(request, reply):
-            return Fault("format", wrong, reply=reply)
-        return None
-
     def _place(self, item: _Item, reply: Reply | None, fault: Fault | None, now: float, seconds: float) -> None:
         """Store the answer, or decide whether the request is retried."""
         request = item.request
@@ -276,6 +299,7 @@ class Dispatcher:
             self._oldest = self._oldest if self._fresh else now
             self._fresh.append((request, reply, seconds))
             self.tally.answered += 1
+            self._unbroken = self._sent_away = 0
             if self.progress:
                 self.progress(self.tally)
             return
@@ -285,31 +309,86 @@ class Dispatcher:
         if fault.kind in CONTENT:
             self._healthy = now
             item.unusable += 1
+            self._say_once(fault)
             if item.unusable < self.policy.attempts:
-                self._again(item, 0.0)
+                self._again(item, self._pause(item.unusable) if fault.kind == "foreign" else 0.0)
+                if not self.tally.answered and not self._hopeless_before:
+                    self._stop_if_hopeless(fault, sum(self.tally.faults[kind] for kind in CONTENT), UNBROKEN)
             else:
                 self._give_up(item, fault)
         elif fault.kind == "refused":
             self._healthy = now
             self._give_up(item, fault)
         else:
-            if now - self._healthy > self.policy.patience:
-                raise StepError(
-                    f"the endpoint has answered nothing for {self.policy.patience:g} s (last: {fault}); "
-                    f"{self.tally.answered} answers of this run are kept; run again when it works, or raise {self.policy.section}.patience_s"
-                )
-            pause = min(LONGEST_PAUSE, BACKOFF * 2**item.troubles)
-            item.troubles += 1
-            self._again(item, fault.retry_after or self._random.uniform(0.0, pause))
+            self._trouble(item, fault, now)
+
+    def _trouble(self, item: _Item, fault: Fault, now: float) -> None:
+        """The endpoint's own trouble: ask again later, unless that is of no use."""
+        if not item.troubles:
+            item.answered_before = self.tally.answered
+        item.troubles += 1
+        broken = fault.kind in ("server_error", "malformed") and item.troubles >= TROUBLES
+        late = now - self._healthy > self.policy.patience
+        last = self._exhausted and len(self._later) < HOPELESS and (self._proved or self.tally.answered)
+        if broken and (self.tally.answered > item.answered_before or (late and last)):  # so it is not the endpoint
+            self._give_up(item, fault)
+        elif (fault.retry_after or 0.0) > self.policy.patience:
+            item.far = fault
+            self._sent_away += 1
+            if self._sent_away >= HOPELESS:
+                raise StepError(self._come_back(fault))
+            self._again(item, fault.retry_after or 0.0)
+        elif late:
+            raise StepError(
+                f"the endpoint has answered nothing for {self.policy.patience:g} s (last: {fault}); "
+                f"{self.tally.answered} answers of this run are kept; run again when it works, or raise {self.policy.section}.patience_s"
+            )
+        else:
+            item.far = None
+            self._again(item, fault.retry_after or self._pause(item.troubles))
+
+    def _pause(self, failed: int) -> float:
+        return self._random.uniform(0.0, min(LONGEST_PAUSE, BACKOFF * 2 ** min(failed - 1, 16)))
 
     def _give_up(self, item: _Item, fault: Fault) -> None:
         self.tally.given_up.append(GivenUp(item.request.job, fault.kind, fault.detail))
+        self.store.give_up(self.plan, item.request)
         if self.progress:
             self.progress(self.tally)
-        if self.tally.answered == 0 and len(self.tally.given_up) >= HOPELESS:
-            reasons = Counter(given_up.kind for given_up in self.tally.given_up)
-            (kind, count), *_ = reasons.most_common(1)
-            raise StepError(_hopeless(kind, count, len(self.tally.given_up), fault, self.policy.section))
+        if item.request.key not in self._hopeless_before:
+            self._unbroken += 1
+            self._stop = fault.stop
+            self._stop_if_hopeless(fault, self._unbroken, UNBROKEN if self.tally.answered else HOPELESS)
+
+    def _stop_if_hopeless(self, fault: Fault, count: int, most: int) -> None:
+        if count < most:
+            return
+        kept = f"; {self.tally.answered} answers of this run are kept" if self.tally.answered else ""
+        (kind, most_often), *_ = self.tally.faults.most_common(1)
+        requests = f"{self._unbroken} requests" if self._unbroken else f"{count} replies"
+        whole = f"none of the {'last' if self.tally.answered else 'first'} {requests} was answered"
+        remedy = fault.stop or _REMEDIES.get(kind, _REMEDIES["refused"]).format(section=self.policy.section)
+        last = "" if fault.stop else f"; last {fault}"  # the message to stop with says it
+        raise StepError(f"{whole} ({most_often} times {kind}{last}): {remedy}{kept}")
+
+    def _say_once(self, fault: Fault) -> None:
+        """An unknown finish reason may be a server's word for a normal end, so a person should see it."""
+        if fault.kind == "unfinished" and "unknown" in fault.detail and fault.detail not in self._said:
+            self._said.add(fault.detail)
+            print(
+                f"{self.policy.section}: an answer {fault.detail}; it is not taken as whole and asked for again",
+                flush=True,
+            )
+
+    def _come_back(self, fault: Fault) -> str:
+        wait = fault.retry_after or 0.0
+        when = "later"
+        if wait < 1e8:
+            when = f"after {datetime.fromtimestamp(time.time() + wait, UTC):%Y-%m-%d %H:%M} UTC"
+        return (
+            f"the endpoint asks to wait {wait:,.5g} s, which is longer than {self.policy.section}.patience_s "
+            f"({self.policy.patience:g} s; last: {fault}); {self.tally.answered} answers of this run are kept; run again {when}"
+        )
 
     def _again(self, item: _Item, pause: float) -> None:
         self._number += 1
@@ -324,15 +403,14 @@ class Dispatcher:
 
 
 _REMEDIES = {
-    "empty": "the model returned nothing; see whether it is a chat model with a template, whether its thinking uses up "
-    "{section}.max_tokens, and what the server's log says",
-    "truncated": "raise {section}.max_tokens",
+    "empty": "the model returned nothing usable; see whether it is a chat model with a template, whether its thoughts use up "
+    "{section}.max_tokens or the server takes all of it for thoughts, whether tools are on, and what the server's log says",
+    "truncated": "raise {section}.max_tokens, which the model's thoughts use up as well",
+    "unfinished": "see the server's log; switch off tools and whatever else ends an answer early",
     "filtered": "the endpoint blocks its answers; choose another model or curriculum",
+    "markup": "the server leaves marks of its chat template in the text, or encodes it wrongly; correct its template, or choose "
+    "another server",
     "format": "the model does not keep to the format; use a stronger one, or another {section}.structured",
+    "foreign": "correct {section}.base_url, which usually ends in /v1",
     "refused": "see {section}.request, structured and max_tokens: the endpoint may not know one of them",
 }
-
-
-def _hopeless(kind: str, count: int, total: int, fault: Fault, section: str) -> str:
-    remedy = _REMEDIES[kind].format(section=section)
-    return f"none of the first {total} requests was answered ({count} times {kind}; last {fault}): {remedy}"

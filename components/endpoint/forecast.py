@@ -7,6 +7,7 @@ since the first ones are the shortest.
 """
 
 import math
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from components.params.endpoint import EndpointParams
 from components.results import statistics
 
 FIRST = 20  # answers
+LATEST = 10_000  # answers that are measured
 BYTES_PER_TOKEN = (6.0, 4.0, 2.0)  # of a prompt, in the least, expected and greatest guess
 ANSWERED = (0.05, 0.3, 1.0)  # share of `max_tokens` that an answer uses
 
@@ -56,12 +58,15 @@ class Forecast:
     ) -> None:
         self.budget, self.params, self.fewer, self.say = budget, params, fewer, say
         self.left = len(requests)
-        self._used: list[tuple[int, int]] = []  # tokens of each answer, with the unusable ones before it
+        self._used: deque[tuple[int, int]] = deque(
+            maxlen=LATEST
+        )  # tokens of each answer, with the unusable ones before it
+        self._answers = 0
         self._before = (0, 0)
         for answered, prompt, answer in budget.store.usage(budget.plan):
             self._count(answered, prompt, answer)
-        self._next = max(FIRST, 2 * len(self._used))
-        if len(self._used) >= FIRST:
+        self._next = max(FIRST, 2 * self._answers)
+        if self._answers >= FIRST:
             self._measure()
         else:
             guesses = [self._guess(requests, *shares) for shares in zip(BYTES_PER_TOKEN, ANSWERED, strict=True)]
@@ -76,8 +81,8 @@ class Forecast:
         self.left -= answered
         if call.reply:
             self._count(answered, call.reply.prompt_tokens, call.reply.completion_tokens)
-        if self.left > 0 and len(self._used) >= self._next:
-            self._next = 2 * len(self._used)
+        if self.left > 0 and self._answers >= self._next:
+            self._next = 2 * self._answers
             self._measure()
 
     def _count(self, answered: bool, prompt: int | None, answer: int | None) -> None:
@@ -87,6 +92,7 @@ class Forecast:
         self._before = (0, 0) if answered else used
         if answered:
             self._used.append(used)
+            self._answers += 1
 
     def _guess(self, requests: Sequence[Request], bytes_per_token: float, share: float) -> tuple[float, float]:
         prompts = sum(request.prompt_bytes for request in requests) / bytes_per_token
@@ -96,7 +102,7 @@ class Forecast:
     def _measure(self) -> None:
         tokens = self._to_come([prompt + answer for prompt, answer in self._used])
         money = self._to_come([self.budget.store.cost(*used) or 0.0 for used in self._used])
-        self._judge(tokens, money, f"measured on {len(self._used)} answers", lambda found: found.expected)
+        self._judge(tokens, money, f"measured on {self._answers} answers", lambda found: found.expected)
 
     def _to_come(self, values: Sequence[float]) -> Range:
         """The sum over the answers that are left, by those that came: mean and 95% prediction interval."""

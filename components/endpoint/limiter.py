@@ -46,6 +46,12 @@ class Limiter:
         self._since_change = self._hold = 0
         self._number = 0
 
+    def remember(self, took: list[float], at_once: float) -> None:
+        """Begin where an earlier run of the same plan ended: what its calls took, and how many were under way."""
+        self.limit = min(float(self.most), max(self.limit, at_once))
+        for seconds in took:
+            self._learn(seconds)
+
     def wait(self, now: float) -> float | None:
         """Seconds until another request may start: 0 now, None when only the end of another one makes room."""
         if now < self.paused_until:

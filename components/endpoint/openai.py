@@ -8,28 +8,31 @@ import asyncio
 import json
 import math
 import os
+import re
 import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
-from components.endpoint.request import Fault, Halt, Reply, Request
-from components.errors import StepError, shortened
+from components.endpoint.completion import ErrorReply, read_completion, read_error, usage_alone
+from components.endpoint.request import Fault, Reply, Request
+from components.errors import SAID, StepError, shortened
 from components.foreign.addresses import HIDDEN, without_secrets
-from components.params.endpoint import EndpointParams
+
+if TYPE_CHECKING:
+    from components.params.endpoint import EndpointParams
 
 PROBES = (0.0, 0.5, 1.5, 3.0)  # seconds before each check whether the endpoint answers
 CONNECT = 10.0  # seconds
 LARGEST = 32 << 20  # bytes of one reply
-MOST_TOKENS = 1 << 32  # maximum tokens of one reply: sums of such counts still fit into the store
-LONGEST_WAIT = 3600.0  # seconds that a reply may ask to wait
 NOT_IN_BODY = ("endpoint", "teacher", "structured")  # parameters of a request that are not fields of its body
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u202a-\u202e\ud800-\udfff]")
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
@@ -50,7 +53,7 @@ class Server:
     section: str
 
     @classmethod
-    def of(cls, params: EndpointParams, section: str) -> "Server":
+    def of(cls, params: "EndpointParams", section: str) -> "Server":
         return cls(params.base_url, params.model, params.api_key_env, section)
 
 
@@ -64,6 +67,7 @@ class OpenAIEndpoint:
         self._headers = {"Authorization": key if " " in key else f"Bearer {key}"} if key else {}
         self._key = key
         self._proxy = proxy_of(self.base)
+        self._streams = False  # although it is not asked to; said once
 
     async def __aenter__(self) -> "OpenAIEndpoint":
         secure = (
@@ -94,28 +98,61 @@ class OpenAIEndpoint:
 
         Raises:
             Fault: no answer this time.
-            Halt: the key is wrong, the model unknown or the account empty; nothing tried later can succeed.
         """
         body = self._body(request, attempt)
         url = f"{self.base}/chat/completions"
+        raw = bytearray()
         try:
             async with self._session.post(url, data=body, headers=_JSON, allow_redirects=False) as got:
-                raw = await _read(got)
+                await _read(got, raw)
         except aiohttp.ServerTimeoutError as error:
             raise Fault("timeout", type(error).__name__) from error
         except (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError, aiohttp.ClientResponseError) as error:
-            raise Fault("malformed", _said(error)) from error
+            raise Fault("malformed", _said(error), reply=usage_alone(bytes(raw))) from error
         except (aiohttp.ClientError, OSError) as error:
             raise Fault("connection", _said(error)) from error
-        if got.status != 200:
-            raise self._failure(got.status, got.headers, self._message(raw))
-        return _reply(raw)
+        except Fault as fault:
+            fault.reply = usage_alone(bytes(raw))
+            raise
+        return self._read(got, bytes(raw))
+
+    def _read(self, got: aiohttp.ClientResponse, raw: bytes) -> Reply:
+        """The reply in a response.
+
+        Raises:
+            Fault: there is none; its detail says what came, and its reply holds the usage, if any is named.
+        """
+        if not 200 <= got.status < 300:
+            raise self._failure(got.status, got.headers, self._message(raw), usage_alone(raw))
+        try:
+            reply = read_completion(raw, got.charset)
+        except ErrorReply as error:
+            message = self._without_key(error.message)
+            raise self._failure(
+                error.status, got.headers, f"in a response of status 200: {message}", error.reply
+            ) from None
+        except Fault as fault:
+            fault.detail = self._without_key(fault.detail)
+            if fault.kind == "foreign":
+                fault.stop = (
+                    f"{self.base}: {fault.detail}; correct {self.server.section}.base_url, which usually ends in /v1"
+                )
+            raise
+        if not self._streams and raw.lstrip().startswith((b"data:", b"event:", b":")):
+            self._streams = True
+            print(
+                f"{self.base} sends a stream of events although none is asked for; it is read all the same "
+                f"({self.server.section}.request: {{stream: false}} may turn it off)",
+                flush=True,
+            )
+        return reply
 
     def _body(self, request: Request, attempt: int) -> bytes:
         fields = {k: v for k, v in request.parameters.items() if k not in NOT_IN_BODY and v is not None}
         fields["messages"] = [{"role": role, "content": content} for role, content in request.messages]
-        if isinstance(fields.get("seed"), int):
-            fields["seed"] += attempt
+        for seed in ("seed", "random_seed"):  # Mistral's name
+            if isinstance(fields.get(seed), int):
+                fields[seed] += attempt
         if request.schema is not None and request.parameters["structured"] == "json_schema":
             schema = {"name": "answer", "strict": True, "schema": request.schema}
             fields["response_format"] = {"type": "json_schema", "json_schema": schema}
@@ -133,13 +170,14 @@ class OpenAIEndpoint:
             await asyncio.sleep(pause)
             try:
                 timeout = aiohttp.ClientTimeout(total=CONNECT)
+                raw = bytearray()
                 async with self._session.get(f"{self.base}/models", timeout=timeout, allow_redirects=False) as got:
-                    raw = await _read(got)
+                    await _read(got, raw)
             except (Fault, aiohttp.ClientError, aiohttp.InvalidURL, TimeoutError, OSError) as error:
                 last = error
                 continue
-            if got.status in (401, 403):
-                raise StepError(self._key_refused(got.status, self._message(raw)))
+            if got.status == 401:
+                raise StepError(self._key_refused(got.status, self._message(bytes(raw))))
             return
         raise StepError(
             f"nothing answers at {self.base} ({type(last).__name__}: {last}); start the server, or correct "
@@ -147,29 +185,34 @@ class OpenAIEndpoint:
         )
 
     def _message(self, raw: bytes) -> str:
-        """What an error's body says, without the key, which some servers quote."""
-        said = _message(raw)
-        return without_secrets(said.replace(self._key, HIDDEN) if self._key else said)[:200]
+        """What an error's body says, shortened."""
+        return self._without_key(read_error(raw))
 
-    def _failure(self, status: int, headers: Mapping[str, str], message: str) -> Exception:
-        """The fault or halt for a status."""
-        if status in (401, 403):
-            return Halt(self._key_refused(status, message))
+    def _without_key(self, said: str) -> str:
+        """What a server said, without the key, which some quote, and without what a terminal or a file would trip over."""
+        said = _UNPRINTABLE.sub("\ufffd", said)
+        return shortened(without_secrets(said.replace(self._key, HIDDEN) if self._key else said), SAID)
+
+    def _failure(self, status: int, headers: Mapping[str, str], message: str, reply: Reply | None = None) -> Fault:
+        """The fault for a status. What concerns all requests, such as a wrong key, may concern only this one: a prompt that
+        moderation turns away has the same status. So it stops the run only if nothing is answered."""
+        detail, section = f"status {status}: {message}", self.server.section
+        stop = ""
         if status == 402 or "insufficient_quota" in message:
-            return Halt(
-                f"the account at {self.base} has no credit left (status {status}: {message}); top it up and run again"
+            stop = f"the account at {self.base} has no credit left ({detail}); top it up and run again"
+        elif status in (401, 403) or (status == 400 and re.search("api.?key", message, re.I)):
+            stop = self._key_refused(status, message)
+        elif status in (404, 405):
+            stop = (
+                f"{self.base} knows no model {self.server.model!r} ({detail}); correct {section}.model, or "
+                f"{section}.base_url, which usually ends in /v1"
             )
-        if status == 404:
-            return Halt(
-                f"{self.base} knows no model {self.server.model!r} (status 404: {message}); correct "
-                f"{self.server.section}.model, or {self.server.section}.base_url, which usually ends in /v1"
-            )
-        detail = f"status {status}: {message}"
-        if status == 429:
-            return Fault("throttled", detail, retry_after(headers.get("retry-after"), time.time()))
-        if status in (408, 409, 425) or status >= 500:
-            return Fault("server_error", detail, retry_after(headers.get("retry-after"), time.time()))
-        return Fault("refused", detail)
+        elif 300 <= status < 400:
+            detail = f"status {status}: redirected to {without_secrets(headers.get('location', 'nowhere'))[:SAID]}"
+            stop = f"{self.base}: {detail}, and the key goes to no other address; correct {section}.base_url"
+        elif status in (408, 409, 425, 429) or status >= 500:
+            return Fault("throttled" if status == 429 else "server_error", detail, _wait(headers), reply)
+        return Fault("refused", detail, reply=reply, stop=stop)
 
     def _key_refused(self, status: int, message: str) -> str:
         name = self.server.api_key_env
@@ -212,14 +255,12 @@ def _certificates() -> ssl.SSLContext:
     return context
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    parts, size = [], 0
+async def _read(response: aiohttp.ClientResponse, raw: bytearray) -> None:
+    """Read a body into `raw`, which holds what came also where the rest does not come."""
     async for part in response.content.iter_any():
-        parts.append(part)
-        size += len(part)
-        if size > LARGEST:
+        raw += part
+        if len(raw) > LARGEST:
             raise Fault("malformed", f"a reply of over {LARGEST >> 20} MB")
-    return b"".join(parts)
 
 
 def _said(error: Exception) -> str:
@@ -227,65 +268,23 @@ def _said(error: Exception) -> str:
     return without_secrets(f"{type(error).__name__}: {error}")
 
 
-def _message(raw: bytes) -> str:
-    """What an error's body says, in one line."""
-    text = raw[:2_000].decode("utf-8", "replace")
-    try:
-        error = json.loads(raw)["error"]
-        text = f"{error.get('message', '')} {error.get('code') or ''}" if isinstance(error, dict) else str(error)
-    except (ValueError, KeyError, TypeError, RecursionError):
-        pass
-    return " ".join(text.split())
-
-
-def _reply(raw: bytes) -> Reply:
-    """Read a completion.
-
-    Raises:
-        Fault: it is cut off or not of the API's form.
-    """
-    try:
-        values = json.loads(raw)
-        choice = values["choices"][0]
-        text = choice["message"].get("content") or ""
-        usage = values.get("usage") or {}
-        if not isinstance(text, str):
-            raise TypeError("content is not text")
-        model, finish_reason = _name(values.get("model")), _name(choice.get("finish_reason")) or "stop"
-        f"{text}{model}{finish_reason}".encode()  # half of a surrogate pair is valid JSON, but cannot be kept
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
-        raise Fault("malformed", f"the reply is not a completion ({type(error).__name__}: {error})") from error
-    return Reply(
-        text=text,
-        model=model,
-        finish_reason=finish_reason,
-        prompt_tokens=_count(usage, "prompt_tokens"),
-        completion_tokens=_count(usage, "completion_tokens"),
-    )
-
-
-def _name(value: Any) -> str:
-    """A name that an endpoint gives, in one line; empty if it gives none."""
-    return shortened(value) if isinstance(value, str) else ""
-
-
-def _count(usage: Any, name: str) -> int | None:
-    """A count of tokens; None if the endpoint gives no plausible one."""
-    value = usage.get(name) if isinstance(usage, dict) else None
-    return value if isinstance(value, int) and 0 <= value <= MOST_TOKENS else None
+def _wait(headers: Mapping[str, str]) -> float | None:
+    """Seconds that a reply asks to wait."""
+    milliseconds = retry_after(headers.get("retry-after-ms"), time.time())
+    return retry_after(headers.get("retry-after"), time.time()) if milliseconds is None else milliseconds / 1000
 
 
 def retry_after(value: str | None, now: float) -> float | None:
-    """Seconds that a Retry-After header asks to wait, at most LONGEST_WAIT: a number, or a date; None if it says nothing
+    """Seconds that a Retry-After header asks to wait, which may be infinite: a number, or a date; None if it says nothing
     readable.
     """
     if not value:
         return None
     try:
-        seconds = float(value)
+        seconds = float(value.strip().removesuffix("s"))
     except ValueError:
         try:
             seconds = parsedate_to_datetime(value).timestamp() - now
         except (TypeError, ValueError, OverflowError):
             return None
-    return None if math.isnan(seconds) else min(max(0.0, seconds), LONGEST_WAIT)
+    return None if math.isnan(seconds) else max(0.0, seconds)

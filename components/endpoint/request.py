@@ -40,9 +40,13 @@ class Request:
         return sum(len(content.encode()) for _, content in self.messages)
 
 
+_canonical = json.JSONEncoder(
+    sort_keys=True, ensure_ascii=False, separators=(",", ":")
+).encode  # json.dumps makes one a call
+
+
 def _digest(value: Any) -> str:
-    canonical = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(_canonical(value).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,22 +78,20 @@ class Fault(Exception):
         kind: one of CONTENT; `refused`, which is never tried again; or the endpoint's own trouble, such as `throttled` or
             `timeout`, which says nothing against the request and is tried again until the patience ends.
         detail: what the endpoint said, shortened.
-        retry_after: seconds that the endpoint asks to wait, if it does.
+        retry_after: seconds that the endpoint asks to wait, if it does; may be infinite.
         reply: a reply that came all the same and may have to be paid.
+        stop: the message to end the run with if nothing is ever answered, with the remedy; empty where the kind says it.
     """
 
     kind: str
     detail: str
     retry_after: float | None = None
     reply: Reply | None = field(default=None)
+    stop: str = ""
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.detail}" if self.detail else self.kind
 
 
 # The answer's trouble: tried again with another seed, a few times.
-CONTENT = ("truncated", "empty", "filtered", "format")
-
-
-class Halt(Exception):
-    """A permanent failure: a wrong key, an unknown model. The message is complete in itself."""
+CONTENT = ("truncated", "unfinished", "empty", "filtered", "markup", "format", "foreign")

@@ -16,11 +16,14 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from components.endpoint.request import Reply, Request
+from components.endpoint.judge import fault_of
+from components.endpoint.request import Accept, Reply, Request
 from components.errors import StepError
 
 FORMAT_VERSION = 1
 MANY = 256  # keys looked for at once
+SMALL = 256 << 20  # bytes
+RECENT = 600.0  # seconds for which an endpoint's pace is believed
 CHECKPOINT = 5.0  # seconds between flushes to the disk
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (
@@ -32,6 +35,7 @@ CREATE TABLE IF NOT EXISTS calls (
     prompt_tokens INTEGER, completion_tokens INTEGER, cost REAL, at REAL NOT NULL, seconds REAL NOT NULL
 );
 CREATE INDEX IF NOT EXISTS calls_of_plan ON calls (plan);
+CREATE TABLE IF NOT EXISTS given_up (plan TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (plan, key)) WITHOUT ROWID;
 """
 
 
@@ -74,6 +78,7 @@ class Store:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(self.path, timeout=60, isolation_level=None)
+            self._db.text_factory = lambda raw: raw.decode("utf-8", "replace")  # a damaged text is refused as an answer
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version not in (0, FORMAT_VERSION):
                 raise StepError(
@@ -105,16 +110,42 @@ class Store:
         ).fetchone()
         return Reply(*row) if row else None
 
+    def forget_unusable(self, requests: Iterable[Request], accept: Accept) -> int:
+        """Remove stored answers that are none by the rules of today, so that they are asked for again; their cost stays
+        counted. Returns how many."""
+        waiting, removed = iter(requests), 0
+        while block := list(islice(waiting, MANY)):
+            holes = ", ".join("?" * len(block))
+            rows = self._db.execute(
+                f"SELECT key, text, model, finish_reason, prompt_tokens, completion_tokens FROM answers WHERE key IN ({holes})",
+                [request.key for request in block],
+            )
+            stored = {key: Reply(*row) for key, *row in rows}
+            bad = [(r.key,) for r in block if r.key in stored and fault_of(r, stored[r.key], accept) is not None]
+            removed += len(bad)
+            self._db.executemany("DELETE FROM answers WHERE key = ?", bad)
+        return removed
+
+    def give_up(self, plan: str, request: Request) -> None:
+        """Remember that a request was given up."""
+        self._db.execute("INSERT OR IGNORE INTO given_up VALUES (?, ?)", (plan, request.key))
+
+    def given_up(self, plan: str) -> set[str]:
+        """Keys of the requests that were given up by any run of a plan."""
+        return {key for (key,) in self._db.execute("SELECT key FROM given_up WHERE plan = ?", (plan,))}
+
     def missing(self, requests: Iterable[Request]) -> Iterator[Request]:
-        """Those requests that have no answer yet, each key once. Looked for MANY at a time: a resumed run passes over all
-        that is answered before it asks for the first time."""
-        seen: set[str] = set()
+        """Those requests that have no answer yet, each key once. A resumed run passes over all that is answered before it asks
+        for the first time, so the keys of a file up to SMALL are read at once, and of a larger one looked for MANY at a time."""
+        small = self.path.stat().st_size <= SMALL
+        seen = {key for (key,) in self._db.execute("SELECT key FROM answers")} if small else set()
         waiting = iter(requests)
         while block := list(islice(waiting, MANY)):
             keys = [request.key for request in block]
-            holes = ", ".join("?" * len(keys))
-            rows = self._db.execute(f"SELECT key FROM answers WHERE key IN ({holes})", keys)
-            seen.update(key for (key,) in rows)
+            if not small:
+                holes = ", ".join("?" * len(keys))
+                rows = self._db.execute(f"SELECT key FROM answers WHERE key IN ({holes})", keys)
+                seen.update(key for (key,) in rows)
             for request, key in zip(block, keys, strict=True):
                 if key not in seen:
                     seen.add(key)
@@ -148,6 +179,25 @@ class Store:
             (plan,),
         ).fetchone()
         return Spent(*row)
+
+    def pace(self, plan: str) -> tuple[list[float], float]:
+        """Seconds that the last calls of a plan took within RECENT seconds, and how many were under way at once: by Little's
+        law, seconds of calls per second."""
+        last = self._db.execute(
+            "SELECT at, seconds FROM calls WHERE plan = ? AND at > ? ORDER BY id DESC LIMIT 256",
+            (plan, time.time() - RECENT),
+        ).fetchall()
+        if len(last) < 2:
+            return [], 0.0
+        took = [seconds for _, seconds in reversed(last)]
+        return took, sum(took) / max(last[0][0] - last[-1][0], max(took))
+
+    def unusable(self, plan: str) -> dict[str, int]:
+        """How many replies to a plan's requests were unusable, by kind."""
+        rows = self._db.execute(
+            "SELECT outcome, COUNT(*) FROM calls WHERE plan = ? AND outcome != 'answered' GROUP BY outcome", (plan,)
+        )
+        return dict(rows)
 
     def usage(self, plan: str) -> Iterator[tuple[bool, int | None, int | None]]:
         """Whether each paid call of a plan gave an answer, and its prompt and answer tokens, in their order."""

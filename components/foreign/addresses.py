@@ -1,9 +1,9 @@
-"""Addresses without the secrets that they may carry.
+"""Addresses without their secrets.
 
 A secret in an address is a user's name and password (`https://user:password@host`), a token instead of them, or a field
-of the query that signs or authorises (`X-Amz-Signature`, `sig`, `access_token`). Parameters with one are refused, since
-dvc.lock, MLflow and Prefect store every parameter. An address from data, the environment or a library's error goes
-through `without_secrets` before it is shown or written.
+of the query with a signature or key (`X-Amz-Signature`, `sig`, `access_token`). Parameters with secrets are refused, because
+dvc.lock, MLflow and Prefect store every parameter. Addresses from data, the environment or a library's error are shown and
+written only after `without_secrets`.
 """
 
 import re
@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 HIDDEN = "…"  # replaces a token outside an address
-_LEVELS = 3  # addresses quoted within the queries of others; a hostile one has thousands of levels
+_LEVELS = 3  # maximum nesting of addresses in the queries of others; a hostile one has thousands of levels
 _AFTER_SCHEME = re.compile(r"://(?:(?!://)[^\s\"<>])+")  # up to the next address, which may be in the query of another
 # `user:password@`, also with a slash in the password; the digits of a port are not a password.
 _PASSWORD = re.compile(r"(?!\[)[^/?#@:]*:(?!\d*(?:[/?#]|$))[^@]*@(?:[^/?#]*@)?")
@@ -35,7 +35,7 @@ _TOKEN = re.compile(
 
 
 def without_secrets(text: str) -> str:
-    """A text with its addresses shown without user information and secret fields, and without known tokens.
+    """A text without known tokens and without the user information and secret fields of its addresses.
 
     Text without secrets is returned unchanged.
     """
@@ -43,13 +43,13 @@ def without_secrets(text: str) -> str:
 
 
 def all_without_secrets(value: Any) -> Any:
-    """A value of JSON with every string in it passed through `without_secrets`."""
+    """A value of JSON with `without_secrets` applied to every string in it."""
     if isinstance(value, str):
         return without_secrets(value)
     if isinstance(value, Mapping):
-        return {all_without_secrets(key): all_without_secrets(held) for key, held in value.items()}
+        return {all_without_secrets(key): all_without_secrets(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [all_without_secrets(held) for held in value]
+        return [all_without_secrets(part) for part in value]
     return value
 
 
@@ -57,24 +57,24 @@ def refuse_secrets(value: Any, remedy: str = "give it in the environment") -> No
     """Refuse a parameter with a secret, in an address or under a name such as `Authorization`.
 
     Raises:
-        ValueError: says where, without quoting it.
+        ValueError: there is a secret; the message does not quote it.
     """
     if isinstance(value, str) and without_secrets(value) != value:
         raise ValueError(
-            "holds a password, token or signature, which would be written to dvc.lock, MLflow and Prefect; expected none: "
-            f"take it out and {remedy}"
+            "contains a password, token or signature, which would be written to dvc.lock, MLflow and Prefect; expected "
+            f"none: take it out and {remedy}"
         )
     if isinstance(value, Mapping):
-        for name, held in value.items():
-            if held and isinstance(held, str) and is_secret_name(str(name)):
+        for name, part in value.items():
+            if part and isinstance(part, str) and is_secret_name(str(name)):
                 raise ValueError(
-                    f"holds a value under {name}, which would be written to dvc.lock, MLflow and Prefect; expected no "
+                    f"contains a value under {name}, which would be written to dvc.lock, MLflow and Prefect; expected no "
                     f"secret: take it out and {remedy}"
                 )
-            refuse_secrets(held, remedy)
+            refuse_secrets(part, remedy)
     if isinstance(value, list | tuple):
-        for held in value:
-            refuse_secrets(held, remedy)
+        for part in value:
+            refuse_secrets(part, remedy)
 
 
 def is_secret_name(name: str) -> bool:
@@ -91,12 +91,12 @@ def secret_fields(text: str) -> Iterator[tuple[int, int]]:
 
 
 def is_web(address: str) -> bool:
-    """Whether an address is one of http or https."""
+    """Whether an address begins with http or https."""
     return urlsplit(address).scheme.lower() in ("http", "https")
 
 
 def local_path(address: str) -> Path | None:
-    """The place on this machine that a `file:` address or a plain path names; None for an address elsewhere."""
+    """The local path of a `file:` address or a plain path; None for other addresses."""
     parts = urlsplit(address)
     if parts.scheme == "file":
         return Path(unquote(parts.path))
@@ -115,14 +115,14 @@ def _public(levels: int, match: re.Match[str]) -> str:
     if (user := _PASSWORD.match(rest)) or ((user := _USER.match(rest)) and _is_secret_user(match, user[0])):
         rest = rest[user.end() :]
     kept = _FIELD.sub(partial(_public_field, levels), rest)
-    if kept != rest:  # the first field that stays takes over the mark of one that went
+    if kept != rest:  # the first remaining field takes the mark of a removed one
         kept = re.sub(r"([?#])[&;]+", r"\1", kept)
         kept = re.sub(r"[?#](?=#|$)", "", kept)
     return f"://{kept}{end}"
 
 
 def _is_secret_user(match: re.Match[str], user: str) -> bool:
-    """Whether a name without a password is one: of a web address always, else (`abfs://container@account`) if a token."""
+    """Whether a user without a password is a secret: in a web address always, else (`abfs://container@account`) a token."""
     scheme = match.string[max(0, match.start() - 5) : match.start()].lower()
     return scheme.endswith(("http", "https")) or _TOKEN.search(user) is not None
 

@@ -1,7 +1,6 @@
-"""Files that name other files, and folders from outside: what they name must be in the same folder.
+"""Files that name other files, and folders from outside: named files must be in the same folder.
 
-A suite, a manifest or a checkpoint from someone else must not lead to `~/.ssh`, neither by an absolute path or `..` nor
-through a link.
+A suite, a manifest or a checkpoint from other people must not lead to `~/.ssh` by an absolute path, by `..` or by a link.
 """
 
 import errno
@@ -13,10 +12,10 @@ from pathlib import Path
 from components.errors import StepError
 from components.files import open_file
 
-_OUTSIDE = re.compile(r"[/\\~]|[A-Za-z]:")  # beginnings of a path that does not start in the folder, on any system
+_OUTSIDE = re.compile(r"[/\\~]|[A-Za-z]:")  # first characters of a path that is not relative, on any system
 _PUNCTUATION = re.compile(r"[/\\:\0]")  # characters that make a name more than one part of a path, on any system
-_LINKED = (errno.ELOOP, errno.ENOTDIR)  # by a file or a folder that is a link, where none is followed
-_ENTER = os.O_DIRECTORY | getattr(os, "O_PATH", os.O_RDONLY)  # a folder to enter may be one that cannot be listed
+_LINKED = (errno.ELOOP, errno.ENOTDIR)  # a file or folder is a link, but links are not followed
+_ENTER = os.O_DIRECTORY | getattr(os, "O_PATH", os.O_RDONLY)  # also for folders that cannot be listed
 
 
 def is_name(text: str) -> bool:
@@ -25,14 +24,14 @@ def is_name(text: str) -> bool:
 
 
 def inside(folder: Path, name: str, where: str) -> Path:
-    """The path of a file that another names in a folder, whether or not it exists.
+    """The path of a file in a folder, named by another file, whether or not it exists.
 
     Args:
         name: relative to the folder.
-        where: what names it, for the error.
+        where: the naming file, for the error.
 
     Raises:
-        StepError: the name is absolute or has `..`, with slashes or backslashes, or a link on its way leads out of the
+        StepError: the name is absolute or has `..`, with slashes or backslashes, or a link on its path leads out of the
             folder.
     """
     parts = re.split(r"[/\\]", name)
@@ -43,28 +42,28 @@ def inside(folder: Path, name: str, where: str) -> Path:
     path = Path(folder) / name
     if leads_out(path, folder):
         raise StepError(
-            f"{where}: {name!r} is a link that leads out of its folder; copy the file there if you trust what it holds"
+            f"{where}: {name!r} is a link that leads out of its folder; copy the file there if you trust its content"
         )
     return path
 
 
 def leads_out(path: Path, folder: Path) -> bool:
-    """Whether a path in a folder leads out of it once its links are followed, or this is unknown."""
+    """Whether the links of a path in a folder lead out of the folder, or this is unknown."""
     try:
         return not Path(os.path.realpath(path)).is_relative_to(home_of(folder))
-    except OSError:  # a link that this user may not read, as in /proc, or that is gone
+    except OSError:  # a link that this user may not read, as in /proc, or that was removed
         return True
 
 
 def open_inside(path: Path, folder: Path | None) -> BufferedReader:
-    """A file, opened for reading bytes. No link leads out of its folder, even if files are swapped for links meanwhile:
-    the path is walked from the folder without following links, after links that exist are resolved.
+    """Open a file for reading bytes. Links never lead out of its folder, even if somebody replaces files by links meanwhile:
+    after existing links are resolved, the path is opened part by part from the folder without following links.
 
     Args:
-        folder: that the path begins with; None if links may lead anywhere.
+        folder: beginning of the path; None if links may lead anywhere.
 
     Raises:
-        OSError: as `open_file`, or it lies outside of the folder.
+        OSError: as `open_file`, or the file is outside of the folder.
     """
     if folder is None:
         return open_file(path)
@@ -76,7 +75,7 @@ def open_inside(path: Path, folder: Path | None) -> BufferedReader:
             raise
     home, real = home_of(folder), Path(os.path.realpath(path))
     if real == home or not real.is_relative_to(home):
-        raise OSError("a link on its way leads out of its folder")
+        raise OSError("a link on its path leads out of its folder")
     return _walk_to(real, home)
 
 
@@ -94,8 +93,8 @@ def _walk_to(path: Path, folder: Path) -> BufferedReader:
 
 
 def home_of(folder: Path) -> Path:
-    """The real folder that links of a folder may lead to: itself, or its whole repository in the cache of the Hugging Face hub,
-    whose snapshots are links to its blobs.
+    """The real folder to which links in a folder may lead: itself, or, in the cache of the Hugging Face hub, the whole
+    repository, because snapshots are links to its blobs.
     """
     real = Path(os.path.realpath(folder))
     repository = real.parents[1] if len(real.parents) > 1 else real
@@ -104,11 +103,11 @@ def home_of(folder: Path) -> Path:
 
 
 def is_elsewhere(file: str, folder: Path | None) -> bool:
-    """Whether a file of a data set, as the library `datasets` resolved it, lies outside the data set, whose card may
-    name any file.
+    """Whether a file of a data set is outside the data set; the card may name any file.
 
     Args:
-        folder: of a data set on this machine; None for one on the Hugging Face hub.
+        file: as resolved by the library `datasets`.
+        folder: folder of a local data set; None for a data set on the Hugging Face hub.
     """
     if folder is None:
         return not file.startswith("hf://datasets/")
@@ -119,7 +118,7 @@ def refuse_links_out(folder: Path) -> None:
     """Refuse a folder with links that lead out of it, before all of it is read or copied.
 
     Raises:
-        StepError: it has one, which is named.
+        StepError: there is such a link; the message names it.
     """
     for place, folders, names in os.walk(folder):
         for name in sorted([*folders, *names]):
@@ -127,5 +126,5 @@ def refuse_links_out(folder: Path) -> None:
             if path.is_symlink() and leads_out(path, folder):
                 raise StepError(
                     f"{folder}: {path.relative_to(folder).as_posix()!r} is a link that leads out of its folder; copy the "
-                    "file there if you trust what it holds"
+                    "file there if you trust its content"
                 )

@@ -1,8 +1,8 @@
 """Jinja templates from other people: rendered in Jinja's sandbox, in a separate process, within limits.
 
-A suite's prompt or a checkpoint's chat template is a foreign program. The sandbox keeps it from Python's own objects,
-but does not end a template that loops forever or fills the memory; the kernel ends such a process. Templates of this
-project are rendered in the same sandbox, without a process.
+A suite's prompt or a checkpoint's chat template is a foreign program. The sandbox protects Python's own objects, but does
+not end a template that loops forever or fills the memory; the kernel ends such a process. Templates of this project are
+rendered in the same sandbox, without a separate process.
 """
 
 import atexit
@@ -25,16 +25,16 @@ from typing import Any
 
 from components.errors import StepError
 
-SECONDS = 5  # CPU seconds of one rendering; a prompt takes a ten-thousandth
-MEMORY = 1 << 30  # bytes that renderings may take
-CHARACTERS = 2_000_000  # of a rendered text
-Draw = Callable[[str, Any], str]
+SECONDS = 5  # maximum CPU seconds of one rendering; a prompt needs a ten-thousandth
+MEMORY = 1 << 30  # maximum bytes for renderings
+CHARACTERS = 2_000_000  # maximum length of a rendered text
+Render = Callable[[str, Any], str]
 SHOWN = 80  # characters of a template in an error
 ROOT = Path(__file__).parents[2]
 
 
 def environment(**options: Any) -> Any:
-    """Jinja's sandboxed environment, in which an unknown name is an error."""
+    """Jinja's sandboxed environment; unknown names are errors."""
     from jinja2 import StrictUndefined
     from jinja2.sandbox import SandboxedEnvironment
 
@@ -42,19 +42,19 @@ def environment(**options: Any) -> Any:
 
 
 def own_templates(*folders: Path, **options: Any) -> Any:
-    """The environment of some folders of this project's own templates."""
+    """The environment for this project's own templates in some folders."""
     from jinja2 import FileSystemLoader
 
     return environment(loader=FileSystemLoader(folders), trim_blocks=True, lstrip_blocks=True, **options)
 
 
 def render_prompt(template: str, values: Mapping[str, Any]) -> str:
-    """A template of lm-eval's form with a row's values, as `lm_eval.utils.apply_template` renders it.
+    """Render a template with a row's values like `lm_eval.utils.apply_template`.
 
     Raises:
-        StepError: it exceeds the limits.
-        jinja2.UndefinedError: it needs a value that the row lacks.
-        jinja2.TemplateError: it fails in another way, or uses what the sandbox does not allow.
+        StepError: the template exceeds the limits.
+        jinja2.UndefinedError: it needs a value that is not in the row.
+        jinja2.TemplateError: it fails in another way, or the sandbox forbids a part of it.
     """
     return _rendered_prompt(pickle.dumps((template, dict(values))))
 
@@ -65,20 +65,20 @@ def _rendered_prompt(request: bytes) -> str:
 
 
 def render_chat(template: str, messages: Sequence[Mapping[str, str]], tokens: Mapping[str, str]) -> str:
-    """The prompt that asks for the next answer of a conversation, as transformers renders it.
+    """The prompt for the next answer of a conversation, rendered by transformers.
 
     Args:
         messages: each with `role` and `content`.
         tokens: special tokens by their role, such as `eos_token`.
 
     Raises:
-        as `render_prompt`.
+        the errors of `render_prompt`.
     """
     return _renderer("chat").render(pickle.dumps((template, {"messages": list(messages), "tokens": dict(tokens)})))
 
 
 class Renderer:
-    """The process that renders; started at the first request, and again after a template has ended it."""
+    """The process that renders. It starts at the first request, and again after a template ended it."""
 
     def __init__(self, kind: str, seconds: int = SECONDS) -> None:
         self.kind, self.seconds = kind, seconds
@@ -87,7 +87,7 @@ class Renderer:
         self._connection: Connection | None = None
 
     def render(self, request: bytes) -> str:
-        """See `render_prompt`; the request is a pickled pair of template and values."""
+        """Like `render_prompt`; the request is a pickled pair of template and values."""
         from jinja2 import TemplateError, UndefinedError
 
         with self._lock:
@@ -102,8 +102,8 @@ class Renderer:
         if "text" in answer:
             return answer["text"]
         if answer["error"] in ("UndefinedError", "KeyError"):
-            raise UndefinedError(answer["said"])
-        raise TemplateError(f"{answer['error']}: {answer['said']}")
+            raise UndefinedError(answer["message"])
+        raise TemplateError(f"{answer['error']}: {answer['message']}")
 
     def _ask(self, request: bytes) -> dict[str, str] | None:
         """The process's answer; None if the template has ended it."""
@@ -115,7 +115,7 @@ class Renderer:
             self.close()
             return None
         except BaseException:
-            self.close()  # interrupted: a late answer would be mistaken for the next one's
+            self.close()  # interrupted: a late answer would look like the answer to the next request
             raise
 
     def _running(self) -> Connection:
@@ -158,13 +158,13 @@ def _renderer(kind: str) -> Renderer:
 
 
 def serve(kind: str, seconds: str, handle: str) -> None:
-    """The process: answer requests until the other side closes.
+    """Run the process: answer requests until the other side closes the connection.
 
-    Requests are pickled by ourselves; answers are JSON, since a template that breaks out of the sandbox must not choose
-    what the other side loads.
+    Requests are pickled by this module. Answers are JSON, so that a template that leaves the sandbox cannot send a pickle to
+    the other side.
     """
     connection = Connection(int(handle))
-    draw = {"prompt": _draw_prompt, "chat": _draw_chat}[kind]()
+    render = {"prompt": _prompt_renderer, "chat": _chat_renderer}[kind]()
     _bound_memory()
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
     connection.send_bytes(b"ready")
@@ -174,26 +174,26 @@ def serve(kind: str, seconds: str, handle: str) -> None:
         except EOFError:
             return
         resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(time.process_time()) + int(seconds), hard))
-        connection.send_bytes(json.dumps(_answer(draw, template, values)).encode())
+        connection.send_bytes(json.dumps(_answer(render, template, values)).encode())
 
 
-def _answer(draw: Draw, template: str, values: Any) -> dict[str, str]:
+def _answer(render: Render, template: str, values: Any) -> dict[str, str]:
     try:
-        text = draw(template, values)
+        text = render(template, values)
     except Exception as error:  # noqa: BLE001 - a template may fail in any way
-        return {"error": type(error).__name__, "said": " ".join(str(error).split())[:1_000]}
+        return {"error": type(error).__name__, "message": " ".join(str(error).split())[:1_000]}
     return {"text": text} if len(text) <= CHARACTERS else {"error": "MemoryError"}
 
 
 def _bound_memory() -> None:
     if (pages := Path("/proc/self/statm")).is_file():  # systems other than Linux ignore a memory limit
-        held = int(pages.read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (held + MEMORY, held + MEMORY))
+        used = int(pages.read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
 
-def _draw_prompt() -> Draw:
+def _prompt_renderer() -> Render:
     sandbox = environment(keep_trailing_newline=True)
     sandbox.filters["regex_replace"] = _regex_replace
     compiled = lru_cache(maxsize=1_000)(sandbox.from_string)
@@ -201,17 +201,17 @@ def _draw_prompt() -> Draw:
 
 
 def _regex_replace(string: str, pattern: str, repl: str, count: int = 0) -> str:
-    """lm-eval's only filter of its own."""
+    """The only filter that lm-eval adds."""
     return re.sub(pattern, repl, string, count=count)
 
 
-def _draw_chat() -> Draw:
+def _chat_renderer() -> Render:
     from transformers.utils.chat_template_utils import render_jinja_template
 
-    def draw(template: str, values: Any) -> str:
+    def render(template: str, values: Any) -> str:
         rendered, _ = render_jinja_template(
             [values["messages"]], chat_template=template, add_generation_prompt=True, **values["tokens"]
         )
         return rendered[0]
 
-    return draw
+    return render

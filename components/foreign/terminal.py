@@ -1,15 +1,15 @@
-"""Text that others wrote, for a terminal."""
+"""Text from outside, for a terminal."""
 
-BROKEN = "\ufffd"  # what bytes that are not UTF-8 were decoded to
+BROKEN = "\ufffd"  # stands for bytes that were not UTF-8
 SPACES = "\n\t\u00a0\u202f\u3000"  # of lines and words
 JOINERS = "\u200c\u200d"  # within the words of several scripts, and within emoji
 
 
 def printable(text: str, keep: str = "") -> str:
-    """`text` with every character escaped that would steer a terminal, hide, or turn the direction of what follows.
+    """A text with escapes for all characters that would control a terminal, are invisible, or change the writing direction.
 
     Args:
-        keep: characters that stay though they are not printable.
+        keep: characters to leave although they are not printable.
 
     >>> printable("\\x1b[2J")
     '\\\\x1b[2J'
@@ -18,5 +18,5 @@ def printable(text: str, keep: str = "") -> str:
 
 
 def printable_text(text: str) -> str:
-    """The same for running text of any script: lines, tabs, blanks and joiners stay. Broken characters are escaped too."""
+    """The same for prose of any script: line ends, tabs, blanks and joiners stay. Broken characters are escaped too."""
     return printable(text, SPACES + JOINERS).replace(BROKEN, r"\ufffd")

@@ -1,8 +1,7 @@
-"""A tokenizer.json from outside, opened within limits.
+"""Open a tokenizer.json from outside within limits.
 
 The tokenizers library is written in Rust, and a file can make it panic, allocate terabytes or work for minutes on a
-word. So padding and truncation, which no step uses, are removed, and a few words are encoded before the tokenizer is
-returned.
+word. So padding and truncation, which this project does not use, are removed, and the tokenizer is tried on a few words.
 """
 
 import time
@@ -17,10 +16,10 @@ from components.files import not_a_file
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-MOST_BYTES = 100_000_000  # of the file; the largest in use has 35 MB
-MOST_RULES = 1_000_000  # bytes of its normaliser, its pre-tokenizer or its decoder
-MOST_SECONDS = 1.0  # of CPU for PROBE
-MOST_TOKENS = 20  # for a byte of PROBE
+MOST_BYTES = 100_000_000  # of the file; the largest known one has 35 MB
+MOST_RULES = 1_000_000  # bytes of the normaliser, the pre-tokenizer or the decoder
+MOST_SECONDS = 1.0  # CPU time for PROBE
+MOST_TOKENS = 20  # per byte of PROBE
 PROBE = "The quick brown fox, 123.\n\té漢🙂 " + "a" * 40
 
 
@@ -28,10 +27,10 @@ def open_tokenizer(path: Path, origin: Path | None = None) -> "Tokenizer":
     """The tokenizer of a file, without padding and truncation.
 
     Args:
-        origin: what the message names, if the file is a copy.
+        origin: path for messages, if the file is a copy.
 
     Raises:
-        StepError: it is not a file, too large, not a tokenizer, or one that breaks on ordinary text.
+        StepError: the file is missing, too large or not a tokenizer, or the tokenizer breaks on ordinary text.
     """
     from tokenizers import Tokenizer
 
@@ -54,10 +53,10 @@ def open_tokenizer(path: Path, origin: Path | None = None) -> "Tokenizer":
 
 
 def _try(tokenizer: "Tokenizer", origin: Path) -> None:
-    """Encode and decode growing parts of PROBE, so that a slow tokenizer is found after a second.
+    """Encode and decode growing parts of PROBE, so that a slow tokenizer is detected after a second.
 
     Raises:
-        StepError: it takes too long or gives too many tokens.
+        StepError: the tokenizer takes too long or returns too many tokens.
     """
     for part in (tokenizer.normalizer, tokenizer.pre_tokenizer, tokenizer.decoder):
         if part is not None and len(part.__getstate__()) > MOST_RULES:
@@ -78,10 +77,10 @@ def _try(tokenizer: "Tokenizer", origin: Path) -> None:
 
 @contextmanager
 def breaking(origin: Path | str, how: str = "breaks on a text") -> Iterator[None]:
-    """Turn failures of the tokenizers library, plain exceptions and panics, into one line.
+    """Turn failures of the tokenizers library, exceptions and panics, into one line.
 
     Raises:
-        StepError: it has.
+        StepError: the library failed.
     """
     try:
         yield
@@ -94,5 +93,5 @@ def breaking(origin: Path | str, how: str = "breaks on a text") -> Iterator[None
 
 
 def highest_id(tokenizer: "Tokenizer") -> int:
-    """The highest id of a tokenizer, whose ids may have gaps; -1 for an empty one."""
+    """The highest id of a tokenizer; ids may have gaps. -1 if there are none."""
     return max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)

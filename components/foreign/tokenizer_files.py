@@ -1,7 +1,7 @@
-"""The files of a tokenizer, and which of them may be copied to another folder.
+"""The files of a tokenizer that may be copied to another folder.
 
-A tokenizer's folder may come from anyone. Only data is copied: vocabulary, merges, special tokens. What names code is
-not: `auto_map`, a class that transformers does not have, a chat template, which is a program.
+Anybody may have made a tokenizer's folder. Only data is copied: vocabulary, merges, special tokens. References to code are
+not: `auto_map`, a class that transformers does not have, a chat template (a program).
 """
 
 import shutil
@@ -41,19 +41,19 @@ CLASSES = frozenset(  # classes of transformers that read tokenizer.json unchang
         "TokenizersBackend",
     }
 )
-AS_THEY_ARE = (TOKENIZER, "vocab.json", "merges.txt", "added_tokens.json")
+UNCHANGED = (TOKENIZER, "vocab.json", "merges.txt", "added_tokens.json")
 
 
 def copy_tokenizer(source: Path, target: Path) -> None:
     """Copy the allowed files of a tokenizer.
 
     Raises:
-        StepError: no tokenizer.json at `source`; a file is a link that leads out of it, or not a JSON object where it should be.
-        OSError: a file cannot be read, or has become such a link meanwhile.
+        StepError: `source` has no tokenizer.json, a file is a link that leads out of it, or a settings file is not a JSON object.
+        OSError: a file cannot be read, or became such a link meanwhile.
     """
     if not (source / TOKENIZER).is_file():
         raise StepError(f"{source} has no tokenizer.json; expected the folder of a fast tokenizer")
-    for name in AS_THEY_ARE:
+    for name in UNCHANGED:
         if (path := inside(source, name, str(source))).is_file():
             with open_inside(path, source) as file, open(target / name, "wb") as copy:
                 shutil.copyfileobj(file, copy)
@@ -64,7 +64,7 @@ def copy_tokenizer(source: Path, target: Path) -> None:
 
 
 def safe_settings(values: Mapping[str, Any], keys: frozenset[str] = SETTINGS) -> dict[str, Any]:
-    """The settings of a tokenizer without those that name code."""
+    """The settings of a tokenizer without references to code."""
     kept = {key: value for key, value in values.items() if key in keys}
     named = kept.get("tokenizer_class")
     if not isinstance(named, str) or named not in CLASSES:

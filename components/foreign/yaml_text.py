@@ -1,7 +1,7 @@
-"""YAML from a person or a stranger, read within limits.
+"""Read YAML from a person or from outside within limits.
 
-A few lines of YAML may expand to gigabytes: an alias repeats its anchor's value. So the text is scanned before any
-value is built, and refused if it would be too large or too deep when expanded.
+A few lines of YAML may expand to gigabytes, because an alias repeats its anchor's value. So the text is scanned before any
+value is built, and refused if its expansion would be too large or too deep.
 """
 
 from pathlib import Path
@@ -10,22 +10,22 @@ from typing import Any
 from components.errors import shortened
 from components.files import read_text
 
-MOST_BYTES = 2_000_000  # of a file; reading so many takes seconds
-MOST_WEIGHT = 4_000_000  # characters and nodes of a text with its aliases expanded
-NODE = 8  # weight of a node besides its characters
+MOST_BYTES = 2_000_000  # of a file; reading it takes seconds
+MOST_WEIGHT = 4_000_000  # characters and nodes of a text with expanded aliases
+NODE = 8  # weight of a node without its characters
 DEEPEST = 50  # maximum nesting of lists and mappings
 
 
 class NotYaml(ValueError):
-    """A text that is not usable YAML; says why in one line."""
+    """A text that is not usable YAML; the message is one line."""
 
 
 def read(path: Path) -> Any:
     """The value in a YAML file.
 
     Raises:
-        OSError: it cannot be opened, or is not a file.
-        ValueError: it is too large, not UTF-8, or `NotYaml`.
+        OSError: the file cannot be opened, or is not a regular file.
+        ValueError: the file is too large or not UTF-8, or `NotYaml`.
     """
     return parse(read_text(path, MOST_BYTES))
 
@@ -34,7 +34,7 @@ def parse(text: str) -> Any:
     """The value of a YAML text.
 
     Raises:
-        NotYaml: it is not YAML, or too large or too deep with its aliases expanded.
+        NotYaml: the text is not YAML, or is too large or too deep with expanded aliases.
     """
     from ruamel.yaml import YAML
 
@@ -43,19 +43,19 @@ def parse(text: str) -> Any:
         return YAML(typ="safe").load(text)
     except NotYaml:
         raise
-    except Exception as error:  # noqa: BLE001 - of a date that does not exist, or too many digits, the library raises anything
+    except Exception as error:  # noqa: BLE001 - for an impossible date or too many digits, the library raises various errors
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-        said = getattr(error, "problem", None) or f"{type(error).__name__}: {error}"
-        raise NotYaml(shortened(str(said)) + where) from None
+        problem = getattr(error, "problem", None) or f"{type(error).__name__}: {error}"
+        raise NotYaml(shortened(str(problem)) + where) from None
 
 
 def _weigh(events: Any) -> None:
-    """Refuse a text that is too heavy or too deep, an alias weighing as much as its anchor."""
+    """Refuse a text that is too heavy or too deep; an alias weighs as much as its anchor."""
     from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, ScalarEvent
 
     weights: dict[str | None, int] = {}  # by anchor
-    open_nodes: list[tuple[str | None, int]] = []  # anchor, and what weighed before it
+    open_nodes: list[tuple[str | None, int]] = []  # anchor, and the weight before it
     total = 0
     for event in events:
         if isinstance(event, AliasEvent):
@@ -74,4 +74,4 @@ def _weigh(events: Any) -> None:
         if len(open_nodes) > DEEPEST:
             raise NotYaml(f"nests lists or mappings more than {DEEPEST} deep")
         if total > MOST_WEIGHT:
-            raise NotYaml(f"is too large; it may hold about {MOST_WEIGHT:,} characters with its aliases written out")
+            raise NotYaml(f"is too large; with expanded aliases it may have about {MOST_WEIGHT:,} characters")

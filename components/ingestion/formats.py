@@ -71,8 +71,11 @@ FORMATS = {
     ".zip": ZIP,
     ".tar": Format("archives.read_tar"),
 }
-NAMES = {  # of files without an ending
-    **dict.fromkeys(("readme", "changelog", "changes", "news", "history", "todo", "contributing"), TEXT),
+NAMES = {  # of files without an ending, or with one that says whose they are
+    **dict.fromkeys(
+        ("readme", "changelog", "changes", "news", "history", "todo", "contributing", "install", "faq"), TEXT
+    ),
+    **dict.fromkeys(("metadata", "pkg-info"), TEXT),  # of Python's packages, with their descriptions
     **dict.fromkeys(("makefile", "gnumakefile"), _code("Make")),
     "dockerfile": _code("Dockerfile"),
 }
@@ -84,6 +87,8 @@ EXPECTED = (
 # A section of the manual, and perhaps what it is of: `.1`, `.3p`, `.3pm`, `.7ssl`.
 _MANUAL = re.compile(r"\.[1-9](?:am|gcc|p|perl|pm|posix|ssl|tcl|x)?")
 _INFO = re.compile(r"\.info(?:-\d{1,3})?")  # a long one is in parts
+# Of README.Debian, NEWS.Debian, README.source, README.1st and README.de.
+_OF_WHOM = re.compile(r"\.(?:debian|source|first|1st|git|dist|unix|linux|bsd|macos|osx|win(?:32|64|dows)|[a-z]{2})")
 # What a script without an ending begins with: `#!/bin/sh -e`, `#!/usr/bin/env -S python3 -u`.
 _RUN_BY = re.compile(rb"#![ \t]*(?:\S*/)?(?:env[ \t]+(?:(?:-\S*|\w+=\S*)[ \t]+)*(?:\S*/)?)?([A-Za-z_+-]+)")
 SHEBANG_BYTES = 256  # of the first line, after which Linux cuts it off too
@@ -125,6 +130,8 @@ def format_of(name: str) -> Format | None:
     if not suffix:
         return NAMES.get(base_name(name).removesuffix(compression))
     found = MAN if _MANUAL.fullmatch(suffix) else INFO if _INFO.fullmatch(suffix) else FORMATS.get(suffix)
+    if not found and _OF_WHOM.fullmatch(suffix):
+        return NAMES.get(base_name(name).removesuffix(compression).removesuffix(suffix))
     return None if found and compression and not found.from_start else found
 
 

@@ -27,7 +27,7 @@ from components.ingestion.files import SourceFile
 from components.ingestion.inventory import list_files, nothing_to_read, source_root, versions
 from components.ingestion.quarantine import NAMED_IN_SUMMARY, Quarantine
 from components.ingestion.readers import Limits, read_file
-from components.ingestion.readers.decoding import WRONG_BYTES
+from components.ingestion.readers.base import WRONG_BYTES
 from components.ingestion.readers.hub import is_hub, parse
 from components.ingestion.readers.rows import TAKEN
 from components.ingestion.remote import is_remote, public

@@ -27,29 +27,43 @@ class DecontaminationParams(Section):
         ge=5,
         le=32,
         description=(
-            "Number of consecutive words shared with a benchmark item that makes a document contaminated (GPT-3: 13)"
+            "Number of words of a benchmark question, in order around consecutive ones, that a contaminated document has at "
+            "least (GPT-3: 13)"
         ),
     )
     candidate_ngram: int = Field(
         10,
-        ge=5,
+        ge=6,
         le=32,
         description=(
-            "Number of consecutive words shared with a benchmark item that makes a document a candidate (Cosmopedia: "
+            "Number of consecutive words shared with a benchmark question that makes a document a candidate (Cosmopedia: "
             "10)"
         ),
     )
     min_match_ratio: Fraction = Field(
         0.5,
-        description="Share of a benchmark item's words above which a candidate document is contaminated (Cosmopedia: 0.5)",
+        description="Share of a benchmark question's words above which a candidate document is contaminated (Cosmopedia: 0.5)",
     )
     min_words: int = Field(
-        8, ge=4, le=32, description="Skip benchmark items of fewer words than this, since their words occur everywhere"
+        6,
+        ge=5,
+        le=32,
+        description="Skip benchmark items of fewer words than this, choices included, since their words occur everywhere",
+    )
+    min_paraphrase: Fraction = Field(
+        0.6,
+        description=(
+            "Share of a benchmark question's distinctive words, near each other in any order, above which a document asks "
+            "it in other words; 0 = do not look for paraphrases"
+        ),
     )
     min_code_nodes: int = Field(
         30,
         ge=1,
-        description="Skip benchmark functions of fewer syntax-tree nodes than this, since anyone would write them",
+        description=(
+            "Search for a benchmark function of fewer syntax-tree nodes than this only together with its name, if that has "
+            "several words"
+        ),
     )
     frequent: int = Field(
         3, ge=1, description="List benchmark items found in more documents than this as possibly everyday words"

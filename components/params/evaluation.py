@@ -105,7 +105,14 @@ class StudyParams(Section):
         return self
 
 
-DataArm = Literal["random", "curated", "curated_textbooks", "curated_textbooks_exercises"]
+DataArm = Literal[
+    "random",
+    "curated",
+    "curated_textbooks",
+    "curated_textbooks_exercises",
+    "sources_repeated",
+    "sources_rephrased",
+]
 
 
 class AblationParams(Section):
@@ -116,7 +123,7 @@ class AblationParams(Section):
         min_length=2,
         description=(
             "Training data to compare: random raw documents, curated ones, curated with textbooks, or with textbooks "
-            "and exercises"
+            "and exercises; the documents that a teacher rewrote, repeated, or with their rewrites"
         ),
     )
     seeds: list[Annotated[int, Field(ge=0, le=2**31 - 1)]] = Field(

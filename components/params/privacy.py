@@ -40,12 +40,32 @@ class PrivacyParams(Section):
         ),
     )
 
+    regions: list[str] = Field(
+        [],
+        description=(
+            "Countries (ISO 3166, such as SE) whose national telephone numbers are expected; empty = those where a "
+            "document's language is spoken"
+        ),
+    )
+
     @field_validator("allowed_networks")
     @classmethod
     def _networks(cls, networks: list[str]) -> list[str]:
         for network in networks:
             ip_network(network)
         return networks
+
+    @field_validator("regions")
+    @classmethod
+    def _countries(cls, regions: list[str]) -> list[str]:
+        if regions:
+            from phonenumbers import SUPPORTED_REGIONS
+
+            if unknown := sorted(set(regions) - SUPPORTED_REGIONS):
+                raise ValueError(
+                    f"{unknown[0]!r} is not the code of a country with telephone numbers; expected codes such as SE"
+                )
+        return regions
 
     @field_validator("redact")
     @classmethod

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from components.params.endpoint import EndpointParams
-from components.params.section import Fraction, Section
+from components.params.section import Fraction, Section, refuse_repeats
 
 
 class _Writer(Section):
@@ -72,6 +72,19 @@ class SynthesisParams(Section):
     curriculum: str = Field(
         "", description="YAML file with subjects and topics to add to the built-in curriculum; empty = none"
     )
+    rephrase: int = Field(
+        0,
+        ge=0,
+        le=200_000,
+        description="Number of rewrites of passages of the curated documents, which need a model as teacher; 0 = none",
+    )
+    rephrase_formats: list[Literal["faq", "table", "tutorial", "worked"]] = Field(
+        ["faq", "table", "tutorial", "worked"],
+        min_length=1,
+        description=(
+            "Formats of the rewrites, in turn: questions and answers, a table, a tutorial, problems with solutions (worked)"
+        ),
+    )
     max_gzip_ratio: float = Field(
         6.0,
         ge=1,
@@ -88,3 +101,13 @@ class SynthesisParams(Section):
         0.1, description="Fail the run if less than this share of the runs of three words are distinct"
     )
     teacher: TeacherParams = TeacherParams()
+
+    @model_validator(mode="after")
+    def _rewrites_have_a_writer(self) -> "SynthesisParams":
+        refuse_repeats(self, "rephrase_formats")
+        if self.rephrase and self.teacher.kind == "procedural":
+            raise ValueError(
+                f"rephrase {self.rephrase} needs a model as teacher, and teacher.kind is procedural; set teacher.kind to "
+                "openai or transformers, or rephrase to 0"
+            )
+        return self

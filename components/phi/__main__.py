@@ -12,7 +12,7 @@ def megabytes(text: str) -> int:
 
 COMMAND = Command(
     step="phi",
-    description="Export a checkpoint as a folder that transformers, vLLM and llama.cpp's converter take.",
+    description="Export a checkpoint as a folder that transformers, vLLM and llama.cpp's converter can read.",
     run="components.phi.export:run",
     inputs=(
         Argument("checkpoint", "checkpoint to export"),

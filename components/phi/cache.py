@@ -1,4 +1,4 @@
-"""A cache of keys and values of earlier positions."""
+"""A cache of the keys and values of earlier positions."""
 
 import math
 
@@ -9,20 +9,20 @@ ROOM = 64  # minimum positions by which a full cache grows
 
 
 class KVCache:
-    """Keys and values of positions that a model has seen, so that they need not be computed again.
+    """Keys and values of earlier positions, so that they need not be computed again.
 
-    Made empty; `Phi.hidden(tokens, cache=cache)` extends it. Sequences of unequal length are padded on the left: row b
-    begins at index `starts[b]`, what comes before is never seen, and positions count from there.
+    It starts empty; `Phi.hidden(tokens, cache=cache)` extends it.
+
+    Args:
+        room: number of positions to allocate at once; the cache grows beyond it by itself.
 
     Attributes:
-        length: positions held, padding included.
-        starts: (B,) first index of each row that is not padding; None if no row is padded.
-        layers: keys and values (B, H, room, K) of each block, of which the first `length` positions are in use.
+        length: number of cached positions.
+        layers: keys and values (B, H, room, K) of each block; the first `length` positions are in use.
     """
 
-    def __init__(self, starts: Tensor | None = None, room: int = 0) -> None:
-        """`room` is the number of positions to allocate at once; the cache grows beyond it by itself."""
-        self.length, self.starts, self.room = 0, starts, room
+    def __init__(self, room: int = 0) -> None:
+        self.length, self.room = 0, room
         self.layers: list[tuple[Tensor, Tensor]] = []
 
     def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -38,9 +38,9 @@ class KVCache:
             for old, new in zip(self.layers[layer], grown, strict=True):
                 new[:, :, : self.length] = old[:, :, : self.length]
             self.layers[layer] = grown
-        for held, added in zip(self.layers[layer], (keys, values), strict=True):
-            held[:, :, self.length : end] = added
-        all_keys, all_values = (held[:, :, :end] for held in self.layers[layer])
+        for cached, added in zip(self.layers[layer], (keys, values), strict=True):
+            cached[:, :, self.length : end] = added
+        all_keys, all_values = (cached[:, :, :end] for cached in self.layers[layer])
         return all_keys, all_values
 
     @staticmethod
@@ -49,39 +49,16 @@ class KVCache:
         shape = (batch, heads, room, width)
         return like.new_zeros(shape), like.new_zeros(shape)
 
-    def select(self, rows: Tensor) -> "KVCache":
-        """A new cache whose row i is this one's row `rows[i]`; (n,) indices, possibly repeated or missing."""
-        other = KVCache(None if self.starts is None else self.starts[rows], self.room)
-        other.length = self.length
-        other.layers = [
-            (keys[:, :, : self.length][rows], values[:, :, : self.length][rows]) for keys, values in self.layers
-        ]
-        return other
-
-    def repeat(self, times: int) -> "KVCache":
-        """A new cache with each row repeated `times` times: one prefix, several continuations."""
-        batch = len(self.layers[0][0]) if self.layers else 0
-        device = self.layers[0][0].device if self.layers else None
-        return self.select(torch.arange(batch, device=device).repeat_interleave(times))
-
     def positions(self, count: int) -> Tensor | slice:
-        """Positions of the next `count` tokens, as an index into a table by position: (B, count), or (count,) for
-        all."""
-        if self.starts is None:
-            return slice(self.length, self.length + count)
-        indices = torch.arange(self.length, self.length + count, device=self.starts.device)
-        return (indices - self.starts[:, None]).clamp(min=0)
+        """Positions of the next `count` tokens, as an index into a table by position; a tensor is (B, count)."""
+        return slice(self.length, self.length + count)
 
     def mask(self, count: int, dtype: torch.dtype, device: torch.device) -> Tensor | None:
         """The mask of the next `count` tokens, (1 or B, 1, count, length + count), to add to the scores. None if causal
-        attention does the same.
+        attention is equivalent.
         """
-        if self.starts is None and (count == 1 or self.length == 0):
+        if count == 1 or self.length == 0:
             return None
         keys = torch.arange(self.length + count, device=device)
-        queries = keys[self.length :, None]
-        seen = (keys <= queries)[None]
-        if self.starts is not None:
-            # Padding sees itself, since a softmax over nothing is NaN, and NaN would spread through the values.
-            seen = (seen & (keys >= self.starts[:, None, None])) | (keys == queries)
-        return torch.zeros_like(seen, dtype=dtype).masked_fill_(~seen, -math.inf)[:, None]
+        visible = (keys <= keys[self.length :, None])[None]
+        return torch.zeros_like(visible, dtype=dtype).masked_fill_(~visible, -math.inf)[:, None]

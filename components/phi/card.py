@@ -1,5 +1,4 @@
-"""The model card of an exported checkpoint: what the model is, what it was trained on, and how to use it with which
-tools."""
+"""The model card of an exported checkpoint: the model's shape, its training data, and commands for other tools."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,14 +7,14 @@ from typing import Any
 from components.phi.model import PhiConfig
 from components.results.tables import escape_markdown, markdown_table
 
-# Splits of text into words that llama.cpp has, by the pattern in tokenizer.json: two ways to write Qwen2's.
+# llama.cpp's names of ways to split text into words, by the pattern in tokenizer.json: two spellings of Qwen2's.
 LLAMA_CPP_SPLITS = {
     r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+": "qwen2",
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+": "qwen2",
 }
 FOLDER = "FOLDER"  # placeholder for the exported folder in a card, which has no paths
 GGUF, MODELFILE = "model.gguf", "Modelfile"  # the converted model beside it, and Ollama's file
-MOST = 1e100  # a larger figure of a lineage is a slip or an attack, and too large for a float if it is whole
+MOST = 1e100  # a larger number in a lineage is a mistake or an attack, and an integer may be too large for a float
 SHAPE = (
     ("blocks", "num_hidden_layers"),
     ("width", "hidden_size"),
@@ -32,9 +31,9 @@ def model_card(
     """The card as Markdown, with the front matter of the Hugging Face hub.
 
     Args:
-        lineage: of the checkpoint; unknown facts are left out.
-        pre_tokenizer: of tokenizer.json, for llama.cpp's support of it.
-        dtype: of the stored weights.
+        lineage: the checkpoint's lineage; unknown facts are left out.
+        pre_tokenizer: that of tokenizer.json, which decides whether llama.cpp supports it.
+        dtype: data type of the stored weights.
         license: SPDX name, or None.
     """
     front = {"library_name": "transformers", "pipeline_tag": "text-generation", "tags": ["phi"]}
@@ -52,7 +51,7 @@ def _about(config: PhiConfig, dtype: str, license: str | None) -> list[str]:
     lines = [
         "A decoder-only transformer of the Phi architecture: attention and feed-forward in parallel behind one LayerNorm, "
         "rotary positions on a part of each head, an untied output head. Pre-trained only: it continues text, has had no "
-        "instruction tuning and no safety training, and writes false things with ease.",
+        "instruction tuning and no safety training, and often writes false statements.",
         "",
         "| | |",
         "|---|---|",
@@ -62,7 +61,10 @@ def _about(config: PhiConfig, dtype: str, license: str | None) -> list[str]:
         f"| stored as | {dtype} |",
     ]
     if not license:
-        lines += ["", "No license is stated here; what the model was trained on decides what may be done with it."]
+        lines += [
+            "",
+            "No license is stated here; the licenses of the training data decide what the model may be used for.",
+        ]
     return lines
 
 
@@ -74,15 +76,15 @@ def _training(lineage: Mapping[str, Any]) -> list[str]:
         lines.append(f"- {_stage(chain)}")
         chain = _initial(chain)
     if not lines:
-        return ["The checkpoint came without a lineage; nothing is known here of its training."]
+        return ["The checkpoint has no lineage, so its training is unknown."]
     return lines + _data(lineage if "by_kind" in lineage else _initial(lineage))
 
 
 def _initial(lineage: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Lineage of a checkpoint's start; empty if it is not in this project's form."""
+    """The lineage of the checkpoint that training started from; empty if it is not in this project's form."""
     initial = lineage.get("initial")
-    found = initial.get("lineage") if isinstance(initial, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
+    before = initial.get("lineage") if isinstance(initial, Mapping) else None
+    return before if isinstance(before, Mapping) else {}
 
 
 def _data(lineage: Mapping[str, Any]) -> list[str]:
@@ -90,8 +92,8 @@ def _data(lineage: Mapping[str, Any]) -> list[str]:
     by_kind, read = lineage.get("by_kind"), lineage.get("tokens_read_by_kind")
     if not isinstance(by_kind, Mapping):
         return []
-    told = {kind: row for kind, row in sorted(by_kind.items()) if isinstance(row, Mapping)}
-    rows = [[kind, *(_count(row.get(what)) for what in ("documents", "tokens"))] for kind, row in told.items()]
+    counted = [(kind, row) for kind, row in sorted(by_kind.items()) if isinstance(row, Mapping)]
+    rows = [[kind, _count(row.get("documents")), _count(row.get("tokens"))] for kind, row in counted]
     if not rows:
         return []
     head = ["training data", "documents", "tokens"]
@@ -102,11 +104,11 @@ def _data(lineage: Mapping[str, Any]) -> list[str]:
 
 
 def _count(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) else "not told"
+    return f"{value:,}" if isinstance(value, int) else "unknown"
 
 
 def _stage(lineage: Mapping[str, Any]) -> str:
-    """One step of the lineage, in one line."""
+    """One step of the lineage in one line."""
     if lineage.get("step") == "transfer":
         return f"grown from a smaller checkpoint, operator {escape_markdown(str(lineage.get('operator')))}"
     facts = []
@@ -150,17 +152,17 @@ def vllm_command(config: PhiConfig, folder: str) -> str:
 def _llama_cpp(config: PhiConfig, pre_tokenizer: Any) -> list[str]:
     problems = llama_cpp_problems(config)
     if problems:
-        return ["Its converter (`Phi2Model`) cannot take this shape:", "", *(f"- {problem}" for problem in problems)]
+        return ["Its converter (`Phi2Model`) cannot convert this shape:", "", *(f"- {problem}" for problem in problems)]
     split = llama_cpp_split(pre_tokenizer)
     if not split:
         return [
-            "The shape converts. The tokenizer splits text in a way that is not among those known here; see "
+            "The shape can be converted, but the way in which the tokenizer splits text is unknown here; see "
             "`get_vocab_base_pre` in the converter before trusting the converted model's tokens."
         ]
     known = "splits text as GPT-2's" if split == "gpt-2" else f"splits text as its `{split}`"
     return f"""\
-The converter knows tokenizers by a hash of what they make of a sample, and stops at one that it has not seen
-("BPE pre-tokenizer was not recognized"). This one {known}, so name that, from llama.cpp's folder:
+The converter recognizes tokenizers by a hash of the tokens of a sample text, and stops at an unknown one
+("BPE pre-tokenizer was not recognized"). This one {known}, so name that. Run this in llama.cpp's folder:
 
 ```sh
 {llama_cpp_commands(split, FOLDER)}
@@ -176,7 +178,7 @@ It reads the converted model by the `Modelfile` beside it:
 
 
 def llama_cpp_commands(split: str, folder: str) -> str:
-    """Convert an exported folder for llama.cpp, and talk to it there; from llama.cpp's folder."""
+    """Commands that convert an exported folder for llama.cpp and talk to it, run in llama.cpp's folder."""
     return f"""\
 python - {folder} --outfile {folder}/{GGUF} <<'END'
 import runpy, sys
@@ -212,17 +214,15 @@ def modelfile(config: PhiConfig, asks_questions: bool, stops: Sequence[str | Non
 
 def other_tools(config: PhiConfig, pre_tokenizer: Any, folder: str) -> list[tuple[str, str]]:
     """Tools for an exported folder, each with its commands, or the reason why it cannot read it."""
-    found = [("vLLM", vllm_command(config, folder))]
+    vllm = ("vLLM", vllm_command(config, folder))
     split, problems = llama_cpp_split(pre_tokenizer), llama_cpp_problems(config)
     if problems:
-        return [*found, ("llama.cpp and Ollama", f"not this shape: {'; '.join(problems)}")]
+        return [vllm, ("llama.cpp and Ollama", f"not this shape: {'; '.join(problems)}")]
     if not split:
-        return [
-            *found,
-            ("llama.cpp and Ollama", f"see {folder}/README.md: their names for this tokenizer are unknown"),
-        ]
+        unknown = f"see {folder}/README.md: their names for this tokenizer are unknown"
+        return [vllm, ("llama.cpp and Ollama", unknown)]
     llama_cpp = ("llama.cpp (from its folder)", llama_cpp_commands(split, folder))
-    return [*found, llama_cpp, ("Ollama (after that)", ollama_commands(folder))]
+    return [vllm, llama_cpp, ("Ollama (after that)", ollama_commands(folder))]
 
 
 def llama_cpp_problems(config: PhiConfig) -> list[str]:
@@ -230,16 +230,16 @@ def llama_cpp_problems(config: PhiConfig) -> list[str]:
     problems = []
     if config.intermediate_size != 4 * config.hidden_size:
         problems.append(
-            f"it takes the feed-forward width to be 4 times the width; here it is {config.intermediate_size:,} for "
+            f"it assumes a feed-forward width of 4 times the width; here it is {config.intermediate_size:,} for "
             f"{config.hidden_size:,}"
         )
     if config.rope_theta != 10_000:
-        problems.append(f"it takes the base of the rotary frequencies to be 10,000; here it is {config.rope_theta:,g}")
+        problems.append(f"it assumes 10,000 as the base of the rotary frequencies; here it is {config.rope_theta:,g}")
     return problems
 
 
 def llama_cpp_split(pre_tokenizer: Any) -> str | None:
-    """llama.cpp's name for how a byte-level tokenizer splits text, or None if unknown."""
+    """llama.cpp's name for the way in which a byte-level tokenizer splits text, or None if unknown."""
     parts = pre_tokenizer.get("pretokenizers", [pre_tokenizer]) if isinstance(pre_tokenizer, Mapping) else []
     patterns = [part.get("pattern", {}).get("Regex") for part in parts if part.get("type") == "Split"]
     byte_level = [part for part in parts if part.get("type") == "ByteLevel"]

@@ -3,8 +3,8 @@
     config.json  model.safetensors  generation_config.json  tokenizer.json ...  lineage.json
 
 or, in shards, model-00001-of-00002.safetensors, ... and model.safetensors.index.json. Only safetensors are read; a
-checkpoint in pickle is refused, since loading one runs its code. Reading and writing need memory for one tensor, or one
-shard of another dtype, besides the model.
+checkpoint in pickle is refused, since loading pickle runs its code. Reading and writing need memory for one tensor
+besides the model.
 """
 
 import os
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 GENERATION, LINEAGE = "generation_config.json", "lineage.json"
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}  # that a file may hold
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}  # allowed in a file
 
 
 def load(directory: Path, dtype: torch.dtype | None = None) -> Phi:
@@ -36,7 +36,7 @@ def load(directory: Path, dtype: torch.dtype | None = None) -> Phi:
 
     Args:
         directory: a Hugging Face directory of a Phi.
-        dtype: of the activations; float32 if not given. Weights are in float32, for float64 in float64.
+        dtype: data type of the activations; None = float32. Weights are float32, or float64 if `dtype` is.
 
     Raises:
         StepError: as `read_config` and `CheckpointWeights`.
@@ -55,13 +55,13 @@ def save(
     dtype: torch.dtype = torch.float32,
     max_shard_bytes: int | None = None,
 ) -> None:
-    """Write a checkpoint directory, whole or not at all; equal arguments give equal bytes.
+    """Write a checkpoint directory, completely or not at all; equal arguments give equal bytes.
 
     Args:
         tokenizer_dir: folder of the tokenizer's files; None leaves them out.
         lineage: the model's origin, for lineage.json.
-        dtype: of the stored weights.
-        max_shard_bytes: largest file of weights, unless one tensor is larger; None writes one file.
+        dtype: data type of the stored weights.
+        max_shard_bytes: maximum size of a file of weights, unless one tensor is larger; None writes one file.
 
     Raises:
         StepError: a weight is not finite, before or after its rounding to `dtype`; or `tokenizer_dir` has no
@@ -86,7 +86,7 @@ def load_tokenizer(directory: Path) -> "Tokenizer":
     """The `tokenizers.Tokenizer` of a checkpoint or of a tokenizer's folder: `.encode(text).ids`, `.decode(ids)`.
 
     Raises:
-        StepError: no tokenizer.json there, or one that cannot be read.
+        StepError: there is no tokenizer.json, or it cannot be read.
     """
     path = Path(directory) / "tokenizer.json"
     if not path.is_file():
@@ -98,13 +98,13 @@ def check_tokenizer(config: PhiConfig, tokenizer: "Tokenizer", directory: Path) 
     """Refuse a tokenizer with tokens that the model does not have.
 
     Raises:
-        StepError: it does.
+        StepError: the tokenizer has an id beyond the vocabulary.
     """
     highest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
     if not 0 <= highest < config.vocab_size:
         raise StepError(
-            f"{directory}: the tokenizer's highest id is {highest}, the model has {config.vocab_size} entries; the checkpoint "
-            "holds the tokenizer of another model"
+            f"{directory}: the tokenizer's highest id is {highest}, but the model has {config.vocab_size} entries: it is the "
+            "tokenizer of another model; copy the checkpoint again"
         )
 
 
@@ -115,7 +115,7 @@ def read_config(directory: Path) -> PhiConfig:
     tokenizer beside it. Of several tokens that end an answer, it is the one that the tokenizer names, else the first.
 
     Raises:
-        StepError: missing, not JSON, not a Phi; or a file of the checkpoint is a link that leads out of it.
+        StepError: the file is missing, not JSON or not of a Phi; or a file of the checkpoint is a link to outside it.
     """
     path = Path(directory)
     if path.is_dir():
@@ -134,11 +134,11 @@ def read_config(directory: Path) -> PhiConfig:
 
 
 def read_end_tokens(directory: Path, config: PhiConfig) -> tuple[int, ...]:
-    """Every token that ends an answer: those of generation_config.json, as transformers has it, else of config.json, else
+    """The tokens that end an answer: those of generation_config.json, which transformers uses, else of config.json, else
     the end-of-text token of `config`.
 
     Raises:
-        StepError: one is not an id of the vocabulary.
+        StepError: one of them is not an id of the vocabulary.
     """
     for name in (GENERATION, "config.json"):
         path = Path(directory) / name
@@ -176,7 +176,7 @@ def named_token(folder: Path, role: str, tokenizer: "Tokenizer") -> int | None:
 
 
 def read_lineage(directory: Path) -> dict[str, Any]:
-    """lineage.json of a checkpoint; empty for a model from elsewhere."""
+    """The content of a checkpoint's lineage.json; empty if it has none."""
     path = Path(directory) / LINEAGE
     return read_json(path) if path.is_file() else {}
 
@@ -185,6 +185,6 @@ def read_json(path: Path) -> dict[str, Any]:
     """The object in one of a checkpoint's JSON files.
 
     Raises:
-        StepError: there is none, or it is broken.
+        StepError: the file is missing or broken.
     """
     return files.read_json(path, "expected a Hugging Face checkpoint of a Phi")

@@ -1,4 +1,4 @@
-"""The shape of a Phi, and its config.json in the dialects of its readers and writers. No torch."""
+"""The shape of a Phi, and its config.json in the dialects of its readers and writers. Does not import torch."""
 
 import json
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ WHOLE = (
     "num_attention_heads",
     "max_position_embeddings",
 )
-# Larger values are mistakes, which would overflow in torch or take forever.
+# Larger values are mistakes; they would overflow in torch or take forever.
 LARGEST, LARGEST_REAL = 2**31, 1e30  # the second stays within float32
 MOST_LAYERS, MOST_PARAMETERS = 2**16, 10**13
 
@@ -59,15 +59,15 @@ class PhiConfig:
     def from_hf(cls, values: Mapping[str, Any], origin: str = "config.json") -> "PhiConfig":
         """Read a Hugging Face config.json, with `rope_parameters` (transformers 5) or flat rotary keys (4.x).
 
-        Dropout probabilities are ignored: Phi's pre-training and its evaluation use none.
+        Dropout probabilities are ignored: Phi's pre-training and evaluation have no dropout.
 
         Raises:
-            StepError: not a Phi, an option of transformers' Phi that the published models do not use, a missing or
-                impossible value; the message names the key and `origin`.
+            StepError: it is not a Phi, uses an option of transformers' Phi that the published models do not use, or has a
+                missing or impossible value; the message names the key and `origin`.
         """
         rope = values.get("rope_parameters") or {}
         if not isinstance(rope, Mapping):
-            raise StepError(f"{origin}: rope_parameters is {short(rope)}; expected an object, or none")
+            raise StepError(f"{origin}: rope_parameters is {short(rope)}; expected an object, or leave it out")
         _refuse_unsupported(values, rope, origin)
         given: dict[str, Any] = {key: values.get(key) for key in WHOLE} | {
             "partial_rotary_factor": rope.get("partial_rotary_factor", values.get("partial_rotary_factor", 0.5)),
@@ -93,7 +93,7 @@ class PhiConfig:
         """This configuration with an end-of-text token.
 
         Raises:
-            StepError: it is not an id of the vocabulary.
+            StepError: `eos` is not an id of the vocabulary.
         """
         if isinstance(eos, bool) or not isinstance(eos, int) or not 0 <= eos < self.vocab_size:
             raise StepError(
@@ -105,7 +105,7 @@ class PhiConfig:
         """This configuration, if it is possible.
 
         Raises:
-            StepError: heads that do not divide the width, or an odd or zero number of rotary dimensions.
+            StepError: the heads do not divide the width, or the number of rotary dimensions is odd or 0.
         """
         if self.hidden_size % self.num_attention_heads:
             raise StepError(
@@ -147,7 +147,7 @@ class PhiConfig:
         return 4 * self.hidden_size**2 + 2 * self.hidden_size * self.intermediate_size
 
     def matmul_parameters(self) -> int:
-        """Weights that take part in matrix products: all but embedding, norms and biases; the head counts."""
+        """Weights in matrix products: all except embedding, norms and biases; the head is included."""
         return self.num_hidden_layers * self.block_matrices + self.vocab_size * self.hidden_size
 
     def parameter_count(self) -> int:

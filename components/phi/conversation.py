@@ -16,13 +16,13 @@ from components.phi.passages import Passage
 from components.phi.template import read_template, render
 from components.phi.text import TextModel, Wish
 
-TURNED = {"temperature": float, "top_p": float, "top_k": int, "seed": int}  # settings of the sampling
-MARK = "/"  # first character of a command; a prompt that begins with it has it twice
+SAMPLING = {"temperature": float, "top_p": float, "top_k": int, "seed": int}  # types of its settings
+MARK = "/"  # first character of a command; doubled at the beginning of a prompt
 
 
 @dataclass
 class Speaker:
-    """A model under the requested name, with the messages of the conversation so far."""
+    """A model with the name that it was requested by, and the messages of the conversation so far."""
 
     name: str
     model: TextModel
@@ -33,44 +33,43 @@ class Speaker:
         return read_template(self.model.folder) is not None
 
 
+@dataclass
 class Conversation:
-    """Takes lines from a person, and shows what the models answer.
+    """Takes lines from a person, and shows the models' answers.
 
-    Args:
-        open_model: a model by a name; raises StepError where there is none.
+    Attributes:
+        open_model: returns the model of a name; raises StepError if there is none.
         passages: held-out texts to continue, for `/prompts`.
-        names: of the models: one, or two that answer side by side.
-        complete: continue text, even with a chat template.
-        out: file for answers and lists; standard output by default.
-        notes: file for everything else; standard error by default.
+        names: names of the models at the start: one, or two that answer side by side.
+        wish: settings of the answers.
+        completes: continue text, even with a chat template.
+        out: file for answers and lists.
+        notes: file for everything else.
+        ended: whether the person has ended it.
     """
 
-    def __init__(
-        self,
-        open_model: Callable[[str], TextModel],
-        passages: Callable[[TextModel], list[Passage]],
-        names: Iterable[str],
-        wish: Wish,
-        complete: bool = False,
-        out: TextIO | None = None,
-        notes: TextIO | None = None,
-    ) -> None:
-        self._open, self._passages = open_model, passages
-        self._out, self._notes = out or sys.stdout, notes or sys.stderr
-        self.wish, self.ended = wish, False
-        self._complete = complete
-        self._stand([Speaker(name, open_model(name)) for name in names])
+    open_model: Callable[[str], TextModel]
+    passages: Callable[[TextModel], list[Passage]]
+    names: Iterable[str]
+    wish: Wish
+    completes: bool = False
+    out: TextIO = field(default_factory=lambda: sys.stdout)
+    notes: TextIO = field(default_factory=lambda: sys.stderr)
+    ended: bool = False
+
+    def __post_init__(self) -> None:
+        self._seat([Speaker(name, self.open_model(name)) for name in self.names])
 
     @property
     def chats(self) -> bool:
         """Whether lines are chat messages instead of text to continue."""
-        return not self._complete and all(speaker.chats for speaker in self.speakers)
+        return not self.completes and all(speaker.chats for speaker in self.speakers)
 
     def take(self, line: str) -> None:
         """Run a command, or answer a prompt.
 
         Raises:
-            StepError: an unknown command or an impossible value; the conversation can continue.
+            StepError: the command is unknown or a value is impossible; the conversation can continue.
         """
         if line.startswith(MARK) and not line.startswith(2 * MARK):
             name, _, rest = line[1:].partition(" ")
@@ -88,18 +87,18 @@ class Conversation:
             self._show({speaker.name: speaker.model.answer(text, self.wish) for speaker in self.speakers})
             return
         message = {"role": "user", "content": text}
-        asked = {
+        answers = {
             s.name: s.model.answer(render(s.model.folder, [*s.messages, message]), self.wish) for s in self.speakers
         }
         try:
-            self._show(asked)
-        finally:  # Ctrl-C cuts an answer short; its beginning stays in the conversation
+            self._show(answers)
+        finally:  # Ctrl-C interrupts an answer; its beginning stays in the conversation
             for speaker in self.speakers:
-                said = {"role": "assistant", "content": asked[speaker.name].text.strip()}
-                speaker.messages += [message, said]
+                answer = {"role": "assistant", "content": answers[speaker.name].text.strip()}
+                speaker.messages += [message, answer]
 
     def _show(self, answers: dict[str, Any]) -> None:
-        show(answers, self._out)
+        show(answers, self.out)
         for speaker in self.speakers:
             if forgotten := answers[speaker.name].forgotten:
                 self._note(
@@ -118,25 +117,25 @@ class Conversation:
         )
 
     def _note(self, *parts: str) -> None:
-        print(printable_text(" ".join(parts)), file=self._notes, flush=True)
+        print(printable_text(" ".join(parts)), file=self.notes, flush=True)
 
     def help(self, _: str) -> None:
-        for name, (_act, arguments, what) in COMMANDS.items():
-            print(f"  {MARK + name + ' ' + arguments:<24}{what}", file=self._out)
+        for name, (_run, arguments, description) in COMMANDS.items():
+            print(f"  {MARK + name + ' ' + arguments:<24}{description}", file=self.out)
 
     def set(self, words: str) -> None:
         name, _, value = words.partition(" ")
         if not name:
             for key, shown in self._settings().items():
-                print(f"  {key:<12} {shown}", file=self._out)
+                print(f"  {key:<12} {shown}", file=self.out)
             return
         if name == "stop":
             self.wish = replace(self.wish, stop=(unescaped(value),) if value else ())
         elif name == "max_tokens":
             self.wish = replace(self.wish, max_tokens=_number(name, value, int))
-        elif name in TURNED:
-            turned = {name: _number(name, value, TURNED[name])}
-            self.wish = replace(self.wish, sampling=replace(self.wish.sampling, **turned))
+        elif name in SAMPLING:
+            changed = {name: _number(name, value, SAMPLING[name])}
+            self.wish = replace(self.wish, sampling=replace(self.wish.sampling, **changed))
         else:
             raise StepError(f"there is no setting {name!r}; there are {', '.join(self._settings())}")
 
@@ -148,14 +147,14 @@ class Conversation:
     def switch(self, name: str) -> None:
         """Talk to another model instead of the first."""
         if not name:
-            raise StepError("/model names no model; expected a name, such as: /model control")
-        self._stand([Speaker(name, self._open(name)), *self.speakers[1:]])
+            raise StepError("/model has no name; expected a name, such as: /model control")
+        self._seat([Speaker(name, self.open_model(name)), *self.speakers[1:]])
 
     def beside(self, name: str) -> None:
         """Let another model answer beside the first; an empty name ends this."""
-        self._stand([self.speakers[0], *([Speaker(name, self._open(name))] if name else [])])
+        self._seat([self.speakers[0], *([Speaker(name, self.open_model(name))] if name else [])])
 
-    def _stand(self, speakers: list[Speaker]) -> None:
+    def _seat(self, speakers: list[Speaker]) -> None:
         if len({speaker.name for speaker in speakers}) < len(speakers):
             raise StepError(f"{speakers[0].name!r} is already talking; name another model")
         self.speakers = speakers
@@ -163,30 +162,30 @@ class Conversation:
 
     def prompts(self, number: str) -> None:
         """List held-out texts, or continue one of them."""
-        passages = self._passages(self.speakers[0].model)
+        passages = self.passages(self.speakers[0].model)
         if not number:
             for place, passage in enumerate(passages, 1):
-                print(f"{place:>3}  {printable_text(' '.join(passage.prompt.split()))[:100]}", file=self._out)
+                print(f"{place:>3}  {printable_text(' '.join(passage.prompt.split()))[:100]}", file=self.out)
             self._note("Continue one with /prompts NUMBER.")
             return
         if not number.isdecimal() or not 1 <= int(number) <= len(passages):
             raise StepError(f"there is no prompt {number}; expected 1 to {len(passages)}")
         passage = passages[int(number) - 1]
-        print(printable_text(passage.prompt), file=self._out, flush=True)
+        print(printable_text(passage.prompt), file=self.out, flush=True)
         self._note("--- the model continues:")
         self._show({s.name: s.model.answer(passage.prompt, self.wish) for s in self.speakers})
         self._note(f"--- the text itself continues ({passage.kind}, {passage.source}):")
-        print(printable_text(passage.truth), file=self._out, flush=True)
+        print(printable_text(passage.truth), file=self.out, flush=True)
 
     def complete(self, _: str) -> None:
-        self._complete = True
+        self.completes = True
 
     def chat(self, _: str) -> None:
         if missing := [speaker.name for speaker in self.speakers if not speaker.chats]:
             raise StepError(
                 f"{missing[0]} has no chat template, so it can only continue text; export it to give it one"
             )
-        self._complete = False
+        self.completes = False
 
     def reset(self, _: str) -> None:
         for speaker in self.speakers:
@@ -200,18 +199,10 @@ COMMANDS: dict[str, tuple[Callable[[Conversation, str], None], str, str]] = {
     "help": (Conversation.help, "", "list the commands"),
     "model": (Conversation.switch, "NAME", "talk to another model"),
     "beside": (Conversation.beside, "[NAME]", "let a second model answer too; without a name, stop that"),
-    "set": (
-        Conversation.set,
-        "[NAME VALUE]",
-        "change a setting, such as: /set temperature 0.7; without a name, show all",
-    ),
-    "prompts": (
-        Conversation.prompts,
-        "[NUMBER]",
-        "list held-out texts, or have one continued and compare with the original",
-    ),
+    "set": (Conversation.set, "[NAME VALUE]", "change a setting, as /set temperature 0.7; without a name, show all"),
+    "prompts": (Conversation.prompts, "[NUMBER]", "list held-out texts, or continue one and compare with the original"),
     "chat": (Conversation.chat, "", "chat through the checkpoint's chat template"),
-    "complete": (Conversation.complete, "", "continue the text as it is"),
+    "complete": (Conversation.complete, "", "continue the text without a chat template"),
     "reset": (Conversation.reset, "", "forget the conversation so far"),
     "quit": (Conversation.quit, "", "quit (also Ctrl-D)"),
 }
@@ -226,5 +217,4 @@ def _number(name: str, value: str, kind: type) -> Any:
     try:
         return kind(value)
     except ValueError:
-        what = "a whole number" if kind is int else "a number"
-        raise StepError(f"{name} is {value!r}; expected {what}") from None
+        raise StepError(f"{name} is {value!r}; expected a {'whole ' if kind is int else ''}number") from None

@@ -1,4 +1,4 @@
-"""Export a checkpoint: a folder that AutoModelForCausalLM, `transformers serve`, vLLM and llama.cpp's converter take.
+"""Exports a checkpoint to a folder that AutoModelForCausalLM, `transformers serve`, vLLM and llama.cpp's converter read.
 
 config.json  generation_config.json  model.safetensors, or its shards and their index
 tokenizer.json  tokenizer_config.json (with a chat template) ...  README.md (model card)  lineage.json
@@ -20,7 +20,7 @@ from components.phi.model import PhiConfig
 from components.phi.weights import CheckpointWeights, write_state
 
 NEW_TOKENS = 256  # default number of tokens to generate, if the model has the positions
-# Chat in the form of the exercises, the only turns that a model without instruction tuning knows.
+# Chat in the form of the exercises, the only dialogue that a model without instruction tuning knows.
 CHAT_TEMPLATE = (
     "{%- for message in messages -%}"
     "{%- if message['role'] == 'user' -%}{{ 'Question: ' + message['content'] + '\\nAnswer:' }}"
@@ -46,7 +46,7 @@ def run(inputs: dict[str, Any], outputs: dict[str, Path], params: Any, tracker: 
 
 
 def next_steps(output: Path) -> str:
-    """Commands for an exported folder, to copy; with absolute paths, since other tools run elsewhere."""
+    """Commands for an exported folder, with absolute paths, since other tools run in other folders."""
     folder = shlex.quote(str(output.resolve()))
     split = checkpoint.read_json(output / "tokenizer.json").get("pre_tokenizer")
     steps = [
@@ -65,19 +65,19 @@ def export(
     license: str | None = None,
     chat_template: Path | None = None,
 ) -> dict[str, Any]:
-    """Write the exported folder, whole or not at all; returns what is in it.
+    """Write the exported folder, completely or not at all; returns a summary of its content.
 
     Args:
         source: a checkpoint with its tokenizer.
-        dtype: of the stored weights; "float32", "bfloat16" or "float16".
-        max_shard_bytes: largest file of weights; None writes one.
+        dtype: data type of the stored weights: "float32", "bfloat16" or "float16".
+        max_shard_bytes: maximum size of a file of weights; None writes one file.
         license: SPDX name for the model card; None if unknown.
-        chat_template: file with the chat template to export; None for ours. The checkpoint's own is not copied by
-            itself: it is a program.
+        chat_template: file with the chat template to export; None for ours. The checkpoint's own template is a program,
+            so it is copied only if it is named here.
 
     Raises:
-        StepError: what `components.phi.checkpoint` refuses, weights too large for float16, no tokenizer, a tokenizer with
-            more entries than the model, or a chat template that cannot be rendered.
+        StepError: the checkpoint cannot be read, a weight is too large for float16, the tokenizer is missing or has more
+            entries than the model, or the chat template cannot be rendered.
     """
     config = checkpoint.read_config(source)
     tokenizer = checkpoint.load_tokenizer(source)
@@ -106,7 +106,7 @@ def export(
 
 
 def generation_config(config: PhiConfig, end_tokens: tuple[int, ...]) -> dict[str, Any]:
-    """Greedy decoding of limited length: at most half of a small model's positions."""
+    """generation_config.json: greedy decoding of limited length, at most half of the model's positions."""
     eos = config.eos_token_id
     return {
         "bos_token_id": eos,
@@ -137,13 +137,13 @@ def tokenizer_config(
 
 
 def read_chat_template(path: Path, roles: Mapping[str, Any]) -> str:
-    """A chat template from a file, once it has rendered a conversation.
+    """A chat template from a file, after a test that it renders a conversation.
 
     Args:
         roles: special tokens, which templates use.
 
     Raises:
-        StepError: it cannot be read or rendered.
+        StepError: the template cannot be read or rendered.
     """
     from jinja2 import TemplateError
 

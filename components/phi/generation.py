@@ -17,10 +17,10 @@ class Sampling:
     """Sampling settings.
 
     Attributes:
-        temperature: 0 = greedy decoding; else tokens are drawn from softmax(logits / temperature).
-        top_k: draw only from the k most likely tokens; 0 = all.
-        top_p: draw only from the most likely tokens that together reach this probability (nucleus sampling).
-        seed: of the sampling; row b has its own stream of seed + b, whatever the other rows are.
+        temperature: 0 = greedy decoding; else tokens are sampled from softmax(logits / temperature).
+        top_k: sample only from the k most likely tokens; 0 = all.
+        top_p: sample only from the most likely tokens that together reach this probability (nucleus sampling).
+        seed: seed of the sampling; row b uses seed + b, independently of the other rows.
     """
 
     temperature: float = 0.0
@@ -49,32 +49,28 @@ def stream(
     tokens_BT: Tensor,
     max_new_tokens: int,
     sampling: Sampling = GREEDY,
-    *,
-    lengths_B: Tensor | None = None,
     end_tokens: Sequence[int] | None = None,
-    use_cache: bool = True,
 ) -> Iterator[Tensor]:
-    """The next tokens of prompts as they are chosen, each (B,), until every sequence has ended.
+    """The next tokens of prompts, each (B,), as soon as they are chosen, until every sequence has ended.
 
     A sequence that has ended is filled with its end token. Beyond the model's positions the window slides: the last
-    tokens that fit are computed again for each token, since all cached positions would shift by one.
+    tokens that fit are computed again for each new token, since all cached positions would shift by one.
 
     Args:
-        tokens_BT: prompts; shorter ones are padded on the left with anything.
-        lengths_B: tokens of each prompt without padding, at least 1; None if no prompt is padded.
+        tokens_BT: prompts of equal length.
         end_tokens: tokens that end a sequence; None = the end-of-text token of the model's configuration.
-        use_cache: False computes every position again for each token: slower, with the same text.
 
     Raises:
-        StepError: an impossible argument, or what `Phi.hidden` refuses.
+        StepError: `max_new_tokens` is negative, or as `Phi.hidden`.
     """
-    starts = _check_prompts(tokens_BT, lengths_B, max_new_tokens)
+    if max_new_tokens < 0:
+        raise StepError(f"max_new_tokens is {max_new_tokens}; expected at least 0")
     draws = [torch.Generator().manual_seed(sampling.seed + row) for row in range(len(tokens_BT))]
     ends = torch.tensor([model.config.eos_token_id] if end_tokens is None else list(end_tokens), dtype=torch.long)
     ends, ended = ends.to(tokens_BT.device), torch.zeros(len(tokens_BT), dtype=torch.bool, device=tokens_BT.device)
-    cache = KVCache(starts, min(tokens_BT.shape[1] + max_new_tokens, model.config.max_position_embeddings))
+    cache = KVCache(min(tokens_BT.shape[1] + max_new_tokens, model.config.max_position_embeddings))
     for _ in range(max_new_tokens):
-        logits_BV = model.head(_last_states(model, tokens_BT, starts, cache if use_cache else None))
+        logits_BV = model.head(_last_states(model, tokens_BT, cache))
         following = choose(logits_BV, sampling.temperature, sampling.top_k, sampling.top_p, draws)
         following = torch.where(ended, tokens_BT[:, -1], following)
         ended = ended | torch.isin(following, ends)
@@ -84,43 +80,26 @@ def stream(
             break
 
 
-def _last_states(model: Phi, tokens_BT: Tensor, starts: Tensor | None, cache: KVCache | None) -> Tensor:
+def _last_states(model: Phi, tokens_BT: Tensor, cache: KVCache) -> Tensor:
     """Final hidden states (B, D) of the last tokens."""
-    beyond = tokens_BT.shape[1] - model.config.max_position_embeddings
-    if beyond > 0:
-        tokens_BT, cache = tokens_BT[:, beyond:], None
-        starts = None if starts is None else (starts - beyond).clamp(min=0)
-    if cache is None:
-        cache = KVCache(starts, tokens_BT.shape[1])
+    positions = model.config.max_position_embeddings
+    if tokens_BT.shape[1] > positions:
+        return model.hidden(tokens_BT[:, -positions:])[:, -1]
     return model.hidden(tokens_BT[:, cache.length :], cache=cache)[:, -1]
-
-
-def _check_prompts(tokens_BT: Tensor, lengths_B: Tensor | None, max_new_tokens: int) -> Tensor | None:
-    """The start of each prompt, or None if none is padded."""
-    if max_new_tokens < 0:
-        raise StepError(f"max_new_tokens is {max_new_tokens}; expected at least 0")
-    if lengths_B is None:
-        return None
-    length = tokens_BT.shape[1]
-    if lengths_B.shape != tokens_BT.shape[:1] or int(lengths_B.min()) < 1 or int(lengths_B.max()) > length:
-        raise StepError(
-            f"prompt lengths are {lengths_B.tolist()}; expected one of 1 to {length} for each of {len(tokens_BT)} prompts"
-        )
-    return None if bool((lengths_B == length).all()) else length - lengths_B.to(tokens_BT.device)
 
 
 def choose(logits_BV: Tensor, temperature: float, top_k: int, top_p: float, draws: list[torch.Generator]) -> Tensor:
     """The next token of each sequence, (B, V) -> (B,): greedy at temperature 0, else one sample from each generator."""
     if temperature <= 0:
         return logits_BV.argmax(-1)
-    p_BV = (logits_BV.double() / temperature).softmax(-1)  # float64, since 51,200 of them are summed up
+    p_BV = (logits_BV.double() / temperature).softmax(-1)  # float64, since up to 51,200 of them are summed
     if top_k or top_p < 1:
         sorted_p, order = p_BV.sort(dim=-1, descending=True, stable=True)
         keep = sorted_p.cumsum(-1) - sorted_p < top_p
         if top_k:
             keep[:, top_k:] = False
         p_BV = p_BV * torch.zeros_like(keep).scatter(1, order, keep)
-    # Summed in the vocabulary's order, so that rounding of a probability moves a border only that much.
+    # Summed in the vocabulary's order, so that the rounding of a probability moves a border only by that much.
     reached = p_BV.cumsum(-1)
     uniform = torch.stack([torch.rand(1, generator=draw, dtype=torch.float64) for draw in draws]).to(reached.device)
     return (reached <= uniform * reached[:, -1:]).sum(-1).clamp(max=p_BV.shape[-1] - 1)

@@ -16,14 +16,14 @@ def prepare(threads: int | None = None) -> None:
     """Set the number of CPU threads (None leaves it), and the allocator. Safe to call again.
 
     - The number of threads is fixed, since the sum of a matrix product depends on it.
-    - Freed blocks stay with the process. glibc returns large ones to the kernel at every step and gets their pages
-      again at the next: a fifth to a third of the training time of a small model.
+    - The process keeps freed memory. By default glibc returns large blocks to the kernel at every step and requests
+      their pages again at the next: a fifth to a third of the training time of a small model.
 
-    The allocator changes speed only.
+    The allocator changes only the speed.
     """
     if sys.platform == "linux":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-        if mallopt is not None and not os.environ.get("LD_PRELOAD"):  # musl has none; a preloaded allocator knows best
+        if mallopt is not None and not os.environ.get("LD_PRELOAD"):  # musl has none; a preloaded allocator is a choice
             mallopt(M_MMAP_MAX, 0)
             mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
             mallopt(M_TOP_PAD, 256 * 2**20)
@@ -34,7 +34,7 @@ def prepare(threads: int | None = None) -> None:
 
 
 def activation_dtype(precision: str) -> "torch.dtype":
-    """The dtype of activations for `training.precision`: auto is bfloat16 if the machine computes in it."""
+    """The dtype of activations for `training.precision`: auto is bfloat16 if the machine computes in bfloat16."""
     import torch
 
     if precision != "auto":

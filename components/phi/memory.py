@@ -1,4 +1,4 @@
-"""Memory of a Phi per device, in training and by itself, and the available memory."""
+"""Estimates the memory of a Phi per device, in training and in evaluation, and measures the available memory."""
 
 import math
 from collections.abc import Iterator
@@ -21,19 +21,17 @@ class Memory:
     """Bytes on one device at the peak of a training step, by purpose.
 
     Attributes:
-        weights: in float32.
-        gradients: in float32; twice with DDP, which gathers them in buckets.
-        optimizer: AdamW's two moments; with Muon one for the blocks' matrices, which are whole on each device with
-            FSDP2.
+        weights: weights in float32.
+        gradients: gradients in float32; twice with DDP, which gathers them in buckets.
+        optimizer: AdamW's two moments; with Muon one moment for the blocks' matrices, whole on each device with FSDP2.
         average: the moving average of the weights.
         teacher: weights of the teacher, whole on each device.
         carried: mask of entries copied by growth, and their values before a step, if they are trained separately.
-        casts: weights in the activations' dtype, which the backward pass reads; with FSDP2 what is gathered at once.
-        activations: what the forward pass keeps for the backward pass.
-        temporary: the largest temporary: in the head one chunk's logits, its weight in the activations' dtype and its
-            gradient before it is added; or the tensors of one block's backward pass; or what a step of Muon takes
-            beyond the freed activations: updates, and with FSDP2 values and gradients of all the blocks' matrices,
-            whole.
+        casts: weights in the activations' dtype, which the backward pass reads; with FSDP2 those gathered at once.
+        activations: tensors that the forward pass keeps for the backward pass.
+        temporary: the largest of: in the head, one chunk's logits, the weight in the activations' dtype and its gradient
+            before it is added; the tensors of one block's backward pass; the memory that a step of Muon needs beyond
+            the freed activations: updates, and with FSDP2 whole values and gradients of all the blocks' matrices.
     """
 
     weights: int
@@ -69,14 +67,14 @@ def estimate(
     teacher: PhiConfig | None = None,
     carried: bool = False,
 ) -> Memory:
-    """Memory that a training step takes at its peak on one device.
+    """The memory that a training step needs at its peak on one device.
 
-    It does not include torch itself, its kernels' work space and the allocator's gaps: leave a tenth free for them.
-    Compiled models need somewhat less.
+    It excludes torch itself, its kernels' workspace and the allocator's gaps: leave a tenth free for them. Compiled
+    models need somewhat less.
 
     Args:
-        dtype: of the activations.
-        device: "cpu" or "cuda", which differ in how attention and the head are computed.
+        dtype: data type of the activations.
+        device: "cpu" or "cuda", which compute attention and the head in different ways.
         teacher: shape of the teacher.
         carried: entries copied by growth are trained separately.
     """
@@ -120,8 +118,8 @@ def estimate(
 
 
 def _muons_step(config: PhiConfig, device: str) -> int:
-    """Bytes of the updates that Muon makes together, matrices of one shape: once in float32, and three times in the dtype
-    that it orthogonalises in on this machine."""
+    """Bytes of the updates of matrices of one shape, which Muon makes together: once in float32, and three times in the
+    dtype in which it orthogonalises on this machine."""
     width, inner = config.hidden_size, config.intermediate_size
     one_shape = config.num_hidden_layers * max(4 * width**2, width * inner)
     an_element = MASTER + 3 * (2 if computes_bfloat16(device) else 4)
@@ -131,20 +129,20 @@ def _muons_step(config: PhiConfig, device: str) -> int:
 def _kept_by_block(config: PhiConfig, length: int, narrow: int, device: str) -> int:
     """Bytes per token that a block keeps for its backward pass.
 
-    Its input, the normed input, the two ends of the GELU, what goes into the output projection; then queries, keys and
-    values. The fused kernels keep these once rotated and once as they came (values are a part of that), and a sum a
-    head; attention by matrix products keeps them once, and every score.
+    Its input, the normed input, input and output of the GELU, and the input of the output projection; then queries, keys
+    and values. The fused kernels keep queries and keys before and after rotation, the values once, and one sum per head;
+    attention by matrix products keeps all three once, and every score.
     """
     width, heads = config.hidden_size, config.num_attention_heads
-    common = 3 * width + 2 * config.intermediate_size
+    always = 3 * width + 2 * config.intermediate_size
     if device == "cpu" and narrow == 2 and length <= 512:
-        return narrow * (common + 3 * width + heads * length)
-    return narrow * (common + 5 * width) + MASTER * heads
+        return narrow * (always + 3 * width + heads * length)
+    return narrow * (always + 5 * width) + MASTER * heads
 
 
 def _head(config: PhiConfig, tokens: int, narrow: int, device: str, models: int) -> int:
-    """Peak bytes of the head: in a chunk, with the logits of one model or of two, or where its gradient is
-    scaled and added."""
+    """Peak bytes of the head: in a chunk, with the logits of one model or two, or when its gradient is scaled and
+    added."""
     cast = narrow if narrow < MASTER else 0
     table = config.vocab_size * config.hidden_size
     logits = models * min(tokens, chunk_tokens(device)) * config.vocab_size * (cast + 2 * MASTER)
@@ -152,27 +150,27 @@ def _head(config: PhiConfig, tokens: int, narrow: int, device: str, models: int)
 
 
 def check_room(config: PhiConfig, origin: str, weights: bool = True) -> None:
-    """Refuse a model that does not fit into memory before anything is allocated: the kernel would end the process.
+    """Refuse a model that does not fit into memory before it is allocated: otherwise the kernel would kill the process.
 
     Args:
         origin: where the configuration comes from.
-        weights: False if only one block's are in memory at once, in float64.
+        weights: False if only one block's weights are in memory at once, in float64.
 
     Raises:
-        StepError: its weights and its table of rotations take more memory than there is.
+        StepError: the weights and the table of rotations need more memory than is available.
     """
-    held = MASTER * config.parameter_count() if weights else 2 * MASTER * config.block_matrices
-    needed = held + 3 * MASTER * config.max_position_embeddings * (config.rotary_dims // 2)  # angles, cosines, sines
-    if needed > (there := available_memory()):
+    needed = MASTER * config.parameter_count() if weights else 2 * MASTER * config.block_matrices
+    needed += 3 * MASTER * config.max_position_embeddings * (config.rotary_dims // 2)  # angles, cosines, sines
+    if needed > (available := available_memory()):
         raise StepError(
-            f"{origin}: a model of this shape takes {needed / 1e9:,.1f} GB of memory ({config.parameter_count():,} parameters, "
-            f"{config.max_position_embeddings:,} positions), and {there / 1e9:.1f} GB are there; expected a smaller one, or use a "
-            "machine with more"
+            f"{origin}: a model of this shape needs {needed / 1e9:,.1f} GB of memory ({config.parameter_count():,} parameters, "
+            f"{config.max_position_embeddings:,} positions), but {available / 1e9:.1f} GB are available; use a smaller model, or "
+            "a machine with more memory"
         )
 
 
 def available_memory() -> float:
-    """Bytes that this process can use at its peak, including what it has now, within a container's limit."""
+    """Bytes that this process can use at its peak, including those in use now, within a container's limit."""
     if torch.cuda.is_available():
         free, _ = torch.cuda.mem_get_info()
         return free + torch.cuda.memory_reserved()

@@ -1,13 +1,13 @@
-"""Phi in one file: the architecture of Phi-1.5 and Phi-2, computing what transformers' PhiForCausalLM computes.
+"""Phi in one file: the architecture of Phi-1.5 and Phi-2, with the same results as transformers' PhiForCausalLM.
 
 Notable:
 - parallel block: attention and feed-forward read one LayerNorm and are added to the residual stream together
 - rotary positions on the first dimensions of each head only (half of 64 in Phi-1.5, 0.4 of 80 in Phi-2)
 - biases everywhere, untied head with a bias, tanh GELU ("gelu_new"), no dropout
-- weights stay in float32; activations run in `Phi.dtype`, to which each layer casts its weights
-- attention by matmul and softmax or by PyTorch's fused kernel, whichever is faster for the shape and the device; with
-  documents packed into one sequence by FlexAttention on CUDA, which skips the blocks that see nothing of each other
-- cross-entropy a chunk of tokens at a time, in float32, so that no float32 copy of all logits ever exists
+- weights are float32; activations are in `Phi.dtype`, to which each layer casts its weights
+- attention by matmul and softmax or by PyTorch's fused kernel, whichever is faster for the shape and the device; for
+  documents packed into one sequence by FlexAttention on CUDA, which skips blocks without attention between them
+- cross-entropy one chunk of tokens at a time, in float32, so that a float32 copy of all logits never exists
 - `hidden` continues from a cache of keys and values; generation is in generation.py, the shape and its config.json in
   config.py
 
@@ -65,9 +65,9 @@ class LayerNorm(nn.Module):
 
 
 def gelu(x: Tensor) -> Tensor:
-    """GELU by tanh, as Phi has it."""
+    """Phi's GELU, approximated by tanh."""
     if x.device.type == "cpu" and torch.compiler.is_compiling():
-        # The same function by way of (1 + tanh u) / 2 = sigmoid(2 u): compiled code takes a third of the time for it.
+        # The same function, since (1 + tanh u) / 2 = sigmoid(2 u); compiled code needs a third of the time for it.
         return x * torch.sigmoid(x * (GELU + GELU * 0.044715 * x * x))
     return F.gelu(x, approximate="tanh")
 
@@ -125,9 +125,9 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Mask = None, method: str = "au
     """softmax(q k^T / sqrt(K) + mask) v for queries (B, H, T, K), keys and values (B, H, S, K).
 
     Args:
-        mask: (1 or B, 1, T, S), or FlexAttention's. None is causal if T == S, and no mask at all for a single query.
-        method: "matmul", "sdpa" (PyTorch's fused kernel), or "auto": on a CPU with bfloat16 and S <= 512 the fused
-            kernel is the slower one, elsewhere the faster.
+        mask: (1 or B, 1, T, S), or FlexAttention's. None means causal if T == S, and no mask for a single query.
+        method: "matmul", "sdpa" (PyTorch's fused kernel), or "auto": matmul on a CPU with bfloat16 and S <= 512, where it
+            is faster, else sdpa.
     """
     if isinstance(mask, BlockMask):
         return _flex_attention()(q, k, v, block_mask=mask)
@@ -145,8 +145,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Mask = None, method: str = "au
 
 
 def _causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Causal attention (B * H, T, K) by matmul, in two halves of the queries: the first half sees half of the keys, so
-    that a quarter of the scores is never computed."""
+    """Causal attention (B * H, T, K) by matmul, in two halves of the queries: the first half sees only half of the keys,
+    which saves a quarter of the scores."""
     length, parts = q.shape[1], []
     borders = (0, length // 2, length) if length > 1 else (0, length)
     for start, end in pairwise(borders):
@@ -158,7 +158,7 @@ def _causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def document_mask(documents_BT: Tensor, dtype: torch.dtype) -> Mask:
-    """Causal attention within documents: position t sees s <= t where both have the same document number."""
+    """Causal attention within documents: position t sees s <= t if both have the same document number."""
     if documents_BT.device.type == "cuda":
         return block_mask(documents_BT)
     seen = (documents_BT[:, :, None] == documents_BT[:, None, :]).tril()
@@ -166,7 +166,7 @@ def document_mask(documents_BT: Tensor, dtype: torch.dtype) -> Mask:
 
 
 def block_mask(documents_BT: Tensor) -> BlockMask:
-    """The same for FlexAttention."""
+    """`document_mask` for FlexAttention."""
 
     def seen(b: Tensor, h: Tensor, q: Tensor, k: Tensor) -> Tensor:
         return (q >= k) & (documents_BT[b, q] == documents_BT[b, k])
@@ -185,16 +185,16 @@ def _flex_attention() -> Any:
 
 
 class HeadCrossEntropy(torch.autograd.Function):
-    """Head and mean cross-entropy in one, a chunk of tokens at a time.
+    """Head and mean cross-entropy in one, one chunk of tokens at a time.
 
-    Each chunk's gradient is taken with its loss, so all logits of a batch never exist at once: as fast as the plain way
-    at a vocabulary of 2,048, and with gigabytes less memory at 51,200 (the idea of Wijmans et al., "Cut Your Losses in
+    Each chunk's gradient is computed with its loss, so all logits of a batch never exist at once: as fast as separate
+    steps at a vocabulary of 2,048, with gigabytes less memory at 51,200 (the idea of Wijmans et al., "Cut Your Losses in
     Large-Vocabulary Language Models", without its filtering). The head's gradients are summed over the chunks in
-    float32, also if its weights are given as bfloat16.
+    float32, even if its weights are bfloat16.
 
     The value is the cross-entropy; the gradient is that of
     (1 - weight) * cross-entropy + weight * KL(teacher || model) + z_loss * mean(logsumexp(logits)^2),
-    weight being the teacher's, 0 without one.
+    with the teacher's weight, 0 without a teacher.
     """
 
     @staticmethod
@@ -232,7 +232,9 @@ class HeadCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (upstream,) = gradients
         count, *saved = ctx.saved_tensors
-        scale = upstream / count  # rounded to bfloat16 it would bend all gradients below the head by up to 0.2%
+        scale = (
+            upstream / count
+        )  # not rounded to bfloat16: that would change all gradients below the head by up to 0.2%
         return *((tensor.to(scale.dtype) * scale).to(tensor.dtype) for tensor in saved), None, None, None, None
 
 
@@ -253,7 +255,7 @@ class SoftTargets:
 
 
 def chunk_tokens(device: str) -> int:
-    """Tokens whose logits are in memory at once: few for small caches, more to fill a GPU."""
+    """The number of tokens with logits in memory at once: few for a CPU's small caches, more to fill a GPU."""
     return 1024 if device == "cpu" else 4096
 
 
@@ -270,7 +272,7 @@ def _chunk_loss(
     wide = torch.float64 if logits.dtype == torch.float64 else torch.float32
     chosen, counts = targets.clamp(min=0)[:, None], (targets != IGNORE)[:, None]
     p = logits.softmax(-1, dtype=wide)
-    # The largest probability is 1 / sum(exp(logit - top)), and never small: no pass over logarithms is needed.
+    # The largest probability is 1 / sum(exp(logit - top)), which is never small, so no pass over logarithms is needed.
     lse = logits.amax(-1, keepdim=True).to(wide) - p.amax(-1, keepdim=True).log()
     loss = ((lse - logits.gather(1, chosen)) * counts).sum()
     if not learning:
@@ -293,10 +295,10 @@ class Phi(nn.Module):
     """A Phi language model. Weights have no values until `initialize` or `components.phi.checkpoint.load`.
 
     Attributes:
-        config: its shape.
-        dtype: of the activations.
+        config: the model's shape.
+        dtype: data type of the activations.
         recompute: keep only each block's input for the backward pass and compute the block again there: far less
-            memory, a third more time, equal bits.
+            memory, a third more time, the same bits.
     """
 
     cos: Tensor
@@ -316,7 +318,7 @@ class Phi(nn.Module):
 
     @torch.no_grad()
     def initialize(self, seed: int) -> "Phi":
-        """Draw initial weights from `seed`: matrices N(0, initializer_range^2), norms 1, biases 0, as Phi's."""
+        """Set random initial weights, like Phi's: matrices N(0, initializer_range^2), norms 1, biases 0."""
         generator = torch.Generator().manual_seed(seed)
         for name, parameter in self.named_parameters():
             if parameter.ndim == 2:
@@ -324,20 +326,19 @@ class Phi(nn.Module):
             else:
                 parameter.fill_(1.0 if name.endswith("norm.weight") else 0.0)
         for buffer, values in zip((self.cos, self.sin), rotary_table(self.config, len(self.cos)), strict=True):
-            buffer.copy_(values)  # a model made on the meta device has none yet
+            buffer.copy_(values)  # a model made on the meta device does not have them yet
         return self
 
     def hidden(self, tokens_BT: Tensor, documents_BT: Tensor | None = None, cache: KVCache | None = None) -> Tensor:
         """Final hidden states (B, T, D), from which the head reads.
 
         Args:
-            documents_BT: a number of the document of each position; attention stays within a document. Positions
-                continue over the sequence: rotary attention depends only on distances, so a document's place does not
-                matter.
-            cache: keys and values of the earlier tokens, which `tokens_BT` continues; it is extended by them.
+            documents_BT: document number of each position; attention stays within a document. Positions continue over
+                the sequence: rotary attention depends only on distances, so a document's place does not matter.
+            cache: keys and values of the earlier tokens, which `tokens_BT` continues; it is extended.
 
         Raises:
-            StepError: no tokens, more positions than the model has, or (checked on a CPU only) an invalid id.
+            StepError: there are no tokens, more positions than the model has, or an invalid id (checked on a CPU only).
         """
         self._check(tokens_BT, cache)
         rotary, mask = self._surroundings(tokens_BT, documents_BT, cache)
@@ -355,7 +356,7 @@ class Phi(nn.Module):
     def _surroundings(
         self, tokens_BT: Tensor, documents_BT: Tensor | None, cache: KVCache | None
     ) -> tuple[Rotary, Mask]:
-        """What all blocks share: rotary angles and the attention mask."""
+        """The input that all blocks share: rotary angles and the attention mask."""
         length = tokens_BT.shape[1]
         if cache is None:
             positions: slice | Tensor = slice(length)
@@ -365,7 +366,7 @@ class Phi(nn.Module):
         elif documents_BT is None:
             positions, mask = cache.positions(length), cache.mask(length, self.dtype, tokens_BT.device)
         else:
-            raise StepError("documents and a cache were given; a cache holds one document a sequence")
+            raise StepError("documents and a cache were given; a cache has one document per sequence; give one of them")
         cos, sin = (table[positions][..., None, None, :].to(self.dtype) for table in (self.cos, self.sin))
         return (cos, sin), mask
 
@@ -386,8 +387,7 @@ class Phi(nn.Module):
         if low < 0 or high >= self.config.vocab_size:
             bad = low if low < 0 else high
             raise StepError(
-                f"the {what} id {bad} is not one of the model's, 0 to {self.config.vocab_size - 1}; "
-                "tokenize with the tokenizer that the model was made for"
+                f"the {what} id is {bad}; expected 0 to {self.config.vocab_size - 1}; tokenize with the model's own tokenizer"
             )
 
     def forward(self, tokens_BT: Tensor) -> Tensor:
@@ -407,26 +407,26 @@ class Phi(nn.Module):
 
         Args:
             documents_BT: as for `hidden`.
-            z_loss: weight of mean(logsumexp(logits)^2), which keeps logits from drifting (PaLM, section 5). It enters
-                the gradient only, so that the value is the same with and without it.
-            teacher: a model of the same vocabulary whose next-token distributions are learned too (knowledge distillation
+            z_loss: weight of mean(logsumexp(logits)^2), which keeps logits from drifting (PaLM, section 5). It changes
+                only the gradient, so that the value is the same with and without it.
+            teacher: a model of the same vocabulary; its next-token distributions are learned too (knowledge distillation
                 with the forward KL divergence; Hinton et al., arXiv 1503.02531, at temperature 1).
-            teacher_weight: of that divergence; the cross-entropy has the rest. Enters the gradient only.
+            teacher_weight: weight of that divergence; the cross-entropy has the rest. It changes only the gradient.
 
         Raises:
-            StepError: as `hidden`; all targets are ignored (on a GPU, where a check would wait, the loss is then NaN).
+            StepError: as `hidden`; or all targets are ignored (on a GPU a check would wait, so the loss is NaN there).
         """
         if _cheap_to_look_at(targets_BT):
             counted = targets_BT[targets_BT != IGNORE]
             if not counted.numel():
-                raise StepError(f"none of the {targets_BT.numel()} targets of a batch counts; leave out the batch")
+                raise StepError(f"all {targets_BT.numel()} targets of a batch are ignored; leave out the batch")
             self._check_ids(counted, "target")
         hidden_ND = self.hidden(tokens_BT, documents_BT).flatten(0, 1)
         head, learning, soft = self.head, torch.is_grad_enabled(), None
         if teacher is not None and learning:
             with torch.no_grad():
-                said_ND = teacher.hidden(tokens_BT, documents_BT).flatten(0, 1)
-            soft = SoftTargets(said_ND, teacher.head, teacher_weight)
+                taught_ND = teacher.hidden(tokens_BT, documents_BT).flatten(0, 1)
+            soft = SoftTargets(taught_ND, teacher.head, teacher_weight)
         return HeadCrossEntropy.apply(hidden_ND, head.weight, head.bias, targets_BT.flatten(), learning, z_loss, soft)
 
     @torch.no_grad()

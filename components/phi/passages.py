@@ -1,8 +1,9 @@
-"""Passages of held-out text: the beginning of a document that no model has trained on, and its actual continuation."""
+"""Passages of held-out text: the beginning of a document that was not trained on, and its actual continuation."""
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from components.documents import GENERATED, KINDS
@@ -28,15 +29,10 @@ class Passage:
 
 def held_out_passages(tokens: Tokens, count: int) -> list[Passage]:
     """The beginnings of up to `count` different held-out documents, each followed by at least as much text; always the
-    same ones for the same tokens. People's text comes first, then generated text."""
+    same ones for the same tokens. Text by people comes before generated text."""
     tokenizer = load_tokenizer(tokens.tokenizer_dir)
-    found: list[Passage] = []
-    for row in _rows(tokens):
-        if len(found) == count:
-            break
-        if passage := _passage(tokens, tokenizer, row):
-            found.append(passage)
-    return found
+    passages = (_passage(tokens, tokenizer, row) for row in _rows(tokens))
+    return list(islice(filter(None, passages), count))
 
 
 def _rows(tokens: Tokens) -> Iterator[dict[str, Any]]:
@@ -50,7 +46,7 @@ def _passage(tokens: Tokens, tokenizer: "Tokenizer", row: dict[str, Any]) -> Pas
     ids = tokens.split("validation").read(row["start"], SHOWN + HIDDEN).tolist()
     text = tokenizer.decode(ids).rstrip(BROKEN)
     prompt = tokenizer.decode(ids[:SHOWN]).rstrip(BROKEN)
-    if not text.startswith(prompt):  # a decoder whose text changes with what follows
+    if not text.startswith(prompt):  # the decoded text of some tokenizers depends on later tokens
         return None
     prompt = whole_words(prompt, text[len(prompt) :])
     truth = text[len(prompt) :]

@@ -1,7 +1,7 @@
 """The MLflow model of a checkpoint, as code: `mlflow.pyfunc.load_model(uri).predict(["def add(a, b):"])`.
 
-MLflow copies this file into the logged model, so it imports nothing of this project: serving the model needs only the
-packages in its requirements.
+MLflow copies this file into the logged model, so it does not import anything of this project: serving the model needs only
+the packages in its requirements.
 """
 
 from typing import Any
@@ -41,7 +41,7 @@ class PhiTextGenerator(PythonModel):
                 sampling). A prompt that is too long for both is cut at the start.
 
         Raises:
-            ValueError: the input is neither.
+            ValueError: the input is neither a list nor a table.
         """
         usual = min(64, self.model.config.max_position_embeddings // 2)
         settings = {"max_new_tokens": usual, "temperature": 0.0, "seed": 0} | dict(params or {})
@@ -71,7 +71,7 @@ def prompts_of(model_input: Any) -> list[str]:
     """The prompts of a list, a table, a series or an array.
 
     Raises:
-        ValueError: something else.
+        ValueError: it is something else.
     """
     if isinstance(model_input, str):
         return [model_input]

@@ -1,12 +1,12 @@
 """OpenAI's API for one checkpoint, on 127.0.0.1: transformers' own server, behind a filter for requests.
 
-The server has no authentication; some of its paths load any folder of this machine or list its cache. The
-door lets through
+The server has no authentication; some of its paths load any folder of this machine or list its cache. The filter passes
+only requests
 
-- requests to this address: those with another Host come from a page whose name was pointed at 127.0.0.1 (DNS rebinding)
-- requests that no page of another site sent: browsers name it in Origin
-- the paths of completion, chat and health
-- who has the key, where PHIFORGE_API_KEY holds one: other users of this machine reach 127.0.0.1 too
+- to this address: another Host means a page with a name that points to 127.0.0.1 (DNS rebinding)
+- that do not come from a page of another site, which browsers name in Origin
+- to the paths of completion, chat and health
+- with the key, if PHIFORGE_API_KEY is set: other users of this machine can reach 127.0.0.1 too
 """
 
 import hmac
@@ -25,7 +25,7 @@ NEEDED = ("accelerate", "openai", "fastapi", "uvicorn")
 Message = MutableMapping[str, Any]
 
 
-class Door:
+class RequestFilter:
     """An ASGI application that passes allowed requests to another one."""
 
     def __init__(self, app: Any, port: int, key: str = "") -> None:
@@ -51,10 +51,10 @@ class Door:
         if headers.get("host") not in self.addresses:
             return 403, f"Host is {headers.get('host')!r}; expected {' or '.join(sorted(self.addresses))}"
         if "origin" in headers and headers["origin"].removeprefix("http://") not in self.addresses:
-            return 403, f"Origin is {headers['origin']!r}; pages of other sites may not ask"
+            return 403, f"Origin is {headers['origin']!r}; requests from pages of other sites are refused"
         given = headers.get("authorization", "").removeprefix("Bearer ")
         if self.key and not hmac.compare_digest(given.encode(), self.key.encode()):
-            return 401, f"the key is missing or wrong; send what {KEY} holds, as Authorization: Bearer KEY"
+            return 401, f"the key is missing or wrong; send the value of {KEY} as Authorization: Bearer KEY"
         return None
 
 
@@ -69,13 +69,14 @@ def check_packages() -> None:
 
 def serve(folder: Path, port: int) -> None:
     """Serve an exported checkpoint under its folder's name until the process is stopped."""
-    os.environ["HF_HUB_OFFLINE"] = "1"  # nothing is fetched, whatever a request names
-    os.chdir(folder.parent)  # so that the model is called by its folder's name alone
+    os.environ["HF_HUB_OFFLINE"] = "1"  # requests cannot cause a download
+    os.chdir(folder.parent)  # so that the model's name is the folder's name
     import torch
     from transformers.cli.serve import Serve
     from transformers.cli.serving import server
 
     build = server.build_server
-    server.build_server = lambda *args, **kwargs: Door(build(*args, **kwargs), port, os.environ.get(KEY, ""))
+    key = os.environ.get(KEY, "")
+    server.build_server = lambda *args, **kwargs: RequestFilter(build(*args, **kwargs), port, key)
     device = "cuda:0" if torch.cuda.is_available() else "cpu"
     Serve(force_model=folder.name, host=HOST, port=port, device=device, trust_remote_code=False)

@@ -23,16 +23,16 @@ def read_template(folder: Path) -> str | None:
             return path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise StepError(f"{path} cannot be read as text: {error}; copy the checkpoint again") from error
-    found = _tokenizer_config(folder).get("chat_template")
-    if isinstance(found, list):  # several by name
-        named = {each.get("name"): each.get("template") for each in found if isinstance(each, Mapping)}
-        found = named.get("default", next(iter(named.values()), None))
-    if found is not None and not isinstance(found, str):
+    template = _tokenizer_config(folder).get("chat_template")
+    if isinstance(template, list):  # several by name
+        named = {each.get("name"): each.get("template") for each in template if isinstance(each, Mapping)}
+        template = named.get("default", next(iter(named.values()), None))
+    if template is not None and not isinstance(template, str):
         raise StepError(
-            f"{folder / 'tokenizer_config.json'}: chat_template is a {type(found).__name__}; expected a Jinja template as "
+            f"{folder / 'tokenizer_config.json'}: chat_template is a {type(template).__name__}; expected a Jinja template as "
             "text; correct it, or remove it and let the model complete text"
         )
-    return found
+    return template
 
 
 def render(folder: Path, messages: Messages) -> str:

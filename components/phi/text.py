@@ -1,8 +1,7 @@
-"""Text from a checkpoint: prompts in, pieces of text out as they are generated.
+"""Generates text with a checkpoint and yields it in pieces.
 
-Bytes of a character that is not complete yet are held back, and so is the beginning of what may become a stop string.
-Weights come from safetensors only, and no code of a checkpoint is ever run; its chat template is rendered in a sandbox
-(template.py).
+Bytes of an incomplete character are kept until it is complete, and so is text that may become a stop string. Weights come
+only from safetensors, and code of a checkpoint is never run; its chat template is rendered in a sandbox (template.py).
 """
 
 from collections.abc import Iterable, Iterator
@@ -27,8 +26,8 @@ class Wish:
 
     Attributes:
         max_tokens: maximum tokens of the answer.
-        sampling: how each is chosen; greedy by default.
-        stop: the answer ends before the first of these strings.
+        sampling: how each token is chosen; greedy by default.
+        stop: strings that end the answer, without being part of it.
     """
 
     max_tokens: int = 128
@@ -49,8 +48,8 @@ class Answer:
     Attributes:
         text: the text so far.
         tokens: number of generated tokens.
-        forgotten: tokens of the prompt's beginning (and then of the answer's) that the model no longer saw at the end,
-            since prompt and answer are longer than its positions.
+        forgotten: tokens at the beginning that the model no longer saw at the end, since prompt and answer are longer
+            than its positions.
     """
 
     def __init__(self, model: "TextModel", prompt: str, wish: Wish) -> None:
@@ -59,8 +58,8 @@ class Answer:
 
     @property
     def forgotten(self) -> int:
-        seen = len(self._ids) + max(0, self.tokens - 1)  # the last token was written, not read
-        return max(0, seen - self._model.positions)
+        read = len(self._ids) + max(0, self.tokens - 1)  # the model did not read the last token
+        return max(0, read - self._model.positions)
 
     def __iter__(self) -> Iterator[str]:
         for piece in until_stop(self._pieces(), self._wish.stop):
@@ -71,7 +70,7 @@ class Answer:
         from tokenizers.decoders import DecodeStream
 
         tokenizer, ends = self._model.tokenizer, self._model.end_tokens
-        # It knows the prompt's last tokens, since some tokenizers write a blank between two words and none before the first.
+        # It needs the prompt's tokens, since some tokenizers write a blank between two words but not before the first.
         decoder = DecodeStream(ids=self._ids, skip_special_tokens=True)
         wish, prompt = self._wish, torch.tensor([self._ids])
         for token in stream(self._model.phi, prompt, wish.max_tokens, wish.sampling, end_tokens=ends):
@@ -87,7 +86,7 @@ class TextModel:
     """A checkpoint that continues text.
 
     Attributes:
-        folder: where it lies.
+        folder: the checkpoint's folder.
         end_tokens: tokens that end an answer.
     """
 
@@ -101,7 +100,7 @@ class TextModel:
         """Read a checkpoint.
 
         Raises:
-            StepError: it is not a Phi with its tokenizer, or a file of it is damaged.
+            StepError: the folder is not a Phi with its tokenizer, or a file is damaged.
         """
         config = checkpoint.read_config(folder)
         tokenizer = checkpoint.load_tokenizer(folder)
@@ -114,11 +113,11 @@ class TextModel:
         return self.phi.config.max_position_embeddings
 
     def encode(self, prompt: str) -> list[int]:
-        """Tokens of a prompt; of an empty one the end-of-text token, after which texts begin in training."""
+        """The tokens of a prompt; for an empty prompt the end-of-text token, which precedes every text in training."""
         try:
-            prompt.encode()  # what cannot be encoded came from bytes that are not UTF-8
+            prompt.encode()  # fails for text that was decoded from bytes that are not UTF-8
         except UnicodeEncodeError:
-            raise StepError("the prompt holds bytes that are not UTF-8; convert it to UTF-8") from None
+            raise StepError("the prompt has bytes that are not UTF-8; convert it to UTF-8") from None
         return self.tokenizer.encode(prompt, add_special_tokens=False).ids or [self.phi.config.eos_token_id]
 
     def answer(self, prompt: str, wish: Wish) -> Answer:
@@ -131,23 +130,23 @@ class TextModel:
 
 
 def until_stop(pieces: Iterable[str], stops: tuple[str, ...]) -> Iterator[str]:
-    """Pieces of a text up to the first completed stop string, however the text is cut into pieces."""
-    held = ""
+    """Pieces of a text up to the first complete stop string, wherever the borders of the pieces are."""
+    kept = ""
     for piece in pieces:
         for character in piece:
-            held += character
-            if found := [stop for stop in stops if held.endswith(stop)]:
-                if before := held[: -max(map(len, found))]:
+            kept += character
+            if ended := [stop for stop in stops if kept.endswith(stop)]:
+                if before := kept[: -max(map(len, ended))]:
                     yield before
                 return
-        safe = len(held) - _begun(held, stops)
+        safe = len(kept) - _possible_stop(kept, stops)
         if safe:
-            yield held[:safe]
-        held = held[safe:]
-    if held:
-        yield held
+            yield kept[:safe]
+        kept = kept[safe:]
+    if kept:
+        yield kept
 
 
-def _begun(text: str, stops: tuple[str, ...]) -> int:
-    """Characters at the end of a text that may become a stop string."""
+def _possible_stop(text: str, stops: tuple[str, ...]) -> int:
+    """The number of characters at the end of a text that may become a stop string."""
     return max((n for stop in stops for n in range(1, len(stop)) if text.endswith(stop[:n])), default=0)

@@ -1,8 +1,8 @@
-"""The weights of a checkpoint: names of the tensors, and safetensors files read and written a tensor at a time.
+"""The weights of a checkpoint: names of the tensors, and safetensors files read and written one tensor at a time.
 
 `PARAMETERS_OF_BLOCK` and `parameter_names` are the only table between our names and Hugging Face's. `CheckpointWeights`
-reads a checkpoint of any size, `write_weights` writes one in shards of limited size. Memory is needed only for the
-tensor being read or the rows being written.
+reads a checkpoint of any size, `write_weights` writes one in shards of limited size. Memory is needed only for the tensor
+being read or the rows being written.
 """
 
 import json
@@ -23,13 +23,13 @@ from components.phi.config import PhiConfig
 from components.phi.model import Phi
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
-# Written by growth beside the weights, in a separate folder: some loaders read every safetensors file as weights.
+# Growth writes these in a folder of their own: some loaders read every safetensors file beside the weights as weights.
 OPTIMIZER, NEW_PARAMETERS = "state/optimizer.safetensors", "state/new_parameters.safetensors"
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
-IGNORED = ".rotary_emb.inv_freq"  # a buffer that early releases of transformers stored; the configuration says it all
-SHARD_BYTES = 5 * 10**9  # transformers' usual size of a shard
+IGNORED = ".rotary_emb.inv_freq"  # a buffer of early releases of transformers, which follows from the configuration
+SHARD_BYTES = 5 * 10**9  # transformers' default size of a shard
 CODES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16", torch.float64: "F64", torch.bool: "BOOL"}
-FLOATING = {"F64", "F32", "F16", "BF16"}  # narrower ones are scaled, with the scale stored elsewhere
+FLOATING = {"F64", "F32", "F16", "BF16"}  # narrower types are scaled, with the scale stored elsewhere
 HEAD = "lm_head.weight"
 PARTS = ("weight", "bias")
 PARAMETERS_OF_BLOCK = {  # ours -> Hugging Face's, from which it is stacked
@@ -53,7 +53,7 @@ def parameter_names(config: PhiConfig) -> dict[str, list[str]]:
 
 
 def block_names(layer: int, part: str) -> dict[str, list[str]]:
-    """The same of one block, by our names inside it; `part` is "weight" or "bias"."""
+    """`parameter_names` of one block, by our names inside it; `part` is "weight" or "bias"."""
     return {
         f"{ours}.{part}": [f"model.layers.{layer}.{name}.{part}" for name in theirs]
         for ours, theirs in PARAMETERS_OF_BLOCK.items()
@@ -81,7 +81,7 @@ def state_shapes(config: PhiConfig) -> dict[str, tuple[int, ...]]:
 
 
 def stack(tensors: list[Tensor]) -> Tensor:
-    """Tensors one below the other; a single one is not copied."""
+    """Tensors stacked along their rows; a single tensor is not copied."""
     return tensors[0] if len(tensors) == 1 else torch.cat(tensors)
 
 
@@ -103,7 +103,7 @@ def from_state(config: PhiConfig, state: Mapping[str, Tensor], dtype: torch.dtyp
     """A model from weights in Hugging Face's names, each read once.
 
     Args:
-        dtype: of the activations; weights become float32, for float64 float64.
+        dtype: data type of the activations; weights become float32, or float64 if `dtype` is.
     """
     model = Phi(config, dtype).to(torch.float64 if dtype == torch.float64 else torch.float32)
     for name, place in to_state(model).items():
@@ -112,7 +112,7 @@ def from_state(config: PhiConfig, state: Mapping[str, Tensor], dtype: torch.dtyp
 
 
 def is_finite(tensor: Tensor) -> bool:
-    """Whether no value is NaN or infinite; both show in the extremes, so no copy is made."""
+    """Whether no value is NaN or infinite; the extremes show both, so no copy is made."""
     return bool(torch.stack(tensor.aminmax()).isfinite().all())
 
 
@@ -120,7 +120,7 @@ def check_finite(name: str, tensor: Tensor, origin: str) -> None:
     """Refuse unusable weights.
 
     Raises:
-        StepError: some are NaN or infinite.
+        StepError: some values are NaN or infinite.
     """
     if not is_finite(tensor):
         bad = int((~torch.isfinite(tensor)).sum())
@@ -144,18 +144,18 @@ def opened(path: Path) -> Iterator[Any]:
 
 
 class TensorFiles(Mapping[str, Tensor]):
-    """The tensors of some safetensors files by name; each is read when it is asked for.
+    """The tensors of some safetensors files by name; each is read on access.
 
     Attributes:
-        shapes: of the tensors.
-        dtypes: of the tensors as stored, safetensors' codes.
+        shapes: shapes of the tensors.
+        dtypes: safetensors' codes of the stored data types.
     """
 
     def __init__(self, paths: Iterable[Path]) -> None:
         """Read the headers of the files.
 
         Raises:
-            StepError: a file that is missing or not safetensors.
+            StepError: a file is missing or not safetensors.
         """
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.dtypes: dict[str, str] = {}
@@ -175,7 +175,7 @@ class TensorFiles(Mapping[str, Tensor]):
         Raises:
             StepError: it cannot be read.
         """
-        with opened(self._files[name]) as file:  # anew for each tensor: its pages in memory go when the tensor does
+        with opened(self._files[name]) as file:  # once per tensor, so that its pages leave memory with the tensor
             return file.get_tensor(name)
 
     def __iter__(self) -> Iterator[str]:
@@ -186,14 +186,14 @@ class TensorFiles(Mapping[str, Tensor]):
 
 
 class CheckpointWeights(TensorFiles):
-    """The weights of a checkpoint by Hugging Face's names; each is read when it is asked for and checked then."""
+    """The weights of a checkpoint by Hugging Face's names; each is read and checked on access."""
 
     def __init__(self, directory: Path, config: PhiConfig) -> None:
         """Read the headers of the files and check them against `config`.
 
         Raises:
-            StepError: no safetensors (pickle is refused), a broken or missing file, a tensor that is missing, unknown,
-                of another shape or not floating point.
+            StepError: there are no safetensors (pickle is refused), a file is broken or missing, or a tensor is missing,
+                unknown, of another shape or not floating point.
         """
         self.directory = Path(directory)
         super().__init__(weight_files(self.directory))
@@ -203,7 +203,7 @@ class CheckpointWeights(TensorFiles):
         """A tensor in the dtype that it is stored in.
 
         Raises:
-            StepError: it cannot be read, or not all of it is finite.
+            StepError: it cannot be read, or has values that are NaN or infinite.
         """
         tensor = super().__getitem__(name)
         check_finite(name, tensor, str(self.directory))
@@ -213,12 +213,12 @@ class CheckpointWeights(TensorFiles):
         missing, extra = sorted(expected.keys() - self.keys()), sorted(self.keys() - expected.keys())
         if missing == [HEAD]:
             raise StepError(
-                f"{self.directory}: {HEAD} is missing, as where head and embedding are tied; Phi's are not: store the "
+                f"{self.directory}: {HEAD} is missing, so head and embedding may be tied, which Phi's are not; store the "
                 "head's own weights"
             )
         if missing:
             raise StepError(
-                f"{self.directory}: {_first(missing)} missing; config.json asks for {len(expected)} tensors; name a whole checkpoint"
+                f"{self.directory}: {_first(missing)} missing; config.json expects {len(expected)} tensors; name a complete checkpoint"
             )
         if extra:
             raise StepError(
@@ -228,11 +228,11 @@ class CheckpointWeights(TensorFiles):
         for name, shape in self.shapes.items():
             if shape != expected[name]:
                 raise StepError(
-                    f"{self.directory}: {name} has the shape {shape}; config.json asks for {expected[name]}; name a whole checkpoint"
+                    f"{self.directory}: {name} has the shape {shape}; config.json expects {expected[name]}; name a complete checkpoint"
                 )
             if self.dtypes[name] not in FLOATING:
                 raise StepError(
-                    f"{self.directory}: {name} holds {self.dtypes[name]}; expected float32, float16 or bfloat16; convert it, or name another"
+                    f"{self.directory}: {name} is stored as {self.dtypes[name]}; expected float32, float16 or bfloat16; convert it, or name another checkpoint"
                 )
 
 
@@ -245,7 +245,7 @@ def weight_files(directory: Path) -> list[Path]:
     """The safetensors files of a checkpoint's weights: one, or the shards that its index names.
 
     Raises:
-        StepError: none there (pickle is refused), a shard is missing, or the index names anything else.
+        StepError: there are none (pickle is refused), a shard is missing, or the index names another file.
     """
     if (directory / WEIGHTS).is_file():
         return [directory / WEIGHTS]
@@ -259,13 +259,13 @@ def weight_files(directory: Path) -> list[Path]:
                 f"{directory / INDEX} names {outside[0]!r}; a shard is a .safetensors file beside the index"
             )
         if missing := [name for name in names if not (directory / name).is_file()]:
-            raise StepError(f"{directory} lacks the shard {missing[0]} that {INDEX} names; copy the checkpoint again")
+            raise StepError(f"{directory} has no shard {missing[0]}, which {INDEX} names; copy the checkpoint again")
         return [directory / name for name in names]
     pickled = sorted(path.name for pattern in PICKLED for path in directory.glob(pattern))
     if pickled:
         raise StepError(
-            f"{directory} holds its weights as {pickled[0]}, and loading pickle runs its code; "
-            "convert them to safetensors where you trust them"
+            f"{directory} stores its weights as {pickled[0]}, and loading pickle runs its code; convert them to safetensors "
+            "if you trust them"
         )
     raise StepError(f"{directory} has neither {WEIGHTS} nor {INDEX}; expected a Hugging Face checkpoint of a Phi")
 
@@ -295,8 +295,8 @@ def write_state(
         StepError: a weight is not finite, or too large for `dtype`.
     """
     specs = {name: TensorSpec(shape, dtype) for name, shape in sorted(state_shapes(config).items())}
-    coming = ((name, [_stored(name, state[name], dtype)]) for name in specs)
-    write_weights(folder, specs, coming, max_shard_bytes)
+    tensors = ((name, [_stored(name, state[name], dtype)]) for name in specs)
+    write_weights(folder, specs, tensors, max_shard_bytes)
 
 
 def _stored(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
@@ -305,15 +305,15 @@ def _stored(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def rounded(name: str, tensor: Tensor, dtype: torch.dtype, remedy: str) -> Tensor:
-    """Finite weights in the dtype that stores them.
+    """Finite weights in the dtype in which they are stored.
 
     Raises:
-        StepError: one is too large for it; the message ends with `remedy`.
+        StepError: one is too large for `dtype`; the message ends with `remedy`.
     """
     narrow = tensor.to(dtype)
     if narrow is not tensor and not is_finite(narrow):
-        holder = str(dtype).removeprefix("torch.")
-        raise StepError(f"{name} has the value {float(tensor.abs().max()):g}, more than {holder} holds; {remedy}")
+        largest = f"{torch.finfo(dtype).max:g} of {str(dtype).removeprefix('torch.')}"
+        raise StepError(f"{name} has the value {float(tensor.abs().max()):g}; expected at most {largest}; {remedy}")
     return narrow
 
 
@@ -326,7 +326,7 @@ def write_weights(
     """Write a checkpoint's weights, one file or shards with their index, named as transformers names them.
 
     Args:
-        specs: what will come, in its order.
+        specs: the tensors to write, in order.
         tensors: names in the order of `specs`, each with its rows from top to bottom, in any dtype.
         shard: maximum bytes per file, but a tensor is never divided; None writes one file.
     """
@@ -334,9 +334,9 @@ def write_weights(
     names = [f"model-{i:05}-of-{len(groups):05}.safetensors" for i in range(1, len(groups) + 1)]
     if len(groups) == 1:
         names = [WEIGHTS]
-    coming = iter(tensors)
+    remaining = iter(tensors)
     for file, group in zip(names, groups, strict=True):
-        write_file(directory / file, {name: specs[name] for name in group}, coming)
+        write_file(directory / file, {name: specs[name] for name in group}, remaining)
     if len(groups) > 1:
         index = {name: file for file, group in zip(names, groups, strict=True) for name in group}
         counts = {
@@ -347,7 +347,7 @@ def write_weights(
 
 
 def _groups(specs: Mapping[str, TensorSpec], limit: int | None) -> list[list[str]]:
-    """Names of the tensors of each file, in their order."""
+    """The names of the tensors of each file, in order."""
     groups: list[list[str]] = [[]]
     size = 0
     for name, spec in specs.items():
@@ -359,23 +359,23 @@ def _groups(specs: Mapping[str, TensorSpec], limit: int | None) -> list[list[str
     return groups
 
 
-def write_file(path: Path, specs: Mapping[str, TensorSpec], coming: Iterator[tuple[str, Iterable[Tensor]]]) -> None:
-    """Write a safetensors file: the length of the header, the header, the tensors' bytes one after another.
+def write_file(path: Path, specs: Mapping[str, TensorSpec], tensors: Iterator[tuple[str, Iterable[Tensor]]]) -> None:
+    """Write a safetensors file: the length of the header, the header, the bytes of each tensor.
 
-    `coming` is asked for as many tensors as `specs` has, and may have more.
+    It takes as many tensors from `tensors` as `specs` has, and leaves the rest.
     """
     with open(path, "wb") as file:
         header = _header(specs)
         file.write(len(header).to_bytes(8, "little") + header)
         for name, spec in specs.items():
-            given, chunks = next(coming)
-            assert given == name, f"{given} came where {name} was announced"
+            given, chunks = next(tensors)
+            assert given == name, f"the next tensor is {given}, expected {name}"
             written = 0
             for chunk in chunks:
                 narrow = chunk.to(spec.dtype).contiguous()
                 file.write(narrow.reshape(-1).view(torch.uint8).numpy().data)
                 written += narrow.numel() * spec.dtype.itemsize
-            assert written == spec.bytes, f"{name} has {written} bytes, {spec.bytes} were announced"
+            assert written == spec.bytes, f"{name} has {written} bytes, expected {spec.bytes}"
 
 
 def _header(specs: Mapping[str, TensorSpec]) -> bytes:

@@ -1,1 +1,1 @@
-"""Reporting: combines and judges what the steps measured."""
+"""Reporting: combines and judges the results of the steps."""

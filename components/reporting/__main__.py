@@ -18,7 +18,7 @@ COMMAND = Command(
         Argument("ingestion", "summary of components.ingestion: documents read", required=False),
         Argument("curation", "summary of components.curation: documents kept and dropped", required=False),
         Argument("tokenization", "summary of components.tokenization: training tokens by kind", required=False),
-        Argument("tokens", "tokens directory whose held-out text is compared and continued", required=False),
+        Argument("tokens", "tokens directory with the held-out text to compare and continue", required=False),
         Argument("checkpoints", "checkpoint directories that continue held-out text", required=False, many=True),
     ),
     outputs=(Argument("output", "directory for leaderboard, chart, page and model card", holds="leaderboard.json"),),

@@ -1,4 +1,4 @@
-"""Baselines without a neural network: the losses on held-out text that a model has to beat.
+"""Baselines without a neural network for the loss on held-out text.
 
 All in nats per token or bits per byte of the text that the models are scored on.
 """
@@ -14,7 +14,7 @@ from components.phi.checkpoint import load_tokenizer
 from components.tokens import Tokens, TokenSplit
 
 NOTHING, UNIGRAM, XZ = "nothing known", "token frequencies", "xz -9e"  # names of the baselines
-CHUNK = 1 << 24  # tokens that are counted at once
+CHUNK = 1 << 24  # tokens to count per read
 
 
 @dataclass(frozen=True)
@@ -68,14 +68,14 @@ def token_counts(split: TokenSplit, vocab_size: int) -> np.ndarray:
 
 
 def unigram_nats(counts: np.ndarray, targets: np.ndarray) -> float:
-    """Nats per target of a model that knows only how often each token occurs in the training text.
+    """Nats per target of a model of only the token frequencies in the training text.
 
-    One is added to each count, so that a token missing in training is not impossible.
+    One is added to each count, so that tokens missing in training have a probability.
     """
     log_p = np.log(counts + 1) - math.log(int(counts.sum()) + len(counts))
     return -float(log_p[targets].mean())
 
 
 def xz_bits_per_byte(text: bytes) -> float:
-    """Bits per byte of a text compressed by `xz -9e`, which does not see the training text."""
+    """Bits per byte of a text compressed by `xz -9e`, without the training text."""
     return 8 * len(lzma.compress(text, preset=9 | lzma.PRESET_EXTREME)) / len(text)

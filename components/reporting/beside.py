@@ -1,4 +1,4 @@
-"""Tables of our models beside the published ones, of paired differences, and of overlap with the training corpus."""
+"""Tables of our models beside published ones, of paired differences, and of overlap with the training corpus."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,40 +15,38 @@ from components.results.published import (
     published_by_protocol,
     rows_in,
 )
-
-Table = dict[str, Any]
+from components.results.tables import Table
 
 
 def standings_tables(board: Mapping[str, Any]) -> list[Table]:
-    """The blog's table with our rows above the published ones, then a table per group and metric that we measured."""
+    """The blog's table with our rows above the published ones, then a table for each group and metric that we measured."""
     standings = board["standings"]
     first, groups = column_groups(standings)
-    asked = any(c[MEASURED] and c["subject"] != EXAM for c in standings["columns"])
-    found = [_standings_table("Beside published models", standings, first, BLOG_NOTE + ("" if asked else NOT_ASKED))]
+    scored = any(c[MEASURED] and c["subject"] != EXAM for c in standings["columns"])
+    note = BLOG_NOTE + ("" if scored else NOT_SCORED)
+    tables = [_standings_table("Beside published models", standings, first, note)]
     titles = {c["subject"]: c["title"] for c in standings["columns"]}
     for (group, metric), own in groups.items():
         title = f"{titles.get(group, 'Other benchmarks')}: {standings['metrics'][metric]}"
-        found.append(_standings_table(title, standings, own, GROUP_NOTE, of_one_metric=True))
-    return found
+        tables.append(_standings_table(title, standings, own, GROUP_NOTE, of_one_metric=True))
+    return tables
 
 
 CUT = "†"
 CUT_NOTE = (
-    f" {CUT} Some prompts were longer than the model's context and lost their beginning, and with it worked examples."
+    f" {CUT} Some prompts were longer than the model's context, so their beginning, with worked examples, was cut off."
 )
 BLOG_NOTE = (
     "Percent, ours ± one standard error; the source, listed below, is in brackets. Each column has one protocol: "
-    "scores by another metric or with other shots have their own column. Commonsense and language are means of "
-    "five "
-    "benchmarks, coding of two, as the Phi-2 blog groups them. The blog does not say which metric its two means of five are "
-    "by, so ours, by accuracy (acc), stand beside them, and by accuracy for length (acc_norm) in tables of their own. "
-    "The exam is this project's own."
+    "scores by another metric or with other shots have their own column. The Phi-2 blog averages five benchmarks for "
+    "commonsense, five for language and two for coding. It does not state the metric of its two means of five, so they "
+    "are beside our means of accuracy (acc); the means of accuracy normalised by length (acc_norm) have their own "
+    "tables. The exam is this project's own."
 )
-NOT_ASKED = (
-    " Our models were only scored on the exam; `python -m components.benchmarking --suite phi2` scores them on "
-    "the rest."
+NOT_SCORED = (
+    " Our models have only scores on the exam; `python -m components.benchmarking --suite phi2` measures the others."
 )
-GROUP_NOTE = "Percent, ours ± one standard error. Published scores only where the protocol is the same."
+GROUP_NOTE = "Percent, ours ± one standard error. Published scores are shown only if their protocol is the same."
 
 
 def _standings_table(
@@ -65,11 +63,11 @@ def _standings_table(
         rows.append([f"{row['title']} {where}", *(percent_cell(row["figures"].get(i)) for i in ids)])
     header = ["model", *(column_title(column, of_one_metric) for column in columns)]
     note += CUT_NOTE if any(CUT in cell for row in rows for cell in row) else ""
-    return {"title": title, "note": note, "header": header, "rows": rows, "kinds": [row["kind"] for row in shown]}
+    return Table(title, note, header, rows, [row["kind"] for row in shown])
 
 
 def column_title(column: Mapping[str, Any], of_one_metric: bool = False) -> str:
-    """`HellaSwag acc_norm, 10-shot, form`: the protocol of a column. A group's title does not say that it is a mean."""
+    """`HellaSwag acc_norm, 10-shot, form`: the protocol of a column. The title of a group leaves out that it is a mean."""
     metric, shots, form = protocol(column)
     named = column["title"] if of_one_metric else f"{column['title']} {metric}"
     if column["subject"] == column["group"]:
@@ -93,14 +91,20 @@ def published_table(board: Mapping[str, Any]) -> Table:
         for words, figures in published_by_protocol(board["standings"])
     ]
     header = ["benchmark", "metric", "shots", "form", "figures [source]"]
-    note = "Percent. A dash: the source does not report it. Scores in different rows are not comparable."
-    return {"title": "All published scores by protocol", "note": note, "header": header, "rows": rows}
+    note = "Percent. A dash means that the source does not state it. Scores in different rows are not comparable."
+    return Table("All published scores by protocol", note, header, rows)
 
 
 def sources(board: Mapping[str, Any]) -> list[str]:
-    """The numbered sources, one line each: what, where, and how it was read."""
-    found = board["standings"]["sources"].values()
-    return [f"[{s['number']}] {s['title']}. {s['url']} (read: {s['read']})" for s in found]
+    """The numbered sources, one line each: title, address, and how it was read."""
+    numbered = board["standings"]["sources"].values()
+    return [f"[{s['number']}] {s['title']}. {s['url']} (read: {s['read']})" for s in numbered]
+
+
+DETECTS = (
+    "detects: the smallest true difference that so many examples tell from 0 in 8 of 10 cases; would need: examples at which the "
+    "difference that was found, if true, would be."
+)
 
 
 def exam_differences_table(board: Mapping[str, Any]) -> Table:
@@ -117,32 +121,32 @@ def exam_differences_table(board: Mapping[str, Any]) -> Table:
         for pair in board["exam_differences"]
     ]
     note = (
-        "Differences on the same questions, tasks weighing equally, with their 95% interval. p: permutation test, two-sided, "
-        "of the hypothesis that the two models are exchangeable. Fewer bits are better; they separate models "
-        "that both still guess."
+        "Differences on the same questions with their 95% interval; tasks have equal weight. p: two-sided permutation test "
+        "of the hypothesis that the models are exchangeable. Fewer bits are better; they show differences even between "
+        f"models that both guess. {DETECTS}"
     )
     header = ["pair", "accuracy", "p", "bits/byte of the correct answer", "p", "questions"]
-    return {"title": "Exam: differences", "note": note, "header": header, "rows": rows}
+    return Table("Exam: differences", note, header, rows)
 
 
 def suite_tables(board: Mapping[str, Any], case: Case) -> list[Table]:
-    """For each suite but the exam: paired differences by benchmark, and the overlap with the training corpus."""
+    """Paired differences by benchmark, and the overlap with the training corpus, for each suite except the exam."""
     pairs = board["suite_differences"]
-    found = []
+    tables = []
     for suite in sorted({suite for model in case.models for suite in model.suites}):
-        found.append(_differences_table(suite, [pair for pair in pairs if pair["suite"] == suite], board))
-        found.append(_overlap_table(suite, case, board))
-    return [table for table in found if table["rows"]]
+        tables.append(_differences_table(suite, [pair for pair in pairs if pair["suite"] == suite], board))
+        tables.append(_overlap_table(suite, case, board))
+    return [table for table in tables if table.rows]
 
 
 def _differences_table(suite: str, pairs: Sequence[Mapping[str, Any]], board: Mapping[str, Any]) -> Table:
     titles = {column["subject"]: column["title"] for column in board["standings"]["columns"]}
     rows = []
     for benchmark in dict.fromkeys(name for pair in pairs for name in pair["benchmarks"]):
-        found = [pair["benchmarks"].get(benchmark) for pair in pairs]
-        known = next(row for row in found if row)
+        differences = [pair["benchmarks"].get(benchmark) for pair in pairs]
+        known = next(row for row in differences if row)
         cells = []
-        for row in found:
+        for row in differences:
             cells.append(difference_cell(row) + (" *" if row and row["p_adjusted"] < 0.05 else ""))
             cells.append(difference_cell(row and row["bits_per_byte"]))
         metric = board["standings"]["metrics"].get(known["metric"], known["metric"])
@@ -150,22 +154,25 @@ def _differences_table(suite: str, pairs: Sequence[Mapping[str, Any]], board: Ma
         named = titles.get(name, name) + (f", {form}" if form else "")
         rows.append([named, metric, str(known["n"]), *cells])
     note = (
-        "Differences on the same examples, with their 95% interval. * p under 0.05 in a permutation test, adjusted for the "
-        "number of benchmarks (Holm). bits/byte: of the correct answer, of which fewer is better; it separates "
-        "models that both "
-        "still guess."
+        "Differences on the same examples with their 95% interval. *: p below 0.05 in a permutation test, adjusted for the "
+        "number of benchmarks (Holm). bits/byte: of the correct answer; fewer is better, and it shows differences even "
+        f"between models that both guess. {DETECTS}"
     )
     header = ["benchmark", "metric", "examples"]
     for pair in pairs:
         header += [f"{pair['of']} minus {pair['against']}", "bits/byte"]
-    return {"title": f"Suite {suite}: differences", "note": note, "header": header, "rows": rows}
+    return Table(f"Suite {suite}: differences", note, header, rows)
 
 
 def difference_cell(row: Mapping[str, Any] | None) -> str:
     if row is None:
         return DASH
-    interval = "" if row["low"] is None else f" [{row['low']:+.3f}, {row['high']:+.3f}]"
-    return f"{row['value']:+.3f}{interval}"
+    if row["low"] is None:
+        return f"{row['value']:+.3f}"
+    cell = f"{row['value']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}], detects {row['detectable']:.3f}"
+    if not row["low"] <= 0 <= row["high"]:
+        return cell
+    return f"{cell}; not told apart" + (f", would need about {row['needed']:,} examples" if row["needed"] else "")
 
 
 def p_cell(p_value: float | None) -> str:
@@ -189,20 +196,20 @@ def exam_overlap_table(case: Case) -> Table:
     if tasks:
         means = [scores.overall for _, scores in scored]
         cells = [_clean_cell(mean.value, mean.clean.value if mean.clean else None) for mean in means]
-        found = DASH if means[0].overlap is None else f"{100 * means[0].overlap:.1f}%"
-        rows.append([f"mean of {len(tasks)} tasks", DASH, found, *cells])
+        overlap = DASH if means[0].overlap is None else f"{100 * means[0].overlap:.1f}%"
+        rows.append([f"mean of {len(tasks)} tasks", DASH, overlap, *cells])
     header = ["task", "words", "questions found", *(name for name, _ in scored)]
-    return {"title": "Exam: overlap with the training corpus", "note": note, "header": header, "rows": rows}
+    return Table("Exam: overlap with the training corpus", note, header, rows)
 
 
 OVERLAP_NOTE = (
-    "A question counts as found if that many of its words in a row, including the correct answer, occur in a document "
-    "(GPT-3's rule). Each model: score of the questions that were not found, and in brackets of all."
+    "A question is found if that many consecutive words of it, including the correct answer, occur in a document "
+    "(GPT-3's rule). Columns of models: the score on the questions that were not found, and in brackets on all."
 )
 
 
 def _overlap_table(suite: str, case: Case, board: Mapping[str, Any]) -> Table:
-    """The same for another suite, by benchmark."""
+    """Benchmarks of another suite with questions that occur in the training corpus."""
     scored = [(model.name, scores) for model in case.models if (scores := model.on(suite)) and scores.n_grams]
     columns = {column["id"]: column for column in board["standings"]["columns"] if column["subject"] != column["group"]}
     figures = {row["model"]: row["figures"] for row in board["standings"]["rows"] if row["kind"] == MEASURED}
@@ -226,7 +233,7 @@ def _overlap_table(suite: str, case: Case, board: Mapping[str, Any]) -> Table:
         rows.append([column_title(column), span, f"{100 * known['overlap']:.1f}%", *parts])
     note = f"{clean} of {clean + len(rows)} scores have no question in the training corpus. {OVERLAP_NOTE}"
     header = ["benchmark", "words", "questions found", *(name for name, _ in scored)]
-    return {"title": f"Suite {suite}: overlap with the training corpus", "note": note, "header": header, "rows": rows}
+    return Table(f"Suite {suite}: overlap with the training corpus", note, header, rows)
 
 
 def _clean_cell(value: float, clean: float | None) -> str:

@@ -1,16 +1,10 @@
-"""The model card of the larger model: Hugging Face front matter, origin, metrics, limits."""
+"""The model card of the described model: Hugging Face front matter, origin, metrics, limits."""
 
 from io import StringIO
 from typing import Any
 
 from components.reporting.evidence import Case, Evidence
-from components.reporting.tables import (
-    decimal,
-    quantity,
-    scientific,
-    tables,
-    with_error,
-)
+from components.reporting.tables import decimal, quantity, scientific, tables, with_error
 from components.results.tables import escape_markdown, markdown_table
 
 SHAPE = (
@@ -18,18 +12,17 @@ SHAPE = (
     ("hidden_size", "width"),
     ("num_attention_heads", "attention heads"),
     ("intermediate_size", "feed-forward width"),
-    ("partial_rotary_factor", "share of each head that carries the position"),
+    ("partial_rotary_factor", "share of each head with rotary positions"),
     ("vocab_size", "vocabulary"),
     ("max_position_embeddings", "context (tokens)"),
 )
 LIMITS = """\
 - This model demonstrates a pipeline and a way to grow models. It is not meant to answer people's questions.
-- It knows only what its training data held. It makes up names, numbers and code that look right but are not.
-- It has had no instruction tuning, no preference tuning and no safety training; nothing filters what it writes.
-- The exam asks in the same form in which the exercises of the training data ask. Questions were held back by their \
-hash, so that none is in the training data, but the scores measure that form only and do not carry over to public \
-benchmarks.
-- Figures are of one run with one seed; the spread between seeds was not measured."""
+- It has only seen its training data. It makes up names, numbers and code that look right but are wrong.
+- It has had no instruction tuning, preference tuning or safety training, and its answers are not filtered.
+- The questions of the exam have the same form as the exercises in the training data. They were selected by their hash \
+and kept out of the training data, but the scores measure that form only and say nothing about public benchmarks.
+- Figures are of one run with one seed; differences between seeds were not measured."""
 
 
 def model_card(case: Case, board: dict[str, Any], name: str) -> str:
@@ -44,12 +37,13 @@ def model_card(case: Case, board: dict[str, Any], name: str) -> str:
     parts = [
         front_matter(model, name),
         f"# {escape_markdown(name)}",
-        "A small Phi, trained from scratch on curated text and synthetic textbooks"
-        + (", its start grown from a smaller Phi" if _grown(case) else "")
+        "A small Phi, trained "
+        + ("after growth from a smaller Phi" if _grown(case) else "from scratch")
+        + " on curated text and synthetic textbooks"
         + ". **A demonstration model.**",
         "## Intended use",
-        "Study of data curation, of model growth and of small language models: continue text, compare checkpoints, "
-        "fine-tune. Load it with `transformers` (`AutoModelForCausalLM.from_pretrained`); the tokenizer is next "
+        "Study of data curation, model growth and small language models: text continuation, comparison of checkpoints, "
+        "fine-tuning. Load it with `transformers` (`AutoModelForCausalLM.from_pretrained`); the tokenizer is next "
         "to the weights. Not for production, advice or any decision about people.",
         "## Model",
         markdown_table(["property", "value"], _shape(case, model)),
@@ -59,16 +53,12 @@ def model_card(case: Case, board: dict[str, Any], name: str) -> str:
         "## Figures",
     ]
     for table in tables(case, board):
-        parts += [
-            f"### {escape_markdown(table['title'])}",
-            markdown_table(table["header"], table["rows"]),
-            table["note"],
-        ]
-    return "\n\n".join([*(p for p in parts if p), "## Limits", LIMITS]) + "\n"
+        parts += table.markdown(3)
+    return "\n\n".join([*parts, "## Limits", LIMITS]) + "\n"
 
 
 def front_matter(model: Evidence, name: str) -> str:
-    """The YAML block that the Hugging Face hub reads, between its rules."""
+    """The YAML block for the Hugging Face hub, between its two lines of dashes."""
     from ruamel.yaml import YAML
 
     tags = ["phi", "small-language-model", "knowledge-transfer", "demonstration"]
@@ -145,8 +135,8 @@ def _data(case: Case) -> list[str]:
     kinds = case.lineage.get("by_kind")
     if not isinstance(kinds, dict) or not all(isinstance(v, dict) for v in kinds.values()):
         text = (
-            "Curated web text, prose and code, synthetic textbooks and exercises, as the sources in `params.yaml` and "
-            "the ledgers of the run say; the checkpoint's lineage does not count them by kind."
+            "Curated web text, prose and code, synthetic textbooks and exercises; `params.yaml` lists the sources, and the "
+            "ledgers of the run the documents. The checkpoint's lineage has no counts by kind."
         )
         return ["## Training data", text]
     read = case.lineage.get("tokens_read_by_kind")
@@ -155,6 +145,6 @@ def _data(case: Case) -> list[str]:
         [kind, *(quantity(found.get(key)) for key in ("documents", "tokens", "bytes")), quantity(read.get(kind))]
         for kind, found in sorted(kinds.items())
     ]
-    text = "What the training split holds, and how many tokens of it this model's training read, in random order."
+    text = "The training split, and the tokens that this model's training read from it in random order."
     head = ["kind", "documents", "tokens", "bytes", "tokens read"]
     return ["## Training data", markdown_table(head, rows), text]

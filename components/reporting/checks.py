@@ -1,4 +1,4 @@
-"""Checked reading of JSON: missing or wrong values are refused by file and key."""
+"""Checked reading of JSON: errors name the file and the key."""
 
 import math
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ def read_object(path: Path) -> dict[str, Any]:
     """A JSON object from a file.
 
     Raises:
-        StepError: missing, unreadable, not JSON (NaN and Infinity included) or not an object.
+        StepError: the file is missing, unreadable, not JSON (so with NaN or Infinity) or not an object.
     """
     return read_json(path, "run the step that writes it", "run the step that writes it again", finite=True)
 

@@ -1,9 +1,9 @@
-"""What growth was worth: the grown model against the control.
+"""The value of growth: the grown model compared with the control.
 
 The comparison follows "G_stack" (arXiv 2405.15319) and "When is Warmstarting Effective" (arXiv 2605.13405): cost is
-stated twice, *sunk* (the small model is given) and *inclusive* (its training counts too), and the loss is read at the
-ends of equal schedules. A loss in mid-schedule has not had its learning-rate decay yet, so tokens and FLOPs to the
-control's loss are upper bounds: the same model with its schedule ended there does better.
+stated twice, *sunk* (the small model is free) and *inclusive* (its training counts too), and losses are compared at the
+ends of equal schedules. A loss within a schedule is measured before the learning rate decays, so tokens and FLOPs to the
+control's loss are upper bounds: with a schedule that ends there, the same model is better.
 """
 
 from collections.abc import Sequence
@@ -29,8 +29,8 @@ PROOF = (
 
 
 def compare(case: Case) -> dict[str, Any] | None:
-    """The transfer's proof and its savings; None if there is neither a proof nor a pair to compare. Unknown metrics are
-    None. Losses are in nats per token.
+    """The proof of the growth and its savings; None without both a proof and a pair to compare. Unknown metrics are None.
+    Losses are in nats per token.
     """
     large, control, small = (case.model(name) for name in (LARGE, CONTROL, SMALL))
     if case.transfer is None and (large is None or control is None):
@@ -48,7 +48,7 @@ def first_crossing(x: Sequence[float], loss: Sequence[float], target: float) -> 
     """Where a curve first reaches `target`, and the method.
 
     Returns:
-        (x, method): method is `start` (the first point is there already), `interpolated` (linearly between the two
+        (x, method): method is `start` (the first point is already at the target), `interpolated` (linearly between the two
         recorded points around the crossing) or `not reached` (x is None).
     """
     if loss[0] <= target:
@@ -74,7 +74,7 @@ def total_flops(model: Evidence | None) -> float | None:
 
 
 def _savings(large: Evidence | None, control: Evidence | None, small: Evidence | None) -> dict[str, Any]:
-    """Tokens and FLOPs at which the grown model reached the control's final loss, as shares of the control's."""
+    """Tokens and FLOPs until the grown model reached the control's final loss, as shares of the control's."""
     small_flops, control_flops = total_flops(small), total_flops(control)
     grown = large.curve if large else None
     scratch = control.curve if control else None
@@ -113,7 +113,7 @@ def _account(
 
 
 def _advantage(large: Curve, control: Curve, sunk: float | None) -> float | None:
-    """Control's final loss minus the grown model's at as many FLOPs; None if it never spends as many."""
+    """Control's final loss minus the grown model's at equally many FLOPs; None if it never spends as many."""
     if sunk is None:
         return None
     loss = interpolate(large.flops, large.loss, control.flops[-1] - sunk)

@@ -1,4 +1,4 @@
-"""What the earlier steps measured: scores, training summaries, curves, the transfer's proof."""
+"""Results of the earlier steps: scores, training summaries, curves, the proof of the growth."""
 
 import math
 from collections.abc import Sequence
@@ -13,9 +13,14 @@ from components.results.statistics import Estimate, all_or_none, macro
 class Accuracy:
     """A score in [0, 1] with its standard error, number of examples and baselines without a model.
 
-    `metric` says which score: an accuracy, an exact match, pass@1, a safety score. `chance` is what guessing reaches,
-    `majority` what the answer most frequent in training reaches, `overlap` the share of the examples that occur in the
-    training corpus, and `clean` the score of the others. Unknown values are None.
+    Unknown values are None.
+
+    Attributes:
+        metric: kind of score: an accuracy, an exact match, pass@1, a safety score.
+        chance: score of guessing.
+        majority: score of always giving the answer that is most frequent in training.
+        overlap: share of the examples that occur in the training corpus.
+        clean: score on the other examples.
     """
 
     value: float
@@ -29,7 +34,7 @@ class Accuracy:
 
     @property
     def above_baselines(self) -> bool | None:
-        """Whether the value is more than two standard errors above each baseline; None if unknown."""
+        """Whether the value is more than two standard errors above every baseline; None if unknown."""
         baselines = [b for b in (self.chance, self.majority) if b is not None]
         if not baselines or self.stderr is None:
             return None
@@ -56,11 +61,16 @@ Figures = dict[tuple[str, str], float]  # by task and id of the example
 class Scores:
     """Scores of one model on one suite: overall, by task and by category.
 
-    `bits_per_byte` is the mean over tasks of the bits per byte that the correct answers cost, `weights` the SHA-256 of what
-    was scored, `examples` what each example scored by its task's metric, `bits` its bits per byte; None where that is not
-    known. `measured` are the tasks' scores by all metrics, with their protocols, and `n_grams` the length of the
-    n-grams that were searched for in the training corpus. `transfer` is the exam in held-out wordings by category, with
-    the mean over its tasks as `overall`; empty if it was not scored.
+    Unknown values are None.
+
+    Attributes:
+        bits_per_byte: of the correct answers, mean over tasks.
+        weights: SHA-256 of the scored weights.
+        examples: score of each example by its task's metric.
+        bits: bits per byte of each example's correct answer.
+        measured: the tasks' scores by all metrics, with their protocols.
+        n_grams: by task, length of the n-grams that were searched for in the training corpus.
+        transfer: the exam in held-out wordings by category, with the mean over its tasks as `overall`; empty without it.
     """
 
     overall: Accuracy
@@ -78,7 +88,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Curve:
-    """Validations of one training run in order: tokens seen, training FLOPs spent, validation loss (nats per token)."""
+    """Validations of one training run in order: training tokens, training FLOPs, validation loss (nats per token)."""
 
     tokens: tuple[float, ...]
     flops: tuple[float, ...]
@@ -87,8 +97,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything known about one model; missing values are None. `scores` are those of the exam, `suites` all
-    others."""
+    """All results of one model; unknown ones are None. `scores` are those of the exam, `suites` those of other suites."""
 
     name: str
     scores: Scores | None = None
@@ -97,15 +106,18 @@ class Evidence:
     suites: dict[str, Scores] = field(default_factory=dict)
 
     def on(self, suite: str) -> Scores | None:
-        """Its scores on a suite."""
+        """The model's scores on a suite."""
         return self.scores if self.scores and self.scores.suite == suite else self.suites.get(suite)
 
 
 @dataclass(frozen=True)
 class Case:
-    """Everything that a report is written from. Models are in the order of the command line.
+    """All inputs of a report, with the models in the order of the command line.
 
-    `lineage` and `config` are those of the checkpoint that is described and registered, `subject` is its model's name.
+    Attributes:
+        subject: name of the described and registered model.
+        lineage, config: of its checkpoint.
+        notes: step and warning, from the steps that made the data.
     """
 
     models: tuple[Evidence, ...]
@@ -113,14 +125,14 @@ class Case:
     subject: str = "large"
     lineage: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
-    notes: tuple[tuple[str, str], ...] = ()  # step and warning, from the steps that made the data
+    notes: tuple[tuple[str, str], ...] = ()
 
     def model(self, name: str) -> Evidence | None:
         return next((m for m in self.models if m.name == name), None)
 
 
 def mean_accuracy(parts: Sequence[Accuracy]) -> Accuracy:
-    """Plain mean of independent accuracies with its standard error, and of their baselines and clean scores."""
+    """Plain mean of independent accuracies with its standard error, and means of their baselines and clean scores."""
     count = len(parts)
     whole = macro([Estimate(p.value, p.stderr, p.n or 0) for p in parts])
     sizes = all_or_none(p.n for p in parts)

@@ -1,4 +1,4 @@
-"""The leaderboard: one row per model, with unchanged metrics; and flat metrics for `dvc metrics`."""
+"""The leaderboard with one row per model, and flat metrics for `dvc metrics`."""
 
 from typing import Any
 
@@ -24,13 +24,13 @@ def leaderboard(case: Case, transfer: dict[str, Any] | None) -> dict[str, Any]:
 
 def _measured(model: Evidence) -> list[Measured]:
     """A model's scores on the suites, and its exam as one metric."""
-    found = [score for scores in model.suites.values() for score in scores.measured]
+    measured = [score for scores in model.suites.values() for score in scores.measured]
     overall = model.scores.overall if model.scores else None
     if overall and overall.n is not None:
         exam = Estimate(overall.value, overall.stderr, overall.n)
         clean = {"acc": overall.clean} if overall.clean else {}
-        found.append(Measured(EXAM, EXAM, {"acc": exam}, 0, "mean of its tasks", overall.overlap, clean, EXAM))
-    return found
+        measured.append(Measured(EXAM, EXAM, {"acc": exam}, 0, "mean of its tasks", overall.overlap, clean, EXAM))
+    return measured
 
 
 def _row(model: Evidence) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def _row(model: Evidence) -> dict[str, Any]:
 
 
 def summary(board: dict[str, Any]) -> dict[str, Any]:
-    """Flat figures for `dvc metrics`: `large_validation_loss`, `kl`, ...; unknown ones are absent."""
+    """Flat figures for `dvc metrics`, such as `large_validation_loss` and `kl`; unknown ones are left out."""
     flat: dict[str, Any] = {}
     for row in board["models"]:
         for key in ("validation_loss", "validation_loss_stderr", "bits_per_byte", "exam_accuracy", "exam_stderr"):

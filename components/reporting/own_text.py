@@ -1,4 +1,4 @@
-"""What became of a run's text: what was kept, what was trained on, how well held-out text is predicted."""
+"""Facts about a run's text: kept documents, training tokens, prediction of held-out text."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from components.reporting.evidence import Case
 from components.running.cli import Paths
 from components.tokens import Tokens
 
-SAMPLES = 3  # held-out texts that each model continues
+SAMPLES = 3  # held-out texts to continue with each model
 
 
 def own_text(inputs: Paths, case: Case) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def own_text(inputs: Paths, case: Case) -> dict[str, Any]:
         `documents`, `training`, `held_out` and `continuations`.
 
     Raises:
-        StepError: a summary is malformed, or its held-out text is not the tokens'.
+        StepError: a summary is malformed, or of other held-out text than the tokens.
     """
     tokens = Tokens.open(inputs["tokens"]) if inputs.get("tokens") else None
     return {
@@ -54,7 +54,7 @@ def _documents(ingestion: Path | None, curation: Path | None) -> dict[str, Any] 
 
 
 def _training(tokenization: Path | None) -> dict[str, Any] | None:
-    """Training tokens by kind, repeated documents counted as often."""
+    """Training tokens by kind; repeated documents count each time."""
     if not tokenization:
         return None
     kinds = mapping(tokenization, read_object(tokenization), "by_kind")
@@ -63,7 +63,7 @@ def _training(tokenization: Path | None) -> dict[str, Any] | None:
 
 
 def _held_out(tokens: Tokens, case: Case) -> dict[str, Any] | None:
-    """Nats per token and bits per byte of held-out text: of the models and the baselines."""
+    """Nats per token and bits per byte of the models and the baselines on held-out text."""
     measured = {m.name: m.training for m in case.models if m.training and "by_kind" in m.training}
     length = case.config.get("max_position_embeddings")
     if not measured or not length:
@@ -86,33 +86,33 @@ def _nats(name: str, training: Mapping[str, Any], text: HeldOutText) -> float:
     if counted != len(text.targets):
         raise StepError(
             f"train_{name}.json measured {counted:,} held-out tokens of {', '.join(text.kinds)}; --tokens has "
-            f"{len(text.targets):,}: they come from different runs; train again"
+            f"{len(text.targets):,}: they belong to different runs; train again"
         )
     return math.fsum(part["validation_loss"] * part["tokens"] for part in parts) / counted
 
 
 def continuations(tokens: Tokens, checkpoints: Sequence[Path], count: int = SAMPLES) -> list[dict[str, Any]]:
-    """Held-out texts with their actual continuation and each model's, by greedy decoding."""
+    """Held-out texts with their actual continuation and, by greedy decoding, that of each model."""
     if not checkpoints:
         return []
     from components.phi import machine
 
-    machine.prepare(threads=1)  # another number of threads gives other bits
+    machine.prepare(threads=1)  # the bits depend on the number of threads
     from components.phi.passages import HIDDEN, held_out_passages
     from components.phi.text import TextModel, Wish
 
     passages = held_out_passages(tokens, count)
-    told: dict[str, list[str]] = {}
+    answers: dict[str, list[str]] = {}
     for checkpoint in checkpoints:
-        model = TextModel.load(checkpoint)  # one at a time: two large ones may not fit into memory
-        told[checkpoint.name] = [model.complete(passage.prompt, Wish(HIDDEN)) for passage in passages]
+        model = TextModel.load(checkpoint)  # one at a time, because two large ones may need more memory than there is
+        answers[checkpoint.name] = [model.complete(passage.prompt, Wish(HIDDEN)) for passage in passages]
     return [
         {
             "kind": passage.kind,
             "source": passage.source,
             "prompt": passage.prompt,
             "truth": passage.truth,
-            "told": [{"by": name, "text": texts[place]} for name, texts in told.items()],
+            "told": [{"by": name, "text": texts[place]} for name, texts in answers.items()],
         }
         for place, passage in enumerate(passages)
     ]

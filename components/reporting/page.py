@@ -1,4 +1,4 @@
-"""The report as one self-contained HTML page: no network, no script, the chart inside."""
+"""The report as one self-contained HTML page: without network or script, with the chart inside."""
 
 import base64
 from pathlib import Path
@@ -15,13 +15,13 @@ TEMPLATE = Path(__file__).with_name("page.html.j2")
 
 
 def html_page(case: Case, board: dict[str, Any], figure: Path | None, places: list[tuple[str, str]]) -> str:
-    """The page.
+    """The page as HTML.
 
     Args:
         case: the evidence.
         board: the leaderboard.
-        figure: PNG to put inside, if there is one.
-        places: (what, where) of places to look at next.
+        figure: PNG to include; None without a chart.
+        places: names of results and their paths.
     """
     image = base64.b64encode(figure.read_bytes()).decode() if figure else ""
     found = tables(case, board)
@@ -54,7 +54,7 @@ def _sample(sample: dict[str, Any]) -> dict[str, Any]:
 
 
 def _cards(board: dict[str, Any]) -> list[dict[str, str]]:
-    """The most important metrics, one box each."""
+    """The most important metrics, with a box for each."""
     transfer = board["transfer"] or {}
     cards = []
     advantage = transfer.get("loss_advantage_over_control")

@@ -1,5 +1,5 @@
-"""Paired differences between the described model and the others, on the same examples, so that their difficulty cancels
-out."""
+"""Paired differences between the described model and the others on the same examples, so that the difficulty of the
+examples cancels out."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,9 +11,9 @@ from components.results.statistics import holm, paired
 
 
 def exam_differences(case: Case) -> list[dict[str, Any]]:
-    """The subject's score on the exam minus each other model's, on the same questions.
+    """The subject's score on the exam minus that of each other model, on the questions that both answered.
 
-    Tasks weigh equally, as in the exam's accuracy. Only questions that both answered count.
+    Tasks have equal weight, as in the exam's accuracy.
 
     Returns:
         one object per pair: `of`, `against`, the fields of a `statistics.Difference`, `bits_per_byte` (the same for the
@@ -38,7 +38,7 @@ def exam_differences(case: Case) -> list[dict[str, Any]]:
 
 
 def suite_differences(case: Case) -> list[dict[str, Any]]:
-    """The same for every other suite, benchmark by benchmark, without a mean over all.
+    """Differences on every other suite by benchmark, without a mean over benchmarks.
 
     Returns:
         one object per pair and suite: `suite`, `of`, `against` and `benchmarks`, by benchmark (`name/form` if it has
@@ -72,7 +72,7 @@ def suite_differences(case: Case) -> list[dict[str, Any]]:
 
 
 def _strata(scores: Sequence[Measured], tasks: Mapping[str, list[float]]) -> list[list[float]]:
-    """A benchmark's tasks, or all its questions as one if questions weigh equally."""
+    """A benchmark's tasks, or all its questions as one task if questions have equal weight."""
     average = scores[0].average or read_published().benchmarks.get(scores[0].benchmark, {}).get("average")
     if average == "questions":
         return [[value for score in scores for value in tasks[score.task]]]
@@ -80,15 +80,15 @@ def _strata(scores: Sequence[Measured], tasks: Mapping[str, list[float]]) -> lis
 
 
 def _bits(scores: Sequence[Measured], bits: Mapping[str, list[float]]) -> dict[str, Any] | None:
-    """The same for the correct answers' bits per byte, if all tasks of a benchmark have them."""
+    """The difference in the correct answers' bits per byte, if all tasks of a benchmark have them."""
     if any(score.task not in bits for score in scores):
         return None
     return paired(_strata(scores, bits)).record()
 
 
 def _pairs(case: Case, suite: str) -> Sequence[tuple[str, str, Any, Any]]:
-    """The subject and each other model with their scores on a suite, if both are known example by example. If the
-    subject is not among the models, as for two checkpoints by themselves, the first one is compared with the others.
+    """The subject and each other model with their scores on a suite, if the scores of examples are known for both. If the
+    subject is not among the models, as with two checkpoints alone, the first model takes its place.
     """
     subject = case.model(case.subject) or next(iter(case.models), None)
     ours = subject.on(suite) if subject else None

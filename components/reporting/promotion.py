@@ -1,10 +1,10 @@
 """`python -m components.reporting.promotion`: whether a candidate replaces the registry's champion, by the rule of
 params.yaml.
 
-The candidate must pass its checks, be better in loss on the same held-out documents, and not be worse in accuracy on the
-same questions. Better and worse refer to the whole confidence interval of the paired difference. Loss decides, because
-it separates even models that both guess. An equal candidate is never promoted, and of two models at most one is
-promoted over the other, because `max_loss_difference` is at most 0.
+The candidate must pass its checks, be better in loss on the same held-out documents, and must not be worse in accuracy on
+the same questions. Better and worse refer to the whole confidence interval of the paired difference. The loss decides,
+because it shows differences even between models that both guess. An equal candidate is never promoted, and two models
+are never both promoted over each other, because `max_loss_difference` is at most 0.
 """
 
 import math
@@ -30,7 +30,7 @@ FIRST = "there is no champion yet, and every required check passed"
 
 @dataclass(frozen=True)
 class Check:
-    """A required check of a candidate besides the comparison, and its finding in words."""
+    """The result of a required check of a candidate, apart from the comparison, with its reason."""
 
     passed: bool
     reason: str
@@ -38,8 +38,11 @@ class Check:
 
 @dataclass(frozen=True)
 class Gap:
-    """A metric of the candidate, the champion's, and the paired difference with its confidence interval. Both ends are
-    None if a single unit was compared. `n` are the documents or questions.
+    """A metric of candidate and champion, and the paired difference with its confidence interval.
+
+    Attributes:
+        low, high: ends of the interval; None if a single document or question was compared.
+        n: number of documents or questions.
     """
 
     candidate: float
@@ -61,7 +64,7 @@ class Decision:
 
 
 def judge(rule: PromotionParams, checks: Mapping[str, Check], gaps: tuple[Gap, Gap] | None) -> Decision:
-    """The rule.
+    """Decide by the rule.
 
     Args:
         checks: the required ones, by name.
@@ -89,10 +92,10 @@ def judge(rule: PromotionParams, checks: Mapping[str, Check], gaps: tuple[Gap, G
 
 
 def loss_gap(candidate: Mapping[str, Any], champion: Mapping[str, Any], confidence: float) -> Gap:
-    """Difference in bits per byte on the same documents, each of which is a unit.
+    """Difference in bits per byte on the same documents, with documents as the units.
 
     Args:
-        candidate, champion: what components.benchmarking.held_out wrote.
+        candidate, champion: results of components.benchmarking.held_out.
     """
     ours, theirs = ([nats / math.log(2) for nats in rated["nats"]] for rated in (candidate, champion))
     sizes = candidate["bytes"]
@@ -102,19 +105,19 @@ def loss_gap(candidate: Mapping[str, Any], champion: Mapping[str, Any], confiden
 
 
 def accuracy_gap(candidate: Scores, champion: Scores, seen: set[tuple[str, str]], confidence: float) -> Gap:
-    """Difference in accuracy on the same questions, tasks weighing equally.
+    """Difference in accuracy on the same questions; tasks have equal weight.
 
     Args:
-        seen: questions that occur in the corpus of either model; they are left out.
+        seen: questions that occur in the training corpus of one of the models; they are left out.
 
     Raises:
-        StepError: no task has two questions that both answered.
+        StepError: no task has two questions that both models answered.
     """
     ours, theirs = (
         {key: value for key, value in (scores.examples or {}).items() if key not in seen}
         for scores in (candidate, champion)
     )
-    # A task with a single question has no standard error, so the whole would have none.
+    # A task with a single question has no standard error, so the mean would have none.
     tasks = {name: values for name, values in matched(ours, theirs).items() if len(values) > 1}
     if not tasks:
         raise StepError(
@@ -133,7 +136,7 @@ def accuracy_gap(candidate: Scores, champion: Scores, seen: set[tuple[str, str]]
 
 
 def validation_check(summaries: Sequence[Path]) -> Check:
-    """Whether the data passed its gates, by the summaries of components.validation."""
+    """Whether the data passed its gates, according to the summaries of components.validation."""
     for path in summaries:
         counts = mapping(path, read_object(path), "expectations")
         if bad := sum(int(number(path, counts, state) or 0) for state in ("failed", "error")):
@@ -163,8 +166,8 @@ def control_check(candidate: Mapping[str, Any], control: Mapping[str, Any], max_
 
 
 def safety_check(candidate: Path, champion: Path | None, confidence: float) -> Check:
-    """Whether the safety score (higher is safer) is not certainly below the champion's. The two standard errors are
-    treated as independent, although the sentences are the same: the check is lenient.
+    """Fails if the safety score (higher is safer) is below the champion's with the given confidence. The two standard
+    errors are treated as independent, although the sentences are the same, so the check is lenient.
     """
     (ours, our_error), theirs = _safety(candidate), _safety(champion) if champion else None
     if theirs is None:
@@ -184,7 +187,7 @@ def _safety(directory: Path) -> tuple[float, float]:
 
 
 def read_held_out(path: Path) -> dict[str, Any]:
-    """What components.benchmarking.held_out wrote.
+    """Read a result of components.benchmarking.held_out.
 
     Raises:
         StepError: it is another file.
@@ -200,24 +203,24 @@ def read_held_out(path: Path) -> dict[str, Any]:
 
 
 def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
-    """Read the records of both models and decide.
+    """Read the results of both models and decide.
 
     Returns:
         `promoted`, `reason`, `checks`, `loss` and `accuracy` (None without a champion), `rule`.
 
     Raises:
-        StepError: a record is missing, malformed, or of other weights or questions than its counterpart.
+        StepError: a file is missing, malformed, or of other weights or text than its counterpart.
     """
     rule = params.promotion
     scores, training = read_scores(inputs["scores"]), read_training(inputs["training"])
     _same(inputs["training"], "weights", scores.weights, training.get("checkpoint_sha256"))
-    found = {
+    possible = {
         "validation": lambda: validation_check(inputs["validation"] or []),
         "contamination": lambda: contamination_check(scores, rule.max_overlap),
         "control": lambda: control_check(training, read_training(inputs["control"]), rule.max_loss_over_control),
         "safety": lambda: safety_check(inputs["safety"], inputs["champion_safety"], rule.confidence),
     }
-    checks: dict[str, Check] = {name: found[name]() for name in rule.required}
+    checks: dict[str, Check] = {name: possible[name]() for name in rule.required}
     gaps = _gaps(inputs, scores, rule.confidence) if inputs["champion_scores"] else None
     decision = judge(rule, checks, gaps)
     print(f"{'promoted' if decision.promoted else 'not promoted'}: {decision.reason}", flush=True)
@@ -249,7 +252,7 @@ def _same(path: Path, what: str, expected: str | None, given: str | None) -> Non
 
 COMMAND = Command(
     step="reporting.promotion",
-    description="Decide by the rule of params.yaml whether a candidate takes the champion's place; the summary is the decision.",
+    description="Decide by the rule of params.yaml whether a candidate becomes the champion; the summary is the decision.",
     run=run,
     inputs=(
         Argument("scores", "scores directory of the candidate's exam"),
@@ -259,7 +262,9 @@ COMMAND = Command(
         Argument("safety", "scores directory of the candidate's safety suite", required=False),
         Argument("held_out", "output of components.benchmarking.held_out for the candidate", required=False),
         Argument(
-            "champion_scores", "scores directory of the champion on the same exam; none = no champion", required=False
+            "champion_scores",
+            "scores directory of the champion on the same exam; without it there is no champion",
+            required=False,
         ),
         Argument("champion_held_out", "output of components.benchmarking.held_out for the champion", required=False),
         Argument("champion_safety", "scores directory of the champion's safety suite", required=False),

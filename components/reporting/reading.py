@@ -1,7 +1,7 @@
-"""Read and check what the earlier steps wrote.
+"""Read and check the results of earlier steps.
 
-Nothing is repaired. A malformed file is refused with its name and key, since a metric that silently went missing would
-look like one that was not measured.
+A malformed file is refused with its name and key and never repaired: a metric that was lost unnoticed would look like one
+that was not measured.
 """
 
 import csv
@@ -29,7 +29,7 @@ def read_case(
     transfer: Path | None = None,
     model: Path | None = None,
 ) -> Case:
-    """Read the files that the step's arguments name.
+    """Read the files in the step's arguments.
 
     Raises:
         StepError: a file is missing, malformed or names a model twice.
@@ -80,7 +80,7 @@ def read_training(path: Path) -> dict[str, Any]:
 
 
 def read_curve(path: Path) -> Curve:
-    """Read a curves CSV; rows without a validation loss (training points only) are skipped.
+    """Read a curve (CSV); rows of training without a validation loss are skipped.
 
     Raises:
         StepError: a column is missing, a field is not a number, tokens do not rise, or no validation is left.
@@ -110,7 +110,7 @@ def read_curve(path: Path) -> Curve:
 
 
 def read_transfer(path: Path) -> dict[str, Any]:
-    """Read transfer.json; `operator` must be a name, the proof's metrics must be numbers or absent.
+    """Read transfer.json; `operator` must be a name, and the metrics of the proof numbers or absent.
 
     Raises:
         StepError: missing, not JSON, or a figure that is not a number.
@@ -148,7 +148,7 @@ def _optional_object(path: Path) -> dict[str, Any]:
 
 
 def _scored(paths: Sequence[Path]) -> dict[str, dict[str, tuple[Path, Scores]]]:
-    """Scores by model, named after its folder, and by suite; a model may have several suites."""
+    """Scores by model and suite; the folder's name is the model's. A model may have several suites."""
     found: dict[str, dict[str, tuple[Path, Scores]]] = {}
     for path in map(Path, paths):
         scores = read_scores(path)
@@ -179,7 +179,7 @@ def _check_checkpoint(directory: Path) -> None:
 
 
 def _grown_from(proof: Mapping[str, Any], path: Path, training: Mapping[str, Path], models: Sequence[Evidence]) -> None:
-    """Refuse the proof of a growth from another small model, whose cost would be wrong."""
+    """Refuse the proof of a growth from another small model, because its cost would be wrong."""
     summary = next((m.training for m in models if m.name == "small" and m.training), None)
     trained = summary.get("checkpoint_sha256") if summary else None
     source = proof.get("source_sha256")
@@ -193,7 +193,7 @@ def _grown_from(proof: Mapping[str, Any], path: Path, training: Mapping[str, Pat
 def _same_weights(
     found: Evidence, scored: Mapping[str, tuple[Path, Scores]], training: Mapping[str, Path], checkpoint: Path | None
 ) -> None:
-    """Refuse results of different weights under one name: a stale file would be reported as new."""
+    """Refuse results of different weights under one name: an outdated file would be reported as new."""
     stated: list[tuple[Path, str]] = []
     if found.training and found.training.get("checkpoint_sha256"):
         stated.append((training[found.name], found.training["checkpoint_sha256"]))

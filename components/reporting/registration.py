@@ -1,7 +1,7 @@
 """`python -m components.reporting.registration`: log a checkpoint in MLflow, so that it can be registered.
 
-Training logs its model itself. This is for a checkpoint that MLflow does not have: one that DVC has restored in another
-clone, or whose run was deleted.
+Training logs its model itself. This command is for a checkpoint that MLflow does not have, because DVC restored it in
+another clone or its run was deleted.
 """
 
 from typing import Any

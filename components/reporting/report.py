@@ -1,4 +1,4 @@
-"""Read the evidence, compare, and write the report."""
+"""Read the results, compare them, and write the report."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -19,13 +19,13 @@ from components.reporting.words import sentences
 from components.running.cli import Paths
 from components.tracking import Tracker
 
-WARNING = ("curation", "tokenization")  # steps whose summaries have warnings for people
+WARNING = ("curation", "tokenization")  # steps with warnings for people in their summaries
 
 
 def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
     """Write leaderboard.json, leaderboard.md, convergence.png, index.html and model_card.md.
 
-    The chart is left out without a curve, the model card without a checkpoint.
+    Without a curve there is no chart, without a checkpoint no model card.
 
     Returns:
         flat figures for `dvc metrics`.
@@ -58,15 +58,15 @@ def write_report(folder: Path, case: Case, board: dict[str, Any], name: str, pla
 
 
 def _places(inputs: Paths, output: Path) -> list[tuple[str, str]]:
-    """Results and their places, as on the command line; only the last part of an absolute path."""
-    found: list[tuple[str, Any]] = [
+    """Names and paths of results, as on the command line; of absolute paths only the last part."""
+    places: list[tuple[str, Any]] = [
         ("leaderboard", output / "leaderboard.md"),
-        ("the same as JSON", output / "leaderboard.json"),
+        ("leaderboard as JSON", output / "leaderboard.json"),
     ]
     if inputs.get("model"):
-        found += [("model card", output / "model_card.md"), ("checkpoint", inputs["model"])]
-    found += [("scores and every example", path) for path in inputs["scores"]]
-    found += [("loss curve", path) for path in inputs.get("curves") or []]
+        places += [("model card", output / "model_card.md"), ("checkpoint", inputs["model"])]
+    places += [("scores and every example", path) for path in inputs["scores"]]
+    places += [("loss curve", path) for path in inputs.get("curves") or []]
     if inputs.get("transfer"):
-        found.append(("proof of the transfer", inputs["transfer"]))
-    return [(what, path.name if path.is_absolute() else path.as_posix()) for what, path in found]
+        places.append(("proof of the growth", inputs["transfer"]))
+    return [(what, path.name if path.is_absolute() else path.as_posix()) for what, path in places]

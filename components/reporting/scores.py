@@ -1,4 +1,4 @@
-"""Read what components.benchmarking wrote: scores by task and by example, and the overlap with the corpus."""
+"""Read the results of components.benchmarking: scores by task and example, and the overlap with the corpus."""
 
 import math
 from collections.abc import Mapping
@@ -11,8 +11,8 @@ from components.reporting.evidence import Accuracy, Figures, Scores, mean_accura
 from components.results.published import EXAM, Measured, read_published
 from components.results.statistics import Estimate, all_or_none
 
-# A task's headline metric: the first of these that it has, else any other score.
-ACCURACIES = ("acc", "accuracy", "exact_match", "pass@1", "acc_norm", "f1")
+# The main metric of a task is the first of these that it has, else any other score.
+ACCURACIES = ("acc", "accuracy", "answer_match", "exact_match", "pass@1", "acc_norm", "f1")
 OVERALL = "overall"
 NO_SCORES = ("bits_per_byte", "chance", "majority")
 NAMES = {"accuracy": "acc", "pass_at_1": "pass@1", "safety_score": "safety"}  # as in published.yaml
@@ -21,9 +21,9 @@ NAMES = {"accuracy": "acc", "pass_at_1": "pass@1", "safety_score": "safety"}  # 
 def read_scores(directory: Path) -> Scores:
     """Read `scores.json` of a scores directory.
 
-    The overall accuracy is the plain mean over tasks, so that a task with many examples does not outweigh the others;
-    its standard error is sqrt(sum of squared standard errors) / number of tasks, as for independent tasks. A score that
-    is not accuracy, such as the safety score, is left out if there are others.
+    The overall accuracy is the plain mean over tasks, so that tasks with many examples do not outweigh the others. Its
+    standard error is sqrt(sum of squared standard errors) / number of tasks, as for independent tasks. Scores other than
+    accuracies, such as the safety score, are left out if there are accuracies.
 
     Raises:
         StepError: missing, not JSON, no task, or a task without a score in [0, 1].
@@ -35,9 +35,13 @@ def read_scores(directory: Path) -> Scores:
     tasks = {
         name: _score(path, f"tasks.{name}", entry, about.get(name, {}), (protocols.get(name) or {}).get("metric"))
         for name, entry in sorted(mapping(path, content, "tasks").items())
+        if (protocols.get(name) or {}).get("scale") != "other"  # such as a perplexity
     }
     if not tasks:
-        raise StepError(f"{path}: `tasks` is empty; expected at least one task; run the benchmark again")
+        raise StepError(
+            f"{path}: `tasks` is empty or has no score that is a share of right answers; expected at least one task; run the "
+            "benchmark again"
+        )
     categories = {
         name: _score(path, f"categories.{name}", entry)
         for name, entry in sorted(mapping(path, content, "categories", {}).items())
@@ -72,11 +76,11 @@ def _transfer(path: Path, part: Mapping[str, Any]) -> dict[str, Accuracy]:
 
 
 def read_examples(path: Path, metrics: Mapping[str, str], required: bool = True) -> Figures | None:
-    """What each example scored by its task's metric, by task and id; None if there is no such file.
+    """Score of each example in its task's metric, by task and id; None without the file or the columns.
 
     Args:
         metrics: by task, the column to read; the default is `acc`.
-        required: whether the file must have one of these columns at all.
+        required: whether the file must have one of these columns.
 
     Raises:
         StepError: not Parquet, without the columns task, id and a metric, or with an example twice.
@@ -105,7 +109,7 @@ def read_examples(path: Path, metrics: Mapping[str, str], required: bool = True)
 
 
 def read_in_corpus(directory: Path) -> set[tuple[str, str]]:
-    """Task and id of the examples of a scores directory that occur in the training corpus of its model; empty if it was
+    """Task and id of the examples in a scores directory that occur in the training corpus of its model; empty if it was
     not searched.
 
     Raises:
@@ -119,7 +123,7 @@ def read_in_corpus(directory: Path) -> set[tuple[str, str]]:
 
 
 def benchmark_of(task: str) -> str:
-    """The published benchmark that a task is, or a part of: `mmlu` for `mmlu_anatomy`; else the task's own name."""
+    """The published benchmark to which a task belongs, such as `mmlu` for `mmlu_anatomy`; else the task's own name."""
     known = [name for name in read_published().benchmarks if task == name or task.startswith(f"{name}_")]
     return max(known, key=len, default=task)
 
@@ -148,10 +152,10 @@ def _overlaps(path: Path, content: Mapping[str, Any]) -> dict[str, dict[str, Any
 def _score(
     path: Path, where: str, entry: Any, overlap: Mapping[str, Any] | None = None, headline: str | None = None
 ) -> Accuracy:
-    """The headline of a task or category, with its chance if the entry or the file states one.
+    """The main score of a task or category, with the baselines that its entry states.
 
     Args:
-        headline: the metric that the file states for it.
+        headline: main metric according to the file.
     """
     metrics = (
         {k: v for k, v in entry.items() if isinstance(v, dict) and "value" in v} if isinstance(entry, dict) else {}
@@ -197,7 +201,7 @@ def _clean(path: Path, overlap: Mapping[str, Any], where: str) -> dict[str, Esti
 
 
 def _measured(path: Path, suite: str, task: str, content: Mapping[str, Any], overlap: Mapping[str, Any]) -> Measured:
-    """A task's score by all its metrics, with the protocol that the file states for it."""
+    """A task's score by all its metrics, with its protocol from the file."""
     metrics, entry = {}, content["tasks"][task]
     for metric, figures in entry.items():
         if metric in NO_SCORES or not isinstance(figures, dict) or "value" not in figures:
@@ -224,7 +228,7 @@ def _measured(path: Path, suite: str, task: str, content: Mapping[str, Any], ove
 
 
 def _better_forms(path: Path, suite: str, content: Mapping[str, Any]) -> list[Measured]:
-    """Benchmarks of which the better of several forms counts, as OLMES has it."""
+    """Benchmarks with several forms, where the better form counts, as in OLMES."""
     found = []
     for benchmark, figures in mapping(path, content, "benchmarks", {}).items():
         if (content.get("averages") or {}).get(benchmark) == "best" and "accuracy" in figures:

@@ -1,4 +1,4 @@
-"""The leaderboard in words and tables, for Markdown and HTML alike."""
+"""The leaderboard as text and tables, for Markdown and HTML."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,25 +14,20 @@ from components.reporting.beside import (
 from components.reporting.comparison import CONTROL, LARGE
 from components.reporting.evidence import Accuracy, Case
 from components.reporting.words import text_markdown
-from components.results.tables import escape_markdown, markdown_table
+from components.results.tables import Table
 
 DASH = "-"
-CHAMPION = "The registry says which version is the champion: `python -m flows.champion`."
+CHAMPION = "`python -m flows.champion` shows which version in the registry is the champion."
 TRANSFER = (
-    "Exam questions in wordings that training never contains, and two questions at once (composition). These "
-    "scores enter no other mean. "
+    "Exam questions in wordings that no training text has, and two questions in one (composition). These scores are not "
+    "part of any other mean. "
 )
 
 
-def tables(case: Case, board: dict[str, Any]) -> list[dict[str, Any]]:
-    """The leaderboard as tables of text for Markdown and HTML: `title`, `note`, `header`, `rows`; empty ones left out."""
+def tables(case: Case, board: dict[str, Any]) -> list[Table]:
+    """The tables of the leaderboard that have rows."""
     found = [
-        {
-            "title": "Notes on the data",
-            "note": "",
-            "header": ["step", "note"],
-            "rows": [list(row) for row in case.notes],
-        },
+        Table("Notes on the data", "", ["step", "note"], case.notes),
         _models_table(board),
         _kinds_table(case),
         _savings_table(board["transfer"]),
@@ -43,28 +38,24 @@ def tables(case: Case, board: dict[str, Any]) -> list[dict[str, Any]]:
         _accuracy_table("Exam in held-out wordings and compositions, by category", case, "transfer", TRANSFER),
         exam_overlap_table(case),
     ]
-    return [table for table in found if table["rows"]]
+    return [table for table in found if table.rows]
 
 
 def markdown(case: Case, board: dict[str, Any], title: str = "Leaderboard") -> str:
     """The leaderboard as GitHub Markdown."""
     parts = [f"# {title}", *text_markdown(board["text"]), CHAMPION]
     for table in [*tables(case, board), *standings_tables(board), *suite_tables(board, case), published_table(board)]:
-        parts += [
-            f"## {escape_markdown(table['title'])}",
-            markdown_table(table["header"], table["rows"]),
-            table["note"],
-        ]
+        parts += table.markdown()
     parts += ["## Sources of the published scores", "\n".join(f"- {line}" for line in sources(board))]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return "\n\n".join(parts) + "\n"
 
 
 def headline(board: dict[str, Any]) -> str:
-    """The result of the run in at most two sentences; says so if growth lost, and counts the small model's cost."""
+    """The result of growth in at most two sentences, with the cost of the small model, also if growth lost."""
     transfer = board["transfer"]
     advantage = transfer and transfer["loss_advantage_over_control"]
     if advantage is None:
-        return f"{len(board['models'])} models scored; no grown model and control to compare."
+        return f"{len(board['models'])} models scored; there are no grown model and control to compare."
     seen = {row["name"]: row["tokens"] for row in board["models"]}
     budget = "trained on the same tokens" if seen[LARGE] == seen[CONTROL] else f"saw {quantity(seen[CONTROL])} tokens"
     if advantage <= 0:
@@ -81,25 +72,16 @@ def headline(board: dict[str, Any]) -> str:
     if transfer["tokens_to_control_loss_method"] == "start":
         text += " It was at or below the control's final loss when it started"
     else:
-        text += f" It had the control's final loss after {share:.0%} of the control's tokens"
+        text += f" It reached the control's final loss after {share:.0%} of the control's tokens"
     included = transfer["flops"]["inclusive"]["share_of_control_flops"]
     if included is not None:
-        text += f"; with the small model's training counted in, after {included:.0%} of the control's FLOPs"
+        text += f"; including the small model's training, after {included:.0%} of the control's FLOPs"
     return text + "."
 
 
-def _models_table(board: dict[str, Any]) -> dict[str, Any]:
-    header = [
-        "model",
-        "parameters",
-        "tokens",
-        "training FLOPs",
-        "validation loss",
-        "bits/byte",
-        "exam accuracy",
-        "chance",
-        "majority",
-    ]
+def _models_table(board: dict[str, Any]) -> Table:
+    header = ["model", "parameters", "tokens", "training FLOPs", "validation loss", "bits/byte"]
+    header += ["exam accuracy", "chance", "majority"]
     rows = [
         [
             row["name"],
@@ -115,15 +97,15 @@ def _models_table(board: dict[str, Any]) -> dict[str, Any]:
         for row in board["models"]
     ]
     note = (
-        "Loss in nats per token on held-out documents. Exam accuracy is the plain mean over tasks. Both ± one "
-        "standard error; chance is the accuracy of guessing, majority that of always answering what was most "
-        "often correct in training."
+        "Loss in nats per token on held-out documents. Exam accuracy is the plain mean over tasks. Both ± one standard "
+        "error. Chance is the accuracy of guessing, majority the accuracy of always giving the answer that was most often "
+        "correct in training."
     )
-    return {"title": "Models", "note": note, "header": header, "rows": rows}
+    return Table("Models", note, header, rows)
 
 
-def _kinds_table(case: Case) -> dict[str, Any]:
-    """What the models learned from and were measured on, by kind of text."""
+def _kinds_table(case: Case) -> Table:
+    """Training tokens and losses by kind of text."""
     trained = case.lineage.get("by_kind")
     counts = trained.items() if isinstance(trained, dict) else ()
     tokens = {kind: of["tokens"] for kind, of in counts if isinstance(of, dict) and isinstance(of.get("tokens"), int)}
@@ -139,11 +121,11 @@ def _kinds_table(case: Case) -> dict[str, Any]:
         for kind in sorted({*tokens, *first})
     ]
     note = (
-        "Web, prose and code are your own text; textbooks and exercises are generated. Losses in nats per token on held-out "
-        "text of the kind, ± one standard error over sequences; in brackets bits per byte."
+        "Web, prose and code are your own text; textbooks and exercises are generated. Losses are in nats per token of "
+        "held-out text of the kind ± one standard error over sequences, with bits per byte in brackets."
     )
     header = ["kind", "training tokens", "held-out tokens", *(f"loss of {name}" for name in measured)]
-    return {"title": "Loss by kind of text", "note": note, "header": header, "rows": rows}
+    return Table("Loss by kind of text", note, header, rows)
 
 
 def _held_out_loss(figures: dict[str, Any]) -> str:
@@ -153,27 +135,27 @@ def _held_out_loss(figures: dict[str, Any]) -> str:
     return f"{loss} ({decimal(figures.get('bits_per_byte'), 3)})"
 
 
-def _accuracy_table(title: str, case: Case, part: str, about: str = "") -> dict[str, Any]:
-    """Accuracies of all scored models side by side; the models may have different tasks."""
+def _accuracy_table(title: str, case: Case, part: str, about: str = "") -> Table:
+    """Accuracies of all scored models in one table; the models may have different tasks."""
     scored = [(m.name, getattr(m.scores, part)) for m in case.models if m.scores]
-    names = sorted({name for _, found in scored for name in found})
+    names = sorted({name for _, accuracies in scored for name in accuracies})
     rows = []
     for name in names:
-        found = [accuracies.get(name) for _, accuracies in scored]
-        known = [a for a in found if a]
+        own = [accuracies.get(name) for _, accuracies in scored]
+        known = [a for a in own if a]
         sizes = _alike([a.n for a in known], str)
         baselines = [_alike([getattr(a, key) for a in known], _short) for key in ("chance", "majority")]
-        rows.append([name, sizes, *baselines, *(_accuracy_cell(a) for a in found)])
+        rows.append([name, sizes, *baselines, *(_accuracy_cell(a) for a in own)])
     header = [title.split()[-1], "n", "chance", "majority", *(n for n, _ in scored)]
     note = (
-        "Accuracy ± one standard error. Chance: guessing. Majority: always the choice that was most often "
-        "correct in training. * more than two standard errors above both."
+        "Accuracy ± one standard error. Chance: guessing. Majority: always the choice that was most often correct in "
+        "training. *: more than two standard errors above both."
     )
-    return {"title": title, "note": f"{about}{note}", "header": header, "rows": rows}
+    return Table(title, f"{about}{note}", header, rows)
 
 
 def _alike(values: Sequence[float | None], show: Callable[[Any], str]) -> str:
-    """The value that the models share; several if they were asked different questions."""
+    """The value that the models share; several if their questions differ."""
     return "/".join(show(value) for value in sorted({v for v in values if v is not None})) or DASH
 
 
@@ -183,43 +165,43 @@ def _accuracy_cell(accuracy: Accuracy | None) -> str:
     return with_error(accuracy.value, accuracy.stderr) + (" *" if accuracy.above_baselines else "")
 
 
-def _proof_table(transfer: dict[str, Any] | None) -> dict[str, Any]:
+def _proof_table(transfer: dict[str, Any] | None) -> Table:
     """Source and grown model on the same held-out tokens, before any further training."""
-    found = transfer or {}
+    known = transfer or {}
     figures: list[tuple[str, Any, Callable[[Any], str]]] = [
-        ("operator", found.get("operator"), str),
-        ("tokens compared", found.get("proof_tokens"), "{:,}".format),
-        ("compared on", found.get("proof_on"), str),
-        ("largest logit difference, relative", found.get("max_relative_logit_difference"), scientific),
-        ("… before rounding to float32", found.get("max_relative_logit_difference_float64"), scientific),
-        ("largest logit difference, absolute", found.get("max_absolute_logit_difference"), scientific),
-        ("KL divergence (nats per token)", found.get("kl"), scientific),
-        ("loss of the source", found.get("source_loss"), lambda v: decimal(v, 6)),
-        ("loss of the grown model", found.get("target_loss"), lambda v: decimal(v, 6)),
-        ("difference of the losses", found.get("loss_delta"), scientific),
+        ("operator", known.get("operator"), str),
+        ("tokens compared", known.get("proof_tokens"), "{:,}".format),
+        ("compared on", known.get("proof_on"), str),
+        ("largest logit difference, relative", known.get("max_relative_logit_difference"), scientific),
+        ("… before rounding to float32", known.get("max_relative_logit_difference_float64"), scientific),
+        ("largest logit difference, absolute", known.get("max_absolute_logit_difference"), scientific),
+        ("KL divergence (nats per token)", known.get("kl"), scientific),
+        ("loss of the source", known.get("source_loss"), lambda v: decimal(v, 6)),
+        ("loss of the grown model", known.get("target_loss"), lambda v: decimal(v, 6)),
+        ("difference of the losses", known.get("loss_delta"), scientific),
     ]
     rows = [[name, show(value)] for name, value, show in figures if value is not None]
-    note = "The grown model against the small one it was grown from, before any further training."
-    return {"title": "Knowledge transfer: the proof", "note": note, "header": ["figure", "value"], "rows": rows}
+    note = "The grown model compared with the small model from which it was grown, before any further training."
+    return Table("Knowledge transfer: the proof", note, ["figure", "value"], rows)
 
 
-def _savings_table(transfer: dict[str, Any] | None) -> dict[str, Any]:
-    """What the transfer saved against the control, with cost counted both ways."""
-    found = transfer or {}
+def _savings_table(transfer: dict[str, Any] | None) -> Table:
+    """Savings of the transfer compared with the control, with cost counted both ways."""
+    known = transfer or {}
     rows = [
         [name, show(value)]
         for name, value, show in (
-            ("validation loss at the grown start", found.get("grown_start_loss"), lambda v: decimal(v, 4)),
-            ("final loss, control minus grown", found.get("loss_advantage_over_control"), lambda v: f"{v:+.4f}"),
-            ("tokens to the control's final loss", found.get("tokens_to_control_loss"), quantity),
-            ("… as a share of the control's tokens", found.get("share_of_control_tokens"), percent),
+            ("validation loss at the grown start", known.get("grown_start_loss"), lambda v: decimal(v, 4)),
+            ("final loss, control minus grown", known.get("loss_advantage_over_control"), lambda v: f"{v:+.4f}"),
+            ("tokens to the control's final loss", known.get("tokens_to_control_loss"), quantity),
+            ("… as a share of the control's tokens", known.get("share_of_control_tokens"), percent),
         )
         if value is not None
     ]
-    if found.get("tokens_to_control_loss_method") == "not reached":
+    if known.get("tokens_to_control_loss_method") == "not reached":
         rows.append(["tokens to the control's final loss", "not reached"])
     for account, words in (("sunk", "small model sunk"), ("inclusive", "small model included")):
-        figures = found.get("flops", {}).get(account, {})
+        figures = known.get("flops", {}).get(account, {})
         for key, name, show in (
             ("share_of_control_flops", "FLOPs to the control's final loss, share of the control's", percent),
             ("loss_advantage_at_control_flops", "loss at the control's FLOPs, control minus grown", "{:+.4f}".format),
@@ -227,14 +209,14 @@ def _savings_table(transfer: dict[str, Any] | None) -> dict[str, Any]:
             if figures.get(key) is not None:
                 rows.append([f"{name} ({words})", show(figures[key])])
     note = (
-        "Sunk: the small model is free. Included: its training counts too. Losses in mid-schedule have "
-        "not had their learning-rate decay, so tokens and FLOPs to the control's loss are upper bounds; crossings are "
-        "interpolated linearly between validations. One seed, and the one learning rate that is set for each; no arm here "
-        "continues the small model instead: the growth study does."
+        "Sunk: the small model is free. Included: its training counts too. Losses within a schedule are measured before "
+        "the learning rate decays, so tokens and FLOPs to the control's loss are upper bounds; values between validations "
+        "are interpolated linearly. One seed, with the learning rate set for each model. Continued training of the small "
+        "model is not compared here; the growth study does that."
         if rows
         else ""
     )
-    return {"title": "Knowledge transfer: what it saved", "note": note, "header": ["figure", "value"], "rows": rows}
+    return Table("Knowledge transfer: savings", note, ["figure", "value"], rows)
 
 
 def decimal(value: float | None, digits: int) -> str:

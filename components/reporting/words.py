@@ -1,4 +1,4 @@
-"""The run's text in plain words, for the report's pages and the terminal."""
+"""Sentences about the run's text, for the report's pages and the terminal."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 from components.documents import GENERATED
 from components.foreign.terminal import printable_text
 from components.reporting.baselines import NOTHING, UNIGRAM, XZ
-from components.results.tables import markdown_table
+from components.results.tables import Table
 
-REASONS = {  # rules of curation in plain words; another is called by its name
+REASONS = {  # rules of curation as the report describes them; other rules by their names
     "educational_value": "low educational value",
     "exact_duplicate": "equal to another",
     "language": "in another language",
@@ -23,15 +23,15 @@ PLURAL = {"textbook": "textbooks", "exercise": "exercises"}
 
 
 def sentences(facts: Mapping[str, Any], subject: str) -> list[str]:
-    """The facts in plain words, one sentence each."""
-    said = []
+    """One sentence for each kind of fact that is known."""
+    lines = []
     if documents := facts["documents"]:
-        said.append(_of_documents(documents))
+        lines.append(_of_documents(documents))
     if training := facts["training"]:
-        said.append(_of_training(training))
+        lines.append(_of_training(training))
     if held_out := facts["held_out"]:
-        said.append(_of_held_out(held_out, subject))
-    return said
+        lines.append(_of_held_out(held_out, subject))
+    return lines
 
 
 def _of_documents(documents: Mapping[str, Any]) -> str:
@@ -40,11 +40,11 @@ def _of_documents(documents: Mapping[str, Any]) -> str:
     reasons = [f"{dropped[rule]:,} {REASONS.get(rule, f'by the rule {rule}')}" for rule in ordered[:SHOWN_REASONS]]
     if rest := sum(dropped[rule] for rule in ordered[SHOWN_REASONS:]):
         reasons.append(f"{rest:,} by {len(ordered) - SHOWN_REASONS} other rules")
-    said = f"{documents['read']:,} documents were read, {documents['kept']:,} of them kept"
+    text = f"{documents['read']:,} documents were read, {documents['kept']:,} of them kept"
     if dropped:
-        said += f" and {sum(dropped.values()):,} dropped: {', '.join(reasons)}"
+        text += f" and {sum(dropped.values()):,} dropped: {', '.join(reasons)}"
     unreadable = documents["unreadable"]
-    return said + (f"; {unreadable:,} could not be read." if unreadable else ".")
+    return text + (f"; {unreadable:,} could not be read." if unreadable else ".")
 
 
 def _of_training(training: Mapping[str, Any]) -> str:
@@ -64,38 +64,36 @@ def _of_held_out(held_out: Mapping[str, Any], subject: str) -> str:
     bits = {cost["by"]: cost["bits_per_byte"] for cost in held_out["costs"]}
     models = [name for name in bits if name not in (NOTHING, UNIGRAM, XZ)]
     best = subject if subject in models else models[0]
-    whose = "generated text" if GENERATED.issuperset(held_out["kinds"]) else "your text"
+    text = "generated text" if GENERATED.issuperset(held_out["kinds"]) else "your text"
     return (
-        f"Predicting {held_out['bytes']:,} bytes of {whose} that were held out costs the {best} model {bits[best]:.2f} bits per "
-        f"byte, where a uniform guess costs {bits[NOTHING]:.2f}, token frequencies {bits[UNIGRAM]:.2f} and {XZ} "
-        f"{bits[XZ]:.2f}; "
-        "fewer is better."
+        f"On {held_out['bytes']:,} held-out bytes of {text}, the {best} model needs {bits[best]:.2f} bits per byte, a uniform "
+        f"guess {bits[NOTHING]:.2f}, token frequencies {bits[UNIGRAM]:.2f} and {XZ} {bits[XZ]:.2f}; fewer is better."
     )
 
 
-def costs_table(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The losses on held-out text as a table; without rows if unknown."""
+def costs_table(facts: Mapping[str, Any]) -> Table:
+    """The losses on held-out text as a table; without rows if they are unknown."""
     held_out = facts["held_out"] or {"costs": [], "tokens": 0, "kinds": []}
     rows = [
         [cost["by"], "-" if cost["loss"] is None else f"{cost['loss']:.4f}", f"{cost['bits_per_byte']:.4f}"]
         for cost in held_out["costs"]
     ]
     note = (
-        f"{held_out['tokens']:,} held-out tokens of the kinds {', '.join(held_out['kinds'])}, the same for all. "
-        f"{NOTHING.capitalize()}: every token of the vocabulary is as likely. {UNIGRAM.capitalize()}: of the training text, "
-        f"with one added to each. {XZ}: this text alone, compressed; it has not seen the training text."
+        f"All on the same {held_out['tokens']:,} held-out tokens, of kinds {', '.join(held_out['kinds'])}. "
+        f"{NOTHING.capitalize()}: all tokens of the vocabulary are equally likely. {UNIGRAM.capitalize()}: in the training "
+        f"text, with one added to each. {XZ}: this text compressed, without the training text."
     )
     header = ["predicted by", "loss (nats per token)", "bits per byte"]
-    return {"title": "How well held-out text is predicted", "note": note, "header": header, "rows": rows}
+    return Table("Prediction of held-out text", note, header, rows)
 
 
 def text_markdown(facts: Mapping[str, Any]) -> list[str]:
-    """The section on the run's text as parts of a Markdown page."""
+    """The section on the run's text as paragraphs of Markdown."""
     if not facts["sentences"] and not facts["continuations"]:
         return []
     parts, table = ["## Your text", *facts["sentences"]], costs_table(facts)
-    if table["rows"]:
-        parts += [markdown_table(table["header"], table["rows"]), table["note"]]
+    if table.rows:
+        parts += table.markdown(3)
     for sample in facts["continuations"]:
         parts.append(f"A held-out text ({sample['kind']}) begins:")
         parts.append(_block(sample["prompt"]))
@@ -105,13 +103,13 @@ def text_markdown(facts: Mapping[str, Any]) -> list[str]:
 
 
 def endings(sample: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The actual continuation of a held-out text, and each model's."""
+    """The actual continuation of a held-out text, and that of each model."""
     return [
         ("The actual continuation", sample["truth"]),
-        *((f"{told['by']} continues", told["text"]) for told in sample["told"]),
+        *((f"{answer['by']} continues", answer["text"]) for answer in sample["told"]),
     ]
 
 
 def _block(text: str) -> str:
-    """Text as an indented block, in which Markdown has no effect."""
+    """Text as an indented block, where Markdown has no effect."""
     return "\n".join(f"    {line}" for line in printable_text(text).strip("\n").split("\n"))

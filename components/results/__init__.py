@@ -1,1 +1,1 @@
-"""Results: statistics, published scores, and how charts, tables and pages look."""
+"""Results: statistics, published scores, and the look of charts, tables and pages."""

@@ -1,15 +1,17 @@
-"""Line charts in one style: units, and names at the lines' ends."""
+"""Line charts in one style, with units, and names at the ends of the lines."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-# Okabe and Ito's colours: told apart with every common colour vision, and by their line and marker in print.
+# Okabe and Ito's colours: different to people with colour blindness; markers make lines different in print.
 BLUE, RUST, GREY = ("#0072B2", "o"), ("#D55E00", "s"), ("#595959", "^")
 SPARE = (("#009E73", "D"), ("#CC79A7", "v"), ("#56B4E9", "P"), ("#E69F00", "X"))
 TOKEN_UNITS = ((1e12, "trillions"), (1e9, "billions"), (1e6, "millions"), (1e3, "thousands"))
+Style = tuple[str, str]  # colour and marker
 SIZE, DPI = (11.0, 4.6), 150
 LABEL_GAP = 0.06  # minimum distance of two labels, as a share of the panel's height
 
@@ -31,16 +33,16 @@ def save(path: Path, panels: int, draw: Callable[[Any], None], shared: bool = Tr
 
     Args:
         path: of the PNG.
-        panels: how many.
-        draw: gets matplotlib's axes.
-        shared: the panels share their y axis.
+        panels: number of panels.
+        draw: draws on matplotlib's axes.
+        shared: whether the panels share their y axis.
     """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    # Start from matplotlib's own defaults, so that a user's matplotlibrc changes nothing.
+    # From matplotlib's own defaults, so that a user's matplotlibrc changes nothing.
     with matplotlib.rc_context(dict(matplotlib.rcParamsDefault) | _settings()):
         figure, axes = plt.subplots(1, panels, figsize=SIZE, sharey=shared, layout="constrained")
         try:
@@ -48,6 +50,30 @@ def save(path: Path, panels: int, draw: Callable[[Any], None], shared: bool = Tr
             figure.savefig(path, format="png", dpi=DPI, metadata={"Software": None})
         finally:
             plt.close(figure)
+
+
+def styles(names: Iterable[str], known: Mapping[str, Style]) -> dict[str, Style]:
+    """Colour and marker by name: the known ones, and the spare ones in turn for other names."""
+    spare = cycle(SPARE)
+    return {name: known.get(name) or next(spare) for name in names}
+
+
+def visible_range(lines: Iterable[Line], part: float) -> tuple[float, float]:
+    """Limits of an axis of losses.
+
+    They include all of each line after the first `part` of its length in x, and its start if that is not far above. A
+    random start has the logarithm of the vocabulary as its loss; an axis that includes it would leave little room for
+    the differences of the lines.
+    """
+    lines = list(lines)
+    begins = [line.x[0] + part * (line.x[-1] - line.x[0]) for line in lines]
+    shown = [
+        y for line, begin in zip(lines, begins, strict=True) for x, y in zip(line.x, line.y, strict=True) if x >= begin
+    ]
+    low, high = min(shown), max(shown)
+    high = max([high, *(line.y[0] for line in lines if line.y[0] <= high + (high - low))])
+    margin = 0.06 * (high - low) or 0.1
+    return low - margin, high + margin
 
 
 def tokens_unit(largest: float) -> tuple[float, str]:
@@ -61,10 +87,10 @@ def flops_unit(largest: float) -> tuple[float, str]:
     return 10.0**exponent, f"$10^{{{exponent}}}$"
 
 
-def spread(positions: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Positions moved as little as needed to lie at least `gap` apart within [low, high], in their order.
+def spaced(positions: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Positions moved as little as possible to have at least `gap` between them within [low, high], in their order.
 
-    If there is not enough room, they are spaced evenly.
+    If there is not enough room, the gaps are equal.
     """
     count = len(positions)
     if count > 1 and gap * (count - 1) > high - low:
@@ -84,7 +110,7 @@ def spread(positions: Sequence[float], gap: float, low: float, high: float) -> l
 
 def _settings() -> dict[str, Any]:
     return {
-        "font.family": "DejaVu Sans",  # comes with matplotlib: the same on every machine
+        "font.family": "DejaVu Sans",  # part of matplotlib, so it is the same on every machine
         "font.size": 10,
         "axes.spines.top": False,
         "axes.spines.right": False,
@@ -96,7 +122,7 @@ def _settings() -> dict[str, Any]:
 
 
 def panel(axes: Any, lines: Sequence[Line], limits: tuple[float, float], x_label: str, unit_of: Any) -> None:
-    """Draw lines over an axis that begins at 0, each with its name at its end."""
+    """Draw lines over an x axis that begins at 0, each with its name at its end."""
     right = max(line.x[-1] for line in lines)
     unit, name = unit_of(right)
     for line in lines:
@@ -121,11 +147,11 @@ def panel(axes: Any, lines: Sequence[Line], limits: tuple[float, float], x_label
 
 
 def _label_ends(axes: Any, lines: Sequence[Line], limits: tuple[float, float], right: float) -> None:
-    """Write each line's name beside the panel at the height of its end, a thin leader between the two."""
+    """Write each line's name beside the panel at the height of its end, joined to it by a thin line."""
     low, high = limits
-    lines = sorted(lines, key=lambda line: -line.x[-1])  # of equal ends, the one beside the label keeps its height
+    lines = sorted(lines, key=lambda line: -line.x[-1])  # among equal ends, the one beside the label keeps its height
     heights = [(line.y[-1] - low) / (high - low) for line in lines]
-    for line, height, place in zip(lines, heights, spread(heights, LABEL_GAP, 0.02, 0.98), strict=True):
+    for line, height, place in zip(lines, heights, spaced(heights, LABEL_GAP, 0.02, 0.98), strict=True):
         axes.annotate(
             line.label,
             xy=(line.x[-1] / ((right or 1) * 1.02), height),

@@ -1,8 +1,8 @@
-"""Published scores, and the table that shows ours beside them.
+"""Published scores, and a table of our scores beside them.
 
-A column has one protocol: benchmark, metric, shots and form (`Column`). So `acc` and `acc_norm` are never mixed, nor 25
-shots with none, nor a chain of thought with a direct answer; a score whose source does not say its metric has its own
-column. Measured and published rows are of different kinds.
+A column has one protocol: benchmark, metric, shots and form (`Column`). So `acc` is never mixed with `acc_norm`, 25 shots
+with none, or a chain of thought with a direct answer. Scores without a stated metric have their own column. Rows are
+either measured or published.
 """
 
 import math
@@ -19,20 +19,20 @@ from components.results.statistics import Estimate, all_or_none, macro
 FILE = Path(__file__).with_suffix(".yaml")
 MEASURED, PUBLISHED = "measured", "published"
 UNSTATED = "unstated"
-EXAM = "exam"  # the suite of each run, on which models are compared first
+EXAM = "exam"  # the suite of each run, and the first comparison of models
 DASH = "-"
-NO_SHARES = ("bits_per_byte", "perplexity")  # metrics that are not a share from 0 to 1
+NO_SHARES = ("bits_per_byte", "perplexity")  # metrics that are not shares from 0 to 1
 
 
 @dataclass(frozen=True)
 class Column:
-    """A protocol: comparable scores are in one column.
+    """A protocol; comparable scores share a column.
 
     Attributes:
-        subject: a benchmark, or a group of them.
-        metric: one of the file's metrics; `unstated` if the source does not say.
-        shots: worked examples in the prompt; None if not stated.
-        form: what else the score depends on, in words.
+        subject: a benchmark or a group of benchmarks.
+        metric: one of the file's metrics; `unstated` if the source does not state it.
+        shots: number of worked examples in the prompt; None if not stated.
+        form: description of other conditions of the score.
     """
 
     subject: str
@@ -58,7 +58,7 @@ class Published:
 
 @dataclass(frozen=True)
 class Reference:
-    """The whole file: `sources`, `models`, `benchmarks`, `groups` and `metrics` as they stand there, and the figures."""
+    """The file's `sources`, `models`, `benchmarks`, `groups` and `metrics`, unchanged, and its figures."""
 
     sources: dict[str, dict[str, Any]]
     models: dict[str, dict[str, Any]]
@@ -77,15 +77,15 @@ class Measured:
     """The score of one of our models on one task, with its protocol.
 
     Attributes:
-        task: its name; several tasks may belong to one benchmark, as the subjects of MMLU do.
-        benchmark: which of the file's benchmarks it is, or a name of its own.
+        task: name; several tasks may belong to one benchmark, such as the subjects of MMLU.
+        benchmark: one of the file's benchmarks, or another name.
         metrics: estimate by metric.
         overlap: share of the examples that occur in the training corpus; None if it was not searched.
         clean: estimates over the other examples, by metric.
-        suite: its suite; tasks of one suite are averaged together.
-        average: what a benchmark of several tasks is: the mean over `tasks`, or over all `questions`.
+        suite: name of the suite; tasks of one suite are averaged together.
+        average: score of a benchmark with several tasks: the mean over `tasks`, or over all `questions`.
         limit: maximum examples per task; 0 = all.
-        truncated: prompts that were longer than the model's context and were cut at the start.
+        truncated: number of prompts that were longer than the model's context and were cut at the start.
     """
 
     task: str
@@ -106,7 +106,7 @@ def read_published(path: Path = FILE) -> Reference:
     """Read and check the file of published scores.
 
     Raises:
-        StepError: it is not YAML, or a figure has no source, no protocol, an unknown name or no percentage.
+        StepError: the file is not YAML, or a figure has no source, no protocol or an unknown name, or is not a percentage.
     """
     try:
         content = yaml_text.read(path)
@@ -161,12 +161,12 @@ def standings(measured: Mapping[str, Sequence[Measured]], reference: Reference |
         measured: by model, its scores per task.
 
     Returns:
-        `columns`: a protocol each, with id, subject, title, group, metric, shots, form, whether any of ours has a figure
-        (`measured`) and whether anybody published one; those of the blog's table have `blog`.
-        `rows`: kind, model, parameters, source (None for ours), for ours `limit` (examples per task at most, 0 for all), and
-        `figures` by column: value, and for ours stderr, n, tasks, truncated, overlap and clean; a published model has a row
+        `columns`: protocols, with id, subject, title, group, metric, shots, form, and whether the column is in the blog's
+        table (`blog`), has a figure of ours (`measured`) and has a published one (`published`).
+        `rows`: kind, model, parameters, source (None for ours), `limit` (ours only: maximum examples per task, 0 = all), and
+        `figures` by column: value, and for ours stderr, n, tasks, truncated, overlap and clean. A published model has a row
         for each of its sources.
-        `sources`, `metrics`: what stands behind the names.
+        `sources`, `metrics`: details by name.
     """
     reference = reference or read_published()
     ours = {model: _cells(scores, reference) for model, scores in measured.items()}
@@ -216,11 +216,10 @@ def standings(measured: Mapping[str, Sequence[Measured]], reference: Reference |
 
 
 def merge(boards: Mapping[str, Mapping[str, Any]], reference: Reference | None = None) -> dict[str, Any]:
-    """The standings of several runs as one: their measured rows, each with its `run`, above the currently published
-    ones.
+    """The standings of several runs in one table: their measured rows, with `run`, above the published rows of today.
 
     Args:
-        boards: by the name of the run, what `standings` gave then.
+        boards: results of `standings`, by the name of the run.
     """
     reference = reference or read_published()
     merged = standings({}, reference)
@@ -240,7 +239,7 @@ def merge(boards: Mapping[str, Mapping[str, Any]], reference: Reference | None =
 def column_groups(
     board: Mapping[str, Any],
 ) -> tuple[list[dict[str, Any]], dict[tuple[str | None, str], list[dict[str, Any]]]]:
-    """The columns of the blog's table with the exam's, and those of a table per group and metric that was measured."""
+    """The columns of the blog's table with the exam's, and those of a table for each group and metric that was measured."""
     first = [
         c
         for c in board["columns"]
@@ -274,8 +273,8 @@ def protocol(column: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def published_by_protocol(board: Mapping[str, Any]) -> Iterator[tuple[list[str], list[tuple[str, str, int]]]]:
-    """Every published figure by its column: the column's benchmark, metric, shots and form, and for each model its title,
-    its percentage and the number of its source."""
+    """Every published figure by column: benchmark, metric, shots and form, and title, percentage and source number of each
+    model."""
     for column in board["columns"]:
         figures = [
             (row["title"], percent(row["figures"][column["id"]]["value"]), board["sources"][row["source"]]["number"])
@@ -307,19 +306,19 @@ def _published_rows(reference: Reference) -> list[dict[str, Any]]:
 
 
 def percent(value: float) -> str:
-    """A published share as percent, with the digits that were published and at least one after the point."""
+    """A published share as percent, with the published digits and at least one after the point."""
     return f"{100 * value:.2f}".removesuffix("0")
 
 
 def group_of(subject: str, reference: Reference) -> str | None:
-    """The group of the blog's table that a benchmark, or the group itself, belongs to."""
+    """The group of the blog's table to which a benchmark belongs; a group belongs to itself."""
     if subject in reference.groups:
         return subject
     return next((name for name, group in reference.groups.items() if subject in group["benchmarks"]), None)
 
 
 def _place(column: Column, reference: Reference) -> tuple[Any, ...]:
-    """Groups in the file's order; in each its mean before its benchmarks; then metric, shots and form."""
+    """Sorting key: groups in the file's order, the mean of a group before its benchmarks, then metric, shots and form."""
     groups, benchmarks, metrics = list(reference.groups), list(reference.benchmarks), list(reference.metrics)
     group = group_of(column.subject, reference)
     return (
@@ -327,7 +326,7 @@ def _place(column: Column, reference: Reference) -> tuple[Any, ...]:
         column.subject not in reference.groups,
         benchmarks.index(column.subject) if column.subject in benchmarks else len(benchmarks),
         column.subject,
-        # What nobody says last, and first among the group's means, where it is what others published.
+        # In the file's order; unknown metrics are last.
         metrics.index(column.metric) if column.metric in metrics else len(metrics),
         math.inf if column.shots is None else column.shots,
         column.form,
@@ -335,7 +334,7 @@ def _place(column: Column, reference: Reference) -> tuple[Any, ...]:
 
 
 def _cells(scores: Sequence[Measured], reference: Reference) -> dict[Column, dict[str, Any]]:
-    """A model's figures by column: each benchmark's, then the means of the groups whose benchmarks are all there."""
+    """A model's figures by column: of its benchmarks, and means of the groups with all benchmarks."""
     cells: dict[Column, dict[str, Any]] = {}
     for suite in dict.fromkeys(score.suite for score in scores):
         own = _suite_cells([score for score in scores if score.suite == suite], reference)
@@ -344,12 +343,12 @@ def _cells(scores: Sequence[Measured], reference: Reference) -> dict[Column, dic
 
 
 def _suite_cells(scores: Sequence[Measured], reference: Reference) -> dict[Column, dict[str, Any]]:
-    """A benchmark's tasks are averaged where they used the same prompts and settings; each form of it has its own column."""
-    asked: dict[tuple[str, int | None, str], list[Measured]] = {}
+    """Averages over a benchmark's tasks with equal prompts and settings; each form of a benchmark has its own column."""
+    alike: dict[tuple[str, int | None, str], list[Measured]] = {}
     for score in scores:
-        asked.setdefault((score.benchmark, score.shots, score.form), []).append(score)
+        alike.setdefault((score.benchmark, score.shots, score.form), []).append(score)
     cells: dict[Column, dict[str, Any]] = {}
-    for (benchmark, shots, form), parts in asked.items():
+    for (benchmark, shots, form), parts in alike.items():
         average = parts[0].average or reference.benchmarks.get(benchmark, {}).get("average")
         for metric in parts[0].metrics:
             if metric not in NO_SHARES and all(metric in part.metrics for part in parts):
@@ -389,9 +388,9 @@ def _average(parts: Sequence[Estimate], by_questions: bool) -> Estimate:
 
 
 def _group_cells(cells: Mapping[Column, dict[str, Any]], reference: Reference) -> dict[Column, dict[str, Any]]:
-    """Plain means over a group's benchmarks, once by `acc` and once by `acc_norm` where it has choices.
+    """Plain means over a group's benchmarks, by `acc` and, if it has choices, by `acc_norm`.
 
-    A benchmark without choices gives its exact match or pass@1 to both.
+    For a benchmark without choices, both use its exact match or pass@1.
     """
     found: dict[Column, dict[str, Any]] = {}
     for group, about in reference.groups.items():
@@ -404,10 +403,10 @@ def _group_cells(cells: Mapping[Column, dict[str, Any]], reference: Reference) -
             parts = [_estimate(cells[column]) for column in members]
             clean = [cells[column]["clean"] for column in members]
             overlaps = [cells[column]["overlap"] for column in members]
-            asked = {column.subject: column.shots for column in members}
-            as_published = all(asked[name] == shots for name, shots in about.get("shots", {}).items())
+            own = {column.subject: column.shots for column in members}
+            as_published = all(own[name] == shots for name, shots in about.get("shots", {}).items())
             as_published &= not any(column.form for column in members)
-            form = about["form"] if as_published else f"mean of {len(parts)}; asked otherwise than in the blog"
+            form = about["form"] if as_published else f"mean of {len(parts)}; with other prompts than in the blog"
             found[Column(group, metric, None, form)] = {
                 **macro(parts).record(),
                 "tasks": len(parts),
@@ -419,7 +418,7 @@ def _group_cells(cells: Mapping[Column, dict[str, Any]], reference: Reference) -
 
 
 def _member(cells: Mapping[Column, Any], benchmark: str, metric: str) -> Column | None:
-    """The column that a benchmark gives to its group's mean; none where it was asked in several forms."""
+    """The column of a benchmark for its group's mean; None if it was scored in several forms."""
     own = [column for column in cells if column.subject == benchmark]
     wanted = (metric,) if any(c.metric in ("acc", "acc_norm") for c in own) else ("exact_match", "pass@1")
     found = next(([c for c in own if c.metric == name] for name in wanted if any(c.metric == name for c in own)), [])

@@ -1,6 +1,6 @@
 """Advice about documents that curation dropped: the rules that dropped most, and the parameter to set for each.
 
-The rules of a ledger are named after parameters of section `curation`, or stand for one (REMEDIES).
+The rules of a ledger are named after parameters of section `curation`, or belong to one (REMEDIES).
 """
 
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 from components.documents import read_ledger
 from components.params import known_keys
 
-REMEDIES = {  # what to set, by rule or by the beginning of its name
+REMEDIES = {  # the parameter to set, by rule or by the beginning of its name
     "language_probability": "to keep them: --set curation.language.min_probability=0",
     "educational_value": "to keep them: --set curation.education.min_value={}",
     "near_duplicate": "to keep them: --set curation.duplicates.thresholds={}",
@@ -25,7 +25,7 @@ NAMED = 3  # rules, most frequent first
 
 
 def causes(ledger: Path) -> str:
-    """One sentence with the rules that dropped most documents of a ledger and what to set; empty if none were dropped.
+    """One sentence with the rules that dropped most documents of a ledger and parameters to set; empty if none were dropped.
 
     Raises:
         StepError: the file is not a ledger.
@@ -36,10 +36,10 @@ def causes(ledger: Path) -> str:
         rules[drop.rule] += 1
         if drop.rule == "language" and (found := LANGUAGE.match(drop.detail)):
             languages[found[1]] += 1
-    told = [f"{count:,} by {rule} ({_remedy(rule, languages)})" for rule, count in rules.most_common(NAMED)]
+    parts = [f"{count:,} by {rule} ({_remedy(rule, languages)})" for rule, count in rules.most_common(NAMED)]
     if len(rules) > NAMED:
-        told.append(f"{sum(rules.values()) - sum(count for _, count in rules.most_common(NAMED)):,} by other rules")
-    return f"documents dropped: {sum(rules.values()):,}, of them {', '.join(told)}" if told else ""
+        parts.append(f"{sum(rules.values()) - sum(count for _, count in rules.most_common(NAMED)):,} by other rules")
+    return f"documents dropped: {sum(rules.values()):,}, of them {', '.join(parts)}" if parts else ""
 
 
 def _remedy(rule: str, languages: Counter[str]) -> str:

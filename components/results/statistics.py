@@ -1,12 +1,13 @@
 """Statistics of scores: standard errors, macro averages, paired differences, pass@k, bits per byte.
 
-Values over examples are arrays, and nothing loops over examples. A *stratum* is a task: in averages, tasks weigh
-equally however many examples they have, as in the table of the Phi-2 blog.
+Values over examples are arrays, without loops over examples. A *stratum* is a task: in averages, tasks have equal weight
+whatever their number of examples, as in the table of the Phi-2 blog.
 """
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from statistics import NormalDist
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,6 +21,7 @@ CONFIDENCE = 0.95
 STATES = 1 << 20  # maximum outcomes of a permutation test to enumerate; more are sampled
 DRAWS = 10_000
 SEED = 20_231_212
+POWER = 0.8  # the chance to find an effect of the size that counts as detectable
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,12 @@ class Difference:
     """A paired difference of two models, ours minus theirs.
 
     Attributes:
-        value, stderr, n: as in Estimate, over the examples that both answered.
-        low, high: confidence interval, 95% by default; None if the standard error is.
+        value, stderr, n: as in Estimate, over the examples that both models answered.
+        low, high: confidence interval, by default 95%; None without a standard error.
         p_value: two-sided, of the permutation test that the two models are exchangeable.
-        p_method: `exact`, or the number of draws.
+        p_method: `exact`, or the number of random samples, such as `10000 draws`.
+        detectable: the smallest true difference that so many examples tell from 0 with a chance of POWER.
+        needed: examples with which a true difference of this value would be told from 0 with that chance.
     """
 
     value: float
@@ -52,9 +56,31 @@ class Difference:
     p_value: float
     p_method: str
     n: int
+    detectable: float | None = None
+    needed: int | None = None
 
     def record(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def detectable(stderr: float | None, confidence: float = CONFIDENCE, power: float = POWER) -> float | None:
+    """Minimum detectable effect: the smallest true value whose interval excludes 0 with a chance of `power`, for a figure with
+    this standard error (Bloom 1995; Miller 2024, arXiv 2411.00640, section 5)."""
+    if stderr is None:
+        return None
+    normal = NormalDist()
+    return (normal.inv_cdf((1 + confidence) / 2) + normal.inv_cdf(power)) * stderr
+
+
+def needed(estimate: Estimate, confidence: float = CONFIDENCE, power: float = POWER) -> int | None:
+    """Examples with which a true value of this size would be detectable; None if it is 0 or has no standard error.
+
+    The standard error falls with the square root of the number of examples, in every task alike.
+    """
+    effect = detectable(estimate.stderr, confidence, power)
+    if effect is None or not estimate.value:
+        return None
+    return max(2, math.ceil(estimate.n * (effect / estimate.value) ** 2))
 
 
 def mean(values: ArrayLike) -> Estimate:
@@ -69,13 +95,13 @@ def mean(values: ArrayLike) -> Estimate:
 
 
 def ratio(numerators: ArrayLike, denominators: ArrayLike) -> Estimate:
-    """Sum over sum, such as nats per token over sequences, with the standard error of the linearised ratio.
+    """The ratio of two sums, such as nats per token over sequences, with the standard error of the linearised ratio.
 
-    Sequences are independent of one another, the tokens within one are not, so a sequence is the unit. Where all
-    denominators are equal it is the standard error of the mean.
+    Sequences are independent of one another, but tokens within a sequence are not, so a sequence is the unit. If all
+    denominators are equal, it is the standard error of the mean.
 
     Args:
-        numerators, denominators: of each unit; units whose denominator is 0 are left out.
+        numerators, denominators: of each unit; units with denominator 0 are left out.
 
     Raises:
         StepError: there is no unit.
@@ -85,8 +111,8 @@ def ratio(numerators: ArrayLike, denominators: ArrayLike) -> Estimate:
     value, n = float(x.sum() / under.sum()), len(x)
     if n < 2:
         return Estimate(value, None, n)
-    spread = float(((x - value * under) ** 2).sum())
-    return Estimate(value, math.sqrt(spread * n / (n - 1)) / float(under.sum()), n)
+    squares = float(((x - value * under) ** 2).sum())
+    return Estimate(value, math.sqrt(squares * n / (n - 1)) / float(under.sum()), n)
 
 
 def all_or_none(values: Iterable[T | None]) -> list[T] | None:
@@ -117,28 +143,29 @@ def paired(strata: Sequence[ArrayLike], confidence: float = CONFIDENCE) -> Diffe
     which for one task are n - 1.
 
     Args:
-        strata: differences of each task, an example each.
+        strata: by task, the differences of its examples.
         confidence: of the interval.
 
     Raises:
-        StepError: there is no task, or one without an example.
+        StepError: there is no task, or a task has no examples.
     """
     tasks = [_vector(task) for task in strata]
     parts = [mean(task) for task in tasks]
     whole = macro(parts)
     low, high = interval(whole, parts, confidence)
     p_value, method = permutation_test(tasks)
-    return Difference(whole.value, whole.stderr, low, high, p_value, method, whole.n)
+    least, enough = detectable(whole.stderr, confidence), needed(whole, confidence)
+    return Difference(whole.value, whole.stderr, low, high, p_value, method, whole.n, least, enough)
 
 
 def interval(
     whole: Estimate, parts: Sequence[Estimate], confidence: float = CONFIDENCE
 ) -> tuple[float | None, float | None]:
     """Confidence interval of a macro average: Student's t, with the degrees of freedom of Welch and Satterthwaite, which
-    for one part are n - 1. Both ends are None if a standard error is."""
+    for one part are n - 1. Both ends are None if a standard error is None."""
     if whole.stderr is None:
         return None, None
-    if whole.stderr == 0:  # all examples differ equally, so there is no spread for an interval
+    if whole.stderr == 0:  # all examples differ equally
         return whole.value, whole.value
     from scipy.stats import t
 
@@ -154,10 +181,11 @@ def interval(
 def permutation_test(strata: Sequence[ArrayLike], draws: int = DRAWS, seed: int = SEED) -> tuple[float, str]:
     """Two-sided p-value of the macro difference under random swaps of the two models, example by example.
 
-    If the models are exchangeable, each difference has either sign with equal odds, independently. Examples with equal
-    differences are grouped, so there are few distinct outcomes: up to STATES of them are enumerated, and the p-value is
-    exact (for one task of right and wrong answers it is McNemar's exact test). Beyond that, signs are sampled with a
-    fixed seed and the p-value is (1 + as extreme) / (1 + draws), which is never too small (Phipson & Smyth 2010).
+    If the models are exchangeable, both signs of each difference are equally likely, independently. Examples with equal
+    differences are grouped, so distinct outcomes are few. Up to STATES outcomes are enumerated, and the p-value is exact
+    (for one task of right and wrong answers it is McNemar's exact test). If there are more, signs are sampled with a fixed
+    seed, and the p-value is (1 + samples at least as extreme) / (1 + draws), which is never too small (Phipson & Smyth
+    2010).
 
     Returns:
         the p-value, and `exact` or `10000 draws`.
@@ -166,7 +194,7 @@ def permutation_test(strata: Sequence[ArrayLike], draws: int = DRAWS, seed: int 
     if not tasks:
         raise StepError("a permutation test over no task; expected at least one")
     weighted = np.concatenate([task / len(task) for task in tasks])
-    # Sums of equal parts differ in their last digits, and the size of an example is what it is grouped by.
+    # Rounded, because sums of equal parts differ in their last digits, and examples are grouped by size.
     sizes, counts = np.unique(np.round(np.abs(weighted[weighted != 0]), 15), return_counts=True)
     observed = abs(math.fsum(weighted))
     least = observed - 1e-9 * float(sizes @ counts)
@@ -175,12 +203,12 @@ def permutation_test(strata: Sequence[ArrayLike], draws: int = DRAWS, seed: int 
     if math.fsum(np.log2(counts + 1)) <= math.log2(STATES):
         sums, odds = _outcomes(sizes, counts)
         return min(1.0, float(odds[np.abs(sums) >= least].sum())), "exact"
-    extreme = int((np.abs(_drawn(sizes, counts, draws, seed)) >= least).sum())
+    extreme = int((np.abs(_sampled(sizes, counts, draws, seed)) >= least).sum())
     return (1 + extreme) / (1 + draws), f"{draws} draws"
 
 
 def _outcomes(sizes: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """All sums of signed sizes, and the probability of each."""
+    """All sums of signed sizes and their probabilities."""
     from scipy.stats import binom
 
     sums, odds = np.zeros(1), np.ones(1)
@@ -191,7 +219,7 @@ def _outcomes(sizes: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.nda
     return sums, odds
 
 
-def _drawn(sizes: np.ndarray, counts: np.ndarray, draws: int, seed: int) -> np.ndarray:
+def _sampled(sizes: np.ndarray, counts: np.ndarray, draws: int, seed: int) -> np.ndarray:
     """Sums of signed sizes under random signs, float64 (draws,)."""
     rng = np.random.default_rng(seed)
     sums = np.zeros(draws)
@@ -206,8 +234,8 @@ def _drawn(sizes: np.ndarray, counts: np.ndarray, draws: int, seed: int) -> np.n
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values adjusted for their number, in their order (Holm 1979): the chance of one false claim among all stays
-    below the level."""
+    """P-values adjusted for their number, in the given order (Holm 1979): the probability of any false claim stays below
+    the level."""
     order = np.argsort(p_values, kind="stable")
     factors = np.arange(len(order), 0, -1)
     adjusted = np.empty(len(order))
@@ -216,16 +244,17 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def bits_per_byte(logprobs: ArrayLike, texts: Sequence[str]) -> np.ndarray:
-    """Bits that a model needs for each byte of a text, float64 (texts,).
+    """Bits of a model for each byte of a text, float64 (texts,).
 
-    It moves while accuracy is still at chance, as for small models or early in training (OLMES, arXiv 2406.08446).
+    They show progress while accuracy is still at chance, as for small models or early in training (OLMES, arXiv
+    2406.08446).
 
     Args:
         logprobs: natural log-probability of each whole text.
         texts: without the space before an answer.
 
     Raises:
-        StepError: a text is empty, so that it has no byte.
+        StepError: a text is empty.
     """
     sizes = np.array([len(text.encode("utf-8")) for text in texts], dtype=np.float64)
     if not sizes.all():
@@ -234,27 +263,27 @@ def bits_per_byte(logprobs: ArrayLike, texts: Sequence[str]) -> np.ndarray:
 
 
 def pass_at_k(samples: ArrayLike, passed: ArrayLike, k: int) -> np.ndarray:
-    """Unbiased estimate, problem by problem, that one of `k` samples passes: 1 - C(n - c, k) / C(n, k), float64.
+    """Unbiased estimate, for each problem, that one of `k` samples passes: 1 - C(n - c, k) / C(n, k), float64.
 
-    Chen et al. 2021 (arXiv 2107.03374), equation 1; as a product of k ratios, so that nothing overflows. The score of a
-    task is its `mean`, whose standard error is over problems.
+    Chen et al. 2021 (arXiv 2107.03374), equation 1, as a product of k ratios to avoid overflow. The score of a task is its
+    `mean`, with a standard error over problems.
 
     Args:
-        samples: n, programs drawn for each problem.
-        passed: c, how many of them passed.
+        samples: n, number of programs sampled for each problem.
+        passed: c, number of programs that passed.
 
     Raises:
-        StepError: k is under 1, a problem has fewer than k samples, or more passed than were drawn.
+        StepError: k is less than 1, a problem has fewer than k samples, or more passed than were sampled.
     """
     n, c = np.broadcast_arrays(np.asarray(samples, dtype=np.int64), np.asarray(passed, dtype=np.int64))
     if k < 1:
         raise StepError(f"pass@{k}; expected a k of at least 1")
     if n.size and n.min() < k:
         raise StepError(
-            f"pass@{k} needs {k} samples of each problem; one has {n.min()}: draw more, or ask for pass@{n.min()}"
+            f"pass@{k} needs {k} samples of each problem; one has {n.min()}: sample more, or use pass@{n.min()}"
         )
     if n.size and ((c < 0) | (c > n)).any():
-        raise StepError("pass@k: a problem has more programs that passed than were drawn, or fewer than none")
+        raise StepError("pass@k: a problem has more passed programs than samples, or a negative number")
     failing = np.ones(n.shape)
     for i in range(k):
         failing *= np.maximum(n - c - i, 0) / (n - i)
@@ -264,5 +293,5 @@ def pass_at_k(samples: ArrayLike, passed: ArrayLike, k: int) -> np.ndarray:
 def _vector(values: ArrayLike) -> np.ndarray:
     x = np.asarray(values, dtype=np.float64)
     if x.ndim != 1 or not x.size:
-        raise StepError(f"figures of shape {x.shape}; expected at least one example")
+        raise StepError(f"the figures have shape {x.shape}; expected a vector of at least one example")
     return x

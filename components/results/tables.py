@@ -1,24 +1,44 @@
-"""Tables of text, for people who read Markdown."""
+"""Tables of text for Markdown and HTML."""
 
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
-# Characters that Markdown, or HTML in it, would interpret, only where it does, so that most text stays readable.
+# Characters at places where Markdown or HTML would interpret them; elsewhere they stay, so that text is readable.
 _MARKS = re.compile(
     r"[\\`|$]|\*(?=\S)|(?<![^\W_])_|_(?![^\W_])|~(?=~)|<(?=[A-Za-z/!?])|&(?=#?\w+;)|!(?=\[)|\](?=[(\[:])|:(?=[a-z-]+\[)"
 )
 _ENTITIES = {"<": "&lt;", "&": "&amp;"}
 
 
+class Table(NamedTuple):
+    """A table of text with a note below it, for Markdown and HTML.
+
+    Attributes:
+        kinds: for the style of each row on a page: `measured` or `published`; empty for a plain table.
+    """
+
+    title: str
+    note: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    kinds: Sequence[str] = ()
+
+    def markdown(self, level: int = 2) -> list[str]:
+        """Heading, table and note as paragraphs of GitHub Markdown."""
+        paragraphs = [f"{'#' * level} {escape_markdown(self.title)}", markdown_table(self.header, self.rows), self.note]
+        return [paragraph for paragraph in paragraphs if paragraph]
+
+
 def escape_markdown(text: str) -> str:
-    """Text from outside, such as a model's name, in one line that Markdown shows unchanged: no HTML, no link, no
-    picture."""
+    """Text from outside, such as a model's name, as one line that Markdown shows unchanged, without HTML, links and
+    images."""
     line = "".join(character if character.isprintable() else " " for character in text)
     return _MARKS.sub(lambda mark: _ENTITIES.get(mark[0], f"\\{mark[0]}"), line)
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table whose first column is text and whose others are numbers, aligned in the source too. Markdown in cells is
+    """A table with text in the first column and numbers in the others, aligned in the source too. Markdown in cells is
     escaped.
     """
     cells = [[escape_markdown(cell) for cell in line] for line in [header, *rows]]

@@ -1,8 +1,8 @@
-"""The command line that all steps share: named inputs and outputs, `--params`, `--set`, `--summary`.
+"""The command line of all steps: named inputs and outputs, `--params`, `--set`, `--summary`.
 
-A step's `__main__.py` declares its `Command` and calls `main`. Everything around a step is here: parameters are checked
-before any work, outputs appear whole or not at all (steps write through `components.files`), the summary is written
-last, the run is logged to MLflow, and a failure ends with one clear line.
+A step's `__main__.py` declares its `Command` and calls `main`. The rest is here: parameters are checked before
+any work, outputs appear complete or not at all (steps write through `components.files`), the summary is written last, the
+run is logged to MLflow, and a failure ends with one clear line.
 """
 
 import argparse
@@ -27,11 +27,11 @@ from components.params import PARAMS_FILE, Params, load_params
 from components.sandbox import kernel
 from components.tracking import Tracker, flat_numbers, track
 
-ANYTHING = "*"  # `holds` of an output folder that is added to, not replaced
+ANYTHING = "*"  # `holds` of an output folder that is extended, not replaced
 DIVERGED = 3  # exit status of a training run whose loss became NaN or infinite
-TRACEBACK = 50_000  # characters of a defect's traceback that are shown
+TRACEBACK = 50_000  # maximum characters of a shown traceback
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-WITHIN = "PHIFORGE_WITHIN"  # set if a step runs others as parts of itself: only it logs to MLflow
+WITHIN = "PHIFORGE_WITHIN"  # set for steps that another step runs; only the outer step logs to MLflow
 
 Paths = dict[str, Any]  # a Path, a list of Paths or None, by argument name
 Run = Callable[[Paths, Paths, Params, Tracker], dict[str, Any]]
@@ -39,10 +39,11 @@ Run = Callable[[Paths, Paths, Params, Tracker], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Argument:
-    """One named argument of a step. `type` is Path for data; anything else is an option (`--seed`).
+    """One named argument of a step. `type` is Path for data; otherwise it is an option (`--seed`).
 
-    `holds` makes an output a folder, which is replaced as a whole: each such folder made by a step contains a file of
-    that name (a pattern), and a folder without one is refused. An output without `holds` is a file.
+    Attributes:
+        holds: makes an output a folder, which is replaced as a whole. It is the name (a pattern) of a file in all folders of
+            this kind; other folders are not replaced. An output without `holds` is a file.
     """
 
     name: str
@@ -74,14 +75,14 @@ class Command:
 
 
 def main(command: Command, argv: list[str] | None = None) -> None:
-    """Run a step from the command line and exit: 0 done, 1 refused or failed, 2 wrong arguments, 3 diverged."""
+    """Run a step from the command line and exit with 0 (done), 1 (refused or failed), 2 (wrong arguments) or 3 (diverged)."""
     _die_with_parent()
     arguments = _parser(command).parse_args(argv)
     sys.exit(execute(command, arguments))
 
 
 def execute(command: Command, arguments: argparse.Namespace) -> int:
-    """Run a step with parsed arguments; returns the exit status."""
+    """Run a step with parsed arguments and return the exit status."""
     started, cpu = time.monotonic(), time.process_time()
     given = vars(arguments)
     inputs = {a.name: given[a.name] for a in command.inputs}
@@ -106,7 +107,7 @@ def execute(command: Command, arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         _say_failed(command, "interrupted")
         return 128 + signal.SIGINT
-    except BaseException as error:  # the last line must be clear whatever failed
+    except BaseException as error:  # the last line must be clear for every failure
         if not isinstance(error, Exception) and not is_panic(error):
             raise
         if isinstance(error, OSError) and error.errno in NO_ROOM:
@@ -122,9 +123,9 @@ def execute(command: Command, arguments: argparse.Namespace) -> int:
 
 
 def _say_failed(command: Command, reason: str) -> None:
-    """Print one line without control characters, whatever a library or a file name put into it."""
-    said = printable(" ".join(clipped(without_secrets(reason), MESSAGE).split()))
-    print(f"error: {command.step}: {said}", file=sys.stderr, flush=True)
+    """Print the reason as one line without control characters."""
+    line = printable(" ".join(clipped(without_secrets(reason), MESSAGE).split()))
+    print(f"error: {command.step}: {line}", file=sys.stderr, flush=True)
 
 
 def only(params: Params, sections: tuple[str, ...]) -> dict[str, Any]:
@@ -150,7 +151,7 @@ def _parser(command: Command) -> argparse.ArgumentParser:
     parser.add_argument(
         "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override one parameter; repeatable"
     )
-    parser.add_argument("--summary", type=Path, metavar="FILE", help="where to write the summary (JSON)")
+    parser.add_argument("--summary", type=Path, metavar="FILE", help="file for the summary (JSON)")
     return parser
 
 
@@ -166,8 +167,7 @@ def _check_inputs(command: Command, inputs: Mapping[str, Any]) -> None:
 
 
 def _check_outputs(command: Command, inputs: Mapping[str, Any], arguments: argparse.Namespace) -> None:
-    """Refuse, before any work, an output that would replace an input or what no step made, or that cannot be
-    written."""
+    """Refuse, before any work, an output that cannot be written, or that would replace an input or other people's files."""
     given = [path for a in command.inputs if a.type is Path for path in _as_list(inputs[a.name])]
     folders = {path.resolve() for path in given if path.is_dir()}
     given = [path.resolve() for path in [*given, arguments.params]]
@@ -181,10 +181,10 @@ def _check_outputs(command: Command, inputs: Mapping[str, Any], arguments: argpa
         if place in needed:
             raise StepError(
                 f"{option} would be replaced as a whole, but it is or contains an input or the current folder; "
-                "name another place"
+                "name another path"
             )
         if inside := folders & set(place.parents):
-            raise StepError(f"{option} lies in {inside.pop()}, which is an input; name another place")
+            raise StepError(f"{option} is inside the input {inside.pop()}; name another path")
         for other, name in seen.items():
             if place == other or place in other.parents or other in place.parents:
                 raise StepError(f"{option} and --{name} overlap, so one would replace the other; name separate paths")
@@ -193,7 +193,7 @@ def _check_outputs(command: Command, inputs: Mapping[str, Any], arguments: argpa
 
 
 def _check_place(option: str, path: Path, holds: str | None) -> None:
-    """Refuse a place that cannot be written, or whose content is not ours to replace."""
+    """Refuse a path that cannot be written, or with content of other origin."""
     if holds is None and path.is_dir():
         raise StepError(f"{option} is a folder; expected a file; name a file")
     if holds is None and path.exists() and not path.is_file():
@@ -204,8 +204,7 @@ def _check_place(option: str, path: Path, holds: str | None) -> None:
         raise StepError(f"{option} is a file; expected a folder; name a folder")
     if holds is not None and path.is_dir() and any(path.iterdir()) and not any(path.glob(holds)):
         raise StepError(
-            f"{option} would be replaced as a whole, but it contains no {holds}, so it was made by something "
-            "else; name a new "
+            f"{option} would be replaced as a whole, but it contains no {holds}, so another program made it; name a new "
             "folder, or empty this one yourself"
         )
     nearest = next(parent for parent in path.resolve().parents if parent.exists())
@@ -222,6 +221,6 @@ def _as_list(value: Any) -> list[Path]:
 
 
 def _die_with_parent() -> None:
-    """On Linux, end this step when DVC ends, for whatever reason: a killed run leaves nothing behind."""
+    """On Linux, end this step when DVC ends, so that a killed run leaves no processes."""
     if kernel.LINUX and (os.environ.get("DVC_STAGE") or os.environ.get(WITHIN)):
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGTERM)

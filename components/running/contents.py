@@ -1,5 +1,4 @@
-"""What the sources of a run contain: found by `components.ingestion.survey` from a sample, and shown before the run
-begins."""
+"""The contents of a run's sources, which `components.ingestion.survey` estimates from a sample before the run."""
 
 from dataclasses import dataclass, field
 
@@ -8,13 +7,13 @@ from pydantic import TypeAdapter
 
 @dataclass(frozen=True)
 class FileType:
-    """The files of one ending.
+    """The files with one ending.
 
     Attributes:
-        name: the ending, with that of a compression; empty for files without one.
-        bytes: of the files on the disk.
-        text_bytes: UTF-8 of the text in them, estimated unless all were read.
-        documents: texts in them, estimated like text_bytes; a long one is cut into several later.
+        name: the ending, including that of a compression; empty for files without an ending.
+        bytes: size of the files on the disk.
+        text_bytes: UTF-8 bytes of their text, estimated unless all files were read.
+        documents: number of their texts, estimated like text_bytes; long texts are cut into several later.
     """
 
     name: str
@@ -30,21 +29,21 @@ class FileType:
 
 @dataclass(frozen=True)
 class Contents:
-    """What the sources contain.
+    """The contents of the sources.
 
     Attributes:
-        types: the largest first.
-        is_exact: every file was read to its end, so nothing is an estimate.
-        looked_at: files that were read.
-        empty: files among them that gave no document.
-        refused: the first items in them that could not be read, with the reason, one sentence each.
-        not_read: what is skipped, a phrase per reason with count and first names, most frequent first.
-        elsewhere: sources that are not inspected, since they are on another machine or in Python's library.
-        columns: fields that are used as text because none was named, and their sources.
+        types: files by ending, the largest first.
+        is_exact: whether every file was read to its end, so that all numbers are exact.
+        looked_at: number of files that were read.
+        empty: number of those files without a document.
+        refused: the first items that could not be read, one sentence per item with the reason.
+        not_read: skipped files, one phrase per reason with count and first names, most frequent first.
+        elsewhere: sources that are not inspected, because they are on another machine or in Python's library.
+        columns: fields that are used as text because no field was named, and their sources.
         titles: of some documents.
         languages: ISO 639 code and share of the bytes of prose and pages, largest first.
         code: programming language and share of the bytes of source code, largest first.
-        refusal: why this cannot be trained on, with the fix; or an empty string.
+        refusal: reason why training on this is impossible, with the fix; empty if it is possible.
     """
 
     types: list[FileType] = field(default_factory=list)
@@ -66,7 +65,7 @@ class Contents:
         return sum(self.types, FileType("", 0, 0, 0, 0))
 
 
-AS_JSON = TypeAdapter(Contents)  # reads and writes it
+AS_JSON = TypeAdapter(Contents)
 
 
 def counted(count: int, noun: str) -> str:

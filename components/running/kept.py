@@ -1,7 +1,7 @@
 """Stored results of steps, which later runs reuse.
 
-A result is a folder that appears whole or not at all, under a name that is a hash of everything it comes from: data,
-parameters, code, versions of the libraries. A missing one is made again, to the same bytes, so it changes no output.
+A result is a folder that appears complete or not at all. Its name is a hash of data, parameters, code and versions of
+libraries. A missing result is made again with the same bytes, so it changes no output.
 """
 
 import hashlib
@@ -23,10 +23,10 @@ SEAL = "whole.json"  # in each result
 
 
 def keep(folder: Path, write: Callable[[Path], None]) -> None:
-    """Make the result of this name by `write(folder)`, unless it is complete already."""
+    """Make the result of this name by `write(folder)`, unless it is already complete."""
     if is_whole(folder):  # also if another run was faster
         return
-    shutil.rmtree(folder, ignore_errors=True)  # a damaged one
+    shutil.rmtree(folder, ignore_errors=True)  # a damaged result
     with atomic_directory(folder, replace=False) as partial:
         write(partial)
         _seal(partial, folder.name)
@@ -39,7 +39,7 @@ def mark_used(folder: Path) -> None:
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether a folder is the complete result of its name, with all files at their lengths."""
+    """Whether a folder is the complete result of its name, with all files in their full lengths."""
     try:
         sealed = json.loads((folder / SEAL).read_text(encoding="utf-8"))
         return sealed == {"unit": folder.name, "bytes": _lengths(folder)}
@@ -48,7 +48,7 @@ def is_whole(folder: Path) -> bool:
 
 
 def _seal(folder: Path, unit: str) -> None:
-    """Record the result's name and the lengths of its files, once they are on the disk."""
+    """Record the result's name and the lengths of its files after they are on the disk."""
     write_json(folder / SEAL, {"unit": unit, "bytes": _lengths(folder)})
     sync_directory(folder)
 
@@ -58,13 +58,13 @@ def _lengths(folder: Path) -> dict[str, int]:
 
 
 def digest_of(facts: Mapping[str, Any]) -> str:
-    """20 hex digits that stand for a JSON object."""
+    """20 hex digits of the hash of a JSON object."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:20]
 
 
 @cache
 def code_and_libraries(patterns: tuple[str, ...], libraries: tuple[str, ...]) -> str:
-    """The code of a result: the hash of files below `components`, and the versions of libraries and of Python, whose
-    ast and unicodedata differ."""
+    """The code of a result: the hash of files below `components`, and the versions of libraries and of Python (for its
+    modules ast and unicodedata)."""
     versions = [f"python {platform.python_version()}", *(f"{library} {version(library)}" for library in libraries)]
     return " ".join([code_sha256(patterns), *versions])

@@ -1,4 +1,4 @@
-"""Locks between runs. A kernel lock on a file is freed when its holder ends, crashed or not."""
+"""Locks between runs. The kernel frees a lock on a file when the process ends, even by a crash."""
 
 import fcntl
 import threading
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-POLL = 0.1  # seconds between tries: a blocked flock could not be left when the run is cancelled
+POLL = 0.1  # seconds between tries; a blocking flock could not be cancelled
 
 
 class WaitStopped(Exception):
@@ -22,9 +22,9 @@ def exclusive(
     """Hold the lock of `path` during the block.
 
     Args:
-        path: the lock's file; made when missing, never removed.
-        on_wait: called once if another process holds it.
-        stopped: ends the wait when set.
+        path: the lock's file; made if missing, never removed.
+        on_wait: called once if another process has the lock.
+        stopped: ends the wait when it is set.
 
     Raises:
         WaitStopped: `stopped` was set before the lock was free.
@@ -43,23 +43,23 @@ def exclusive(
 
 @contextmanager
 def if_free(path: Path) -> Iterator[bool]:
-    """Hold the lock of `path` during the block unless it is taken; yields whether it is held."""
+    """Hold the lock of `path` during the block if it is free; yields whether it was free."""
     with open(path, "a") as file:
         yield try_lock(file)
 
 
 def is_free(path: Path) -> bool:
-    """Whether nobody holds the lock now."""
+    """Whether the lock is free now."""
     with open(path, "a") as file:
         return try_lock(file)
 
 
 def try_lock(file: IO[str] | int, kind: int = fcntl.LOCK_EX) -> bool:
-    """Lock an open file unless it is locked; returns whether this succeeded.
+    """Lock an open file if its lock is free; returns whether it was free.
 
     Args:
         file: the file, or its descriptor; closing it frees the lock.
-        kind: LOCK_EX, or LOCK_SH for a lock that others may share.
+        kind: LOCK_EX, or LOCK_SH for a shared lock.
     """
     try:
         fcntl.flock(file, kind | fcntl.LOCK_NB)

@@ -1,6 +1,6 @@
 """Progress of a running step: lines of `key=value` pairs on standard output.
 
-The terminal, DVC, a Prefect flow and the panel all see the same lines, so there is no file to clean up. `parse` is the
+The terminal, DVC, a Prefect flow and the panel read the same lines, so there is no file to remove later. `parse` is the
 inverse of `format_progress`.
 """
 
@@ -36,7 +36,7 @@ class Progress:
 
     def __init__(self, total: int, every: float = 1.0) -> None:
         self.total, self.every = total, every
-        self._last = -math.inf  # the clock may start at 0 when the machine does
+        self._last = -math.inf  # on some systems the clock is 0 when the machine starts
 
     def update(self, done: int, **figures: float) -> None:
         now = time.monotonic()
@@ -46,14 +46,14 @@ class Progress:
 
 
 class Pace:
-    """Decides which progress lines to keep in a log: every `every` seconds at first, every `slowest` in long work."""
+    """Selects progress lines for a log: one every `every` seconds at first, later one every `slowest` seconds."""
 
     def __init__(self, every: float = 5.0, slowest: float = 30.0) -> None:
         self.every, self.slowest = every, slowest
         self._started = self._next = time.monotonic()
 
     def due(self) -> bool:
-        """Whether to keep a line that comes now."""
+        """Whether to keep a line now."""
         now = time.monotonic()
         if now < self._next:
             return False

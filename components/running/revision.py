@@ -1,7 +1,7 @@
 """The source of a run: a git commit, and the changes of the tracked files.
 
-Git records it without touching the index that people, editors and DVC use at the same time. Stored results are keyed by
-a hash of the modules that made them (`code_sha256`), committed or not.
+Git records it without the index that people, editors and DVC use at the same time. Stored results have keys with a hash
+of the modules that made them (`code_sha256`), whether committed or not.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from components.errors import StepError
 
 COMPONENTS = Path(__file__).parents[1]
 SHOWN = 10  # names of files in a tag or a message
-LOCATION = ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE")  # what a git hook sets, and what would mislead our own calls
+LOCATION = ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE")  # set within git hooks; wrong for the calls here
 SOURCES = ":/"
 EXCEPT_LOCKS = ":(top,exclude,glob)**/dvc.lock"  # a dvc.lock is a result: runs change it, but do not depend on it
 
@@ -47,8 +47,8 @@ class Revision:
     def description(self) -> str:
         """`HEAD`, or `HEAD plus changes in params.yaml`."""
         parts = [
-            f"{what} {listed(paths)}"
-            for what, paths in (("changes in", self.changed), ("untracked", self.untracked))
+            f"{kind} {listed(paths)}"
+            for kind, paths in (("changes in", self.changed), ("untracked", self.untracked))
             if paths
         ]
         return " plus ".join(["HEAD", *parts])
@@ -75,7 +75,7 @@ def keep(root: Path, revision: Revision) -> None:
 
 
 def source_tree(root: Path) -> str:
-    """Git's hash of the current tracked files, staged ones included, without changes of dvc.lock.
+    """Git's hash of the current tracked files, including staged ones, without changes of dvc.lock.
 
     Raises:
         StepError: the folder is not in a git repository.
@@ -84,13 +84,13 @@ def source_tree(root: Path) -> str:
     with tempfile.TemporaryDirectory() as folder:
         private = Path(folder) / "index"
         if index.is_file():
-            shutil.copy2(index, private)  # with its time, by which git recognises files that changed just before
+            shutil.copy2(index, private)  # with its time, which git compares with the times of files
         git(root, "add", "--update", "--", SOURCES, EXCEPT_LOCKS, GIT_INDEX_FILE=str(private))
         return git(root, "write-tree", GIT_INDEX_FILE=str(private))
 
 
 def edits_since(root: Path, tree: str) -> list[str]:
-    """Paths of the files of a checkout that differ from a tree, new ones included, whatever is staged or committed."""
+    """Paths of the files in a checkout that differ from a tree, including new ones, whether staged, committed or neither."""
     with tempfile.TemporaryDirectory() as folder:
         index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
         git(root, "read-tree", tree, **index)
@@ -110,25 +110,25 @@ def untracked_files(root: Path, **variables: str) -> list[str]:
 
 
 def listed(paths: tuple[str, ...] | list[str]) -> str:
-    """The first paths of a list, and how many more there are; bytes that are not UTF-8 are escaped."""
+    """The first paths of a list and the number of others; bytes that are not UTF-8 are escaped."""
     more = f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
     return os.fsencode(", ".join(paths[:SHOWN])).decode("utf-8", "backslashreplace") + more
 
 
 def git(root: Path, *arguments: str, **variables: str) -> str:
-    """Run git in a folder and return what it printed, without the end of its last line.
+    """Run git in a folder and return its output without the last line end.
 
     Args:
-        variables: what to set in git's environment.
+        variables: set in git's environment.
 
     Raises:
         StepError: git failed; with its message.
     """
-    # Git, and what a repository makes it run, does not get the credentials of the platform's servers.
+    # Git, and programs that a repository lets it run, must not get the credentials of the platform's servers.
     foreign = (*LOCATION, "PREFECT_", "PHIFORGE_", "MLFLOW_")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    environment |= {"GIT_OPTIONAL_LOCKS": "0"} | variables  # without locks that would block other git commands
-    # Hooks are for people's commits; DVC's own post-checkout hook would fill each new workspace with data.
+    environment |= {"GIT_OPTIONAL_LOCKS": "0"} | variables  # no locks that would block other git commands
+    # Hooks are for people's commits; DVC's post-checkout hook would fill each new workspace with data.
     command = ["git", "-c", "core.hooksPath=/dev/null", "-c", "core.quotePath=false", *arguments]
     done = subprocess.run(
         command,
@@ -137,7 +137,7 @@ def git(root: Path, *arguments: str, **variables: str) -> str:
         capture_output=True,
         check=False,
         encoding="utf-8",
-        errors="surrogateescape",  # as Python keeps the names of files that are not UTF-8
+        errors="surrogateescape",  # like Python for names of files that are not UTF-8
     )
     if done.returncode != 0:
         raise StepError(f"git {arguments[0]} failed in {root}: {(done.stderr or done.stdout).strip()}")
@@ -145,39 +145,39 @@ def git(root: Path, *arguments: str, **variables: str) -> str:
 
 
 def git_lines(root: Path, *arguments: str, **variables: str) -> list[str]:
-    """The lines that git printed. Names may contain other line ends of Python, such as U+2028."""
+    """The lines of git's output. Names may contain other characters that Python treats as line ends, such as U+2028."""
     return [line for line in git(root, *arguments, **variables).split("\n") if line]
 
 
 def identity(root: Path) -> dict[str, str]:
     """An author for a commit, as git's variables, if the machine has none."""
-    asked = subprocess.run(["git", "config", "user.email"], cwd=root, capture_output=True, check=False)
-    if asked.returncode == 0 or os.environ.get("GIT_COMMITTER_EMAIL"):
+    done = subprocess.run(["git", "config", "user.email"], cwd=root, capture_output=True, check=False)
+    if done.returncode == 0 or os.environ.get("GIT_COMMITTER_EMAIL"):
         return {}
     return {
-        f"GIT_{role}_{what}": value
+        f"GIT_{role}_{key}": value
         for role in ("AUTHOR", "COMMITTER")
-        for what, value in (("NAME", "Phiforge"), ("EMAIL", "phiforge@localhost"))
+        for key, value in (("NAME", "Phiforge"), ("EMAIL", "phiforge@localhost"))
     }
 
 
 @cache
 def code_sha256(patterns: tuple[str, ...], unused: tuple[str, ...] = (), folder: Path = COMPONENTS) -> str:
-    """Hash of the files that make a result, so that a change of them makes it again.
+    """Hash of the modules of a stored result, for its key.
 
     Args:
         patterns: of the files, below `folder`.
-        unused: names of files that the result does not depend on.
+        unused: names of files without effect on the result.
 
     Raises:
         ValueError: a pattern matches no file.
     """
     digest = hashlib.sha256()
     for pattern in patterns:
-        found = sorted(folder.glob(pattern))
-        if not found:
-            raise ValueError(f"{pattern} matches no file in {folder}; name the modules that the result comes from")
-        for path in found:
+        paths = sorted(folder.glob(pattern))
+        if not paths:
+            raise ValueError(f"{pattern} matches no file in {folder}; name the modules of the result")
+        for path in paths:
             if path.name not in unused:
                 digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()

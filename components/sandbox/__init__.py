@@ -10,7 +10,7 @@ __all__ = ["Job", "Limits", "Outcome", "Sandbox", "Verdict"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import on first use: the server's process, which every program is a fork of, needs none of it."""
+    """Import on first use, because the server's process, which is forked for every program, does not need these modules."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from components.sandbox import sandbox, types

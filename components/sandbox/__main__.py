@@ -1,6 +1,6 @@
-"""What this machine offers to isolate programs with: `python -m components.sandbox`.
+"""`python -m components.sandbox`: the isolation of generated code on this machine.
 
-Exit status 0: generated code is isolated here. 1: it is not, and the sandbox refuses to run it.
+The exit status is 0 if generated code is isolated here, and 1 if the sandbox refuses to run it.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import sys
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m components.sandbox",
-        description="Show what isolates generated code on this machine, by trying it.",
+        description="Show, by a test, how generated code is isolated on this machine.",
     )
     parser.parse_args()
     from components.sandbox.report import report

@@ -1,13 +1,13 @@
-"""Inside the tests' process: run the tests, and ask the program's process for everything that they use of the program.
+"""The tests' process: run the tests, and request from the program's process everything that they use of the program.
 
-The verdict is this process' exit status, which the program cannot touch. Three rules keep the program from passing by
-the behaviour of its objects:
+The verdict is the exit status of this process, which the program cannot change. Three rules prevent a program from
+passing by the behaviour of its objects:
 
-* A name means what the tests defined, then a builtin, then (`math.floor`) a standard module, and only then something of the program
-  (unless the job names it), so that a program cannot redefine `abs` or `math` under its tests.
-* A comparison or calculation between a program's object and a plain value happens here, on the plain value that the
-  object is (`class Score(int)`); an object that is none, equals nothing. So no `__eq__` of the program ever sees what
-  was expected. Two objects of the program may compare themselves: that is what a test of a class with operators asks.
+* A name is looked up in the tests, then in the builtins, then (`math.floor`) in the standard modules, and last in the
+  program, except for names listed in the job. So a program cannot redefine `abs` or `math` under its tests.
+* A comparison or calculation between a program's object and a plain value happens here, with the plain value of the object
+  (`class Score(int)`); an object without one is unequal to everything. So an `__eq__` of the program never sees the
+  expected value. Two objects of the program are compared by the program, as tests of classes with operators require.
 * Membership is decided here, over the program's iterator.
 """
 
@@ -41,7 +41,7 @@ def run_tests(source: bytes, names: list[str], channel: int, result: int) -> Non
             status = PASSED
     except (Ended, Unreadable) as error:
         peer.give_up(error)
-    except SystemExit as end:  # unittest.main ends so
+    except SystemExit as end:  # from unittest.main
         status = REPORTED if end.code else PASSED
         _report(result, "failed", f"the tests ended with status {end.code}")
     except BaseException as error:  # noqa: BLE001 - any exception of the tests is the result
@@ -50,7 +50,7 @@ def run_tests(source: bytes, names: list[str], channel: int, result: int) -> Non
 
 
 class _Judge(Peer):
-    """The tests' side. When the program is gone, it ends the process, so that no `except` of the tests hides it."""
+    """The tests' side. If the program has ended, it ends the process, so that an `except` in the tests cannot hide that."""
 
     def __init__(self, channel: int, result: int) -> None:
         super().__init__(channel, _perform, _may_lend, Remote)
@@ -70,7 +70,7 @@ class _Judge(Peer):
 
 
 def _bases(tree: ast.AST) -> frozenset[str]:
-    """Names whose attributes the tests use, as in `math.floor`: only such a name can mean a module."""
+    """Names with attributes in the tests, as in `math.floor`; only these may be modules."""
     attributes = (node.value for node in ast.walk(tree) if isinstance(node, ast.Attribute))
     return frozenset(value.id for value in attributes if isinstance(value, ast.Name))
 
@@ -100,7 +100,7 @@ def _execute(tree: ast.Module, space: Names) -> None:
 
 
 class _Module(types.ModuleType):
-    """The tests as a module, where unittest.main looks for its cases."""
+    """The tests as a module, for unittest.main."""
 
     def __init__(self, space: Names) -> None:
         super().__init__("__main__")
@@ -117,7 +117,7 @@ class _Module(types.ModuleType):
 
 
 def _run_test_cases(space: Names) -> None:
-    """Run the test cases: unrun ones would always pass."""
+    """Run the test cases, which would pass if they did not run."""
     unittest = sys.modules.get("unittest")
     if unittest is None:
         return
@@ -148,14 +148,14 @@ def _of_the_tests(value: Any) -> bool:
 
 
 def _may_lend(value: Any) -> bool:
-    """Objects that the program may use: functions, iterators, classes of the tests and their instances."""
+    """Whether the program may use an object: a function, an iterator, a class of the tests or its instance."""
     iterator = hasattr(type(value), "__next__") and hasattr(type(value), "__iter__")
     return isinstance(value, _CALLABLE) or iterator or _of_the_tests(value)
 
 
 def _get_public(target: Any, name: str) -> Any:
     if not _of_the_tests(target) or name.startswith("_"):
-        raise AttributeError(f"{type(target).__name__!r} object of the tests lends no attribute {name!r}")
+        raise AttributeError(f"{type(target).__name__!r} object of the tests does not lend the attribute {name!r}")
     return getattr(target, name)
 
 
@@ -182,7 +182,7 @@ def _asking(operation: str) -> Any:
 
 
 def _deciding(name: str, reflected: bool = False) -> Any:
-    """An operator whose other side decides where it is computed: see this module's second rule."""
+    """An operator that is computed here or by the program, by the second rule of this module."""
     function = getattr(operator, name)
 
     def method(self: "Remote", other: Any) -> Any:

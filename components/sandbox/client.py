@@ -1,4 +1,4 @@
-"""The caller's side of one server: starts it, sends it programs, reads verdicts, replaces it if it died."""
+"""The caller's side of one server: start it, send programs, read verdicts, replace it if it died."""
 
 import json
 import os
@@ -21,10 +21,8 @@ _START = (
     "from components.sandbox.server import main; main()"
 )
 _ENVIRONMENT = {"PYTHONHASHSEED": "0", "LANG": "C.UTF-8"}
-_PATIENCE = 30.0  # seconds beyond a program's wall time until the server itself counts as stuck
+_PATIENCE = 30.0  # seconds beyond a program's wall time until the server counts as stuck
 _PASSED, _PROGRAM_ENDED, _NOT_CONFINED = 42, 44, 70  # as in the server's modules, which are not imported here
-
-
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 
 
@@ -34,14 +32,14 @@ def readable_paths() -> list[str]:
     library |= {os.path.join(sys.base_prefix, "lib"), sysconfig.get_config_var("DESTSHARED")}
     shared = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache", "/usr/share/zoneinfo")
     paths = {os.path.realpath(path) for path in (*library, *shared) if path and os.path.exists(path)}
-    # A link such as /lib -> usr/lib is needed under both names; a path below another comes with it.
+    # A link such as /lib -> usr/lib is needed under both names; a path inside another is not needed.
     paths |= {path for path in shared if os.path.exists(path)}
     inner = {path for path in paths for other in paths if path != other and path.startswith(other.rstrip("/") + "/")}
     return sorted(paths - inner) + list(_DEVICES)
 
 
 class Server:
-    """One server process, one program at a time. `report` says which layers are missing and why."""
+    """One server process for one program at a time. `report` contains the missing layers with their reasons."""
 
     def __init__(self, limits: Limits, missing: dict[str, str]) -> None:
         self._limits, self._missing = limits, missing
@@ -50,10 +48,10 @@ class Server:
         self._start()
 
     def _start(self) -> None:
-        """Start the process; if a layer fails half-way, once more without it."""
+        """Start the process; if a layer fails, start again without it."""
         while True:
             self._folder = ""
-            if "namespaces" in self._missing:  # else the folder is in a file system of the server's own
+            if "namespaces" in self._missing:  # else the server has its own file system with the folder
                 self._folder = folders.shared_folder()
             self._control, theirs = socket.socketpair(socket.AF_UNIX, getattr(socket, "SOCK_SEQPACKET", 1))
             with theirs:
@@ -82,7 +80,7 @@ class Server:
             self._stop()
 
     def run(self, job: Job) -> Verdict:
-        """The verdict on one program. A server that died on it is replaced; the program then counts as crashed."""
+        """The verdict on one program. If the server died, it is replaced, and the program counts as crashed."""
         files = [_memory_file(job.program), _memory_file(job.stdin) if job.stdin else os.dup(self._null)]
         files += [_memory_file(""), _memory_file("")]
         if job.tests is not None:
@@ -113,11 +111,11 @@ class Server:
         return json.loads(data) if data else None
 
     def _stop(self) -> None:
-        """End the process; everything that it started goes with it."""
+        """End the process, and with it all processes that it started."""
         self._control.close()
         if self._process is not None:
             try:
-                self._process.wait(timeout=2)  # it ends when its peer is gone
+                self._process.wait(timeout=2)  # it ends when the connection closes
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
@@ -133,7 +131,7 @@ class Server:
 
 
 def _memory_file(text: str) -> int:
-    """An open file in memory with this text in it, at its beginning."""
+    """An open file in memory with this text, at its beginning."""
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("sandbox", os.MFD_CLOEXEC)
     else:
@@ -147,8 +145,7 @@ def _memory_file(text: str) -> int:
 
 
 def judge(answer: dict[str, Any], stdout: bytes, result: bytes, limits: Limits, tested: bool) -> Verdict:
-    """The verdict from the exit statuses of the processes. With tests, only that of the tests' process can mean
-    passed."""
+    """The verdict from the exit statuses of the processes. With tests, only the tests' process can report a pass."""
     text = stdout[: limits.file_bytes].decode("utf-8", "backslashreplace")
     outcome, error = _outcome(answer, result, limits, tested)
     if len(stdout) >= limits.file_bytes:
@@ -176,17 +173,17 @@ def _outcome(answer: dict[str, Any], result: bytes, limits: Limits, tested: bool
 
 
 def _reported(result: bytes) -> tuple[Outcome, str] | None:
-    """What a child wrote about a failure; anything but that is ignored, `passed` too."""
+    """The failure that a child reported; everything else is ignored, even `passed`."""
     try:
-        said = json.loads(result)
-        outcome, error = Outcome(said["outcome"]), str(said["error"])
+        report = json.loads(result)
+        outcome, error = Outcome(report["outcome"]), str(report["error"])
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return None if outcome is Outcome.PASSED else (outcome, error[:2000])
 
 
 def _ended(status: int | None) -> tuple[Outcome, str]:
-    """The outcome of a program's process that ended by itself, with this status (negative: a signal)."""
+    """The outcome of a program's process that ended with this status (negative: a signal)."""
     if status is None:
         return Outcome.EXITED, "the program closed the connection to its tests"
     if status >= 0:

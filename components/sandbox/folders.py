@@ -11,8 +11,8 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def shared_folder() -> str:
-    """A new folder that the programs' users, who differ from ours, can write to, and that nobody else finds: its name is
-    random, and the folder around it lets nobody list it."""
+    """A new folder for the programs' users, which differ from the user of this process. Its name is random, and the folder
+    around it cannot be listed, so that other users do not find it."""
     around = tempfile.mkdtemp(prefix="sandbox-")
     folder = tempfile.mkdtemp(dir=around)
     os.chmod(folder, 0o777)
@@ -21,9 +21,9 @@ def shared_folder() -> str:
 
 
 def exceeds(folder: str, limits: Mapping[str, Any]) -> bool:
-    """Whether there is more in the folder than `folder_bytes` or `folder_entries`. For folders without another limit.
+    """Whether a folder has more than `folder_bytes` or `folder_entries`, for folders without another limit.
 
-    Folders are opened by their parents, since a path may be longer than the system allows.
+    Folders are opened relative to their parents, because a path may be longer than the system allows.
     """
     size = entries = 0
     pending = [os.open(folder, _FOLDER)]
@@ -41,7 +41,7 @@ def exceeds(folder: str, limits: Mapping[str, Any]) -> bool:
                         if stat.S_ISDIR(about.st_mode):
                             pending.append(os.open(entry.name, _FOLDER, dir_fd=handle))
             except OSError:
-                continue  # gone meanwhile, or not readable: then it was counted, and nobody else can enter it either
+                continue  # removed meanwhile, or not readable: then it is counted, and other users cannot enter it either
             finally:
                 os.close(handle)
     finally:
@@ -51,10 +51,10 @@ def exceeds(folder: str, limits: Mapping[str, Any]) -> bool:
 
 
 def empty(folder: str) -> None:
-    """Delete what is in the folder: links as links, folders of any depth, whatever their permissions.
+    """Delete the content of a folder: links themselves, and folders of any depth with any permissions.
 
-    What stands in a folder is moved up before the folder is deleted, so that no path ever grows long and nothing here
-    recurses. No process of the program is left that could race with this.
+    The content of an inner folder is moved up before the folder is deleted, so paths stay short and there is no recursion.
+    All processes of the program have ended, so nothing changes meanwhile.
     """
     number = 0
     while names := os.listdir(folder):
@@ -76,9 +76,9 @@ def empty(folder: str) -> None:
 
 
 def remove(folder: str) -> None:
-    """Delete the folder itself and the one around it, as far as they are still there."""
+    """Delete the folder and the one around it, if they exist."""
     with suppress(FileNotFoundError):
         empty(folder)
         os.rmdir(folder)
-    with suppress(OSError):  # in a file system of its own the folder lies at the top
+    with suppress(OSError):  # in its own file system the folder is at the top
         os.rmdir(os.path.dirname(folder))

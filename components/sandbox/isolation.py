@@ -1,8 +1,8 @@
-"""Remove from a process, permanently, everything that a program does not need. Called in each child before it runs
-foreign code.
+"""Permanently remove all rights from a process that a program does not need. Called in each child before it runs foreign
+code.
 
-The order matters: identifiers and capabilities go while there is still the privilege to change them, no_new_privs comes
-before Landlock and seccomp, which need it, and seccomp last, since it refuses what all the others call.
+The order matters: identifiers and capabilities change while the process still has the privilege, no_new_privs is set
+before Landlock and seccomp, which need it, and seccomp is last, because it refuses the calls of all the others.
 """
 
 import os
@@ -14,14 +14,14 @@ from components.sandbox.seccomp import Template, install
 
 
 class Confinement(NamedTuple):
-    """The layers that the server found on this machine. None or False: the layer is missing or left out.
+    """The layers of this machine. None or False: the layer is missing or left out.
 
     Attributes:
         users: user and group ids of the program and of the tests, for a server that may change them.
-        threads_beside: how many threads of the same user there may be beside a program's: the kernel counts them by
-            user. 0 where the user is the sandbox's own.
+        threads_beside: allowed threads of the same user outside of the program, because the kernel counts them by user. 0
+            if the user belongs to the sandbox.
         rules: Landlock's ruleset, an open file.
-        capabilities: whether there are any to drop (root, or the namespace's own root).
+        capabilities: whether there are capabilities to drop (of root, or of the namespace's root).
     """
 
     folder: str
@@ -34,7 +34,7 @@ class Confinement(NamedTuple):
 
 
 def confine(given: Confinement, limits: dict[str, float], keep: tuple[int, ...], tests: bool) -> None:
-    """Confine this process; `keep` are the open files that stay, besides 0, 1 and 2."""
+    """Confine this process; `keep` are the files that stay open besides 0, 1 and 2."""
     os.setsid()
     os.chdir(given.folder)
     os.umask(0)  # the program's and the tests' process have different users and share the folder
@@ -59,7 +59,7 @@ def confine(given: Confinement, limits: dict[str, float], keep: tuple[int, ...],
 
 
 def _limit(limits: dict[str, float], threads_beside: int) -> None:
-    cpu = int(limits["cpu_seconds"]) + 2  # the server checks more closely; this is the fallback
+    cpu = int(limits["cpu_seconds"]) + 2  # a fallback; the server checks more precisely
     wanted = {
         "AS": limits["memory_bytes"],
         "CPU": cpu,
@@ -81,6 +81,6 @@ def close_all_but(keep: set[int]) -> None:
     """Close every other open file of the server and its parent."""
     last = -1
     for descriptor in [*sorted(keep), 1 << 20]:
-        if last + 1 < descriptor:  # an empty range would mean all
+        if last + 1 < descriptor:  # an empty range would close all files
             os.closerange(last + 1, descriptor)
         last = descriptor

@@ -1,7 +1,7 @@
-"""The few calls of Linux that Python's library lacks, through ctypes: no compiler and no package at run time.
+"""Calls of Linux that are not in Python's library, through ctypes, so without compiler or package at run time.
 
-Every function raises OSError with the kernel's errno, and NotImplementedError's cousin ENOSYS where there is no such
-call. Numbers of new calls (424 and up) are the same on all processors.
+Every function raises OSError with the kernel's errno; ENOSYS means that the call does not exist. Numbers of new calls (424
+and above) are the same on all processors.
 """
 
 import ctypes
@@ -44,7 +44,7 @@ def syscall(number: int, *arguments: object) -> int:
 
 
 def prctl(option: int, *arguments: object) -> int:
-    """prctl(2), missing arguments zero."""
+    """prctl(2); missing arguments are zero."""
     if not LINUX:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
     words = [ctypes.c_ulong(a) if isinstance(a, int) else a for a in arguments]
@@ -77,14 +77,14 @@ def pivot_root(new: str, old: str) -> None:
 
 
 def drop_capabilities() -> None:
-    """Give up every capability of this process, effective, permitted and inheritable."""
+    """Drop all effective, permitted and inheritable capabilities of this process."""
     version_3 = 0x20080522
     header = (ctypes.c_uint32 * 2)(version_3, 0)
     syscall(_CAPSET[os.uname().machine], header, (ctypes.c_uint32 * 6)())
 
 
 def has_seccomp() -> bool:
-    """Whether this kernel filters system calls. Asking for a filter at an invalid address gives EFAULT if it does."""
+    """Whether this kernel filters system calls; then a filter at an invalid address is refused with EFAULT."""
     try:
         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, 0)
     except OSError as error:
@@ -93,9 +93,9 @@ def has_seccomp() -> bool:
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time that a process has used so far, all its threads together; 0 after its end.
+    """CPU time of a process with all its threads so far; 0 after its end.
 
-    The clock's id is built as the C library's clock_getcpuclockid does, without a look at /proc.
+    The clock's id is that of clock_getcpuclockid in the C library, without /proc.
     """
     import time
 

@@ -1,9 +1,9 @@
 """A separate file system, network and process table for the sandbox (namespaces(7)), if this machine allows them.
 
-Root may make them; anyone may through a user namespace, unless the machine forbids it (containers, some distributions).
-In the new root there is the interpreter's library and the shared libraries, read-only, four devices and an empty folder
-of bounded size; no /proc, no /home, no network. The first process there is the server: when it ends, the kernel
-ends everything else.
+Root may make them, and other users may through a user namespace, unless the machine forbids it (containers, some
+distributions). The new root has the interpreter's library and the shared libraries, read-only, four devices and an empty
+folder of limited size, but not /proc, /home or a network. The first process there is the server; when it ends, the kernel
+ends all others.
 """
 
 import os
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from components.sandbox import kernel
 
-FOLDER = "/folder"  # of the new root: no interpreter is installed there, as one may be below /tmp
+FOLDER = "/folder"  # in the new root; not below /tmp, where an interpreter may be installed
 _SPACES = (
     kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
     | kernel.CLONE_NEWCGROUP
@@ -20,14 +20,12 @@ _SPACES = (
 
 
 def enter(readable: Sequence[str], folder_bytes: int, folder_entries: int) -> None:
-    """Move this process into new namespaces and a new root; returns in the first process of the new table.
+    """Move this process into new namespaces and a new root with the `readable` paths of the old one.
 
-    Of the old root only what is `readable` is there.
-
-    The calling process stays outside, waits for that one and ends as it ended.
+    Returns in the first process of the new table. The calling process stays outside, waits for it and ends with its status.
 
     Raises:
-        OSError: the machine does not allow it; the process is to be thrown away.
+        OSError: the machine does not allow it; then the process must end.
     """
     if os.geteuid() == 0:
         kernel.unshare(_SPACES)
@@ -45,7 +43,7 @@ def enter(readable: Sequence[str], folder_bytes: int, folder_entries: int) -> No
 
 
 def _wait_as(child: int) -> None:
-    """Represent the process inside: keep nothing open, end as it ends."""
+    """Close all files, wait for the process inside, and end with its status."""
     os.closerange(0, 1 << 20)
     _, status = os.waitpid(child, 0)
     os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
@@ -54,7 +52,7 @@ def _wait_as(child: int) -> None:
 def _new_root(readable: Sequence[str], folder_bytes: int, folder_entries: int) -> None:
     kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
     root = "/tmp"
-    # Names are resolved before the new file system covers them.
+    # Opened before the new file system hides them.
     sources = {path: os.open(path, os.O_PATH) for path in readable}
     kernel.mount("none", root, "tmpfs", kernel.MS_NOSUID, "mode=755,size=1m")
     for path, source in sources.items():
@@ -83,7 +81,7 @@ def _show(source: int, path: str, target: str) -> None:
     kernel.mount(described, target, None, kernel.MS_BIND | kernel.MS_REC)
     if path.startswith("/dev/"):
         return
-    # Inside a user namespace the flags that the outer mount has must be kept.
+    # Inside a user namespace the flags of the outer mount must be kept.
     kept = os.statvfs(target).f_flag & (os.ST_NOEXEC | os.ST_NODEV | os.ST_NOATIME | os.ST_NODIRATIME)
     flags = kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | kernel.MS_NOSUID | kept
     kernel.mount("none", target, None, flags)

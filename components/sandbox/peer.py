@@ -1,8 +1,8 @@
-"""Two processes that ask each other: the tests' process asks the program to call its functions, and may be called back.
+"""Requests between two processes: the tests' process asks the program to call its functions, and may be called back.
 
-A message is a length (4 bytes) and JSON. `["ask", operation, operands, table]` is answered by
-`["give", value, changes, table]` or `["raise", class, arguments, changes, table]`; before it answers, the other side
-may ask in turn. Objects that a side lends are in its list `lent`; the other side names them by their index.
+A message is a length (4 bytes) and JSON. The answer to `["ask", operation, operands, table]` is
+`["give", value, changes, table]` or `["raise", class, arguments, changes, table]`; before it answers, the other side may
+ask too. Objects that a side lends are in its list `lent`; the other side refers to them by index.
 """
 
 import json
@@ -19,11 +19,11 @@ MESSAGE_BYTES = 64 << 20
 
 
 class Ended(BaseException):
-    """The other side is gone. No test can catch it by accident: it is not an Exception."""
+    """The other side has ended. Not an Exception, so that tests do not catch it by accident."""
 
 
-# Exceptions that keep their class on the way. StopIteration and its like would end a loop of the tests instead of failing
-# them, SystemExit would end the tests.
+# Exceptions that keep their class in a message. StopIteration and StopAsyncIteration would end a loop in the tests instead
+# of failing them, and SystemExit would end the tests.
 _LOOP_ENDS = {"StopIteration", "StopAsyncIteration"}
 _EXCEPTIONS = {
     name: kind
@@ -34,7 +34,7 @@ _EXCEPTIONS = {
 
 @contextmanager
 def _reading() -> Iterator[None]:
-    """Turn every fault of a message into Unreadable, except lack of memory."""
+    """Turn every fault of a message, except a lack of memory, into Unreadable."""
     try:
         yield
     except MemoryError:
@@ -44,9 +44,13 @@ def _reading() -> Iterator[None]:
 
 
 class Peer:
-    """One end. `perform(operation, operands)` does what the other side asks; `may_lend(value)` says what may be asked for.
+    """One end of the connection.
 
-    `reference` is the class of what stands for the other side's objects: made with (peer, place).
+    Args:
+        descriptor: of the connected socket.
+        perform: executes an operation for the other side.
+        may_lend: whether the other side may use an object.
+        reference: class of the proxies for the other side's objects, called with (peer, place).
     """
 
     def __init__(
@@ -62,10 +66,10 @@ class Peer:
         self._places: dict[int, int] = {}
         self._borrowed: dict[int, Any] = {}
         self._classes: dict[int, type[Exception]] = {}
-        self._lock = threading.RLock()  # one question at a time, whichever thread asks
+        self._lock = threading.RLock()  # for one request at a time
 
     def ask(self, operation: str, *operands: Any) -> Any:
-        """The other side's answer. Raises what it raised, and Ended when it is gone."""
+        """The other side's answer. Raises the exception of the other side, or Ended if it has ended."""
         with self._lock:
             encoder = Encoder(self._refer)
             tokens = [encoder.encode(operand) for operand in operands]
@@ -77,7 +81,7 @@ class Peer:
                 self._answer(message)
 
     def serve(self) -> None:
-        """Answer until the other side is gone."""
+        """Answer requests until the other side ends."""
         while True:
             message = self._receive()
             with self._lock:
@@ -107,7 +111,7 @@ class Peer:
             answer = ["give", encoder.encode(self._perform(operation, operands))]
         except (Ended, Unreadable):
             raise
-        except BaseException as error:  # noqa: BLE001 - whatever it is, the other side's caller is to see it
+        except BaseException as error:  # noqa: BLE001 - all exceptions go to the other side's caller
             answer = ["raise", self._refer_exception(type(error)), self._arguments(error, encoder)]
         changes = []
         for place, value in enumerate(decoder.objects):
@@ -146,7 +150,7 @@ class Peer:
         raise ValueError(f"no reference {token!r}")
 
     def _refer_exception(self, kind: type[BaseException]) -> Token:
-        """[name of the nearest builtin, own name, place]; the last two only for a class that is not a builtin."""
+        """[name of the nearest builtin, own name, place], the last two only for classes that are not builtins."""
         if _EXCEPTIONS.get(kind.__name__) is kind:
             return [kind.__name__]
         base = next((k.__name__ for k in kind.__mro__ if _EXCEPTIONS.get(k.__name__) is k), "Exception")
@@ -165,7 +169,7 @@ class Peer:
     def _arguments(error: BaseException, encoder: Encoder) -> list[Token]:
         try:
             return [encoder.encode(argument) for argument in error.args]
-        except Exception:  # noqa: BLE001 - an argument that cannot travel; its text can
+        except Exception:  # noqa: BLE001 - an argument that cannot be sent, unlike its text
             return [str(error)[:1000]]
 
     def _exception(self, token: Token, arguments: list[Any]) -> Exception:
@@ -193,7 +197,7 @@ class Peer:
                 raise ValueError(f"a message of {length} bytes")
             message = json.loads(self._read(length))
             if not isinstance(message, list) or not message:
-                raise ValueError("no message")
+                raise ValueError("not a message")
             return message
 
     def _read(self, length: int) -> bytes:
@@ -210,7 +214,7 @@ class Peer:
 
 
 class Reference:
-    """Base of both sides' proxies: the peer that lent the object, and its index there."""
+    """Base of both sides' proxies, with the peer that lent the object and the index there."""
 
     __slots__ = ("_peer", "_place")
     _peer: Peer

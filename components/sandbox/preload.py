@@ -1,14 +1,14 @@
-"""Imported first by the server: what programs need in memory, so that each finds it there.
+"""Imported first by the server: modules that programs need, so that every fork already has them.
 
-Two modules ask to be called in every forked child: `random` to seed itself again, which is not wanted here, since a
-program is to draw the same numbers every time; `threading` to forget other threads, of which the server has none. Without
-those calls a trivial program costs a sixth less.
+Two modules register functions for every forked child: `random` seeds itself again, but a program should have the same
+random numbers every time; `threading` forgets other threads, but the server has none. Without these calls a trivial
+program takes a sixth less time.
 """
 
 import os
 
-# The most frequent imports of small programs. Each further module costs every program a little, since a fork copies
-# page tables: hashlib alone, with OpenSSL, a third of a fork. Others are imported when a program asks for them.
+# The most frequent imports of small programs. Each further module makes every fork slower, because a fork copies page
+# tables: hashlib with OpenSSL costs a third of a fork. Others are imported when a program needs them.
 _MODULES = """
     abc bisect cmath collections collections.abc contextlib copy datetime decimal enum fractions functools heapq itertools
     json math operator os random re string struct sys threading time types typing unicodedata

@@ -1,7 +1,7 @@
-"""Inside the program's process: run its source, then do what the tests' process asks.
+"""The program's process: run its source, then answer the tests' process.
 
-Nothing here is trusted once the program has started, since it can change any of it. It can only change its own answers:
-the correct ones, and the verdict, are in the tests' process.
+Nothing here is trusted after the program has started, because it can change everything here. But it can only change its
+own answers: the correct answers and the verdict are in the tests' process.
 """
 
 import atexit
@@ -18,9 +18,9 @@ from typing import Any
 
 from components.sandbox.peer import Ended, Peer, Reference
 
-PASSED, REPORTED, PROGRAM_ENDED = 42, 43, 44  # exit statuses: of a script, or of the tests' process
+PASSED, REPORTED, PROGRAM_ENDED = 42, 43, 44  # exit statuses of a script or of the tests' process
 ERROR_LENGTH = 1000
-# What the harness calls after the program started, taken now: a program that replaces these by accident harms nobody.
+# Functions for after the program started, stored now in case the program replaces them by accident.
 _exit, _write = os._exit, os.write
 
 
@@ -28,14 +28,14 @@ def run_script(source: bytes, result: int) -> None:
     """Run a program without tests; write the outcome to the file `result`, and end the process."""
     try:
         _execute(source, "__main__")
-        threading._shutdown()  # type: ignore[attr-defined]  # waits for its threads, as the interpreter does
+        threading._shutdown()  # type: ignore[attr-defined]  # waits for its threads, like the interpreter
         atexit._run_exitfuncs()
         sys.stdout.flush()
     except SystemExit:
         _flush()
         _report(result, "exited", "the program called sys.exit")
         _exit(REPORTED)
-    except BaseException as error:  # noqa: BLE001 - whatever the program raises is its result
+    except BaseException as error:  # noqa: BLE001 - any exception of the program is its result
         _flush()
         _report(result, classify(error), describe(error))
         _exit(REPORTED)
@@ -43,13 +43,13 @@ def run_script(source: bytes, result: int) -> None:
 
 
 def serve_tests(source: bytes, channel: int) -> None:
-    """Run a program as a module and answer what its tests ask, until they end."""
+    """Run a program as a module and answer its tests until they end."""
     peer = Peer(channel, _perform, lambda value: True, Borrowed)
     try:
         _execute(source, "__program__")
         _flush()
         failure = ["ready", sorted(name for name in _SPACE if isinstance(name, str))]
-    except BaseException as error:  # noqa: BLE001 - whatever the program raises is its result
+    except BaseException as error:  # noqa: BLE001 - any exception of the program is its result
         _flush()
         outcome = "exited" if isinstance(error, SystemExit) else classify(error)
         failure = ["failed", outcome, describe(error)]
@@ -63,7 +63,7 @@ def serve_tests(source: bytes, channel: int) -> None:
 
 
 def classify(error: BaseException) -> str:
-    """The outcome that an exception means."""
+    """The outcome of an exception."""
     if isinstance(error, MemoryError):
         return "memory"
     if isinstance(error, OSError):
@@ -75,7 +75,7 @@ def describe(error: BaseException) -> str:
     """One line: type, message, and the line of the program or the tests where it was raised."""
     try:
         text = str(error)
-    except Exception as second:  # noqa: BLE001 - an exception whose text cannot be had
+    except Exception as second:  # noqa: BLE001 - the text of the exception fails
         text = f"(no text: {type(second).__name__})"
     where, trace = "", error.__traceback__
     while trace is not None:
@@ -101,7 +101,7 @@ def _execute(source: bytes, name: str) -> None:
     global _SPACE
     _SPACE = vars(module)
     sys.modules[name] = module
-    # Tracebacks and inspect find the source here.
+    # For tracebacks and inspect.
     linecache.cache["<program>"] = (len(text), None, io.StringIO(text).readlines(), "<program>")
     exec(compile(text, "<program>", "exec", dont_inherit=True), _SPACE)
 
@@ -109,7 +109,7 @@ def _execute(source: bytes, name: str) -> None:
 def _flush() -> None:
     try:
         sys.stdout.flush()
-    except Exception as error:  # noqa: BLE001 - the program closed or replaced it, or wrote too much: nothing to save
+    except Exception as error:  # noqa: BLE001 - the program closed or replaced it, or wrote too much
         del error
 
 
@@ -118,7 +118,7 @@ def _report(result: int, outcome: str, error: str) -> None:
 
 
 class Borrowed(Reference):
-    """What the tests lent: a function, an iterator or an instance of one of their classes."""
+    """An object that the tests lent: a function, an iterator or an instance of one of their classes."""
 
     __slots__ = ()
 
@@ -148,7 +148,7 @@ class Borrowed(Reference):
 
 
 def next_of(iterator: Any) -> tuple[bool, Any]:
-    """(True, the next item) or (False, None) at the end: StopIteration does not travel."""
+    """(True, the next item) or (False, None) at the end, because StopIteration is not sent."""
     try:
         return True, next(iterator)
     except StopIteration:
@@ -156,7 +156,7 @@ def next_of(iterator: Any) -> tuple[bool, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """The builtin value that an instance of a subclass is, NotImplemented for anything else."""
+    """The builtin value of an instance of a subclass; NotImplemented for other objects."""
     if isinstance(value, str):
         return str.__str__(value)
     kinds: tuple[type[Any], ...] = (bool, int, float, complex, bytes, tuple, list, dict, set, frozenset)

@@ -1,4 +1,4 @@
-"""The sandbox as its users see it: a context manager that runs programs and says what became of them."""
+"""The sandbox for its users: a context manager that runs programs and returns verdicts."""
 
 import queue
 import threading
@@ -17,15 +17,15 @@ class Sandbox:
             verdict = sandbox.run("def add(a, b): return a + b", "assert add(1, 2) == 3")
 
     Args:
-        limits: what one program may use.
-        allow_unisolated_execution: run programs even if this machine lacks the means to isolate them. They then have
-            the rights of this process.
-        without: layers to leave out (of `types.LAYERS`), to measure what each is worth.
+        limits: resources of one program.
+        allow_unisolated_execution: run programs even if this machine cannot isolate them. Then they have the rights of this
+            process.
+        without: layers to leave out (of `types.LAYERS`), to measure their effect.
 
     Raises:
-        StepError: isolation is missing and `allow_unisolated_execution` was not given. Nothing has run then.
+        StepError: isolation is missing and `allow_unisolated_execution` was not given; then no program has run.
 
-    Threads may share one; it starts as many servers as there are programs at once.
+    Threads may share a sandbox; it starts a server for each program that runs at the same time.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Sandbox:
             self._free.put(server)
 
     def run_many(self, jobs: Iterable[Job], workers: int = 1) -> Iterator[Verdict]:
-        """The verdicts in the order of the jobs, `workers` programs at a time; jobs are taken as they are needed."""
+        """The verdicts in the order of the jobs, with `workers` programs at a time; jobs are read when they are needed."""
         if workers < 1:
             raise StepError(f"the sandbox runs at least 1 program at a time, not {workers}")
         if workers == 1:

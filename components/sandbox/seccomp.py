@@ -1,13 +1,13 @@
-"""seccomp: which system calls a program may make, as a classic BPF program built here (kernel's seccomp_filter.rst).
+"""seccomp: the system calls that a program may make, as a classic BPF program (kernel's seccomp_filter.rst).
 
-A list of what is allowed; all else fails with EPERM, or ends the process (`syscalls.FATAL`), or is answered as by an
-older kernel (ENOSYS) so that the C library falls back. Calls that are only safe with some arguments are checked:
+It is a list of allowed calls. Other calls fail with EPERM, end the process (`syscalls.FATAL`), or are answered as by an
+older kernel (ENOSYS), so that the C library uses another call. Calls that are only safe with some arguments are checked:
 
-* clone makes threads and nothing else: no process, no namespace.
-* socketpair gives a connected pair of Unix streams, for event loops; there is no socket that could reach anything.
-* kill and tgkill reach the process itself.
-* fcntl cannot send signals on behalf (F_SETOWN), resize pipes or seal files; ioctl asks about terminals and blocking.
-* prlimit64 reads. prctl names threads.
+* clone makes only threads, not processes or namespaces.
+* socketpair makes a connected pair of Unix streams, for event loops; other sockets are refused.
+* kill and tgkill reach only the process itself.
+* fcntl cannot arrange signals (F_SETOWN), resize pipes or seal files; ioctl only reads about terminals and blocking.
+* prlimit64 only reads. prctl only names threads and memory.
 """
 
 import errno
@@ -25,7 +25,7 @@ Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, op
 
 
 class Condition(NamedTuple):
-    """The argument of number `argument`, of which `mask` is looked at, is one of `values`. `wide` looks at all 64 bits (a pointer)."""
+    """The bits `mask` of argument number `argument` are one of `values`. `wide` compares all 64 bits (for a pointer)."""
 
     argument: int
     values: tuple[int, ...]
@@ -42,7 +42,7 @@ _UNIX, _STREAM = 1, 1
 
 
 def conditions(pid: int) -> dict[str, tuple[Condition, ...]]:
-    """What must hold for each call of `syscalls.FILTERED`; `pid` is the process that is confined."""
+    """The conditions of each call in `syscalls.FILTERED`; `pid` is the confined process."""
     return {
         "clone": (Condition(0, (_CLONE_THREAD,), mask=_CLONE_THREAD | _CLONE_OTHER),),
         "socketpair": (Condition(0, (_UNIX,)), Condition(1, (_STREAM,), mask=0xF)),
@@ -66,13 +66,13 @@ def build(pid: int, machine: str) -> list[Instruction]:
     architecture_at, number_at = 4, 0
     program = [(_LOAD, 0, 0, architecture_at), (_EQUAL, 1, 0, _ARCHITECTURE[machine]), _return(_KILL_PROCESS)]
     program += [(_LOAD, 0, 0, number_at)]
-    if machine == "x86_64":  # the same calls under other numbers
+    if machine == "x86_64":  # the same calls by other numbers
         program += [(_AT_LEAST, 0, 1, _X32), _return(_KILL_PROCESS)]
     return program + _search(_ranges(leaves))
 
 
 def install(program: bytes) -> None:
-    """Confine this process permanently. Needs no_new_privs. `program` comes from `assemble`."""
+    """Confine this process permanently. Needs no_new_privs. `program` is a result of `assemble`."""
     import ctypes
 
     buffer = ctypes.create_string_buffer(program, len(program))
@@ -84,11 +84,11 @@ def assemble(program: list[Instruction]) -> bytes:
     return b"".join(struct.pack("HBBI", *instruction) for instruction in program)
 
 
-_PLACEHOLDER = 0x7A3B5C6D  # stands for the process id until there is one
+_PLACEHOLDER = 0x7A3B5C6D  # stands for the process id, which is inserted later
 
 
 class Template:
-    """A filter that is built once; each process only writes its id into it."""
+    """A filter that is built once; each process only inserts its id."""
 
     def __init__(self, machine: str) -> None:
         self._program = assemble(build(_PLACEHOLDER, machine))
@@ -103,7 +103,7 @@ def _return(action: int) -> Instruction:
 
 
 def _check(all_of: tuple[Condition, ...]) -> list[Instruction]:
-    """Allow if every condition holds, else EPERM. A condition that fails returns at once."""
+    """Allow the call if all conditions are true, else refuse it with EPERM at the first false one."""
     refuse = _return(_ERRNO | errno.EPERM)
     program: list[Instruction] = []
     for condition in all_of:
@@ -120,7 +120,7 @@ def _check(all_of: tuple[Condition, ...]) -> list[Instruction]:
 
 
 def _ranges(leaves: dict[int, list[Instruction]]) -> list[tuple[int, list[Instruction]]]:
-    """(first number, what to do from there on), ascending, neighbours that do the same joined."""
+    """First numbers and their instructions, ascending; neighbours with equal instructions are joined."""
     refuse, unknown = [_return(_ERRNO | errno.EPERM)], [_return(_ERRNO | errno.ENOSYS)]
     ranges: list[tuple[int, list[Instruction]]] = []
     for number in range(syscalls.NEWEST + 2):
@@ -131,7 +131,7 @@ def _ranges(leaves: dict[int, list[Instruction]]) -> list[tuple[int, list[Instru
 
 
 def _search(ranges: list[tuple[int, list[Instruction]]]) -> list[Instruction]:
-    """Binary search: a handful of steps per call, and the kernel checks the program quickly when it is installed."""
+    """Binary search: few steps per call, and the kernel checks the program quickly at installation."""
     if len(ranges) == 1:
         return ranges[0][1]
     middle = len(ranges) // 2

@@ -1,6 +1,6 @@
-"""Before a server runs foreign code it runs ours, which tries what no program may do. What works is a fault.
+"""A test of the sandbox before it runs foreign code: a program tries forbidden actions, and each success is a fault.
 
-A layer that the kernel promised and that does nothing (an emulated system, a container's own filter) shows here.
+It detects layers without effect, as on an emulated system or under a container's own filter.
 """
 
 import json
@@ -8,17 +8,17 @@ import json
 from components.sandbox import client
 from components.sandbox.types import Job, Outcome
 
-# Each prints what it managed to do. Nothing of it does harm where it is allowed.
+# It prints the actions that succeeded. None of them does harm.
 _PROGRAM = """
 import json, os, resource, socket
 done = []
 
-def attempt(what, action):
+def attempt(name, action):
     try:
         action()
     except Exception:
         return
-    done.append(what)
+    done.append(name)
 
 def start():
     if os.fork() == 0:
@@ -47,16 +47,16 @@ else:
 
 
 def faults(server: client.Server) -> list[str]:
-    """What a program can do in this sandbox that it must not, as sentences; empty when isolation holds.
+    """Forbidden actions that a program can do in this sandbox, as sentences; empty if it is isolated.
 
-    Also a fault: that a program cannot even import the standard library or write into its folder.
+    It is also a fault if a program cannot import the standard library or write into its folder.
     """
     missing = server.report["missing"]
     verdict = server.run(Job(_PROGRAM))
     if verdict.outcome is not Outcome.PASSED:
         return [f"a harmless program does not run: {verdict.outcome}: {verdict.error}"]
     managed, broken = json.loads(verdict.stdout)
-    found = [f"a program can {what}" for what in managed]
+    found = [f"a program can {action}" for action in managed]
     if found:
         found += [f"{layer}: {reason}" for layer, reason in sorted(missing.items())]
     if broken:

@@ -1,12 +1,11 @@
 """The sandbox's server: a small process that forks one confined child, or two, for each program.
 
-It has imported what programs commonly import, so that a program costs a fork instead of an interpreter's start. It never
-sees a program, its tests, its output or its verdict's text: those are in memory files that the caller passes and only
-the children read and write, so a child, which is a copy of the server, finds nothing of others in its memory.
+It has already imported common modules, so a program needs a fork instead of an interpreter's start. It never reads a
+program, its tests, its output or the text of its verdict: these are in memory files from the caller, which only the
+children read and write. So a child, which is a copy of the server, has nothing of other programs in its memory.
 
-`components.sandbox.client` starts it and speaks with it. The first message says how to set up; then a job is one message,
-JSON with its open files beside it, and so is the answer: how the children ended, whether the server ended them because of
-a limit, and the time that they took.
+`components.sandbox.client` starts it and communicates with it. The first message has the setup. Then a job is one message,
+JSON with open files, and the answer is another: how the children ended, whether a limit ended them, and their time.
 """
 
 import gc
@@ -24,17 +23,17 @@ from components.sandbox import checker, folders, kernel, landlock, namespaces, p
 from components.sandbox.isolation import Confinement, confine
 from components.sandbox.seccomp import Template
 
-_OWN_USERS = 2_000_000_000  # ids from here on belong to nobody: a pair for each server, by its process id
+_OWN_USERS = 2_000_000_000  # first of the unused ids: a pair for each server, by its process id
 _NOBODY = 65534
-_MORE_THREADS = 256  # room for what else the user starts, where a program shares the user with others
-_TICK = 0.01  # seconds between two looks at a program's CPU time, at least
-_FOLDER_TICK = 0.05  # the same for a folder whose size the kernel does not bound
-_GRACE = 1.0  # how long a program that hung up on its tests may take to end
-_NOT_CONFINED = 70  # exit status of a child that could not be confined and so ran nothing
+_MORE_THREADS = 256  # for other programs of the same user, if the program shares its user
+_TICK = 0.01  # minimum seconds between two checks of a program's CPU time
+_FOLDER_TICK = 0.05  # the same for a folder that the kernel does not limit
+_GRACE = 1.0  # seconds for a program to end after it closed the connection to its tests
+_NOT_CONFINED = 70  # exit status of a child that could not be confined and did not run the program
 
 
 def main() -> None:
-    """Set up, say how that went, then do jobs until the caller is gone."""
+    """Set up, report the result, then do jobs until the caller ends."""
     control = socket.socket(fileno=int(sys.argv[1]))
     sys.dont_write_bytecode = True
     setup = json.loads(control.recv(1 << 16))
@@ -49,14 +48,14 @@ def main() -> None:
     sys.argv = ["program.py"]
     sys.path[:] = [path for path in sys.path if path.startswith(sys.base_prefix)]
     gc.collect()
-    gc.freeze()  # the children's collectors leave the shared pages alone
+    gc.freeze()  # so that the children's collectors do not write to shared pages
     gc.disable()
     control.send(json.dumps(report).encode())
     Server(control, confinement, setup["limits"], bounded="namespaces" not in missing).serve()
 
 
 class _Unavailable(Exception):
-    """A layer that this machine refused half-way: the caller starts another server without it."""
+    """A layer that this machine refused during setup; the caller starts another server without it."""
 
     def __init__(self, layer: str, reason: object) -> None:
         super().__init__(str(reason))
@@ -64,12 +63,12 @@ class _Unavailable(Exception):
 
 
 def _prepare(missing: dict[str, str], setup: dict[str, Any]) -> tuple[Confinement, dict[str, Any]]:
-    """Enter the namespaces, make the ruleset and the filter; `missing` gains the layers that are not to be had."""
+    """Enter the namespaces, and make the ruleset and the filter; layers that are not available are added to `missing`."""
     root = os.geteuid() == 0
     folder, readable, limits = setup["folder"], setup["readable"], setup["limits"]
     users, own = (None, False) if "user" in missing else _users()
     if root and users is None:
-        missing.setdefault("user", "root may not take another user's id here")
+        missing.setdefault("user", "root may not change to another user's id here")
     abi, machine = landlock.abi(), os.uname().machine
     if abi < landlock.LEAST_ABI:
         missing.setdefault("landlock", f"ABI {abi}, {landlock.LEAST_ABI} needed" if abi else "not in this kernel")
@@ -100,7 +99,7 @@ def _prepare(missing: dict[str, str], setup: dict[str, Any]) -> tuple[Confinemen
 
 
 def _users() -> tuple[tuple[int, int] | None, bool]:
-    """Ids for the program and for the tests that this process, as root, may take; whether they are nobody else's."""
+    """Ids for the program and the tests to which this process, as root, may change, and whether no other process uses them."""
     if os.geteuid() != 0:
         return None, False
     first = _OWN_USERS + 2 * os.getpid()
@@ -120,7 +119,7 @@ def _users() -> tuple[tuple[int, int] | None, bool]:
 
 
 def _threads_of(user: int) -> int:
-    """How many threads per user has now. Where there is no /proc, so many that the limit never matters."""
+    """Number of threads of a user now. Without /proc it is so high that the limit never matters."""
     if not os.path.isdir("/proc/1"):
         return 1 << 20
     count = 0
@@ -134,20 +133,20 @@ def _threads_of(user: int) -> int:
 
 
 def _prefer_to_be_killed() -> None:
-    """If the machine runs out of memory, the kernel ends a program rather than the training beside it."""
+    """If memory is exhausted, let the kernel end programs rather than other processes such as a training run."""
     try:
         with open("/proc/self/oom_score_adj", "w") as file:
             file.write("1000")
     except OSError:
-        return  # no /proc, or not ours to write: only who is killed first is left to chance
+        return  # without /proc or the right to write, the order of killing is open
 
 
 class _Child:
-    """A process that the server started; `status` is its exit status (negative: a signal) once it has ended."""
+    """A process that the server started; `status` is its exit status (negative: a signal) after its end."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
-        self.handle = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1  # readable when the process has ended
+        self.handle = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1  # readable after the end of the process
         self.status: int | None = None
         self.cpu = 0.0
 
@@ -168,7 +167,7 @@ class _Child:
 
 
 class Server:
-    """Does one job after the other; `bounded`: the kernel bounds the folder's size."""
+    """Does one job after the other; `bounded`: the kernel limits the folder's size."""
 
     def __init__(self, control: socket.socket, confinement: Confinement, limits: dict[str, Any], bounded: bool) -> None:
         self._control, self._confinement, self._limits, self._bounded = control, confinement, limits, bounded
@@ -185,7 +184,7 @@ class Server:
             self._control.send(json.dumps(answer).encode())
 
     def _job(self, header: dict[str, Any], files: list[int]) -> dict[str, Any]:
-        """`files`: the program, its input, its output, the result, and the tests if there are any."""
+        """`files` are the program, its input, its output, the result, and optionally the tests."""
         source, stdin, stdout, result, *tests = files
         started = time.monotonic()
         if tests:
@@ -232,18 +231,18 @@ class Server:
             for descriptor, place in ((stdin, 0), (stdout, 1), (self._null, 2)):
                 os.dup2(descriptor, place)
             confine(self._confinement, self._limits, keep, tests)
-        except BaseException:  # noqa: BLE001 - whatever it was: without confinement nothing may run
+        except BaseException:  # noqa: BLE001 - without confinement nothing may run
             os._exit(_NOT_CONFINED)
         try:
             gc.enable()
             for name in [name for name in sys.modules if name.partition(".")[0] == "components"]:
-                del sys.modules[name]  # a program that imports `components` finds nothing
+                del sys.modules[name]  # so that a program cannot import `components`
             work()
         finally:
-            os._exit(_NOT_CONFINED)  # whatever happens: this copy of the server serves nobody
+            os._exit(_NOT_CONFINED)  # this copy of the server must not go on
 
     def _watch(self, judged: _Child, judge: _Child, started: float) -> str | None:
-        """Wait until the judge has ended or a limit is reached, and say which limit."""
+        """Wait until the judge has ended or a limit is reached, and return that limit."""
         while not judge.look():
             wall = self._limits["wall_seconds"] - (time.monotonic() - started)
             cpu = self._limits["cpu_seconds"] - max(kernel.cpu_seconds(c.pid) for c in (judged, judge) if not c.status)
@@ -256,7 +255,7 @@ class Server:
         return None
 
     def _wait(self, child: _Child, seconds: float) -> None:
-        """Until the child has ended or the time is over. Ends the server, and so its children, if the caller is gone."""
+        """Wait until the child has ended or the time is over. If the caller has ended, end the server and its children."""
         if child.look():
             return
         poll = select.poll()
@@ -274,12 +273,12 @@ class Server:
         child.look()
 
     def _remove_folder(self) -> None:
-        """A caller that was killed cannot. In a file system of our own it goes with that."""
+        """Remove the folder, because a killed caller cannot. The server's own file system disappears by itself."""
         if not self._bounded:
             folders.remove(self._confinement.folder)
 
     def _leave_nothing(self) -> None:
-        """End what a program started and hid (it cannot with seccomp), and empty the folder."""
+        """End hidden processes of a program (impossible with seccomp), and empty the folder."""
         while True:
             try:
                 pid, _ = os.waitpid(-1, os.WNOHANG)
@@ -303,12 +302,12 @@ class Server:
                 if parent == me:
                     os.kill(int(name), signal.SIGKILL)
             except (ValueError, OSError):
-                continue  # no process, or one that ended meanwhile
+                continue  # not a process, or ended meanwhile
         time.sleep(0.001)
 
 
 def _take(descriptor: int) -> bytes:
-    """All of a memory file, and close it."""
+    """Read a whole memory file, and close it."""
     data = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
     os.close(descriptor)
     return data

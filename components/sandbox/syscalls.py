@@ -1,10 +1,10 @@
-"""System calls by name: what a sandboxed program may call, and the numbers on both processors.
+"""System calls that a sandboxed program may make, by name, and their numbers on both processors.
 
-Each entry is `name:x86_64:aarch64`, `-` where that processor has no such call. The numbers are the kernel's stable
+Each entry is `name:x86_64:aarch64`, `-` if the processor does not have the call. The numbers are the kernel's stable
 interface (asm/unistd_64.h and asm-generic/unistd.h of the Linux headers).
 
-What a program may call is a list of what CPython and the C library need to compute, to use files (which Landlock and
-the new root confine), timers, signals to itself, pipes, threads and an event loop. Everything else is refused.
+Allowed are the calls that CPython and the C library need for computation, files (confined by Landlock and the new root),
+timers, signals to the process itself, pipes, threads and event loops. All others are refused.
 """
 
 _ALLOWED = """
@@ -29,13 +29,13 @@ set_tid_address:218:96 rseq:334:293 restart_syscall:219:128 exit:60:93 exit_grou
 getrandom:318:278
 """
 
-# Allowed with certain arguments only: components.sandbox.seccomp says which.
+# Allowed only with the arguments in components.sandbox.seccomp.
 _FILTERED = """
 clone:56:220 socketpair:53:199 sendto:44:206 ioctl:16:29 fcntl:72:25 prctl:157:167 kill:62:129 tgkill:234:131
 prlimit64:302:261
 """
 
-# No program that only computes calls these: the process is ended at once, which makes a clear verdict.
+# Programs that only compute never make these calls: the process ends immediately, with a clear verdict.
 _FATAL = """
 ptrace:101:117 process_vm_readv:310:270 process_vm_writev:311:271 kcmp:312:272 pidfd_getfd:438:438 pidfd_open:434:434
 pidfd_send_signal:424:424 io_uring_setup:425:425 io_uring_enter:426:426 io_uring_register:427:427 bpf:321:280
@@ -49,12 +49,12 @@ process_madvise:440:440 process_mrelease:448:448 fanotify_init:300:262 personali
 vhangup:153:58 migrate_pages:256:238 move_pages:279:239
 """
 
-# The C library asks for these first and takes an older call where the kernel does not know them.
+# The C library tries these first, and uses an older call if the kernel does not know them.
 _UNKNOWN = """
 clone3:435:435 openat2:437:437 epoll_pwait2:441:441
 """
 
-NEWEST = 451  # above it are calls that came later; they are answered as an older kernel answers
+NEWEST = 451  # higher numbers are answered as by an older kernel
 
 
 def _numbers(table: str) -> dict[str, dict[str, int]]:

@@ -1,11 +1,11 @@
-"""Values as JSON, between a program and the tests that judge it.
+"""Values as JSON, between a program and its tests.
 
-Nothing that arrives can run code or be anything but what its tag says, so a value that claims to equal everything
-arrives as what it is: a reference. Plain values are copied: the builtin types, and the standard library's collections,
-Decimal, Fraction and datetime. Mutable ones stand once in a table, and other values point into it, so that sharing and
-cycles survive; after a call the changed ones travel back and are changed in place at the caller's.
+A received value cannot run code, and is of the type of its tag; an object that claims to equal everything is only a
+reference. Plain values are copied: the builtin types, and the standard library's collections, Decimal, Fraction and
+datetime. Mutable values are in a table, once each, and other values refer to it, so that sharing and cycles survive. After
+a call, changed values are sent back and changed in place at the caller.
 
-Whatever else there is (functions, iterators, instances) stays at home; a reference to it travels.
+Other objects (functions, iterators, instances) stay in their process; the other side gets a reference.
 """
 
 import collections
@@ -17,15 +17,15 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-Token = Any  # what JSON holds: a scalar, or [tag, ...]
+Token = Any  # JSON: a scalar, or [tag, ...]
 
 
 class Unreadable(BaseException):
-    """What arrived is not a message. No Exception: tests that catch those cannot take it for the program's own."""
+    """The received data is not a message. Not an Exception, so that tests do not treat it as one of the program."""
 
 
 class Unlendable(TypeError):
-    """A value that may not leave its process."""
+    """A value that must not leave its process."""
 
 
 _MUTABLE: tuple[type[Any], ...] = (
@@ -37,7 +37,7 @@ _MAPPINGS = ("dict", "Counter", "OrderedDict", "defaultdict")
 _SCALARS = (type(None), bool, str)
 _SMALL = 1 << 62
 
-# Classes that mean the same on both sides. Only data types: a program that claims its answer is one of them gains nothing.
+# Classes that are the same on both sides. They are data types, so a program gains nothing by claiming one as an answer.
 _TYPES = {
     kind.__name__: kind
     for kind in (
@@ -51,7 +51,7 @@ _TYPES["NoneType"] = type(None)
 _TYPE_NAMES = {kind: name for name, kind in _TYPES.items()}
 _CONSTANTS = {"Ellipsis": Ellipsis, "NotImplemented": NotImplemented}
 
-# What travels as its constructor's text or numbers.
+# Types that are sent as the text or numbers for a constructor.
 _REBUILT: dict[str, tuple[type, Callable[[Any], tuple], Callable[..., Any]]] = {
     "complex": (complex, lambda v: (v.real, v.imag), complex),
     "range": (range, lambda v: (v.start, v.stop, v.step), range),
@@ -84,10 +84,10 @@ def _with_zone(moment: Any, offset: datetime.timedelta | None, fold: int) -> Any
 
 
 class Encoder:
-    """Turns values into tokens; `table` holds the mutable ones among them, each once.
+    """Turns values into tokens; `table` has the mutable values among them, once each.
 
-    `known` are mutable values that the other side has already, in its order. `refer` makes the token of a value that
-    cannot be copied, or raises Unlendable.
+    `known` are mutable values that the other side already has, in its order. `refer` makes the token of a value that cannot
+    be copied, or raises Unlendable.
     """
 
     def __init__(self, refer: Callable[[Any], Token], known: list[Any] | None = None) -> None:
@@ -118,7 +118,7 @@ class Encoder:
         return self._refer(value)
 
     def contents(self, value: Any) -> Token:
-        """What a mutable value holds now: [tag, extra, items]."""
+        """The current content of a mutable value: [tag, extra, items]."""
         tag = _MUTABLE_TAGS[type(value)]
         if tag == "bytearray":
             return [tag, None, value.hex()]
@@ -140,7 +140,7 @@ class Encoder:
 class Decoder:
     """Turns tokens into values. `resolve` makes a value of a reference.
 
-    A malformed token raises whatever it runs into; the peer turns that into Unreadable."""
+    A malformed token may raise any exception; the peer turns it into Unreadable."""
 
     def __init__(self, table: list[Token], resolve: Callable[[Token], Any], known: list[Any] | None = None) -> None:
         self._resolve = resolve
@@ -151,7 +151,7 @@ class Decoder:
             self._fill(value, contents)
 
     def update(self, changes: list[tuple[int, Token]]) -> None:
-        """Give values that were known before their new contents, in place."""
+        """Change the contents of known values in place."""
         for place, contents in changes:
             value = self.objects[place]
             if not isinstance(contents, list) or contents[0] != _MUTABLE_TAGS.get(type(value)):

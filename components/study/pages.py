@@ -5,22 +5,13 @@ import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from components.files import atomic_directory, write_json
 from components.results.pages import render
-from components.results.tables import escape_markdown, markdown_table
+from components.results.tables import Table, escape_markdown
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
-
-
-class Table(NamedTuple):
-    """A table of a study's result, with a note below it."""
-
-    title: str
-    note: str
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -47,7 +38,7 @@ class Text:
         """Sentences and tables as GitHub Markdown."""
         parts = [f"# {self.title}", "\n".join(f"- {sentence}" for sentence in self.sentences)]
         for table in self.tables:
-            parts += [f"## {escape_markdown(table.title)}", markdown_table(table.header, table.rows), table.note]
+            parts += table.markdown()
         return "\n\n".join(parts) + "\n"
 
     def page(self, figure: Path) -> str:

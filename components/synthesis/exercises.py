@@ -5,20 +5,25 @@ its printed value must be the answer. A program that computes nothing, or whose 
 (see `dependence`), proves nothing and is rejected too.
 """
 
-import json
+import ast
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+from components.endpoint.structured import as_text, json_values
+from components.errors import short
 from components.synthesis.dependence import Check, independence_faults, static_fault
 from components.synthesis.drafts import normalise
 from components.synthesis.restricted import computes, fault
 from components.synthesis.sandboxed import Programs
+from components.text.markup import strip_markup, unclean
 
 FIELDS = ("question", "answer", "code", "expression")
 MAX_QUESTION, MAX_ANSWER = 1_000, 300  # characters
-_FENCE = re.compile(r"\A```(?:json)?\s*\n(.*?)\n?```\s*\Z", re.S)
+_FENCE = re.compile(r"\A```\w*\s*\n(.*?)\n?```\Z", re.S)
+_NUMBER = r"-?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?"
+_MEASURE = re.compile(rf"(?:\w{{1,20}}\s*=\s*|[$€£¥]\s*)?({_NUMBER})(?:\s*[^\d\s=+*/<>,.-][^\d=+*<>-]{{0,30}})?")
 _STRING = {"type": "string"}
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -50,32 +55,37 @@ class Exercise:
 
 
 def read_exercises(text: str) -> tuple[str, list[Exercise]]:
-    """Title and exercises of an answer.
+    """Title and exercises of an answer. What one of them lacks is an empty text, so that the others can be kept.
 
     Raises:
-        ValueError: the answer is not JSON, or not of the form of SCHEMA; the message says where.
+        ValueError: it holds no exercise that could be verified; the message says what came.
     """
-    if fenced := _FENCE.match(text.strip()):
-        text = fenced.group(1)
-    try:
-        values = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"not JSON: {error}") from None
-    if not isinstance(values, dict) or not isinstance(values.get("exercises"), list):
-        raise ValueError('not an object with a list "exercises"')
-    if not values["exercises"]:
-        raise ValueError('"exercises" is empty')
-    exercises = []
-    for number, item in enumerate(values["exercises"]):
-        if not isinstance(item, dict):
-            raise ValueError(f"exercise {number} is not an object")
-        for name in FIELDS:
-            if not isinstance(item.get(name), str):
-                raise ValueError(f"exercise {number} has no text {name!r}")
-        exercises.append(
-            Exercise(normalise(item["question"]), item["answer"].strip(), item["code"], item["expression"])
-        )
-    return str(values.get("title") or ""), exercises
+    title, items = _items(text)
+    exercises = [_exercise(item) for item in items]
+    if not any(exercise.question and exercise.answer and exercise.expression for exercise in exercises):
+        missing = f"none of {len(items)} exercises has" if items else 'JSON with a list "exercises" of objects with'
+        raise ValueError(f"{missing} a question, an answer and an expression: {text[:200]!r}")
+    return title, exercises
+
+
+def _items(text: str) -> tuple[str, list[Any]]:
+    single = []
+    for value in json_values(text):
+        items = value.get("exercises") if isinstance(value, dict) else value
+        if isinstance(items, list) and any(isinstance(item, dict) and "question" in item for item in items):
+            return (as_text(value.get("title")) if isinstance(value, dict) else ""), items
+        if isinstance(value, dict) and "question" in value and value not in single:
+            single.append(value)
+    return "", single
+
+
+def _exercise(item: Any) -> Exercise:
+    question, answer, code, expression = (
+        strip_markup(as_text(item.get(name))).text if isinstance(item, dict) else "" for name in FIELDS
+    )
+    if fenced := _FENCE.match(code.strip()):
+        code = fenced[1]
+    return Exercise(normalise(question) or short(item), answer.strip(), code, expression)
 
 
 def form_fault(exercise: Exercise) -> str:
@@ -86,6 +96,8 @@ def form_fault(exercise: Exercise) -> str:
         return "an answer that is empty, long or of several lines"
     if not exercise.expression.strip():
         return "no expression"
+    if found := unclean("\n".join((exercise.question, exercise.answer, exercise.code, exercise.expression))):
+        return f"not text: {found}"
     if wrong := fault(exercise.code) or fault(exercise.expression.strip(), "eval"):
         return f"not executable here: {wrong}"
     if not computes(exercise.expression.strip()):
@@ -93,36 +105,55 @@ def form_fault(exercise: Exercise) -> str:
     return ""
 
 
-def verify(exercises: Sequence[Exercise], programs: Programs) -> list[str]:
-    """For each exercise its fault, or an empty string if its program computed its answer."""
-    faults = [form_fault(exercise) for exercise in exercises]
+class Verdict(NamedTuple):
+    """The fault of an exercise, empty if its program computed its answer; and the answer as far as it was computed."""
+
+    fault: str
+    answer: str
+
+
+def verify(exercises: Sequence[Exercise], programs: Programs) -> list[Verdict]:
+    """Run the exercises' programs and compare what they compute with the answers."""
+    faults, answers = [form_fault(exercise) for exercise in exercises], [exercise.answer for exercise in exercises]
     runnable = [i for i, wrong in enumerate(faults) if not wrong]
     values = programs.evaluate([(exercises[i].code, exercises[i].expression.strip()) for i in runnable])
     for i, (fine, value) in zip(runnable, values, strict=True):
         if not fine:
             faults[i] = f"the program gives no value: {value}"
-        elif not same_answer(exercises[i].answer, value):
-            faults[i] = f"the answer is {exercises[i].answer!r}, the program computes {value}"
+        elif not (answer := agreed_answer(answers[i], value)):
+            faults[i] = f"the answer is {answers[i]!r}, the program computes {value}"
         else:
-            faults[i] = static_fault(_check(exercises[i]))
+            answers[i] = answer
+            faults[i] = static_fault(_check(exercises[i], answer))
     computed = {i: value for i, (_, value) in zip(runnable, values, strict=True) if not faults[i]}
-    checks = [_check(exercises[i]) for i in computed]
+    checks = [_check(exercises[i], answers[i]) for i in computed]
     for i, wrong in zip(computed, independence_faults(checks, list(computed.values()), programs.evaluate), strict=True):
         faults[i] = wrong
-    return faults
+    return [Verdict(*both) for both in zip(faults, answers, strict=True)]
 
 
-def _check(exercise: Exercise) -> Check:
-    return Check(exercise.question, exercise.answer, exercise.code, exercise.expression.strip())
+def _check(exercise: Exercise, answer: str) -> Check:
+    return Check(exercise.question, answer, exercise.code, exercise.expression.strip())
 
 
-def same_answer(answer: str, value: str) -> bool:
-    """Whether a printed value (its repr) is the answer: unchanged, or a text without its quotes."""
-    if answer == value:
-        return True
-    if value[:1] in "'\"":
-        return answer == value[1:-1] and "\\" not in value
+def agreed_answer(answer: str, value: str) -> str:
+    """What of an answer a printed value (its repr) confirms, or an empty string: all of it, a text without its quotes, or
+    of a number with a unit or separators of thousands the number.
+
+    >>> agreed_answer("1,250 coins", "1250"), agreed_answer("3", "3.0"), agreed_answer("4", "5")
+    ('1250', '3', '')
+    """
+    if answer == value or (value[:1] in "'\"" and answer == value[1:-1] and "\\" not in value):
+        return answer
     try:
-        return float(answer) == float(value)  # 3 and 3.0
+        found, wanted = (ast.literal_eval(text) for text in (answer, value))
+        if found == wanted and type(found) is type(wanted):
+            return answer
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        pass
+    measure = _MEASURE.fullmatch(answer)
+    number = measure[1].replace(",", "") if measure else answer
+    try:
+        return number if float(number) == float(value) else ""  # 3 and 3.0
     except ValueError:
-        return False
+        return answer if answer.lower() == value.lower() and value in ("True", "False", "None") else ""

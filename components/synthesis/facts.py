@@ -39,19 +39,27 @@ def in_digits(text: str) -> set[float]:
     return {number(found) for found in _DIGITS.findall(text)}
 
 
-def in_words(text: str) -> set[float]:
-    """The numbers that a text writes in English words: twelve, twenty-five, three hundred; also second, twice, dozen."""
+def in_words(text: str, parts: bool = True) -> set[float]:
+    """The numbers that a text writes in English words: twelve, twenty-five, three hundred; also second, twice, dozen.
+
+    Args:
+        parts: also the numbers that they are made of (25: 20 and 5).
+    """
     found: set[float] = set()
     total, before = 0, ""
-    for word in _WORD.findall(text.lower()):
-        if word in _SCALES:
-            total = max(total, 1) * _SCALES[word]
-            found |= {total, _SCALES[word]}
-        elif word in _UNITS:
-            joined = before in _TENS or before in _SCALES  # twenty-five is one number, two five is not
-            total = total + _UNITS[word] if joined else _UNITS[word]
-            found |= {total, _UNITS[word]}
-        elif word == "and" and before in _SCALES:
+    for word in [*_WORD.findall(text.lower()), ""]:
+        if word == "and" and before in _SCALES:
             continue
+        joined = before in _TENS or before in _SCALES  # twenty-five is one number, two five is not
+        grows = (word in _UNITS and joined) or (word in _SCALES and total)
+        if total and (parts or not grows):
+            found.add(float(total))
+        if word in _SCALES:
+            total = max(total, before in ("a", "one")) * _SCALES[word]
+        elif word in _UNITS:
+            total = total + _UNITS[word] if joined else _UNITS[word]
+            found |= {float(_UNITS[word])} if parts or not total else set()
+        else:
+            total = 0
         before = word
-    return {float(value) for value in found}
+    return found

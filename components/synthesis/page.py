@@ -12,6 +12,7 @@ from components.results.pages import render
 from components.synthesis.curriculum import Curriculum
 from components.synthesis.drafts import Draft
 from components.synthesis.generators import Task
+from components.synthesis.rephrase import SUBJECT, is_rewrite
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
 SAMPLES = 2  # chapters shown per subject
@@ -23,7 +24,10 @@ RULES = {
     "copied_seed": "sentences were copied from the seed document",
     "duplicate_question": "already asked, in training or in the exam",
     "exam_full": "correct, but the exam already has enough of this task",
-    "language": "not in English",
+    "invented_name": "a rewrite has a name that its document does not have",
+    "invented_number": "a rewrite has a number that its document does not have",
+    "language": "not in English; of a rewrite, not in the language of its document",
+    "markup": "markup of a chat in the text",
     "near_duplicate": "resembles an earlier chapter",
     "no_question_left": "none of its questions was verified",
     "prompt_leak": "talks about the task instead of the subject",
@@ -43,7 +47,8 @@ class Contents:
 
     def __init__(self, curriculum: Curriculum) -> None:
         self.titles = {topic.subject: topic.subject_title for topic in curriculum.topics} | {
-            LIBRARY: "Python's library"
+            LIBRARY: "Python's library",
+            SUBJECT: "Rewritten documents",
         }
         self.topics = {topic.id: topic.title for topic in curriculum.topics}
         self.chapters: dict[str, dict[str, Counter[str]]] = {}
@@ -83,7 +88,9 @@ class Contents:
 
 
 def _place(document: Document) -> tuple[str, str]:
-    """Subject and topic of a chapter; a chapter about the library stands under its module."""
+    """Subject and topic of a chapter; one about the library stands under its module, a rewrite under its document's kind."""
+    if is_rewrite(document.metadata["format"]):
+        return SUBJECT, document.metadata["category"]
     parts = document.source.split("/")
     if parts[0] == "curriculum" and len(parts) == 3:
         return parts[1], parts[2]

@@ -10,11 +10,13 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.documents import REWRITE
 from components.endpoint.request import Request
 from components.foreign.templates import own_templates
 from components.synthesis.curriculum import Curriculum
 from components.synthesis.exercises import SCHEMA
 from components.synthesis.questions import child_rng
+from components.synthesis.rephrase import is_rewrite
 
 if TYPE_CHECKING:
     from components.synthesis.plan import Job
@@ -29,7 +31,10 @@ EXCERPT_CHARS = 1_200
 def template_id(form: str) -> str:
     """Name and version of a format's template: eight digits of the hash of it and all that it includes."""
     digest = hashlib.sha256()
-    for path in [FOLDER / "system.md.j2", *sorted(FOLDER.glob("_*.j2")), FOLDER / f"{form}.md.j2"]:
+    shared = [FOLDER / "system.md.j2", *sorted(FOLDER.glob("_*.j2"))]
+    if is_rewrite(form):
+        shared = [FOLDER / f"{REWRITE}{name}.md.j2" for name in ("system", "source")]
+    for path in [*shared, FOLDER / f"{form}.md.j2"]:
         digest.update(path.read_bytes())
     return f"{form}@{digest.hexdigest()[:8]}"
 
@@ -39,13 +44,20 @@ class Prompts:
 
     Args:
         parameters: common to all requests: teacher, endpoint, model, temperature and so on.
-        excerpts: text of the seed documents that jobs name, by id.
+        excerpts: text of the seed documents that chapters name, by id.
+        passages: text that a job rewrites, by the job's id.
     """
 
     def __init__(
-        self, curriculum: Curriculum, parameters: Mapping[str, Any], excerpts: Mapping[str, str], seed: int
+        self,
+        curriculum: Curriculum,
+        parameters: Mapping[str, Any],
+        excerpts: Mapping[str, str],
+        passages: Mapping[str, str],
+        seed: int,
     ) -> None:
-        self.curriculum, self.parameters, self.excerpts, self.seed = curriculum, parameters, excerpts, seed
+        self.curriculum, self.parameters, self.seed = curriculum, parameters, seed
+        self.excerpts, self.passages = excerpts, passages
         self._topics = {topic.id: topic for topic in curriculum.topics}
 
     @cached_property
@@ -54,6 +66,9 @@ class Prompts:
 
     def request(self, job: "Job") -> Request:
         """The request of a job. Its seed follows from the job's id and the run's seed."""
+        if is_rewrite(job.format):
+            content = self._environment.get_template(f"{job.format}.md.j2").render(passage=self.passages[job.id])
+            return self._request(job, f"{REWRITE}system", content)
         topic = self._topics[job.topic]
         content = self._environment.get_template(f"{job.format}.md.j2").render(
             topic=topic,
@@ -64,7 +79,10 @@ class Prompts:
             exercises=EXERCISES,
             min_words=MIN_WORDS,
         )
-        system = self._environment.get_template("system.md.j2").render()
+        return self._request(job, "system", content)
+
+    def _request(self, job: "Job", system_template: str, content: str) -> Request:
+        system = self._environment.get_template(f"{system_template}.md.j2").render()
         own = {"seed": child_rng(self.seed, "request", job.id).randrange(2**31)}
         schema = SCHEMA if job.format == "exercises" else None
         parameters = {k: v for k, v in self.parameters.items() if schema is not None or k != "structured"}

@@ -12,14 +12,17 @@ from typing import NamedTuple
 
 from components.synthesis.restricted import fault
 from components.synthesis.sandboxed import Programs
+from components.text.markup import strip_markup, unclean
 
 MIN_WORDS, MAX_CHARS = 80, 20_000
 MIN_COMMON, MIN_ASCII = 0.2, 0.9
 LEAK_WORDS = 10  # this many consecutive words from the prompt are a leak
 _WORD = re.compile(r"[a-z]+")
-_THINKING = re.compile(r"\A\s*<think>.*?</think>\s*", re.S)
-_FENCED = re.compile(r"\A```(?:markdown|md)?\s*\n(.*?)\n?```\s*\Z", re.S)
-_CODE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```\s*$", re.S | re.M)
+_FENCED = re.compile(
+    r"(?:[^\n`#|]{1,200}\n+)?```(?:markdown|md|text)?\s*\n(.*)\n?```\s*(?:[^\n`#|]{1,200})?", re.S | re.I
+)
+_LEAD = re.compile(r"[^\n`#|]{1,200}:[ \t]*\n+(?=#{1,3} \S)")
+CODE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```\s*$", re.S | re.M)
 _NUMBER = r"(\d+(?:\.\d+)?)"
 _TIMES, _OVER = "*x\u00d7", "/\u00f7"
 _SUM = re.compile(  # two numbers and a result, not part of a longer calculation
@@ -48,11 +51,13 @@ COMMON = {
 
 
 def clean(text: str) -> str:
-    """The text without a model's thoughts and without a fence around all of it; one line end at its end."""
-    text = _THINKING.sub("", text.replace("\r\n", "\n"))
-    if fenced := _FENCED.match(text.strip()):
-        text = fenced.group(1)
-    return text.strip() + "\n"
+    """The text without a model's markup, a fence around all of it, or a sentence that announces it; one line end at its
+    end."""
+    text = strip_markup(text).text.strip()
+    if text.count("```") % 2 == 0 and (fenced := _FENCED.fullmatch(text)):  # odd: it is the fence of a part
+        text = fenced.group(1).strip()
+    lead = _LEAD.match(text)
+    return text[lead.end() if lead else 0 :] + "\n"
 
 
 def format_fault(form: str, text: str) -> str:
@@ -92,28 +97,49 @@ def prose_fault(text: str, prompt: str, excerpt: str = "") -> Fault | None:
         excerpt: the seed's text inside the prompt; copying it is a separate rule.
     """
     words = _WORD.findall(text.lower())
-    if found := _REFUSAL.search(text):
-        return Fault("refusal", found.group())
-    if found := _REMARK.search(text.partition("\n")[2]) or _REMARK.search(text):
-        return Fault("prompt_leak", found.group())
+    if found := manner_fault(text):
+        return found
     if len(words) < MIN_WORDS:
         return Fault("too_short", f"{len(words)} words", len(words), MIN_WORDS)
     if len(text) > MAX_CHARS:
         return Fault("too_long", f"{len(text)} characters", len(text), MAX_CHARS)
-    told = _CODE.sub("", text)
+    told = CODE.sub("", text)
     plain = _WORD.findall(told.lower())
     common = sum(word in COMMON for word in plain) / max(len(plain), 1)
     ascii_share = sum(c.isascii() for c in told) / max(len(told), 1)
     if common < MIN_COMMON or ascii_share < MIN_ASCII:
         return Fault("language", f"{common:.0%} common English words, {ascii_share:.0%} ASCII", common, MIN_COMMON)
     runs = _runs(words)
-    if leaked := runs & _runs(_WORD.findall(prompt.replace(excerpt, " ").lower() if excerpt else prompt.lower())):
-        return Fault("prompt_leak", " ".join(min(leaked)))
+    if run := leaked(text, prompt.replace(excerpt, " ") if excerpt else prompt):
+        return Fault("prompt_leak", run)
     if excerpt and (copied := runs & _runs(_WORD.findall(excerpt.lower()))) and len(copied) > 5:
         return Fault("copied_seed", " ".join(min(copied)), len(copied), 5)
     if wrong := wrong_sum(told):
         return Fault("wrong_sum", wrong)
     return None
+
+
+def manner_fault(text: str) -> Fault | None:
+    """Markup of a chat, a refusal, or a remark about the task."""
+    if dirt := unclean(text):
+        return Fault("markup", dirt)
+    if found := _REFUSAL.search(text):
+        return Fault("refusal", found.group())
+    if found := _REMARK.search(text.partition("\n")[2]) or _REMARK.search(text):
+        return Fault("prompt_leak", found.group())
+    return None
+
+
+def leaked(text: str, prompt: str) -> str:
+    """A run of LEAK_WORDS words of a prompt that stands in a text, or an empty string."""
+    found = _runs(_WORD.findall(text.lower())) & _runs(_WORD.findall(prompt.lower()))
+    return " ".join(min(found)) if found else ""
+
+
+def copied_share(text: str, source: str) -> float:
+    """Share of a text's runs of LEAK_WORDS words that stand in its source."""
+    runs, of_source = (_runs(re.findall(r"\w+", part.lower())) for part in (text, source))
+    return len(runs & of_source) / max(len(runs), 1)
 
 
 def _runs(words: Sequence[str]) -> set[tuple[str, ...]]:
@@ -135,6 +161,11 @@ def wrong_sum(text: str) -> str:
     return ""
 
 
+def written_sums(text: str) -> list[tuple[float, float, float]]:
+    """The calculations of two numbers in a text: both, and the result that it gives."""
+    return [(float(left), float(right), float(result)) for left, _, right, result in _SUM.findall(text)]
+
+
 def code_programs(text: str) -> tuple[list[tuple[str, str, str]], str]:
     """The Python of a text as (program, expression, value that the text shows), and what cannot run, if anything.
 
@@ -142,7 +173,7 @@ def code_programs(text: str) -> tuple[list[tuple[str, str, str]], str]:
     does not matter (an empty string).
     """
     programs: list[tuple[str, str, str]] = []
-    for language, block in _CODE.findall(text):
+    for language, block in CODE.findall(text):
         if language not in ("python", "py", "pycon", "") or (not language and ">>>" not in block):
             continue
         if ">>>" in block:

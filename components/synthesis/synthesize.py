@@ -20,6 +20,7 @@ from components.synthesis.near_duplicates import THRESHOLD, NearDuplicates
 from components.synthesis.page import Contents, task_rows, write_page
 from components.synthesis.plan import plan_sha256, plan_table, write_plan
 from components.synthesis.questions import STEP, Collector, Pool
+from components.synthesis.rephrase import is_rewrite
 from components.synthesis.teachers import make_teacher
 from components.synthesis.tiers import practised_tasks
 from components.synthesis.transfer import COMPOSITION, NOTHING, Transfer, compose, has_wording, load_transfer
@@ -68,7 +69,7 @@ def synthesize(
     teacher = make_teacher(
         params.teacher, curriculum, lexicon, seed, outputs.state or state_folder() / "synthesis", tracker
     )
-    jobs = teacher.plan(seeds, params.chapters)
+    jobs = teacher.plan(seeds, params)
     table = plan_table(jobs, teacher.prompts(jobs))
     if outputs.plan is not None:
         write_plan(outputs.plan, table)
@@ -97,7 +98,7 @@ def synthesize(
     documents = chain(chapters, write_exercises(pool.training, seed))
     contents = Contents(curriculum)
     with atomic_directory(outputs.output) as partial:
-        written = _write(partial, documents, seeds, contents, params.chapters + params.exercises // 10)
+        written = _write(partial, documents, seeds, contents, len(jobs) + params.exercises // 10)
         diversity = written["diversity"] | {"templates": template_shares(pool.training, reserved)}
         check_gates(diversity, params)
     drops = [*pool.drops, *teacher.drops, *written["drops"]]
@@ -111,6 +112,11 @@ def synthesize(
         "plan": {"jobs": len(jobs), "rejected": rejected, "sha256": plan_sha256(table)},
         "documents": written["documents"],
         "megabytes": written["megabytes"],
+        "rewrites": {
+            "asked": params.rephrase,
+            "planned": sum(is_rewrite(job.format) for job in jobs),  # fewer where the documents have too few passages
+            "kept": written["rewrites"],
+        },
         "tasks": len(practised),
         "topics": len(curriculum.topics),
         "questions": {
@@ -196,6 +202,7 @@ def _write(
     directory: Path, documents: Iterable[Document], seeds: Path, contents: Contents, expected: int
 ) -> dict[str, Any]:
     """Write the documents and measure them. A model's prose that resembles an earlier document is left out."""
+    rewrites = 0
     together, by_kind = Diversity(), {"textbook": Diversity(), "exercise": Diversity()}
     index, near, drops, chapters = NearDuplicates(), 0, [], 0
     counts = dict.fromkeys(by_kind, 0)
@@ -213,12 +220,14 @@ def _write(
             by_kind[document.kind].add(document.text)
             counts[document.kind] += 1
             chapters += "format" in document.metadata  # else a pack of practice
+            rewrites += is_rewrite(document.metadata.get("format", ""))
             progress.update(min(writer.rows, expected - 1))
     curated = near_curated(index, seeds)
     progress.update(expected)
     return {
         "documents": counts,
         "chapters": chapters,
+        "rewrites": rewrites,
         "drops": drops,
         "megabytes": {kind: round(measured.bytes / 1e6, 3) for kind, measured in by_kind.items()},
         "diversity": {

@@ -13,7 +13,7 @@ Forms follow the decompositions of Unicode (UAX 15, NFKC). Superscripts, fractio
 import re
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from itertools import chain
 from typing import NamedTuple
@@ -29,6 +29,7 @@ _JOINING = "\u0600-\u109f\u1780-\u18af\u1900-\u1cff\ua800-\uabff\ufb50-\ufdff\uf
 _UNSPACED = "\u0e00-\u109f\u1780-\u17ff\u1950-\u1aaf"  # Thai and its kin, whose words a blank of no width may part
 _SYMBOLS = "\u203c-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff"
 _HAN = "\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+UNSPACED = f"{_UNSPACED}\u3040-\u30ff{_HAN}"  # scripts that do not part words, as Chinese, Japanese and Thai
 _SHAPING = (  # by its end
     f"[{_JOINING}][\u200c\u200d\u180b-\u180f]",
     f"[{_UNSPACED}]\u200b",
@@ -87,29 +88,51 @@ class Plain(NamedTuple):
 
 def plain(text: str) -> Plain:
     """The text in ordinary characters, with their positions in the original."""
-    starts, places = [0], [0]
     if text.isascii() or not _plain().search(_foreign(text)):
-        return Plain(text, starts, places)
+        return Plain(text, [0], [0])
+    forms = _forms()
+    return substituted(text, ((*match.span(), forms.get(match[0], match[0])) for match in _plain().finditer(text)))
+
+
+def substituted(text: str, pieces: Iterable[tuple[int, int, str]]) -> Plain:
+    """The text with something else in place of its pieces, with the positions in the original.
+
+    Args:
+        pieces: start, end and what stands there instead, in order.
+    """
+    starts, places = [0], [0]
     parts: list[str] = []
     end, size = 0, 0
-    for match in _plain().finditer(text):
-        form = _forms().get(match[0], match[0])
-        parts += [text[end : match.start()], form]
-        size += match.start() - end
-        end = match.end()
-        if len(form) != 1:
+    for start, stop, form in pieces:
+        parts += [text[end:start], form]
+        size += start - end
+        end = stop
+        if len(form) != 1 or stop - start != 1:
             starts += range(size, size + len(form) + 1)
-            places += [*[match.start()] * len(form), end]
+            places += [*[start] * len(form), stop]
         size += len(form)
     return Plain("".join([*parts, text[end:]]), starts, places)
 
 
+def lower(text: str) -> str:
+    """The text in lower case, with every character in its place: a few capitals are longer in lower case, and stay."""
+    lowered = text.lower()
+    return (
+        lowered if len(lowered) == len(text) else "".join(low if len(low := one.lower()) == 1 else one for one in text)
+    )
+
+
 def fold(text: str) -> str:
     """The text as words are compared. `fold(fold(text))` is `fold(text)`."""
-    if not text.isascii() and _of_words().search(_foreign(text)):
+    foreign = "" if text.isascii() else _foreign(text)
+    if foreign and _of_words().search(foreign):
         text = _of_words().sub(lambda match: _forms().get(match[0], match[0]), _SOFTLY_BROKEN.sub("", text))
         return _BROKEN.sub("", unicodedata.normalize("NFC", text.casefold()))
-    return _BROKEN.sub("", text).lower()
+    if "-\n" in text:
+        text = _BROKEN.sub("", text)
+    if foreign and foreign.lower() == foreign:  # bytes know only ASCII's capitals, and are ten times as fast
+        return text.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
+    return text.lower()
 
 
 def _foreign(text: str) -> str:
@@ -121,7 +144,11 @@ def _foreign(text: str) -> str:
 def _forms() -> dict[str, str]:
     """The ordinary form of each character that differs from it: empty for an invisible one."""
     ranges = (range(0x80, 0xD800), range(0xE000, 0x10000), *(range(*bounds) for bounds in _HIGH))
-    return {one: form for one in map(chr, chain(*ranges)) if (form := _form(one)) != one}
+    every = [chr(point) for points in ranges for point in points]
+    compatible = (one for one in every if unicodedata.decomposition(one)[:1] == "<")
+    others = (one for one in every if one.isdecimal() or one.isspace())
+    invisible = re.findall(f"[{_INVISIBLE}]", "".join(every))
+    return {one: form for one in chain(compatible, others, invisible, _DASHES) if (form := _form(one)) != one}
 
 
 def _form(character: str) -> str:

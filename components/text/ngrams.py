@@ -8,6 +8,7 @@ pass, and nothing loops over words.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from itertools import islice
 
 import numpy as np
 
@@ -17,8 +18,8 @@ BLANK, OTHER, UNDERSCORE, DIGIT, LETTER = range(5)  # classes of characters, in 
 POINTS = 0x33480  # behind it there are neither letters nor digits nor blanks
 _WORDS = re.compile(r"[^\W_]+")
 LONGEST = 32  # words per run, at most
-PIECE = 1 << 20  # characters hashed at once: about 40 MB
-SLICE = 1 << 20  # words whose runs are hashed at once
+PIECE = 1 << 18  # characters hashed at once: about 10 MB
+SLICE = 1 << 18  # words whose runs are hashed at once
 _CHARACTER, _WORD = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD1342543DE82EF95)  # odd, so they have inverses
 _MIX = np.uint64(0xFF51AFD7ED558CCD)
 
@@ -52,6 +53,44 @@ class RunSet:
         return (byte >> (bit.astype(np.uint8) & np.uint8(7))) & np.uint8(1)
 
 
+class OwnedRuns(RunSet):
+    """N-grams, and the texts that hold each: `owners[starts[i]:starts[i + 1]]`, in order."""
+
+    def __init__(self, runs: np.ndarray, starts: np.ndarray, owners: np.ndarray) -> None:
+        super().__init__(runs)
+        self.starts, self.owners = starts, owners
+
+    @classmethod
+    def build(cls, runs: np.ndarray, owners: np.ndarray, most: int = 0) -> "OwnedRuns":
+        """Of runs and their owners, in any order and with repetitions; without runs of more than `most` owners, if not 0."""
+        order = np.lexsort((owners, runs))
+        runs, owners = runs[order], owners[order]
+        fresh = np.ones(len(runs), dtype=bool)
+        fresh[1:] = (runs[1:] != runs[:-1]) | (owners[1:] != owners[:-1])
+        runs, owners = runs[fresh], owners[fresh].astype(np.int32)
+        distinct, counts = np.unique(runs, return_counts=True)
+        if most:
+            kept = counts <= most
+            owners, distinct, counts = owners[np.repeat(kept, counts)], distinct[kept], counts[kept]
+        return cls(distinct, np.append(0, np.cumsum(counts)).astype(np.int64), owners)
+
+    def found(self, runs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which of some n-grams are here: their numbers, and where they stand."""
+        if not len(self.runs):
+            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+        likely = self.likely(runs)
+        places = np.minimum(np.searchsorted(self.runs, runs[likely]), len(self.runs) - 1)
+        same = self.runs[places] == runs[likely]
+        return likely[same], places[same]
+
+    def items(self, places: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+        """The first owners of runs, `most` of each: the number of the run among `places`, and the owner."""
+        counts = np.minimum(self.starts[places + 1] - self.starts[places], most)
+        run = np.repeat(np.arange(len(places)), counts)
+        first = np.repeat(self.starts[places] - (np.cumsum(counts) - counts), counts)
+        return run, self.owners[first + np.arange(len(run))]
+
+
 @cache
 def _classes() -> np.ndarray:
     classes = np.full(POINTS + 1, OTHER, dtype=np.uint8)
@@ -65,9 +104,23 @@ def _classes() -> np.ndarray:
     return classes
 
 
+@cache
+def _of_words() -> np.ndarray:
+    return _classes() >= DIGIT
+
+
 def character_classes(points: np.ndarray) -> np.ndarray:
     """The class of each code point, as Python's str tells them: uint8, of the shape of `points`."""
     return _classes()[np.minimum(points, POINTS)]
+
+
+def count_classes(text: str) -> list[int]:
+    """How many characters of a text are in each class."""
+    if text.isascii():
+        classes = _classes().take(np.frombuffer(text.encode(), dtype=np.uint8))
+    else:
+        classes = character_classes(np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4"))
+    return np.bincount(classes, minlength=LETTER + 1).tolist()
 
 
 @cache
@@ -91,30 +144,50 @@ def _sums(values: np.ndarray, powers: np.ndarray) -> np.ndarray:
 
 def word_hashes(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """The hashes of the texts' words one after another, uint64, and the number of each word's text, int64."""
-    found, owners = [np.empty(0, dtype=np.uint64)], [np.empty(0, dtype=np.int64)]
+    (words,), owners = beginnings(texts, [None])
+    return words, owners
+
+
+def beginnings(texts: Sequence[str], lengths: Sequence[int | None]) -> tuple[list[np.ndarray], np.ndarray]:
+    """Hashes of the first characters of the texts' words, and the number of each word's text.
+
+    Args:
+        lengths: how many characters; None for whole words, whose hashes come from `word_hashes`, too.
+
+    Returns:
+        for each length uint64 (words,), one text after another; int64 (words,).
+    """
+    found: list[list[np.ndarray]] = [[np.empty(0, dtype=np.uint64)] for _ in lengths]
+    owners = [np.empty(0, dtype=np.int64)]
     for first, pieces in _pieces(texts):
         joined = "\n".join(pieces)
         ends = np.cumsum([len(piece) + 1 for piece in pieces])
         points = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype="<u4")
         inside = np.zeros(len(points) + 2, dtype=bool)
-        inside[1:-1] = character_classes(points) >= DIGIT
+        inside[1:-1] = _of_words().take(points, mode="clip")
         edges = np.flatnonzero(inside[1:] != inside[:-1])
         begins, stops = edges[::2], edges[1::2]
-        found.append(segment_hashes(points, begins, stops))
+        ends_of = [stops if length is None else np.minimum(stops, begins + length) for length in lengths]
+        for hashes, own in zip(segment_hashes(points, begins, ends_of), found, strict=True):
+            own.append(hashes)
         owners.append(
             np.repeat(np.arange(first, first + len(pieces)), np.diff(np.searchsorted(begins, ends), prepend=0))
         )
-    return np.concatenate(found), np.concatenate(owners)
+    return [np.concatenate(own) for own in found], np.concatenate(owners)
 
 
-def segment_hashes(points: np.ndarray, begins: np.ndarray, stops: np.ndarray) -> np.ndarray:
-    """uint64 (segments,): hashes of segments of a row of code points, PIECE of them at most, from `begins` up to `stops`."""
+def segment_hashes(points: np.ndarray, begins: np.ndarray, stops: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+    """Hashes of segments of a row of code points, PIECE of them at most: for each of `stops` uint64 (segments,), of those
+    from `begins` up to there.
+    """
     powers, inverses = _powers(_CHARACTER)
     sums = _sums(points.astype(np.uint64), powers)
-    hashes = (sums[stops] - sums[begins]) * inverses[begins]
-    # Sums over the words of a run must not repeat the pattern of sums over characters.
-    hashes = (hashes ^ (hashes >> np.uint64(31))) * _MIX
-    return hashes ^ (hashes >> np.uint64(33))
+    before, inverse = sums[begins], inverses[begins]
+    for ends in stops:
+        hashes = (sums[ends] - before) * inverse
+        # Sums over the words of a run must not repeat the pattern of sums over characters.
+        hashes = (hashes ^ (hashes >> np.uint64(31))) * _MIX
+        yield hashes ^ (hashes >> np.uint64(33))
 
 
 def _pieces(texts: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
@@ -192,3 +265,10 @@ def shared_runs(
 def words_in(text: str) -> list[str]:
     """The words of a text as `word_hashes` hashes them."""
     return _WORDS.findall(fold(text))
+
+
+def passage(text: str, first: int, last: int) -> str:
+    """The part of a folded text from one word up to another, and what follows that up to the next."""
+    folded = fold(text)
+    begins = [match.start() for match in islice(_WORDS.finditer(folded), last + 2)]
+    return folded[begins[first] : begins[last + 1] if last + 1 < len(begins) else len(folded)]

@@ -1,4 +1,4 @@
-"""`python -m components.tokenization`: documents to a tokenizer and token shards, held-out documents apart."""
+"""`python -m components.tokenization`: documents to a tokenizer and token shards, with separate held-out documents."""
 
 from components.running.cli import Argument, Command, main
 
@@ -6,7 +6,9 @@ COMMAND = Command(
     step="tokenization",
     description="Train a byte-level BPE tokenizer, or use an existing one, and write the token shards.",
     run="components.tokenization.tokenize:run",
-    inputs=(Argument("documents", "directories of documents; a document in several of them counts once", many=True),),
+    inputs=(
+        Argument("documents", "directories of documents; a document in several directories counts once", many=True),
+    ),
     outputs=(Argument("output", "directory for the tokens", holds="manifest.json"),),
     sections=("seed", "ingestion", "tokenization"),
 )

@@ -1,7 +1,7 @@
 """The corpus without its text: places, kinds and sizes of the documents, and hashes of their ids.
 
-It takes 49 bytes of memory per document. Ids and sources, which only the index of the streams needs, are in a mapped
-file, so the system may drop them from memory at any time.
+It needs 49 bytes of memory per document. Ids and sources, which only the index of the streams needs, are in a mapped
+file, so the system may remove them from memory at any time.
 """
 
 import hashlib
@@ -22,16 +22,18 @@ from components.documents import KINDS, PART_OF, shard_batches, shards
 from components.errors import StepError
 
 COLUMNS = ["id", "text", "kind", "source"]
-SEED = "seed_document"  # in a document's metadata: id of the document that it was written from, and may quote
-LANGUAGE = "language"  # in a document's metadata, where curation looked at it
+SEED = "seed_document"  # in a document's metadata: id of the document from which it was written, and which it may quote
+LANGUAGE = "language"  # in a document's metadata, if curation detected it
 ENGLISH = ("en", "und")  # the code for an unknown language
-TOLD = f'"{SEED}"|"{PART_OF}"|"{LANGUAGE}": "(?:[^e]|e[^n])'  # metadata with more than that a text is in English
+NOTABLE = (
+    f'"{SEED}"|"{PART_OF}"|"{LANGUAGE}": "(?:[^e]|e[^n])'  # metadata with an origin, or a language other than English
+)
 NAMES = pa.schema([pa.field("id", pa.large_string()), pa.field("source", pa.large_string())])
 
 
 @dataclass(frozen=True)
 class RowGroup:
-    """A part of a Parquet file that can be read alone; `first` is the corpus' number of its first row."""
+    """A part of a Parquet file that can be read alone; `first` is the number of its first row in the corpus."""
 
     path: Path
     number: int
@@ -46,12 +48,12 @@ class Corpus:
     ids: pa.ChunkedArray
     sources: pa.ChunkedArray
     keys: np.ndarray  # uint64 (rows, 2), hash of the id
-    origins: np.ndarray  # uint64 (rows, 2), hash of what it belongs to: documents of one origin are held out together
+    origins: np.ndarray  # uint64 (rows, 2), hash of the group; groups are held out as a whole
     kinds: np.ndarray  # int8 (rows,), index into KINDS
     bytes: np.ndarray  # int64 (rows,), of UTF-8
-    first: np.ndarray  # bool (rows,), False for an id that an earlier row has
+    first: np.ndarray  # bool (rows,), False if an earlier row has the same id
     groups: tuple[RowGroup, ...] = ()
-    foreign: Mapping[str, int] = field(default_factory=dict)  # bytes by language, of those other than English
+    foreign: Mapping[str, int] = field(default_factory=dict)  # bytes by language, without English
 
     def __len__(self) -> int:
         return len(self.kinds)
@@ -79,7 +81,7 @@ def read_corpus(directories: list[Path], names: Path) -> Corpus:
                     size = _sizes(batch, path)
                     ids = batch["id"].to_pylist()
                     keys.append(keys_of(ids))
-                    names_of_origins, languages = _told(ids, batch["metadata"])
+                    names_of_origins, languages = _origins(ids, batch["metadata"])
                     origins.append(keys_of(names_of_origins))
                     for row, language in languages.items():
                         foreign[language] += int(size[row])
@@ -111,11 +113,11 @@ def keys_of(ids: Iterable[str]) -> np.ndarray:
     return np.frombuffer(digests, dtype="<u8").reshape(-1, 2)
 
 
-def _told(ids: list[str], metadata: pa.Array) -> tuple[list[str], dict[int, str]]:
-    """The group of each document: the document that it was written from, the section of a long text, or itself. And by
-    row the language, if it is not English."""
+def _origins(ids: list[str], metadata: pa.Array) -> tuple[list[str], dict[int, str]]:
+    """The group of each document (the document from which it was written, the section of a long text, or itself), and by row
+    the languages other than English."""
     origins, languages = list(ids), {}
-    for row in np.flatnonzero(pc.fill_null(pc.match_substring_regex(metadata, TOLD), False)).tolist():
+    for row in np.flatnonzero(pc.fill_null(pc.match_substring_regex(metadata, NOTABLE), False)).tolist():
         own = json.loads(metadata[row].as_py())
         if own.get(SEED):
             origins[row] = own[SEED]
@@ -127,7 +129,7 @@ def _told(ids: list[str], metadata: pa.Array) -> tuple[list[str], dict[int, str]
 
 
 def _through_parts(keys: np.ndarray, origins: np.ndarray) -> np.ndarray:
-    """Origins, where a document written from a part of a text has the origin of that part."""
+    """Origins, with that of the part for documents that were written from a part of a text."""
     led = np.flatnonzero((keys != origins).any(axis=1))
     order = led[np.argsort(keys[led, 0], kind="stable")]
     if not len(order):
@@ -140,8 +142,8 @@ def _through_parts(keys: np.ndarray, origins: np.ndarray) -> np.ndarray:
 
 
 def first_of(keys: np.ndarray) -> np.ndarray:
-    """True where a key occurs for the first time; bool (rows,). Sorting takes 16 bytes per row for a while."""
-    order = np.lexsort((keys[:, 1], keys[:, 0]))  # stable: of equal keys the earliest row comes first
+    """True at the first row of each key; bool (rows,). Sorting temporarily needs 16 bytes per row."""
+    order = np.lexsort((keys[:, 1], keys[:, 0]))  # stable: among equal keys the earliest row is first
     again = np.zeros(len(keys), dtype=bool)
     again[1:] = (keys[order[1:]] == keys[order[:-1]]).all(axis=1)
     first = np.empty(len(keys), dtype=bool)
@@ -150,7 +152,7 @@ def first_of(keys: np.ndarray) -> np.ndarray:
 
 
 def texts(corpus: Corpus, wanted: np.ndarray) -> Iterator[tuple[int, str]]:
-    """The (row, text) of the wanted rows, streamed in reading order.
+    """Stream row and text of the wanted rows in reading order.
 
     Args:
         wanted: bool (rows,).
@@ -197,7 +199,7 @@ def _sizes(batch: pa.RecordBatch, path: Path) -> np.ndarray:
         row = int(empty[0])
         raise StepError(
             f"{path} has {len(empty):,} documents with an empty text (first: {batch['id'][row]} from "
-            f"{batch['source'][row]}); there is nothing to learn from them: drop them in curation"
+            f"{batch['source'][row]}); a model learns nothing from them: drop them in curation"
         )
     return sizes
 

@@ -1,7 +1,7 @@
-"""Encoding: every document once, in stored order, into a spool of files that workers write in parallel.
+"""Encode every document once, in stored order, into a spool of files that workers write in parallel.
 
-The corpus is cut into parts by its sizes alone, so the files are the same whatever the engine and however many workers
-there are. A worker reads its part a batch at a time and returns only the lengths of the documents.
+The corpus is divided into parts by its sizes alone, so the files do not depend on the engine or the number of workers. A
+worker reads its part in batches and returns only the lengths of the documents.
 """
 
 from collections.abc import Iterator
@@ -22,14 +22,14 @@ from components.tokenization.corpus import Corpus, RowGroup
 from components.tokenization.tokenizer import Encoder, all_cores, one_core
 
 PART_BYTES = 2_000_000  # minimum bytes of text per part
-PARTS = 1024  # maximum number of files, apart from those with a single row group
-BATCH_BYTES = 1_000_000  # of text encoded at once: the library's own objects take some fifty times that
-ROWS_AT_ONCE = 256  # texts taken from Parquet at once
+PARTS = 1024  # maximum number of files, without those of a single row group
+BATCH_BYTES = 1_000_000  # of text per batch; the objects of the library need about fifty times as many
+ROWS_AT_ONCE = 256  # texts per read from Parquet
 
 
 @dataclass(frozen=True)
 class Part:
-    """What one worker encodes: row groups of one file, which of their rows, and where the ids go."""
+    """The work of one worker: row groups of one file, the wanted rows, and the output file for the ids."""
 
     groups: tuple[RowGroup, ...]
     wanted: np.ndarray  # bool (rows of the groups,)
@@ -38,11 +38,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Spool:
-    """Encoded documents: document `row` of the corpus lies at [start[row], start[row] + length[row]) of the files'
-    concatenation, within one file."""
+    """Encoded documents: document `row` of the corpus is at [start[row], start[row] + length[row]) of the concatenated
+    files, within one file."""
 
     paths: tuple[Path, ...]
-    borders: np.ndarray  # int64 (files + 1,), where each file begins, in tokens
+    borders: np.ndarray  # int64 (files + 1,), first token of each file, and the end
     dtype: np.dtype
     start: np.ndarray  # int64 (rows,)
     length: np.ndarray  # int64 (rows,), with the end-of-text token; 0 for a row that was not encoded
@@ -56,10 +56,10 @@ def spool(
     Args:
         wanted: bool (rows,).
         tokenizer: directory of the tokenizer.
-        directory: where the files go.
+        directory: for the files.
 
     Raises:
-        StepError: the tokenizer gives its end-of-text token, or an id outside its vocabulary, within a text.
+        StepError: the tokenizer returns its end-of-text token, or an id outside its vocabulary, within a text.
     """
     parts = list(_parts(corpus, wanted, directory))
     length = np.zeros(len(corpus), dtype=np.int64)
@@ -89,7 +89,7 @@ def encode_part(part: Part, tokenizer: Path, dtype: np.dtype, threads: bool = Fa
     """Write the ids of a part's wanted rows to its file; returns the length of each row, int64 (rows of the groups,).
 
     Args:
-        threads: let the tokenizers library use every core, for when this is the only worker.
+        threads: whether the tokenizers library uses every core, as for a single worker.
     """
     encoder = _encoder(tokenizer, (tokenizer / "tokenizer.json").stat().st_mtime_ns)
     lengths = np.zeros(len(part.wanted), dtype=np.int64)
@@ -108,12 +108,12 @@ def encode_part(part: Part, tokenizer: Path, dtype: np.dtype, threads: bool = Fa
 
 @lru_cache(maxsize=1)
 def _encoder(directory: Path, written: int) -> Encoder:
-    """The tokenizer, read once per process; `written` tells another one in the same place."""
+    """The tokenizer, read once per process; `written` distinguishes tokenizers at the same path."""
     return Encoder(directory)
 
 
 def _parts(corpus: Corpus, wanted: np.ndarray, directory: Path) -> Iterator[Part]:
-    """Consecutive row groups of one file with about as much wanted text as a part should have."""
+    """Parts: consecutive row groups of one file with about the intended amount of wanted text."""
     enough = max(PART_BYTES, int(corpus.bytes[wanted].sum()) // PARTS)
     groups: list[RowGroup] = []
     size = number = 0

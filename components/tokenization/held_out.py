@@ -52,7 +52,7 @@ def held_out(corpus: Corpus, params: TokenizationParams) -> np.ndarray:
 
 
 def _own_rows(corpus: Corpus) -> Iterator[np.ndarray]:
-    """The rows of each of the user's kinds."""
+    """The rows of the user's kinds, kind by kind."""
     for kind in OWN:
         rows = np.flatnonzero(corpus.first & (corpus.kinds == KINDS.index(kind)))
         if len(rows):
@@ -60,14 +60,14 @@ def _own_rows(corpus: Corpus) -> Iterator[np.ndarray]:
 
 
 def _more(numbers: np.ndarray, sizes: np.ndarray, chosen: np.ndarray, floor: float) -> list[float]:
-    """Numbers of further groups to hold out of a kind, so that it has enough.
+    """Numbers of further groups of a kind to hold out until it has enough.
 
     Args:
         numbers: of each row; rows with the same number are a group.
         sizes: bytes of each row.
-        floor: bytes that are enough.
+        floor: number of bytes that is enough.
     """
-    total, held = int(sizes.sum()), int(sizes[chosen].sum())
+    total, size_held_out = int(sizes.sum()), int(sizes[chosen].sum())
     enough = min(floor, total / LARGEST_SHARE)
     groups, of_row = np.unique(numbers, return_inverse=True)
     left = dict(zip(groups.tolist(), np.bincount(of_row, weights=sizes).tolist(), strict=True))
@@ -75,18 +75,18 @@ def _more(numbers: np.ndarray, sizes: np.ndarray, chosen: np.ndarray, floor: flo
         left.pop(number, None)
     taken: list[float] = []
     for number, size in left.items():
-        if held >= enough:
+        if size_held_out >= enough:
             break
-        if held + size <= total / LARGEST_SHARE:
+        if size_held_out + size <= total / LARGEST_SHARE:
             taken.append(number)
-            held += size
-    if not held and enough and len(left) > 1:  # every group is more than a tenth
+            size_held_out += size
+    if not size_held_out and enough and len(left) > 1:  # every group is more than a tenth
         taken.append(min(left, key=lambda number: (left[number], number)))
     return taken
 
 
 def uniform(keys: np.ndarray, purpose: str) -> np.ndarray:
-    """A number in [0, 1) for each key, float64, that depends on the key and the purpose alone.
+    """A number in [0, 1) for each key, float64 (rows,), that depends only on the key and the purpose.
 
     Args:
         keys: uint64 (rows, 2), hashes already; so the finaliser of SplitMix64 (Steele, Lea and Flood, 2014) is enough.

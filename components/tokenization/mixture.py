@@ -1,18 +1,18 @@
-"""Which documents are read, in which split, how often and in which order.
+"""The selection of documents for both splits, their repetition and their order.
 
-Everything here follows from hashes of document ids, never from the order in which documents are stored:
+All of it depends on hashes of document ids, never on the stored order of documents:
 
-- which documents are held out (`held_out`) depends on the corpus alone, so runs with another seed, mixture or
-  curriculum are measured on the same text.
-- a kind with 2.5 passes is read twice in full and once in part: its documents in the order of their hash, with at most
+- Held-out documents (`held_out`) depend on the corpus alone, so runs with another seed, mixture or curriculum are measured
+  on the same text.
+- A kind with 2.5 passes is read twice in full and once in part: its documents in the order of their hash, with at most
   half of its tokens. So a larger share contains a smaller one, and a kind misses its share by less than one document.
-- the order of training depends on the id, the pass and the seed. Within a phase each kind is spread evenly, and all its
-  documents are read once before any is repeated. Phases follow one another.
+- The order of training depends on the id, the pass and the seed. Within a phase each kind is distributed evenly, and all
+  its documents are read once before any is repeated. Phases follow one another.
 
-How often: without weights, `epochs` says how many passes each kind gets; with `own_share` the user's own kinds get at
-least one, and the generated kinds as many as leave the user's text that share, in the held-out stream as well. With
-weights, `epochs` are caps: the stream is the longest in which the kinds have exactly the shares of `weights` and none
-exceeds its cap. Arithmetic is exact (fractions of the decimal numbers as written), so 0.3 of ten tokens are three.
+Without weights, `epochs` is the number of passes of each kind. With `own_share`, the user's own kinds have at least one
+pass, and the generated kinds so many passes that the user's text has that share, in the held-out stream too. With weights,
+`epochs` are caps: the stream is as long as possible with exactly the shares of `weights` and without exceeding a cap.
+Arithmetic is exact (fractions of the decimal numbers as written), so 0.3 of ten tokens are three.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,14 +30,14 @@ from components.tokenization.held_out import OWN, held_out, uniform
 
 @dataclass(frozen=True)
 class Division:
-    """Held-out documents, and candidates for training of the kinds that the mixture uses."""
+    """Held-out documents, and candidates for training from the kinds in the mixture."""
 
     held_out: np.ndarray  # bool (rows,)
     candidates: np.ndarray  # bool (rows,)
 
     @property
     def needed(self) -> np.ndarray:
-        """The rows whose tokens must be known to plan; bool (rows,)."""
+        """Rows with tokens that planning needs; bool (rows,)."""
         return self.held_out | self.candidates
 
 
@@ -81,14 +81,14 @@ class Mixture:
 
 
 def divide(corpus: Corpus, params: TokenizationParams) -> Division:
-    """Hold documents out, and find the kinds that can be trained on.
+    """Hold documents out, and select the kinds for training.
 
     Raises:
-        StepError: there are not two documents to split, the mixture leaves nothing to train on, or weights or the
-            curriculum do not fit the corpus.
+        StepError: there are fewer than two documents, the mixture has no documents for training, or weights or the
+            curriculum do not match the corpus.
     """
-    held = held_out(corpus, params)
-    left = corpus.first & ~held
+    validation = held_out(corpus, params)
+    left = corpus.first & ~validation
     counts = {kind: int((left & (corpus.kinds == code)).sum()) for code, kind in enumerate(KINDS)}
     _check_weights(counts, params)
     used = [code for code, kind in enumerate(KINDS) if counts[kind] and _wanted(kind, params)]
@@ -98,14 +98,14 @@ def divide(corpus: Corpus, params: TokenizationParams) -> Division:
             "raise the epochs of a kind that the corpus has"
         )
     _check_curriculum([KINDS[code] for code in used], params)
-    return Division(held_out=held, candidates=left & np.isin(corpus.kinds, used))
+    return Division(held_out=validation, candidates=left & np.isin(corpus.kinds, used))
 
 
 def plan(corpus: Corpus, division: Division, tokens: np.ndarray, params: TokenizationParams, seed: int) -> Mixture:
-    """Distribute and order the documents as the module's docstring says.
+    """Distribute and order the documents as described in the module's docstring.
 
     Args:
-        tokens: int64 (rows,), of each document with its end-of-text token.
+        tokens: int64 (rows,), length of each document with its end-of-text token.
 
     Raises:
         StepError: the shares are so small that a phase, or the whole stream, has no document.
@@ -131,7 +131,7 @@ def plan(corpus: Corpus, division: Division, tokens: np.ndarray, params: Tokeniz
 def shares(
     corpus: Corpus, division: Division, tokens: np.ndarray, params: TokenizationParams
 ) -> tuple[list[Share], str]:
-    """The share of each kind in the training stream, and which kind limits it (with weights; else an empty string)."""
+    """The share of each kind in the training stream, and the kind that limits it (empty without weights)."""
     rows_of = {kind: np.flatnonzero(division.candidates & (corpus.kinds == code)) for code, kind in enumerate(KINDS)}
     sizes = {kind: int(tokens[rows].sum()) for kind, rows in rows_of.items() if len(rows)}
     passes, limited_by = passes_of(sizes, params)
@@ -146,9 +146,9 @@ def shares(
 
 
 def passes_of(tokens: Mapping[str, int], params: TokenizationParams) -> tuple[dict[str, Fraction], str]:
-    """Passes over each kind: `epochs`, or the maximum that gives the shares of `weights`; and the kind that limits.
+    """Passes over each kind (`epochs`, or the maximum with the shares of `weights`), and the limiting kind.
 
-    With caps c, tokens n and shares w the stream has T = min(c * n / w) tokens, and kind k gets w * T / n passes.
+    With caps c, tokens n and shares w, the stream has T = min(c * n / w) tokens, and each kind w * T / n passes.
     """
     caps = {kind: _fraction(_cap(kind, params)) for kind in tokens}
     if not params.weights:
@@ -164,7 +164,7 @@ def passes_of(tokens: Mapping[str, int], params: TokenizationParams) -> tuple[di
 def _own_first(
     passes: dict[str, Fraction], tokens: Mapping[str, int], params: TokenizationParams
 ) -> dict[str, Fraction]:
-    """Passes that give the user's own kinds at least `own_share` of the tokens and at least one pass each."""
+    """Passes with at least `own_share` of the tokens, and at least one pass, for the user's own kinds."""
     if not params.own_share:
         return passes
     passes = {kind: max(count, Fraction(1)) if kind in OWN else count for kind, count in passes.items()}
@@ -177,7 +177,7 @@ def _own_first(
 
 
 def _within_share(kinds: np.ndarray, tokens: np.ndarray, params: TokenizationParams) -> np.ndarray:
-    """The held-out documents to keep so that the user's own text has `own_share` of their tokens; bool (rows,)."""
+    """The held-out documents that keep the share of the user's own text at `own_share` of the tokens; bool (rows,)."""
     own = np.isin(kinds, [KINDS.index(kind) for kind in OWN])
     if not params.own_share or params.weights or not own.any():
         return np.ones(len(kinds), dtype=bool)
@@ -185,18 +185,18 @@ def _within_share(kinds: np.ndarray, tokens: np.ndarray, params: TokenizationPar
 
 
 def _room(own: int | Fraction, own_share: float) -> Fraction:
-    """Tokens of generated text that leave the own text its share."""
+    """Maximum tokens of generated text next to `own` tokens of the user's text."""
     share = _fraction(own_share)
     return own * (1 - share) / share
 
 
 def _cap(kind: str, params: TokenizationParams) -> float:
-    """The maximum passes over a kind, which `epochs` may leave open."""
+    """The maximum number of passes over a kind; 1 if `epochs` does not name it."""
     return params.epochs.get(kind, 1.0)
 
 
 def _fraction(value: float) -> Fraction:
-    return Fraction(str(value))  # the decimal number that a person wrote, not the nearest double
+    return Fraction(str(value))  # the decimal number as written, not the nearest double
 
 
 def _wanted(kind: str, params: TokenizationParams) -> bool:
@@ -222,14 +222,14 @@ def _check_weights(counts: Mapping[str, int], params: TokenizationParams) -> Non
 
 
 def _check_curriculum(used: Iterable[str], params: TokenizationParams) -> None:
-    """Check that each kind that is trained on belongs to a phase, and that each phase has such a kind."""
+    """Check that each kind in training belongs to a phase, and that each phase has such a kind."""
     if not params.curriculum:
         return
     used = set(used)
     without = [kind for kind in KINDS if kind in used and not any(kind in phase for phase in params.curriculum)]
     if without:
         raise StepError(
-            f"tokenization.curriculum has no phase for {', '.join(without)}, of which there are documents to train on; "
+            f"tokenization.curriculum has no phase for {', '.join(without)}, but there are such documents to train on; "
             f"name it in a phase or set tokenization.epochs.{without[0]} to 0"
         )
     for number, names in enumerate(params.curriculum):
@@ -247,10 +247,10 @@ def _refuse_empty(names: Sequence[str], number: int, params: TokenizationParams)
 
 
 def _order(corpus: Corpus, taken: list[Share], seed: int) -> np.ndarray:
-    """Rows of one phase in stream order.
+    """Rows of one phase in stream order, int64.
 
-    Pass p of a kind with E passes covers the stretch [p/E, min(p+1, E)/E) of the phase, at random places within it, so
-    its density is the same everywhere.
+    Pass p of a kind with E passes covers [p/E, min(p+1, E)/E) of the phase, at random places, so its density is the same
+    everywhere.
     """
     rows, places = [np.empty(0, dtype=np.int64)], [np.empty(0)]
     for share in taken:

@@ -1,8 +1,8 @@
-"""Writing the streams: the spooled documents are copied to their places, shard by shard.
+"""Write the streams: copy spooled documents to their places, shard by shard.
 
-Reading Parquet in shuffled order would decompress a row group for every document, so the ids are in a spool, and one
-worker per shard gathers them, a window at a time: the documents of a window are read in stored order, then written in
-the order of the stream. A worker needs memory for one window, whatever the size of the corpus.
+Reading Parquet in shuffled order would decompress a row group for every document. So the ids are in a spool, and one
+worker per shard reads them in windows: the documents of a window are read in stored order and written in the order of the
+stream. A worker needs memory for one window, which does not depend on the size of the corpus.
 """
 
 import hashlib
@@ -26,17 +26,17 @@ from components.tokenization.encode import Spool
 from components.tokenization.mixture import Phase
 from components.tokens import DOCUMENTS, INDEX
 
-SHARD_TOKENS = 64_000_000  # tokens per shard, at most
-WINDOW_TOKENS = 8_000_000  # tokens gathered at once, or one document that is longer
-INDEX_ROWS = 4_096  # rows of the index written at once, and of its row groups
+SHARD_TOKENS = 64_000_000  # maximum tokens per shard
+WINDOW_TOKENS = 8_000_000  # maximum tokens per window, except for one longer document
+INDEX_ROWS = 4_096  # rows per write of the index and per row group
 
 
 @dataclass(frozen=True)
 class Shard:
-    """One file of a stream: its stretches of the spool, in order."""
+    """One file of a stream: its ranges of the spool, in order."""
 
     path: Path
-    start: np.ndarray  # int64 (documents,), in the spool's concatenation
+    start: np.ndarray  # int64 (documents,), in the concatenated spool
     length: np.ndarray  # int64 (documents,), in tokens; the first and the last document may be cut by the border
 
     @property
@@ -52,7 +52,7 @@ def write_split(
     spooled: Spool,
     engine: EngineParams,
 ) -> dict[str, Any]:
-    """Write one stream with its index of documents; returns its part of the manifest.
+    """Write one stream with its index of documents, and return its part of the manifest.
 
     Args:
         order: int64 (documents of the stream,), rows of the corpus in stream order.
@@ -70,7 +70,7 @@ def write_split(
 
 
 def write_shard(shard: Shard, paths: tuple[Path, ...], borders: np.ndarray, dtype: np.dtype) -> str:
-    """Gather one shard from the spool's files and write it; returns its hex SHA-256."""
+    """Write one shard from the spool's files, and return its SHA-256 in hexadecimal digits."""
     digest = hashlib.sha256()
     with open(shard.path, "wb") as file:
         for first, last in _windows(shard.length):
@@ -98,7 +98,7 @@ def _shards(directory: Path, order: np.ndarray, spooled: Spool) -> Iterator[Shar
 
 
 def _write_shards(shards: list[Shard], spooled: Spool, engine: EngineParams) -> list[dict[str, Any]]:
-    """Write the shards in parallel; returns their entries of the manifest."""
+    """Write the shards in parallel, and return their entries of the manifest."""
     function = partial(write_shard, paths=spooled.paths, borders=spooled.borders, dtype=spooled.dtype)
     written: list[dict[str, Any]] = []
     progress = Progress(len(shards))
@@ -109,7 +109,7 @@ def _write_shards(shards: list[Shard], spooled: Spool, engine: EngineParams) -> 
 
 
 def _windows(length: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Runs of documents [first, last) of at most WINDOW_TOKENS, or of a single longer document."""
+    """Ranges [first, last) of documents with at most WINDOW_TOKENS, or of a single longer document."""
     ends = np.cumsum(length)
     first = 0
     while first < len(length):
@@ -122,7 +122,7 @@ def _windows(length: np.ndarray) -> Iterator[tuple[int, int]]:
 def _gather(
     start: np.ndarray, length: np.ndarray, paths: tuple[Path, ...], borders: np.ndarray, dtype: np.dtype
 ) -> np.ndarray:
-    """Stretches of the spool, one after another; read in stored order, each file opened once."""
+    """Concatenated ranges of the spool, read in stored order; each file is opened once."""
     window = np.empty(int(length.sum()), dtype=dtype)
     places = np.cumsum(length) - length
     order = np.argsort(start, kind="stable")
@@ -131,7 +131,7 @@ def _gather(
         number = int(np.searchsorted(borders, start[run[0]], side="right")) - 1
         offsets = ((start[run] - borders[number]) * dtype.itemsize).tolist()
         target = window.data.cast("B")
-        # Plain reads: mapped pages would count, and stay, as this process's memory.
+        # Plain reads, because mapped pages would count as memory of this process.
         with open(paths[number], "rb", buffering=0) as file:
             begins, sizes = (places[run] * dtype.itemsize).tolist(), (length[run] * dtype.itemsize).tolist()
             for offset, begin, size in zip(offsets, begins, sizes, strict=True):
@@ -141,7 +141,7 @@ def _gather(
 
 
 def _read_into(file: Any, target: memoryview) -> None:
-    """Fill `target`: one system call may read less than it was asked for."""
+    """Fill `target`, with several system calls if one reads less."""
     while target:
         read = file.readinto(target)
         if not read:
@@ -192,7 +192,7 @@ def _counts(order: np.ndarray, corpus: Corpus, spooled: Spool) -> dict[str, Any]
 
 
 def _check_counts(counts: dict[str, Any]) -> None:
-    """Check the manifest: kinds, shards and phases each add up to the split."""
+    """Check that the sums over kinds, shards and phases are those of the split."""
     for figure in ("documents", "distinct_documents", "tokens", "bytes"):
         total = sum(kind[figure] for kind in counts["by_kind"].values())
         if total != counts[figure]:

@@ -1,9 +1,8 @@
 """Tokenization: read the corpus, get a tokenizer, encode, plan the mixture, write the streams and the manifest.
 
-Shares of tokens are exact, so the tokens of every document that may be needed are counted before planning.
+Shares of tokens are exact, so the tokens of all possible documents are counted before planning.
 """
 
-import errno
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from components.documents import KINDS, check_balance
 from components.errors import StepError
 from components.files import atomic_directory
 from components.params import Params, TokenizationParams
+from components.running.cli import NO_ROOM
 from components.text import bpe
 from components.tokenization import tokenizer
 from components.tokenization.corpus import Corpus, read_corpus, texts
@@ -28,15 +28,14 @@ from components.tokens import DTYPES, FORMAT_VERSION, MANIFEST, TOKENIZER, Manif
 from components.tracking import Tracker
 
 OWN_SHARE = 0.7  # default share of the user's own text in the training tokens
-FOREIGN = 0.8  # of the bytes of web text and prose in other languages than English, above which a corpus counts as non-English
-SAMPLE_BYTES = 20_000_000  # of text that the tokenizer is trained on; more changes few merges
-ROUND_TRIPS = 200  # documents on which an existing tokenizer is checked to restore the text
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FOREIGN = 0.8  # share of other languages in the bytes of web text and prose above which a corpus is not English
+SAMPLE_BYTES = 20_000_000  # maximum text to train a tokenizer; more text changes few merges
+ROUND_TRIPS = 200  # documents to check whether an existing tokenizer restores the text
 
 
 def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker: Tracker) -> dict[str, Any]:
     place = outputs["output"]
-    with _disk_full_is_said(place), atomic_directory(place) as output:
+    with _reported_disk_full(place), atomic_directory(place) as output:
         scratch = output / "scratch"
         scratch.mkdir()
         corpus = read_corpus(inputs["documents"], scratch / "names.arrow")
@@ -67,13 +66,13 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
 
 
 def _most(sizes: Mapping[str, int]) -> list[str]:
-    """The languages with at least a fifth of the bytes, or the largest."""
+    """The languages with at least a fifth of the bytes, else the most frequent one."""
     return [code for code, size in sizes.items() if 5 * size >= sum(sizes.values())] or list(sizes)[:1]
 
 
 def _own_share(corpus: Corpus, params: Params) -> tuple[TokenizationParams, list[str]]:
-    """The settings with the minimum share of the user's own text, and a note about it. Textbooks and exercises are in
-    English, so they are left out if the corpus is not.
+    """The settings with the minimum share of the user's own text, and a note about it. The English textbooks and exercises
+    are left out if the corpus is in other languages.
     """
     settings = params.tokenization
     if settings.own_share is not None or settings.weights:
@@ -81,8 +80,8 @@ def _own_share(corpus: Corpus, params: Params) -> tuple[TokenizationParams, list
     written = int(corpus.bytes[corpus.first & np.isin(corpus.kinds, [KINDS.index("web"), KINDS.index("prose")])].sum())
     if sum(corpus.foreign.values()) > FOREIGN * written:
         note = (
-            f"the corpus is in {', '.join(_most(corpus.foreign))}, so the English textbooks and exercises are not trained on, and the exam, "
-            "which is in English, says little; to train on them: --set tokenization.own_share=0.7"
+            f"the corpus is in {', '.join(_most(corpus.foreign))}, so the English textbooks and exercises are not trained on, and "
+            "the English exam means little; to train on them: --set tokenization.own_share=0.7"
         )
         return settings.model_copy(update={"own_share": 1.0}), [note]
     share = OWN_SHARE if params.ingestion.names_own_text else 0.0
@@ -90,16 +89,16 @@ def _own_share(corpus: Corpus, params: Params) -> tuple[TokenizationParams, list
 
 
 @contextmanager
-def _disk_full_is_said(place: Path) -> Iterator[None]:
+def _reported_disk_full(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in DISK_FULL:
+        if error.errno not in NO_ROOM:
             raise
         free = shutil.disk_usage(place.parent).free
         raise StepError(
-            f"disk full while writing {place} ({error.strerror}; {free / 1e6:,.0f} MB are free now); nothing of "
-            "it was kept; it needs about twice the size of the finished tokens, within any limit on file sizes"
+            f"disk full while writing {place} ({error.strerror}; {free / 1e6:,.0f} MB are free now); the unfinished output was "
+            "removed; make room for about twice the size of the finished tokens, or raise the limit on file sizes"
         ) from error
 
 
@@ -109,7 +108,7 @@ def padded(entries: int, multiple: int) -> int:
 
 
 def _make_tokenizer(corpus: Corpus, division: Division, params: Params, output: Path) -> int:
-    """Copy the named tokenizer, or train one; returns the bytes of text that it was trained on."""
+    """Copy the named tokenizer, or train one; returns the bytes of its training text."""
     settings = params.tokenization
     if settings.tokenizer:
         tokenizer.take(Path(settings.tokenizer), output, settings.tokenizer_sha256)
@@ -136,9 +135,9 @@ def _make_tokenizer(corpus: Corpus, division: Division, params: Params, output: 
 
 
 def _sample(corpus: Corpus, division: Division, params: Params) -> np.ndarray:
-    """Training documents for the tokenizer, by hash up to SAMPLE_BYTES; bool (rows,). Held-out text is never seen.
+    """Training documents for the tokenizer, selected by hash up to SAMPLE_BYTES; bool (rows,). Held-out text is excluded.
 
-    The kinds have the shares that they would have in the stream if every byte were a token.
+    The kinds have their shares in a stream with one token per byte.
     """
     taken, _ = shares(corpus, division, corpus.bytes, params.tokenization)
     rows = np.concatenate([share.distinct for share in taken])
@@ -190,17 +189,17 @@ def _lossy(corpus: Corpus, division: Division, encoder: Encoder) -> int:
 
 
 def _note_vocabulary(encoder: Encoder, params: Params) -> None:
-    asked = params.tokenization.vocab_size
-    if not params.tokenization.tokenizer and encoder.vocab_size < asked:
+    wanted = params.tokenization.vocab_size
+    if not params.tokenization.tokenizer and encoder.vocab_size < wanted:
         print(
-            f"note: the text supports {encoder.vocab_size:,} vocabulary entries, not the {asked:,} of "
+            f"note: the text supports {encoder.vocab_size:,} vocabulary entries, not the {wanted:,} of "
             "tokenization.vocab_size: every pair of tokens that occurs at least twice is merged",
             flush=True,
         )
 
 
 def _note_mixture(mixture: Mixture, spooled: Spool) -> None:
-    """Print what each kind gets, and which one limits a weighted stream."""
+    """Print the share of each kind, and the kind that limits a weighted stream."""
     total = int(spooled.length[mixture.train].sum())
     parts = [
         f"{share.kind} {share.tokens(spooled.length) / total:.1%} in {float(share.passes):.3g} passes"
@@ -223,7 +222,7 @@ def _summary(corpus: Corpus, mixture: Mixture, spooled: Spool, manifest: Manifes
     text_tokens = train["tokens"] - train["documents"]
     figures = ("documents", "distinct_documents", "tokens", "bytes")
     return {
-        "vocab_size": manifest.vocab_size,  # the model's; the tokenizer may have fewer entries
+        "vocab_size": manifest.vocab_size,  # of the model; the tokenizer may have fewer entries
         "bytes_per_token": round(train["bytes"] / max(1, text_tokens), 4),  # without the end-of-text tokens
         "documents_read": len(corpus),
         "duplicates": duplicates,

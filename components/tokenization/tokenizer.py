@@ -1,6 +1,6 @@
-"""The tokenizer: a byte-level BPE trained on the corpus, or an existing one taken from a folder.
+"""The tokenizer: a byte-level BPE trained on the corpus, or a copy of an existing one.
 
-Text that spells a special token is encoded as ordinary text.
+Text with the characters of a special token is encoded as ordinary text.
 """
 
 import os
@@ -16,14 +16,14 @@ from components.foreign.tokenizer_files import copy_tokenizer
 from components.text import bpe
 from components.text.bpe import END_OF_TEXT
 
-MAX_VOCAB_SIZE = 2**20  # far beyond any tokenizer in use; ids always fit into uint32
+MAX_VOCAB_SIZE = 2**20  # far more than any tokenizer in use
 
 
 @contextmanager
 def all_cores() -> Iterator[None]:
-    """Let the tokenizers library use every core that this process may use, or as many as RAYON_NUM_THREADS says.
+    """Let the tokenizers library use every core of this process, or RAYON_NUM_THREADS threads.
 
-    The result never depends on their number.
+    The result does not depend on their number.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = os.environ.get("RAYON_NUM_THREADS") or str(cores)
@@ -33,7 +33,7 @@ def all_cores() -> Iterator[None]:
 
 @contextmanager
 def one_core() -> Iterator[None]:
-    """Keep the tokenizers library to the thread that calls it: one of several workers."""
+    """Let the tokenizers library use only the calling thread, as for one of several workers."""
     with _environment({"TOKENIZERS_PARALLELISM": "false"}):
         yield
 
@@ -53,8 +53,8 @@ def _environment(wanted: dict[str, str]) -> Iterator[None]:
 
 
 def train(texts: Iterable[str], vocab_size: int, directory: Path) -> None:
-    """Train a byte-level BPE (`components.text.bpe`) of at most `vocab_size` entries and write it to `directory`. Equal texts in equal
-    order give equal bytes.
+    """Train a byte-level BPE (`components.text.bpe`) of at most `vocab_size` entries and write it to `directory`. Equal texts
+    in equal order give equal bytes.
     """
     tokenizer = bpe.train(texts, vocab_size)
     directory.mkdir(parents=True)
@@ -63,13 +63,13 @@ def train(texts: Iterable[str], vocab_size: int, directory: Path) -> None:
 
 
 def take(folder: Path, directory: Path, sha256: str = "") -> None:
-    """Copy an existing tokenizer into `directory`, as transformers reads it, without what names code.
+    """Copy an existing tokenizer into `directory` in the format of transformers, without references to code.
 
     Args:
-        sha256: what the folder's tokenizer.json must hash to; empty takes any.
+        sha256: required SHA-256 of the folder's tokenizer.json; empty allows any.
 
     Raises:
-        StepError: the folder holds no readable fast tokenizer, or another than the one that was pinned.
+        StepError: the folder has no readable fast tokenizer, or the SHA-256 differs.
     """
     folder = Path(folder)
     if not (folder / "tokenizer.json").is_file():
@@ -86,16 +86,16 @@ def take(folder: Path, directory: Path, sha256: str = "") -> None:
     directory.mkdir(parents=True)
     copy_tokenizer(folder, directory)
     tokenizer = open_tokenizer(directory / "tokenizer.json", folder / "tokenizer.json")
-    said = _read_config(directory, folder, "tokenizer.json")
-    if said.get("truncation") or said.get("padding"):  # else every text would silently be cut or filled up
+    written = _read_config(directory, folder, "tokenizer.json")
+    if written.get("truncation") or written.get("padding"):  # they would change texts without notice
         _save(tokenizer, directory / "tokenizer.json")
-    # Older folders name their special tokens in a file of their own.
+    # Older folders have a separate file for special tokens.
     config = _read_config(directory, folder, "special_tokens_map.json") | _read_config(directory, folder)
     _write_config(directory, config, _end_of_text(tokenizer, config, folder))
 
 
 class Encoder:
-    """The tokenizer of a directory: texts to ids."""
+    """The tokenizer in a directory: texts to ids."""
 
     def __init__(self, directory: Path) -> None:
         self._path = path = directory / "tokenizer.json"
@@ -109,12 +109,12 @@ class Encoder:
         if self.vocab_size > MAX_VOCAB_SIZE:
             raise StepError(
                 f"the tokenizer's highest id is {self.vocab_size - 1:,}, so a model would need {self.vocab_size:,} rows in "
-                f"its embedding; at most {MAX_VOCAB_SIZE:,} are possible: rerenumber its entries without gaps"
+                f"its embedding; at most {MAX_VOCAB_SIZE:,} are possible: renumber its entries without gaps"
             )
         self.sha256 = sha256_file(path)
 
     def encode(self, texts: list[str]) -> list[list[int]]:
-        """The ids of each text, without any special token."""
+        """The ids of each text, without special tokens."""
         with breaking(self._path):
             return [e.ids for e in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
 
@@ -124,7 +124,7 @@ class Encoder:
 
 
 def _save(tokenizer: Any, path: Path) -> None:
-    # What the library's own `save` raises on a full disk is a plain Exception.
+    # On a full disk, the library's `save` raises a plain Exception instead of an OSError.
     path.write_text(tokenizer.to_str(pretty=True), encoding="utf-8")
 
 
@@ -135,19 +135,19 @@ def _read_config(directory: Path, origin: Path, name: str = "tokenizer_config.js
     except (OSError, ValueError) as error:
         raise StepError(f"{origin / path.name} is not JSON ({error})") from error
     if not isinstance(config, dict):
-        raise StepError(f"{origin / path.name} holds a {type(config).__name__}; expected a JSON object")
+        raise StepError(f"{origin / path.name} contains a {type(config).__name__}; expected a JSON object")
     return config
 
 
 def _write_config(directory: Path, config: dict[str, Any], eos: str) -> None:
-    """tokenizer_config.json with the end-of-text token in every role that has no token of its own."""
+    """Write tokenizer_config.json with the end-of-text token in every role without a token."""
     roles = {role: config.get(role) or eos for role in ("bos_token", "eos_token", "pad_token", "unk_token")}
     defaults = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
     write_json(directory / "tokenizer_config.json", defaults | config | roles)
 
 
 def _end_of_text(tokenizer: Any, config: dict[str, Any], folder: Path) -> str:
-    """The token that ends a text: the configured one, or `<|endoftext|>`."""
+    """The end-of-text token: the configured one, or `<|endoftext|>`."""
     names = [_content(config["eos_token"])] if config.get("eos_token") else [END_OF_TEXT]
     if tokenizer.token_to_id(names[0]) is None:
         raise StepError(
@@ -158,5 +158,5 @@ def _end_of_text(tokenizer: Any, config: dict[str, Any], folder: Path) -> str:
 
 
 def _content(token: Any) -> str:
-    """A token as tokenizer_config.json names it: plain, or as an object with its flags."""
+    """The text of a token in tokenizer_config.json, which may be an object with flags."""
     return str(token.get("content") if isinstance(token, dict) else token)

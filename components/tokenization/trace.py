@@ -1,4 +1,4 @@
-"""`python -m components.tokenization.trace`: which document a token of a stream comes from, with its text."""
+"""`python -m components.tokenization.trace`: the documents at a position of a stream, with their text."""
 
 from typing import Any
 
@@ -42,7 +42,7 @@ def _describe(found: dict[str, Any]) -> str:
 
 COMMAND = Command(
     step="tokenization.trace",
-    description="Show which documents the tokens at a position of a stream come from, and decode them.",
+    description="Show the documents of the tokens at a position of a stream, and decode the tokens.",
     run=run,
     inputs=(
         Argument("tokens", "directory of tokens"),

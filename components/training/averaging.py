@@ -1,4 +1,4 @@
-"""A moving average of the weights over the steps (Polyak averaging), used for validation and for the checkpoint."""
+"""Averages the weights over the steps (Polyak averaging); validation and the checkpoint use the average."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,8 +12,8 @@ from components.training.sharding import placed
 class WeightAverage:
     """Exponential moving average of a model's parameters.
 
-    The average starts as the weights; early on it forgets faster than `decay`, at (1 + t) / (10 + t) after t updates,
-    so that the random start soon has no effect.
+    The average starts as the weights. After t updates the decay is at most (1 + t) / (10 + t), so that the random start
+    soon has no effect.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -36,7 +36,7 @@ class WeightAverage:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Use the averaged weights during the block, and the model's own again after it."""
+        """Use the averaged weights within the block, and the model's own again after it."""
         self._swap()
         try:
             yield

@@ -1,4 +1,5 @@
-"""Lightning callbacks: `Curve` measures the held-out loss at even steps, `KeepState` keeps and restores the state of a run."""
+"""Lightning callbacks: `Curve` measures the held-out loss at even distances, `KeepState` saves and restores the state of
+a run."""
 
 import csv
 import math
@@ -41,13 +42,13 @@ class StepCallback(Callback):
 
 
 class Curve(StepCallback):
-    """Measures the held-out loss at evenly spaced steps and stores a row for each, with the training loss since the row
-    before. Row 0 is the start, with the loss and gradient norm of the first step, before any update.
+    """Measures the held-out loss at evenly spaced steps and stores one row each, with the mean training loss since the
+    previous row. Row 0 is the start, with the loss and gradient norm of the first step, before any update.
 
     Attributes:
         rows: one per validation, with the columns CURVE.
         last: the last validation, by kind of document.
-        seconds: spent on validations.
+        seconds: time spent on validations.
     """
 
     last: HeldOutLoss
@@ -59,8 +60,8 @@ class Curve(StepCallback):
 
     def on_train_start(self, trainer: Trainer, module: PhiTraining) -> None:
         self.steps = set(validation_steps(module.steps, module.settings.validations))
-        for row in self.rows:  # rows rows of an interrupted run: its own run in MLflow ended early
-            self._tell(row)
+        for row in self.rows:  # of an interrupted run, which had its own run in MLflow
+            self._log(row)
         if not self.rows or (module.step in self.steps and self.rows[-1]["step"] < module.step):
             self._measure(module, module.step)  # the interrupted run may have ended within this validation
 
@@ -86,16 +87,16 @@ class Curve(StepCallback):
             "bits_per_byte": self.last.bits_per_byte,
         }
         self.rows.append(row)
-        self._tell(row)
+        self._log(row)
         by_kind = {
-            f"{figure}.{kind}": figures[figure]
-            for kind, figures in self.last.by_kind().items()
-            for figure in ("validation_loss", "bits_per_byte")
+            f"{metric}.{kind}": metrics[metric]
+            for kind, metrics in self.last.by_kind().items()
+            for metric in ("validation_loss", "bits_per_byte")
         }
         self.tracker.metrics(by_kind, step=step)
 
-    def _tell(self, row: dict[str, float]) -> None:
-        """Log the row by step, and its loss by tokens and by FLOPs: MLflow draws curves over whole steps only."""
+    def _log(self, row: dict[str, float]) -> None:
+        """Log the row by step, and its loss by tokens and by FLOPs: MLflow draws curves over integer steps only."""
         step = int(row["step"])
         self.tracker.metrics({k: row[k] for k in ("validation_loss", "bits_per_byte", "tokens", "flops")}, step=step)
         for axis, place in (("tokens", row["tokens"]), ("gigaflops", row["flops"] // 10**9)):
@@ -110,54 +111,54 @@ class Curve(StepCallback):
 
 
 class KeepState(StepCallback):
-    """Saves the state of the run by time and by steps, and restores the one that an interrupted run has left. Must be
-    the last callback: what the others did at a step belongs to the state after it. Of several devices' processes the
-    first writes, and all gather.
+    """Saves the state of the run at intervals of time and of steps, and restores the state of an interrupted run. Must be
+    the last callback, so that the state after a step includes what the others did at it. With several devices all
+    processes gather the state and the first one writes it.
 
     Args:
-        folder: where states are written; None in the processes that only gather.
-        found: the state to restore.
-        optimizer: state of the optimizer that a fresh run begins with, if its start has one.
+        folder: folder for the states; None in the processes that only gather.
+        saved: the state to restore.
+        optimizer: initial state of the optimizer in a fresh run, if its checkpoint has one.
     """
 
     def __init__(
         self,
         curve: Curve,
         folder: StateFolder | None,
-        found: State | None,
+        saved: State | None,
         due: Due,
         optimizer: dict[str, torch.Tensor] | None = None,
     ) -> None:
-        self.curve, self.folder, self.found, self.due, self.optimizer = curve, folder, found, due, optimizer
-        self.asked, self.kept = False, -1  # to stop; the step of the last state
+        self.curve, self.folder, self.saved, self.due, self.optimizer = curve, folder, saved, due, optimizer
+        self.must_stop, self.kept = False, -1  # kept: the step of the last state
 
     def listen(self, trainer: Trainer, module: PhiTraining) -> None:
-        """With several devices: handle SIGTERM instead of Lightning, whose handler would interrupt the other devices in
-        the middle of their work. The first process shares it between two steps."""
+        """With several devices, handle SIGTERM in place of Lightning: its handler would interrupt the other devices in
+        the middle of a step. The first process passes the signal on between two steps."""
         if trainer.world_size > 1 and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, signal.SIG_IGN if trainer.global_rank else self._ask)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN if trainer.global_rank else self._request_stop)
 
-    def _ask(self, *_: Any) -> None:
-        self.asked = True
+    def _request_stop(self, *_: Any) -> None:
+        self.must_stop = True
 
     def on_fit_start(self, trainer: Trainer, module: PhiTraining) -> None:
-        """Runs before the curve's start, when the optimizer exists and the weights are loaded."""
-        if self.found is not None:
-            restore(self.found, module, self.curve)
-            self.found.tensors.clear()  # whoever else holds the state: its tensors take as much memory as the run's own
+        """Runs before the curve starts, when the optimizer exists and the weights are loaded."""
+        if self.saved is not None:
+            restore(self.saved, module, self.curve)
+            self.saved.tensors.clear()  # others refer to the state too; its tensors take as much memory as the run's own
         elif self.optimizer is not None:
             module.optimizer.load_tensors(self.optimizer)
         if self.optimizer is not None:
             self.optimizer.clear()
-        self.found = self.optimizer = None
+        self.saved = self.optimizer = None
 
     def on_step(self, trainer: Trainer, module: PhiTraining, step: int) -> None:
-        due, asked = self.due.now(step), self.asked
+        due, stop = self.due.now(step), self.must_stop
         if trainer.world_size > 1:
-            due, asked = (trainer.strategy.reduce_boolean_decision(flag, all=False) for flag in (due, asked))
-        if (due or asked) and step < module.steps:
+            due, stop = (trainer.strategy.reduce_boolean_decision(flag, all=False) for flag in (due, stop))
+        if (due or stop) and step < module.steps:
             self.keep(module)
-        if asked and step < module.steps:
+        if stop and step < module.steps:
             raise SIGTERMException
 
     def keep(self, module: PhiTraining) -> None:
@@ -175,7 +176,7 @@ class KeepState(StepCallback):
 
 
 def capture(module: PhiTraining, curve: Curve) -> State:
-    """Everything that the rest of the run depends on. With sharded weights all ranks must call."""
+    """The state that the rest of the run depends on. With sharded weights all ranks must call."""
     tensors = {f"model.{name}": whole(p) for name, p in module.model.named_parameters()}
     tensors |= {f"optimizer.{name}": value for name, value in module.optimizer.tensors().items()}
     values: dict[str, Any] = {"rows": curve.rows, "spikes": list(module.spikes.window)}
@@ -188,7 +189,7 @@ def capture(module: PhiTraining, curve: Curve) -> State:
 
 
 def restore(state: State, module: PhiTraining, curve: Curve) -> None:
-    """Restore a state, except for the model's weights, which the model was made with (`starting_weights`)."""
+    """Restore a state, except for the model's weights, which `train.fit` has loaded already."""
     module.optimizer.load_tensors(named(state, "optimizer"))
     values = state.values
     module.losses = [torch.tensor(loss, device=module.device) for loss in values["losses"]]

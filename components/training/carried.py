@@ -1,7 +1,7 @@
-"""Training a grown model: weights copied from its source may be frozen, or learn slowly, while new ones learn.
+"""Trains a grown model: weights copied from its source may be frozen or learn slowly at first, while new ones learn.
 
-Growth writes `state/new_parameters.safetensors` into the checkpoint: of every tensor, which rows and which columns are new, in
-Hugging Face's names. An entry of a matrix is copied if neither its row nor its column is new.
+Growth writes `state/new_parameters.safetensors` into the checkpoint: for every tensor, in Hugging Face's names, which rows
+and which columns are new. An entry of a matrix is copied if neither its row nor its column is new.
 """
 
 from collections.abc import Mapping
@@ -20,9 +20,9 @@ from components.training.sharding import placed
 
 
 def carried_factor(step: int, steps: int, settings: TrainingParams) -> float:
-    """Share of the learning rate for copied entries at a step (the first is 0).
+    """Share of the learning rate for copied entries at a step (the first step is 0).
 
-    0 over the first `carried_freeze_fraction` of the steps, then rising linearly to 1 over `carried_warmup_fraction`.
+    0 in the first `carried_freeze_fraction` of the steps, then rising linearly to 1 over `carried_warmup_fraction`.
     """
     frozen = round(settings.carried_freeze_fraction * steps)
     rising = round(settings.carried_warmup_fraction * steps)
@@ -32,10 +32,10 @@ def carried_factor(step: int, steps: int, settings: TrainingParams) -> float:
 
 
 class CarriedEntries:
-    """Scales the change that any optimizer's step makes to the entries copied from the source.
+    """Scales the change that an optimizer's step makes to the entries copied from the source.
 
     Args:
-        carried: bool of each parameter's shape, by our names; a parameter without one is new.
+        carried: by our names, bool of each parameter's shape: which entries are copied. Other parameters are new.
     """
 
     def __init__(self, model: nn.Module, carried: Mapping[str, Tensor]) -> None:
@@ -50,7 +50,7 @@ class CarriedEntries:
 
     @torch.no_grad()
     def scale(self, factor: float) -> None:
-        """Call after the step: copied entries keep `factor` of their change."""
+        """Call after the step: multiplies the change of copied entries by `factor`."""
         for name, parameter in self.model.named_parameters():
             if name in self.carried:
                 scaled = torch.lerp(self._before[name], parameter, factor)
@@ -59,7 +59,7 @@ class CarriedEntries:
 
 
 def read_carried(initial: Path, model: Phi) -> dict[str, Tensor]:
-    """Which entries of each parameter of a grown model are copied: bool of its shape, by our names.
+    """The copied entries of each parameter of a grown model: bool of its shape, by our names.
 
     Raises:
         StepError: the checkpoint was not grown, or the file doesn't fit its weights.
@@ -77,9 +77,9 @@ def read_carried(initial: Path, model: Phi) -> dict[str, Tensor]:
     except (OSError, SafetensorError, KeyError, RuntimeError) as error:
         raise StepError(f"{path} is not what growth writes ({error}); grow the checkpoint again") from error
     for name, parameter in model.named_parameters():
-        if carried[name].shape != parameter.shape:
-            found, expected = tuple(carried[name].shape), tuple(parameter.shape)
-            raise StepError(f"{path} has the shape {found} for {name}, expected {expected}; grow the checkpoint again")
+        shape, expected = tuple(carried[name].shape), tuple(parameter.shape)
+        if shape != expected:
+            raise StepError(f"{path} has the shape {shape} for {name}, expected {expected}; grow the checkpoint again")
     return carried
 
 

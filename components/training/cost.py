@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Cost:
-    """Tokens and FLOPs by the step.
+    """Tokens and FLOPs as a function of the step.
 
     Attributes:
-        batch_tokens: tokens of an optimizer step.
-        flops_per_token: of the model, forward and backward.
-        teacher_flops_per_token: of a teacher's forward pass.
-        taught_steps: number of first steps that use the teacher.
+        batch_tokens: tokens per optimizer step.
+        flops_per_token: FLOPs of the model per token, forward and backward.
+        teacher_flops_per_token: FLOPs of a teacher's forward pass per token.
+        taught_steps: number of steps at the beginning that use the teacher.
     """
 
     batch_tokens: int

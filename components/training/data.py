@@ -1,13 +1,14 @@
 """Sequences of a token stream in an order that is a pure function of (seed, epoch, index).
 
-An index is the whole state of the order, so any step can be reached directly, and two models with equal seed and tokens
-see the same batches. Phases of the stream (a curriculum) follow one another in every epoch; within a phase the
+An index is the whole state of the order, so any step can be reached directly, and two models with the same seed and tokens
+see the same batches. In every epoch the phases of the stream (a curriculum) follow one another; within a phase the
 sequences are shuffled.
 """
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ ROUNDS = 6
 
 class SequenceOrder:
     """A permutation of range(count) for every epoch, computed index by index (a Feistel network with cycle walking;
-    Black and Rogaway, "Ciphers with Arbitrary Finite Domains"). Takes no memory, whatever the count."""
+    Black and Rogaway, "Ciphers with Arbitrary Finite Domains"). Its memory does not depend on the count."""
 
     def __init__(self, count: int, seed: int) -> None:
         if count < 1:
@@ -33,9 +34,8 @@ class SequenceOrder:
         self._mask = np.uint64((1 << self._half_bits) - 1)
 
     def at(self, index: np.ndarray) -> np.ndarray:
-        """Sequence numbers, int64, at the positions `index` of the endless run: epoch = index // count."""
-        index = np.asarray(index, dtype=np.int64)
-        epoch, place = np.divmod(index, self.count)
+        """Sequence numbers, int64, at the positions `index` of an endless run: epoch = index // count."""
+        epoch, place = np.divmod(np.asarray(index, dtype=np.int64), self.count)
         key = split_mix(epoch.astype(np.uint64) + split_mix(np.full(epoch.shape, self.seed, dtype=np.uint64)))
         place = self._encrypt(place.astype(np.uint64), key)
         while (outside := place >= self.count).any():
@@ -50,25 +50,24 @@ class SequenceOrder:
 
 
 class PhasedOrder:
-    """Sequence numbers of the whole run: each epoch passes over every sequence once, phase after phase.
+    """Sequence numbers of the whole run: each epoch reads every sequence once, phase by phase.
 
     Args:
         borders: sequence numbers at which phases begin, and the end; int64 (phases + 1,), ascending from 0.
     """
 
     def __init__(self, borders: np.ndarray, seed: int) -> None:
-        self.borders = np.unique(np.asarray(borders, dtype=np.int64))  # a phase shorter than a sequence is none
+        self.borders = np.unique(np.asarray(borders, dtype=np.int64))  # a phase shorter than a sequence is left out
         self.count = int(self.borders[-1])
         self._orders = [SequenceOrder(int(n), seed + i) for i, n in enumerate(np.diff(self.borders))]
 
     def at(self, index: np.ndarray) -> np.ndarray:
-        """Sequence numbers, int64, at the positions `index` of the endless run: epoch = index // count."""
+        """Sequence numbers, int64, at the positions `index` of an endless run: epoch = index // count."""
         epoch, place = np.divmod(np.asarray(index, dtype=np.int64), self.count)
         phase = np.searchsorted(self.borders, place, side="right") - 1
         numbers = np.empty_like(place)
         for i, order in enumerate(self._orders):
-            here = phase == i
-            first = self.borders[i]
+            here, first = phase == i, self.borders[i]
             numbers[here] = first + order.at(epoch[here] * order.count + place[here] - first)
         return numbers
 
@@ -78,8 +77,8 @@ class Batch:
     """Tokens and their targets, both int64 (B, T).
 
     Attributes:
-        starts: positions in the stream where sequences begin, of all devices' parts of the micro-batch.
-        documents: which document each token belongs to, int64 (B, T); None if attention does not need it.
+        starts: positions in the stream at which sequences begin, for all devices' parts of the micro-batch.
+        documents: number of the document that each token belongs to, int64 (B, T); None if attention does not need it.
     """
 
     tokens: Tensor
@@ -102,36 +101,35 @@ def read_batch(split: TokenSplit, sequences: np.ndarray, length: int, documents:
     return Batch(rows[:, :-1].contiguous(), rows[:, 1:].contiguous(), starts, numbers)
 
 
+@dataclass(eq=False)
 class BatchLoader:
-    """Micro-batches of a whole training run, in order. Sized, so that Lightning prefetches none.
-
-    Args:
-        split: the training tokens, cut into `(len - 1) // length` sequences.
-        length: tokens per sequence.
-        sequences: sequences a micro-batch of one device.
-        batches: micro-batches of the run; after an epoch the next epoch's order follows.
-        devices: devices that share each micro-batch number: each reads its `sequences` of `sequences * devices`.
-        documents: give each batch the document of every token.
+    """Micro-batches of a whole training run, in order. It has a length, so that Lightning does not prefetch.
 
     Attributes:
+        split: the training tokens, cut into `(len - 1) // length` sequences.
+        length: tokens per sequence.
+        sequences: sequences per micro-batch of one device.
+        batches: micro-batches of the run; after an epoch the next epoch's order follows.
+        seed: seed of the order.
         first: micro-batch to begin with.
-        rank: which of the devices this one is.
+        devices: number of devices that share a micro-batch: each reads its `sequences` of `sequences * devices`.
+        documents: whether each batch has the document of every token.
+        rank: number of this device.
     """
 
-    def __init__(
-        self,
-        split: TokenSplit,
-        length: int,
-        sequences: int,
-        batches: int,
-        seed: int,
-        first: int = 0,
-        devices: int = 1,
-        documents: bool = False,
-    ) -> None:
-        self.split, self.length, self.sequences, self.batches, self.first = split, length, sequences, batches, first
-        self.devices, self.rank, self.documents = devices, 0, documents
-        self.order = PhasedOrder(sequence_borders(split, length), seed)
+    split: TokenSplit
+    length: int
+    sequences: int
+    batches: int
+    seed: int
+    first: int = 0
+    devices: int = 1
+    documents: bool = False
+    rank: int = 0
+
+    @cached_property
+    def order(self) -> PhasedOrder:
+        return PhasedOrder(sequence_borders(self.split, self.length), self.seed)
 
     def __len__(self) -> int:
         return self.batches - self.first
@@ -150,7 +148,7 @@ class BatchLoader:
 
     @property
     def phases_unread(self) -> int:
-        """The last phases of the stream, which the run does not reach."""
+        """The number of phases at the end of the stream that the run does not reach."""
         return int((self.order.borders[:-1] >= self.batches * self.sequences * self.devices).sum())
 
     def tokens_by_kind(self) -> dict[str, int]:
@@ -158,7 +156,7 @@ class BatchLoader:
         passes, rest = divmod(self.batches * self.sequences * self.devices, self.order.count)
         first = int(self.order.borders[self.order.borders <= rest].max())  # the phase in which the last pass ends
         counts = passes * self._count(np.array([0]), self.order.count) + self._count(np.array([0]), first)
-        # Blocks limit the memory; they are large, since counting few sequences costs as much as counting many.
+        # Blocks limit the memory. They are large, since counting a few sequences costs as much as counting many.
         block = max(100_000, self.split.counts["documents"])
         for begin in range(first, rest, block):
             index = np.arange(begin, min(begin + block, rest))
@@ -172,23 +170,25 @@ class BatchLoader:
 
     @property
     def epochs(self) -> float:
-        """Passes over the data that the run makes."""
+        """Number of passes of the run over the data."""
         return self.batches * self.sequences * self.devices / self.order.count
 
 
 def sequence_borders(split: TokenSplit, length: int) -> np.ndarray:
-    """Phases of a stream in whole sequences, int64 (phases + 1,). A sequence across a border belongs to the later."""
+    """Borders of a stream's phases in whole sequences, int64 (phases + 1,). A sequence across a border belongs to the
+    later phase."""
     borders = split.phases // length
     borders[-1] = (len(split) - 1) // length
     return np.minimum(borders, borders[-1])
 
 
 def by_sequence(codes: np.ndarray, kinds: int, values: np.ndarray | None = None) -> np.ndarray:
-    """Values summed by sequence and kind, or tokens counted; float64 (B, kinds).
+    """Sum of values by sequence and kind, float64 (B, kinds); without values, the number of tokens.
 
     Args:
         codes: kind of each token, int64 (B, T).
-        values: of each token, (B, T).
+        kinds: number of kinds.
+        values: value of each token, (B, T).
     """
     places = np.arange(len(codes))[:, None] * kinds + codes
     weights = None if values is None else values.ravel()
@@ -198,13 +198,14 @@ def by_sequence(codes: np.ndarray, kinds: int, values: np.ndarray | None = None)
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Validation sequences, evenly spread over the held-out stream.
+    """Validation sequences at even distances over the held-out stream.
 
     Attributes:
+        batches: the sequences.
         kinds: names of the kinds of documents among the targets.
-        codes: of each batch, the index into `kinds` of every target's document, int64 (B, T).
-        tokens: targets of each kind, int64 (kinds,).
-        bytes: of UTF-8 that each kind's targets stand for, float64 (kinds,).
+        codes: for each batch, the index into `kinds` of every target's document, int64 (B, T).
+        tokens: number of targets of each kind, int64 (kinds,).
+        bytes: bytes of UTF-8 text in the targets of each kind, float64 (kinds,).
     """
 
     batches: tuple[Batch, ...]
@@ -236,11 +237,9 @@ class HeldOut:
         of_row = np.asarray(of_row)
         present = np.unique(np.concatenate([of_row[r].ravel() for r in rows]))
         codes = [np.searchsorted(present, of_row[r]) for r in rows]
-        share = (
-            split.documents["bytes"].to_numpy() / split.documents["length"].to_numpy()
-        )  # bytes per token of each row
+        bytes_per_token = split.documents["bytes"].to_numpy() / split.documents["length"].to_numpy()  # (documents,)
         flat = np.concatenate([c.ravel() for c in codes])
-        weights = np.concatenate([share[r].ravel() for r in rows])
+        weights = np.concatenate([bytes_per_token[r].ravel() for r in rows])
         return cls(
             batches,
             tuple(names[i] for i in present),
@@ -255,7 +254,7 @@ class HeldOutLoss:
     """Cross-entropy over held-out text: overall, and per kind of document.
 
     Attributes:
-        nats: summed over the targets of each kind in each sequence, float64 (sequences, kinds).
+        nats: sum over the targets of each kind in each sequence, float64 (sequences, kinds).
     """
 
     held_out: HeldOut
@@ -277,7 +276,7 @@ class HeldOutLoss:
         return float(self.nats.sum() / math.log(2) / self.held_out.bytes.sum())
 
     def by_kind(self) -> dict[str, dict[str, Any]]:
-        """Tokens, nats per token with their standard error, and bits per byte of each kind."""
+        """For each kind: tokens, nats per token with their standard error, and bits per byte."""
         rows = zip(self.held_out.kinds, self.nats.T, self._tokens.T, self.held_out.bytes, strict=True)
         return {
             kind: {

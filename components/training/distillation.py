@@ -1,4 +1,4 @@
-"""Knowledge distillation: at first, training follows a smaller, trained model as well as the text."""
+"""Knowledge distillation: at the beginning, training follows a smaller trained model as well as the text."""
 
 import math
 from pathlib import Path
@@ -10,14 +10,14 @@ from components.phi.model import Phi
 
 
 def teacher_weight(step: int, steps: int, settings: TrainingParams) -> float:
-    """Weight of the divergence from the teacher at a step (0 the first): falls linearly from `distillation_weight` to
-    zero over `distillation_fraction` of the steps."""
+    """Weight of the divergence from the teacher at a step (the first step is 0): falls linearly from
+    `distillation_weight` to 0 over `distillation_fraction` of the steps."""
     falling = settings.distillation_fraction * steps
     return settings.distillation_weight * max(0.0, 1.0 - step / falling)
 
 
 def taught_steps(steps: int, settings: TrainingParams) -> int:
-    """The number of first steps that use the teacher."""
+    """The number of steps at the beginning that use the teacher."""
     return math.ceil(settings.distillation_fraction * steps) if settings.distillation_weight else 0
 
 
@@ -29,8 +29,8 @@ def read_teacher(directory: Path | None, model: Phi, settings: TrainingParams) -
     """
     if directory is not None and not settings.distillation_weight:
         raise StepError(
-            f"--teacher {directory} is given, and training.distillation_weight is 0, so nothing would be learned from it; set "
-            "the weight (0.5 for instance), or leave --teacher out"
+            f"--teacher {directory} is given, but training.distillation_weight is 0, so nothing would be learned from it; set "
+            "the weight, for instance to 0.5, or leave out --teacher"
         )
     if not settings.distillation_weight:
         return None
@@ -43,8 +43,8 @@ def read_teacher(directory: Path | None, model: Phi, settings: TrainingParams) -
         theirs, ours = getattr(teacher.config, key), getattr(model.config, key)
         if theirs < ours or (key == "vocab_size" and theirs != ours):
             raise StepError(
-                f"--teacher {directory} has {key} {theirs:,}, the model {ours:,}; both must give each token the "
-                "same meaning"
+                f"--teacher {directory} has {key} {theirs:,}, the model has {ours:,}; expected "
+                f"{'the same' if key == 'vocab_size' else 'at least as many'}; name another teacher"
             )
     return teacher
 

@@ -1,6 +1,6 @@
-"""`python -m components.training.find --what learning-rate|batch-size`: measure a good setting before a long run.
+"""`python -m components.training.find --what learning-rate|batch-size`: find a good setting before a long run.
 
-Neither writes a checkpoint; both print a table and the setting to use.
+It prints a table and the setting to use, and writes no checkpoint.
 """
 
 from typing import Any

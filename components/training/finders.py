@@ -1,4 +1,4 @@
-"""Finders: a learning rate by a range test, a micro-batch by throughput within the available memory."""
+"""Finds a learning rate by a range test, or a micro-batch size by throughput within the available memory."""
 
 import functools
 import itertools
@@ -13,12 +13,17 @@ from torch import Tensor
 
 from components.errors import StepError
 from components.params import ModelParams, Params, TrainingParams
-from components.phi.memory import estimate
 from components.phi.model import Phi
 from components.running.cli import Paths
 from components.tokens import Tokens
 from components.tracking import Tracker
-from components.training.capacity import check_fits, memory_a_device, peak_memory, reset_peak_memory
+from components.training.capacity import (
+    check_fits,
+    memory_per_device,
+    needed_memory,
+    peak_memory,
+    reset_peak_memory,
+)
 from components.training.data import BatchLoader
 from components.training.distillation import read_teacher
 from components.training.module import loss_function
@@ -27,12 +32,12 @@ from components.training.start import starting_model
 from components.training.train import check_compilable, open_loader
 
 LOWEST, HIGHEST = 1e-5, 1.0  # learning rates of the range test
-SMOOTHING = 0.9  # of its losses, an exponential average
-DIVERGED = 1.5  # times the best smoothed loss, and the test ends
+SMOOTHING = 0.9  # factor of the exponential average of its losses
+DIVERGED = 1.5  # the range test ends when the smoothed loss is this many times the best
 RANGE_STEPS = 120
 REPEATS = 3  # timed steps per micro-batch size
 ENOUGH = 0.95  # share of the best throughput: the smallest micro-batch that reaches it is chosen
-MEMORY_SHARE = 0.8  # of what is available
+MEMORY_SHARE = 0.8  # share of the available memory that trials may use
 
 
 @dataclass(frozen=True)
@@ -73,9 +78,8 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     chosen = best(trials)
     for trial in trials:
         mebibytes = trial.peak_bytes / 2**20
-        print(
-            f"  {trial.micro_batch_tokens:9,} tokens   {trial.tokens_per_second:11,.0f} tokens/s   {mebibytes:9,.0f} MiB"
-        )
+        size, speed = f"{trial.micro_batch_tokens:9,} tokens", f"{trial.tokens_per_second:11,.0f} tokens/s"
+        print(f"  {size}   {speed}   {mebibytes:9,.0f} MiB")
     print(f"training.micro_batch_tokens={chosen} is the smallest within 5% of the best throughput")
     return {"micro_batch_tokens": chosen, "trials": [asdict(trial) for trial in trials]}
 
@@ -83,14 +87,14 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
 def learning_rate_range(
     model: Phi, settings: TrainingParams, loader: BatchLoader, teacher: Phi | None = None
 ) -> list[tuple[float, float]]:
-    """Learning rates, rising by a constant factor from step to step, and the smoothed loss at each (Smith, "Cyclical
-    Learning Rates for Training Neural Networks", arXiv 1506.01186). Ends when the loss diverges; the model is not
-    usable afterwards."""
+    """Learning rates that rise by a constant factor from step to step, and the smoothed loss at each (Smith, "Cyclical
+    Learning Rates for Training Neural Networks", arXiv 1506.01186). Ends when the loss diverges; afterwards the model is
+    not usable."""
     optimizer = PhiOptimizer(model, settings, LOWEST)
     ratios = [group["lr"] / LOWEST for group in optimizer.param_groups]
     curve: list[tuple[float, float]] = []
     average, device = 0.0, next(model.parameters()).device
-    loss_of = following(loss_function(model, settings), teacher, settings)
+    loss_of = with_teacher(loss_function(model, settings), teacher, settings)
     batches = iter(loader)
     for step in range(RANGE_STEPS):
         rate = LOWEST * (HIGHEST / LOWEST) ** (step / (RANGE_STEPS - 1))
@@ -115,15 +119,15 @@ def learning_rate_range(
 
 
 def steepest(curve: list[tuple[float, float]]) -> float:
-    """The learning rate at which the loss falls fastest over its logarithm.
+    """The learning rate at which the loss falls fastest over the logarithm of the learning rate.
 
     Raises:
-        StepError: the loss falls nowhere.
+        StepError: the loss never falls.
     """
     falls = [(b[1] - a[1], a[0]) for a, b in itertools.pairwise(curve)]
     if not falls or min(falls)[0] >= 0:
         raise StepError(
-            f"the loss fell at no learning rate from {LOWEST:g} to {HIGHEST:g}; look at the tokens and at the initial weights"
+            f"the loss did not fall at any learning rate from {LOWEST:g} to {HIGHEST:g}; inspect the tokens and the initial weights"
         )
     return min(falls)[1]
 
@@ -131,42 +135,40 @@ def steepest(curve: list[tuple[float, float]]) -> float:
 def batch_sizes(
     model: Phi, settings: TrainingParams, tokens: Tokens, seed: int, teacher: Phi | None = None
 ) -> list[Trial]:
-    """Measure the micro-batches of one device that training accepts, from one sequence on, while the next is sure to
-    fit into memory.
+    """Measure micro-batch sizes of one device that training accepts, from one sequence on, as long as the next surely
+    fits into memory.
 
     Args:
-        teacher: a model to distil from all the time, as at the beginning of training.
+        teacher: a model to distil from in every step, as at the beginning of training.
 
     Raises:
-        StepError: the smallest does not fit, shared out over the devices or, as it is measured, on one.
+        StepError: the smallest size does not fit, neither divided among the devices nor, as it is measured, on one.
     """
-    optimizer = PhiOptimizer(model, settings, LOWEST)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    limit, taught_by = MEMORY_SHARE * memory_a_device(settings), None if teacher is None else teacher.config
+    optimizer, limit = PhiOptimizer(model, settings, LOWEST), MEMORY_SHARE * memory_per_device(settings)
     trials: list[Trial] = []
     for size in sizes(settings):
-        asked = settings.model_copy(update={"micro_batch_tokens": size})
+        sized = settings.model_copy(update={"micro_batch_tokens": size})
         if not trials:
-            open_loader(tokens, asked, 1, seed)  # refuses what training refuses
-            check_fits(model, asked, teacher)
-            check_fits_alone(model, asked, teacher)
-        both = (asked, on_one_device(asked))
-        needed = max(estimate(model.config, each, model.dtype, device, taught_by).total for each in both)
+            open_loader(tokens, sized, 1, seed)  # refuses what training refuses
+            check_fits(model, sized, teacher)
+            check_fits_alone(model, sized, teacher)
+        needed = max(needed_memory(model, each, teacher).total for each in (sized, on_one_device(sized)))
         if trials and max(needed, predicted(trials, size)) > limit:
             break
-        sequences = size // settings.context_length
-        split = tokens.split("train")
+        length = settings.context_length
         loader = BatchLoader(
-            split, settings.context_length, sequences, REPEATS + 1, seed, documents=settings.document_mask
+            tokens.split("train"), length, size // length, REPEATS + 1, seed, documents=settings.document_mask
         )
-        torch.compiler.reset()  # after some shapes it would silently stop compiling
-        loss_of = following(loss_function(model, settings), teacher, settings)
-        trials.append(measure(model, loss_of, optimizer, loader, settings, size))
+        torch.compiler.reset()  # it silently stops compiling after a number of shapes
+        loss_of = with_teacher(loss_function(model, settings), teacher, settings)
+        trials.append(measure(model, loss_of, optimizer, loader, settings.z_loss))
     return trials
 
 
-def following(loss_of: Callable[..., Tensor], teacher: Phi | None, settings: TrainingParams) -> Callable[..., Tensor]:
-    """A loss with a teacher's part at its full weight, as at the beginning of a training."""
+def with_teacher(
+    loss_of: Callable[..., Tensor], teacher: Phi | None, settings: TrainingParams
+) -> Callable[..., Tensor]:
+    """The loss with the teacher at its full weight, as at the beginning of a training run."""
     if teacher is None:
         return loss_of
     teacher.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -182,34 +184,32 @@ def on_one_device(settings: TrainingParams) -> TrainingParams:
 
 
 def check_fits_alone(model: Phi, settings: TrainingParams, teacher: Phi | None = None) -> None:
-    """Refuse a model that one device cannot train, though several might.
+    """Refuse a model that one device cannot train, even if several could.
 
     Raises:
-        StepError: it has too little memory; the message says what needs it.
+        StepError: the device has too little memory; the message lists what needs memory.
     """
-    there, device = memory_a_device(settings), "cuda" if torch.cuda.is_available() else "cpu"
-    taught_by = None if teacher is None else teacher.config
-    needed = estimate(model.config, on_one_device(settings), model.dtype, device, taught_by)
-    if needed.total > there:
+    needed, available = needed_memory(model, on_one_device(settings), teacher), memory_per_device(settings)
+    if needed.total > available:
         raise StepError(
-            f"a finder trains on one device with the whole model, which would take {needed}, and {there / 1e9:.1f} GB are there; "
-            "lower training.micro_batch_tokens, set training.recompute, or measure a smaller model of the same kind"
+            f"this command trains the whole model on one device, which needs {needed}, but {available / 1e9:.1f} GB are "
+            "available; lower training.micro_batch_tokens, set training.recompute, or measure a smaller model of the same kind"
         )
 
 
 def sizes(settings: TrainingParams) -> list[int]:
-    """Tokens of the micro-batches to try, each at least 1.5 times the one before; all divide a step's tokens on one
-    device."""
+    """Micro-batch sizes to try, in tokens, each at least 1.5 times the previous one; all divide a device's tokens per
+    step."""
     sequences = settings.batch_tokens // (settings.devices * settings.context_length)
-    found: list[int] = []
+    numbers: list[int] = []
     for number in range(1, sequences + 1):
-        if sequences % number == 0 and (not found or number >= 1.5 * found[-1]):
-            found.append(number)
-    return [number * settings.context_length for number in found]
+        if sequences % number == 0 and (not numbers or number >= 1.5 * numbers[-1]):
+            numbers.append(number)
+    return [number * settings.context_length for number in numbers]
 
 
 def predicted(trials: list[Trial], size: int) -> float:
-    """Bytes at the peak of a trial of `size` tokens: memory grows linearly with them."""
+    """Peak memory in bytes of a trial of `size` tokens, extrapolated linearly."""
     last = trials[-1]
     if len(trials) == 1:
         return last.peak_bytes * size / last.micro_batch_tokens
@@ -219,22 +219,17 @@ def predicted(trials: list[Trial], size: int) -> float:
 
 
 def measure(
-    model: Phi,
-    loss_of: Callable[..., Tensor],
-    optimizer: PhiOptimizer,
-    loader: BatchLoader,
-    settings: TrainingParams,
-    size: int,
+    model: Phi, loss_of: Callable[..., Tensor], optimizer: PhiOptimizer, loader: BatchLoader, z_loss: float
 ) -> Trial:
-    """Time whole steps of one micro-batch each; the first, which allocates and compiles, is not counted. A learning
-    rate of 1e-5 hardly moves the weights."""
-    device = next(model.parameters()).device
+    """Time whole steps of one micro-batch each, except the first, which allocates and compiles. A learning rate of 1e-5
+    hardly changes the weights."""
+    device, size = next(model.parameters()).device, loader.sequences * loader.length
     reset_peak_memory(device)
     seconds = []
     for batch in loader:
         started = time.perf_counter()
         here = batch.to(device)
-        loss_of(here.tokens, here.targets, here.documents, settings.z_loss).backward()
+        loss_of(here.tokens, here.targets, here.documents, z_loss).backward()
         optimizer.step()
         optimizer.zero_grad()
         if device.type == "cuda":
@@ -244,6 +239,6 @@ def measure(
 
 
 def best(trials: list[Trial]) -> int:
-    """Tokens of the smallest micro-batch within five per cent of the best throughput."""
+    """Tokens of the smallest micro-batch that has at least 95% of the best throughput."""
     fastest = max(trial.tokens_per_second for trial in trials)
     return next(t.micro_batch_tokens for t in trials if t.tokens_per_second >= ENOUGH * fastest)

@@ -1,6 +1,6 @@
 """The training step as a LightningModule: loss, optimizer, schedule, clipping, averaging, and a stop at the first NaN."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
@@ -22,73 +22,63 @@ from components.training.optimizers import PhiOptimizer
 from components.training.schedule import learning_rate_factor
 from components.training.sharding import reshard, shard, whole
 from components.training.spikes import SpikeDetector
+from components.training.start import Start
 
 
 def loss_function(model: Phi, settings: TrainingParams) -> Callable[..., Tensor]:
-    """The model's loss, compiled if asked."""
+    """The model's loss, compiled if `training.compile` is set."""
     if not settings.compile:
         return model.loss
     if not torch.cuda.is_available():
-        torch.use_deterministic_algorithms(True)  # else compiled sums over threads change from run to run
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # else it writes each new tensor twice
+        torch.use_deterministic_algorithms(True)  # else compiled sums over threads differ from run to run
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # else each new tensor is written twice
     return torch.compile(model.loss, dynamic=False)
 
 
 class PhiTraining(LightningModule):
     """Trains a Phi for a fixed number of optimizer steps.
 
+    Args:
+        start: the model, and what is trained with it: a teacher, and entries copied by growth.
+        learning_rate: the peak.
+        steps: optimizer steps of the whole run.
+        describe: names the document at a position of the training stream, for the message of a failed step.
+
     Attributes:
-        first_step: optimizer steps that were taken before this process, by an interrupted one.
-        gradient_norm: before clipping, of the last optimizer step.
-        step_loss: of the last optimizer step, over all its micro-batches and devices, in nats per token.
-        losses: of the steps since the last `mean_loss`, float32 scalars.
-        average: of the weights, if asked for.
+        first_step: optimizer steps that an interrupted process made before this one.
+        gradient_norm: gradient norm of the last optimizer step, before clipping.
+        step_loss: loss of the last optimizer step, over all its micro-batches and devices, in nats per token.
+        losses: losses of the steps since the last `mean_loss`, float32 scalars.
+        average: average of the weights, if `training.ema_decay` is set.
     """
 
     optimizer: PhiOptimizer
+    first_step = 0
 
     def __init__(
-        self,
-        model: Phi,
-        settings: TrainingParams,
-        learning_rate: float,
-        steps: int,
-        describe: Callable[[int], str],
-        first_step: int = 0,
-        carried: Mapping[str, Tensor] | None = None,
-        teacher: Phi | None = None,
+        self, start: Start, settings: TrainingParams, learning_rate: float, steps: int, describe: Callable[[int], str]
     ) -> None:
-        """
-        Args:
-            describe: names the document at a position of the training stream, for the message of a failed step.
-            carried: entries that growth carried over, where they are trained apart (`carried.py`).
-            teacher: a model to follow in the first part of the run (`distillation.py`).
-        """
         super().__init__()
-        self.model, self.settings, self.learning_rate, self.steps = model, settings, learning_rate, steps
-        self.describe, self.first_step = describe, first_step
+        self.model, self.settings, self.learning_rate, self.steps = start.model, settings, learning_rate, steps
+        self.describe, self._start = describe, start  # the teacher in it is not a submodule: it is not trained or saved
         self.gradient_norm = self.step_loss = torch.zeros(())
         self.losses: list[Tensor] = []
         self.average: WeightAverage | None = None
         self.carried: CarriedEntries | None = None
-        self._carried = carried
-        self._teacher = (
-            teacher,
-        )  # in a tuple, so that it is not part of this module: nothing of it is trained or saved
         self.spikes = SpikeDetector(settings.spike_sigmas)
         self._micro: list[tuple[Tensor, tuple[int, ...]]] = []  # loss and stream positions of the step's micro-batches
         self._loss: Callable[..., Tensor] | None = None
 
     @property
     def step(self) -> int:
-        """Optimizer steps taken since the run began, also by processes before this one."""
+        """Optimizer steps since the run began, those of interrupted processes included."""
         return self.first_step + self.trainer.global_step
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         return batch.to(device)
 
     def configure_model(self) -> None:
-        """Shard the weights over the devices and compile, each if asked. Some strategies call this again."""
+        """Shard the weights over the devices and compile, if the settings ask for it. Some strategies call this twice."""
         if self._loss is None:
             if self.device_mesh is not None:
                 shard(self.model, self.device_mesh["data_parallel"])
@@ -96,10 +86,10 @@ class PhiTraining(LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         self.optimizer = PhiOptimizer(self.model, self.settings, self.learning_rate)
-        if self._teacher[0] is not None:
-            self._teacher[0].to(self.device)
-        if self._carried is not None:
-            self.carried = CarriedEntries(self.model, self._carried)
+        if self._start.teacher is not None:
+            self._start.teacher.to(self.device)
+        if self._start.carried is not None:
+            self.carried = CarriedEntries(self.model, self._start.carried)
         if self.settings.ema_decay:
             self.average = WeightAverage(self.model, self.settings.ema_decay)
         schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -115,16 +105,16 @@ class PhiTraining(LightningModule):
             batch.targets,
             batch.documents,
             self.settings.z_loss,
-            self._teacher[0] if weight else None,
-            torch.tensor(weight) if self.settings.compile else weight,  # a compiled function is compiled for each float
+            self._start.teacher if weight else None,
+            torch.tensor(weight) if self.settings.compile else weight,  # else it is compiled again for each float
         )
         self._micro.append((loss.detach(), batch.starts))
         return loss
 
     def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *unused: Any, **ignored: Any) -> None:
-        """Once a step, when its gradients are whole: check the loss, clip, check the norm, look for a spike."""
+        """Once per step, when its gradients are complete: check the loss, clip, check the norm, detect a spike."""
         losses = torch.stack([loss for loss, _ in self._micro])
-        # From all devices, before anything is averaged: each must know whose documents were bad.
+        # From all devices, before they are averaged: each must know which device had the bad documents.
         gathered = self.trainer.strategy.all_gather(losses) if self.trainer.world_size > 1 else losses[None]
         self.step_loss = gathered.mean()
         self._check_finite(self.step_loss, "loss", ~gathered.isfinite())
@@ -133,12 +123,10 @@ class PhiTraining(LightningModule):
         self._check_finite(self.gradient_norm, "gradient norm")
         if spike := self.spikes.look(float(self.step_loss)):
             self.optimizer.skip = self.settings.spike_action == "skip"
-            done = "its update is skipped" if self.optimizer.skip else "it is trained on"
-            high = gathered >= self.step_loss.clamp(max=gathered.max())  # the spike is there; a mean may be rounded up
-            print(
-                f"note: step {self.step + 1} is a spike: {spike}; {done}; documents: {self._documents(high)}",
-                flush=True,
-            )
+            action = "its update is skipped" if self.optimizer.skip else "it is trained on"
+            high = gathered >= self.step_loss.clamp(max=gathered.max())  # a mean may be rounded up, above the maximum
+            documents = self._documents(high)
+            print(f"note: step {self.step + 1} is a spike: {spike}; {action}; documents: {documents}", flush=True)
         self.losses.append(self.step_loss)
         self._micro.clear()
 
@@ -159,7 +147,7 @@ class PhiTraining(LightningModule):
         with self.average.applied() if self.average is not None else nullcontext():
             for batch, codes in zip(held_out.batches, held_out.codes, strict=True):
                 if self._stopped_early():
-                    raise SIGTERMException  # Lightning itself looks only between training batches
+                    raise SIGTERMException  # Lightning itself checks only between training batches
                 here = batch.to(self.device)
                 losses = self.model.token_losses(here.tokens, here.targets, here.documents).double().cpu()
                 parts.append(by_sequence(codes.numpy(), len(held_out.kinds), losses.numpy()))
@@ -167,14 +155,14 @@ class PhiTraining(LightningModule):
         return HeldOutLoss(held_out, np.concatenate(parts))
 
     def _stopped_early(self) -> bool:
-        """Whether a validation must end at once. The last one continues, since the run is then complete. So does one
-        with several devices, since one that leaves would make the others wait forever."""
+        """Whether a validation must end at once. The last one continues, since the run is complete after it. Those on
+        several devices continue too, since a device that left would make the others wait forever."""
         trainer = self._trainer
         return trainer is not None and trainer.received_sigterm and trainer.world_size == 1 and self.step < self.steps
 
     def trained(self) -> tuple[Phi, dict[str, Tensor]]:
-        """The whole model on the CPU, with the averaged weights if there are any, and the optimizer's state if it is to
-        be saved. With sharded weights all ranks must call."""
+        """The whole model on the CPU, with the averaged weights if there are any, and the optimizer's state, empty unless
+        `training.keep_optimizer`. With sharded weights all ranks must call."""
         tensors = dict(self.model.named_parameters()) if self.average is None else self.average.tensors
         model = Phi(self.model.config, self.model.dtype)
         model.load_state_dict({name: whole(tensor) for name, tensor in tensors.items()}, assign=True)
@@ -186,16 +174,16 @@ class PhiTraining(LightningModule):
         self.losses.clear()
         return mean
 
-    def _check_finite(self, value: Tensor, what: str, guilty: Tensor | None = None) -> None:
+    def _check_finite(self, value: Tensor, name: str, bad: Tensor | None = None) -> None:
         if torch.isfinite(value):
             return
         raise Diverged(
-            f"the {what} is {value.item()} at step {self.step + 1} of {self.steps}, in a batch that begins in: "
-            f"{self._documents(guilty)}; lower the learning rate (now {self.learning_rate:g}) or inspect these documents"
+            f"the {name} is {value.item()} at step {self.step + 1} of {self.steps}, in a batch that begins in: "
+            f"{self._documents(bad)}; lower the learning rate (now {self.learning_rate:g}) or inspect these documents"
         )
 
     def _documents(self, chosen: Tensor | None = None) -> str:
-        """The documents in which this step's sequences begin, or only those chosen by a bool (devices,
+        """The documents in which this step's sequences begin, limited to micro-batches chosen by a bool (devices,
         micro-batches)."""
         begins: list[int] = []
         for i, (_, starts) in enumerate(self._micro):

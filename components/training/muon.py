@@ -1,6 +1,6 @@
-"""PyTorch's Muon, with matrices of equal shape orthogonalised together: a small model has many small ones, and a
-batched product costs a third of single ones. PyTorch orthogonalises in bfloat16 everywhere; this uses float32 if the
-machine has no bfloat16, which is more exact and 20 to 40 times faster there."""
+"""PyTorch's Muon, with matrices of equal shape orthogonalised together: a small model has many small matrices, and one
+batched product costs a third of single products. PyTorch always orthogonalises in bfloat16; this uses float32 on a
+machine without bfloat16, which is more exact and 20 to 40 times faster there."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +14,7 @@ from components.phi.memory import AT_ONCE
 
 
 class BatchedMuon(torch.optim.Muon):
-    """Muon (Jordan et al., 2024) with the state, the groups and, where the machine has bfloat16, the arithmetic of
+    """Muon (Jordan et al., 2024) with the state, the groups and, if the machine has bfloat16, the arithmetic of
     `torch.optim.Muon`."""
 
     @torch.no_grad()
@@ -40,7 +40,7 @@ class BatchedMuon(torch.optim.Muon):
                     updates = list(torch._foreach_lerp(chosen, updates, group["momentum"]))
                     del chosen
                 together = torch.stack([update.to(dtype) for update in updates])
-                del updates  # their memory is wanted
+                del updates  # frees their memory
                 together = orthogonalise(together, group["ns_coefficients"], group["ns_steps"], group["eps"])
                 rate = _adjust_lr(group["lr"], group["adjust_lr_fn"], together.shape[1:])
                 changed = [weights[place] for place in places]
@@ -49,15 +49,15 @@ class BatchedMuon(torch.optim.Muon):
 
 
 def batches(shapes: list[torch.Size]) -> list[list[int]]:
-    """Indices of equal shapes, as many at once as AT_ONCE allows, in the order of the shapes' first indices."""
+    """Groups of indices of equal shapes, with at most AT_ONCE entries each, in the order of the shapes' first indices."""
     by_shape: dict[torch.Size, list[int]] = {}
     for place, shape in enumerate(shapes):
         by_shape.setdefault(shape, []).append(place)
-    found = []
+    groups = []
     for shape, places in by_shape.items():
         count = max(1, AT_ONCE // shape.numel())
-        found += [places[start : start + count] for start in range(0, len(places), count)]
-    return found
+        groups += [places[start : start + count] for start in range(0, len(places), count)]
+    return groups
 
 
 def orthogonalise(x_BMN: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:

@@ -1,7 +1,7 @@
 """One optimizer for the whole model: AdamW, or Muon for the blocks' matrices with AdamW for the rest.
 
-Two optimizers would force Lightning into manual optimization, without its clipping and accumulation; so both are behind
-one, and the learning-rate schedule sees the union of their parameter groups.
+Two optimizers would force Lightning into manual optimization, without its clipping and accumulation. So one optimizer
+contains both, and the learning-rate schedule sees the union of their parameter groups.
 """
 
 import re
@@ -22,11 +22,11 @@ Tensors = dict[str, Tensor]
 
 
 class PhiOptimizer(torch.optim.Optimizer):
-    """AdamW (Loshchilov and Hutter, arXiv 1711.05101) and, if asked, Muon (Jordan et al., 2024), both PyTorch's own.
+    """AdamW (Loshchilov and Hutter, arXiv 1711.05101) and optionally Muon (Jordan et al., 2024), both PyTorch's own.
 
     Muon orthogonalises the update of each matrix of the blocks; queries, keys and values count as three matrices, though
     the model stores them as one. Its updates are scaled to the root mean square of AdamW's (arXiv 2502.16982), so one
-    learning rate serves both. Weight decay applies to matrices, the embedding among them, not to gains and biases.
+    learning rate serves both. Weight decay applies to matrices, including the embedding, but not to gains and biases.
 
     Attributes:
         skip: if set within the closure of a step, that step does not change the weights or the optimizer's state.
@@ -83,9 +83,9 @@ class PhiOptimizer(torch.optim.Optimizer):
         return loss
 
     def tensors(self) -> Tensors:
-        """The state as `NAME.KEY` to tensor, on the CPU and whole, also if it is sharded (then all ranks must call).
+        """The state by `NAME.KEY`, on the CPU and whole; if it is sharded, all ranks must call.
 
-        NAME is the parameter's; the part of a fused matrix is NAME/0, NAME/1, ...
+        NAME is the parameter's name; the parts of a fused matrix are NAME/0, NAME/1, ...
         """
         return {
             f"{name}.{key}": whole(value)
@@ -94,7 +94,7 @@ class PhiOptimizer(torch.optim.Optimizer):
         }
 
     def misfit(self, tensors: Mapping[str, Tensor]) -> str | None:
-        """Why a state cannot be loaded: a missing, unknown or misshapen tensor. None if it can."""
+        """The reason why a state cannot be loaded: a missing, unknown or misshapen tensor. None if it can."""
         expected = {
             f"{name}.{kind}": torch.Size() if kind == "step" else parameter.shape
             for name, optimizer, parameter in self._members()
@@ -106,9 +106,9 @@ class PhiOptimizer(torch.optim.Optimizer):
             if tensors[key].shape != shape:
                 return f"{key} has shape {tuple(tensors[key].shape)}, expected {tuple(shape)}"
             if not tensors[key].is_floating_point():
-                return f"{key} has dtype {tensors[key].dtype}, expected a floating one"
+                return f"{key} has dtype {tensors[key].dtype}, expected a floating-point type"
         unknown = sorted(tensors.keys() - expected.keys())
-        return f"it has {unknown[0]}, which this optimizer doesn't know" if unknown else None
+        return f"it has {unknown[0]}, which this optimizer doesn't have" if unknown else None
 
     @torch.no_grad()
     def load_tensors(self, tensors: Tensors) -> None:
@@ -127,8 +127,9 @@ class PhiOptimizer(torch.optim.Optimizer):
 
 
 class _Parts:
-    """The matrices that Muon sees of one parameter: views of it. Of a sharded one, whole copies on each rank that last as
-    long as a step: what else changes the weights, such as `carried.py`, is seen, and between steps they take no memory."""
+    """The matrices of one parameter that Muon sees: views of it. For a sharded parameter they are whole copies on each
+    rank that exist only during a step: so Muon sees every other change of the weights (`carried.py`), and between steps
+    they take no memory."""
 
     def __init__(self, parameter: Tensor, count: int) -> None:
         self.parameter = parameter
@@ -139,7 +140,7 @@ class _Parts:
         self._copy: Tensor | None = None
 
     def take(self) -> None:
-        """Before a step: the gradients, and of a sharded parameter the values."""
+        """Call before a step: takes the gradients, and the values of a sharded parameter."""
         gradient, count = self.parameter.grad, len(self.parts)
         if isinstance(gradient, DTensor):
             gradient = gradient.full_tensor()
@@ -153,6 +154,7 @@ class _Parts:
                 part.data = rows
 
     def give_back(self) -> None:
+        """Call after a step: writes the values of a sharded parameter back, and drops the gradients."""
         if self._copy is not None:
             self.parameter.detach().copy_(placed(self._copy, self.parameter))
             self._copy = None
@@ -163,10 +165,10 @@ class _Parts:
 
 
 def _placeholder(part: Tensor) -> Tensor:
-    """A tensor of a matrix's shape and device that takes the memory of one number."""
+    """A tensor of a matrix's shape and device that needs the memory of one number."""
     return torch.zeros((), dtype=part.dtype, device=part.device).expand(part.shape)
 
 
 def _placed_state(value: Tensor, key: str, parameter: Tensor) -> Tensor:
-    """A loaded state tensor where the optimizer expects it: on its parameter's device, sharded like it."""
+    """A loaded state tensor, on its parameter's device and sharded like it."""
     return value.clone().to(parameter.device) if key == "step" else placed(value, parameter)

@@ -1,5 +1,5 @@
-"""Which of the devices' processes this one is. Without torch and Lightning: this checks the environment before they
-read it."""
+"""The number of this process among the devices' processes. Does not import torch and Lightning: it checks the environment
+before they read it."""
 
 import os
 
@@ -21,8 +21,8 @@ def check_processes(devices: int) -> None:
     """Refuse variables of a process launcher that would confuse Lightning.
 
     Raises:
-        StepError: a variable is not a number; or this would be the process of a device that the run does not have,
-            which would succeed and write nothing.
+        StepError: a variable is not a number, or names a device that the run does not have: its process would succeed
+            and write nothing.
     """
     for name in NUMBERS:
         given = os.environ.get(name, "0")
@@ -30,11 +30,11 @@ def check_processes(devices: int) -> None:
             raise StepError(f"{name} is {given[:60]!r} in the environment; expected a whole number from 0 on: unset it")
     if rank() >= devices:
         raise StepError(
-            f"LOCAL_RANK is {rank()} in the environment, and this step has {devices} process{'es' if devices > 1 else ''}, "
-            "counted from 0; unset it, or raise training.devices"
+            f"LOCAL_RANK is {rank()} in the environment; expected less than {devices}, the number of this step's processes; "
+            "unset it, or raise training.devices"
         )
 
 
 def rank() -> int:
-    """Number of this process among the devices' processes: 0 in the one that was started, which starts the others."""
+    """The number of this process: 0 in the first, which starts the others."""
     return int(os.environ.get("LOCAL_RANK", "0"))

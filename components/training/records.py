@@ -13,7 +13,7 @@ from components.training.start import Training
 
 
 def summarize(run: Training, curve: Curve) -> dict[str, Any]:
-    """The metrics of the run that do not depend on its speed."""
+    """The metrics of the run, except those that depend on its speed."""
     last = curve.rows[-1]
     return {
         "parameters": run.start.model.config.parameter_count(),
@@ -54,7 +54,7 @@ def lineage_of(run: Training, cost: Cost) -> dict[str, Any]:
 
 
 def _origin(directory: Path | None) -> dict[str, Any] | None:
-    """A checkpoint that this one came from: its weights and its own lineage."""
+    """A checkpoint that this one was made from: the hash of its weights and its own lineage."""
     if directory is None:
         return None
     return {"weights_sha256": weights_sha256(directory), "lineage": checkpoint.read_lineage(directory)}

@@ -1,4 +1,4 @@
-"""Learning rate as a pure function of the step: warm-up, then stable and decay (WSD; MiniCPM, arXiv 2404.06395), or
+"""The learning rate as a pure function of the step: warm-up, then stable and decay (WSD; MiniCPM, arXiv 2404.06395), or
 cosine (SGDR without restarts, arXiv 1608.03983)."""
 
 import math
@@ -9,12 +9,12 @@ from components.params import TrainingParams
 def learning_rate_factor(step: int, steps: int, settings: TrainingParams) -> float:
     """Share of the peak learning rate at a step.
 
-    Rises linearly over the first `warmup_fraction` of the steps, and ends with `final_lr_fraction` at the last
-    (with 1 where `wsd` has no decay). Between, `wsd` stays at 1 and falls linearly over the last `decay_fraction`;
-    `cosine` falls along half a cosine all the way.
+    It rises linearly over the first `warmup_fraction` of the steps, and is `final_lr_fraction` at the last (1 for `wsd`
+    without decay). In between, `wsd` stays at 1 and falls linearly over the last `decay_fraction`; `cosine` falls along
+    half a cosine from the end of the warm-up.
 
     Args:
-        step: 0 for the first optimizer step, up to steps - 1; a later one counts as the last.
+        step: number of the optimizer step, from 0 to steps - 1; a later one counts as the last.
         steps: optimizer steps of the whole run.
     """
     step = min(step, steps - 1)
@@ -31,5 +31,5 @@ def learning_rate_factor(step: int, steps: int, settings: TrainingParams) -> flo
 
 
 def validation_steps(steps: int, validations: int) -> list[int]:
-    """Steps after which the held-out loss is measured: 0, then `validations` evenly spaced ones, the last = steps."""
+    """The steps after which the held-out loss is measured: 0, then `validations` evenly spaced ones up to `steps`."""
     return sorted({0} | {round(i * steps / validations) for i in range(1, validations + 1)})

@@ -1,5 +1,5 @@
-"""Fully sharded training (FSDP2): every device stores a share of each weight and gathers a block's weights when it
-computes."""
+"""Fully sharded training (FSDP2): every device stores a share of each weight and gathers a block's weights when it needs
+them."""
 
 import torch
 from torch import Tensor
@@ -13,19 +13,19 @@ from components.phi.model import Phi
 def shard(model: Phi, mesh: DeviceMesh) -> None:
     """Shard a Phi over the devices of a one-dimensional mesh, block by block, in place.
 
-    Weights are kept and updated in float32, gathered in the model's activation dtype, and gradients are summed over the
+    Weights are stored and updated in float32 and gathered in the model's activation dtype; gradients are summed over the
     devices in float32 (Zhao et al., arXiv 2304.11277; PyTorch's `fully_shard`).
     """
     policy = MixedPrecisionPolicy(param_dtype=model.dtype, reduce_dtype=torch.float32)
     for block in model.blocks:
         fully_shard(block, mesh=mesh, mp_policy=policy)
     fully_shard(model, mesh=mesh, mp_policy=policy)
-    for method in ("loss", "token_losses"):  # they read the weights just as `forward` does
+    for method in ("loss", "token_losses"):  # these use the weights like `forward`
         register_fsdp_forward_method(model, method)
 
 
 def reshard(model: Phi) -> None:
-    """Free the weights that a forward pass without a backward pass has left gathered."""
+    """Free the weights that are still gathered after a forward pass without a backward pass."""
     if isinstance(model, FSDPModule):
         model.reshard()
 
@@ -37,7 +37,7 @@ def whole(tensor: Tensor) -> Tensor:
 
 
 def placed(value: Tensor, like: Tensor) -> Tensor:
-    """A copy of a whole tensor on the device of `like`, sharded as `like` is. Each rank has the whole already."""
+    """A copy of a whole tensor on the device of `like`, sharded like it. Each rank must have the whole tensor."""
     value = value.detach().to(like.device)
     if isinstance(like, DTensor):
         return distribute_tensor(value, like.device_mesh, like.placements, src_data_rank=None)

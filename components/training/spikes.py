@@ -1,19 +1,19 @@
-"""Loss spikes: a step whose loss is far above those before it."""
+"""Detects loss spikes: steps with a loss far above those before them."""
 
 import math
 from collections import deque
 
 WINDOW = 128  # steps that a loss is compared with
-ENOUGH = 64  # steps before anything is called a spike
+ENOUGH = 64  # steps before the first spike can be detected
 
 
 class SpikeDetector:
-    """Compares each loss with the mean and the standard deviation of the last 128 (as OLMo 2's training does to skip
-    steps, arXiv 2501.00656). A spike enters the window as the highest loss that would not have been one: so a second is
-    still detected, and a new level (another kind of text) is accepted after a few steps.
+    """Compares each loss with the mean and the standard deviation of the last WINDOW losses (OLMo 2 skips steps this way,
+    arXiv 2501.00656). A spike enters the window as the highest loss that is not a spike: so a second spike is still
+    detected, and a new level (another kind of text) is accepted after a few steps.
 
     Args:
-        sigmas: deviations above the mean from which a loss is a spike; 0 = off.
+        sigmas: number of standard deviations above the mean at which a loss is a spike; 0 = off.
     """
 
     def __init__(self, sigmas: float) -> None:
@@ -21,7 +21,7 @@ class SpikeDetector:
         self.window: deque[float] = deque(maxlen=WINDOW)
 
     def look(self, loss: float) -> str | None:
-        """Add a step's loss; returns why it is a spike, or None."""
+        """Add a step's loss; returns a description if it is a spike, else None."""
         if self.sigmas and len(self.window) >= ENOUGH:
             mean = math.fsum(self.window) / len(self.window)
             deviation = math.sqrt(math.fsum((x - mean) ** 2 for x in self.window) / (len(self.window) - 1))

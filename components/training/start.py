@@ -14,6 +14,7 @@ from components.phi import checkpoint, machine
 from components.phi.memory import check_room
 from components.phi.model import Phi, PhiConfig
 from components.phi.weights import OPTIMIZER
+from components.running.cli import Paths
 from components.tokens import Tokens
 from components.training.carried import read_carried
 from components.training.data import BatchLoader
@@ -26,11 +27,12 @@ class Start:
     """The start of a training run.
 
     Attributes:
-        model: random or loaded.
-        initial: the checkpoint that it was loaded from.
-        carried: which of its entries growth copied, if they are trained separately.
+        model: the model, with random or loaded weights.
+        initial: the checkpoint that the weights were loaded from.
+        carried: the entries that growth copied, if they are trained separately (`carried.py`).
         optimizer: the checkpoint's optimizer state, if it is used.
-        teacher, taught_by: a model to distil from, and its checkpoint.
+        teacher: a model to distil from at the beginning of the run (`distillation.py`).
+        taught_by: the teacher's checkpoint.
     """
 
     model: Phi
@@ -46,12 +48,12 @@ class Training:
     """One training run.
 
     Attributes:
-        name: of the model's section, `small` or `large`.
+        name: the model's section, `small` or `large`.
         params: all parameters.
-        tokens: what is trained on.
-        steps: of the optimizer.
-        loader: the batches.
-        start: what the run starts from.
+        tokens: the training and validation tokens.
+        steps: number of optimizer steps.
+        loader: the micro-batches.
+        start: the model and what is loaded with it.
     """
 
     name: str
@@ -70,25 +72,19 @@ class Training:
         return self.params.training
 
 
-def open_start(
-    section: ModelParams,
-    settings: TrainingParams,
-    tokens: Tokens,
-    seed: int,
-    initial: Path | None,
-    teacher: Path | None,
-) -> Start:
-    """Read everything that a training run of this section starts from.
+def open_start(inputs: Paths, params: Params, tokens: Tokens) -> Start:
+    """Read everything that a training run starts from: the inputs `model`, `initial` and `teacher` of the step.
 
     Raises:
-        StepError: something is missing, or doesn't fit the tokens or the section.
+        StepError: a file is missing, or doesn't fit the tokens or the section.
     """
-    model = starting_model(section, settings, tokens, seed, initial)
-    apart = settings.carried_freeze_fraction or settings.carried_warmup_fraction
+    initial, teacher, settings = inputs.get("initial"), inputs.get("teacher"), params.training
+    model = starting_model(getattr(params, inputs["model"]), settings, tokens, params.seed, initial)
+    separate = settings.carried_freeze_fraction or settings.carried_warmup_fraction
     return Start(
         model,
         initial,
-        carried=read_carried(initial, model) if initial is not None and apart else None,
+        carried=read_carried(initial, model) if initial is not None and separate else None,
         optimizer=read_optimizer(initial, settings, model),
         teacher=read_teacher(teacher, model, settings),
         taught_by=teacher,
@@ -98,38 +94,38 @@ def open_start(
 def starting_model(
     section: ModelParams, settings: TrainingParams, tokens: Tokens, seed: int, initial: Path | None
 ) -> Phi:
-    """A model of the section's shape with random weights, or with those of a checkpoint.
+    """A model of the section's shape, with random weights or those of a checkpoint.
 
     Raises:
-        StepError: the checkpoint has another shape or another tokenizer than the tokens.
+        StepError: the checkpoint has another shape than the section, or another tokenizer than the tokens.
     """
     dtype, vocabulary = machine.activation_dtype(settings.precision), tokens.manifest.vocab_size
-    wanted = PhiConfig.from_shape(section.model, vocabulary, settings.context_length, tokens.manifest.eos_token_id)
+    expected = PhiConfig.from_shape(section.model, vocabulary, settings.context_length, tokens.manifest.eos_token_id)
     if initial is None:
-        check_room(wanted, "params.yaml")
-        return Phi(wanted, dtype).initialize(seed)
-    found = checkpoint.read_config(initial)
-    if found.vocab_size < vocabulary:
+        check_room(expected, "params.yaml")
+        return Phi(expected, dtype).initialize(seed)
+    config = checkpoint.read_config(initial)
+    if config.vocab_size < vocabulary:
         raise StepError(
-            f"--initial {initial} has a vocabulary of {found.vocab_size:,}, the tokens one of {vocabulary:,}; "
+            f"--initial {initial} has a vocabulary of {config.vocab_size:,}, the tokens have one of {vocabulary:,}; "
             "tokenize with the tokenizer of the checkpoint"
         )
-    free = {"vocab_size", "initializer_range"}  # a padded vocabulary is fine, and nothing is drawn
+    free = {"vocab_size", "initializer_range"}  # a larger vocabulary is only padded, and no weight is random
     differing = [
-        f"{key} {value} (expected {getattr(wanted, key)})"
-        for key, value in asdict(found).items()
-        if key not in free and value != getattr(wanted, key)
+        f"{key} {value} (expected {getattr(expected, key)})"
+        for key, value in asdict(config).items()
+        if key not in free and value != getattr(expected, key)
     ]
     if differing:
         raise StepError(
-            f"--initial {initial} is another model than this section's: {', '.join(differing)}; name another checkpoint, or correct the section"
+            f"--initial {initial} has another shape than this section: {', '.join(differing)}; name another checkpoint, or correct the section"
         )
     check_tokenizer(initial, tokens)
     return checkpoint.load(initial, dtype)
 
 
 def check_tokenizer(initial: Path, tokens: Tokens) -> None:
-    """Refuse a checkpoint whose token ids mean other text.
+    """Refuse a checkpoint of another tokenizer.
 
     Raises:
         StepError: the checkpoint's tokenizer assigns other ids than the one that made the tokens.
@@ -140,16 +136,16 @@ def check_tokenizer(initial: Path, tokens: Tokens) -> None:
     vocabularies = [checkpoint.load_tokenizer(path.parent).get_vocab() for path in (theirs, ours)]
     if vocabularies[0] != vocabularies[1]:
         raise StepError(
-            f"--initial {initial} has another tokenizer than {tokens.directory}: its token ids mean other text; "
-            "tokenize with the tokenizer of the checkpoint"
+            f"--initial {initial} has another tokenizer than {tokens.directory}, with other token ids; tokenize with the "
+            "tokenizer of the checkpoint"
         )
 
 
 def read_optimizer(initial: Path | None, settings: TrainingParams, model: Phi) -> dict[str, torch.Tensor] | None:
-    """The optimizer's state of a start, if it has one and `keep_optimizer` asks for it.
+    """The optimizer's state of a checkpoint, if it has one and `keep_optimizer` is set.
 
     Raises:
-        StepError: it cannot be read, or belongs to another model or optimizer.
+        StepError: the state cannot be read, or belongs to another model or optimizer.
     """
     path = None if initial is None else initial / OPTIMIZER
     if path is None or not settings.keep_optimizer or not path.is_file():

@@ -1,4 +1,4 @@
-"""Train a Phi: check the inputs, resume an interrupted run, run Lightning's loop, write checkpoint, curve and
+"""Trains a Phi: checks the inputs, resumes an interrupted run, runs Lightning's loop, writes checkpoint, curve and
 summary."""
 
 import math
@@ -36,24 +36,24 @@ from components.training.start import Start, Training, open_start
 from components.training.trainer import interrupt_as_termination, one_tracker, quiet_trainer
 from components.training.watch import Watch, matmul_ceiling
 
-FOUND = "PHIFORGE_TRAINING_STATE"  # tells the processes of the other devices which state the first one restores
+RESTORED = "PHIFORGE_TRAINING_STATE"  # for the processes of the other devices: the state that the first one restores
 
 
 def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
     """Train the model of a section and write its checkpoint and, if asked, its curve.
 
     Equal inputs, parameters and threads give equal bytes on one machine, however often the run was interrupted. With
-    several devices this runs once in each one's process; all but the first exit when the model is trained.
+    several devices this runs once in each device's process; all but the first exit when the model is trained.
 
     Returns:
-        parameters, tokens, steps, epochs, FLOPs, losses in nats per token, bits per byte, the same by kind of document,
-        hash of the weights.
+        parameters, tokens, steps, epochs, FLOPs, losses in nats per token and bits per byte, both also by kind of
+        document, and the hash of the weights.
 
     Raises:
         StepError: tokens, parameters and initial checkpoint do not match, or the loss became NaN.
     """
     if rank():
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - to the process's end; the first device speaks for all
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - only the first device's process prints
     section: ModelParams = getattr(params, inputs["model"])
     settings, tokens = params.training, Tokens.open(inputs["tokens"])
     machine.prepare(settings.threads)
@@ -64,8 +64,8 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     if unread := loader.phases_unread:
         last = len(loader.order.borders) - 1
         print(
-            f"note: {inputs['model']}.tokens {section.tokens:,} ends before phase {last - unread + 1} of the {last} of {tokens.directory}, "
-            "which is not read; raise it, or shorten the phases (tokenization.curriculum)",
+            f"note: {inputs['model']}.tokens {section.tokens:,} ends before phase {last - unread + 1} of the {last} phases of "
+            f"{tokens.directory}, which is not read; raise it, or shorten the phases (tokenization.curriculum)",
             flush=True,
         )
     held_out = HeldOut.choose(
@@ -75,41 +75,32 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
         settings.micro_batch_tokens,
         settings.document_mask,
     )
-    start = open_start(section, settings, tokens, params.seed, inputs.get("initial"), inputs.get("teacher"))
-    print(
-        f"estimated memory per device: {check_fits(start.model, settings, start.teacher, start.carried is not None)}",
-        flush=True,
-    )
+    start = open_start(inputs, params, tokens)
+    needed = check_fits(start.model, settings, start.teacher, start.carried is not None)
+    print(f"estimated memory per device: {needed}", flush=True)
     curve = Curve(held_out, tracker, cost_of(start, settings, steps))
     base = outputs.get("state") or state_folder() / "training"
     training = Training(inputs["model"], params, tokens, steps, loader, start)
-    with resumable(base, run_key(facts_of(training))) as (folder, found):
-        model, optimizer = fit(training, curve, tracker, folder, found)
+    with resumable(base, run_key(facts_of(training))) as (folder, saved):
+        model, optimizer = fit(training, curve, tracker, folder, saved)
         if rank():
             sys.exit(0)  # the first device's process does the rest
-        save(model, optimizer, outputs, tokens, lineage_of(training, curve.cost), curve)
+        save(training, model, optimizer, curve, outputs)
     summary = summarize(training, curve)
     summary["checkpoint_sha256"] = weights_sha256(outputs["output"])
     tracker.model(outputs["output"], "model", summary)
     return summary
 
 
-def save(
-    model: Phi,
-    optimizer: dict[str, torch.Tensor],
-    outputs: Paths,
-    tokens: Tokens,
-    lineage: dict[str, Any],
-    curve: Curve,
-) -> None:
-    """Write the checkpoint, with the optimizer's state if there is one, and, if asked, the curve.
+def save(training: Training, model: Phi, optimizer: dict[str, torch.Tensor], curve: Curve, outputs: Paths) -> None:
+    """Write the checkpoint, with the optimizer's state if there is one, and the curve if it has a path.
 
     Raises:
         StepError: the disk is full or failing; the run's last state is kept, and a restart resumes from it.
     """
     try:
         with atomic_directory(outputs["output"]) as folder:
-            checkpoint.save(model, folder, tokens.tokenizer_dir, lineage)
+            checkpoint.save(model, folder, training.tokens.tokenizer_dir, lineage_of(training, curve.cost))
             if optimizer:
                 (folder / OPTIMIZER).parent.mkdir()
                 save_tensors(optimizer, folder / OPTIMIZER)
@@ -118,12 +109,12 @@ def save(
     except OSError as error:
         raise StepError(
             f"the trained model could not be written to {outputs['output']}: {error.strerror or error}; free some "
-            "space and run again: it resumes from its last saved state"
+            "space and run again: training resumes from its last saved state"
         ) from error
 
 
 def _check_passes(epochs: float, there: int, section: ModelParams, settings: TrainingParams, inputs: Paths) -> None:
-    """Refuse a budget that passes over the text so often that it would be memorised."""
+    """Refuse a budget that reads the text so often that the model would memorise it."""
     if epochs > settings.max_epochs:
         name, most = inputs["model"], max(settings.batch_tokens, int(there * settings.max_epochs))
         raise StepError(
@@ -134,7 +125,7 @@ def _check_passes(epochs: float, there: int, section: ModelParams, settings: Tra
 
 
 def steps_of(section: ModelParams, settings: TrainingParams, name: str) -> int:
-    """Optimizer steps: as many whole batches as reach the section's tokens.
+    """The number of optimizer steps: whole batches, at least the section's tokens.
 
     Raises:
         StepError: the budget is less than one batch.
@@ -142,22 +133,22 @@ def steps_of(section: ModelParams, settings: TrainingParams, name: str) -> int:
     if section.tokens < settings.batch_tokens:
         raise StepError(
             f"{name}.tokens is {section.tokens:,}, less than one batch of training.batch_tokens {settings.batch_tokens:,}; "
-            "raise the former or lower the latter"
+            f"raise {name}.tokens or lower training.batch_tokens"
         )
     return math.ceil(section.tokens / settings.batch_tokens)
 
 
 def check_compilable(settings: TrainingParams) -> None:
-    """Refuse a path on which torch.compile would fail with pages of a compiler's output.
+    """Refuse a path for which torch.compile would fail with pages of compiler output.
 
     Raises:
-        StepError: PyTorch is in a folder with a space in its name, which it doesn't quote for the C++ compiler.
+        StepError: the path of PyTorch has a space, which PyTorch doesn't quote for the C++ compiler.
     """
     home = str(Path(torch.__file__).parent)
     if settings.compile and not torch.cuda.is_available() and any(character.isspace() for character in home):
         raise StepError(
-            f"training.compile is true, and PyTorch lies in {home}: its CPU compiler accepts no path with a "
-            "space; move the project to a folder without one, or set training.compile to false"
+            f"training.compile is true, but PyTorch is in {home}, and its CPU compiler needs a path without spaces; move "
+            "the project to such a path, or set training.compile to false"
         )
 
 
@@ -170,7 +161,7 @@ def open_loader(tokens: Tokens, settings: TrainingParams, steps: int, seed: int)
     split = tokens.split("train")
     if len(split) < settings.batch_tokens + 1:
         raise StepError(
-            f"{tokens.directory} has {len(split):,} training tokens, fewer than one batch of training.batch_tokens "
+            f"{tokens.directory} has {len(split):,} training tokens, less than one batch of training.batch_tokens "
             f"{settings.batch_tokens:,} needs; add text to ingestion.sources, or lower training.batch_tokens"
         )
     return BatchLoader(
@@ -185,18 +176,18 @@ def open_loader(tokens: Tokens, settings: TrainingParams, steps: int, seed: int)
 
 
 def micro_batches_of(settings: TrainingParams) -> int:
-    """Forward passes of each device in an optimizer step."""
+    """Forward passes of each device per optimizer step."""
     return settings.batch_tokens // (settings.micro_batch_tokens * settings.devices)
 
 
 def cost_of(start: Start, settings: TrainingParams, steps: int) -> Cost:
-    """Tokens and FLOPs by the step, the teacher's included."""
+    """Tokens and FLOPs as a function of the step, the teacher's FLOPs included."""
     flops = start.model.config.flops_per_token()
     return Cost(settings.batch_tokens, flops, forward_flops(start.teacher), taught_steps(steps, settings))
 
 
 def facts_of(training: Training) -> dict[str, Any]:
-    """Everything that the result depends on: runs with equal facts can use each other's states."""
+    """Everything that the result depends on: runs with equal facts can resume from each other's states."""
     free, start = {"checkpoint_minutes", "checkpoint_steps"}, training.start
     return {
         "section": training.section.model_dump(mode="json"),
@@ -220,23 +211,23 @@ def facts_of(training: Training) -> dict[str, Any]:
 
 @contextmanager
 def resumable(base: Path, key: str) -> Iterator[tuple[StateFolder | None, State | None]]:
-    """The folder for a run's states and the last one in it. The states are removed when the block succeeds. In the
-    processes of further devices: no folder, and the state that the first process has found.
+    """The folder for a run's states and the last state in it. The states are removed when the block succeeds. In the
+    processes of further devices: no folder, and the state that the first process restores.
     """
     if rank():
-        path = os.environ.get(FOUND)
+        path = os.environ.get(RESTORED)
         yield None, read_state(Path(path)) if path else None
         return
     folder = StateFolder(base, key)
     try:
-        found = folder.latest()
-        if found is not None:
-            os.environ[FOUND] = str(folder.path_of(found.step))
-            print(f"resuming after step {found.step}, from an interrupted run's state", flush=True)
-        yield folder, found
+        saved = folder.latest()
+        if saved is not None:
+            os.environ[RESTORED] = str(folder.path_of(saved.step))
+            print(f"resuming after step {saved.step}, from an interrupted run's state", flush=True)
+        yield folder, saved
         folder.clear()
     finally:
-        os.environ.pop(FOUND, None)
+        os.environ.pop(RESTORED, None)
         folder.close()
 
 
@@ -245,32 +236,29 @@ def fit(
     curve: Curve,
     tracker: Tracker,
     folder: StateFolder | None = None,
-    found: State | None = None,
+    saved: State | None = None,
 ) -> tuple[Phi, dict[str, torch.Tensor]]:
-    """Train a model from its start, or from the state `found`; returns it trained, with the optimizer's state that is
-    to be saved."""
+    """Train a model from its start, or from a saved state; returns the trained model and the optimizer's state, which is
+    empty unless training.keep_optimizer."""
     start, settings, loader = training.start, training.settings, training.loader
     model, split = start.model, training.tokens.split("train")
-    first = 0 if found is None else found.step
-    if found is not None:
-        model.load_state_dict(named(found, "model"))
-    loader.first, loader.rank = first * micro_batches_of(settings), rank()
     module = PhiTraining(
-        model,
+        start,
         settings,
         training.section.learning_rate,
         training.steps,
         describe=lambda position: split.locate(position)["source"],
-        first_step=first,
-        carried=start.carried,
-        teacher=start.teacher,
     )
+    if saved is not None:
+        model.load_state_dict(named(saved, "model"))
+        module.first_step = saved.step
+    loader.first, loader.rank = module.first_step * micro_batches_of(settings), rank()
     callbacks: list[Any] = [curve]
     if not rank():
         ceiling = settings.devices * matmul_ceiling("cuda" if torch.cuda.is_available() else "cpu", model.dtype)
         callbacks.append(Watch(tracker, curve, ceiling))
     due = Due(settings.checkpoint_minutes, settings.checkpoint_steps)
-    states = KeepState(curve, folder, found, due, start.optimizer)
+    states = KeepState(curve, folder, saved, due, start.optimizer)
     callbacks = [LambdaCallback(on_train_start=states.listen), *callbacks, states]
     trainer = quiet_trainer(settings, accumulate_grad_batches=micro_batches_of(settings), callbacks=callbacks)
     model.train()
@@ -278,14 +266,13 @@ def fit(
     with interrupt_as_termination() as stopped_by, one_tracker(settings.devices):
         try:
             trainer.fit(module, train_dataloaders=loader)
-        except SIGTERMException:  # raised between two batches, or before a validation is entered in the curve
+        except SIGTERMException:  # raised between two batches, or before a validation is added to the curve
             states.keep(module)
             if not rank() and folder is not None:
-                print(
-                    f"stopped after step {module.step} of {training.steps}; the same command resumes there",
-                    flush=True,
-                )
-            # Lightning's own exception would exit with 0; and of a process that ends otherwise it kills the others.
+                stopped = f"stopped after step {module.step} of {training.steps}"
+                print(f"{stopped}; the same command resumes there", flush=True)
+            # Lightning's own exception would exit with 0; if a further process exits with another status, Lightning
+            # kills the others.
             sys.exit(0 if rank() else 128 + stopped_by[0])
     if module.step != training.steps:
         raise RuntimeError(f"training ended after {module.step} of {training.steps} steps")

@@ -1,4 +1,4 @@
-"""Lightning's Trainer, set up to print and save nothing by itself, on one device or several; its processes."""
+"""Makes Lightning's Trainer, for one device or several, and manages its processes."""
 
 import logging
 import os
@@ -21,7 +21,7 @@ from components.training.processes import rank
 
 
 def quiet_trainer(settings: TrainingParams, **arguments: Any) -> Trainer:
-    """A Trainer that prints, logs and saves nothing by itself, on GPUs if there are any, else on processes of the CPU.
+    """A Trainer that doesn't print, log or save by itself, on GPUs if there are any, else on processes of the CPU.
 
     Raises:
         StepError: fewer GPUs than `training.devices`.
@@ -32,7 +32,7 @@ def quiet_trainer(settings: TrainingParams, **arguments: Any) -> Trainer:
     gpus = torch.cuda.device_count()
     if 0 < gpus < settings.devices:
         raise StepError(
-            f"training.devices is {settings.devices}, but this machine has {gpus} GPUs; set it to at most that"
+            f"training.devices is {settings.devices}, but this machine has {gpus} GPUs; set it to {gpus} at most"
         )
     return Trainer(
         accelerator="gpu" if gpus else "cpu",
@@ -42,8 +42,8 @@ def quiet_trainer(settings: TrainingParams, **arguments: Any) -> Trainer:
         # own launcher's, and refuse a job with another number of tasks.
         plugins=[LightningEnvironment()],
         max_epochs=1,
-        precision="32-true",  # of the weights; the model casts its activations itself
-        use_distributed_sampler=False,  # the loader knows its device's part
+        precision="32-true",  # precision of the weights; the model casts its activations itself
+        use_distributed_sampler=False,  # the loader reads its device's part by itself
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -54,7 +54,7 @@ def quiet_trainer(settings: TrainingParams, **arguments: Any) -> Trainer:
 
 
 def strategy_of(settings: TrainingParams, backend: str) -> Strategy | str:
-    """The strategy of the devices: none for one, else DDP or FSDP2."""
+    """Lightning's strategy: DDP or FSDP2 for several devices."""
     if settings.devices == 1:
         return "auto"
     if settings.strategy == "ddp":
@@ -66,10 +66,10 @@ def strategy_of(settings: TrainingParams, backend: str) -> Strategy | str:
 
 @contextmanager
 def interrupt_as_termination() -> Iterator[list[int]]:
-    """Let the first Ctrl-C end the run as SIGTERM does, with its state saved, and the second at once. Yields a list
-    that begins with the signal that the run was ended by."""
+    """Make the first Ctrl-C end the run like SIGTERM, which saves its state, and the second one end it at once. Yields a
+    list that begins with the signal that ended the run."""
     stopped_by = [int(signal.SIGTERM)]
-    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+    if threading.current_thread() is not threading.main_thread():  # only the main thread can handle signals
         yield stopped_by
         return
 
@@ -78,7 +78,7 @@ def interrupt_as_termination() -> Iterator[list[int]]:
         signal.signal(signal.SIGINT, before)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    # A terminal sends it to the processes of all devices; the first one tells the others.
+    # A terminal sends the signal to the processes of all devices; the first one passes it on.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN if rank() else terminate)
     try:
         yield stopped_by

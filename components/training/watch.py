@@ -1,4 +1,4 @@
-"""What the screen and MLflow show of a training run: loss, learning rate, throughput, utilisation."""
+"""Reports a training run on the screen and in MLflow: loss, learning rate, throughput, utilisation."""
 
 import sys
 import time
@@ -18,8 +18,8 @@ class Watch(StepCallback):
     """Reports progress to the screen and MLflow.
 
     Args:
-        curve: its validations are not counted in the throughput.
-        ceiling: FLOP/s of matrix products that all devices reach together, to which utilisation refers.
+        curve: the time of its validations does not count in the throughput.
+        ceiling: FLOP/s of matrix products on all devices together, which are a utilisation of 1.
     """
 
     def __init__(self, tracker: Tracker, curve: Curve, ceiling: float) -> None:
@@ -27,18 +27,18 @@ class Watch(StepCallback):
 
     def on_train_start(self, trainer: Trainer, module: PhiTraining) -> None:
         self.screen = Bar(module.steps) if sys.stdout.isatty() else Progress(module.steps)
-        self._told, self._since = module.first_step, self._clock()
+        self._last_step, self._since = module.first_step, self._clock()
         self._speed = 0.0
 
     def on_step(self, trainer: Trainer, module: PhiTraining, step: int) -> None:
         now = self._clock()
         if step % TRACK_EVERY == 0 or step == module.steps or now - self._since > 1.0:
-            self._speed = self.cost.tokens(step - self._told) / max(now - self._since, 1e-9)
-            self._told, self._since = step, now
+            self._speed = self.cost.tokens(step - self._last_step) / max(now - self._since, 1e-9)
+            self._last_step, self._since = step, now
         loss, rate = float(module.step_loss), learning_rate(module, step)
         self.screen.update(step, loss=loss, lr=rate, tokens_per_second=self._speed)
         if step % TRACK_EVERY == 0:
-            figures = {
+            metrics = {
                 "loss": loss,
                 "learning_rate": rate,
                 "gradient_norm": float(module.gradient_norm),
@@ -47,10 +47,10 @@ class Watch(StepCallback):
                 "tokens": self.cost.tokens(step),
                 "flops": self.cost.flops(step),
             }
-            self.tracker.metrics(figures, step=step)
+            self.tracker.metrics(metrics, step=step)
 
     def _clock(self) -> float:
-        """Seconds, standing still while a validation runs."""
+        """Seconds, without those of validations."""
         return time.monotonic() - self.curve.seconds
 
     def on_train_end(self, trainer: Trainer, module: PhiTraining) -> None:
@@ -68,30 +68,25 @@ class Bar:
     def __init__(self, total: int) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = (
-            TextColumn("steps"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[said]}"),
-        )
-        self._bar = Progress(*columns)
-        self._task = self._bar.add_task("steps", total=total, said="")
+        metrics = TextColumn("{task.fields[metrics]}")
+        self._bar = Progress(TextColumn("steps"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), metrics)
+        self._task = self._bar.add_task("steps", total=total, metrics="")
         self._bar.start()
 
     def update(self, done: int, loss: float, lr: float, tokens_per_second: float) -> None:
-        said = f"loss {loss:.3f}  lr {lr:.1e}  {tokens_per_second:,.0f} tokens/s"
-        self._bar.update(self._task, completed=done, said=said)
+        metrics = f"loss {loss:.3f}  lr {lr:.1e}  {tokens_per_second:,.0f} tokens/s"
+        self._bar.update(self._task, completed=done, metrics=metrics)
 
     def close(self) -> None:
         self._bar.stop()
 
 
 def matmul_ceiling(device: torch.device | str, dtype: torch.dtype, seconds: float = 0.2) -> float:
-    """FLOP/s that large matrix products reach on this device with the threads that are set: the best of several.
+    """FLOP/s of large matrix products on this device with the current number of threads: the best of several. The
+    published peak of a device is never reached, least of all on a shared machine.
 
     Args:
-        seconds: to measure for; the device's published peak is never reached, least of all on a shared machine.
+        seconds: time to measure.
     """
     size = 4096 if torch.device(device).type == "cuda" else 1024
     a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))

@@ -15,7 +15,8 @@ Why it works. The residual stream is written by the embedding and by `dense` and
 - depth: in an inserted block the weights and biases of `dense` and `fc2` are 0, so it adds nothing (LLaMA-Pro, arXiv
   2401.02415, in which there are no biases). Its other weights have no effect yet and get noise, so that neighbours
   made from the same block differ.
-- vocabulary: a new token's logit is NEW_TOKEN_LOGIT, whatever the input.
+- vocabulary: a new token's logit is the mean of the old tokens' logits plus NEW_TOKEN_LOGIT, whatever the input, so its
+  probability is below e^-30 of the likeliest token's, also where all logits lie far from 0.
 
 In each product that is 0 one factor is not 0, so gradients reach every parameter after a step or two.
 

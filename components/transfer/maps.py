@@ -30,12 +30,14 @@ class Axis:
         scale: (N,) float64 factor of the copied coordinate; the value itself if the code is CONSTANT.
         size: number of coordinates of the source axis (n).
         centred: the mean over the source coordinates is subtracted first.
+        offset: (N,) float64, added to each coordinate of a vector; None for none.
     """
 
     source: Tensor
     scale: Tensor
     size: int
     centred: bool = False
+    offset: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.source)
@@ -148,7 +150,8 @@ def grown_chunks(name: str, how: TensorMap, source: Tensor, draws: Draws) -> Ite
         row_mean = source.to(torch.float64).mean(0)
     if how.columns is None:
         values = how.rows.scale * (how.gain * _copied_rows(how.rows, source, row_mean))
-        yield torch.where(how.rows.source == CONSTANT, how.rows.scale, values)
+        values = torch.where(how.rows.source == CONSTANT, how.rows.scale, values)
+        yield values if how.rows.offset is None else values + how.rows.offset
         return
     noise = _NoiseOf(how, source, draws.noise) if _is_noisy(how) and draws.noise else None
     step = max(1, CHUNK // len(how.columns))

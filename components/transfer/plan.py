@@ -1,16 +1,18 @@
 """The map of every tensor of a Phi, from the axes of its rows and columns."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
 
 from components.phi.model import PhiConfig
 from components.transfer.depth import Layer
-from components.transfer.maps import CONSTANT, FREE, ZERO, Axis, Noise, Plan, TensorMap, axis
+from components.transfer.maps import FREE, MEAN, Axis, Noise, Plan, TensorMap, axis
 
 EMBEDDING, HEAD, FINAL_NORM = "model.embed_tokens", "lm_head", "model.final_layernorm"
-NEW_TOKEN_LOGIT = -30.0  # a share of 1e-13 of the probability, against a logit of 0
+NEW_TOKEN_LOGIT = (
+    -30.0
+)  # relative to the mean of the old tokens' logits: at most 1e-13 of the largest one's probability
 
 
 @dataclass(frozen=True)
@@ -116,11 +118,12 @@ def headed(heads: Tensor, dims: Tensor, source: PhiConfig) -> Axis:
 def vocabulary(source: PhiConfig, target: PhiConfig) -> dict[str, Axis]:
     """Embedding, head and its bias for the tokens of the source and new ones.
 
-    A new token's embedding is free; its logit is NEW_TOKEN_LOGIT, whatever the input.
+    A new token's embedding is free. Its logit is the mean of the old tokens' logits plus NEW_TOKEN_LOGIT, whatever the
+    input: softmax does not see a shift of all logits, so a fixed logit would be likely where the others are far lower.
     """
     old, new = torch.arange(source.vocab_size), target.vocab_size - source.vocab_size
     embedded = axis(torch.cat([old, torch.full((new,), FREE)]), source.vocab_size)
-    predicted = axis(torch.cat([old, torch.full((new,), ZERO)]), source.vocab_size)
-    prior = axis(torch.cat([old, torch.full((new,), CONSTANT)]), source.vocab_size)
-    prior.scale[source.vocab_size :] = NEW_TOKEN_LOGIT
-    return {"embedded": embedded, "predicted": predicted, "prior": prior}
+    predicted = axis(torch.cat([old, torch.full((new,), MEAN)]), source.vocab_size)
+    offset = torch.zeros(target.vocab_size, dtype=torch.float64)
+    offset[source.vocab_size :] = NEW_TOKEN_LOGIT
+    return {"embedded": embedded, "predicted": predicted, "prior": replace(predicted, offset=offset)}

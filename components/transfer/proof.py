@@ -21,11 +21,12 @@ class Difference:
     """How a target's logits differ from a source's over some sequences.
 
     Attributes:
-        relative_norm: Euclidean norm of all differences over that of all source logits.
-        absolute: largest difference of a logit.
-        relative: largest over positions of (largest difference of a logit) / (largest magnitude of a source logit).
+        relative_norm: Euclidean norm of all differences over that of all source logits. Logits are centred at each position
+            first: softmax does not see what all have in common, and a shift would make the error look small.
+        absolute: largest difference of a logit, as it is.
+        relative: largest over positions of (largest difference of a logit) / (largest magnitude of a source logit), centred.
             A single position with small logits, or a small divisor in LayerNorm, decides it.
-        kl: mean of KL(source || target), in nats per position.
+        kl: mean of KL(source || target) over the target's whole vocabulary, in nats per position.
         source_loss, target_loss: mean cross-entropy of the tokens that follow, in nats.
     """
 
@@ -66,13 +67,14 @@ class _Sums:
         """Logits (n, v) of the source and (n, V) of the target, and the tokens that followed. Sums are in float64."""
         s, t = s.to(torch.float64), t.to(torch.float64)
         known = t[:, : s.shape[1]]  # the source knows no others
-        apart = (known - s).abs()
-        log_p, log_q = s.log_softmax(-1), known.log_softmax(-1)
+        self.absolute = max(self.absolute, float((known - s).abs().max()))
+        centred = s - s.mean(-1, keepdim=True)
+        apart = (known - known.mean(-1, keepdim=True) - centred).abs()
+        log_p, log_q = s.log_softmax(-1), t.log_softmax(-1)[:, : s.shape[1]]  # new tokens take from the old ones
         self.positions += len(following)
         self.apart += float(apart.square().sum())
-        self.size += float(s.square().sum())
-        self.absolute = max(self.absolute, float(apart.max()))
-        self.relative = max(self.relative, float((apart.amax(-1) / s.abs().amax(-1)).max()))
+        self.size += float(centred.square().sum())
+        self.relative = max(self.relative, float((apart.amax(-1) / centred.abs().amax(-1)).max()))
         self.kl += float((log_p.exp() * (log_p - log_q)).sum())
         self.source_loss += float(F.cross_entropy(s, following, reduction="sum"))
         self.target_loss += float(F.cross_entropy(t, following, reduction="sum"))
@@ -86,7 +88,7 @@ class _Sums:
 
 def compare(source: StreamedPhi, targets: Mapping[str, StreamedPhi], rows: Tensor) -> dict[str, Difference]:
     """Run a source and some targets over `rows` (B, T + 1). Logits of tokens that the source lacks are left out of the
-    differences and of KL, but not of a target's loss. Each model's blocks are read once, or several times if attention
+    differences, but not of KL and of a target's loss. Each model's blocks are read once, or several times if attention
     scores need more than the allowed memory.
     """
     models = [source, *targets.values()]

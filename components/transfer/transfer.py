@@ -32,6 +32,7 @@ SECTIONS = ("small", "large")
 SMALL = 200_000_000  # parameters of the target above which float64 is measured on EXACT_TOKENS only
 EXACT_TOKENS = 64
 CONSTRUCTION_BOUND = 1e-12  # relative logit error of exact growth in float64, before any rounding
+KL_BOUND = 1e-6  # nats per position of exact growth; 100,000 new tokens cost 1e-8
 
 
 def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
@@ -196,8 +197,14 @@ def enforce(proof: Mapping[str, Mapping[str, Any]], settings: TransferParams) ->
 
     Raises:
         StepError: the construction's error is above CONSTRUCTION_BOUND, or that of float32 weights above
-            transfer.max_relative_error. The cost of narrower storage is measured, not refused.
+            transfer.max_relative_error; or KL is above KL_BOUND. The cost of narrower storage is measured, not refused.
     """
+    for name in ("construction", "stored") if settings.dtype == "float32" else ("construction",):
+        if not proof[name]["kl"] <= KL_BOUND:
+            raise StepError(
+                f"the grown model's probabilities differ from the source's by {proof[name]['kl']:.2e} nats per token, more than "
+                f"{KL_BOUND:g}; nothing was written; report this with the source's config.json"
+            )
     error = proof["construction"]["relative_logit_error"]
     if not error <= CONSTRUCTION_BOUND:
         raise StepError(

@@ -1,1 +1,1 @@
-"""The gates: Great Expectations over documents and tokens. A failed gate stops the run and says why."""
+"""The gates: Great Expectations for documents and tokens. A failed gate stops the run with its reasons."""

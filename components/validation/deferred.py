@@ -1,5 +1,5 @@
-"""Import Great Expectations without the libraries that no gate uses, which are half of what the import costs, and without
-the deep copies that pydantic makes of each field for each class below it, which are a quarter of the rest."""
+"""Import Great Expectations without libraries that no gate uses (half of the import's time), and without the deep copies
+that pydantic makes of each field for each subclass (a quarter of the rest)."""
 
 import copy
 import gc
@@ -12,9 +12,9 @@ from importlib.util import LazyLoader
 from types import ModuleType
 from typing import Any
 
-# Great Expectations needs these, but only some expectations use them: each loads at its first use.
+# Great Expectations imports these for a few expectations; each loads at its first use.
 DEFERRED = ("altair", "jsonschema", "mistune", "scipy.stats")
-# It uses these, if installed, to reach databases and clouds; a gate reads data frames.
+# It uses these, if installed, for databases and clouds; a gate reads data frames.
 LEFT_OUT = ("boto3", "botocore", "chardet", "charset_normalizer", "google.cloud", "google.oauth2", "sqlalchemy")
 
 
@@ -29,7 +29,7 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 
 def _copy_fields(fields: dict[str, Any]) -> dict[str, Any]:
-    """Fields of a class for one below it, with copies of what pydantic changes in them; what lies deeper is shared."""
+    """Fields of a class for a subclass, with copies of the parts that pydantic changes; deeper parts are shared."""
     copies = {name: copy.copy(field) for name, field in fields.items()}
     for field in copies.values():
         field.class_validators, field.field_info = dict(field.class_validators), copy.copy(field.field_info)
@@ -38,22 +38,22 @@ def _copy_fields(fields: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def light_imports() -> Iterator[None]:
-    """Defer the modules of DEFERRED and hide those of LEFT_OUT from the imports in this block; build its classes with fewer
+    """Defer the modules of DEFERRED and hide those of LEFT_OUT from the imports in this block, and build classes with fewer
     copies.
 
-    Earlier imports are not changed, and later imports find everything.
+    Earlier and later imports are not changed.
     """
     from pydantic.v1 import main as classes  # Great Expectations' own
 
     finder, collecting, deep_copy = _Finder(), gc.isenabled(), classes.smart_deepcopy
     sys.meta_path.insert(0, finder)
     classes.smart_deepcopy = _copy_fields  # type: ignore[assignment]  # it is called with fields alone
-    gc.disable()  # an import leaves hardly any garbage, and collecting it takes a sixth of the time
+    gc.disable()  # collection takes a sixth of the time, and an import leaves little garbage
     try:
         yield
     finally:
         sys.meta_path.remove(finder)
         classes.smart_deepcopy = deep_copy
         if collecting:
-            gc.freeze()  # so that no later collection walks through the modules again
+            gc.freeze()  # so that later collections skip the modules
             gc.enable()

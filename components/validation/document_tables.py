@@ -1,7 +1,7 @@
-"""The tables of a document set: each document with the columns that the rules need, then the shards, then the facts.
+"""The tables of a document set: documents with the columns of the rules, shards, and facts.
 
-The set is read once, a batch at a time. The statistics are collected meanwhile, so `shards()` and `facts()` are
-complete only when `rows()` is exhausted.
+The set is read once, in batches. The statistics are collected meanwhile, so `shards()` and `facts()` are complete only
+after `rows()`.
 """
 
 import hashlib
@@ -23,9 +23,9 @@ from components.running.progress import Progress
 if TYPE_CHECKING:
     import pandas as pd
 
-BATCH_ROWS = 16_384  # maximum rows per call of Great Expectations, which costs about 0.1 s for any number
-BATCH_BYTES = 32_000_000  # of documents judged at once, about: bounds memory where they are long
-WHERE = ("id", "source")  # the columns by which a person finds a row again
+BATCH_ROWS = 16_384  # maximum rows per call of Great Expectations, which takes about 0.1 s for any number
+BATCH_BYTES = 32_000_000  # approximate limit of a batch with long documents
+WHERE = ("id", "source")  # columns that identify a row to people
 BAD_CHARACTERS = ("\ufffd", "\x00")
 _TEXT_COLUMNS = [column.name for column in DOCUMENT if column.type == pa.string()]
 _JSON_TYPES = {dict: "object", list: "array", str: "string", bool: "boolean", int: "number", float: "number"}
@@ -53,13 +53,13 @@ class DocumentTables:
 
     directory: Path
     _shards: list[Shard] = field(default_factory=list)
-    _seen: set[bytes] = field(default_factory=set)  # 16 bytes per document: a hundred million fit in a few GB
+    _seen: set[bytes] = field(default_factory=set)  # 16 bytes per document: a few GB for a hundred million
     _repeated: Counter[str] = field(default_factory=Counter)
     _kinds: Counter[str] = field(default_factory=Counter)
 
     def rows(self) -> Iterator["pd.DataFrame"]:
-        """Documents in order, at most BATCH_ROWS at a time, with the columns content_hash, metadata_type and
-        bad_character_fraction added.
+        """Documents in order, in batches of at most BATCH_ROWS, with the added columns content_hash, metadata_type and
+        bad_character_fraction.
 
         Raises:
             StepError: the directory contains no document set, or a shard cannot be read to its end.
@@ -96,15 +96,15 @@ class DocumentTables:
         }
 
     def examples(self, column: str) -> list[str]:
-        """Three cases behind a fact: the most frequent ids."""
+        """Three examples for a fact: the most frequent ids."""
         if column != "duplicate_fraction":
             return []
         most = sorted(self._repeated.items(), key=lambda item: (-item[1], item[0]))[:3]
         return [f"{name} ({count + 1} times)" for name, count in most]
 
     def _measure(self, batch: pa.Table) -> "pd.DataFrame":
-        """Add the computed columns to a batch, and its values to the statistics."""
-        # Expectations ignore nulls, so a null becomes the empty text, which they refuse.
+        """Add computed columns to a batch, and its values to the statistics."""
+        # Expectations ignore nulls, so a null becomes an empty text, which they refuse.
         table = pa.table(
             {name: pc.fill_null(batch[name], "") if name in _TEXT_COLUMNS else batch[name] for name in DOCUMENT.names}
         )
@@ -127,14 +127,14 @@ class DocumentTables:
 
     def _count(self, ids: list[str]) -> None:
         for name in ids:
-            digest = hashlib.blake2b(name.encode(), digest_size=16).digest()  # of any id, also a malformed one
+            digest = hashlib.blake2b(name.encode(), digest_size=16).digest()  # malformed ids may be long
             if digest in self._seen:
                 self._repeated[name[:64]] += 1
             self._seen.add(digest)
 
 
 def _batches(path: Path, file: pq.ParquetFile) -> Iterator[pa.Table]:
-    """Row groups of a shard, joined up to BATCH_ROWS or BATCH_BYTES; a row group above the contract's size is read in
+    """Row groups of a shard, joined up to BATCH_ROWS or BATCH_BYTES; a row group of more than ROWS_PER_GROUP rows is read in
     pieces."""
     parts: list[pa.RecordBatch] = []
     for group in range(file.num_row_groups):

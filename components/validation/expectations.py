@@ -1,4 +1,4 @@
-"""The interface to Great Expectations: rules become suites, data frames become batches, results become outcomes."""
+"""The interface to Great Expectations: from rules to suites, from data frames to batches, from results to outcomes."""
 
 import logging
 import warnings
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Validator:
-    """Checks the tables of one asset in memory: nothing is written to disk or reported elsewhere."""
+    """Checks the tables of one asset in memory, without files or reports to a server."""
 
     def __init__(self) -> None:
         with warnings.catch_warnings(), light_imports():
@@ -23,14 +23,14 @@ class Validator:
             import great_expectations as gx
             from great_expectations.data_context.types.base import ProgressBarsConfig
 
-        # A failed metric is logged with its traceback; it comes back in the result as well, where it is reported.
+        # A failed metric is logged with its traceback, but the result has the error too.
         logging.getLogger("great_expectations").setLevel(logging.CRITICAL)
         self._gx = gx
         self._context = gx.get_context(mode="ephemeral")
         self._context.variables.progress_bars = ProgressBarsConfig(globally=False)
         asset = self._context.data_sources.add_pandas("memory").add_dataframe_asset(
             "table"
-        )  # one for all: each is stored
+        )  # one for all batches, because each asset is stored
         self._definition = asset.add_batch_definition_whole_dataframe("batch")
 
     def check(
@@ -39,10 +39,10 @@ class Validator:
         """Validate the batches of a table against its rules.
 
         Args:
-            table: its name.
-            rules: all of this table.
-            batches: data frames; none of them is kept.
-            where: columns that tell where an example comes from.
+            table: name of the table.
+            rules: all rules of this table.
+            batches: data frames, which are not stored.
+            where: columns that identify an example.
 
         Returns:
             One outcome per rule, in the order of `rules`, with counts and examples over all batches.

@@ -1,4 +1,4 @@
-"""The outcome of each rule over the batches of its table."""
+"""The outcome of a rule over the batches of its table."""
 
 import math
 from collections.abc import Mapping
@@ -13,15 +13,15 @@ MAX_EXAMPLE_CHARS = 120
 
 @dataclass
 class Outcome:
-    """One rule with its counts. `checked` are the rows that have a value, `rows` all rows of the table."""
+    """One rule with its counts: `rows` of the table, and `checked` ones with a value."""
 
     rule: Rule
-    name: str  # of the expectation, in Great Expectations' own spelling
+    name: str  # name of the expectation in Great Expectations
     rows: int = 0
     checked: int = 0
     unexpected: int = 0
     examples: list[Any] = field(default_factory=list)
-    error: str = ""  # the expectation's own error: the check failed, so the data is unknown
+    error: str = ""  # of the expectation itself; the data was not checked
 
     def add(self, result: Any, where: tuple[str, ...]) -> None:
         """Count one validation result of Great Expectations."""
@@ -45,7 +45,7 @@ class Outcome:
         """passed, failed, or error."""
         if self.error:
             return "error"
-        # Judged over all batches: a batch alone may exceed the tolerated share.
+        # Over all batches, because a single batch may exceed the tolerated share.
         return "failed" if self.unexpected > (1 - self.rule.mostly) * self.checked * (1 + 1e-9) else "passed"
 
     @property
@@ -60,7 +60,7 @@ class Outcome:
     def sentence(self) -> str:
         """`text: expect_… - 3 of 20,431 rows (0.01%), e.g. [...] (expected: …)`."""
         if self.error:
-            return f"{self.column}: {self.name} could not be evaluated, which says nothing about the data: {self.error}"
+            return f"{self.column}: {self.name} could not be evaluated, so the data is unchecked: {self.error}"
         values = [example["value"] for example in self.examples]
         return (
             f"{self.column}: {self.name} - {self.unexpected:,} of {self.checked:,} rows ({format_percent(self.percent)}), "
@@ -68,14 +68,17 @@ class Outcome:
         )
 
     def _remedy(self) -> str:
-        """How to fix it, with the value of the parameter that lets this asset pass."""
+        """A fix, with the value of the parameter that accepts this asset."""
         if not self.rule.parameter:
             return ""
         if self.rule.mostly < 1:
             found: Any = math.ceil(self.unexpected / max(1, self.checked) * 1e4) / 1e4
         else:
             found = self.examples[0]["value"] if self.examples else 0
-        ways = [self.rule.advice, f"--set {self.rule.parameter}={found}" if found else ""]  # 0 is nobody's threshold
+        ways = [
+            self.rule.advice,
+            f"--set {self.rule.parameter}={found}" if found else "",
+        ]  # a threshold of 0 is never advised
         return "; " + ", or ".join(way for way in ways if way)
 
     def record(self) -> dict[str, Any]:
@@ -99,7 +102,7 @@ class Outcome:
 
 
 def exception_message(info: Mapping[str, Any] | None) -> str:
-    """The error of an expectation, or an empty string. The record is flat, or has one entry per metric."""
+    """The error of an expectation, or an empty string. The record is flat or has one entry per metric."""
     info = info or {}
     records = [info] if "raised_exception" in info else [value for value in info.values() if isinstance(value, Mapping)]
     messages = [str(r.get("exception_message") or "no message") for r in records if r.get("raised_exception")]
@@ -107,12 +110,12 @@ def exception_message(info: Mapping[str, Any] | None) -> str:
 
 
 def format_percent(percent: float) -> str:
-    """Two decimals, and never 0.00% for more than zero."""
+    """Two decimals; <0.01% for small numbers above zero."""
     return "<0.01%" if 0 < percent < 0.005 else f"{percent:.2f}%"
 
 
 def plain(value: Any) -> Any:
-    """A cell as JSON: numpy scalars unwrapped, pairs as lists, not-a-number as null, long texts cut."""
+    """A cell as JSON: numpy scalars become numbers, pairs become lists, NaN becomes null, and long texts are cut."""
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if hasattr(value, "item"):

@@ -1,4 +1,4 @@
-"""The results as one self-contained HTML page: no network and no script."""
+"""The results as one self-contained HTML page without network or script."""
 
 import json
 from pathlib import Path
@@ -37,7 +37,7 @@ def html_page(results: dict[str, Any]) -> str:
 
 
 def number(value: Any) -> str:
-    """Thousands separated; fractions with at most four decimals; anything else as it is."""
+    """A number with separated thousands and at most four decimals; other values unchanged."""
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     if isinstance(value, float):
@@ -46,7 +46,7 @@ def number(value: Any) -> str:
 
 
 def shown(value: Any) -> str:
-    """An example such that an empty text and a blank are seen."""
+    """An example in quotes, so that empty texts and blanks are visible."""
     return json.dumps(value, ensure_ascii=False)
 
 

@@ -1,9 +1,8 @@
-"""What is expected of each asset, as data. Nothing here computes; the names are Great Expectations' own.
+"""The expectations of each asset, as data; the names are Great Expectations' own.
 
-An asset is checked as tables: of documents `rows` (each document, a batch at a time), `shards` (one row a Parquet
-file) and `facts` (one row for the whole set); of tokens `shards` (one row per token file), `splits` (one row each for
-train and validation) and `facts`. Facts about the whole (uniqueness, counts, means) are in `facts`, since a batch
-cannot know them.
+An asset is checked as tables: documents as `rows` (one per document, in batches), `shards` (one per Parquet file) and
+`facts` (one row for the whole set); tokens as `shards` (one per token file), `splits` (one for train, one for validation)
+and `facts`. Uniqueness, counts and means are in `facts`, because a single batch does not show them.
 """
 
 from dataclasses import dataclass, field
@@ -12,18 +11,23 @@ from typing import Any
 
 from components.documents import KINDS, ROWS_PER_GROUP
 from components.params import ValidationParams
+from components.text.markup import UNCLEAN
 
 MORE = "add text to ingestion.sources"
-MAX_BAD_CHARACTERS = 0.01  # of a text's characters; a text decoded with the wrong encoding has far more
-TEACHERS = r"^(?:procedural|api|local|cached)/[^:\s]+:\S+"  # who wrote a textbook, its version, the prompt or generator
+MAX_BAD_CHARACTERS = 0.01  # share of a text's characters; a text in a wrong encoding has far more
+TEACHERS = r"^(?:procedural|api|local|cached)/[^:\s]+:\S+"  # author of a textbook, its version, and prompt or generator
 
 
 @dataclass(frozen=True)
 class Rule:
     """One expectation on one table.
 
-    `expectation` is the name of a class of `great_expectations.expectations`, `arguments` are its arguments. `mostly`
-    is the share of rows that must comply, over all batches together. `meaning` completes the sentence "expected:".
+    Attributes:
+        expectation, arguments: a class of `great_expectations.expectations` and its arguments.
+        meaning: completes the sentence "expected:".
+        mostly: share of rows, over all batches, that must comply.
+        parameter: the parameter with the limit; empty without one.
+        advice: a fix that does not change the parameter.
     """
 
     table: str
@@ -31,8 +35,8 @@ class Rule:
     arguments: dict[str, Any]
     meaning: str
     mostly: float = 1.0
-    parameter: str = ""  # the parameter that it comes from, if any
-    advice: str = ""  # what to do instead of changing that parameter
+    parameter: str = ""
+    advice: str = ""
     columns: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -41,7 +45,7 @@ class Rule:
 
 
 def suite(asset: str, params: ValidationParams) -> list[Rule]:
-    """The rules of an asset, in the order in which they are shown."""
+    """The rules of an asset, in the order of the report."""
     if asset == "tokens":
         return _tokens(params)
     rules = [*_identity(), *_provenance(), *_content(params), *_document_shards()]
@@ -53,6 +57,12 @@ def suite(asset: str, params: ValidationParams) -> list[Rule]:
         *rules,
         _kinds(("textbook", "exercise")),
         _matches("created_by", TEACHERS, "teacher, version and generator, e.g. procedural/1:exercises"),
+        Rule(
+            "rows",
+            "ExpectColumnValuesToNotMatchRegex",
+            {"column": "text", "regex": UNCLEAN.pattern},
+            "no thoughts, chat markup or control characters of a model",
+        ),
         _between("facts", "documents", 1, None, "the set is not empty"),
         _duplicates(0.0, "textbooks"),
     ]
@@ -75,7 +85,7 @@ def _provenance() -> list[Rule]:
 
 
 def _content(params: ValidationParams) -> list[Rule]:
-    """Rules with a tolerance, since a user's corpus may have a blank text or a file decoded with the wrong encoding."""
+    """Rules with a tolerance, because a user's corpus may have a blank text or a file in a wrong encoding."""
     tolerant = partial(
         Rule, "rows", mostly=1.0 - params.max_invalid_fraction, parameter="validation.max_invalid_fraction"
     )
@@ -100,26 +110,22 @@ def _content(params: ValidationParams) -> list[Rule]:
 
 def _document_shards() -> list[Rule]:
     return [
-        _equal("shards", "rows", "rows_in_footer", "every row that the Parquet footer counts can be read"),
+        _equal("shards", "rows", "rows_in_footer", "all rows of the Parquet footer can be read"),
         _between("shards", "largest_row_group", 0, ROWS_PER_GROUP, f"at most {ROWS_PER_GROUP:,} rows per row group"),
     ]
 
 
 def _size(params: ValidationParams) -> list[Rule]:
     return [
-        _at_least("facts", "documents", params.min_documents, "documents in the set", "validation.min_documents", MORE),
-        _at_least(
-            "facts", "megabytes", params.min_megabytes, "MB of UTF-8 in the set", "validation.min_megabytes", MORE
-        ),
+        _at_least(params, "documents", "min_documents", "documents in the set"),
+        _at_least(params, "megabytes", "min_megabytes", "MB of UTF-8 in the set"),
     ]
 
 
 def _duplicates(limit: float, asset: str) -> Rule:
-    meaning = f"at most {limit:.2%} of ids seen before" if limit else "ids are unique over all shards"
-    parameter = "validation.max_duplicate_fraction" if asset == "raw" else ""
-    return _between(
-        "facts", "duplicate_fraction", None, limit, meaning, parameter, "name each source once" if parameter else ""
-    )
+    meaning = f"at most {limit:.2%} of ids are repeated" if limit else "ids are unique over all shards"
+    tunable = {"parameter": "validation.max_duplicate_fraction", "advice": "name each source once"}
+    return _between("facts", "duplicate_fraction", None, limit, meaning, **(tunable if asset == "raw" else {}))
 
 
 def _kinds(kinds: tuple[str, ...]) -> Rule:
@@ -128,32 +134,36 @@ def _kinds(kinds: tuple[str, ...]) -> Rule:
 
 def _tokens(params: ValidationParams) -> list[Rule]:
     return [
-        _equal("shards", "size_bytes", "expected_bytes", "the file is as long as the manifest says"),
-        _equal("shards", "sha256", "expected_sha256", "the file has the hash of the manifest"),
+        _equal("shards", "size_bytes", "expected_bytes", "the file has the length in the manifest"),
+        _equal("shards", "sha256", "expected_sha256", "the file has the hash in the manifest"),
         Rule(
             "shards",
             "ExpectColumnPairValuesAToBeGreaterThanB",
             {"column_A": "vocab_size", "column_B": "largest_id"},
             "every id is in the vocabulary",
         ),
-        _equal("splits", "tokens", "expected_tokens", "the shards hold the tokens that the manifest counts"),
-        _equal("splits", "eos_tokens", "documents", "one end-of-text token a document"),
+        _equal("splits", "tokens", "expected_tokens", "the shards have as many tokens as the manifest"),
+        _equal("splits", "eos_tokens", "documents", "one end-of-text token per document"),
         _equal("splits", "documents_ended", "documents", "every document ends with an end-of-text token"),
-        _equal("splits", "documents", "expected_documents", "documents.parquet lists the documents of the manifest"),
-        _equal("splits", "document_bytes", "expected_document_bytes", "documents.parquet has the manifest's bytes"),
-        _equal("splits", "index_sha256", "expected_index_sha256", "documents.parquet has the hash of the manifest"),
+        _equal("splits", "documents", "expected_documents", "documents.parquet has as many documents as the manifest"),
+        _equal(
+            "splits",
+            "document_bytes",
+            "expected_document_bytes",
+            "documents.parquet has as many bytes of text as the manifest",
+        ),
+        _equal("splits", "index_sha256", "expected_index_sha256", "documents.parquet has the hash in the manifest"),
         _between("splits", "gaps", None, 0, "each document starts where the one before it ends"),
         _between("splits", "documents", 1, None, "the split is not empty"),
         _equal(
             "facts", "tokenizer_sha256", "expected_tokenizer_sha256", "the tokenizer is the one that made the tokens"
         ),
-        _at_least("facts", "train_tokens", params.min_tokens, "training tokens", "validation.min_tokens", MORE),
+        _at_least(params, "train_tokens", "min_tokens", "training tokens"),
         _at_least(
-            "facts",
+            params,
             "bytes_per_token",
-            params.min_bytes_per_token,
-            "bytes of training text a token",
-            "validation.min_bytes_per_token",
+            "min_bytes_per_token",
+            "bytes of training text per token",
             "raise tokenization.vocab_size",
         ),
         _between("facts", "shared_documents", None, 0, "no document is in both train and validation"),
@@ -172,13 +182,15 @@ def _equal(table: str, first: str, second: str, meaning: str) -> Rule:
     return Rule(table, "ExpectColumnPairValuesToBeEqual", {"column_A": first, "column_B": second}, meaning)
 
 
-def _between(
-    table: str, column: str, low: float | None, high: float | None, meaning: str, parameter: str = "", advice: str = ""
-) -> Rule:
+def _between(table: str, column: str, low: float | None, high: float | None, meaning: str, **limit: Any) -> Rule:
+    """A rule with a range; `limit` are the rule's parameter and advice."""
     arguments = {"column": column, "min_value": low, "max_value": high}
     arguments = {name: value for name, value in arguments.items() if value is not None}
-    return Rule(table, "ExpectColumnValuesToBeBetween", arguments, meaning, parameter=parameter, advice=advice)
+    return Rule(table, "ExpectColumnValuesToBeBetween", arguments, meaning, **limit)
 
 
-def _at_least(table: str, column: str, low: float, meaning: str, parameter: str, advice: str) -> Rule:
-    return _between(table, column, low, None, f"at least {low:,} {meaning}", parameter, advice)
+def _at_least(params: ValidationParams, fact: str, name: str, meaning: str, advice: str = MORE) -> Rule:
+    low = getattr(params, name)
+    return _between(
+        "facts", fact, low, None, f"at least {low:,} {meaning}", parameter=f"validation.{name}", advice=advice
+    )

@@ -1,7 +1,7 @@
-"""The tables of a tokens directory: its files, its two splits, and the facts of the whole.
+"""The tables of a tokens directory: files, splits, and facts about the whole.
 
-Read from the files themselves, not through the reader that training uses: a gate that shares the reader's checks would
-stop at the first of them instead of reporting all faults. Memory is bounded by CHUNK and by the document index.
+They are read from the files without the reader of training, because its checks would stop at the first fault, while a
+gate reports all faults. CHUNK and the document index bound the memory.
 """
 
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ from components.tokens import DTYPES, INDEX, SPLITS, TOKENIZER, Manifest
 if TYPE_CHECKING:
     import pandas as pd
 
-CHUNK = 1 << 22  # tokens looked at once
+CHUNK = 1 << 22  # tokens per read
 MISSING = "no such file"
 
 
@@ -33,23 +33,23 @@ class TokenTables:
     manifest: Manifest = field(init=False)
 
     def __post_init__(self) -> None:
-        """Raises StepError when there is no manifest, or it was changed after it was written."""
+        """Raises StepError if there is no manifest, or it was changed after it was written."""
         self.manifest = Manifest.read(self.directory)
 
     def shards(self) -> "pd.DataFrame":
-        """One row per token file: size, hash, largest id, end-of-text tokens, each beside the manifest's value."""
+        """One row per token file: size, hash, largest id and end-of-text tokens, with the manifest's values."""
         import pandas as pd
 
         return pd.DataFrame(self._shards)
 
     def splits(self) -> "pd.DataFrame":
-        """One row each for train and validation: tokens, documents and bytes, beside the manifest's values."""
+        """One row per split: tokens, documents and bytes, with the manifest's values."""
         import pandas as pd
 
         return pd.DataFrame([self._split(name) for name in SPLITS])
 
     def facts(self) -> dict[str, Any]:
-        """Tokens, documents, bytes per token, documents that are in both splits."""
+        """Tokens, documents, bytes per token, and the number of documents in both splits."""
         tokenizer = self.directory / TOKENIZER / "tokenizer.json"
         train, held_out = (self.manifest.splits[name] for name in SPLITS)
         return {
@@ -65,7 +65,7 @@ class TokenTables:
         }
 
     def examples(self, column: str) -> list[str]:
-        """Three cases behind a fact: documents that are in both splits."""
+        """Three examples for a fact: documents in both splits."""
         return self._shared[:3] if column == "shared_documents" else []
 
     @cached_property
@@ -76,15 +76,15 @@ class TokenTables:
         rows = []
         for done, (split, shard) in enumerate(named, start=1):
             path = self.directory / split / shard["file"]
-            there = path.is_file()
-            largest, eos = self._scan(path) if there else (0, 0)
+            exists = path.is_file()
+            largest, eos = self._scan(path) if exists else (0, 0)
             rows.append(
                 {
                     "file": f"{split}/{shard['file']}",
-                    "tokens": path.stat().st_size // itemsize if there else 0,
-                    "size_bytes": path.stat().st_size if there else 0,
+                    "tokens": path.stat().st_size // itemsize if exists else 0,
+                    "size_bytes": path.stat().st_size if exists else 0,
                     "expected_bytes": shard["tokens"] * itemsize,
-                    "sha256": sha256_file(path) if there else MISSING,
+                    "sha256": sha256_file(path) if exists else MISSING,
                     "expected_sha256": shard["sha256"],
                     "largest_id": largest,
                     "vocab_size": self.manifest.vocab_size,
@@ -105,7 +105,7 @@ class TokenTables:
         return largest, eos
 
     def _map(self, path: Path) -> np.ndarray:
-        """The complete tokens of a file, mapped; the rule of sizes reports extra bytes."""
+        """The complete tokens of a file, mapped; the rule for sizes reports extra bytes."""
         dtype = DTYPES[self.manifest.dtype]
         length = path.stat().st_size // dtype.itemsize if path.is_file() else 0
         return np.memmap(path, dtype, "r", shape=(length,)) if length else np.zeros(0, dtype)
@@ -132,7 +132,7 @@ class TokenTables:
         }
 
     def _ended(self, files: list[dict[str, Any]], ends: np.ndarray) -> int:
-        """Documents whose last token is the end-of-text token."""
+        """Number of documents with the end-of-text token at their end."""
         ended = offset = 0
         for row in files:
             tokens = self._map(self.directory / row["file"])

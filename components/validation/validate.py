@@ -1,4 +1,4 @@
-"""One gate: the tables of an asset against its suite. The results are written first, then a failure stops the run."""
+"""One gate: the tables of an asset against its suite. The results are written before a failure stops the run."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
     """Check `inputs["input"]` as the asset `inputs["asset"]`.
 
     Raises:
-        StepError: the input is not such an asset, or an expectation failed; in that case the results are still written.
+        StepError: the input is not such an asset, or an expectation failed; then the results are still written.
     """
     asset, directory, output = inputs["asset"], Path(inputs["input"]), Path(outputs["output"])
     results = validate(asset, directory, suite(asset, params.validation))
@@ -52,7 +52,7 @@ def validate(asset: str, directory: Path, rules: list[Rule]) -> dict[str, Any]:
 
 
 def _whole(validator: "Validator", tables: Tables, rules: list[Rule]) -> list[Outcome]:
-    """The tables that are small for any asset."""
+    """Outcomes of the small tables."""
     import pandas as pd
 
     outcomes = validator.check("shards", _of(rules, "shards"), [tables.shards()], ("file",))
@@ -62,7 +62,7 @@ def _whole(validator: "Validator", tables: Tables, rules: list[Rule]) -> list[Ou
     for outcome in facts:
         if outcome.state == "failed" and outcome.examples:
             cases = [{"value": case} for case in tables.examples(outcome.column)]
-            outcome.examples = (outcome.examples + cases)[:EXAMPLES]  # the value itself, then examples
+            outcome.examples = (outcome.examples + cases)[:EXAMPLES]  # the value, then examples
     return outcomes + facts
 
 
@@ -84,8 +84,8 @@ def _results(asset: str, directory: Path, tables: Tables, outcomes: list[Outcome
 
 
 def failure_message(results: dict[str, Any], output: Path, causes: str = "") -> str:
-    """One line: each expectation that did not pass, with column, rows and examples, what was dropped before, and where
-    to read more."""
+    """One line: each failed expectation with column, rows and examples, the causes of dropped documents, and the page with
+    details."""
     bad = [found["sentence"] for found in results["expectations"] if found["state"] != "passed"]
     return "; ".join([f"{results['input']}: {bad[0]}", *bad[1:], *([causes] if causes else []), f"see {output / PAGE}"])
 

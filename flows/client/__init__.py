@@ -1,10 +1,10 @@
 """The interface of screens and scripts to runs: start, read, cancel, through Prefect's and MLflow's own clients.
 
-Everything is returned as plain frozen values. Nothing here depends on a screen. The libraries are imported on first
-use, since MLflow's costs two seconds of CPU.
+Results are plain frozen values, independent of any screen. The libraries are imported on first use, since MLflow's needs
+two seconds of CPU.
 
-- `Runs` speaks to the Prefect server: flow runs, their stages (one task run a stage, named after DVC's stage), logs.
-- `Records` speaks to MLflow: one parent run per flow run (tag `prefect.flow_run_id`), a child run a stage (tag `stage`).
+- `Runs` reads the Prefect server: flow runs, their stages (one task run per stage, named after DVC's stage), logs.
+- `Records` reads MLflow: one parent run per flow run (tag `prefect.flow_run_id`), a child run per stage (tag `stage`).
 """
 
 from flows import access

@@ -13,7 +13,7 @@ from components.tracking import EXPERIMENT
 from flows.client.tracking import Tracking
 from flows.client.values import Curve, Record, Score
 
-MLFLOW_PAGES = "PHIFORGE_MLFLOW_PAGES"  # where MLflow's pages are, when its records are read from the file itself
+MLFLOW_PAGES = "PHIFORGE_MLFLOW_PAGES"  # address of MLflow's pages when its records are read from the SQLite file
 
 
 class Records(Tracking):
@@ -21,7 +21,7 @@ class Records(Tracking):
 
     @property
     def address(self) -> str:
-        """Where MLflow's own pages are, or empty: a file has none, unless a server of it is named."""
+        """The address of MLflow's own pages; empty for a file without a server."""
         return without_secrets(self.uri) if is_web(self.uri) else os.environ.get(MLFLOW_PAGES, "")
 
     def link(self, record: Record) -> str:
@@ -33,40 +33,38 @@ class Records(Tracking):
         return self._search("tags.`pipeline.source` = 'prefect'", limit)
 
     def parent_of(self, flow_run_id: str) -> Record | None:
-        """The record of a flow run; one whose stages were all cached has none."""
+        """The record of a flow run; None if all its stages were cached."""
         condition = f"tags.`prefect.flow_run_id` = '{_quoted(flow_run_id)}' and tags.`pipeline.source` = 'prefect'"
-        found = self._search(condition, 1)
-        return found[0] if found else None
+        return next(iter(self._search(condition, 1)), None)
 
     def stages(
         self, parent: Record | None, outputs: Mapping[str, Mapping[str, str]] | None = None
     ) -> dict[str, Record]:
         """The records of a pipeline run's stages, by stage name.
 
-        For a retried stage, the last try. For a cached stage, the record of the run that made its outputs, found by
-        their hash.
+        For a retried stage, the last attempt. For a cached stage, the record of the run that made its outputs, identified
+        by their hash.
 
         Args:
-            parent: the pipeline run's record, which names its stages' outputs once it has ended.
-            outputs: stage to path to md5 (or its start), where the caller knows them otherwise.
+            parent: the pipeline run's record, which lists its stages' outputs once it has ended.
+            outputs: stage to path to md5 (or its start), if the caller knows them from elsewhere.
         """
-        found: dict[str, Record] = {}
+        stages: dict[str, Record] = {}
         if parent:
             children = self._search(f"tags.`mlflow.parentRunId` = '{_quoted(parent.id)}'", 200)
-            found = {child.stage or child.name: child for child in reversed(children)}
+            stages = {child.stage or child.name: child for child in reversed(children)}
             outputs = _outputs(parent) | dict(outputs or {})
         for stage, hashes in (outputs or {}).items():
-            if stage not in found and (made := self._maker(stage, hashes)):
-                found[stage] = made
-        return found
+            if stage not in stages and (maker := self._maker(stage, hashes)):
+                stages[stage] = maker
+        return stages
 
     def _maker(self, stage: str, hashes: Mapping[str, str]) -> Record | None:
         """The latest record of a stage that wrote these outputs."""
         conditions = [f"tags.`dvc.outs` LIKE '%{_quoted(md5)}%'" for md5 in hashes.values() if md5]
         if not conditions:
             return None
-        found = self._search(" and ".join([f"tags.stage = '{_quoted(stage)}'", *conditions]), 1)
-        return found[0] if found else None
+        return next(iter(self._search(" and ".join([f"tags.stage = '{_quoted(stage)}'", *conditions]), 1)), None)
 
     def curves(self, record: Record, figures: tuple[str, ...] = ("loss", "validation_loss")) -> list[Curve]:
         """Histories of a stage's metrics; only those with more than one point are curves."""
@@ -84,18 +82,19 @@ class Records(Tracking):
         return curves
 
     def document(self, record: Record, path: str) -> dict[str, Any] | None:
-        """A JSON object that a stage left with its record, such as `report/leaderboard.json`; None where it left none."""
+        """A JSON object that a stage stored with its record, such as `report/leaderboard.json`; None if there is none."""
         with self.errors():
-            folder = path.rpartition("/")[0]
-            if path not in {file.path for file in self.client.list_artifacts(record.id, folder)}:
+            parent = path.rpartition("/")[0]
+            if path not in {file.path for file in self.client.list_artifacts(record.id, parent)}:
                 return None
-            with tempfile.TemporaryDirectory() as there:
-                local = self.client.download_artifacts(record.id, path, there)
+            with tempfile.TemporaryDirectory() as folder:
+                local = self.client.download_artifacts(record.id, path, folder)
                 content = json.loads(Path(local).read_text(encoding="utf-8"))
         return content if isinstance(content, dict) else None
 
     def _tokens(self, record: Record) -> Callable[[int], float | None]:
-        """Training tokens seen at an optimizer step: all steps have as many, which a stage logs in one way or another."""
+        """Training tokens as a function of the optimizer step: all steps have equally many, which a stage logs as a
+        parameter or as a metric."""
         size = _number(record.params.get("training.batch_tokens"))
         if size is None and "tokens" in record.metrics:
             step, tokens = self._history(record, "tokens")[-1]
@@ -103,10 +102,10 @@ class Records(Tracking):
         return lambda step: None if size is None else step * size
 
     def _history(self, record: Record, figure: str) -> list[tuple[int, float]]:
-        """(step, value), by step.
+        """(step, value) in the order of the steps.
 
-        Of a step that was logged twice the first value counts: a step's summary, logged at its end, comes without a
-        step and so stands at 0 as well.
+        If a step was logged twice, the first value counts: a summary is logged at the end without a step, and so at step
+        0 too.
         """
         with self.errors():
             history = self.client.get_metric_history(record.id, figure)
@@ -132,7 +131,7 @@ class Records(Tracking):
 
 
 def parameters(parent: Record | None, stages: Mapping[str, Record]) -> dict[str, str]:
-    """Dotted parameters of a pipeline run: what each stage said that it read, and what the run was asked to change."""
+    """Dotted parameters of a pipeline run: those that each stage read, and the run's overrides."""
     merged: dict[str, str] = {}
     for record in stages.values():
         merged |= record.params
@@ -142,43 +141,40 @@ def parameters(parent: Record | None, stages: Mapping[str, Record]) -> dict[str,
 def scores(stages: Mapping[str, Record]) -> list[Score]:
     """Exam scores of a run's benchmark stages, from their metrics.
 
-    Two forms are read: figures with their standard error, `categories.<name>.<metric>.{value,stderr,n}` (likewise
-    `tasks` and `overall.<metric>`), and the plain accuracies of a step's summary, `<suite>.categories.<name>`.
+    Two forms are read: metrics with their standard error, `categories.<name>.<metric>.{value,stderr,n}` (also `tasks` and
+    `overall.<metric>`), and the plain accuracies of a step's summary, `<suite>.categories.<name>`.
     """
-    found: list[Score] = []
+    scores: list[Score] = []
     for stage, record in stages.items():
         base, _, model = stage.partition("@")
         if base == "benchmark":
-            figures = _figures(model or stage, record.metrics)
-            found += figures or _plain_figures(model or stage, record.metrics)
-    return found
+            scores += _detailed(model or stage, record.metrics) or _plain(model or stage, record.metrics)
+    return scores
 
 
-def _figures(model: str, metrics: Mapping[str, float]) -> list[Score]:
-    found = []
+def _detailed(model: str, metrics: Mapping[str, float]) -> list[Score]:
+    scores = []
     for key, value in sorted(metrics.items()):
         stem, _, last = key.rpartition(".")
         group, _, rest = stem.partition(".")
         name, _, metric = rest.rpartition(".")
         if last == "value" and group in ("overall", "categories", "tasks"):
-            n = metrics.get(f"{stem}.n")
-            stderr = metrics.get(f"{stem}.stderr")
-            found.append(Score(model, group, name, metric, value, stderr, None if n is None else int(n)))
-    return found
+            stderr, n = metrics.get(f"{stem}.stderr"), metrics.get(f"{stem}.n")
+            scores.append(Score(model, group, name, metric, value, stderr, None if n is None else int(n)))
+    return scores
 
 
-def _plain_figures(model: str, metrics: Mapping[str, float]) -> list[Score]:
-    found = []
+def _plain(model: str, metrics: Mapping[str, float]) -> list[Score]:
+    scores = []
     for key, value in sorted(metrics.items()):
         suite, _, rest = key.partition(".")
         group, _, name = rest.partition(".")
         if rest == "accuracy":
-            n = metrics.get(f"{suite}.examples")
-            stderr = metrics.get(f"{suite}.stderr")
-            found.append(Score(model, "overall", "", "acc", value, stderr, None if n is None else int(n)))
+            stderr, n = metrics.get(f"{suite}.stderr"), metrics.get(f"{suite}.examples")
+            scores.append(Score(model, "overall", "", "acc", value, stderr, None if n is None else int(n)))
         elif group in ("categories", "tasks") and name:
-            found.append(Score(model, group, name, "acc", value, None, None))
-    return found
+            scores.append(Score(model, group, name, "acc", value, None, None))
+    return scores
 
 
 def _record(run: Any) -> Record:
@@ -196,13 +192,12 @@ def _record(run: Any) -> Record:
 
 
 def _outputs(parent: Record) -> dict[str, dict[str, str]]:
-    """Stage to path to md5, from the tags `dvc.<stage>` that the flow leaves when it ends (`/` for `@`)."""
-    found = {}
-    for name, value in parent.tags.items():
-        stage = name.removeprefix("dvc.").replace("/", "@")
-        if name.startswith("dvc.") and value.endswith("}"):  # a longer list of outputs is cut off by MLflow
-            found[stage] = json.loads(value)
-    return found
+    """Stage to path to md5, from the tags `dvc.<stage>` that the flow sets when it ends (`/` for `@`)."""
+    return {
+        name.removeprefix("dvc.").replace("/", "@"): json.loads(value)
+        for name, value in parent.tags.items()
+        if name.startswith("dvc.") and value.endswith("}")  # MLflow cuts off a longer list of outputs
+    }
 
 
 def _number(text: str | None) -> float | None:
@@ -210,5 +205,5 @@ def _number(text: str | None) -> float | None:
 
 
 def _quoted(text: str) -> str:
-    """Text for a quoted value of MLflow's filter language, which has no escape: quotes are dropped."""
+    """Text for a quoted value of MLflow's filter language, which has no escape: quotes are removed."""
     return text.replace("'", "").replace('"', "")

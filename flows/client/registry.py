@@ -1,7 +1,7 @@
-"""MLflow's registry: checkpoints as folders, which version is the champion, and the decisions that made it so.
+"""MLflow's registry: checkpoints as folders, the champion, and the decisions about it.
 
-A decision is a tag of the versions that it is about, `decision.<time>`, with all that is known of it as JSON. The alias
-`champion` alone says which version is the champion.
+A decision is a tag `decision.<time>` of the versions that it is about, with JSON as its value. Only the alias `champion`
+decides which version is the champion.
 """
 
 import sqlite3
@@ -21,11 +21,11 @@ from flows.settings import state_folder
 
 REGISTRY = "models:/"
 CHAMPION, CANDIDATE = "champion", "candidate"  # aliases
-MOST_VERSIONS = 10_000  # that MLflow gives at once
-DECISION = "decision."  # begins the tags that hold decisions; the time follows, in an order that sorts
-RECORDED = {"by": str, "action": str, "promoted": bool, "reason": str, "version": str, "champion": str}  # beside `at`
+MOST_VERSIONS = 10_000  # limit of one request to MLflow
+DECISION = "decision."  # prefix of the tags with decisions; a sortable time follows
+RECORDED = {"by": str, "action": str, "promoted": bool, "reason": str, "version": str, "champion": str}  # besides `at`
 
-ROWS = (  # of MLflow's own tables: a deleted version leaves its row
+ROWS = (  # from MLflow's own tables, in which a deleted version keeps its row
     "SELECT version, key, value FROM model_versions LEFT JOIN model_version_tags USING (name, version) "
     "WHERE name = ? AND current_stage != 'Deleted_Internal'"
 )
@@ -33,32 +33,32 @@ ROWS = (  # of MLflow's own tables: a deleted version leaves its row
 
 @dataclass(frozen=True)
 class State:
-    """The registry's state of a model: its champion's version, or an empty string, and the tags of each version."""
+    """The registry's state of a model: the champion's version, empty for none, and the tags of each version."""
 
     champion: str = ""
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def decisions(self) -> list[dict[str, Any]]:
-        """All decisions, each once, the oldest first.
+        """All decisions, each once, oldest first.
 
         A decision has `at` (UTC), `by` (rule or hand), `action` (promote or rollback), `promoted`, `reason`, `version`,
-        `champion` (what was the champion; empty for none), and where the rule decided `loss`, `accuracy`, `checks`, `rule`
-        and `flow_run`.
+        `champion` (the champion before; empty for none); a decision by the rule also has `loss`, `accuracy`, `checks`,
+        `rule` and `flow_run`.
 
         Raises:
-            StepError: a decision's tag has another content; whoever may write to MLflow can set one.
+            StepError: a decision's tag has another content; anyone who may write to MLflow can set it.
         """
-        found = {
+        by_key = {
             key: (version, value)
             for version, tags in self.tags.items()
             for key, value in tags.items()
             if key.startswith(DECISION)
         }
-        return [_decision(key, *found[key]) for key in sorted(found)]
+        return [_decision(key, *by_key[key]) for key in sorted(by_key)]
 
     def version_of(self, weights: str) -> str:
-        """The first version of the checkpoint whose weights have this hash, or an empty string."""
+        """The first version of the checkpoint with this hash of its weights, or an empty string."""
         return min((number for number, tags in self.tags.items() if tags.get(WEIGHTS) == weights), key=int, default="")
 
 
@@ -121,14 +121,14 @@ class Registry(Tracking):
     def state(self, name: str) -> State:
         """The champion of a model and the tags of its versions.
 
-        An SQLite file is read without MLflow, whose client takes three seconds of CPU: a run whose stages are all cached asks
-        this too.
+        An SQLite file is read without MLflow's client, which needs three seconds of CPU: a run with all stages cached
+        calls this too.
         """
         if self.absent():
             return State()
         path = self.uri.removeprefix("sqlite:///")
         if path != self.uri:
-            with suppress(sqlite3.OperationalError):  # locked, or tables that MLflow has yet to make
+            with suppress(sqlite3.OperationalError):  # locked, or MLflow has not made its tables yet
                 return _read(Path(path), name)
         with self.errors():
             models = self.client.search_registered_models(f"name = '{name}'")
@@ -155,7 +155,7 @@ class Registry(Tracking):
         return version
 
     def _files(self, name: str, version: str, root: Path) -> Path:
-        """The logged model's files: their place on this machine, else a stored copy."""
+        """The folder of the logged model's files on this machine, or of a copy of them."""
         address = self.client.get_model_version_download_uri(name, version)
         if place := local_path(address):
             return place

@@ -21,7 +21,7 @@ from flows.graph import load_graph
 DEFAULT_API = "http://127.0.0.1:4200/api"
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 _PLAIN = re.compile(r"(?!(?:true|false|null|NaN|Infinity)$)[A-Za-z~./][\w~./,* -]*|(?!0\d)\d+(?:\.\d+)?[A-Z]")
-PAGE, PAGES = 200, 5  # lines the server gives at once, and how many such pages are read for a tail
+PAGE, PAGES = 200, 5  # lines per request to the server, and maximum requests for the last lines
 
 
 def launch_parameters(
@@ -42,10 +42,10 @@ def launch_command(
     """The shell command that starts the same run as `Runs.launch`."""
     words = ["prefect", "deployment", "run", DEFINITIONS[flow].deployment]
     for key, value in launch_parameters(overrides, profile, text, size).items():
-        # Prefect reads a value as JSON; it takes a plain word for itself.
+        # Prefect reads a value as JSON, or else as plain text.
         plain = isinstance(value, str) and _PLAIN.fullmatch(value)
         words += ["-p", f"{key}={value if plain else json.dumps(value, ensure_ascii=False)}"]
-    # Quote after the `=`, as a person would write it.
+    # Only the part after `=` is quoted, as a person would write it.
     return " ".join(
         f"{name}={shlex.quote(value)}" if equals else name
         for name, equals, value in (word.partition("=") for word in words)
@@ -68,7 +68,7 @@ def pipeline_stages(root: Path, flow: str = PIPELINE.flow) -> dict[str, str]:
 
 
 class Runs:
-    """Flow runs of the pipeline on a Prefect server. Every method raises Unavailable when the server does not answer.
+    """Flow runs of the pipeline on a Prefect server. Every method raises Unavailable if the server does not answer.
 
     Args:
         api: address of the server's API; else PREFECT_API_URL, Prefect's own settings, or the local default.
@@ -87,14 +87,14 @@ class Runs:
 
     @property
     def address(self) -> str:
-        """Where Prefect's own pages are."""
+        """The address of Prefect's own pages."""
         return without_secrets(self.api).removesuffix("/").removesuffix("/api")
 
     def ready(self, flow: str = PIPELINE.flow) -> bool:
         """Whether a worker waits for new runs of a flow's deployment.
 
         Raises:
-            Unavailable: no server, or no such deployment on it.
+            Unavailable: there is no server, or it does not have the deployment.
         """
         return str(getattr(self._deployment(flow).status, "value", "")) == "READY"
 
@@ -110,7 +110,7 @@ class Runs:
         """Start a flow's deployment; the parameters must have passed `components.params.check_params`.
 
         Args:
-            key: names this launch; a second one of the same name starts nothing and gives the first one's run.
+            key: name of this launch; a second launch of the same name starts nothing and returns the first one's run.
         """
         deployment = self._deployment(flow)
         with self._client() as client:
@@ -122,7 +122,7 @@ class Runs:
         return _flow_run(run, flow)
 
     def recent(self, limit: int = 50) -> list[FlowRun]:
-        """The latest runs, newest first; those that a schedule plans for later are not runs yet."""
+        """The latest runs, newest first, without those that are scheduled for later."""
         from prefect.client.schemas.filters import (
             FlowFilter,
             FlowFilterName,
@@ -143,7 +143,7 @@ class Runs:
         return [_flow_run(run, names[run.flow_id]) for run in runs]
 
     def get(self, flow_run_id: str) -> FlowRun | None:
-        """One run, or None if the server has none with this id."""
+        """The run with this id, or None if the server has none."""
         from uuid import UUID
 
         from prefect.exceptions import ObjectNotFound
@@ -170,22 +170,22 @@ class Runs:
                 sort=TaskRunSort.EXPECTED_START_TIME_ASC,
                 limit=200,
             )
-        by_name = {run.name: _stage_run(run) for run in found}  # the latest of a name wins
+        by_name = {run.name: _stage_run(run) for run in found}  # the latest run of each name
         names = [*(order or {}), *(name for name in by_name if name not in (order or {}))]
         return [by_name.get(name, StageRun(name)) for name in names]
 
     def progress(self, stage: StageRun) -> dict[str, float] | None:
         """Values of a stage's last progress line (`done`, `total`, `loss` ...), or None."""
         for line in self._page({"task_run_id": [stage.task_run_id]}, 0, 50):
-            if figures := progress.parse(line.text.strip()):
-                return figures
+            if values := progress.parse(line.text.strip()):
+                return values
         return None
 
     def logs(self, flow_run_id: str, task_run_id: str = "", limit: int = 200) -> list[LogLine]:
         """The last lines of a run, or of one of its stages, oldest first, without progress lines."""
         keys = {"task_run_id": [task_run_id]} if task_run_id else {"flow_run_id": [flow_run_id]}
         lines: list[LogLine] = []
-        # Progress lines are left out here: the server's text search fails on a SQLite older than 3.44.
+        # Progress lines are left out here, since the server's text search fails with SQLite older than 3.44.
         for page in range(PAGES):
             found = self._page(keys, page * PAGE, PAGE)
             lines += [line for line in found if progress.parse(line.text.strip()) is None]
@@ -194,7 +194,7 @@ class Runs:
         return lines[:limit][::-1]
 
     def outputs(self, flow_run_id: str) -> dict[str, dict[str, str]]:
-        """Stage to path to the start of its md5, from the table that a run leaves when it ends; else empty."""
+        """Stage to path to the start of its md5, from the table that a run writes when it ends; empty without it."""
         from prefect.client.schemas.filters import (
             ArtifactFilter,
             ArtifactFilterFlowRunId,
@@ -214,7 +214,7 @@ class Runs:
         return stages
 
     def cancel(self, flow_run_id: str) -> None:
-        """Ask for a run to be cancelled; a run that has not started yet is cancelled at once."""
+        """Request that a run be cancelled; a run that has not started yet is cancelled immediately."""
         from uuid import UUID
 
         from prefect.states import Cancelled, Cancelling
@@ -254,7 +254,7 @@ class Runs:
 
     @cached_property
     def _open_client(self) -> Any:
-        # Not get_client(): without a configured address that one would start a server of its own.
+        # Not get_client(): without a configured address it would start a server of its own.
         import httpx
         from prefect.client.orchestration import SyncPrefectClient
         from prefect.settings import PREFECT_API_AUTH_STRING
@@ -267,7 +267,7 @@ class Runs:
 
     @contextmanager
     def _client(self) -> Iterator[Any]:
-        """Prefect's client, kept open (a new one costs a TLS context), with transport errors in words."""
+        """Prefect's client, kept open (a new one costs a TLS context), with transport errors as Unavailable."""
         import httpx
         from prefect.exceptions import ObjectNotFound
 
@@ -323,7 +323,7 @@ def _stage_run(run: Any) -> StageRun:
 
 
 def _seconds(run: Any) -> float:
-    """Seconds from start to end, or until now; retries and the waits between them count."""
+    """Seconds from start to end, or until now, including retries and the waits between them."""
     if run.start_time is None:
         return 0.0
     return max(((run.end_time or datetime.now(UTC)) - run.start_time).total_seconds(), 0.0)

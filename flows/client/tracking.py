@@ -12,7 +12,7 @@ from flows.settings import mlflow_uri, project_root
 
 
 class Tracking:
-    """A tracking server or file. Methods of subclasses raise Unavailable when it does not answer.
+    """A tracking server or file. Methods of subclasses raise Unavailable if it does not answer.
 
     Args:
         uri: tracking address; else MLFLOW_TRACKING_URI, or the project's SQLite file.
@@ -22,13 +22,13 @@ class Tracking:
         self.uri = uri or mlflow_uri(project_root())
 
     def absent(self) -> bool:
-        """Whether the SQLite file is not there yet: reading must not make one."""
+        """Whether the SQLite file does not exist yet: reading must not create it."""
         path = self.uri.removeprefix("sqlite:///")
         return path != self.uri and not Path(path).exists()
 
     @cached_property
     def client(self) -> Any:
-        # A server that is down should be known in seconds, not after MLflow's minutes of retries.
+        # A server that is down should be reported in seconds, not after minutes of MLflow's retries.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
         from mlflow.tracking import MlflowClient

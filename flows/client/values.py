@@ -1,4 +1,4 @@
-"""The facts of a run as plain frozen values: a caller needs neither library, and a test neither server."""
+"""The facts of a run as plain frozen values: a caller does not need the libraries, and a test does not need servers."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -29,8 +29,8 @@ class FlowRun:
     overrides: dict[str, Any]
     profile: str | None
     flow: str = "pipeline"
-    text: str = ""  # paths that it was asked to train on; empty for the sources of its parameters
-    size: str = ""  # as it was asked for; empty where nothing was
+    text: str = ""  # paths of the text to train on; empty for the sources of its parameters
+    size: str = ""  # the requested size; empty if there was none
 
     @property
     def active(self) -> bool:
@@ -39,7 +39,7 @@ class FlowRun:
 
 @dataclass(frozen=True)
 class StageRun:
-    """One stage of a run; without a task run it waits (`state` Waiting, `kind` empty)."""
+    """One stage of a run; a stage without a task run is waiting (`state` Waiting, `kind` empty)."""
 
     name: str
     state: str = "Waiting"

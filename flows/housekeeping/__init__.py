@@ -1,10 +1,10 @@
-"""Housekeeping: removes leftovers of runs that nothing needs any more, by age and number, and reports the freed space.
+"""Housekeeping: removes leftovers of runs that are no longer needed, by age and number, and reports the freed space.
 
 - `plan.py`: which entries are removed: those beyond their limit that no kept entry needs.
 - `files.py`: workspaces, states of training, work of curation, journals.
 - `objects.py`: DVC's cache and local remote, experiments, sources of runs in git.
 - `tracked.py`, `flow_runs.py`: runs in MLflow and in Prefect.
-- `compact.py`: gives the free pages of the SQLite databases back to the disk.
+- `compact.py`: frees the unused space of the SQLite databases.
 - `__main__.py`, `flow.py`: the command and the deployment.
 """
 
@@ -25,7 +25,7 @@ from flows.settings import lock_file
 
 Say = Callable[[str], None]
 
-# In the order in which they go, since a file's bytes are freed with its last link: kind to limit and name.
+# Kind to limit and name, in the order of removal, since a file's bytes are freed with its last link.
 KINDS = {
     "workspaces": ("workspaces", "workspaces"),
     "training": ("states", "states of interrupted training runs"),
@@ -40,12 +40,12 @@ KINDS = {
     "cache": ("cache", "objects in DVC's cache"),
     "remote": ("cache", "objects in the local DVC remote"),
 }
-SAVED = ("mlflow", "sources", "cache", "remote")  # kinds that a run adds to and names a moment later
+SAVED = ("mlflow", "sources", "cache", "remote")  # kinds of entries that a run adds first and refers to later
 
 
 @dataclass
 class Report:
-    """What housekeeping removed, or would remove: by name of a kind, how many entries and how many bytes on the disk."""
+    """What housekeeping removed, or would remove: for each kind the number of entries and the bytes on disk."""
 
     dry_run: bool
     freed: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class Report:
 
     @property
     def text(self) -> str:
-        """A line for each kind, and the sum."""
+        """One line per kind, and the sum."""
         rows = [
             f"  {number or '':>7} {name:<38} {size / 1e6:>10,.1f} MB" for name, (number, size) in self.freed.items()
         ]
@@ -77,7 +77,7 @@ def limits_of(params: HousekeepingParams) -> dict[str, Limit]:
 
 
 def tidy(home: Path, dry_run: bool = False) -> Report:
-    """Remove everything that is beyond its limit in params.yaml and that nothing needs.
+    """Remove everything that is beyond its limit in params.yaml and not needed.
 
     The Prefect server must answer at PREFECT_API_URL.
 
@@ -92,22 +92,24 @@ def tidy(home: Path, dry_run: bool = False) -> Report:
     if remark := work.sources["mlflow"].remark:
         work.report.remark(remark)
     with exclusive(lock_file(home, "housekeeping")):
-        with exclusive(lock_file(home, "git")):  # no workspace comes or goes while they are read
-            going = removable(work.entries(), limits, time.time())
+        with exclusive(lock_file(home, "git")):  # no workspace is made or removed while they are read
+            entries = removable(work.entries(), limits, time.time())
         if dry_run:
-            work.remove(going)
+            work.remove(entries)
             return work.report
-        work.remove([entry for entry in going if entry.kind not in SAVED])
+        work.remove([entry for entry in entries if entry.kind not in SAVED])
         with objects.nothing_is_saved(home):
-            going = removable(work.entries(leave_out="prefect"), limits, time.time())  # nothing saved hangs on those
-            work.remove([entry for entry in going if entry.kind in SAVED])
+            entries = removable(
+                work.entries(leave_out="prefect"), limits, time.time()
+            )  # SAVED does not depend on those
+            work.remove([entry for entry in entries if entry.kind in SAVED])
     return work.report
 
 
 def tidy_files(home: Path, params: HousekeepingParams, say: Say) -> None:
-    """Remove what can be made again and is beyond its limit, as each run does when it ends."""
-    going = removable(files.entries(home), limits_of(params), time.time())
-    for kind, number in Counter(entry.kind for entry in going if files.remove(home, entry)).items():
+    """Remove files that can be made again and are beyond their limit; each run does this when it ends."""
+    entries = removable(files.entries(home), limits_of(params), time.time())
+    for kind, number in Counter(entry.kind for entry in entries if files.remove(home, entry)).items():
         limit, name = KINDS[kind]
         say(f"removed {number} {name}: beyond housekeeping.{limit} of {PARAMS_FILE}")
 
@@ -125,24 +127,24 @@ class _Work:
         yield from files.entries(self.home)
         for entry in objects.entries(self.home):
             if entry.kind == objects.ODD:
-                self.report.remark(f"{entry.name}; it is left alone.")
+                self.report.remark(f"{entry.name}; it is not removed.")
             yield entry
         for kind, source in self.sources.items():
             if kind != leave_out:
                 yield from source.entries()
 
-    def remove(self, going: list[Entry]) -> None:
-        """Remove entries, or count what removing them would free."""
+    def remove(self, entries: list[Entry]) -> None:
+        """Remove entries, or count the bytes that removing them would free."""
         for kind, (_, name) in KINDS.items():
-            for entry in (entry for entry in going if entry.kind == kind):
+            for entry in (entry for entry in entries if entry.kind == kind):
                 size = self.meter.bytes_of(self._paths(entry))
                 if self.report.dry_run or self._remove(entry):
                     self.report.add(name, 1, size)
-        if any(entry.kind in ("cache", "remote") for entry in going):
-            self._remove_stage_runs(going)
+        if any(entry.kind in ("cache", "remote") for entry in entries):
+            self._remove_stage_runs(entries)
 
-    def _remove_stage_runs(self, going: list[Entry]) -> None:
-        for kind, path in objects.stale_stage_runs(self.home, going):
+    def _remove_stage_runs(self, removed: list[Entry]) -> None:
+        for kind, path in objects.stale_stage_runs(self.home, removed):
             self.report.add(KINDS[kind][1], 0, self.meter.bytes_of([path]))
             if not self.report.dry_run:
                 path.unlink()

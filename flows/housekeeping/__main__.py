@@ -21,7 +21,7 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog=prog,
         description=(
-            "Remove what old runs left behind and nothing still needs. The limits are in params.yaml (housekeeping)."
+            "Remove leftovers of old runs that are no longer needed. The limits are in params.yaml (housekeeping)."
         ),
     )
     made.add_argument("--dry-run", action="store_true", help="show what would be removed without removing it")
@@ -29,7 +29,7 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None, prog: str = PROG) -> int:
-    """Remove what nothing needs, from the command line; returns the exit status."""
+    """Remove what is no longer needed, from the command line; returns the exit status."""
     arguments = parser(prog).parse_args(argv)
     home = settings.project_root()
     settings.configure(home)

@@ -21,7 +21,7 @@ def databases(home: Path) -> list[Path]:
 
 
 def in_use(home: Path) -> str:
-    """What uses the databases now, in words; empty if nothing does."""
+    """A sentence on what uses the databases now; empty if nothing does."""
     if running_server(home):
         return "`make up` is running"
     alive = [name for name, record in records.all_of(home) if records.alive(record)]

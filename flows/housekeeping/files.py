@@ -1,4 +1,4 @@
-"""Entries that can be made again and are listed without a server: workspaces, states of training, work of curation,
+"""Entries that can be made again and are listed without a server: workspaces, states of training, results of curation,
 journals."""
 
 import os
@@ -13,7 +13,7 @@ from flows import workspace
 from flows.housekeeping.plan import Entry
 from flows.settings import FOLDER, last_used, lock_file, lock_of, state_folder, workspace_folders
 
-# What runs made in `workspaces`, and by folder of `.phiforge`. Whatever else lies there is a person's own.
+# Names that runs give in `workspaces` and in the folders of `.phiforge`. Everything else there is a person's own.
 WORKSPACE = re.compile(r"[0-9a-f]{12}")
 MADE = {
     "training": re.compile(r"[0-9a-f]{20}(-\d+)?"),
@@ -23,11 +23,11 @@ MADE = {
     "benchmarking": re.compile(r"[0-9a-f]{64}\.jsonl"),
 }
 KINDS = ("workspaces", *MADE)
-LOCK = "lock"  # in a folder that a process may hold: the lock's file
+LOCK = "lock"  # lock file in a folder that a process may use
 
 
 def entries(home: Path) -> Iterator[Entry]:
-    """The workspaces, and what `.phiforge` keeps of interrupted and repeated work."""
+    """The workspaces, and the results of interrupted and repeated work in `.phiforge`."""
     for folder in workspace_folders(home):
         if folder.is_symlink() or not WORKSPACE.fullmatch(folder.name):
             continue
@@ -48,7 +48,7 @@ def entries(home: Path) -> Iterator[Entry]:
             linked = any(one.is_symlink() for one in {path, path.parent} - {base})
             if pattern.fullmatch(name) and not linked:
                 with suppress(FileNotFoundError):  # another process has removed it
-                    yield Entry(kind, name, f"{kind}:{name}", _last_change(path), pinned=_is_held(path))
+                    yield Entry(kind, name, f"{kind}:{name}", _last_change(path), pinned=_is_locked(path))
 
 
 def paths(home: Path, entry: Entry) -> list[Path]:
@@ -78,17 +78,17 @@ def _remove(path: Path, unused_since: float) -> bool:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink()
-    except FileNotFoundError:  # gone with its folder, or by another process
+    except FileNotFoundError:  # removed with its folder, or by another process
         return False
     return True
 
 
-def _is_held(path: Path) -> bool:
+def _is_locked(path: Path) -> bool:
     return (path / LOCK).is_file() and not is_free(path / LOCK)
 
 
 def _last_change(path: Path) -> float:
-    """When anything in a file or folder was last changed, or marked as used."""
+    """The time at which a file or anything in a folder was last changed, or marked as used."""
     times = [path.stat().st_mtime]
     for folder, folders, files in os.walk(path):
         for name in (*folders, *files):

@@ -15,10 +15,10 @@ from flows.housekeeping.flow_runs import FLOW  # noqa: E402
 
 @flow(
     name=FLOW,
-    description="Remove what old runs left behind and nothing still needs; limits: params.yaml, housekeeping.",
+    description="Remove leftovers of old runs that are no longer needed; limits: params.yaml, housekeeping.",
 )
 def housekeeping(dry_run: bool = False) -> State:
-    """Remove what nothing needs any more.
+    """Remove leftovers of old runs that are no longer needed.
 
     Args:
         dry_run: show what would be removed without removing it.

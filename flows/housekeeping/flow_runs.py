@@ -1,4 +1,4 @@
-"""Runs in Prefect, with their tasks, logs and artifacts. Its events go by Prefect's own service, after seven days."""
+"""Runs in Prefect, with their tasks, logs and artifacts. Prefect itself removes its events after seven days."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -8,12 +8,12 @@ from uuid import UUID
 from flows.definitions import DEFINITIONS
 from flows.housekeeping.plan import Entry
 
-PAGE = 200  # the most that Prefect's API gives at once
+PAGE = 200  # limit of one request to Prefect's API
 FLOW = "housekeeping"
 
 
 class FlowRuns:
-    """The runs of this project's flows on the Prefect server that PREFECT_API_URL names."""
+    """The runs of this project's flows on the Prefect server at PREFECT_API_URL."""
 
     def entries(self) -> Iterator[Entry]:
         """Every flow run; those that have not ended are in use."""

@@ -1,7 +1,7 @@
 """Objects in DVC's cache and local remote, the experiments, and the git references that keep sources of runs.
 
-`dvc gc` knows neither ages nor registered versions, and reads the whole pipeline once for each experiment. So what is
-needed is read from the locks themselves: whatever looks like a hash of DVC in a dvc.lock or a .dvc file counts as needed.
+`dvc gc` does not know ages or registered versions, and reads the whole pipeline once per experiment. So the needed objects
+are read from the locks themselves: everything that looks like a hash of DVC in a dvc.lock or a .dvc file is needed.
 """
 
 import re
@@ -24,15 +24,15 @@ NAMING = (":(glob)**/dvc.lock", ":(glob)**/*.dvc")  # files that name objects
 OURS = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/(run-[0-9a-f]{12})")  # an experiment that a run has saved
 SOURCES = "refs/phiforge/"
 SOURCE = re.compile(rf"{SOURCES}[0-9a-f]+")
-ODD = "odd"  # kind of what lies among the things of runs and is none of theirs: it stays, and its name says what it is
-SUBMODULE = "160000 "  # how git's listings begin with a commit of another repository
+ODD = "odd"  # kind of an entry among those of runs that no run made: it is kept, and its name describes it
+SUBMODULE = "160000 "  # start of a line in git's listings with a commit of another repository
 OID = re.compile(r"\b(?:[0-9a-f]{64}|[0-9a-f]{40})\b")  # git's name of an object
-AT_ONCE = 200  # objects that one call of git is asked for
+AT_ONCE = 200  # maximum objects per call of git
 
 
 def entries(home: Path) -> Iterator[Entry]:
-    """Commits and checkouts with what they need, experiments, sources of runs, and existing objects."""
-    kept: list[str] = []  # objects rather than references: DVC makes some for a moment while it saves an experiment
+    """Commits and checkouts with the objects that they need, experiments, sources of runs, and existing objects."""
+    kept: list[str] = []  # objects, not references: DVC makes temporary references while it saves an experiment
     form = "--format=%(refname) %(objectname) %(objecttype) %(creatordate:unix) %(symref)"
     for name, oid, kind, time, target in (line.split(" ") for line in git_lines(home, "for-each-ref", form)):
         ours, is_made_by_a_run = OURS.fullmatch(name), kind == "commit" and not target
@@ -63,7 +63,7 @@ def _odd(name: str) -> Entry:
 
 
 def stores(home: Path) -> Iterator[tuple[str, Path]]:
-    """DVC's cache and its remotes on this disk, only those that belong to this project: others may be shared."""
+    """DVC's cache and its remotes on this disk, if they are inside this project: others may be shared."""
     inside = Path(home).resolve()
     if cache.cache_folder(home).resolve().is_relative_to(inside):
         yield "cache", cache.cache_folder(home)
@@ -80,29 +80,29 @@ def checkouts(home: Path) -> list[Path]:
 
 
 def temporary(home: Path) -> list[Path]:
-    """Clones in which `dvc queue` and `dvc exp run --temp` work."""
+    """The clones that `dvc queue` and `dvc exp run --temp` work in."""
     return [path.parent for path in (Path(home) / ".dvc" / "tmp" / "exps").glob("*/*/.dvc") if path.is_dir()]
 
 
 @contextmanager
 def nothing_is_saved(home: Path) -> Iterator[None]:
-    """Keep runs from saving a result, making a workspace, starting a record in MLflow or registering a model during the
-    block.
+    """Prevent runs from saving a result, making a workspace, starting a record in MLflow or registering a model within
+    the block.
 
-    DVC holds the lock of a checkout from before an object is put into the cache until dvc.lock names it, and gives it up
-    while a stage computes. With the locks of all checkouts in hand, each object that a run relies on is named.
+    DVC locks a checkout before it puts an object into the cache, and unlocks it after dvc.lock names the object; a stage
+    computes without the lock. While all checkouts are locked here, every object that a run needs is named.
     """
-    with ExitStack() as held:
+    with ExitStack() as locks:
         for name in ("promotion", "mlflow", "git"):  # a decision on the champion takes the first two in this order
-            held.enter_context(exclusive(lock_file(home, name)))
+            locks.enter_context(exclusive(lock_file(home, name)))
         for place in [*checkouts(home), *temporary(home)]:
-            repo = held.enter_context(repository(place))
-            held.enter_context(repo.lock)
+            repo = locks.enter_context(repository(place))
+            locks.enter_context(repo.lock)
         yield
 
 
 def paths(home: Path, entry: Entry) -> list[Path]:
-    """The file of an object; a reference has none of its own."""
+    """The file of an object; a git reference has no file of its own."""
     return [Path(entry.name)] if entry.kind in ("cache", "remote") else []
 
 
@@ -111,26 +111,27 @@ def remove(home: Path, entry: Entry) -> bool:
     if entry.kind in ("cache", "remote"):
         path = Path(entry.name)
         path.unlink(missing_ok=True)
-        with suppress(OSError):  # it still holds others
+        with suppress(OSError):  # it is not empty
             path.parent.rmdir()
         return True
-    with exclusive(lock_file(home, "experiments")):  # saving one at this moment would fail
+    with exclusive(lock_file(home, "experiments")):  # saving an experiment at this moment would fail
         if float(git(home, "for-each-ref", "--format=%(creatordate:unix)", entry.name) or 0) > entry.time:
             return False  # saved again since it was listed
         git(home, "update-ref", "--no-deref", "-d", entry.name)
     return True
 
 
-def stale_stage_runs(home: Path, going: list[Entry]) -> list[tuple[str, Path]]:
-    """Entries of DVC's run cache with an output that goes or has gone: they can restore nothing. With their store's kind."""
-    found, lost = [], {entry.key for entry in going}
-    there = {entry.key for kind, folder in stores(home) for entry in _objects(kind, folder)}
-    for kind, folder in stores(home):
-        for path in filter(_is_regular, _stage_runs(folder)):
-            outs = hashes_in(_text(path).partition("\nouts:")[2])  # DVC writes them last
-            if not outs <= there - lost:
-                found.append((kind, path))
-    return found
+def stale_stage_runs(home: Path, removed: list[Entry]) -> list[tuple[str, Path]]:
+    """Entries of DVC's run cache with an output that is missing or among the removed: they cannot restore anything. Each
+    with its store's kind."""
+    existing = {entry.key for kind, folder in stores(home) for entry in _objects(kind, folder)}
+    remaining = existing - {entry.key for entry in removed}
+    return [
+        (kind, path)
+        for kind, folder in stores(home)
+        for path in filter(_is_regular, _stage_runs(folder))
+        if not hashes_in(_text(path).partition("\nouts:")[2]) <= remaining  # DVC writes the outputs last
+    ]
 
 
 def _stage_runs(folder: Path) -> Iterator[Path]:
@@ -138,8 +139,8 @@ def _stage_runs(folder: Path) -> Iterator[Path]:
 
 
 def _is_regular(path: Path) -> bool:
-    """Whether a path is a file that can be read without waiting for anyone."""
-    with suppress(FileNotFoundError):  # DVC has just dropped it
+    """Whether a path is a regular file: reading a pipe would wait."""
+    with suppress(FileNotFoundError):  # DVC has just removed it
         return stat.S_ISREG(path.stat().st_mode)
     return True
 
@@ -150,7 +151,7 @@ def hashes_in(text: str) -> frozenset[str]:
 
 
 def _text(path: Path) -> str:
-    """A file's text. Of one that is something else, such as a picture called x.dvc, the hashes in it count as well."""
+    """A file's text. Hashes in another kind of file, such as a picture named x.dvc, count too."""
     return path.read_text(encoding="utf-8", errors="replace")
 
 
@@ -161,26 +162,26 @@ def _objects(kind: str, folder: Path) -> Iterator[Entry]:
         if OBJECT.fullmatch(name) and not _is_regular(path):
             yield _odd(f"{path} is not a file")
         elif OBJECT.fullmatch(name):
-            with suppress(FileNotFoundError):  # DVC has just dropped it
+            with suppress(FileNotFoundError):  # DVC has just removed it
                 members = hashes_in(_text(path)) if path.suffix == ".dir" else frozenset()
                 key = f"object:{name.replace('/', '')}"
                 yield Entry(kind, str(path), key, path.stat().st_mtime, members)
 
 
 def _named_at(home: Path, commit: str) -> frozenset[str]:
-    """What a commit's own files name, whatever stood there before."""
+    """The objects that a commit's own files name, without earlier commits."""
     return _named_in_blobs(home, git(home, "ls-tree", "-r", "-z", "--full-tree", commit).split("\0"))
 
 
 def _named_in_history(home: Path, tips: list[str]) -> frozenset[str]:
-    """What any commit names that is reachable from these."""
+    """The objects that any commit names that is reachable from these."""
     listed = git(home, "rev-list", "--objects", "--full-history", *tips, "--", *NAMING)
     return _named_in_blobs(home, listed.split("\n"))
 
 
 def _named_in(place: Path) -> frozenset[str]:
-    """What a checkout names: in its files, and in what is staged."""
-    # Ended by NUL: git quotes a name that holds a quotation mark otherwise, and the file would not be found.
+    """The objects that a checkout names, in its files and in its index."""
+    # -z: otherwise git quotes a name with a quotation mark, and the file would not be found.
     files = git(place, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *NAMING).split("\0")
     files += [lock_path(definition.file) for definition in DEFINITIONS.values()]
     texts = [_text(place / name) for name in set(files) if (place / name).is_file()]
@@ -189,10 +190,8 @@ def _named_in(place: Path) -> frozenset[str]:
 
 
 def _named_in_blobs(root: Path, listing: list[str]) -> frozenset[str]:
-    """What those files of a listing of git's (each an object and its path) name that are a dvc.lock or a .dvc file."""
-    named = (line for line in listing if line.endswith((".dvc", "dvc.lock")) and not line.startswith(SUBMODULE))
-    oids = sorted({match[0] for line in named if (match := OID.search(line))})
-    found: frozenset[str] = frozenset()
-    for start in range(0, len(oids), AT_ONCE):
-        found |= hashes_in(git(root, "show", *oids[start : start + AT_ONCE]))
-    return found
+    """The objects that the dvc.lock and .dvc files in a listing of git's name (each line an object and its path)."""
+    naming = (line for line in listing if line.endswith((".dvc", "dvc.lock")) and not line.startswith(SUBMODULE))
+    oids = sorted({match[0] for line in naming if (match := OID.search(line))})
+    groups = (oids[start : start + AT_ONCE] for start in range(0, len(oids), AT_ONCE))
+    return frozenset().union(*(hashes_in(git(root, "show", *group)) for group in groups))

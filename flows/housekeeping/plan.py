@@ -1,4 +1,4 @@
-"""Which entries are removed: a graph in which each kept entry keeps those that it needs."""
+"""Decides which entries are removed: each kept entry keeps those that it needs."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ class Entry:
     """Something that runs left behind.
 
     Attributes:
-        kind: decides its limit and how it is removed.
-        name: unique within its kind.
-        key: what others need it by; two copies of one object have the same key.
-        time: of its last use, in seconds since the epoch.
-        needs: keys of entries that must stay as long as this one.
+        kind: kind of the entry, which decides its limit and how it is removed.
+        name: name, unique within its kind.
+        key: name in the `needs` of other entries; two copies of one object have the same key.
+        time: time of its last use, in seconds since the epoch.
+        needs: keys of entries that must be kept as long as this one.
         pinned: kept at any age, since it is in use or a person made it.
     """
 
@@ -33,20 +33,21 @@ def removable(entries: Iterable[Entry], limits: Mapping[str, Limit], now: float)
     """The entries that are beyond their limit and that no kept entry needs, directly or through others.
 
     Args:
-        limits: by kind; an entry of another kind stays only if it is pinned or needed.
+        limits: limits by kind; an entry of another kind is kept only if it is pinned or needed.
+        now: present time, in seconds since the epoch.
     """
     entries = list(entries)
     needs: dict[str, set[str]] = {}
     for entry in entries:
         needs.setdefault(entry.key, set()).update(entry.needs)
-    staying: set[str] = set()
-    found = [entry.key for entry in entries if entry.pinned] + [entry.key for entry in _within(entries, limits, now)]
-    while found:
-        key = found.pop()
-        if key not in staying:
-            staying.add(key)
-            found.extend(needs.get(key, ()))
-    return [entry for entry in entries if entry.key not in staying]
+    kept: set[str] = set()
+    queue = [entry.key for entry in entries if entry.pinned] + [entry.key for entry in _within(entries, limits, now)]
+    while queue:
+        key = queue.pop()
+        if key not in kept:
+            kept.add(key)
+            queue.extend(needs.get(key, ()))
+    return [entry for entry in entries if entry.key not in kept]
 
 
 def _within(entries: list[Entry], limits: Mapping[str, Limit], now: float) -> Iterable[Entry]:

@@ -1,7 +1,7 @@
-"""Runs in MLflow with their files and models, and registered versions with what they need.
+"""Runs in MLflow with their files and models, and registered versions with the entries that they need.
 
-A run and its stages are one entry. MLflow's own `gc` cannot tell what a registered version refers to, and removes
-deleted experiments too, so its parts are called one by one.
+A run and its stages are one entry. MLflow's own `gc` ignores what a registered version refers to and removes deleted
+experiments too, so its parts are called one by one.
 """
 
 import os
@@ -42,8 +42,8 @@ class Tracked:
 
 
 class TrackedRuns(Tracking):
-    """The runs and versions of one project. Those behind a server can be read, and so are never mistaken for gone, but only
-    their database can forget them."""
+    """The runs and versions of one project. Behind a server they can be read, so that they count as existing, but not
+    removed: that needs the database."""
 
     def __init__(self, home: Path) -> None:
         super().__init__(mlflow_uri(home))
@@ -51,16 +51,16 @@ class TrackedRuns(Tracking):
 
     @property
     def remark(self) -> str:
-        """Why the runs are left alone; empty if they are not."""
+        """The reason why runs are not removed; empty if they are."""
         if not is_web(self.uri):
             return ""
         return (
-            "MLflow's runs are left alone: MLFLOW_TRACKING_URI names a server, and removing needs its database; run "
-            "`make housekeeping` where MLFLOW_TRACKING_URI is the address of the database"
+            "MLflow's runs are not removed: MLFLOW_TRACKING_URI names a server, and removing needs its database; run "
+            "`make housekeeping` with MLFLOW_TRACKING_URI set to the address of the database"
         )
 
     def entries(self) -> Iterator[Entry]:
-        """Runs with what they need, and registered versions. Every version stays, whether an alias names it or not.
+        """Runs with the entries that they need, and registered versions. Every version is kept, with or without an alias.
 
         Raises:
             Unavailable: MLflow does not answer.
@@ -84,7 +84,7 @@ class TrackedRuns(Tracking):
         yield from (self._version(version, groups) for version in versions)
 
     def paths(self, entry: Entry) -> list[Path]:
-        """Folders of a run's files and models, where they are on this disk."""
+        """Folders of a run's files and models that are on this disk."""
         return [path for path in map(local_path, self._addresses(self._groups[entry.name])) if path]
 
     def remove(self, entry: Entry) -> bool:
@@ -92,10 +92,10 @@ class TrackedRuns(Tracking):
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
         group = self._groups[entry.name]
-        for address in self._addresses(group):  # files first: a run whose removal is cut short is found again
+        for address in self._addresses(group):  # files first: a run is still listed if its removal is interrupted
             get_artifact_repository(address).delete_artifacts()
         for path in self.paths(entry):
-            with suppress(OSError):  # there is more in it, or it is gone
+            with suppress(OSError):  # not empty, or already removed
                 path.parent.rmdir()
         for model in group.models:
             self._store()._hard_delete_logged_model(model.model_id)
@@ -128,12 +128,12 @@ class TrackedRuns(Tracking):
         return self.client._tracking_client.store
 
     def _version(self, version: Any, groups: dict[str, str]) -> Entry:
-        """A registered version needs the runs that it came from, their lineage, and the outputs that its tags name."""
-        said = " ".join([version.source or "", version.run_id or "", *version.tags.values()])
-        names = {groups[found] for found in re.findall(r"(?:m-)?[0-9a-f]{32}", said) if found in groups}
+        """A registered version needs the runs that made it, their lineage, and the outputs that its tags name."""
+        own = " ".join([version.source or "", version.run_id or "", *version.tags.values()])
+        names = {groups[id_] for id_ in re.findall(r"(?:m-)?[0-9a-f]{32}", own) if id_ in groups}
         tags = [self._groups[name].tags for name in names]
-        text = " ".join([said, *(value for found in tags for values in found.values() for value in values)])
-        workspaces = {value for found in tags for value in found["workspace"]} | {version.tags.get("workspace", "")}
+        text = " ".join([own, *(value for each in tags for values in each.values() for value in values)])
+        workspaces = {value for each in tags for value in each["workspace"]} | {version.tags.get("workspace", "")}
         needs = {f"mlflow:{name}" for name in names} | {f"experiment:run-{key}" for key in workspaces}
         needs |= {f"source:{ref}" for ref in re.findall(r"refs/phiforge/[0-9a-f]+", text)}
         needs |= {f"prefect:{flow_run}" for flow_run in FLOW_RUN_ID.findall(text)}
@@ -151,11 +151,11 @@ def database_file(uri: str) -> Path | None:
 
 
 def _pages(read: Any) -> list[Any]:
-    """Everything that a paged query of MLflow's finds."""
-    found, token = [], None
+    """All results of a paged query to MLflow."""
+    results, token = [], None
     while True:
         page = read(token)
-        found += page
+        results += page
         token = page.token
         if not token:
-            return found
+            return results

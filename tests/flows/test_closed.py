@@ -290,7 +290,7 @@ def test_a_stolen_token_has_no_file_unpickled(tmp_path):
     environment = os.environ | {"PHIFORGE_HOME": str(tmp_path)}
     done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
     assert not flag.exists()
-    assert "no flow of this project stores any" in done.stdout, done.stderr
+    assert "the flows of this project store none" in done.stdout, done.stderr
 
 
 def test_a_stolen_token_gets_no_shell_of_mlflows_assistant(up, tmp_path):

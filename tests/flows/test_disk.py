@@ -1,6 +1,6 @@
 """The disk is asked before a stage starts."""
 
-import os
+import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -34,7 +34,7 @@ def free(monkeypatch):
     """Set how many bytes every file system has free."""
 
     def set_free(size: int) -> None:
-        monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=size // 1000, f_frsize=1000))
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=size // 1000 * 1000))
 
     return set_free
 
@@ -48,7 +48,7 @@ def test_the_refusal_names_folder_shortfall_and_remedy(places, free):
     free(52_000_000)
     with pytest.raises(StepError) as refused:
         disk.check_space(places, TRAIN, [])
-    said = f"{places.root}: 52.0 MB are free; expected 62.0 MB for what stage train will write, which is 10.0 MB more; "
+    said = f"{places.root}: 52.0 MB are free; expected 62.0 MB for the output of stage train, which is 10.0 MB more; "
     assert str(refused.value).startswith(said)
     assert "`make housekeeping`" in str(refused.value)
 
@@ -77,7 +77,7 @@ def test_a_workspace_shares_its_outputs_with_the_cache(places, free):
 
 def test_a_stage_that_never_ran_is_taken_to_write_what_it_reads(places, free):
     free(52_000_000)
-    with pytest.raises(StepError, match=r"expected 62\.0 MB for what stage grow will write"):
+    with pytest.raises(StepError, match=r"expected 62\.0 MB for the output of stage grow"):
         disk.check_space(places, GROW, [TRAIN])
     disk.check_space(places, Stage("first", outs=("data/raw",)), [])
 
@@ -87,7 +87,7 @@ def test_each_file_system_holds_what_lies_on_it(places, monkeypatch):
     places.cache.mkdir(parents=True)
     monkeypatch.setattr(disk, "_device", lambda path: int(".dvc" in str(path)))
     monkeypatch.setattr(
-        os, "statvfs", lambda path: SimpleNamespace(f_bavail=20 if ".dvc" in str(path) else 31, f_frsize=1_000_000)
+        shutil, "disk_usage", lambda path: SimpleNamespace(free=20_000_000 if ".dvc" in str(path) else 31_000_000)
     )
     with pytest.raises(StepError, match=r"\.dvc: 20\.0 MB are free; expected 31\.0 MB"):
         disk.check_space(places, TRAIN, [])
@@ -98,9 +98,9 @@ def test_a_run_refuses_a_stage_before_it_starts(project, run_flow, toy, monkeypa
     step = project / "params.yaml"
     step.write_text(step.read_text().replace("seed: 1", "seed: 5"))
     (project / "models" / "model.txt").unlink()
-    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=0, f_frsize=1))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
     state = run_flow()
-    assert "for what stage" in str(state.result(raise_on_failure=False))
+    assert "for the output of stage" in str(state.result(raise_on_failure=False))
     assert toy.starts(project, "train") == 1
 
 

@@ -43,15 +43,15 @@ WRONG = [
     ({"overrides": {"seed": "two"}}, "seed = 'two': input should be a valid integer"),
     ({"overrides": {"seed": -1}}, "seed = -1: input should be greater than or equal to 0 (allowed: at least 0"),
     ({"overrides": {"engine.kind": "gpu"}}, "engine.kind = 'gpu': input should be"),
-    ({"overrides": {"ingestion.sources": [{"path": SECRET}]}}, "holds a password, token or signature"),
+    ({"overrides": {"ingestion.sources": [{"path": SECRET}]}}, "contains a password, token or signature"),
     ({"profile": "nobody"}, "profile 'nobody' is not there; profiles/ has: tiny"),
-    ({"text": SECRET}, "text: holds a password, token or signature"),
+    ({"text": SECRET}, "text: contains a password, token or signature"),
     ({"profile": "p" * 5000}, "is not there; profiles/ has: tiny"),
-    ({"profile": "a\0b"}, r"parameters: 'a\x00b' holds NUL or half a character"),
-    ({"profile": "\ud800"}, r"parameters: '\ud800' holds NUL or half a character"),
-    ({"overrides": {"\udfff": 1}}, r"parameters: '\udfff' holds NUL or half a character"),
-    ({"text": nested(30)}, "parameters: lists and mappings lie more than 20 deep"),
-    ({"overrides": {"ingestion.sources": nested(900)}}, "parameters: lists and mappings lie more than 20 deep"),
+    ({"profile": "a\0b"}, r"parameters: 'a\x00b' contains NUL or half a character"),
+    ({"profile": "\ud800"}, r"parameters: '\ud800' contains NUL or half a character"),
+    ({"overrides": {"\udfff": 1}}, r"parameters: '\udfff' contains NUL or half a character"),
+    ({"text": nested(30)}, "parameters: lists and mappings are nested more than 20 deep"),
+    ({"overrides": {"ingestion.sources": nested(900)}}, "parameters: lists and mappings are nested more than 20 deep"),
 ]
 LEFT_TO_THE_SCHEMA = [
     ({"overrides": ["seed=2"]}, "is not of type 'object'"),
@@ -208,7 +208,7 @@ def test_whatever_is_given_is_taken_or_refused_in_a_sentence(value: Any) -> None
 def test_other_deployments_keep_their_own_parameters(project: Path) -> None:
     refuse_wrong(project, {"days": 3}, {"properties": {"days": {"type": "integer"}}})
     refuse_wrong(project, {"days": 3}, {})
-    with pytest.raises(StepError, match="days: holds a password"):
+    with pytest.raises(StepError, match="days: contains a password"):
         refuse_wrong(project, {"days": SECRET}, {})
     with pytest.raises(StepError, match="expected only: days"):
         refuse_wrong(project, {"overrides": {}}, {"properties": {"days": {"type": "integer"}}})
@@ -234,7 +234,7 @@ def test_text_and_size_come_to_overrides(project: Path) -> None:
     for asked, named in (
         (({}, None, "trace/missing", None), "'trace/missing' was not found"),
         (({}, None, None, "9B"), "'9B' is not a size"),
-        (({}, None, SECRET, None), "holds a password, token or signature"),
+        (({}, None, SECRET, None), "contains a password, token or signature"),
     ):
         with pytest.raises(StepError, match=named) as refused:
             overrides(*asked)

@@ -49,7 +49,7 @@ def test_what_was_found_is_told_in_lines() -> None:
         ("languages", "text: en 75%, de 25%"),
         ("", "code: Python 100%"),
         ("not read", "2 files that end in .png, which no reader takes (a.png, b.png)"),
-        ("cannot be read", "1 of 3 files looked at gave no text"),
+        ("cannot be read", "1 of 3 files read have no text"),
         ("", "a.pdf: needs a password"),
         ("text in rows", "field 'body' in notes; text_column overrides it"),
         ("titles", "Rivers"),

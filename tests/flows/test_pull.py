@@ -86,7 +86,7 @@ def test_what_the_lock_names_is_pulled(toy: ModuleType, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("locked", "said"),
-    [(HONEST, "another listing than its name says"), (HOSTILE, "a path that leads out of its folder")],
+    [(HONEST, "a listing with another hash than its name"), (HOSTILE, "a path that leads out of its folder")],
 )
 def test_a_remote_writes_no_file_outside_of_the_outputs(
     toy: ModuleType, tmp_path: Path, locked: tuple[str, ...], said: str

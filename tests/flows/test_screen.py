@@ -74,7 +74,7 @@ def test_closing_screen_shows_results_and_next_steps(tmp_path):
         "0.410 ± 0.020",
         "KL, nats per token",
         "1.0e-12",
-        "in all",
+        "total",
         "make up",
         "mlflow ui",
         "dvc metrics",

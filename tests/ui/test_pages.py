@@ -484,7 +484,7 @@ def test_without_a_server_runs_says_what_to_do(open_page: Open) -> None:
 
 
 def test_an_unknown_run_is_named(open_page: Open) -> None:
-    assert "knows no run id-nowhere" in html(open_page("runs", run="id-nowhere"))
+    assert "has no run id-nowhere" in html(open_page("runs", run="id-nowhere"))
 
 
 def test_compare_shows_only_what_differs(open_page: Open) -> None:

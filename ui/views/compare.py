@@ -1,4 +1,4 @@
-"""Compare: chosen runs side by side. Only the parameters that differ, validation losses overlaid, the exam."""
+"""Compare: chosen runs in one view, with differing parameters, validation losses and the exam."""
 
 from collections.abc import Mapping
 
@@ -9,36 +9,32 @@ from flows.client import Record, Score, parameters, scores
 from ui import charts, parts, services
 
 METRICS = {"acc": "accuracy", "acc_norm": "accuracy by length", "bits_per_byte": "bits per byte"}
-LOWER = {"bits_per_byte"}  # figures of which less is better
+LOWER = {"bits_per_byte"}  # figures where less is better
 Stages = Mapping[str, Mapping[str, Record]]  # by the id of the run, then by stage
 
 
 def pick(parents: list[Record]) -> list[Record]:
-    """The runs to compare; at first the latest two, of those that finished if there are two."""
+    """The runs to compare; at first the latest two finished ones, or the latest two."""
     finished = [parent.id for parent in parents if parent.status == "FINISHED"]
     first = (finished if len(finished) > 1 else [parent.id for parent in parents])[:2]
     return parts.pick_runs(parents, "compare_runs", first, "Choose two or more runs")
 
 
-def swatch(place: int) -> str:
-    return f'<span class="pf-swatch" style="background:{charts.colour(place)}"></span>'
-
-
 def header(chosen: list[Record], names: Mapping[str, str]) -> list[str]:
-    return [swatch(place) + parts.escape(names[record.id]) for place, record in enumerate(chosen)]
+    return [parts.swatch(place) + parts.escape(names[record.id]) for place, record in enumerate(chosen)]
 
 
 def differing_parameters(chosen: list[Record], stages: Stages, names: Mapping[str, str]) -> None:
     values = [parameters(record, stages[record.id]) for record in chosen]
     keys = sorted({key for run in values for key in run})
-    # A run that failed early has not said what its later stages would have read: no difference, only unknown.
-    # What a run was asked to change is one all the same, whether or not another run has said its value.
-    asked = {key for record in chosen for key in record.params}
+    # A run that failed early has not logged the parameters of its later stages, which are unknown and not a difference.
+    # A parameter that a run changed is a difference, even if the other run has not logged it.
+    given = {key for record in chosen for key in record.params}
     differing = [
         key
         for key in keys
         if len({run[key] for run in values if key in run}) > 1
-        or (key in asked and any(key not in run for run in values))
+        or (key in given and any(key not in run for run in values))
     ]
     parts.label(f"Parameters that differ · {len(differing)} of {len(keys)}")
     if not differing:
@@ -73,7 +69,7 @@ def losses(chosen: list[Record], stages: Stages, names: Mapping[str, str]) -> No
         label_visibility="collapsed",
     )
     kept = [(name, curve) for name, curve in curves if curve.stage in (shown or trained)]
-    # The colours follow the chosen runs, also where one of them has no curve.
+    # The colours follow the chosen runs, even if one has no curve.
     st.plotly_chart(
         charts.overlay(kept, list(names.values())),
         key="compare_loss",
@@ -83,13 +79,13 @@ def losses(chosen: list[Record], stages: Stages, names: Mapping[str, str]) -> No
 
 
 def finals(chosen: list[Record], stages: Stages, names: Mapping[str, str], trained: list[str]) -> None:
-    """The last validation loss of each trained model, run by run."""
+    """The last validation loss of each trained model, by run."""
     rows = []
     for stage in trained:
         values = [stages[record.id].get(stage) for record in chosen]
         losses = [record.metrics.get("validation_loss") if record else None for record in values]
         best = best_of([loss for loss in losses if loss is not None], lower=True)
-        cells = ["-" if loss is None else bold(f"{loss:.4f}", loss == best) for loss in losses]
+        cells = ["-" if loss is None else parts.bold(f"{loss:.4f}", loss == best) for loss in losses]
         rows.append([parts.escape(stage), *cells])
     parts.table(["Last validation loss", *header(chosen, names)], rows, "pf-numbers")
 
@@ -110,7 +106,10 @@ def exam(chosen: list[Record], stages: Stages, names: Mapping[str, str]) -> None
         if any(s.model == model for s in by_run[record.id])
     ]
     place = {record.id: i for i, record in enumerate(chosen)}
-    head = [f"{swatch(place[r.id])}{parts.escape(names[r.id])}<br><b>{parts.escape(model)}</b>" for r, model in columns]
+    head = [
+        f"{parts.swatch(place[r.id])}{parts.escape(names[r.id])}<br><b>{parts.escape(model)}</b>"
+        for r, model in columns
+    ]
     found = {(run, s.model, s.group, s.name): s for run, of_run in by_run.items() for s in of_run if s.metric == metric}
     rows = []
     for of_group, name in dict.fromkeys((s.group, s.name) for s in everything if s.group in ("overall", group)):
@@ -120,12 +119,12 @@ def exam(chosen: list[Record], stages: Stages, names: Mapping[str, str]) -> None
     parts.table([METRICS[metric], *head], rows, "pf-numbers")
     better = "lowest" if metric in LOWER else "highest"
     st.caption(
-        f"± is one standard error. The {better} value of each row is bold; a gap below two standard errors says little."
+        f"± is one standard error. The {better} value of each row is bold; a difference below two standard errors means little."
     )
 
 
 def exam_choice(everything: list[Score]) -> tuple[str, str]:
-    """Rows (categories or tasks) and figure, as a person chose them."""
+    """The chosen rows (categories or tasks) and figure."""
     options = {"label_visibility": "collapsed", "required": True}
     groups = [g for g in ("categories", "tasks") if any(s.group == g for s in everything)]
     metrics = [m for m in METRICS if any(s.metric == m for s in everything)]
@@ -147,26 +146,22 @@ def cells(row: list[Score | None], metric: str) -> list[str]:
     texts = []
     for score in row:
         error = f" <small>± {score.stderr:.3f}</small>" if score and score.stderr is not None else ""
-        texts.append(bold(f"{score.value:.3f}", score.value == best) + error if score else "-")
+        texts.append(parts.bold(f"{score.value:.3f}", score.value == best) + error if score else "-")
     return texts
 
 
 def best_of(values: list[float], lower: bool) -> float | None:
-    """The best of several values, where one is better than the rest."""
+    """The best of several values, if it is better than all others."""
     best = (min if lower else max)(values, default=None)
     return best if best is not None and len(values) > 1 and values.count(best) == 1 else None
 
 
-def bold(text: str, strong: bool) -> str:
-    return f"<b>{text}</b>" if strong else text
-
-
 def page() -> None:
-    parts.heading("Compare", "Runs side by side: differing parameters, training curves and scores.")
+    parts.heading("Compare", "Differing parameters, training curves and scores of several runs.")
     try:
         parents = services.records().parents()
         if not parents:
-            parts.empty("Nothing to compare yet", "Runs appear here once MLflow has a record of them.")
+            parts.empty("Nothing to compare yet", "Runs appear here when MLflow has a record of them.")
             return
         chosen = pick(parents)
         if not chosen:

@@ -1,4 +1,4 @@
-"""Launch: choose a profile, change parameters, see what the run will be, start it."""
+"""Launch: choose a profile, change parameters, check the run, start it."""
 
 import json
 from typing import Any
@@ -11,22 +11,22 @@ from flows.client import flow_titles, launch_command
 from ui import forms, parts, services
 
 state = st.session_state
-CHANGED = "launch_overrides"  # dotted key -> chosen value; the form's only truth
+CHANGED = "launch_overrides"  # dotted key -> chosen value; the form's only state
 DRAFTS = "launch_drafts"  # dotted key -> YAML text that does not parse yet
-FIRST = "training"  # the section that is open while nothing is changed
+FIRST = "training"  # the section that is open without changes
 SIZES = ("", "auto", *WIDTHS)
-FORM = "launch_form"  # counts up when values change from outside, so that widgets take them over
+FORM = "launch_form"  # increased when values change outside of the widgets, so that new widgets show them
 
 
 def begin() -> None:
-    """Take the state from the page's address on the first visit, so that a reload or a link loses nothing."""
+    """Read the state from the page's address at the first visit, so that a reload or a link keeps it."""
     if CHANGED in state:
         return
     state[CHANGED] = forms.parse_link(st.query_params.get("overrides", "{}"))
     state[DRAFTS], state[FORM] = {}, 0
     state["launch_profile"] = st.query_params.get("profile", "")
-    asked = st.query_params.get("flow", "")
-    state["launch_flow"] = asked if asked in flow_titles() else next(iter(flow_titles()))
+    flow = st.query_params.get("flow", "")
+    state["launch_flow"] = flow if flow in flow_titles() else next(iter(flow_titles()))
     state["launch_text"] = st.query_params.get("text", "")
     size = st.query_params.get("size", "")
     state["launch_size"] = size if size in SIZES else ""
@@ -61,7 +61,7 @@ def undo(keys: list[str]) -> None:
 
 
 def take_text(key: str, widget: str, default: Any) -> None:
-    """A YAML field was edited: take its value, or keep the text until it parses."""
+    """A YAML field was edited: use its value, or keep the text until it is valid."""
     try:
         choose(key, forms.from_yaml(state[widget]), default)
         state[DRAFTS].pop(key, None)
@@ -70,13 +70,13 @@ def take_text(key: str, widget: str, default: Any) -> None:
 
 
 def take(key: str, widget: str, default: Any) -> None:
-    """Another field was edited; an emptied one goes back to its default."""
+    """Another field was edited; an empty one means its default."""
     value = state[widget]
     choose(key, default if value is None else value, default)
 
 
 def draw(field: forms.Field, base: dict[str, Any], problem: str) -> None:
-    """One parameter: its widget, what it means, and what its default was if it is changed."""
+    """One parameter: its widget, its meaning, and its default if it is changed."""
     default = forms.lookup(base, field.key)
     value = state[CHANGED].get(field.key, default)
     changed = field.key in state[CHANGED] or field.key in state[DRAFTS]
@@ -94,7 +94,7 @@ def draw(field: forms.Field, base: dict[str, Any], problem: str) -> None:
 
 
 def named(field: forms.Field, problem: str) -> bool:
-    """Whether the check's message speaks of a field, by its key or, where fields disagree, by its section and name."""
+    """Whether the check's message names a field, by its key or, for rules on several fields, by section and name."""
     rules = f"{field.group}: " in problem and field.group
     return any(f"{field.key}{end}" in problem for end in (" ", ":")) or bool(rules and f"{field.name} " in problem)
 
@@ -122,12 +122,12 @@ def widget(field: forms.Field, value: Any, default: Any) -> None:
     else:
         whole = field.kind == "integer"
         step = forms.step(default or 0, whole)
-        # No bounds here: a browser would drop what is out of range without a word. The check below says why.
+        # Without bounds: a browser would drop values outside without a message, but the check below explains them.
         st.number_input(text, step=int(step) if whole else step, format="%d" if whole else "%.12g", **common)
 
 
 def form(base: dict[str, Any], changed: dict[str, Any], problem: str) -> None:
-    """The chosen section's parameters, or whatever the search finds."""
+    """The parameters of the chosen section, or those that the search finds."""
     everything, sections = forms.fields(), forms.sections()
     count = {s: sum(f.key in changed for f in everything if f.section == s) for s in sections}
     query = st.text_input(
@@ -170,7 +170,7 @@ def form(base: dict[str, Any], changed: dict[str, Any], problem: str) -> None:
 
 
 def summary(base: dict[str, Any], changed: dict[str, tuple[Any, Any]], problem: str) -> None:
-    """What the run will be: changes, the check's verdict, the command, the button."""
+    """Summary of the run: changes, result of the check, command, button."""
     parts.label(f"{len(changed)} changed" if changed else "Changes")
     if not changed:
         st.caption("Every parameter is at its default. Change one and it is listed here.")
@@ -196,7 +196,7 @@ def summary(base: dict[str, Any], changed: dict[str, tuple[Any, Any]], problem: 
     if problem:
         parts.error(problem)
     parts.label("Command")
-    st.code(launch_command(**asked()), language="bash", wrap_lines=True)
+    st.code(launch_command(**request()), language="bash", wrap_lines=True)
     trouble, listening = services.launch_trouble(state["launch_flow"])
     if trouble:
         parts.error(trouble)
@@ -214,16 +214,16 @@ def summary(base: dict[str, Any], changed: dict[str, tuple[Any, Any]], problem: 
         start()
 
 
-def asked() -> dict[str, Any]:
-    """What the run is asked for, as `Runs.launch` takes it."""
+def request() -> dict[str, Any]:
+    """The arguments of `Runs.launch` for the run."""
     names = ("profile", "flow", "text", "size")
     return {"overrides": state[CHANGED]} | {name: state[f"launch_{name}"] for name in names}
 
 
 def start() -> None:
-    """Create the flow run and say where to watch it."""
+    """Create the flow run and open its page."""
     try:
-        run = services.acting_runs().launch(**asked())
+        run = services.acting_runs().launch(**request())
     except StepError as error:
         services.launch_trouble.clear()
         parts.error(error)
@@ -233,9 +233,7 @@ def start() -> None:
 
 def page() -> None:
     begin()
-    parts.heading(
-        "Launch", "Start a run with these parameters. Parameters left at their defaults come from params.yaml."
-    )
+    parts.heading("Launch", "Start a run with these parameters. Unchanged parameters have the values in params.yaml.")
     form_side, run_side = st.columns([2, 1], gap="large")
     with run_side, st.container(key="pf-summary", border=True):
         profiles = services.profiles()
@@ -243,7 +241,7 @@ def page() -> None:
             state["launch_profile"] = ""
         titles = flow_titles()
         st.selectbox(
-            "What to run",
+            "Flow",
             list(titles),
             format_func=lambda name: titles[name].capitalize(),
             key="launch_flow",
@@ -252,7 +250,7 @@ def page() -> None:
         st.selectbox(
             "Profile",
             ["", *profiles],
-            format_func=lambda name: name or "params.yaml as it is",
+            format_func=lambda name: name or "params.yaml without changes",
             key="launch_profile",
             persist_state="session",
             on_change=lambda: state.update({FORM: state[FORM] + 1}),
@@ -268,7 +266,7 @@ def page() -> None:
         st.selectbox(
             "Size",
             SIZES,
-            format_func=lambda name: name or "as the parameters say, or to fit the text above",
+            format_func=lambda name: name or "as in the parameters, or to fit the text above",
             help=(
                 "Size of the smaller model of the pair, with vocabulary, tokens, batch and learning rates to "
                 "match; auto fits the text and this machine. Your changes below take precedence."

@@ -1,4 +1,4 @@
-"""Leaderboard: the models of chosen runs beside the published ones, one protocol per column; and which differences are real."""
+"""Leaderboard: the models of chosen runs beside published ones, one protocol per column, and paired differences."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -26,14 +26,14 @@ Column = Mapping[str, Any]
 
 
 def pick(parents: list[Record]) -> list[Record]:
-    """The runs whose models are shown; at first the latest that finished."""
+    """The runs with the shown models; at first the latest two finished ones."""
     finished = [parent.id for parent in parents if parent.status == "FINISHED"]
     hint = "Choose runs; with none chosen, only published models are shown"
     return parts.pick_runs(parents, "leaderboard_runs", finished[:2], hint)
 
 
 def views(board: Mapping[str, Any]) -> dict[str, list[Column]]:
-    """The tables that can be chosen, each with its columns: the blog's, and one per group and metric that was measured."""
+    """The columns of each table: the blog's, and one table per group and metric that was measured."""
     first, groups = column_groups(board)
     titles = {column["subject"]: column["title"] for column in board["columns"]}
     found: dict[str, list[Column]] = {BLOG: [*first]}
@@ -43,14 +43,14 @@ def views(board: Mapping[str, Any]) -> dict[str, list[Column]]:
 
 
 def header(column: Column, metrics: Mapping[str, str]) -> str:
-    """A column's protocol: the benchmark, and small below it how it was asked."""
+    """A column's protocol: the benchmark, and below it in small print metric, shots and form."""
     below = ", ".join(filter(None, protocol(column)))
-    title = f"{metrics.get(column['metric'], '')}; {column['form'] or 'no more is said of the form'}"
+    title = f"{metrics.get(column['metric'], '')}; {column['form'] or 'form not stated'}"
     return f'<span title="{escape(title)}">{escape(column["title"])}<br><small>{escape(below)}</small></span>'
 
 
 def cell(figure: Mapping[str, Any] | None, best: bool) -> str:
-    """A figure in percent; of a measured one the tooltip says on how much it rests."""
+    """A figure in percent; the tooltip of a measured one has the number of examples and the overlap."""
     if figure is None:
         return '<span class="pf-dim">-</span>'
     value = f"{100 * figure['value']:.1f}"
@@ -66,17 +66,13 @@ def cell(figure: Mapping[str, Any] | None, best: bool) -> str:
         words.append(f"without those {100 * figure['clean']['value']:.1f}")
     if figure.get("truncated"):
         words.append(f"{figure['truncated']:,} prompts were cut at the start to fit the context")
-    return f'<span title="{escape("; ".join(words))}">{bold(value, best)}{error}</span>'
-
-
-def bold(text: str, strong: bool) -> str:
-    return f"<b>{text}</b>" if strong else text
+    return f'<span title="{escape("; ".join(words))}">{parts.bold(value, best)}{error}</span>'
 
 
 def name(row: Mapping[str, Any], board: Mapping[str, Any], places: Mapping[str, int]) -> str:
     """A row's model: ours with its run, a published one with its source."""
     if row["kind"] == MEASURED:
-        return f'{swatch(places[row["run"]])}<b>{escape(row["title"])}</b> <span class="pf-dim">{escape(row["run"])}</span>'
+        return f'{parts.swatch(places[row["run"]])}<b>{escape(row["title"])}</b> <span class="pf-dim">{escape(row["run"])}</span>'
     source = board["sources"][row["source"]]
     mark = f'<sup title="{escape(source["title"])}">[{source["number"]}]</sup>'
     return f"{escape(row['title'])} {mark}"
@@ -105,8 +101,8 @@ def table(board: Mapping[str, Any], columns: Sequence[Column], places: Mapping[s
     )
     st.caption(
         "Percent, ± one standard error for measured scores; our highest is bold. Each column has one protocol: "
-        "another metric, other shots or another form is another column. A dash: not measured or published. † "
-        "Prompts were cut at the start and lost worked examples."
+        "another metric, other shots or another form have their own column. A dash: not measured or published. †: prompts "
+        "were cut at the start, which removed worked examples."
     )
 
 
@@ -123,11 +119,11 @@ def listing(board: Mapping[str, Any]) -> None:
         for words, figures in published_by_protocol(board)
     ]
     parts.table(["Benchmark", "Metric", "Shots", "Form", "Figures"], lines)
-    st.caption("Percent. A dash: the source does not report it. Scores in different rows are not comparable.")
+    st.caption("Percent. A dash: the source does not state it. Scores in different rows are not comparable.")
 
 
 def figure(board: Mapping[str, Any], columns: Sequence[Column], places: Mapping[str, int]) -> None:
-    """Chart of one column: ours with their intervals among the published."""
+    """Chart of one column: our figures with intervals among the published ones."""
     drawable = {c["id"]: c for c in columns if c[MEASURED]}
     if not drawable:
         return
@@ -154,7 +150,7 @@ def figure(board: Mapping[str, Any], columns: Sequence[Column], places: Mapping[
     st.plotly_chart(
         charts.standings(points), key="leaderboard_chart", config={"displaylogo": False, "displayModeBar": False}
     )
-    st.caption("Percent; bars are 95% intervals of what was measured here.")
+    st.caption("Percent; bars are 95% intervals of our measurements.")
 
 
 def plain(column: Column, metrics: Mapping[str, str]) -> tuple[str, ...]:
@@ -162,7 +158,7 @@ def plain(column: Column, metrics: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def differences(boards: Mapping[str, Mapping[str, Any]], titles: Mapping[str, str]) -> None:
-    """The paired differences that the runs' reports state: one row per figure, a column per run and pair."""
+    """The paired differences in the runs' reports: one row per figure, one column per run and pair."""
     columns: dict[tuple[str, str, str], dict[str, tuple[Mapping[str, Any], float]]] = {}
     for run, board in boards.items():
         for pair in board.get("exam_differences", []):
@@ -182,16 +178,16 @@ def differences(boards: Mapping[str, Mapping[str, Any]], titles: Mapping[str, st
     parts.label("Paired differences")
     places = list(boards)
     head = [
-        f"{swatch(places.index(run))}{escape(run)}<br><b>{escape(of)} minus {escape(other)}</b>"
+        f"{parts.swatch(places.index(run))}{escape(run)}<br><b>{escape(of)} minus {escape(other)}</b>"
         for run, of, other in columns
     ]
     figures = dict.fromkeys(name for found in columns.values() for name in found)
     lines = [[escape(name), *(difference(found.get(name)) for found in columns.values())] for name in figures]
     parts.table(["", *head], lines, "pf-numbers")
     st.caption(
-        "On the same examples, so that their difficulty drops out; small, the 95% interval. Bold: p under 0.05 in a "
-        "permutation test, two-sided, which the tooltip gives; of a suite's benchmarks it is adjusted for their number "
-        "(Holm). Fewer bits are better."
+        "Differences on the same examples, so that their difficulty cancels out, with the 95% interval in small print. Bold: "
+        "p below 0.05 in a two-sided permutation test; the tooltip has p, which for a suite's benchmarks is adjusted for "
+        "their number (Holm). Fewer bits are better."
     )
 
 
@@ -201,12 +197,8 @@ def difference(found: tuple[Mapping[str, Any], float] | None) -> str:
     row, p_value = found
     span = "" if row["low"] is None else f" <small>{row['low']:+.3f} to {row['high']:+.3f}</small>"
     title = f"p = {p_value:.2g}, {row['n']:,} examples"
-    value = bold(f"{row['value']:+.3f}", p_value < 0.05)
+    value = parts.bold(f"{row['value']:+.3f}", p_value < 0.05)
     return f'<span title="{escape(title)}">{value}{span}</span>'
-
-
-def swatch(place: int) -> str:
-    return f'<span class="pf-swatch" style="background:{charts.colour(place)}"></span>'
 
 
 def sources(board: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Runs: the latest runs, and one of them live: its stages, its loss, its log."""
+"""Runs: the latest runs, and a live view of one: stages, loss, log."""
 
 from collections.abc import Mapping
 
@@ -41,23 +41,23 @@ def run_list() -> None:
             mark = "chosen" if run.id == chosen_run() else "plain"
             with st.container(key=f"pf-row-{mark}-{run.id}", gap=None):
                 st.html(parts.run_row(run))
-                # Not a callback: a fragment's button reruns the fragment, and the details stand outside of it.
+                # Not a callback: a fragment's button reruns only the fragment, but the details are outside of it.
                 if st.button(f"Open {parts.plain(run.name)}", key=f"open-{run.id}", width="stretch"):
                     choose(run.id)
                     st.rerun()
 
 
 def detail() -> None:
-    """The chosen run. Refreshes itself while the run is active, once more when it has ended."""
+    """The chosen run. It refreshes while the run is active, and once more after its end."""
     run_id = chosen_run()
     if not run_id:
         return
     try:
         run = services.runs().get(run_id)
     except StepError:
-        return  # the list has said it
+        return  # the list shows the error
     if run is None:
-        parts.empty("No such run", f"The Prefect server knows no run {run_id}. Choose one from the list.")
+        parts.empty("No such run", f"The Prefect server has no run {run_id}. Choose one from the list.")
         return
     st.fragment(live, run_every=EVERY if run.active else None)(run_id, run.active)
 
@@ -96,7 +96,7 @@ def live(run_id: str, was_active: bool) -> None:
 
 
 def recorded(run: FlowRun) -> tuple[Record | None, list, str]:
-    """What MLflow knows of a run: its record, its curves, or why there are none."""
+    """MLflow's record and curves of a run, and the reason if they cannot be read."""
     try:
         record = services.records().parent_of(run.id)
         return record, services.curves(services.stage_records(record, run.id)), ""
@@ -150,14 +150,14 @@ def again(run: FlowRun) -> None:
     import json
 
     overrides = json.dumps(run.overrides) if run.overrides else ""
-    asked = {"overrides": overrides, "profile": run.profile, "flow": run.flow, "text": run.text, "size": run.size}
-    for name in asked:  # let the Launch page take the state from its address
+    given = {"overrides": overrides, "profile": run.profile, "flow": run.flow, "text": run.text, "size": run.size}
+    for name in given:  # so that the Launch page reads the state from its address
         st.session_state.pop(f"launch_{name}", None)
-    st.switch_page("views/launch.py", query_params={name: value for name, value in asked.items() if value})
+    st.switch_page("views/launch.py", query_params={name: value for name, value in given.items() if value})
 
 
 def cancel_control(run: FlowRun) -> None:
-    """A button that asks before it cancels. A popover, since the page's refresh would close a dialog."""
+    """A button with a confirmation, in a popover, because the page's refresh would close a dialog."""
     with st.popover("Cancel", icon=":material/stop_circle:", key="runs_cancel"):
         st.write("The running stage stops. Finished stages stay cached, and a new run resumes after them.")
         st.button(

@@ -101,7 +101,7 @@ def _block_features(texts: list[bytes]) -> tuple[np.ndarray, np.ndarray, np.ndar
 
 
 def _hash_words(shares: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    size = 1 << max(20, len(shares).bit_length())
+    size = 1 << max(19, len(shares).bit_length())
     powers, inverses = _powers(size)
     sums = np.zeros(len(shares) + 1, dtype=np.uint64)
     np.cumsum(shares * powers[: len(shares)], out=sums[1:])

@@ -97,7 +97,7 @@ def _hashes(points: np.ndarray, begins: np.ndarray, stops: np.ndarray) -> np.nda
         last = max(first + 1, int(np.searchsorted(stops, origin + PIECE, side="right")))
         block = slice(first, last)
         ends = np.minimum(stops[block] - origin, PIECE)
-        hashes[block] = segment_hashes(points[origin : origin + ends[-1]], begins[block] - origin, ends)
+        (hashes[block],) = segment_hashes(points[origin : origin + ends[-1]], begins[block] - origin, [ends])
         first = last
     return hashes
 

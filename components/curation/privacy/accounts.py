@@ -9,6 +9,7 @@ _CARD = re.compile(
     r"(?<![\w.,+\-/])(?:(?<![0-9] )(?:[0-9]{4}([ -])[0-9]{4}\1[0-9]{4}\1[0-9]{4}(?:\1[0-9]{1,3})?"
     r"|[0-9]{4}([ -])[0-9]{6}\2[0-9]{4,5})(?! [0-9])|[0-9]{13,19})(?![\w/]|[.,-][0-9])"
 )
+SHORTEST_CARD = 13  # digits
 # Visa, Mastercard, American Express, Discover, JCB, Diners Club, UnionPay: first digits and lengths (ISO/IEC 7812).
 _ISSUER = re.compile(
     r"4(?:[0-9]{12}|[0-9]{15}|[0-9]{18})|(?:5[1-5]|2[2-7])[0-9]{14}|3[47][0-9]{13}|6(?:011|5[0-9]{2}|4[4-9][0-9])[0-9]{12}"
@@ -18,7 +19,9 @@ _CARD_CUE = re.compile(
     r"(?i)(?<![<\w])(?:cards?|credit|debit|visa|master ?card|amex|american express|discover|diners|jcb|unionpay|pan)\b[^0-9\n<>]{0,24}$"
 )
 _UNSURE = {13, 14, 19}  # lengths that barcodes and times share
-_IBAN = re.compile(r"(?<![\w])[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?![A-Za-z0-9])")
+_IBAN_BEGINS = re.compile(r"(?<!\w)[A-Za-z]{2} ?[0-9]{2}")
+_IBAN = re.compile(r"[A-Za-z]{2} ?[0-9]{2}(?:[ .\-]{0,2}[A-Za-z0-9]){11,30}")
+SHORTEST_IBAN = 8  # digits of one, with blanks; a sentence of fewer may pass the check
 # Length by country (SWIFT's IBAN registry).
 _REGISTRY = """
     AD:24 AE:23 AL:28 AT:20 AZ:28 BA:20 BE:16 BG:22 BH:22 BR:29 BY:28 CH:21 CR:22 CY:28 CZ:24 DE:22 DK:18 DO:28
@@ -31,8 +34,6 @@ _LENGTHS = dict(item.split(":") for item in _REGISTRY.split())
 
 def cards(text: str, start: int, end: int) -> Iterator[Span]:
     """Card numbers within a run of digits: an issuer's first digits and length, and Luhn's check (ISO/IEC 7812-1)."""
-    if end - start < 13:
-        return
     for match in _CARD.finditer(text, start, min(len(text), end + 2)):
         digits = re.sub("[ -]", "", match[0])
         if not _ISSUER.fullmatch(digits) or not luhn(digits):
@@ -49,30 +50,30 @@ def luhn(digits: str) -> bool:
 
 
 def ibans(text: str, start: int, end: int) -> Iterator[Span]:
-    """Account numbers around a run of digits: a country's length, and the check of ISO 7064 (ISO 13616)."""
-    for match in _IBAN.finditer(text, max(0, start - 12), min(len(text), end + 40)):
-        if match.start() > start:
-            return  # the next run's
-        number = match[0].replace(" ", "")
-        # The pattern takes the next word with it where that is written in capitals.
-        length = int(_LENGTHS.get(number[:2], 0))
-        if not length or len(number) < length or not _checks(number[:length]):
+    """Account numbers around a run of digits: a country's length, and the check of ISO 7064 (ISO 13616), however it is grouped."""
+    for begins in _IBAN_BEGINS.finditer(text, max(0, start - 14), start + 2):
+        match = _IBAN.match(text, begins.start(), end + 64)
+        if match is None:
             continue
-        stop = _after(match[0], length)
-        if match[0][stop : stop + 1].strip():
+        # The pattern takes what follows with it.
+        number = re.sub(r"[ .\-]", "", match[0])
+        number = number[: int(_LENGTHS.get(number[:2].upper(), 0))]
+        if not number or not (number.isupper() or number.islower()) or sum(map(str.isdigit, number)) < SHORTEST_IBAN:
             continue
-        yield Span(match.start(), match.start() + stop, "iban")
+        stop = match.start() + _after(match[0], len(number))
+        if _checks(number) and not text[stop : stop + 1].isalnum():
+            yield Span(match.start(), stop, "iban")
 
 
 def _after(written: str, length: int) -> int:
-    """Where the first `length` characters that are not blank end."""
+    """Where the first `length` letters and digits end."""
     seen = 0
     for at, character in enumerate(written):
-        seen += character != " "
+        seen += character.isalnum()
         if seen == length:
             return at + 1
     return len(written)
 
 
 def _checks(number: str) -> bool:
-    return int("".join(str(int(c, 36)) for c in number[4:] + number[:4])) % 97 == 1
+    return len(number) > 14 and int("".join(str(int(c, 36)) for c in number[4:] + number[:4])) % 97 == 1

@@ -46,11 +46,19 @@ _YOUNGER = {
     "npm_": r"npm_[A-Za-z0-9]{36}",
     "github_pat_": r"github_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59}",
 }
+# One search in place of one for each: what follows the underscore of many, and those with an A.
+_ALL = (*_PLUGINS, *_YOUNGER)
+_TOGETHER = (
+    (re.compile("_[A-Za-z0-9]{16}"), [first for first in _ALL if first[-1] == "_"]),
+    (re.compile("A(?:KIA|SIA|Iza|ccountKey=)"), [first for first in _ALL if first[0] == "A"]),
+)
+_FIRST = [first for first in _ALL if first[-1] != "_" and first[0] != "A"]
 _PRIVATE = re.compile(r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _PRIVATE_LINES = re.compile(r"(?:\s{1,2}[A-Za-z0-9+/=]{40,80})+")
 _USERINFO = re.compile(r"://[^\s:/@{}<>\"'$%]{0,64}:([^\s:/@{}<>\"'$]{4,128})@")
 _NAMES = ("secret", "token", "passw", "api_key", "apikey", "api-key", "access_key", "accesskey", "private_key")
-_NAME = re.compile("|".join(_NAMES), re.IGNORECASE)
+_OTHER_NAMES = [name for name in _NAMES if not name.endswith("key")]
+_KEY_NAME = re.compile(f"key(?:{'|'.join(f'(?<={name})' for name in _NAMES if name.endswith('key'))})")
 _QUOTED = re.compile(
     r"""(?!\w{5,7}(?:iz|ary))[\w\-]{1,48}["']?\]?\s{0,3}(?::\s{0,2}\w{1,12}\s{0,3}=|:=|=>|==|!=|[=:])\s{0,3}[rbuRBU]{0,2}(["'])([^"'\s\\]{8,256})\1"""
 )
@@ -62,19 +70,23 @@ _IDENTIFIER = re.compile(r"[A-Za-z]+[0-9]{0,3}(?:[_\-./:][A-Za-z]*[0-9]{0,3})*")
 _LEAST_ENTROPY, _LEAST_BARE_ENTROPY = 2.75, 3.5  # bits per character
 
 
-def keys(text: str) -> Iterator[Span]:
-    """Keys, tokens and passwords of a text."""
-    for first in (*_PLUGINS, *_YOUNGER):
+def keys(text: str, lowered: str) -> Iterator[Span]:
+    """Keys, tokens and passwords of a text, which is also given in lower case."""
+    for first in _FIRST:
         if first in text:
             yield from _of_form(text, first)
+    for sign, firsts in _TOGETHER:
+        if sign.search(text):
+            for first in firsts:
+                yield from _of_form(text, first)
     if "-----BEGIN " in text:
         yield from _private(text)
-    if "://" in text and "@" in text:
-        yield from _of_urls(text)
-    if "://" in text and "=" in text:
-        yield from _of_queries(text)
-    lowered = text.lower()
-    if any(name in lowered for name in _NAMES):
+    if "://" in text:
+        if "@" in text:
+            yield from _of_urls(text)
+        if "=" in text:
+            yield from _of_queries(text)
+    if any(name in lowered for name in _OTHER_NAMES) or _KEY_NAME.search(lowered):
         yield from _values(text, lowered)
 
 
@@ -151,7 +163,7 @@ def _of_queries(text: str) -> Iterator[Span]:
 
 def _values(text: str, lowered: str) -> Iterator[Span]:
     end = 0
-    for start, name in _named(text, lowered):
+    for start, name in _named(lowered):
         if start < end:
             continue
         quoted = _QUOTED.match(text, start, start + 400)
@@ -164,10 +176,8 @@ def _values(text: str, lowered: str) -> Iterator[Span]:
             yield Span(match.start(group), match.end(group), "key")
 
 
-def _named(text: str, lowered: str) -> list[tuple[int, str]]:
+def _named(lowered: str) -> list[tuple[int, str]]:
     """Where names of secrets begin, in order. A search for each is ten times as fast as a pattern that ignores case."""
-    if len(lowered) != len(text):  # a few capitals are longer in lower case
-        return [(match.start(), match[0].lower()) for match in _NAME.finditer(text)]
     found = []
     for name in _NAMES:
         at = lowered.find(name)

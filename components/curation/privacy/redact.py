@@ -17,38 +17,42 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, groupby
 
-from components.curation.privacy import accounts, contacts, keys
+from components.curation.privacy import accounts, emails, internet, keys, phones
 from components.curation.privacy.spans import PLACEHOLDERS, Span
 from components.curation.syntax import NO_PYTHON, parse
 from components.params.privacy import PrivacyParams
-from components.text.characters import plain
+from components.text.characters import lower, plain
 
 _ORDER = ("key", "email", "iban", "card", "ip", "phone")  # of two that overlap the earlier stays
 TRIES = 64  # times that a literal is parsed to find which of its placeholders break it
-_DIGITS = re.compile(r"[0-9][0-9 ().\-/]{5,}+")  # all that has enough digits for a number of any kind
+_DIGITS = re.compile(r"[0-9][0-9 ().\-/·]{5,}+")  # all that has enough digits for a number of any kind
 
 
-def redact(text: str, kind: str, params: PrivacyParams) -> tuple[str, Counter[str]]:
+def redact(text: str, kind: str, params: PrivacyParams, language: str | None = None) -> tuple[str, Counter[str]]:
     """The text with placeholders in place of personal data and secrets, and how many of each there are.
 
     Args:
         kind: of the document, which decides what is looked for.
+        language: ISO 639 code, which decides whose telephone numbers there are; looked for in the text where it is needed.
     """
     counts: Counter[str] = Counter()
-    while spans := find(text, kind, params):
+    while spans := find(text, kind, params, language):
         text = _without(text, spans)
         counts.update(span.data for span in spans)
     return text, counts
 
 
-def find(text: str, kind: str, params: PrivacyParams) -> list[Span]:
+def find(text: str, kind: str, params: PrivacyParams, language: str | None = None) -> list[Span]:
     """Personal data and secrets of a text, in order, none over another."""
-    wanted = params.redact.get(kind, ())
+    wanted = frozenset(params.redact.get(kind, ()))
     ordinary = plain(text)
-    spans = (
-        Span(ordinary.place(start), ordinary.place(end - 1) + 1, data)
-        for start, end, data in _all(ordinary.text, frozenset(wanted), params)
-    )
+    regions = phones.Regions(params.regions, language, ordinary.text)
+    lowered = lower(ordinary.text)
+    spans = [*_all(ordinary.text, lowered, wanted, params, regions)]
+    if wanted & {"email", "ip"} and (shown := emails.revealed(ordinary.text, lowered)):
+        addresses = _all(shown.text, lower(shown.text), wanted & {"email", "ip"}, params, regions)
+        spans += (Span(shown.place(start), shown.place(end - 1) + 1, data) for start, end, data in addresses)
+    spans = [Span(ordinary.place(start), ordinary.place(end - 1) + 1, data) for start, end, data in spans]
     found = [span for span in spans if not _is_glued(text, span)]
     if not found:
         return found
@@ -59,25 +63,31 @@ def find(text: str, kind: str, params: PrivacyParams) -> list[Span]:
     return _that_parse(text, _apart(_in_literals(text, found, literals)), literals)
 
 
-def _all(text: str, wanted: frozenset[str], params: PrivacyParams) -> Iterator[Span]:
+def _all(
+    text: str, lowered: str, wanted: frozenset[str], params: PrivacyParams, regions: phones.Regions
+) -> Iterator[Span]:
     if "key" in wanted:
-        yield from keys.keys(text)
-    if "email" in wanted and "@" in text:
-        yield from contacts.emails(text, tuple(params.allowed_domains))
+        yield from keys.keys(text, lowered)
+    if "email" in wanted:
+        yield from emails.emails(text, lowered, tuple(params.allowed_domains))
     networks = tuple(params.allowed_networks)
     if "ip" in wanted and ":" in text:
-        yield from contacts.ipv6(text, networks)
+        yield from internet.ipv6(text, networks)
+    abroad = list(phones.international(text)) if "phone" in wanted and "+" in text else []
+    yield from abroad
+    ends = {span.end for span in abroad}
     if not wanted & {"phone", "ip", "card", "iban"}:
         return
     for run in _DIGITS.finditer(text):
-        if "iban" in wanted:
-            yield from accounts.ibans(text, run.start(), run.end())
-        if "card" in wanted:
-            yield from accounts.cards(text, run.start(), run.end())
-        if "ip" in wanted:
-            yield from contacts.ipv4(text, run.start(), run.end(), networks)
-        if "phone" in wanted:
-            yield from contacts.phones(text, run.start(), run.end())
+        start, end = run.span()
+        if "iban" in wanted and end - start >= accounts.SHORTEST_IBAN:
+            yield from accounts.ibans(text, start, end)
+        if "card" in wanted and end - start >= accounts.SHORTEST_CARD:
+            yield from accounts.cards(text, start, end)
+        if "ip" in wanted and text.count(".", start, end) > 2:
+            yield from internet.ipv4(text, start, end, networks)
+        if "phone" in wanted and end - start >= phones.SHORTEST:
+            yield from phones.national(text, start, end, regions, ends)
 
 
 def _is_glued(text: str, span: Span) -> bool:

@@ -105,6 +105,14 @@ def character_after(element: Element) -> str:
     return following.text_content()[:1] if following is not None and following.tag not in _BLOCKS else ""
 
 
+def part_blocks(element: Element) -> None:
+    """Put blanks around the blocks and line ends within an element whose text is to be one line: no words are glued."""
+    for one in element.iterdescendants("br", "dt", "dd", *_BLOCKS):
+        if one.tag != "br":
+            one.text = " " + (one.text or "")
+        one.tail = " " + (one.tail or "")
+
+
 def append(element: Element, text: str) -> None:
     if len(element):
         element[-1].tail = (element[-1].tail or "") + text

@@ -9,9 +9,6 @@ No page of text is given up before all of its text was tried.
 """
 
 import re
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from components.ingestion.parsing import Refusal
@@ -21,8 +18,10 @@ from components.ingestion.parsing.structure import write_into
 DEEPEST = 2_500  # tags within tags; browsers stop at 512
 SCANNED = 10_000  # tags from which on a page is looked at before it is parsed
 MOST_ATTRIBUTES = 5_000  # of a tag
-CAREFUL_SECONDS = 4  # of CPU, after which the fast extractor's text counts
-LARGEST_CAREFUL = 3_000_000  # characters of a page without its scripts
+# Up to these the careful extractor takes a second or two, whatever the page: bounds on its work and not on its time, so that a
+# page gives the same text on every machine. Its time grows with the elements, and with their square where it is thorough.
+LARGEST_CAREFUL, MOST_CAREFUL = 3_000_000, 60_000  # characters of a page without its scripts, and elements
+MOST_THOROUGH = 6_000  # elements
 RAGGED = 0.01  # of the fast extractor's text that isn't in whole sentences: under this it needs no second look
 SENTENCE = 60  # characters of a line of sentences, at least
 CLEAN = 0.3  # of the page's text: a shorter text needs it in any case
@@ -107,12 +106,18 @@ def _main_text(tree: Tree, extractor: str) -> str:
     fast = text = _fast(html)
     is_whole = size < SMALL and len(fast) > NEARLY_ALL * size
     is_enough = is_whole or (len(fast) > CLEAN * size and not _is_ragged(fast))
-    if len(html) <= LARGEST_CAREFUL and (extractor == "careful" or (extractor == "auto" and not is_enough)):
+    elements = sum(1 for _ in tree.iter())
+    is_small = len(html) <= LARGEST_CAREFUL and elements <= MOST_CAREFUL
+    if is_small and (extractor == "careful" or (extractor == "auto" and not is_enough)):
         text = _careful(tree)
-        if len(text) < FAR_SHORTER * len(fast):
+        if len(text) < FAR_SHORTER * len(fast) and elements > MOST_THOROUGH:
+            text = fast
+        elif len(text) < FAR_SHORTER * len(fast):
             text = _careful(_parsed(html), thorough=True) or fast
         if len(text) < min(FAR_SHORTER * len(fast), _in_long_lines(fast)) and len(fast) > NEARLY_ALL * size:
             text = fast  # nothing is around the main text, so what is left out is text, such as entries of a reference
+        elif len(text) < FAR_SHORTER * len(fast) and _is_tabulated(_parsed(html)):
+            text = fast
     if len(text) < SHORT:
         whole = _all_text(_parsed(html))
         if len(text) < LOST * len(whole):
@@ -122,6 +127,15 @@ def _main_text(tree: Tree, extractor: str) -> str:
 
 def _is_menu(element: Tree, size: int) -> bool:
     return element.tag == "nav" and sum(_size(link) for link in element.iter("a")) >= MENU * size
+
+
+def _is_tabulated(tree: Tree) -> bool:
+    """Whether most of a page's text is in lists within tables, which the careful extractor loses, and isn't links."""
+    lists = tree.xpath(
+        "//table//*[self::ul or self::ol or self::dl][not(ancestor::ul or ancestor::ol or ancestor::dl)]"
+    )
+    unlinked = sum(_size(one) - sum(_size(link) for link in one.iter("a")) for one in lists)
+    return unlinked > MOST_AROUND * _size(tree)
 
 
 def _size(element: Tree) -> int:
@@ -161,7 +175,7 @@ def _all_text(tree: Tree) -> str:
 
 
 def _careful(tree: Tree, thorough: bool = False) -> str:
-    """Main text by trafilatura; an empty string where it takes too long, or fails.
+    """Main text by trafilatura; an empty string where it fails.
 
     Args:
         thorough: let it try other ways and choose.
@@ -170,35 +184,12 @@ def _careful(tree: Tree, thorough: bool = False) -> str:
     from trafilatura.metadata import Document
 
     try:
-        with _limited(CAREFUL_SECONDS):
-            found = bare_extraction(
-                tree, fast=not thorough, include_comments=False, include_formatting=False, output_format="txt"
-            )
-    except _TooSlow:
-        return ""
+        found = bare_extraction(
+            tree, fast=not thorough, include_comments=False, include_formatting=False, output_format="txt"
+        )
     except Exception:  # noqa: BLE001 - whatever it is that it cannot take, the fast extractor can
         return ""
     return _text_of(found.body) if isinstance(found, Document) and found.body is not None else ""
-
-
-class _TooSlow(BaseException):
-    """The careful extractor took too long. Not an Exception, of which trafilatura passes over some."""
-
-
-@contextmanager
-def _limited(seconds: float) -> Iterator[None]:
-    """Interrupt what takes more CPU than this."""
-
-    def stop(_signal: int, _frame: Any) -> None:
-        raise _TooSlow
-
-    previous = signal.signal(signal.SIGVTALRM, stop)
-    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.signal(signal.SIGVTALRM, previous)
 
 
 def _text_of(body: Tree) -> str:

@@ -11,7 +11,17 @@ import unicodedata
 from collections.abc import Callable, Iterator
 
 from components.ingestion.parsing.formulas import FORMULA_CLASSES, drop_rendered, formula, image, subscript, superscript
-from components.ingestion.parsing.marks import HEADINGS, LEVELS, Element, Marks, append, become, block, text_before
+from components.ingestion.parsing.marks import (
+    HEADINGS,
+    LEVELS,
+    Element,
+    Marks,
+    append,
+    become,
+    block,
+    part_blocks,
+    text_before,
+)
 
 FENCE = "```"
 LONGEST_DELETION = 500  # characters; more that is struck through is the text itself, badly marked up
@@ -41,6 +51,7 @@ _CODE_SYMBOLS = re.compile(r"[{}()\[\]=<>;_$\\|/*#+&@]")
 _WIDE = re.compile("[\u0800-\u1fff\u20a0-\u20bf\u2e80-\uffdc]")  # letters and currencies of three bytes in UTF-8
 _PERMALINKS = ("¶", "#", "§", "🔗", "")
 _NOT_IN_CELLS = ("table", "ul", "ol", "dl", "pre", "blockquote", "form", "article", "section", *HEADINGS)
+_INLINE = ("a", "abbr", "b", "bdi", "bdo", "cite", "code", "em", "i", "kbd", "small", "span", "strong", "u", "var")
 _SENTENCES = ("p", "li", "td", "em", "strong", "b", "i")
 
 
@@ -235,6 +246,7 @@ def _cells(element: Element, rows: list[Element]) -> list[list[str]]:
         return []
     if next(element.iterdescendants(*_NOT_IN_CELLS), None) is not None:
         return []
+    part_blocks(element)
     below: dict[int, tuple[int, str]] = {}  # by column: how many more rows a cell reaches into, and its text
     table = []
     for row in rows:
@@ -317,6 +329,12 @@ def _heading(element: Element, marks: Marks) -> None:
     for link in list(element.iter("a")):
         if link.text_content().strip() in _PERMALINKS and next(link.iter("img"), None) is None:
             become(link, "")
+    part_blocks(element)
+    for one in list(element.iterdescendants()):
+        if one.tag == "br":
+            become(one, "")
+        elif one.tag not in _INLINE:
+            one.tag = "span"
     _prefix(element, marks.headings[int(element.tag[1]) - 1])
 
 

@@ -4,6 +4,7 @@ A reader yields `Document`s and `Quarantined` entries in the order of the file, 
 reader takes which file; its module, and the libraries that it needs, are loaded when the first file of that format is read.
 """
 
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from components.ingestion.readers.base import (
     MAX_NAME,
     MAX_REFUSED,
     MAX_ROW_METADATA,
+    NUL,
+    REPLACEMENT,
+    WRONG_BYTES,
     Limits,
     NotText,
     Quarantined,
@@ -48,8 +52,8 @@ def read_file(file: SourceFile, limits: Limits) -> Read:
         refused = 0  # in a row
         for item in _reader(file)(file, limits):
             is_silent = False
-            if isinstance(item, Document) and (reason := _refusal(item, limits)):
-                item = Quarantined(name, _line(item, name), reason)
+            if isinstance(item, Document):
+                item = _taken(item, name, limits)
             yield item
             refused = refused + 1 if isinstance(item, Quarantined) else 0
             if refused >= MAX_REFUSED:
@@ -76,6 +80,19 @@ def read_file(file: SourceFile, limits: Limits) -> Read:
         if not is_panic(error):
             raise
         yield Quarantined(name, 0, f"cannot be read to its end: {error}")
+
+
+def _taken(document: Document, name: str, limits: Limits) -> Document | Quarantined:
+    """The document with U+FFFD for its NULs, or why it isn't taken."""
+    if reason := _refusal(document, limits):
+        return Quarantined(name, _line(document, name), reason)
+    nuls = document.text.count(NUL)
+    if not nuls:
+        return document
+    counted = document.metadata.get(WRONG_BYTES)
+    wrong = {WRONG_BYTES: nuls + (counted if isinstance(counted, int) else 0)}
+    text = document.text.replace(NUL, REPLACEMENT)
+    return replace(document, text=text, id="", metadata=document.metadata | wrong)
 
 
 def _refusal(document: Document, limits: Limits) -> str:

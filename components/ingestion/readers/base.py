@@ -30,6 +30,9 @@ BOMB_BYTES = 1 << 29  # Arrow unpacks a page of Parquet at once, and a page may 
 NAMED, KIND_CHARS = 20, 80  # kinds of parts that are not read: how many are named, and how far
 COUNTED = 10_000  # such kinds that are counted apart
 OTHER_KINDS = "of other kinds"
+NUL, REPLACEMENT = "\0", "\ufffd"
+WRONG_BYTES = "wrong_bytes"  # in the metadata: how many stand in the text as U+FFFD
+MOST_WRONG = 0.02  # of the characters of a text
 MAX_PAGE_BYTES = 10_000_000  # of one page's HTML; Common Crawl cuts off at 5 MiB
 
 
@@ -121,9 +124,9 @@ class NotText(ValueError):
 
 
 def nul_in(text: str) -> str:
-    """Why a text with a NUL isn't taken, or an empty string."""
-    place = text.find("\0")
-    return "" if place < 0 else f"holds a NUL (character {place:,}): binary data, not text"
+    """Why a text with NULs isn't taken, or an empty string. A few are wrong bytes like others."""
+    is_binary = text.count(NUL) > MOST_WRONG * len(text)
+    return f"holds a NUL (character {text.find(NUL):,}): binary data, not text" if is_binary else ""
 
 
 def is_scarcity(error: BaseException) -> bool:

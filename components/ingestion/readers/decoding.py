@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import NamedTuple
 
-from components.ingestion.readers.base import NotText
+from components.ingestion.readers.base import MOST_WRONG, NUL, REPLACEMENT, WRONG_BYTES, NotText, nul_in
 
 MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -24,8 +24,6 @@ MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 UTF8 = "utf-8"
-WRONG_BYTES = "wrong_bytes"  # in the metadata: how many
-MOST_WRONG = 0.02  # of the characters of a text
 BY_BROWSERS = "phiforge-browsers"  # the handler of errors that decodes as they do
 _CODECS = {  # Python's for those encodings of the standard that are more than their names say
     "shift_jis": "cp932", "iso2022_jp": "iso2022_jp_ext", "euc_kr": "cp949", "gbk": "gb18030", "big5": "big5hkscs",
@@ -55,10 +53,19 @@ _NO_TEXT = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f]")  # a wr
 _LETTER = r"[A-Za-z\xc0-\xd6\xd8-\xf6\xf8-\u024f\u0370-\u04ff]"
 _MISPLACED = re.compile(  # by characters of private use, by signs within words, and by capitals after small letters
     rf"[\ue000-\uf8ff]|(?<={_LETTER})(?:[\u02b0-\u02ff]|[^\w\s\x00-\x7f\xad\xb4\xb7\u0300-\u036f\u2010-\u2019\u2026](?={_LETTER}))"
+    # £, ¯, ³ and ¹ are Ł, Ż, ł and ą of Central Europe, if a word begins with them.
+    r"|(?<![A-Za-z\xc0-\xff])[\xa3\xaf\xb3\xb9](?=[a-z\xdf-\xff]*[\xdf-\xff])"
     r"|[a-z\xdf-\xf6\xf8-\xff\u0430-\u045f][\xc0-\xd6\xd8-\xde\u0400-\u042f]"
 )
 _MOST_MISPLACED = 0.05  # of the characters beyond ASCII
-_UNDETECTED = ("cp1252", "mac-roman", "cp850")  # of few letters beyond ASCII, and of computers before Windows
+# Those of few letters beyond ASCII, and of computers before Windows.
+_UNDETECTED = ("cp1252", "cp1250", "iso8859-2", "mac-roman", "cp850")
+_WINDOWS = {  # what is more often meant by a guess, whose controls are letters there
+    "iso8859-2": "cp1250", "iso8859-4": "cp1257", "iso8859-6": "cp1256", "iso8859-7": "cp1253", "iso8859-8": "cp1255",
+    "iso8859-13": "cp1257",
+}  # fmt: skip
+# What Python's cp932 has for bytes that are wrong in it, and browsers have not.
+_WRONG_IN_CP932 = dict.fromkeys(range(0xF8F0, 0xF8F4), REPLACEMENT)
 _KANA = re.compile("[\u3041-\u3096]")
 _LEAST_KANA = 0.2  # of the characters beyond ASCII of a Japanese text
 _CUT = 3  # bytes of an incomplete character, at most, at the end of what was cut off
@@ -83,6 +90,16 @@ class Decoded(NamedTuple):
     @property
     def is_mostly_right(self) -> bool:
         return self.wrong <= max(1, MOST_WRONG * len(self.text))
+
+    def without_nuls(self) -> "Decoded":
+        """The same with U+FFFD for each NUL, which browsers do not show either.
+
+        Raises:
+            NotText: there are many.
+        """
+        if reason := nul_in(self.text):
+            raise NotText(reason)
+        return self._replace(text=self.text.replace(NUL, REPLACEMENT), wrong=self.wrong + self.text.count(NUL))
 
 
 def decode(data: bytes, declared: Iterable[str] = (), cut_off: bool = False) -> Decoded:
@@ -125,6 +142,18 @@ def decode(data: bytes, declared: Iterable[str] = (), cut_off: bool = False) -> 
     if guessed or utf8.is_mostly_right:
         return guessed or utf8
     raise NotText(f"is not UTF-8 ({where}), and no other encoding fits; convert it")
+
+
+def decode_utf8(data: bytes) -> Decoded:
+    """The text of bytes that are UTF-8 whatever they look like, as those of JSON are.
+
+    Raises:
+        NotText: more than a few of them are not.
+    """
+    found = _decoded(data, UTF8)
+    if not found.is_mostly_right:
+        raise NotText(f"is not UTF-8 ({_first_no_utf8(data)})")
+    return found
 
 
 def codec_of(label: str) -> str:
@@ -183,8 +212,9 @@ def _guesses(data: bytes) -> Iterator[Decoded]:
     from resiliparse.parse.encoding import detect_encoding
 
     name = codec_of(detect_encoding(data) or UTF8)
-    if name != UTF8 and (found := _decoded(data, name)).is_mostly_right:
-        yield found
+    for guess in (name, _WINDOWS.get(name, UTF8)):
+        if guess != UTF8 and (found := _decoded(data, guess)).is_mostly_right:
+            yield found
     for found in (_decoded(data, name) for name in ("cp932", "euc_jp")):
         if found.is_mostly_right and len(_KANA.findall(found.text)) >= _LEAST_KANA * _beyond_ascii(found.text):
             yield found
@@ -209,10 +239,15 @@ def _decoded(data: bytes, encoding: str) -> Decoded:
     """The text in an encoding, with U+FFFD for what is wrong."""
     name = codecs.lookup(encoding).name
     try:
-        return Decoded(data.decode(encoding), name)
+        text = data.decode(encoding)
+        if name != "cp932":
+            return Decoded(text, name)
     except UnicodeDecodeError:
         text = data.decode(encoding, BY_BROWSERS)
-        return Decoded(text, name, text.count("\ufffd") - (data.count(b"\xef\xbf\xbd") if name == UTF8 else 0))
+    if name == "cp932":
+        text = text.translate(_WRONG_IN_CP932)
+    own = data.count(REPLACEMENT.encode()) if name == UTF8 else 0
+    return Decoded(text, name, text.count(REPLACEMENT) - own)
 
 
 def _as_browsers(error: UnicodeError) -> tuple[str, int]:

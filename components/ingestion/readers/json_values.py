@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import Any, TextIO
 
 from components.ingestion.files import SourceFile
-from components.ingestion.readers.base import Limits, Quarantined, Read, Refused, TooLong
+from components.ingestion.readers.base import REPLACEMENT, WRONG_BYTES, Limits, Quarantined, Read, Refused, TooLong
 from components.ingestion.readers.columns import TEXT
-from components.ingestion.readers.decoding import UTF8
+from components.ingestion.readers.decoding import BY_BROWSERS, UTF8, Decoded, decode_utf8
 from components.ingestion.readers.parts import bounded_lines
 from components.ingestion.readers.rows import Rows, Unreadable, row_documents
 
@@ -42,11 +42,12 @@ def jsonl_rows(file: SourceFile, limits: Limits) -> Rows:
     Raises:
         Refused: it is compressed, and its name does not say so.
     """
+    start, size = "", 0
     with file.open() as stream:
-        first = stream.readline(CHUNK)
-    if first.startswith(PACKED):
-        raise Refused("is compressed by gzip; add .gz to its name")
-    start = first.decode("utf-8", "replace").strip(_AROUND)
+        while not start and size < CHUNK and (first := stream.readline(CHUNK)):
+            if first.startswith(PACKED):
+                raise Refused("is compressed by gzip; add .gz to its name")
+            start, size = first.decode("utf-8", "replace").strip(_AROUND), size + len(first)
     is_other = start in ("[", "{") or start.startswith("[{") or _is_sequence(start)
     return _values_of(file, limits) if is_other else _json_lines(file, limits)
 
@@ -78,9 +79,15 @@ def _json_lines(file: SourceFile, limits: Limits) -> Rows:
                 yield Quarantined(file.name, number, _too_many(limits.values))
                 continue
             try:
-                yield from ((number, value) for value in _of_line(line.decode(), limits, column))
+                decoded = decode_utf8(line)
+                yield from ((number, _with(value, decoded.facts)) for value in _of_line(decoded.text, limits, column))
             except (ValueError, RecursionError) as error:  # also a number of too many digits, and too many brackets
                 yield Quarantined(file.name, number, f"is not JSON ({error})")
+
+
+def _with(value: Any, facts: dict[str, Any]) -> Any:
+    """A row with what its metadata shall say beside what it holds."""
+    return value | facts if facts and isinstance(value, dict) else value
 
 
 def _of_line(line: str, limits: Limits, column: str) -> list[Any]:
@@ -109,9 +116,17 @@ def _values_of(file: SourceFile, limits: Limits) -> Rows:
     with file.open() as stream:
         encoding = json.detect_encoding(stream.read(HEAD))
     with file.open() as stream:
-        text = io.TextIOWrapper(stream, "utf-8-sig" if encoding == "utf-8" else encoding)
+        text = io.TextIOWrapper(stream, "utf-8-sig" if encoding == "utf-8" else encoding, BY_BROWSERS)
+        column = file.source.text_column or TEXT
         try:
-            yield from enumerate(_values(text, limits, file.source.text_column or TEXT), start=1)
+            for number, value in enumerate(_values(text, limits, column), start=1):
+                held = "".join(one for one in value.values() if isinstance(one, str)) if isinstance(value, dict) else ""
+                decoded = Decoded(held, encoding, held.count(REPLACEMENT))
+                if decoded.is_mostly_right:
+                    yield number, _with(value, {WRONG_BYTES: decoded.wrong} if decoded.wrong else {})
+                else:
+                    reason = f"{decoded.wrong:,} of its {len(held):,} characters are not {encoding}; convert the file to UTF-8"
+                    yield Quarantined(file.name, number, reason)
         except RecursionError as error:
             raise Refused("nests lists or objects too deep") from error
 

@@ -3,11 +3,10 @@
 import re
 from dataclasses import dataclass
 
-from components.ingestion.readers.base import NotText, nul_in
 from components.ingestion.readers.decoding import Decoded, decode
 from components.ingestion.readers.isolation import Job, parser
 
-SECONDS = 10  # of CPU that one page may take; a page of 100 kB takes a hundredth of one
+SECONDS = 30  # of CPU that one page may take; a page of 100 kB takes a hundredth of one, and the largest a few
 _CREATIVE_COMMONS = re.compile(
     r"^(?:https?:)?//(?:www\.)?creativecommons\.org/"
     r"(?:licenses/(?P<terms>by(?:-(?:nc|nd|sa)){0,2})/(?P<version>\d\.\d)|publicdomain/zero/(?P<zero>1\.0))/?",
@@ -37,11 +36,9 @@ def read_page(data: bytes, charset: str = "", extractor: str = "auto", markdown:
 
     Raises:
         Refused: the parser broke on it, or took too long or too much memory.
-        NotText: its bytes are in no encoding, or hold a NUL.
+        NotText: its bytes are in no encoding, or hold many NULs.
     """
-    decoded = decode(data, filter(None, [charset]), cut_off=True)
-    if reason := nul_in(decoded.text):  # which the parser passes over
-        raise NotText(reason)
+    decoded = decode(data, filter(None, [charset]), cut_off=True).without_nuls()
     job = Job("pages", SECONDS, options={"extractor": extractor, "markdown": markdown})
     found = parser().ask(decoded.text, job)
     licenses = found["licenses"]

@@ -5,7 +5,7 @@ from typing import Any
 from components.documents import Document
 from components.errors import shortened
 from components.ingestion.files import SourceFile
-from components.ingestion.readers.base import Limits, Quarantined, Read, nul_in, read_text_bytes, read_whole
+from components.ingestion.readers.base import Limits, Quarantined, Read, read_text_bytes, read_whole
 from components.ingestion.readers.decoding import decode
 from components.ingestion.readers.isolation import Job, parser
 
@@ -23,10 +23,7 @@ def read_binary(file: SourceFile, limits: Limits) -> Read:
 
 def read_decoded(file: SourceFile, limits: Limits) -> Read:
     """A file of text with markup, such as tex, as one document."""
-    decoded = decode(read_text_bytes(file, limits))
-    if reason := nul_in(decoded.text):
-        yield Quarantined(file.name, 0, reason)
-        return
+    decoded = decode(read_text_bytes(file, limits)).without_nuls()
     item = document(file, decoded.text, Job(file.read_as.parser, SECONDS, limits.max_chars))
     if isinstance(item, Document):
         item.metadata |= decoded.facts

@@ -2,13 +2,14 @@
 
 import csv
 import io
+from collections.abc import Iterator
 from itertools import chain
-from typing import TextIO
+from typing import Any, TextIO
 
 from components.documents import Document
 from components.ingestion.files import SourceFile
-from components.ingestion.readers.base import Limits, Quarantined, Read, Refused, TooLong
-from components.ingestion.readers.decoding import BY_BROWSERS, UTF8, WRONG_BYTES, Decoded, decode
+from components.ingestion.readers.base import WRONG_BYTES, Limits, Quarantined, Read, Refused, TooLong
+from components.ingestion.readers.decoding import BY_BROWSERS, UTF8, Decoded, decode
 from components.ingestion.readers.rows import Rows, row_documents
 
 PROBED = 1 << 20  # bytes by which the encoding is found
@@ -36,18 +37,18 @@ def table_rows(file: SourceFile, limits: Limits) -> Rows:
         first = next(lines, "")
         delimiter = max(DELIMITERS, key=first.count) if file.suffix == ".csv" else "\t"
         reader = csv.reader(chain([first], lines), delimiter=delimiter)
-        number = 1
         try:
             names = _names(next(reader, []))
-            start = number = reader.line_num + 1
-            lines.quotes = 0
-            for cells in reader:
+            start = reader.line_num + 1
+            tabbed = delimiter == "\t" and len(names) > 1
+            rows = _tabbed_rows(lines, len(names), start) if tabbed else _quoted_rows(reader, lines)
+            for number, cells, is_open in rows:
                 if len(cells) > len(names):
                     reason = f"has {len(cells)} cells, and the first row names {len(names)} columns"
                     if number == start:
                         raise Refused(f"its second row {reason}; add a first row that names them all")
                     yield Quarantined(file.name, number, f"{reason}; quote its texts")
-                elif lines.quotes % 2 and reader.line_num > number:
+                elif is_open:
                     yield Quarantined(
                         file.name, number, "has a quote that is not closed, so that it takes other rows in"
                     )
@@ -59,9 +60,50 @@ def table_rows(file: SourceFile, limits: Limits) -> Rows:
                     )
                 elif cells:
                     yield number, dict(zip(names, cells, strict=False))
-                number, lines.quotes = reader.line_num + 1, 0
         except csv.Error as error:
-            raise Refused(f"cannot be read on from line {number} ({error}); is a quote not closed?") from error
+            raise Refused(f"cannot be read on from line {reader.line_num} ({error}); is a quote not closed?") from error
+
+
+def _quoted_rows(reader: Any, lines: "Lines") -> Iterator[tuple[int, list[str], bool]]:
+    """The line that each row begins in, its cells, and whether a quote that is not closed takes other rows in."""
+    number, lines.quotes = reader.line_num + 1, 0
+    for cells in reader:
+        yield number, cells, bool(lines.quotes % 2) and reader.line_num > number
+        number, lines.quotes = reader.line_num + 1, 0
+
+
+def _tabbed_rows(lines: "Lines", columns: int, number: int) -> Iterator[tuple[int, list[str], bool]]:
+    """The same where tabs part the cells. A quote that takes in lines all of which have a cell for each column, or that is not
+    closed within what a row may have, is a character like others.
+    """
+    again: list[str] = []  # lines that such a quote took in, the next one last
+    while True:
+        held: list[str] = []
+        cells = next(csv.reader(_kept(again, lines, held, lines.most // 2), delimiter="\t"), None)
+        if cells is None:
+            return
+        if is_open := not held[-1]:
+            held.pop()
+        plain = [line.rstrip("\r\n").split("\t") for line in held]
+        if is_open or (len(held) > 1 and all(len(row) == columns for row in plain)):
+            yield number, plain[0], len(plain[0]) != columns
+            again += held[:0:-1]
+            number += 1
+        else:
+            yield number, cells, False
+            number += len(held)
+
+
+def _kept(again: list[str], lines: Iterator[str], held: list[str], most: int) -> Iterator[str]:
+    """Lines that were read before and then others, of about `most` characters, each with its end; puts them into `held` too, and
+    an empty one if more are asked for.
+    """
+    size = 0
+    while size < most and (line := again.pop() if again else next(lines, "")):
+        held.append(line)
+        size += len(line)
+        yield line if line.endswith("\n") else line + "\n"
+    held.append("")
 
 
 class Lines:
@@ -69,18 +111,18 @@ class Lines:
 
     def __init__(self, text: TextIO, most: int) -> None:
         self._text = text
-        self._most = most
+        self.most = most
         self.quotes = 0
 
     def __iter__(self) -> "Lines":
         return self
 
     def __next__(self) -> str:
-        line = self._text.readline(self._most)
+        line = self._text.readline(self.most)
         if not line:
             raise StopIteration
-        if len(line) == self._most:
-            raise TooLong(f"a line of more than {self._most:,} characters")
+        if len(line) == self.most:
+            raise TooLong(f"a line of more than {self.most:,} characters")
         self.quotes += line.count('"')
         return line
 

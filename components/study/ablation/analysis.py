@@ -1,6 +1,6 @@
 """Analyses the records of the ablation: losses and exam of each arm, and the effect of each added ingredient."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean
@@ -94,7 +94,7 @@ def analyse(ablation: Ablation) -> dict[str, Any]:
         "examples": (first.exam or {}).get("examples", 0),
         "baselines": baselines(first),
         "arms": [describe(ablation, arm) for arm in ablation.runs],
-        "differences": [difference(ablation, *pair) for pair in pairwise(ablation.runs)],
+        "differences": [difference(ablation, *pair) for pair in neighbours(ablation.runs)],
     }
 
 
@@ -124,6 +124,13 @@ def describe(ablation: Ablation, arm: str) -> dict[str, Any]:
         **{name: interval(ablation.of_arm(arm, name)).record() for name in figures_of(ablation)},
         "by_seed": {name: ablation.of_arm(arm, name) for name in ("loss", "exam")},
     }
+
+
+def neighbours(arms: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Each arm with the next one of its kind: of the recipe, and of the documents that were rewritten."""
+    arms = list(arms)
+    for sources in (False, True):
+        yield from pairwise(arm for arm in arms if ARMS[arm].sources == sources)
 
 
 def difference(ablation: Ablation, before: str, after: str) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""The arms of the ablation: each is one set of documents, in the order of the recipe, one ingredient at a time."""
+"""The arms of the ablation: each is one set of documents. First the recipe, one ingredient at a time; then the documents
+that were rewritten, repeated or rephrased."""
 
 from dataclasses import dataclass
 
@@ -16,12 +17,16 @@ class Arm:
         meaning: in words.
         textbooks: textbooks are added to the curated documents.
         exercises: exercises are added as well.
+        sources: only the curated documents that the teacher has rewritten. Such arms are compared with one another.
+        rewrites: their rewrites are added.
     """
 
     name: DataArm
     meaning: str
     textbooks: bool = False
     exercises: bool = False
+    sources: bool = False
+    rewrites: bool = False
 
 
 ARMS: dict[str, Arm] = {
@@ -36,5 +41,7 @@ ARMS: dict[str, Arm] = {
             textbooks=True,
             exercises=True,
         ),
+        Arm("sources_repeated", "the documents that the teacher rewrote, repeated", sources=True),
+        Arm("sources_rephrased", "the same documents with their rewrites", sources=True, rewrites=True),
     )
 }

@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.documents import DocumentWriter, count_documents, read_batches
+from components.documents import REWRITE, DocumentWriter, count_documents, read_batches
 from components.errors import StepError
 from components.files import atomic_directory
 from components.params import Params
@@ -68,6 +68,8 @@ def documents_of(arm: Arm, inputs: Paths, pipeline: Tokens, scratch: Path) -> tu
         kin = HeldOutKin(inputs["curated"], set(pipeline.split("validation").documents["id"].to_pylist()))
         chosen = filtered(inputs["raw"], lambda batch: pa.array(~kin.among(batch)), scratch / "raw")
         return [scratch / "raw"], count_documents(inputs["raw"]) - chosen
+    if arm.sources:
+        return documents_and_rewrites(arm, inputs, scratch), 0
     folders = [inputs["curated"]]
     if arm.textbooks:
         folders.append(inputs["textbooks"])
@@ -75,6 +77,30 @@ def documents_of(arm: Arm, inputs: Paths, pipeline: Tokens, scratch: Path) -> tu
             folders[-1] = scratch / "textbooks"
             filtered(inputs["textbooks"], lambda batch: pc.not_equal(batch["kind"], EXERCISE), folders[-1])
     return folders, 0
+
+
+def documents_and_rewrites(arm: Arm, inputs: Paths, scratch: Path) -> list[Path]:
+    """The curated documents that the textbooks hold rewrites of, and these if the arm has them.
+
+    Raises:
+        StepError: the textbooks hold no rewrite.
+    """
+    sources: set[str] = set()
+
+    def is_rewrite(batch: pa.RecordBatch) -> pa.Array:
+        metadata = [json.loads(text) for text in batch["metadata"].to_pylist()]
+        found = [entry.get("format", "").startswith(REWRITE) for entry in metadata]
+        sources.update(entry["seed_document"] for entry, rewrite in zip(metadata, found, strict=True) if rewrite)
+        return pa.array(found, pa.bool_())
+
+    if not filtered(inputs["textbooks"], is_rewrite, scratch / "rewrites"):
+        raise StepError(
+            f"arm {arm.name!r}: {inputs['textbooks']} holds no rewrites of documents; expected some: set synthesis.rephrase "
+            "and a model as synthesis.teacher and run the pipeline, or leave the arm out of ablation.arms"
+        )
+    ids = pa.array(sorted(sources), pa.string())
+    filtered(inputs["curated"], lambda batch: pc.is_in(batch["id"], ids), scratch / "sources")
+    return [scratch / "sources", *([scratch / "rewrites"] if arm.rewrites else [])]
 
 
 def filtered(source: Path, keep: Callable[[pa.RecordBatch], pa.Array], target: Path) -> int:

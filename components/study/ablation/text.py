@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from components.results.tables import escape_markdown
-from components.study.pages import Table, Text, left_out, with_interval
+from components.results.tables import Table, escape_markdown
+from components.study.pages import Text, left_out, with_interval
 
 SEEDS_NOTE = "± half of the 95% confidence interval (Student's t over the seeds)"
 

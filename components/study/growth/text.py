@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from components.results.tables import escape_markdown
+from components.results.tables import Table, escape_markdown
 from components.study.growth.analysis import RIVALS
 from components.study.growth.arms import CONTINUED, EQUAL_COST, SCRATCH
-from components.study.pages import Table, Text, left_out, with_interval
+from components.study.pages import Text, left_out, with_interval
 
 COMPARED = {
     "better": "lower loss than",

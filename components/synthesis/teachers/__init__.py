@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from components.documents import Document, Drop
-from components.params import TeacherParams
+from components.params import SynthesisParams, TeacherParams
 from components.synthesis.curriculum import Curriculum
 from components.synthesis.drafts import Draft
 from components.synthesis.generators import Lexicon
@@ -39,8 +39,8 @@ class Teacher(Protocol):
         """Questions of its own that passed verification."""
         ...
 
-    def plan(self, seeds: Path, chapters: int) -> list[Job]:
-        """The jobs of at most `chapters` chapters."""
+    def plan(self, seeds: Path, params: SynthesisParams) -> list[Job]:
+        """The jobs of at most so many chapters and rewrites as the parameters say."""
         ...
 
     def prompts(self, jobs: Sequence[Job]) -> dict[str, tuple[str, str]]:

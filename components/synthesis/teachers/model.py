@@ -7,12 +7,14 @@ the data set depends on the answers alone, not on when they came or how often th
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from components.documents import Document, Drop
+from components.documents import REWRITE, Document, Drop
 from components.endpoint.budget import Budget
 from components.endpoint.dispatch import Call, Dispatcher, GivenUp, Policy, Tally
 from components.endpoint.forecast import Forecast
@@ -20,19 +22,28 @@ from components.endpoint.lock import alone
 from components.endpoint.request import Accept, Reply, Request
 from components.endpoint.store import Store
 from components.endpoint.trace import CallSample, trace_calls
-from components.params import TeacherParams
+from components.params import SynthesisParams, TeacherParams
 from components.running.progress import Progress
 from components.synthesis.chapters import exercise_pair
 from components.synthesis.curriculum import Curriculum
 from components.synthesis.drafts import normalise, question_hash
-from components.synthesis.exercises import Exercise, read_exercises, verify
+from components.synthesis.exercises import Exercise, Verdict, read_exercises, verify
 from components.synthesis.generators import Lexicon
 from components.synthesis.plan import Excerpt, Job, plan_chapters, read_excerpts, seeded
 from components.synthesis.prompts import Prompts, template_id
 from components.synthesis.prose import clean, code_faults, format_fault, prose_fault
 from components.synthesis.questions import STEP
+from components.synthesis.rephrase import (
+    Passage,
+    is_rewrite,
+    ordinary_words,
+    plan_rewrites,
+    rewrite_fault,
+)
 from components.synthesis.sandboxed import Programs
 from components.synthesis.teachers import Questions
+from components.text.languages import UNKNOWN, identify
+from components.text.markup import strip_markup
 from components.tracking import Tracker
 
 BLOCK = 256  # chapters that are verified together
@@ -67,16 +78,23 @@ class ModelTeacher:
         self.drops: list[Drop] = []
         self.drawn = self.passed = 0
         self._excerpts: dict[str, Excerpt] = {}
+        self._passages: dict[str, Passage] = {}  # that a job rewrites, by the job's id
+        self._ordinary: set[str] = set()
         self._used = {"answers": 0, "unknown_usage": 0, "prompt_tokens": 0, "completion_tokens": 0}
         self._cost = 0.0
         self._models: set[str] = set()
+        self._stripped: Counter[str] = Counter()
         self._given_up: dict[str, GivenUp] = {}
         self._calls = CallSample(params.traces)
         self._kept: set[str] = set()  # jobs
 
-    def plan(self, seeds: Path, chapters: int) -> list[Job]:
+    def plan(self, seeds: Path, params: SynthesisParams) -> list[Job]:
         self._excerpts = read_excerpts(seeds)
-        return seeded(plan_chapters(self.curriculum, chapters), self._excerpts, self.lexicon, self.seed)
+        chapters = seeded(plan_chapters(self.curriculum, params.chapters), self._excerpts, self.lexicon, self.seed)
+        rewrites, self._passages = plan_rewrites(seeds, params.rephrase, params.rephrase_formats, self.seed)
+        points = [point for topic in self.curriculum.topics for point in topic.points]
+        self._ordinary = ordinary_words(self._passages, points)
+        return [*chapters, *rewrites]
 
     def prompts(self, jobs: Sequence[Job]) -> dict[str, tuple[str, str]]:
         render = self._prompts()
@@ -113,13 +131,15 @@ class ModelTeacher:
                 )
 
     def account(self) -> dict[str, Any]:
-        """Usage of the answers in the data set; the cost of failed calls is only in the store."""
+        """Usage of the answers in the data set, and from how many what markup was stripped; the cost of failed calls is only
+        in the store."""
         known = self._used["unknown_usage"] == 0
         return {
             "kind": self.params.kind,
             "model": self.params.model,
             "returned_models": sorted(self._models),
             **self._used,
+            "stripped": dict(sorted(self._stripped.items())),
             "cost": self._cost if known and self.params.prices is not None else None,
             "price_source": self.params.price_source,
         }
@@ -140,7 +160,8 @@ class ModelTeacher:
 
             parameters |= {"weights": checkpoint_sha256(Path(p.model)), "batch_size": p.batch_size}
         excerpts = {id: excerpt.text for id, excerpt in self._excerpts.items()}
-        return Prompts(self.curriculum, parameters | p.request, excerpts, self.seed)
+        passages = {id: passage.text for id, passage in self._passages.items()}
+        return Prompts(self.curriculum, parameters | p.request, excerpts, passages, self.seed)
 
     def _plan_key(self, jobs: Sequence[Job], render: Prompts) -> str:
         digest = hashlib.sha256(json.dumps(dict(render.parameters), sort_keys=True).encode())
@@ -166,15 +187,16 @@ class ModelTeacher:
         if self.params.kind == "transformers":
             from components.synthesis.teachers.transformers import LocalAnswers
 
-            return LocalAnswers(self.params, store, plan, budget)
+            return LocalAnswers(self.params, store, plan, budget, calls=self._calls)
         return EndpointAnswers(self.params, store, plan, budget, total, self._calls)
 
     def _say_spent(self, store: Store, plan: str) -> None:
         """Log the plan's cost so far, over all its resumes, failed calls included, here and to MLflow."""
         spent = store.spent(plan)
+        kinds = "".join(f", {count} {kind}" for kind, count in store.unusable(plan).items())
         cost = "" if spent.cost is None else f", {spent.cost:.4g} {self.params.price_source}".rstrip()
         print(
-            f"teacher: {spent.calls} calls paid so far ({spent.unusable} unusable, {spent.unknown} without usage), "
+            f"teacher: {spent.calls} calls paid so far ({spent.unusable} unusable{kinds}; {spent.unknown} without usage), "
             f"{spent.prompt_tokens:,} + {spent.completion_tokens:,} tokens{cost}",
             flush=True,
         )
@@ -191,7 +213,11 @@ class ModelTeacher:
     ) -> Iterator[Document]:
         """The chapters of a block that pass; the others go to the ledger."""
         texts = [clean(reply.text) if reply else "" for _, _, reply in answers]
-        prose = [i for i, (job, _, reply) in enumerate(answers) if reply and job.format != "exercises"]
+        prose = [
+            i
+            for i, (job, _, reply) in enumerate(answers)
+            if reply and job.format != "exercises" and not is_rewrite(job.format)
+        ]
         code = dict(zip(prose, code_faults([texts[i] for i in prose], programs), strict=True))
         sets = {
             i: read_exercises(texts[i])[1]
@@ -199,18 +225,19 @@ class ModelTeacher:
             if reply and job.format == "exercises"
         }
         flat = [exercise for exercises in sets.values() for exercise in exercises]
-        faults = iter(verify(flat, programs))
-        verified = {i: [(exercise, next(faults)) for exercise in exercises] for i, exercises in sets.items()}
+        verdicts = iter(verify(flat, programs))
+        verified = {i: [(exercise, next(verdicts)) for exercise in exercises] for i, exercises in sets.items()}
         for i, (job, request, reply) in enumerate(answers):
             if reply is None:
                 self._drop_job(job, *self._why(job))
                 continue
             self._count(reply, store)
-            made = (
-                self._exercise_set(job, verified[i], taken)
-                if job.format == "exercises"
-                else self._prose(job, request, texts[i], *code[i])
-            )
+            if job.format == "exercises":
+                made = self._exercise_set(job, verified[i], taken)
+            elif is_rewrite(job.format):
+                made = self._rewrite(job, request, texts[i])
+            else:
+                made = self._prose(job, request, texts[i], *code[i])
             if made is not None:
                 self._kept.add(job.id)
                 yield self._document(job, request, reply, made)
@@ -226,9 +253,18 @@ class ModelTeacher:
         record = {"method": "format, language, leaks, sums and code checked", "passed": examples}
         return Written(text, "textbook", [], record)
 
-    def _exercise_set(self, job: Job, exercises: Sequence[tuple[Exercise, str]], taken: set[str]) -> Written | None:
+    def _rewrite(self, job: Job, request: Request, text: str) -> Written | None:
+        passage = self._passages[job.id].text
+        instructions = "\n".join(content.replace(passage, " ") for _, content in request.messages)
+        if found := rewrite_fault(text, passage, instructions, self._ordinary):
+            self._drop_job(job, *found)
+            return None
+        record = {"method": "format, language, length, leaks and sums checked; numbers and names stand in the passage"}
+        return Written(text, "textbook", [], record)
+
+    def _exercise_set(self, job: Job, exercises: Sequence[tuple[Exercise, Verdict]], taken: set[str]) -> Written | None:
         kept = []
-        for exercise, fault in exercises:
+        for exercise, (fault, answer) in exercises:
             self.drawn += 1
             question = normalise(exercise.question)
             if question in taken:
@@ -238,7 +274,7 @@ class ModelTeacher:
             else:
                 taken.add(question)
                 self.passed += 1
-                kept.append(exercise)
+                kept.append(replace(exercise, answer=answer))
         if not kept:
             self._drop_job(job, "no_question_left", f"none of {len(exercises)} exercises passed", 0, 1)
             return None
@@ -251,11 +287,12 @@ class ModelTeacher:
         name = re.sub(r"[:\s]+", "_", request.parameters["model"])
         usage = {"prompt_tokens": reply.prompt_tokens, "completion_tokens": reply.completion_tokens}
         hidden = ("endpoint", "model", "teacher")
+        passage = self._passages.get(job.id)
         return Document(
             text=written.text,
             kind=written.kind,
-            source=f"curriculum/{job.subject}/{job.topic}",
-            license=self.params.license,
+            source=self._source(job),
+            license=passage.license if passage else self.params.license,  # a rewrite is derived from its document
             created_by=f"{NAMES[self.params.kind]}/{name}:{template_id(job.format)}",
             metadata={
                 "audience": job.audience,
@@ -278,8 +315,12 @@ class ModelTeacher:
                 },
                 "verification": written.record,
                 "words": list(job.words),
-            },
+            }
+            | (_of_passage(passage) if passage else {}),
         )
+
+    def _source(self, job: Job) -> str:
+        return self._passages[job.id].source if is_rewrite(job.format) else f"curriculum/{job.subject}/{job.topic}"
 
     def _why(self, job: Job) -> tuple[str, str]:
         """Rule and detail of a job without an answer."""
@@ -290,6 +331,7 @@ class ModelTeacher:
 
     def _count(self, reply: Reply, store: Store) -> None:
         self._models.add(reply.model)
+        self._stripped.update(strip_markup(reply.text).removed)
         self._used["answers"] += 1
         if reply.prompt_tokens is None or reply.completion_tokens is None:
             self._used["unknown_usage"] += 1
@@ -301,8 +343,8 @@ class ModelTeacher:
     def _drop_job(
         self, job: Job, rule: str, detail: str, value: float | None = None, threshold: float | None = None
     ) -> None:
-        detail = f"{job.topic}/{job.format}/{job.audience}: {detail}"
-        self.drops.append(Drop(job.id, STEP, rule, value, threshold, detail, f"curriculum/{job.subject}/{job.topic}"))
+        detail = f"{job.topic}/{job.format}/{job.audience or job.number}: {detail}"
+        self.drops.append(Drop(job.id, STEP, rule, value, threshold, detail, self._source(job)))
 
     def _drop_question(self, job: Job, exercise: Exercise, rule: str, detail: str) -> None:
         identity = question_hash(exercise.question)
@@ -322,6 +364,8 @@ class EndpointAnswers:
     def fetch(self, requests: Iterable[Request], accept: Accept) -> list[GivenUp]:
         from components.endpoint.openai import OpenAIEndpoint, Server
 
+        requests = list(requests)
+        self.store.forget_unusable(requests, accept)
         requests = list(self.store.missing(requests))
         if not requests:
             return []  # nothing to request: the endpoint need not even run
@@ -345,12 +389,18 @@ def _form_fault(form: str, text: str) -> str:
     """Why a reply is not of the requested form, so that the request is repeated."""
     text = clean(text)
     if form != "exercises":
-        return format_fault(form, text)
+        return format_fault(form.removeprefix(REWRITE), text)
     try:
         read_exercises(text)
     except ValueError as error:
         return str(error)
     return ""
+
+
+def _of_passage(passage: Passage) -> dict[str, Any]:
+    """What a rewrite's metadata says of its passage: the number in its document, and the language, if it is not English."""
+    ((language, _),) = identify([passage.text])
+    return {"passage": passage.number} | ({} if language in ("en", UNKNOWN) else {"language": language})
 
 
 def _instructions(request: Request) -> str:

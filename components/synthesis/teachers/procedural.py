@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from components.documents import Document, Drop
+from components.params import SynthesisParams
 from components.synthesis.chapters import questions_needed, write_chapters
 from components.synthesis.curriculum import Curriculum
 from components.synthesis.library import LibraryChapters
@@ -38,7 +39,8 @@ class ProceduralTeacher:
     def passed(self) -> int:
         return self._library.passed + self._examples.passed
 
-    def plan(self, seeds: Path, chapters: int) -> list[Job]:
+    def plan(self, seeds: Path, params: SynthesisParams) -> list[Job]:
+        chapters = params.chapters
         library = self._library.plan(seeds, int(chapters * LIBRARY_SHARE))
         examples = self._examples.plan(len(library) // EXAMPLES_PART)
         library = [*library[: len(library) - len(examples)], *examples]

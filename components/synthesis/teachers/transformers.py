@@ -5,15 +5,18 @@ that was killed repeats at most the batch it was at, and comes to the same texts
 """
 
 import hashlib
+import time
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from components.endpoint.budget import Budget
-from components.endpoint.dispatch import HOPELESS, GivenUp
+from components.endpoint.dispatch import HOPELESS, Call, GivenUp
+from components.endpoint.judge import fault_of
 from components.endpoint.request import Accept, Reply, Request
 from components.endpoint.store import Store
+from components.endpoint.trace import CallSample
 from components.errors import StepError
 from components.foreign.confined import refuse_links_out
 from components.foreign.templates import render_chat
@@ -125,10 +128,16 @@ class LocalAnswers:
     """Answers from a local checkpoint, a batch at a time."""
 
     def __init__(
-        self, params: TeacherParams, store: Store, plan: str, budget: Budget, model: LocalModel | None = None
+        self,
+        params: TeacherParams,
+        store: Store,
+        plan: str,
+        budget: Budget,
+        model: LocalModel | None = None,
+        calls: CallSample | None = None,
     ) -> None:
         self.params, self.store, self.plan, self.budget = params, store, plan, budget
-        self._model = model
+        self._model, self._calls = model, calls or CallSample(0)
         self._answered = 0
 
     @property
@@ -144,6 +153,7 @@ class LocalAnswers:
             StepError: the model gives nothing usable at all, or the budget is spent.
         """
         waiting, given_up = list(requests), []
+        self.store.forget_unusable(waiting, accept)
         progress = Progress(len(waiting))
         for attempt in range(self.params.attempts):
             last: list[tuple[Request, GivenUp]] = []
@@ -185,21 +195,18 @@ class LocalAnswers:
                 "budget_money and run again to resume"
             )
         kept: list[tuple[Request, Reply, float]] = []
-        fault: tuple[str, str] | None
-        for request, reply in zip(fitting, self.model.answer(fitting, _seed(fitting, attempt)), strict=True):
+        start = time.time_ns()
+        replies = self.model.answer(fitting, _seed(fitting, attempt))
+        end = time.time_ns()
+        for request, reply in zip(fitting, replies, strict=True):
             self.budget.settle(request, reply)
-            if reply.finish_reason == "length":
-                fault = ("truncated", f"cut at {reply.completion_tokens} tokens")
-            elif not reply.text.strip():
-                fault = ("empty", "nothing was returned")
-            else:
-                wrong = accept(request, reply)
-                fault = ("format", wrong) if wrong else None
+            fault = fault_of(request, reply, accept)
+            self._calls.add(Call(request, fault.kind if fault else "answered", reply, start, end))
             if fault is None:
                 kept.append((request, reply, 0.0))
             else:
-                self.store.count_unusable(self.plan, request, reply, fault[0], 0.0)
-                open_.append((request, GivenUp(request.job, *fault)))
+                self.store.count_unusable(self.plan, request, reply, fault.kind, 0.0)
+                open_.append((request, GivenUp(request.job, fault.kind, fault.detail)))
         self.store.keep(self.plan, kept)
         self._answered += len(kept)
         return open_

@@ -190,6 +190,28 @@ def test_clean_scores_leave_out_what_is_dirty(tmp_path):
     assert (found["gone"]["overlap"], found["gone"]["clean"]) == (1.0, {})
 
 
+def test_an_example_in_other_words_is_counted_beside_the_verdict(tmp_path):
+    asked = "Omar reads 28 pages of a novel on Monday, twice as many on Tuesday and 15 fewer on Wednesday. How many pages are left of 200?"
+    again = "A novel has 200 pages. On Monday Omar is reading 28 pages of it, on Tuesday twice that, on Wednesday 15 less. How many are left?"
+    examples = [
+        Example("t", "asked", asked),
+        Example("t", "other", "Which river runs through the old town of Brandvold before it meets the northern fjord?"),
+        Example("t", "short", "Which one?"),
+    ]
+    texts = [" ".join(words(60, 1)), f"{' '.join(words(30, 2))} {again} {' '.join(words(30, 3))}", again]
+    report = find_overlap(examples, [put(tmp_path / "d", texts)])
+    assert [overlap.dirty for overlap in report.overlaps] == [False] * 3
+    assert report.rewordable == [True, True, False]
+    found = summarise(examples, report, {})["tasks"]["t"]
+    assert found["reworded"] == {
+        "examples": 1,
+        "checked": 2,
+        "evidence": [{"id": "asked", "document": document_id(texts[1])}],
+    }
+    verbatim = find_overlap(examples, [put(tmp_path / "e", [asked])])
+    assert summarise(examples, verbatim, {})["tasks"]["t"]["reworded"]["examples"] == 0  # dirty already
+
+
 def test_a_folder_that_is_no_corpus_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(StepError, match=r"empty has no part-\*\.parquet"):

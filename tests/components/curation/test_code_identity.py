@@ -7,7 +7,7 @@ import textwrap
 
 import pytest
 
-from components.curation.code_identity import functions, identity, opening
+from components.curation.code_identity import functions, identity, keywords
 from tests.components.curation.linear import assert_linear
 
 PLAIN = "def f(a, b):\n    c = [x for x in a if x > b]\n    return len(c)\n"
@@ -98,7 +98,7 @@ def test_equal_trees_have_equal_shapes_and_openings() -> None:
         for function in functions(inspect.getsource(module), "code"):
             again = next(functions(ast.unparse(function.node), "code"))
             assert identity(again) == identity(function)
-            assert (again.shape, opening(again)) == (function.shape, opening(function))
+            assert (again.shape, keywords(again)) == (function.shape, keywords(function))
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -108,8 +108,31 @@ def test_what_is_looked_for_is_never_passed_over(form: str, around: str) -> None
     own = next(functions(form, "code"))
     text = around.format(textwrap.indent(form, "    ") if around in WITHIN else form)
     for source in (text, text.replace("    ", "\t")):
-        found = functions(source, "code", frozenset([opening(own)]))
+        found = functions(source, "code", frozenset([keywords(own)]))
         assert identity(own) in [identity(function) for function in found]
+
+
+@pytest.mark.parametrize(
+    "dress",
+    [
+        "Text.\n\n```python\n{}```\nMore.",
+        "Text.\n~~~ Python3\n{}~~~\n",
+        "Text.\n```\n{}",
+        "- A list:\n\n<4{}\nMore of it.",
+        "Text before.\n{}Text behind it.",
+        "At a prompt:\n<p{}>>> f(1, 2)\n",
+        "> Quoted:\n<q{}",
+    ],
+)
+@pytest.mark.parametrize("form", [FORMS[0], FORMS[2], FORMS[-1]])
+def test_functions_stand_in_any_fence_or_none(dress: str, form: str) -> None:
+    own = next(functions(form, "code"))
+    marks = {"<4": ("    ", "    "), "<p": (">>> ", "... "), "<q": ("> ", "> ")}
+    first, rest = next((marks[mark] for mark in marks if mark in dress), ("", ""))
+    shown = first + f"\n{rest}".join(form.rstrip("\n").split("\n")) + "\n"
+    text = dress.replace("<4", "").replace("<p", "").replace("<q", "").format(shown)
+    for wanted, names in ((None, ()), (frozenset([keywords(own)]), ()), (frozenset(), {"f"})):
+        assert identity(own) in [identity(function) for function in functions(text, "web", wanted, names)]
 
 
 def test_what_is_not_looked_for_is_passed_over() -> None:
@@ -121,7 +144,9 @@ def test_real_code_is_never_passed_over() -> None:
         source = inspect.getsource(module)
         for function in list(functions(source, "code"))[:40]:
             alone = f"x = 1\n{ast.unparse(function.node)}\nfor a in b:\n    c\n"
-            assert identity(function) in {identity(f) for f in functions(alone, "code", frozenset([opening(function)]))}
+            assert identity(function) in {
+                identity(f) for f in functions(alone, "code", frozenset([keywords(function)]))
+            }
 
 
 UNITS = [
@@ -184,7 +209,7 @@ def test_a_tree_may_be_as_deep_as_the_parser_bears(code: str) -> None:
     other = next(functions(code.replace("def f(a)", "def g(a)"), "code"))
     assert (identity(one), one.shape) == (identity(other), other.shape)
     assert digest(f"{code}    return 0\n") != digest(code)
-    assert list(functions(code, "code", frozenset([opening(one)])))
+    assert list(functions(code, "code", frozenset([keywords(one)])))
 
 
 def test_a_number_may_have_any_length() -> None:

@@ -13,13 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from bench.planted import formats, planted, questions
 from components.benchmarks.items import Item, read_items
 from components.curation.decontamination import BenchmarkIndex, Hit, shown
 from components.documents import KINDS
 from components.errors import StepError
 from components.params.decontamination import DecontaminationParams
+from components.text.ngrams import words_in
 
 DEFAULT = DecontaminationParams()
+WORDS_ALONE = DecontaminationParams(min_paraphrase=0)
 WORDS = [f"w{i}" for i in range(2_000)]
 CODE = '''
 def running_totals(numbers: list[int], start: int = 0) -> list[int]:
@@ -70,13 +73,19 @@ def one(found: BenchmarkIndex, text: str, kind: str = "prose") -> Hit | None:
     return hits(found, [text], [kind])[0]
 
 
-def test_thirteen_words_in_a_row_are_a_hit_and_twelve_are_not() -> None:
-    item = words(40, 1).split()
-    found = index(" ".join(item))
-    hit = one(found, f"{words(50, 2)} {' '.join(item[5:18])} {words(50, 3)}")
-    assert (hit.benchmark, hit.item, hit.rule, hit.value, hit.threshold) == ("bench", "0", "ngram_13", 13, 13)
-    assert hit.excerpt == " ".join(item[5:18])
-    assert one(found, f"{words(50, 2)} {' '.join(item[5:17])} {words(50, 3)}") is None
+def test_a_long_question_needs_ten_words_in_a_row_and_thirteen_and_half_of_it_in_order() -> None:
+    item = words(24, 1).split()
+    copied = [*item[:10], "other", *item[11:14], "other", *item[15:18]]  # 16 of 24
+    hit = one(index(" ".join(item)), f"{words(30, 2)} {' '.join(copied)} {words(30, 3)}")
+    assert (hit.benchmark, hit.item, hit.rule) == ("bench", "0", "ngram_10_ratio")
+    assert (hit.value, hit.threshold) == (pytest.approx(16 / 24), pytest.approx(13 / 24))
+    assert hit.excerpt == " ".join(item[:10])
+    assert one(index(" ".join(item)), f"{words(30, 2)} {' '.join(item[:13])} {words(30, 3)}") is None
+    broken = " ".join(word if n % 10 else "other" for n, word in enumerate(item))
+    assert one(index(" ".join(item), params=WORDS_ALONE), f"{words(30, 2)} {broken} {words(30, 3)}") is None
+    long = words(60, 4)
+    assert one(index(long), " ".join(long.split()[:30])) is None  # exactly half
+    assert one(index(long), " ".join(long.split()[:31])).rule == "ngram_10_ratio"
 
 
 @pytest.mark.parametrize(
@@ -96,21 +105,12 @@ def test_an_item_is_found_in_any_typography(dress: Callable[[str], str], dressed
     item = "a student mixes water and fine sand, then pours it all through a filter paper into another beaker"
     text = f"{words(50, 2)} {item} {words(50, 3)}"
     found, text = (index(dress(item)), text) if dressed == "item" else (index(item), dress(text))
-    assert one(found, text).rule == "ngram_13"
+    assert one(found, text).rule == "ngram_10_ratio"
 
 
 def test_case_and_punctuation_do_not_count() -> None:
     item = words(20, 1)
-    assert one(index(item), "- " + item.upper().replace(" ", ", ") + "!").rule == "ngram_13"
-
-
-def test_ten_words_are_a_hit_if_more_than_half_of_the_item_stands_around_them() -> None:
-    item = words(24, 1).split()
-    copied = [*item[:10], "other", *item[11:14], "other", *item[15:18]]  # 16 of 24, no 13 in a row
-    hit = one(index(" ".join(item)), f"{words(30, 2)} {' '.join(copied)} {words(30, 3)}")
-    assert (hit.rule, hit.threshold) == ("ngram_10_ratio", 0.5)
-    assert hit.value == pytest.approx(16 / 24)
-    assert one(index(" ".join(item)), f"{words(30, 2)} {' '.join(item[:12])} {words(30, 3)}") is None  # exactly half
+    assert one(index(item), "- " + item.upper().replace(" ", ", ") + "!").rule == "ngram_10_ratio"
 
 
 def test_the_share_of_an_item_is_looked_for_around_the_run_alone() -> None:
@@ -119,20 +119,139 @@ def test_the_share_of_an_item_is_looked_for_around_the_run_alone() -> None:
     assert one(index(" ".join(item)), far) is None
 
 
-def test_a_short_item_is_a_hit_if_the_whole_of_it_stands_there() -> None:
-    item = words(8, 1).split()
+def test_a_short_question_is_a_hit_if_the_whole_of_it_stands_there() -> None:
+    item = words(6, 1).split()
     hit = one(index(" ".join(item)), f"{words(30, 2)} {' '.join(item)} {words(30, 3)}")
-    assert (hit.rule, hit.value, hit.threshold) == ("whole_item", 8, 8)
-    assert one(index(" ".join(item)), f"{words(30, 2)} {' '.join(item[:7])} {words(30, 3)}") is None
+    assert (hit.rule, hit.value, hit.threshold) == ("whole_item", 6, 6)
+    part = f"{words(30, 2)} {' '.join(item[:5])} {words(30, 3)}"
+    assert one(index(" ".join(item), params=WORDS_ALONE), part) is None
 
 
-def test_a_shorter_item_is_not_looked_for_and_counted() -> None:
-    found = index(words(7, 1))
-    assert one(found, words(7, 1)) is None
-    assert found.report(1, [])["benchmarks"]["bench"]["too_short"] == 1
+QUESTION = Item(
+    "bench", "q", "Magma is what? melted rock", question="Magma is what?", choices=("hot water", "melted rock", "old sand"),
+    answer="melted rock",
+)  # fmt: skip
 
 
-@pytest.mark.parametrize("length", [8, 9, 10, 11, 12, 13, 14, 40, 300])
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Magma is what? melted rock and", False),  # five words, which anybody may say
+        ("Magma is what? A) hot water B) melted rock C) old sand Answer: B", True),
+        ("Question: Magma is what?\n(a) hot water\n(b) melted rock\n(c) old sand", True),
+        ("Magma is what?\n1. melted rock\n2. old sand\n3. hot water", True),
+        ("Magma is what?\n- hot water\n- melted rock\n- old sand", True),
+        ("Choose. Magma is what? Choices: A. hot water, B. melted rock, C. old sand.", True),
+        ("Magma is what? A good question, for which one digs.", False),
+        ("hot water, melted rock and old sand", False),
+        ("Magma is what? It was asked on a trip to the hot springs, where rock is old and sand is rare.", False),
+    ],
+)
+def test_a_very_short_question_is_found_by_its_choices(text: str, found: bool) -> None:
+    hit = one(BenchmarkIndex([QUESTION], DEFAULT), f"{words(30, 2)}\n{text}\n{words(30, 3)}")
+    assert (hit is not None) == found
+
+
+def test_no_print_of_choices_hides_a_question() -> None:
+    """Whatever stands between question and answer, each planted question is found."""
+    draw = random.Random(1)
+    for benchmark, asked in questions(None, 60):
+        made = [formats(benchmark, one) for one in asked]
+        items = [
+            Item("b", str(n), q.code or f"{q.asked} {q.answer}", q.code, "", q.asked, tuple(q.choices), q.answer)
+            for n, q in enumerate(asked)
+        ]
+        found = BenchmarkIndex(items, DEFAULT)
+        for way in made[0]:
+            some = [planted(row[way], way, draw, ["Nothing of it is here.", *WORDS]) for row in made]
+            hit = found.find(*map(list, zip(*some, strict=True)))
+            missed = [n for n, hits in enumerate(hit) if str(n) not in {h.item for h in hits}]
+            assert len(missed) <= (0 if benchmark == "generated" else 3), (
+                benchmark,
+                way,
+            )  # three small ones of one word
+
+
+CLEAN = {
+    "counting": "zero one two three four five six seven eight nine ten, and 1 2 3 4 5 6 7 8 9 10 11 12 13",
+    "ones": "1 1 1 1 0 0 1 1 1 1 0 1 1 1 1 1 1 1 0 0 0 1",
+    "definition": "The Fretz sequence is defined in books as follows: start with any number n. If it is even, the next one is half of "
+    "it; if it is odd, the next one is three times as large and one more. Nobody knows whether it always ends at one.",
+    "law": "Books of physics say that the laws of nature are the same in all frames that move evenly, whoever looks.",
+    "loop": "def sort_list(arr):\n    n = len(arr)\n    for i in range(n):\n        for j in range(0, n - i - 1):\n"
+    "            if arr[j] > arr[j + 1]:\n                arr[j], arr[j + 1] = arr[j + 1], arr[j]\n    return arr\n",
+    "passage": "The Normans gave their name to a region in the north of France, and they were led by Rollo for many years there.",
+}  # fmt: skip
+ASKING = [
+    Item("b", "counting", "", question="Valid choices are zero, one, two, three, four, five, six, seven, eight and nine. Sort them."),
+    Item("b", "ones", "", question="What is the rank of [[1, 1, 1], [1, 1, 1], [1, 1, 1], [0, 1, 1]]?"),
+    Item("b", "definition", "x", "def get_odd_fretz(n):\n    pass\n", "get_odd_fretz",
+         "Give back a sorted list with all uneven values that a positive integer meets before its row is over. " + CLEAN["definition"].split(" Nobody")[0]),
+    Item("b", "law", "", question="In his theory, Nemo stated that the laws of nature are the same in", answer="all frames that move evenly"),
+    Item("b", "loop", "x", "def kth(arr, n, k):\n    for i in range(n):\n        for j in range(0, n - i - 1):\n"
+         "            if arr[j] > arr[j + 1]:\n                arr[j], arr[j + 1] == arr[j + 1], arr[j]\n    return arr[k - 1]\n",
+         "kth", "Write a function to find the kth element of an array that is not sorted."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CLEAN)
+@pytest.mark.parametrize("kind", ["web", "code"])
+def test_what_anybody_may_write_is_no_item(name: str, kind: str) -> None:
+    assert BenchmarkIndex(ASKING, DEFAULT).find([CLEAN[name]], [kind]) == [[]]
+
+
+def test_those_items_themselves_are_found() -> None:
+    texts = [item.asked for item in ASKING if item.id not in ("ones", "counting")]
+    texts[0] = f"def get_odd_fretz(n): {texts[0]}"
+    hits = BenchmarkIndex(ASKING, DEFAULT).find(texts, ["web"] * len(texts))
+    assert [row[0].item for row in hits] == ["definition", "law", "loop"]
+
+
+PARAPHRASED = "Omar reads 28 pages of a novel on Monday, twice as many on Tuesday and 15 fewer on Wednesday. How many are left of 200?"
+IN_OTHER_WORDS = "A novel has 200 pages. On Monday Omar is reading 28 pages of it, on Tuesday twice that, on Wednesday 15 less. How many are left?"
+
+
+def test_a_question_in_other_words_is_found() -> None:
+    hit = one(index(words(30, 1), PARAPHRASED), f"{words(50, 2)} {IN_OTHER_WORDS} {words(50, 3)}")
+    assert (hit.item, hit.rule, hit.threshold) == ("1", "paraphrase", DEFAULT.min_paraphrase)
+    assert DEFAULT.min_paraphrase <= hit.value <= 1
+    assert hit.excerpt.startswith("novel has 200 pages on monday")
+    assert one(index(PARAPHRASED, params=WORDS_ALONE), IN_OTHER_WORDS) is None
+    assert one(index(PARAPHRASED), IN_OTHER_WORDS.replace("?", ".")) is None
+    assert one(index(PARAPHRASED), "Omar read a novel on Monday. It has 28 pages. Who are you?") is None
+
+
+def test_what_is_not_looked_for_is_counted_with_its_reason() -> None:
+    items = [
+        Item("b", "0", words(5, 1)),
+        Item("b", "1", "1 2 3 4 5 6 7 8"),
+        Item("b", "2", words(40, 2)),
+        Item("b", "3", "x", "def f(a):\n    return a\n", "f", words(20, 3)),
+        Item("b", "4", "x", "print 'Python 2'", "f", words(20, 4)),
+        Item("b", "5", "x", "def f(a):\n    return a\n", "f"),
+    ]
+    counted = BenchmarkIndex(items, DEFAULT).report(1, [])["benchmarks"]["b"]["not_searched"]
+    assert counted == {
+        "by words: fewer words than min_words, with the choices": 1,
+        "by words: words that count or repeat": 1,
+        "by words: no question in words": 1,
+        "as a program: fewer nodes than min_code_nodes, and a name of one word": 2,
+        "as a program: no function of Python": 1,
+        "in other words: too few distinctive words": 3,
+        "by any rule": 3,
+    }
+    assert one(BenchmarkIndex(items[:1], DEFAULT), words(5, 1)) is None
+
+
+def test_a_small_program_is_known_by_its_name_too() -> None:
+    small = "def centered_number(n):\n    return 3 * n * (n - 1) + 1\n"
+    found = BenchmarkIndex([Item("b", "0", small, small, "centered_number")], DEFAULT)
+    same = "    def centered_number(self_k):\n        return 3 * self_k * (self_k - 1) + 1\n"
+    assert one(found, f"class A:\n{same}", "code").rule == "code_ast"
+    assert one(found, small.replace("centered", "other"), "code") is None
+
+
+@pytest.mark.parametrize("length", [6, 7, 8, 9, 10, 11, 12, 13, 14, 40, 300])
 def test_a_whole_item_is_found_whatever_its_length(length: int) -> None:
     item = words(length, length)
     assert one(index(words(60, 900), item), f"{words(30, 2)}\n\n{item}\n\n{words(30, 3)}").item == "1"
@@ -189,13 +308,13 @@ def test_a_kind_that_is_not_checked_has_no_hits() -> None:
 def test_all_items_of_a_document_are_found_the_first_first() -> None:
     first, second = words(30, 1), words(9, 2)
     found = index(second, first).find([f"{words(20, 3)} {first} {words(20, 4)} {second}"], ["web"])[0]
-    assert {hit.item: hit.rule for hit in found} == {"1": "ngram_13", "0": "whole_item"}
-    assert found[0].rule == "ngram_13"
+    assert {hit.item: hit.rule for hit in found} == {"1": "ngram_10_ratio", "0": "whole_item"}
+    assert found[0].rule == "ngram_10_ratio"
 
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.integers(0, 10**6), st.integers(8, 120), st.integers(0, 60), st.integers(0, 60), st.sampled_from(["web", "code"])
+    st.integers(0, 10**6), st.integers(6, 120), st.integers(0, 60), st.integers(0, 60), st.sampled_from(["web", "code"])
 )
 def test_plants_are_always_found_and_clean_text_never(
     seed: int, length: int, before: int, after: int, kind: str
@@ -247,7 +366,7 @@ def test_the_report_says_what_was_found_where() -> None:
     assert (report["state"], report["documents"], report["documents_hit"]) == ("checked", 8, 7)
     bench = report["benchmarks"]["bench"]
     assert (bench["items"], bench["items_hit"], bench["documents_hit"]) == (3, 2, 7)
-    assert bench["by_rule"] == {"ngram_13": 8}
+    assert bench["by_rule"] == {"ngram_10_ratio": 8}
     assert bench["frequent"] == [{"item": "0", "documents": 6}]
     assert bench["examples"][0]["document"] == "a"
 
@@ -294,7 +413,10 @@ def test_what_is_missing_is_named(tmp_path) -> None:
     assert "humaneval" in report["reason"]
 
 
-@pytest.mark.parametrize("values", [{"candidate_ngram": 14}, {"suites": ["a", "a"]}, {"ngram": 33}, {"action": "keep"}])
+@pytest.mark.parametrize(
+    "values",
+    [{"candidate_ngram": 14}, {"candidate_ngram": 5}, {"suites": ["a", "a"]}, {"ngram": 33}, {"action": "keep"}],
+)
 def test_parameters_refuse_what_means_nothing(values: dict) -> None:
     with pytest.raises(ValidationError):
         DecontaminationParams(**values)
@@ -307,11 +429,16 @@ def test_every_real_item_that_is_long_enough_is_found(shared_data) -> None:
     items, _ = read_items(shared_data / "benchmarks", ["phi2"])
     some = items[:: len(items) // 3_000]
     found = BenchmarkIndex(some, DEFAULT)
-    long = [item for item, count in zip(some, found.words.tolist(), strict=True) if count >= DEFAULT.min_words]
-    texts = [f"{words(20, 1)}\n\n{item.text}\n\n{words(20, 2)}" for item in long]
+    long = [item for item in some if len(set(words_in(item.asked))) >= DEFAULT.min_words]
+    texts = [f"{words(20, 1)}\n\n{item.asked}\n\n{words(20, 2)}" for item in long]
     firsts = hits(found, texts, ["web"] * len(texts))
-    assert [item for item, hit in zip(long, firsts, strict=True) if hit is None] == []
-    exact = sum((hit.benchmark, hit.item) == (item.benchmark, item.id) for item, hit in zip(long, firsts, strict=True))
+    missed = [item.asked for item, hit in zip(long, firsts, strict=True) if hit is None]
+    assert [asked for asked in missed if not re.search(r"[0-9()<{\[]", asked)] == []  # numbers or brackets in rows
+    assert len(missed) < 0.005 * len(long)
+    exact = sum(
+        bool(hit) and (hit.benchmark, hit.item) == (item.benchmark, item.id)
+        for item, hit in zip(long, firsts, strict=True)
+    )
     assert exact > 0.8 * len(long)
 
 

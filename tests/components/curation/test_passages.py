@@ -1,5 +1,6 @@
 """Passages that many documents repeat: cut from all but one, the same in any order, in pieces and by increments."""
 
+# ruff: noqa: RUF001 - the texts are of several scripts
 import json
 from collections import defaultdict
 from pathlib import Path
@@ -82,6 +83,48 @@ def test_code_in_fences_headings_and_what_introduces_them_are_no_passages() -> N
     assert [text[a:b] for a, b in found.spans] == ["This one is a passage of its own.\n"]
 
 
+THAI = "คุณต้องเข้าสู่ระบบก่อนจึงจะตอบคำถามนี้ได้"
+
+
+@pytest.mark.parametrize(
+    ("unit", "text", "atoms"),
+    [
+        ("lines", "您必须登录才能回答这个问题\n", ["您必须登录才能回答这个问题\n"]),
+        (
+            "lines",
+            "この質問に答えるにはログインする必要があります。\n",
+            ["この質問に答えるにはログインする必要があります。\n"],
+        ),
+        ("lines", f"{THAI}\n", [f"{THAI}\n"]),
+        ("lines", "登录 注册\n首页\n", []),  # as short as a menu
+        ("lines", "您必须登录才能回答这个问题，\n", []),  # goes on in the next line
+        ("lines", "Сайт использует файлы.\n", []),  # three words
+        ("sentences", "请先登录。谢谢！为什么？因为。\n", ["请先登录。", "谢谢！", "为什么？", "因为。"]),
+        ("words", "请先登录ABC now\n", ["请", "先", "登", "录", "ABC ", "now"]),
+    ],
+)
+def test_scripts_that_do_not_part_words_have_passages(unit: str, text: str, atoms: list[str]) -> None:
+    assert [text[a:b] for a, b in passages_of(text, PassagesParams(unit=unit)).spans] == atoms
+
+
+@pytest.mark.parametrize(
+    ("rule", "sections"),
+    [
+        ("min_chars", {"min_chars": 460}),
+        ("gopher_quality.min_doc_words", {"web": {"gopher_quality": {"min_doc_words": 90}}}),
+    ],
+)
+def test_rules_are_applied_to_what_is_left(tmp_path: Path, rule: str, sections: dict) -> None:
+    rows = pages([story + NOTICE for story in STORIES])
+    summary, kept, ledger = curated(tmp_path, rows, **sections)
+    assert set(summary["dropped"]) == {rule}
+    assert all(
+        "after repeated passages were cut" in row["detail"] and row["value"] < row["threshold"] for row in ledger
+    )
+    assert len(kept) + len(ledger) == len(rows)
+    assert any(NOTICE in document.text for document in kept)
+
+
 SENTENCES = st.sampled_from(["One sees it all.", "Two of us go.", "Who are three?", "And four.", "Go five!"])
 TEXTS = st.lists(st.lists(SENTENCES, min_size=1, max_size=6).map(" ".join), min_size=1, max_size=5).map("\n".join)
 
@@ -151,3 +194,21 @@ def test_hostile_text_is_borne(text: str, unit: str) -> None:
     params = PassagesParams(unit=unit)
     found = passages_of(text, params)
     cut(text, "web", np.ones(len(found.hashes), dtype=bool), params)
+
+
+@pytest.mark.parametrize("why", ["low value", "near-duplicate"])
+def test_a_passage_stays_where_its_first_holder_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str) -> None:
+    rows = pages([story + NOTICE for story in STORIES])
+    first = min(rows, key=lambda row: row.id)
+    if why == "low value":
+        place = rows.index(first)
+        monkeypatch.setattr(
+            "components.curation.increment.low_values", lambda documents, *_: np.arange(len(documents)) == place
+        )
+    else:
+        smaller = (first.text + f"And {n} more.\n" for n in range(99))
+        rows += pages([next(text for text in smaller if document_id(text) > first.id)])
+    _, kept, ledger = curated(tmp_path, rows)
+    if why == "low value":
+        assert [row["id"] for row in ledger] == [first.id]
+    assert sum(NOTICE in document.text for document in kept) == 1

@@ -97,12 +97,12 @@ def test_a_text_that_is_new_is_compared_with_benchmarks(
 ) -> None:
     index = BenchmarkIndex.build(shared_data / "benchmarks", CurationParams().decontamination)
     assert len(index.items) > 40_000
-    item = next(item for item in index.items if len(item.text.split()) > 20)
+    item = next(item for item in index.items if len(item.asked.split()) > 20)
     words = ["--text", "text", "--set", f"benchmarking.data_dir={shared_data / 'benchmarks'}"]
     (tmp_path / "text").write_text(GOOD)
     assert f"contains none of {len(index.items):,} items of benchmarks" in why(capsys, *words)
     (tmp_path / "text").write_text(f"{GOOD}{item.text}\n{GOOD}")
-    assert f"holds {item.benchmark} {item.id} by ngram_13: " in why(capsys, *words)
+    assert f"holds {item.benchmark} {item.id} by ngram_10_ratio: " in why(capsys, *words)
 
 
 def test_an_unknown_id_is_said(made: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,9 @@ def reply(prompt: int | None = 10, completion: int | None = 20) -> Reply:
     return Reply("an answer", "m-1", "stop", prompt, completion)
 
 
-def test_an_answer_is_found_by_an_equal_request_and_no_other(tmp_path):
+@pytest.mark.parametrize("small", [0, 1 << 30])
+def test_an_answer_is_found_by_an_equal_request_and_no_other(tmp_path, monkeypatch, small):
+    monkeypatch.setattr("components.endpoint.store.SMALL", small)
     with Store(tmp_path / "s.sqlite") as store:
         store.keep("plan", [(request(), reply(), 0.1)])
     with Store(tmp_path / "s.sqlite") as store:
@@ -93,6 +95,16 @@ def test_a_budget_goes_on_where_the_last_run_left_it(tmp_path):
         assert budget.spent_money == 20.0
         assert not budget.reserve(request(1))  # 100 answer tokens could cost 100
         assert Budget.of(store, "another", tokens=0, money=100.0).reserve(request(1))
+
+
+def test_a_stray_reply_without_usage_is_charged_the_most_that_it_can_cost(tmp_path):
+    with Store(tmp_path / "s.sqlite") as store:
+        budget = Budget.of(store, "plan", tokens=1000, money=0)
+        for number, came in enumerate([reply(), reply(None, None)]):
+            assert budget.reserve(request(number))
+            budget.settle(request(number), came)
+        assert budget.spent_tokens == 30 + 100 + 16 + len("ask 1") // 2
+        assert budget.reserved_tokens == 0
 
 
 def test_a_budget_needs_usage(tmp_path):

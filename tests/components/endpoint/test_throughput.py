@@ -6,6 +6,7 @@ The clock is virtual, so neither the machine's speed nor its load counts: only w
 import asyncio
 import random
 import selectors
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
@@ -64,27 +65,46 @@ class Faulty:
         return Reply("{}" if fault else "# Title", "m", "stop", 10, 10)
 
 
-@pytest.mark.parametrize(("faults", "share"), [(0.0, 0.95), (0.05, 0.88)])
-def test_share_of_the_ideal(faults, share, tmp_path, monkeypatch):
-    """The faults alone take 3% (replies that come and are of no use) and 1.5% (those that never come) of the ideal."""
+START = 0.5  # seconds from a process' start to its first call
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("jobs", "faults", "kills", "share"), [(3_200, 0.0, 0, 0.95), (3_200, 0.05, 0, 0.88), (25_600, 0.05, 3, 0.90)]
+)
+def test_share_of_the_ideal(jobs, faults, kills, share, tmp_path, monkeypatch):
+    """The faults alone take 3% (replies that come and are of no use) and 1.5% (those that never come) of the ideal, each kill
+    a latency's half and what a process takes to start."""
     clock = SimpleNamespace(now=1000.0)
     stopped = SimpleNamespace(monotonic=lambda: clock.now, time_ns=lambda: int(clock.now * 1e9))
     monkeypatch.setattr(dispatch, "time", stopped)
-    asked = [Request(str(n), (("user", str(n)),), {"seed": n, "max_tokens": 10}) for n in range(JOBS)]
+    asked = [Request(str(n), (("user", str(n)),), {"seed": n, "max_tokens": 10}) for n in range(jobs)]
     endpoint = Faulty(faults, seed=1)
-    with Store(tmp_path / "s.sqlite") as store:
-        dispatcher = Dispatcher(
-            endpoint,
-            store,
-            "plan",
-            Budget.of(store, "plan", 0, 0),
-            Policy(CONCURRENCY, 8, 120.0, 30.0, "synthesis.teacher"),
-            lambda _, reply: "" if reply.text.startswith("# ") else "no heading",
-        )
-        dispatcher._random = random.Random(1)  # its pauses; the same ones in every run
-        with asyncio.Runner(loop_factory=lambda: Loop(clock)) as runner:
-            runner.run(dispatcher._run(iter(asked)))
+
+    def kill(_: dispatch.Tally) -> None:
+        if len(endpoint.answered) >= jobs * (run + 1) // (kills + 1):
+            raise Killed
+
+    for run in range(kills + 1):
+        clock.now += START if kills else 0.0
+        with Store(tmp_path / "s.sqlite") as store:
+            dispatcher = Dispatcher(
+                endpoint,
+                store,
+                "plan",
+                Budget.of(store, "plan", 0, 0),
+                Policy(CONCURRENCY, 8, 120.0, 30.0, "synthesis.teacher"),
+                lambda _, reply: "" if reply.text.startswith("# ") else "no heading",
+                progress=kill if run < kills else None,
+            )
+            dispatcher._random = random.Random(run + 1)  # its pauses; the same ones in every run
+            dispatcher._limiter.remember(*store.pace("plan"))
+            with suppress(Killed), asyncio.Runner(loop_factory=lambda: Loop(clock)) as runner:
+                runner.run(dispatcher._run(store.missing(asked)))
     assert sorted(endpoint.answered) == sorted(request.job for request in asked)
-    measured = JOBS * LATENCY / CONCURRENCY / (clock.now - 1000.0)
+    measured = jobs * LATENCY / CONCURRENCY / (clock.now - 1000.0)
     assert measured > share
     assert measured < 1.0

@@ -7,7 +7,7 @@ import pytest
 
 from components.errors import StepError
 from components.foreign import tokenizer_files
-from components.foreign.tokenizer_files import AS_THEY_ARE, CONFIG, copy_tokenizer
+from components.foreign.tokenizer_files import CONFIG, UNCHANGED, copy_tokenizer
 
 FOREIGN = {
     "auto_map": {"AutoTokenizer": ["evil.Tokenizer", None]},
@@ -79,7 +79,7 @@ def test_a_class_that_is_no_name_stays_behind(source: Path, tmp_path: Path, name
     assert json.loads((tmp_path / "target" / CONFIG).read_text()) == {}
 
 
-@pytest.mark.parametrize("name", [*AS_THEY_ARE, CONFIG, "special_tokens_map.json"])
+@pytest.mark.parametrize("name", [*UNCHANGED, CONFIG, "special_tokens_map.json"])
 def test_a_link_that_leads_elsewhere_is_refused(source: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / "secret").write_text('{"password": "x"}')
     (source / name).unlink(missing_ok=True)

@@ -131,9 +131,9 @@ def test_a_checkpoint_without_a_lineage_has_an_honest_card(lively, tokenizer_dir
     checkpoint.save(lively(PhiConfig(97, 64, 160, 2, 2, 40)), tmp_path / "m", tokenizer_dir, {})
     export(tmp_path / "m", tmp_path / "out")
     card = (tmp_path / "out" / "README.md").read_text()
-    assert "nothing is known here of its training" in card
+    assert "so its training is unknown" in card
     assert "No license is stated" in card
-    assert "feed-forward width to be 4 times the width; here it is 160 for 64" in card
+    assert "feed-forward width of 4 times the width; here it is 160 for 64" in card
 
 
 def test_a_figure_that_no_run_can_have_stays_out_of_the_card() -> None:
@@ -205,7 +205,7 @@ def test_the_commands_for_other_tools_name_a_folder_with_blanks_whole(trained: P
 def test_a_shape_that_llama_cpp_cannot_take_is_said(lively, tokenizer_dir: Path, tmp_path: Path) -> None:
     checkpoint.save(lively(PhiConfig(97, 64, 160, 2, 2, 40)), tmp_path / "m", tokenizer_dir, {})
     export(tmp_path / "m", tmp_path / "out")
-    assert "llama.cpp and Ollama:\nnot this shape: it takes the feed-forward width" in next_steps(tmp_path / "out")
+    assert "llama.cpp and Ollama:\nnot this shape: it assumes a feed-forward width" in next_steps(tmp_path / "out")
 
 
 @pytest.mark.parametrize(("template", "asks"), [(None, True), ("{{ messages[0].content }}", False)])
@@ -250,7 +250,7 @@ def test_end_tokens_of_the_configuration_are_exported_too(trained: Path, tmp_pat
 def test_what_cannot_be_exported_is_refused(lively, tokenizer_dir: Path, tmp_path: Path) -> None:
     small = lively(PhiConfig(50, 64, 160, 2, 2, 40))
     checkpoint.save(small, tmp_path / "small", tokenizer_dir, {})
-    with pytest.raises(StepError, match="the tokenizer's highest id is 96, the model has 50 entries"):
+    with pytest.raises(StepError, match="the tokenizer's highest id is 96, but the model has 50 entries"):
         export(tmp_path / "small", tmp_path / "out")
     checkpoint.save(small, tmp_path / "bare", None, {})
     with pytest.raises(StepError, match=r"has no tokenizer\.json"):
@@ -259,7 +259,7 @@ def test_what_cannot_be_exported_is_refused(lively, tokenizer_dir: Path, tmp_pat
     with torch.no_grad():
         large.head.bias[3] = 1e5
     checkpoint.save(large, tmp_path / "large", tokenizer_dir, {})
-    with pytest.raises(StepError, match=r"lm_head\.bias has the value 100000, more than float16 holds"):
+    with pytest.raises(StepError, match=r"lm_head\.bias has the value 100000; expected at most 65504 of float16"):
         export(tmp_path / "large", tmp_path / "out", "float16")
     assert not (tmp_path / "out").exists()
 

@@ -17,28 +17,16 @@ TINY = PhiConfig(97, 64, 160, 2, 2, 40, partial_rotary_factor=0.5)
 Lively = Callable[..., Phi]
 
 
-def left_padded(lengths: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Random prompts of these lengths (B, T), padded on the left with ones, and the lengths (B,)."""
-    tokens = torch.randint(1, 97, (len(lengths), max(lengths)))
-    for row, length in enumerate(lengths):
-        tokens[row, : max(lengths) - length] = 1
-    return tokens, torch.tensor(lengths)
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("lengths", [[6, 6, 6], [9, 1, 4], [1]])
 @pytest.mark.parametrize("temperature", [0.0, 2.0])
-def test_a_cache_changes_no_token(lively: Lively, dtype: torch.dtype, lengths: list[int], temperature: float) -> None:
-    model = lively(TINY, dtype=dtype)
-    tokens, lengths_B = left_padded(lengths)
-    with_cache, without = (
-        generate(
-            model, tokens, 40, sampling=Sampling(temperature), lengths_B=lengths_B, end_tokens=(), use_cache=use_cache
-        )  # also beyond the positions
-        for use_cache in (True, False)
-    )
-    assert with_cache.shape == (len(lengths), max(lengths) + 40)
-    assert torch.equal(with_cache, without)
+def test_a_cache_changes_no_token(lively: Lively, dtype: torch.dtype, temperature: float) -> None:
+    model, tokens = lively(TINY, dtype=dtype), torch.randint(1, 97, (3, 6))
+    cached = generate(model, tokens, 40, sampling=Sampling(temperature), end_tokens=())  # also beyond the positions
+    draws = [torch.Generator().manual_seed(row) for row in range(3)]
+    for _ in range(40):
+        following = choose(model(tokens[:, -40:])[:, -1], temperature, 0, 1.0, draws)
+        tokens = torch.cat((tokens, following[:, None]), 1)
+    assert torch.equal(cached, tokens)
 
 
 @settings(max_examples=25, deadline=None)
@@ -55,41 +43,14 @@ def test_states_do_not_depend_on_how_a_sequence_was_cut(pieces: list[int], seed:
 
 @pytest.mark.parametrize("sampling", [{}, {"temperature": 1.5, "top_k": 20, "top_p": 0.9, "seed": 5}])
 def test_a_row_of_a_batch_is_that_row_alone(lively: Lively, sampling: dict) -> None:
-    model = lively(TINY)
-    lengths = [12, 3, 38, 7]
-    tokens, lengths_B = left_padded(lengths)
-    together = generate(model, tokens, 30, sampling=Sampling(**sampling), lengths_B=lengths_B)
-    for row, length in enumerate(lengths):
+    model, tokens = lively(TINY), torch.randint(1, 97, (4, 12))
+    together = generate(model, tokens, 30, sampling=Sampling(**sampling))
+    for row in range(4):
         own = sampling | ({"seed": sampling["seed"] + row} if sampling else {})
-        alone = generate(model, tokens[row : row + 1, 38 - length :], 30, sampling=Sampling(**own))[0, length:].tolist()
-        in_batch = together[row, 38:].tolist()
+        alone = generate(model, tokens[row : row + 1], 30, sampling=Sampling(**own))[0, 12:].tolist()
+        in_batch = together[row, 12:].tolist()
         assert in_batch[: len(alone)] == alone
         assert set(in_batch[len(alone) :]) <= {0}
-
-
-def test_one_prefix_serves_several_continuations(lively: Lively) -> None:
-    """As scoring needs it: contexts of unequal length, each with several choices."""
-    model = lively(TINY, dtype=torch.float64)
-    lengths = [10, 4]
-    tokens, lengths_B = left_padded(lengths)
-    choices = torch.randint(97, (2, 3, 5))
-    with torch.no_grad():
-        cache = KVCache(10 - lengths_B)
-        model.hidden(tokens, cache=cache)
-        states = model.hidden(choices.flatten(0, 1), cache=cache.repeat(3)).view(2, 3, 5, -1)
-        for row, length in enumerate(lengths):
-            for choice in range(3):
-                whole = torch.cat((tokens[row, 10 - length :], choices[row, choice]))[None]
-                torch.testing.assert_close(states[row, choice], model.hidden(whole)[0, length:])
-        assert cache.length == 10  # the shared prefix is as it was
-        first = model.hidden(choices[:, 0], cache=cache.select(torch.arange(2)))
-        second = model.hidden(choices[:, 1], cache=cache)
-        torch.testing.assert_close(first, states[:, 0])
-        torch.testing.assert_close(second, states[:, 1])
-        picked = cache.select(torch.tensor([1]))
-        torch.testing.assert_close(
-            model.hidden(choices[1:, 2], cache=picked), model.hidden(choices[:, 2], cache=cache)[1:]
-        )
 
 
 def test_the_window_slides_and_stops_at_the_end(lively: Lively) -> None:
@@ -110,7 +71,7 @@ def test_a_prompt_longer_than_the_positions_keeps_its_end(lively: Lively) -> Non
     assert torch.equal(generate(model, prompt, 3)[:, 55:], generate(model, prompt[:, -40:], 3)[:, 40:])
 
 
-def test_greedy_text_equals_transformers_also_in_a_padded_batch(lively: Lively, tmp_path) -> None:
+def test_greedy_text_equals_transformers_also_in_a_batch(lively: Lively, tmp_path) -> None:
     from transformers import AutoModelForCausalLM
 
     from components.phi import checkpoint
@@ -118,10 +79,9 @@ def test_greedy_text_equals_transformers_also_in_a_padded_batch(lively: Lively, 
     model = lively(TINY)
     checkpoint.save(model, tmp_path / "m", None, {})
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "m")
-    tokens, lengths_B = left_padded([9, 2, 5])
-    mask = torch.arange(9) >= 9 - lengths_B[:, None]
-    expected = theirs.generate(tokens, attention_mask=mask.long(), max_new_tokens=20, do_sample=False)
-    assert generate(model, tokens, 20, lengths_B=lengths_B).tolist() == expected.tolist()
+    tokens = torch.randint(1, 97, (3, 9))
+    expected = theirs.generate(tokens, attention_mask=torch.ones_like(tokens), max_new_tokens=20, do_sample=False)
+    assert generate(model, tokens, 20).tolist() == expected.tolist()
 
 
 def test_sampling_is_a_function_of_the_seed(lively: Lively) -> None:
@@ -199,17 +159,9 @@ def test_a_stream_gives_each_token_before_it_computes_the_next(lively: Lively, m
     assert torch.stack(tokens, 1).tolist() == generate(model, prompt, 5, end_tokens=())[:, 6:].tolist()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"max_new_tokens": -1}, "max_new_tokens is -1"),
-        ({"lengths_B": torch.tensor([0])}, r"prompt lengths are \[0\]; expected one of 1 to 4 for each of 1 prompts"),
-        ({"lengths_B": torch.tensor([1, 1])}, "for each of 1 prompts"),
-    ],
-)
-def test_impossible_wishes_are_refused(arguments: dict, message: str) -> None:
-    with pytest.raises(StepError, match=message):
-        generate(Phi(TINY).initialize(1), torch.ones(1, 4, dtype=torch.long), **{"max_new_tokens": 5} | arguments)
+def test_a_negative_number_of_tokens_is_refused() -> None:
+    with pytest.raises(StepError, match="max_new_tokens is -1"):
+        generate(Phi(TINY).initialize(1), torch.ones(1, 4, dtype=torch.long), -1)
 
 
 def test_a_cache_is_not_mixed_with_documents_nor_filled_beyond_the_positions() -> None:

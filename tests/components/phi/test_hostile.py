@@ -136,7 +136,7 @@ def test_a_model_is_made_no_larger_than_its_weights(
         values = json.loads((tmp_path / "model" / "config.json").read_text()) | {"n_inner": None} | change
         (tmp_path / "config.json").write_text(json.dumps(values))
         (tmp_path / "model.safetensors").write_bytes((tmp_path / "model" / "model.safetensors").read_bytes())
-        with pytest.raises(StepError, match=r"config\.json asks for"):
+        with pytest.raises(StepError, match=r"config\.json expects"):
             checkpoint.load(tmp_path)
 
 
@@ -145,7 +145,9 @@ def test_positions_beyond_memory_are_refused(lively: Callable[..., Phi], tmp_pat
     path = tmp_path / "model" / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"max_position_embeddings": 2**31 - 1}))
     monkeypatch.setattr(memory, "available_memory", lambda: 32e9)
-    with pytest.raises(StepError, match=r"takes 103\.1 GB of memory .* 2,147,483,647 positions.* 32\.0 GB are there"):
+    with pytest.raises(
+        StepError, match=r"needs 103\.1 GB of memory .* 2,147,483,647 positions.* 32\.0 GB are available"
+    ):
         checkpoint.load(tmp_path / "model")
 
 

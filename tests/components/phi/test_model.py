@@ -240,12 +240,12 @@ def test_a_sequence_beyond_the_positions_is_refused(lively: Lively) -> None:
 @pytest.mark.parametrize(
     ("tokens", "targets", "message"),
     [
-        ([[1, 97]], [[1, 1]], "the token id 97 is not one of the model's, 0 to 96"),
-        ([[1, -1]], [[1, 1]], "the token id -1 is not one"),
-        ([[1, 1]], [[1, 99]], "the target id 99 is not one"),
-        ([[1, 1]], [[1, -99]], "the target id -99 is not one"),
-        ([[1, 1]], [[IGNORE, IGNORE]], "none of the 2 targets of a batch counts"),
-        ([[]], [[]], "none of the 0 targets"),
+        ([[1, 97]], [[1, 1]], "the token id is 97; expected 0 to 96"),
+        ([[1, -1]], [[1, 1]], "the token id is -1"),
+        ([[1, 1]], [[1, 99]], "the target id is 99"),
+        ([[1, 1]], [[1, -99]], "the target id is -99"),
+        ([[1, 1]], [[IGNORE, IGNORE]], "all 2 targets of a batch are ignored"),
+        ([[]], [[]], "all 0 targets"),
     ],
 )
 def test_a_batch_that_cannot_be_learned_from_is_refused(tokens: list, targets: list, message: str) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from components.phi.serve import Door
+from components.phi.serve import RequestFilter
 
 FINE = {"host": "127.0.0.1:8000"}
 
@@ -24,7 +24,7 @@ def scope(path: str = "/v1/completions", kind: str = "http", **headers: str) -> 
     ],
 )
 def test_this_machine_may_ask(headers: dict[str, str]) -> None:
-    assert Door(None, 8000).refusal(scope(**headers)) is None
+    assert RequestFilter(None, 8000).refusal(scope(**headers)) is None
 
 
 @pytest.mark.parametrize(
@@ -47,12 +47,12 @@ def test_this_machine_may_ask(headers: dict[str, str]) -> None:
     ],
 )
 def test_others_may_not(asked: dict[str, Any], status: int) -> None:
-    assert Door(None, 8000).refusal(asked)[0] == status
+    assert RequestFilter(None, 8000).refusal(asked)[0] == status
 
 
 @pytest.mark.parametrize(
     ("given", "status"), [("Bearer right", None), ("Bearer wrong", 401), ("right", None), ("", 401)]
 )
 def test_a_key_is_asked_for_where_there_is_one(given: str, status: int | None) -> None:
-    refused = Door(None, 8000, "right").refusal(scope(**FINE, authorization=given))
+    refused = RequestFilter(None, 8000, "right").refusal(scope(**FINE, authorization=given))
     assert (refused and refused[0]) == status

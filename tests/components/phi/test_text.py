@@ -189,5 +189,5 @@ def test_the_tokenizer_of_another_model_is_refused(
     lively: Callable[..., Phi], tokenizer_dir: Path, tmp_path: Path
 ) -> None:
     checkpoint.save(lively(PhiConfig(50, 64, 160, 2, 2, 40)), tmp_path / "m", tokenizer_dir, {})
-    with pytest.raises(StepError, match="highest id is 96, the model has 50 entries"):
+    with pytest.raises(StepError, match="highest id is 96, but the model has 50 entries"):
         TextModel.load(tmp_path / "m")

@@ -53,5 +53,5 @@ def test_our_names_are_those_of_the_model(lively: Callable[..., Phi]) -> None:
 
 def test_what_was_not_announced_is_a_defect(tmp_path: Path) -> None:
     specs = {"a": TensorSpec((4, 2), torch.float32)}
-    with pytest.raises(AssertionError, match="24 bytes, 32 were announced"):
+    with pytest.raises(AssertionError, match="24 bytes, expected 32"):
         write_weights(tmp_path, specs, [("a", [torch.zeros(3, 2)])])

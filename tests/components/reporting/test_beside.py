@@ -113,7 +113,7 @@ def test_differences_by_benchmark_are_paired_and_adjusted(written: Any) -> None:
     header, *rows = section(text, "Suite phi2: differences")
     assert header[3:] == ["large minus small", "bits/byte", "large minus control", "bits/byte"]
     mmlu = next(row for row in rows if row[0] == "MMLU")
-    assert re.fullmatch(r"\+0\.200 \[\+0\.\d+, \+0\.\d+\] \*", mmlu[3])
+    assert re.fullmatch(r"\+0\.200 \[\+0\.\d+, \+0\.\d+\], detects 0\.\d+ \*", mmlu[3])
 
 
 def test_the_overlap_stands_beside_the_clean_score(written: Any) -> None:
@@ -146,7 +146,7 @@ def test_without_such_a_suite_the_table_says_how_to_get_one(arguments: Any) -> N
     header, *rows = section(text, "Beside published models")
     assert header[-1].startswith("Exam acc")
     assert [row[0] for row in rows[:3]] == [f"{name} (measured)" for name in NAMES]
-    assert "`python -m components.benchmarking --suite phi2` scores them on the rest" in text
+    assert "`python -m components.benchmarking --suite phi2` measures the others" in text
     assert "overlap with the training corpus" not in text
 
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.reporting.evidence import Case, Curve, Evidence
-from components.reporting.figure import draw, visible_range
+from components.reporting.figure import draw
 from components.reporting.reading import read_case
-from components.results.figures import flops_unit, spread, tokens_unit
+from components.results.figures import BLUE, Line, flops_unit, spaced, tokens_unit, visible_range
 
 
 def test_equal_curves_give_equal_bytes_whatever_the_users_style(arguments: Any, tmp_path: Path) -> None:
@@ -41,14 +41,14 @@ def test_any_number_of_models_and_a_single_point_are_drawn(tmp_path: Path, count
 def test_the_range_leaves_random_starts_out_and_keeps_the_grown_one() -> None:
     grown = Curve((0, 1, 2, 3, 4, 5), (0,) * 6, (3.3, 3.2, 3.1, 3.0, 2.9, 2.8))
     random = Curve((0, 1, 2, 3, 4, 5), (0,) * 6, (9.0, 4.0, 3.6, 3.4, 3.2, 3.1))
-    low, high = visible_range([grown, random])
+    low, high = visible_range([Line("", curve.tokens, curve.loss, *BLUE) for curve in (grown, random)], 1 / 5)
     assert low < 2.8
     assert 4.0 < high < 9.0
 
 
 @given(st.lists(st.floats(0, 1), max_size=12), st.floats(0, 0.3))
 def test_labels_keep_their_distance_order_and_panel(positions: list[float], gap: float) -> None:
-    placed = spread(positions, gap, 0.0, 1.0)
+    placed = spaced(positions, gap, 0.0, 1.0)
     assert len(placed) == len(positions)
     possible = min(gap, 1 / max(1, len(positions) - 1))
     in_order = [placed[i] for i in sorted(range(len(positions)), key=lambda i: positions[i])]
@@ -57,7 +57,7 @@ def test_labels_keep_their_distance_order_and_panel(positions: list[float], gap:
 
 
 def test_labels_that_are_far_apart_stay_where_they_are() -> None:
-    assert spread([0.2, 0.9, 0.5], 0.1, 0, 1) == [0.2, 0.9, 0.5]
+    assert spaced([0.2, 0.9, 0.5], 0.1, 0, 1) == [0.2, 0.9, 0.5]
 
 
 def test_units_read_well() -> None:

@@ -134,7 +134,7 @@ def test_figures_of_other_held_out_text_are_refused(told: Any) -> None:
     content = json.loads(path.read_text())
     content["by_kind"]["prose"]["tokens"] += 1
     path.write_text(json.dumps(content))
-    with pytest.raises(StepError, match=r"train_control\.json measured .* held-out tokens .* from different runs"):
+    with pytest.raises(StepError, match=r"train_control\.json measured .* held-out tokens .* belong to different runs"):
         write(told)
 
 

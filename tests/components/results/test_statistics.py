@@ -14,9 +14,12 @@ from components.errors import StepError
 from components.results.statistics import (
     Estimate,
     bits_per_byte,
+    detectable,
     holm,
+    interval,
     macro,
     mean,
+    needed,
     paired,
     pass_at_k,
     permutation_test,
@@ -210,3 +213,47 @@ def test_holm_claims_what_the_step_down_procedure_claims(p_values):
                 break
             claimed.add(place)
         assert {i for i, p in enumerate(adjusted) if p <= level} == claimed
+
+
+@pytest.mark.parametrize("rates", [(0.5, 0.3, 0.1), (0.2, 0.1, 0.1)])
+def test_an_effect_that_counts_as_detectable_is_found_in_eight_of_ten_cases(rates):
+    """Simulated pairs of right and wrong answers: coverage of the interval, power at the minimum detectable effect, and the
+    number of examples that would be needed for a smaller one."""
+    both, ours, theirs = rates  # probability that both are right, only ours, only theirs
+    draw = np.random.default_rng(11)
+    neither = 1 - both - ours - theirs
+
+    def share_found(n: int, effect: float) -> tuple[float, float]:
+        """Shares of simulated comparisons whose interval excludes 0, and whose interval contains the effect."""
+        shift = effect - (ours - theirs)
+        chances = [both, ours + shift / 2, theirs - shift / 2, neither]
+        values = draw.choice([0.0, 1.0, -1.0, 0.0], p=chances, size=(1_000, n))
+        found = covered = 0
+        for row in values:
+            one = mean(row)
+            low, high = interval(one, [one])
+            found += not low <= 0 <= high
+            covered += low <= effect <= high
+        return found / len(values), covered / len(values)
+
+    n = 400
+    spread = math.sqrt((ours + theirs - (ours - theirs) ** 2) / n)
+    least = detectable(spread)
+    assert least == pytest.approx(2.8016 * spread, rel=1e-4)
+    power, coverage = share_found(n, least)
+    assert power == pytest.approx(0.8, abs=0.05)
+    assert coverage == pytest.approx(0.95, abs=0.02)
+    assert share_found(n, 0.0)[0] == pytest.approx(0.05, abs=0.02)
+    smaller = least / 2
+    enough = needed(Estimate(smaller, spread, n))
+    assert enough == pytest.approx(4 * n, abs=1)
+    assert share_found(enough, smaller)[0] == pytest.approx(0.8, abs=0.05)
+
+
+def test_what_has_no_spread_or_no_difference_needs_no_number():
+    assert detectable(None) is None
+    assert needed(Estimate(0.0, 0.1, 5)) is None
+    assert needed(Estimate(0.1, None, 1)) is None
+    found = paired([[1.0, 0.0, -1.0, 0.0, 1.0]])
+    assert found.detectable == pytest.approx(detectable(found.stderr))
+    assert found.record()["needed"] == needed(Estimate(found.value, found.stderr, 5))

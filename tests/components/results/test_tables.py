@@ -10,7 +10,7 @@ from markdown_it.token import Token
 
 from components.phi.card import model_card
 from components.phi.model import PhiConfig
-from components.results.tables import escape_markdown, markdown_table
+from components.results.tables import Table, escape_markdown, markdown_table
 from components.study.ablation import text as ablation
 from components.study.growth import text as growth
 from components.study.pages import Text
@@ -88,7 +88,7 @@ def test_the_card_of_an_exported_model(text: str) -> None:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_pages_of_studies(text: str) -> None:
-    table = {"title": text, "header": [text, text], "rows": [[text, text]], "note": ""}
+    table = Table(text, "", [text, text], [[text, text]])
     assert not marks(Text("Study", "", [], [table], "", "").markdown()) & DANGEROUS
     interval = {"mean": 1.0, "low": None, "high": None, "verdict": "better"}
     differences = [{"arm": text, "against": text, "loss_verdict": "better", "loss": interval, "exam": interval}]

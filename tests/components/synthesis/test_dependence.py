@@ -99,5 +99,5 @@ HELD = "the question holds the answer"
     ],
 )  # fmt: skip
 def test_a_check_follows_from_its_question(programs, question, answer, code, expression, fault) -> None:
-    (found,) = verify([Exercise(question, answer, code, expression)], programs)
+    ((found, _),) = verify([Exercise(question, answer, code, expression)], programs)
     assert fault in found if fault else not found, found

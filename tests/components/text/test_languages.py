@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.errors import StepError
+from components.text import languages
 from components.text.languages import UNKNOWN, WINDOW, identify, language_model
 
 TEXTS = {
@@ -59,3 +60,18 @@ def test_the_model_is_read_without_pickle(monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setattr(pickle, name, refuse)
     language_model.cache_clear()
     assert identify([TEXTS["en"]])[0][0] == "en"
+
+
+@given(st.lists(st.text(max_size=2_000), max_size=6), st.sampled_from([1, 8]))
+def test_languages_and_probabilities_are_those_of_py3langid(texts: list[str], earlier: int) -> None:
+    texts = [*texts, *TEXTS.values(), " ".join(TEXTS.values()) * 20, TEXTS["en"].upper(), "\ud800 lone"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(languages, "_EARLIER", earlier)  # one byte is too few, so all is read again
+        for among in ((), ("de", "en", "sr")):
+            model = language_model(among)
+            wanted = [model.classify(languages.excerpt(text)) for text in texts]
+            found = identify(texts, among)
+            assert [
+                (language, round(probability, languages.DIGITS)) if found[place][0] != UNKNOWN else (UNKNOWN, 0.0)
+                for place, (language, probability) in enumerate(wanted)
+            ] == found

@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.text import ngrams
 from components.text.characters import fold
 from components.text.ngrams import LONGEST, RunSet, all_runs, shared_runs, word_hashes, words_in
 
@@ -68,3 +69,12 @@ def test_shared_runs_are_those_of_both(texts: list[str], others: list[str], leng
 
 def test_words_are_those_that_are_hashed() -> None:
     assert words_in("The QUICK, brown-fox; ju_mps!") == ["the", "quick", "brown", "fox", "ju", "mps"]
+
+
+@given(st.text())
+def test_characters_are_counted_as_str_tells_them(text: str) -> None:
+    counts = ngrams.count_classes(text)
+    assert counts[ngrams.LETTER] == sum(map(str.isalpha, text))
+    assert counts[ngrams.LETTER] + counts[ngrams.DIGIT] == sum(map(str.isalnum, text))
+    assert counts[ngrams.BLANK] == sum(map(str.isspace, text))
+    assert sum(counts) == len(text)

@@ -69,6 +69,6 @@ def test_what_cannot_teach_is_refused(taught: Any, call: Any, settings: dict[str
     settings["training"] |= {"context_length": 16}
     call("short")
     settings["training"] |= {"context_length": 32}
-    with pytest.raises(StepError, match=r"has max_position_embeddings 16, the model 32"):
+    with pytest.raises(StepError, match=r"has max_position_embeddings 16, the model has 32"):
         taught("pupil", "short", distillation_weight=0.5)
     assert not (tmp_path / "pupil").exists()

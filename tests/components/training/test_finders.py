@@ -20,6 +20,7 @@ from components.phi.model import Phi, PhiConfig
 from components.tokens import Tokens
 from components.tracking import Tracker
 from components.training import capacity, finders
+from components.training.data import BatchLoader
 from components.training.finders import Trial, best, on_one_device, predicted, steepest
 
 Find = Callable[..., dict[str, Any]]
@@ -54,8 +55,13 @@ def test_micro_batches_are_tried_up_to_a_steps_tokens(find: Find, settings: dict
 
 def test_memory_ends_the_search(find: Find, monkeypatch: pytest.MonkeyPatch) -> None:
     """Linear memory of 1 GB and 10 MB per token, and 5 GB: 256 tokens would need 3.56 GB, more than 80% of 4.4."""
-    monkeypatch.setattr(finders, "memory_a_device", lambda settings: 4.4e9)
-    monkeypatch.setattr(finders, "measure", lambda *given: Trial(given[-1], 1.0, int(1e9 + 1e7 * given[-1])))
+    monkeypatch.setattr(finders, "memory_per_device", lambda settings: 4.4e9)
+
+    def trial(model: Phi, loss_of: Any, optimizer: Any, loader: BatchLoader, z_loss: float) -> Trial:
+        size = loader.sequences * loader.length
+        return Trial(size, 1.0, int(1e9 + 1e7 * size))
+
+    monkeypatch.setattr(finders, "measure", trial)
     assert [trial["micro_batch_tokens"] for trial in find("batch-size")["trials"]] == [32, 64, 128]
 
 
@@ -143,11 +149,11 @@ def test_a_search_refuses_what_training_refuses(
     find: Find, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings["training"] |= {"batch_tokens": 8192, "micro_batch_tokens": 32}
-    with pytest.raises(StepError, match="fewer than one batch"):
+    with pytest.raises(StepError, match="less than one batch"):
         find("batch-size")
     settings["training"]["batch_tokens"] = 256
     monkeypatch.setattr(capacity, "available_memory", lambda: 1e5)
-    with pytest.raises(StepError, match="training would take"):
+    with pytest.raises(StepError, match="training needs"):
         find("batch-size")
 
 
@@ -164,9 +170,9 @@ def test_a_model_that_only_several_devices_hold_is_refused_before_it_is_tried(
         estimate(config, asked, torch.float32).total for asked in (params.training, on_one_device(params.training))
     ]
     assert needed[0] < 0.9 * needed[1]
-    monkeypatch.setattr(finders, "memory_a_device", lambda settings: sum(needed) / 2)
-    monkeypatch.setattr(capacity, "memory_a_device", lambda settings: sum(needed) / 2)
-    with pytest.raises(StepError, match="on one device with the whole model, which would take"):
+    monkeypatch.setattr(finders, "memory_per_device", lambda settings: sum(needed) / 2)
+    monkeypatch.setattr(capacity, "memory_per_device", lambda settings: sum(needed) / 2)
+    with pytest.raises(StepError, match="the whole model on one device, which needs"):
         find(what)
 
 
@@ -224,7 +230,7 @@ def test_the_smallest_of_equals_is_chosen() -> None:
 
 def test_a_loss_that_never_falls_is_said() -> None:
     assert steepest([(1e-3, 4.0), (1e-2, 3.0), (1e-1, 2.9)]) == 1e-3
-    with pytest.raises(StepError, match="fell at no learning rate"):
+    with pytest.raises(StepError, match="did not fall at any learning rate"):
         steepest([(1e-3, 4.0), (1e-2, 4.1)])
 
 
@@ -244,5 +250,5 @@ def test_a_model_that_cannot_fit_is_refused_before_it_trains(
     call()
     assert "estimated memory per device: " in capsys.readouterr().out
     monkeypatch.setattr(capacity, "available_memory", lambda: 1e5)
-    with pytest.raises(StepError, match=r"training would take .* MB: .*, and 0\.0 GB are there; lower training\.micro"):
+    with pytest.raises(StepError, match=r"training needs .* MB: .*, but 0\.0 GB are available; lower training\.micro"):
         call("other")

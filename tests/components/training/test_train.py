@@ -170,7 +170,7 @@ def test_compiling_from_a_folder_with_a_blank_is_refused_at_once(
 ) -> None:
     settings["training"] |= {"compile": True}
     monkeypatch.setattr(torch, "__file__", "/a folder/torch/__init__.py")
-    with pytest.raises(StepError, match=r"PyTorch lies in /a folder/torch: .* move the project"):
+    with pytest.raises(StepError, match=r"PyTorch is in /a folder/torch, .* move the project"):
         call("compiled")
 
 
@@ -215,7 +215,7 @@ def test_too_few_tokens_are_refused(
     call: Call, make_tokens: Callable[..., Path], settings: dict[str, Any], tmp_path: Path
 ) -> None:
     few = make_tokens(tmp_path / "few", train=256)
-    with pytest.raises(StepError, match=r"256 training tokens, fewer than one batch of training\.batch_tokens 256"):
+    with pytest.raises(StepError, match=r"256 training tokens, less than one batch of training\.batch_tokens 256"):
         call(tokens=few)
     settings["small"]["tokens"] = 255
     with pytest.raises(StepError, match=r"small\.tokens is 255, less than one batch"):
@@ -238,7 +238,7 @@ def test_another_initial_checkpoint_is_refused(
 ) -> None:
     settings["small"]["tokens"] = 256
     call("start")
-    with pytest.raises(StepError, match="vocabulary of 61, the tokens one of 70"):
+    with pytest.raises(StepError, match="vocabulary of 61, the tokens have one of 70"):
         call(tokens=make_tokens(tmp_path / "more", vocabulary=70), initial=tmp_path / "start")
     with pytest.raises(StepError, match="another tokenizer"):
         call(tokens=make_tokens(tmp_path / "fewer", vocabulary=60), initial=tmp_path / "start")

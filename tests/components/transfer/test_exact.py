@@ -12,7 +12,7 @@ from torch import Tensor
 from components.phi.model import PhiConfig
 from components.phi.weights import from_state, state_shapes
 from components.transfer.maps import FREE
-from components.transfer.operators import growth
+from components.transfer.operators import OPERATORS, growth
 from components.transfer.options import Options
 from components.transfer.plan import NEW_TOKEN_LOGIT
 
@@ -158,11 +158,22 @@ def test_heads_that_are_rotary_as_a_whole_grow(config: Callable, random_state: C
         assert worst_error(logits(target, grown, torch.float64), logits(source, state, torch.float64)) <= 1e-12
 
 
-def test_new_tokens_have_a_constant_logit(config: Callable, random_state: Callable, grow: Callable) -> None:
-    source, target = config(2, 8, 16, 2), config(2, 10, 24, 3, vocab=53)
-    grown = from_state(target, grow(random_state(source, 4), source, target))
-    logits = grown(torch.randint(53, (2, 12), generator=torch.Generator().manual_seed(1)))
-    assert (logits[..., 50:] == NEW_TOKEN_LOGIT).all()
+@pytest.mark.parametrize("operator", [name for name, known in OPERATORS.items() if known.reads])
+@pytest.mark.parametrize("shift", [0.0, -40.0, -100.0, 25.0])
+def test_new_tokens_are_never_likely(
+    config: Callable, random_state: Callable, grow: Callable, operator: str, shift: float
+) -> None:
+    """Whatever the operator, and wherever the source's logits lie: softmax does not see a shift."""
+    source, target = config(2, 8, 16, 2), config(4, 8, 32, 3, vocab=53)
+    state = random_state(source, 4)
+    state["lm_head.bias"] = state["lm_head.bias"] + shift
+    tokens = torch.randint(53, (2, 12), generator=torch.Generator().manual_seed(7))
+    with torch.no_grad():
+        grown = from_state(target, grow(state, source, target, operator), torch.float64)(tokens).double()
+    old, new = grown[..., :50], grown[..., 50:]
+    relative = new - old.mean(-1, keepdim=True)
+    assert torch.allclose(relative, torch.tensor(NEW_TOKEN_LOGIT, dtype=torch.float64), atol=1e-5)
+    assert grown.log_softmax(-1)[..., 50:].exp().sum(-1).max() < 1e-12
 
 
 def test_rotary_dimensions_keep_their_places_and_queries_their_sharpness(

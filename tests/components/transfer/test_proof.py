@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from components.phi.weights import from_state
 from components.transfer import proof
-from components.transfer.proof import compare, proof_rows
+from components.transfer.proof import Difference, compare, proof_rows
 from components.transfer.streamed import StreamedPhi
 
 
@@ -59,14 +59,37 @@ def test_figures_by_hand(
             from_state(shape, first, torch.float64)(rows[:, :-1]),
             from_state(larger, second, torch.float64)(rows[:, :-1]),
         )
-    known = t[..., :50]
+    known, least = t[..., :50], s - s.mean(-1, keepdim=True)
+    apart = (known - known.mean(-1, keepdim=True) - least).abs()
     assert found.absolute == pytest.approx(float((known - s).abs().max()))
-    assert found.relative == pytest.approx(float(((known - s).abs().amax(-1) / s.abs().amax(-1)).max()))
-    assert found.relative_norm == pytest.approx(float((known - s).norm() / s.norm()))
-    kl = F.kl_div(known.log_softmax(-1), s.log_softmax(-1), log_target=True, reduction="none").sum(-1).mean()
+    assert found.relative == pytest.approx(float((apart.amax(-1) / least.abs().amax(-1)).max()))
+    assert found.relative_norm == pytest.approx(float(apart.norm() / least.norm()))
+    log_q = t.log_softmax(-1)[..., :50]  # over the larger vocabulary
+    kl = F.kl_div(log_q, s.log_softmax(-1), log_target=True, reduction="none").sum(-1).mean()
     assert found.kl == pytest.approx(float(kl))
     assert found.source_loss == pytest.approx(float(F.cross_entropy(s.flatten(0, 1), rows[:, 1:].flatten())))
     assert found.target_loss == pytest.approx(float(F.cross_entropy(t.flatten(0, 1), rows[:, 1:].flatten())))
+
+
+def test_a_shift_of_all_logits_hides_no_difference(config: Callable, random_state: Callable) -> None:
+    """Softmax does not see it, and neither do the figures; tokens that the source lacks count by what they take."""
+    shape, larger = config(2, 8, 16, 1), config(2, 8, 16, 1, vocab=52)
+    first, second = random_state(shape, 1), random_state(larger, 2)
+    rows = torch.randint(50, (2, 8), generator=torch.Generator().manual_seed(2))
+
+    def found(shift: float, new: float) -> Difference:
+        s, t = dict(first), dict(second)
+        s["lm_head.bias"] = first["lm_head.bias"].double() + shift
+        t["lm_head.bias"] = second["lm_head.bias"].double() + shift
+        t["lm_head.bias"][50:] += new
+        models = StreamedPhi(shape, s, torch.float64), StreamedPhi(larger, t, torch.float64)
+        return compare(models[0], {"grown": models[1]}, rows)["grown"]
+
+    plain, shifted = found(0, 0), found(-100, 0)
+    assert shifted.relative_norm == pytest.approx(plain.relative_norm, rel=1e-9)
+    assert shifted.relative == pytest.approx(plain.relative, rel=1e-9)
+    assert shifted.kl == pytest.approx(plain.kl, rel=1e-9)
+    assert found(0, 20).kl > plain.kl + 10
 
 
 def test_random_tokens_where_none_are_given() -> None:

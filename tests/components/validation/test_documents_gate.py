@@ -145,6 +145,11 @@ def test_textbooks_have_their_own_kinds_and_teachers(gate: Any, documents: Any, 
     with pytest.raises(StepError):
         gate("textbooks", documents(5))
     assert failed(results, "textbooks") == ["kind", "created_by"]
+    made[2]["text"] += "<|im_end|>"
+    made[3]["text"] += "<Think>Is that enough?</Think>"
+    made[4]["text"] += " \u202e"
+    with pytest.raises(StepError, match=r"text: .* 3 of 5 rows .*no thoughts, chat markup or control characters"):
+        gate("textbooks", documents(made=made))
 
 
 def test_what_is_no_document_set_is_refused(gate: Any, tmp_path: Path, documents: Any) -> None:

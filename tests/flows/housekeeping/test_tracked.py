@@ -140,7 +140,7 @@ def test_what_a_version_behind_a_server_needs_is_known_and_its_runs_are_left_alo
     monkeypatch.setattr("flows.housekeeping.tracked.is_web", lambda _: True)
     served = TrackedRuns(recorder.home)
     entries = {entry.kind: entry for entry in served.entries()}
-    assert "left alone" in served.remark
+    assert "not removed" in served.remark
     assert entries["versions"].needs >= {f"object:{OUTPUT}", f"mlflow:{parent}"}
     assert entries["mlflow"].pinned
 

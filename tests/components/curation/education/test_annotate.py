@@ -207,14 +207,30 @@ def test_nobody_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "answer",
     ["", "4", "{}", '{"value": 6, "reason": "r"}', '{"value": true, "reason": "r"}', '{"value": 3.5, "reason": "r"}',
-     '{"value": 3}', "[1]", '{"value": "3", "reason": "r"}', "{" * 100_000 + "}"],
+     '{"value": 3}', "[1]", '{"value": "three", "reason": "r"}', '{"value": 4, "reason": "\\ud83d"}',
+     '{"value": "4/10", "reason": "r"}', '{"value": [3], "reason": "r"}', "{" * 100_000 + "}", '{"a":' * 100_000],
 )  # fmt: skip
 def test_what_is_no_label(answer: str) -> None:
     assert read(answer) is None
 
 
-def test_what_is_a_label() -> None:
-    assert read('```json\n{"value": 3, "reason": "a {b}\\n c"}\n```') == (3.0, "a {b} c")
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '```json\n{"value": 3, "reason": "a {b}\\n c"}\n```',
+        'Here it is:\n\n```JSON\n{"value": 3, "reason": "a {b} c"}\n```\nDone.',
+        '{"value": "3", "reason": "a {b} c"}',
+        '{"value": 3.0, "reason": "a {b} c"}',
+        '{"value": "3/5", "reason": "a {b} c",}',
+        '[{"value": 3, "reason": "a {b} c"}]',
+        '{"value": 3, "reason": ["a {b}", "c"]}',
+        '<think>{"value": 1, "reason": "x"}?</think>{"value": 3, "reason": "a {b} c"}<|im_end|>',
+        'First {"value": 1, "reason": "x"}, no: {"value": 3, "reason": "a {b} c"}',
+        '{"value": 3, "reason": "a\\u0000 {b}\\u202e c"}',
+    ],
+)
+def test_what_is_a_label(answer: str) -> None:
+    assert read(answer) == (3.0, "a {b} c")
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=2, max_size=40))

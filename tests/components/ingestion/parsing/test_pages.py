@@ -1,5 +1,7 @@
 """The main text of web pages: what each extractor gives, and which one counts."""
 
+import re
+
 import pytest
 
 from components.ingestion.parsing import pages
@@ -78,18 +80,40 @@ def test_auto_takes_the_careful_text_of_a_page_with_much_around_it_and_the_fast_
     assert "careful one says" not in text_of("".join(f"<p>{sentence}</p>" for sentence in STORY))
 
 
-def test_a_page_that_takes_the_careful_extractor_too_long_has_the_fast_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    def endless(*_: object, **__: object) -> None:
-        while True:
-            try:
-                while True:
-                    pass
-            except Exception:  # noqa: BLE001 - as trafilatura has it
-                continue
-
-    monkeypatch.setattr(pages, "CAREFUL_SECONDS", 0.05)
-    monkeypatch.setattr("trafilatura.bare_extraction", endless)
+@pytest.mark.parametrize(
+    ("bound", "asked"),
+    [({"MOST_CAREFUL": 3}, []), ({"LARGEST_CAREFUL": 30}, []), ({"MOST_THOROUGH": 3}, [True]), ({}, [True, False])],
+)
+def test_what_a_page_may_cost_is_bounded_by_what_it_holds(
+    monkeypatch: pytest.MonkeyPatch, bound: dict[str, int], asked: list[bool]
+) -> None:
+    seen = []
+    monkeypatch.setattr("trafilatura.bare_extraction", lambda *_, fast, **__: seen.append(fast))  # finds nothing
+    for name, value in bound.items():
+        monkeypatch.setattr(pages, name, value)
     assert STORY[0] in text_of(ARTICLE, "careful")
+    assert seen == asked
+
+
+ENTRY = "<b>Key {0}</b></td><td><ul><li>value {0}<ul><li>more {0}<ul><li>most {0}</li></ul></li></ul></li></ul>"
+LISTS_IN_TABLES = {
+    "beside keys": "<table>" + "".join(f"<tr><td>{ENTRY.format(n)}</td></tr>" for n in range(200)) + "</table>",
+    "a table each": "".join(f"<table><tr><td>{ENTRY.format(n)}</td></tr></table>" for n in range(200)),
+    "of a hundred": "<table>"
+    + "".join(f"<tr><td>{n}</td><td><ol><li>a {n}</li><li>b {n}</li></ol></td></tr>" for n in range(99))
+    + "</table>",
+    "definitions": "<table>"
+    + "".join(f"<tr><td>{n}</td><td><dl><dt>a {n}</dt><dd>b {n}</dd></dl></td></tr>" for n in range(99))
+    + "</table>",
+}
+
+
+@pytest.mark.parametrize("name", LISTS_IN_TABLES)
+@pytest.mark.parametrize("extractor", ["auto", "fast", "careful"])
+def test_lists_within_tables_stay(name: str, extractor: str) -> None:
+    words = re.sub("<[^>]*>", " ", LISTS_IN_TABLES[name]).split()
+    text = text_of(f"<h1>A table of things</h1>{LISTS_IN_TABLES[name]}", extractor)
+    assert len(set(words) - set(text.split())) < 0.05 * len(set(words))
 
 
 def test_a_page_that_breaks_the_careful_extractor_has_the_fast_text(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -125,6 +125,24 @@ def test_structure_becomes_markdown(html: str, extractor: str) -> None:
 
 
 @BOTH
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        ("<h3><code>impl Index for usize</code><div>where<br>T: Clone</div></h3>", "### `impl Index for usize` where T: Clone"),
+        ("<h2>usize<section>where</section></h2>", "## usize where"),
+        ("<h2><a href='x'><div>a</div><div>b</div></a></h2>", "## a b"),
+        ("<h2>One<br>Two</h2>", "## One Two"),
+        ("<h2><dl><dt>a</dt><dd>b</dd></dl></h2>", "## a b"),
+        ("<h2>One<span>Two</span></h2>", "## OneTwo"),  # as it is seen
+        ("<table><tr><th>k<br>v</th><th>b</th></tr><tr><td><div>1</div><div>2</div></td><td>x<p>y</p></td></tr></table>",
+         "| k v | b |\n| --- | --- |\n| 1 2 | x y |"),
+    ],
+)  # fmt: skip
+def test_blocks_on_one_line_are_not_glued(html: str, text: str, extractor: str) -> None:
+    assert found(html, extractor) == text
+
+
+@BOTH
 def test_plain_text_has_the_same_lines_without_marks(extractor: str) -> None:
     body = (
         f"<h2>Stones</h2><ul><li>One <code>arch</code></li></ul><pre>{CODE}</pre>"

@@ -84,6 +84,10 @@ def test_a_label_that_browsers_do_not_know_counts_for_nothing(label: str) -> Non
         (JAPANESE.encode("euc_jp") * 3 + b"\xa4<b>", ["euc-jp"], f"{JAPANESE * 3}\ufffd<b>", 1),
         (HONG_KONG.encode("big5") * 3 + b'\xa1"x', ["big5"], f'{HONG_KONG * 3}\ufffd"x', 1),
         (ENGLISH.encode("utf-16") + b"\x00\xd8a\x00", [], ENGLISH + "\ufffda", 1),
+        *(
+            (JAPANESE.encode("cp932") * 3 + bytes([byte]) + b" x", ["shift_jis"], f"{JAPANESE * 3}\ufffd x", 1)
+            for byte in (0xA0, 0xFD, 0xFE, 0xFF)  # characters of private use by Python's cp932
+        ),
     ],
 )
 def test_a_wrong_byte_costs_itself_alone_and_is_counted(data: bytes, labels: list[str], text: str, wrong: int) -> None:
@@ -107,6 +111,16 @@ def test_a_wrong_byte_costs_itself_alone_and_is_counted(data: bytes, labels: lis
         (JAPANESE * 3 + "①", "cp932"),
         (JAPANESE * 3, "euc_jp"),
         (JAPANESE, "iso2022_jp"),
+        ("Zażółć gęślą jaźń.", "cp1250"),
+        ("Dziś rano poszedłem do sklepu po chleb i mleko.", "cp1250"),
+        ("Łódź", "cp1250"),
+        ("Żółw idzie przez łąkę.", "cp1250"),
+        ("Příliš žluťoučký kůň úpěl ďábelské ódy.", "cp1250"),
+        ("Škola je již otevřena.", "cp1250"),
+        ("Zażółć gęślą jaźń.", "iso8859-2"),
+        ("Árvíztűrő tükörfúrógép.", "cp1250"),
+        ("It costs (£m) ³ of «é», ¹See Ådal, 5 m² or ½.", "cp1252"),
+        ("Καλημέρα κόσμε", "cp1253"),
         (ENGLISH + "naïve’", "utf-16-le"),
         (ENGLISH + "naïve’", "utf-16-be"),
     ],

@@ -20,6 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.documents import document_id
 from components.errors import StepError
 from components.ingestion import files
 from components.ingestion.readers.base import Limits
@@ -160,7 +161,7 @@ def test_nul_bytes_are_named(read: Callable, name: str) -> None:
     ("name", "line", "reason"),
     [
         ("a.jsonl", b'{"text": "a\x00b"}', "holds a NUL (character 1)"),
-        ("b.jsonl", b'{"text": "caf\xe9"}', "is not JSON"),
+        ("b.jsonl", b'{"text": "' + b"\xff\xfe" * 9 + b'"}', "is not JSON"),
         ("c.jsonl", b"\xff\xfe", "is not JSON"),
     ],
 )
@@ -168,6 +169,75 @@ def test_rows_with_nul_bytes_or_no_utf8_are_named(read: Callable, name: str, lin
     documents, (quarantined,) = read(name, b'{"text": "before"}\n' + line + b'\n{"text": "after"}\n')
     assert [document.text for document in documents] == ["before", "after"]
     assert (quarantined.line, reason in quarantined.reason) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("data", "texts", "facts"),
+    [
+        (
+            b'{"text": "one wr\xffng byte of many that are right"}',
+            ["one wr\ufffdng byte of many that are right"],
+            {"wrong_bytes": 1},
+        ),
+        (b'{"text": "caf\xe9"}', ["caf\ufffd"], {"wrong_bytes": 1}),
+        ('{"text": "caf\xe9"}'.encode(), ["caf\xe9"], {}),
+    ],
+)
+def test_a_wrong_byte_in_a_line_of_json_is_counted(read: Callable, data: bytes, texts: list[str], facts: dict) -> None:
+    rows = b'{"text": "before"}\n' + data + b'\n{"text": "after"}\n'
+    documents, quarantined = read("a.jsonl", rows)
+    assert ([document.text for document in documents], quarantined) == (["before", *texts, "after"], [])
+    assert [document.metadata for document in documents] == [{}, facts, {}]
+
+
+@pytest.mark.parametrize("share", [1, 9])
+def test_wrong_bytes_in_an_array_of_json_cost_their_row_alone(read: Callable, share: int) -> None:
+    rows = [
+        b'{"text": "before"}',
+        b'{"text": "' + b"\xff" * share + b'a text of fifty letters that are right, or nearly so"}',
+        b'{"text": "after"}',
+    ]
+    documents, quarantined = read("a.json", b"[" + b",".join(rows) + b"]")
+    assert [document.text[:6] for document in documents] == ["before", *["\ufffda tex"] * (share == 1), "after"]
+    assert [document.metadata for document in documents] == [{}, *[{"wrong_bytes": 1}] * (share == 1), {}]
+    assert [(entry.line, "are not utf-8" in entry.reason) for entry in quarantined] == [(2, True)] * (share > 1)
+
+
+@pytest.mark.parametrize("start", ["\n", "\n \n\r\n", "\ufeff\n\n"])
+@pytest.mark.parametrize(
+    "data", ['{\n"text": "a",\n"n": 1\n}\n', '{"text": "a"}\n', '[\n{"text": "a"}\n]', '{"text": "a"} {"text": "b"}']
+)
+def test_blank_lines_before_json_change_nothing(read: Callable, start: str, data: str) -> None:
+    wanted = [document.text for document in read("a.jsonl", data.encode())[0]]
+    documents, quarantined = read("b.jsonl", (start + data).encode())
+    assert ([document.text for document in documents], quarantined) == (wanted, [])
+    assert wanted[0] == "a"
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "text"),
+    [
+        (
+            "a.txt",
+            b"a text\0 of many letters, one of which is none at all\n",
+            "a text\ufffd of many letters, one of which is none at all\n",
+        ),
+        (
+            "a.tex",
+            b"a text\0 of many letters, one of which is none at all\n",
+            "a text\ufffd of many letters, one of which is none at all\n",
+        ),
+        (
+            "a.jsonl",
+            b'{"text": "a text\\u0000 of many letters, one of which is none at all"}',
+            "a text\ufffd of many letters, one of which is none at all",
+        ),
+    ],
+)
+def test_a_nul_among_many_letters_is_a_wrong_byte(read: Callable, name: str, data: bytes, text: str) -> None:
+    (document,), quarantined = read(name, data)
+    assert (document.text, document.metadata["wrong_bytes"], quarantined) == (text, 1, [])
+    assert document.id == document_id(text)
 
 
 def test_other_encodings_are_found_and_recorded(read: Callable) -> None:

@@ -133,3 +133,34 @@ def test_other_beginnings_say_nothing(start: bytes) -> None:
 @pytest.mark.parametrize("name", ["a.information", "a.inf", "a.info-", "a.info-1234"])
 def test_other_endings_are_not_info(name: str) -> None:
     assert format_of(name) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "README.Debian",
+        "NEWS.Debian.gz",
+        "changelog.gz",
+        "changelog.Debian.gz",
+        "README.source",
+        "README.1st",
+        "README.de",
+        "TODO.Debian",
+        "METADATA",
+        "PKG-INFO",
+        "INSTALL",
+        "pkg-1.0.dist-info/METADATA",
+    ],
+)
+def test_texts_of_packages_are_read(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "all" / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(gzip.compress(b"A text.\n") if name.endswith(".gz") else b"A text.\n")
+    (file,), unread = list_files(Source(path=str(tmp_path / "all")))
+    (document,) = read_file(file, Limits(1_000))
+    assert (document.text, document.kind, unread.lines()) == ("A text.\n", "prose", [])
+
+
+@pytest.mark.parametrize("name", ["README.png", "notes.de", "changelog.7z", "README.Debian.7z", "LICENSE"])
+def test_other_names_are_not_texts_of_packages(name: str) -> None:
+    assert format_of(name) is None

@@ -125,8 +125,10 @@ def test_characters_of_utf8_by_chance_make_none(encoding: str, text: str) -> Non
     assert decode((text * 9).encode(encoding), [encoding]).text == text * 9
 
 
-def test_a_nul_in_a_page_is_named(read: Callable) -> None:
-    documents, (quarantined,) = read("a.html", page(STORY).replace("water", "wa\0ter").encode())
+def test_a_nul_in_a_page_is_a_wrong_byte(read: Callable) -> None:
+    (document,), quarantined = read("a.html", page(STORY).replace("water", "wa\0ter", 1).encode())
+    assert ("wa\ufffdter" in document.text, document.metadata["wrong_bytes"], quarantined) == (True, 1, [])
+    documents, (quarantined,) = read("b.html", page(STORY).replace("e", "e\0").encode())
     assert not documents
     assert "holds a NUL (character" in quarantined.reason
 

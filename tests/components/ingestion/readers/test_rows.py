@@ -102,7 +102,7 @@ def test_a_cell_may_have_several_lines_and_leads_back_to_its_first(read: Callabl
         ("a.json", b"[" * 100_000, 0, "nests lists or objects too deep"),
         ("a.json", b"[1, 2]", 0, "expected an object with 'text'"),
         ("a.json", b'{"text": 3}', 0, "its 'text' holds a value of type integer"),
-        ("a.json", b'[{"text": "caf\xe9"}]', 0, "is not UTF-8"),
+        ("a.json", b'[{"text": "caf\xe9\xe9"}]', 0, "are not utf-8"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_of_rows_is_named(read: Callable, name: str, data: bytes, kept: int, reason: str) -> None:
@@ -349,3 +349,33 @@ def test_bytes_of_parquet_are_text_where_they_are_utf8(tmp_path: Path, read_path
         "its 'text' is not UTF-8 (byte 3: unexpected end of data)",
         "has no 'text', or an empty one",
     ]
+
+
+OPEN = "has a quote that is not closed"
+
+
+@pytest.mark.parametrize(
+    ("table", "texts", "refused"),
+    [
+        ('1\t"a\n2\tb\n3\tc\n', ['"a', "b", "c"], []),  # never closed
+        ('1\t"a\n2\tb\n3\t"c\n4\td\n', ['"a', "b", '"c', "d"], []),  # closed by another stray one
+        ('1\t"a\n2\tb\n3\t"c d"\n', ['"a', "b", "c d"], []),
+        ('1\t5" pipe\n2\t7" pipe\n3\n4\td\n', ['5" pipe', '7" pipe', "d"], ["has no 'text'"]),
+        ('1\t"first\nsecond"\n2\tb\n', ["first\nsecond", "b"], []),  # on two lines
+        ('1\t"first\n\nmore\n"\n2\tb\n', ["first\n\nmore\n", "b"], []),
+        ('1\t"a ""b""\tc"\n2\tb\n', ['a "b"\tc', "b"], []),  # a tab within
+        ('"1\n2\tb\n3\tc\n', ["b", "c"], [OPEN]),
+        ('1\t"a\n' + "".join(f"{n}\tb\n" for n in range(2, 2_500)), ['"a', *["b"] * 2_498], []),
+    ],
+)
+def test_a_stray_quote_in_a_table_with_tabs_takes_no_other_row(
+    read: Callable, table: str, texts: list[str], refused: list[str]
+) -> None:
+    for end in ("\n", "\r\n"):
+        whole = ("n\ttext\n" + table).replace("\n", end)
+        documents, quarantined = read("a.tsv", whole.encode())
+        assert [document.text.replace("\r\n", "\n") for document in documents] == texts
+        assert len(quarantined) == len(refused)
+        assert all(reason in entry.reason for entry, reason in zip(quarantined, refused, strict=True))
+    documents, _ = read("b.tsv", ("n\ttext\n" + table).removesuffix("\n").encode())
+    assert [document.text for document in documents] == texts

@@ -67,6 +67,19 @@ def test_differences_are_those_of_neighbours_paired_by_seed(records: list[Record
     assert result["differences"][2]["exam.math"]["mean"] == pytest.approx(0.27, abs=1e-3)
 
 
+def test_rewrites_are_compared_with_repeats_of_their_documents(
+    record: Callable[..., Record], records: list[Record]
+) -> None:
+    ends = {"sources_repeated": 4.4, "sources_rephrased": 4.1}
+    both = [record(arm, seed, loss + 0.01 * seed) for seed in (1, 2, 3) for arm, loss in ends.items()]
+    result = analyse(Ablation.of([*records, *both]))
+    pairs = [(row["arm"], row["against"]) for row in result["differences"]]
+    assert len(pairs) == 4
+    assert pairs[-1] == ("sources_rephrased", "sources_repeated")
+    assert result["differences"][-1]["loss"]["mean"] == pytest.approx(-0.3)
+    assert "**sources_rephrased** against sources_repeated" in " ".join(sentences(analyse(Ablation.of(both))))
+
+
 def test_what_was_read_and_how_often(records: list[Record]) -> None:
     (arm, *_) = analyse(Ablation.of(records))["arms"]
     assert arm["read"]["code"] == {"share": pytest.approx(0.6), "passes": pytest.approx(0.75)}

@@ -78,6 +78,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     curated = [document(r.text.strip() + "\n", r.kind, r.source, raw_id=r.id) for n, r in enumerate(raw) if n % 10 != 9]
     written = [document(text(n), "textbook", f"textbook/{n}") for n in range(300, 340)]
     written += [document(text(n, 12), "exercise", f"exercise/{n}") for n in range(400, 460)]
+    written += [
+        document(text(1000 + n), "textbook", d.source, format="rephrased_faq", seed_document=d.id)
+        for n, d in enumerate(curated)
+        if d.kind == "prose"
+    ]
     places = {
         "raw": write(folder / "raw", raw + nearly),
         "curated": write(folder / "curated", curated),
@@ -129,10 +134,33 @@ def test_an_arm_has_its_own_documents_and_the_pipelines_held_out_ones(
     assert not held_out & set(trained["id"].to_pylist())
     assert len(made.split("train")) > TOKENS
     kinds = set(trained["kind"].to_pylist())
-    assert ("textbook" in kinds, "exercise" in kinds) == (ARMS[arm].textbooks, ARMS[arm].exercises)
+    assert ("textbook" in kinds, "exercise" in kinds) == (
+        ARMS[arm].textbooks or ARMS[arm].rewrites,
+        ARMS[arm].exercises,
+    )
     assert summary["documents"] == len(set(trained["id"].to_pylist()))
     sources = {source.partition("/")[0] for source in trained["source"].to_pylist()}
     assert ("copy" in sources) == (arm == "random")
+
+
+def test_the_arms_of_rewrites_have_the_same_documents(project: dict[str, Path], within: Path) -> None:
+    trained = {}
+    for arm in ("sources_repeated", "sources_rephrased"):
+        corpus.write_tokens({"arm": arm, **project}, {"output": within / arm}, params(), Tracker())
+        trained[arm] = {row["id"]: row for row in Tokens.open(within / arm).split("train").documents.to_pylist()}
+    repeated, rephrased = trained.values()
+    assert repeated.keys() < rephrased.keys()
+    rewrites = {d.id: d.metadata for d in read_documents(project["textbooks"]) if "format" in d.metadata}
+    added = rephrased.keys() - repeated.keys()
+    assert added <= rewrites.keys()
+    assert {rewrites[name]["seed_document"] for name in added} == repeated.keys()
+
+
+def test_an_arm_of_rewrites_needs_some(project: dict[str, Path], within: Path) -> None:
+    none = write(within / "textbooks", [document(text(1), "textbook", "textbook/1")])
+    inputs = {"arm": "sources_repeated", **project, "textbooks": none}
+    with pytest.raises(StepError, match=r"holds no rewrites of documents.*set synthesis\.rephrase"):
+        corpus.write_tokens(inputs, {"output": within / "t"}, params(), Tracker())
 
 
 def test_kinds_stand_to_each_other_as_in_the_pipeline(project: dict[str, Path], within: Path) -> None:

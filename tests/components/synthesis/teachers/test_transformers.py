@@ -19,6 +19,7 @@ from components.endpoint.dispatch import Dispatcher, Policy
 from components.endpoint.openai import OpenAIEndpoint
 from components.endpoint.request import Reply, Request
 from components.endpoint.store import Store
+from components.endpoint.trace import CallSample
 from components.errors import StepError
 from components.params import TeacherParams
 from components.synthesis.teachers.transformers import LocalAnswers, LocalModel, checkpoint_sha256
@@ -46,12 +47,19 @@ class FakeModel:
         return [Reply(f"{request.job} of {seed}", "m", self.finish, 2, 3) for request in batch]
 
 
-def fetch(path: Path, asked, model, accept=lambda request, reply: "", budget=0, attempts=2):
+def fetch(path: Path, asked, model, accept=lambda request, reply: "", budget=0, attempts=2, calls=None):
     params = TeacherParams(kind="transformers", model="m", batch_size=4, attempts=attempts)
     with Store(path / "s.sqlite") as store:
-        answers = LocalAnswers(params, store, "plan", Budget.of(store, "plan", budget, 0), model)
+        answers = LocalAnswers(params, store, "plan", Budget.of(store, "plan", budget, 0), model, calls)
         given_up = answers.fetch(asked, accept)
         return given_up, {request.job: store.get(request.key) for request in asked}
+
+
+def test_calls_of_a_local_model_are_sampled_too(tmp_path):
+    calls = CallSample(3)
+    fetch(tmp_path, requests(8), FakeModel(), lambda request, reply: "no" * (request.job == "5"), calls=calls)
+    assert sorted(call.outcome for call in calls) == ["answered"] * 3 + ["format"] * 2  # 5 is tried twice
+    assert all(call.start_ns <= call.end_ns for call in calls)
 
 
 def test_batches_are_those_of_the_plan_whatever_is_answered(tmp_path):

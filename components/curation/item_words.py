@@ -1,0 +1,234 @@
+"""Which items of benchmarks a text has in words: their questions, and short questions by their choices.
+
+An item is its question. However its choices and its answer are printed, the question stands there in one piece:
+- a question of `candidate_ngram` words or more is found by so many in a row, if more than the share `min_match_ratio` of the
+  question stands around them in order, and at least `ngram` words (Cosmopedia's and GPT-3's figures, both at once: either
+  alone takes a definition or a law that a question quotes for the question);
+- one of fewer, at least `min_words`, by all of it;
+- one of fewer still by all of it and, behind it, its right answer or half of its choices, together `min_words`.
+
+What is notable:
+- a question and each of its choices may be parted by letters, digits or "answer". A short question is looked up by five words
+  in a row of all these forms, so that two lengths of runs are looked up in a text whatever the items are.
+- rows of counting words (1, 2, 3; one, two, three; a, b, c; months; weekdays) and words that repeat say nothing: a question
+  or a run needs DISTINCT others.
+- a program's task may quote what anybody knows. Unless nearly all of it stands there, so must the name that it asks for.
+"""
+
+import difflib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count, repeat
+
+import numpy as np
+
+from components.benchmarks.items import GAP, Item
+from components.params.decontamination import DecontaminationParams
+from components.text.counting import distinct
+from components.text.ngrams import OwnedRuns, all_runs, shared_runs, word_hashes, words_in
+
+ANCHOR = 5  # words in a row by which shorter questions are looked up
+OWNERS = 64  # items that one run is held against; runs of more are a template's
+DISTINCT = 4  # words of a question or a run
+NEARLY = 0.9  # of a question: all of it, but for a misprint
+BETWEEN = 6  # words by which a choice may be announced: "b the right answer is"
+TOO_SHORT = "fewer words than min_words, with the choices"
+COUNTING = "words that count or repeat"
+OF_MANY = "words that many items share"
+NO_WORDS = "no question in words"
+REASONS = ("", TOO_SHORT, COUNTING, OF_MANY, NO_WORDS)
+_PLACES = 8  # of one item in one document that are compared
+
+
+@dataclass(frozen=True)
+class Found:
+    """An item that a text has: its number, the rule, what was measured and what makes a hit, and the place of its words."""
+
+    item: int
+    rule: str
+    value: float
+    threshold: float
+    first: int
+    last: int
+
+
+class ItemWords:
+    """The items' words; its arrays can be saved and mapped.
+
+    Attributes:
+        arrays: what the constructor takes.
+        unsearched: per item, why it is not looked for by words; empty if it is.
+    """
+
+    def __init__(self, params: DecontaminationParams, arrays: Mapping[str, np.ndarray]) -> None:
+        self._own, self.arrays = params, arrays
+        self._words, self._ends, self._firsts = arrays["words"], arrays["ends"], arrays["firsts"]
+        self._tables = {
+            length: OwnedRuns(*(arrays[f"{length}_{part}"] for part in ("runs", "starts", "owners")))
+            for length in (ANCHOR, params.candidate_ngram)
+            if len(arrays[f"{length}_runs"])
+        }
+        self.unsearched = [REASONS[reason] for reason in arrays["reasons"].tolist()]
+
+    @classmethod
+    def build(cls, items: Sequence[Item], params: DecontaminationParams) -> "ItemWords":
+        """The words of items, ready to be looked for."""
+        rows = [_pieces(item) for item in items]
+        words, owner = word_hashes([piece for row in rows for piece in row])
+        counts = np.bincount(owner, minlength=sum(map(len, rows)))
+        firsts = np.append(0, np.cumsum([len(row) for row in rows])).astype(np.int64)
+        reasons = np.zeros(len(items), dtype=np.int8)
+        forms: dict[int, list[tuple[int, str]]] = {ANCHOR: [], params.candidate_ngram: []}
+        for number, (item, row) in enumerate(zip(items, rows, strict=True)):
+            sizes = counts[firsts[number] : firsts[number + 1]].tolist()
+            reasons[number] = _reason(row, sizes, params.min_words)
+            if reasons[number]:
+                continue
+            if sizes[ASKED] < params.candidate_ngram:
+                short = sizes[ASKED] < params.min_words
+                forms[ANCHOR] += [(number, form) for form in (_printed(item) if short else [row[ASKED]])]
+            long = sizes[ASKED] >= params.candidate_ngram
+            forms[params.candidate_ngram] += [
+                (number, form) for form in (row[ASKED if long else WHOLE], *_filled(item))
+            ]
+        arrays = {"words": words, "ends": np.append(0, np.cumsum(counts)), "firsts": firsts}
+        found = []
+        for length, texts in forms.items():
+            hashes, of = word_hashes([form for _, form in texts])
+            runs, at = all_runs(hashes, of, length)
+            owners = np.array([number for number, _ in texts], dtype=np.int32)[of[at]]
+            table = OwnedRuns.build(runs, owners, OWNERS if length == ANCHOR else len(items))
+            arrays |= {f"{length}_{part}": getattr(table, part) for part in ("runs", "starts", "owners")}
+            found.append(table.owners)
+        lost = np.setdiff1d(np.flatnonzero(reasons == 0), np.concatenate(found))
+        reasons[lost] = REASONS.index(OF_MANY)
+        return cls(params, arrays | {"reasons": reasons})
+
+    def find(self, texts: Sequence[str], hashes: np.ndarray, owner: np.ndarray) -> list[list[Found]]:
+        """The items that each text has, in the order of its words.
+
+        Args:
+            hashes, owner: the texts' words, as `word_hashes` gives them.
+        """
+        begins = np.searchsorted(owner, np.arange(len(texts) + 1)).tolist()
+        rows: list[dict[tuple[int, int], list[int]]] = [{} for _ in texts]  # by length of the run and item: places
+        for length, first, places in shared_runs(hashes, owner, self._tables):
+            run, items = self._tables[length].items(places, OWNERS)
+            for at, item in zip(first[run].tolist(), items.tolist(), strict=True):
+                text = int(owner[at])
+                rows[text].setdefault((length, item), []).append(at - begins[text])
+        found: list[list[Found]] = []
+        for number, row in enumerate(rows):
+            words = hashes[begins[number] : begins[number + 1]]
+            hits = {hit.item: hit for hit in self._verified(row, words, texts[number])}
+            found.append(sorted(hits.values(), key=lambda hit: hit.first))
+        return found
+
+    def _verified(self, row: dict[tuple[int, int], list[int]], words: np.ndarray, text: str) -> Iterator[Found]:
+        for (length, item), places in row.items():
+            look = self._long if length == self._own.candidate_ngram else self._short
+            compared, end = 0, -1
+            for at in places:
+                if at < end or compared == _PLACES:
+                    continue
+                compared, end = compared + 1, at + length
+                if hit := look(item, words, at):
+                    if length == ANCHOR or distinct(words_in(text)[at : at + length]) >= DISTINCT:
+                        yield hit
+                    break
+
+    def _piece(self, item: int, piece: int) -> np.ndarray:
+        place = int(self._firsts[item]) + piece
+        return self._words[int(self._ends[place]) : int(self._ends[place + 1])]
+
+    def _long(self, item: int, words: np.ndarray, at: int) -> Found | None:
+        """A hit if enough of the question, or of a short one and its answer, stands around a run."""
+        own, asked = self._own, self._piece(item, ASKED)
+        short = len(asked) < own.candidate_ngram
+        compared = self._piece(item, WHOLE) if short else asked
+        around = words[max(0, at - len(compared)) : at + own.candidate_ngram + len(compared)]
+        least = max(own.min_match_ratio, min(NEARLY, own.ngram / len(compared)))
+        share = _matched(around.tolist(), compared.tolist(), least)
+        needed = asked if short else self._piece(item, NAME) if share < NEARLY else asked[:0]
+        if share <= least or _place(around, needed) is None:
+            return None
+        return Found(item, f"ngram_{own.candidate_ngram}_ratio", share, least, at, at + own.candidate_ngram)
+
+    def _short(self, item: int, words: np.ndarray, at: int) -> Found | None:
+        """A hit if the question stands around a run, and behind a very short one what may be answered."""
+        asked, least = self._piece(item, ASKED), self._own.min_words
+        choices = [self._piece(item, n) for n in range(CHOICES, int(self._firsts[item + 1] - self._firsts[item]))]
+        answer = self._piece(item, ANSWER)
+        printed = sum(map(len, choices)) + len(answer) + BETWEEN * (2 + len(choices))
+        start = max(0, at - len(asked) - (printed if len(asked) < least else 0))
+        place = _place(words[start : at + ANCHOR + len(asked)], asked)
+        if place is None:
+            return None
+        place += start
+        if len(asked) >= least:
+            return Found(item, "whole_item", len(asked), least, place, place + len(asked))
+        behind = words[place + len(asked) : place + len(asked) + printed]
+        there = sum(len(choice) for choice in choices if _place(behind, choice) is not None)
+        many = sum(_place(behind, choice) is not None for choice in choices) * 2 > len(choices)
+        right = len(answer) and _place(behind[: BETWEEN + len(answer)], answer) is not None
+        total = len(asked) + max(there if many else 0, len(answer) if right else 0)
+        if total < least or not (many or right):
+            return None
+        return Found(item, "whole_item", total, least, place, place + total)
+
+
+ASKED, WHOLE, ANSWER, NAME, CHOICES = range(5)  # pieces of an item; each choice is one
+
+
+def _pieces(item: Item) -> list[str]:
+    asked = GAP.sub(" ", item.asked)
+    whole = asked if item.code else item.with_choice(item.answer) if item.answer else item.text
+    return [asked, whole, item.answer, item.entry, *item.choices]
+
+
+def _reason(row: Sequence[str], sizes: Sequence[int], least: int) -> int:
+    """The number of the reason why an item is not looked for by words; 0 if it is."""
+    if not sizes[ASKED]:
+        return REASONS.index(NO_WORDS)
+    if sizes[ASKED] + max(sum(sizes[CHOICES:]), sizes[ANSWER]) < least:
+        return REASONS.index(TOO_SHORT)
+    if distinct(words_in(" ".join(row))) < DISTINCT:
+        return REASONS.index(COUNTING)
+    return 0
+
+
+def _filled(item: Item) -> Iterator[str]:
+    if GAP.search(item.asked):
+        yield from map(item.with_choice, item.choices)
+
+
+def _printed(item: Item) -> Iterator[str]:
+    """A question with its choices and answer as they are usually printed."""
+    for choice in (item.answer, *item.choices):
+        yield from (f"{item.asked} {first} {choice}" for first in ("", "a", "1"))
+    yield f"{item.asked} answer {item.answer}"
+    for labels in (repeat(""), "abcdefghijklmnop", map(str, count(1))):
+        yield " ".join(
+            [item.asked, *(f"{label} {choice}" for label, choice in zip(labels, item.choices, strict=False))]
+        )
+
+
+def _place(words: np.ndarray, asked: np.ndarray) -> int | None:
+    """Where some words stand in a row among others."""
+    size = len(asked)
+    if not size:
+        return 0
+    for place in np.flatnonzero(words[: max(0, len(words) - size + 1)] == asked[0]).tolist():
+        if np.array_equal(words[place : place + size], asked):
+            return place
+    return None
+
+
+def _matched(around: Sequence[int], asked: Sequence[int], least: float) -> float:
+    """Share of the asked words in the blocks that they have in common with those around a run, in order."""
+    at_most = (Counter(around) & Counter(asked)).total() / len(asked)
+    if at_most <= least:
+        return at_most
+    blocks = difflib.SequenceMatcher(None, around, asked, autojunk=False).get_matching_blocks()
+    return sum(block.size for block in blocks) / len(asked)

@@ -1,0 +1,298 @@
+"""Read what an endpoint of OpenAI's chat API sent: a completion, a stream of events, an error, or something else.
+
+Usage is looked for first and goes with whatever comes of the rest, so that a call that was paid counts.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from components.endpoint.request import Fault, Reply
+from components.errors import short, shortened
+
+MOST_TOKENS = 1 << 24  # of one reply: beyond any model's context, so more is an error of the endpoint
+DEEPEST = 4  # levels of JSON in which usage is looked for
+USAGE = (  # names of the counts of prompt and answer: OpenAI, Anthropic, Gemini, Ollama, llama.cpp
+    ("prompt_tokens", "completion_tokens"),
+    ("input_tokens", "output_tokens"),
+    ("promptTokenCount", "candidatesTokenCount"),
+    ("prompt_eval_count", "eval_count"),
+    ("prompt_n", "predicted_n"),
+)
+TOTAL = ("total_tokens", "totalTokenCount")
+SURROGATE = re.compile("[\ud800-\udfff]")
+_COUNT = re.compile(r'"(prompt_tokens|completion_tokens|input_tokens|output_tokens)"\s*:\s*"?(\d{1,8})\b')
+_SAYS = (  # what the code or type of an error means where it is not a status
+    (402, re.compile("insufficient|credit|billing|payment")),
+    (429, re.compile("rate.?limit|too.?many|quota|resource.?exhausted|throttl")),
+    (401, re.compile("api.?key|unauthori[sz]ed|authenticat")),
+    (403, re.compile("permission|forbidden")),
+    (404, re.compile("not.?found")),
+    (400, re.compile("content|safety|moderation|context|invalid|bad.?request|unsupported|badrequest")),
+)
+
+
+class ErrorReply(Exception):
+    """An error that the endpoint sent as if it were an answer, with the status that it should have had."""
+
+    def __init__(self, status: int, message: str, reply: Reply | None) -> None:
+        super().__init__(message)
+        self.status, self.message, self.reply = status, message, reply
+
+
+def read_completion(raw: bytes, charset: str | None = None) -> Reply:
+    """Read the body of a successful response.
+
+    Raises:
+        Fault: it holds no answer, or one that cannot be kept.
+        ErrorReply: it is an error.
+    """
+    text = decode(raw, charset)
+    values = _parse(text)
+    if values is None:
+        values = _joined_events(text)
+    if values is None:
+        page = re.search(r"<!doctype html|<html", text[:1_000], re.I)
+        what = "a web page" if page else "something that is not JSON" if text.strip() else "an empty body"
+        raise Fault("foreign", f"{what} came instead of a completion: {shortened(text)}", reply=usage_alone(raw))
+    bare, absurd = _usage_reply(values)
+    if (error := error_of(values)) is not None:
+        raise ErrorReply(_status(error), message_of(values), usage_alone(raw))
+    choices = values.get("choices")
+    if "choices" not in values:
+        raise Fault("foreign", f"JSON came that is not a completion: {shortened(text)}", reply=usage_alone(raw))
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    if not isinstance(choice, dict):
+        raise Fault("empty", f"a completion without choices: {shortened(text)}", reply=bare)
+    content = _content(choice, bare, text)
+    reply = Reply(content, bare.model, _name(choice.get("finish_reason")), bare.prompt_tokens, bare.completion_tokens)
+    if SURROGATE.search(content):
+        raise Fault("format", f"half of a surrogate pair in the text: {shortened(content)!a}", reply=bare)
+    if absurd:
+        raise Fault("format", f"impossible figures of usage: {absurd}", reply=bare)
+    return reply
+
+
+def decode(raw: bytes, charset: str | None = None) -> str:
+    """The text of a body. Bytes that are not of its encoding become U+FFFD, which is in no answer that is kept."""
+    encoding: str = json.detect_encoding(raw)
+    if encoding == "utf-8" and charset and not charset.lower().startswith("utf"):
+        encoding = charset
+    try:
+        return raw.decode(encoding, "replace")
+    except LookupError:
+        return raw.decode("utf-8", "replace")
+
+
+def usage_alone(raw: bytes) -> Reply | None:
+    """The usage that stands in a body of which nothing else can be used; None if there is none."""
+    text = decode(raw)
+    values = _parse(text)
+    if values is not None:
+        reply, _ = _usage_reply(values)
+        return reply if reply.prompt_tokens is not None or reply.completion_tokens is not None else None
+    found = {name.startswith(("prompt", "input")): int(count) for name, count in _COUNT.findall(text)}
+    return Reply("", "", "", found.get(True), found.get(False)) if found else None
+
+
+def message_of(values: Any) -> str:
+    """What an error says, in one line; empty if it says nothing readable."""
+    error = error_of(values) if isinstance(values, dict) else None
+    if isinstance(error, dict):
+        parts = (error.get(name) for name in ("message", "detail", "code", "type"))
+        return " ".join(part if isinstance(part, str) else short(part) for part in parts if part)
+    return str(error) if error is not None else ""
+
+
+def read_error(raw: bytes) -> str:
+    """What the body of a failed response says, in one line."""
+    text = decode(raw[:20_000])
+    return " ".join((message_of(_parse(text)) or text).split())
+
+
+def error_of(values: dict[str, Any]) -> Any:
+    """The error in a body, wherever servers put it, or None."""
+    choices = values.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+    for holder in (values, choice):
+        for name in ("error", "errors", "detail"):
+            if (found := holder.get(name)) and (name == "error" or "choices" not in values):
+                found = found[0] if isinstance(found, list) else found
+                return values if found is True else found
+    said = values.get("object") == "error" or isinstance(values.get("message"), str)
+    return values if said and "choices" not in values else None
+
+
+def _status(error: Any) -> int:
+    """The status that an error names, or one that fits its code or type; 500 if neither is known."""
+    named = [error.get(name) for name in ("code", "status", "type")] if isinstance(error, dict) else [error]
+    said = [str(value)[:200].lower() for value in named if value is not None]
+    for value in said:
+        if re.fullmatch("[45][0-9][0-9]", value):
+            return int(value)
+    words = " ".join(said)
+    return next((status for status, pattern in _SAYS if pattern.search(words)), 500)
+
+
+def _parse(text: str) -> dict[str, Any] | None:
+    """A JSON object, or the only one of a list; None if the text is neither."""
+    try:
+        values = json.loads(text, strict=False, parse_int=_whole)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(values, list) and len(values) == 1:
+        values = values[0]
+    return values if isinstance(values, dict) else None
+
+
+def _whole(digits: str) -> float:
+    return int(digits) if len(digits) < 40 else math.inf
+
+
+def _joined_events(text: str) -> dict[str, Any] | None:
+    """A stream of events (SSE, or one JSON object per line) as the completion that it makes; None if it is none."""
+    lines = (line.removeprefix("data:").strip() for line in text.lstrip().split("\n"))
+    events = [values for line in lines if line.startswith("{") and (values := _parse(line)) is not None]
+    choices = [
+        choice
+        for event in events
+        if isinstance(given := event.get("choices"), list)
+        for choice in given[:1]
+        if isinstance(choice, dict)
+    ]
+    if not choices:
+        return next((event for event in events if error_of(event) is not None), None)
+    messages = [
+        message for choice in choices if isinstance(message := choice.get("delta") or choice.get("message"), dict)
+    ]
+    told = {
+        name: "".join(part for message in messages if isinstance(part := message.get(name), str))
+        for name in ("content", "refusal", "reasoning_content")
+    }
+    reasons = [reason for choice in choices if (reason := choice.get("finish_reason"))]
+    done = "stop" if re.search(r"^data:\s*\[DONE\]", text, re.M) else None
+    whole = {"message": told, "finish_reason": reasons[-1] if reasons else done}
+    rest = {name: value for event in events for name, value in event.items() if value is not None}
+    return rest | {"choices": [whole]}
+
+
+def _content(choice: dict[str, Any], bare: Reply, text: str) -> str:
+    """The answer's text.
+
+    Raises:
+        Fault: there is none; the detail says what came instead.
+    """
+    message = choice.get("message") or choice.get("delta")
+    message = message if isinstance(message, dict) else {}
+    content = _text(message.get("content")) or _text(choice.get("text"))
+    thoughts = _text(message.get("reasoning_content")) or _text(message.get("reasoning"))
+    if not content.strip() and "</think>" in thoughts:
+        content = thoughts  # a parser of thoughts that took the answer for one
+    if content.strip():
+        return content
+    if refusal := _text(message.get("refusal")) or _refusal(message.get("content")):
+        raise Fault("filtered", f"the model refused: {shortened(refusal)}", reply=bare)
+    reason = _name(choice.get("finish_reason"))
+    if reason and finish(reason) != "stop" and not message.get("tool_calls"):
+        return ""
+    if calls := message.get("tool_calls") or message.get("function_call"):
+        raise Fault("empty", f"a call of a tool came instead of a text: {short(calls, 200)}", reply=bare)
+    if thoughts.strip():
+        raise Fault("empty", f"thoughts came and no answer: {shortened(thoughts)}", reply=bare)
+    raise Fault("empty", f"nothing was returned (finish reason {reason!r}): {shortened(text)}", reply=bare)
+
+
+def _text(value: Any) -> str:
+    """A message's content: text, or the text parts of a list; what is JSON already is written as JSON."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    if isinstance(value, list):
+        return "".join(_text(part) for part in value if isinstance(part, str) or _is_text(part))
+    if isinstance(value, dict):
+        for name in ("text", "value", "content"):
+            if name in value:
+                return _text(value[name])
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _is_text(part: Any) -> bool:
+    return isinstance(part, dict) and part.get("type") in (None, "text", "output_text")
+
+
+def _refusal(content: Any) -> str:
+    parts = content if isinstance(content, list) else []
+    return next((_text(part.get("refusal")) for part in parts if isinstance(part, dict) and part.get("refusal")), "")
+
+
+def _usage_reply(values: dict[str, Any]) -> tuple[Reply, str]:
+    """A reply without text that holds the usage and the model, and the figures of usage that are impossible."""
+    prompt, completion, absurd = _usage(values)
+    return Reply("", _name(values.get("model")), "", prompt, completion), absurd
+
+
+def _usage(values: dict[str, Any]) -> tuple[int | None, int | None, str]:
+    """Tokens of prompt and answer, None where unknown, and impossible figures in words."""
+    holders = list(_objects(values))
+    for names in USAGE:
+        for holder in holders:
+            if not any(holder.get(name) is not None for name in names):
+                continue
+            given = [holder.get(name) for name in (*names, *TOTAL)]
+            prompt, completion, *totals = (_count(value) for value in given)
+            absurd = [value for value in given if _is_number(value) and _count(value) is None]
+            total = next((count for count in totals if count is not None), None)
+            if prompt is not None and total is not None and total > prompt + (completion or 0):
+                completion = total - prompt  # some leave out the thoughts, which are paid
+            return prompt, completion, short(holder) if absurd else ""
+    return None, None, ""
+
+
+def _objects(values: Any, depth: int = 0) -> Iterator[dict[str, Any]]:
+    """All objects of a body, outer ones first."""
+    inner = list(values.values()) if isinstance(values, dict) else values if isinstance(values, list) else []
+    if isinstance(values, dict):
+        yield values
+    if depth < DEEPEST:
+        for value in inner:
+            if isinstance(value, dict | list):
+                yield from _objects(value, depth + 1)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) or (isinstance(value, str) and bool(re.fullmatch(r"-?[\d.]+", value[:80])))
+
+
+def _count(value: Any) -> int | None:
+    """A count of tokens, also written as a float or a string; None if it is not a possible one."""
+    if isinstance(value, bool) or not _is_number(value):
+        return None
+    try:
+        number = math.ceil(float(value))
+    except (ValueError, OverflowError):
+        return None
+    return number if 0 <= number <= MOST_TOKENS else None
+
+
+def _name(value: Any) -> str:
+    """A name that an endpoint gives, in one line; empty if it gives none."""
+    return SURROGATE.sub("\ufffd", shortened(value)) if isinstance(value, str) else ""
+
+
+# What servers say of an answer's end, in lower case: OpenAI, vLLM, TGI, Anthropic, Gemini, Mistral, Cohere, Bedrock.
+_FINISHES = {
+    "stop": "stop eos eos_token end_turn stop_sequence complete completed end finished done",
+    "truncated": "length max_tokens max_length model_length max_output_tokens max_completion_tokens incomplete "
+    "token_limit context_length model_context_window_exceeded",
+    "filtered": "content_filter content_filtered safety recitation blocklist prohibited_content spii refusal sensitive "
+    "guardrail_intervened error_toxic",
+    "unfinished": "error tool_calls tool_call tool_use function_call abort aborted cancelled canceled timeout network_error "
+    "insufficient_system_resource malformed_function_call pause_turn load unload other",
+}
+FINISHES = {name: kind for kind, names in _FINISHES.items() for name in names.split()}
+
+
+def finish(reason: str) -> str:
+    """Whether an answer is whole (`stop`), `truncated`, `filtered`, `unfinished`, or ended in an `unknown` way."""
+    return FINISHES.get(reason.lower().removeprefix("finish_reason_"), "unknown")

@@ -1,0 +1,39 @@
+"""Whether a reply is an answer: it ended, it holds text and nothing else, and who asked accepts it.
+
+The same rules hold for what has just come and for what an earlier version stored.
+"""
+
+import re
+from dataclasses import replace
+
+from components.endpoint.completion import finish
+from components.endpoint.request import Accept, Fault, Reply, Request
+from components.errors import shortened
+from components.text.markup import strip_markup, unclean
+
+_WHOLE = re.compile(r"[.!?:;\u2026\u3002\uff01\uff1f\"'\u201d\u2019`)\]}|*>-]\s*\Z")
+
+
+def fault_of(request: Request, reply: Reply, accept: Accept) -> Fault | None:
+    """Why a reply that arrived is not an answer to its request, or None."""
+    kind = finish(reply.finish_reason) if reply.finish_reason else "stop"
+    if kind == "truncated":
+        return Fault(kind, f"cut at {reply.completion_tokens or 'max'} tokens", reply=reply)
+    if kind == "filtered":
+        return Fault(kind, f"blocked by the endpoint (finish reason {reply.finish_reason!r})", reply=reply)
+    if kind != "stop":
+        known = "" if kind == "unfinished" else "unknown "
+        return Fault("unfinished", f"ended with the {known}finish reason {reply.finish_reason!r}", reply=reply)
+    text = strip_markup(reply.text).text
+    if not text.strip():
+        came = f"only thoughts or markup came: {reply.text[:200]!r}" if reply.text.strip() else "nothing was returned"
+        return Fault("empty", f"{came} (finish reason {reply.finish_reason!r})", reply=reply)
+    if found := unclean(text):
+        return Fault("markup", found, reply=reply)
+    if not reply.finish_reason and not _WHOLE.search(text[-200:]):
+        return Fault("unfinished", f"no finish reason, and it ends in mid-sentence: {text[-80:]!r}", reply=reply)
+    try:
+        wrong = accept(request, replace(reply, text=text))
+    except (ValueError, OverflowError, RecursionError) as error:  # of whatever reads a text that nobody has foreseen
+        wrong = f"cannot be read ({type(error).__name__}: {shortened(str(error))}): {text[:200]!a}"
+    return Fault("format", wrong, reply=reply) if wrong else None

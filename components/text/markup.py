@@ -1,0 +1,113 @@
+"""What a chat model leaves around its answer: thoughts, special tokens, channels, roles and control characters.
+
+`strip_markup` removes what is known and says what it removed; `unclean` names what is still not text, which is refused.
+Both take time in proportion to the text, whatever it holds.
+"""
+
+import re
+from typing import NamedTuple
+
+from components.text.characters import visible
+
+_NAMES = "think|thinking|thoughts?|reasoning|reflection|scratchpad|seed:think"
+_THOUGHT = re.compile(
+    rf"(?P<open><(?:{_NAMES})>|\[THINK\]|◁think▷|<\|begin_of_thought\|>|<\|START_THINKING\|>)"
+    rf"|</(?:{_NAMES})>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>|<\|END_THINKING\|>",
+    re.I,
+)
+_CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)[^<]{0,80}<\|message\|>")
+_TOKEN = r"(?:<\|[A-Za-z]\w{0,40}\|>|<\uff5c[^\uff5c\n]{1,40}\uff5c>|</?s>|<(?:bos|eos|start_of_turn|end_of_turn)>|\[/?INST\])"
+_LEADING = re.compile(rf"\s*{_TOKEN}(?:\s*(?:assistant|model)\b)?(?:\s*:)?")
+_BARE_ROLE = re.compile(r"(?:\s*assistant(?::|(?=[ \t]*\n))\s*)+", re.I)
+ROUNDS = 4
+_END = re.compile(
+    rf"{_TOKEN}(?=(?:\s*{_TOKEN}){{0,8}}\s*(?:\Z|(?:(?<=\n)|(?<=>))(?:assistant|model|user|system|human)\b))", re.I
+)
+_ANSI = re.compile(r"\x1b(?:\[[0-?]{0,40}[ -/]{0,8}[@-~]|\][^\x07\x1b]{0,200}(?:\x07|\x1b\\)|[@-Z\\^_])")
+_HINT = re.compile(r"[<\[◁]|\A\s*(?:assistant|analysis)", re.I)  # most texts have none of these
+_NO_TEXT = re.compile(  # control characters, bidirectional overrides, what a wrong decoding leaves, private use
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufffd\ufffe\uffff\ud800-\udfff\ue000-\uf8ff]"
+)
+UNCLEAN = re.compile(f"{_TOKEN}|(?i:{_THOUGHT.pattern.replace('?P<open>', '?:')})|{_NO_TEXT.pattern}")
+
+
+class Stripped(NamedTuple):
+    """A text, and the kinds of markup that were removed from it."""
+
+    text: str
+    removed: tuple[str, ...] = ()
+
+
+def strip_markup(text: str) -> Stripped:
+    """The answer alone.
+
+    >>> strip_markup("<think>Plan it.</think># Tides<|im_end|>")
+    Stripped(text='# Tides', removed=('thoughts', 'tokens'))
+    """
+    removed: dict[str, None] = {}
+    for _ in range(ROUNDS):  # what was between two pieces may have hidden more
+        before = text
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+        for kind, strip in _STRIPS.items() if _HINT.search(text) else ():
+            if (other := strip(text)) != text:
+                text, removed[kind] = other, None
+        seen = visible(_ANSI.sub("", text))
+        if len(seen) != len(text):  # else at most other kinds of spaces
+            removed["control characters"] = None
+        text = seen
+        if text == before:
+            break
+    return Stripped(text, tuple(removed))
+
+
+def unclean(text: str) -> str:
+    """The first thing in a stripped text that is not text, with what stands around it, in ASCII; empty if there is none."""
+    found = (UNCLEAN if _HINT.search(text) else _NO_TEXT).search(text)
+    if not found:
+        return ""
+    around = text[max(0, found.start() - 60) : found.end() + 60]
+    return f"{found[0]!a} in {around!a}"
+
+
+def _final_channel(text: str) -> str:
+    """Of a text in channels (gpt-oss) the final one; where the marks were lost, `analysis...assistantfinal...` is left."""
+    channels = list(_CHANNEL.finditer(text))
+    if channels:
+        final = [channel.end() for channel in channels if channel[1] == "final"]
+        return text[final[-1] :] if final else ""
+    if text.lstrip().startswith("analysis") and "assistantfinal" in text:
+        return text.rpartition("assistantfinal")[2]
+    return text
+
+
+def _without_thoughts(text: str) -> str:
+    """A thought ends at its closing mark or at the end; without an opening mark it began with the text."""
+    kept: list[str] = []
+    place, inside = 0, False
+    for mark in _THOUGHT.finditer(text):
+        if mark["open"]:
+            if not inside:
+                kept.append(text[place : mark.start()])
+            inside = True
+        else:
+            kept = kept if inside else []
+            inside = False
+        place = mark.end()
+    return "".join(kept if inside else [*kept, text[place:]]) if place else text
+
+
+def _without_tokens(text: str) -> str:
+    """Tokens before the answer go, and from the token that ends it all that follows, which is empty or another turn."""
+    start = 0
+    while leading := _LEADING.match(text, start):
+        start = leading.end()
+    end = _END.search(text, start)
+    return text[start : end.start()].rstrip() if end else text[start:]
+
+
+def _without_role(text: str) -> str:
+    role = _BARE_ROLE.match(text)
+    return text[role.end() :] if role else text
+
+
+_STRIPS = {"channels": _final_channel, "thoughts": _without_thoughts, "tokens": _without_tokens, "role": _without_role}
