@@ -1,19 +1,27 @@
-"""A fixed sample of documents that curation keeps and drops, for reading.
+"""What curation keeps and drops by its default parameters, to be judged by an eye that does not see the decision.
 
-    python -m bench.decisions --data DIR [--count 40] [--excerpt 400] [--kind web ...]
+    python -m bench.decisions draw --data DIR --output DIR [--seed 0] [--count 40] [--kind web ...] [--without DIR]
+    python -m bench.decisions compare --output DIR --judgments FILE
+
+`draw` curates each kind by itself and writes `texts.md` (the drawn documents, kept and dropped ones mixed, by number) and
+`decisions.jsonl`. Read the first and write a line `NUMBER keep|drop [reason]` per document; `compare` prints the agreement.
 
 DIR has `corpora/` with web pages, stories, textbooks and labelled texts (gzip JSON lines); code is the installed Python
-packages. Textbooks are judged by the rules for web pages too, which are the stricter ones. Documents are drawn by a hash of
-their ids. Near duplicates, educational value and benchmarks are not looked at here.
+packages. Textbooks are judged as web pages, by the strictest rules. Documents that went for their language, as duplicates or
+because they are hardly there are not drawn: a reader of the text alone cannot judge that.
 """
 
 import gzip
 import hashlib
 import json
+import subprocess
+import sys
 import sysconfig
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from bench.common import parser
 
@@ -24,7 +32,11 @@ SETS = {
     "textbook": ("web", ["textbooks/*"]),
     "code": ("code", []),
 }
-FILES = 2_500  # of code
+FILES = 1_500  # of code
+NOT_JUDGED = ("language", "min_chars", "exact_duplicate", "near_duplicate", "contaminated")  # rules, by their beginning
+START, MIDDLE = 1_500, 600  # characters shown
+
+Row = dict[str, Any]
 
 
 def texts(folder: Path, patterns: list[str]) -> Iterator[tuple[str, str]]:
@@ -34,48 +46,119 @@ def texts(folder: Path, patterns: list[str]) -> Iterator[tuple[str, str]]:
             yield json.loads(line)["text"], f"{path.name.partition('.')[0]}:{number}"
 
 
-def code() -> Iterator[tuple[str, str]]:
+def code(seed: int) -> Iterator[tuple[str, str]]:
     root = Path(sysconfig.get_path("purelib"))
-    names = sorted((str(path.relative_to(root)) for path in root.rglob("*.py")), key=_draw)
+    names = sorted((str(path.relative_to(root)) for path in root.rglob("*.py")), key=lambda name: _draw(seed, name))
     for name in names[:FILES]:
         yield (root / name).read_text(encoding="utf-8", errors="replace"), name
 
 
-def _draw(name: str) -> bytes:
-    return hashlib.sha256(name.encode()).digest()
+def _draw(seed: int, name: str) -> bytes:
+    return hashlib.sha256(f"{seed}/{name}".encode()).digest()
+
+
+def decisions(kind: str, found: list[tuple[str, str]]) -> Iterator[Row]:
+    """Each text with the decision of the curation step on it."""
+    import pyarrow.parquet as pq
+
+    from components.documents import Document, DocumentWriter
+
+    with tempfile.TemporaryDirectory() as folder:
+        with DocumentWriter(Path(folder, "raw")) as writer:
+            for text, source in found:
+                writer.write(Document(text, kind, source, "", ""))
+        out = {name: f"{folder}/{name}" for name in ("output", "report", "work")} | {"ledger": f"{folder}/l.parquet"}
+        options = [word for name, path in out.items() for word in (f"--{name}", path)]
+        run = [sys.executable, "-m", "components.curation", "--documents", f"{folder}/raw", *options]
+        subprocess.run(run, check=True, stdout=sys.stderr)
+        drops = {row["source"]: row for row in pq.read_table(out["ledger"]).to_pylist()}
+    for text, source in found:
+        drop = drops.get(source, {})
+        yield {
+            "source": source,
+            "text": text,
+            "kept": not drop,
+            "rule": drop.get("rule", ""),
+            "detail": drop.get("detail"),
+        }
+
+
+def draw(data: Path, output: Path, seed: int, count: int, kinds: list[str], without: Path | None) -> None:
+    output.mkdir(parents=True, exist_ok=True)
+    read = {row["source"] for row in drawn_before(without)} if without else set()
+    drawn = []
+    for name in kinds:
+        kind, patterns = SETS[name]
+        rows = list(decisions(kind, list(texts(data, patterns) if patterns else code(seed))))
+        dropped = [row for row in rows if not row["kept"] and not row["rule"].startswith(NOT_JUDGED)]
+        kept = [row for row in rows if row["kept"]]
+        print(f"{name}: {len(rows):,} documents, {len(kept):,} kept, dropped:", Counter(r["rule"] for r in dropped))
+        for side in (kept, dropped):
+            fresh = [row for row in side if row["source"] not in read]
+            chosen = sorted(fresh, key=lambda row: _draw(seed, row["source"]))[:count]
+            drawn += [row | {"set": name} for row in chosen]
+    drawn.sort(key=lambda row: (kinds.index(row["set"]), _draw(seed + 1, row["source"])))
+    with open(output / "texts.md", "w") as shown, open(output / "decisions.jsonl", "w") as file:
+        for number, row in enumerate(drawn):
+            text = row.pop("text")
+            file.write(json.dumps({"number": number} | row) + "\n")
+            print(f"=== {number} {row['set']}, {len(text):,} characters\n{_excerpt(text)}", file=shown)
+
+
+def drawn_before(output: Path) -> list[Row]:
+    return [json.loads(line) for line in (output / "decisions.jsonl").read_text().splitlines()]
+
+
+def _excerpt(text: str) -> str:
+    middle = max(START, len(text) // 2 - MIDDLE // 2)
+    rest = text[middle : middle + MIDDLE]
+    return text[:START] + (f"\n[...]\n{rest}" if rest else "")
+
+
+def compare(output: Path, judgments: Path) -> None:
+    from scipy.stats import binomtest
+
+    said = {}
+    for line in judgments.read_text().splitlines():
+        number, verdict, *words = line.split(maxsplit=2)
+        if verdict not in ("keep", "drop"):
+            raise SystemExit(f"{judgments}: {line!r}; expected NUMBER keep|drop [reason]")
+        said[int(number)] = verdict == "keep", " ".join(words)
+    rows = [row for row in drawn_before(output) if row["number"] in said]
+    print("| kind | side | read | agreed | agreement (95%) |\n|---|---|--:|--:|--:|")
+    groups = [(name, kept) for name in SETS for kept in (True, False)]
+    for name, kept in [*groups, (None, None)]:
+        own = [row for row in rows if name is None or (row["set"], row["kept"]) == (name, kept)]
+        agreed = sum(said[row["number"]][0] == row["kept"] for row in own)
+        if not own:
+            continue
+        low, high = binomtest(agreed, len(own)).proportion_ci(method="wilson")
+        side = {True: "kept", False: "dropped", None: ""}[kept]
+        share = f"{agreed / len(own):.0%} ({low:.0%} to {high:.0%})"
+        print(f"| {name or 'all'} | {side} | {len(own)} | {agreed} | {share} |")
+    for row in rows:
+        keep, reason = said[row["number"]]
+        if keep != row["kept"]:
+            print(
+                f"{row['number']} {row['set']} {row['source']}: {row['rule'] or 'kept'} ({row['detail']}); eye: {reason}"
+            )
 
 
 def main() -> None:
     options = parser(__doc__)
-    options.add_argument("--data", type=Path, required=True)
+    options.add_argument("action", choices=["draw", "compare"])
+    options.add_argument("--data", type=Path, help="folder of corpora")
+    options.add_argument("--output", type=Path, required=True, help="folder of the drawn texts and the decisions")
+    options.add_argument("--judgments", type=Path, help="what the reader says")
+    options.add_argument("--seed", type=int, default=0, help="seed of the sample")
     options.add_argument("--count", type=int, default=40, help="number of kept and of dropped documents per kind")
-    options.add_argument("--excerpt", type=int, default=400, help="shown characters per document")
     options.add_argument("--kind", choices=SETS, nargs="+", default=list(SETS))
+    options.add_argument("--without", type=Path, help="folder of an earlier draw, whose documents are not drawn again")
     given = options.parse_args()
-    from components.curation.clean import judge
-    from components.documents import Document, Drop, document_id
-    from components.params import CurationParams, LanguageParams
-
-    params = CurationParams(language=LanguageParams(keep=["en"]))
-    for name in given.kind:
-        kind, patterns = SETS[name]
-        found = texts(given.data, patterns) if patterns else code()
-        rows = [Document(text, kind, source, "", "").row() for text, source in found]
-        verdicts = [(row, verdict) for row in rows for verdict, _ in judge([row], params)]
-        # Texts in other languages and very short ones need no reading.
-        dropped = [
-            (row, verdict)
-            for row, verdict in verdicts
-            if isinstance(verdict, Drop) and not verdict.rule.startswith(("language", "min_chars"))
-        ]
-        kept = [(row, verdict) for row, verdict in verdicts if not isinstance(verdict, Drop)]
-        print(f"# {name}: {len(rows):,} documents, {len(kept):,} kept; dropped but for language and min_chars:")
-        print(f"# {dict(Counter(verdict.rule for _, verdict in dropped).most_common())}")
-        for label, group in (("KEPT", kept), ("DROPPED", dropped)):
-            for row, verdict in sorted(group, key=lambda item: _draw(document_id(item[0]["text"])))[: given.count]:
-                why = f" by {verdict.rule} ({verdict.detail})" if isinstance(verdict, Drop) else ""
-                print(f"{label} {row['source']}, {len(row['text']):,} characters{why}")
-                print("    " + " / ".join(row["text"][: given.excerpt].split("\n")))
+    if given.action == "draw":
+        draw(given.data, given.output, given.seed, given.count, given.kind, given.without)
+    else:
+        compare(given.output, given.judgments)
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ class PassagesParams(Section):
 class CurationParams(Section):
     min_chars: int = Field(80, ge=0, description="Drop documents shorter than this many characters")
     max_chars: dict[Kind, Annotated[int, Field(ge=100)]] = Field(
-        {"web": 1_000_000, "prose": 1_000_000, "code": 100_000},
+        {"web": 1_000_000, "prose": 1_000_000, "code": 1_000_000},
         description=(
             "Drop documents of a kind that are longer than this many characters; a kind that is not named has no limit"
         ),

@@ -129,7 +129,7 @@ def test_a_changed_text_leads_back_to_its_raw_document(tmp_path: Path) -> None:
     [
         ("short", "prose", "min_chars"),
         (GOOD * 10_000, "prose", "max_chars"),
-        (GOOD * 1_000, "code", "max_chars"),
+        (GOOD * 10_000, "code", "max_chars"),
         ("1234567890 " * 20, "prose", "min_alpha_fraction"),
         ("0x00, " * 50, "code", "min_alpha_fraction"),
         ("word " * 250, "code", "max_line_chars"),

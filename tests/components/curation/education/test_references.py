@@ -33,9 +33,27 @@ TEACHES_LITTLE = {
     "died, okay? Don't yell at me.\nZoe: Yeah, right. Whatever.\nAlan: I swear! Ask your sister!\n",
     "review": "I got this for my son's birthday and we are so disappointed. It broke after two days and they won't give me my money "
     "back. Don't buy it! My neighbour got a cheaper one and hers is awesome. One star, and that's being nice.\n",
+    "begging letter": "Dear friend, I am Mrs. Ruth Adeyemi, a widow in a private hospital in Accra. My late husband left 9.4 million "
+    "dollars in a bank, and I need an honest person who will use this money for the work of God. Twenty per cent of it will be yours. "
+    "Please keep this to yourself and reply to me urgently.\n",
     "menu": "Home\nMy account\nShop now\nSign in\nHelp\nContact\nFollow us on Instagram\nGet our newsletter\nCopyright 2015 Acme. All "
     "rights reserved.\nPrivacy\nTerms\nAccept all cookies\n",
 }
+
+SELLS = (
+    "Sit back in this soft leather recliner and let your worries melt away. Choose from five colors to match your living room. "
+    "Each chair ships free and comes with a two-year guarantee. Order yours today!\n",
+    "This charming three-bedroom house has a spacious lounge, a modern kitchen and a lovely garden with a pool. It is close to "
+    "schools and shops, and the beach is only five minutes away. Call us to arrange a viewing.\n",
+)
+STORIES = (
+    '"Oh, do be quiet, Bertie!" said Nora. "If she wakes, she\'ll send us both to bed." They crept past the door on their toes. The '
+    'old lady sighed in her sleep, and the parrot opened one eye. "Thieves!" said the parrot. Bertie began to laugh, and then there '
+    "was nothing for it but to run.\n",
+    "There was once a woodcutter who found a bear caught in a trap. 'Set me free,' said the bear, 'and I will not eat you.' 'And what "
+    "of tomorrow?' asked the man. 'Tomorrow I shall be hungry again,' said the bear, who was honest. So the woodcutter went home to "
+    "fetch his wife, who was wiser than he.\n",
+)
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +70,16 @@ def test_what_teaches_stays_whatever_its_form(learned: tuple[Classifier, Report]
 @pytest.mark.parametrize("name", TEACHES_LITTLE)
 def test_what_teaches_little_goes(learned: tuple[Classifier, Report], name: str) -> None:
     assert learned[0].score([TEACHES_LITTLE[name]], ["prose"])[0] < PROSE
+
+
+@pytest.mark.parametrize("text", SELLS)
+def test_what_sells_is_no_page_worth_learning_from(learned: tuple[Classifier, Report], text: str) -> None:
+    assert learned[0].score([text], ["web"])[0] < WEB
+
+
+@pytest.mark.parametrize("text", STORIES)
+def test_stories_stay_as_prose(learned: tuple[Classifier, Report], text: str) -> None:
+    assert learned[0].score([text], ["prose"])[0] >= PROSE
 
 
 def test_the_references_tell_more_than_the_length_of_a_text(learned: tuple[Classifier, Report]) -> None:
