@@ -369,7 +369,7 @@ class Dispatcher:
         whole = f"none of the {'last' if self.tally.answered else 'first'} {requests} was answered"
         remedy = fault.stop or _REMEDIES.get(kind, _REMEDIES["refused"]).format(section=self.policy.section)
         last = "" if fault.stop else f"; last {fault}"  # the message to stop with says it
-        raise StepError(f"{whole} ({most_often} times {kind}{last}): {remedy}{kept}")
+        raise StepError(f"{whole} ({most_often} times {kind}{last}); {remedy}{kept}")
 
     def _say_once(self, fault: Fault) -> None:
         """An unknown finish reason may be a server's word for a normal end, so a person should see it."""
