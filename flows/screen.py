@@ -275,7 +275,7 @@ def _transfer(report: dict[str, Any]) -> Table:
         ("preserved: KL, nats per token", transfer.get("kl"), ".1e"),
         ("loss of the grown model before training", transfer.get("grown_start_loss"), ".4f"),
         ("loss difference to the control after equal tokens", transfer.get("loss_advantage_over_control"), ".4f"),
-        ("share of the gain that new parameters carry", new.get("share"), ".0%"),
+        ("share of the gain that new parameters carry", min(new["share"], 1.0) if new else None, ".0%"),
         ("share of the control's tokens to reach its loss", transfer.get("share_of_control_tokens"), ".0%"),
         ("share of its FLOPs, including the small model's", inclusive.get("share_of_control_flops"), ".0%"),
     ]

@@ -202,7 +202,7 @@ def _growth_table(transfer: dict[str, Any] | None) -> Table:
     note = (
         "The entries of a group are set back to their values at the end of growth: `damage` is the rise of the held-out loss in "
         "nats per token, `share` is the damage over the whole gain of training. Shares need not sum to 100%, since the "
-        "entries have learnt together. A share says nothing without the loss."
+        "entries have learnt together; it may exceed 100% where training gained little. A share says nothing without the loss."
     )
     header = ["entries set back", "number", "share", "damage"]
     return Table("Knowledge transfer: what the new entries carry", note, header, rows)
