@@ -1,6 +1,5 @@
-"""The benchmarks of suites and their data, for the step that scores them and the one that keeps them out of the
-corpus."""
+"""Benchmarks of suites and their data, for the step that scores them and the step that keeps them out of the corpus."""
 
 from pathlib import Path
 
-FOLDER = Path(__file__).parent / "definitions"  # of the suites that come with the project
+FOLDER = Path(__file__).parent / "definitions"  # of the project's own suites

@@ -1,8 +1,8 @@
-"""Rows of a benchmark's data set: from files of a folder, or from the Hugging Face hub if a person allows it.
+"""Rows of a benchmark's data set: from files in a folder, or from the Hugging Face hub if the user allows it.
 
-The folder's layout is `<data set>/<split>.jsonl` or `.jsonl.gz`, one JSON object per line, as the suites' files name
-them. Rows go to lm-eval in memory: the cache of the library `datasets` goes by a file's time of change, and gives old
-rows where that was kept.
+The folder's layout is `<data set>/<split>.jsonl` or `.jsonl.gz`, one JSON object per line, as named in the suites'
+files. Rows are passed to lm-eval in memory: the cache of the library `datasets` depends on a file's modification time,
+and returns old rows if that has not changed.
 """
 
 import gzip
@@ -15,7 +15,7 @@ from components.errors import StepError
 from components.files import parse_json
 from components.foreign.confined import inside, is_elsewhere
 
-MOST_CHARS = 1 << 28  # of one file, far more than a benchmark has: a bomb may unpack to any size
+MOST_CHARS = 1 << 28  # maximum per file, far more than a benchmark has: a decompression bomb may have any size
 Rows = list[dict[str, Any]]
 
 
@@ -24,20 +24,20 @@ class Place:
     """Where data may come from.
 
     Attributes:
-        folder: with the suites' files; None for none.
+        folder: of the benchmarks' files; None = no folder.
         hub: whether missing data may be loaded from the hub, or from its cache on this machine.
     """
 
     folder: Path | None = None
     hub: bool = False
-    _held: dict[Path, Rows] = field(default_factory=dict, repr=False)  # each subject takes some of the same file's rows
+    _held: dict[Path, Rows] = field(default_factory=dict, repr=False)  # each subject uses some rows of the same file
 
     def file(self, name: str, where: Mapping[str, str]) -> Rows | None:
         """The rows of a file with these values in these fields; None if there is no such file.
 
         Raises:
-            StepError: the name leads out of the folder, a line is not a JSON object, a field of `where` is missing, or no row
-            is left.
+            StepError: the name leads out of the folder, a line is not a JSON object, a field of `where` is missing, or
+            no row matches.
         """
         other = name.removesuffix(".gz") if name.endswith(".gz") else f"{name}.gz"  # compressed or not
         folder = self.folder
@@ -62,7 +62,7 @@ class Place:
         """The rows of a split of a data set; None if the hub may not be used.
 
         Raises:
-            StepError: it cannot be loaded.
+            StepError: the split cannot be loaded.
         """
         if not self.hub or not path:
             return None

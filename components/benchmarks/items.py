@@ -1,8 +1,8 @@
-"""The items of suites' benchmarks as text: a question, its choices and its correct answer; a program's task and its solution.
+"""The items of suites' benchmarks as text: a question, its choices and correct answer; a program's task and solution.
 
-Rows are read as their data sets give them, by the names of their fields, without lm-eval and its prompts. A passage
-that a question is about is left out, as in components.benchmarking.contamination: it does not reveal the answer. The
-suite `exam` has no items here: it is made after curation, from questions that are held out.
+Rows are read in the format of their data sets, by field names, without lm-eval and its prompts. The passage that a
+question is about is left out, as in components.benchmarking.contamination: it does not reveal the answer. The suite
+`exam` has no items here: it is made after curation, from held-out questions.
 """
 
 import re
@@ -17,8 +17,8 @@ from components.errors import StepError
 from components.foreign import yaml_text
 
 EXAM = "exam"
-PASSAGE = 100  # words; a longer context of a question is a passage
-FEW = 10  # words; a shorter description is read with the head of its function
+PASSAGE = 100  # words; a question's context that is longer counts as a passage
+FEW = 10  # words; a shorter description is read together with the head of its function
 GAP = re.compile(r"(?<!\w)_(?!\w)")
 _DOCSTRING = re.compile("(?s)[\"']{3}(.*?)(?:[\"']{3}|\\Z)")
 _EXAMPLES = re.compile(r">>>|(?i:\b(?:for )?examples?\b(?: \d+)?\s*:?)|(?<=\n)\s*\w+\(.*\)\s*(?:==|=|➞|->|=>|returns)")
@@ -31,12 +31,12 @@ class Item:
 
     Attributes:
         benchmark: its name in the suites.
-        id: the row's own if it has one, else its number in its file.
+        id: the row's id if it has one, else its number in its file.
         text: question and correct answer.
-        code: the program that solves it, and the name of the function that is asked for; empty where there is none.
-        question: alone; `_` is a gap that the choices fill. Of a program, what is to be written, in words. Empty: the text.
-        choices: of which one is correct; empty where there are none.
-        answer: the correct one in words; empty where it is yes or no, or a program.
+        code: the program that solves it, and the name of the requested function; empty = not a program.
+        question: only the question, with `_` as a gap for the choices; for a program the task in words. Empty = the text.
+        choices: the choices, one of them correct; empty = no choices.
+        answer: the correct answer in words; empty for yes or no, or a program.
     """
 
     benchmark: str
@@ -50,7 +50,7 @@ class Item:
 
     @property
     def asked(self) -> str:
-        """The question; empty where a program's task is not in words."""
+        """The question; empty if a program's task is not in words."""
         return self.question if self.code else self.question or self.text
 
     def with_choice(self, choice: str) -> str:
@@ -59,16 +59,16 @@ class Item:
 
 
 def read_items(folder: Path | None, suites: Sequence[str]) -> tuple[list[Item], dict[str, str]]:
-    """The items of all benchmarks of the suites, each once, and why others are missing.
+    """The items of all benchmarks of the suites, each once; and by benchmark, why its items are missing.
 
-    All rows of the file that a benchmark asks count, also where a suite draws a sample of them.
+    All rows of a benchmark's file are included, even if a suite draws a sample of them.
 
     Args:
-        folder: with the benchmarks' files; None where there is none.
+        folder: of the benchmarks' files; None = no folder.
         suites: names, or paths of YAML files.
 
     Raises:
-        StepError: a suite is unknown or no suite; a file is damaged.
+        StepError: a suite is unknown or not valid; a file is damaged.
     """
     place = Place(folder)
     items: list[Item] = []
@@ -88,7 +88,7 @@ def read_items(folder: Path | None, suites: Sequence[str]) -> tuple[list[Item], 
 
 
 def _files(suite: str) -> Iterator[tuple[str, str, dict[str, list[str]]]]:
-    """(benchmark, file of what is asked, values of its rows' fields) of a suite."""
+    """(benchmark, file of its questions, values to select rows by) of a suite."""
     if suite == EXAM:
         return
     known = sorted(path.stem for path in FOLDER.glob("*.yaml"))
@@ -146,7 +146,7 @@ def _with(asked: str, choice: str) -> str:
 
 
 def _described(prompt: str, entry: str) -> str:
-    """What a prompt of code says in words of the function that is asked for, up to its examples; with a short one, its head."""
+    """The description of the requested function in a code prompt, up to its examples; if short, with the function's head."""
     head, _, inside = prompt.rpartition(f"def {entry}(")[2].partition("\n")
     found = _DOCSTRING.search(inside)
     said = _EXAMPLES.split(found[1] if found else inside, maxsplit=1)[0].strip()
@@ -180,7 +180,7 @@ def _numbered(row: Row) -> str | None:
 
 
 def _named(row: Row) -> str | None:
-    """PIQA counts from 0, SocialIQA and WinoGrande from 1."""
+    """The correct choice by number: PIQA counts from 0, SocialIQA and WinoGrande from 1."""
     if "sol1" in row:
         return row[("sol1", "sol2")[int(row["label"])]]
     if "answerA" in row:
@@ -191,7 +191,7 @@ def _named(row: Row) -> str | None:
 
 
 def _spans(row: Row) -> str | None:
-    """SQuAD's first answer; none where it has none."""
+    """SQuAD's first answer; None if there is no answer."""
     answers = row.get("answers")
     if not isinstance(answers, Mapping):
         return None
@@ -206,7 +206,7 @@ _ANSWERS: tuple[Callable[[Row], str | None], ...] = (_lettered, _numbered, _name
 
 
 def _called(tests: Sequence[str]) -> str:
-    """The function that MBPP's tests call: the first name before a bracket, passing over Python's own."""
+    """The function that MBPP's tests call: the first name before a bracket, except Python's own."""
     import ast
     import builtins
 

@@ -1,1 +1,1 @@
-"""Ingestion: from files and the Python library to documents."""
+"""Ingestion: reads files and the Python library as documents."""

@@ -1,8 +1,8 @@
-"""When the files of a corpus that grows arrived: the increments of its inventory.
+"""The increments of a growing corpus: when its files arrived, by its inventories.
 
-A file that one inventory finds new belongs to that inventory's increment for good. So what is read and curated of an
-increment depends on its files and on the increments before it, never on later ones. A file that is gone or has other
-content takes its increment and all later ones with it: their files, and the new ones, are one new increment.
+A file that is new in an inventory always belongs to that inventory's increment. So the documents of an increment depend
+on its files and on the increments before it, never on later ones. A file that vanished or changed invalidates its
+increment and all later ones: their files and the new ones become one new increment.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,16 +15,16 @@ from components.running.contents import counted
 from components.running.kept import digest_of
 
 INCREMENTS = "increments"  # of an entry: the increment of each of its units, in order
-WHOLE = ""  # the name of the unit of a source that is read as one
+WHOLE = ""  # the unit name of a source that is read as one
 
-Units = dict[str, list[str]]  # versions by name; a name may be there twice where two names have the same characters
+Units = dict[str, list[str]]  # versions by name; several files have one name if their names have the same characters
 
 
 def units(entry: Mapping[str, Any]) -> Units:
-    """What of a source, by its entry in an inventory, is read as one: its files, or all of Python's library or of a data set.
+    """The units of a source's inventory entry: its files, or all of Python's library or of a data set as one unit.
 
     Returns:
-        the versions of each, by its name.
+        the versions of each unit, by name.
     """
     if "python" in entry:
         return {WHOLE: [entry["python"]]}
@@ -37,7 +37,7 @@ def units(entry: Mapping[str, Any]) -> Units:
 
 
 def number(sources: Sequence[dict[str, Any]], earlier: Path | None) -> None:
-    """Give each unit of an inventory's entries its increment, by the inventory that was made before, and say what is new."""
+    """Assign an increment to each unit of an inventory's entries, using the previous inventory, and print what is new."""
     before = _earlier(earlier)
     now = {(place, name): versions for place, found in _all_units(sources) for name, versions in found.items()}
     gone = [unit for unit, (versions, _) in before.items() if now.get(unit) != versions]
@@ -70,7 +70,7 @@ def increments_of(sources: Sequence[Mapping[str, Any]]) -> list[int]:
 
 
 def _earlier(path: Path | None) -> dict[tuple[Any, str], tuple[list[str], int]]:
-    """Versions and increment of each unit of an earlier inventory; one that was made of the whole is the first increment."""
+    """Versions and increment of each unit of an earlier inventory; one without increments counts as the first increment."""
     if path is None or not path.is_file():
         return {}
     remedy = "remove it to have everything read again"
@@ -84,6 +84,6 @@ def _earlier(path: Path | None) -> dict[tuple[Any, str], tuple[list[str], int]]:
 
 
 def _all_units(sources: Sequence[Mapping[str, Any]]) -> list[tuple[tuple[str, int], Units]]:
-    """The units of each source, by its path; where sources have the same path, also by which of them it is."""
+    """The units of each source, by its path and its number among the sources of the same path."""
     paths = [entry["path"] for entry in sources]
     return [((path, paths[:place].count(path)), units(sources[place])) for place, path in enumerate(paths)]

@@ -1,6 +1,6 @@
-"""What is read: the formats by the endings of file names, and what is skipped whatever its ending.
+"""The formats that are read, by the endings of file names, and the files that are skipped whatever their endings.
 
-This is the one table: a format is added here, with a reader in `readers` or a parser in `parsing`.
+This is the only table: a new format is added here, with a reader in `readers` or a parser in `parsing`.
 """
 
 import re
@@ -15,10 +15,10 @@ class Format:
     """How files of an ending are read."""
 
     reader: str  # module of `readers`, and function
-    kind: str = "prose"  # of their documents, where neither the source nor the row says
-    parser: str = ""  # module of `parsing`, for those that are parsed in a process of their own
-    language: str = ""  # that a program is written in
-    from_start: bool = True  # whether it can be read from its start on; else it is not read from another compression
+    kind: str = "prose"  # of their documents, unless the source or the row names another
+    parser: str = ""  # module of `parsing`, for formats that are parsed in a separate process
+    language: str = ""  # programming language
+    from_start: bool = True  # whether it can be read from its start on; else it is not read from a compressed file
     packs: bool = False  # whether the file is far smaller than its text
 
 
@@ -29,7 +29,9 @@ def _code(language: str) -> Format:
 TEXT = Format("plain.read_text")
 ROWS = Format("json_values.read_jsonl")
 TABLE = Format("tables.read_table")
-PAGE = Format("html.read_html")  # chosen by a person: the rules for crawled pages would drop most technical ones
+PAGE = Format(
+    "html.read_html"
+)  # not `web`: pages that users name are often technical, and rules for crawled pages would drop most of those
 ARCHIVE = Format("warc.read_warc", "web")
 INFO = Format("info.read_info")
 MAN = Format("parsed.read_decoded", parser="man")
@@ -71,7 +73,7 @@ FORMATS = {
     ".zip": ZIP,
     ".tar": Format("archives.read_tar"),
 }
-NAMES = {  # of files without an ending, or with one that says whose they are
+NAMES = {  # of files without an ending, or with one that names their owner
     **dict.fromkeys(
         ("readme", "changelog", "changes", "news", "history", "todo", "contributing", "install", "faq"), TEXT
     ),
@@ -84,14 +86,14 @@ EXPECTED = (
     "(jsonl, ndjson, json, csv, tsv, parquet), mail (eml, mbox), subtitles (srt, vtt), xml and wiki dumps, web archives "
     "(warc, wet, arc), or zip and tar of these; all but parquet and zip also as gz, bz2, xz or zst"
 )
-# A section of the manual, and perhaps what it is of: `.1`, `.3p`, `.3pm`, `.7ssl`.
+# A section of the manual, perhaps with the name of its collection: `.1`, `.3p`, `.3pm`, `.7ssl`.
 _MANUAL = re.compile(r"\.[1-9](?:am|gcc|p|perl|pm|posix|ssl|tcl|x)?")
-_INFO = re.compile(r"\.info(?:-\d{1,3})?")  # a long one is in parts
+_INFO = re.compile(r"\.info(?:-\d{1,3})?")  # long ones are split
 # Of README.Debian, NEWS.Debian, README.source, README.1st and README.de.
 _OF_WHOM = re.compile(r"\.(?:debian|source|first|1st|git|dist|unix|linux|bsd|macos|osx|win(?:32|64|dows)|[a-z]{2})")
-# What a script without an ending begins with: `#!/bin/sh -e`, `#!/usr/bin/env -S python3 -u`.
+# The start of a script without an ending: `#!/bin/sh -e`, `#!/usr/bin/env -S python3 -u`.
 _RUN_BY = re.compile(rb"#![ \t]*(?:\S*/)?(?:env[ \t]+(?:(?:-\S*|\w+=\S*)[ \t]+)*(?:\S*/)?)?([A-Za-z_+-]+)")
-SHEBANG_BYTES = 256  # of the first line, after which Linux cuts it off too
+SHEBANG_BYTES = 256  # of the first line; Linux also cuts it off there
 _INTERPRETERS = {
     "Awk": "awk gawk mawk nawk", "JavaScript": "node nodejs", "Julia": "julia", "Lua": "lua luajit", "Make": "make",
     "PHP": "php", "Perl": "perl", "Python": "pypy python", "R": "Rscript", "Ruby": "ruby", "Scheme": "guile",
@@ -104,7 +106,7 @@ TOOL_MARKS = {"pyvenv.cfg": "virtual environment", "conda-meta": "virtual enviro
 
 
 def suffixes(name: str) -> tuple[str, str]:
-    """The endings of a file name for its format and its compression, in lower case, each perhaps empty."""
+    """The endings of a file name for its format and its compression, in lower case; either may be empty."""
     stem = base_name(name)
     suffix = _suffix(stem)
     if suffix in JOINED:
@@ -115,7 +117,7 @@ def suffixes(name: str) -> tuple[str, str]:
 
 
 def base_name(name: str) -> str:
-    """The last part of a path, in lower case; by hand, since a PurePosixPath costs ten times as much for each of many files."""
+    """The last part of a path, in lower case. Done by hand, since PurePosixPath takes ten times as long for many files."""
     return name.lower().rstrip("/").rpartition("/")[2]
 
 
@@ -125,7 +127,7 @@ def _suffix(name: str) -> str:
 
 
 def format_of(name: str) -> Format | None:
-    """The format of a file by its name, or None where no reader takes it."""
+    """The format of a file by its name, or None if no reader takes it."""
     suffix, compression = suffixes(name)
     if not suffix:
         return NAMES.get(base_name(name).removesuffix(compression))
@@ -136,20 +138,20 @@ def format_of(name: str) -> Format | None:
 
 
 def script_format(start: bytes) -> Format | None:
-    """The format of a file by its first bytes, if they say what runs it."""
+    """The format of a script by its first bytes, or None if they name no known interpreter."""
     found = _RUN_BY.match(start)
     return _code(INTERPRETERS.get(found[1].decode().rstrip("-"), "")) if found else None
 
 
 def passed_over(name: str) -> str:
-    """Why what has a name is not read whatever it holds, in the plural, or an empty string."""
+    """Why files of a name are never read, in the plural, or an empty string."""
     if name.startswith("."):
         return "hidden files and folders"
     return f"folders of {TOOL_FOLDERS[name]}" if name in TOOL_FOLDERS else ""
 
 
 def unread_reason(name: str) -> str:
-    """Why a file of a name is not read: no reader takes its ending."""
+    """Why a file is not read that no reader takes, by its name."""
     suffix, compression = suffixes(name)
     ending = suffix + compression
     return f"files that end in {ending}, which no reader takes" if ending else "files without an ending"

@@ -1,10 +1,10 @@
-"""Web requests that go no further than a parameter sent them.
+"""Web requests that reach only the public internet and the host that a parameter names.
 
-A server may redirect a request to what only this machine or its network can reach. So every connection is checked when
-it is made, by the very address that it goes to, whatever name, spelling or redirect led there. What is not on the public
-internet is refused unless the parameter itself names it: by its address, as `localhost`, or, of a private network, by a
-name that led nowhere else when the session began. There are at most REDIRECTS redirects, none from https to http;
-aiohttp sends no Authorization header on to another host, and cookies are not kept.
+A server may redirect a request to an address that only this machine or its network can reach. So every connection is
+checked when it is made, by its actual address, whatever name, spelling or redirect led there. Addresses outside the public
+internet are refused unless the parameter itself names them: by address, as `localhost`, or, in a private network, by a name
+that led nowhere else when the session began. There are at most REDIRECTS redirects, none from https to http; aiohttp does
+not forward Authorization headers to another host, and cookies are not kept.
 """
 
 import asyncio
@@ -28,18 +28,18 @@ class Refused(OSError):
 
 @dataclass(frozen=True)
 class Reach:
-    """Where the requests of a session may go beside the public internet: the host that a parameter names.
+    """Where the requests of a session may go besides the public internet: the host that a parameter names.
 
     Attributes:
-        host: as the parameter writes it, without brackets.
-        addresses: what its name led to when the session began.
+        host: as written in the parameter, without brackets.
+        addresses: of the host when the session began.
     """
 
     host: str
     addresses: frozenset[Address]
 
     def refusal(self, address: str) -> str:
-        """Why an address is not connected to, or an empty string."""
+        """Why a connection to an address is refused, or an empty string."""
         try:
             found = ipaddress.ip_address(address.partition("%")[0])
         except ValueError:
@@ -54,10 +54,10 @@ class Reach:
         )
 
     def socket(self, info: tuple[Any, ...]) -> socket.socket:
-        """A socket for the address that is about to be connected to.
+        """A socket for the address of a new connection.
 
         Raises:
-            Refused: the address is not one of ours.
+            Refused: the address is not allowed.
         """
         family, kind, protocol, _, address = info
         if reason := self.refusal(str(address[0])):
@@ -66,10 +66,10 @@ class Reach:
 
 
 async def guarded_session(host: str, **options: Any) -> aiohttp.ClientSession:
-    """A session for the files of one host, as fsspec's `get_client` makes them.
+    """A session for the files of one host, for use as fsspec's `get_client`.
 
     Args:
-        host: that the parameter names.
+        host: the host in the parameter.
         options: of aiohttp.ClientSession.
     """
     reach = Reach(host, await _addresses(host))
@@ -95,7 +95,7 @@ async def _addresses(host: str) -> frozenset[Address]:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError:
-        return frozenset()  # the request will say that there is no such host
+        return frozenset()  # the request will report the unknown host
     return frozenset(ipaddress.ip_address(str(info[4][0]).partition("%")[0]) for info in found)
 
 
@@ -107,7 +107,7 @@ def _literal(host: str) -> Address | None:
 
 
 def _embedded(address: Address) -> Address:
-    """The IPv4 address that an IPv6 address stands for, or the address itself."""
+    """The IPv4 address embedded in an IPv6 address, or the address itself."""
     if isinstance(address, ipaddress.IPv6Address):
         if address in _NAT64:
             return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
@@ -120,6 +120,6 @@ def _is_public(address: Address) -> bool:
 
 
 def _is_private(address: Address) -> bool:
-    """Whether an address belongs to a private network, rather than to this machine or to nobody."""
+    """Whether an address belongs to a private network, not to this machine or to nobody."""
     special = address.is_loopback or address.is_link_local or address.is_unspecified
     return not (special or address.is_multicast or address.is_reserved)

@@ -1,10 +1,10 @@
-"""Ingestion: from the sources of params.yaml to raw documents.
+"""Ingestion: reads the sources of params.yaml as raw documents.
 
 Small files are read in batches by the engine, large ones are streamed one after the other, so memory stays bounded.
 The order of the documents follows the order of sources and file names, whatever the engine.
 
-A corpus that grows is read an increment at a time (`arrivals`). What was read of each is kept, so a run reads only the files
-of increments that no run has read.
+A growing corpus is read one increment at a time (`arrivals`). The documents of each are kept, so a run reads only the
+files of new increments.
 """
 
 import os
@@ -42,13 +42,13 @@ from components.tracking import Tracker, state_folder
 
 BATCH_BYTES = 1_000_000  # of small files that one worker reads at a time
 LARGE_FILE_BYTES = 16_000_000  # a larger file is streamed here rather than returned by a worker
-PACKING = 8  # how much larger the text of a compressed file may be than the file
-HANDED_CHARS = 2 * LARGE_FILE_BYTES  # that a worker returns of a batch, at most
-ITEM_CHARS = 1_000  # that any row counts for beside its text, since millions may be empty
+PACKING = 8  # assumed ratio of a compressed file's text to the file
+HANDED_CHARS = 2 * LARGE_FILE_BYTES  # maximum that a worker returns for a batch
+ITEM_CHARS = 1_000  # counted for any row in addition to its text, since millions may be empty
 QUARANTINE, FACTS = "quarantine.jsonl", "facts.json"
 KEPT = "ingestion"  # folder in `.phiforge`
 REMEDY = "run components.ingestion.inventory again"
-# What the documents of a file depend on beside the file and the parameters.
+# Code and libraries that a file's documents depend on, besides the file and the parameters.
 CODE = ("ingestion/**/*.py", "foreign/addresses.py", "documents.py")
 LIBRARIES = (
     "datasets",
@@ -66,13 +66,13 @@ LIBRARIES = (
 
 @dataclass
 class Facts:
-    """What was counted of documents that were read.
+    """Counts of the documents that were read.
 
     Attributes:
-        documents: in all.
-        counts: documents and bytes by kind, long texts that became several documents, documents with wrong bytes.
-        columns: documents by source and the field that was taken for their text.
-        quarantined: rows that could not be read.
+        documents: total number.
+        counts: documents and bytes by kind, long texts that were split, documents with wrong bytes.
+        columns: documents by source and by the field used as their text.
+        quarantined: number of rows that could not be read.
         first: some of these rows.
     """
 
@@ -123,7 +123,7 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
 
 
 def _write(files: list[SourceFile], output: Path, params: Params) -> Facts:
-    """Read files and write their documents and the quarantine into a folder."""
+    """Read files and write their documents and the quarantine to a folder."""
     batches = _batches(files)
     progress = Progress(len(batches))
     facts = Facts()
@@ -151,7 +151,7 @@ def _write(files: list[SourceFile], output: Path, params: Params) -> Facts:
 
 
 def _read_increments(inventory: Path | None, files: list[SourceFile], output: Path, params: Params) -> Facts:
-    """Put what was read of each increment into a folder, reading those that no run has read."""
+    """Collect the documents of all increments in a folder; reads the increments without a kept result."""
     if inventory is None:
         raise StepError(
             "ingestion.incremental is true, and --inventory is not given; expected the list of components.ingestion.inventory, "
@@ -193,7 +193,7 @@ def _read_increment(folder: Path, wanted: list[Units], files: list[SourceFile], 
         wanted: names and versions of the files of each source.
 
     Raises:
-        StepError: a file is not there any more, or was changed since the inventory was made.
+        StepError: a file has vanished or changed since the inventory was made.
     """
     chosen: list[SourceFile] = []
     for source, names in zip(params.ingestion.sources, wanted, strict=True):
@@ -211,7 +211,7 @@ def _read_increment(folder: Path, wanted: list[Units], files: list[SourceFile], 
 
 
 def _tell(facts: Facts, unread: Unread) -> None:
-    """Print what was not read, and what was taken for the text where nobody has named it."""
+    """Print what was not read, and the fields used as text that no parameter names."""
     for entry in facts.first:
         place = entry["file"] + (f":{entry['line']}" if entry["line"] else "")
         print(printable(f"quarantined: {place}: {entry['reason']}"))
@@ -225,11 +225,11 @@ def _tell(facts: Facts, unread: Unread) -> None:
 
 
 def _keep_sources(outputs: dict[str, Any], params: Params, files: list[SourceFile]) -> None:
-    """Refuse an output that would replace what is read, or be read the next time."""
+    """Refuse an output that would replace a source, or be read as one the next time."""
     folders = {_folder(source): source.path for source in params.ingestion.sources}
     for file in files:
         if isinstance(file.location, Path) and not file.refused and file.location not in folders:
-            linked = os.path.islink(file.location)  # the folder that it lies in may be one, too
+            linked = os.path.islink(file.location)  # its folder may be a link, too
             folders.setdefault(file.location if linked else file.location.parent, file.source.path)
     real = {Path(os.path.realpath(folder)): path for folder, path in folders.items() if folder}
     for name, output in outputs.items():
@@ -245,7 +245,7 @@ def _keep_sources(outputs: dict[str, Any], params: Params, files: list[SourceFil
 
 
 def _folder(source: Source) -> Path | None:
-    """Where on this machine a source lies, if it does."""
+    """The location of a source on this machine; None for others."""
     if is_hub(source.path):
         found = parse(source)
         return Path(found.path) if found.is_local else None
@@ -258,7 +258,7 @@ def _wants(source: Source, taken: Counter[int]) -> bool:
 
 
 def _listed(params: Params) -> tuple[list[SourceFile], Unread]:
-    """The files of all sources, and what no reader takes."""
+    """The files of all sources, and the files that no reader takes."""
     all_files: list[SourceFile] = []
     all_unread = Unread()
     for source in params.ingestion.sources:
@@ -285,7 +285,7 @@ def _batches(files: list[SourceFile]) -> list[list[SourceFile]]:
 
 
 def _is_large(file: SourceFile) -> bool:
-    """Whether a file is better streamed than held whole: for its size, or since not all of it may be wanted."""
+    """Whether a file is streamed, not read whole: because of its size, or because not all of it may be needed."""
     if file.source.limit or is_hub(str(file.location)):
         return True
     packed = file.compression or (file.format and file.format.packs)
@@ -309,7 +309,7 @@ def _read(batches: list[list[SourceFile]], params: Params) -> Iterator[list[Any]
 
 def _stream(batch: list[SourceFile], max_chars: int, part_chars: int) -> Iterator[Document | dict[str, Any]]:
     for file in batch:
-        whole = file.source.path == "python"  # the library's reader has split it already
+        whole = file.source.path == "python"  # the library's reader has already split it
         for item in read_file(file, Limits(max_chars)):
             if isinstance(item, Document):
                 yield from [item] if whole else split(item, part_chars)
@@ -332,8 +332,8 @@ def read_batch(batch: list[SourceFile], max_chars: int, part_chars: int) -> list
 
 def _summary(facts: Facts) -> dict[str, Any]:
     summary: dict[str, Any] = {"documents": facts.documents, "megabytes": 0.0, "quarantined": facts.quarantined}
-    summary["texts_split"] = facts.counts.pop("split", 0)  # long texts that became several documents
-    summary["texts_with_wrong_bytes"] = facts.counts.pop("wrong_bytes", 0)  # which stand in them as U+FFFD
+    summary["texts_split"] = facts.counts.pop("split", 0)  # long texts that were split into several documents
+    summary["texts_with_wrong_bytes"] = facts.counts.pop("wrong_bytes", 0)  # replaced with U+FFFD in the text
     for name, count in sorted(facts.counts.items()):
         unit, kind = name.split(".")
         if unit == "bytes":

@@ -1,11 +1,11 @@
-"""What the configured sources hold now: every file with its content hash or version, and the Python version.
+"""The present content of the configured sources: every file with its content hash or version, and the Python version.
 
-DVC cannot see files that params.yaml merely names. This list is made at every run, and is what the `ingest` stage
-depends on: new text, changed text or another Python gives another list, and only then is read again. Equal text gives
-an equal list on every machine; a file is hashed again only when its size or time has changed. A remote file stands here
-with its store's checksum or time, a data set of the hub with its revision; neither is read for that. Where the corpus grows
-(`ingestion.incremental`), the list also says which increment each file belongs to (`arrivals`), by the list that was there
-before. A second list has the benchmarks' data, which curation keeps out of the corpus, and its block lists of addresses.
+DVC cannot see files that params.yaml only names. This list is made at every run, and the `ingest` stage depends on it: it
+runs again only if new or changed text or another Python changes the list. Equal text gives an equal list on every machine;
+a file is hashed again only if its size or time has changed. A remote file is listed with its store's checksum or time, a data
+set of the hub with its revision, without reading either. For a growing corpus (`ingestion.incremental`), the list also has
+the increment of each file (`arrivals`), based on the previous list. A second list has the benchmarks' data, which curation
+keeps out of the corpus, and curation's block lists of addresses.
 """
 
 import contextlib
@@ -48,9 +48,9 @@ def source_root(source: Source) -> Path:
 
 
 def list_files(source: Source) -> tuple[list[SourceFile], Unread]:
-    """The readable files of a source in a fixed order, and what of it is not read, by reason.
+    """The readable files of a source in a fixed order, and the files that are not read, by reason.
 
-    Links that lead nowhere, pipes and the like are among the former whatever their names, to be quarantined.
+    Broken links, pipes and the like are among the readable files whatever their names, to be quarantined.
 
     Raises:
         StepError: the source does not exist or cannot be listed.
@@ -60,7 +60,7 @@ def list_files(source: Source) -> tuple[list[SourceFile], Unread]:
         return [_local(path, LIBRARY, source) for path in library_files()], unread
     if is_hub(source.path):
         return [_dataset(source)], unread
-    if is_remote(source.path):  # not of this machine, so without links
+    if is_remote(source.path):  # remote, so without links
         listed = [SourceFile(url, url, source, size, version) for url, size, version in list_remote(requested(source))]
         return _readable([file for file in listed if not _is_passed_over(file, unread)], unread), unread
     root = source_root(source)
@@ -69,7 +69,9 @@ def list_files(source: Source) -> tuple[list[SourceFile], Unread]:
             f"ingestion.sources: {source.path!r} does not exist (looked for {root}); correct it in params.yaml"
         )
     if root.is_file():
-        named = replace(_local(root, root.parent, source), refused="", folder=None)  # by a person, link or not
+        named = replace(
+            _local(root, root.parent, source), refused="", folder=None
+        )  # named by the user, so it may be a link
         return _readable([named], unread), unread
     listed = [_local(path, root, source) for path in sorted(_walk(root, source.follow_links, unread), key=_parts)]
     return _readable(listed, unread), unread
@@ -79,14 +81,14 @@ def _local(path: Path, root: Path, source: Source) -> SourceFile:
     try:
         size = path.stat().st_size
     except OSError:
-        size = 0  # it has vanished since it was listed; its reader will say so
+        size = 0  # it has vanished since it was listed; its reader reports that
     folder = None if source.follow_links or source.path == "python" else root
     refused = f"is a link that {ELSEWHERE}" if folder and os.path.islink(path) and leads_out(path, root) else ""
     return SourceFile(path, _utf8_name(path, root), source, size, refused=refused, folder=folder)
 
 
 def _dataset(source: Source) -> SourceFile:
-    """A data set as the one file that it is to us; of the hub by its present revision."""
+    """A data set as one file; with its present revision if it is on the hub."""
     found = parse(source)
     if found.is_local:
         root = Path(found.path)
@@ -97,7 +99,7 @@ def _dataset(source: Source) -> SourceFile:
 
 
 def _is_passed_over(file: SourceFile, unread: Unread) -> bool:
-    """Whether a remote file or a folder that it lies in has a name that is skipped; then it is counted."""
+    """Whether the name of a remote file or of a folder above it is skipped; counts it if so."""
     reason = next(filter(None, map(passed_over, file.name.split("/"))), "")
     if reason:
         unread.add(reason, file.name)
@@ -105,7 +107,7 @@ def _is_passed_over(file: SourceFile, unread: Unread) -> bool:
 
 
 def _readable(files: list[SourceFile], unread: Unread) -> list[SourceFile]:
-    """The files that a reader takes, or names in the quarantine; the others are counted."""
+    """The files that a reader takes or quarantines; counts the others."""
     taken = []
     for file in map(_with_script, files):
         if not (file.refused or file.format or no_file(file.location)):
@@ -118,7 +120,7 @@ def _readable(files: list[SourceFile], unread: Unread) -> list[SourceFile]:
 
 
 def _with_script(file: SourceFile) -> SourceFile:
-    """The file with its format, where it is a script of this machine whose name has no ending."""
+    """The file, with its format if it is a local script whose name has no ending."""
     is_known = file.format or file.suffix or file.compression
     if is_known or file.refused or not isinstance(file.location, Path) or no_file(file.location):
         return file
@@ -130,7 +132,7 @@ def _with_script(file: SourceFile) -> SourceFile:
 
 
 def _is_closed(path: Path) -> bool:
-    """Whether this user may not read a file. One that has vanished is none of these: its reader names it."""
+    """Whether this user may not read a file; False for a vanished file, which its reader reports."""
     try:
         os.lstat(path)
     except FileNotFoundError:
@@ -141,21 +143,21 @@ def _is_closed(path: Path) -> bool:
 
 
 def _utf8_name(path: Path | str, root: Path) -> str:
-    """The name of a path below a root, with forward slashes. Bytes that are not UTF-8 become U+FFFD, since text must hold it.
+    """The name of a path below a root, with forward slashes. Bytes that are not UTF-8 become U+FFFD, to be valid text.
 
-    By bytes, since Path.relative_to costs a third of listing many files.
+    It works on bytes, since Path.relative_to takes a third of the time to list many files.
     """
     return os.fsencode(path).removeprefix(os.path.join(os.fsencode(root), b"")).decode("utf-8", "replace")
 
 
 def _walk(root: Path, follow: bool, unread: Unread | None = None) -> list[Path]:
-    """All files below a folder. Each folder is walked once, a linked one after those that lie there, so that links in a
-    circle end and nothing is read twice.
+    """All files below a folder. Each folder is walked once, linked folders last, so that circular links end and nothing is
+    read twice.
 
     Args:
-        follow: walk folders outside of it that links lead to; else those links stand for them.
-        unread: counts what is hidden and the folders of tools, none of which is walked. Without it only what is hidden
-            is left out.
+        follow: walk linked folders outside of it; else the links themselves are listed.
+        unread: counts hidden files and the folders of tools, which are not walked. Without it, only hidden files are left
+            out.
     """
 
     def refuse(error: OSError) -> None:
@@ -203,32 +205,32 @@ def _walk(root: Path, follow: bool, unread: Unread | None = None) -> list[Path]:
 
 
 def _parts(path: Path) -> tuple[str, ...]:
-    """What paths are sorted by: the same order as their own, in a fifth of the time."""
+    """Sort key of paths: the same order as that of Path, in a fifth of the time."""
     return path.parts
 
 
 def _tool(folder: Path) -> str:
-    """What tool a folder belongs to by what lies in it, in the plural; or an empty string."""
+    """The tool that a folder belongs to by its content, as a phrase in the plural; or an empty string."""
     return next((f"folders of a {tool}" for mark, tool in TOOL_MARKS.items() if os.path.exists(folder / mark)), "")
 
 
 class KnownHashes:
-    """Content hashes by path, size and time, kept between runs: hashing gigabytes again at every run would be felt."""
+    """Content hashes by path, size and time, kept between runs: hashing gigabytes at every run would be slow."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._old: dict[str, str] = {}
         self._new: dict[str, str] = {}
         if path.is_file():
-            with contextlib.suppress(OSError, ValueError, RecursionError):  # a broken cache is an empty one
+            with contextlib.suppress(OSError, ValueError, RecursionError):  # a broken cache counts as empty
                 held = json.loads(path.read_text(encoding="utf-8"))
                 self._old = held if isinstance(held, dict) else {}
 
     def of(self, path: Path, folder: Path | None = None) -> str:
-        """SHA-256 of the file; of one that cannot be read, the reason, since a reader will quarantine it.
+        """SHA-256 of the file; if it cannot be read, the reason, since a reader will quarantine it.
 
         Args:
-            folder: that no link may lead out of; None where links may lead anywhere.
+            folder: which no link may leave; None = links may lead anywhere.
 
         Raises:
             StepError: memory or file handles ran out.
@@ -237,7 +239,7 @@ class KnownHashes:
             return f"unreadable: {reason}"
         try:
             stat = path.stat()
-            key = f"{stat.st_size} {stat.st_mtime_ns} {str(path)!a}"  # a name may be not UTF-8
+            key = f"{stat.st_size} {stat.st_mtime_ns} {str(path)!a}"  # a name need not be UTF-8
             known = self._old.get(key)
             self._new[key] = known if isinstance(known, str) else _sha256(path, folder)
         except OSError as error:
@@ -250,7 +252,7 @@ class KnownHashes:
 
     def save(self) -> None:
         if self._new != self._old:
-            with contextlib.suppress(OSError):  # another run saved at this moment: then these files are hashed again
+            with contextlib.suppress(OSError):  # another run saved at the same time: these files are hashed again
                 write_json(self.path, self._new)
 
 
@@ -263,7 +265,7 @@ def take(params: Params, earlier: Path | None = None) -> dict[str, Any]:
     """The inventory of all sources as JSON: for the Python library its version, else every file with its hash.
 
     Args:
-        earlier: the last inventory, whose increments a corpus that grows keeps; there may be none yet.
+        earlier: the previous inventory, whose increments a growing corpus keeps; None or a missing file at first.
     """
     sources = []
     all_unread = Unread()
@@ -292,7 +294,7 @@ def take(params: Params, earlier: Path | None = None) -> dict[str, Any]:
 
 
 def versions(source: Source, files: list[SourceFile]) -> Units:
-    """What some files of a source are now: name and versions of each unit, as an inventory would have them."""
+    """The present versions of some files of a source, by the name of the unit, as in an inventory."""
     entry: dict[str, Any] = {"path": public(source.path)}
     if source.path == "python":
         return units(entry | {"python": _python()})
@@ -300,7 +302,7 @@ def versions(source: Source, files: list[SourceFile]) -> Units:
 
 
 def nothing_to_read(sources: str, unread: Unread) -> str:
-    """The sentence for sources without a file that a reader takes."""
+    """The error message for sources without a file that a reader takes."""
     held = "; ".join(unread.lines()) or "nothing"
     return (
         f"ingestion.sources: no readable file in {sources} (found: {held}); expected {EXPECTED}; rename text with another ending "
@@ -313,18 +315,18 @@ def _python() -> str:
 
 
 def _listing(source: Source, files: list[SourceFile], hashes: KnownHashes) -> list[list[str]]:
-    """Name and version of each file: its content hash, or what the place where it lies says instead."""
+    """Name and version of each file: its content hash, or the version of its store."""
     if is_hub(source.path) and (found := parse(source)).is_local:
-        root = Path(found.path)  # one file to its reader, and many that may change
+        root = Path(found.path)  # one file to its reader, but many that may change
         files = [_local(path, root, source) for path in sorted(_walk(root, source.follow_links), key=_parts)]
     return [[file.name, file.version or file.refused or hashes.of(Path(file.location), file.folder)] for file in files]
 
 
 def benchmark_files(data_dir: str) -> dict[str, Any]:
-    """Name and hash of each file of the benchmarks' data; none where no folder is named.
+    """Name and hash of each file of the benchmarks' data; empty if no folder is named.
 
     Raises:
-        StepError: the folder is not there.
+        StepError: the folder does not exist.
     """
     if not data_dir:
         return {"files": []}

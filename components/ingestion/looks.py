@@ -1,4 +1,4 @@
-"""What reading one file tells of it: how much text in how many documents, its languages, titles, and what could not be read."""
+"""Facts that reading one file gives: its text and documents, languages, titles, and the parts that could not be read."""
 
 from collections import Counter
 from contextlib import closing
@@ -24,7 +24,7 @@ STRETCHES = 20  # of one text, whose languages are looked at
 
 
 class Interruptible(BufferedReader):
-    """Runs Python at each read. A library in C that unpacks a file on and on would else never let a signal's handler run."""
+    """Runs Python at each read. Otherwise a C library that unpacks a file for long would never let a signal handler run."""
 
     def read(self, size: int | None = -1) -> bytes:
         return super().read(size)
@@ -32,7 +32,7 @@ class Interruptible(BufferedReader):
 
 @dataclass(frozen=True)
 class Watched(SourceFile):
-    """A file that knows how far it has been read."""
+    """A file that records how far it has been read."""
 
     opened: list[BinaryIO] = field(default_factory=list)
 
@@ -42,7 +42,7 @@ class Watched(SourceFile):
         return stream
 
     def share_read(self) -> float:
-        """Of its bytes, at least a trace; 1 where it has been read to its end."""
+        """Share of its bytes that were read, above 0; 1 if it was read to its end."""
         stream = self.opened[-1] if self.opened else None
         if stream is None or stream.closed or not self.size:
             return 1.0
@@ -51,7 +51,7 @@ class Watched(SourceFile):
 
 @dataclass
 class Look:
-    """What reading one file found; of a file that was read in part, what the whole of it comes to by that."""
+    """Facts from reading one file; for a file that was read in part, extrapolated to the whole."""
 
     file: SourceFile
     documents: float = 0
@@ -60,10 +60,10 @@ class Look:
     code: Counter[str] = field(default_factory=Counter)  # bytes of source code, by language
     excerpts: list[tuple[str, float]] = field(
         default_factory=list
-    )  # of prose and pages, and bytes that each stands for
+    )  # of prose and pages, and the bytes that each represents
     titles: list[str] = field(default_factory=list)
     refused: list[Quarantined] = field(default_factory=list)
-    column: str = ""  # of rows that was taken for their text, where nobody has named one
+    column: str = ""  # of rows that was used as their text, if no parameter names one
     is_whole: bool = True
 
     def take(self, document: Document, min_chars: int) -> None:
@@ -81,14 +81,14 @@ class Look:
             self.titles += _titles_of(document)
 
     def extend(self, share: float) -> None:
-        """Take what was read for so large a share of the file."""
+        """Extrapolate from the share of the file that was read."""
         self.is_whole = False
         self.documents /= share
         self.text_bytes /= share
 
 
 def look_at(file: SourceFile, params: Params) -> Look:
-    """Read a file, or as much of it as tells what the whole is like."""
+    """Read a file, or enough of it to estimate the whole."""
     found = Look(file)
     watched = Watched(**vars(file))
     with closing(read_file(watched, Limits(params.ingestion.max_document_chars))) as items:
@@ -105,14 +105,14 @@ def look_at(file: SourceFile, params: Params) -> Look:
 
 
 def _windows(text: str) -> list[str]:
-    """Stretches of a text, evenly over it, by which its languages are found; a short text is one."""
+    """Evenly spaced stretches of a text for identifying its languages; a short text is one stretch."""
     length = WINDOW * WINDOWS
     count = max(1, min(STRETCHES, len(text) // length))
     return [text[number * len(text) // count :][:length] for number in range(count)]
 
 
 def _titles_of(document: Document) -> list[str]:
-    """What a person calls a document: its title, the file of a program, or its first line; of a long one the headings too."""
+    """Names of a document for people: its title, the file of a program, or its first line; for a long one also headings."""
     title = document.metadata.get("title")
     if not title and document.kind == "code":
         title = PurePosixPath(document.source).name

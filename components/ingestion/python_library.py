@@ -1,4 +1,4 @@
-"""The running Python's own library as documents: the default corpus, real, licensed and on every machine.
+"""The running Python's own library as documents: the default corpus, which is real, licensed and on every machine.
 
 Functions and classes become `code` documents with their docstrings, module documentation and the language reference
 (`pydoc_data.topics`) become `prose`. Every line of a module lands in at most one code document. Tests are left out.
@@ -45,7 +45,7 @@ def read_module(path: Path) -> Iterator[Document]:
 def module_documents(text: str, module: str, license: str) -> Iterator[Document]:
     """Split a module's source into documents: its documentation, each definition, and the statements between."""
     tree = ast.parse(text)
-    lines = list(io.StringIO(text))  # at line ends only, as ast counts; str.splitlines also cuts at form feeds
+    lines = list(io.StringIO(text))  # only at line ends, as ast counts; str.splitlines also cuts at form feeds
 
     def document(source_text: str, name: str, kind: str, line: int, has_docstring: bool) -> Document:
         return Document(
@@ -75,7 +75,7 @@ def module_documents(text: str, module: str, license: str) -> Iterator[Document]
 
 
 def _definition(node: Definition, lines: list[str]) -> Iterator[tuple[str, str, Definition]]:
-    """Source, name and node of a definition; a long class as its head and then each method."""
+    """Source, name and node of a definition; for a long class, of its head and of each method."""
     source = _lines_of(node, lines)
     if not isinstance(node, ast.ClassDef) or len(source) <= MAX_CLASS_CHARS:
         yield source.rstrip() + "\n", node.name, node
@@ -89,7 +89,7 @@ def _definition(node: Definition, lines: list[str]) -> Iterator[tuple[str, str, 
 
 
 def _dedent(source: str) -> str:
-    """Like textwrap.dedent, but by the first line's indent: docstrings and strings may start further left."""
+    """Like textwrap.dedent, but by the first line's indent, since docstrings and strings may start further left."""
     lines = source.removesuffix("\n").split("\n")
     indent = len(lines[0]) - len(lines[0].lstrip())
     return "\n".join(line[indent:] if not line[:indent].strip() else line for line in lines) + "\n"
@@ -100,7 +100,7 @@ def _first_line(node: ast.stmt) -> int:
 
 
 def _span(node: ast.stmt) -> range:
-    """Its lines, from 1, with its decorators."""
+    """The lines of a statement, from 1, with its decorators."""
     return range(_first_line(node), (node.end_lineno or node.lineno) + 1)
 
 

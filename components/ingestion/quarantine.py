@@ -1,7 +1,8 @@
-"""What could not be read, as JSON lines, written as it arrives, up to a limit: a file of a few kilobytes may hold millions of bad rows.
+"""Rows that could not be read, written as JSON lines as they arrive.
 
-The first rows of each file are listed individually. The rest are summarised in one row per reason, with the number of rows that it
-covers and where the first and the last were. So the counts always add up to all refused rows.
+The number of lines is limited, since a file of a few kilobytes may have millions of bad rows. The first rows of each file
+are listed individually. The rest are summarised in one row per reason, with the number of rows and the places of the first
+and the last. So the counts always add up to all refused rows.
 """
 
 import json
@@ -17,13 +18,13 @@ REASONS = 20  # distinct reasons kept for the other rows of a file
 NAMED_IN_SUMMARY = 20
 _REASON_CHARS = 1_000
 _OTHER = "other reasons"
-# What differs from row to row in reasons that are alike: the address of a page, what is quoted, numbers.
+# Parts that differ between reasons of the same kind: the address of a page, quoted text, numbers.
 _DIFFERS = re.compile(r"^[a-z][a-z0-9+.-]*://\S*|'[^']*'|\d[\d,.]*")
 
 
 @dataclass
 class More:
-    """Rows of one file that were refused alike."""
+    """Rows of one file that were refused for the same reason."""
 
     reason: str
     first: int
@@ -36,18 +37,20 @@ class More:
 
 
 class Quarantine:
-    """Takes the refused rows of one file after another. Use as a context manager."""
+    """Writes the refused rows of one file after another. Use as a context manager."""
 
     def __init__(self, path: Path) -> None:
         self.rows = 0
         self.first: list[dict[str, Any]] = []
-        self._of = ""  # the file whose rows come now
+        self._of = ""  # the file of the present rows
         self._single = 0
         self._more: dict[str, More] = {}
-        self._file = path.open("w", encoding="utf-8", errors="backslashreplace")  # a name or address may hold anything
+        self._file = path.open(
+            "w", encoding="utf-8", errors="backslashreplace"
+        )  # a name or address may contain anything
 
     def write(self, row: dict[str, Any]) -> None:
-        """Take a row: its file, its line (from 1; 0 for the whole file) and the reason."""
+        """Write a row: its file, its line (from 1; 0 = the whole file) and the reason."""
         if row["file"] != self._of:
             self._summarise()
             self._of = row["file"]

@@ -1,14 +1,13 @@
-"""Files behind a URL, by fsspec: `s3://bucket/folder`, `https://host/file.jsonl.gz`, and whatever else it knows.
+"""Files behind a URL, by fsspec: `s3://bucket/folder`, `https://host/file.jsonl.gz`, and all others that it supports.
 
 They are listed, and streamed when read; none is ever copied whole. Credentials and endpoints come from the environment,
-as each file system's own documentation says (for S3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL).
+as documented for each file system (for S3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL).
 
-An address that needs a signature, a token or a password to be read comes from the environment variable that a source
-names in `url_env`. What its query or user information holds goes with the requests and nowhere else.
+An address with a signature, a token or a password comes from the environment variable that a source names in `url_env`.
+Its query and user information are sent with the requests and nowhere else.
 
-Where requests go: those over http and https are confined by `guarded`. For other file systems nothing is checked here:
-S3 and the like speak to the endpoint that the environment names, or to their provider's, and follow no redirect away
-from it.
+Requests over http and https are confined by `guarded`. For other file systems nothing is checked here: S3 and the like use
+the endpoint that the environment names, or their provider's, and do not follow redirects away from it.
 """
 
 import io
@@ -23,31 +22,31 @@ from components.foreign.addresses import is_web, without_secrets
 from components.params import Source
 
 _URL = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-_QUERY = re.compile(r"(?<=\?)[^\s'\"]+")  # of an address in an error's text
+_QUERY = re.compile(r"(?<=\?)[^\s'\"]+")  # of an address in an error message
 _HERE = re.compile(r"^(?:file|local)://", re.IGNORECASE)  # a path of this machine, written as a URL
-SILENT = 300  # seconds without a byte from a web server, after which its connection is lost
-NO_RANGES = "support range requests"  # said by fsspec of a server that gives files from their start only
+SILENT = 300  # seconds without a byte from a web server until its connection counts as lost
+NO_RANGES = "support range requests"  # in fsspec's error for a server that sends files only from their start
 BLOCK = 1 << 16
 VERSION = ("ETag", "etag", "md5Hash", "checksum", "LastModified", "last_modified", "updated", "mtime", "created")
 
 
 def is_remote(path: str) -> bool:
-    """Whether a source's path is a URL of another machine, rather than a path of this one, also as file:///folder."""
+    """Whether a source's path is a URL of another machine, not a path of this one, which may be written as file:///folder."""
     return bool(_URL.match(path)) and not _HERE.match(path)
 
 
 def local_path(path: str) -> str:
-    """A path of this machine that may be written as a URL, without its scheme."""
+    """A path of this machine, without the scheme if it is written as a URL."""
     return _HERE.sub("", path)
 
 
 def public(url: str) -> str:
-    """A URL as it may be written down: without secrets, and a web address without its query."""
+    """A URL that may be written down: without secrets, and a web address without its query."""
     return without_secrets(urlsplit(url)._replace(query="", fragment="").geturl() if is_web(url) else url)
 
 
 def requested(source: Source) -> str:
-    """The address that is requested for a source: its path, or what the variable of `url_env` holds.
+    """The address that is requested for a source: its path, or the value of the variable in `url_env`.
 
     Raises:
         StepError: the variable is not set, or leads elsewhere.
@@ -70,19 +69,19 @@ def requested(source: Source) -> str:
 
 
 def _place(url: str) -> tuple[str, str | None, int | None, str]:
-    """What two addresses of the same file share, whoever asks for it."""
+    """The parts that two addresses of the same file share, whatever the credentials."""
     try:
         parts = urlsplit(url)
         return parts.scheme.lower(), parts.hostname, parts.port, parts.path
-    except ValueError:  # a port that is none
+    except ValueError:  # not a valid port
         return "", None, None, ""
 
 
 def list_remote(url: str) -> list[tuple[str, int, str]]:
     """URL, size in bytes (0: not known) and version of every file below `url`, or of the file itself, by URL.
 
-    The version changes when the file does: the store's checksum, or its time and size, without reading it. URLs are
-    those that may be written down; `open_remote` takes the one that is requested apart.
+    The version changes with the file: it is the store's checksum, or its time and size, without reading it. URLs are
+    those that may be written down; `open_remote` takes the requested one separately.
 
     Raises:
         StepError: the scheme is not known, or nothing is there, or it cannot be listed.
@@ -107,7 +106,7 @@ def list_remote(url: str) -> list[tuple[str, int, str]]:
 def _system(url: str) -> tuple[Any, str]:
     """The file system of a URL, and the path in it.
 
-    fsspec's own function for that takes `::`, which a file's name may hold, for a chain of file systems.
+    fsspec's own function interprets `::`, which a file's name may contain, as a chain of file systems.
     """
     from fsspec import get_filesystem_class
     from fsspec.core import split_protocol
@@ -120,7 +119,7 @@ def _system(url: str) -> tuple[Any, str]:
         options["get_client"] = partial(guarded_session, urlsplit(url).hostname or "")
         options["max_redirects"] = REDIRECTS
         options["client_kwargs"] = {"timeout": _timeout()}
-        # A query is sent as it is given: what is signed may be its very characters.
+        # A query is sent unchanged, since a signature may cover its exact characters.
         options["encoded"] = url.isascii() and "?" in url
     return kind(**options), kind._strip_protocol(url)
 
@@ -131,27 +130,27 @@ def _version(info: dict[str, Any]) -> str:
 
 
 def open_remote(url: str, size: int = 0, requested: str = "") -> BinaryIO:
-    """A file behind a URL, read a block at a time.
+    """A file behind a URL, read one block at a time.
 
     Args:
-        size: in bytes, as it was listed; 0 where it is not known.
-        requested: the address that is requested, where it is more than may be written down.
+        size: in bytes, as listed; 0 = unknown.
+        requested: the address to request, if that has secrets.
 
     Raises:
-        OSError: it is not there (any more), or may not be read.
-        StepError: now or at a later read, it is there but does not come. That is not a property of the file, so the run
-            must fail and be started again, rather than go on without it.
+        OSError: it does not exist (any more), or may not be read.
+        StepError: now or at a later read, it exists but is not delivered. That is not a property of the file, so the run
+            must fail and be started again, not continue without it.
     """
     return io.BufferedReader(_Connection(url, size, requested or url), BLOCK)
 
 
 class _Connection(io.RawIOBase):
-    """A remote file whose errors are not taken for errors of what it holds."""
+    """A remote file whose connection errors are kept apart from errors of its content."""
 
     def __init__(self, url: str, size: int, requested: str) -> None:
         self._url, self._size, self._requested = url, size, requested
-        self._from_start = True  # as long as nobody has gone elsewhere
-        self._file: Any = None  # which is closed even if it doesn't open
+        self._from_start = True  # until the first seek elsewhere
+        self._file: Any = None  # closed even if it does not open
         self._file = self._open()
 
     def readinto(self, buffer: Any) -> int:
@@ -186,7 +185,7 @@ class _Connection(io.RawIOBase):
         return self._read(size)
 
     def _stream_on(self) -> None:
-        """From here on in one answer, which begins at the start again."""
+        """Read on in a single response, which starts at the beginning of the file again."""
         position = self._file.tell()
         self._file.close()
         self._file = self._open(block_size=0)
@@ -195,7 +194,7 @@ class _Connection(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         self._from_start = False
-        if getattr(self._file, "size", 0) is None:  # as a web server's file that is streamed
+        if getattr(self._file, "size", 0) is None:  # a streamed file of a web server
             raise self._no_ranges()
         return self._file.seek(offset, whence)
 
@@ -221,19 +220,19 @@ class _Connection(io.RawIOBase):
 
 
 def _timeout() -> Any:
-    """A file may take hours, since what is read is worked on between; only a server's silence counts."""
+    """The time limits of requests. A file may take hours, since it is processed while read; only silence is limited."""
     import aiohttp
 
     return aiohttp.ClientTimeout(total=None, sock_connect=SILENT, sock_read=SILENT)
 
 
 def _said(error: BaseException) -> str:
-    """What an error says, without the query and the secrets of the address that it may name."""
+    """An error's message, without the query and the secrets of an address in it."""
     return shortened(_QUERY.sub("…", without_secrets(str(error))))
 
 
 def _reason(error: BaseException) -> str:
-    """An error with its kind. fsspec says of any answer but a file that there is none; the error before that says why."""
+    """An error with its kind. fsspec reports every failed response as a missing file; the error before it has the cause."""
     while isinstance(error, FileNotFoundError) and error.__cause__:
         error = error.__cause__
     return f"{type(error).__name__}: {_said(error)}"

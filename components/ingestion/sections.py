@@ -1,15 +1,15 @@
-"""Long texts become several documents, cut at headings where there are any, else between paragraphs.
+"""Long texts become several documents, cut at headings if there are any, else between paragraphs.
 
-One book is then a corpus: it has chapters to hold out, and parts short enough for every later rule. Each part keeps the
-source of its text and says in its metadata, under `part_of`, where it stands:
+So one book is a corpus: it has chapters to hold out, and parts short enough for every later rule. Each part keeps the
+source of its text, and its metadata has its place in the text, under `part_of`:
 
     document   id of the whole text
-    number     of the part, from 1
-    parts      how many the text has
+    number     number of the part, from 1
+    parts      number of parts of the text
     section    parts with the same number belong together: tokenization holds all of them out, or none
-    heading    that the part begins with or lies under, if any
+    heading    the heading that the part begins with or is under, if any
 
-Nothing is lost: the parts in order are the text, but for blank lines at their ends. No cut falls within a sentence; a
+Nothing is lost: the parts in order are the text, except for blank lines at their ends. No cut is within a sentence; a
 single sentence that is longer than a part stays whole.
 """
 
@@ -21,13 +21,13 @@ from itertools import pairwise
 
 from components.documents import PART_OF, Document
 
-LONG = 4  # a document is long if it has more than so many parts' characters; ordinary articles stay whole
-LARGEST = 2  # sections up to so many parts' characters stay whole
-SMALL = 8  # a section under such a fraction of a part, such as a title alone, goes with what follows
-SECTIONS = 10  # a section of more than such a fraction of the text gives each of its parts a number of its own
+LONG = 4  # a document of more than this many parts' characters is long; ordinary articles stay whole
+LARGEST = 2  # a section of up to this many parts' characters stays whole
+SMALL = 8  # a section under 1/SMALL of a part, such as a lone title, is joined to the next one
+SECTIONS = 10  # in a section of more than 1/SECTIONS of the text, each part has its own number
 KINDS = ("web", "prose", "textbook")  # code has no chapters
 
-# Every pattern takes time linear in the text: what repeats is bounded, or starts at a line's end only.
+# Every pattern takes time linear in the text: repetitions are bounded, or start only at a line's end.
 PARAGRAPH = re.compile(r"\n[ \t]*\n(?=[ \t]*\S)")
 # After a word of five characters or more, since shorter ones may be abbreviations; and the marks of Chinese and Japanese.
 SENTENCE = re.compile(
@@ -42,7 +42,7 @@ CHAPTER = (
     "|cap[ií]tulo|parte|libro|capitolo|hoofdstuk"
 )
 NUMBER = r"(?:\d{1,3}|[ivxlc]{1,8}|[^\W\d_]{3,9}(?:-[^\W\d_]{3,6})?)"
-HEADINGS = {  # level, 1 being the highest, and what a heading of that level looks like
+HEADINGS = {  # pattern of a heading by its level, 1 being the highest
     "markdown": (0, re.compile(r"^(?P<marks>#{1,6})[ \t]+(?P<title>\S[^\n]{0,199}?)[ \t#]*$", re.MULTILINE)),
     "underlined =": (1, re.compile(r"^(?P<title>\S[^\n]{0,99})\n={3,}[ \t]*$", re.MULTILINE)),
     "underlined -": (2, re.compile(r"^(?P<title>\S[^\n]{0,99})\n-{3,}[ \t]*$", re.MULTILINE)),
@@ -67,7 +67,7 @@ HEADINGS = {  # level, 1 being the highest, and what a heading of that level loo
 
 @dataclass(frozen=True)
 class Heading:
-    """Where a heading stands, how high it is (1 is the highest), and what it says."""
+    """The position of a heading, its level (1 is the highest), and its title."""
 
     start: int
     level: int
@@ -76,7 +76,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class Piece:
-    """The stretch [start, end) of a text, the heading over it, and the section that it belongs to."""
+    """The part [start, end) of a text, the heading over it, and its section."""
 
     start: int
     end: int
@@ -85,13 +85,13 @@ class Piece:
 
 
 def split(document: Document, characters: int) -> Iterator[Document]:
-    """A long document in parts of about so many characters, in order; any other document as it is.
+    """A long document in parts, in order; any other document unchanged.
 
     Args:
-        characters: of a part; 0 splits nothing.
+        characters: approximate size of a part; 0 = split nothing.
     """
     text = document.text
-    if PART_OF in document.metadata:  # the source's own, which must not pass for ours
+    if PART_OF in document.metadata:  # the source's own field, which must not look like ours
         own = document.metadata
         document = replace(document, metadata={f"source_{key}" if key == PART_OF else key: own[key] for key in own})
     if not characters or document.kind not in KINDS or len(text) <= LONG * characters:
@@ -118,7 +118,7 @@ def cut(text: str, characters: int) -> list[Piece]:
 
 
 def headings(text: str) -> list[Heading]:
-    """The headings of a text, in order: of Markdown, reStructuredText, numbered, named as chapters, in upper case."""
+    """The headings of a text, in order: Markdown, reStructuredText, numbered, named as chapters, or in upper case."""
     fences = [found.start() for found in CODE_FENCE.finditer(text)]
     code = list(zip(fences[::2], fences[1::2], strict=False))
     found: dict[int, Heading] = {}
@@ -135,7 +135,7 @@ def headings(text: str) -> list[Heading]:
 
 
 def _inside(starts: list[int], stretches: list[tuple[int, int]]) -> set[int]:
-    """The positions that lie within one of the stretches; both in order."""
+    """The positions within one of the stretches; both must be in order."""
     within, waiting = set(), iter(starts)
     start = next(waiting, None)
     for begin, end in stretches:
@@ -147,7 +147,7 @@ def _inside(starts: list[int], stretches: list[tuple[int, int]]) -> set[int]:
 
 
 def _at_headings(whole: Piece, found: list[Heading], characters: int) -> Iterator[Piece]:
-    """A text cut at its highest headings, and what is longer than a part at the next ones."""
+    """A text cut at its highest headings, and parts that are too long at the next ones."""
     if whole.end - whole.start <= characters or not found:
         yield whole
         return
@@ -166,7 +166,7 @@ def _start(heading: Heading) -> int:
 
 
 def _joined(pieces: Iterable[Piece], characters: int) -> Iterator[Piece]:
-    """Neighbours taken together while they fit into a part."""
+    """Neighbours joined as long as they fit into a part."""
     waiting: Piece | None = None
     for piece in pieces:
         if waiting is None:
@@ -181,7 +181,7 @@ def _joined(pieces: Iterable[Piece], characters: int) -> Iterator[Piece]:
 
 
 def _paragraphs(text: str, piece: Piece, characters: int) -> list[Piece]:
-    """A piece cut between paragraphs, and a paragraph that is longer than a part between sentences."""
+    """A piece cut between paragraphs, and between sentences in a paragraph that is longer than a part."""
     if piece.end - piece.start <= LARGEST * characters:
         return [piece]
     stretches = [(piece.start, piece.end)]

@@ -1,8 +1,8 @@
-"""What the sources hold, found within seconds and before any work: files by type, text, languages, titles, what is not read.
+"""A survey of the sources within seconds, before any work: files by type, text, languages, titles, and files not read.
 
-Every file is listed as ingestion lists it; a sample is read by ingestion's own readers, and the rest is estimated from it. The
-sample is the same at every call: of each ending, files at random with a fixed seed, as far as FILES and BYTES go. Sources on
-other machines are named and not asked.
+Files are listed as in ingestion; a sample is read by ingestion's own readers, and the rest is estimated from it. The sample
+is the same at every call: for each ending, random files with a fixed seed, up to FILES and BYTES. Sources on other machines
+are named but not read.
 """
 
 import math
@@ -33,24 +33,24 @@ from components.running.contents import AS_JSON, Contents, FileType, counted
 from components.text.languages import UNKNOWN, identify
 from components.tracking import Tracker
 
-FILES = 1_000  # that are read, at most
-BYTES = 12_000_000  # of plain text that are read, about; of other formats fewer, by their COST
-COST = {"plain": 1, "parsed": 16}  # of a byte by the module of its reader, relative to plain text
+FILES = 1_000  # maximum to read
+BYTES = 12_000_000  # approximate maximum of plain text to read; for other formats divided by their COST
+COST = {"plain": 1, "parsed": 16}  # per byte by the reader's module, relative to plain text
 OTHER_COST = 4
-SECONDS = 20.0  # after which reading ends wherever it is: no ordinary text comes near
-EXCERPTS = 100  # of all texts, whose languages are looked at
-NAMED = 3  # things that could not be read, by name
-DIGITS = 2  # of an estimate; more would only make it change with every new file
-PACKED_TEXT = 0.1  # of a binary document's bytes, where none of its kind was read
+SECONDS = 20.0  # after which reading stops; ordinary text takes far less
+EXCERPTS = 100  # of all texts, whose languages are identified
+NAMED = 3  # maximum unreadable things listed by name
+DIGITS = 2  # significant digits of an estimate; more would change with every new file
+PACKED_TEXT = 0.1  # assumed text share of a binary document's bytes, if none of its kind was read
 
 
 class OutOfTime(BaseException):
-    """Not an Exception, since readers turn those into entries of the quarantine."""
+    """Signals the end of the time. Not an Exception, since readers turn those into quarantine entries."""
 
 
 @dataclass
 class Group:
-    """The files of one source and ending, and what was read of them."""
+    """The files of one source and ending, and the facts from those that were read."""
 
     source: Source
     files: list[SourceFile] = field(default_factory=list)
@@ -65,17 +65,17 @@ class Group:
         return sum(file.size for file in self.files)
 
     def priority(self) -> float:
-        """Of reading one more of its files."""
+        """The priority of reading one more of its files."""
         return self.size / len(self.looks) if self.looks else math.inf
 
     @cached_property
     def weight(self) -> float:
-        """How much more text it has than was read of it."""
+        """The ratio of all its text to the text that was read."""
         return self.total.text_bytes / max(1, sum(look.text_bytes for look in self.looks))
 
     @cached_property
     def total(self) -> FileType:
-        """All of it, by what was read; asked for when reading has ended."""
+        """The estimate for all its files, valid once reading has ended."""
         read = sum(look.file.size for look in self.looks)
         text, documents = (sum(getattr(look, name) for look in self.looks) for name in ("text_bytes", "documents"))
         if not self.looks:
@@ -89,7 +89,7 @@ class Group:
 
 
 def survey(params: Params) -> Contents:
-    """What the sources of the parameters hold.
+    """The content of the sources in the parameters.
 
     Raises:
         StepError: a source on this machine does not exist or cannot be listed.
@@ -117,7 +117,7 @@ def survey(params: Params) -> Contents:
 
 
 def _list(params: Params) -> tuple[list[Group], list[Look], Unread, list[str]]:
-    """All files by source and ending; those that cannot be opened, such as links that lead nowhere; what no reader takes; and the
+    """All files by source and ending; files that cannot be opened, such as broken links; files that no reader takes; and the
     sources that are not inspected."""
     groups: dict[tuple[int, str], Group] = {}
     closed, unread, elsewhere = [], Unread(), []
@@ -136,7 +136,7 @@ def _list(params: Params) -> tuple[list[Group], list[Look], Unread, list[str]]:
 
 
 def _read(groups: list[Group], params: Params) -> None:
-    """Read a sample: one file of each group, then always one of the group with the most bytes per file that was read."""
+    """Read a sample: one file of each group, then always one of the group with the most bytes per file already read."""
     waiting = {id(group): iter(random.Random(0).sample(group.files, len(group.files))) for group in groups}
     spent = 0
     with _at_most(SECONDS):
@@ -144,7 +144,7 @@ def _read(groups: list[Group], params: Params) -> None:
             group = max((one for one in groups if id(one) in waiting), key=Group.priority, default=None)
             if group is None or (group.looks and spent >= BYTES):
                 break
-            is_first = not group.looks  # which is read whatever it costs, and leaves the budget to the others
+            is_first = not group.looks  # the first is read at any cost, outside the budget
             if file := next((one for one in waiting[id(group)] if is_first or spent + _cost(one) <= BYTES), None):
                 group.looks.append(look_at(file, params))
                 spent += 0 if is_first else _cost(file)
@@ -154,7 +154,7 @@ def _read(groups: list[Group], params: Params) -> None:
 
 @contextmanager
 def _at_most(seconds: float) -> Iterator[None]:
-    """End the block after so many seconds, wherever it then is."""
+    """End the block after some seconds, wherever it is."""
 
     def stop(*_: object) -> None:
         raise OutOfTime
@@ -171,7 +171,7 @@ def _at_most(seconds: float) -> Iterator[None]:
 
 
 def _cost(file: SourceFile) -> int:
-    """Of reading a file, in bytes of plain text."""
+    """The cost of reading a file, in bytes of plain text."""
     if not file.format:
         return 0
     module = file.format.reader.partition(".")[0]
@@ -186,7 +186,7 @@ def _titles(looks: list[Look]) -> list[str]:
 
 
 def _refused(looks: list[Look]) -> list[str]:
-    """The first things that could not be read, one for each reason."""
+    """The first things that could not be read, one per reason."""
     first: dict[str, Quarantined] = {}
     for row in (row for look in looks for row in look.refused):
         first.setdefault(row.reason, row)
@@ -213,8 +213,8 @@ def _languages(groups: list[Group], params: Params) -> list[tuple[str, float]]:
     own = params.curation.language
     pool = [(text, group.weight * size) for group in groups for look in group.looks for text, size in look.excerpts]
     if len(pool) > EXCERPTS:
-        pool = [pool[number * len(pool) // EXCERPTS] for number in range(EXCERPTS)]  # evenly over all
-    found = identify([text for text, _ in pool], own.among) if pool else []  # it takes half a second to load
+        pool = [pool[number * len(pool) // EXCERPTS] for number in range(EXCERPTS)]  # evenly spread
+    found = identify([text for text, _ in pool], own.among) if pool else []  # the model takes half a second to load
     known = (code if probability >= own.min_probability else UNKNOWN for code, probability in found)
     return _shares((code, size) for code, (_, size) in zip(known, pool, strict=True) if code != UNKNOWN)
 
@@ -231,7 +231,7 @@ def _shares(sizes: Iterable[tuple[str, float]]) -> list[tuple[str, float]]:
 def _refusal(contents: Contents, unread: Unread, looks: list[Look], params: Params) -> str:
     """Why nothing can be trained on so much text, or an empty string."""
     if contents.elsewhere:
-        return ""  # whose text is not known
+        return ""  # their text is unknown
     named = ", ".join(repr(public(source.path)) for source in params.ingestion.sources)
     if not (contents.types or looks):
         return nothing_to_read(named, unread)
@@ -263,7 +263,7 @@ def _ending(file: SourceFile) -> str:
 
 
 def _about(value: float) -> int:
-    """A whole number of DIGITS digits that count."""
+    """A whole number with DIGITS significant digits."""
     return int(float(f"{value:.{DIGITS}g}"))
 
 

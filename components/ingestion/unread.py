@@ -1,14 +1,14 @@
-"""What the sources hold and no reader takes: nothing is skipped without a word."""
+"""Files of the sources that no reader takes; all of them are reported."""
 
 from collections import Counter
 from typing import Any
 
 from components.running.contents import counted
 
-NAMED = 20  # names that are kept of each reason
-REASONS = 1_000  # that are counted apart: endings of files may be any
+NAMED = 20  # names kept per reason
+REASONS = 1_000  # maximum reasons counted separately, since files may have any endings
 OTHER = "files of other endings, which no reader takes"
-ONE = (  # how a reason begins that is said of many, and of one
+ONE = (  # the start of a reason in the plural and in the singular
     ("hidden files and folders", "hidden file or folder"),
     ("files of other endings", "file of another ending"),
     ("files that end ", "file that ends "),
@@ -40,12 +40,12 @@ class Unread:
             self._first[reason] = (self._first.get(reason, []) + names)[:NAMED]
 
     def rows(self) -> list[dict[str, Any]]:
-        """Reason, count and first names, the commonest reason first."""
+        """Reason, count and first names, starting with the most frequent reason."""
         order = sorted(self.counts, key=lambda reason: (-self.counts[reason], reason))
         return [{"reason": reason, "count": self.counts[reason], "first": self._first[reason]} for reason in order]
 
     def lines(self, reasons: int = 10, named: int = 3) -> list[str]:
-        """A phrase for each of the commonest reasons, with a few names; and how much the others come to."""
+        """A phrase for each of the most frequent reasons, with a few names; and the total of the others."""
         rows = self.rows()
         said = []
         for row in rows[:reasons]:
@@ -56,7 +56,7 @@ class Unread:
 
 
 def numbered(count: int, reason: str) -> str:
-    """A count and what it is of.
+    """A count with its noun phrase, in the singular for 1.
 
     >>> numbered(1, "files that end in .png"), numbered(1200, "files that end in .png")
     ('1 file that ends in .png', '1,200 files that end in .png')

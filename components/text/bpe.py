@@ -1,22 +1,24 @@
 """A byte-level BPE trained on texts.
 
-It splits text as GPT-4's does (words with their leading blank, runs of punctuation, line ends, blanks), but every digit
-is separate, so that a small model sees numbers column by column. It works on bytes: any text is restored exactly, and
-no token is unknown.
+It splits text as GPT-4's does (words with their leading space, runs of punctuation, line ends, spaces), but every digit
+is separate, so that a small model sees numbers digit by digit. It works on bytes: any text is restored exactly, and
+there are no unknown tokens.
 """
 
 import re
 from collections.abc import Iterable
 from typing import Any
 
-LONGEST = 128  # characters of a word in training alone; each merge goes over all of a word, so one of megabytes would take hours
+LONGEST = (
+    128  # maximum characters of a word in training; each merge reads whole words, so one of megabytes would take hours
+)
 END_OF_TEXT = "<|endoftext|>"
 PATTERN = (
     r"'(?i:[sdmt]|ll|ve|re)"  # English contractions
     r"|[^\r\n\p{L}\p{N}]?\p{L}+"  # a word with the space or sign before it
     r"|\p{N}"  # one digit
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*"  # punctuation, with the line end after it
-    r"|\s*[\r\n]+|\s+(?!\S)|\s+"  # line ends; spaces but the last, which belongs to what follows
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"  # line ends; spaces except the last, which belongs to the next word
 )
 
 _WORDS = re.compile(r"[^\W\d_]+|[^\w\s]+")
@@ -26,8 +28,8 @@ def train(texts: Iterable[str], vocab_size: int) -> Any:
     """A `tokenizers.Tokenizer` of at most `vocab_size` entries.
 
     Entry 0 is the end-of-text token, entries 1 to 256 are the bytes. A merge needs a pair that occurs twice, so a small
-    corpus gives fewer entries. Equal texts in equal order give equal entries. Words of more than LONGEST characters, such as DNA
-    or Chinese without punctuation, are learnt from in pieces; they are encoded whole.
+    corpus gives fewer entries. Equal texts in equal order give equal entries. Words of more than LONGEST characters, such
+    as DNA or Chinese without punctuation, are cut into pieces for training; they are encoded whole.
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -51,7 +53,7 @@ def train(texts: Iterable[str], vocab_size: int) -> Any:
 
 
 def long_words(text: str) -> int:
-    """How many words of a text are learnt from in pieces."""
-    if max(map(len, text.split()), default=0) <= LONGEST:  # nearly always
+    """The number of words of a text that are cut into pieces for training."""
+    if max(map(len, text.split()), default=0) <= LONGEST:  # the usual case
         return 0
     return sum(len(word) > LONGEST for word in _WORDS.findall(text))

@@ -1,4 +1,4 @@
-"""Words that say nothing of a text: those that count, and repetitions."""
+"""Words that do not identify a text: counting words and repetitions."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ _NEXT = {one: other for row in _ROWS for one, other in zip(row.split(), row.spli
 
 
 def distinct(words: Sequence[str]) -> int:
-    """How many different words there are, without those that the next one in a row of counting words follows."""
+    """The number of different words, without those that the next one in a row of counting words follows."""
     there = set(words)
     return sum(not ({_NEXT.get(word), _next(word)} & there) for word in there)
 

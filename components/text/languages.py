@@ -1,5 +1,5 @@
-"""The language of a text, by py3langid (naive Bayes over byte n-grams; Lui & Baldwin 2012, langid.py), without a
-download: its model is in the package, as npz that is read without pickle.
+"""The language of a text, by py3langid (naive Bayes over byte n-grams; Lui & Baldwin 2012, langid.py). Nothing is
+downloaded: the model is in the package, as npz that is read without pickle.
 """
 
 import functools
@@ -15,19 +15,19 @@ from components.errors import StepError
 
 UNKNOWN = "und"  # ISO 639-2 for undetermined
 PEOPLE_WRITE = ("web", "prose")  # kinds whose texts are in a language
-WINDOW, WINDOWS = 1_000, 3  # characters looked at, at the start, in the middle and at the end of a longer text
+WINDOW, WINDOWS = 1_000, 3  # characters examined at the start, in the middle and at the end of a longer text
 DIGITS = 4  # digits of a probability: the last bits depend on the machine's arithmetic
-_PIECE = 256  # bytes that the automaton reads one after another; it reads all pieces of all texts at once
+_PIECE = 256  # bytes that the automaton reads in sequence; it reads all pieces of all texts at once
 _AT_ONCE = 1 << 20  # bytes of texts read at once: about 10 MB
-_EARLIER = 8  # bytes before a piece from which it is read: more than the longest n-gram of the model
-_NEVER = 0xFF  # a byte that no UTF-8 holds, so the automaton forgets what came before it
+_EARLIER = 8  # bytes before a piece where reading starts: more than the longest n-gram of the model
+_NEVER = 0xFF  # a byte that UTF-8 never contains, so the automaton forgets the bytes before it
 
 
 def identify(texts: Sequence[str], among: Sequence[str] = ()) -> list[tuple[str, float]]:
-    """ISO 639 code and probability (0 to 1, four digits) of each text; `und` and 0 if the text gives no evidence.
+    """ISO 639 code and probability (0 to 1, four digits) of each text; `und` and 0 for a text without evidence.
 
     Args:
-        among: the languages to decide between, at least two; empty = all of about 140 that the model knows.
+        among: the languages to decide between, at least two; empty = all of the about 140 that the model knows.
 
     Raises:
         StepError: the model does not know a language of `among`.
@@ -51,7 +51,7 @@ def _content(text: str) -> bytes:
 
 
 def _probabilities(identifier: Any, size: int, features: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """float32 (classes,): py3langid's; its loop over the bytes is `_features` here, which takes a tenth of the time."""
+    """float32 (classes,): py3langid's values; `_features` replaces its loop over the bytes, in a tenth of the time."""
     if not len(features):
         return np.full(len(identifier.nb_classes), 1 / len(identifier.nb_classes), dtype=np.float32)
     scores = np.log1p(counts) @ identifier.nb_ptc.take(features, axis=0) + identifier.nb_pc
@@ -67,8 +67,8 @@ def _probabilities(identifier: Any, size: int, features: np.ndarray, counts: np.
 
 
 def _features(contents: Sequence[bytes]) -> Iterator[tuple[bytes, np.ndarray, np.ndarray]]:
-    """Each text with the model's features in it, the byte n-grams that its automaton recognises, by where they are first (the last
-    bits of a sum depend on that), and how often each is there (float32).
+    """Each text with its features (the byte n-grams that the model's automaton recognises), in the order of their first
+    occurrence (the last bits of a sum depend on it), and their counts (float32).
     """
     start = size = 0
     for end, content in enumerate(contents):
@@ -95,8 +95,8 @@ def _counted(block: Sequence[bytes]) -> tuple[list[np.ndarray], list[np.ndarray]
 
 
 class _Automaton:
-    """py3langid's automaton (Aho and Corasick 1975), as arrays. Its state depends on the last few bytes alone, so a text can be
-    cut into pieces, each read from a few bytes earlier on.
+    """py3langid's automaton (Aho and Corasick 1975), as arrays. Its state depends only on the last few bytes, so a text can
+    be cut into pieces, each read from a few bytes earlier.
     """
 
     def __init__(self, identifier: Any) -> None:
@@ -112,7 +112,7 @@ class _Automaton:
         return self._outputs.take(found)
 
     def _read(self, content: bytes, earlier: int) -> np.ndarray | None:
-        """int32 (bytes,): the state after each; None where a piece would have to be read from earlier on."""
+        """int32 (bytes,): the state after each byte; None if a piece must be read from an earlier byte."""
         pieces = max(1, -(-len(content) // _PIECE))
         padded = bytes([_NEVER]) * earlier + content + bytes(pieces * _PIECE - len(content))
         windows = np.lib.stride_tricks.sliding_window_view(np.frombuffer(padded, np.uint8), earlier + _PIECE)[::_PIECE]
@@ -132,7 +132,7 @@ def _automaton() -> _Automaton:
 
 
 def _uniform(columns: list[str]) -> float:
-    """What a language may get of a text without a known n-gram, each column the same; one in two scripts has two."""
+    """The highest probability of a language for a text without a known n-gram; a language in two scripts has two columns."""
     return 1.001 * max(Counter(columns).values()) / len(columns)
 
 
@@ -146,7 +146,7 @@ def excerpt(text: str) -> str:
 
 @functools.cache
 def language_model(among: tuple[str, ...]) -> Any:
-    """py3langid's model, to decide between some languages or all that it knows."""
+    """py3langid's model, for some languages or all that it knows."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
@@ -155,5 +155,5 @@ def language_model(among: tuple[str, ...]) -> Any:
             identifier.set_languages(among)
         except ValueError as error:
             raise StepError(f"curation.language.among: {error}; see py3langid's list of languages") from error
-    identifier.nb_ptc = identifier.nb_ptc.astype(np.float32)  # once, not of the rows of each text
+    identifier.nb_ptc = identifier.nb_ptc.astype(np.float32)  # once, not for the rows of each text
     return identifier

@@ -1,7 +1,7 @@
-"""What a chat model leaves around its answer: thoughts, special tokens, channels, roles and control characters.
+"""Markup that a chat model leaves around its answer: thoughts, special tokens, channels, roles and control characters.
 
-`strip_markup` removes what is known and says what it removed; `unclean` names what is still not text, which is refused.
-Both take time in proportion to the text, whatever it holds.
+`strip_markup` removes known markup and names its kinds; `unclean` finds what is still not text, to be refused.
+Both take time linear in the text, whatever it contains.
 """
 
 import re
@@ -24,15 +24,15 @@ _END = re.compile(
     rf"{_TOKEN}(?=(?:\s*{_TOKEN}){{0,8}}\s*(?:\Z|(?:(?<=\n)|(?<=>))(?:assistant|model|user|system|human)\b))", re.I
 )
 _ANSI = re.compile(r"\x1b(?:\[[0-?]{0,40}[ -/]{0,8}[@-~]|\][^\x07\x1b]{0,200}(?:\x07|\x1b\\)|[@-Z\\^_])")
-_HINT = re.compile(r"[<\[◁]|\A\s*(?:assistant|analysis)", re.I)  # most texts have none of these
-_NO_TEXT = re.compile(  # control characters, bidirectional overrides, what a wrong decoding leaves, private use
+_HINT = re.compile(r"[<\[◁]|\A\s*(?:assistant|analysis)", re.I)  # most texts contain none of these
+_NO_TEXT = re.compile(  # control characters, bidirectional overrides, results of a wrong decoding, private use
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufffd\ufffe\uffff\ud800-\udfff\ue000-\uf8ff]"
 )
 UNCLEAN = re.compile(f"{_TOKEN}|(?i:{_THOUGHT.pattern.replace('?P<open>', '?:')})|{_NO_TEXT.pattern}")
 
 
 class Stripped(NamedTuple):
-    """A text, and the kinds of markup that were removed from it."""
+    """A text without markup, and the kinds of markup that were removed."""
 
     text: str
     removed: tuple[str, ...] = ()
@@ -45,14 +45,14 @@ def strip_markup(text: str) -> Stripped:
     Stripped(text='# Tides', removed=('thoughts', 'tokens'))
     """
     removed: dict[str, None] = {}
-    for _ in range(ROUNDS):  # what was between two pieces may have hidden more
+    for _ in range(ROUNDS):  # removed markup may have hidden more
         before = text
         text = text.replace("\r\n", "\n").replace("\r", "\n")
         for kind, strip in _STRIPS.items() if _HINT.search(text) else ():
             if (other := strip(text)) != text:
                 text, removed[kind] = other, None
         seen = visible(_ANSI.sub("", text))
-        if len(seen) != len(text):  # else at most other kinds of spaces
+        if len(seen) != len(text):  # else only kinds of spaces have changed
             removed["control characters"] = None
         text = seen
         if text == before:
@@ -61,7 +61,7 @@ def strip_markup(text: str) -> Stripped:
 
 
 def unclean(text: str) -> str:
-    """The first thing in a stripped text that is not text, with what stands around it, in ASCII; empty if there is none."""
+    """The first thing in a stripped text that is not text, with its surroundings, in ASCII; empty if there is none."""
     found = (UNCLEAN if _HINT.search(text) else _NO_TEXT).search(text)
     if not found:
         return ""
@@ -70,7 +70,7 @@ def unclean(text: str) -> str:
 
 
 def _final_channel(text: str) -> str:
-    """Of a text in channels (gpt-oss) the final one; where the marks were lost, `analysis...assistantfinal...` is left."""
+    """The final channel of a text in channels (gpt-oss), also if the marks were lost: `analysis...assistantfinal...`."""
     channels = list(_CHANNEL.finditer(text))
     if channels:
         final = [channel.end() for channel in channels if channel[1] == "final"]
@@ -81,7 +81,8 @@ def _final_channel(text: str) -> str:
 
 
 def _without_thoughts(text: str) -> str:
-    """A thought ends at its closing mark or at the end; without an opening mark it began with the text."""
+    """The text without thoughts. A thought ends at its closing mark or the text's end; without an opening mark, it began
+    with the text."""
     kept: list[str] = []
     place, inside = 0, False
     for mark in _THOUGHT.finditer(text):
@@ -97,7 +98,7 @@ def _without_thoughts(text: str) -> str:
 
 
 def _without_tokens(text: str) -> str:
-    """Tokens before the answer go, and from the token that ends it all that follows, which is empty or another turn."""
+    """The text without special tokens before the answer, and without everything from the token that ends it."""
     start = 0
     while leading := _LEADING.match(text, start):
         start = leading.end()

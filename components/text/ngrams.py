@@ -1,8 +1,8 @@
 """N-grams of words as 64-bit hashes, and which of a set of them a text contains.
 
-Words are runs of letters and digits in any script, as `components.text.characters.fold` has them; the rest of a text is
+Words are runs of letters and digits in any script, after `components.text.characters.fold`; the rest of a text is
 ignored. A run's hash is a difference of running sums over its words' hashes, so that n-grams of all lengths take one
-pass, and nothing loops over words.
+pass, without a loop over words.
 """
 
 import re
@@ -15,9 +15,9 @@ import numpy as np
 from components.text.characters import fold
 
 BLANK, OTHER, UNDERSCORE, DIGIT, LETTER = range(5)  # classes of characters, in any script
-POINTS = 0x33480  # behind it there are neither letters nor digits nor blanks
+POINTS = 0x33480  # no letters, digits or blanks from here on
 _WORDS = re.compile(r"[^\W_]+")
-LONGEST = 32  # words per run, at most
+LONGEST = 32  # maximum words per run
 PIECE = 1 << 18  # characters hashed at once: about 10 MB
 SLICE = 1 << 18  # words whose runs are hashed at once
 _CHARACTER, _WORD = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD1342543DE82EF95)  # odd, so they have inverses
@@ -33,8 +33,8 @@ class RunSet:
 
     def __init__(self, runs: np.ndarray) -> None:
         self.runs = runs
-        # Most runs of a corpus are none of ours: a look at two bits says so of nearly all (a Bloom filter). Packed, the bits
-        # fit into a cache.
+        # Few runs of a corpus are in the set: two bits exclude nearly all others (a Bloom filter). Packed, the bits fit
+        # into a cache.
         bits = min(30, max(12, (len(runs) * 8).bit_length()))
         self._shift = np.uint64(64 - bits)
         may = np.zeros(1 << bits, dtype=bool)
@@ -43,7 +43,7 @@ class RunSet:
         self._may = np.packbits(may, bitorder="little")
 
     def likely(self, runs: np.ndarray) -> np.ndarray:
-        """Positions of the n-grams that may be in the set; of the others one in fifty is among them."""
+        """Positions of the n-grams that may be in the set, with one in fifty of those that are not."""
         first = np.flatnonzero(self._told(runs))
         return first[np.flatnonzero(self._told(runs[first] * _MIX))]
 
@@ -54,7 +54,7 @@ class RunSet:
 
 
 class OwnedRuns(RunSet):
-    """N-grams, and the texts that hold each: `owners[starts[i]:starts[i + 1]]`, in order."""
+    """N-grams, and the texts that contain each: `owners[starts[i]:starts[i + 1]]`, in order."""
 
     def __init__(self, runs: np.ndarray, starts: np.ndarray, owners: np.ndarray) -> None:
         super().__init__(runs)
@@ -62,7 +62,7 @@ class OwnedRuns(RunSet):
 
     @classmethod
     def build(cls, runs: np.ndarray, owners: np.ndarray, most: int = 0) -> "OwnedRuns":
-        """Of runs and their owners, in any order and with repetitions; without runs of more than `most` owners, if not 0."""
+        """From runs and owners, in any order and with repetitions; leaves out runs of more than `most` owners (0 = none)."""
         order = np.lexsort((owners, runs))
         runs, owners = runs[order], owners[order]
         fresh = np.ones(len(runs), dtype=bool)
@@ -75,7 +75,7 @@ class OwnedRuns(RunSet):
         return cls(distinct, np.append(0, np.cumsum(counts)).astype(np.int64), owners)
 
     def found(self, runs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Which of some n-grams are here: their numbers, and where they stand."""
+        """Which of some n-grams are here: their numbers, and their places here."""
         if not len(self.runs):
             return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
         likely = self.likely(runs)
@@ -84,7 +84,7 @@ class OwnedRuns(RunSet):
         return likely[same], places[same]
 
     def items(self, places: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
-        """The first owners of runs, `most` of each: the number of the run among `places`, and the owner."""
+        """The first owners of runs, at most `most` per run: the index of the run in `places`, and the owner."""
         counts = np.minimum(self.starts[places + 1] - self.starts[places], most)
         run = np.repeat(np.arange(len(places)), counts)
         first = np.repeat(self.starts[places] - (np.cumsum(counts) - counts), counts)
@@ -110,12 +110,12 @@ def _of_words() -> np.ndarray:
 
 
 def character_classes(points: np.ndarray) -> np.ndarray:
-    """The class of each code point, as Python's str tells them: uint8, of the shape of `points`."""
+    """The class of each code point by the methods of Python's str: uint8, of the shape of `points`."""
     return _classes()[np.minimum(points, POINTS)]
 
 
 def count_classes(text: str) -> list[int]:
-    """How many characters of a text are in each class."""
+    """The number of characters of a text in each class."""
     if text.isascii():
         classes = _classes().take(np.frombuffer(text.encode(), dtype=np.uint8))
     else:
@@ -136,14 +136,14 @@ def _powers(base: np.uint64) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _sums(values: np.ndarray, powers: np.ndarray) -> np.ndarray:
-    """Running sums of value times power, modulo 2^64, from 0: one more than there are values."""
+    """uint64 (values + 1,): running sums of value times power, modulo 2^64, from 0."""
     sums = np.zeros(len(values) + 1, dtype=np.uint64)
     np.cumsum(values * powers[: len(values)], out=sums[1:])
     return sums
 
 
 def word_hashes(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """The hashes of the texts' words one after another, uint64, and the number of each word's text, int64."""
+    """uint64 (words,), the hashes of all texts' words in order; int64 (words,), the number of each word's text."""
     (words,), owners = beginnings(texts, [None])
     return words, owners
 
@@ -152,10 +152,10 @@ def beginnings(texts: Sequence[str], lengths: Sequence[int | None]) -> tuple[lis
     """Hashes of the first characters of the texts' words, and the number of each word's text.
 
     Args:
-        lengths: how many characters; None for whole words, whose hashes come from `word_hashes`, too.
+        lengths: numbers of characters; None for whole words, with the same hashes as from `word_hashes`.
 
     Returns:
-        for each length uint64 (words,), one text after another; int64 (words,).
+        for each length uint64 (words,), in the order of the texts; int64 (words,).
     """
     found: list[list[np.ndarray]] = [[np.empty(0, dtype=np.uint64)] for _ in lengths]
     owners = [np.empty(0, dtype=np.int64)]
@@ -177,8 +177,8 @@ def beginnings(texts: Sequence[str], lengths: Sequence[int | None]) -> tuple[lis
 
 
 def segment_hashes(points: np.ndarray, begins: np.ndarray, stops: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
-    """Hashes of segments of a row of code points, PIECE of them at most: for each of `stops` uint64 (segments,), of those
-    from `begins` up to there.
+    """Hashes of segments of at most PIECE code points: for each of `stops`, uint64 (segments,) of the segments from
+    `begins` up to there.
     """
     powers, inverses = _powers(_CHARACTER)
     sums = _sums(points.astype(np.uint64), powers)
@@ -191,8 +191,8 @@ def segment_hashes(points: np.ndarray, begins: np.ndarray, stops: Sequence[np.nd
 
 
 def _pieces(texts: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-    """Folded texts, gathered to about PIECE characters, with the number of the first; a longer text is cut between
-    words, and its parts come alone under its number."""
+    """Folded texts, in groups of about PIECE characters, with the number of the first; a longer text is cut between
+    words, and each part is a group of its own."""
     batch: list[str] = []
     first, size = 0, 0
     for number, text in enumerate(texts):
@@ -207,7 +207,7 @@ def _pieces(texts: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
             stop = start + PIECE - 1
             while stop > start and text[stop - 1].isalnum():
                 stop -= 1
-            stop = stop if stop > start else start + PIECE - 1  # one word without end
+            stop = stop if stop > start else start + PIECE - 1  # one endless word
             yield number, [text[start:stop]]
             start = stop
         batch.append(text[start:])
@@ -217,20 +217,20 @@ def _pieces(texts: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
 
 
 def slices(hashes: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Running sums over SLICE words and those after them that a run may need, with the place of the first."""
+    """Running sums over SLICE words and the words after them that a run may need, with the position of the first."""
     powers, _ = _powers(_WORD)
     for start in range(0, len(hashes), SLICE):
         yield start, _sums(hashes[start : start + SLICE + LONGEST - 1], powers)
 
 
 def runs_of(sums: np.ndarray, length: int) -> np.ndarray:
-    """Hashes of the runs of `length` words that begin in a slice, also of those that go over the end of a text."""
+    """Hashes of the runs of `length` words that begin in a slice, including those that cross the end of a text."""
     count = max(0, min(SLICE, len(sums) - length))
     return (sums[length : length + count] - sums[:count]) * _powers(_WORD)[1][:count]
 
 
 def all_runs(hashes: np.ndarray, owner: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Hashes of the runs of `length` words within one text, and the place of each run's first word."""
+    """Hashes of the runs of `length` words within one text, and the position of each run's first word."""
     parts = [np.empty(0, dtype=np.uint64), *(runs_of(sums, length) for _, sums in slices(hashes))]
     runs = np.concatenate(parts)
     first = np.flatnonzero(owner[: len(runs)] == owner[length - 1 : len(runs) + length - 1])
@@ -243,16 +243,16 @@ def shared_runs(
     """The runs of some texts that are in sets of runs, by their length.
 
     Args:
-        hashes, owner: the words of the texts, as `word_hashes` gives them.
-        sets: by the length of their runs, none empty.
+        hashes, owner: the words of the texts, as `word_hashes` returns them.
+        sets: by the length of their runs; none may be empty.
 
     Yields:
-        the length; the places of the runs' first words; and where the runs stand in the set.
+        the length; the positions of the runs' first words; and the positions of the runs in the set.
     """
     for start, sums in slices(hashes):
         for length, known in sets.items():
             runs = runs_of(sums, length)
-            # Most runs are none of ours already, so only what is left is compared with the borders of the texts.
+            # Most runs are excluded by now, so only the others are compared with the borders of the texts.
             likely = known.likely(runs)
             first = likely + start
             inside = owner[first] == owner[first + length - 1]
@@ -268,7 +268,7 @@ def words_in(text: str) -> list[str]:
 
 
 def passage(text: str, first: int, last: int) -> str:
-    """The part of a folded text from one word up to another, and what follows that up to the next."""
+    """The part of a folded text from one word to another, and the characters between that and the next word."""
     folded = fold(text)
     begins = [match.start() for match in islice(_WORDS.finditer(folded), last + 2)]
     return folded[begins[first] : begins[last + 1] if last + 1 < len(begins) else len(folded)]

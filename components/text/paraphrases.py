@@ -1,17 +1,16 @@
-"""Questions in other words: which of many questions stand in a text, with some words changed and in another order.
+"""Paraphrased questions: which of many questions are in a text, with some words changed and in another order.
 
-Words are compared by their first STEM characters, so that "mixing the sands" is "mixed sand"; function words, single digits
-and single letters are left out. A stem weighs as much as it is rare among the questions (inverse document frequency). What is
-looked up in a text are pairs of rare stems that stand near each other, in either order. Where some pairs of one question come
-together, the text is compared with the question: the hit is a share of the question's stems by weight, within LONGER times
-its length, that weighs LEAST at least. A question mark of the question must be there, too: a passage that answers it has most
-of its words.
+Words are compared by their first STEM characters, so that "mixing the sands" equals "mixed sand"; function words, single
+digits and single letters are left out. Stems are weighted by inverse document frequency among the questions. Pairs of rare
+stems near each other, in either order, are looked up. Where several pairs of one question are close together, the text is
+compared with the question: a hit has a sufficient share of the question's stems by weight, within LONGER times its length,
+that weighs at least LEAST. The question's question mark must be there, too: a passage that answers it has most of its words.
 
 What is notable:
-- a synonym is another stem: of a question that was put freely nothing is left to see (docs/measurements.md has the shares). A
-  static embedding model did not tell such a question from a sentence on the same subject; a larger one is too slow for a corpus.
-- nothing is learned and nothing is downloaded. Texts go through NumPy many at a time, and few are looked at one by one.
-- questions of too few or too frequent words are not looked for (`searched`).
+- a synonym is another stem, so a freely rephrased question is not found (docs/measurements.md has the shares). A static
+  embedding model could not separate such a question from a sentence on the same subject; a larger one is too slow for a corpus.
+- nothing is learned and nothing is downloaded. NumPy handles many texts at a time, and few are examined one by one.
+- questions of too few or too frequent words are not searched for (`searched`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,17 +22,20 @@ import numpy as np
 from components.text.counting import distinct
 from components.text.ngrams import OwnedRuns, beginnings, passage, words_in
 
-SHARE = 0.6  # of a question's stems; at less, one text in 1,000 of a field asks what it does not ask
+SHARE = 0.6  # of a question's stems; lower values give a false hit in one of 1,000 texts of a field
 STEM = 6  # characters of a word
-LEAST = 45.0  # nats that a question's stems weigh together where it is asked: chance brings fewer ones together
-FEWEST = 6  # stems of a question
-WORDS = 4  # beside numbers
-NEAR = 2  # rare stems from one to the other of a pair
-RARE, BACKGROUND = 30, 10_000  # questions that may have a rare stem, of so many; fewer questions count as so many
-OWNERS = 16  # questions that share a pair; a pair of more is of a template or of everyday speech
-PAIRS, SHARED = 2, 0.2  # of one question's pairs, at least, and share of them, before a text is compared with it
-LONGER = 1.5  # words in which a question may be said, per word of it
-AFTER = 1 / 3  # of so many: words behind its last stem in which it may go on to its question mark
+LEAST = 45.0  # minimum total weight in nats of a question's stems in a hit: chance matches weigh less
+FEWEST = 6  # minimum stems of a question
+WORDS = 4  # minimum different words of a hit, numbers left out
+NEAR = 2  # maximum distance, in rare stems, of a pair
+RARE, BACKGROUND = (
+    30,
+    10_000,
+)  # maximum questions with a rare stem, out of this many; fewer questions count as this many
+OWNERS = 16  # maximum questions that share a pair; a pair of more is from a template or everyday speech
+PAIRS, SHARED = 2, 0.2  # minimum number and share of one question's pairs before a text is compared with it
+LONGER = 1.5  # maximum words of a paraphrase per word of the question
+AFTER = 1 / 3  # share of these words that may come between its last stem and its question mark
 _BITS = 22  # of the table of stems: 512 KiB
 _MIX = np.uint64(0xFF51AFD7ED558CCD)
 _FUNCTION_WORDS = """a about after all also am an and any are as at be because been before being both but by can could did do does
@@ -50,7 +52,7 @@ class Asked:
     Attributes:
         text, question: their numbers.
         share: of the question's stems, by weight.
-        first, last: words of the text in which it stands.
+        first, last: words of the text between which it is.
     """
 
     text: int
@@ -61,7 +63,7 @@ class Asked:
 
 
 class Paraphrases:
-    """Questions to look for; its arrays can be saved and mapped (`arrays`).
+    """Questions to search for; the arrays can be saved and mapped (`arrays`).
 
     Attributes:
         searched: bool (questions,): whether the question has enough stems.
@@ -113,17 +115,17 @@ class Paraphrases:
 
     @cached_property
     def _known(self) -> np.ndarray:
-        """A bit for each beginning of a stem's hash."""
+        """Bits of the hash prefixes of known stems."""
         bits = np.zeros(1 << _BITS, dtype=bool)
         bits[self.arrays["rare"] >> np.uint64(64 - _BITS)] = True
         return bits
 
     def find(self, texts: Sequence[str], stems: np.ndarray, owner: np.ndarray, least: float = SHARE) -> Iterator[Asked]:
-        """Each question that a text asks, at the first place where enough of it stands.
+        """Each question that a text asks, at the first place with enough of it.
 
         Args:
-            stems, owner: the texts' words by their first STEM characters, as `beginnings` gives them.
-            least: share of a question's stems.
+            stems, owner: the texts' words by their first STEM characters, as `beginnings` returns them.
+            least: minimum share of a question's stems.
         """
         at = np.flatnonzero(self._known.take((stems >> np.uint64(64 - _BITS)).view(np.int64)))
         near, of = stems[at], owner[at]
@@ -149,13 +151,13 @@ class Paraphrases:
                 yield Asked(text, number, min(1.0, share), one, other)
 
     def _asks(self, question: int, text: str, first: int, last: int) -> bool:
-        """Whether words say more than numbers, and whether a question mark follows them if the question has one."""
+        """Whether there are enough words besides numbers, and a question mark after them if the question has one."""
         said = [word for word in words_in(passage(text, first, last)) if not word.isdecimal()]
         after = int(AFTER * LONGER * self._lengths[question])
         return distinct(said) >= WORDS and (not self._marked[question] or "?" in passage(text, first, last + after))
 
     def _together(self, places: np.ndarray, questions: np.ndarray, owner: np.ndarray) -> Iterator[tuple[int, int, int]]:
-        """(Question, first and last place) where PAIRS pairs of a question stand within its length in one text."""
+        """(Question, first and last position) where at least PAIRS pairs of a question are within its length in a text."""
         order = np.lexsort((places, questions))
         places, questions = places[order], questions[order]
         fresh = np.ones(len(places), dtype=bool)
@@ -182,7 +184,7 @@ class Paraphrases:
         total = float(weights.sum())
         there = np.zeros(len(own), dtype=bool)
         there[which[at]] = True
-        if weights[there].sum() < max(LEAST, least * total):  # nearly always
+        if weights[there].sum() < max(LEAST, least * total):  # the usual case
             return 0.0, 0.0, 0, 0
         span = LONGER * int(self._lengths[question])
         best, start = (0.0, 0, 0), 0
@@ -203,7 +205,7 @@ class Paraphrases:
 
 
 def _near(stems: np.ndarray, owner: np.ndarray, distance: int) -> tuple[np.ndarray, np.ndarray]:
-    """Hashes of the pairs of stems that are so far from each other, without their order, and the place of the first."""
+    """Hashes of the unordered pairs of stems at a distance from each other, and the position of each pair's first stem."""
     one, other = stems[:-distance], stems[distance:]
     first = np.flatnonzero((owner[:-distance] == owner[distance:]) & (one != other))
     one, other = one[first], other[first]

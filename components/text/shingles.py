@@ -1,12 +1,12 @@
-"""Shingles: the runs of five words of texts, as hashes. What makes two texts near-duplicates, wherever they are compared.
+"""Shingles: runs of five words of texts, as hashes; every search for near-duplicates compares these.
 
-A sketch keeps, of the hashes of a text's shingles, the least value of each of some random permutations; the share of
-equal values of two sketches estimates the Jaccard similarity of their texts (Broder 1997). Computed by rensa, which
-draws the permutations as Fast Similarity Sketching does (Dahlgaard et al. 2017, arXiv 1704.04370).
+A sketch has, for each of some random permutations, the smallest value of the hashes of a text's shingles; the share of
+equal values of two sketches estimates the Jaccard similarity of their texts (Broder 1997). It is computed by rensa, which
+draws the permutations by Fast Similarity Sketching (Dahlgaard et al. 2017, arXiv 1704.04370).
 
-Words are `\\w+` of the text as `components.text.characters.fold` has it. The hash of a word is the CRC-32 of its UTF-8; that of a
-run mixes its five. CRC-32 is linear, so the words of many texts are hashed at once: the exclusive or of one table entry
-per byte, by the byte's value and its distance from the end of its word.
+Words are `\\w+` of the text after `components.text.characters.fold`. The hash of a word is the CRC-32 of its UTF-8; that
+of a run mixes its five. CRC-32 is linear, so the words of many texts are hashed at once: the exclusive or of one table
+entry per byte, by the byte's value and its distance from the end of its word.
 """
 
 import os
@@ -24,15 +24,15 @@ SHINGLE = 5  # words
 SEED = 42  # of the permutations
 _SKETCHED = 2_048  # texts sketched at once
 _LONG = 32  # bytes; the few longer words are hashed one by one
-_BLOCK = 1 << 18  # characters at once: what is at hand stays in the processor's cache
+_BLOCK = 1 << 18  # characters at once: the data fit into the processor's cache
 _MIX = np.array(
     [0x8CC533D2E7AEB295, 0x9391D0954786F1A5, 0xA07B5919CAFE7517, 0xAE40A70EEC25D8BB, 0xB28ED12277F1E005],
-    dtype=np.uint64,  # drawn at random, odd; a change makes every saved sketch another one
+    dtype=np.uint64,  # drawn at random, odd; a change invalidates every saved sketch
 )
 
 
 def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Which bytes are of words; what a byte adds to the CRC of its word; the CRC of so many zero bytes."""
+    """Which bytes belong to words; a byte's share of the CRC of its word; the CRC by number of zero bytes."""
     of_words = np.array([byte >= 128 or bool(re.match(r"\w", chr(byte))) for byte in range(256)])
     zeros = np.array([zlib.crc32(bytes(length)) for length in range(_LONG + 1)], dtype=np.uint32)
     shares = [
@@ -49,11 +49,11 @@ _BLANKS = bytes(np.flatnonzero(~_OF_WORDS).tolist())
 def shingles(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """The runs of SHINGLE words of texts, in order, with repetitions.
 
-    A text of fewer words is one run of them, repeated as often as it takes; one of none is a run of empty words.
+    A text of fewer words is one run, with its words repeated as needed; a text without words is a run of empty words.
 
     Returns:
-        uint64 (runs,): their hashes, one text after another.
-        int64 (len(texts) + 1,): where each text starts; the last is where all end. Every text has one run at least.
+        uint64 (runs,): their hashes, in the order of the texts.
+        int64 (len(texts) + 1,): where each text starts; the last value is the total. Every text has at least one run.
     """
     parts = [_hash_runs(block) for block in _blocks(texts)]
     counts = np.concatenate([np.zeros(1, dtype=np.int64), *(counts for _, counts in parts)])
@@ -67,8 +67,8 @@ def shingle_sets(texts: Sequence[str]) -> list[np.ndarray]:
 
 
 def sketch(texts: Sequence[str], permutations: int) -> np.ndarray:
-    """uint32 (len(texts), permutations): equal texts, up to case and punctuation, have equal sketches."""
-    os.environ.setdefault("RAYON_NUM_THREADS", "1")  # the workers of a step are processes already
+    """uint32 (len(texts), permutations): texts that are equal except for case and punctuation have equal sketches."""
+    os.environ.setdefault("RAYON_NUM_THREADS", "1")  # a step's workers are already processes
     from rensa import RMinHash
 
     found = np.empty((len(texts), permutations), dtype=np.uint32)
@@ -91,7 +91,7 @@ def _blocks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def _hash_runs(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Hashes of the runs, and how many each text has."""
+    """Hashes of the runs, and their number per text."""
     words, counts = _hash_words(texts)
     words, counts = _lengthen(words, counts)
     ends = np.cumsum(counts)
@@ -101,12 +101,12 @@ def _hash_runs(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     runs ^= runs >> np.uint64(29)
     inside = np.ones(len(words), dtype=bool)
     for place in range(1, SHINGLE):
-        inside[ends - place] = False  # such a run would go on in the next text
+        inside[ends - place] = False  # such a run would cross into the next text
     return runs[inside[: len(runs)]], counts - (SHINGLE - 1)
 
 
 def _hash_words(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """CRC-32 of the words as uint64, and how many each text has."""
+    """CRC-32 of the words as uint64, and their number per text."""
     plain = [fold(text).encode("utf-8", "surrogatepass") for text in texts]
     content = np.frombuffer(bytearray(b" ".join([b"", *plain, b"  "])), dtype=np.uint8)
     _blank_foreign(content)
@@ -120,7 +120,7 @@ def _hash_words(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     letters = np.frombuffer(content.tobytes().translate(None, _BLANKS), dtype=np.uint8)
     stops = np.cumsum(lengths, dtype=np.int32)
     index = np.repeat(stops - np.int32(1), lengths)
-    index -= np.arange(len(letters), dtype=np.int32)  # letters that follow in the word
+    index -= np.arange(len(letters), dtype=np.int32)  # letters after it in the word
     long = np.flatnonzero(lengths > _LONG)
     if len(long):
         np.minimum(index, _LONG - 1, out=index)
@@ -133,7 +133,7 @@ def _hash_words(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _blank_foreign(content: np.ndarray) -> None:
-    """Put blanks in the place of characters beyond ASCII that are of no word, in UTF-8 that ends in two blanks."""
+    """Replace non-ASCII characters outside words with blanks, in UTF-8 that ends in two blanks."""
     leads = np.flatnonzero(content >= 0xC0)
     if not len(leads):
         return
@@ -148,7 +148,7 @@ def _blank_foreign(content: np.ndarray) -> None:
 
 
 def _lengthen(words: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Repeat the words of texts that have fewer than SHINGLE until they have as many."""
+    """Repeat the words of texts with fewer than SHINGLE until they have that many."""
     if (counts >= SHINGLE).all():
         return words, counts
     firsts = np.cumsum(counts) - counts

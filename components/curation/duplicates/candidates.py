@@ -1,11 +1,11 @@
 """Pairs of documents that may be near-duplicates: those whose sketches agree in a band.
 
 Locality-sensitive hashing (Indyk and Motwani 1998): a sketch is cut into bands of `rows` values; two texts of Jaccard
-similarity J agree in at least one of b bands with probability 1 - (1 - J^rows)^b. The rows follow from the threshold: as
-many as leave .99 of the pairs there, which at 0.7 is 25 bands of 5. Bands are taken a few at a time, so that the keys of
-all are never in memory at once.
+similarity J agree in at least one of b bands with probability 1 - (1 - J^rows)^b. The rows follow from the threshold: the
+most that still find 99 % of the pairs there, which at 0.7 gives 25 bands of 5. Bands are processed a few at a time, so that
+their keys are never all in memory.
 
-Documents are named by their rank here: 0 is the best. A pair is one number, the better rank in its upper half.
+Documents are identified by their rank here: 0 is the best. A pair is one number, the better rank in its upper half.
 """
 
 import math
@@ -15,22 +15,22 @@ import numpy as np
 
 from components.curation.duplicates.sketches import SketchFiles
 
-_MISSED = 0.0105  # of pairs at the threshold those that agree in no band, at most: 1 %, rounded
+_MISSED = 0.0105  # maximum share of pairs at the threshold that agree in no band: 1 %, rounded
 _AT_ONCE = 5  # bands: 40 bytes per document
 _SLOTS = 128  # values of a sketch that stay in memory, four bits of each
 _EQUAL_BY_CHANCE = 1 / 16
-_MARGIN = 0.14  # of the estimate from them: 3.3 standard errors at 0.7, 3.0 at 0.5
-_MOST = 8  # pairs a document and round: the likeliest
-_PENDING = 1 << 22  # pairs before the less likely ones go: 36 MB
+_MARGIN = 0.14  # of the estimate from these values: 3.3 standard errors at 0.7, 3.0 at 0.5
+_MOST = 8  # likeliest pairs per document and round
+_PENDING = 1 << 22  # pairs before the less likely ones are discarded: 36 MB
 _COMPARED = 1 << 16  # pairs at once: 8 MB
 _LOW = np.uint64(0x1111111111111111)
 _LOWER_HALF = np.uint64(0xFFFFFFFF)
 
 
 def rows_of_a_band(permutations: int, threshold: float) -> int:
-    """The most with which pairs at the threshold are candidates: the more, the fewer pairs agree by chance.
+    """The most rows with which pairs at the threshold are candidates: with more rows, fewer pairs agree by chance.
 
-    One will do for all that the parameters allow: 16 permutations miss one pair in 65,536 at 0.5.
+    One row is enough for all allowed parameters: 16 permutations miss one pair in 65,536 at 0.5.
     """
     return max(
         rows for rows in range(1, permutations + 1) if (1 - threshold**rows) ** (permutations // rows) <= _MISSED
@@ -41,7 +41,7 @@ class Bands:
     """The keys of sketches, one for each band of their values.
 
     Attributes:
-        count: of bands.
+        count: number of bands.
     """
 
     def __init__(self, permutations: int, threshold: float) -> None:
@@ -50,7 +50,7 @@ class Bands:
         self._mix = np.random.default_rng(self.count).integers(0, 2**63, self._rows, dtype=np.uint64) * 2 + 1
 
     def keys(self, sketches: np.ndarray, band: int) -> np.ndarray:
-        """uint64 (sketches,): of one band; equal values have equal keys."""
+        """uint64 (sketches,): the keys of one band; equal values have equal keys."""
         left = band * self._rows
         mixed = sketches[:, left] * self._mix[0]
         for row in range(1, self._rows):
@@ -59,7 +59,7 @@ class Bands:
 
 
 def agree_in_a_band(sketches: SketchFiles, others: SketchFiles, threshold: float) -> np.ndarray:
-    """bool (sketches,): which of them agree with one of the others in a band. 200 bytes for each of the others."""
+    """bool (sketches,): which agree with one of the others in a band. Memory: 200 bytes for each of the others."""
     found = np.zeros(sketches.rows, dtype=bool)
     if not sketches.rows or not others.rows:
         return found
@@ -74,24 +74,26 @@ def agree_in_a_band(sketches: SketchFiles, others: SketchFiles, threshold: float
 
 
 class Candidates:
-    """Finds pairs among the documents that are left, again and again as fewer are.
+    """Finds pairs among the remaining documents, round by round.
 
     Args:
         sketches: of all documents, by position.
-        ranks: int32 (documents,): rank of each position; -1 for those that take no part.
-        threshold: of the Jaccard similarity. Pairs that are clearly below are left out, by an estimate from four bits of
-            128 values (b-bit minwise hashing: Li and König 2010).
+        ranks: int32 (documents,): rank of each position; -1 for documents that are not compared.
+        threshold: of the Jaccard similarity. Pairs clearly below it are left out, by an estimate from four bits of 128
+            values (b-bit minwise hashing: Li and König 2010).
     """
 
     def __init__(self, sketches: SketchFiles, ranks: np.ndarray, threshold: float) -> None:
         self._sketches, self._ranks = sketches, ranks
         self._bands = Bands(sketches.permutations, threshold)
         self._short = self._shorten(int(ranks.max(initial=-1)) + 1)
-        likely = threshold - _MARGIN * math.sqrt(_SLOTS / min(sketches.permutations, _SLOTS))  # fewer values say less
+        likely = threshold - _MARGIN * math.sqrt(
+            _SLOTS / min(sketches.permutations, _SLOTS)
+        )  # fewer values are less exact
         self._least = _SLOTS * (likely + (1 - likely) * _EQUAL_BY_CHANCE)
 
     def _shorten(self, documents: int) -> np.ndarray:
-        """uint64 (ranks, 8): the lowest four bits of values that are spread over the sketch."""
+        """uint64 (ranks, 8): the lowest four bits of values from all parts of the sketch."""
         columns = np.arange(_SLOTS) * self._sketches.permutations // _SLOTS
         short = np.empty((documents, _SLOTS // 2), dtype=np.uint8)
         for first, chunk in self._sketches.chunks():
@@ -105,11 +107,11 @@ class Candidates:
 
         Args:
             active: bool (ranks,).
-            tested: pairs that are not asked for again, sorted.
-            fixed: the first so many ranks belong to earlier runs; two of them are not a pair.
-            leaders, neighbours: in a group of equal keys, a document is paired with so many of the best, and with so
-                many that come right before it. A group of at most their sum is thus compared in full, and the work
-                stays linear whatever the sizes of the groups.
+            tested: pairs to leave out, sorted.
+            fixed: number of first ranks that belong to earlier runs; two of them are not a pair.
+            leaders, neighbours: in a group of equal keys, a document is paired with this many of the best, and with this
+                many right before it. So a group no larger than their sum is compared in full, and the work stays linear
+                whatever the sizes of the groups.
         """
         found = np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.uint8)
         ranks = np.flatnonzero(active).astype(np.uint64)
@@ -124,7 +126,7 @@ class Candidates:
 
     def _keys(self, active: np.ndarray) -> Iterator[np.ndarray]:
         """uint64 (active documents,): the keys of one band after another, by rank."""
-        place = np.cumsum(active) - 1  # of a rank among the active ones
+        place = np.cumsum(active) - 1  # of a rank among the active ranks
         for start in range(0, self._bands.count, _AT_ONCE):
             count = min(_AT_ONCE, self._bands.count - start)
             keys = np.empty((count, int(active.sum())), dtype=np.uint64)
@@ -150,13 +152,13 @@ class Candidates:
 
 
 def _likeliest(found: list[tuple[np.ndarray, np.ndarray]], tested: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of the pairs of each lesser document the _MOST with the most in common, the better ones of equals."""
+    """For each lesser document, the _MOST pairs with the most values in common; of equals, the better ones."""
     pairs, first = np.unique(np.concatenate([pairs for pairs, _ in found]), return_index=True)
     equal = np.concatenate([equal for _, equal in found])[first]
     new = ~among(pairs, tested)
     pairs, equal = pairs[new], equal[new]
     lesser = (pairs & _LOWER_HALF).astype(np.uint32)
-    order = np.lexsort((_SLOTS - equal, lesser))  # stable: of equals the better document first
+    order = np.lexsort((_SLOTS - equal, lesser))  # stable: the better of equal documents comes first
     lesser = lesser[order]
     starts = np.flatnonzero(np.append(True, lesser[1:] != lesser[:-1])) if len(lesser) else np.zeros(0, dtype=np.int64)
     place = np.arange(len(lesser)) - np.repeat(starts, np.diff(np.append(starts, len(lesser))))
@@ -165,7 +167,7 @@ def _likeliest(found: list[tuple[np.ndarray, np.ndarray]], tested: np.ndarray) -
 
 
 def among(values: np.ndarray, ordered: np.ndarray) -> np.ndarray:
-    """bool (values,): which of them are there."""
+    """bool (values,): which of them are among the `ordered` values."""
     if not len(ordered):
         return np.zeros(len(values), dtype=bool)
     place = np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)
@@ -186,7 +188,7 @@ def _in_groups(keys: np.ndarray, ranks: np.ndarray, leaders: int, neighbours: in
     same = ordered[1:] == ordered[:-1]
     grouped = np.append(same, False) | np.append(False, same)
     order, ordered = order[grouped], ordered[grouped]
-    order = order[np.lexsort((order, ordered))]  # in a group by rank
+    order = order[np.lexsort((order, ordered))]  # by rank within a group
     if not len(order):
         return
     fresh = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))

@@ -1,10 +1,10 @@
-"""Which documents stay, which of them stands for each that goes, and how alike the two are.
+"""Which documents are kept, which kept document represents each dropped one, and how similar the two are.
 
-A document goes only for a document that stays and that it resembles itself: as many as its kind's threshold asks, by
-the Jaccard similarity of the two. Of A ~ B and B ~ C but not A ~ C, A and C stay and B goes for the better one, or both
-go for a B that is the best; connected components, as most tools take them, would drop C for an A that it does not
-resemble. Better is the higher score, then the smaller id; so the order of the input decides nothing, and no two
-documents stay that were compared and found alike. Documents of earlier runs are better than all.
+A document is dropped only for a kept document that it resembles itself: their Jaccard similarity reaches the threshold of
+its kind. If A ~ B and B ~ C but not A ~ C, then A and C are kept and B is dropped for the better one, or both are dropped for
+B if B is the best; connected components, which most tools use, would drop C for an A that it does not resemble. The better
+document has the higher score, then the smaller id, so the order of the input does not matter, and no two documents are kept
+that were compared and found alike. Documents of earlier runs are better than all others.
 """
 
 from collections.abc import Mapping
@@ -22,10 +22,10 @@ from components.curation.duplicates.sketches import SketchFiles
 from components.documents import KINDS
 from components.params import DuplicatesParams
 
-_FIRST = {"leaders": 1, "neighbours": 0}  # takes the plain duplicates out, however many there are of one
+_FIRST = {"leaders": 1, "neighbours": 0}  # removes plain duplicates, however many copies a text has
 _LATER = {"leaders": 8, "neighbours": 8}
-_ROUNDS = 8  # at most; two or three find all but in crowds of texts that are nearly near-duplicates
-_EDGES = 1 << 16  # taken from the arrays at once
+_ROUNDS = 8  # maximum; two or three find all, except in large groups of texts just under the threshold
+_EDGES = 1 << 16  # read from the arrays at once
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class Clusters:
     """The verdict on each document, by position.
 
     Attributes:
-        keeper: int32, the position that stands for it: its own if it stays; from `len(keeper)` on, a document of an
+        keeper: int32, the position that represents it: its own if it is kept; from `len(keeper)` on, a document of an
             earlier run.
-        jaccard: float32, similarity to the keeper: 1 for a text that stays or is the same, an estimate from sketches
-            where the keeper is of an earlier run.
+        jaccard: float32, similarity to the keeper: 1 for a kept or equal text, an estimate from sketches where the keeper
+            is of an earlier run.
         ids: uint64 (documents and those of earlier runs that they may be duplicates of, 2), packed.
-        contained: float32, the share of its shingles that a larger document holds, for which it goes; 0 for the others.
+        contained: float32, the share of its shingles in the larger document for which it is dropped; 0 for the others.
     """
 
     keeper: np.ndarray
@@ -53,20 +53,20 @@ class Clusters:
 
     @property
     def exact(self) -> np.ndarray:
-        """bool, by position: it goes because its keeper has the very same text."""
+        """bool, by position: dropped because the keeper has exactly the same text."""
         return ~self.kept & (self.ids[self.keeper] == self.ids[: len(self.keeper)]).all(axis=1)
 
     @property
     def known(self) -> np.ndarray:
-        """bool, by position: its keeper is a document of an earlier run."""
+        """bool, by position: the keeper is a document of an earlier run."""
         return self.keeper >= len(self.keeper)
 
     def sizes(self, counted: np.ndarray) -> np.ndarray:
-        """int32, by position: so many of the documents that count (bool, by position) have the same keeper."""
+        """int32, by position: the number of `counted` documents (bool, by position) with the same keeper."""
         return np.bincount(self.keeper[counted], minlength=len(self.ids)).astype(np.int32)[self.keeper]
 
     def cluster(self, positions: np.ndarray) -> list[str]:
-        """The ids of the keepers of documents, which name their clusters."""
+        """The ids of documents' keepers, which identify their clusters."""
         return document_ids.unpack(self.ids[self.keeper[positions]])
 
 
@@ -85,14 +85,14 @@ def find(
     Args:
         sketches: of all, by position.
         ids: uint64 (documents, 2), see `ids.pack`.
-        kinds: int8 (documents,): places in `components.documents.KINDS`.
-        scores: float32 (documents,): the higher stays; NaN is below all, and -inf, of a document that goes anyway, below that.
-        texts: called with ascending positions (int64), gives their texts in that order; called a few times.
+        kinds: int8 (documents,): indexes into `components.documents.KINDS`.
+        scores: float32 (documents,): the higher is kept; NaN is below all, and -inf (dropped in any case) below NaN.
+        texts: called a few times with ascending positions (int64); returns their texts in that order.
         scratch: folder with room for a file of about the size of the duplicates' texts.
         earlier: documents of earlier runs, which are never dropped.
 
-    Memory: about 220 bytes per document, 200 more where there are earlier ones, and 120 MB; the time is linear in the
-    documents. Of the earlier ones only those that a document may be a duplicate of are compared.
+    Memory: about 220 bytes per document, 200 more if there are earlier ones, and 120 MB; the time is linear in the documents.
+    Only those earlier documents are compared that may have duplicates here.
     """
     if earlier is not None:
         near = earlier.near(ids, sketches, params, scratch)
@@ -117,7 +117,7 @@ def find(
 def _contained(
     ranked: np.ndarray, scores: np.ndarray, texts: TextsByPosition, params: DuplicatesParams, scratch: Path
 ) -> tuple[np.ndarray, np.ndarray]:
-    """By rank: the rank of the larger document that contains it, or -1; and the share of it there, or 0."""
+    """By rank: the rank of the larger document that contains it, or -1; and the contained share, or 0."""
     container = np.full(len(ranked), -1, dtype=np.int64)
     share = np.zeros(len(ranked), dtype=np.float32)
     if params.containment:
@@ -130,9 +130,9 @@ def _contained(
 
 
 def _same(ids: np.ndarray, kinds: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each document the position of the best one with its text, an earlier one before all; and all such positions.
+    """For each document, the position of the best one with its text, where earlier ones are best; and all such positions.
 
-    Of equal scores the first kind is best, then the first position, which `verdicts` replaces by the best origin.
+    For equal scores the first kind is best, then the first position, which `verdicts` replaces by the best origin.
     """
     documents, older = len(kinds), len(ids) - len(kinds)
     new = np.arange(len(ids)) < documents
@@ -156,7 +156,7 @@ def _rank(ids: np.ndarray, scores: np.ndarray, positions: np.ndarray) -> np.ndar
 
 
 def _thresholds(kinds: np.ndarray, thresholds: Mapping[str, float]) -> np.ndarray:
-    """float32, by position: 2, which nothing reaches, where the kind has none."""
+    """float32, by position: the threshold of the kind, or the unreachable 2 if it has none."""
     return np.array([thresholds.get(kind, 2.0) for kind in KINDS], dtype=np.float32)[kinds]
 
 
@@ -171,7 +171,7 @@ def _alike(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pairs of ranks that are near-duplicates, the better first, sorted by the lesser; and their similarity.
 
-    In rounds: the documents that would stay by the pairs so far are compared among themselves, until nothing is found.
+    In each round, the documents that the pairs so far would keep are compared with each other, until no pair is found.
 
     Args:
         active: bool (ranks,): which documents are compared.
@@ -209,7 +209,7 @@ def _alike(
 def _measure(
     left: np.ndarray, right: np.ndarray, sets: ShingleSets, sketches: SketchFiles, documents: int
 ) -> np.ndarray:
-    """Similarity of pairs of positions: of texts, or of sketches where the first is of an earlier run."""
+    """Similarity of pairs of positions: by texts, or by sketches if the first is of an earlier run."""
     similarity = np.empty(len(left), dtype=np.float32)
     known = left < documents
     similarity[known] = sets.jaccard(left[known], right[known])
@@ -218,9 +218,9 @@ def _measure(
 
 
 def _decide(left: np.ndarray, right: np.ndarray, values: np.ndarray, documents: int) -> tuple[np.ndarray, np.ndarray]:
-    """The rank that stands for each rank, and the similarity to it.
+    """The rank that represents each rank, and the similarity to it.
 
-    From the best to the least: a document goes if it resembles one that stays, and for the best of those.
+    From the best to the worst, a document is dropped if it resembles a kept one, for the best of those.
     """
     stands = np.arange(documents, dtype=np.int32)
     jaccard = np.ones(documents, dtype=np.float32)

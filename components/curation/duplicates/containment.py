@@ -1,8 +1,8 @@
 """Documents contained almost entirely in a larger one, which their Jaccard similarity does not reveal.
 
-A document asks with the QUERIES least of its shingles' hashes, which are a random sample of them; whatever larger document
-holds most of these is compared with it by all shingles (containment: Broder 1997). Two passes over the texts, about 150 bytes
-per document. A shingle that more than COMMON documents ask with is a template's and tells nothing.
+Each document is looked up by its QUERIES smallest shingle hashes, a random sample of them. Larger documents that contain most
+of these are compared with it by all shingles (containment: Broder 1997). This takes two passes over the texts, and about 150
+bytes per document. A shingle that looks up more than COMMON documents comes from a template and is ignored.
 """
 
 from collections.abc import Iterator
@@ -16,14 +16,14 @@ from components.text.shingles import shingles
 
 QUERIES = 8
 COMMON = 32
-_HITS = 0.6  # of the queries that would be found at the threshold: sampling may miss some
+_HITS = 0.6  # of the queries expected at the threshold: sampling may miss some
 
 
 def find_contained(
     positions: np.ndarray, documents: int, texts: TextsByPosition, threshold: float, scratch: Path
 ) -> tuple[np.ndarray, np.ndarray]:
-    """For each of some positions the place (in `positions`) of the largest document that contains it, or -1; and which share
-    of its shingles that holds. A document that is contained contains no other; of equal sets the first contains the others.
+    """For each of `positions`, the index there of the largest document that contains it, or -1; and the contained share of
+    its shingles. A contained document contains no other; of equal sets, the first contains the others.
     """
     order = np.argsort(positions)
     sizes = np.zeros(len(positions), dtype=np.int64)
@@ -56,7 +56,7 @@ def find_contained(
 def _decide(
     pairs: np.ndarray, shares: np.ndarray, sizes: np.ndarray, threshold: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """From the largest document to the smallest: it goes into the largest one that stays."""
+    """From the largest document to the smallest, assign each to the largest kept document that contains it."""
     container = np.full(len(sizes), -1, dtype=np.int64)
     share_of = np.ones(len(sizes), dtype=np.float32)
     order = np.lexsort((pairs[:, 1], -sizes[pairs[:, 1]], pairs[:, 0], -sizes[pairs[:, 0]]))
@@ -67,7 +67,7 @@ def _decide(
 
 
 def _sets(positions: np.ndarray, order: np.ndarray, texts: TextsByPosition) -> Iterator[tuple[int, np.ndarray]]:
-    """Place and distinct shingles, sorted, of each document, by ascending position."""
+    """Index and sorted distinct shingles of each document, by ascending position."""
     places = iter(order.tolist())
     for block in blocks(texts(positions[order])):
         runs, starts = shingles(block)

@@ -1,6 +1,6 @@
-"""The documents that earlier runs have kept: their ids and sketches, in a folder that one run writes and the next takes.
+"""The documents that earlier runs have kept: their ids and sketches, in a folder that one run writes and the next reads.
 
-A folder is whole in itself: what it takes over from others is linked, not copied, where the file system can.
+A folder is self-contained: files from other folders are hard-linked if the file system allows it, else copied.
 """
 
 import hashlib
@@ -25,12 +25,12 @@ _IDS, _SKETCHES = ".ids.npy", ".sketches.npy"  # endings of a segment's two file
 
 @dataclass(frozen=True)
 class Index:
-    """Documents that were kept.
+    """Kept documents.
 
     Attributes:
         ids: uint64 (documents, 2), packed.
         sketches: of all, in the order of the ids.
-        segments: paths of the files that hold them, without their endings.
+        segments: paths of their files, without the endings.
     """
 
     ids: np.ndarray
@@ -39,13 +39,13 @@ class Index:
 
     @property
     def identity(self) -> str:
-        """A hash that tells these documents from others: a sketch follows from its text."""
+        """A hash that identifies these documents by their ids: a sketch follows from its text."""
         return hashlib.sha256(self.ids.tobytes()).hexdigest()
 
     def near(self, ids: np.ndarray, sketches: SketchFiles, params: DuplicatesParams, scratch: Path) -> "Index":
-        """The documents that others, by their ids and sketches, may be duplicates of: the rest can decide nothing.
+        """The documents that others, by their ids and sketches, may duplicate; the rest cannot affect the result.
 
-        So a few new documents are compared with a few of those that were kept, however many these are.
+        So a few new documents are compared with a few of the kept ones, however many there are.
 
         Args:
             scratch: folder for a file of their sketches.
@@ -62,7 +62,7 @@ def open_index(folder: Path, params: DuplicatesParams) -> Index:
     """The index in a folder.
 
     Raises:
-        StepError: the folder is not an index, or one that other sketches were made for.
+        StepError: the folder is not an index, or its sketches were made by another algorithm.
     """
     folder = Path(folder)
     remedy = "expected an index of curated documents, as components.curation writes it; leave earlier empty for none"
@@ -87,7 +87,7 @@ def open_index(folder: Path, params: DuplicatesParams) -> Index:
 
 
 def join(indexes: Sequence[Index]) -> Index:
-    """All of them as one."""
+    """One index of all documents of several."""
     segments = tuple(segment for index in indexes for segment in index.segments)
     sketches = SketchFiles([Path(f"{segment}{_SKETCHES}") for segment in segments])
     return Index(_joined_ids([index.ids for index in indexes]), sketches, segments)
@@ -111,12 +111,12 @@ def _read_ids(path: Path) -> np.ndarray:
 def write_index(
     folder: Path, sketches: SketchFiles, ids: np.ndarray, kept: np.ndarray, params: DuplicatesParams
 ) -> None:
-    """Write the index of what a run has kept into a folder.
+    """Write the index of a run's kept documents to a folder.
 
     Args:
         sketches: of this run's documents, by position.
         ids: uint64 (documents, 2), packed.
-        kept: bool (documents,): which ones belong into it.
+        kept: bool (documents,): which documents to write.
     """
     segment = _segment(0)
     save_array(folder / f"{segment}{_IDS}", ids[: len(kept)][kept])
@@ -125,7 +125,7 @@ def write_index(
 
 
 def write_joined(folder: Path, indexes: Sequence[Index], params: DuplicatesParams) -> None:
-    """Write an index of all documents of others into an empty folder."""
+    """Write one index of all documents of several indexes to an empty folder."""
     whole = join(indexes)
     for number, source in enumerate(whole.segments):
         for ending in (_IDS, _SKETCHES):

@@ -1,4 +1,4 @@
-"""The Jaccard similarity of pairs of documents: exact where the texts are at hand, estimated where only sketches are."""
+"""The Jaccard similarity of pairs of documents: exact from texts, estimated from sketches."""
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,10 +16,10 @@ _ESTIMATED = 1 << 16  # pairs estimated at once
 
 
 class ShingleSets:
-    """The distinct shingles of documents in an unnamed file, 4 bytes each; it is gone when this is closed.
+    """The distinct shingles of documents in an unnamed file, 4 bytes each; closing this removes the file.
 
-    Four of the eight bytes of a shingle's hash: of two texts of 1,000 words, one run in 4,000 such pairs is taken for
-    equal that is not.
+    These are four of the eight bytes of a shingle's hash: among 4,000 pairs of texts of 1,000 words, one run of words is
+    wrongly taken as equal.
     """
 
     def __init__(self, documents: int, texts: TextsByPosition, folder: Path) -> None:
@@ -41,7 +41,7 @@ class ShingleSets:
         return (both / (self._counts[left] + self._counts[right] - both)).astype(np.float32)
 
     def containment(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-        """float32 (pairs,): the share of the first document's shingles that the second one holds."""
+        """float32 (pairs,): the share of the first document's shingles that the second one contains."""
         return (self._common(left, right) / self._counts[left]).astype(np.float32)
 
     def _common(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -95,7 +95,7 @@ class ShingleSets:
 
 
 def blocks(texts: Iterable[str], characters: int = _CHARACTERS) -> Iterator[Sequence[str]]:
-    """Texts one after another, gathered until they have so many characters."""
+    """Consecutive texts, grouped into blocks of at least `characters` characters."""
     block: list[str] = []
     size = 0
     for text in texts:
@@ -109,7 +109,7 @@ def blocks(texts: Iterable[str], characters: int = _CHARACTERS) -> Iterator[Sequ
 
 
 def estimate(sketches: SketchFiles, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """float32 (pairs,): share of equal values; the standard error is 0.04 at most with 128 permutations."""
+    """float32 (pairs,): share of equal values; with 128 permutations the standard error is at most 0.04."""
     similarity = np.empty(len(left), dtype=np.float32)
     for start in range(0, len(left), _ESTIMATED):
         block = slice(start, start + _ESTIMATED)

@@ -1,4 +1,4 @@
-"""The files that hold sketches (components.text.shingles), and what two of them must have in common."""
+"""Files of sketches (components.text.shingles), and the algorithm that two of them must share."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ _ROWS = 8_192  # read at once: 4 MB
 
 
 def algorithm(params: DuplicatesParams) -> str:
-    """What two sketches must have in common to be compared."""
+    """The algorithm and its settings, which must be equal for two sketches to be compared."""
     from rensa import RMinHash
 
     return (
@@ -29,14 +29,14 @@ def save_sketches(path: Path, sketches: np.ndarray) -> None:
 
 
 class SketchFiles:
-    """Sketches in files, one after another, of which a part is in memory at a time.
+    """Sketches in consecutive files, read into memory in parts.
 
     Attributes:
-        rows: sketches in all.
+        rows: total number of sketches.
         permutations: values per sketch.
 
     Raises:
-        StepError: a file is missing, cut short, or holds something else.
+        StepError: a file is missing, truncated, or has other content.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
@@ -48,11 +48,11 @@ class SketchFiles:
         self.rows = sum(rows for _, rows, _, _ in self._files)
 
     def followed_by(self, others: "SketchFiles") -> "SketchFiles":
-        """These and then others."""
+        """These sketches, followed by others."""
         return SketchFiles([path for path, *_ in self._files + others._files])
 
     def chunks(self) -> Iterator[tuple[int, np.ndarray]]:
-        """Position of the first, and sketches; in order."""
+        """Position of the first sketch, and sketches; in order."""
         position = 0
         for path, rows, width, offset in self._files:
             with open(path, "rb") as file:
@@ -72,7 +72,7 @@ class SketchFiles:
 
 
 def _shape(path: Path) -> tuple[int, int, int]:
-    """Rows, columns and where the values start."""
+    """Rows, columns and the byte offset of the values."""
     try:
         with open_file(path) as file:
             version = np.lib.format.read_magic(file)

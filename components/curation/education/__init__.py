@@ -1,1 +1,1 @@
-"""The educational value of a document, 0 to 5: labels by a written rubric on a sample, a fast classifier for the rest."""
+"""The educational value of documents, 0 to 5: labels by a written rubric for a sample, a fast classifier for the rest."""

@@ -1,6 +1,6 @@
-"""Labels of a sample: of code by the heuristic annotator, or of anything by a model behind an endpoint that reads the rubric.
+"""Labels of a sample: by the heuristic annotator for code, or by a model behind an endpoint that reads the rubric.
 
-Whoever labels, what comes of it is the same: values from 0 to 5, a reason each, and where they come from.
+Both give the same kind of result: values from 0 to 5, a reason for each, and their provenance.
 """
 
 import hashlib
@@ -24,10 +24,10 @@ from components.params.education import AnnotatorEndpointParams, EducationParams
 from components.text.markup import strip_markup, unclean
 from components.tracking import Tracker
 
-HEURISTIC = "heuristic/1"  # a change of the heuristic is another number
-SECTION = "curation.education.endpoint"  # of the parameters
+HEURISTIC = "heuristic/1"  # change the number with the heuristic
+SECTION = "curation.education.endpoint"  # section of the parameters
 STORE = "labels.sqlite"  # in the work folder
-OF_THE_RUN = ("failed", "prompt_tokens", "completion_tokens", "cost")  # equal labels may have cost more or less
+OF_THE_RUN = ("failed", "prompt_tokens", "completion_tokens", "cost")  # values that may differ for equal labels
 NO_TRACKER = Tracker()
 RUBRIC = Path(__file__).with_name("rubric.md")
 SCHEMA = {
@@ -52,10 +52,10 @@ class Labels:
     """Labels of documents.
 
     Attributes:
-        values: float64 (documents,), 0 to 5; NaN where a document has no label.
-        reasons: why, a line each; empty where there is no label.
-        provenance: annotator, hash of the rubric, and of a model what else decides its labels, what failed, what it cost
-            and how far its two passes agree. JSON.
+        values: float64 (documents,), 0 to 5; NaN = no label.
+        reasons: one line per document; empty without a label.
+        provenance: JSON values: the annotator and the hash of the rubric; for a model also its settings, failures, cost
+            and the agreement of its two passes.
     """
 
     values: np.ndarray
@@ -64,7 +64,7 @@ class Labels:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What of the provenance stands with a classifier: equal labels make an equal one, whatever they have cost."""
+        """The part of the provenance that a classifier keeps: equal labels make an equal classifier, whatever their cost."""
         return {name: fact for name, fact in self.provenance.items() if name not in OF_THE_RUN}
 
 
@@ -81,15 +81,15 @@ def annotate(
     work_folder: Path,
     tracker: Tracker = NO_TRACKER,
 ) -> Labels:
-    """Label documents, which are code where no model is asked.
+    """Label documents, which must be code unless a model labels them.
 
     Args:
-        work_folder: where a model's answers are kept, so that none is asked for or paid twice.
-        tracker: takes traces of a model's calls.
+        work_folder: where a model's answers are kept, so that none is requested or paid for twice.
+        tracker: records traces of a model's calls.
 
     Raises:
-        StepError: the endpoint is gone, refuses, or leaves too many documents without a label; or the budget is spent.
-            Answers that came are kept, and the same call goes on from there.
+        StepError: the endpoint is unavailable, refuses, or leaves too many documents without a label; or the budget is
+            spent. Answers received are kept, and the same call resumes from there.
     """
     if params.annotator == "openai":
         return _by_endpoint(texts, ids, kinds, params.endpoint, Path(work_folder), tracker)
@@ -151,7 +151,7 @@ def _by_endpoint(
 
 
 def _values(labels: Sequence[tuple[float, str] | None]) -> np.ndarray:
-    """float64 (documents,); NaN where there is no label."""
+    """float64 (documents,); NaN = no label."""
     return np.array([label[0] if label else np.nan for label in labels], dtype=np.float64)
 
 
@@ -164,11 +164,11 @@ def _fetch(
     kept: Path,
     tracker: Tracker,
 ) -> dict[str, str]:
-    """Have requests answered or given up; why, by its key, each has no answer.
+    """Send requests; returns the reason for each unanswered request, by key.
 
     Args:
-        kept: names what an earlier run has given up after as many attempts. That isn't asked again, unless it is more than may
-            stay without a label.
+        kept: file of requests that an earlier run gave up after as many attempts. They are sent again only if there are more
+            of them than may stay without a label.
     """
     given_up = {key: reason for key, reason in _kept(kept).items() if not store.has(key)}
     if sum(of.key in given_up for of in first) > params.max_failed * len(first):
@@ -176,7 +176,7 @@ def _fetch(
     store.forget_unusable([*first, *second], unusable)
     missing = [of for of in store.missing([*first, *second]) if of.key not in given_up]
     if not missing:
-        return given_up  # nothing to ask: the endpoint need not even be there
+        return given_up  # nothing to ask, so the endpoint may be offline
     reasons = _ask(missing, store, plan, params, tracker)
     return given_up | {of.key: reasons.get(of.job, "no answer") for of in store.missing(missing)}
 
@@ -195,7 +195,7 @@ def _kept(path: Path) -> dict[str, str]:
 def _ask(
     requests: list[Request], store: Any, plan: str, params: AnnotatorEndpointParams, tracker: Tracker
 ) -> dict[str, str]:
-    """Have requests answered or given up; why, by job, of what was given up."""
+    """Send requests; returns the reason for each request that was given up, by job."""
     from components.endpoint.budget import Budget
     from components.endpoint.dispatch import Dispatcher, Policy
     from components.endpoint.forecast import Forecast
@@ -223,11 +223,11 @@ def _verdict(call: Any) -> str:
 
 
 def request(text: str, name: str, kind: str, params: AnnotatorEndpointParams, again: bool = False) -> Request:
-    """What a model is asked of a document.
+    """The request to label a document.
 
     Args:
-        again: for the second pass, with the document ahead of the rubric and another seed: agreement of the two passes then
-            says how far a label depends on the wording.
+        again: for the second pass, with the document before the rubric and another seed: agreement of the two passes then
+            shows how much a label depends on the wording.
     """
     rubric = RUBRIC.read_text(encoding="utf-8")
     shown = text[: params.max_chars]
@@ -250,13 +250,13 @@ def unusable(request: Request, reply: Reply) -> str:
 
 
 def read(answer: str) -> tuple[float, str] | None:
-    """Value and reason of a model's answer, which may stand within other text; None where it has none."""
+    """Value and reason in a model's answer, which may have other text around them; None if there are none."""
     labels = [label for value in json_values(strip_markup(answer).text) if (label := _label(value))]
     return labels[-1] if labels else None
 
 
 def _label(label: Any) -> tuple[float, str] | None:
-    """Value and reason, if that is what it holds; 3, 3.0, "3" and "3/5" are the same value."""
+    """Value and reason of a decoded label, None if it is not one; 3, 3.0, "3" and "3/5" are the same value."""
     if isinstance(label, list) and len(label) == 1:
         label = label[0]
     if not isinstance(label, dict) or isinstance(label.get("value"), bool):
@@ -272,8 +272,8 @@ def agreement(first: np.ndarray, second: np.ndarray) -> dict[str, float | int | 
     """How far two passes agree on the documents that both labelled.
 
     Returns:
-        documents; kappa, quadratic-weighted (Cohen 1968), None where both passes say one value throughout; Spearman's rank
-        correlation, None where a pass is constant; share of equal labels.
+        documents; kappa, quadratic-weighted (Cohen 1968), None if both passes give the same single value; Spearman's rank
+        correlation, None if a pass is constant; share of equal labels.
     """
     both = ~np.isnan(first) & ~np.isnan(second)
     first, second = first[both], second[both]

@@ -1,11 +1,11 @@
-"""The fast classifier: a linear model of hashed words and pairs, one a kind, calibrated to the annotator's 0 to 5.
+"""The fast classifier: a linear model of hashed words and word pairs for each kind, calibrated to the annotator's 0 to 5.
 
-Ridge regression on the labels, as FineWeb-Edu regresses on its model's scores (Penedo et al. 2024, arXiv 2406.17557), on
-words instead of embeddings. The regression's figure becomes a value by a rising line through ten points, found on predictions
-of documents that the regression had not seen. Reference texts are labels of another sort: they show both ends of the scale, as
-the positives and negatives of DCLM do (Li et al. 2024, arXiv 2406.11794), and what lies between comes from the words alone. So
-their model sees no length or shape of a text, which would tell references apart and nothing else, and needs no calibration. Weights are kept as whole numbers, so that sums are exact: a value depends on
-the text alone, not on its batch, the number of threads or the machine.
+It is ridge regression on the labels, as FineWeb-Edu regresses on its model's scores (Penedo et al. 2024, arXiv 2406.17557), on
+words instead of embeddings. A rising line through ten points, fitted on predictions for unseen documents, turns the
+regression's output into a value. Reference texts are another kind of label: they show both ends of the scale, as the positives
+and negatives of DCLM do (Li et al. 2024, arXiv 2406.11794), and values in between come from the words alone. So their model
+ignores length and shape, which would only distinguish the references, and needs no calibration. Weights are whole numbers, so
+sums are exact: a value depends only on the text, not on its batch, the number of threads or the machine.
 """
 
 import hashlib
@@ -27,13 +27,13 @@ from components.errors import StepError
 from components.files import atomic_file
 from components.params.education import EducationParams
 
-FORMAT = 1  # of the file; a change of the features is one too
-LEAST = 60  # labels without which there is nothing to learn
+FORMAT = 1  # of the file; increase it when the features change, too
+LEAST = 60  # minimum labels to learn from
 _FIXED = 1 << 40  # weights are multiples of its inverse
 _POINTS = 10  # of the calibration
-_HELD_OUT, _FOLDS = 4, 4  # one in four documents is never fitted to; folds of the others for the calibration
-_CROWD = 10  # a group of near-copies of more than a tenth of all is fitted to: held out, it would be most of what is measured
-REFERENCE = ""  # the kind of reference texts, and the model of all kinds that have no model of their own
+_HELD_OUT, _FOLDS = 4, 4  # one in four documents is held out; folds of the others for the calibration
+_CROWD = 10  # a group of near-copies of more than a tenth of all is not held out, where it would dominate the metrics
+REFERENCE = ""  # the kind of reference texts, and the model of all kinds without their own model
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Model:
     Attributes:
         weights: int64 (SIZE,), multiples of 2^-40.
         bias: the mean label.
-        raw, values: float64, rising: figures of the regression and the values that they come to.
+        raw, values: float64, rising: outputs of the regression and the values that they map to.
     """
 
     weights: np.ndarray
@@ -52,7 +52,7 @@ class Model:
     values: np.ndarray
 
     def predict(self, texts: Sequence[str]) -> np.ndarray:
-        """Figures of the regression, float64."""
+        """Outputs of the regression, float64."""
         parts = [np.zeros(0)]
         for grams, starts, shape in features(texts):
             sums = np.zeros(len(grams) + 1, dtype=np.int64)
@@ -74,10 +74,10 @@ class Classifier:
     """Scores documents by kind. Made by `fit` or `load`.
 
     Attributes:
-        models: by kind; "" scores the kinds that have no model of their own. It is fitted to the reference texts or, where
-            there are none, to all labels.
-        allowance: what comments may add to the value of code, as a share of it.
-        provenance: of the labels, as `fit` was given it.
+        models: by kind; "" scores kinds without a model of their own. It is fitted to the reference texts or, without these,
+            to all labels.
+        allowance: how much comments may add to the value of code, as a share of it.
+        provenance: of the labels, as passed to `fit`.
     """
 
     def __init__(self, models: dict[str, Model], allowance: float, provenance: dict[str, Any]) -> None:
@@ -86,11 +86,11 @@ class Classifier:
         self.provenance = provenance
 
     def score(self, texts: Sequence[str], kinds: Sequence[str]) -> np.ndarray:
-        """The values that count, float32 (len(texts),), 0 to 5; of code the guarded ones."""
+        """The values to use, float32 (len(texts),), 0 to 5; guarded for code."""
         return self.scores(texts, kinds).values
 
     def scores(self, texts: Sequence[str], kinds: Sequence[str]) -> "Scores":
-        """The values of texts with what they come from, which differ for code alone."""
+        """The values of texts and the values that these are computed from, which differ only for code."""
         values, standing, bare = (np.zeros(len(texts), dtype=np.float32) for _ in range(3))
         for kind in sorted(set(kinds)):
             places = [place for place, of in enumerate(kinds) if of == kind]
@@ -103,7 +103,7 @@ class Classifier:
         return Scores(values, standing, bare)
 
     def save(self, path: Path) -> None:
-        """Write the classifier, atomically; equal classifiers give equal bytes."""
+        """Write the classifier atomically; equal classifiers give equal bytes."""
         header = {
             "format": FORMAT,
             "allowance": self.allowance,
@@ -151,20 +151,20 @@ def fit(
     provenance: dict[str, Any] | None = None,
     judged: Sequence[str] = (),
 ) -> tuple[Classifier, Report]:
-    """Learn from labels, and measure on documents held out.
+    """Learn from labels, and measure on held-out documents.
 
-    Documents are held out by a hash of seed and text, near-copies together, so that none is on both sides and the order doesn't
-    count. A kind has a model of its own where 30 documents or more are on either side: enough to check the thresholds.
+    Documents are held out by a hash of seed and text, near-copies together, so that none is on both sides and the order does
+    not matter. A kind has its own model if at least 30 documents are on each side: enough to check the thresholds.
 
     Args:
-        kinds: of each text; REFERENCE of a reference text.
+        kinds: of each text; REFERENCE for a reference text.
         labels: 0 to 5, of each text.
         provenance: of the labels, kept with the classifier.
-        judged: kinds that the reference texts stand for in the report.
+        judged: kinds that the reference texts represent in the report.
 
     Returns:
         the classifier, fitted to the documents that are not held out, and to all reference texts.
-        what it reaches on those that are.
+        its metrics on the held-out documents.
 
     Raises:
         StepError: there are fewer than 60 labels.
@@ -203,7 +203,7 @@ def fit(
     pooled = sorted(of_kinds.keys() - set(learnt))
     measured = HeldOut([texts[place] for place in out], held_kinds, values[out], scores)
     report = measure(measured, params, pooled, judged)
-    if REFERENCE in of_kinds:  # they are few, so those that were held out teach as well once they have been measured on
+    if REFERENCE in of_kinds:  # they are few, so held-out ones are also learned from after the measurement
         chosen = np.flatnonzero(of_kinds[REFERENCE])
         with threadpool_limits(1):
             models[REFERENCE] = _reference_model([texts[i] for i in chosen], values[chosen], params.ridge)
@@ -211,9 +211,9 @@ def fit(
 
 
 def sides(texts: Sequence[str], seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The draw of each text, uint64, which near-copies share: the least of theirs. And whether the text is held out from `fit`, bool."""
+    """uint64, the draw of each text, where near-copies share the lowest of theirs; and bool, whether `fit` holds it out."""
     own = np.array([_draw(text, seed) for text in texts], dtype=np.uint64)
-    order = np.argsort(own, kind="stable")  # so that groups don't depend on the order of the texts
+    order = np.argsort(own, kind="stable")  # so that groups do not depend on the order of the texts
     groups = np.empty(len(texts), dtype=np.int64)
     groups[order] = near_copies([texts[place] for place in order.tolist()])
     least = np.full(len(texts), np.iinfo(np.uint64).max)
@@ -224,7 +224,7 @@ def sides(texts: Sequence[str], seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _bare_values(model: Model, texts: list[str], standing: np.ndarray) -> np.ndarray:
-    """Values without comments and docstrings; texts that have none keep theirs."""
+    """Values without comments and docstrings; texts without either keep their values."""
     bare = [guard.without_comments(text) for text in texts]
     differ = [place for place, (text, without) in enumerate(zip(texts, bare, strict=True)) if text != without]
     values = standing.copy()
@@ -252,7 +252,7 @@ def _fit_model(texts: list[str], labels: np.ndarray, draws: np.ndarray, ridge: f
 
 
 def _reference_model(texts: list[str], labels: np.ndarray, ridge: float) -> Model:
-    """A model of words and pairs alone, whose figures are values as they are. Good and bad texts weigh the same, however many."""
+    """A model of words and pairs only, with outputs that are values. Good and bad texts weigh the same, whatever their number."""
     bad = labels < MIDDLE
     weights = np.where(bad, np.sqrt((~bad).sum() / max(bad.sum(), 1)), 1.0)
     matrix = _matrix(texts)[:, :GRAMS].multiply(weights[:, None]).tocsr()
@@ -262,7 +262,7 @@ def _reference_model(texts: list[str], labels: np.ndarray, ridge: float) -> Mode
 
 
 def _matrix(texts: list[str]) -> Any:
-    """The features of texts as a sparse matrix: distinct words and pairs with length 1 together, each step of the shape 1."""
+    """The features of texts as a sparse matrix: distinct words and pairs, normalised to length 1; each step of the shape 1."""
     from scipy.sparse import csr_matrix
 
     columns, data, counts = [], [], []
@@ -285,9 +285,9 @@ def _ridge(matrix: Any, labels: np.ndarray, ridge: float) -> np.ndarray:
 
 
 def _calibration(raw: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Points of a rising line from figures of the regression to labels: means of ten equal shares, in order of the figures.
+    """Points of a rising line from the regression's outputs to labels: means of ten equal shares, in order of the outputs.
 
-    Shares whose labels don't rise are taken together (pool adjacent violators), so that order is kept.
+    Shares with labels that do not rise are merged (pool adjacent violators), so that the order is kept.
     """
     order = np.lexsort((labels, raw))
     shares = [part for part in np.array_split(order, min(_POINTS, len(order))) if len(part)]
@@ -298,7 +298,7 @@ def _calibration(raw: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.nd
             pools[-2:] = [pools[-2] + pools[-1]]
     points = np.array([_mean(raw, pool) for pool in pools])
     values = np.array([_mean(labels, pool) for pool in pools])
-    # Beyond the outer shares' means the line goes on by one for one.
+    # Beyond the means of the outer shares, the line has slope 1.
     first, last = points[0] - values[0], points[-1] + (5 - values[-1])
     return (
         np.concatenate([[min(first, points[0])], points, [max(last, points[-1])]]),

@@ -1,7 +1,7 @@
 """Which texts are near-copies of each other, so that none is learned from while a copy of it is held out.
 
-The sample is drawn before near-duplicates go. Figures on documents whose copies were learned from say how well the classifier
-remembers, not how well it judges.
+The sample is drawn before near-duplicates are dropped. Metrics on copies of training documents would show how well the
+classifier remembers, not how well it judges.
 """
 
 import tempfile
@@ -20,7 +20,7 @@ ALIKE = 0.5  # Jaccard similarity of runs of five words, estimated by the share 
 
 
 def near_copies(texts: Sequence[str]) -> np.ndarray:
-    """int64 (texts,): the number of each text's group. A near-copy of a near-copy belongs to the group, too."""
+    """int64 (texts,): the number of each text's group. A near-copy of a near-copy also belongs to the group."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -32,7 +32,7 @@ def near_copies(texts: Sequence[str]) -> np.ndarray:
         save_sketches(path, sketch(texts, DuplicatesParams().permutations))
         sketches = SketchFiles([path])
         candidates = Candidates(sketches, np.arange(count, dtype=np.int32), ALIKE)
-        # One of those before it and the first are enough, since groups grow from text to text.
+        # Comparing with the one before it and the first is enough, since groups grow from text to text.
         pairs = candidates.pairs(np.ones(count, dtype=bool), np.zeros(0, dtype=np.uint64), 0, leaders=1, neighbours=1)
         left, right = split(pairs)
         alike = estimate(sketches, left, right) >= ALIKE

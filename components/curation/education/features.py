@@ -1,8 +1,8 @@
-"""What the classifier sees of a text: which words and pairs of neighbouring words it has, hashed, and its shape.
+"""The classifier's features of a text: its hashed words and pairs of neighbouring words, and its shape.
 
 A word is a run of letters (in lower case; all beyond ASCII are letters), of digits, or of one other character. Words of a
-block of texts are hashed at once: a running sum over bytes, and each word's share of it. Shape is in steps of whole numbers:
-length, line length, shares of letters, digits and blanks. All is integer, so a text's features never depend on its neighbours.
+block of texts are hashed at once: a running sum over bytes, and each word's share of it. The shape is in whole steps: length,
+line length, shares of letters, digits and blanks. Everything is integer, so features never depend on neighbouring texts.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,21 +12,21 @@ import numpy as np
 
 BITS = 18  # of the hash
 GRAMS = 1 << BITS
-STEPS = 24  # of each figure of the shape
+STEPS = 24  # of each measure of the shape
 SHAPES = 5
 SIZE = GRAMS + SHAPES * STEPS
-_BLOCK = 1 << 18  # bytes at once: what is at hand stays in the processor's cache
+_BLOCK = 1 << 18  # bytes at once: the data fit into the processor's cache
 _BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2^64
 _PAIR = np.uint64(0xD1342543DE82EF95)
 _MIX = np.uint64(0xFF51AFD7ED558CCD)
 
 
 def features(texts: Sequence[str]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """The features of texts, a block of texts after another.
+    """The features of texts, one block of texts at a time.
 
     Yields:
         int64 (grams of all texts,): buckets of the distinct words and pairs, below GRAMS, sorted within each text.
-        int64 (texts + 1,): where each text's start; the last is where all end.
+        int64 (texts + 1,): where each text's buckets start; the last value is their number.
         int64 (texts, SHAPES): buckets of the shape, from GRAMS on.
     """
     for block in _blocks(texts):
@@ -49,7 +49,7 @@ def _blocks(texts: Sequence[str]) -> Iterator[list[bytes]]:
 
 @cache
 def _tables() -> tuple[np.ndarray, np.ndarray]:
-    """By byte: its class (0 blank, 1 letter, 2 digit, else itself), and its share of a word's hash."""
+    """Per byte value: its class (0 blank, 1 letter, 2 digit, else itself), and its share of a word's hash."""
     classes = np.arange(256, dtype=np.uint8)
     for byte in range(256):
         character = chr(byte)

@@ -1,16 +1,16 @@
-"""The guard against 'many comments, so good code': a value counts only as far as the bare code bears it.
+"""The guard against high values for code that has many comments but little substance.
 
-guarded value = min(value as it stands, value without comments and docstrings x (1 + allowance)). So comments may lower a
-value freely, and raise it by a share of what the bare code is worth, however many there are: nothing is nothing, whatever
-is said about it. At a threshold t no code passes whose bare value is under t / (1 + allowance).
+guarded value = min(value with comments, value without comments and docstrings x (1 + allowance)). So comments may lower a
+value freely, but raise it only by a share of the bare code's value, however many there are. At a threshold t, code with a
+bare value under t / (1 + allowance) never passes.
 """
 
 import re
 
 import numpy as np
 
-# Strings are matched so that what looks like a comment within one is left alone. Every alternative stops at the first character
-# that cannot follow, so the scan is linear; an unclosed string ends with its line, an unclosed long one with the text.
+# Strings are matched so that text within them is not taken for a comment. Every alternative stops at the first character that
+# cannot follow, so the scan is linear; an unclosed string ends with its line, an unclosed long one with the text.
 _PIECES = re.compile(
     r"""(?P<comment>\#[^\n]*|/\*.*?(?:\*/|\Z)|(?:(?<=\n)|\A)[ \t]*//[^\n]*)"""
     r'''|(?P<long>"""(?:[^"\\]|\\.|"(?!""))*(?:"""|\Z)|\'\'\'(?:[^'\\]|\\.|'(?!''))*(?:\'\'\'|\Z))'''
@@ -18,17 +18,17 @@ _PIECES = re.compile(
     re.DOTALL,
 )
 _EMPTY_LINES = re.compile(r"\n(?:[ \t]*\n)+")
-_GOES_ON = frozenset("([{,=+%\\|&")  # after these a string that stands on a line of its own is not a statement
+_GOES_ON = frozenset("([{,=+%\\|&")  # after these a string on its own line is not a statement
 
 
 def without_comments(text: str) -> str:
     """Code without its comments (`#`, `/* */`, `//` on a line of its own), strings that are statements, and empty lines.
 
-    A linear scan that takes any text, parsed or not. A docstring in one pair of quotes goes where a block opens, one in three
-    wherever it stands as a statement of its own.
+    It is a linear scan that takes any text, parsable or not. A docstring in single quotes is removed where a block opens, one
+    in triple quotes wherever it is a statement of its own.
     """
     kept: list[str] = []
-    place, last = 0, ""  # what is copied so far, and the last character of it that is not a blank
+    place, last = 0, ""  # end of the copied text, and its last non-blank character
     for piece in _PIECES.finditer(text):
         start, end = piece.span()
         before = text[place:start]
@@ -44,18 +44,18 @@ def without_comments(text: str) -> str:
 
 
 def _ends_line(text: str, place: int) -> bool:
-    """Whether nothing but blanks follows on the line, or a comment or semicolon does."""
+    """Whether the line has only blanks left, or a comment or semicolon follows."""
     while place < len(text) and text[place] in " \t":
         place += 1
     return place == len(text) or text[place] in "\n;#"
 
 
 def _is_statement(before: str, last: str, long: bool) -> bool:
-    """Whether a string stands first on its line and nothing ahead of it asks for more.
+    """Whether a string is first on its line and the code before it is complete.
 
     Args:
-        before: the code up to it from what went last.
-        last: the last character of the code ahead of `before` that is not a blank.
+        before: the code between the last removed part and the string.
+        last: the last non-blank character of the code ahead of `before`.
     """
     line = before.rstrip(" \t")
     if line and not line.endswith("\n"):
@@ -65,11 +65,11 @@ def _is_statement(before: str, last: str, long: bool) -> bool:
 
 
 def guarded(with_comments: np.ndarray, without: np.ndarray, allowance: float) -> np.ndarray:
-    """The value that counts, float32.
+    """The guarded values, float32.
 
     Args:
-        with_comments: values of the code as it stands.
-        without: values of the same code by `without_comments`.
-        allowance: what comments may add, as a share of the value without them.
+        with_comments: values of the code with its comments.
+        without: values of the same code after `without_comments`.
+        allowance: how much comments may add, as a share of the value without them.
     """
     return np.minimum(with_comments, without * np.float32(1 + allowance)).astype(np.float32)

@@ -1,7 +1,7 @@
-"""The heuristic annotator of code: the rubric's five points by counts and patterns, each from 0 to 1, so that a verdict explains
-itself.
+"""The heuristic annotator of code: the rubric's five points by counts and patterns, each from 0 to 1, so that a verdict is
+explained by its points.
 
-It does not understand meaning. It stands in for a model where none is configured, and every label's provenance says so.
+It does not understand meaning. It is used if no model is configured, and the provenance of every label records that.
 """
 
 import re
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from components.curation.education.guard import without_comments
 
 POINTS = ("substance", "independence", "explanation", "readability", "teaching")
-LONGEST = 50_000  # characters examined, from the start
+LONGEST = 50_000  # characters examined from the start
 
 _WORD = re.compile(r"[^\W\d_]+")
 _FLOW = re.compile(r"\b(?:for|while|if|elif|else|return|yield|try|except|with|match|case|switch|lambda)\b")
@@ -30,7 +30,7 @@ class Judgement:
 
     Attributes:
         value: 0 to 5.
-        points: by the rubric's point, what it added, 0 to 1.
+        points: contribution of each point of the rubric, 0 to 1.
     """
 
     value: float
@@ -48,7 +48,7 @@ def judge(text: str) -> Judgement:
 
 
 def _ramp(value: float, low: float, high: float) -> float:
-    """0 up to `low`, 1 from `high` on, linear in between; falling where high < low."""
+    """0 up to `low`, 1 from `high` on, linear in between; falling if high < low."""
     return min(1.0, max(0.0, (value - low) / (high - low)))
 
 
@@ -76,6 +76,6 @@ def _code(text: str) -> tuple[float, ...]:
 
 
 def _telling(names: list[str]) -> float:
-    """How descriptive names are: the share of distinct ones of four letters or more that don't shout."""
+    """How descriptive names are: the share of distinct ones with at least four letters that are not all upper case."""
     distinct = set(names)
     return _ramp(sum(len(name) > 3 and not name.isupper() for name in distinct) / max(len(distinct), 1), 0.3, 0.8)

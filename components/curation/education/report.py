@@ -1,4 +1,4 @@
-"""How well a classifier meets its annotator on documents that it never saw, and what it must reach."""
+"""How well a classifier agrees with its annotator on unseen documents, and the agreement required to use it."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -10,11 +10,11 @@ import numpy as np
 from components.curation.education.references import MIDDLE
 from components.params.education import EducationParams
 
-GATED = 30  # held-out documents without which a figure is chance; a kind with fewer has no model of its own
-GATED_SIDE = 5  # of them on either side of the threshold, without which F1 hangs on single documents
+GATED = 30  # minimum held-out documents for a meaningful metric; a kind with fewer has no model of its own
+GATED_SIDE = 5  # minimum of them on each side of the threshold; with fewer, F1 depends on single documents
 BINS = 10  # of the calibration table, half a point each
-SKILL = 0.05  # AUC that a classifier must have beyond that of the length or the mean word length
-LIKE_LENGTH = 0.8  # rank correlation with the length from which a value is said to follow it
+SKILL = 0.05  # AUC that a classifier must add to that of the length or the mean word length
+LIKE_LENGTH = 0.8  # rank correlation with the length above which a value is reported to follow it
 _WORD = re.compile(r"[^\W\d_]+")
 
 
@@ -23,9 +23,9 @@ class Scores:
     """Values of documents, each float32 (documents,), 0 to 5.
 
     Attributes:
-        values: those that count.
-        standing: of the texts as they stand.
-        bare: of code without comments and docstrings; of other kinds as they stand.
+        values: the values to use.
+        standing: of the unchanged texts.
+        bare: of code without comments and docstrings; of other kinds unchanged.
     """
 
     values: np.ndarray
@@ -34,7 +34,7 @@ class Scores:
 
 
 class HeldOut(NamedTuple):
-    """What is measured on: texts with their kinds, the labels, and the classifier's values."""
+    """Held-out texts with their kinds, labels, and the classifier's values."""
 
     texts: Sequence[str]
     kinds: Sequence[str]
@@ -51,25 +51,25 @@ class HeldOut(NamedTuple):
 
 @dataclass(frozen=True)
 class KindReport:
-    """Held-out figures of a kind.
+    """Held-out metrics of a kind.
 
     Attributes:
-        documents: held out.
-        threshold: what is kept has this value at least; None where the kind isn't judged.
-        below: held-out documents whose label is under the threshold.
-        f1: mean of the F1 of what is kept and of what goes (macro F1): F1 of what is kept alone is high where little goes.
+        documents: number of held-out documents.
+        threshold: minimum value of kept documents; None if the kind is not judged.
+        below: held-out documents with a label under the threshold.
+        f1: mean F1 of the documents to keep and to drop (macro F1): F1 of kept documents alone is high if few are dropped.
         f1_kept, precision, recall: of the documents to keep.
-        f1_keep_all: macro F1 of keeping everything, which is not skill.
-        spearman: rank correlation of values and labels; None where either is constant.
+        f1_keep_all: macro F1 of keeping everything, which takes no skill.
+        spearman: rank correlation of values and labels; None if either is constant.
         calibration: by half points of the value: documents, mean value, mean label.
         calibration_error: mean distance of these means, weighted by documents (expected calibration error), in points.
-        auc: chance that a document to keep has the higher value than one that goes; None as F1. `auc_length` and
-            `auc_word_length` are those of the number of characters and of the mean word length, which anyone could use instead.
-        references: whether the documents are reference texts instead of a labelled sample. Their values lie between the ends
-            of the scale where the labels are, so calibration and the threshold say nothing of them; F1 is at the middle.
-        own_model: False where the kind had too few labels and is scored by the model of all kinds, to which no threshold applies.
-        comment_gain: code: what comments and docstrings add to the value on average, before the guard.
-        guarded: code: share of the documents whose value the guard lowers.
+        auc: probability that a document to keep has a higher value than one to drop; None as F1. `auc_length` and
+            `auc_word_length` are those of the number of characters and of the mean word length, simpler alternatives.
+        references: whether the documents are reference texts, not a labelled sample. Their labels are the ends of the scale
+            and their values lie between, so calibration and the threshold do not apply; F1 is at the middle.
+        own_model: False if the kind has too few labels and is scored by the model of all kinds, where no threshold applies.
+        comment_gain: for code: how much comments and docstrings add to the value on average, before the guard.
+        guarded: for code: share of the documents with a value that the guard lowers.
     """
 
     kind: str
@@ -95,7 +95,7 @@ class KindReport:
 
 @dataclass(frozen=True)
 class Report:
-    """Held-out figures, by kind."""
+    """Held-out metrics, by kind."""
 
     kinds: dict[str, KindReport]
 
@@ -103,10 +103,10 @@ class Report:
         return {kind: asdict(report) for kind, report in self.kinds.items()}
 
     def unreliable(self, kinds: Iterable[str], params: EducationParams) -> dict[str, str]:
-        """Those of these kinds whose values are not reliable enough to drop documents by, and why.
+        """The kinds with values not reliable enough to drop documents by, and the reasons.
 
-        A kind needs a model of its own, so 30 held-out documents or more, that meets its annotator. F1 is held where 5 or more
-        of them are on either side of the threshold.
+        A kind needs a model of its own, so at least 30 held-out documents, that agrees with its annotator. F1 is checked if at
+        least 5 of them are on each side of the threshold.
         """
         found = {}
         for kind in kinds:
@@ -122,7 +122,7 @@ class Report:
 
 def _missed(of: KindReport, params: EducationParams) -> list[str]:
     """The thresholds that a kind's metrics miss."""
-    # A kind whose held-out labels all fall on one side, or are all equal, has no such figure to hold.
+    # A kind with all held-out labels on one side, or all equal, has no such metric to check.
     two_sided = min(of.below, of.documents - of.below) >= GATED_SIDE
     missed = []
     for name, found, least, key in (
@@ -140,7 +140,7 @@ def _missed(of: KindReport, params: EducationParams) -> list[str]:
 def measure(
     held_out: HeldOut, params: EducationParams, pooled: Collection[str] = (), judged: Collection[str] = ()
 ) -> Report:
-    """Held-out figures.
+    """Held-out metrics.
 
     Args:
         pooled: kinds that have no model of their own.
@@ -182,8 +182,8 @@ def _measure_kind(mine: HeldOut, params: EducationParams, references: bool) -> K
 
 
 def auc(keep: np.ndarray | None, figures: Sequence[float] | np.ndarray) -> float | None:
-    """Chance that a document to keep has a larger figure than one that goes, ties by half (Mann and Whitney); None where
-    there are none of either.
+    """Probability that a document to keep has a larger figure than one to drop, ties counting half (Mann and Whitney); None
+    if either side is empty.
 
     Args:
         keep: bool (documents,).
@@ -219,21 +219,21 @@ def _at_threshold(labels: np.ndarray, values: np.ndarray, threshold: float | Non
 
 
 def _f1(wanted: np.ndarray, found: np.ndarray) -> tuple[float, float, float]:
-    """Precision, recall and F1; 0 where nothing is wanted or found."""
+    """Precision, recall and F1; 0 if nothing is wanted or found."""
     both = int((wanted & found).sum())
     precision, recall = both / max(int(found.sum()), 1), both / max(int(wanted.sum()), 1)
     return precision, recall, 2 * both / max(int(wanted.sum() + found.sum()), 1)
 
 
 def spearman(first: np.ndarray, second: np.ndarray) -> float | None:
-    """Spearman's rank correlation, ties at their mean rank; None where a side is constant."""
+    """Spearman's rank correlation, ties at their mean rank; None if a side is constant."""
     if len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
         return None
     return float(np.corrcoef(_ranks(first), _ranks(second))[0, 1])
 
 
 def _ranks(figures: Sequence[float] | np.ndarray) -> np.ndarray:
-    """float64, from 1, ties at their mean rank. By polars, which is at hand; scipy.stats takes half a second to import."""
+    """float64, from 1, ties at their mean rank. Uses polars, already imported; scipy.stats takes half a second to import."""
     import polars as pl
 
     return pl.Series(figures, dtype=pl.Float64).rank().to_numpy()
@@ -255,12 +255,12 @@ def calibration_table(values: np.ndarray, labels: np.ndarray) -> tuple[list[dict
 def remarks(
     education: Mapping[str, Any], valued: Mapping[str, Mapping[str, int]], params: EducationParams
 ) -> list[str]:
-    """What the values do to each kind, in sentences: the threshold and the share that is below it, or that it keeps all; and
-    where they order the documents as their length does.
+    """Sentences on the effect of the values on each kind: the threshold and the share below it, or that all are kept; and
+    whether the values order the documents as their length does.
 
     Args:
-        education: what was learned, with its `thresholds`.
-        valued: by kind, how many documents were `scored`, are `below` the threshold, and are `unscored`.
+        education: the result of learning, with its `thresholds`.
+        valued: by kind, the numbers of documents `scored`, `below` the threshold, and `unscored`.
     """
     found = []
     for kind in _filtered(education, valued):
@@ -287,10 +287,10 @@ def remarks(
 
 
 def doubts(education: Mapping[str, Any], valued: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """Where the values of a kind do no better than a limit on length would, and what could not be checked, in sentences.
+    """Sentences on the kinds with values that are no better than a limit on length, and on metrics that were not checked.
 
     Args:
-        education, valued: as of `remarks`.
+        education, valued: see `remarks`.
     """
     found = []
     for kind in _filtered(education, valued):
@@ -314,7 +314,7 @@ def doubts(education: Mapping[str, Any], valued: Mapping[str, Mapping[str, int]]
 
 
 def _filtered(education: Mapping[str, Any], valued: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """The kinds that are filtered by educational value and have documents with one."""
+    """The kinds that are filtered by educational value and have scored documents."""
     return [
         kind
         for kind in education["thresholds"]

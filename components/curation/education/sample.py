@@ -1,12 +1,12 @@
-"""Which documents are labelled: a stratified sample that follows from the documents alone, not from their order or shards."""
+"""The documents to label: a stratified sample that depends only on the documents, not on their order or shards."""
 
 import hashlib
 import heapq
 from collections import defaultdict
 from collections.abc import Iterable
 
-READ = 20_000  # characters of a document, from its start, that annotator and classifier see: a book costs no more than a chapter
-_LENGTHS = (200, 600, 1_800, 5_400)  # characters that part the strata of a kind
+READ = 20_000  # first characters of a document that annotator and classifier see: a book costs no more than a chapter
+_LENGTHS = (200, 600, 1_800, 5_400)  # characters between the strata of a kind
 
 
 def stratum(kind: str, characters: int) -> str:
@@ -15,9 +15,9 @@ def stratum(kind: str, characters: int) -> str:
 
 
 class Sample:
-    """Draws a sample from documents as they come by; it holds at most twice `count` ids per stratum.
+    """Draws a sample from a stream of documents, with at most twice `count` ids per stratum in memory.
 
-    Samples of parts of a set, merged, are the sample of the set.
+    Merged samples of the parts of a set equal the sample of the set.
     """
 
     def __init__(self, count: int, seed: int) -> None:
@@ -25,19 +25,19 @@ class Sample:
         self._members: dict[str, dict[bytes, str]] = defaultdict(dict)
 
     def add(self, ids: Iterable[str], strata: Iterable[str]) -> None:
-        """Offer documents with their strata's names, as `stratum` gives them. Equal ids count once."""
+        """Add documents with the names of their strata, as `stratum` returns them. Equal ids count once."""
         for name, of in zip(ids, strata, strict=True):
             self._members[of][_draw(name, self.seed)] = name
             self._shorten(of, 2 * self.count)
 
     def merge(self, other: "Sample") -> None:
-        """Take over what another part of the set offered, drawn with the same count and seed."""
+        """Add the sample of another part of the set, drawn with the same count and seed."""
         for of, members in other._members.items():
             self._members[of] |= members
             self._shorten(of, 2 * self.count)
 
     def ids(self) -> list[str]:
-        """The ids to label, sorted: as many from each stratum as from the others, while it has them."""
+        """The ids to label, sorted: equally many from each stratum, as far as it has them."""
         chosen: list[str] = []
         waiting = sorted(self._members, key=lambda of: (min(len(self._members[of]), self.count), of))
         for number, of in enumerate(waiting):

@@ -1,1 +1,1 @@
-"""Filters: the rules of the papers, over all texts of a batch at once."""
+"""Filters: the papers' rules, applied to all texts of a batch at once."""

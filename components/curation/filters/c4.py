@@ -1,9 +1,9 @@
-"""C4's rules (Raffel et al. 2020, arXiv 1910.10683, section 2.2): lines that are not prose go, and pages with few sentences.
+"""C4's rules (Raffel et al. 2020, arXiv 1910.10683, section 2.2) remove lines that are not prose, and pages of few sentences.
 
-As in datatrove's filter, line by line, and in its order: a word that is too long, a citation mark, no terminal punctuation, few
-words, "javascript", a policy's phrases. A page that says "lorem ipsum" or has a curly bracket in such a line goes as a whole.
+Lines are removed as by datatrove's filter, in its order: a word that is too long, a citation mark, no terminal punctuation, few
+words, "javascript", a policy's phrases. A page with "lorem ipsum" or a curly bracket in such a line is dropped as a whole.
 A sentence ends at terminal punctuation before a blank and an upper-case letter or a digit, which opening marks may precede. The
-list of bad words is not here. Fenced parts stay as they are, and each of their lines counts as a sentence.
+list of bad words is not used. Fenced parts are not changed, and each of their lines counts as a sentence.
 """
 
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ POLICIES = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "
 _CITATION = r"\[\d*\]|\[edit\]|\[citation needed\]"
 _ENDS = r"""[.?!"']$"""
 SENTENCE = r"""[.!?…]+["'\p{Pe}\p{Pf}]*\s+["'\p{Ps}\p{Pi}]*[\p{Lu}\p{Nd}]"""
-_FENCED = "\x00"  # before the lines that stay as they are; no normalised text holds it
-_LINE_ENDS = "[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]"  # beside \n, as Python's splitlines has them
+_FENCED = "\x00"  # marks lines that are not changed; normalised text never contains it
+_LINE_ENDS = "[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]"  # line ends of Python's splitlines besides \n
 
 
 def lines_kept(frame: pl.DataFrame, params: C4Params) -> pl.DataFrame:
-    """Of a frame of `row` and `text` (as `mark_fenced` returns it), a row each: `text` (of the lines that stay), `sentences` in it, `removed` (lines with text
-    that went), and `lorem_ipsum` and `curly_bracket` (lines with them).
+    """For a frame of `row` and `text` (as `mark_fenced` returns it), one row per text: `text` (of the kept lines), `sentences` in
+    it, `removed` (number of non-empty lines removed), and `lorem_ipsum` and `curly_bracket` (lines with them).
     """
     lines = frame.select("row", pl.col("text").str.replace_all(_LINE_ENDS, "\n").str.split("\n").alias("line"))
     lines = lines.explode("line").with_columns(pl.col("line").str.strip_chars()).filter(pl.col("line") != "")
@@ -85,7 +85,7 @@ def _says(phrases: Sequence[str]) -> pl.Expr:
 
 
 def _short_words(lines: pl.Series, longest: int) -> pl.Series:
-    """Whether no word of a line is longer; -1: any may be. Few lines are long enough to ask."""
+    """Whether no word of a line has more than `longest` characters; -1 = no limit. Few lines are long enough to check."""
     if longest == -1:
         return pl.repeat(True, len(lines), eager=True)
     short = (lines.str.len_chars() <= longest).to_numpy().copy()

@@ -15,7 +15,7 @@ _HEADING = re.compile(r"^ {0,3}#{1,6}(?=[ \t])", re.M)
 
 
 def fenced_lines(text: str) -> list[bool] | None:
-    """Of each line (split at "\\n") whether it is in a fenced part, the marks with it; None where no line is."""
+    """For each line (split at "\\n"), whether it is in a fenced part, marks included; None if no line is."""
     if not any(mark in text for mark in _MARKS):
         return None
     lines = text.split("\n")
@@ -34,14 +34,14 @@ def without_fenced(text: str) -> str:
 
 
 def prose_of(text: str) -> str:
-    """What rules for prose look at: no fenced parts, and headings without the hash signs of Markdown."""
+    """The text that rules for prose examine: without fenced parts and without the hash signs of Markdown headings."""
     text = without_fenced(text)
     return _HEADING.sub("", text) if "#" in text else text
 
 
 def _parts(lines: list[str]) -> Iterator[tuple[int, int]]:
-    """First and last line of each part, in order. Lines are searched once for each kind of end that does not come."""
-    hopeless: set[str] = set()  # ends that do not come any more: of a formula, before the next empty line
+    """First and last line of each part, in order. Lines are searched only once for each kind of missing end."""
+    hopeless: set[str] = set()  # ends that do not follow: for a formula, before the next empty line
     at = 0
     while at < len(lines):
         if not lines[at].strip():
@@ -57,7 +57,7 @@ def _parts(lines: list[str]) -> Iterator[tuple[int, int]]:
 
 
 def _end_of(line: str) -> str:
-    """What ends the part that a line begins; empty where it begins none."""
+    """The mark that ends the part that a line begins; empty if it begins none."""
     if fence := _FENCE.match(line):
         return fence[1]
     start = line.strip()
@@ -70,7 +70,7 @@ def _end_of(line: str) -> str:
 
 
 def _closing(lines: list[str], first: int, end: str) -> int | None:
-    """The line that closes a part; no empty line is in a formula."""
+    """The line that closes a part; a formula contains no empty line."""
     if end[0] in "`~":
         for number in range(first + 1, len(lines)):
             line = lines[number].strip()

@@ -1,13 +1,13 @@
 """Block lists of addresses: whole domains, beginnings of addresses, and words that an address may not contain.
 
-As FineWeb and RefinedWeb (Penedo et al. 2023, arXiv 2306.01116, appendix G.1) do, by lists that the user names; none ships
-with the project. A list is a UTF-8 file in their folder, an entry per line; empty lines and lines that begin with `#` are skipped.
+The method is that of FineWeb and RefinedWeb (Penedo et al. 2023, arXiv 2306.01116, appendix G.1). The user names a folder of
+lists; the project ships none. A list is a UTF-8 file, one entry per line; empty lines and lines that begin with `#` are skipped.
 
 - `domains.txt`: `example.com` blocks the domain and all below it.
-- `prefixes.txt`: `example.com/forum/` blocks what begins with it, whatever the scheme, with or without `www.`
+- `prefixes.txt`: `example.com/forum/` blocks addresses that begin with it, with any scheme, with or without `www.`
 - `words.txt`: blocks an address with one of them between characters that are neither letters nor digits.
 - `soft_words.txt`: the same for addresses with SOFT different ones.
-- `subwords.txt`: blocks an address that contains one of them once all but letters and digits is left out.
+- `subwords.txt`: blocks an address that contains one of them after everything but letters and digits is removed.
 
 Domains and prefixes are compared by 64-bit hashes, so that a list of millions takes 8 bytes per entry.
 """
@@ -28,8 +28,8 @@ from components.errors import StepError
 from components.files import open_file, read_json, save_array, write_json
 
 SOFT = 2  # different soft words that block an address, as in FineWeb
-LONGEST = 10_000  # characters of an address that are looked at
-_DOMAIN = re.compile(r"[\w.:\[\]-]+")  # or a number of the net
+LONGEST = 10_000  # characters of an address that are examined
+_DOMAIN = re.compile(r"[\w.:\[\]-]+")  # or an IP address
 _APART = re.compile(r"[\W_]+")
 _HASHED, _WORDS = ("domains", "prefixes"), ("words", "soft_words", "subwords")
 
@@ -37,8 +37,8 @@ _HASHED, _WORDS = ("domains", "prefixes"), ("words", "soft_words", "subwords")
 @dataclass(frozen=True)
 class UrlLists:
     """Attributes:
-    hashed: uint64, sorted, of the domains and of the prefixes.
-    lengths: of the prefixes, each once.
+    hashed: uint64, sorted hashes of the domains and of the prefixes.
+    lengths: distinct lengths of the prefixes.
     words: the entries of the other lists.
     identity: a hash of all entries.
     """
@@ -53,7 +53,7 @@ class UrlLists:
         """Read the lists of a folder.
 
         Raises:
-            StepError: it has none, or one cannot be read or is not UTF-8.
+            StepError: the folder has no list, or a list cannot be read or is not UTF-8.
         """
         files = {name: folder / f"{name}.txt" for name in (*_HASHED, *_WORDS)}
         files = {name: path for name, path in files.items() if path.exists()}
@@ -73,7 +73,7 @@ class UrlLists:
         return cls(hashed, lengths, words, identity.hexdigest())
 
     def save(self, folder: Path) -> None:
-        """Write them where workers find them."""
+        """Write the lists where workers find them."""
         folder.mkdir()
         for name, hashes in self.hashed.items():
             save_array(folder / f"{name}.npy", hashes)
@@ -88,7 +88,7 @@ class UrlLists:
         return cls(hashed, content["lengths"], words, content["identity"])
 
     def first_failure(self, address: str) -> Failure | None:
-        """The list that blocks an address, if any does."""
+        """The failure of a blocked address; None if no list blocks it."""
         if not address:
             return None
         place = _without_scheme(address)
@@ -117,7 +117,7 @@ class UrlLists:
 
 
 def address_of(source: str, metadata: Mapping[str, Any]) -> str:
-    """The address of a document: what its row says, else its source, if that is one."""
+    """The address of a document: from its row, else its source, if that is an address."""
     said = metadata.get("url")
     if isinstance(said, str) and said:
         return said
@@ -150,19 +150,19 @@ def _normal(name: str, entry: str) -> str:
 
 
 def _without_scheme(address: str) -> str:
-    """An address in lower case from its host on: no scheme, user, port or `www.`, escapes resolved."""
+    """An address in lower case from its host on, without scheme, user, port and `www.`, escapes resolved."""
     place = unquote(address[:LONGEST]).lower()
     place = place.partition("://")[2] or place
     host, rest = re.match(r"([^/?#]*)(.*)", place, re.S).groups()  # type: ignore[union-attr]
     host = re.sub(r":\d*$", "", host.rpartition("@")[2]).rstrip(".").removeprefix("www.")
     if not host.isascii():
-        with suppress(UnicodeError):  # not a name that the net can have
+        with suppress(UnicodeError):  # not a valid host name
             host = host.encode("idna").decode()
     return host + rest
 
 
 def _domains(host: str) -> Iterator[str]:
-    """The host and the domains that it is in."""
+    """The host and the domains above it."""
     while host:
         yield host
         host = host.partition(".")[2]

@@ -1,9 +1,9 @@
-"""Rules for web text, as columns of figures over many texts at once: no loop over words in Python.
+"""Rules for web text, computed as columns over many texts at once, without a loop over words in Python.
 
-Gopher (Rae et al. 2021, arXiv 2112.11446, table A1 and section A.1), C4 (`c4.py`), FineWeb (Penedo et al. 2024, arXiv
-2406.17557), in FineWeb's order: a text that passes Gopher's rules loses the lines that C4 takes out, and FineWeb's rules see
-what is left. Fenced parts are not prose: no line of them goes, and they count as words and sentences of the document alone.
-Every regular expression is one of Rust's, which takes time linear in the text.
+The rules are those of Gopher (Rae et al. 2021, arXiv 2112.11446, table A1 and section A.1), C4 (`c4.py`) and FineWeb (Penedo et
+al. 2024, arXiv 2406.17557), in FineWeb's order: C4's rules remove lines from a text that passes Gopher's, and FineWeb's see the
+rest. Fenced parts are not prose: their lines are kept, and count only as words and sentences of the document. All regular
+expressions are Rust's, which take time linear in the text.
 """
 
 import operator
@@ -19,8 +19,8 @@ from components.curation.filters.words import Words, repeated, word_counts, word
 from components.curation.rules import Check, Failure
 from components.params.web_rules import WebRulesParams
 
-# A line that goes on in the next one: wrapped text has few lines that end in punctuation, as pages, which FineWeb measured, have
-# not. The same is true of the rows of a Markdown table. And an entry of a glossary, which ends in none.
+# A line that continues in the next one: in wrapped text, unlike in the pages that FineWeb measured, few lines end in punctuation.
+# The same is true of rows of a Markdown table and of entries of a glossary.
 _GOES_ON = r"\S[^\S\n]*\n[^\S\n]*\p{Ll}"
 _TABLE_ROW = r"(?m)^[^\S\n]*\|[^\n]*\|$"
 _DEFINITION = r"(?m)^[^\S\n]*[-*•][^\S\n]+[^:\n]{1,60}:\**[^\S\n]+(?:\S+[^\S\n]+){2,}\S*[^\s\p{Sentence_Terminal}]$"
@@ -29,7 +29,7 @@ STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule: its name, the column of its figure, its threshold, whether that is the least or the most allowed."""
+    """A rule: its name, the column of its value, its threshold, and whether that is a minimum or a maximum."""
 
     name: str
     figure: str
@@ -40,14 +40,14 @@ class Rule:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The first rule that a text fails, if any; else the text without the lines that went, and how many did."""
+    """The first rule that a text fails, if any; else the text without removed lines, and the number of these."""
 
     failure: Failure | None
     text: str
     lines_removed: int = 0
 
 
-# (section, parameter, column of the figure, whether the threshold is the least, meaning), in the order of the checks
+# (section, parameter, column of the value, whether the threshold is a minimum, meaning), in the order of the checks
 _LINES = (
     ("gopher_repetition", "dup_para_frac", "dup_para", False, "paragraphs that repeat earlier ones"),
     (
@@ -81,7 +81,7 @@ _FINEWEB = (
 
 
 def gopher_rules(params: WebRulesParams) -> list[Rule]:
-    """Gopher's rules with their thresholds, in the order in which the first failure is looked for."""
+    """Gopher's rules with their thresholds, in the order in which they are checked."""
     runs = params.gopher_repetition
     of_runs = [
         *(("top_n_grams", n, most, "characters in the most frequent run") for n, most in runs.top_n_grams.items()),
@@ -149,7 +149,7 @@ def judge(texts: Sequence[str], params: WebRulesParams) -> list[Verdict]:
 
 
 def failures(rows: pl.DataFrame, rules: Sequence[Rule]) -> list[Failure | None]:
-    """The first rule that each row of figures fails, in the order of the rules."""
+    """The first rule that each row of values fails, in the order of the rules."""
     found: list[Failure | None] = [None] * len(rows)
     for rule in reversed(rules):
         column = rows[rule.figure]
@@ -162,7 +162,7 @@ def failures(rows: pl.DataFrame, rules: Sequence[Rule]) -> list[Failure | None]:
 
 
 def explain(texts: Sequence[str], params: WebRulesParams) -> list[list[Check]]:
-    """Of each text every rule with its figure, in order, whether or not it fails an earlier one."""
+    """Every rule with its value for each text, in order, also after a rule that it fails."""
     found: list[list[Check]] = [[] for _ in texts]
     if not found:
         return found
@@ -182,7 +182,7 @@ def explain(texts: Sequence[str], params: WebRulesParams) -> list[list[Check]]:
 
 
 def gopher_figures(texts: Sequence[str], params: WebRulesParams) -> pl.DataFrame:
-    """The figures of Gopher's rules, a column each, a row per text; null where one has no meaning, as in an empty text."""
+    """The values of Gopher's rules, one column per rule, one row per text; null if undefined, as for an empty text."""
     whole, texts = texts, [prose_of(text) for text in texts]
     frame, words = _frame(texts), words_of(texts, params.definitions == "datatrove")
     doc_words = words.count(words.solid)  # fenced parts have words, too
@@ -226,7 +226,7 @@ def gopher_figures(texts: Sequence[str], params: WebRulesParams) -> pl.DataFrame
 
 
 def _word_columns(words: Words, params: WebRulesParams) -> Iterator[pl.Series]:
-    """What is counted over words."""
+    """The values that are counted over words."""
     lengths = np.where(words.solid, np.diff(words.before), 0)
     yield pl.Series("words", np.diff(words.starts))
     yield pl.Series("solid_words", words.count(words.solid), dtype=pl.Float64)
@@ -240,7 +240,7 @@ def _word_columns(words: Words, params: WebRulesParams) -> Iterator[pl.Series]:
 
 
 def c4_figures(texts: Sequence[str], params: WebRulesParams) -> pl.DataFrame:
-    """The figures of C4's rules, a row per text, with `text`, the lines that stay, and `removed`, how many don't."""
+    """The values of C4's rules, one row per text, with `text`, the kept lines, and `removed`, the number of other lines."""
     rows = c4.lines_kept(_frame([c4.mark_fenced(text) for text in texts]), params.c4)
     return rows.with_columns(
         pl.col("sentences", "lorem_ipsum", "curly_bracket").cast(pl.Float64), pl.col("text") + "\n"
@@ -248,7 +248,7 @@ def c4_figures(texts: Sequence[str], params: WebRulesParams) -> pl.DataFrame:
 
 
 def fineweb_figures(texts: Sequence[str], params: WebRulesParams) -> pl.DataFrame:
-    """The figures of FineWeb's rules, a row per text; null where one has no meaning."""
+    """The values of FineWeb's rules, one row per text; null if undefined."""
     texts = [prose_of(text) for text in texts]
     frame = _frame(texts)
     text = pl.col("text")
@@ -281,7 +281,7 @@ def fineweb_figures(texts: Sequence[str], params: WebRulesParams) -> pl.DataFram
 def _frame(texts: Sequence[str]) -> pl.DataFrame:
     try:
         column = pl.Series("text", list(texts), dtype=pl.String)
-    except UnicodeEncodeError:  # a lone surrogate has no UTF-8
+    except UnicodeEncodeError:  # a lone surrogate has no UTF-8 form
         column = pl.Series("text", [text.encode("utf-8", "replace").decode() for text in texts], dtype=pl.String)
     return column.to_frame().with_row_index("row")
 

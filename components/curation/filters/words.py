@@ -1,7 +1,8 @@
 """The words of texts, and how much of a text is in runs of words (n-grams) that repeat, as arrays.
 
-A word is what stands between blanks and holds a letter or a digit, as Gopher's paper counts; or, as datatrove counts, a run of
-letters, digits and underscores, or a run of anything else that is not blank. Words and runs are compared by 64-bit hashes. No loop goes over words; one goes over the places where a long run repeats.
+A word is a part between blanks that contains a letter or a digit, as in Gopher's paper; or, as in datatrove, a run of letters,
+digits and underscores, or a run of other non-blank characters. Words and runs are compared by 64-bit hashes. The only loop
+goes over the places where a long run repeats.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,15 +18,15 @@ _RUN, _TEXT = np.uint64(0xD1342543DE82EF95), np.uint64(0x9E3779B97F4A7C15)
 
 @dataclass(frozen=True)
 class Words:
-    """The words of texts, one text after another; arrays are of shape (words,) unless another is named.
+    """The words of consecutive texts; arrays have shape (words,) unless another is named.
 
     Attributes:
-        starts: int64 (texts + 1,), the first word of each text; the last is the number of all words.
+        starts: int64 (texts + 1,), the first word of each text; the last value is the number of words.
         owners: int64, the number of each word's text.
         hashes: uint64, equal for equal words.
-        before: int64 (words + 1,), characters in the words before each; the last is the number of all.
-        solid: bool, whether a letter or a digit is in the word.
-        alpha: bool, whether a letter is in it.
+        before: int64 (words + 1,), characters in the words before each; the last value is the total.
+        solid: bool, whether the word contains a letter or a digit.
+        alpha: bool, whether it contains a letter.
     """
 
     starts: np.ndarray
@@ -40,12 +41,16 @@ class Words:
         return len(self.starts) - 1
 
     def count(self, chosen: np.ndarray) -> np.ndarray:
-        """How many chosen words each text has, from a mask: int64 (texts,)."""
+        """int64 (texts,): the number of words of each text that the mask `chosen` selects."""
         return np.bincount(self.owners[chosen], minlength=self.texts)
 
 
 def words_of(texts: Sequence[str], tokens: bool = False) -> Words:
-    """`tokens`: whether words are datatrove's."""
+    """The words of texts.
+
+    Args:
+        tokens: whether to split words as datatrove does, not as Gopher does.
+    """
     points, classes, begins, stops, starts = _segments(texts, tokens)
     if not tokens:
         solid = _holds(classes >= DIGIT, begins, stops)
@@ -62,7 +67,7 @@ def words_of(texts: Sequence[str], tokens: bool = False) -> Words:
 
 
 def word_counts(texts: Sequence[str]) -> np.ndarray:
-    """How many words of datatrove's each text has: int64 (texts,)."""
+    """int64 (texts,): the number of words of each text, split as datatrove does."""
     return np.diff(_segments(texts, tokens=True)[-1])
 
 
@@ -71,7 +76,7 @@ def _segments(texts: Sequence[str], tokens: bool) -> tuple[np.ndarray, ...]:
     points = np.frombuffer("\n".join(texts).encode("utf-32-le", "surrogatepass"), dtype="<u4")
     classes = character_classes(points)
     kinds = np.zeros(len(classes) + 2, dtype=np.uint8)
-    # Of datatrove's, underscores, digits and letters go together.
+    # In datatrove's words, underscores, digits and letters belong together.
     kinds[1:-1] = np.minimum(classes, UNDERSCORE if tokens else OTHER)
     edges = np.flatnonzero(kinds[1:] != kinds[:-1])
     begins = edges[kinds[edges + 1] > BLANK]
@@ -82,14 +87,14 @@ def _segments(texts: Sequence[str], tokens: bool) -> tuple[np.ndarray, ...]:
 
 
 def _holds(character: np.ndarray, begins: np.ndarray, stops: np.ndarray) -> np.ndarray:
-    """Which segments hold a character that is marked."""
+    """Which segments contain a marked character."""
     before = np.zeros(len(character) + 1, dtype=np.int32)
     np.cumsum(character, dtype=np.int32, out=before[1:])
     return before[stops] > before[begins]
 
 
 def _hashes(points: np.ndarray, begins: np.ndarray, stops: np.ndarray) -> np.ndarray:
-    """Of each word, a piece of the text at a time; of a word longer than a piece, of its first part."""
+    """The hash of each word, or of its first part if longer than a piece, one piece of the text at a time."""
     hashes = np.empty(len(begins), dtype=np.uint64)
     first = 0
     while first < len(begins):
@@ -105,15 +110,15 @@ def _hashes(points: np.ndarray, begins: np.ndarray, stops: np.ndarray) -> np.nda
 def repeated(words: Words, top: Iterable[int], duplicate: Iterable[int]) -> dict[tuple[str, int], np.ndarray]:
     """Characters in repeated runs, each int64 (texts,): by "top_n_grams" or "dup_n_grams", and the length of the runs in words.
 
-    Of a length in `top`, those of all occurrences of the most frequent run, the earliest of equally frequent ones, with a blank
-    between words. Of a length in `duplicate`, those of the runs that occurred before in the text, each word counted once,
-    without blanks. As datatrove counts Gopher's.
+    For a length in `top`, these are all occurrences of the most frequent run (the earliest of equals), with a blank between
+    words. For a length in `duplicate`, these are the runs that occurred before in the text, each word counted once, without
+    blanks. This is how datatrove counts for Gopher's rules.
     """
     top, duplicate = set(top), set(duplicate)
     lengths = sorted(top | duplicate)
     found: dict[tuple[str, int], np.ndarray] = {}
     stops = words.starts[1:][words.owners]  # where the text of each word ends
-    # A run can only repeat where the shorter run that it begins with does, so few places are left after a few lengths.
+    # A run can repeat only where the shorter run that it begins with does, so few places remain after a few lengths.
     places, hashes = np.arange(len(words.hashes)), words.hashes + words.owners.astype(np.uint64) * _TEXT
     for length, wanted in pairwise([1, *lengths]):
         for last in range(length, wanted):
@@ -132,7 +137,7 @@ def repeated(words: Words, top: Iterable[int], duplicate: Iterable[int]) -> dict
 
 
 def _groups(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where hashes stand that occur twice or more, ascending, and the number of the group of each."""
+    """Positions of the hashes that occur at least twice, ascending, and the number of each one's group."""
     order = np.argsort(hashes)
     ordered = hashes[order]
     new = np.ones(len(hashes) + 1, dtype=bool)
@@ -151,7 +156,7 @@ def _top(words: Words, length: int, places: np.ndarray, runs: np.ndarray, sizes:
     found[long] = words.before[words.starts[long] + length] - words.before[words.starts[long]] + length - 1
     if len(places):
         counts = np.bincount(runs)
-        first = np.zeros(len(counts), dtype=np.int64)  # place in `places` of each run's first occurrence
+        first = np.zeros(len(counts), dtype=np.int64)  # index in `places` of each run's first occurrence
         first[runs[::-1]] = np.arange(len(places))[::-1]
         owners = words.owners[places[first]]
         best = np.lexsort((first, -counts, owners))
@@ -161,7 +166,7 @@ def _top(words: Words, length: int, places: np.ndarray, runs: np.ndarray, sizes:
 
 
 def _duplicate(words: Words, length: int, places: np.ndarray, runs: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """A run that is counted hides those that begin within it; those that are hidden are not taken for seen."""
+    """Characters of repeated runs. A counted run hides the runs that begin within it, which then do not count as seen."""
     found = np.zeros(words.texts, dtype=np.int64)
     seen = bytearray(len(places))
     after = 0

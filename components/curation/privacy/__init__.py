@@ -1,1 +1,1 @@
-"""Personal data and secrets in a text: where they stand, and the text without them."""
+"""Personal data and secrets in a text: their positions, and the text without them."""

@@ -18,10 +18,10 @@ _ISSUER = re.compile(
 _CARD_CUE = re.compile(
     r"(?i)(?<![<\w])(?:cards?|credit|debit|visa|master ?card|amex|american express|discover|diners|jcb|unionpay|pan)\b[^0-9\n<>]{0,24}$"
 )
-_UNSURE = {13, 14, 19}  # lengths that barcodes and times share
+_UNSURE = {13, 14, 19}  # lengths that barcodes and times also have
 _IBAN_BEGINS = re.compile(r"(?<!\w)[A-Za-z]{2} ?[0-9]{2}")
 _IBAN = re.compile(r"[A-Za-z]{2} ?[0-9]{2}(?:[ .\-]{0,2}[A-Za-z0-9]){11,30}")
-SHORTEST_IBAN = 8  # digits of one, with blanks; a sentence of fewer may pass the check
+SHORTEST_IBAN = 8  # minimum digits, with blanks; a sentence with fewer may pass the check
 # Length by country (SWIFT's IBAN registry).
 _REGISTRY = """
     AD:24 AE:23 AL:28 AT:20 AZ:28 BA:20 BE:16 BG:22 BH:22 BR:29 BY:28 CH:21 CR:22 CY:28 CZ:24 DE:22 DK:18 DO:28
@@ -50,12 +50,12 @@ def luhn(digits: str) -> bool:
 
 
 def ibans(text: str, start: int, end: int) -> Iterator[Span]:
-    """Account numbers around a run of digits: a country's length, and the check of ISO 7064 (ISO 13616), however it is grouped."""
+    """Account numbers around a run of digits, in any grouping: a country's length, and the check of ISO 7064 (ISO 13616)."""
     for begins in _IBAN_BEGINS.finditer(text, max(0, start - 14), start + 2):
         match = _IBAN.match(text, begins.start(), end + 64)
         if match is None:
             continue
-        # The pattern takes what follows with it.
+        # The pattern also matches text that follows.
         number = re.sub(r"[ .\-]", "", match[0])
         number = number[: int(_LENGTHS.get(number[:2].upper(), 0))]
         if not number or not (number.isupper() or number.islower()) or sum(map(str.isdigit, number)) < SHORTEST_IBAN:
@@ -66,7 +66,7 @@ def ibans(text: str, start: int, end: int) -> Iterator[Span]:
 
 
 def _after(written: str, length: int) -> int:
-    """Where the first `length` letters and digits end."""
+    """The position at which the first `length` letters and digits end."""
     seen = 0
     for at, character in enumerate(written):
         seen += character.isalnum()

@@ -1,8 +1,8 @@
 """E-mail addresses, plainly written and hidden.
 
-A local part is what RFC 5321 and 6531 allow, less the characters that end a word of a URL or a query. A domain ends in a
-public suffix (https://publicsuffix.org, as the package `tld` ships it): `a@b.transpose` is a product of matrices,
-`logo@2x.png` a file. Addresses are also found where their signs are hidden: as entities (`&#64;`), in brackets (`[at]`,
+A local part is what RFC 5321 and 6531 allow, except characters that end a word of a URL or a query. A domain ends in a
+public suffix (https://publicsuffix.org, as in the package `tld`): `a@b.transpose` is a product of matrices, `logo@2x.png`
+a file. Addresses are also found if their signs are hidden: as entities (`&#64;`), in brackets (`[at]`,
 `(dot)`), in words of several languages (`ann at host dot org`, `ann arroba host punto es`), and with blanks around them.
 """
 
@@ -17,8 +17,8 @@ _LABEL = r"[^\W_][\w\-]{0,62}"
 _DOMAIN = re.compile(rf"@({_LABEL}(?:\.{_LABEL}){{1,8}})")
 _LOCAL_BACKWARDS = re.compile(
     r"(?:[^\W\u3040-\u9fff\uac00-\ud7af]|[.%+\-!'\u2019/=]){1,65}"
-)  # Japanese and its kin have no blanks
-# An apostrophe and an exclamation mark stand within a word; a slash only before the attributes of a gateway's address.
+)  # Japanese and similar scripts have no blanks
+# An apostrophe and an exclamation mark occur within a word; a slash only before the attributes of a gateway's address.
 _PART = "(?:[\\w.%+\\-]|(?<=\\w)['\u2019!](?=\\w))+"
 _LOCAL = re.compile(rf"{_PART}(?:/\w{{1,9}}={_PART})*$")
 _QUOTED = re.compile(r'(?:^|[\s<(:,;])("[^"\n@]{1,64}")$')
@@ -30,20 +30,20 @@ _AT = (
     "miukumauku|arond|собака|アットマーク|アット|あっと"
 )
 _DOT = "dot|punkt|point|punto|ponto|punt|kropka|prick|punktum|tečka|tecka|pont|piste|punct|nokta|точка|ドット"
-# One class of characters at the start: `re` finds such quickest. The groups are signs, all else is a dot.
+# One class of characters at the start, which `re` finds quickest. The groups are signs, everything else is a dot.
 _SIGN = re.compile(
     rf"[&%\[({{<★☆](?:(?<=[\[({{<])(?: ?(?:(@|{_AT})|\.|{_DOT}) ?[\])}}>] ?(?=\w)|(?<=\w\()(a)\)(?=\w))"
     r"|(?<=&)(?:(#0*64|#x0*40|commat)|#0*46|#x0*2e|period);|(?<=%)(40)|(?<=\w[★☆])(?=\w)())"
 )
 _FOREIGN = [
     f" {word} " for word in ("arroba", "arobase", "chiocciola")
-]  # signs without brackets; the others are rare so
+]  # signs without brackets; others are rare in this form
 _SPELT_GAP = rf"(?: \. |\.| (?:{_DOT}) )"
 _SPELT_DOT = re.compile(rf"(?i)(?<=\w){_SPELT_GAP}(?=\w)")
 _SPELT_DOMAIN = re.compile(rf"(?i){_LABEL}(?:{_SPELT_GAP}{_LABEL}){{1,4}}")
 _SPELT_LOCAL = re.compile(rf"(?i)[\w+\-.']{{1,40}}(?: (?:{_DOT}) [\w+\-']{{1,40}}){{0,3}}$")
 _CUE = re.compile(r"(?i)(?:mail|courriel|correo|address|adresse|contact|kontakt|write to)[^\w\n]{0,3}(?:is |to |me )?$")
-# Words before "at" and a domain that are nobody's name.
+# Words before "at" and a domain that are not names of people.
 _NOBODY = frozenset((
     "a", "an", "and", "are", "be", "by", "for", "found", "her", "him", "home", "in", "is", "it", "live", "look", "me", "now", "online",
     "or", "page", "read", "see", "shop", "site", "store", "that", "the", "them", "this", "today", "us", "visit", "was", "you",
@@ -51,7 +51,7 @@ _NOBODY = frozenset((
 
 
 def emails(text: str, lowered: str, allowed: tuple[str, ...]) -> Iterator[Span]:
-    """E-mail addresses outside the allowed domains, whose sign is written plainly or as a word.
+    """E-mail addresses outside the allowed domains with a plain sign or a word for it.
 
     Args:
         lowered: the text in lower case.
@@ -60,14 +60,14 @@ def emails(text: str, lowered: str, allowed: tuple[str, ...]) -> Iterator[Span]:
     if "@" in text:
         yield from _plain(text, allowed)
         signs += [" @ "]
-    if " the " not in lowered:  # each search costs, and most texts are English
+    if " the " not in lowered:  # each search takes time, and most texts are English
         signs += _FOREIGN
     for sign in signs:
         yield from _spelt(text, lowered, sign, allowed)
 
 
 def revealed(text: str, lowered: str) -> Plain | None:
-    """The text with the signs of addresses in place of entities and words in brackets; None where it has none such."""
+    """The text with signs of addresses in place of entities and words in brackets; None if it has neither."""
     signs = [_sign(text, match) for match in _SIGN.finditer(lowered)]
     return substituted(text, signs) if signs else None
 
@@ -89,12 +89,12 @@ def _plain(text: str, allowed: tuple[str, ...]) -> Iterator[Span]:
             continue
         start = at - len(local)
         if text.endswith("://", 0, start) or (local == "git" and text[end : end + 1] in (":", "/")):
-            continue  # a place, nobody's mailbox
+            continue  # a place, not a mailbox
         yield Span(start, end, "email")
 
 
 def _local(text: str, at: int) -> str:
-    """What stands before the sign and belongs to the address."""
+    """The part of the address before the sign."""
     if text[at - 1 : at] == '"' and (quoted := _QUOTED.search(text, max(0, at - 68), at)):
         return quoted[1]
     before = _LOCAL_BACKWARDS.match(text[max(0, at - 65) : at][::-1])
@@ -109,7 +109,7 @@ def _is_allowed(domain: str, allowed: tuple[str, ...]) -> bool:
 
 @functools.lru_cache(maxsize=4_096)
 def _registered(domain: str) -> str:
-    """The longest part from the start that ends in a public suffix; `ann@host.org.Then` lacks a blank. Empty if none does."""
+    """The longest part from the start that ends in a public suffix, since `ann@host.org.Then` lacks a blank; or empty."""
     from tld import get_tld
 
     while "." in domain:
@@ -140,13 +140,13 @@ def _spelt(text: str, lowered: str, sign: str, allowed: tuple[str, ...]) -> Iter
 
 
 def _length(host: str, labels: int) -> int:
-    """Where the first labels of a host that is written with words end."""
+    """The position at which the first labels of a host that is written in words end."""
     ends = [match.start() for match in _SPELT_DOT.finditer(host)]
     return [*ends, len(host)][labels - 1]
 
 
 def _is_meant(text: str, start: int, end: int, sign: str, spelt: bool) -> bool:
-    """Whether a name, a sign or a word for it, and a domain are an address; `at` and `@` stand in sentences too."""
+    """Whether a name, a sign or a word for it, and a domain form an address; sentences contain `at` and `@`, too."""
     name = text[start:end].lower()
     if name in _NOBODY or (sign == "at" and not spelt):
         return False

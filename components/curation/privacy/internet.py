@@ -1,4 +1,4 @@
-"""Addresses of the internet protocol. Only public ones are taken, and none that reads as a version."""
+"""Addresses of the internet protocol. Only public ones count, and none that looks like a version."""
 
 import functools
 import ipaddress
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from components.curation.privacy.spans import Span
 
 _IPV4 = re.compile(r"(?<![\w.\-])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?!\w|\.[0-9]|-[0-9])")
-_IPV6 = re.compile(r":(?<=[23][0-9a-fA-F]{3}:)[0-9a-fA-F:]{2,35}")  # what is public begins so (RFC 4291, 2000::/3)
+_IPV6 = re.compile(r":(?<=[23][0-9a-fA-F]{3}:)[0-9a-fA-F:]{2,35}")  # public addresses begin so (RFC 4291, 2000::/3)
 _VERSION = re.compile(
     r"(?i)(?:\b(?:v|ver|versions?|releases?|released|build|firmware|driver|patch|sections?|clause|chapter|figure|oid|upgraded? to|"
     r"update[ds]? to|downgraded? to|from version)|§|==|>=|<=|~=)[ .:=\"'(]{0,3}(?:is |was |number |no\. )?$"
@@ -16,7 +16,7 @@ _VERSION = re.compile(
 _HOST_CUE = re.compile(
     r"(?i)(?:\bip(?:v4)?\b|address|\baddr|\bhost|server|\bping|client|\bdns\b|gateway|router|proxy|\bssh\b|\bpeer|://|@)[^0-9\n<>]{0,24}$"
 )
-_SHORT = 10  # characters; a shorter address may be a version and needs a word that says what it is
+_SHORT = 10  # characters; a shorter address may be a version and needs a word that identifies it
 
 
 def ipv4(text: str, start: int, end: int, allowed: tuple[str, ...]) -> Iterator[Span]:

@@ -1,9 +1,9 @@
-"""Keys, tokens and passwords: what has the form of a provider's key, a private key's block, a URL's password, a
+"""Keys, tokens and passwords: text in the form of a provider's key, a private key's block, a URL's password, a
 secret's value.
 
-Forms are those of detect-secrets' plugins and a few younger ones. They are tried only where a key's first characters
-stand, which costs a search for a few short strings. A value is taken for a secret where a name such as `api_key` or
-`password` is given it and it looks random: letters and digits, enough entropy, no placeholder, no identifier. Hashes
+Forms are those of detect-secrets' plugins and a few newer ones. They are tried only where a key's first characters
+occur, which takes a search for a few short strings. A value counts as a secret if it is assigned to a name such as
+`api_key` or `password` and looks random: letters and digits, enough entropy, not a placeholder or identifier. Hashes
 without such a name stay.
 """
 
@@ -17,10 +17,10 @@ from urllib.parse import unquote
 from components.curation.privacy.spans import Span
 from components.foreign.addresses import secret_fields
 
-_SHORTEST = 16  # characters of a signature or token in an address; what is shorter may be any value
-_LONGEST = 4_096  # characters that one key may have
-_BLOCK = 16_384  # characters that a private key's block may have
-# First characters, and the plugin of detect-secrets that knows the rest.
+_SHORTEST = 16  # characters of a signature or token in an address; a shorter one may be any value
+_LONGEST = 4_096  # maximum characters of one key
+_BLOCK = 16_384  # maximum characters of a private key's block
+# First characters, and the plugin of detect-secrets that matches the rest.
 _PLUGINS = {
     "AKIA": "aws.AWSKeyDetector",
     "ASIA": "aws.AWSKeyDetector",
@@ -46,7 +46,7 @@ _YOUNGER = {
     "npm_": r"npm_[A-Za-z0-9]{36}",
     "github_pat_": r"github_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59}",
 }
-# One search in place of one for each: what follows the underscore of many, and those with an A.
+# One search instead of one for each: the text after the underscore of many, and those with an A.
 _ALL = (*_PLUGINS, *_YOUNGER)
 _TOGETHER = (
     (re.compile("_[A-Za-z0-9]{16}"), [first for first in _ALL if first[-1] == "_"]),
@@ -71,7 +71,7 @@ _LEAST_ENTROPY, _LEAST_BARE_ENTROPY = 2.75, 3.5  # bits per character
 
 
 def keys(text: str, lowered: str) -> Iterator[Span]:
-    """Keys, tokens and passwords of a text, which is also given in lower case."""
+    """Keys, tokens and passwords of a text; `lowered` is the text in lower case."""
     for first in _FIRST:
         if first in text:
             yield from _of_form(text, first)
@@ -101,7 +101,7 @@ def _of_form(text: str, first: str) -> Iterator[Span]:
 
 
 def _goes_on(character: str, others: str) -> bool:
-    """Whether what stands beside a key makes it a part of something longer."""
+    """Whether the character beside a key makes it part of something longer."""
     return character != "" and (character.isalnum() or character in others)
 
 
@@ -116,7 +116,7 @@ def _is_real(first: str, key: str) -> bool:
 
 
 def _end(first: str, text: str, at: int) -> int:
-    """Where the longest key that begins here ends; 0 where none does."""
+    """The end of the longest key that begins here; 0 if none does."""
     matches = [pattern.match(text, at, min(len(text), at + _LONGEST)) for pattern in _forms(first)]
     return max((match.end() for match in matches if match), default=0)
 
@@ -125,7 +125,7 @@ def _end(first: str, text: str, at: int) -> int:
 def _forms(first: str) -> tuple[re.Pattern[str], ...]:
     if first in _YOUNGER:
         return (re.compile(_YOUNGER[first]),)
-    if first == "eyJ":  # detect-secrets' own takes no signature: its last part is lazy
+    if first == "eyJ":  # detect-secrets' own pattern misses the signature: its last part is lazy
         return (re.compile(r"eyJ[A-Za-z0-9_=\-]+\.[A-Za-z0-9_=\-]+(?:\.[A-Za-z0-9_=\-]+)?"),)
     module, _, plugin = _PLUGINS[first].partition(".")
     return tuple(getattr(importlib.import_module(f"detect_secrets.plugins.{module}"), plugin).denylist)
@@ -177,7 +177,7 @@ def _values(text: str, lowered: str) -> Iterator[Span]:
 
 
 def _named(lowered: str) -> list[tuple[int, str]]:
-    """Where names of secrets begin, in order. A search for each is ten times as fast as a pattern that ignores case."""
+    """Positions of names of secrets, in order. A search for each is ten times as fast as a pattern that ignores case."""
     found = []
     for name in _NAMES:
         at = lowered.find(name)
@@ -197,7 +197,7 @@ def _is_secret(value: str, quoted: bool, password: bool) -> bool:
 
 
 def _entropy(value: str) -> float:
-    """Bits a character, as detect-secrets counts them."""
+    """Bits per character, as detect-secrets computes them."""
     return _measure().calculate_shannon_entropy(value)
 
 

@@ -1,6 +1,6 @@
-"""What the words around a number say of it: that it is a telephone's, that it may be, or that it is something else.
+"""Words around a number that show whether it is a telephone number, may be one, or is something else.
 
-Words are those of the languages whose documents are most; a word counts within the number's own paragraph, back to the
+Words are those of the languages with the most documents; a word counts within the number's own paragraph, back to the
 digits before it.
 """
 
@@ -20,8 +20,8 @@ _VERB = (
     "|llam.*|marc[aq].*|contat.*|chiam.*|lig(?:a|ue|ar)|bel(?:len|t)?|bereik.*|z?a?dzwo.*|nås|free(?:call|phone)|toll|clientes?|centralita|vert"
     "|verde|portable|standard|reserv.*|réserv.*|buchung.*|secretar.*|segreteria|sekretar.*|recep.*|rsvp|urgenc.*|emergency|notruf.*|звон.*"
 )
-_NUMBER = "n[uú]m[eé]ro|numm?er|number"  # whatever stands before says of what
-# Words that say that a number is something else.
+_NUMBER = "n[uú]m[eé]ro|numm?er|number"  # the word before it shows of what
+# Words that show that a number is something else.
 _OTHER = (
     "aadhaar|accounts?|art(?:icle|ikel|icolo|ículo)?|artikelnummer|bankgiro|beställning.*|bestel.*|bic|boleto|bsn|btw|case|catalogue|cep|cnpj|code|commande"
     "|company|conta|cpf|cuenta|dni|docno|doi|ean|einwohner|encomenda|exam|fa[ck]tu?r.*|fattura|gstin|habitantes|hrb|iban|id|invoice|isbn|issn|item|konto(?:nummer)?|krs"
@@ -34,13 +34,13 @@ _SIGNS = re.compile("電話|携帯|ファ(?:ク|ッ)ス|ダイヤル|問い合�
 _LAST_DIGIT = re.compile(".*[0-9]", re.S)
 _WORD_AFTER = re.compile(r" ?[(\[\-] ?([^\W\d_]+)")
 _WORD = re.compile(r"[^\W\d_]+")
-_CHAINED = 40  # characters between two numbers, at most
-_NEAR, LINE = 24, 64  # characters before a number in which a word for a telephone counts, and any word
+_CHAINED = 40  # maximum characters between two numbers
+_NEAR, LINE = 24, 64  # characters before a number within which a word for a telephone counts, and any word
 _CHAIN = re.compile(r"[\s,;/|&(]*(?:[^\W\d_]{1,12}[\s.:,(]*){0,3}")
 
 
 class Look(NamedTuple):
-    """What stands around a number: words for telephones near it or in its line, or a word for something else."""
+    """Words around a number: words for telephones near it or in its line, or a word for something else."""
 
     near: bool
     line: bool
@@ -48,10 +48,10 @@ class Look(NamedTuple):
 
 
 def look(text: str, start: int, end: int, ends: set[int]) -> Look:
-    """What stands around the characters from `start` to `end`.
+    """The words around the characters from `start` to `end`.
 
     Args:
-        ends: where telephone numbers end.
+        ends: positions at which telephone numbers end.
     """
     last = next((at for at in range(start, start - _CHAINED, -1) if at in ends), None) if ends else None
     if last is not None and _CHAIN.fullmatch(text, last, start):
@@ -68,7 +68,7 @@ def look(text: str, start: int, end: int, ends: set[int]) -> Look:
 
 
 def _said(before: str) -> Look:
-    """What the words before a number say, the last that says anything."""
+    """The words before a number, of which the last relevant one decides."""
     if not before.isascii() and _SIGNS.search(before):
         return Look(True, True, False)
     line = False

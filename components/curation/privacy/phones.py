@@ -1,12 +1,12 @@
 """Telephone numbers, checked by Google's libphonenumber (the package `phonenumbers`).
 
 What is notable:
-- a pattern finds runs of digits that are written like a number; the library then says which of them there are.
+- a pattern finds runs of digits that are written like a number; the library then decides which of them exist.
 - international numbers (ITU-T E.123) need a country's valid number, or one of a possible length that is written in groups.
 - national ones need a sign that they are telephone numbers: a word such as `Tel.` or `Handy` before or after them, another
   number before them, or their country's own grouping with its trunk prefix.
-- countries are those of the document's language, or of `curation.privacy.regions`. Beside a word that says what they are
-  and in their exact grouping, numbers of all countries of the table are found.
+- countries are those of the document's language, or of `curation.privacy.regions`. Next to a word for telephones and in
+  their exact grouping, numbers of all countries of the table are found.
 """
 
 import functools
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from components.curation.privacy.phone_words import LINE, Look, look
 from components.curation.privacy.spans import Span
 
-# Where a language's documents come from; of the world's countries those with most of them.
+# Countries of a language's documents: those with the most documents.
 _REGIONS_OF = {
     "ar": "SA AE EG MA", "bg": "BG", "ca": "ES", "cs": "CZ", "da": "DK", "de": "DE AT CH", "el": "GR CY", "en": "US GB IE AU NZ IN ZA",
     "es": "ES MX AR CO CL PE", "et": "EE", "eu": "ES", "fa": "IR", "fi": "FI", "fr": "FR BE CH LU CA", "gl": "ES", "he": "IL", "hi": "IN",
@@ -55,9 +55,9 @@ _SUM = re.compile(r"[0-9] ?= ?-?[0-9]")
 _UNIT = re.compile(
     " ?(?:[%€$£¥₹°=\u00d7*]|(?:EUR|USD|GBP|kg|km|m|cm|mm|m²|ha|zł|kr|Hz|MB|GB|euros?|habitantes|habitants|Einwohner|inhabitants)(?!\\w))"
 )
-SHORTEST = 8  # characters of a number within its area: 555-0123
-_LEAST = 9  # digits of a number that no word announces
-_PASSAGE, _SURE = 300, 0.9  # characters on each side of a number whose language is asked for, and its least probability
+SHORTEST = 8  # minimum characters of a number within its area: 555-0123
+_LEAST = 9  # minimum digits of a number without a word for telephones
+_PASSAGE, _SURE = 300, 0.9  # characters on each side of a number that show the language, and its minimum probability
 
 
 def international(text: str) -> Iterator[Span]:
@@ -77,7 +77,7 @@ def national(text: str, start: int, end: int, regions: "Regions", ends: set[int]
     """Numbers within a run of digits, written as in their own country or with 00 for abroad.
 
     Args:
-        ends: where telephone numbers before this end; those that are found are added.
+        ends: positions at which earlier telephone numbers end; the ends of new ones are added.
     """
     for match in _NATIONAL.finditer(text, max(0, start - 1), min(len(text), end + 16)):
         if match.start() > end:
@@ -92,7 +92,7 @@ def national(text: str, start: int, end: int, regions: "Regions", ends: set[int]
             continue
         if not around.near and _DECIMAL.fullmatch(match[0]):
             continue
-        # A bracket begins a number where something else stands before it, such as a postcode.
+        # A bracket begins a number if something else, such as a postcode, precedes it.
         opened = text.find("(", match.start() + 1, match.end() - 7)
         stretches = [*_ends(text, *match.span()), *(_ends(text, opened, match.end()) if opened > 0 else ())]
         for begin, stop in stretches:
@@ -103,14 +103,14 @@ def national(text: str, start: int, end: int, regions: "Regions", ends: set[int]
 
 
 class Regions:
-    """The countries whose numbers may stand in a text: given ones, or those of its language, found when first asked for."""
+    """The countries to search for numbers of: given ones, or those of the text's language, identified at first use."""
 
     def __init__(self, given: Sequence[str], language: str | None, text: str) -> None:
         self._known = tuple(given) or (_regions_of(language) if language else None)
         self._text = text
 
     def of(self, at: int) -> tuple[str, ...]:
-        """Empty where the language is not known."""
+        """The countries at a position; empty if the language is not known."""
         if self._known is None:
             from components.text.languages import UNKNOWN, identify
 
@@ -124,8 +124,8 @@ def _regions_of(language: str) -> tuple[str, ...]:
 
 
 def _ends(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Stretches of a match that may be the number: all of it, and without its last groups; brackets in pairs."""
-    # What ends before its last groups ends before a blank.
+    """Parts of a match that may be the number: all of it, and without its last groups; brackets in pairs."""
+    # A part without the last groups ends before a blank.
     inner = [at.end() for at in _GROUPS.finditer(text, start, end) if text[at.end() : at.end() + 1] in (" ", "\n")]
     stops = [end, *reversed([at for at in inner if at < end])][:4]
     for stop in stops:
@@ -151,7 +151,7 @@ def _is_international(text: str, start: int, end: int, whole: bool) -> bool:
         if text[start:end].find(".") > 0 or _SUMMAND.search(text, max(0, start - 16), start):
             return False
         return number.valid or (whole and len(digits) >= 10)
-    if not number.valid:  # no country's list is ever whole
+    if not number.valid:  # no country's list is ever complete
         return whole and digits[0] != "1"
     return (whole or "\n" not in text[start:end]) and _is_whole(groups, number.groups)
 
@@ -211,33 +211,33 @@ def _is_of(region: str, written: str, groups: tuple[str, ...], around: Look, own
 
 
 def _is_plausible(written: str, groups: tuple[str, ...]) -> bool:
-    """Whether it may be a number that no word announces: long, in groups, and with a trunk's zero, a bracket or many groups."""
+    """Whether it may be a number without a word before it: long, in groups, with a trunk zero, a bracket or many groups."""
     begins = written[0] in "0(" or len(groups) > 3 or (len(groups) == 3 and "-" in written)
     return begins and len(groups) > 1 and sum(map(len, groups)) >= _LEAST
 
 
 def _begins_alike(group: str, known: str) -> bool:
-    """Whether the first group is the area's code as the library has it: with or without the trunk's zero, or most of it."""
+    """Whether the first group is the library's area code: with or without the trunk zero, or most of it."""
     return known.endswith(group) or (len(group) > 3 and (known.startswith(group) or group.startswith(known)))
 
 
 def _is_local(written: str, groups: tuple[str, ...], digits: str) -> bool:
-    """Whether it is written as a number without its area's code is, or as one of no known plan: in groups, one of them long."""
+    """Whether it is written like a number without an area code or of an unknown plan: in groups, one of them long."""
     return 7 <= len(digits) <= 15 and max(map(len, groups)) >= 3 and len(groups) > 1
 
 
 def _is_whole(groups: tuple[str, ...], known: tuple[str, ...]) -> bool:
-    """Whether North America's area code is a group of its own, or all is one; +1 2024 01 02 03 is a date."""
+    """Whether North America's area code is its own group, or all digits are one group; +1 2024 01 02 03 is a date."""
     return groups[0] != "1" or len(groups) == 2 or groups[1] == known[1][:3]
 
 
 def _groups(written: str) -> tuple[str, ...]:
-    """Groups of digits, without an extension's."""
+    """Groups of digits, without those of an extension."""
     return tuple(_GROUPS.findall(re.split("[A-Za-z#]", written, maxsplit=1)[0]))
 
 
 def _is_sequence(groups: Sequence[str]) -> bool:
-    """Whether they count up or down evenly, as the head of a table does, or are drawn numbers in order."""
+    """Whether the groups count up or down evenly, like the head of a table, or are sorted, like lottery numbers."""
     steps = {int(b) - int(a) for a, b in itertools.pairwise(groups)}
     return (len(steps) == 1 and len(groups) > 2) or (len(groups) > 4 and min(steps) >= 0)
 

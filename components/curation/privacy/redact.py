@@ -1,12 +1,12 @@
 """Replace personal data and secrets by typed placeholders: <EMAIL>, <PHONE>, <IP>, <CARD>, <IBAN>, <KEY>.
 
 What is notable:
-- one cheap look decides for most texts that there is nothing: a search for a byte or a digit, not a regular expression
-  for each kind. What it lets through is examined by rules with checks: Luhn, ISO 7064, `ipaddress`, country codes.
+- one cheap search for a byte or a digit, not a regular expression for each kind, shows that most texts have no such data.
+  The others are examined by rules with checks: Luhn, ISO 7064, `ipaddress`, country codes.
 - patterns see the ordinary forms of characters (components.text.characters), so no-break blanks, dashes and wide digits hide nothing.
-- every rule looks at a bounded stretch around a place that was found in one pass, so hostile text takes linear time.
-- Python code is redacted inside its string literals and comments alone, and still parses if it did before.
-- a text is gone over until nothing is found, so redacting what is redacted changes nothing.
+- every rule examines a bounded stretch around a place that one pass found, so hostile text takes linear time.
+- Python code is redacted only inside string literals and comments, and still parses if it did before.
+- redaction is repeated until nothing is found, so redacting a redacted text changes nothing.
 """
 
 import io
@@ -23,17 +23,17 @@ from components.curation.syntax import NO_PYTHON, parse
 from components.params.privacy import PrivacyParams
 from components.text.characters import lower, plain
 
-_ORDER = ("key", "email", "iban", "card", "ip", "phone")  # of two that overlap the earlier stays
-TRIES = 64  # times that a literal is parsed to find which of its placeholders break it
-_DIGITS = re.compile(r"[0-9][0-9 ().\-/·]{5,}+")  # all that has enough digits for a number of any kind
+_ORDER = ("key", "email", "iban", "card", "ip", "phone")  # of two that overlap, the earlier in this list stays
+TRIES = 64  # maximum parses of a literal to find which of its placeholders break it
+_DIGITS = re.compile(r"[0-9][0-9 ().\-/·]{5,}+")  # runs with enough digits for a number of any kind
 
 
 def redact(text: str, kind: str, params: PrivacyParams, language: str | None = None) -> tuple[str, Counter[str]]:
-    """The text with placeholders in place of personal data and secrets, and how many of each there are.
+    """The text with placeholders in place of personal data and secrets, and the number of each.
 
     Args:
-        kind: of the document, which decides what is looked for.
-        language: ISO 639 code, which decides whose telephone numbers there are; looked for in the text where it is needed.
+        kind: of the document, which decides what is searched for.
+        language: ISO 639 code, which decides the countries of telephone numbers; None = identified if needed.
     """
     counts: Counter[str] = Counter()
     while spans := find(text, kind, params, language):
@@ -43,7 +43,7 @@ def redact(text: str, kind: str, params: PrivacyParams, language: str | None = N
 
 
 def find(text: str, kind: str, params: PrivacyParams, language: str | None = None) -> list[Span]:
-    """Personal data and secrets of a text, in order, none over another."""
+    """Personal data and secrets of a text, in order, without overlaps."""
     wanted = frozenset(params.redact.get(kind, ()))
     ordinary = plain(text)
     regions = phones.Regions(params.regions, language, ordinary.text)
@@ -91,15 +91,15 @@ def _all(
 
 
 def _is_glued(text: str, span: Span) -> bool:
-    """Whether it touches a placeholder. What stood against data is not data because that is gone, and a row of such
-    would else be gone over once for each of its members.
+    """Whether a span touches a placeholder. Text next to data does not become data when that is replaced, and a chain of
+    such spans would otherwise need one pass for each.
     """
     placeholders = tuple(PLACEHOLDERS.values())
     return text.endswith(placeholders, max(0, span.start - 8), span.start) or text.startswith(placeholders, span.end)
 
 
 def _apart(found: Sequence[Span]) -> list[Span]:
-    """Those that stay where some overlap: the surer kind, then the longer, then the first."""
+    """Spans without overlaps: the surer kind stays, then the longer, then the first."""
     ranked = sorted(found, key=lambda s: (s.start, _ORDER.index(s.data), -s.end))
     spans: list[Span] = []
     for span in ranked:
@@ -113,7 +113,7 @@ def _apart(found: Sequence[Span]) -> list[Span]:
 
 
 def _in_literals(text: str, found: Sequence[Span], literals: Sequence[tuple[int, int]]) -> list[Span]:
-    """Those inside one string literal or comment."""
+    """The spans that are inside one string literal or comment."""
     spans = []
     for span in found:
         # A backslash and a letter are one character of a literal.
@@ -124,13 +124,13 @@ def _in_literals(text: str, found: Sequence[Span], literals: Sequence[tuple[int,
 
 
 def _place(literals: Sequence[tuple[int, int]], start: int) -> int:
-    """Which literal begins last at or before a character; the first stands for none, being empty."""
+    """The last literal that begins at or before a character; the first, empty one means none."""
     return bisect_right(literals, start, key=lambda literal: literal[0]) - 1
 
 
 def _literals(text: str) -> list[tuple[int, int]] | None:
-    """Where string literals and comments stand, in order, after an empty one; None where the text is not Python that can be
-    cut into tokens.
+    """Positions of string literals and comments, in order, after an empty one; None if the text cannot be split into Python
+    tokens.
     """
     try:
         return [(0, 0), *_tokens(text)]
@@ -150,9 +150,9 @@ def _tokens(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _that_parse(text: str, spans: list[Span], literals: Sequence[tuple[int, int]]) -> list[Span]:
-    """All spans, or where a text would no longer parse without them those that no literal breaks without.
+    """All spans, or if the text would no longer parse without them, those that can be replaced without breaking a literal.
 
-    Literals are tried alone: to parse the whole text for each span would take the square of its length.
+    Literals are tried separately: parsing the whole text for each span would take quadratic time.
     """
     if _parses(_without(text, spans)):
         return spans
@@ -165,8 +165,8 @@ def _that_parse(text: str, spans: list[Span], literals: Sequence[tuple[int, int]
 
 
 def _borne(literal: str, spans: list[Span]) -> list[Span]:
-    """Those without which the literal parses, found by halves. Where TRIES do not tell, data goes before code: it is redacted."""
-    if not _parses(literal):  # a part of a formatted string, where Python has tokens of such (3.12 and later)
+    """The spans that can be replaced so that the literal still parses, by bisection; after TRIES, all others are redacted."""
+    if not _parses(literal):  # part of a formatted string, in Python 3.12 and later
         return spans
     borne: list[Span] = []
     waiting, tries = [spans], 0

@@ -1,4 +1,4 @@
-"""A stretch of text that is personal data, and what stands in its place."""
+"""A part of a text that is personal data, and its placeholder."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ PLACEHOLDERS = {data: f"<{data.upper()}>" for data in ("email", "phone", "ip", "
 
 
 class Span(NamedTuple):
-    """Characters `start` to `end` of a text, `end` not among them, and which data they are."""
+    """Characters `start` to `end` (exclusive) of a text, and the kind of data that they are."""
 
     start: int
     end: int
