@@ -374,7 +374,7 @@ class Dispatcher:
         whole = f"none of the {'last' if self.tally.answered else 'first'} {requests} was answered"
         remedy = fault.stop or _REMEDIES.get(kind, _REMEDIES["refused"]).format(section=self.policy.section)
         last = "" if fault.stop else f"; last {fault}"  # the stop message already contains the fault
-        raise StepError(f"{whole} ({most_often} times {kind}{last}): {remedy}{kept}")
+        raise StepError(f"{whole} ({most_often} times {kind}{last}); {remedy}{kept}")
 
     def _say_once(self, fault: Fault) -> None:
         """Print an unknown finish reason once: it may be a server's name for a normal end, so a person should see it."""
