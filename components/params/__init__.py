@@ -1,7 +1,7 @@
-"""Typed parameters: every parameter of params.yaml with its default, range and help. One model per section.
+"""Typed parameters: every parameter of params.yaml with its default, range and help, in one model per section.
 
 The same models check a run before any work, document params.yaml and generate the panel's launch form. Unknown keys
-are refused with the nearest known one; values out of range are refused with the allowed range.
+are refused, and the message suggests the nearest known key; for values out of range it contains the allowed range.
 """
 
 from components.params.curation import CurationParams, DuplicatesParams, LanguageParams

@@ -1,4 +1,4 @@
-"""Section `curation`: which documents stay."""
+"""Section `curation`: which documents are kept."""
 
 from typing import Annotated, Literal
 

@@ -9,7 +9,7 @@ from components.params.section import Fraction, Section, Variable
 
 
 class EngineParams(Section):
-    """How a step maps work over shards. Never changes a result, so no stage depends on it."""
+    """How a step maps work over shards. It never changes a result, so stages do not depend on it."""
 
     kind: Literal["serial", "threads", "processes", "ray"] = Field(
         "processes",
@@ -23,7 +23,7 @@ class EngineParams(Section):
 
 
 class Source(Section):
-    """One place to read documents from."""
+    """One file, folder, address or data set to read documents from."""
 
     path: str = Field(
         min_length=1,
@@ -121,7 +121,7 @@ class IngestionParams(Section):
 
     @property
     def names_own_text(self) -> bool:
-        """Whether a source names text of the user's, beside Python's own library."""
+        """Whether a source is the user's own text, besides Python's own library."""
         return any(source.path != "python" for source in self.sources)
 
 
@@ -153,7 +153,7 @@ class ValidationParams(Section):
 
 
 if TYPE_CHECKING:
-    Kind = str  # as in a document, whose kind its reader has checked
+    Kind = str  # the same as in a document, whose reader checks it
 else:
     Kind = Literal["web", "prose", "code", "textbook", "exercise"]
 

@@ -1,4 +1,4 @@
-"""Decontamination: what of a benchmark may not stand in a document."""
+"""Section `curation.decontamination`: how much of a benchmark a document may contain."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""Educational value: who labels the sample, what the classifier must reach, which documents stay."""
+"""Educational value: who labels the sample, what the classifier must reach, which documents are kept."""
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -8,7 +8,7 @@ from components.params.endpoint import EndpointParams
 from components.params.section import Fraction, Section
 
 if TYPE_CHECKING:
-    Judged = str  # as in a document, whose kind its reader has checked
+    Judged = str  # the same as in a document, whose reader checks it
     Text = str
 else:
     Judged = Literal["web", "prose", "code", "textbook"]
@@ -16,7 +16,7 @@ else:
 
 
 class AnnotatorEndpointParams(EndpointParams):
-    """The model that labels by the rubric, where annotator is openai."""
+    """The model that labels by the rubric if `annotator` is openai."""
 
     max_tokens: int = Field(
         512, ge=16, le=1_000_000, description="Maximum number of tokens per answer; longer answers are rejected"

@@ -1,4 +1,4 @@
-"""A model behind an endpoint: where it is, how it is asked, and what it may cost."""
+"""A model behind an endpoint: its address, its request settings, and its budget."""
 
 from typing import Any, Literal
 
@@ -8,7 +8,7 @@ from components.params.section import API_KEY, Section, Variable
 
 
 class EndpointParams(Section):
-    """What all who ask a model share."""
+    """The parameters that the teacher and the annotator share."""
 
     base_url: str = Field(
         "",
@@ -69,7 +69,7 @@ class EndpointParams(Section):
 
     @property
     def prices(self) -> tuple[float, float] | None:
-        """Of a million prompt tokens and a million answer tokens; None where they are unknown."""
+        """Prices per million prompt tokens and per million answer tokens; None if they are unknown."""
         if self.price_input is None or self.price_output is None:
             return None
         return self.price_input, self.price_output
@@ -83,11 +83,11 @@ class EndpointParams(Section):
         return self
 
     def check_address(self, prefix: str, needed_by: str) -> None:
-        """Refuse an endpoint that cannot be asked.
+        """Refuse an endpoint that cannot be called.
 
         Args:
-            prefix: of the parameters, for the message.
-            needed_by: which setting asks it, in words.
+            prefix: prefix of the parameters, for the message.
+            needed_by: the setting that needs the endpoint, in words.
 
         Raises:
             ValueError: the address is not a web address, or the model has no name.

@@ -53,7 +53,7 @@ Arm = Literal[
 
 
 class StudyParams(Section):
-    """What the growth study trains and compares: studies/growth/dvc.yaml, docs/growth-study.md."""
+    """The models that the growth study trains and compares: studies/growth/dvc.yaml, docs/growth-study.md."""
 
     arms: list[Arm] = Field(
         ["scratch", "continued", "exact", "tile", "fpi", "distilled", "exact_distilled"],
@@ -116,7 +116,7 @@ DataArm = Literal[
 
 
 class AblationParams(Section):
-    """What the data ablation trains and compares: studies/data/dvc.yaml, docs/data-ablation.md."""
+    """The models that the data ablation trains and compares: studies/data/dvc.yaml, docs/data-ablation.md."""
 
     arms: list[DataArm] = Field(
         ["random", "curated", "curated_textbooks", "curated_textbooks_exercises"],
@@ -152,7 +152,7 @@ class ReportingParams(Section):
 
 
 class PromotionParams(Section):
-    """When the larger model of a run takes the place of the registry's champion: docs/promotion.md."""
+    """When a run's larger model replaces the registry's champion: docs/promotion.md."""
 
     required: list[Literal["validation", "contamination", "control", "safety"]] = Field(
         ["validation", "contamination", "control"],

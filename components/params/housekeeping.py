@@ -1,4 +1,4 @@
-"""Limits of what runs leave behind."""
+"""Limits on the files and records that runs leave behind."""
 
 from pydantic import Field
 
@@ -6,7 +6,7 @@ from components.params.section import Section
 
 
 class Limit(Section):
-    """An entry goes when it is older than `days` and not among the newest `keep`."""
+    """An entry is removed if it is older than `days` and not among the newest `keep`."""
 
     keep: int = Field(0, ge=0, description="Number of newest entries that are kept at any age; 0 = none")
     days: float = Field(
@@ -15,7 +15,7 @@ class Limit(Section):
 
 
 class HousekeepingParams(Section):
-    """What `make housekeeping` keeps; whatever a registered version, a commit, a kept experiment or an open run needs is
+    """What `make housekeeping` keeps. Anything that a registered version, a commit, a kept experiment or an open run needs is
     always kept."""
 
     workspaces: Limit = Field(

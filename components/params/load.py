@@ -1,4 +1,4 @@
-"""All sections as one model, and its reading from params.yaml, profiles and overrides."""
+"""All sections as one model, which is read from params.yaml, profiles and overrides."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -27,8 +27,8 @@ from components.params.synthesis import SynthesisParams
 
 PARAMS_FILE = Path("params.yaml")
 PROFILES = Path("profiles")
-EXPLAINED = 20  # refused keys that a message names
-MOST_KEY = 200  # characters of a key that it shows
+EXPLAINED = 20  # maximum refused keys in a message
+MOST_KEY = 200  # maximum characters of a key in a message
 
 
 class Params(Section):
@@ -56,7 +56,7 @@ class Params(Section):
 def load_params(
     path: Path = PARAMS_FILE, overrides: Iterable[str] | Mapping[str, Any] = (), profile: str | None = None
 ) -> Params:
-    """Read params.yaml, lay a profile and overrides over it, and check everything.
+    """Read params.yaml, apply a profile and overrides to it, and check everything.
 
     Args:
         path: a YAML file with the sections of `Params`; missing keys take their defaults.
@@ -64,7 +64,7 @@ def load_params(
         profile: name of an overlay in profiles/, beside `path`.
 
     Raises:
-        StepError: the file cannot be read, or a key or value is refused; the message names each one.
+        StepError: the file cannot be read, or a key or value is refused; the message names each refused one.
     """
     overlay_values: dict[str, Any] = {}
     if profile:
@@ -73,7 +73,7 @@ def load_params(
 
 
 def check_layers(path: Path, overlay: Mapping[str, Any], overrides: Iterable[str] | Mapping[str, Any]) -> Params:
-    """What a params.yaml, the values of a profile and overrides come to, each laid over what stands before it.
+    """The parameters that result from a params.yaml, the values of a profile and overrides, each applied over the earlier.
 
     Raises:
         StepError: as `load_params`.
@@ -85,7 +85,7 @@ def check_layers(path: Path, overlay: Mapping[str, Any], overrides: Iterable[str
 
 
 def read_profile(root: Path, profile: str) -> dict[str, Any]:
-    """The values of a profile, by its name alone.
+    """The values of the profile with this name.
 
     Raises:
         StepError: the name is a path, there is no such profile, or it cannot be read.
@@ -100,7 +100,7 @@ def read_profile(root: Path, profile: str) -> dict[str, Any]:
 
 
 def profile_names(root: Path) -> list[str]:
-    """The profiles of a project."""
+    """Names of the profiles of a project."""
     return sorted(path.stem for path in (Path(root) / PROFILES).glob("*.yaml"))
 
 
@@ -108,7 +108,7 @@ def check_params(values: Mapping[str, Any], origin: str = "parameters") -> Param
     """Validate a nested mapping of parameters.
 
     Raises:
-        StepError: with one line per refused key.
+        StepError: a key or value is refused; the message has one line per key.
     """
     try:
         return Params.model_validate(values)
@@ -120,7 +120,7 @@ def check_params(values: Mapping[str, Any], origin: str = "parameters") -> Param
 
 
 def parse_overrides(overrides: Iterable[str] | Mapping[str, Any]) -> dict[str, Any]:
-    """`["a.b=1"]` or `{"a.b": 1}` as a dict of dotted keys. Values of strings are read as YAML."""
+    """`["a.b=1"]` or `{"a.b": 1}` as a dict of dotted keys. The values of strings are read as YAML."""
     if isinstance(overrides, Mapping):
         return dict(overrides)
     parsed = {}
@@ -148,7 +148,7 @@ def set_dotted(values: dict[str, Any], key: str, value: Any) -> None:
 
 
 def merge(base: dict[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of `base` with `overlay` laid over it, key by key."""
+    """A copy of `base`, overridden by `overlay` key by key."""
     merged = dict(base)
     for key, value in overlay.items():
         old = merged.get(key)
@@ -173,7 +173,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML mapping from a file.
 
     Raises:
-        StepError: missing, unreadable, not YAML or not a mapping.
+        StepError: the file is missing, unreadable, not YAML or not a mapping.
     """
     try:
         values = yaml_text.read(path)
@@ -194,7 +194,7 @@ def known_keys() -> list[str]:
 
 
 def _explain(item: Mapping[str, Any]) -> str:
-    """One pydantic error as a sentence: which key, what was given, what is allowed, the nearest known key."""
+    """One pydantic error as a sentence: the key, the given value, what is allowed, and the nearest known key."""
     key = clipped(".".join(clipped(str(part), MOST_KEY) for part in item["loc"] if part != "[key]"), MOST_KEY)
     given = item.get("input")
     if item["type"] == "extra_forbidden":
@@ -210,7 +210,7 @@ def _explain(item: Mapping[str, Any]) -> str:
         return f"{key}: {item['ctx']['error']}"
     allowed = describe_range(key)
     message = item["msg"][0].lower() + item["msg"][1:]
-    shown = "" if isinstance(given, Mapping | list) else f" = {short(given)}"  # what a mapping holds may be a secret
+    shown = "" if isinstance(given, Mapping | list) else f" = {short(given)}"  # a mapping may contain secrets
     return f"{key}{shown}: {message}" + (f" (allowed: {allowed})" if allowed else "")
 
 

@@ -31,7 +31,7 @@ class ModelShape(Section):
 
     @property
     def rotary_dims(self) -> int:
-        """Dimensions of a head that carry the position, as transformers counts them."""
+        """Number of dimensions of a head that carry the position, rounded as in transformers."""
         return int(self.head_dim * self.partial_rotary_factor)
 
     @model_validator(mode="after")
@@ -49,7 +49,7 @@ class ModelShape(Section):
 
 
 class ModelParams(Section):
-    """One model of the pair: its shape and its own budget; `training` holds what both share."""
+    """One model of the pair: its shape and its own budget; `training` has the parameters that both share."""
 
     model: ModelShape
     tokens: int = Field(ge=1, description="Number of training tokens")

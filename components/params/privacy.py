@@ -1,4 +1,4 @@
-"""Personal data and secrets: what of them is redacted, and in which documents."""
+"""Personal data and secrets: which kinds are redacted, in which documents."""
 
 from ipaddress import ip_network
 from typing import Literal

@@ -1,6 +1,6 @@
-"""The page docs/parameters.md and the comments of params.yaml, both made from the typed parameters.
+"""Generates the page docs/parameters.md and the comments of params.yaml from the typed parameters.
 
-`python -m components.params.reference` in the project's folder writes them again; a test holds that they are current.
+`python -m components.params.reference` in the project's folder rewrites them; a test checks that they are current.
 """
 
 import json
@@ -36,8 +36,8 @@ class Entry:
     """A parameter, or a section of several.
 
     Attributes:
-        key: its dotted key.
-        model: what a section consists of, or each item of a list; None for a plain value.
+        key: the dotted key.
+        model: the type of a section, or of each item of a list; None for a plain value.
     """
 
     key: str
@@ -54,7 +54,7 @@ def entries(model: type[BaseModel], defaults: BaseModel | None, prefix: str = ""
     """Every field of a model, each section followed by its own fields.
 
     Args:
-        defaults: the values to show as defaults; None takes each field's own.
+        defaults: the values to show as defaults; None shows each field's own default.
     """
     for name, field in model.model_fields.items():
         default = getattr(defaults, name) if defaults else field.default
@@ -88,7 +88,7 @@ def page() -> str:
 
 
 def commented(text: str) -> str:
-    """A params.yaml in which the comment of each parameter is its description; other lines stay as they are."""
+    """A params.yaml in which the comment of each parameter is its description; other lines are unchanged."""
     descriptions = {entry.key: entry.field.description for entry in entries(Params, Params())}
     lines: list[str] = []
     path: list[str] = []

@@ -1,7 +1,7 @@
 """A JSON schema of overrides: every dotted key of params.yaml with its type, range and meaning.
 
-A server that starts runs refuses an unknown key or a wrong type with it, and a form can be made of it. It holds what a
-schema can say; `check_params` also knows how parameters depend on each other.
+A server that starts runs uses it to refuse an unknown key or a wrong type, and a form can be generated from it. Only
+`check_params` also checks how parameters depend on each other, which a schema cannot express.
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import Any
 from components.params.load import Params
 
 Schema = dict[str, Any]
-LEFT_OUT = ("$defs", "default", "title")  # a form would fill in the defaults, and so override every parameter
+LEFT_OUT = ("$defs", "default", "title")  # a form that fills in defaults would override every parameter
 ANY_NAME = "*"
 
 
@@ -38,7 +38,7 @@ def overrides_schema() -> Schema:
 
 
 def _walk(section: Schema, prefix: str) -> Iterator[tuple[str, Schema]]:
-    """Each key below a section and its schema. The last part of a key is ANY_NAME in a mapping with names of its own."""
+    """Each key below a section and its schema. The last part of a key is ANY_NAME in a mapping with free names."""
     for name, value in section["properties"].items():
         key = f"{prefix}{name}"
         yield key, value
@@ -51,7 +51,7 @@ def _walk(section: Schema, prefix: str) -> Iterator[tuple[str, Schema]]:
 
 
 def _resolved(schema: Any, definitions: Mapping[str, Schema]) -> Any:
-    """A schema in which each reference is replaced by what it refers to, without what is left out."""
+    """A schema in which each reference is replaced by its target, without the keys in LEFT_OUT."""
     if isinstance(schema, list):
         return [_resolved(item, definitions) for item in schema]
     if not isinstance(schema, dict):
@@ -60,13 +60,13 @@ def _resolved(schema: Any, definitions: Mapping[str, Schema]) -> Any:
         own = {key: value for key, value in schema.items() if key != "$ref"}
         return _resolved(definitions[schema["$ref"].rpartition("/")[2]] | own, definitions)
     if schema.get("type") == "boolean":
-        # A choice, since a form shows a switch for a boolean, and sends it as false where nobody touched it.
+        # A choice instead of a boolean, since a form would show a switch and send false if nobody touched it.
         schema = schema | {"enum": [True, False]}
     if "enum" in schema:  # the choices have their types
         schema = {key: value for key, value in schema.items() if key != "type"}
     found = {
         key: _resolved(value, definitions) for key, value in schema.items() if key not in (*LEFT_OUT, "properties")
     }
-    if "properties" in schema:  # names of parameters, one of which may be called `title`
+    if "properties" in schema:  # parameter names, which may include `title`
         found["properties"] = {name: _resolved(value, definitions) for name, value in schema["properties"].items()}
     return found

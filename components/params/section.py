@@ -1,4 +1,4 @@
-"""What a section of params.yaml is."""
+"""The base class of the sections of params.yaml."""
 
 import re
 from typing import Annotated, Any
@@ -10,12 +10,12 @@ from components.foreign.addresses import refuse_secrets
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
-# Secrets of other systems and of this one, which a parameter file from somebody else could have sent to its own endpoint.
+# Secrets of this and other systems: a parameter file from somebody else could make a run send them to its own endpoint.
 _OF_OTHERS = re.compile(r"(?:AWS|MLFLOW|PREFECT|RAY)_\w*|PHIFORGE_(?:ALERTS|ALERTS_FILE|AUTH|AUTH_FILE|READER_SECRET)")
 
 
 def _is_variable(name: str) -> str:
-    """Refuse what is not the name of an environment variable, unquoted: it may be the secret itself."""
+    """Refuse a value that is not the name of an environment variable, without quoting it: it may be the secret itself."""
     if name and not _VARIABLE.fullmatch(name):
         raise ValueError(
             "is not the name of an environment variable; expected capitals, digits and underscores, such as MY_KEY: put "
@@ -38,7 +38,7 @@ API_KEY = (
 
 
 class Section(BaseModel):
-    """Strict: a number is a number, not a string that spells one, since what params.yaml holds goes into commands as it is."""
+    """A strict model: a string that spells a number is refused, since values of params.yaml go into commands unchanged."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -52,7 +52,7 @@ class Section(BaseModel):
     @field_validator("*")
     @classmethod
     def _holds_no_secret(cls, value: Any, info: ValidationInfo) -> Any:
-        """Every parameter is written to dvc.lock, MLflow and Prefect; fields of type `Variable` are the way around."""
+        """Refuse secrets: every parameter is written to dvc.lock, MLflow and Prefect. Fields of type `Variable` name a secret."""
         ways = [name for name, field in cls.model_fields.items() if _is_variable in _validators(field)]
         name_it = f"name an environment variable that holds it in {' or '.join(ways)}"
         refuse_secrets(value, name_it if ways and info.field_name not in ways else "give it in the environment")
@@ -64,10 +64,10 @@ def _validators(field: FieldInfo) -> list[Any]:
 
 
 def refuse_repeats(section: Section, *names: str) -> None:
-    """Refuse lists of a section that name something twice.
+    """Refuse lists of a section that contain a value twice.
 
     Raises:
-        ValueError: with the list.
+        ValueError: a list repeats a value; the message has the list.
     """
     for name in names:
         values: list[Any] = getattr(section, name)

@@ -1,4 +1,4 @@
-"""Section `synthesis`: textbooks, exercises and who writes them."""
+"""Section `synthesis`: textbooks, exercises and their writer."""
 
 from typing import Literal
 
@@ -9,7 +9,7 @@ from components.params.section import Fraction, Section, refuse_repeats
 
 
 class _Writer(Section):
-    """Comes before the endpoint's fields, since it decides which of them count."""
+    """A base class, so that `kind` comes before the endpoint's fields: it decides which of them apply."""
 
     kind: Literal["procedural", "openai", "transformers"] = Field(
         "procedural",
@@ -21,7 +21,7 @@ class _Writer(Section):
 
 
 class TeacherParams(EndpointParams, _Writer):
-    """Who writes the chapters: our generators, a model behind an endpoint, or a local checkpoint."""
+    """The writer of the chapters: built-in generators, a model behind an endpoint, or a local checkpoint."""
 
     model: str = Field(
         "",

@@ -9,7 +9,7 @@ from pydantic import Field
 from components.params.data import Kind
 from components.params.section import Fraction, Section
 
-RunLength = Annotated[int, Field(ge=2, le=32, strict=False)]  # a key of JSON is a string
+RunLength = Annotated[int, Field(ge=2, le=32, strict=False)]  # a JSON key is a string
 
 
 class GopherRepetitionParams(Section):

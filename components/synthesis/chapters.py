@@ -20,7 +20,7 @@ EXERCISES_PER_DOCUMENT = (8, 12)
 
 
 def questions_needed(jobs: Sequence[Job], curriculum: Curriculum) -> dict[str, int]:
-    """How many questions of each task the planned chapters need."""
+    """The number of questions that the planned chapters need, by task."""
     topics = {topic.id: topic for topic in curriculum.topics}
     needed: dict[str, int] = {}
     for job in jobs:
@@ -37,7 +37,7 @@ def _tasks_of(job: Job, topic: Topic) -> list[str]:
 def reserve(
     training: Mapping[str, list[Draft]], needed: Mapping[str, int], practised: Collection[str]
 ) -> dict[str, list[Draft]]:
-    """Take the chapters' questions out of the pool: as many as needed, at most half of a practised task's."""
+    """Take the chapters' questions out of the pool: as many as needed, but at most half of those of a practised task."""
     reserved = {}
     for task, drafts in training.items():
         count = min(needed.get(task, 0), len(drafts) // 2 if task in practised else len(drafts))
@@ -48,7 +48,7 @@ def reserve(
 def write_chapters(
     jobs: Sequence[Job], reserved: Mapping[str, list[Draft]], curriculum: Curriculum, seed: int
 ) -> Iterator[Document]:
-    """One textbook document per job. Questions are used once; a topic without questions left gets only prose."""
+    """Write one textbook document per job. Each question is used once; if none is left, a topic gets only prose."""
     stock = {task: list(drafts) for task, drafts in reserved.items()}
     topics = {topic.id: topic for topic in curriculum.topics}
     for job in jobs:
@@ -168,7 +168,7 @@ def exercise_pair(question: str, answer: str) -> str:
 
 
 def write_exercises(training: Mapping[str, list[Draft]], seed: int) -> Iterator[Document]:
-    """Pack questions into documents of 8 to 12: half of them of one task, half mixed, in random order."""
+    """Pack 8 to 12 questions into each document, in random order: half of the documents have one task, half are mixed."""
     rng = child_rng(seed, "exercises")
     mixed: list[tuple[str, Draft]] = []
     packs: list[list[tuple[str, Draft]]] = []

@@ -19,7 +19,7 @@ FORMATS = ("tutorial", "faq", "table", "worked", "dialogue", "exercises")  # for
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic: `points` are its prose, `tasks` the generators of its worked examples (none: prose alone)."""
+    """One topic: `points` are its prose, `tasks` the generators of its worked examples (empty = only prose)."""
 
     id: str
     title: str
@@ -41,7 +41,7 @@ class Audience:
 
 @dataclass(frozen=True, slots=True)
 class Curriculum:
-    """Topics in the order of the file, with the audiences and formats that chapters are written for."""
+    """Topics in the order of the file, with the audiences and formats of the chapters."""
 
     version: int
     topics: tuple[Topic, ...]
@@ -147,7 +147,7 @@ def _check(curriculum: Curriculum, path: Path) -> None:
 
 
 def _check_opening(text: str, path: Path) -> None:
-    """Refuse formats that read attributes of values or pad to any width, as Python's own formatting allows."""
+    """Refuse format strings that read attributes of values or pad to any width, as Python's own formatting allows."""
     try:
         fields = [(name, spec, conversion) for _, name, spec, conversion in Formatter().parse(text) if name is not None]
     except ValueError as error:

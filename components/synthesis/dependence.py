@@ -1,8 +1,8 @@
-"""Whether the check of an exercise follows from its question, or only repeats its answer.
+"""Checks that the program of an exercise computes its answer from the question, and does not only repeat it.
 
-A program that returns a literal agrees with any answer. So the values that the question gives are changed inside the
-program, each the same way wherever it occurs, and the result must change with them. That holds for `4871 * 17497`, and
-for no way to write the product down: `int("85226339")`, `x + 0`, text in pieces or reversed, a table, a condition.
+A program that returns a literal agrees with any answer. So the values of the question are changed inside the program,
+each the same way at every occurrence, and the result must change with them. `4871 * 17497` passes; programs that only
+write the product down do not: `int("85226339")`, `x + 0`, text in pieces or reversed, a table, a condition.
 """
 
 import ast
@@ -16,11 +16,11 @@ from components.synthesis import facts
 from components.synthesis.execution import Value
 
 Literal = float | str
-ALL = "all"  # values at once
-Mutation = tuple[str, str, str]  # the value that is changed; the program and the expression then
-MOST_MUTATIONS = 48  # tried per exercise, one after the other until the result changes
+ALL = "all"  # all values at once
+Mutation = tuple[str, str, str]  # the changed value; the changed program; the changed expression
+MOST_MUTATIONS = 48  # maximum tried per exercise, one at a time until the result changes
 NO_DEPENDENCE = "the check's result does not depend on the values of the question"
-LONG = 3  # significant digits of a number that a check hardly holds by chance
+LONG = 3  # significant digits of a number that a check is unlikely to contain by chance
 _PHRASE = r"(?:\b(?i:answer|result|solution|hint)(?: is|:| =)|=) *{answer}(?![\w.,]*\w)"
 _ALONE = r"(?<![\w.:/]){answer}(?!\w|[.,:/]\d)"
 _CONSTANTS = (math.pi, math.e)
@@ -28,7 +28,7 @@ _CONSTANTS = (math.pi, math.e)
 
 @dataclass(frozen=True)
 class Check:
-    """A question, its answer, and the program (code and expression) that is said to compute it."""
+    """A question, its answer, and the program (code and expression) that should compute it."""
 
     question: str
     answer: str
@@ -48,7 +48,7 @@ class Check:
 
 
 def static_fault(check: Check) -> str:
-    """What shows without running it that a check or its question holds the answer, or an empty string."""
+    """Evidence, found without running it, that a check or its question contains the answer; empty if there is none."""
     given = _Given(check.question)
     answer = _number(check.answer)
     if (given_away := _given_away(check, answer)) and not any(_holds(v, check.answer, answer) for v in check.literals):
@@ -66,11 +66,11 @@ def static_fault(check: Check) -> str:
 def independence_faults(
     checks: Sequence[Check], values: Sequence[str], evaluate: Callable[[Sequence[tuple[str, str]]], Sequence[Value]]
 ) -> list[str]:
-    """For each check whose program gave its answer: why that proves nothing, or an empty string.
+    """For each check whose program returned its answer: the reason why that proves nothing, or an empty string.
 
     Args:
-        values: what the programs gave.
-        evaluate: runs (program, expression) pairs; for each, (True, repr of the value) or (False, what went wrong).
+        values: the values that the programs returned.
+        evaluate: runs (program, expression) pairs; gives (True, repr of the value) or (False, the error) for each.
     """
     pending = {place: _mutations(check) for place, check in enumerate(checks) if not _is_asked_for(check)}
     moved: dict[int, set[str]] = {place: set() for place in pending}
@@ -95,7 +95,7 @@ def _same(value: str, other: str) -> bool:
 
 
 class _Given:
-    """What a question gives: numbers, and those that follow from them in one step (a range's end, an index, a percentage)."""
+    """The numbers in a question, and those that follow from them in one step (a range's end, an index, a percentage)."""
 
     def __init__(self, question: str) -> None:
         self.text = question.lower()
@@ -108,7 +108,7 @@ class _Given:
     def exactly(self, value: Literal) -> bool:
         if isinstance(value, str):
             words = re.findall(r"\w+", value.lower())
-            written = value.lower() in self.text and not value.isascii()  # where words are not told apart by blanks
+            written = value.lower() in self.text and not value.isascii()  # in languages without blanks between words
             return bool(words) and (self.words.issuperset(words) or written)
         return _key(abs(value)) in self._exact
 
@@ -121,8 +121,8 @@ def _key(value: float) -> float:
 
 
 def _mutations(check: Check) -> Iterator[Mutation]:
-    """The program with values of the question changed. The answer itself is not one of them: that it changes when it is
-    itself changed shows nothing; 0 and 1 count only where the question names them, if the program holds the answer."""
+    """The program with values of the question changed. The answer itself is not changed, since a changed result would then
+    show nothing. If the program contains the answer, 0 and 1 are changed only if the question names them."""
     given, answer = _Given(check.question), _number(check.answer)
     holds = any(_equals(value, check.answer, answer) for value in check.literals)
     values = [
@@ -144,8 +144,8 @@ def _mutations(check: Check) -> Iterator[Mutation]:
 
 
 def _needed(check: Check) -> int:
-    """How many values of the question the result has to depend on: two where the program brings a long number of its own,
-    which one value could be padded with, and the question has several numbers."""
+    """The number of values of the question that the result must depend on: two if the question has several numbers and the
+    program has a long number of its own, which could disguise the answer with one value; otherwise one."""
     given = _Given(check.question)
     own = [v for v in check.literals if not isinstance(v, str) and not given.gives(v) and _digits(v) > LONG]
     padded = any(not any(math.isclose(abs(v), c, rel_tol=1e-3) for c in _CONSTANTS) for v in own)
@@ -153,7 +153,7 @@ def _needed(check: Check) -> int:
 
 
 def _is_asked_for(check: Check) -> bool:
-    """Whether the question itself shows the program: what does `int("42")` return?"""
+    """Whether the question itself contains the program, as in: what does `int("42")` return?"""
 
     def bare(text: str) -> str:
         return re.sub(r"[\s`]+", "", text).replace('"', "'")
@@ -163,7 +163,7 @@ def _is_asked_for(check: Check) -> bool:
 
 
 def _given_away(check: Check, answer: float | None) -> str:
-    """Where the question names the answer: by a phrase, or for an answer that is hardly there by chance, anywhere."""
+    """The place where the question names the answer: in a phrase, or anywhere if the answer is unlikely to occur by chance."""
     if check.answer in ("True", "False", "None") or check.answer.lower() in ("yes", "no"):
         return ""
     spelled = {re.escape(check.answer)}
@@ -178,7 +178,7 @@ def _given_away(check: Check, answer: float | None) -> str:
 
 
 def _number(text: str) -> float | None:
-    """The number that an answer is, with a unit or without; None where it is none."""
+    """The value of an answer that is a number, with or without a unit; None if it is not a number."""
     found = re.fullmatch(r"\s*[^\w\s-]?(-?[\d,_]*\d(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*[^\d]{0,20}", text)
     try:
         return facts.number(found[1]) if found else None
@@ -187,7 +187,7 @@ def _number(text: str) -> float | None:
 
 
 def _digits(value: float) -> int:
-    """Significant digits: 86400 has three."""
+    """The number of significant digits: 86400 has three."""
     return len(f"{abs(value):.12g}".partition("e")[0].replace(".", "").strip("0"))
 
 
@@ -198,15 +198,15 @@ def _equals(value: Literal, answer: str, number: float | None) -> bool:
 
 
 def _holds(value: Literal, answer: str, number: float | None) -> bool:
-    """Whether a literal is the answer or has it among its words, as an operand may."""
+    """Whether a literal is the answer or contains it as a word, as an operand may."""
     if isinstance(value, str):
         return answer in value or answer.strip("'\"") in value
-    near = (number, number + 1) if number is not None and number >= 10 else (number,)  # also as the end of a range
+    near = (number, number + 1) if number is not None and number >= 10 else (number,)  # or the end of a range
     return abs(value) in near
 
 
 def _constants(tree: ast.AST) -> Iterator[ast.AST]:
-    """The nodes of literals; a minus is part of its number."""
+    """The nodes of literals; a minus sign is part of its number."""
     waiting = [tree]
     while waiting:
         node = waiting.pop()
@@ -228,7 +228,7 @@ def _literal(node: ast.AST) -> Literal | None:
 
 
 def _changed(value: Literal, step: int) -> list[int | float | str]:
-    """Other values in place of one."""
+    """Other values to replace one by."""
     if isinstance(value, str):
         if any(c.isdigit() for c in value):
             return [re.sub(r"\d+", lambda found: str(int(found[0]) + step), value)]
@@ -249,7 +249,7 @@ class _Replace(ast.NodeTransformer):
 
 
 def _rewritten(check: Check, changes: dict[Literal, int | float | str]) -> tuple[str, str]:
-    """The program with some literals exchanged."""
+    """The program with some literals replaced."""
     return tuple(ast.unparse(_Replace(changes).visit(_copy(tree))) for tree in check.trees)  # type: ignore[return-value]
 
 
@@ -266,7 +266,7 @@ def _is_data(node: ast.AST, given: _Given) -> bool:
 
 
 def _shortened(check: Check, given: _Given, number: int, end: int) -> tuple[str, str]:
-    """The program with one element less in its `number`-th list of values."""
+    """The program with one element fewer in its list of values number `number`."""
     trees = [_copy(tree) for tree in check.trees]
     nodes = [node for tree in trees for node in ast.walk(tree) if _is_data(node, given)]
     del nodes[number].elts[end]  # type: ignore[attr-defined]

@@ -1,7 +1,7 @@
-"""Measures of repetition in a set of texts, and their gates.
+"""Measures repetition in a set of texts, and checks the gates on it.
 
-Compression sees templates, which near-duplicate search does not; near-duplicate search sees copies that are far apart,
-which compression with its short window does not. So both are measured, and the share of each template as well.
+Compression detects templates, which near-duplicate search does not. Near-duplicate search detects copies that are far
+apart, which compression with its short window does not. So both are measured, and the share of each template as well.
 """
 
 import re
@@ -21,7 +21,7 @@ _WORD = re.compile(r"\w+|[^\w\s]")
 
 
 class Diversity:
-    """Takes texts one by one and measures all of them together, in bounded memory."""
+    """Collects texts one by one and measures all of them together, in bounded memory."""
 
     def __init__(self, sample_words: int = 200_000) -> None:
         self.bytes = 0
@@ -40,12 +40,12 @@ class Diversity:
             self._missing -= len(words)
 
     def gzip_ratio(self) -> float:
-        """Bytes before over bytes after compression; natural prose has about 3, one template over 12."""
+        """Bytes before compression divided by bytes after it; natural prose has about 3, a single template over 12."""
         compressed = self._compressed + len(self._deflate.copy().flush())
         return self.bytes / compressed if self.bytes else 0.0
 
     def distinct(self, n: int) -> float:
-        """Share of the n-grams of words that are distinct, in the first `sample_words` words."""
+        """Share of distinct n-grams among the word n-grams of the first `sample_words` words, 0 to 1."""
         grams = list(zip(*(self._words[i:] for i in range(n)), strict=False))
         return len(set(grams)) / len(grams) if grams else 0.0
 
@@ -76,10 +76,10 @@ def check_gates(measured: Mapping[str, Any], params: SynthesisParams) -> None:
     """Refuse texts that are too similar.
 
     Args:
-        measured: the summary's part `diversity`.
+        measured: the part `diversity` of the summary.
 
     Raises:
-        StepError: with the first metric beyond its limit, and how to fix it.
+        StepError: a metric exceeds its limit; the message names the first one, and how to fix it.
     """
     near, templates = measured["near_duplicates"], measured["templates"]
     ratio, share = measured["gzip_ratio"], near["share"]

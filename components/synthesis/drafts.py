@@ -1,10 +1,9 @@
-"""A draft: one question with its answer, before and after verification; and the hash that assigns it to training or
-exam.
+"""A draft is one question with its answer, before and after verification; a hash assigns it to training or exam.
 
-Two identities: `question_hash` is of the question's text (no text is used twice), `key` names the instance (3 + 5 and
-"add 5 and 3" are one instance). Training and exam are split by the hash of the key, so that an instance of the exam is
-never practised in another wording. If the task is a table of facts, the key is the question: the fact is taught in one
-wording and examined in another.
+A draft has two identities. `question_hash` identifies the question's text (no text is used twice), and `key` the instance
+(3 + 5 and "add 5 and 3" are one instance). Training and exam are split by the hash of the key, so that an instance of the
+exam is never practised in another wording. If the task is a table of facts, the key is the question: the fact is taught
+in one wording and examined in another.
 """
 
 import hashlib
@@ -20,8 +19,8 @@ class Draft:
     """One question.
 
     Attributes:
-        question: what is asked, complete in itself.
-        answer: the right choice.
+        question: the text of the question, which can be understood alone.
+        answer: the correct choice.
         distractors: wrong choices, none equal to the answer or to each other.
         reason: why the answer is correct, in a sentence or two, for a worked example.
         key: the instance, for the split; empty means the question itself.
@@ -37,7 +36,7 @@ class Draft:
 
 
 def normalise(question: str) -> str:
-    """A question up to spacing and outer blanks; case stays, since Python distinguishes it."""
+    """A question with normalised spacing and without outer blanks; case is kept, since it matters in Python."""
     return _BLANKS.sub(" ", question).strip()
 
 
@@ -54,7 +53,7 @@ def is_held_out(task: str, draft: Draft, fraction: float) -> bool:
 
 
 def form_fault(draft: Draft) -> str:
-    """What is wrong with a draft's form, or an empty string."""
+    """The fault in a draft's form, or an empty string."""
     choices = (draft.answer, *draft.distractors)
     if not draft.distractors:
         return "no distractor"

@@ -1,7 +1,7 @@
-"""The exam: questions that training never sees, one JSONL file per task, with the baselines to read scores by.
+"""Writes the exam: questions that training never sees, one JSONL file per task, with baselines to compare scores with.
 
-The folder holds the exam itself, new instances in practised wordings, and in `transfer` a folder of the same form with the
-held-out wordings.
+The folder contains the exam itself, which has new instances in practised wordings, and a folder `transfer` of the same
+form with the held-out wordings.
 """
 
 import json
@@ -36,7 +36,7 @@ def write_exam(
     """Write the exam and, if there are any, its held-out wordings.
 
     Returns:
-        The tasks in exam.json of each.
+        The tasks of each part, as in its exam.json.
     """
     with atomic_directory(directory) as partial:
         about = _write_part(partial, exam, seed)
@@ -50,9 +50,9 @@ def write_exam(
 def _write_part(directory: Path, sheets: Mapping[str, Sheet], seed: int) -> dict[str, Any]:
     """Write `<task>.jsonl` for each task that has questions, and `exam.json` about them all.
 
-    A row: id (hash of the question), task, category, question, choices, answer (index of the right choice).
-    `chance` is the expected accuracy of guessing; `majority` that of always taking the choice that was the answer most
-    often in training, which needs no look at the question.
+    A row has id (hash of the question), task, category, question, choices and answer (index of the correct choice).
+    `chance` is the expected accuracy of guessing; `majority` is that of always taking the choice that was correct most
+    often in training, without looking at the question.
     """
     about: dict[str, Any] = {}
     for name, sheet in sheets.items():

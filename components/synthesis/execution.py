@@ -1,10 +1,10 @@
-"""Evaluate many expressions of our own generators in one separate process.
+"""Evaluate many expressions of the built-in generators in one separate process.
 
 The process is isolated from this one's environment (-I) and has limits on CPU time, memory, file size and open files.
 That is enough for expressions from the generators' allow-list, but it is not a sandbox: nothing that a model wrote may
-come here (see `sandboxed`). Two reasons keep these expressions out of the sandbox. A program there costs 5 ms of CPU,
-and a default run evaluates some ten thousand, at 20 microseconds each here. And the default run must work on a machine
-that cannot confine programs, since it runs only our own and Python's code.
+run here (see `sandboxed`). These expressions do not run in the sandbox for two reasons. First, a program there costs 5 ms
+of CPU, and a default run evaluates about ten thousand, at 20 microseconds each here. Second, the default run must work on
+a machine that cannot confine programs, since it runs only the project's own and Python's code.
 """
 
 import json
@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-SECONDS = 20  # for one batch; an expression takes microseconds
+SECONDS = 20  # wall-clock limit of one batch; an expression takes microseconds
 Value = tuple[bool, str]
 _WORKER = """
 import json, signal, sys
@@ -51,10 +51,10 @@ for line in sys.stdin:
 def evaluate(expressions: Sequence[tuple[str, tuple[str, ...]]], seconds: float = SECONDS) -> list[Value]:
     """Evaluate (expression, modules that it needs) pairs.
 
-    Statements may stand before the expression, which is the last line.
+    The expression is the last line; statements may precede it.
 
     Returns:
-        For each, (True, repr of the value) or (False, what went wrong). If the process dies or runs out of time on an
+        For each, (True, repr of the value) or (False, the error). If the process dies or runs out of time on an
         expression, that one fails and the rest continues in a new process.
     """
     return _all([[*_split(program), imports, seconds] for program, imports in expressions], seconds)
@@ -73,7 +73,7 @@ def _all(jobs: Sequence[list], seconds: float) -> list[Value]:
 
 
 def _batch(jobs: Sequence[list], seconds: float) -> list[Value]:
-    """As many results as one process gives; one that did not answer counts as failed, so there is at least one."""
+    """The results of one process, until it ends. The expression without a result counts as failed, so there is at least one."""
     lines = "".join(json.dumps(job) + "\n" for job in jobs)
     command = [sys.executable, "-I", "-S", "-c", _WORKER]
     try:

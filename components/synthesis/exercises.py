@@ -1,8 +1,8 @@
-"""Exercises that a model wrote: read from JSON, and kept only if their program computes the same answer.
+"""Reads a model's exercises from JSON, and keeps them only if their program computes the same answer.
 
-The model gives with each question a program that computes its answer. What `restricted` allows is run in the sandbox;
-its printed value must be the answer. A program that computes nothing, or whose value does not follow from the question
-(see `dependence`), proves nothing and is rejected too.
+With each question the model returns a program that computes its answer. Programs that `restricted` allows run in the
+sandbox, and the printed value must be the answer. A program that computes nothing, or that does not compute its value from
+the question (see `dependence`), proves nothing and is rejected too.
 """
 
 import ast
@@ -20,7 +20,7 @@ from components.synthesis.sandboxed import Programs
 from components.text.markup import strip_markup, unclean
 
 FIELDS = ("question", "answer", "code", "expression")
-MAX_QUESTION, MAX_ANSWER = 1_000, 300  # characters
+MAX_QUESTION, MAX_ANSWER = 1_000, 300  # maximum characters
 _FENCE = re.compile(r"\A```\w*\s*\n(.*?)\n?```\Z", re.S)
 _NUMBER = r"-?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?"
 _MEASURE = re.compile(rf"(?:\w{{1,20}}\s*=\s*|[$€£¥]\s*)?({_NUMBER})(?:\s*[^\d\s=+*/<>,.-][^\d=+*<>-]{{0,30}})?")
@@ -55,10 +55,10 @@ class Exercise:
 
 
 def read_exercises(text: str) -> tuple[str, list[Exercise]]:
-    """Title and exercises of an answer. What one of them lacks is an empty text, so that the others can be kept.
+    """Title and exercises of an answer. A missing field of an exercise is an empty text, so that the others can be kept.
 
     Raises:
-        ValueError: it holds no exercise that could be verified; the message says what came.
+        ValueError: the answer contains no exercise that could be verified; the message describes it.
     """
     title, items = _items(text)
     exercises = [_exercise(item) for item in items]
@@ -89,7 +89,7 @@ def _exercise(item: Any) -> Exercise:
 
 
 def form_fault(exercise: Exercise) -> str:
-    """What is wrong with an exercise before its program runs, or an empty string."""
+    """The fault in an exercise that shows before its program runs, or an empty string."""
     if not 10 <= len(exercise.question) <= MAX_QUESTION:
         return f"a question of {len(exercise.question)} characters"
     if not exercise.answer or len(exercise.answer) > MAX_ANSWER or "\n" in exercise.answer:
@@ -106,14 +106,14 @@ def form_fault(exercise: Exercise) -> str:
 
 
 class Verdict(NamedTuple):
-    """The fault of an exercise, empty if its program computed its answer; and the answer as far as it was computed."""
+    """The fault of an exercise, empty if its program computed its answer; and the part of the answer that was computed."""
 
     fault: str
     answer: str
 
 
 def verify(exercises: Sequence[Exercise], programs: Programs) -> list[Verdict]:
-    """Run the exercises' programs and compare what they compute with the answers."""
+    """Run the exercises' programs and compare their values with the answers."""
     faults, answers = [form_fault(exercise) for exercise in exercises], [exercise.answer for exercise in exercises]
     runnable = [i for i, wrong in enumerate(faults) if not wrong]
     values = programs.evaluate([(exercises[i].code, exercises[i].expression.strip()) for i in runnable])
@@ -137,8 +137,8 @@ def _check(exercise: Exercise, answer: str) -> Check:
 
 
 def agreed_answer(answer: str, value: str) -> str:
-    """What of an answer a printed value (its repr) confirms, or an empty string: all of it, a text without its quotes, or
-    of a number with a unit or separators of thousands the number.
+    """The part of an answer that a printed value (a repr) confirms: all of it, a text without its quotes, or only the number
+    if the answer also has a unit or thousands separators. Empty if the value does not confirm the answer.
 
     >>> agreed_answer("1,250 coins", "1250"), agreed_answer("3", "3.0"), agreed_answer("4", "5")
     ('1250', '3', '')

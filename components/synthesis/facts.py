@@ -1,4 +1,4 @@
-"""The numbers of a text, written in digits or in English words."""
+"""Finds the numbers in a text, written in digits or in English words."""
 
 import re
 
@@ -25,10 +25,10 @@ _WORD = re.compile(r"[a-z]+")
 
 
 def number(text: str) -> float:
-    """The value of a number in digits, with or without separators of thousands.
+    """The value of a number in digits, with or without thousands separators.
 
     Raises:
-        ValueError: it is not one.
+        ValueError: the text is not a number.
     """
     plain = text.replace(",", "").replace("_", "")
     return float(int(plain, 0)) if plain[:2].lower() in ("0x", "0b", "0o") else float(plain)
@@ -43,7 +43,7 @@ def in_words(text: str, parts: bool = True) -> set[float]:
     """The numbers that a text writes in English words: twelve, twenty-five, three hundred; also second, twice, dozen.
 
     Args:
-        parts: also the numbers that they are made of (25: 20 and 5).
+        parts: also return the numbers that they consist of (25: 20 and 5).
     """
     found: set[float] = set()
     total, before = 0, ""

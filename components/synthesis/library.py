@@ -1,9 +1,9 @@
-"""Chapters about real library functions, seeded from the curated corpus.
+"""Writes chapters about real library functions, seeded from the curated corpus.
 
-Two kinds. For a function of the allow-list APIS the chapter shows its documentation and calls that were executed. For
-any other function with a docstring it reads the source: parameters, defaults, exceptions. Nothing of the corpus is
-ever executed; a reading chapter compares the syntax tree with the compiled code object, which are independent of each
-other.
+There are two kinds. For a function in the allow-list APIS, the chapter shows its documentation and calls that were
+executed. For any other function with a docstring, it describes the source: parameters, defaults, exceptions. Code from
+the corpus is never executed; a chapter about source compares the syntax tree with the compiled code object, which are
+independent of each other.
 """
 
 import ast
@@ -49,7 +49,7 @@ def _n(rng: Random, low: int = 1, high: int = 30) -> int:
     return rng.randint(low, high)
 
 
-# Pure functions of the standard library, each with a maker of the argument list. Only these are ever called.
+# Pure functions of the standard library, each with a function that makes an argument list. Only these are ever called.
 APIS: dict[str, Callable[[Random], str]] = {
     "bisect.bisect_left": lambda r: f"{sorted(_list(r))}, {_n(r)}",
     "bisect.bisect_right": lambda r: f"{sorted(_list(r))}, {_n(r)}",
@@ -111,7 +111,7 @@ APIS: dict[str, Callable[[Random], str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Seed:
-    """A function of the corpus for a chapter."""
+    """A function from the corpus that a chapter is about."""
 
     id: str
     text: str
@@ -120,12 +120,12 @@ class Seed:
 
     @property
     def name(self) -> str:
-        """Dotted name: the source without its scheme."""
+        """Dotted name, which is the source without its scheme."""
         return self.source.rpartition(":")[2]
 
     @property
     def function(self) -> "Function | None":
-        """The function that the text defines, if it is one with a docstring."""
+        """The function that the text defines, if it has a docstring; otherwise None."""
         return parse_function(self.text)
 
     @property
@@ -136,7 +136,7 @@ class Seed:
 
 
 def find_seeds(directory: Path, count: int) -> tuple[list[Seed], list[Seed]]:
-    """Functions of the allow-list, and `count` others with a docstring; chosen by id, so order does not matter."""
+    """Functions of the allow-list, and `count` others with a docstring, chosen by id so that order does not matter."""
     apis: dict[str, Seed] = {}
     others: list[tuple[str, Seed]] = []
     for batch in read_batches(directory, columns=["id", "text", "kind", "source", "license"]):
@@ -154,7 +154,7 @@ def find_seeds(directory: Path, count: int) -> tuple[list[Seed], list[Seed]]:
 
 
 class LibraryChapters:
-    """Plans and writes the chapters and counts its questions: drawn = passed + in the ledger."""
+    """Plans and writes the chapters, and counts their questions: drawn = passed + in the ledger."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -164,7 +164,7 @@ class LibraryChapters:
         self._planned: Counter[str] = Counter()
 
     def plan(self, directory: Path, chapters: int) -> list[Job]:
-        """At most `chapters` jobs: two for each function of the allow-list, the rest by reading source."""
+        """At most `chapters` jobs: two per function of the allow-list, and the rest about source code."""
         apis, others = find_seeds(directory, 2 * chapters)
         rounds = [(seed, number) for number in range(2) for seed in apis][: max(chapters // 2, 1)]
         jobs = [self._job(seed, "executed") for seed, _ in rounds]
@@ -183,14 +183,14 @@ class LibraryChapters:
         return Job("library", seed.name, "code", form, number=number, seed_document=seed.id)
 
     def write(self, jobs: Sequence[Job]) -> Iterator[Document]:
-        """One chapter per job, in order; a job about calls of which none could be verified gives none."""
+        """Write one chapter per job, in order; a job whose calls could not be verified gives none."""
         yield from self._executed([(self._seeds[j.seed_document], j) for j in jobs if j.format == "executed"])
         for job in jobs:
             if job.format == "reading":
                 yield self._reading(self._seeds[job.seed_document], job)
 
     def _executed(self, rounds: Sequence[tuple[Seed, Job]]) -> Iterator[Document]:
-        """Chapters with calls that were run, twice, in two processes that hash differently: both must agree."""
+        """Chapters with calls that were run in two processes with different hash seeds; both results must agree."""
         calls = []
         for seed, job in rounds:
             rng = child_rng(self.seed, "library", seed.name, job.number)
@@ -218,9 +218,9 @@ class LibraryChapters:
                 self.drops.append(Drop(job.id, STEP, "no_question_left", 0, 1, "no call was verified", seed.source))
 
     def _reading(self, seed: Seed, job: Job) -> Document:
-        """A chapter that reads a function."""
+        """A chapter about a function's source."""
         function = seed.function
-        assert function is not None  # the plan reads only seeds that are one
+        assert function is not None  # the plan chooses only such seeds
         rng = child_rng(self.seed, "library", seed.id)
         kept = []
         for question, answer, check in function.questions(seed.short_name):
@@ -270,7 +270,7 @@ class Function:
         return [p.arg for p in (*a.posonlyargs, *a.args, *a.kwonlyargs)]
 
     def defaults(self) -> dict[str, str]:
-        """Parameter to its default, as source text."""
+        """Each parameter's default as source text, by parameter."""
         a = self.node.args
         positional = [*a.posonlyargs, *a.args]
         pairs = list(zip(positional[len(positional) - len(a.defaults) :], a.defaults, strict=True))
@@ -278,7 +278,7 @@ class Function:
         return {p.arg: ast.unparse(d) for p, d in pairs}
 
     def exceptions(self) -> list[str]:
-        """Names of the classes that a raise statement of the function's own body names."""
+        """Names of the classes in the raise statements of the function's own body."""
         names = set()
         for node in ast.walk(self.node):
             if isinstance(node, ast.Raise) and node.exc is not None:
@@ -313,10 +313,10 @@ def _all_names(code: CodeType) -> set[str]:
 
 
 def parse_function(text: str) -> Function | None:
-    """The function that a text defines, if it is one function with a docstring; compiled, never executed."""
+    """The function that a text defines, if it is a single one with a docstring. It is compiled, but never executed."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of old string escapes in other people's code
+            warnings.simplefilter("ignore")  # about old string escapes in other people's code
             tree = ast.parse(text)
             module = compile(text, "<seed>", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError):

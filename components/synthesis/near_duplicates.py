@@ -1,8 +1,8 @@
-"""Near-duplicates by MinHash: texts that share most of their word 5-grams with an earlier one.
+"""Finds near-duplicates by MinHash: texts that share most of their word 5-grams with an earlier one.
 
-Broder's sketch (1997): of the hashes of a text's word 5-grams, 128 random functions keep the smallest value each; the
-share of equal values estimates the Jaccard similarity with a standard error of 0.04. Texts that agree in one of 32
-bands of four values are compared; at a similarity of 0.7 that misses two in ten thousand pairs.
+In Broder's sketch (1997), each of 128 random functions keeps the smallest of the hashes of a text's word 5-grams; the
+share of equal values estimates the Jaccard similarity with a standard error of 0.04. Texts that agree in one of 32 bands
+of four values are compared; at a similarity of 0.7 this misses two in ten thousand pairs.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ THRESHOLD = 0.7
 
 
 class NearDuplicates:
-    """An index that finds the first text that another resembles."""
+    """An index that finds the most similar earlier text."""
 
     def __init__(self, threshold: float = THRESHOLD) -> None:
         self.threshold = threshold
@@ -27,7 +27,7 @@ class NearDuplicates:
         return len(self._sketches)
 
     def add(self, text: str) -> tuple[int, float] | None:
-        """Put a text into the index. Returns the most similar earlier text over the threshold, with the similarity."""
+        """Add a text to the index. Returns the most similar earlier text (its number and similarity) above the threshold, or None."""
         (own,) = sketch([text], PERMUTATIONS)
         keys = _keys(own)
         found = self._best(own, keys)
@@ -37,7 +37,7 @@ class NearDuplicates:
         return found
 
     def find(self, texts: Sequence[str]) -> list[tuple[int, float] | None]:
-        """For each text the most similar one of the index over the threshold; the texts are not added."""
+        """For each text, the most similar one of the index above the threshold; the texts are not added."""
         return [self._best(own, _keys(own)) for own in sketch(texts, PERMUTATIONS)]
 
     def _best(self, own: np.ndarray, keys: Iterable[tuple[int, bytes]]) -> tuple[int, float] | None:
@@ -48,5 +48,5 @@ class NearDuplicates:
 
 
 def _keys(sketch: np.ndarray) -> list[tuple[int, bytes]]:
-    """One key per band: its place and its values."""
+    """One key per band: its position and its values."""
     return [(place, band.tobytes()) for place, band in enumerate(sketch.reshape(BANDS, -1))]

@@ -1,4 +1,4 @@
-"""The textbooks as one HTML page: contents by subject, samples, verification, diversity, cost. No script, no network."""
+"""The textbooks as one HTML page without scripts: contents by subject, samples, verification, diversity, cost."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from components.synthesis.rephrase import SUBJECT, is_rewrite
 TEMPLATE = Path(__file__).with_name("page.html.j2")
 SAMPLES = 2  # chapters shown per subject
 EXAMPLES = 3  # ledger rows shown per rule
-MAX_SAMPLE = 2_500  # characters
+MAX_SAMPLE = 2_500  # characters shown of a chapter
 LIBRARY = "library"
 RULES = {
     "code": "Python in the text does not run, or does not give what the text says",
@@ -70,7 +70,7 @@ class Contents:
         return sorted({form for counts in self.chapters[subject].values() for form in counts})
 
     def samples(self) -> list[tuple[str, list[Document]]]:
-        """(subject, documents): two chapters each, in other formats from subject to subject; then practice."""
+        """(subject, documents) pairs: two chapters per subject, in formats that differ between subjects; then exercises."""
         chosen, turn = [], 0
         for subject in [subject for subject in self.titles if subject in self.chapters]:
             forms = sorted(form for place, form in self._samples if place == subject)
@@ -88,7 +88,7 @@ class Contents:
 
 
 def _place(document: Document) -> tuple[str, str]:
-    """Subject and topic of a chapter; one about the library stands under its module, a rewrite under its document's kind."""
+    """Subject and topic of a chapter. The subject of a library chapter is its module, that of a rewrite its document's kind."""
     if is_rewrite(document.metadata["format"]):
         return SUBJECT, document.metadata["category"]
     parts = document.source.split("/")
@@ -100,7 +100,7 @@ def _place(document: Document) -> tuple[str, str]:
 def task_rows(
     tasks: Mapping[str, Task], training: Mapping[str, Sequence[Draft]], exam: Mapping[str, Any], drops: Sequence[Drop]
 ) -> list[dict[str, Any]]:
-    """One row per task: exercises, templates, questions of the exam, its baselines, and what failed verification."""
+    """One row per task: exercises, templates, exam questions, baselines, and the number that failed verification."""
     failed = Counter(drop.source.rpartition(":")[2] for drop in drops if drop.rule == "verification")
     return [
         {
@@ -149,7 +149,7 @@ def write_page(
 
 
 def _gates(measured: Mapping[str, Any], params: SynthesisParams) -> list[tuple[str, str, str, str]]:
-    """(figure, value, limit, what it sees)."""
+    """Rows of (metric, value, limit, what it detects)."""
     near, templates = measured["near_duplicates"], measured["templates"]
     return [
         ("Equal questions", "0", "0", "counted over exercises, chapters and exam together; one fails the run"),

@@ -1,10 +1,10 @@
-"""The plan: a table of jobs, one per chapter, made before anything is written.
+"""Makes the plan: a table of jobs, one per chapter, before anything is written.
 
     topic x format x audience x seed document x constraint words
 
-A job's id follows from topic, format, audience and number alone, so it does not depend on other jobs. Chapters about
-library functions are jobs as well: their topic is the function, their seed document its source. A model's job names at
-most one seed document, so that a split of documents can keep a chapter with what it quotes.
+A job's id depends only on topic, format, audience and number, not on other jobs. Chapters about library functions are
+jobs as well: their topic is the function, their seed document its source. A model's job has at most one seed document, so
+that a split of documents can keep a chapter with the document that it quotes.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from components.synthesis.curriculum import Curriculum
 from components.synthesis.generators import Lexicon
 from components.synthesis.questions import child_rng
 
-MAX_SEEDS = 20_000  # maximum seed documents to choose from; limits memory
+MAX_SEEDS = 20_000  # maximum number of seed documents to choose from, which limits memory
 EXCERPT_CHARS = 1_200
 
 PLAN = pa.schema(
@@ -74,7 +74,7 @@ class Excerpt:
 
 
 def plan_chapters(curriculum: Curriculum, chapters: int) -> list[Job]:
-    """All topics in turn, through formats and audiences, until `chapters` are planned."""
+    """Jobs for all topics in turn, through formats and audiences, until `chapters` are planned."""
     variants = list(product(curriculum.formats, sorted(curriculum.audiences)))
     jobs: list[Job] = []
     number = 0
@@ -88,9 +88,9 @@ def plan_chapters(curriculum: Curriculum, chapters: int) -> list[Job]:
 
 
 def seeded(jobs: Sequence[Job], excerpts: Mapping[str, Excerpt], lexicon: Lexicon, seed: int) -> list[Job]:
-    """The jobs with a seed document and constraint words each, drawn by the job's id.
+    """The jobs, each with a seed document and constraint words, which are drawn by the job's id.
 
-    Jobs about code get code, the others prose where there is any. The words (a noun, a verb, an adjective) keep a model
+    Jobs about code get code, the others prose if there is any. The words (a noun, a verb, an adjective) keep a model
     from telling the same story again (TinyStories, arXiv 2305.07759).
     """
     code = sorted(id for id, excerpt in excerpts.items() if excerpt.kind == "code")
@@ -106,7 +106,7 @@ def seeded(jobs: Sequence[Job], excerpts: Mapping[str, Excerpt], lexicon: Lexico
 
 
 def read_excerpts(directory: Path, most: int = MAX_SEEDS) -> dict[str, Excerpt]:
-    """The beginnings of `most` curated documents, chosen by id, so that their order in the set does not matter."""
+    """The beginnings of at most `most` curated documents, by id, chosen by id so that their order does not matter."""
     excerpts = (
         Excerpt(row["id"], _beginning(row["text"]), row["kind"], row["license"])
         for batch in read_batches(directory, columns=["id", "text", "kind", "license"])
@@ -117,7 +117,7 @@ def read_excerpts(directory: Path, most: int = MAX_SEEDS) -> dict[str, Excerpt]:
 
 
 def _beginning(text: str) -> str:
-    """Whole lines from the start of a text, EXCERPT_CHARS characters at most."""
+    """Whole lines from the start of a text, at most EXCERPT_CHARS characters."""
     if len(text) <= EXCERPT_CHARS:
         return text.strip()
     cut = text[:EXCERPT_CHARS]

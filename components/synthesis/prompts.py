@@ -1,7 +1,6 @@
-"""Prompts: Jinja templates in files, rendered from a job; a template's id changes with its text.
+"""Renders prompts from a job, with Jinja templates in files; a template's id changes with its text.
 
-An unknown name in a template is an error, not an empty text. Nothing that a job brings in is rendered again as a
-template.
+An unknown name in a template is an error, not an empty text. Text that a job contains is never rendered as a template.
 """
 
 import hashlib
@@ -22,14 +21,14 @@ if TYPE_CHECKING:
     from components.synthesis.plan import Job
 
 FOLDER = Path(__file__).with_name("prompts")
-EXERCISES = 8  # asked for in a set
+EXERCISES = 8  # number of exercises requested per set
 MIN_WORDS = 150
 EXCERPT_CHARS = 1_200
 
 
 @cache
 def template_id(form: str) -> str:
-    """Name and version of a format's template: eight digits of the hash of it and all that it includes."""
+    """Name and version of a format's template; the version is eight digits of the hash of it and all that it includes."""
     digest = hashlib.sha256()
     shared = [FOLDER / "system.md.j2", *sorted(FOLDER.glob("_*.j2"))]
     if is_rewrite(form):
@@ -44,8 +43,8 @@ class Prompts:
 
     Args:
         parameters: common to all requests: teacher, endpoint, model, temperature and so on.
-        excerpts: text of the seed documents that chapters name, by id.
-        passages: text that a job rewrites, by the job's id.
+        excerpts: text of the chapters' seed documents, by document id.
+        passages: text that a job rewrites, by job id.
     """
 
     def __init__(
@@ -65,7 +64,7 @@ class Prompts:
         return own_templates(FOLDER)  # prompts are text: nothing is escaped
 
     def request(self, job: "Job") -> Request:
-        """The request of a job. Its seed follows from the job's id and the run's seed."""
+        """The request of a job. Its seed depends on the job's id and the run's seed."""
         if is_rewrite(job.format):
             content = self._environment.get_template(f"{job.format}.md.j2").render(passage=self.passages[job.id])
             return self._request(job, f"{REWRITE}system", content)

@@ -1,7 +1,7 @@
-"""Checks of prose that a model wrote: its format, leaks of the prompt, refusals, length, language, sums and code.
+"""Checks a model's prose: its format, leaks of the prompt, refusals, length, language, sums and code.
 
-None of them proves a text true. They reject what is clearly not a chapter, and errors that a program can find: a wrong
-sum, code that does not run, an example with another result than shown.
+The checks do not prove that a text is true. They reject texts that are clearly not a chapter, and errors that a program
+can find: a wrong sum, code that does not run, an example whose result differs from the one shown.
 """
 
 import ast
@@ -40,7 +40,7 @@ _REMARK = re.compile(
     re.I,
 )
 _RAISES = "raises "
-# The most frequent words of English; in running text they make up two fifths of all words.
+# The most frequent English words, which are two fifths of all words in running text.
 COMMON = {
     "the", "of", "and", "to", "a", "in", "is", "it", "you", "that", "for", "on", "are", "with", "as", "this",
     "be", "at", "or", "one", "have", "from", "by", "what", "all", "when", "we", "there", "can", "an", "which",
@@ -51,17 +51,17 @@ COMMON = {
 
 
 def clean(text: str) -> str:
-    """The text without a model's markup, a fence around all of it, or a sentence that announces it; one line end at its
-    end."""
+    """The text without a model's markup, a fence around all of it, or a sentence that announces it. It ends with one line
+    break."""
     text = strip_markup(text).text.strip()
-    if text.count("```") % 2 == 0 and (fenced := _FENCED.fullmatch(text)):  # odd: it is the fence of a part
+    if text.count("```") % 2 == 0 and (fenced := _FENCED.fullmatch(text)):  # an odd number fences only a part
         text = fenced.group(1).strip()
     lead = _LEAD.match(text)
     return text[lead.end() if lead else 0 :] + "\n"
 
 
 def format_fault(form: str, text: str) -> str:
-    """How a text fails the requested format, or an empty string."""
+    """The reason why a text does not have the requested format, or an empty string."""
     first, _, body = text.partition("\n")
     if not re.match(r"#{1,3} \S", first):
         return "the first line is not a heading"
@@ -81,7 +81,7 @@ def format_fault(form: str, text: str) -> str:
 
 
 class Fault(NamedTuple):
-    """The rule that a text fails, the place, and the value beyond its threshold."""
+    """The rule that a text fails, the place in the text, and the value that exceeds the threshold."""
 
     rule: str
     detail: str
@@ -94,7 +94,7 @@ def prose_fault(text: str, prompt: str, excerpt: str = "") -> Fault | None:
 
     Args:
         prompt: the model's prompt; LEAK_WORDS consecutive words of it in the text are a leak.
-        excerpt: the seed's text inside the prompt; copying it is a separate rule.
+        excerpt: the seed's text in the prompt; copying it is a separate rule.
     """
     words = _WORD.findall(text.lower())
     if found := manner_fault(text):
@@ -120,7 +120,7 @@ def prose_fault(text: str, prompt: str, excerpt: str = "") -> Fault | None:
 
 
 def manner_fault(text: str) -> Fault | None:
-    """Markup of a chat, a refusal, or a remark about the task."""
+    """The fault if a text has chat markup, refuses, or mentions the task; otherwise None."""
     if dirt := unclean(text):
         return Fault("markup", dirt)
     if found := _REFUSAL.search(text):
@@ -131,13 +131,13 @@ def manner_fault(text: str) -> Fault | None:
 
 
 def leaked(text: str, prompt: str) -> str:
-    """A run of LEAK_WORDS words of a prompt that stands in a text, or an empty string."""
+    """A run of LEAK_WORDS words from a prompt that occurs in a text, or an empty string."""
     found = _runs(_WORD.findall(text.lower())) & _runs(_WORD.findall(prompt.lower()))
     return " ".join(min(found)) if found else ""
 
 
 def copied_share(text: str, source: str) -> float:
-    """Share of a text's runs of LEAK_WORDS words that stand in its source."""
+    """Share of a text's runs of LEAK_WORDS words that occur in its source, 0 to 1."""
     runs, of_source = (_runs(re.findall(r"\w+", part.lower())) for part in (text, source))
     return len(runs & of_source) / max(len(runs), 1)
 
@@ -147,7 +147,7 @@ def _runs(words: Sequence[str]) -> set[tuple[str, ...]]:
 
 
 def wrong_sum(text: str) -> str:
-    """The first written calculation of two numbers whose result is wrong by more than rounding, or an empty string."""
+    """The first written calculation of two numbers with a result that is wrong by more than rounding, or an empty string."""
     for found in _SUM.finditer(text):
         left, operator, right, result = found.groups()
         a, b, c = float(left), float(right), float(result)
@@ -162,14 +162,14 @@ def wrong_sum(text: str) -> str:
 
 
 def written_sums(text: str) -> list[tuple[float, float, float]]:
-    """The calculations of two numbers in a text: both, and the result that it gives."""
+    """The calculations of two numbers in a text, as (left, right, result that the text gives)."""
     return [(float(left), float(right), float(result)) for left, _, right, result in _SUM.findall(text)]
 
 
 def code_programs(text: str) -> tuple[list[tuple[str, str, str]], str]:
-    """The Python of a text as (program, expression, value that the text shows), and what cannot run, if anything.
+    """The Python in a text as (program, expression, value that the text shows), and the part that cannot run, if any.
 
-    A block of >>> lines gives one program for each line with a value; any other block of Python gives one whose value
+    A block of >>> lines gives one program per line with a value; any other block of Python gives one program, and its value
     does not matter (an empty string).
     """
     programs: list[tuple[str, str, str]] = []
@@ -203,7 +203,7 @@ def code_programs(text: str) -> tuple[list[tuple[str, str, str]], str]:
 
 
 def _shown(source: str, wanted: str) -> tuple[str, str]:
-    """(expression, repr of its value); what print shows is compared as a text."""
+    """(expression, repr of its value); the output of print is compared as a text."""
     try:
         node = ast.parse(source, mode="eval").body
     except (SyntaxError, ValueError):
@@ -223,7 +223,7 @@ def _is_expression(source: str) -> bool:
 
 
 def code_faults(texts: Sequence[str], sandboxed: Programs) -> list[tuple[str, int]]:
-    """For each text what is wrong with its Python (or an empty string), and how many of its examples were run."""
+    """(fault in its Python or an empty string, number of examples that were run) for each text."""
     results: list[tuple[str, int]] = []
     jobs: list[tuple[int, str, str, str]] = []
     for number, text in enumerate(texts):

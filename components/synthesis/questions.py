@@ -1,7 +1,7 @@
-"""Draw questions until each task has its share, and verify and account for each one.
+"""Draws questions until each task has its share, and verifies and accounts for each of them.
 
 Each draft ends in exactly one place: kept for training, kept for the exam (or its held-out wordings), or in the ledger
-with the rule that rejected it. rows drawn = training + exam + transfer + ledger.
+with the rule that rejected it. So rows drawn = training + exam + transfer + ledger.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from components.synthesis.transfer import has_wording
 
 STEP = "synthesis"
 VERSION = "1"
-BLOCK, EXECUTED_BLOCK = 32, 1_024  # executed drafts are verified in one process for many
+BLOCK, EXECUTED_BLOCK = 32, 1_024  # drafts per block; one process verifies a block of executed drafts
 PATIENCE = 400  # this many consecutive repeated drafts mean that the space is exhausted
 
 
@@ -44,12 +44,12 @@ class Pool:
 
 
 def created_by(generator: str) -> str:
-    """Who wrote a document: never a model's name."""
+    """The `created_by` of a generator's document, which never contains a model's name."""
     return f"procedural/{VERSION}:{generator}"
 
 
 def confirms(value: str, draft: Draft) -> bool:
-    """Whether a recomputed value is the draft's answer; a program prints a name such as ValueError in quotes."""
+    """Whether a recomputed value equals the draft's answer; a program prints a name such as ValueError in quotes."""
     return value in (draft.answer, repr(draft.answer))
 
 
@@ -71,7 +71,7 @@ def shares(total: int, tasks: Mapping[str, Task]) -> dict[str, int]:
 
 
 class Collector:
-    """Fills a pool task by task. If a small space cannot give its share, the others give more."""
+    """Fills a pool task by task. If one task has too few questions for its share, the others give more."""
 
     def __init__(
         self,
@@ -86,9 +86,9 @@ class Collector:
     ):
         """
         Args:
-            practised: the tasks that share the exercises by weight and are examined; None: all of them.
-            wordings: templates that training never has, by task; None: none.
-            transfer_examples: how many questions in such wordings the exam takes of a task.
+            practised: the tasks that share the exercises by weight and are examined; None = all tasks.
+            wordings: templates that training never contains, by task; None = there are none.
+            transfer_examples: number of exam questions per task in such wordings.
         """
         self.tasks, self.lexicon = tasks, lexicon
         self.practised = tasks if practised is None else practised
@@ -99,10 +99,10 @@ class Collector:
         self.seen: set[str] = set()  # every question drawn, normalised
 
     def collect(self, total: int, beside: Mapping[str, int] | None = None) -> Pool:
-        """Draw until `total` training questions are kept of the practised tasks, or until none of these has more.
+        """Draw until `total` training questions of the practised tasks are kept, or until these tasks have no more.
 
         Args:
-            beside: how many are wanted of each task that is not practised.
+            beside: the number of questions to draw for each task that is not practised.
         """
         for name, count in (beside or {}).items():
             if not self._fill(name, count):
@@ -118,14 +118,14 @@ class Collector:
         return self.pool
 
     def _exam_room(self, name: str) -> int:
-        """How many questions of a task the exam takes."""
+        """The number of questions that the exam takes from a task."""
         return self.exam_examples if name in self.practised else 0
 
     def _fill(self, name: str, quota: int) -> bool:
-        """Draw until the task has `quota` training questions and its exam; False if its space ended before."""
+        """Draw until the task has `quota` training questions and its exam; False if its questions run out first."""
         training, exam, transfer = self.pool.training[name], self.pool.exam[name], self.pool.transfer[name]
         stale, reworded = 0, self.transfer_examples if name in self.wordings else 0
-        # A process for each block is dear, so a block of executed drafts should fill the exam at once.
+        # A process per block is expensive, so one block of executed drafts should fill the exam.
         block_size, factor = (EXECUTED_BLOCK, 12) if self.tasks[name].executed else (BLOCK, 8)
         room = self._exam_room(name)
         while len(training) < quota or len(exam) < room or len(transfer) < reworded:
@@ -141,7 +141,7 @@ class Collector:
         return True
 
     def _admit(self, name: str, block: list[Draft], quota: int) -> int:
-        """Place each draft of a block; returns how many were new."""
+        """Place each draft of a block; returns the number of new drafts."""
         self.pool.drawn += len(block)
         fresh = []
         for draft in block:
@@ -162,7 +162,7 @@ class Collector:
         return len(fresh)
 
     def _side(self, name: str, draft: Draft, quota: int) -> tuple[list[Draft], int, str]:
-        """A draft's side, the side's capacity, and the rule for rejecting more."""
+        """The side of a draft, that side's capacity, and the rule that rejects further drafts."""
         if has_wording(draft, self.wordings.get(name, ())):
             return self.pool.transfer[name], self.transfer_examples, "transfer_full"
         if is_held_out(name, draft, self.exam_fraction):
@@ -170,7 +170,7 @@ class Collector:
         return self.pool.training[name], quota, "share_full"
 
     def _faults(self, name: str, drafts: list[Draft]) -> Iterator[str]:
-        """The fault of each draft, or an empty string: form, then the answer by the independent route."""
+        """The fault of each draft, or an empty string: its form is checked first, then its answer by an independent route."""
         task = self.tasks[name]
         solved = [task.solve(draft.question, self.lexicon) for draft in drafts]
         if task.executed:

@@ -1,8 +1,8 @@
-"""Rewrites of the user's curated documents by a model: which passages, in which format, and what a rewrite may not do.
+"""Plans and checks a model's rewrites of the user's curated documents.
 
-After WRAP (arXiv 2401.16380), BeyondWeb (2508.10975) and FinePhrase (2604.13977): the same knowledge in a form that
-teaches, beside the original. A rewrite may leave out and reorder, but not invent. Its numbers and names stand in the
-passage; that can be checked. That its sentences are true to the passage cannot.
+This follows WRAP (arXiv 2401.16380), BeyondWeb (2508.10975) and FinePhrase (2604.13977): the same knowledge in a form that
+teaches, in addition to the original. A rewrite may leave out and reorder, but not invent. The checks show that its numbers
+and names occur in the passage. They cannot show that its sentences are true to the passage.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from components.text.languages import PEOPLE_WRITE, UNKNOWN, identify
 SUBJECT = "rephrased"
 LEAST_CHARS, MOST_CHARS = 500, 4_000  # of a passage
 SHORTEST, LONGEST = 0.25, 2.5  # characters of a rewrite per character of its passage
-MOST_COPIED = 0.5  # share of the rewrite's runs of ten words that stand in the passage
+MOST_COPIED = 0.5  # maximum share of the rewrite's runs of ten words that occur in the passage
 ENGLISH = "en"
 NOUN_CAPITALS = ("de", "lb")  # languages that write every noun with a capital
 _PARAGRAPHS = re.compile(r"\n\s*\n")
@@ -43,7 +43,7 @@ _CLUSTER = re.compile(
 _WORD = re.compile(r"[^\W\d_]+(?:[-'\u2019][^\W\d_]+)*")
 _SENTENCE_START = re.compile(r"(?:^|[.!?:;\u2026|])[\s\"'\u201c\u201d\u2018\u2019\u00ab\u00bb()\[\]*_>|\u2013-]*$")
 _HEADING = re.compile(r"\s*(?:#|[*_]{2}[^*_]+[*_]{2}:?\s*$)")
-_RULE = re.compile(r"[\s|:-]+")  # under the head of a table
+_RULE = re.compile(r"[\s|:-]+")  # the line under a table's header
 _OPENERS = frozenset(
     re.findall(
         r"\w+",
@@ -84,7 +84,7 @@ def plan_rewrites(
     """Jobs of at most `count` rewrites, and the passage of each by its job's id.
 
     Passages are chosen by hash, so that their order in the set does not matter. Each is rewritten in one format, in a
-    second one only where there are too few passages, and so on.
+    second one only if there are too few passages, and so on.
     """
     if not count:
         return [], {}
@@ -116,8 +116,8 @@ def _passages(directory: Path) -> Iterator[Passage]:
 
 
 def split(text: str) -> list[str]:
-    """Whole paragraphs together, up to MOST_CHARS characters; a longer one is cut between its lines or sentences. What is
-    left under LEAST_CHARS is left out."""
+    """Passages of whole paragraphs, up to MOST_CHARS characters each. A longer paragraph is cut between its lines or
+    sentences, and passages under LEAST_CHARS are left out."""
     pieces: list[str] = []
     for paragraph in _PARAGRAPHS.split(text.strip()):
         while len(paragraph) > MOST_CHARS:
@@ -135,7 +135,7 @@ def split(text: str) -> list[str]:
 
 
 def is_rewrite(form: str) -> bool:
-    """Whether a format is that of a rewrite."""
+    """Whether a format is one of the formats of rewrites."""
     return form.startswith(REWRITE)
 
 
@@ -144,7 +144,7 @@ def rewrite_fault(text: str, passage: str, instructions: str, ordinary: set[str]
 
     Args:
         instructions: the prompt without the passage.
-        ordinary: words that are written in lower case somewhere, so that they are not names at the start of a sentence.
+        ordinary: words that occur in lower case somewhere, so that they are not names at the start of a sentence.
     """
     if found := manner_fault(text):
         return found
@@ -181,14 +181,14 @@ def _told(text: str) -> str:
 
 
 def invented_number(text: str, passage: str) -> str:
-    """The first number that neither stands in the passage nor is the result of a written calculation with numbers that do;
-    an empty string where there is none. The numbers of steps, problems and lists are not looked at."""
+    """The first number that is neither in the passage nor the result of a written calculation with the passage's numbers; an
+    empty string if there is none. The numbers of steps, problems and lists are ignored."""
     told = _NUMBERED.sub("", _LABEL.sub("", text))
     given = set().union(*(_values(found) for found in _CLUSTER.finditer(passage))) | facts.in_words(passage)
     for left, right, result in written_sums(told):
         if {left, right} <= given:
             given.add(result)
-    given |= {value / 100 for value in given if value <= 100}  # per cent
+    given |= {value / 100 for value in given if value <= 100}  # percentages
     for found in _CLUSTER.finditer(told):
         if not _values(found) & given:
             return found.group()
@@ -197,7 +197,7 @@ def invented_number(text: str, passage: str) -> str:
 
 
 def _values(number: re.Match[str]) -> set[float]:
-    """What a number may be: separators of thousands and decimals differ from language to language; 5m is a length or five
+    """The possible values of a number: thousands and decimal separators differ between languages, and 5m is a length or five
     million."""
     plain = re.sub(r"['\u2019\u00a0\u202f ]", "", number[1])
     found = set()
@@ -212,11 +212,11 @@ def _values(number: re.Match[str]) -> set[float]:
 
 
 def invented_name(text: str, passage: str, language: str, ordinary: set[str]) -> str:
-    """The first name that does not stand in the passage, or an empty string.
+    """The first name that is not in the passage, or an empty string.
 
-    A name is a word with a capital within a sentence, or one in capitals throughout. At the start of a sentence it is one
-    that is nowhere written in lower case; that is only known of English, and not looked at in tables. Where every noun has a capital, only words with
-    several are looked at.
+    A name is a capitalised word within a sentence, or a word in capitals. At the start of a sentence, it is a word that
+    never occurs in lower case; this is checked only in English and outside tables. In languages that capitalise every noun,
+    only words with several capitals are checked.
     """
     known = set().union(*(_stems(word) for word in _WORD.findall(passage)))
     usual = ordinary | _OPENERS | COMMON | {word for word in _WORD.findall(text) if word.islower()}
@@ -243,7 +243,7 @@ def invented_name(text: str, passage: str, language: str, ordinary: set[str]) ->
 
 
 def _stems(word: str) -> set[str]:
-    """A word in lower case, its parts, and each without endings: Newton and Newtonian, Sweden and Swedish have one in common."""
+    """A word in lower case, its parts, and each without endings: Newton and Newtonian share one, as do Sweden and Swedish."""
     words = {_CONTRACTED.sub("", part.lower()) for part in (word, *re.split(r"[-'\u2019]", word)) if len(part) > 1}
     return words | {
         part.removesuffix(end)
@@ -254,7 +254,7 @@ def _stems(word: str) -> set[str]:
 
 
 def ordinary_words(passages: Mapping[str, Passage], other: Sequence[str], most: int = 300_000) -> set[str]:
-    """The words that are written in lower case in some texts."""
+    """The words that occur in lower case in some of the texts."""
     words: set[str] = set()
     for text in (*other, *(passage.text for passage in passages.values())):
         words.update(word for word in _WORD.findall(text) if word.islower())

@@ -1,8 +1,8 @@
-"""The small part of Python that a teacher's exercise may be written in, checked on its syntax tree before it runs.
+"""Checks on the syntax tree, before a program runs, that a teacher's exercise uses only a small part of Python.
 
-Arithmetic, text, lists, dictionaries, loops, conditions, functions of its own and a handful of pure built-ins: enough
-to compute the answer of an exercise, and nothing that reaches a file, a module, an attribute of the interpreter or the
-network. What passes is run by `components.synthesis.sandboxed`, confined all the same.
+The part has arithmetic, text, lists, dictionaries, loops, conditions, functions of the program's own and a few pure
+built-ins. That is enough to compute the answer of an exercise, and cannot reach a file, a module, an attribute of the
+interpreter or the network. Programs that pass still run confined, in `components.synthesis.sandboxed`.
 """
 
 import ast
@@ -37,7 +37,7 @@ _NODES = (
 
 
 def fault(source: str, mode: str = "exec") -> str:
-    """Why a program (mode "exec") or an expression (mode "eval") may not run, or an empty string."""
+    """The reason why a program (mode "exec") or an expression (mode "eval") may not run, or an empty string."""
     if len(source) > MAX_CHARS:
         return f"{len(source)} characters of code, more than {MAX_CHARS}"
     try:
@@ -84,6 +84,6 @@ def _is_read(node: ast.AST) -> bool:
 
 
 def computes(expression: str) -> bool:
-    """Whether an expression computes anything: a bare literal is a claim, not a check."""
+    """Whether an expression computes anything; a bare literal only repeats the answer."""
     tree = ast.parse(expression, mode="eval")
     return any(isinstance(n, ast.Call | ast.BinOp | ast.Compare | ast.BoolOp | ast.Subscript) for n in ast.walk(tree))

@@ -1,10 +1,9 @@
-"""Run a model's programs, only in components.sandbox.
+"""Runs a model's programs, only in components.sandbox.
 
-Two walls stand before each program. `restricted` decides on its syntax tree what is Python of an exercise at all; what
-passes still runs confined, in a process of its own with no files, no network and limits on time and memory. If the
-machine cannot confine it nothing runs, and the step says so before a teacher is asked. A program has no separate tests
-here, so it can print anything. It gains nothing by that, since its author also wrote the answer that it is compared
-with; they only have to agree.
+Two barriers protect the machine from each program. `restricted` checks its syntax tree. A program that passes still runs
+confined, in a process of its own without files or network and with limits on time and memory. If the machine cannot
+confine programs, nothing runs, and the step stops before it calls a teacher. A program has no separate tests here, so it
+can print anything. It gains nothing by that, since its author also wrote the answer that the output must equal.
 """
 
 import ast
@@ -25,17 +24,17 @@ _INSIDE = Path(__file__).with_name("inside.py")
 
 
 class Programs:
-    """Runs programs of a model in one sandbox; use as a context manager.
+    """Runs a model's programs in one sandbox; use it as a context manager.
 
     Raises:
-        StepError: this machine cannot confine them.
+        StepError: this machine cannot confine programs.
     """
 
     def __init__(self) -> None:
         try:
             self._sandbox = Sandbox(LIMITS)
         except StepError as error:
-            reason = str(error).removesuffix("; allow_unisolated_execution runs it anyway")  # not here
+            reason = str(error).removesuffix("; allow_unisolated_execution runs it anyway")  # which does not apply here
             raise StepError(
                 f"a model's exercises are verified by running its code, and {reason}; the teacher procedural "
                 "(synthesis.teacher.kind) writes none and needs no sandbox"
@@ -46,8 +45,8 @@ class Programs:
         """Run (program, expression) pairs that `restricted.fault` has let through.
 
         Returns:
-            For each, (True, repr of the expression's value) or (False, what went wrong: the name of an exception, a
-            limit, or that the value depends on an order of sets that is an accident).
+            For each, (True, repr of the expression's value) or (False, the reason: the name of an exception, a limit, or
+            that the value depends on the accidental order of a set).
         """
         jobs = [Job(_source(program, expression)) for program, expression in programs]
         verdicts = self._sandbox.run_many(jobs, workers=max(1, min(self._workers, len(jobs))))
@@ -81,7 +80,7 @@ def _source(program: str, expression: str) -> str:
 
 
 def turned(source: str, mode: str) -> str:
-    """The same Python with each expression that can make a set inside a call of `__turn__`; see `inside`."""
+    """The same Python with each expression that can make a set wrapped in a call of `__turn__`; see `inside`."""
     return ast.unparse(_Turner().visit(ast.parse(source, mode=mode)))
 
 

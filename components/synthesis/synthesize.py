@@ -33,9 +33,9 @@ class Outputs:
 
     Attributes:
         output: folder for the document set of textbooks and exercises.
-        ledger: Parquet file for what was dropped.
+        ledger: Parquet file for the dropped questions, chapters and jobs.
         exam: folder for the exam.
-        plan: Parquet file for the table of jobs, before anything is written.
+        plan: Parquet file for the table of jobs, which is written first.
         page: HTML file for the page about the textbooks.
         state: folder for teachers' answers and usage, kept after the run; by default in the project's main folder.
     """
@@ -51,17 +51,17 @@ class Outputs:
 def synthesize(
     seeds: Path, outputs: Outputs, params: SynthesisParams, seed: int, tracker: Any = None
 ) -> dict[str, Any]:
-    """Write textbooks and exercises, the exam, and what was dropped.
+    """Write textbooks and exercises, the exam, and the ledger of everything that was dropped.
 
     Args:
         seeds: document set that chapters are seeded from.
-        tracker: logs every call to a model.
+        tracker: records calls to a model.
 
     Returns:
         The summary: the plan's hash, counts of questions and documents, the ledger by rule, diversity and cost.
 
     Raises:
-        StepError: the seeds are not a document set, the curriculum is broken, the teacher fails, or the texts are too
+        StepError: the seeds are not a document set, the curriculum is invalid, the teacher fails, or the texts are too
             repetitive.
     """
     lexicon, tasks = load_lexicon(), all_tasks()
@@ -114,7 +114,7 @@ def synthesize(
         "megabytes": written["megabytes"],
         "rewrites": {
             "asked": params.rephrase,
-            "planned": sum(is_rewrite(job.format) for job in jobs),  # fewer where the documents have too few passages
+            "planned": sum(is_rewrite(job.format) for job in jobs),  # fewer if there are too few passages
             "kept": written["rewrites"],
         },
         "tasks": len(practised),
@@ -122,7 +122,7 @@ def synthesize(
         "questions": {
             "drawn": pool.drawn + teacher.drawn,
             "exercises": _count(pool.training),
-            "missing": max(0, params.exercises - _count(pool.training)),  # more than the curriculum's tasks have
+            "missing": max(0, params.exercises - _count(pool.training)),  # if the curriculum's tasks have too few
             "chapters": _count(reserved),
             "teacher": teacher.passed,
             "exam": _count(pool.exam),
@@ -149,7 +149,7 @@ def check_split(
     exam: Mapping[str, list[Draft]],
     fraction: float,
 ) -> None:
-    """Check the split: no question twice, none of the exam in training, each on the side of its hash."""
+    """Check the split: each question occurs once, on the side of its hash, and exam questions never occur in training."""
     taught = [(task, draft) for side in (training, reserved) for task, drafts in side.items() for draft in drafts]
     asked = [(task, draft) for task, drafts in exam.items() for draft in drafts]
     questions = [normalise(draft.question) for _, draft in (*taught, *asked)]
@@ -168,7 +168,7 @@ def check_transfer(
     composed: Mapping[str, list[Draft]],
     transfer: Transfer,
 ) -> None:
-    """Check the held-out wordings: none of them and none of their questions is taught, and each wording is asked."""
+    """Check that training contains no held-out wording and none of their questions, and that the exam uses each wording."""
     taught = [(task, draft) for side in (training, reserved) for task, drafts in side.items() for draft in drafts]
     if wrong := [draft.question for task, draft in taught if has_wording(draft, transfer.wordings.get(task, ()))]:
         raise AssertionError(f"{len(wrong)} questions are taught in a held-out wording, such as {wrong[0]!r}")
@@ -201,7 +201,7 @@ def _write_exam(
 def _write(
     directory: Path, documents: Iterable[Document], seeds: Path, contents: Contents, expected: int
 ) -> dict[str, Any]:
-    """Write the documents and measure them. A model's prose that resembles an earlier document is left out."""
+    """Write the documents and measure them. Prose from a model that resembles an earlier document is left out."""
     rewrites = 0
     together, by_kind = Diversity(), {"textbook": Diversity(), "exercise": Diversity()}
     index, near, drops, chapters = NearDuplicates(), 0, [], 0
@@ -219,7 +219,7 @@ def _write(
             together.add(document.text)
             by_kind[document.kind].add(document.text)
             counts[document.kind] += 1
-            chapters += "format" in document.metadata  # else a pack of practice
+            chapters += "format" in document.metadata  # the others are exercises
             rewrites += is_rewrite(document.metadata.get("format", ""))
             progress.update(min(writer.rows, expected - 1))
     curated = near_curated(index, seeds)
@@ -259,7 +259,7 @@ def _count(side: Mapping[str, list[Draft]]) -> int:
 
 
 def _rejected_jobs(drops: list[Any], jobs: set[str]) -> int:
-    """How many ledger rows are of jobs; the others are of questions."""
+    """The number of ledger rows about jobs; the others are about questions."""
     return sum(drop.id in jobs for drop in drops)
 
 

@@ -1,4 +1,4 @@
-"""Tiers of the families of exercises: those practised and examined by default, and the others."""
+"""Loads the tiers of the families of exercises: those practised and examined by default, and the others."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,7 +15,7 @@ def load_core(tasks: Mapping[str, Task], path: Path = TIERS) -> tuple[str, ...]:
     """The ids of tier `core`, in the order of `tasks`.
 
     Raises:
-        StepError: the file names an unknown family, one twice, or one under a category that is not its own.
+        StepError: the file names an unknown family, a family twice, or a family under another's category.
     """
     named: list[str] = []
     for category, ids in read_yaml(path)["core"].items():

@@ -1,7 +1,7 @@
-"""The exam's held-out wordings: practised tasks in wordings and compositions that training never contains.
+"""Loads the exam's held-out wordings: practised tasks in wordings and compositions that training never contains.
 
-A wording is held out as a whole: no question that is cut from it is practised, whatever its instance. It asks the same
-as a practised wording, so it measures whether the task was learned or its wording. Its instances may be practised in
+A wording is held out as a whole: none of its questions is practised, whatever the instance. It asks the same as a
+practised wording, so it shows whether a model learned the task or only its wording. Its instances may be practised in
 another wording. A composition asks two held-out questions at once.
 """
 
@@ -23,7 +23,7 @@ class Transfer:
     """The held-out wordings and compositions.
 
     Attributes:
-        wordings: templates that are held out, by task.
+        wordings: held-out templates, by task.
         compositions: pairs of tasks.
     """
 
@@ -35,7 +35,7 @@ NOTHING = Transfer({}, ())
 
 
 def load_transfer(tasks: Mapping[str, Task], practised: Iterable[str], path: Path = TRANSFER) -> Transfer:
-    """What is held out of the tasks that are practised; the others are not examined.
+    """The held-out wordings and compositions of the practised tasks; other tasks are not examined.
 
     Raises:
         StepError: the file names an unknown task.
@@ -50,7 +50,7 @@ def load_transfer(tasks: Mapping[str, Task], practised: Iterable[str], path: Pat
 
 
 def has_wording(draft: Draft, wordings: Iterable[str]) -> bool:
-    """Whether a draft is cut from one of some wordings; what its template has in brackets behind that is not a wording."""
+    """Whether a draft uses one of some wordings; text in brackets at the end of its template is not part of the wording."""
     return any(draft.template == form or draft.template.startswith(f"{form} [") for form in wordings)
 
 

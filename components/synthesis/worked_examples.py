@@ -1,9 +1,9 @@
-"""Chapters of worked examples: doctests of the installed Python's own library that pass when they are run again.
+"""Writes chapters of worked examples: doctests of the installed Python's library that pass when they are run again.
 
-Of each docstring the examples are taken in order, up to the first that cannot be shown to hold: one that prints, that
-needs an option such as ELLIPSIS, or whose value is another or differs between two processes that hash differently. Only
-modules of the list are read, which neither write files nor use the network; what runs is Python's own code, in the
-light process of our generators (`execution`).
+Each docstring's examples are taken in order, up to the first that cannot be verified: it prints, needs an option such as
+ELLIPSIS, gives another value than shown, or gives different values in two processes with different hash seeds. Only the
+listed modules are read, which neither write files nor use the network. Their examples are Python's own code, so they run
+in the light process of the built-in generators (`execution`).
 """
 
 import ast
@@ -25,18 +25,18 @@ MODULES = (
     *("collections", "difflib", "enum", "fractions", "heapq", "http.cookies", "ipaddress", "json", "statistics"),
     *("_pydecimal", "_threading_local", "pickletools", "random", "string", "textwrap", "uuid"),
 )
-LONGEST, FEWEST = 12, 2  # examples of a chapter
+LONGEST, FEWEST = 12, 2  # maximum and minimum examples per chapter
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """The examples of one docstring that come before the first that has no form we can check.
+    """The examples of one docstring before the first one with a form that cannot be checked.
 
     Attributes:
-        name: dotted, of what the docstring belongs to.
-        module: to import, with all its public names available.
+        name: dotted name of the object with the docstring.
+        module: module to import, with all its public names.
         about: first paragraph of the docstring, or an empty string.
-        examples: (source as typed, what is shown).
+        examples: (source as typed, output as shown) pairs.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Session:
     examples: tuple[tuple[str, str], ...]
 
     def programs(self) -> list[tuple[int, str, str]]:
-        """(index of an example that shows something, its program, what its value must be)."""
+        """(index, program, expected value) of each example that shows a value."""
         begun, found = f"from {self.module} import *\nimport {self.module}", []
         for index, (source, shown) in enumerate(self.examples):
             if shown:
@@ -55,7 +55,7 @@ class Session:
 
 
 def find_sessions(library: Path | None = None) -> Iterator[Session]:
-    """Sessions of the listed modules, in the order of the list and of their text; the first of each name."""
+    """Sessions of the listed modules, in the order of the list and of their text; only the first session of each name."""
     root = library or Path(sysconfig.get_path("stdlib"))
     for module in MODULES:
         path = root.joinpath(*module.split("."))
@@ -73,7 +73,7 @@ def _sessions(module: str, tree: ast.Module) -> Iterator[Session]:
     for name, docstring in _docstrings(tree, module):
         try:
             parsed = doctest.DocTestParser().get_examples(docstring)
-        except ValueError:  # its examples are not indented as doctest wants them
+        except ValueError:  # doctest refuses the indentation of its examples
             continue
         examples = []
         for example in parsed[:LONGEST]:
@@ -109,13 +109,13 @@ def _checkable(example: doctest.Example) -> bool:
 
 
 class WorkedExamples:
-    """Plans and writes the chapters and counts its questions: drawn = passed + in the ledger."""
+    """Plans and writes the chapters, and counts their questions: drawn = passed + in the ledger."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.drops: list[Drop] = []
         self.drawn = self.passed = 0
-        self._kept: dict[str, tuple[Session, int]] = {}  # by the job's id: its session, and how many examples hold
+        self._kept: dict[str, tuple[Session, int]] = {}  # by job id: the session, and the number of verified examples
 
     def plan(self, most: int, sessions: Iterator[Session] | None = None) -> list[Job]:
         """At most `most` jobs, one per session; the examples are run here, so that each job becomes a chapter."""
@@ -131,7 +131,7 @@ class WorkedExamples:
         return jobs
 
     def _holding(self, session: Session, values: Sequence[tuple[Value, Value]]) -> int:
-        """The number of a session's examples before the first that fails; 0 if they are too few."""
+        """The number of a session's examples before the first failing one; 0 if there are too few."""
         programs, holds, fine = session.programs(), len(session.examples), []
         for (index, _, shown), (first, second) in zip(programs, values, strict=True):
             if first != (True, shown) or second != first:
@@ -155,7 +155,7 @@ class WorkedExamples:
         )
 
     def write(self, jobs: Sequence[Job]) -> Iterator[Document]:
-        """One chapter per job, in order."""
+        """Write one chapter per job, in order."""
         for job in jobs:
             session, holds = self._kept[job.id]
             shown = [source for source, value in session.examples[:holds] if value]
@@ -177,7 +177,7 @@ class WorkedExamples:
 
 
 def _run(sessions: Sequence[Session]) -> Iterator[tuple[Session, list[tuple[Value, Value]]]]:
-    """Each session with the values of its programs, in two processes that hash differently."""
+    """Each session with the values of its programs, from two processes with different hash seeds."""
     programs = [(program, ()) for session in sessions for _, program, _ in session.programs()]
     first, second = evaluate(programs), evaluate(programs[::-1])[::-1]
     pairs = iter(zip(first, second, strict=True))

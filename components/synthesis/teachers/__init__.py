@@ -1,10 +1,10 @@
 """Teachers write the chapters of a plan. One small interface, three implementations.
 
-    procedural     our generators and the corpus' own functions; no network, nothing to pay
-    openai         a model behind any endpoint of that API
+    procedural     built-in generators and the corpus's own functions; no network and no cost
+    openai         a model behind any endpoint with OpenAI's API
     transformers   a local checkpoint, in this process
 
-The two models share everything but the way a prompt is answered: prompts, store, verification, provenance.
+The last two differ only in how a prompt is answered; they share prompts, store, verification and provenance.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,16 +31,16 @@ class Teacher(Protocol):
 
     @property
     def drawn(self) -> int:
-        """Questions of its own before verification, without those that it was given."""
+        """The number of the teacher's own questions before verification, without the given ones."""
         ...
 
     @property
     def passed(self) -> int:
-        """Questions of its own that passed verification."""
+        """The number of the teacher's own questions that passed verification."""
         ...
 
     def plan(self, seeds: Path, params: SynthesisParams) -> list[Job]:
-        """The jobs of at most so many chapters and rewrites as the parameters say."""
+        """The jobs, up to the parameters' numbers of chapters and rewrites."""
         ...
 
     def prompts(self, jobs: Sequence[Job]) -> dict[str, tuple[str, str]]:
@@ -48,15 +48,15 @@ class Teacher(Protocol):
         ...
 
     def needs(self, jobs: Sequence[Job]) -> dict[str, int]:
-        """How many verified questions of each task the chapters will work through."""
+        """The number of verified questions that the chapters will use, by task."""
         ...
 
     def write(self, jobs: Sequence[Job], given: Questions, taken: set[str]) -> Iterator[Document]:
         """The chapters, in the order of the jobs.
 
         Args:
-            given: verified questions by task, as many as `needs` asked for, or fewer.
-            taken: every question that is asked anywhere, exam included, normalised; own ones are added.
+            given: verified questions by task, at most as many as `needs` requested.
+            taken: every normalised question in use, including the exam's; the teacher's own questions are added.
 
         Raises:
             StepError: the teacher cannot be reached, refuses, or has spent its budget.
@@ -64,7 +64,7 @@ class Teacher(Protocol):
         ...
 
     def account(self) -> dict[str, Any]:
-        """The cost of the chapters, as facts about the data set; empty if nothing."""
+        """The cost of the chapters, as facts about the data set; empty if they cost nothing."""
         ...
 
 
@@ -75,7 +75,7 @@ def make_teacher(
 
     Args:
         state: folder for answers and usage; kept after the run.
-        tracker: logs every call to a model.
+        tracker: records calls to a model.
     """
     if params.kind == "procedural":
         from components.synthesis.teachers.procedural import ProceduralTeacher

@@ -1,7 +1,7 @@
-"""A model as teacher: prompts out, answers in; only answers that pass are kept.
+"""A model as the teacher: it sends prompts, and keeps only the answers that pass verification.
 
-All answers are fetched first, into the store; the chapters are then made from the store in the order of the plan. So
-the data set depends on the answers alone, not on when they came or how often the run was interrupted.
+All answers are first fetched into the store; the chapters are then made from the store in the order of the plan. So the
+data set depends only on the answers, not on when they arrived or how often the run was interrupted.
 """
 
 import hashlib
@@ -46,7 +46,7 @@ from components.text.languages import UNKNOWN, identify
 from components.text.markup import strip_markup
 from components.tracking import Tracker
 
-BLOCK = 256  # chapters that are verified together
+BLOCK = 256  # number of chapters that are verified together
 NAMES = {"openai": "api", "transformers": "local"}
 STORE = "answers.sqlite"
 SECTION = "synthesis.teacher"  # of the parameters
@@ -58,11 +58,11 @@ class Written(NamedTuple):
     text: str
     kind: str
     questions: list[str]  # hashes
-    record: dict[str, Any]  # of its verification
+    record: dict[str, Any]  # record of the verification
 
 
 class Answers(Protocol):
-    """Gets requests answered into a store; returns those that it gave up."""
+    """Fetches answers into a store, and returns the requests that it gave up."""
 
     def fetch(self, requests: Iterable[Request], accept: Accept) -> list[GivenUp]: ...
 
@@ -78,7 +78,7 @@ class ModelTeacher:
         self.drops: list[Drop] = []
         self.drawn = self.passed = 0
         self._excerpts: dict[str, Excerpt] = {}
-        self._passages: dict[str, Passage] = {}  # that a job rewrites, by the job's id
+        self._passages: dict[str, Passage] = {}  # the passage that a job rewrites, by job id
         self._ordinary: set[str] = set()
         self._used = {"answers": 0, "unknown_usage": 0, "prompt_tokens": 0, "completion_tokens": 0}
         self._cost = 0.0
@@ -107,7 +107,7 @@ class ModelTeacher:
         render = self._prompts()
         plan = self._plan_key(jobs, render)
         with (
-            Programs() as programs,  # first: do not pay for what cannot be verified here
+            Programs() as programs,  # first, so that no unverifiable answer is paid for
             alone(self.state / f"{plan}.lock"),
             Store(self.state / STORE, self.params.prices) as store,
         ):
@@ -131,7 +131,7 @@ class ModelTeacher:
                 )
 
     def account(self) -> dict[str, Any]:
-        """Usage of the answers in the data set, and from how many what markup was stripped; the cost of failed calls is only
+        """Usage of the answers in the data set, and the number of answers by stripped markup. The cost of failed calls is only
         in the store."""
         known = self._used["unknown_usage"] == 0
         return {
@@ -191,7 +191,7 @@ class ModelTeacher:
         return EndpointAnswers(self.params, store, plan, budget, total, self._calls)
 
     def _say_spent(self, store: Store, plan: str) -> None:
-        """Log the plan's cost so far, over all its resumes, failed calls included, here and to MLflow."""
+        """Print the plan's cost so far, over all its resumes and including failed calls, and log it to MLflow."""
         spent = store.spent(plan)
         kinds = "".join(f", {count} {kind}" for kind, count in store.unusable(plan).items())
         cost = "" if spent.cost is None else f", {spent.cost:.4g} {self.params.price_source}".rstrip()
@@ -211,7 +211,7 @@ class ModelTeacher:
         taken: set[str],
         programs: Programs,
     ) -> Iterator[Document]:
-        """The chapters of a block that pass; the others go to the ledger."""
+        """The chapters of a block that pass verification; the others go to the ledger."""
         texts = [clean(reply.text) if reply else "" for _, _, reply in answers]
         prose = [
             i
@@ -323,7 +323,7 @@ class ModelTeacher:
         return self._passages[job.id].source if is_rewrite(job.format) else f"curriculum/{job.subject}/{job.topic}"
 
     def _why(self, job: Job) -> tuple[str, str]:
-        """Rule and detail of a job without an answer."""
+        """The ledger's rule and detail for a job without an answer."""
         given_up = self._given_up.get(job.id)
         if given_up is None:
             raise AssertionError(f"job {job.id} has neither an answer nor a reason")
@@ -353,7 +353,7 @@ class ModelTeacher:
 
 
 class EndpointAnswers:
-    """Answers from an endpoint, many at once."""
+    """Fetches answers from an endpoint, many at once."""
 
     def __init__(
         self, params: TeacherParams, store: Store, plan: str, budget: Budget, total: int, calls: CallSample
@@ -368,7 +368,7 @@ class EndpointAnswers:
         self.store.forget_unusable(requests, accept)
         requests = list(self.store.missing(requests))
         if not requests:
-            return []  # nothing to request: the endpoint need not even run
+            return []  # without requests the endpoint need not even run
         before, progress = self.total - len(requests), Progress(self.total)
 
         def told(tally: Tally) -> None:
@@ -386,7 +386,7 @@ class EndpointAnswers:
 
 
 def _form_fault(form: str, text: str) -> str:
-    """Why a reply is not of the requested form, so that the request is repeated."""
+    """The reason why a reply does not have the requested form, so that the request is repeated; empty if it does."""
     text = clean(text)
     if form != "exercises":
         return format_fault(form.removeprefix(REWRITE), text)
@@ -398,13 +398,13 @@ def _form_fault(form: str, text: str) -> str:
 
 
 def _of_passage(passage: Passage) -> dict[str, Any]:
-    """What a rewrite's metadata says of its passage: the number in its document, and the language, if it is not English."""
+    """The passage's entries in a rewrite's metadata: its number in the document, and its language if it is not English."""
     ((language, _),) = identify([passage.text])
     return {"passage": passage.number} | ({} if language in ("en", UNKNOWN) else {"language": language})
 
 
 def _instructions(request: Request) -> str:
-    """The prompt without the sentences that a chapter may rest on."""
+    """The prompt without the sentences that a chapter may rely on."""
     return "\n".join(
         line for _, content in request.messages for line in content.split("\n") if not line.startswith("- ")
     )

@@ -1,6 +1,5 @@
-"""The teacher without a model: chapters made of the curriculum's sentences and verified questions, chapters about
-the corpus' own functions, and doctests of Python's library that pass. Its texts are labelled procedural, never a
-model's.
+"""The teacher without a model. It writes chapters from the curriculum's sentences and verified questions, chapters about
+the corpus's own functions, and chapters of passing doctests of Python's library. Its texts are labelled as procedural.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,8 +15,8 @@ from components.synthesis.plan import Job, plan_chapters
 from components.synthesis.teachers import Questions
 from components.synthesis.worked_examples import FORMAT, WorkedExamples
 
-LIBRARY_SHARE = 0.4  # of the chapters, where the seeds hold enough functions
-EXAMPLES_PART = 4  # one in so many of these is of doctests, as far as the library has passing ones
+LIBRARY_SHARE = 0.4  # share of the chapters, if the seeds have enough functions
+EXAMPLES_PART = 4  # one in this many of these has doctests, if enough of them pass
 
 
 class ProceduralTeacher:

@@ -1,7 +1,7 @@
-"""A local checkpoint as teacher: prompts in batches through `transformers`, in this process, with no network.
+"""A local checkpoint as the teacher: it answers prompts in batches with `transformers`, in this process, offline.
 
-Batches are cut from the plan in its order, whatever is answered already, and each draws from its own seed. So a run
-that was killed repeats at most the batch it was at, and comes to the same texts.
+Batches are cut from the plan in its order, whether or not prompts are already answered, and each has its own seed. So a
+killed run repeats at most its current batch, and produces the same texts.
 """
 
 import hashlib
@@ -24,12 +24,12 @@ from components.params import TeacherParams
 from components.running.progress import Progress
 from components.tracking import weights_sha256
 
-LEAST_ANSWER = 16  # tokens of room that a prompt must leave
+LEAST_ANSWER = 16  # minimum tokens of context that a prompt must leave for the answer
 
 
 @cache
 def checkpoint_sha256(folder: Path) -> str:
-    """Hash of a checkpoint's weights.
+    """Hex SHA-256 of a checkpoint's weights.
 
     Raises:
         StepError: the folder is not a checkpoint with safetensors, or has a link that leads out of it.
@@ -44,7 +44,7 @@ def checkpoint_sha256(folder: Path) -> str:
 
 
 class LocalModel:
-    """A causal language model with its tokenizer, on the GPU where there is one."""
+    """A causal language model with its tokenizer, on the GPU if there is one."""
 
     def __init__(self, folder: Path) -> None:
         import torch
@@ -73,7 +73,7 @@ class LocalModel:
             self.tokenizer.pad_token = self.tokenizer.eos_token
 
     def prompt(self, request: Request) -> str:
-        """The text that the model continues: its chat template's, or the messages one after another."""
+        """The text that the model continues: the messages in its chat template, or joined if it has none."""
         from jinja2 import TemplateError
 
         if self.tokenizer.chat_template:
@@ -125,7 +125,7 @@ class LocalModel:
 
 
 class LocalAnswers:
-    """Answers from a local checkpoint, a batch at a time."""
+    """Fetches answers from a local checkpoint, one batch at a time."""
 
     def __init__(
         self,
@@ -150,7 +150,7 @@ class LocalAnswers:
         """Answer all requests; those whose answers stay unusable are given up.
 
         Raises:
-            StepError: the model gives nothing usable at all, or the budget is spent.
+            StepError: none of the model's answers is usable, or the budget is spent.
         """
         waiting, given_up = list(requests), []
         self.store.forget_unusable(waiting, accept)
@@ -176,7 +176,7 @@ class LocalAnswers:
         return given_up
 
     def _batch(self, batch: Sequence[Request], attempt: int, accept: Accept) -> list[tuple[Request, GivenUp]]:
-        """Answer a batch, unless the store has it all; returns what is still open, with the reason."""
+        """Answer a batch, unless the store has all its answers; returns the requests that are still open, with the reasons."""
         if all(self.store.has(request.key) for request in batch):
             self._answered += len(batch)
             return []
